@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Makes .venv with Headway in it: `setup.sh run` (what the product needs) or `setup.sh dev` (with what its tests need).
+# A second call with nothing changed ends at once: the stamp holds the sum of all that the environment is made from.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+kind=${1:-run}
+python=${PYTHON:-python3}
+venv=.venv
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+check_python() {
+  command -v "$python" >/dev/null || fail "no $python on this machine. Install it (Debian: apt-get install python3 python3-venv), then try again."
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" --version) is too old: Headway needs Python 3.11 or newer. Name one with PYTHON=/path/to/python3.11 make ..."
+  "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$("$python" --version) cannot make a virtual environment. Install it (Debian: apt-get install python3-venv), then try again."
+}
+
+# uv reads neither pip.conf nor PIP_*; what this machine says there is handed over. As in pip, every index counts alike.
+teach_uv() {
+  local url links
+  url=$(pip_setting index-url); links=$(pip_setting find-links)
+  [ -z "$url" ] || export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$url}
+  [ -z "$links" ] || export UV_FIND_LINKS=${UV_FIND_LINKS:-$(existing "$links")}
+  url=$(pip_setting extra-index-url)
+  [ -z "$url" ] || export UV_INDEX=${UV_INDEX:-$(existing "$url")}
+  export UV_INDEX_STRATEGY=${UV_INDEX_STRATEGY:-unsafe-best-match}
+  url=$(pip_setting cert)
+  [ -z "$url" ] || export SSL_CERT_FILE=${SSL_CERT_FILE:-$url}
+}
+
+pip_setting() {  # the environment wins over the files, as it does in pip
+  local name; name=PIP_$(tr 'a-z-' 'A-Z_' <<<"$1")
+  [ -z "${!name:-}" ] || { printf '%s' "${!name}"; return; }
+  "$venv/bin/python" -m pip config get "install.$1" 2>/dev/null || "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || true
+}
+
+existing() {  # words that are no local folder, or one that is there: uv stops at a missing one where pip only warns
+  local word path out=
+  for word in $1; do
+    path=${word#file://}
+    case $word in /*|file://*) [ -d "$path" ] || continue ;; esac
+    out="$out${out:+ }$word"
+  done
+  printf '%s' "$out"
+}
+
+install_with_uv() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv || return 1
+  (teach_uv; "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" --compile-bytecode --constraints constraints.txt --editable ".[$1]")
+}
+
+install_with_pip() {  # pip takes no hashes beside an editable package, so it gets the pins alone
+  sed -E '/^ +--hash/d; s/ *\\$//' constraints.txt >"$venv/pins.txt"
+  env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --compile --constraint "$venv/pins.txt" --editable ".[$1]"
+}
+
+extra=all
+[ "$kind" = dev ] && extra=dev
+sum=$(cat pyproject.toml constraints.txt "$0" | cksum | tr -d ' ')
+stamp=$venv/.ready-$kind
+# The stamp of dev counts for run too: what the tests need holds what the product needs.
+for have in "$stamp" "$venv/.ready-dev"; do
+  if [ -x "$venv/bin/headway" ] && [ "$(cat "$have" 2>/dev/null)" = "$sum" ]; then exit 0; fi
+done
+
+check_python
+say "making .venv ($extra), about half a minute"
+"$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
+install_with_uv "$extra" || { say "uv could not install here; trying pip"; install_with_pip "$extra"; }
+# Our own modules are compiled too: the first start should not pay for it.
+env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -m compileall -q console connectors
+printf '%s\n' "$sum" >"$stamp"
+say "ready: .venv/bin/headway"
