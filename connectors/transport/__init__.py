@@ -1,0 +1,1 @@
+"""Sessions, deadlines, size limits, errors sorted: how connectors speak to the outside, written once."""

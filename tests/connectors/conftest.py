@@ -1,0 +1,7 @@
+"""The shared conformance tests explain their assertions like tests that lie here."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_support")
