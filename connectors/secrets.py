@@ -1,0 +1,156 @@
+"""Secrets as references, and the one mask for whatever leaves the process as text.
+
+A setting that is secret holds a reference (env, file, command, keyring), never the value. Resolved values are
+remembered here only to be masked: in logs, errors, screens and tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import subprocess
+import threading
+from base64 import b64encode
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from connectors.contract import AccessRefused
+
+COMMAND_TIMEOUT_SECONDS = 10.0
+LIMIT_BYTES = 64 * 1024
+MASK = "•••"
+SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
+
+
+class SecretRef(BaseModel):
+    """Where a secret is: exactly one of env, file, command, keyring."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env: str | None = None
+    """Name of an environment variable of the engine."""
+    file: Path | None = None
+    """A file of ours, mode 0600 or 0400; one trailing newline is cut."""
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Program and arguments, run without a shell, 10 s and 64 KiB at most."""
+    keyring: str | None = None
+    """"service/user" in the system's keyring (extra `keyring`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_literals(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(
+                'a secret is written as a reference, never as its value: use { env = "NAME" }, { file = "PATH" }, '
+                '{ command = ["pass", "show", "x"] } or { keyring = "service/user" }'
+            )
+        if isinstance(value, dict) and isinstance(value.get("command"), str):
+            value = {**value, "command": tuple(shlex.split(value["command"]))}
+        return value
+
+    @model_validator(mode="after")
+    def exactly_one(self) -> SecretRef:
+        given = [name for name in ("env", "file", "command", "keyring") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of env, file, command, keyring is needed, got {given or 'none'}")
+        return self
+
+    @property
+    def words(self) -> str:
+        """Where the secret is, for messages: "env AIRFLOW_PASSWORD"."""
+        if self.command is not None:
+            return f"command {self.command[0]}"
+        given = {"env": self.env, "file": self.file, "keyring": self.keyring}
+        return next(f"{name} {value}" for name, value in given.items() if value is not None)
+
+
+class SecretStore:
+    """Resolves references and masks what it resolved. One per process; thread safe."""
+
+    def __init__(self) -> None:
+        self._values: set[str] = set()
+        self._forms: tuple[str, ...] = ()
+        self._lock = threading.Lock()
+
+    def __call__(self, reference: SecretRef) -> str:
+        """The secret's value now, never cached: rotated secrets are read again. Raises AccessRefused with the mend."""
+        value = _read(reference)
+        self.remember(value)
+        return value
+
+    def remember(self, value: str) -> None:
+        """From now on `value` and its usual encodings are masked."""
+        with self._lock:
+            if len(value) < SHORTEST_MASKED or value in self._values:
+                return
+            self._values.add(value)
+            forms = {form for known in self._values for form in _forms(known)}
+            self._forms = tuple(sorted(forms, key=len, reverse=True))
+
+    def mask(self, text: str) -> str:
+        """`text` with every secret resolved so far replaced."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+
+def _forms(value: str) -> set[str]:
+    return {value, quote(value, safe=""), quote(value), b64encode(value.encode()).decode()}
+
+
+def _read(reference: SecretRef) -> str:
+    if reference.env is not None:
+        return _from_env(reference.env)
+    if reference.file is not None:
+        return _from_file(reference.file)
+    if reference.command is not None:
+        return _from_command(reference.command)
+    return _from_keyring(reference.keyring or "")
+
+
+def _from_env(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise AccessRefused(f"secret env {name}: the variable is not set in this process. Set {name} and start again.")
+    return value
+
+
+def _from_file(path: Path) -> str:
+    try:
+        info = path.expanduser().stat()
+        data = path.expanduser().read_bytes()[:LIMIT_BYTES]
+    except OSError as error:
+        raise AccessRefused(f"secret file {path}: {error.strerror}. Make it readable for this user.") from None
+    mode = stat.S_IMODE(info.st_mode)
+    if mode & 0o077:
+        raise AccessRefused(f"secret file {path}: mode {mode:04o} lets others read it. chmod 600 {path}")
+    return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _from_command(argv: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(  # noqa: S603 - argv from the operator's own config, no shell
+            argv, capture_output=True, timeout=COMMAND_TIMEOUT_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise AccessRefused(f"secret command {argv[0]}: {type(error).__name__}. Run it by hand to see why.") from None
+    if done.returncode != 0:
+        raise AccessRefused(f"secret command {argv[0]}: exit {done.returncode}. Run it by hand to see why.")
+    return done.stdout[:LIMIT_BYTES].decode("utf-8", "replace").removesuffix("\n")
+
+
+def _from_keyring(entry: str) -> str:
+    try:
+        import keyring
+    except ImportError:
+        raise AccessRefused(f'secret keyring {entry}: install "headway[keyring]" to read it.') from None
+    service, _, user = entry.partition("/")
+    value = keyring.get_password(service, user)
+    if value is None:
+        raise AccessRefused(f"secret keyring {entry}: no such entry. keyring set {service} {user}")
+    return str(value)

@@ -1,0 +1,65 @@
+"""How things are named: jobs, incidents, actions; and the one conversion between instants and stored integers."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since 1970, UTC: how the store keeps every instant. Raises ValueError for a naive time."""
+    if instant.tzinfo is None:
+        raise ValueError(f"a stored instant must be aware, got {instant!r}")
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def maybe_micros(instant: datetime | None) -> int | None:
+    return None if instant is None else micros(instant)
+
+
+def instant(stored: int) -> datetime:
+    """The aware UTC instant of a stored integer."""
+    return EPOCH + timedelta(microseconds=stored)
+
+
+def maybe_instant(stored: int | None) -> datetime | None:
+    return None if stored is None else instant(stored)
+
+
+def job_name(system: str, native_id: str) -> str:
+    """ "system/native-id": what people type and read."""
+    return f"{system}/{native_id}"
+
+
+def split_job_name(name: str) -> tuple[str, str]:
+    """(system, native id). Raises ValueError without a slash."""
+    system, slash, native_id = name.partition("/")
+    if not slash or not system or not native_id:
+        raise ValueError(f'"{name}" is not a job name; write system/native-id')
+    return system, native_id
+
+
+def incident_name(incident_id: int) -> str:
+    return f"INC-{incident_id:04d}"
+
+
+def incident_id(name: str) -> int:
+    """The id in "INC-0412", "inc-412" or "412". Raises ValueError otherwise."""
+    digits = name.upper().removeprefix("INC-")
+    if not digits.isdigit():
+        raise ValueError(f'"{name}" is not an incident; write INC-0001')
+    return int(digits)
+
+
+def new_action_key() -> str:
+    """A fresh id for an action, sortable by time, safe in every scheduler's names (contract.ACTION_KEY)."""
+    number = (time.time_ns() // 1_000_000 << 50) | secrets.randbits(50)
+    digits = ""
+    while number:
+        number, digit = divmod(number, 32)
+        digits = _DIGITS[digit] + digits
+    return f"headway-{digits}"

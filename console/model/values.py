@@ -1,0 +1,220 @@
+"""The frozen values that decisions see. `control` takes these and the time, and gives decisions; nothing here does IO.
+
+All instants are aware UTC. Ids are the store's integers; `name` is what people type: "etl-hosts/db07:extract_orders".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+
+from connectors.contract import Evidence, Proof, Schedule, State
+
+__all__ = [
+    "AlertKind",
+    "DependencyFacts",
+    "Estate",
+    "Evidence",
+    "IncidentFacts",
+    "JobFacts",
+    "Origin",
+    "Proof",
+    "RunFacts",
+    "Safety",
+    "Schedule",
+    "ServiceFacts",
+    "Settings",
+    "State",
+    "TargetFacts",
+    "Timeliness",
+]
+
+
+class Timeliness(StrEnum):
+    """Ours, apart from state and evidence: how a run or service stands against its deadline."""
+
+    NO_ESTIMATE = "no_estimate"
+    ON_TIME = "on_time"
+    AT_RISK = "at_risk"
+    WILL_MISS = "will_miss"
+    BREACHED = "breached"
+    MET_LATE = "met_late"
+    MET = "met"
+
+
+class Safety(StrEnum):
+    """Whether a job may simply be rerun, as its owner declared."""
+
+    SAFE = "safe"
+    ASK = "ask"
+    NEVER = "never"
+
+
+class Origin(StrEnum):
+    """Who says that a dependency exists."""
+
+    NATIVE = "native"
+    DECLARED = "declared"
+
+
+class AlertKind(StrEnum):
+    """What a notice tells about its incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFacts:
+    """What is polled on its own: its health is a value with an age."""
+
+    id: int
+    system: str
+    name: str
+    poll_every: timedelta
+    last_ok_at: datetime | None
+    """Our clock, at the end of the last poll that succeeded."""
+    failing_since: datetime | None
+    error: str
+    seen_until: datetime | None
+    """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
+    first_ok_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    """One job or task, with what config and the accepted schedule say of it."""
+
+    id: int
+    system: str
+    native_id: str
+    kind: str
+    target_id: int
+    parent_id: int | None
+    schedule: Schedule
+    """The last ACCEPTED schedule; dialect "none" when nothing is expected by the clock."""
+    accepted_at: datetime | None
+    """When that schedule was accepted (first sight is accepted): nothing before it is expected."""
+    zone: str
+    """The system's zone, for business dates."""
+    cutoff: time
+    paused_since: datetime | None
+    gone_since: datetime | None
+    proof: Proof
+    expected: timedelta | None
+    """Declared in config; None without."""
+    grace: timedelta
+    owner: str
+    notify: tuple[str, ...]
+    runbook: str
+    rerun: Safety
+    title: str = ""
+    drift_reason: str = ""
+    """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.system}/{self.native_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """One run: its latest attempt decides; the first start is kept."""
+
+    id: int
+    """0 for a run that a decision makes and the store has not seen."""
+    job_id: int
+    period_key: str
+    period_at: datetime | None
+    bd: date
+    state: State
+    evidence: Evidence
+    native_state: str = ""
+    reason: str = ""
+    attempt: int = 0
+    """Number of the latest attempt; 0 while none has started."""
+    first_started_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    message: str = ""
+    expected: bool = False
+    """An accepted schedule said that it must exist."""
+    observed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyFacts:
+    """upstream -> downstream, joined by business date, on success."""
+
+    upstream_id: int
+    downstream_id: int
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A business outcome and its promise. Members are everything upstream of the terminals."""
+
+    name: str
+    title: str
+    terminals: tuple[int, ...]
+    deadline: time
+    """Local time of day, the one inside the business date's window."""
+    zone: str
+    cutoff: time
+    tier: int
+    owner: str
+    notify: tuple[str, ...]
+    runbook: str
+    risk: float
+    """Share of nights that may be late before it counts as at risk: 0.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFacts:
+    """An open incident, as the store has it."""
+
+    id: int
+    key: str
+    """The dedup key of its alerts; it stays when the root cause is found to be another."""
+    root_job_id: int | None
+    root_period_key: str | None
+    root_target_id: int | None
+    member_run_ids: frozenset[int]
+    bd: date
+    opened_at: datetime
+    failed_since: datetime
+    fingerprint: str
+    """Of what was last told: a changed one is an update."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Estate-wide settings that decisions use."""
+
+    default_route: tuple[str, ...] = ()
+    horizon: timedelta = timedelta(hours=36)
+    """How far ahead expected runs and service days are laid out."""
+    lookback: timedelta = timedelta(hours=48)
+    """How far back runs and expectations are judged."""
+    stale_polls: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """Everything that one evaluation sees. Built by the store, read by `control`, never changed."""
+
+    jobs: Mapping[int, JobFacts]
+    runs: tuple[RunFacts, ...]
+    """Every run whose period, start or end lies in the lookback, and every open one; by job, then period."""
+    durations: Mapping[int, tuple[float, ...]]
+    """Job id -> seconds of its latest successful attempts, newest first, at most 60."""
+    dependencies: tuple[DependencyFacts, ...]
+    services: tuple[ServiceFacts, ...]
+    targets: Mapping[int, TargetFacts]
+    incidents: tuple[IncidentFacts, ...] = ()
+    settings: Settings = field(default_factory=Settings)
