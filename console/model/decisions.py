@@ -1,0 +1,139 @@
+"""What `control.evaluate` decides and `store.apply` writes: values only, so that neither needs to know the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from console.model.values import AlertKind, Evidence, State, Timeliness
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedRun:
+    """A run that the accepted schedule demands and that no start has fulfilled: PLANNED, HELD, MISSED, or still
+    expected but unseen (PLANNED with evidence STALE). Upserted by (job, period key); a real attempt always wins."""
+
+    job_id: int
+    period_key: str
+    period_at: datetime
+    bd: date
+    state: State
+    evidence: Evidence
+    reason: str
+    """Why: "line gone since 02:10", "paused since 02:10", "nothing in the log by 03:15"."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunJudgement:
+    """Ours about a run that exists; written only where it changed. The source's own state is never overwritten."""
+
+    run_id: int
+    timeliness: Timeliness
+    stale_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """How long a job takes, and from where we know: "history" (n runs), "declared", "none"."""
+
+    job_id: int
+    source: str
+    runs: int
+    p50: timedelta | None
+    p90: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDayVerdict:
+    """One service on one business date, as judged now."""
+
+    service: str
+    bd: date
+    deadline: datetime
+    timeliness: Timeliness
+    data_state: str
+    """"open", "complete", "stale", "failed"."""
+    delivered_at: datetime | None
+    expected_at: datetime | None
+    late_at: datetime | None
+    act_by: datetime | None
+    green_by: datetime | None
+    cause: str
+    incident_key: str | None
+    sources: tuple[Estimate, ...]
+    path: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """role: "root", "red", "stale", "threatened" (not yet started, will read it), "repaired"."""
+
+    job_id: int
+    period_key: str
+    role: str
+    run_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HurtServiceVerdict:
+    service: str
+    bd: date
+    deadline: datetime
+    act_by: datetime | None
+    green_by: datetime | None
+    expected_at: datetime | None
+    timeliness: Timeliness
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One alert to one route: plain text, made of cleaned words; outside text only in its own bordered block."""
+
+    kind: AlertKind
+    route: str
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentDecision:
+    """Open, update or close one incident. `incident_id` None opens a new one; the key never changes."""
+
+    incident_id: int | None
+    key: str
+    title: str
+    cause: str
+    root_job_id: int | None
+    root_run_id: int | None
+    root_period_key: str
+    root_target_id: int | None
+    bd: date
+    reason: str
+    owner: str
+    runbook: str
+    failed_since: datetime
+    act_by: datetime | None
+    members: tuple[Member, ...]
+    services: tuple[HurtServiceVerdict, ...]
+    fingerprint: str
+    closed: bool = False
+    close_reason: str = ""
+    merges: tuple[int, ...] = ()
+    """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
+    notices: tuple[Notice, ...] = ()
+    event: str = ""
+    """What to write into the timeline; empty: nothing new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """All of one evaluation. `next_at`: when time alone will change a verdict."""
+
+    expected: tuple[ExpectedRun, ...] = ()
+    judgements: tuple[RunJudgement, ...] = ()
+    service_days: tuple[ServiceDayVerdict, ...] = ()
+    incidents: tuple[IncidentDecision, ...] = ()
+    next_at: datetime | None = None

@@ -1,0 +1,316 @@
+"""What screens and commands read: frozen rows from `store.reads`, cleaned, instants as aware UTC datetimes.
+
+Imports nothing heavy: the console's first paint goes through here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """Who holds the engine's lease. `alive` is judged on real time, not on a replay's clock."""
+
+    holder: str
+    since: datetime | None
+    heartbeat: datetime | None
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderView:
+    """The one line above every screen."""
+
+    estate: str
+    engine: EngineView
+    open_incidents: int
+    at_risk: int
+    """Services of the current business dates that are AT_RISK, WILL_MISS or BREACHED and not delivered."""
+    sick_targets: tuple[tuple[str, datetime | None], ...]
+    """("etl-hosts/db07", last ok), worst first."""
+    jobs: int
+    replay: bool
+    """True when the store has a clock row: a replay, not the present."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    id: int
+    name: str
+    title: str
+    tier: int
+    owner: str
+    runbook: str
+    zone: str
+    bd: str
+    deadline: datetime
+    timeliness: str
+    data_state: str
+    delivered: datetime | None
+    expected: datetime | None
+    late: datetime | None
+    act_by: datetime | None
+    green_by: datetime | None
+    cause: str
+    incident_id: int | None
+    reason: str
+    sources: tuple[dict[str, object], ...] = ()
+    path: tuple[str, ...] = ()
+    """Names of the jobs along the critical path, first to last."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    id: int
+    title: str
+    cause: str
+    """"run" or "target"."""
+    bd: str
+    reason: str
+    owner: str
+    failed_since: datetime
+    opened: datetime
+    act_by: datetime | None
+    closed: datetime | None
+    services: int
+    hurt: int
+    """Runs left red or stale."""
+    root_run_id: int | None
+    root_job: str
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HurtService:
+    name: str
+    title: str
+    tier: int
+    zone: str
+    deadline: datetime
+    act_by: datetime | None
+    green_by: datetime | None
+    expected: datetime | None
+    timeliness: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    role: str
+    job: str
+    job_id: int
+    run_id: int | None
+    period_key: str
+    state: str
+    evidence: str
+    stale_read: bool
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    at: datetime
+    kind: str
+    words: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    route: str
+    kind: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    sent: datetime | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    row: IncidentRow
+    services: tuple[HurtService, ...]
+    members: tuple[MemberView, ...]
+    events: tuple[EventView, ...]
+    deliveries: tuple[DeliveryView, ...]
+    log: str
+    """The root attempt's log tail; empty with `log_error` when there is none."""
+    log_error: str
+    actions: tuple[ActionView, ...] = ()
+    seen_before: tuple[tuple[datetime, str], ...] = ()
+    """Earlier incidents with the same root job, newest first: (opened, close reason)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    key: str
+    verb: str
+    job: str
+    job_id: int
+    run_id: int
+    incident_id: int | None
+    state: str
+    requested_by: str
+    requested: datetime
+    sent: datetime | None
+    ended: datetime | None
+    words: str
+    preview: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One line of the big table."""
+
+    id: int
+    name: str
+    system: str
+    kind: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    bd: str
+    run_id: int | None
+    started: datetime | None
+    ended: datetime | None
+    next: datetime | None
+    schedule: str
+    owner: str
+    paused: bool
+    gone: bool
+    is_task: bool
+    stale_since: datetime | None
+    """Its target's last good poll, when that target is out of reach; None when fresh."""
+    stale_read: bool = False
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    row: JobRow
+    title: str
+    definition: str
+    run_as: str
+    proof: str
+    runbook: str
+    rerun: str
+    expected_s: float | None
+    history_runs: int
+    p50_s: float | None
+    p90_s: float | None
+    native_url: str
+    upstreams: tuple[tuple[str, str], ...]
+    """(job name, origin)."""
+    downstreams: tuple[tuple[str, str], ...]
+    services: tuple[str, ...]
+    drift: tuple[DriftView, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    """Newest first, at most 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    id: int
+    job_id: int
+    job: str
+    period_key: str
+    bd: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    attempts: int
+    period: datetime | None
+    first_started: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    expected: bool
+    stale_read: bool
+    stale_since: datetime | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    id: int
+    number: int
+    state: str
+    evidence: str
+    native_state: str
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    action_key: str | None
+    native_ref: str
+    native_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    row: RunRow
+    attempts: tuple[AttemptView, ...]
+    log: str
+    log_error: str
+    log_cut: bool
+    zone: str
+    rerun: str
+    capabilities: tuple[str, ...]
+    missing: dict[str, str]
+    incident_id: int | None
+    actions: tuple[ActionView, ...] = ()
+    proof: str = "full"
+    tasks: tuple[RunRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetView:
+    system: str
+    kind: str
+    name: str
+    last_ok: datetime | None
+    failing_since: datetime | None
+    error: str
+    error_kind: str
+    skew_s: float | None
+    zone: str
+    poll_ms: float | None
+    poll_every_s: float
+    skipped: int
+    skipped_words: tuple[str, ...]
+    warnings: tuple[str, ...]
+    version: str
+    rights: tuple[dict[str, object], ...]
+    jobs: int
+    capabilities: tuple[str, ...]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftView:
+    id: int
+    job: str
+    what: str
+    words: str
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What `/` means: words that must stand in the name, and fields. Empty: everything."""
+
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    problems_only: bool = False
+    extras: dict[str, str] = field(default_factory=dict)
