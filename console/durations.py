@@ -1,0 +1,33 @@
+"""Durations as people write them: "15s", "14m", "1h30m", "2d"."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+
+
+def parse_duration(words: str) -> timedelta:
+    """The duration in `words`. Raises ValueError with the forms that are understood."""
+    parts = _PART.findall(words)
+    if not parts or "".join(number + unit for number, unit in parts) != words.strip():
+        raise ValueError(f'"{words}" is not a duration; write 15s, 14m, 1h30m or 2d')
+    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+
+
+def duration_words(seconds: float) -> str:
+    """Short words for a length of time, two units at most: "3h12m", "45s", "2d4h"."""
+    left = round(abs(seconds))
+    sign = "-" if seconds < 0 and left else ""
+    parts: list[str] = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        if number or (parts and number):
+            parts.append(f"{number}{unit}")
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return sign + ("".join(parts) or "0s")

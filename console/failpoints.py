@@ -1,0 +1,75 @@
+"""Named places where a test may kill, raise, stop or slow the engine. Nothing happens unless the environment arms one.
+
+`HEADWAY_FAILPOINT=send.after_wire:kill` (or `raise`, `stop`, `sleep=5`; `:n` after it means the n-th passage).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+FAILPOINTS = (
+    "poll.before",
+    "poll.after_reply",
+    "poll.mid_pages",
+    "ingest.before_commit",
+    "ingest.after_commit",
+    "evaluate.before",
+    "evaluate.before_commit",
+    "evaluate.after_commit",
+    "outbox.claimed",
+    "send.before",
+    "send.after_wire",
+    "send.after_reply",
+    "record.before_commit",
+    "record.after_commit",
+    "action.requested",
+    "action.intent_committed",
+    "action.before_wire",
+    "action.after_wire",
+    "action.after_reply",
+    "action.before_verify",
+    "action.verified",
+    "lease.acquired",
+    "lease.before_renew",
+    "lease.lost",
+)
+VARIABLE = "HEADWAY_FAILPOINT"
+
+_passages: dict[str, int] = {}
+_lock = threading.Lock()
+
+
+class FailpointReached(Exception):
+    """Raised where a failpoint is armed with `raise`."""
+
+
+def failpoint(name: str) -> None:
+    """A no-op, unless the environment arms `name`. Raises KeyError for a name that is not listed."""
+    armed = os.environ.get(VARIABLE)
+    if armed is None:
+        return
+    if name not in FAILPOINTS:
+        raise KeyError(name)
+    wanted, _, rest = armed.partition(":")
+    act, _, nth = rest.partition(":")
+    if wanted != name:
+        return
+    with _lock:
+        _passages[name] = _passages.get(name, 0) + 1
+        if nth and _passages[name] != int(nth):
+            return
+    _do(name, act)
+
+
+def _do(name: str, act: str) -> None:
+    if act == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif act == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif act.startswith("sleep="):
+        time.sleep(float(act.removeprefix("sleep=")))
+    else:
+        raise FailpointReached(name)

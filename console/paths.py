@@ -1,0 +1,63 @@
+"""Where config and store are, found without importing anything heavy: the console's first paint goes through here."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+
+class NoStore(Exception):
+    """The store cannot be found; the message says where it was looked for and what to do."""
+
+
+def user_config() -> Path:
+    """The config in the user's own folder: `headway.toml`, or the folder `headway.d` where that exists."""
+    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
+    folder = base / "headway.d"
+    return folder if folder.is_dir() else base / "headway.toml"
+
+
+def config_path(given: str | None) -> Path:
+    """`--config`, else HEADWAY_CONFIG, else the user's own."""
+    return Path(given or os.environ.get("HEADWAY_CONFIG") or user_config()).expanduser()
+
+
+def store_url(config: Path) -> str:
+    """The store of an estate: a file path, or a postgresql:// URL. Raises NoStore when the config cannot be read."""
+    return store_of(_estate(config), config)
+
+
+def store_of(estate: dict[str, object], config: Path) -> str:
+    store = estate.get("store", "headway.db")
+    if isinstance(store, str):
+        home = config if config.is_dir() else config.parent
+        return str((home / Path(store).expanduser()).absolute())
+    return _resolve(store, config)
+
+
+def _estate(config: Path) -> dict[str, object]:
+    files = sorted(config.glob("*.toml")) if config.is_dir() else [config]
+    try:
+        tables = [tomllib.loads(file.read_text("utf-8-sig")).get("estate", {}) for file in files]
+    except OSError as error:
+        mend = 'Copy "config.example.toml" there, or see the demo: headway demo'
+        raise NoStore(f"{error.filename}: {error.strerror}. {mend}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NoStore(f'{config}: {error}. "headway check" names every fault.') from None
+    return {key: value for table in tables if isinstance(table, dict) for key, value in table.items()}
+
+
+def _resolve(reference: object, config: Path) -> str:
+    if isinstance(reference, dict) and isinstance(reference.get("env"), str):
+        value = os.environ.get(reference["env"])
+        if value:
+            return value
+        raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Set it and start again.")
+    from connectors.contract import AccessRefused  # noqa: PLC0415 - only for references that need more than this module
+    from connectors.secrets import SecretRef, SecretStore  # noqa: PLC0415
+
+    try:
+        return SecretStore()(SecretRef.model_validate(reference))
+    except (AccessRefused, ValueError) as error:
+        raise NoStore(f"{config}: estate.store: {error}") from None
