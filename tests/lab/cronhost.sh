@@ -1,0 +1,37 @@
+#!/bin/bash
+# The inside of one cron host, run as process 1 of its own mount, uts and pid namespace: cronhost.sh FS NAME [CRON OPTION...]
+# FS holds the host's own files; each part is bound over the machine's, which stays as it is. LAB_CLOCK: a command in
+# front of cron and rsyslogd (env with libfaketime), word by word; empty on an ordinary host.
+set -eu
+fs=$1 name=$2
+shift 2
+cd /
+mount --make-rprivate /
+hostname "$name"
+
+# A private /dev, so that /dev/log is this host's own syslog socket.
+mount -t tmpfs -o mode=755 tmpfs "$fs/dev"
+for node in null zero full random urandom tty; do
+    : >"$fs/dev/$node"
+    mount --bind "/dev/$node" "$fs/dev/$node"
+done
+mkdir "$fs/dev/pts" "$fs/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts "$fs/dev/pts"
+ln -s pts/ptmx "$fs/dev/ptmx"
+ln -s /proc/self/fd "$fs/dev/fd"
+
+for part in etc home root run usr/local var; do
+    mount --bind "$fs/$part" "/$part"
+done
+mount --rbind "$fs/dev" /dev
+mount --bind "$fs/tmp" /tmp # last: it hides FS itself
+
+rm -rf /run/*
+mkdir -p /run/sshd /run/lock
+# shellcheck disable=SC2086  # LAB_CLOCK is words
+${LAB_CLOCK:-} rsyslogd -n -f /etc/rsyslog.conf -i /run/rsyslogd.pid &
+until [ -S /dev/log ]; do sleep 0.02; done
+/usr/sbin/sshd
+# shellcheck disable=SC2086
+env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${LAB_CLOCK:-} /usr/sbin/cron -f "$@" &
+while :; do sleep 3600; done # process 1 also reaps what nobody waits for

@@ -1,0 +1,51 @@
+"""What the lab needs from the machine: Debian packages and root, named all at once where they are missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
+FAKETIME_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+
+# A file or command that the lab uses -> the Debian package that brings it.
+PACKAGE_OF = {
+    "cron": "cron",
+    "sshd": "openssh-server",
+    "ssh-keygen": "openssh-client",
+    "rsyslogd": "rsyslog",
+    "sudo": "sudo",
+    "ps": "procps",
+    "unshare": "util-linux",
+    str(POSTGRES_BIN / "initdb"): "postgresql-15",
+    "/usr/lib/postgresql/15/lib/pg_cron.so": "postgresql-15-cron",
+    str(FAKETIME_LIBRARY): "libfaketime",
+    "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
+}
+SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
+
+
+def command(name: str) -> str:
+    """Absolute path of a system command, also where the caller's PATH has no sbin; the bare name if it is missing."""
+    return shutil.which(name, path=SEARCH_PATH) or name
+
+
+def missing_packages() -> list[str]:
+    """Debian packages to install before the lab can start, sorted; empty where all is there."""
+    return sorted({package for need, package in PACKAGE_OF.items() if not is_there(need)})
+
+
+def is_there(need: str) -> bool:
+    """Whether a file (with a slash) or a command is on this machine."""
+    return Path(need).exists() if "/" in need else shutil.which(need, path=SEARCH_PATH) is not None
+
+
+def what_is_missing() -> str | None:
+    """One sentence that says what to install or do before the lab can start; None where nothing is missing."""
+    packages = missing_packages()
+    if packages:
+        return f"the lab needs Debian packages: apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if os.geteuid() != 0:
+        return "the lab makes hosts in namespaces of their own and needs root: run it as root"
+    return None

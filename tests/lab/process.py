@@ -1,0 +1,180 @@
+"""What every part of the lab needs: free ports, waiting with a limit, processes that end with the lab."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tests.lab import guard
+
+GUARD_SCRIPT = Path(guard.__file__)
+LOG_TAIL_LINES = 40
+
+
+class LabError(Exception):
+    """A part of the lab did not start or did not do what it was told; the text holds the end of its log."""
+
+
+class Guard:
+    """The process that ends what we leave behind; started at first use, one per Python process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
+
+    def watch(self, target: str) -> None:
+        """Has `target` ended when this process is gone; lines as in `tests.lab.guard`."""
+        with self._lock:
+            if self._process is None:
+                argv = [sys.executable, "-I", "-S", str(GUARD_SCRIPT)]
+                self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True, start_new_session=True)
+                atexit.register(self.close)
+            self._tell(target)
+
+    def forget(self, target: str) -> None:
+        """Takes back a `watch`: the target was ended in good order."""
+        with self._lock:
+            self._tell(f"forget {target}")
+
+    def close(self) -> None:
+        """Lets the guard end every target that is still watched, and waits for it."""
+        with self._lock:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+                self._process.wait(timeout=30)
+                self._process = None
+
+    def _tell(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(line + "\n")
+            self._process.stdin.flush()
+
+
+GUARD = Guard()
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
+    """Returns as soon as `condition()` is true. LabError with `what` when the limit passes first."""
+    until = time.monotonic() + limit_seconds
+    while not condition():
+        if time.monotonic() > until:
+            raise LabError(f"waited {limit_seconds:g} s in vain: {what}")
+        time.sleep(pause)
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody accepts connections on that port of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of a text file; a sentence where there is none."""
+    if not path.exists():
+        return f"({path.name} was never written)"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+
+
+def private_folder(name: str) -> Path:
+    """A fresh folder that every user may enter (postgres and etl must), removed with the lab."""
+    folder = Path(tempfile.mkdtemp(prefix=f"headway-{name}-"))
+    folder.chmod(0o755)
+    GUARD.watch(f"folder {folder}")
+    return folder
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder that `private_folder` made."""
+    shutil.rmtree(folder, ignore_errors=True)
+    GUARD.forget(f"folder {folder}")
+
+
+class Daemon:
+    """One server process in a session of its own, its output in a file, ended with all its children."""
+
+    def __init__(
+        self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, last_signal: int = signal.SIGKILL
+    ) -> None:
+        self.argv = list(argv)
+        self.log = log
+        self.env = env
+        self.last_signal = last_signal
+        """What the guard sends if we die first: SIGKILL to the whole session, any other to the process alone."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id, also the id of its session. LabError before `start()`."""
+        if self._process is None:
+            raise LabError(f"{self.argv[0]} was not started")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts the process; being ready is for the caller to wait for, with `wait_ready`."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=self.env,
+                start_new_session=True, cwd="/",
+            )  # fmt: skip
+        GUARD.watch(self._target())
+
+    def _target(self) -> str:
+        if self.last_signal == signal.SIGKILL:
+            return f"session {self.pid}"
+        return f"signal {int(self.last_signal)} {self.pid}"
+
+    def wait_ready(self, condition: Callable[[], object], what: str, limit_seconds: float) -> None:
+        """Waits for `condition`; LabError with the end of the log when the process ends or the limit passes first."""
+        try:
+            wait_until(lambda: not self.is_running or condition(), what, limit_seconds)
+        except LabError as error:
+            raise LabError(f"{error}\n{tail(self.log)}") from error
+        if not self.is_running:
+            raise LabError(f"{self.argv[0]} ended before it was ready ({what}):\n{tail(self.log)}")
+
+    def stop(self, limit_seconds: float = 5.0, number: int = signal.SIGTERM) -> None:
+        """Asks the process to end, then kills what is left of its session. Safe to call twice."""
+        if self._process is None:
+            return
+        session, target = self._process.pid, self._target()
+        if self._process.poll() is None:
+            guard.send(session, number)
+            try:
+                self._process.wait(limit_seconds)
+            except subprocess.TimeoutExpired:
+                guard.send(session, self.last_signal)
+        guard.end(f"session {session}")
+        self._process.wait(limit_seconds)
+        self._process = None
+        wait_until(lambda: not list(guard.session_members(session)), f"the end of session {session}", 10)
+        GUARD.forget(target)
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """A small environment for a lab process: what this shell set for Python, proxies and clouds stays out."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_PROXY": "127.0.0.1,localhost", **extra}
