@@ -1,4 +1,4 @@
-"""What the store knows of a target's jobs, and what an inventory changes: between control.inventory and store.inventory.
+"""What the store knows of a target's jobs and what an inventory changes: between control.inventory and store.inventory.
 
 `control.inventory.match(known, found)` makes InventoryChanges from KnownJob values and a contract Inventory;
 `store.inventory.write_inventory` writes them. Values only, so that neither room needs to know the other.

@@ -1,0 +1,67 @@
+"""The one clock. Real time, or in a replay: origin + (real now − started) × rate, as the store's clock row says.
+
+Leases never use it: they stay on real time. Standard library only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+LOOK_AGAIN_SECONDS = 0.5
+"""How long a clock row is believed before it is read again (real time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A clock row. While paused, the time stands still at `origin`."""
+
+    origin: datetime
+    """The replay's time at the real instant `started`. Both aware UTC."""
+    started: datetime
+    rate: float = 1.0
+    paused: bool = False
+
+    def at(self, real: datetime) -> datetime:
+        """The replay's time at a real instant; never before its origin."""
+        if self.paused or real <= self.started:
+            return self.origin
+        return self.origin + (real - self.started) * self.rate
+
+
+def real_now() -> datetime:
+    """Now, aware UTC."""
+    return datetime.now(UTC)
+
+
+class Clock:
+    """Tells the time to a whole process. `read` gives the store's clock row, None where there is none."""
+
+    def __init__(self, read: Callable[[], Hand | None] | None = None, real: Callable[[], datetime] = real_now) -> None:
+        self._read = read
+        self._real = real
+        self._hand: Hand | None = None
+        self._look_at = 0.0
+
+    def now(self) -> datetime:
+        """Now, aware UTC: real, or the replay's."""
+        hand = self.hand()
+        real = self._real()
+        return real if hand is None else hand.at(real)
+
+    def hand(self) -> Hand | None:
+        """The clock row, at most half a second old; None on real time."""
+        if self._read is not None and time.monotonic() >= self._look_at:
+            self._hand = self._read()
+            self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+        return self._hand
+
+    @property
+    def rate(self) -> float:
+        """Seconds of this clock per real second: 1.0 on real time, 0.0 while paused."""
+        hand = self.hand()
+        if hand is None:
+            return 1.0
+        return 0.0 if hand.paused else hand.rate
