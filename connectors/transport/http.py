@@ -1,0 +1,219 @@
+"""HTTP as every REST connector needs it: one deadline, one size limit, one origin, errors by what happens next.
+
+TLS is always verified, redirects are never followed, proxies and .netrc of the environment are not used, and links
+from replies are never fetched. Messages name system, method and path; never headers, bodies, queries or credentials.
+"""
+
+from __future__ import annotations
+
+import ssl
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from connectors.contract import AccessRefused, ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.transport.http_reply import Reply, clock_of, refusal
+from connectors.transport.http_wire import Deadline, DeadlineTransport
+
+__all__ = ["Deadline", "HttpDoor", "Reply", "checked_origin"]
+
+LIMIT_BYTES = 32 * 1024 * 1024
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
+
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""What fails before the first byte of a request is on the wire."""
+
+
+class HttpDoor:
+    """One server's only door. Not thread safe. Close it when done."""
+
+    def __init__(
+        self,
+        system: str,
+        base_url: str,
+        ca_file: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.system = system
+        self.base_url = base_url.rstrip("/")
+        self._given = transport
+        self._tls = _tls(system, ca_file)
+        self._kept = self._lane()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        deadline: Deadline,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        accept: Collection[int] = (),
+        once: bool = False,
+    ) -> Reply:
+        """The reply to one request below the base address. `path` parts are already percent-encoded.
+
+        Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
+        once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
+        OutcomeUnknown."""
+        request = httpx.Request(
+            method, self.base_url + path, params=params, json=body, headers={**HEADERS, **(headers or {})}
+        )
+        call = f"{method} {self.base_url}{path}"
+        reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
+        if 200 <= reply.status < 300 or reply.status in accept:
+            return reply
+        raise refusal(reply, once)
+
+    def close(self) -> None:
+        """Closes the kept connections; more than once is fine."""
+        self._kept.client.close()
+
+    def _read(self, request: httpx.Request, call: str, deadline: Deadline) -> Reply:
+        try:
+            return self._exchange(self._kept, request, call, deadline)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            if isinstance(error, NOT_SENT) or deadline.left <= 0:
+                raise self._unreachable(call, error, deadline) from None
+        except httpx.HTTPError as error:
+            raise self._unreachable(call, error, deadline) from None
+        try:
+            return self._exchange(self._kept, request, call, deadline)
+        except httpx.HTTPError as error:
+            raise self._unreachable(call, error, deadline) from None
+
+    def _once(self, request: httpx.Request, call: str, deadline: Deadline) -> Reply:
+        """Never over a kept connection, which may be dead without our knowing."""
+        fresh = self._lane()
+        try:
+            return self._exchange(fresh, request, call, deadline)
+        except NOT_SENT as error:
+            raise self._unreachable(call, error, deadline) from None
+        except (httpx.HTTPError, SystemUnreachable) as error:
+            raise OutcomeUnknown(
+                f'system "{self.system}": {call} was sent and its answer was lost ({_words(error)}). '
+                "It is looked up before anything is sent again."
+            ) from None
+        finally:
+            fresh.client.close()
+
+    def _exchange(self, lane: Lane, request: httpx.Request, call: str, deadline: Deadline) -> Reply:
+        if deadline.left <= 0:
+            raise httpx.ConnectTimeout("no time left", request=request)
+        if lane.wire is not None:
+            lane.wire.backend.deadline = deadline
+        request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
+        response = lane.client.send(request, stream=True)
+        try:
+            body = self._body(response, call, deadline)
+        finally:
+            response.close()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(self.system, call, response.status_code, headers, body, clock_of(headers.get("date")))
+
+    def _body(self, response: httpx.Response, call: str, deadline: Deadline) -> bytes:
+        """The decoded body, at most LIMIT_BYTES of it in memory at any time."""
+        ready = response.is_stream_consumed  # a transport that made the reply up has read and decoded it already
+        unpacked = Unpacked("" if ready else response.headers.get("content-encoding", ""))
+        words = f'system "{self.system}": the answer to {call} ({response.status_code})'
+        try:
+            for chunk in [response.content] if ready else response.iter_raw():
+                unpacked.add(chunk)
+                if deadline.left <= 0:
+                    raise SystemUnreachable(f"{words} did not end within {deadline.seconds:g} s")
+        except TooLarge:
+            raise SystemUnreachable(f"{words} is larger than {LIMIT_BYTES // 1024**2} MiB") from None
+        except zlib.error as error:
+            raise SystemUnreachable(f"{words} cannot be unpacked: {error}") from None
+        if not unpacked.whole:
+            raise SystemUnreachable(f"{words} ends in the middle of its packed body, after {unpacked.taken} bytes")
+        return bytes(unpacked.body)
+
+    def _lane(self) -> Lane:
+        wire = DeadlineTransport(self._tls) if self._given is None else None
+        return Lane(httpx.Client(transport=wire or self._given, follow_redirects=False, trust_env=False), wire)
+
+    def _unreachable(self, call: str, error: Exception, deadline: Deadline) -> ConnectorError:
+        words = _words(error)
+        if "CERTIFICATE_VERIFY_FAILED" in words:
+            return AccessRefused(
+                f'system "{self.system}": {call}: the certificate is not trusted ({words}). '
+                "Set ca_file to the certificate of your own CA; verification cannot be switched off."
+            )
+        if isinstance(error, httpx.TimeoutException):
+            words = f"no answer within {deadline.seconds:g} s"
+        return SystemUnreachable(f'system "{self.system}": {call}: {words}')
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A client, and the transport below it that keeps deadlines (None where a test gave its own)."""
+
+    client: httpx.Client
+    wire: DeadlineTransport | None
+
+
+class TooLarge(Exception):
+    """The body is over LIMIT_BYTES."""
+
+
+class Unpacked:
+    """Gathers a body that may be gzip or deflate, never more than LIMIT_BYTES of it."""
+
+    def __init__(self, encoding: str) -> None:
+        packed = encoding.strip().lower() in ("gzip", "x-gzip", "deflate")
+        self._unzip = zlib.decompressobj(zlib.MAX_WBITS | 32) if packed else None
+        self.body = bytearray()
+        self.taken = 0
+
+    @property
+    def whole(self) -> bool:
+        """False for a packed body whose end did not come."""
+        return self._unzip is None or self._unzip.eof or self.taken == 0
+
+    def add(self, chunk: bytes) -> None:
+        """Takes the next bytes from the wire. Raises TooLarge or zlib.error."""
+        self.taken += len(chunk)
+        room = LIMIT_BYTES + 1 - len(self.body)
+        self.body += chunk[:room] if self._unzip is None else self._unzip.decompress(chunk, room)
+        if len(self.body) > LIMIT_BYTES:
+            raise TooLarge
+
+
+def checked_origin(url: str, plain_http: bool) -> str:
+    """`url` without a slash at its end. Raises ValueError for anything that could leak a credential."""
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("url must hold no credentials; give them as references (username, password, token)")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"url needs http:// or https:// and a host, as in https://airflow.example.com; got {url!r}")
+    if parts.query or parts.fragment:
+        raise ValueError("url must have no query and no fragment")
+    if parts.port == 0:
+        raise ValueError("url names port 0")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and not plain_http:
+        raise ValueError(
+            f"http:// to {parts.hostname} would send the credentials unencrypted: use https://, "
+            "or say plain_http = true if the network in between is yours"
+        )
+    return url.rstrip("/")
+
+
+def _tls(system: str, ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
+    except OSError as error:
+        raise AccessRefused(
+            f'system "{system}": ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates.'
+        ) from None
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__
