@@ -1,1 +1,4 @@
-"""Headway's own rooms: what it remembers, decides, does and shows. `docs/architecture.md` says which may import which."""
+"""Headway's own rooms: what it remembers, decides, does and shows.
+
+`docs/architecture.md` says which room may import which; `tests/test_architecture.py` holds it.
+"""

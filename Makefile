@@ -1,0 +1,60 @@
+# Two commands for a newcomer: `make run` (the demo night, no network once installed) and `make test` (a real estate).
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+PACKAGES := console connectors tests
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || sed -nE 's/^([a-z-]+):.*## (.*)/make \1   \2/p' $(MAKEFILE_LIST)
+
+run: setup ## set up and play the demo night in the console
+	@$(BIN)/headway demo
+
+setup: ## make .venv with what the product needs
+	@tools/setup.sh run
+
+setup-dev: ## make .venv with what the tests need as well
+	@tools/setup.sh dev
+
+test: setup-dev packages lint lab-venvs ## everything: lint, types, unit, screens, then the real estate
+	@$(PYTEST) -q
+
+check: setup-dev lint ## the fast part: no root, no network, no lab
+	@$(PYTEST) -q -m 'not lab'
+
+lint: setup-dev ## ruff and mypy
+	@$(BIN)/ruff check --quiet $(PACKAGES)
+	@$(BIN)/ruff format --check --quiet $(PACKAGES) || { echo 'format differs: make fmt'; exit 1; }
+	@$(BIN)/mypy
+
+packages: ## install the Debian packages of the real estate (as root; otherwise name what is missing)
+	@tools/apt-install.sh
+
+lab-venvs: setup-dev ## make the schedulers' own environments, in the user's cache folder
+	@$(BIN)/python -m tests.lab.venvs
+
+lab: setup-dev packages lab-venvs ## start the same estate and open the console on it
+	@$(BIN)/python -m tests.lab
+
+lab-test: setup-dev packages lab-venvs ## only the tests on the real estate
+	@$(PYTEST) -q -m lab
+
+bench: setup-dev ## the figures, quickly; one at a time: python -m tests.bench.NAME
+	@for file in tests/bench/[a-z]*.py; do $(BIN)/python -m tests.bench.$$(basename "$$file" .py) --quick; done
+
+fmt: setup-dev ## put the code into shape
+	@$(BIN)/ruff check --quiet --fix $(PACKAGES) || true
+	@$(BIN)/ruff format --quiet $(PACKAGES)
+
+snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
+	@$(PYTEST) -q tests/tui --snapshot-update
+
+lock: setup-dev ## take newer versions into constraints.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
+	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
+
+.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt snapshots lock

@@ -1,0 +1,238 @@
+"""The arrows between the rooms, and what may be loaded before the console's first paint.
+
+The rooms and their reasons are told in `docs/architecture.md`. A new top-level module fails the first test here until
+somebody decides what it may import.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+CONTRACT = "connectors.contract"
+
+ARROWS: dict[str, tuple[str, ...]] = {
+    "console.model": (CONTRACT,),
+    "console.control": ("console.model", CONTRACT),
+    "console.store": ("console.model", CONTRACT),
+    "console.config": ("console.model", CONTRACT, "connectors.registry", "connectors.secrets"),
+    "console.engine": ("console.model", "console.control", "console.store", "console.config", "connectors"),
+    "console.tui": ("console.model", "console.config", "console.store.reads", "console.engine.requests", CONTRACT),
+    "console.cli": (
+        "console.model",
+        "console.config",
+        "console.store.reads",
+        "console.engine.requests",
+        CONTRACT,
+        "connectors.registry",
+    ),
+    "console.__main__": ("console.cli", "console.tui", "console.config"),
+}
+"""Room -> what it may import of ours besides itself. Every top-level module of `console` has a row."""
+
+WIRED_COMMANDS = ("console.cli.engine", "console.cli.check", "console.cli.demo")
+"""Commands that start an engine or probe systems themselves; they may reach the one place that wires everything."""
+
+WIRING = ("console.engine.wiring", "console.engine.runner", "console.tui")
+
+CONTROL_LIBRARIES = {"rustworkx", "cronsim"}
+
+CONTROL_STDLIB_REFUSED = {
+    "asyncio", "concurrent", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
+    "shutil", "signal", "smtplib", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "time",
+    "urllib",
+}  # fmt: skip
+
+CLOCKS_AND_FILES = {
+    "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time", "time.monotonic",
+    "time.perf_counter", "open", "input", "print", "uuid.uuid4", "uuid4",
+}  # fmt: skip
+
+PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}
+
+HEAVY = {
+    "alembic", "apprise", "boto3", "botocore", "cronsim", "httpx", "networkx", "numpy", "paramiko", "psycopg",
+    "pydantic", "requests", "rustworkx", "sqlalchemy", "sqlmodel", "structlog",
+}  # fmt: skip
+
+
+@cache
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(
+        "console", "connectors", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+
+
+def within(module: str, room: str) -> bool:
+    return module == room or module.startswith(f"{room}.")
+
+
+def modules_of(room: str) -> list[str]:
+    return sorted(module for module in graph().modules if within(module, room))
+
+
+def imports_of(room: str) -> Iterator[tuple[str, str]]:
+    """Importer and imported, for every import written in this room."""
+    for module in modules_of(room):
+        for imported in sorted(graph().find_modules_directly_imported_by(module)):
+            yield module, imported
+
+
+def is_ours(module: str) -> bool:
+    return within(module, "console") or within(module, "connectors")
+
+
+def arrows_against(room: str, allowed: tuple[str, ...]) -> list[str]:
+    return [
+        f"{importer} -> {imported}"
+        for importer, imported in imports_of(room)
+        if is_ours(imported) and imported != "console" and not any(within(imported, each) for each in (room, *allowed))
+    ]
+
+
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def test_every_room_of_the_console_has_its_arrows_written_down() -> None:
+    rooms = {room_of(module) for module in modules_of("console") if module != "console"}
+    assert set() == rooms - set(ARROWS)
+
+
+def test_connectors_know_nothing_of_the_console() -> None:
+    assert [] == arrows_against("connectors", ())
+
+
+def test_the_contract_needs_nothing_but_the_standard_library() -> None:
+    foreign = [imported for _, imported in imports_of(CONTRACT) if imported not in sys.stdlib_module_names]
+    assert [] == foreign
+
+
+def kinds() -> list[str]:
+    folders = (ROOT / "connectors").glob("*/connector.py")
+    return sorted(f"connectors.{path.parent.name}" for path in folders)
+
+
+def test_a_connector_does_not_know_the_other_connectors() -> None:
+    kind_rooms = tuple(kinds())
+    found = [
+        f"{importer} -> {imported}"
+        for kind in kind_rooms
+        for importer, imported in imports_of(kind)
+        for other in kind_rooms
+        if other != kind and within(imported, other)
+    ]
+    assert [] == found
+
+
+def test_a_parser_reads_what_it_is_given_and_talks_to_nobody() -> None:
+    found = [
+        f"{importer} -> {imported}"
+        for kind in kinds()
+        for importer, imported in imports_of(f"{kind}.parse")
+        if (
+            not (imported in sys.stdlib_module_names or imported in PURE_PARSER_LIBRARIES)
+            and not (within(imported, kind) or imported == CONTRACT)
+        )
+        or within(imported, f"{kind}.client")
+    ]
+    assert [] == found
+
+
+@pytest.mark.parametrize("room", [room for room in ARROWS if room != "console.cli"])
+def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
+    assert [] == arrows_against(room, ARROWS[room])
+
+
+def test_a_command_asks_by_requests_and_reads_and_only_three_are_wired_to_the_engine() -> None:
+    allowed = ARROWS["console.cli"]
+    found = [
+        arrow
+        for arrow in arrows_against("console.cli", allowed)
+        if not any(
+            within(arrow.split(" -> ")[0], command) and within(arrow.split(" -> ")[1], wiring)
+            for command in WIRED_COMMANDS
+            for wiring in WIRING
+        )
+    ]
+    assert [] == found
+
+
+def test_a_decision_cannot_start_a_query() -> None:
+    """`control` sees frozen values; a table row would bring a session with it, even by a detour."""
+    tables = [module for module in modules_of("console.model") if module.endswith(".tables")]
+    chains = [
+        graph().find_shortest_chain(module, table) for module in modules_of("console.control") for table in tables
+    ]
+    assert [] == [chain for chain in chains if chain]
+
+
+def test_a_decision_uses_only_libraries_that_touch_nothing() -> None:
+    found = [
+        f"{importer} -> {imported}"
+        for importer, imported in imports_of("console.control")
+        if not is_ours(imported)
+        and imported not in CONTROL_LIBRARIES
+        and (imported not in sys.stdlib_module_names or imported in CONTROL_STDLIB_REFUSED)
+    ]
+    assert [] == found
+
+
+def called_name(call: ast.Call) -> str:
+    """`datetime.now` for `datetime.now(UTC)` and for `dt.datetime.now(UTC)`: the last two parts of what is called."""
+    return ".".join(ast.unparse(call.func).split(".")[-2:])
+
+
+def test_a_decision_takes_the_time_as_an_argument_and_reads_no_clock_and_no_file() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {called_name(node)}"
+        for path in sorted((ROOT / "console" / "control").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and called_name(node) in CLOCKS_AND_FILES
+    ]
+    assert [] == found
+
+
+def test_the_clock_reading_calls_are_recognised() -> None:
+    """Proves the net above: each of these would be caught."""
+    calls = ["datetime.now(UTC)", "dt.datetime.now()", "date.today()", "open('x')", "time.time()"]
+    names = [called_name(node) for call in calls for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Call)]
+    assert set() == set(names) - CLOCKS_AND_FILES
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level names of all modules that a fresh interpreter has loaded after `code`."""
+    script = f"{code}\nimport json, sys\nsys.stderr.write('LOADED' + json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "LOADED" in done.stderr, done.stderr
+    return {module.split(".")[0] for module in json.loads(done.stderr.split("LOADED")[1])}
+
+
+def test_the_command_shows_its_help_without_any_heavy_library() -> None:
+    code = """
+import sys
+sys.argv = ["headway", "--help"]
+from console.__main__ import main
+try:
+    main()
+except SystemExit:
+    pass
+"""
+    assert set() == loaded_by(code) & (HEAVY | {"textual"})
+
+
+@pytest.mark.skipif(not (ROOT / "console" / "tui").is_dir(), reason="there is no console yet")
+def test_the_console_paints_first_and_loads_the_heavy_libraries_later() -> None:
+    loaded = loaded_by("import console.__main__, console.tui.app")
+    assert "textual" in loaded
+    assert set() == loaded & HEAVY
