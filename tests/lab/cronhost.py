@@ -66,9 +66,13 @@ class CronHost:
         self._init: int | None = None
 
     # -- life -------------------------------------------------------------------------------------------------------
-    def start(self) -> None:
-        """Builds the host's files where they are missing, starts it, returns when sshd answers and cron waits."""
+    def prepare(self) -> None:
+        """Builds the host's files where they are missing: crontabs can then be put in place before its first start."""
         self.files.build(self.may_read_logs, self.traditional_log, faked=self.clock is not None)
+
+    def start(self) -> None:
+        """Boots the host; returns when sshd answers and cron waits for its first full minute."""
+        self.prepare()
         self._daemon = Daemon(self._argv(), self.folder / "outside.log", self._environment())
         self._daemon.start()
         self._daemon.wait_ready(self._is_up, f"host {self.name} on port {self.port}", START_LIMIT_SECONDS)

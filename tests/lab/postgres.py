@@ -1,8 +1,8 @@
 """A private PostgreSQL 15 with pg_cron, run as user postgres; also the PostgreSQL of the store tests.
 
 pg_cron lives in database `ops`. Roles: `lab` (superuser) and `etl` (owns jobs), trusted on loopback, and with passwords
-`headway_view` (what the poller needs and no more), `headway_blind` (SELECT, but row security hides the others' rows)
-and `headway_act` (as view, and it may ask for reruns).
+`headway_view` and `headway_act` (what `connectors/pg_cron/grants.sql` gives them, here as logins) and `headway_blind`
+(SELECT, but row security hides the others' rows).
 """
 
 from __future__ import annotations
@@ -48,10 +48,6 @@ host  all all     127.0.0.1/32 scram-sha-256
 LOOK: tuple[LiteralString, ...] = (
     "GRANT USAGE ON SCHEMA cron TO {role}",
     "GRANT SELECT ON cron.job, cron.job_run_details TO {role}",
-)
-SEE_ALL: tuple[LiteralString, ...] = (
-    "CREATE POLICY {role_all} ON cron.job FOR SELECT TO {role} USING (true)",
-    "CREATE POLICY {role_all} ON cron.job_run_details FOR SELECT TO {role} USING (true)",
 )
 
 
@@ -184,8 +180,7 @@ class PostgresServer:
             words = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
             self.execute(words)
             self._grant(role, LOOK)
-        for role in ("headway_view", "headway_act"):
-            self._grant(role, SEE_ALL)
+        self._run_script(GRANTS)
         self.execute("GRANT CREATE ON DATABASE ops TO etl")
         self.execute("CREATE SCHEMA etl AUTHORIZATION etl")
         self.execute("GRANT EXECUTE ON FUNCTION cron.schedule(text, text, text), cron.unschedule(name) TO etl")
@@ -195,6 +190,10 @@ class PostgresServer:
         names = {"role": sql.Identifier(role), "role_all": sql.Identifier(f"{role}_all")}
         for statement in statements:
             self.execute(sql.SQL(statement).format(**names))
+
+    def _run_script(self, script: Path) -> None:
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(script.read_bytes())
 
     def _launcher_is_there(self) -> bool:
         where = "WHERE backend_type = 'pg_cron launcher' AND datname = 'ops'"

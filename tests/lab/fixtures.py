@@ -1,0 +1,76 @@
+"""The session fixtures of the lab. Test folders outside of tests/lab may import single ones into their conftest: all
+share one estate, and a part starts when the first test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.aws import MotoServer
+from tests.lab.cronhost import CronHost
+from tests.lab.estate import Estate, shared_estate
+from tests.lab.needs import what_is_missing
+from tests.lab.postgres import PostgresServer
+from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
+
+
+@pytest.fixture(scope="session")
+def lab() -> Estate:
+    """The estate with no part started yet. Fails, naming what to install, where the machine lacks something."""
+    missing = what_is_missing()
+    if missing is not None:
+        pytest.fail(missing, pytrace=False)
+    return shared_estate()
+
+
+@pytest.fixture(scope="session")
+def db07(lab: Estate) -> CronHost:
+    return lab.db07
+
+
+@pytest.fixture(scope="session")
+def etl02(lab: Estate) -> CronHost:
+    return lab.etl02
+
+
+@pytest.fixture(scope="session")
+def cron_hosts(db07: CronHost, etl02: CronHost) -> dict[str, CronHost]:
+    """Both hosts by name."""
+    return {host.name: host for host in (db07, etl02)}
+
+
+@pytest.fixture(scope="session")
+def postgres(lab: Estate) -> PostgresServer:
+    return lab.postgres
+
+
+@pytest.fixture
+def store_dsn(postgres: PostgresServer) -> Iterator[str]:
+    """A fresh, empty PostgreSQL database for one test, dropped after it."""
+    dsn = postgres.create_database()
+    yield dsn
+    postgres.drop_database(dsn)
+
+
+@pytest.fixture(scope="session")
+def moto(lab: Estate) -> MotoServer:
+    return lab.moto
+
+
+@pytest.fixture
+def smtp(lab: Estate) -> SmtpSink:
+    """The mail server, empty and accepting."""
+    sink = lab.smtp
+    sink.mails.clear()
+    sink.mode = "accept"
+    return sink
+
+
+@pytest.fixture
+def http_sink(lab: Estate) -> HttpSink:
+    """The web hook, empty and answering 200."""
+    sink = lab.http
+    sink.posts.clear()
+    sink.behaviour = Behaviour()
+    return sink
