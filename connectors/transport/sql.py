@@ -1,0 +1,287 @@
+"""PostgreSQL sessions for connectors: one deadline for a whole call, reads that cannot write, errors sorted.
+
+libpq knows a timeout for connecting and one for a statement, and none for a server that accepts and goes silent. So a
+connection is made on a thread that may be left behind, and a watchdog shuts the socket when a call's time is over.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row
+from psycopg.sql import Composed
+
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+
+Row = dict[str, Any]
+Connection = psycopg.Connection[Row]
+
+MESSAGE_CHARACTERS = 300
+TEXT_TYPES = ("text", "varchar", "bpchar", "name")
+SHORTEST_CONNECT_SECONDS = 2  # libpq takes a smaller connect_timeout for 2
+KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+REFUSED_AT_THE_DOOR = re.compile(
+    r"authentication failed|no pg_hba\.conf entry|role \".*\" does not exist|database \".*\" does not exist"
+    r"|permission denied for database|no password supplied|certificate|not permitted to log in"
+    r"|server does not support SSL|authentication method|pg_hba\.conf rejects",
+    re.IGNORECASE,
+)
+"""A failed connect carries no SQLSTATE, only libpq's words (English; a server with another lc_messages is "later")."""
+
+
+class Deadline:
+    """When a whole call must be over, by the monotonic clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._at = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self._at - time.monotonic())
+
+
+class _RawText(Loader):
+    """Text as the server has it: bytes that are not UTF-8 survive as surrogates instead of failing the row."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode("utf-8", "surrogateescape")
+
+
+class Reader:
+    """A read-only transaction with one snapshot."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: LiteralString, values: Mapping[str, object] | None = None) -> list[Row]:
+        """All rows; the statement itself limits their number and the length of their texts."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def row(self, statement: LiteralString, values: Mapping[str, object] | None = None) -> Row:
+        """The one row of a statement that always has one."""
+        return self.rows(statement, values)[0]
+
+
+class PostgresSession:
+    """One server as one role. Keeps a connection between reads; writes go over one of their own."""
+
+    def __init__(self, parameters: Callable[[], Mapping[str, str]], application_name: str) -> None:
+        """`parameters` gives libpq's keywords, secrets resolved, each time a connection is made."""
+        self._parameters = parameters
+        self._name = application_name
+        self._kept: Connection | None = None
+        self.place = "PostgreSQL"
+        """host:port/database as user, once known: for messages."""
+
+    @property
+    def is_connected(self) -> bool:
+        """True while the connection of the last read is kept for the next."""
+        return self._kept is not None
+
+    def read(self, work: Callable[[Reader], Any], timeout_seconds: float) -> Any:
+        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
+
+        Raises SystemUnreachable, AccessRefused or NotSupported."""
+        deadline = Deadline(timeout_seconds)
+        if self._kept is not None:
+            try:
+                return self._read(self._kept, work, deadline)
+            except SystemUnreachable:
+                if self.is_connected or deadline.left <= 0:
+                    raise  # the server answered, or there is no time for another try
+        return self._read(self._connected(deadline), work, deadline)
+
+    def write_once(
+        self,
+        statement: LiteralString | Composed,
+        values: Mapping[str, object],
+        timeout_seconds: float,
+        application_name: str,
+    ) -> list[Row]:
+        """The rows of one statement, committed, on a connection of its own that bears `application_name`.
+
+        Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
+        deadline = Deadline(timeout_seconds)
+        connection = self._connect(deadline, application_name)
+        try:
+            with _watched(connection, deadline):
+                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline)})
+        except psycopg.Error as error:
+            connection.close()
+            raise sorted_error(error, self.place) from None
+        try:
+            with _watched(connection, deadline):
+                return connection.execute(statement, values).fetchall()
+        except psycopg.Error as error:
+            raise _after_the_wire(error, self.place) from None
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Closes the kept connection; a second time does nothing."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            with suppress(psycopg.Error):
+                kept.close()
+
+    def _connected(self, deadline: Deadline) -> Connection:
+        self.close()
+        self._kept = self._connect(deadline, self._name)
+        return self._kept
+
+    def _read(self, connection: Connection, work: Callable[[Reader], Any], deadline: Deadline) -> Any:
+        try:
+            with _watched(connection, deadline), connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline)})
+                return work(Reader(connection))
+        except psycopg.Error as error:
+            if connection.broken or connection.closed:
+                self.close()
+            raise sorted_error(error, self.place) from None
+
+    def _connect(self, deadline: Deadline, name: str) -> Connection:
+        given = dict(self._parameters())
+        self.place = place_of(given)
+        given.update(
+            application_name=name,
+            client_encoding="UTF8",
+            connect_timeout=str(max(SHORTEST_CONNECT_SECONDS, math.ceil(deadline.left))),
+            **{key: str(value) for key, value in KEEPALIVE.items()},
+        )
+        try:
+            connection = _left_behind_when_late(lambda: _open(given), deadline)
+        except TimeoutError:
+            raise SystemUnreachable(f"{self.place}: no answer to a connect within {deadline.seconds:.3g} s") from None
+        except psycopg.Error as error:
+            raise sorted_error(error, self.place) from None
+        return connection
+
+
+_LIMIT_STATEMENT: LiteralString = "SELECT set_config('statement_timeout', %(ms)s, false)"
+
+
+def _milliseconds(deadline: Deadline) -> str:
+    return str(max(1, int(deadline.left * 1000)))
+
+
+def _open(parameters: Mapping[str, str]) -> Connection:
+    words = psycopg.conninfo.make_conninfo("", **parameters)
+    connection = psycopg.connect(words, autocommit=True, row_factory=dict_row, prepare_threshold=None)
+    for name in TEXT_TYPES:
+        connection.adapters.register_loader(name, _RawText)
+    return connection
+
+
+def _left_behind_when_late(make: Callable[[], Connection], deadline: Deadline) -> Connection:
+    """What `make` gives within the deadline. A connection that comes later is closed by its own thread."""
+    answers: queue.SimpleQueue[Connection | BaseException] = queue.SimpleQueue()
+    lock, late = threading.Lock(), threading.Event()
+
+    def run() -> None:
+        try:
+            answer: Connection | BaseException = make()
+        except BaseException as error:  # noqa: BLE001 - raised again below, on the thread that asked
+            answer = error
+        with lock:
+            if late.is_set() and isinstance(answer, psycopg.Connection):
+                answer.close()
+            answers.put(answer)
+
+    threading.Thread(target=run, daemon=True, name="headway-sql-connect").start()
+    try:
+        answer = answers.get(timeout=deadline.left)
+    except queue.Empty:
+        with lock:
+            late.set()
+        with suppress(queue.Empty):
+            in_between = answers.get_nowait()
+            if isinstance(in_between, psycopg.Connection) and not in_between.closed:
+                in_between.close()
+        raise TimeoutError from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+@contextmanager
+def _watched(connection: Connection, deadline: Deadline) -> Iterator[None]:
+    """Shuts the connection's socket when the deadline passes inside the block: libpq then gives up its wait."""
+    lock, over = threading.Lock(), threading.Event()
+
+    def cut() -> None:
+        with lock:
+            if over.is_set() or connection.closed:
+                return
+            with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(deadline.left, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        with lock:
+            over.set()
+        timer.cancel()
+
+
+def place_of(parameters: Mapping[str, str]) -> str:
+    """host:port/database as user, without any secret."""
+    host = parameters.get("host") or parameters.get("hostaddr") or "local socket"
+    where = f"{host}:{parameters.get('port') or 5432}/{parameters.get('dbname') or parameters.get('user') or ''}"
+    return f"{where} as {parameters['user']}" if parameters.get("user") else where
+
+
+def words_of(error: psycopg.Error) -> str:
+    """The server's own first words, or libpq's, on one line."""
+    text = error.diag.message_primary or " ".join(str(error).split())
+    return text[:MESSAGE_CHARACTERS] or type(error).__name__
+
+
+LATER = ("08", "40", "53", "55", "57", "58", "XX", "25")
+"""SQLSTATE classes that another try may cure. 25: a standby took over and is read-only."""
+MEND_BY_STATE = {
+    "42501": "grant this right to the role",
+    "28": "check user, password and pg_hba.conf",
+    "3D": "name the database in the system's settings",
+}
+
+
+def sorted_error(error: psycopg.Error, place: str) -> ConnectorError:
+    """The contract's error for one of psycopg's, by SQLSTATE class, else by libpq's words."""
+    state, words = error.sqlstate or "", words_of(error)
+    if not state:
+        if REFUSED_AT_THE_DOOR.search(words):
+            return AccessRefused(f"{place}: {words}. Check user, password, database and pg_hba.conf.")
+        return SystemUnreachable(f"{place}: {words}")
+    message = f"{place}: {words} (SQLSTATE {state})"
+    if state == "42501" or state[:2] in ("28", "3D"):
+        mend = MEND_BY_STATE.get(state) or MEND_BY_STATE[state[:2]]
+        return AccessRefused(f"{message}; {mend}")
+    if state[:2] in LATER:
+        return SystemUnreachable(message)
+    return NotSupported(message)
+
+
+def _after_the_wire(error: psycopg.Error, place: str) -> ConnectorError:
+    """An error with a SQLSTATE is an answer: the transaction is gone whole. A lost connection is none."""
+    state = error.sqlstate or ""
+    if not state or state.startswith(("08", "57P")):
+        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {words_of(error)}")
+    return sorted_error(error, place)
