@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from tests.lab.estate import shared_estate
-from tests.lab.fixtures import cron_hosts, db07, etl02, http_sink, lab, moto, postgres, smtp, store_dsn
+import pytest
 
-__all__ = ["cron_hosts", "db07", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn"]
+from tests.lab.estate import shared_estate
+from tests.lab.fixtures import airflow, cron_hosts, db07, etl02, http_sink, lab, moto, postgres, smtp, store_dsn
+from tests.lab.needs import what_is_missing
+
+__all__ = ["airflow", "cron_hosts", "db07", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn"]
+
+SLOW_STARTERS = {"airflow", "estate"}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begins the start of Airflow at once where any chosen test will ask for it; the others run meanwhile."""
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if asked & SLOW_STARTERS and not session.config.option.collectonly and what_is_missing() is None:
+        shared_estate().airflow  # noqa: B018  looking starts it
 
 
 def pytest_sessionfinish() -> None:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.postgres import PostgresServer
@@ -86,6 +87,11 @@ class Estate:
     def http(self) -> HttpSink:
         """The web hook of the alerts."""
         return self._part("http", HttpSink)
+
+    @property
+    def airflow(self) -> AirflowServer:
+        """Airflow 3; the first look begins its start in the background, `wait_ready()` waits for its end."""
+        return self._part("airflow", lambda: AirflowServer(self.folder / "airflow"))
 
     def _part(self, name: str, make: Callable[[], AnyPart]) -> AnyPart:
         with self._lock:

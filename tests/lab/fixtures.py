@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate, shared_estate
@@ -56,6 +57,12 @@ def store_dsn(postgres: PostgresServer) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def moto(lab: Estate) -> MotoServer:
     return lab.moto
+
+
+@pytest.fixture(scope="session")
+def airflow(lab: Estate) -> AirflowServer:
+    """Airflow, ready. Its start began when the tests were collected."""
+    return lab.airflow.wait_ready()
 
 
 @pytest.fixture

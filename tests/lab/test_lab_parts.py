@@ -11,12 +11,15 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import paramiko
 import pytest
 
 from tests.lab import aws
+from tests.lab.airflow import AirflowServer
 from tests.lab.cronhost import CronHost, Rotation
 from tests.lab.estate import Estate
 from tests.lab.postgres import PostgresServer
@@ -178,6 +181,55 @@ def test_step_functions_really_run_to_success_and_failure(moto: aws.MotoServer) 
     assert "RUNNING" == moto.status(long)
 
 
+@pytest.mark.timeout(300)
+def test_airflow_runs_a_dag_to_failure_and_a_cleared_task_to_success(airflow: AirflowServer) -> None:
+    airflow.behave("stock_count", "fail")
+    airflow.trigger("stock_count", "parts:1")
+    airflow.wait_for("stock_count", "parts:1", "failed")
+    airflow.behave("stock_count", "succeed")
+    body = {"dry_run": False, "dag_run_id": "parts:1", "only_failed": True}
+    assert 1 == airflow.call("POST", "dags/stock_count/clearTaskInstances", body, user="headway")["total_entries"]
+    airflow.wait_for("stock_count", "parts:1", "success")
+
+
+@pytest.mark.timeout(300)
+def test_an_asset_makes_the_follower_run(airflow: AirflowServer) -> None:
+    airflow.trigger("load_orders", "parts:orders")
+    airflow.wait_for("load_orders", "parts:orders", "success")
+    wait_until(lambda: runs_of(airflow, "supply_plan"), "the run of supply_plan", 60, 0.3)
+    assert "asset_triggered" == runs_of(airflow, "supply_plan")[0]["run_type"]
+
+
+def runs_of(airflow: AirflowServer, dag_id: str) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = airflow.call("GET", f"dags/{dag_id}/dagRuns")["dag_runs"]
+    return found
+
+
+@pytest.mark.timeout(300)
+def test_a_changed_schedule_of_a_dag_is_read_and_starts_nothing_of_the_past(airflow: AirflowServer) -> None:
+    gone = datetime.now(UTC) - timedelta(hours=2)
+    airflow.schedule("stock_count", f"{gone.minute} {gone.hour} * * *")
+    assert [] == [run for run in runs_of(airflow, "stock_count") if run["run_type"] == "scheduled"]
+    airflow.schedule("stock_count", None)
+
+
+@pytest.mark.timeout(300)
+def test_a_viewer_may_not_clear_tasks(airflow: AirflowServer) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="403"):
+        airflow.call("POST", "dags/stock_count/clearTaskInstances", {"dry_run": True, "dag_run_id": "x"}, user="viewer")
+
+
+@pytest.mark.timeout(300)
+def test_a_frozen_airflow_keeps_silent_and_comes_back(airflow: AirflowServer) -> None:
+    airflow.freeze()
+    try:
+        with pytest.raises(httpx.TimeoutException):
+            httpx.get(f"{airflow.url}/api/v2/version", timeout=1, trust_env=False)
+    finally:
+        airflow.thaw()
+    assert 200 == httpx.get(f"{airflow.url}/api/v2/version", timeout=10, trust_env=False).status_code
+
+
 def send_mail(sink: SmtpSink) -> None:
     with smtplib.SMTP("127.0.0.1", sink.port, timeout=10) as client:
         client.sendmail("headway@example.org", ["ops@example.org"], "Subject: late\r\n\r\nextract_orders failed\r\n")
@@ -218,6 +270,7 @@ estate.postgres.execute("SELECT 1")
 estate.moto
 print(estate.folder, flush=True)
 if sys.argv[1] == "killed":
+    estate.airflow.wait_ready()
     os.kill(os.getpid(), signal.SIGKILL)
 estate.stop()
 """
@@ -239,11 +292,12 @@ def mentions(folder: str) -> list[str]:
     return [line for line in lines if "<defunct>" not in line]
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how, exit_status", [("killed", -signal.SIGKILL), ("stopped", 0)])
 def test_a_lab_that_ends_leaves_neither_process_nor_file_nor_change(how: str, exit_status: int) -> None:
     before = machine_files()
     argv = [sys.executable, "-c", KILLED_LAB, how]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert exit_status == done.returncode, done.stderr
     folder = done.stdout.strip()
     wait_until(lambda: not Path(folder).exists(), "the guard to remove the folder", 20)

@@ -1,0 +1,222 @@
+"""A real Airflow 3 on SQLite with the LocalExecutor: API server, scheduler and DAG processor, three processes of ours.
+
+Its start takes 20 to 60 s of CPU, so it is begun in the background before the cheap parts are asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import signal
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+
+from tests.lab import guard, venvs
+from tests.lab.process import Daemon, LabError, clean_environment, free_port, tail, wait_until
+
+DAGS = Path(__file__).with_name("dags")
+DAG_IDS = ("load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
+PASSWORDS = {"admin": "admin-pw", "headway": "headway-pw", "viewer": "viewer-pw"}
+"""`headway` has Airflow's role `user` (may clear and trigger), `viewer` may only look."""
+ROLES = "admin:admin,headway:user,viewer:viewer"
+COMPONENTS = ("api-server", "scheduler", "dag-processor")
+START_LIMIT_SECONDS = 240.0
+Behaviour = Literal["succeed", "fail", "hang"]
+
+
+class AirflowServer:
+    """One Airflow in `folder`; `url` is its address, `PASSWORDS` its users.
+
+    `since` is the start date of its DAGs, by default now: Airflow runs the latest instant of a schedule that lies
+    between then and now at once, even without catch-up (measured).
+    """
+
+    def __init__(self, folder: Path, since: datetime | None = None) -> None:
+        self.folder = folder
+        self.control = folder / "control"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._daemons: dict[str, Daemon] = {}
+        self._tokens: dict[str, str] = {}
+        self._starter: threading.Thread | None = None
+        self._failure: BaseException | None = None
+        self.control.mkdir(parents=True)
+        began = (since or datetime.now(UTC)).isoformat()
+        self._write("timetable.json", json.dumps({"start_date": began}))
+
+    # -- life -------------------------------------------------------------------------------------------------------
+    def start(self) -> None:
+        """Begins the start in the background; `wait_ready()` says when it is usable."""
+        self._starter = threading.Thread(target=self._start_and_keep_failure, name="lab-airflow", daemon=True)
+        self._starter.start()
+
+    def wait_ready(self) -> AirflowServer:
+        """This server, once its API answers, its scheduler beats and every DAG is known. Raises what the start did."""
+        if self._starter is None:
+            raise LabError("Airflow was not started")
+        self._starter.join()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def stop(self) -> None:
+        """Ends all its processes, workers included."""
+        if self._starter is not None:
+            self._starter.join()
+        for daemon in self._daemons.values():
+            guard.send(daemon.pid, signal.SIGTERM)
+        for daemon in self._daemons.values():
+            daemon.stop(2)
+        self._daemons = {}
+
+    def _start_and_keep_failure(self) -> None:
+        try:
+            self._start()
+        except BaseException as failure:  # noqa: BLE001  raised again by wait_ready, in the thread that asks
+            self._failure = failure
+
+    def _start(self) -> None:
+        home = venvs.airflow_environment()
+        self._prepare()
+        environment = self._settings()
+        for component in COMPONENTS:
+            argv = [str(home / "bin/airflow"), component]
+            self._daemons[component] = Daemon(argv, self.folder / f"{component}.log", environment)
+            self._daemons[component].start()
+        self._wait("the API to answer", self._answers)
+        self._wait("the scheduler and the DAG processor to beat", self._is_healthy)
+        self._wait("every DAG to be known", self._knows_the_dags)
+
+    def _prepare(self) -> None:
+        shutil.copy(venvs.AIRFLOW_DATABASE, self.folder / "airflow.db")
+        passwords = self.folder / "passwords.json"
+        passwords.write_text(json.dumps(PASSWORDS))
+        passwords.chmod(0o600)
+
+    def _settings(self) -> dict[str, str]:
+        section = {
+            "CORE__LOAD_EXAMPLES": "False",
+            "CORE__DAGS_FOLDER": str(DAGS),
+            "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "CORE__EXECUTOR": "LocalExecutor",
+            "CORE__PARALLELISM": "3",  # as many idle workers are forked
+            "CORE__SIMPLE_AUTH_MANAGER_USERS": ROLES,
+            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
+            "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",  # of another port: tasks stay queued for ever
+            "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "API__HOST": "127.0.0.1",
+            "API__PORT": str(self.port),
+            "API__BASE_URL": self.url,
+            "API__WORKERS": "1",
+            "API__SECRET_KEY": secrets.token_hex(32),
+            "API_AUTH__JWT_SECRET": secrets.token_hex(64),  # one for all processes, else workers get 403
+            "DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3",
+            "DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+            "LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        settings = {f"AIRFLOW__{name}": value for name, value in section.items()}
+        home = {"AIRFLOW_HOME": str(self.folder), "HOME": str(self.folder), "LAB_AIRFLOW_CONTROL": str(self.control)}
+        path = f"{venvs.AIRFLOW / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        return clean_environment(**{**settings, **home, "PATH": path})
+
+    def _wait(self, what: str, condition: Any) -> None:
+        def ready_or_dead() -> bool:
+            return not all(daemon.is_running for daemon in self._daemons.values()) or condition()
+
+        try:
+            wait_until(ready_or_dead, f"Airflow on port {self.port}: {what}", START_LIMIT_SECONDS, 0.25)
+            ended = [name for name, daemon in self._daemons.items() if not daemon.is_running]
+            if ended:
+                raise LabError(f"Airflow's {', '.join(ended)} ended before {what}")
+        except LabError as error:
+            logs = "\n".join(f"--- {name}\n{tail(daemon.log)}" for name, daemon in self._daemons.items())
+            raise LabError(f"{error}\n{logs}") from error
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/api/v2/version", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _is_healthy(self) -> bool:
+        health = self.call("GET", "monitor/health")
+        return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
+
+    def _knows_the_dags(self) -> bool:
+        return set(DAG_IDS) <= {dag["dag_id"] for dag in self.call("GET", "dags?limit=100")["dags"]}
+
+    # -- trouble ----------------------------------------------------------------------------------------------------
+    def freeze(self) -> None:
+        """Stops the API server (SIGSTOP): connections are accepted and nobody answers; the scheduler goes on."""
+        for pid in guard.session_members(self._daemons["api-server"].pid):
+            guard.send(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Lets a frozen API server go on."""
+        for pid in guard.session_members(self._daemons["api-server"].pid):
+            guard.send(pid, signal.SIGCONT)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+    def behave(self, dag_id: str, how: Behaviour) -> None:
+        """Says what the next tasks of a DAG do; a hanging one that is told otherwise goes on within half a second."""
+        self._write(dag_id, how)
+
+    def schedule(self, dag_id: str, cron: str | None) -> None:
+        """Changes when a DAG runs (UTC; None: never by the clock) and waits until Airflow has read it."""
+        timetable = json.loads((self.control / "timetable.json").read_text())
+        self._write("timetable.json", json.dumps({**timetable, dag_id: cron}))
+        if self._daemons:
+            self._wait(f"schedule {cron} of {dag_id}", lambda: self._cron_of(dag_id) == cron)
+
+    def _cron_of(self, dag_id: str) -> str | None:
+        summary: str | None = self.call("GET", f"dags/{dag_id}/details")["timetable_summary"]
+        return summary
+
+    def _write(self, name: str, text: str) -> None:
+        fresh = self.control / f".{name}.new"
+        fresh.write_text(text)
+        fresh.rename(self.control / name)
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
+        """Starts a run by hand under our own id."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        self.call("POST", f"dags/{dag_id}/dagRuns", body)
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        return str(self.call("GET", f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")["state"])
+
+    def wait_for(self, dag_id: str, run_id: str, state: str, limit_seconds: float = 90.0) -> None:
+        """Returns when the run is in this state."""
+        what = f"{dag_id} {run_id} to be {state}"
+        wait_until(lambda: self.state(dag_id, run_id) == state, what, limit_seconds, 0.3)
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None, user: str = "admin") -> Any:
+        """The JSON reply of one API call below /api/v2/. Raises httpx.HTTPStatusError on 4xx and 5xx."""
+        headers = {"authorization": f"Bearer {self.token(user)}"}
+        reply = httpx.request(
+            method, f"{self.url}/api/v2/{path}", json=body, headers=headers, timeout=30, trust_env=False
+        )
+        reply.raise_for_status()
+        return reply.json() if reply.content else None
+
+    def token(self, user: str = "admin") -> str:
+        """A bearer token, good for a day."""
+        if user not in self._tokens:
+            login = {"username": user, "password": PASSWORDS[user]}
+            reply = httpx.post(f"{self.url}/auth/token", json=login, timeout=30, trust_env=False)
+            reply.raise_for_status()
+            self._tokens[user] = reply.json()["access_token"]
+        return self._tokens[user]
