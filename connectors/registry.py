@@ -31,8 +31,8 @@ def load(kind: str) -> ConnectorKind:
     point = _found().get(kind)
     if point is None:
         near = get_close_matches(kind, kinds(), n=1)
-        hint = f'did you mean "{near[0]}"?' if near else f"known kinds: {', '.join(kinds())}"
-        raise UnknownKind(f'unknown kind "{kind}": {hint}')
+        hint = f'did you mean "{near[0]}"?' if near else f"known kinds: {', '.join(kinds())}."
+        raise UnknownKind(f'unknown kind "{kind}"; {hint}')
     try:
         found = point.load()
     except ImportError as error:

@@ -1,15 +1,10 @@
-"""The `headway` command."""
+"""`headway`, `python -m console`."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+import sys
 
-
-def main() -> int:
-    """The exit code of the command."""
-    print(f"headway {version('headway')}")
-    return 0
-
+from console.cli.main import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

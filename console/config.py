@@ -214,7 +214,7 @@ def load_config(path: Path) -> Config:
         raise ConfigFaults(reading.faults)
     _unknown_tables(document, reading)
     config = _build(path, document, reading)
-    if reading.faults or config is None:
+    if reading.faults:
         raise ConfigFaults(reading.faults)
     return config
 
@@ -292,7 +292,7 @@ def _near(word: str, known: Iterator[str] | tuple[str, ...] | list[str]) -> str:
     return f'Did you mean "{near[0]}"?' if near else f"Known: {', '.join(sorted(names))}."
 
 
-def _build(path: Path, document: Table, reading: _Reading) -> Config | None:
+def _build(path: Path, document: Table, reading: _Reading) -> Config:
     estate = _check(EstateSettings, document.get("estate", {}), ("estate",), reading)
     systems = dict(_systems(document.get("systems", {}), reading))
     jobs = _named(JobSettings, document, "jobs", reading)
@@ -306,9 +306,8 @@ def _build(path: Path, document: Table, reading: _Reading) -> Config | None:
     dependencies = tuple(one for one in found if one is not None)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
-    if estate is None or alerts is None:
-        return None
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
+    estate, alerts = estate or EstateSettings(), alerts or AlertSettings()
     config = Config(path, digest, estate, systems, jobs, dependencies, services, routes, alerts)
     _check_references(config, set(document.get("systems", {})), reading)
     return config
@@ -340,7 +339,7 @@ def _options(name: str, settings: SystemSettings, own: Table, reading: _Reading)
     try:
         kind = registry.load(settings.kind)
     except registry.UnknownKind as error:
-        reading.fault((*key, "kind"), f"{error}.")
+        reading.fault((*key, "kind"), str(error))
         return
     options = _check(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
     if options is not None:
@@ -370,8 +369,9 @@ def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
         return "is missing. Add it."
     message = str(error["msg"]).removeprefix("Value error, ")
     value = error.get("input")
-    shown = f" (it is {value!r})" if isinstance(value, str | int | float | bool) and repr(value) not in message else ""
-    return f"{message[0].lower()}{message[1:]}{shown}."
+    told = "secret" in message or not isinstance(value, str | int | float | bool) or str(value) in message
+    shown = "" if told else f" (it is {value!r})"
+    return f"{message[0].lower()}{message[1:]}{shown}".rstrip(".?") + "."
 
 
 def _check_references(config: Config, system_names: set[str], reading: _Reading) -> None:

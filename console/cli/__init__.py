@@ -1,0 +1,1 @@
+"""Commands: data on stdout, narration on stderr, exit codes written down in `exits`."""

@@ -1,0 +1,123 @@
+"""`headway check`: every fault of the config at once, then a probe of every system, in its own process."""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from console.cli.common import Stop, print_json, print_table, say
+from console.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from connectors.contract import Probe
+    from connectors.secrets import SecretStore
+    from console.config import Config, SystemConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-probe", action="store_true", help="validate only; touch no system")
+    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for each target (20)")
+    parser.add_argument("--json", action="store_true")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One target as probed: "ok", "missing rights", "refused", "unreachable"."""
+
+    target: str
+    verdict: str
+    version: str
+    words: tuple[str, ...]
+    rights: tuple[dict[str, Any], ...] = ()
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from connectors.secrets import SecretStore
+    from console.config import ConfigFaults, load_config
+    from console.paths import config_path
+
+    path = config_path(arguments.config)
+    try:
+        config = load_config(path)
+    except ConfigFaults as faults:
+        if arguments.json:
+            print_json({"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []})
+        raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+    say(f"config {path}: {len(config.systems)} systems, {len(config.services)} services, no fault")
+    secrets = SecretStore()
+    found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
+    found += [] if arguments.no_probe else check_routes(config, secrets)
+    _show(found, str(path), arguments.json)
+    return Exit.OK if all(one.verdict == "ok" for one in found) else Exit.PROBLEM
+
+
+def probe_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found]:
+    """Every target, each on a thread of its own, in the config's order."""
+    places = [(system, target) for system in config.systems.values() for target in system.targets]
+    with ThreadPoolExecutor(min(16, len(places) or 1)) as pool:
+        return list(pool.map(lambda place: probe_one(place[0], place[1], secrets, timeout), places))
+
+
+def probe_one(system: SystemConfig, target: str, secrets: SecretStore, timeout: float) -> Found:
+    """What one target says. A broken connector is a verdict, never a traceback."""
+    from connectors.contract import AccessRefused, ConnectorError
+
+    name = f"{system.name}/{target}"
+    try:
+        connector = system.kind.open(system.options, target, secrets)
+        try:
+            return _judge(name, connector.probe(timeout))
+        finally:
+            connector.close()
+    except AccessRefused as error:
+        return Found(name, "refused", "", (secrets.mask(str(error)),))
+    except ConnectorError as error:
+        return Found(name, "unreachable", "", (secrets.mask(str(error)),))
+    except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+        return Found(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
+
+
+def _judge(name: str, probe: Probe) -> Found:
+    missing = [right for right in probe.rights if right.held is False and right.needed_for == "view"]
+    act_only = [right for right in probe.rights if right.held is False and right.needed_for != "view"]
+    words = [_right_words("missing", right) for right in missing]
+    words += [_right_words("cannot act", right) for right in act_only]
+    verdict = "missing rights" if missing else "ok" if probe.reachable else "unreachable"
+    rights = tuple(asdict(right) for right in probe.rights)
+    return Found(name, verdict, probe.version, (*words, *probe.notes), rights)
+
+
+def _right_words(what: str, right: Any) -> str:
+    mend = f" Mend: {right.mend}" if right.mend else ""
+    return f"{what}: {right.name}. {right.why}{mend}".replace("..", ".")
+
+
+def check_routes(config: Config, secrets: SecretStore) -> list[Found]:
+    """Whether every route's references resolve to URLs that apprise can read; nothing is sent."""
+    import apprise
+
+    from connectors.contract import ConnectorError
+
+    found = []
+    for name, route in config.routes.items():
+        for url in route.urls:
+            try:
+                readable = apprise.Apprise.instantiate(secrets(url)) is not None
+                words = () if readable else ("apprise cannot read the URL behind it; see its scheme and parts",)
+            except ConnectorError as error:
+                words = (secrets.mask(str(error)),)
+            found.append(Found(f"route {name} ({url.words})", "refused" if words else "ok", "", words))
+    return found
+
+
+def _show(found: list[Found], path: str, as_json: bool) -> None:
+    if as_json:
+        print_json({"config": path, "faults": [], "targets": found})
+        return
+    if found:
+        print_table(("target", "verdict", "version"), [(one.target, one.verdict, one.version or "–") for one in found])
+    for one in found:
+        for words in one.words:
+            print(f"{one.target}: {words}")

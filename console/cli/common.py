@@ -1,0 +1,82 @@
+"""What several commands need: where the store is, how things are printed, and how failures are told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from console.clean import clean
+from console.cli.exits import Exit
+from console.durations import duration_words
+from console.paths import NoStore, config_path, store_url
+
+
+class Stop(Exception):
+    """Ends a command with an exit code and one message on stderr."""
+
+    def __init__(self, code: Exit, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def store_of(arguments: argparse.Namespace) -> str:
+    """The store that the command line means. Raises Stop."""
+    if arguments.store:
+        return str(arguments.store)
+    try:
+        return store_url(config_path(arguments.config))
+    except NoStore as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+
+
+def say(message: str) -> None:
+    """Narration: stderr, never stdout."""
+    print(clean(message), file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; control characters are escaped by JSON itself."""
+    print(json.dumps(value, default=_plain, indent=2, ensure_ascii=True))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    slots = getattr(value, "__dataclass_fields__", None)
+    if slots is not None:
+        return {name: getattr(value, name) for name in slots}
+    return str(value)
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; the last one runs free. Outside text is cleaned."""
+    cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(len(line[at]) for line in [list(heads), *cells]) for at in range(len(heads))]
+    for line in [list(heads), *cells]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def clock_words(at: datetime | None, zone: str = "UTC") -> str:
+    """ "06:30 CET", with the date when it is not within 20 hours; "–" for None."""
+    if at is None:
+        return "–"
+    local = at.astimezone(ZoneInfo(zone))
+    return local.strftime("%H:%M %Z")
+
+
+def stamp(at: datetime | None) -> str:
+    """ "2026-11-20 03:12:04Z"; "–" for None."""
+    return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def until(at: datetime | None, now: datetime) -> str:
+    """ "in 40m12s" or "12m ago"; "–" for None."""
+    if at is None:
+        return "–"
+    seconds = (at - now).total_seconds()
+    return f"in {duration_words(seconds)}" if seconds >= 0 else f"{duration_words(-seconds)} ago"

@@ -1,0 +1,87 @@
+"""`headway engine`: watches, evaluates, alerts, sends. It needs no screen; run it as a service."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from console.cli.common import Stop, say, store_of
+from console.cli.exits import Exit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=["run", "stop"], default="run", help="stop: end the one that works")
+    parser.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    parser.add_argument("--log-file", metavar="PATH", type=Path, help="structured logs go there instead of stderr")
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return stop(arguments) if arguments.what == "stop" else work(arguments)
+
+
+def work(arguments: argparse.Namespace) -> int:
+    """Works until SIGTERM or Ctrl-C; stands by while another engine holds the store."""
+    from connectors.secrets import SecretStore
+    from console.config import ConfigFaults, load_config
+    from console.engine.logs import set_up_logs
+    from console.engine.runner import Engine, end_with_parent, stop_on_signals
+    from console.engine.wiring import Parts
+    from console.paths import config_path
+    from console.store.errors import StoreError
+    from console.store.open import open_store
+
+    os.umask(0o077)
+    if arguments.with_parent:
+        end_with_parent()
+    secrets = SecretStore()
+    set_up_logs(secrets, arguments.log_file, arguments.log_level)
+    try:
+        config = load_config(config_path(arguments.config))
+        store = open_store(store_of(arguments))
+    except ConfigFaults as faults:
+        raise Stop(Exit.USAGE, f"the config has {len(faults.faults)} fault(s); nothing was started\n{faults}") from None
+    except StoreError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    parts = Parts(config, store, secrets)
+    engine = Engine(lambda: Parts(config, store, secrets), parts)
+    stop_on_signals(engine)
+    engine.run()
+    store.close()
+    return Exit.OK
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Ends the engine that holds this store's lease, when it runs on this host."""
+    from console.store.reads import open_reads
+
+    url = store_of(arguments)
+    with open_reads(url) as reads:
+        view = reads.header().engine
+    host, _, pid = view.holder.rpartition(":")
+    if not view.alive:
+        say("no engine works on this store")
+        return Exit.NO_ENGINE
+    if host != socket.gethostname():
+        raise Stop(Exit.REFUSED, f"the engine runs on {host}; stop it there: headway engine stop")
+    os.kill(int(pid), signal.SIGTERM)
+    for _ in range(100):
+        if not _alive(int(pid)):
+            say(f"engine {view.holder} has ended")
+            return Exit.OK
+        time.sleep(0.1)
+    raise Stop(Exit.PROBLEM, f"engine {view.holder} was told to end and still runs after 10 s")
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

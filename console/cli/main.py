@@ -1,0 +1,99 @@
+"""One table of commands. Only the module of the command that was typed is imported: start-up time is a feature."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from console.cli.common import Stop, say
+from console.cli.exits import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: where it lives and what it is for."""
+
+    module: str
+    help: str
+
+
+COMMANDS: dict[str, Command] = {
+    "console": Command("console.cli.console", "open the console (what `headway` alone does)"),
+    "demo": Command("console.cli.demo", "open the console on a recorded night, no network needed"),
+    "check": Command("console.cli.check", "validate the config and probe every system"),
+    "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
+    "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
+    "services": Command("console.cli.services", "services with deadline, left, slack, act-by, cause"),
+    "jobs": Command("console.cli.jobs", "jobs, filtered"),
+    "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
+    "runs": Command("console.cli.runs", "the latest runs of a job"),
+    "log": Command("console.cli.log", "the log of a run"),
+    "incidents": Command("console.cli.incidents", "open incidents, or all with --all"),
+    "incident": Command("console.cli.incident", "one incident: cause, clocks, services hurt, what was done"),
+    "recover": Command("console.cli.recover", "repair an incident: the root's rerun, then what it left red or stale"),
+    "rerun": Command("console.cli.rerun", "rerun one run through its scheduler's own door, and verify it"),
+    "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
+    "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
+    "version": Command("console.cli.version", "the installed version"),
+}
+
+
+def build_parser(wanted: str | None) -> argparse.ArgumentParser:
+    """The whole command line; the arguments of `wanted` only."""
+    parser = argparse.ArgumentParser(
+        prog="headway", description="The operations console above the schedulers you already have."
+    )
+    _common(parser, top=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.help, description=command.help)
+        _common(sub, top=False)
+        if name == wanted:
+            module: Any = import_module(command.module)
+            module.add_arguments(sub)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, top: bool) -> None:
+    default = None if top else argparse.SUPPRESS
+    parser.add_argument("--config", metavar="PATH", default=default, help="config file or folder (HEADWAY_CONFIG)")
+    parser.add_argument("--store", metavar="URL", default=default, help="store: a file or a postgresql:// URL")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code. Expected failures are one clear message on stderr."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    wanted = _command_in(arguments)
+    parser = build_parser(wanted)
+    parsed = parser.parse_args(arguments)
+    module: Any = import_module(COMMANDS[parsed.command or "console"].module)
+    try:
+        code = int(module.run(parsed))
+        sys.stdout.flush()
+        return code
+    except Stop as stop:
+        say(f"headway: {stop}")
+        return stop.code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+
+
+def _command_in(arguments: Sequence[str]) -> str | None:
+    """The command's word: the first that is neither an option nor the value of --config or --store."""
+    skip = False
+    for word in arguments:
+        if skip:
+            skip = False
+        elif word in ("--config", "--store"):
+            skip = True
+        elif not word.startswith("-"):
+            return word
+    return None

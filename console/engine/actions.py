@@ -1,0 +1,185 @@
+"""Sends what people asked for: at most once, intent committed first, verified by the scheduler's own word.
+
+requested → sending (intent committed under our key) → sent → verified | failed
+               └ the answer is lost, or the engine dies: unknown → looked up → sent | failed
+requested → refused (Headway or the scheduler said no; nothing happened)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    ConnectorError,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    State,
+)
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.clock import Clock
+from console.engine.doors import Doors
+from console.failpoints import failpoint
+from console.model.ids import micros
+from console.store import asked
+from console.store.asked import ActionRow, ActionStep
+from console.store.open import Store
+
+log = structlog.get_logger("headway.actions")
+
+ACT_SECONDS = 60.0
+LOOK_UP_SECONDS = 20.0
+LOOK_UP_PAUSE_SECONDS = 5.0
+LOOK_UPS = 60
+"""How often an unknown outcome is looked up before only a person can tell."""
+
+
+def preview_of(values: dict[str, Any]) -> Preview:
+    """The Preview that was stored as JSON."""
+    lists = ("affected", "native_calls", "notes")
+    known: dict[str, Any] = {
+        name: tuple(value) if name in lists else value
+        for name, value in values.items()
+        if name in Preview.__dataclass_fields__
+    }
+    return Preview(**known)
+
+
+class Actions:
+    """Moves every action along, oldest first; one write in flight per target."""
+
+    def __init__(
+        self, store: Store, clock: Clock, doors: Doors, secrets: SecretStore, poll_now: Callable[[int], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._secrets = secrets
+        self._poll_now = poll_now
+        self.wake = threading.Event()
+
+    def recover(self, fence: int) -> None:
+        """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
+        for action in self._in("sending"):
+            step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
+            self._step(fence, action, ("sending",), step)
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            self.wake.clear()
+            self.step(fence)
+            self.wake.wait(0.25)
+
+    def step(self, fence: int) -> None:
+        """One round: look up what is unknown, verify what was sent, send what is asked."""
+        for action in self._in("unknown"):
+            self._look_up(fence, action)
+        for action in self._in("sent"):
+            self._verify(fence, action)
+        for action in self._in("requested"):
+            failpoint("action.requested")
+            self._send(fence, action)
+
+    def _in(self, *states: str) -> list[ActionRow]:
+        return asked.actions_in(self._store, states, self._now())
+
+    def _now(self) -> int:
+        return micros(self._clock.now())
+
+    def _later(self, seconds: float) -> int:
+        return self._now() + int(seconds * self._clock.rate * 1e6)
+
+    def _step(self, fence: int, action: ActionRow, was: tuple[str, ...], step: ActionStep) -> bool:
+        return asked.step_action(self._store, fence, action.key, was, step, self._now())
+
+    def _send(self, fence: int, action: ActionRow) -> None:
+        if action.target_id not in self._doors.places:
+            step = ActionStep("refused", f"{action.system} is not in the config any more", ended=True)
+            self._step(fence, action, ("requested",), step)
+            return
+        event = f"{action.preview.get('verb', action.verb)}: {action.job}"
+        if not self._step(fence, action, ("requested",), ActionStep("sending", event=event)):
+            return
+        failpoint("action.intent_committed")
+        step = self._act(action)
+        if self._step(fence, action, ("sending",), step):
+            log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
+        self._poll_now(action.target_id)
+
+    def _act(self, action: ActionRow) -> ActionStep:
+        try:
+            with self._doors.asked(action.target_id) as connector:
+                failpoint("action.before_wire")
+                receipt = connector.act(preview_of(action.preview), action.key, ACT_SECONDS)
+                failpoint("action.after_wire")
+        except (AccessRefused, NotSupported) as error:
+            return ActionStep("refused", self._words(error), ended=True, event=f"refused: {self._words(error)}")
+        except OutcomeUnknown as error:
+            return ActionStep("unknown", self._words(error), event="outcome unknown: looking it up")
+        except ConnectorError as error:
+            return ActionStep("failed", f"not sent: {self._words(error)}", ended=True, event="not sent")
+        except Exception as error:  # a connector's surprise after the intent: nobody knows what left
+            log.exception("action broke", key=action.key)
+            return ActionStep(
+                "unknown", f"{type(error).__name__} while sending; looking it up", event="outcome unknown"
+            )
+        failpoint("action.after_reply")
+        return ActionStep("sent", clean(receipt.words) or "accepted", receipt.native_ref)
+
+    def _look_up(self, fence: int, action: ActionRow) -> None:
+        try:
+            with self._doors.asked(action.target_id) as connector:
+                found = connector.look_up(preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+        except (ConnectorError, KeyError) as error:
+            self._look_again(fence, action, self._words(error))
+            return
+        if isinstance(found, Found):
+            step = ActionStep(
+                "sent", f"looked up: {clean(found.words) or 'it arrived'}", found.native_ref, event="it arrived"
+            )
+            self._step(fence, action, ("unknown",), step)
+            self._poll_now(action.target_id)
+        elif isinstance(found, Absent):
+            words = "looked up: it never arrived. Ask again to send it."
+            self._step(fence, action, ("unknown",), ActionStep("failed", words, ended=True, event="it never arrived"))
+        else:
+            self._look_again(fence, action, clean(found.why))
+
+    def _look_again(self, fence: int, action: ActionRow, why: str) -> None:
+        if action.looked_up >= LOOK_UPS:
+            words = f"nobody can tell whether it arrived ({why}). Look at the scheduler itself."
+            self._step(
+                fence, action, ("unknown",), ActionStep("failed", words, ended=True, event="outcome stays unknown")
+            )
+            return
+        step = ActionStep(
+            "unknown", f"cannot tell yet: {why}", next_us=self._later(LOOK_UP_PAUSE_SECONDS), looked_up=True
+        )
+        self._step(fence, action, ("unknown",), step)
+
+    def _verify(self, fence: int, action: ActionRow) -> None:
+        """The scheduler's own word about the attempt that carries our key."""
+        found = asked.attempt_after(self._store, action)
+        if found is None or not found.ended:
+            return
+        failpoint("action.before_verify")
+        state = State(found.state)
+        if state is State.SUCCEEDED:
+            words = f"verified: {state} ({found.evidence})"
+            self._step(fence, action, ("sent",), ActionStep("verified", words, ended=True, event=words))
+        else:
+            code = "" if found.exit_code is None else f", exit {found.exit_code}"
+            words = f"ended {state}{code}: {found.message}".rstrip(": ")
+            self._step(fence, action, ("sent",), ActionStep("failed", words, ended=True, event=words))
+        failpoint("action.verified")
+
+    def _words(self, error: Exception) -> str:
+        return clean(self._secrets.mask(str(error)))

@@ -1,0 +1,150 @@
+"""Answers what screens and commands ask: previews, logs, probes, accepted drift. Each on a thread, with a deadline."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from connectors.contract import Ask, ConnectorError, Preview, State
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.clock import Clock
+from console.engine.doors import Doors, Place, close_quietly
+from console.model.ids import micros
+from console.store import asked
+from console.store.open import Store
+
+log = structlog.get_logger("headway.answers")
+
+ANSWER_SECONDS = 20.0
+LOG_BYTES = 64 * 1024
+
+
+class CannotAnswer(Exception):
+    """Why there is no answer, in words for a person."""
+
+
+class Answers:
+    """Takes questions from the store and answers them there."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        doors: Doors,
+        secrets: SecretStore,
+        extras: Callable[[int], dict[str, Any]],
+        accept_drift: Callable[[int, str], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._secrets = secrets
+        self._extras = extras
+        """run id -> {"safety", "followers"}: what the estate knows beyond the connector."""
+        self._accept_drift = accept_drift
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="answer")
+        self.wake = threading.Event()
+        self._by_kind = {
+            "preview": self._preview,
+            "log": self._log,
+            "probe": self._probe,
+            "accept_drift": self._accept,
+        }
+
+    def recover(self, fence: int) -> None:
+        asked.refuse_unanswered(self._store, fence, micros(self._clock.now()))
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            self.wake.clear()
+            self.step(fence)
+            self.wake.wait(0.1)
+
+    def step(self, fence: int) -> None:
+        for request_id, kind, arguments in asked.claim_requests(self._store, fence):
+            self._pool.submit(self._answer, fence, request_id, kind, arguments)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
+        answer: dict[str, Any] = {}
+        error = ""
+        try:
+            answer = self._by_kind[kind](arguments)
+        except (CannotAnswer, ConnectorError) as problem:
+            error = clean(self._secrets.mask(str(problem)))
+        except Exception as problem:
+            log.exception("a question broke", kind=kind)
+            error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
+        try:
+            asked.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
+        except Exception:
+            log.exception("an answer could not be written", request=request_id)
+
+    def _ref(self, arguments: dict[str, Any]) -> Any:
+        found = asked.run_ref(self._store, int(arguments["run_id"]), arguments.get("attempt_id"))
+        if found is None:
+            raise CannotAnswer(f"no run {arguments['run_id']}")
+        if found[2] not in self._doors.places:
+            raise CannotAnswer(f"{found[1]} is not in the config of the running engine")
+        return found
+
+    def _preview(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ref, _, target_id, state = self._ref(arguments)
+        extras = self._extras(int(arguments["run_id"]))
+        with self._doors.asked(target_id) as connector:
+            preview = connector.preview(Ask("rerun", ref, State(state)), ANSWER_SECONDS)
+        return {**cleaned_preview(preview), **extras}
+
+    def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        ref, _, target_id, _ = self._ref(arguments)
+        with self._doors.asked(target_id) as connector:
+            chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
+        return {"text": clean(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+
+    def _probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        places = [place for place in self._doors.places.values() if place.system.name == arguments["system"]]
+        if not places:
+            raise CannotAnswer(f"no system {arguments['system']} in the config of the running engine")
+        return {place.target: self._probe_one(place) for place in places}
+
+    def _probe_one(self, place: Place) -> dict[str, Any]:
+        try:
+            connector = self._doors.open(place)
+        except ConnectorError as error:
+            return {"reachable": False, "error": clean(self._secrets.mask(str(error)))}
+        try:
+            found = connector.probe(ANSWER_SECONDS)
+        except ConnectorError as error:
+            return {"reachable": False, "error": clean(self._secrets.mask(str(error)))}
+        finally:
+            close_quietly(connector)
+        rights = [
+            {k: clean(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
+        ]
+        return {"reachable": found.reachable, "version": clean(found.version), "rights": rights}
+
+    def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self._accept_drift(int(arguments["job_id"]), str(arguments.get("by", "")))
+        return {"accepted": True}
+
+
+def cleaned_preview(preview: Preview) -> dict[str, Any]:
+    """The preview as JSON. What people read is cleaned; `plan` goes back to the connector as it came."""
+    shown: dict[str, Any] = {
+        name: clean(value)
+        if isinstance(value, str)
+        else [clean(one) for one in value]
+        if isinstance(value, tuple)
+        else value
+        for name, value in asdict(preview).items()
+        if name != "plan"
+    }
+    return {**shown, "plan": dict(preview.plan)}

@@ -1,0 +1,75 @@
+"""The connectors of one estate: one instance a target and purpose, opened when used, thrown away on any doubt.
+
+A connector is not thread safe, so polling has its own instance and everything that people ask for has another, behind
+a lock a target: at most one action is in flight at a target, and a busy poll never delays a person.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from connectors.contract import Connector, ConnectorError
+from connectors.secrets import SecretStore
+from console.config import SystemConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A target and the system that it belongs to."""
+
+    target_id: int
+    system: SystemConfig
+    target: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.system.name}/{self.target}"
+
+
+class Doors:
+    """Opens connectors; the engine's only way to a scheduler."""
+
+    def __init__(self, places: Mapping[int, Place], secrets: SecretStore) -> None:
+        self.places = places
+        self._secrets = secrets
+        self._asked: dict[int, Connector] = {}
+        self._locks = {target_id: threading.Lock() for target_id in places}
+
+    def open(self, place: Place) -> Connector:
+        """A connector of its own, for whoever keeps and closes it. Raises ConnectorError."""
+        return place.system.kind.open(place.system.options, place.target, self._secrets)
+
+    @contextmanager
+    def asked(self, target_id: int) -> Iterator[Connector]:
+        """The connector for what people ask of this target, held alone. Raises ConnectorError, KeyError."""
+        place = self.places[target_id]
+        with self._locks[target_id]:
+            connector = self._asked.get(target_id)
+            if connector is None:
+                connector = self._asked[target_id] = self.open(place)
+            try:
+                yield connector
+            except ConnectorError:
+                self._drop(target_id)
+                raise
+
+    def close(self) -> None:
+        for target_id in list(self._asked):
+            with self._locks[target_id]:
+                self._drop(target_id)
+
+    def _drop(self, target_id: int) -> None:
+        connector = self._asked.pop(target_id, None)
+        if connector is not None:
+            close_quietly(connector)
+
+
+def close_quietly(connector: Connector) -> None:
+    """Closes; a connection that is broken already is no news."""
+    try:
+        connector.close()
+    except (ConnectorError, OSError):
+        return

@@ -1,0 +1,86 @@
+"""Turns new facts and passed time into decisions, and decisions into rows: one thread, one transaction a round."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import structlog
+
+from console.clock import Clock
+from console.control.evaluate import evaluate
+from console.failpoints import failpoint
+from console.model.ids import micros
+from console.model.values import Estate, Settings
+from console.store import logs as store_logs
+from console.store.apply import apply
+from console.store.errors import LeaseLost
+from console.store.estate import load
+from console.store.open import Store
+
+log = structlog.get_logger("headway.evaluate")
+
+AT_LEAST_EVERY_SECONDS = 5.0
+"""Real seconds after which time alone is looked at, whatever `next_at` says."""
+PAUSE_SECONDS = 0.05
+"""Changes that arrive within this are judged together."""
+RETRY_SECONDS = 2.0
+
+
+class Evaluator:
+    """Evaluates when it is woken and when time alone changes a verdict."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        settings: Settings,
+        routes: Mapping[str, tuple[str, ...]],
+        evaluating: threading.Lock,
+        alerts_made: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._settings = settings
+        self._routes = routes
+        self._evaluating = evaluating
+        self._alerts_made = alerts_made
+        self.wake = threading.Event()
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        while not stopping():
+            self.wake.clear()
+            try:
+                wait = self.step(fence)
+            except LeaseLost:
+                return
+            except Exception:  # a rule that breaks must not silence the next evaluation
+                log.exception("evaluation broke")
+                wait = RETRY_SECONDS
+            if self.wake.wait(wait):
+                time.sleep(PAUSE_SECONDS)
+
+    def step(self, fence: int) -> float:
+        """One evaluation; real seconds until time alone may change a verdict."""
+        failpoint("evaluate.before")
+        with self._evaluating:
+            now = self._clock.now()
+            seq = self._store.changed_seq()
+            estate = self.estate()
+            tails = store_logs.tails_of_red_runs(self._store, micros(now - self._settings.lookback))
+        decisions = evaluate(estate, now, log_tails=tails)
+        failpoint("evaluate.before_commit")
+        applied = apply(self._store, decisions, now, seq, fence, self._routes)
+        failpoint("evaluate.after_commit")
+        if applied.alerts:
+            self._alerts_made()
+        if decisions.next_at is None:
+            return AT_LEAST_EVERY_SECONDS
+        ahead = (decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
+        return min(max(ahead, 0.2), AT_LEAST_EVERY_SECONDS)
+
+    def estate(self) -> Estate:
+        """What an evaluation would see now."""
+        return load(self._store, self._clock.now(), self._settings)

@@ -1,0 +1,226 @@
+"""One target, polled on its own clock, deadline and thread: it never waits for another target, nor another for it.
+
+inventory (when the source says it changed) → poll(cursor) → starts matched to periods → log tails of what turned red
+→ ingest with the cursor in ONE transaction → the evaluator is woken.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import structlog
+
+from connectors.contract import (
+    AccessRefused,
+    Connector,
+    ConnectorError,
+    Inventory,
+    Poll,
+    RunRecord,
+    RunRef,
+    SystemUnreachable,
+)
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.clock import Clock
+from console.control.inventory import match
+from console.control.periods import assign, business_date
+from console.engine.doors import Doors, Place, close_quietly
+from console.failpoints import failpoint
+from console.model.ids import micros
+from console.store import ingest as store_ingest
+from console.store import inventory as store_inventory
+from console.store import logs as store_logs
+from console.store import polling
+from console.store.errors import LeaseLost
+from console.store.logs import Tail
+from console.store.open import Store
+
+log = structlog.get_logger("headway.poll")
+
+INVENTORY_EVERY = timedelta(minutes=1)
+"""How often an inventory is asked for, for kinds whose poll does not bring it."""
+TAIL_BYTES = 8 * 1024
+TAIL_SECONDS = 5.0
+TAILS_A_POLL = 10
+TAIL_AGE = timedelta(hours=24)
+"""Older failures are history: their logs are fetched when somebody asks."""
+BACKOFF_CAP_SECONDS = 300.0
+PAGES_A_POLL = 200
+"""More pages than this in one poll are left to the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What every poller uses."""
+
+    store: Store
+    clock: Clock
+    doors: Doors
+    secrets: SecretStore
+    evaluating: threading.Lock
+    """Held while new facts and their log tails are written: no evaluation sees the one without the other."""
+    changed: Callable[[], None]
+    """Wakes the evaluator."""
+    jobs_changed: Callable[[int], None]
+    """An inventory was written in a lease with this fence: config is matched against the jobs again."""
+
+
+class Poller:
+    """Polls one target until it is told to stop."""
+
+    def __init__(self, shared: Shared, place: Place) -> None:
+        self._shared = shared
+        self._place = place
+        self._connector: Connector | None = None
+        self._failures = 0
+        self._inventory_at = 0.0
+        self.wake = threading.Event()
+        self.name = place.name
+        self._log = log.bind(target=place.name)
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Polls at once, then every `poll_every`; sooner when `wake` is set; backs off while it fails."""
+        while not stopping():
+            self.wake.clear()
+            started = time.monotonic()
+            try:
+                self.poll_once(fence)
+            except LeaseLost:
+                return
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+                self._log.exception("poll broke")
+                self._failed(fence, error, "broken")
+            self.wake.wait(max(0.05, self._pause() - (time.monotonic() - started)))
+        self.close()
+
+    def poll_once(self, fence: int) -> None:
+        """One poll, all its pages, stored. Expected failures are recorded, not raised."""
+        failpoint("poll.before")
+        try:
+            self._pages(fence)
+            self._failures = 0
+        except (SystemUnreachable, AccessRefused, ConnectorError) as error:
+            self.close()
+            self._failed(fence, error, "refused" if isinstance(error, AccessRefused) else "unreachable")
+
+    def close(self) -> None:
+        if self._connector is not None:
+            close_quietly(self._connector)
+            self._connector = None
+
+    def _pause(self) -> float:
+        """Seconds of real time until the next poll, spread a little so that targets do not march in step."""
+        every = self._place.system.settings.poll_every.total_seconds()
+        pause = min(every * 2 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
+        return pause / max(self._shared.clock.rate, 0.01) * random.uniform(0.97, 1.0)
+
+    @property
+    def _timeout(self) -> float:
+        return self._place.system.settings.poll_timeout.total_seconds()
+
+    def _failed(self, fence: int, error: Exception, kind: str) -> None:
+        self._failures += 1
+        words = clean(self._shared.secrets.mask(str(error))) or type(error).__name__
+        if self._failures == 1:
+            self._log.warning("target lost", error=words, error_kind=kind)
+        now = self._shared.clock.now()
+        store_ingest.record_failure(self._shared.store, self._place.target_id, words, kind, now, fence)
+        self._shared.changed()
+
+    def _pages(self, fence: int) -> None:
+        deadline = time.monotonic() + self._timeout
+        if self._connector is None:
+            self._connector = self._shared.doors.open(self._place)
+        known = polling.state(self._shared.store, self._place.target_id)
+        self._inventory(self._connector, fence, known.inventory_hash)
+        for page in range(PAGES_A_POLL):
+            known = polling.state(self._shared.store, self._place.target_id)
+            open_runs = polling.open_runs(self._shared.store, self._place.target_id)
+            started = time.monotonic()
+            poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
+            failpoint("poll.after_reply")
+            self._store(self._connector, fence, poll, (time.monotonic() - started) * 1000)
+            if not poll.more:
+                break
+            if page:
+                failpoint("poll.mid_pages")
+            deadline = time.monotonic() + self._timeout
+
+    def _inventory(self, connector: Connector, fence: int, previous_hash: str) -> None:
+        kind = self._place.system.kind
+        if kind.inventory_rides_poll or time.monotonic() < self._inventory_at:
+            return
+        found = connector.inventory(previous_hash, self._timeout)
+        self._write_inventory(found, fence)
+        rate = max(self._shared.clock.rate, 0.01)
+        self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
+
+    def _write_inventory(self, found: Inventory, fence: int) -> None:
+        if found.unchanged:
+            return
+        store, target_id = self._shared.store, self._place.target_id
+        changes = match(store_inventory.known_jobs(store, target_id), found)
+        store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
+        if changes.new or changes.changed or changes.gone:
+            self._shared.jobs_changed(fence)
+
+    def _store(self, connector: Connector, fence: int, poll: Poll, poll_ms: float) -> None:
+        if poll.inventory is not None:
+            self._write_inventory(poll.inventory, fence)
+        now = self._shared.clock.now()
+        store, target_id = self._shared.store, self._place.target_id
+        jobs = polling.jobs_by_source(store, target_id)
+        known = [record for record in poll.runs if record.job in jobs]
+        records = assign(known, jobs, polling.taken(store, target_id, known))
+        tails = self._tails(connector, records)
+        batch = store_ingest.IngestBatch(
+            runs=tuple(records),
+            cursor=poll.cursor,
+            bd=self._business_date,
+            now=now,
+            seen_until=poll.seen_until,
+            skew_s=poll.clock.skew_seconds if poll.clock else None,
+            zone=poll.clock.zone if poll.clock else "",
+            skipped=poll.skipped,
+            warnings=poll.warnings,
+            poll_ms=poll_ms,
+        )
+        failpoint("ingest.before_commit")
+        with self._shared.evaluating:
+            done = store_ingest.ingest(store, target_id, batch, fence)
+            if tails:
+                store_logs.write_tails(store, fence, target_id, tails, micros(now))
+        failpoint("ingest.after_commit")
+        if done.changed_run_ids or done.changed_job_ids or poll.runs or self._failures or poll.seen_until is not None:
+            self._shared.changed()
+
+    def _business_date(self, record: RunRecord) -> date:
+        settings = self._place.system.settings
+        at = record.period_at or record.started_at or record.queued_at or record.ended_at or self._shared.clock.now()
+        return business_date(at, record.interval_start, settings.timezone, settings.cutoff)
+
+    def _tails(self, connector: Connector, records: list[RunRecord]) -> dict[tuple[str, str], Tail]:
+        """Log tails of what turned red lately, fetched before anybody is told."""
+        since = self._shared.clock.now() - TAIL_AGE
+        red = [one for one in records if one.state.is_red and one.ended_at is not None and one.ended_at >= since]
+        if not red:
+            return {}
+        wanted = store_logs.attempts_without_tail(
+            self._shared.store, self._place.target_id, [(one.job, one.attempt_key) for one in red]
+        )
+        due = [one for one in red if (one.job, one.attempt_key) in wanted][-TAILS_A_POLL:]
+        return {(one.job, one.attempt_key): self._tail(connector, one) for one in due}
+
+    def _tail(self, connector: Connector, one: RunRecord) -> Tail:
+        ref = RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
+        try:
+            chunk = connector.log(ref, None, TAIL_BYTES, TAIL_SECONDS)
+        except ConnectorError as error:
+            return Tail("", error=clean(self._shared.secrets.mask(str(error))))
+        return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)

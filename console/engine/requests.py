@@ -1,0 +1,165 @@
+"""What screens and commands may ask of the engine: rows in the store, answered by whoever holds the lease.
+
+Plain SQL on its own short connection: the console needs neither SQLAlchemy nor an engine of its own for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from console.clock import Clock, Hand
+from console.durations import duration_words
+from console.model.ids import instant, micros
+
+OPEN_ACTIONS = ("requested", "sending", "sent", "unknown")
+
+
+class AlreadyAsked(Exception):
+    """Somebody asked for this run already; the message says who and when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine said. Not ok: `error` says why, in words for a person."""
+
+    ok: bool
+    data: dict[str, Any]
+    error: str = ""
+
+
+def who() -> str:
+    """The OS user by the kernel's word, never by the environment's."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def where_from() -> str:
+    """The far end of an SSH line, else this host."""
+    line = os.environ.get("SSH_CONNECTION", "").split()
+    return line[0] if line else socket.gethostname()
+
+
+def _now_us(run: Any) -> int:
+    """Now by the store's clock: real, or a replay's."""
+    rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())
+    hand = Hand(instant(rows[0][0]), instant(rows[0][1]), rows[0][2], bool(rows[0][3])) if rows else None
+    return micros(Clock(lambda: hand).now())
+
+
+class Requests:
+    """Asks the engine of one store. Every call is short; none waits for the engine but `wait`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._postgres = url.startswith(("postgresql://", "postgres://"))
+
+    def preview_rerun(self, run_id: int) -> int:
+        """Asks what a rerun of this run would send; the request's id."""
+        return self._ask("preview", {"run_id": run_id})
+
+    def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
+        """Asks for the log of a run's latest or named attempt; the request's id."""
+        return self._ask("log", {"run_id": run_id, "attempt_id": attempt_id, "start": start})
+
+    def probe(self, system: str) -> int:
+        """Asks whether every target of a system can be reached and which rights are held; the request's id."""
+        return self._ask("probe", {"system": system})
+
+    def accept_drift(self, job_id: int) -> int:
+        """Asks to accept what a job's source says now; the request's id."""
+        return self._ask("accept_drift", {"job_id": job_id, "by": who()})
+
+    def answer(self, request_id: int) -> Answer | None:
+        """The engine's answer; None while there is none."""
+        with self._connect() as run:
+            rows = run("SELECT state, answer FROM request WHERE id = ?", (request_id,))
+        if not rows:
+            return Answer(False, {}, "this question is gone from the store; ask again")
+        state, answer = rows[0]
+        if state not in ("answered", "refused"):
+            return None
+        data = json.loads(answer)
+        return Answer(state == "answered", data, str(data.get("error", "")) if state == "refused" else "")
+
+    def wait(self, request_id: int, seconds: float) -> Answer:
+        """The answer, for commands. Not ok after `seconds` without one."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            found = self.answer(request_id)
+            if found is not None:
+                return found
+            time.sleep(0.05)
+        return Answer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
+
+    def rerun(
+        self, run_id: int, preview: dict[str, Any], key: str, why: str = "", incident_id: int | None = None
+    ) -> None:
+        """Asks for the rerun that `preview` showed, under `key`. The same key twice is one action.
+
+        Raises AlreadyAsked when another action for this run is still under way."""
+        with self._connect() as run:
+            now = _now_us(run)
+            if run("SELECT 1 FROM action WHERE key = ?", (key,)):
+                return
+            open_ones = run(
+                "SELECT requested_by, requested_us, state FROM action"
+                " WHERE run_id = ? AND state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY requested_us DESC",
+                (run_id,),
+            )
+            if open_ones:
+                by, at, state = open_ones[0]
+                ago = duration_words((now - at) / 1e6)
+                raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
+            run(
+                "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
+                " requested_from, why, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+                " SELECT ?, 'rerun', job_id, id, ?, 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run WHERE id = ?",
+                (key, incident_id, json.dumps(preview), who(), where_from(), why, now, run_id),
+            )
+
+    def _ask(self, kind: str, arguments: dict[str, Any]) -> int:
+        with self._connect() as run:
+            rows = run(
+                "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
+                " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
+                (kind, json.dumps(arguments), who(), _now_us(run)),
+            )
+        return int(rows[0][0])
+
+    @contextmanager
+    def _connect(self) -> Iterator[Any]:
+        """A function that runs one statement in one short transaction of its own."""
+        if self._postgres:
+            yield from self._connect_postgres()
+            return
+        connection = sqlite3.connect(f"file:{self._url}?mode=rw", uri=True, timeout=5, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            yield lambda sql, values: connection.execute(sql, values).fetchall()
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+
+    def _connect_postgres(self) -> Iterator[Any]:
+        import psycopg  # noqa: PLC0415 - an extra, only for a shared store
+
+        with psycopg.connect(self._url) as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(7305)")
+
+            def run(sql: str, values: tuple[Any, ...]) -> list[Any]:
+                done = connection.execute(sql.replace("?", "%s"), values)
+                return done.fetchall() if done.description else []
+
+            yield run

@@ -1,0 +1,80 @@
+"""Checked config -> the plain values that the store writes and that decisions see."""
+
+from __future__ import annotations
+
+from console.config import Config
+from console.model.settings import (
+    DependencySetting,
+    EstateSettings,
+    JobSetting,
+    ServiceSetting,
+    SystemSetting,
+)
+from console.model.values import Safety, Settings
+
+
+def estate_settings(config: Config) -> EstateSettings:
+    """All of a config that the store keeps; no secret and no connector option is in it."""
+    return EstateSettings(
+        systems=tuple(_system(name, config) for name in config.systems),
+        jobs=tuple(_job(name, config) for name in config.jobs),
+        dependencies=tuple(DependencySetting(one.upstream, one.downstream) for one in config.dependencies),
+        services=tuple(_service(name, config) for name in config.services),
+        name=config.estate.name,
+        digest=config.digest,
+    )
+
+
+def decision_settings(config: Config) -> Settings:
+    default = config.alerts.default_route
+    return Settings(default_route=(default,) if default else ())
+
+
+def route_words(config: Config) -> dict[str, tuple[str, ...]]:
+    """Route -> where each of its URLs comes from, in words."""
+    return {name: tuple(url.words for url in route.urls) for name, route in config.routes.items()}
+
+
+def _system(name: str, config: Config) -> SystemSetting:
+    system = config.systems[name]
+    return SystemSetting(
+        name=name,
+        kind=system.settings.kind,
+        targets=tuple(system.targets),
+        zone=system.settings.timezone,
+        cutoff=system.settings.cutoff,
+        poll_every=system.settings.poll_every,
+        capabilities=tuple(sorted(system.kind.capabilities)),
+        missing={str(capability): why for capability, why in system.kind.missing.items()},
+    )
+
+
+def _job(name: str, config: Config) -> JobSetting:
+    job = config.jobs[name]
+    given = job.model_fields_set
+    return JobSetting(
+        pattern=name,
+        owner=job.owner if "owner" in given else None,
+        expected=job.expected,
+        runbook=job.runbook if "runbook" in given else None,
+        rerun=Safety(job.rerun) if "rerun" in given else None,
+        grace=job.grace if "grace" in given else None,
+        notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
+    )
+
+
+def _service(name: str, config: Config) -> ServiceSetting:
+    service = config.services[name]
+    return ServiceSetting(
+        name=name,
+        title=service.title or name,
+        delivered_by=service.delivered_by,
+        deadline=service.deadline,
+        zone=service.timezone,
+        cutoff=service.cutoff,
+        tier=service.tier,
+        owner=service.owner,
+        notify=config.routes_of(service.owner, service.notify),
+        runbook=service.runbook,
+        risk=service.risk,
+    )

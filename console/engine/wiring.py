@@ -1,0 +1,133 @@
+"""The one place where the engine's parts are joined; every part receives what it needs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+
+from connectors.secrets import SecretStore
+from console.clock import Clock
+from console.config import Config
+from console.control.recovery import followers
+from console.engine import settings as plain
+from console.engine.actions import Actions
+from console.engine.answers import Answers
+from console.engine.doors import Doors, Place
+from console.engine.evaluate import Evaluator
+from console.engine.outbox import Outbox
+from console.engine.poll import Poller, Shared
+from console.store import polling
+from console.store.config_sync import sync_config
+from console.store.inventory import accept_drift
+from console.store.open import Store
+
+log = structlog.get_logger("headway.engine")
+
+
+class Part(Protocol):
+    """A thread's worth of work: runs until `stopping`, under a fence."""
+
+    wake: threading.Event
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None: ...
+
+
+class Parts:
+    """Everything that works on one store, from one config."""
+
+    def __init__(self, config: Config, store: Store, secrets: SecretStore) -> None:
+        self.config = config
+        self.store = store
+        self._secrets = secrets
+        self.clock = Clock(store.clock_hand)
+        self._told: frozenset[str] = frozenset()
+
+    def begin(self, fence: int) -> None:
+        """Config into the store, then what a dead engine left is put in order. Raises LeaseLost."""
+        self.sync_config(fence)
+        self._join()
+        for part in (self.outbox, self.actions, self.answers):
+            part.recover(fence)
+
+    def sync_config(self, fence: int) -> None:
+        """Matches config against the jobs that exist now; a pattern that matches none is told once."""
+        found = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
+        unmatched = frozenset(found.unmatched)
+        for name in sorted(unmatched - self._told):
+            log.info("config names a job that no system has (yet)", name=name)
+        self._told = unmatched
+
+    def _join(self) -> None:
+        evaluating = threading.Lock()
+        places = {
+            target_id: Place(target_id, self.config.systems[system], target)
+            for target_id, system, target in polling.targets(self.store)
+            if system in self.config.systems
+        }
+        self.doors = Doors(places, self._secrets)
+        urls = {name: route.urls for name, route in self.config.routes.items()}
+        self.outbox = Outbox(self.store, self.clock, urls, self._secrets)
+        self.evaluator = Evaluator(
+            self.store,
+            self.clock,
+            plain.decision_settings(self.config),
+            plain.route_words(self.config),
+            evaluating,
+            alerts_made=self.outbox.wake.set,
+        )
+        shared = Shared(
+            self.store,
+            self.clock,
+            self.doors,
+            self._secrets,
+            evaluating,
+            changed=self.evaluator.wake.set,
+            jobs_changed=self.sync_config,
+        )
+        self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
+        self.actions = Actions(self.store, self.clock, self.doors, self._secrets, poll_now=self._poll_now)
+        self.answers = Answers(
+            self.store, self.clock, self.doors, self._secrets, extras=self._extras, accept_drift=self._accept_drift
+        )
+
+    def running(self) -> list[tuple[str, Part]]:
+        """What needs a thread, with the thread's name."""
+        named: list[tuple[str, Part]] = [
+            ("evaluate", self.evaluator),
+            ("outbox", self.outbox),
+            ("actions", self.actions),
+            ("answers", self.answers),
+        ]
+        return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+
+    def wake_all(self) -> None:
+        for _, part in self.running():
+            part.wake.set()
+
+    def finish(self) -> None:
+        """Ends what the parts hold open."""
+        self.outbox.close()
+        self.answers.close()
+        self.doors.close()
+
+    def _poll_now(self, target_id: int) -> None:
+        poller = self.pollers.get(target_id)
+        if poller is not None:
+            poller.wake.set()
+
+    def _extras(self, run_id: int) -> dict[str, Any]:
+        """What the estate knows of a rerun: how safe its owner calls it, and what must be rerun after it."""
+        estate = self.evaluator.estate()
+        run = next((one for one in estate.runs if one.id == run_id), None)
+        if run is None:
+            return {"safety": polling.safety_of_run(self.store, run_id), "followers": []}
+        after = followers(estate, run, self.clock.now())
+        named = [[estate.jobs[one.run.job_id].name, one.run.id, one.why] for one in after]
+        return {"safety": str(estate.jobs[run.job_id].rerun), "followers": named}
+
+    def _accept_drift(self, job_id: int, by: str) -> None:
+        accept_drift(self.store, job_id, by, self.clock.now())
+        self.evaluator.wake.set()

@@ -1,0 +1,182 @@
+"""Actions and requests as rows: what people asked for, and how far it has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from connectors.contract import RunRef
+from console.model.ids import maybe_instant
+from console.store.open import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """One action, with where its job lives."""
+
+    key: str
+    verb: str
+    state: str
+    job_id: int
+    job: str
+    system: str
+    target_id: int
+    run_id: int
+    incident_id: int | None
+    preview: dict[str, Any]
+    requested_by: str
+    looked_up: int
+    next_us: int
+
+
+_ACTIONS = (
+    "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.target_id, a.run_id, a.incident_id,"
+    " a.preview, a.requested_by, a.looked_up, a.next_us"
+    " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
+)
+
+
+def actions_in(store: Store, states: Sequence[str], now_us: int) -> list[ActionRow]:
+    """Actions in one of `states` that are due, oldest first."""
+    names = {f"s{number}": state for number, state in enumerate(states)}
+    where = (
+        f" WHERE a.state IN ({', '.join(':' + name for name in names)}) AND a.next_us <= :now ORDER BY a.requested_us"
+    )
+    with store.read() as connection:
+        rows = connection.execute(text(_ACTIONS + where), {**names, "now": now_us}).all()
+    return [ActionRow(*row[:9], preview=json.loads(row.preview), **_tail(row)) for row in rows]
+
+
+def _tail(row: Any) -> dict[str, Any]:
+    return {"requested_by": row.requested_by, "looked_up": row.looked_up, "next_us": row.next_us}
+
+
+@dataclass(frozen=True, slots=True)
+class ActionStep:
+    """What happened to an action: its new state and words, and a line for the timeline."""
+
+    state: str
+    words: str = ""
+    native_ref: str | None = None
+    ended: bool = False
+    next_us: int = 0
+    looked_up: bool = False
+    event: str = ""
+
+
+def step_action(store: Store, fence: int, key: str, was: Sequence[str], step: ActionStep, now_us: int) -> bool:
+    """Moves an action on if it still is in one of the states `was`; True when it did. An intent is written through."""
+    names = {f"w{number}": state for number, state in enumerate(was)}
+    sql = (
+        "UPDATE action SET state = :state, words = CASE WHEN :words = '' THEN words ELSE :words END,"
+        " native_ref = COALESCE(:ref, native_ref), next_us = :next, looked_up = looked_up + :looked,"
+        " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
+        " ended_us = CASE WHEN :ended = 1 THEN :now ELSE ended_us END, changed_seq = changed_seq + 1"
+        f" WHERE key = :key AND state IN ({', '.join(':' + name for name in names)})"
+    )  # noqa: S608 - only our own parameter names are joined
+    values = {
+        "state": step.state,
+        "words": step.words,
+        "ref": step.native_ref,
+        "next": step.next_us,
+        "looked": int(step.looked_up),
+        "ended": int(step.ended),
+        "now": now_us,
+        "key": key,
+        **names,
+    }
+    with store.write(fence, durable=step.state == "sending") as connection:
+        moved = connection.execute(text(sql), values).rowcount == 1
+        if moved and step.event:
+            connection.execute(
+                text(
+                    "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor)"
+                    " SELECT :now, 'action', :event, incident_id, job_id, requested_by FROM action WHERE key = :key"
+                ),
+                {"now": now_us, "event": step.event, "key": key},
+            )
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptWord:
+    """What the scheduler says of an attempt that carries an action's key."""
+
+    attempt_id: int
+    state: str
+    evidence: str
+    ended: bool
+    exit_code: int | None
+    message: str
+
+
+def attempt_after(store: Store, action: ActionRow) -> AttemptWord | None:
+    """The attempt that carries the action's key; None while the source has not shown one."""
+    sql = (
+        "SELECT id, state, evidence, ended_us IS NOT NULL AS ended, exit_code, message FROM attempt"
+        " WHERE action_key = :key ORDER BY number DESC LIMIT 1"
+    )
+    with store.read() as connection:
+        row = connection.execute(text(sql), {"key": action.key}).first()
+    return (
+        None
+        if row is None
+        else AttemptWord(row.id, row.state, row.evidence, bool(row.ended), row.exit_code, row.message)
+    )
+
+
+def run_ref(store: Store, run_id: int, attempt_id: int | None = None) -> tuple[RunRef, str, int, str] | None:
+    """(what a connector needs to find the run, system, target id, state) of its latest or a named attempt."""
+    sql = (
+        "SELECT j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
+        " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
+        " FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
+        " LEFT JOIN attempt a ON a.id = COALESCE(:attempt, r.attempt_id) AND a.run_id = r.id WHERE r.id = :run"
+    )
+    with store.read() as connection:
+        row = connection.execute(text(sql), {"run": run_id, "attempt": attempt_id}).first()
+    if row is None:
+        return None
+    ref = RunRef(row.source_id, row.period_key, row.attempt_key, row.native_ref, maybe_instant(row.started_us))
+    return ref, row.name, row.target_id, row.state
+
+
+def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any]]]:
+    """Questions that nobody answers yet, oldest first: (id, kind, arguments)."""
+    with store.read() as connection:
+        if connection.execute(text("SELECT 1 FROM request WHERE state = 'asked' LIMIT 1")).first() is None:
+            return []
+    with store.write(fence) as connection:
+        rows = connection.execute(
+            text("SELECT id, kind, arguments FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"), {"n": limit}
+        ).all()
+        for row in rows:
+            connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
+    return [(row.id, row.kind, json.loads(row.arguments)) for row in rows]
+
+
+def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:
+    with store.write(fence) as connection:
+        connection.execute(
+            text("UPDATE request SET state = :state, answer = :answer, answered_us = :now WHERE id = :id"),
+            {
+                "state": "refused" if error else "answered",
+                "answer": json.dumps({"error": error} if error else answer),
+                "now": now_us,
+                "id": request_id,
+            },
+        )
+
+
+def refuse_unanswered(store: Store, fence: int, now_us: int) -> None:
+    """Questions that a dead engine had begun to answer are refused: whoever asked may ask again."""
+    answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})
+    with store.write(fence) as connection:
+        connection.execute(
+            text("UPDATE request SET state = 'refused', answer = :a, answered_us = :now WHERE state = 'answering'"),
+            {"a": answer, "now": now_us},
+        )

@@ -1,0 +1,58 @@
+"""Log tails as rows: fetched when an attempt turns red, so that an alert has them and a dead host cannot take them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from console.store.open import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The cleaned end of a log, or why there is none."""
+
+    text: str
+    cut: bool = False
+    error: str = ""
+
+
+def attempts_without_tail(store: Store, target_id: int, attempts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of the (job's source id, attempt key) that have no tail yet, known or not."""
+    wanted = set(attempts)
+    sql = (
+        "SELECT j.source_id, a.attempt_key FROM log_tail t JOIN attempt a ON a.id = t.attempt_id"
+        " JOIN job j ON j.id = a.job_id WHERE j.target_id = :target AND a.attempt_key = :key"
+    )
+    with store.read() as connection:
+        for _, key in list(wanted):
+            for row in connection.execute(text(sql), {"target": target_id, "key": key}):
+                wanted.discard((row[0], row[1]))
+    return wanted
+
+
+def write_tails(store: Store, fence: int, target_id: int, tails: Mapping[tuple[str, str], Tail], now_us: int) -> None:
+    """Keeps the tails of attempts, by (job's source id, attempt key); an attempt that is unknown is passed over."""
+    sql = (
+        "INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us)"
+        " SELECT a.id, :text, :cut, :error, :now FROM attempt a JOIN job j ON j.id = a.job_id"
+        " WHERE j.target_id = :target AND j.source_id = :job AND a.attempt_key = :key"
+        " ON CONFLICT (attempt_id) DO UPDATE SET text = excluded.text, cut = excluded.cut,"
+        " error = excluded.error, fetched_us = excluded.fetched_us"
+    )
+    with store.write(fence) as connection:
+        for (job, key), tail in tails.items():
+            values = {"text": tail.text, "cut": tail.cut, "error": tail.error, "now": now_us}
+            connection.execute(text(sql), {**values, "target": target_id, "job": job, "key": key})
+
+
+def tails_of_red_runs(store: Store, since_us: int) -> dict[int, str]:
+    """Run id -> tail of its latest attempt, for runs that ended red since then."""
+    sql = (
+        "SELECT r.id, t.text FROM run r JOIN log_tail t ON t.attempt_id = r.attempt_id"
+        " WHERE r.ended_us >= :since AND r.state NOT IN ('succeeded', 'running', 'partial') AND t.text <> ''"
+    )
+    with store.read() as connection:
+        return {row[0]: row[1] for row in connection.execute(text(sql), {"since": since_us})}

@@ -1,0 +1,96 @@
+"""Deliveries as rows: claimed, touched the wire, sent or put off. Every step is its own transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from console.store.open import Store
+
+RETRY_CAP_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """One alert for one URL of its route, claimed by this engine."""
+
+    id: int
+    route: str
+    url_index: int
+    title: str
+    body: str
+    dedup_key: str
+    tries: int
+    repeats: int
+    maybe_repeat: bool
+    """The wire was touched before and nobody knows whether it arrived."""
+
+
+def recover_claims(store: Store, fence: int) -> int:
+    """Puts back what a dead engine had claimed; what had touched the wire becomes a marked repeat. How many."""
+    with store.write(fence) as connection:
+        done = connection.execute(
+            text(
+                "UPDATE delivery SET state = 'pending', next_us = 0,"
+                " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE state = 'claimed'"
+            )
+        )
+        return int(done.rowcount)
+
+
+def claim_due(
+    store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
+) -> list[DueDelivery]:
+    """Up to `limit` deliveries that are due, oldest alert first, one per (route, url) and none of the `busy` ones."""
+    found = text(
+        "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us"
+        " FROM delivery d JOIN alert a ON a.id = d.alert_id"
+        " WHERE d.state = 'pending' AND d.next_us <= :now ORDER BY a.id, d.url_index LIMIT 500"
+    )
+    with store.write(fence) as connection:
+        due: dict[tuple[str, int], DueDelivery] = {}
+        for row in connection.execute(found, {"now": now_us}):
+            place = (row.route, row.url_index)
+            if place not in busy and place not in due and len(due) < limit:
+                due[place] = DueDelivery(*row[:8], maybe_repeat=row.wire_us is not None)
+        for one in due.values():
+            connection.execute(
+                text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": one.id}
+            )
+    return list(due.values())
+
+
+def touch_wire(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
+    """From here on nobody but the receiver knows whether it arrived."""
+    with store.write(fence) as connection:
+        connection.execute(
+            text("UPDATE delivery SET wire_us = :now WHERE id = :id"), {"id": delivery_id, "now": now_us}
+        )
+
+
+def record_sent(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
+    with store.write(fence) as connection:
+        connection.execute(
+            text("UPDATE delivery SET state = 'sent', sent_us = :now, error = '' WHERE id = :id"),
+            {"id": delivery_id, "now": now_us},
+        )
+
+
+def put_off(store: Store, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None) -> None:
+    """Tries again at `next_us`. `arrived` False: the receiver refused it, so the next try is no repeat."""
+    with store.write(fence) as connection:
+        connection.execute(
+            text(
+                "UPDATE delivery SET state = 'pending', error = :error, next_us = :next,"
+                " wire_us = CASE WHEN :certain = 1 THEN NULL ELSE wire_us END,"
+                " repeats = repeats + CASE WHEN :certain = 1 THEN 0 ELSE 1 END WHERE id = :id"
+            ),
+            {"id": delivery_id, "error": error, "next": next_us, "certain": int(arrived is False)},
+        )
+
+
+def next_due(store: Store) -> int | None:
+    """When the next pending delivery is due (µs); None without one."""
+    with store.read() as connection:
+        return connection.execute(text("SELECT min(next_us) FROM delivery WHERE state = 'pending'")).scalar()
