@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder of this test session in the place of the person's home, config and store.
 
-    The cache folder stays the person's: the lab keeps the schedulers' own environments there from one session to the next.
+    The cache folder stays: the lab keeps the schedulers' own environments there from one session to the next.
     """
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:

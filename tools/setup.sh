@@ -76,7 +76,7 @@ is_ready() {  # the stamp of dev counts for run too: what the tests need holds w
 
 check_python
 mkdir -p "$venv"
-if command -v flock >/dev/null; then exec 9>"$venv/.lock"; flock 9; fi  # two makes at once: the second waits
+if command -v flock >/dev/null; then exec 9>"$venv/.setup-lock"; flock 9; fi  # two makes at once: the second waits (.lock is uv's own)
 ! is_ready || exit 0
 say "making .venv ($extra), about half a minute"
 "$venv/bin/python" -m pip --version >/dev/null 2>&1 || "$python" -m venv "$venv"
