@@ -21,29 +21,63 @@ ROOT = Path(__file__).parent.parent
 
 CONTRACT = "connectors.contract"
 
+HELPERS = ("console.clean", "console.clock", "console.durations", "console.failpoints")
+"""Small ones below every room: outside text, the one clock, "14m", crash points. They import nothing of ours."""
+
 ARROWS: dict[str, tuple[str, ...]] = {
-    "console.model": (CONTRACT,),
-    "console.control": ("console.model", CONTRACT),
-    "console.store": ("console.model", CONTRACT),
-    "console.config": ("console.model", CONTRACT, "connectors.registry", "connectors.secrets"),
-    "console.engine": ("console.model", "console.control", "console.store", "console.config", "connectors"),
-    "console.tui": ("console.model", "console.config", "console.store.reads", "console.engine.requests", CONTRACT),
+    "console.clean": (),
+    "console.clock": (),
+    "console.durations": (),
+    "console.failpoints": (),
+    "console.paths": (CONTRACT, "connectors.secrets"),
+    "console.model": (CONTRACT, *HELPERS),
+    "console.control": ("console.model", "console.durations", "console.clean", CONTRACT),
+    "console.store": ("console.model", CONTRACT, *HELPERS),
+    "console.config": ("console.model", CONTRACT, "connectors.registry", "connectors.secrets", *HELPERS),
+    "console.engine": (
+        "console.model",
+        "console.control",
+        "console.store",
+        "console.config",
+        "console.paths",
+        "connectors",
+        *HELPERS,
+    ),
+    "console.tui": (
+        "console.model",
+        "console.config",
+        "console.paths",
+        "console.store.reads",
+        "console.engine.requests",
+        CONTRACT,
+        *HELPERS,
+    ),
     "console.cli": (
         "console.model",
         "console.config",
+        "console.paths",
         "console.store.reads",
         "console.engine.requests",
         CONTRACT,
         "connectors.registry",
+        "connectors.secrets",
+        *HELPERS,
     ),
-    "console.__main__": ("console.cli", "console.tui", "console.config"),
+    "console.__main__": ("console.cli", "console.tui", "console.paths"),
 }
 """Room -> what it may import of ours besides itself. Every top-level module of `console` has a row."""
 
 WIRED_COMMANDS = ("console.cli.engine", "console.cli.check", "console.cli.demo")
 """Commands that start an engine or probe systems themselves; they may reach the one place that wires everything."""
 
-WIRING = ("console.engine.wiring", "console.engine.runner", "console.tui")
+WIRING = (
+    "console.engine.wiring",
+    "console.engine.runner",
+    "console.engine.logs",
+    "console.store.open",
+    "console.store.errors",
+    "console.tui",
+)
 
 CONTROL_LIBRARIES = {"rustworkx", "cronsim"}
 
