@@ -58,6 +58,9 @@ class JobChange:
     """What differs from the accepted state; a row is opened for each `what` that has no open row yet."""
     ended: tuple[str, ...] = ()
     """Open drift that is over by itself: unpaused, back again, the accepted schedule restored."""
+    accept_again: bool = False
+    """A pause that had been accepted (or was there at first sight) is over: what it now shows is accepted from now on,
+    so that nothing is expected of the time it slept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +83,5 @@ class InventoryChanges:
     hash: str = ""
     """Of the inventory, handed back to the connector as `previous_hash`; written when `complete`."""
     complete: bool = True
+    doubted: str = ""
+    """Why so many jobs are not believed to be gone without a second look; `gone` is then empty, the hash not kept."""

@@ -1,0 +1,157 @@
+"""What an inventory changes: jobs known again, new, gone, and the drift from what was accepted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from connectors.contract import Inventory, JobRecord, Schedule
+from console.control.schedule import in_words
+from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
+
+SHRUNK_SHARE = 0.9
+SHRUNK_JOBS = 10
+"""More than this share and this number of jobs vanishing at once is a lost right or mount more often than a cleanup."""
+
+_GONE = {"debian-cron": "crontab line gone", "pg_cron": "pg_cron job gone", "airflow": "DAG gone"}
+
+
+def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -> InventoryChanges:
+    """What `found` changes at its target; jobs in the inventory's order.
+
+    An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by match keys, strongest first, one to one. Only a complete
+    inventory proves that a job is gone; a target that lost nearly all of its jobs is doubted until it says so twice:
+    `doubted_hash` is the hash of the inventory that was doubted last time.
+    """
+    if found.unchanged:
+        return InventoryChanges(hash=found.hash, complete=found.complete)
+    records = list({record.native_id: record for record in reversed(found.jobs)}.values())[::-1]
+    pairs = _pairs(known, records)
+    changed = [_change(job, record) for job, record in pairs.values() if _differs(job, record)]
+    matched = {job.id for job, _ in pairs.values()}
+    new = tuple(record for place, record in enumerate(records) if place not in pairs)
+    lost = [job for job in known if job.id not in matched and job.gone_since is None]
+    alive = sum(job.gone_since is None for job in known)
+    gone = tuple(GoneJob(job.id, _gone_words(job)) for job in lost) if found.complete else ()
+    doubt = _doubt(len(gone), alive, found.hash == doubted_hash != "")
+    if doubt:
+        return InventoryChanges(new=new, changed=tuple(changed), complete=False, doubted=doubt)
+    return InventoryChanges(new, tuple(changed), gone, found.hash, found.complete)
+
+
+def _doubt(gone: int, alive: int, said_twice: bool) -> str:
+    if said_twice or gone <= SHRUNK_JOBS or gone <= SHRUNK_SHARE * alive:
+        return ""
+    return f"{gone} of {alive} jobs are gone at once: not believed until the next inventory says the same"
+
+
+def _pairs(known: Sequence[KnownJob], records: Sequence[JobRecord]) -> dict[int, tuple[KnownJob, JobRecord]]:
+    """Place in the inventory -> (known job, record), in the inventory's order."""
+    pairs: dict[int, tuple[KnownJob, JobRecord]] = {}
+    free = _by_name(known)
+    left: dict[int, JobRecord] = {}
+    for place, record in enumerate(records):
+        job = free.pop(record.native_id, None)
+        if job is None:
+            left[place] = record
+        else:
+            pairs[place] = (job, record)
+    matched = {job.id for job, _ in pairs.values()}
+    asleep = [job for job in known if job.id not in matched and job.gone_since is None]
+    pairs.update(_by_keys(asleep, left))
+    return dict(sorted(pairs.items()))
+
+
+def _by_name(known: Sequence[KnownJob]) -> dict[str, KnownJob]:
+    """What the source may call each job: its present name before its first one, the living before the gone."""
+    names: dict[str, KnownJob] = {}
+    for job in sorted(known, key=lambda each: (each.gone_since is not None, each.id)):
+        names.setdefault(job.source_id, job)
+    return names
+
+
+def _by_keys(
+    known: Sequence[KnownJob], records: dict[int, JobRecord]
+) -> Iterator[tuple[int, tuple[KnownJob, JobRecord]]]:
+    """Pairs of what no id joins, by the strongest key that just one job and one record have."""
+    jobs = {job.id: job for job in known}
+    left = dict(records)
+    for rank in range(max((len(record.match_keys) for record in left.values()), default=0)):
+        holders = {place: record.match_keys[rank] for place, record in left.items() if rank < len(record.match_keys)}
+        asked = Counter(holders.values())
+        owners = _sole_owners(jobs.values())
+        for place, key in holders.items():
+            job = owners.get(key) if asked[key] == 1 else None
+            if job is not None and job.id in jobs:
+                del jobs[job.id]
+                yield place, (job, left.pop(place))
+
+
+def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
+    owners: dict[str, KnownJob | None] = {}
+    for job in jobs:
+        for key in job.match_keys:
+            owners[key] = None if key in owners else job
+    return {key: job for key, job in owners.items() if job is not None}
+
+
+def _differs(job: KnownJob, record: JobRecord) -> bool:
+    """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift."""
+    return (
+        job.gone_since is not None
+        or job.source_id != record.native_id
+        or job.match_keys != record.match_keys
+        or job.definition_hash != record.definition_hash
+        or job.definition != record.definition
+        or job.seen != record.schedule
+        or (job.paused_since is not None) != record.paused
+    )
+
+
+def _change(job: KnownJob, record: JobRecord) -> JobChange:
+    woken = job.paused_since is not None and not record.paused
+    return JobChange(
+        job_id=job.id,
+        record=record,
+        drift=tuple(_drift(job, record)),
+        ended=tuple(what for what in sorted(job.open_drift) if _is_over(what, job, record)),
+        accept_again=woken and "paused" not in job.open_drift,
+    )
+
+
+def _drift(job: KnownJob, record: JobRecord) -> Iterator[DriftFound]:
+    if not _same_times(job.accepted, record.schedule):
+        yield DriftFound("schedule", f"{in_words(job.accepted)} became {in_words(record.schedule)}")
+    if job.definition_hash and job.definition_hash != record.definition_hash:
+        yield DriftFound("definition", _definition_words(job, record))
+    if record.paused and job.paused_since is None:
+        yield DriftFound("paused", "paused outside of Headway")
+
+
+def _definition_words(job: KnownJob, record: JobRecord) -> str:
+    if job.definition == record.definition:
+        return "its definition changed; what it runs reads the same"
+    return f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
+
+
+def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
+    return {
+        "gone": True,
+        "schedule": _same_times(job.accepted, record.schedule),
+        "paused": not record.paused,
+    }.get(what, False)
+
+
+def _same_times(accepted: Schedule, seen: Schedule) -> bool:
+    """True when both run at the same times: the source's own next instant and words do not count."""
+    return (accepted.dialect, accepted.expression.split(), accepted.zone) == (
+        seen.dialect,
+        seen.expression.split(),
+        seen.zone,
+    )
+
+
+def _gone_words(job: KnownJob) -> str:
+    if job.parent_id is not None:
+        return "task gone"
+    return _GONE.get(job.seen.dialect, "gone from its source")

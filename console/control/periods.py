@@ -1,0 +1,104 @@
+"""Which period a start belongs to, and which business date a period belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+
+from connectors.contract import RunRecord, Schedule, instant_key
+from console.control.schedule import last_instant, next_instant
+from console.control.zones import date_in_window, zone_of
+from console.model.values import JobFacts
+
+SLACK = timedelta(seconds=2)
+"""A start this much before its instant is still its start: a log's stamp and the scheduler's clock differ."""
+
+LATEST_START = timedelta(hours=25)
+"""A start later than this after its instant is another one, however rare the schedule: a monthly job that somebody
+starts in mid-month is no late run of the first. A day and an hour, for the daily job in the long night of autumn."""
+
+_TICK = timedelta(microseconds=1)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def business_date(period_at: datetime, interval_start: datetime | None, zone: str, cutoff: time) -> date:
+    """The local date of the data interval's start; without an interval, the date whose window holds `period_at`:
+    from cutoff to cutoff, so that with noon 03:12 on the 20th is the 19th. Raises ValueError for an unknown zone."""
+    if interval_start is not None:
+        return interval_start.astimezone(zone_of(zone)).date()
+    return date_in_window(period_at, zone_of(zone), cutoff)
+
+
+def assign(
+    records: Sequence[RunRecord], jobs: Mapping[str, JobFacts], taken: Mapping[tuple[str, str], str]
+) -> list[RunRecord]:
+    """The records in their order, each start without a period given one.
+
+    `jobs`: by native id. `taken`: (native id, period key) -> attempt key that started it, as stored. A start fulfils
+    the latest accepted instant at or before it that no other attempt has taken, at most one period back; else it was
+    started by hand and has its own key, "start:<instant>". Repeated records keep their period. Records with an action
+    key stay as they are: the store knows which run the action repairs. At most one start per period, in whatever order
+    polls bring them, gives the same periods.
+    """
+    owners = dict(taken)
+    periods = {(job, attempt): key for (job, key), attempt in taken.items()}
+    ordered = sorted(records, key=lambda record: (_moment(record) or _NEVER, record.job, record.attempt_key))
+    for record in ordered:
+        attempt = (record.job, record.attempt_key)
+        if not _needs_period(record) or attempt in periods:
+            continue
+        key = _period(record, jobs.get(record.job), owners)
+        periods[attempt] = key
+        owners[record.job, key] = record.attempt_key
+    return [_with_period(record, periods) if _needs_period(record) else record for record in records]
+
+
+def _needs_period(record: RunRecord) -> bool:
+    return record.period_key is None and record.action_key is None
+
+
+def _moment(record: RunRecord) -> datetime | None:
+    return record.started_at or record.queued_at or record.ended_at
+
+
+def _period(record: RunRecord, job: JobFacts | None, owners: Mapping[tuple[str, str], str]) -> str:
+    started = _moment(record)
+    if started is None:
+        return f"attempt:{record.attempt_key}"
+    if job is not None:
+        for instant in _fulfilled_by(job.schedule, started):
+            key = instant_key(instant)
+            if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
+                return key
+    return f"start:{instant_key(started)}"
+
+
+def _fulfilled_by(schedule: Schedule, started: datetime) -> list[datetime]:
+    """The instants that this start may fulfil, best first: one just ahead of it, and the last one before it."""
+    found: list[datetime] = []
+    instant = last_instant(schedule, started + SLACK)
+    if instant is not None and instant > started:
+        found.append(instant)
+        instant = last_instant(schedule, instant - _TICK)
+    if instant is not None and started - instant <= min(LATEST_START, _period_after(schedule, instant)):
+        found.append(instant)
+    return found
+
+
+def _period_after(schedule: Schedule, instant: datetime) -> timedelta:
+    following = next_instant(replace(schedule, next_at=None), instant)
+    return LATEST_START if following is None else following - instant
+
+
+def _with_period(record: RunRecord, periods: Mapping[tuple[str, str], str]) -> RunRecord:
+    key = periods[record.job, record.attempt_key]
+    return replace(record, period_key=key, period_at=record.period_at or _instant_of(key))
+
+
+def _instant_of(key: str) -> datetime | None:
+    """The instant of an `instant_key`; None for a key of a start by hand."""
+    try:
+        return datetime.fromisoformat(key).astimezone(UTC) if key.endswith("Z") else None
+    except ValueError:
+        return None

@@ -1,0 +1,269 @@
+"""When a schedule runs: the instants at which its own scheduler really starts it, each dialect with its rule for DST.
+
+"debian-cron"  Vixie's rule (cron.c of Debian 12, and its log over two DST nights): a job of fixed minute and hour that
+               falls into the gap runs once, right after the jump, and once, the first time, in an overlap; one whose
+               minute or hour begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no
+               instants. Day of month and day of week are an OR unless one of them begins with `*`.
+"pg_cron"      GMT, whatever the server's zone says (1.4; `cron.timezone` from 1.6). "N seconds" has no anchor that a
+               poll could see: a grid from the epoch stands for it.
+"airflow"      The source's own `next_at` first, then the expression after it. Fixed times in the gap are moved by its
+               length, in an overlap the second counts (make_aware, CronMixin of Airflow 3).
+"none"         nothing runs by the clock.
+Expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+
+from cronsim import CronSim, CronSimError
+from cronsim.explain import Expression
+
+from connectors.contract import Schedule
+from console.control.zones import after_gap, readings, zone_of
+
+MOST = 10_000
+"""Instants that one question gives at most."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_PAD = timedelta(hours=3)
+"""A clock that moves by more is no DST change for cron either (cron.c: "more than three hours")."""
+_NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_SECONDS = re.compile(r"(\d{1,2}) +seconds?")
+_DIALECTS = ("debian-cron", "pg_cron", "airflow")
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A schedule that can be stepped: five fields and a zone, or a plain interval."""
+
+    dialect: str
+    fields: str
+    zone: tzinfo
+    starred: bool
+    """Minute or hour begins with `*` (Debian), or every hour is covered (Airflow): such jobs follow elapsed time."""
+    every: int = 0
+    """Seconds, for "N seconds"."""
+
+
+def instants(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
+    """The instants with after < t <= before, aware UTC, in order, at most `MOST`; none for what `fault` refuses."""
+    return _of(schedule, after.astimezone(UTC), before.astimezone(UTC))[:MOST]
+
+
+def next_instant(schedule: Schedule, after: datetime) -> datetime | None:
+    """The first instant after `after`; None when there is none within fifty years."""
+    if schedule.next_at is not None and schedule.next_at > after:
+        return schedule.next_at
+    rule = _rule(schedule)
+    return _nearest(rule, after.astimezone(UTC), forward=True) if isinstance(rule, _Rule) else None
+
+
+def last_instant(schedule: Schedule, until: datetime) -> datetime | None:
+    """The last instant at or before `until`, by the expression; None when there is none within fifty years."""
+    rule = _rule(schedule)
+    return _nearest(rule, until.astimezone(UTC), forward=False) if isinstance(rule, _Rule) else None
+
+
+def fault(schedule: Schedule) -> str | None:
+    """Why the schedule has no instants though it should: an expression or zone that cannot be read. None when well."""
+    rule = _rule(schedule)
+    return rule if isinstance(rule, str) else None
+
+
+def is_interval(schedule: Schedule) -> bool:
+    """True for "N seconds": its starts drift, so that a single one of them cannot be expected at an instant."""
+    rule = _rule(schedule)
+    return isinstance(rule, _Rule) and rule.every > 0
+
+
+def in_words(schedule: Schedule) -> str:
+    """The schedule in words with its zone; else the source's own words, else the bare expression."""
+    text = schedule.expression.strip()
+    if schedule.dialect == "none" or not text:
+        return schedule.words or "not by the clock"
+    if text.lower() == "@reboot":
+        return "when the host starts"
+    if fault(schedule) is not None:
+        return schedule.words or text
+    if is_interval(schedule):
+        return f"every {text}"
+    fields = _five_fields(text)
+    zone = "UTC" if schedule.dialect == "pg_cron" else schedule.zone
+    return f"{_often(fields) or _at(fields) or _explained(fields)} {zone}"
+
+
+def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
+    rule = _rule(schedule)
+    found: list[datetime] = []
+    if schedule.next_at is not None:
+        found = [schedule.next_at] if after < schedule.next_at <= before else []
+        after = max(after, schedule.next_at)
+    if isinstance(rule, _Rule) and after < before:
+        found += _grid(rule.every, after, before) if rule.every else _between(rule, after, before)
+    return found
+
+
+def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
+    found: list[datetime] = []
+    for day in range((after - _EPOCH).days, (before - _EPOCH).days + 1):
+        found.extend(each for each in _day(rule, day) if after < each <= before)
+        if len(found) >= MOST:
+            break
+    return found
+
+
+def _grid(every: int, after: datetime, before: datetime) -> list[datetime]:
+    step = timedelta(seconds=every)
+    first = _EPOCH + ((after - _EPOCH) // step + 1) * step
+    count = min(MOST, max(0, (before - first) // step + 1))
+    return [first + number * step for number in range(count)]
+
+
+def _nearest(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
+    if rule.every:
+        step = timedelta(seconds=rule.every)
+        return _EPOCH + ((at - _EPOCH) // step + (1 if forward else 0)) * step
+    soon = _in_two_days(rule, at, forward)
+    if soon is not None:
+        return soon
+    for local in _steps(rule, _local(rule, at) + (-_PAD if forward else _PAD), forward):
+        days = sorted({(each - _EPOCH).days for each in _all_readings(rule, local)})
+        near = [each for day in days for near_day in (day - 1, day, day + 1) for each in _day(rule, near_day)]
+        fitting = sorted(each for each in near if (each > at if forward else each <= at))
+        if fitting:
+            return fitting[0] if forward else fitting[-1]
+    return None
+
+
+def _in_two_days(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
+    """As `_nearest`, for what runs at least daily: from the shared days alone."""
+    today = (at - _EPOCH).days
+    if forward:
+        return next((each for day in (today, today + 1) for each in _day(rule, day) if each > at), None)
+    return next((each for day in (today, today - 1) for each in reversed(_day(rule, day)) if each <= at), None)
+
+
+@lru_cache(maxsize=65536)
+def _day(rule: _Rule, day: int) -> tuple[datetime, ...]:
+    """All instants of one UTC day (number since the epoch), in order: jobs share expressions, so days are shared."""
+    start = _EPOCH + day * _DAY
+    found: set[datetime] = set()
+    last = _local(rule, start + _DAY) + _PAD
+    for local in _steps(rule, _local(rule, start) - _PAD, forward=True):
+        if local > last:
+            break
+        found.update(each for each in _all_readings(rule, local) if start <= each < start + _DAY)
+    return tuple(sorted(found))
+
+
+def _steps(rule: _Rule, local: datetime, forward: bool) -> Iterator[datetime]:
+    return CronSim(rule.fields, local, reverse=not forward)
+
+
+def _local(rule: _Rule, at: datetime) -> datetime:
+    return at.astimezone(rule.zone).replace(tzinfo=None)
+
+
+def _all_readings(rule: _Rule, local: datetime) -> tuple[datetime, ...]:
+    """The instants at which the scheduler starts what is due at this local time."""
+    shown = readings(local, rule.zone)
+    if rule.starred or len(shown) == 1:
+        return shown
+    if rule.dialect == "airflow":
+        return shown[-1:] if shown else (local.replace(tzinfo=rule.zone, fold=0).astimezone(UTC),)
+    return shown[:1] if shown else (after_gap(local, rule.zone),)
+
+
+def _rule(schedule: Schedule) -> _Rule | str | None:
+    return _read(schedule.dialect, schedule.expression, schedule.zone)
+
+
+@lru_cache(maxsize=65536)
+def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
+    """The rule; words when it cannot be read; None when nothing runs by the clock."""
+    text = expression.strip()
+    if dialect == "none" or not text or text.lower() == "@reboot":
+        return None
+    if dialect not in _DIALECTS:
+        return f'"{dialect}" is no dialect that is known here'
+    seconds = _SECONDS.fullmatch(text) if dialect == "pg_cron" else None
+    if seconds:
+        every = int(seconds[1])
+        return _Rule(dialect, "", UTC, True, every) if every else f'"{expression}" never passes'
+    return _cron_rule(dialect, text, zone)
+
+
+def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
+    fields = _NICKNAMES.get(text.lower(), text)
+    minute, hour, *rest = fields.split() if len(fields.split()) == 5 else ("", "")
+    if not rest or "L" in (rest[0] + rest[2]).upper() or "#" in rest[2]:
+        return f'"{text}" is not an expression of five fields'
+    try:
+        where = UTC if dialect == "pg_cron" else zone_of(zone)
+        stepped = CronSim(fields, datetime(2026, 1, 1))  # noqa: DTZ001  naive on purpose: the zone is ours
+    except (CronSimError, ValueError) as wrong:
+        return f'"{text}" in {zone}: {wrong}'
+    starred = len(stepped.hours) == 24 if dialect == "airflow" else minute.startswith("*") or hour.startswith("*")
+    return _Rule(dialect, fields, where, starred)
+
+
+def _five_fields(expression: str) -> list[str]:
+    """The fields of an expression that `fault` does not refuse, nicknames spelled out."""
+    text = expression.strip()
+    return _NICKNAMES.get(text.lower(), text).split()
+
+
+def _often(fields: list[str]) -> str:
+    minute, hour, *days = fields
+    if days != ["*", "*", "*"] or hour != "*":
+        return ""
+    if minute == "*":
+        return "every minute"
+    if minute.startswith("*/") and minute[2:].isdigit():
+        return f"every {minute[2:]} minutes"
+    return f"hourly at :{int(minute):02d}" if minute.isdigit() else ""
+
+
+def _at(fields: list[str]) -> str:
+    minute, hour, day, month, weekday = fields
+    if not (minute.isdigit() and hour.isdigit() and month == "*"):
+        return ""
+    clock = f"{int(hour):02d}:{int(minute):02d}"
+    if day == "*" and weekday == "*":
+        return f"daily at {clock}"
+    if day == "*":
+        return f"{_weekdays(weekday)} at {clock}" if _weekdays(weekday) else ""
+    return f"monthly on day {int(day)} at {clock}" if day.isdigit() and weekday == "*" else ""
+
+
+def _weekdays(text: str) -> str:
+    """ "Mon-Fri" for "1-5" or "mon-fri"; empty for what is not a plain list or range of days."""
+    names = []
+    for part in text.replace(",", " , ").replace("-", " - ").split():
+        if part.isdigit():
+            names.append(_DAYS[int(part)])
+        elif part.capitalize() in _DAYS or part in ",-":
+            names.append(part.capitalize())
+        else:
+            return ""
+    return "".join(names).replace(",", ", ")
+
+
+def _explained(fields: list[str]) -> str:
+    text = Expression(["0", *(field.upper() for field in fields)]).explain()
+    return text[:1].lower() + text[1:]

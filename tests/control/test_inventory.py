@@ -1,0 +1,178 @@
+"""What an inventory changes: known again, new, gone, drift."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import Inventory, JobRecord, Schedule
+from console.control.inventory import match
+from console.model.inventory import DriftFound, InventoryChanges, JobChange, KnownJob
+from tests.factories import at, daily
+
+
+def known(number: int, native_id: str, **changes: Any) -> KnownJob:
+    facts: dict[str, Any] = {
+        "source_id": native_id,
+        "match_keys": (f"command {native_id}", f"line {number}"),
+        "definition_hash": f"hash {native_id}",
+        "accepted": daily("03:10"),
+        "seen": daily("03:10"),
+        "paused_since": None,
+        "gone_since": None,
+        "parent_id": None,
+        "definition": f"/opt/{native_id}.sh",
+    }
+    return KnownJob(id=number, native_id=native_id, **(facts | changes))
+
+
+def found(job: KnownJob, **changes: Any) -> JobRecord:
+    """The record of a job as it was last seen, with changes."""
+    facts: dict[str, Any] = {
+        "native_id": job.source_id,
+        "schedule": job.seen,
+        "match_keys": job.match_keys,
+        "definition": job.definition,
+        "definition_hash": job.definition_hash,
+        "paused": job.paused_since is not None,
+    }
+    return JobRecord(**(facts | changes))
+
+
+def inventory(*records: JobRecord, complete: bool = True, digest: str = "h") -> Inventory:
+    return Inventory(tuple(records), complete=complete, hash=digest)
+
+
+A, B, C = known(1, "a"), known(2, "b"), known(3, "c")
+
+
+def only_change(changes: InventoryChanges) -> JobChange:
+    assert ((), ()) == (changes.new, changes.gone)
+    (change,) = changes.changed
+    return change
+
+
+def test_what_is_as_it_was_changes_nothing_but_the_hash() -> None:
+    assert InventoryChanges(hash="h") == match([A, B], inventory(found(A), found(B)))
+    assert InventoryChanges(hash="h") == match([A, B], Inventory((), True, "h", unchanged=True))
+
+
+def test_a_job_never_seen_is_new() -> None:
+    record = found(B)
+    assert InventoryChanges(new=(record,), hash="h") == match([A], inventory(found(A), record))
+
+
+def test_a_vanished_line_is_gone_in_a_complete_inventory_only() -> None:
+    changes = match([A, B], inventory(found(A)))
+    assert [(2, "crontab line gone")] == [(each.job_id, each.words) for each in changes.gone]
+    partial = match([A, B], inventory(found(A), complete=False))
+    assert ((), False) == (partial.gone, partial.complete)
+
+
+def test_a_vanished_task_is_told_as_a_task() -> None:
+    task = known(2, "dag.publish", parent_id=1, accepted=Schedule("none"), seen=Schedule("none"))
+    assert ["task gone"] == [each.words for each in match([task], inventory()).gone]
+
+
+def test_a_job_that_was_gone_already_is_not_gone_again() -> None:
+    assert InventoryChanges(hash="h") == match([replace(A, gone_since=at("02:00"))], inventory())
+
+
+def test_a_job_that_comes_back_ends_its_drift() -> None:
+    away = replace(A, gone_since=at("02:00"), open_drift=frozenset({"gone"}))
+    change = only_change(match([away], inventory(found(A))))
+    assert (1, (), ("gone",), False) == (change.job_id, change.drift, change.ended, change.accept_again)
+
+
+def test_a_changed_schedule_is_drift_in_words_until_it_is_as_accepted_again() -> None:
+    moved = found(A, schedule=daily("03:15"))
+    change = only_change(match([A], inventory(moved)))
+    assert (DriftFound("schedule", "daily at 03:10 UTC became daily at 03:15 UTC"),) == change.drift
+    drifted = replace(A, seen=moved.schedule, open_drift=frozenset({"schedule"}))
+    assert () == match([drifted], inventory(moved)).changed
+    restored = only_change(match([drifted], inventory(found(A))))
+    assert ((), ("schedule",)) == (restored.drift, restored.ended)
+
+
+def test_a_next_run_that_moved_on_is_written_and_is_no_drift() -> None:
+    record = found(A, schedule=replace(A.seen, next_at=at("03:10", day=1)))
+    change = only_change(match([A], inventory(record)))
+    assert ((), ()) == (change.drift, change.ended)
+
+
+def test_spaces_in_an_expression_are_no_drift() -> None:
+    record = found(A, schedule=Schedule("debian-cron", "10  3 * * *"))
+    assert () == only_change(match([A], inventory(record))).drift
+
+
+def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
+    record = found(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
+    change = only_change(match([A], inventory(record)))
+    assert (1, (DriftFound("definition", "/opt/a.sh became /opt/a2.sh"),)) == (change.job_id, change.drift)
+
+
+def test_a_pause_from_outside_is_drift_and_its_end_ends_it() -> None:
+    change = only_change(match([A], inventory(found(A, paused=True))))
+    assert (DriftFound("paused", "paused outside of Headway"),) == change.drift
+    paused = replace(A, paused_since=at("02:10"), open_drift=frozenset({"paused"}))
+    woken = only_change(match([paused], inventory(found(paused, paused=False))))
+    assert ((), ("paused",), False) == (woken.drift, woken.ended, woken.accept_again)
+
+
+def test_a_job_that_slept_at_first_sight_is_accepted_again_when_it_wakes() -> None:
+    asleep = replace(A, paused_since=at("02:10"))
+    assert only_change(match([asleep], inventory(found(asleep, paused=False)))).accept_again
+
+
+def test_two_jobs_that_share_a_key_are_told_apart_by_a_weaker_one() -> None:
+    first = replace(A, match_keys=("user etl 10 3 * * *", "line 1"))
+    second = replace(B, match_keys=("user etl 10 3 * * *", "line 2"))
+    changed = [
+        found(first, native_id="x", match_keys=("user etl 10 3 * * *", "line 2")),
+        found(second, native_id="y", match_keys=("user etl 10 3 * * *", "line 1")),
+    ]
+    changes = match([first, second], inventory(*changed))
+    assert [(2, "x"), (1, "y")] == [(each.job_id, each.record.native_id) for each in changes.changed]
+
+
+def test_a_stronger_key_is_asked_before_a_weaker_one() -> None:
+    moved = found(A, native_id="a2", match_keys=("command a", "line 2"))
+    other = found(B, native_id="b2", match_keys=("command new", "line 1"))
+    changes = match([A, B], inventory(moved, other))
+    assert {"a2": 1} == {each.record.native_id: each.job_id for each in changes.changed}
+    assert [other] == list(changes.new)
+    assert [2] == [each.job_id for each in changes.gone]
+
+
+def test_a_job_that_has_its_own_id_is_never_given_to_another_record() -> None:
+    twin = JobRecord("z", match_keys=A.match_keys)
+    changes = match([A], inventory(twin, found(A)))
+    assert ((twin,), ()) == (changes.new, changes.changed)
+
+
+def test_a_target_that_lost_nearly_everything_is_believed_at_the_second_look() -> None:
+    many = [known(number, f"job{number}") for number in range(12)]
+    doubted = match(many, inventory(found(many[0]), digest="small"))
+    assert ((), "", False) == (doubted.gone, doubted.hash, doubted.complete)
+    assert "11 of 12 jobs are gone at once: not believed until the next inventory says the same" == doubted.doubted
+    assert 11 == len(match(many, inventory(found(many[0]), digest="small"), doubted_hash="small").gone)
+    assert 11 == len(match([*many, *(known(20 + n, f"x{n}") for n in range(20))], inventory(
+        *(found(known(20 + n, f"x{n}")) for n in range(20)), found(many[0]))).gone)  # fmt: skip
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.randoms(use_true_random=False))
+def test_every_job_and_every_record_is_told_once(jobs: int, records: int, dice: random.Random) -> None:
+    def some_keys() -> tuple[str, ...]:
+        return tuple(f"k{dice.randrange(12)}" for _ in range(dice.randrange(4)))
+
+    before = [known(number, f"n{number}", match_keys=some_keys()) for number in range(jobs)]
+    now = [JobRecord(f"n{number + dice.randrange(20)}", match_keys=some_keys()) for number in range(records)]
+    changes = match(before, inventory(*now, complete=True), doubted_hash="h")
+    changed = [each.job_id for each in changes.changed] + [each.job_id for each in changes.gone]
+    assert len(set(changed)) == len(changed)
+    assert len({each.native_id for each in now}) == len(changes.new) + len(changes.changed)
+    assert set(range(jobs)) == set(changed)
