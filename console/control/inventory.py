@@ -19,9 +19,9 @@ _GONE = {"debian-cron": "crontab line gone", "pg_cron": "pg_cron job gone", "air
 def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -> InventoryChanges:
     """What `found` changes at its target; jobs in the inventory's order.
 
-    An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by match keys, strongest first, one to one. Only a complete
-    inventory proves that a job is gone; a target that lost nearly all of its jobs is doubted until it says so twice:
-    `doubted_hash` is the hash of the inventory that was doubted last time.
+    An id that is told twice counts once, the first time. A job is known again by the id its source gave it, then by
+    match keys, strongest first, one to one. Only a complete inventory proves that a job is gone; a target that lost
+    nearly all of its jobs is doubted until it says so twice: `doubted_hash` is that of the inventory doubted last time.
     """
     if found.unchanged:
         return InventoryChanges(hash=found.hash, complete=found.complete)
