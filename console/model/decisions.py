@@ -133,6 +133,9 @@ class Decisions:
     """All of one evaluation. `next_at`: when time alone will change a verdict."""
 
     expected: tuple[ExpectedRun, ...] = ()
+    """Only those that are new or read otherwise than before."""
+    withdrawn: tuple[int, ...] = ()
+    """Ids of runs without an attempt (PLANNED, HELD) that no accepted schedule demands any more: their rows go."""
     judgements: tuple[RunJudgement, ...] = ()
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()

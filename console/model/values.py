@@ -144,6 +144,13 @@ class RunFacts:
     expected: bool = False
     """An accepted schedule said that it must exist."""
     observed_at: datetime | None = None
+    timeliness: Timeliness = Timeliness.NO_ESTIMATE
+    """As last judged; only a judgement that differs is decided."""
+    stale_read: bool = False
+    """As last judged."""
+    successes: tuple[tuple[datetime, datetime], ...] = ()
+    """Start and end of every attempt that succeeded, oldest first. Needed where more than one attempt has started: a
+    rerun of what was good does not make its followers stale. Empty: the latest attempt is all that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,8 @@ class IncidentFacts:
     failed_since: datetime
     fingerprint: str
     """Of what was last told: a changed one is an update."""
+    hurt_run_ids: frozenset[int] | None = None
+    """Those of the members whose role is root, red, stale or repaired; None: all members count as such."""
 
 
 @dataclass(frozen=True, slots=True)
