@@ -37,7 +37,7 @@ put_back() {
   rm -rf "$kept"
 }
 
-command -v dpkg-query >/dev/null || { say "this is no Debian; install what $list names by your own means, then run the tests with: make lab-test"; exit 1; }
+command -v dpkg-query >/dev/null || { say "this is no Debian; install what $list names by your own means, then run: .venv/bin/python -m pytest -m lab"; exit 1; }
 wanted=$(missing)
 [ -n "$wanted" ] || exit 0
 if [ "$(id -u)" != 0 ]; then
