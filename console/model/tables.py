@@ -235,6 +235,8 @@ class Attempt(SQLModel, table=True):
     ended_us: int | None = big(default=None)
     exit_code: int | None = big(default=None)
     message: str = string()
+    reason: str = string()
+    """Why it waits; `run.reason` is that of the latest attempt."""
     native_ref: str = string()
     native_url: str = string()
     action_key: str | None = Field(default=None, sa_type=Text)

@@ -1,0 +1,1 @@
+"""What is remembered: `open`, `ingest`, `inventory`, `config_sync`, `estate`, `apply`; screens read through `reads`."""

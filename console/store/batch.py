@@ -1,0 +1,41 @@
+"""What one poll brings to the store, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from connectors.contract import Gap, RunRecord, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class IngestBatch:
+    """One poll's records and the cursor that follows them. `control.periods` has given every run its period key."""
+
+    runs: tuple[RunRecord, ...]
+    """`job` is what the source calls it now; raw."""
+    cursor: str
+    now: datetime
+    """Our clock when the source was asked: the order of observations, and the target's age."""
+    bd: Callable[[RunRecord], date]
+    """The business date of a record; asked only for the first attempt of a run."""
+    seen_until: datetime | None = None
+    """Every start before it has been seen (skew already taken out)."""
+    skew_s: float | None = None
+    """The target's clock less ours, seconds."""
+    zone: str = ""
+    skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    poll_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """Ids of what really changed; both empty when the poll told nothing new."""
+
+    changed_run_ids: tuple[int, ...] = ()
+    changed_job_ids: tuple[int, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """Records that the store itself had to leave out, with the reason; already counted at the target."""

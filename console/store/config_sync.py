@@ -1,0 +1,201 @@
+"""Config into rows: systems, targets, services, declared dependencies, and what config says of jobs.
+
+Runs at the engine's start and after each inventory that changed: a job that config names may appear later. Rows that
+are as config has them are not written; what left config is marked removed and keeps its history.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from console.clean import clean_line
+from console.model.ids import job_name
+from console.model.settings import EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.store.keys import pack, unpack
+from console.store.open import Store, next_changed_seq
+from console.store.wire import Row, Wire, wire
+
+_SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "removed")
+_SERVICE = (
+    "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk", "removed",
+)  # fmt: skip
+_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s")
+_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What a config came to."""
+
+    unmatched: tuple[str, ...] = ()
+    """Names and patterns of config that no job has yet; not a fault."""
+    changed: bool = False
+
+
+@dataclass(slots=True)
+class _Jobs:
+    """Jobs by name, as config writes them (raw)."""
+
+    ids: dict[str, int]
+    unmatched: dict[str, None] = field(default_factory=dict)
+
+    def named(self, name: str) -> int | None:
+        found = self.ids.get(name)
+        if found is None:
+            self.unmatched[name] = None
+        return found
+
+
+def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: int | None) -> Synced:
+    """Writes what differs from config; names that no job has yet are reported. Raises LeaseLost.
+
+    `now` is not used for facts: config has no time. It is the engine's, for the timeline of later versions.
+    """
+    del now
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        changed = _systems(lines, settings.systems)
+        jobs = _Jobs(_job_names(lines))
+        changed |= _job_columns(connection, lines, settings.jobs, jobs)
+        changed |= _dependencies(lines, settings, jobs)
+        changed |= _services(lines, settings.services, jobs)
+        _meta(lines, {"estate": settings.name, "config_digest": settings.digest})
+        if changed:
+            next_changed_seq(connection)
+    return Synced(tuple(jobs.unmatched), changed)
+
+
+def _meta(lines: Wire, values: Mapping[str, str]) -> None:
+    lines.many(
+        "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        " WHERE meta.value <> excluded.value",
+        list(values.items()),
+    )
+
+
+def _mend(lines: Wire, table: str, columns: Sequence[str], wanted: Iterable[Row]) -> bool:
+    """Makes the table hold these rows, known by their first column; the others are marked removed."""
+    names = ", ".join(columns)
+    stored = {row[1]: row for row in lines.rows(f"SELECT id, {names} FROM {table}")}  # noqa: S608  (our own names)
+    rows = {row[0]: row for row in wanted}
+    new = [row for name, row in rows.items() if name not in stored]
+    changed = [(stored[name][0], *row) for name, row in rows.items() if name in stored and stored[name][1:] != row]
+    gone = [(*row[:-1], True) for name, row in stored.items() if name not in rows and not row[-1]]
+    ids = lines.new_ids(table, len(new))
+    lines.insert(table, ("id", *columns), [(row_id, *row) for row_id, row in zip(ids, new, strict=True)])
+    lines.update(table, ("id", *columns), [*changed, *gone])
+    return bool(new or changed or gone)
+
+
+def _systems(lines: Wire, systems: Sequence[SystemSetting]) -> bool:
+    changed = _mend(lines, "system", _SYSTEM, map(_system_row, systems))
+    ids: dict[str, int] = dict(lines.rows("SELECT name, id FROM system"))
+    stored = {(row[1], row[2]): row for row in lines.rows("SELECT id, system_id, name, removed FROM target")}
+    wanted = {(ids[system.name], pack(target)) for system in systems for target in system.targets}
+    new = sorted(wanted - stored.keys())
+    lines.insert("target", _TARGET, [(*pair, *_UNSEEN) for pair in new])
+    flips = [(row[0], key not in wanted) for key, row in stored.items() if bool(row[3]) != (key not in wanted)]
+    lines.update("target", ("id", "removed"), flips)
+    return bool(changed or new or flips)
+
+
+_TARGET = (
+    "system_id", "name", "cursor", "inventory_hash", "next_us", "failures", "error", "error_kind", "zone", "skipped",
+    "skipped_words", "warnings", "version", "rights", "removed",
+)  # fmt: skip
+_UNSEEN: Row = ("", "", 0, 0, "", "", "", 0, "[]", "[]", "", "[]", False)
+
+
+def _system_row(one: SystemSetting) -> Row:
+    return (
+        one.name, one.kind, one.zone, one.cutoff.isoformat("minutes"), one.poll_every.total_seconds(),
+        ",".join(sorted(one.capabilities)), json.dumps(dict(one.missing), sort_keys=True), False,
+    )  # fmt: skip
+
+
+def _job_names(lines: Wire) -> dict[str, int]:
+    rows = lines.rows("SELECT s.name, j.native_id, j.id FROM job j JOIN system s ON s.id = j.system_id ORDER BY j.id")
+    return {job_name(system, unpack(native_id)): job_id for system, native_id, job_id in rows}
+
+
+def _job_columns(connection: Connection, lines: Wire, settings: Sequence[JobSetting], jobs: _Jobs) -> bool:
+    wanted = _wanted_columns(settings, jobs)
+    changed: list[Row] = []
+    for job_id, *stored in lines.rows(f"SELECT id, {', '.join(_JOB)} FROM job"):  # noqa: S608  (our own names)
+        columns = wanted.get(job_id) or [stored[0], *_DEFAULTS[1:]]
+        if columns[0] is None:
+            columns[0] = stored[0]  # config says nothing: the owner that the source names stays
+        if columns != stored:
+            changed.append((job_id, *columns))
+    if changed:
+        seq = next_changed_seq(connection)
+        lines.update("job", ("id", *_JOB, "changed_seq"), [(*row, seq) for row in changed])
+    return bool(changed)
+
+
+def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, list[object]]:
+    wanted: dict[int, list[object]] = {}
+    for setting in settings:
+        found = [jobs.ids[name] for name in _matching(setting.pattern, jobs.ids)]
+        if not found:
+            jobs.unmatched[setting.pattern] = None
+        for job_id in found:
+            columns = wanted.setdefault(job_id, [None, *_DEFAULTS[1:]])
+            for place, value in enumerate(_said(setting)):
+                if value is not None:
+                    columns[place] = value
+    return wanted
+
+
+def _matching(pattern: str, names: Mapping[str, int]) -> list[str]:
+    if "*" not in pattern:
+        return [pattern] if pattern in names else []
+    fits: Callable[[str], object] = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
+    return [name for name in names if fits(name)]
+
+
+def _said(one: JobSetting) -> Row:
+    return (
+        one.owner,
+        None if one.notify is None else json.dumps(one.notify),
+        one.runbook,
+        None if one.rerun is None else one.rerun.value,
+        None if one.expected is None else one.expected.total_seconds(),
+        None if one.grace is None else one.grace.total_seconds(),
+    )
+
+
+def _dependencies(lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
+    wanted: set[tuple[int, int]] = set()
+    for one in settings.dependencies:
+        upstream, downstream = jobs.named(one.upstream), jobs.named(one.downstream)
+        if upstream is not None and downstream is not None:
+            wanted.add((upstream, downstream))
+    query = "SELECT upstream_id, downstream_id, id FROM dependency WHERE origin = 'declared'"
+    stored = {(row[0], row[1]): row[2] for row in lines.rows(query)}
+    new = sorted(wanted - stored.keys())
+    gone = [(row_id,) for pair, row_id in stored.items() if pair not in wanted]
+    lines.insert("dependency", ("upstream_id", "downstream_id", "origin"), [(*pair, "declared") for pair in new])
+    lines.many("DELETE FROM dependency WHERE id = ?", gone)
+    return bool(new or gone)
+
+
+def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> bool:
+    rows = []
+    for one in services:
+        terminals = [found for name in one.delivered_by if (found := jobs.named(name)) is not None]
+        rows.append(_service_row(one, terminals))
+    return _mend(lines, "service", _SERVICE, rows)
+
+
+def _service_row(one: ServiceSetting, terminals: list[int]) -> Row:
+    return (
+        one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
+        one.cutoff.isoformat("minutes"), one.tier, one.owner, json.dumps(one.notify), one.runbook, one.risk, False,
+    )  # fmt: skip

@@ -1,0 +1,29 @@
+"""What can go wrong with a store. Every message says what, where, and what to do. Standard library only."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """An expected failure of the store."""
+
+
+class StoreUnusable(StoreError):
+    """It cannot be opened, or is not a store."""
+
+
+class StoreTooNew(StoreUnusable):
+    """It was written by a newer Headway; this one must not touch it."""
+
+
+class LeaseLost(StoreError):
+    """The write was refused: another engine holds the store now."""
+
+
+class NotFound(StoreError):
+    """Nothing has this name. `near`: names that are close to it."""
+
+    def __init__(self, name: str, near: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.near = near
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        super().__init__(f'nothing is called "{name}"{hint}')

@@ -1,0 +1,286 @@
+"""Records and the cursor that follows them: one transaction. What changes nothing writes nothing.
+
+Reads what is stored of the batch's attempts, merges in memory (`merging`), writes only what differs. Measured against
+a bare upsert of the same rows: `python -m tests.bench.ingest`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from connectors.contract import RunRecord, Skipped
+from console.failpoints import failpoint
+from console.model.ids import micros
+from console.store import target
+from console.store.batch import IngestBatch, Ingested
+from console.store.job_ids import job_ids
+from console.store.keys import is_too_long, pack
+from console.store.latest import Shown, roll_latest, shown
+from console.store.merging import (
+    ATTEMPT_COLUMNS,
+    AttemptRow,
+    Birth,
+    Content,
+    RunRow,
+    attempt_row,
+    content_of,
+    merge,
+    numbered,
+    run_of,
+)
+from console.store.open import Store, next_changed_seq
+from console.store.wire import Wire, wire
+
+__all__ = ["IngestBatch", "Ingested", "ingest", "record_failure"]
+
+record_failure = target.record_failure
+
+Identity = tuple[int, str]
+"""(job id, attempt key): an attempt; (job id, period key): a run."""
+
+_ATTEMPTS = ", ".join(f"t.{column}" for column in ATTEMPT_COLUMNS)
+_RUNS = ", ".join(f"r.{column}" for column in RunRow._fields)
+# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+_ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.job_id = k.a AND t.attempt_key = k.b"
+_ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
+_RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
+_RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
+_ACTIONS = "SELECT a.key, a.job_id, a.run_id FROM {keys} JOIN action a ON a.key = k.a"
+
+
+@dataclass(slots=True)
+class Incoming:
+    """What one batch says of one attempt."""
+
+    job_id: int
+    attempt_key: str
+    period_key: str
+    content: Content
+    observed_us: int
+    record: RunRecord
+    run_id: int | None
+    """The run that our action repairs; None: the run of its own period."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One batch on its way through the transaction."""
+
+    attempts: dict[Identity, AttemptRow] = field(default_factory=dict)
+    """Stored attempts that the batch names."""
+    touched: dict[int, list[AttemptRow]] = field(default_factory=lambda: defaultdict(list))
+    """Attempts that are new or differ, by run id."""
+    births: dict[int, dict[str, Incoming]] = field(default_factory=lambda: defaultdict(dict))
+    """Run id -> attempt key -> what the batch says, for runs that may get a new first attempt."""
+    left: set[int] = field(default_factory=set)
+    """Runs that an attempt was taken from."""
+    keys: dict[int, tuple[int, int, str]] = field(default_factory=dict)
+    """(id, job id, period key) of each run that is new."""
+
+
+def ingest(store: Store, target_id: int, batch: IngestBatch, fence: int | None) -> Ingested:
+    """Writes a poll's records (up to 5,000 are best) and its cursor; the runs and jobs that really changed.
+
+    A record that cannot be kept (a name over 1,000 bytes, an instant without zone) is counted at the target with its
+    reason and left out. Raises LeaseLost, and then nothing is written.
+    """
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        skipped: list[Skipped] = []
+        incoming = _read(lines, target_id, batch, skipped)
+        runs, jobs = _write_runs(connection, lines, batch, incoming)
+        target.record_success(lines, target_id, batch, skipped)
+        failpoint("ingest.before_commit")
+    return Ingested(tuple(runs), tuple(jobs), tuple(skipped))
+
+
+def _read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]) -> dict[Identity, Incoming]:
+    """The batch by attempt, in the columns' form; several observations of one attempt already merged."""
+    keys = sorted({record.action_key for record in batch.runs if record.action_key})
+    actions: dict[str, tuple[int, int | None]] = {
+        row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys)
+    }
+    names = {record.job for record in batch.runs if record.action_key not in actions}
+    jobs = job_ids(lines, target_id, names, batch.now)
+    observed_us = micros(batch.now)
+    incoming: dict[Identity, Incoming] = {}
+    for record in batch.runs:
+        try:
+            one = _incoming(record, jobs, actions, observed_us)
+        except (ValueError, OverflowError, KeyError) as error:
+            skipped.append(Skipped(record.job, str(error), record.attempt_key[:200]))
+            continue
+        identity = (one.job_id, one.attempt_key)
+        before = incoming.get(identity)
+        if before is not None:
+            one.content, _ = merge(before.content, observed_us, one.content, observed_us)
+        incoming[identity] = one
+    return incoming
+
+
+def _incoming(
+    record: RunRecord, jobs: dict[str, int], actions: dict[str, tuple[int, int | None]], now_us: int
+) -> Incoming:
+    attempt_key = pack(record.attempt_key)
+    period_key = f"attempt:{attempt_key}" if record.period_key is None else pack(record.period_key)
+    if is_too_long(attempt_key) or is_too_long(period_key):
+        raise ValueError("its id is longer than 1,000 bytes")
+    job_id, run_id = actions.get(record.action_key or "", (jobs.get(record.job), None))
+    if job_id is None:
+        raise ValueError("its job's name is longer than 1,000 bytes")
+    return Incoming(job_id, attempt_key, period_key, content_of(record), now_us, record, run_id)
+
+
+def _write_runs(
+    connection: Connection, lines: Wire, batch: IngestBatch, incoming: dict[Identity, Incoming]
+) -> tuple[list[int], list[int]]:
+    work = Work()
+    stored = map(attempt_row, lines.by_keys(_ATTEMPTS_BY_IDENTITY, "it", list(incoming)))
+    work.attempts = {(row.job_id, row.attempt_key): row for row in stored}
+    new = [one for identity, one in incoming.items() if identity not in work.attempts]
+    _merge_known(work, incoming)
+    if not new and not work.touched and not work.left:
+        return [], []
+    runs = _runs_of(lines, work, new)
+    _place_new(lines, work, runs, new)
+    return _write_changes(lines, work, runs, batch, next_changed_seq(connection))
+
+
+def _merge_known(work: Work, incoming: dict[Identity, Incoming]) -> None:
+    """Fills `touched` with the stored attempts that the batch changes, and `left` where one moves to another run."""
+    for identity, row in work.attempts.items():
+        one = incoming[identity]
+        if one.content == row.content and one.observed_us >= row.observed_us and one.run_id in (None, row.run_id):
+            continue
+        content, observed_us = merge(row.content, row.observed_us, one.content, one.observed_us)
+        run_id = row.run_id if one.run_id is None else one.run_id
+        merged = row._replace(content=content, observed_us=observed_us, run_id=run_id)
+        if merged != row:
+            work.touched[run_id].append(merged)
+            if run_id == row.run_id:
+                work.births[run_id][row.attempt_key] = one
+            else:
+                work.left.add(row.run_id)
+
+
+def _runs_of(lines: Wire, work: Work, new: list[Incoming]) -> dict[int, RunRow]:
+    """Stored runs that the batch may change, by id."""
+    ids = sorted({*work.touched, *work.left, *(one.run_id for one in new if one.run_id is not None)})
+    identities = sorted({(one.job_id, one.period_key) for one in new if one.run_id is None})
+    found = [*lines.by_keys(_RUNS_BY_ID, "i", ids), *lines.by_keys(_RUNS_BY_IDENTITY, "it", identities)]
+    return {row[0]: RunRow(*row) for row in found}
+
+
+def _place_new(lines: Wire, work: Work, runs: dict[int, RunRow], new: list[Incoming]) -> None:
+    """Gives each new attempt an id and its run; a period that no run has yet gets one."""
+    run_ids = {(run.job_id, run.period_key): run.id for run in runs.values()}
+    missing = {(one.job_id, one.period_key) for one in new if one.run_id is None} - run_ids.keys()
+    for identity, run_id in zip(sorted(missing), lines.new_ids("run", len(missing)), strict=True):
+        run_ids[identity] = run_id
+        work.keys[run_id] = (run_id, *identity)
+    new.sort(key=lambda one: (one.job_id, one.attempt_key))
+    for one, attempt_id in zip(new, lines.new_ids("attempt", len(new)), strict=True):
+        if one.run_id is None:
+            run_id = run_ids[one.job_id, one.period_key]
+            work.births[run_id][one.attempt_key] = one
+        else:
+            run_id = one.run_id
+        row = AttemptRow(attempt_id, run_id, one.job_id, one.attempt_key, 0, one.content, one.observed_us)
+        work.touched[run_id].append(row)
+
+
+def _write_changes(
+    lines: Wire, work: Work, runs: dict[int, RunRow], batch: IngestBatch, seq: int
+) -> tuple[list[int], list[int]]:
+    siblings = _siblings(lines, work, runs)
+    attempts_new: list[AttemptRow] = []
+    attempts_changed: list[AttemptRow] = []
+    runs_new: list[RunRow] = []
+    runs_changed: list[RunRow] = []
+    gone: list[RunRow] = []
+    known = {row.id: row for row in work.attempts.values()}
+    for run_id in sorted({*work.touched, *work.left}):
+        rows = {row.id: row for row in siblings.get(run_id, ())}
+        stored = {**rows, **{row.id: known[row.id] for row in work.touched.get(run_id, ()) if row.id in known}}
+        rows.update((row.id, row) for row in work.touched.get(run_id, ()))
+        if not rows:
+            gone.append(runs[run_id])
+            continue
+        ordered = numbered(list(rows.values()))
+        attempts_new += [row for row in ordered if row.id not in stored]
+        attempts_changed += [row for row in ordered if row.id in stored and row != stored[row.id]]
+        old = runs.get(run_id)
+        run = run_of(old, work.keys.get(run_id) or runs[run_id][:3], ordered, _birth(work, ordered[0], batch))
+        if old is None:
+            runs_new.append(run._replace(changed_seq=seq))
+        elif run != old:
+            runs_changed.append(run._replace(changed_seq=seq))
+    lines.insert("run", RunRow._fields, runs_new)
+    lines.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
+    lines.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_changed])
+    lines.update("run", RunRow._fields, runs_changed)
+    _remove(lines, gone)
+    _tell_actions(lines, attempts_new, attempts_changed)
+    jobs = _roll(lines, seq, runs, runs_new, runs_changed, gone)
+    written = [*runs_new, *runs_changed]
+    return [run.id for run in written], sorted({*jobs, *(run.job_id for run in written)})
+
+
+def _siblings(lines: Wire, work: Work, runs: dict[int, RunRow]) -> dict[int, list[AttemptRow]]:
+    """The other stored attempts of runs that have some, by run id; those taken away are left out."""
+    moved = {row.id for rows in work.touched.values() for row in rows}
+    ask = [
+        run_id
+        for run_id in {*work.touched, *work.left}
+        if (run := runs.get(run_id)) is not None and run.attempts > (1 if _is_only(work, run) else 0)
+    ]
+    found: dict[int, list[AttemptRow]] = defaultdict(list)
+    for stored in lines.by_keys(_ATTEMPTS_OF_RUNS, "i", sorted(ask)):
+        row = attempt_row(stored)
+        if row.id not in moved:
+            found[row.run_id].append(row)
+    return found
+
+
+def _is_only(work: Work, run: RunRow) -> bool:
+    """True when the run's one stored attempt is the one that the batch changes."""
+    return run.id not in work.left and any(row.id == run.attempt_id for row in work.touched.get(run.id, ()))
+
+
+def _birth(work: Work, first: AttemptRow, batch: IngestBatch) -> Birth | None:
+    one = work.births.get(first.run_id, {}).get(first.attempt_key)
+    if one is None:
+        return None
+    record = one.record
+    return Birth(None if record.period_at is None else micros(record.period_at), batch.bd(record).isoformat())
+
+
+def _remove(lines: Wire, gone: list[RunRow]) -> None:
+    """Runs that lost their only attempt to the run that it repairs; nothing else can point at them yet."""
+    lines.many("DELETE FROM run WHERE id = ?", [(run.id,) for run in gone])
+
+
+def _tell_actions(lines: Wire, *groups: Iterable[AttemptRow]) -> None:
+    told = [(row.id, row.content.action_key) for rows in groups for row in rows if row.content.action_key]
+    lines.many("UPDATE action SET attempt_id = ? WHERE key = ? AND attempt_id IS NULL", told)
+
+
+def _roll(
+    lines: Wire, seq: int, runs: dict[int, RunRow], new: list[RunRow], changed: list[RunRow], gone: list[RunRow]
+) -> list[int]:
+    newest: dict[int, Shown] = {}
+    unsure = {run.job_id for run in gone}
+    for run in (*new, *changed):
+        before = newest.get(run.job_id)
+        if before is not None and before.sort_us == run.sort_us:
+            unsure.add(run.job_id)
+        if before is None or before.sort_us < run.sort_us:
+            newest[run.job_id] = shown(run)
+        old = runs.get(run.id)
+        if old is not None and run.sort_us < old.sort_us:
+            unsure.add(run.job_id)
+    return roll_latest(lines, seq, newest, unsure)

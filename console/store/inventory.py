@@ -1,0 +1,306 @@
+"""Jobs, the versions of their schedules, drift and native dependencies, as an inventory changes them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from connectors.contract import JobRecord, Schedule
+from console.clean import clean, clean_line
+from console.model.ids import job_name, maybe_instant, maybe_micros, micros
+from console.model.inventory import DriftFound, InventoryChanges, KnownJob
+from console.store.errors import NotFound
+from console.store.job_ids import NAME_LIMIT, WHOLE
+from console.store.keys import is_too_long, pack, unpack
+from console.store.latest import first_rows
+from console.store.open import Store, next_changed_seq
+from console.store.wire import Row, Wire, wire
+
+DEFINITION_LIMIT = 20_000
+WORDS_LIMIT = 500
+URL_LIMIT = 2_000
+_NOTHING = Schedule("none")
+
+_JOBS = (
+    "SELECT id, native_id, source_id, match_keys, definition_hash, paused_since_us, gone_since_us, parent_id,"
+    " definition FROM job WHERE target_id = ? ORDER BY id"
+)
+_SCHEDULES = (
+    "SELECT s.job_id, s.dialect, s.expression, s.zone, s.words, s.next_us, s.accepted_us"
+    " FROM schedule s JOIN job j ON j.id = s.job_id WHERE j.target_id = ? ORDER BY s.id"
+)
+_DRIFT = (
+    "SELECT d.job_id, d.what FROM drift d JOIN job j ON j.id = d.job_id"
+    " WHERE j.target_id = ? AND d.accepted_us IS NULL AND d.ended_us IS NULL"
+)
+_EVENT = "INSERT INTO event (at_us, kind, words, job_id, system_id, actor) VALUES (?, 'drift', ?, ?, ?, ?)"
+
+
+def known_jobs(store: Store, target_id: int) -> list[KnownJob]:
+    """The jobs of a target that an inventory has shown, by id; those gone as well. Names are raw."""
+    with store.read() as connection:
+        lines = wire(connection)
+        versions: dict[int, list[tuple[Schedule, bool]]] = defaultdict(list)
+        for job_id, dialect, expression, zone, words, next_us, accepted_us in lines.rows(_SCHEDULES, (target_id,)):
+            schedule = Schedule(dialect, expression, zone, words, maybe_instant(next_us))
+            versions[job_id].append((schedule, accepted_us is not None))
+        drift: dict[int, set[str]] = defaultdict(set)
+        for job_id, what in lines.rows(_DRIFT, (target_id,)):
+            drift[job_id].add(what)
+        rows = lines.rows(_JOBS, (target_id,))
+    return [_known(row, versions[row[0]], frozenset(drift[row[0]])) for row in rows if row[0] in versions]
+
+
+def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: frozenset[str]) -> KnownJob:
+    accepted = [schedule for schedule, is_accepted in versions if is_accepted]
+    return KnownJob(
+        id=row[0],
+        native_id=unpack(row[1]),
+        source_id=unpack(row[2]),
+        match_keys=tuple(unpack(key) for key in json.loads(row[3])),
+        definition_hash=row[4],
+        accepted=accepted[-1] if accepted else _NOTHING,
+        seen=versions[-1][0],
+        paused_since=maybe_instant(row[5]),
+        gone_since=maybe_instant(row[6]),
+        parent_id=row[7],
+        open_drift=drift,
+        definition=row[8],
+    )
+
+
+def write_inventory(
+    store: Store, target_id: int, changes: InventoryChanges, now: datetime, fence: int | None
+) -> list[int]:
+    """Ids of the jobs that are new or changed, in one transaction with the hash. Raises LeaseLost."""
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        if not (changes.new or changes.changed or changes.gone):
+            _write_hash(lines, target_id, changes, now)
+            return []
+        writing = _Writing(lines, target_id, next_changed_seq(connection), micros(now))
+        touched = writing.write(changes)
+        _write_hash(lines, target_id, changes, now)
+    return touched
+
+
+def accept_drift(store: Store, job_id: int, by: str, now: datetime, fence: int | None = None) -> int:
+    """How many open drifts of a job are accepted now: its newest schedule is the expected one; a job that is gone is
+    expected no more. Raises NotFound for an unknown job."""
+    now_us = micros(now)
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        found = lines.rows("SELECT name, gone_since_us, system_id FROM job WHERE id = ?", (job_id,))
+        if not found:
+            raise NotFound(f"job {job_id}")
+        [(name, gone_since, system_id)] = found
+        if gone_since is not None:
+            _add_versions(lines, [(job_id, Schedule("none", words="gone"))], now_us, None)
+        lines.rows(
+            "UPDATE schedule SET accepted_us = ?, accepted_by = ? WHERE accepted_us IS NULL"
+            " AND id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)",
+            (now_us, clean_line(by), job_id),
+        )
+        accepted = lines.rows(
+            "UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE job_id = ? AND accepted_us IS NULL"
+            " AND ended_us IS NULL RETURNING what",
+            (now_us, clean_line(by), job_id),
+        )
+        words = f"{name}: accepted {', '.join(sorted(row[0] for row in accepted)) or 'its schedule'}"
+        lines.rows(_EVENT, (now_us, words, job_id, system_id, clean_line(by)))
+        lines.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(connection), job_id))
+    return len(accepted)
+
+
+def _write_hash(lines: Wire, target_id: int, changes: InventoryChanges, now: datetime) -> None:
+    if changes.complete:
+        lines.rows(
+            "UPDATE target SET inventory_hash = ?, inventory_us = ? WHERE id = ?",
+            (changes.hash, micros(now), target_id),
+        )
+
+
+def _add_versions(lines: Wire, schedules: Iterable[tuple[int, Schedule]], now_us: int, accepted_by: str | None) -> None:
+    columns = ("job_id", "dialect", "expression", "zone", "words", "next_us", "seen_us", "accepted_us", "accepted_by")
+    rows = [
+        (
+            job_id, one.dialect, clean_line(one.expression), clean_line(one.zone), clean_line(one.words, WORDS_LIMIT),
+            maybe_micros(one.next_at), now_us, None if accepted_by is None else now_us, accepted_by or "",
+        )
+        for job_id, one in schedules
+    ]  # fmt: skip
+    marks = ", ".join("?" * len(columns))
+    lines.many(f"INSERT INTO schedule ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608  (our own names)
+
+
+class _Writing:
+    """One inventory on its way into the store."""
+
+    def __init__(self, lines: Wire, target_id: int, seq: int, now_us: int) -> None:
+        self._lines = lines
+        self._target_id = target_id
+        self._seq = seq
+        self._now_us = now_us
+        query = "SELECT s.id, s.name FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
+        [(self._system_id, self._system)] = lines.rows(query, (target_id,))
+
+    def write(self, changes: InventoryChanges) -> list[int]:
+        new = [record for record in changes.new if not is_too_long(pack(record.native_id))]
+        ids = self._new(new)
+        self._changed(changes)
+        self._gone(changes)
+        records = [*zip(ids, new, strict=True), *((one.job_id, one.record) for one in changes.changed)]
+        self._relations(records)
+        return sorted({*ids, *(one.job_id for one in changes.changed), *(one.job_id for one in changes.gone)})
+
+    def _new(self, records: Sequence[JobRecord]) -> list[int]:
+        """Ids of new jobs; one that so far was known by its runs only is taken over."""
+        names = [pack(record.native_id) for record in records]
+        query = "SELECT j.native_id, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a"
+        known: dict[str, int] = dict(self._lines.by_keys(query, "t", names, (self._system_id,)))
+        fresh = [record for record, name in zip(records, names, strict=True) if name not in known]
+        ids = dict(zip(map(_packed_name, fresh), self._lines.new_ids("job", len(fresh)), strict=True))
+        self._lines.insert("job", WHOLE, [self._whole(ids[_packed_name(one)], one) for one in fresh])
+        first_rows(self._lines, self._system_id, ids.values(), self._seq)
+        ids |= known
+        taken = [(ids[name], record) for record, name in zip(records, names, strict=True) if name in known]
+        self._update(taken)
+        _add_versions(
+            self._lines, [(ids[pack(one.native_id)], one.schedule) for one in records], self._now_us, "first sight"
+        )
+        return [ids[name] for name in names]
+
+    def _whole(self, job_id: int, record: JobRecord) -> Row:
+        name = clean_line(job_name(self._system, record.native_id), NAME_LIMIT)
+        paused = self._now_us if record.paused else None
+        return (
+            job_id, self._system_id, self._target_id, pack(record.native_id), pack(record.native_id), name,
+            *_told(record), self._now_us, paused, None, clean_line(record.owner), "[]", "", "ask", 300.0, self._seq,
+        )  # fmt: skip
+
+    def _update(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:
+        self._lines.many(
+            "UPDATE job SET target_id = ?, source_id = ?, title = ?, definition = ?, definition_hash = ?,"
+            " match_keys = ?, proof = ?, run_as = ?, native_url = ?,"
+            " owner = CASE WHEN owner = '' THEN ? ELSE owner END,"
+            " paused_since_us = CASE WHEN ? THEN COALESCE(paused_since_us, ?) ELSE NULL END, gone_since_us = NULL,"
+            " changed_seq = ? WHERE id = ?",
+            [
+                (
+                    self._target_id, pack(record.native_id), *_told(record), clean_line(record.owner), record.paused,
+                    self._now_us, self._seq, job_id,
+                )
+                for job_id, record in jobs
+            ],
+        )  # fmt: skip
+
+    def _changed(self, changes: InventoryChanges) -> None:
+        self._update([(one.job_id, one.record) for one in changes.changed])
+        newest = self._newest_versions([one.job_id for one in changes.changed])
+        _add_versions(
+            self._lines,
+            [
+                (one.job_id, one.record.schedule)
+                for one in changes.changed
+                if not _same_schedule(newest.get(one.job_id), one.record.schedule)
+            ],
+            self._now_us,
+            None,
+        )
+        self._next_instants([(one.job_id, one.record.schedule) for one in changes.changed])
+        self._lines.many(
+            "UPDATE drift SET ended_us = ? WHERE job_id = ? AND what = ? AND accepted_us IS NULL AND ended_us IS NULL",
+            [(self._now_us, one.job_id, what) for one in changes.changed for what in one.ended],
+        )
+        self._drift([(one.job_id, drift) for one in changes.changed for drift in one.drift])
+
+    def _newest_versions(self, job_ids: list[int]) -> dict[int, Row]:
+        query = (
+            "SELECT s.job_id, s.dialect, s.expression, s.zone FROM {keys} JOIN schedule s"
+            " ON s.id = (SELECT MAX(id) FROM schedule WHERE job_id = k.a)"
+        )
+        return {row[0]: row[1:] for row in self._lines.by_keys(query, "i", job_ids)}
+
+    def _next_instants(self, schedules: Sequence[tuple[int, Schedule]]) -> None:
+        """The source's own next instant moves with every look; that is no new version."""
+        self._lines.many(
+            "UPDATE schedule SET next_us = ? WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)",
+            [
+                (maybe_micros(schedule.next_at), job_id)
+                for job_id, schedule in schedules
+                if schedule.next_at is not None
+            ],
+        )
+
+    def _gone(self, changes: InventoryChanges) -> None:
+        self._lines.many(
+            "UPDATE job SET gone_since_us = COALESCE(gone_since_us, ?), changed_seq = ? WHERE id = ?",
+            [(self._now_us, self._seq, one.job_id) for one in changes.gone],
+        )
+        self._drift([(one.job_id, DriftFound("gone", one.words)) for one in changes.gone])
+
+    def _drift(self, found: Sequence[tuple[int, DriftFound]]) -> None:
+        """A row and an event for each drift that is not open already."""
+        query = (
+            "SELECT d.job_id, d.what FROM {keys} JOIN drift d ON d.job_id = k.a"
+            " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL"
+        )
+        standing = set(self._lines.by_keys(query, "i", sorted({job_id for job_id, _ in found})))
+        fresh = [(job_id, one) for job_id, one in found if (job_id, one.what) not in standing]
+        self._lines.many(
+            "INSERT INTO drift (job_id, what, words, seen_us, accepted_by) VALUES (?, ?, ?, ?, '')",
+            [(job_id, one.what, clean(one.words, WORDS_LIMIT), self._now_us) for job_id, one in fresh],
+        )
+        names: dict[int, str] = dict(
+            self._lines.by_keys(
+                "SELECT k.a, j.name FROM {keys} JOIN job j ON j.id = k.a", "i", [one[0] for one in fresh]
+            )
+        )
+        self._lines.many(
+            _EVENT,
+            [
+                (self._now_us, f"{names[job_id]}: {clean(one.words, WORDS_LIMIT)}", job_id, self._system_id, "")
+                for job_id, one in fresh
+            ],
+        )
+
+    def _relations(self, jobs: Sequence[tuple[int, JobRecord]]) -> None:
+        """Parents and native dependencies, by the names that the source uses now."""
+        wanted = {name for _, job in jobs for name in (*job.upstreams, *([job.parent] if job.parent else []))}
+        query = "SELECT k.a, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.source_id = k.a"
+        ids: dict[str, int] = dict(self._lines.by_keys(query, "t", sorted(map(pack, wanted)), (self._system_id,)))
+        self._lines.many(
+            "UPDATE job SET parent_id = ? WHERE id = ?",
+            [(ids.get(pack(job.parent)) if job.parent else None, job_id) for job_id, job in jobs],
+        )
+        self._lines.many(
+            "DELETE FROM dependency WHERE downstream_id = ? AND origin = 'native'", [(job_id,) for job_id, _ in jobs]
+        )
+        self._lines.many(
+            "INSERT INTO dependency (upstream_id, downstream_id, origin) VALUES (?, ?, 'native')"
+            " ON CONFLICT DO NOTHING",
+            [(ids[pack(name)], job_id) for job_id, job in jobs for name in job.upstreams if pack(name) in ids],
+        )
+
+
+def _packed_name(record: JobRecord) -> str:
+    return pack(record.native_id)
+
+
+def _told(record: JobRecord) -> Row:
+    """Title, definition, its hash, match keys, proof, user and address, as the columns keep them."""
+    return (
+        clean_line(record.title, NAME_LIMIT), clean(record.definition, DEFINITION_LIMIT), record.definition_hash,
+        json.dumps([pack(key) for key in record.match_keys]), record.proof.value, clean_line(record.run_as),
+        clean_line(record.native_url, URL_LIMIT),
+    )  # fmt: skip
+
+
+def _same_schedule(version: Row | None, schedule: Schedule) -> bool:
+    return version is not None and tuple(version) == (
+        schedule.dialect,
+        clean_line(schedule.expression),
+        clean_line(schedule.zone),
+    )

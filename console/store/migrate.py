@@ -1,0 +1,100 @@
+"""Brings a store to this program's schema: by Alembic, in one transaction that holds the writer's lock.
+
+A store that a newer Headway wrote is refused. An older SQLite store is copied first, to `headway.db.0001.bak`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib.metadata import version
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from console.store.errors import StoreTooNew, StoreUnusable
+
+FOLDER = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x4845414D
+
+
+def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
+    """Migrates to the newest version in `folder`; a store that has it already is only looked at."""
+    scripts = ScriptDirectory(str(folder))
+    newest = scripts.get_current_head()
+    try:
+        with engine.connect() as connection:
+            if _current(connection) == newest:
+                return
+        with engine.connect() as connection:
+            connection.execution_options(headway_write=True)
+            with connection.begin():
+                _migrate_locked(connection, path, scripts, folder)
+    except DBAPIError as error:
+        raise StoreUnusable(f"the store at {path or engine.url.render_as_string()}: {error.orig}") from error
+
+
+def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
+    if path is None:
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+    current = _current(connection)
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is not None and current not in known:
+        raise StoreTooNew(_too_new(connection, current, scripts.get_current_head(), path))
+    if current == scripts.get_current_head():
+        return
+    if current is None and _has_tables(connection, path):
+        raise StoreUnusable(f"{path or 'the database'} holds tables that Headway did not make; name another store")
+    if path is not None and current is not None:
+        _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    _write_versions(connection, scripts.get_current_head() or "")
+
+
+def _current(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _too_new(connection: Connection, current: str, newest: str | None, path: Path | None) -> str:
+    row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
+    writer = f"Headway {row[0]}" if row is not None else "a newer Headway"
+    return (
+        f"the store{f' {path}' if path else ''} has schema {current}, written by {writer}; this is Headway "
+        f"{version('headway')} and knows schemas up to {newest}. Install {writer} or name another store."
+    )
+
+
+def _has_tables(connection: Connection, path: Path | None) -> bool:
+    query = (
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+        if path is not None
+        else "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+    )
+    return int(connection.exec_driver_sql(query).scalar_one()) > 0
+
+
+def _back_up(source: Path, target: Path) -> None:
+    """A copy of what is committed, with mode 0600."""
+    os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
+    with sqlite3.connect(f"file:{source}?mode=ro", uri=True) as old, sqlite3.connect(target) as new:
+        old.backup(new)
+    old.close()
+    new.close()
+
+
+def _write_versions(connection: Connection, revision: str) -> None:
+    mark = "?" if connection.dialect.name == "sqlite" else "%s"
+    for name, value in (("schema", revision), ("version", version("headway"))):
+        connection.exec_driver_sql(
+            f"INSERT INTO meta (name, value) VALUES ({mark}, {mark})"  # noqa: S608  (a placeholder, not a value)
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )

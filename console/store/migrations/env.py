@@ -1,0 +1,13 @@
+"""Alembic's entry: `console.store.migrate` hands in a connection that is in a transaction under the writer's lock."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlmodel import SQLModel
+
+import console.model.tables  # noqa: F401  (declares the tables)
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

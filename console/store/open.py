@@ -1,0 +1,174 @@
+"""The store as the engine opens it: migrated, with one writer at a time, every write under the lease's fence.
+
+SQLite (WAL) or PostgreSQL through SQLAlchemy Core; the settings below were measured (`python -m tests.bench.ingest`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from console.clock import Hand
+from console.model.ids import instant
+from console.store import migrate
+from console.store.errors import LeaseLost, StoreUnusable
+
+POSTGRES_URLS = ("postgresql://", "postgres://")
+BUSY_MS = 30_000
+CHECKPOINT_PAGES = 20_000
+"""Pages in the log before SQLite moves them into the file by itself: 2 × faster ingest than its own 1,000."""
+
+WRITER_LOCK = 0x48454144
+"""PostgreSQL's advisory lock of whoever writes: one writer at a time there too, so that changed_seq follows commits."""
+
+
+class Store:
+    """One open store. Safe to use from several threads: writers of one process queue, readers have connections."""
+
+    def __init__(self, url: str, engine: Engine, path: Path | None) -> None:
+        self.url = url
+        self.path = path
+        """The file; None on PostgreSQL."""
+        self.engine = engine
+        self.is_sqlite = path is not None
+        self._writer = threading.Lock()
+
+    @contextmanager
+    def write(self, fence: int | None, durable: bool = False) -> Iterator[Connection]:
+        """One transaction, committed at the end, rolled back whole on any exception.
+
+        With a `fence` it is refused (LeaseLost) unless that fence still holds the lease. `durable`: it is on the disk
+        when this returns (intents); others may be lost by a power failure, never by a crash of ours.
+        """
+        with self._writer, self.engine.connect() as connection:
+            connection.execution_options(headway_write=True)
+            self._be_durable(connection, durable)
+            with connection.begin():
+                if not self.is_sqlite:
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+                _check_fence(connection, fence)
+                yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent look. Keep it short: an open reader keeps the write-ahead log from shrinking."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def _be_durable(self, connection: Connection, durable: bool) -> None:
+        if self.is_sqlite:
+            _raw(connection).execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+
+    def changed_seq(self) -> int:
+        """The number of the newest committed change; 0 before the first."""
+        with self.read() as connection:
+            row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'changed_seq'").first()
+        return 0 if row is None else int(row[0])
+
+    def clock_hand(self) -> Hand | None:
+        """The clock row, for `console.clock.Clock`; None where the clock is the real one."""
+        with self.read() as connection:
+            row = connection.exec_driver_sql("SELECT origin_us, started_us, rate, paused FROM clock").first()
+        return None if row is None else Hand(instant(row[0]), instant(row[1]), float(row[2]), bool(row[3]))
+
+    def checkpoint(self) -> None:
+        """Moves the log into the file; for quiet moments. Nothing on PostgreSQL."""
+        if self.is_sqlite:
+            with self._writer, self.engine.connect() as connection:
+                _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def close(self) -> None:
+        """Frees all connections."""
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """The store at a file's path or a `postgresql://` URL, made or migrated as needed.
+
+    Raises StoreTooNew (written by a newer Headway) or StoreUnusable (with the reason and the mend).
+    """
+    if url.startswith(POSTGRES_URLS):
+        store = Store(url, _postgres(url), None)
+    else:
+        path = Path(url.removeprefix("sqlite:///")).expanduser()
+        _make_private(path)
+        store = Store(url, _sqlite(path), path)
+    try:
+        migrate.migrate(store.engine, store.path)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def next_changed_seq(connection: Connection) -> int:
+    """The number for all that this transaction changes: greater than every one committed before."""
+    return int(
+        connection.exec_driver_sql(
+            "INSERT INTO meta (name, value) VALUES ('changed_seq', '1') ON CONFLICT (name)"
+            " DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT) RETURNING CAST(value AS BIGINT)"
+        ).scalar_one()
+    )
+
+
+def _check_fence(connection: Connection, fence: int | None) -> None:
+    if fence is None:
+        return
+    row = connection.exec_driver_sql("SELECT fence, holder FROM lease WHERE name = 'engine'").first()
+    if row is None or row[0] != fence:
+        holder = "nobody" if row is None or not row[1] else row[1]
+        raise LeaseLost(f"the lease with fence {fence} is lost: {holder} holds the store now; nothing was written")
+
+
+def _make_private(path: Path) -> None:
+    """The file exists with mode 0600; a folder that has to be made for it has 0700."""
+    try:
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(0o600)
+    except OSError as error:
+        raise StoreUnusable(f"{path}: {error.strerror}; the store needs a file that it may write") from error
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver must not begin for us: a writer says IMMEDIATE
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        "temp_store=MEMORY",
+        "cache_size=-65536",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A reader that turns writer fails at once, whatever its timeout: who will write takes the lock first.
+    writes = connection.get_execution_options().get("headway_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgres(url: str) -> Engine:
+    _, _, rest = url.partition("://")
+    return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+
+
+def _raw(connection: Connection) -> Any:
+    return connection.connection.driver_connection

@@ -1,0 +1,75 @@
+"""How a target stands after a poll: seen, or out of reach. Told in the timeline once when lost and once when back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from connectors.contract import Gap, Skipped
+from console.clean import clean, clean_line
+from console.model.ids import maybe_micros, micros
+from console.store.batch import IngestBatch
+from console.store.keys import pack
+from console.store.open import Store
+from console.store.wire import Wire, wire
+
+SHOWN_WORDS = 20
+"""Skipped records and warnings that are kept for people; all are counted."""
+WORDS_LIMIT = 300
+_NAMES = (
+    "SELECT s.id, s.name, t.name, t.failing_since_us FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
+)
+_EVENT = "INSERT INTO event (at_us, kind, words, system_id, actor) VALUES (?, ?, ?, ?, '')"
+
+
+def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Sequence[Skipped]) -> None:
+    """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
+    now_us = micros(batch.now)
+    [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
+    lines.rows(
+        "UPDATE target SET cursor = ?, last_try_us = ?, last_ok_us = ?, first_ok_us = COALESCE(first_ok_us, ?),"
+        " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
+        " zone = CASE WHEN ? = '' THEN zone ELSE ? END, seen_until_us = COALESCE(?, seen_until_us),"
+        " poll_ms = COALESCE(?, poll_ms), warnings = ? WHERE id = ?",
+        (
+            pack(batch.cursor), now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone,
+            maybe_micros(batch.seen_until), batch.poll_ms, _words(batch.warnings), target_id,
+        ),
+    )  # fmt: skip
+    skipped = [*batch.skipped, *refused]
+    if skipped:
+        words = _words([f"{one.where}: {one.reason} {one.sample}".rstrip() for one in skipped])
+        lines.rows(
+            "UPDATE target SET skipped = skipped + ?, skipped_words = ? WHERE id = ?", (len(skipped), words, target_id)
+        )
+    if failing_since is not None:
+        lines.rows(_EVENT, (now_us, "back", f"{clean_line(f'{system}/{name}')} answers again", system_id))
+    lines.many(_EVENT, [(now_us, "gap", _gap_words(system, name, gap), system_id) for gap in batch.gaps])
+
+
+def record_failure(store: Store, target_id: int, error: str, kind: str, now: datetime, fence: int | None) -> bool:
+    """Counts a poll that failed; `kind` is "unreachable", "refused" or "broken". True when it is the first in a row."""
+    now_us = micros(now)
+    words = clean(error, WORDS_LIMIT * 2)
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
+        lines.rows(
+            "UPDATE target SET failures = failures + 1, failing_since_us = COALESCE(failing_since_us, ?),"
+            " last_try_us = ?, error = ?, error_kind = ? WHERE id = ?",
+            (now_us, now_us, words, kind, target_id),
+        )
+        if failing_since is None:
+            lines.rows(_EVENT, (now_us, "lost", f"{clean_line(f'{system}/{name}')}: {words}", system_id))
+    return failing_since is None
+
+
+def _words(words: Sequence[str]) -> str:
+    return json.dumps([clean_line(one, WORDS_LIMIT) for one in words[:SHOWN_WORDS]])
+
+
+def _gap_words(system: str, name: str, gap: Gap) -> str:
+    since = gap.since.isoformat() if gap.since else "the beginning"
+    until = gap.until.isoformat() if gap.until else "now"
+    return clean(f"{system}/{name}: evidence is lost from {since} to {until}: {gap.reason}", WORDS_LIMIT * 2)

@@ -1,0 +1,115 @@
+"""A small estate in a store, and the records of its nights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from connectors.contract import Evidence, JobRecord, RunRecord, Schedule, State, instant_key
+from console.model.inventory import InventoryChanges
+from console.model.settings import EstateSettings, SystemSetting
+from console.store.batch import IngestBatch, Ingested
+from console.store.config_sync import sync_config
+from console.store.ingest import ingest
+from console.store.inventory import write_inventory
+from console.store.open import Store
+
+MIDNIGHT = datetime(2026, 11, 20, 0, 0, tzinfo=UTC)
+SYSTEMS = (
+    SystemSetting("etl-hosts", "cron", ("db07",), zone="Europe/Berlin", capabilities=("rerun", "log")),
+    SystemSetting("airflow", "airflow", ("airflow",), missing={"tasks": "not asked for"}),
+)
+JOBS = ("db07:extract_orders", "db07:load_stock", "db07:clean_up")
+
+
+def at(clock: str) -> datetime:
+    """ "03:10" or "03:10:05" on the night of the tests, UTC."""
+    hours, minutes, *seconds = map(int, clock.split(":"))
+    return MIDNIGHT + timedelta(hours=hours, minutes=minutes, seconds=sum(seconds))
+
+
+def bd_of(record: RunRecord) -> date:
+    """Noon to noon in UTC."""
+    instant = record.period_at or record.started_at or record.queued_at or MIDNIGHT
+    return (instant - timedelta(hours=12)).date()
+
+
+def run(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
+    """A record of the night: succeeded from `period` for five minutes, unless `fields` say otherwise."""
+    period_at = at(period)
+    told: dict[str, Any] = {
+        "state": State.SUCCEEDED,
+        "native_state": "exit 0",
+        "evidence": Evidence.NATIVE,
+        "period_key": instant_key(period_at),
+        "period_at": period_at,
+        "started_at": period_at,
+        "ended_at": period_at + timedelta(minutes=5),
+        "exit_code": 0,
+        "native_ref": f"ref:{attempt}",
+    }
+    return RunRecord(job=job, attempt_key=attempt, **{**told, **fields})
+
+
+def failed(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
+    told = {"state": State.FAILED, "native_state": "exit 1", "exit_code": 1, "message": "disk full", **fields}
+    return run(job, period, attempt, **told)
+
+
+def running(job: str = JOBS[0], period: str = "03:10", attempt: str = "1", **fields: Any) -> RunRecord:
+    told = {"state": State.RUNNING, "native_state": "running", "ended_at": None, "exit_code": None, **fields}
+    return run(job, period, attempt, **told)
+
+
+def poll(*runs: RunRecord, now: str = "03:20", **fields: Any) -> IngestBatch:
+    return IngestBatch(**{"runs": runs, "cursor": "{}", "now": at(now), "bd": bd_of, **fields})
+
+
+@dataclass(frozen=True)
+class Estate:
+    store: Store
+    host: int
+    """Target id of etl-hosts/db07."""
+    airflow: int
+
+    def ingest(self, *runs: RunRecord, now: str = "03:20", **fields: Any) -> Ingested:
+        return ingest(self.store, self.host, poll(*runs, now=now, **fields), None)
+
+    def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        from sqlalchemy import text
+
+        with self.store.read() as connection:
+            return [tuple(row) for row in connection.execute(text(sql), values)]
+
+    def one(self, sql: str, **values: Any) -> Any:
+        """The one row of a query, or the one value of that row."""
+        [row] = self.rows(sql, **values)
+        return row[0] if len(row) == 1 else row
+
+    def job_id(self, native_id: str = JOBS[0]) -> int:
+        return int(self.one("SELECT id FROM job WHERE native_id = :name", name=native_id))
+
+
+def target_id(store: Store, system: str) -> int:
+    from sqlalchemy import text
+
+    query = text("SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE s.name = :name")
+    with store.read() as connection:
+        return int(connection.execute(query, {"name": system}).scalar_one())
+
+
+def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> JobRecord:
+    """A job with a crontab's schedule."""
+    told = {"schedule": Schedule("debian-cron", expression, "Europe/Berlin", f"at {expression}"), **fields}
+    return JobRecord(native_id, **told)
+
+
+def build(store: Store) -> Estate:
+    sync_config(store, EstateSettings(systems=SYSTEMS, name="test"), MIDNIGHT, None)
+    estate = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
+    write_inventory(store, estate.host, InventoryChanges(new=tuple(map(record, JOBS)), hash="h1"), MIDNIGHT, None)
+    write_inventory(
+        store, estate.airflow, InventoryChanges(new=(JobRecord("load_orders", title="Load orders"),)), MIDNIGHT, None
+    )
+    return estate
