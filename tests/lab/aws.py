@@ -99,6 +99,10 @@ class MotoServer:
         reply = self.client().create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)
         return reply["stateMachineArn"]
 
+    def redefine(self, machine: str, definition: dict[str, Any]) -> None:
+        """Gives a state machine another definition, as a deployment does; running executions keep theirs."""
+        self.client().update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+
     def execute(self, machine: str, name: str, arguments: dict[str, Any] | None = None) -> str:
         """The ARN of a new execution; `name` is unique per state machine, `arguments` its input."""
         words = json.dumps(arguments or {"do": "pass"})

@@ -37,10 +37,9 @@ class Clock:
     start: str
     rate: int = 240
 
-    def words(self) -> str:
-        """The command in front of a daemon; jobs and sshd keep real time."""
-        fake = f"@{self.start.replace(' ', chr(92) + ' ')} x{self.rate}"
-        return f"env LD_PRELOAD={FAKETIME_LIBRARY} NO_FAKE_STAT=1 FAKETIME={fake}"
+    def environment(self) -> dict[str, str]:
+        """What cronhost.sh reads; jobs and sshd keep real time."""
+        return {"LAB_FAKETIME": f"@{self.start} x{self.rate}", "LAB_FAKETIME_LIBRARY": str(FAKETIME_LIBRARY)}
 
 
 @dataclass
@@ -57,10 +56,12 @@ class CronHost:
     """Whether the login user is in group adm; without it the log is refused."""
     traditional_log: bool = False
     """Log stamps as Debian 11 and RHEL write them (no year, no zone) instead of RFC 3339."""
+    user_key: Path | None = None
+    """The login key, shared by the hosts of an estate; made where it is missing."""
     port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
-        self.files = HostFiles(self.folder, self.name, self.zone, self.port)
+        self.files = HostFiles(self.folder, self.name, self.zone, self.port, self.user_key)
         self.fs = self.files.fs
         self._daemon: Daemon | None = None
         self._init: int | None = None
@@ -95,7 +96,7 @@ class CronHost:
 
     def _environment(self) -> dict[str, str]:
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-        return environment if self.clock is None else {**environment, "LAB_CLOCK": self.clock.words()}
+        return environment if self.clock is None else {**environment, **self.clock.environment()}
 
     def _is_up(self) -> bool:
         return (self.fs / "run/crond.pid").exists() and accepts(self.port)

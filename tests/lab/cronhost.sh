@@ -1,10 +1,12 @@
 #!/bin/bash
 # The inside of one cron host, run as process 1 of its own mount, uts and pid namespace: cronhost.sh FS NAME [CRON OPTION...]
-# FS holds the host's own files; each part is bound over the machine's, which stays as it is. LAB_CLOCK: a command in
-# front of cron and rsyslogd (env with libfaketime), word by word; empty on an ordinary host.
+# FS holds the host's own files; each part is bound over the machine's, which stays as it is. With LAB_FAKETIME ("@START
+# xRATE") cron and rsyslogd run under LAB_FAKETIME_LIBRARY.
 set -eu
 fs=$1 name=$2
 shift 2
+clock=()
+[ -z "${LAB_FAKETIME:-}" ] || clock=(env "LD_PRELOAD=$LAB_FAKETIME_LIBRARY" NO_FAKE_STAT=1 "FAKETIME=$LAB_FAKETIME")
 cd /
 mount --make-rprivate /
 hostname "$name"
@@ -28,10 +30,8 @@ mount --bind "$fs/tmp" /tmp # last: it hides FS itself
 
 rm -rf /run/*
 mkdir -p /run/sshd /run/lock
-# shellcheck disable=SC2086  # LAB_CLOCK is words
-${LAB_CLOCK:-} rsyslogd -n -f /etc/rsyslog.conf -i /run/rsyslogd.pid &
+"${clock[@]}" rsyslogd -n -f /etc/rsyslog.conf -i /run/rsyslogd.pid &
 until [ -S /dev/log ]; do sleep 0.02; done
 /usr/sbin/sshd
-# shellcheck disable=SC2086
-env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin ${LAB_CLOCK:-} /usr/sbin/cron -f "$@" &
+env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${clock[@]}" /usr/sbin/cron -f "$@" &
 while :; do sleep 3600; done # process 1 also reaps what nobody waits for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -11,12 +12,16 @@ from typing import Any, Protocol, TypeVar
 
 from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
-from tests.lab.cronhost import CronHost
+from tests.lab.cronhost import Clock, CronHost
+from tests.lab.headway_config import ConfigFolder, Options
 from tests.lab.postgres import PostgresServer
 from tests.lab.process import private_folder, remove_folder
 from tests.lab.sinks import HttpSink, SmtpSink
 
 WRAPPER = Path(__file__).parents[2] / "connectors" / "cron" / "headway-sh"
+
+HOSTS: dict[str, dict[str, Any]] = {"db07": {"cron_level": None}, "etl02": {"cron_level": 15}}
+"""What the two hosts of every estate are."""
 
 
 class Part(Protocol):
@@ -54,13 +59,14 @@ class Estate:
     @property
     def etl02(self) -> CronHost:
         """cron -L 15: the log proves ends and exit status."""
-        return self.host("etl02", cron_level=15)
+        return self.host("etl02")
 
     def host(self, name: str, **options: Any) -> CronHost:
-        """The cron host of that name; `options` are CronHost's and count at its first start."""
+        """The cron host of that name; `options` are CronHost's, over HOSTS, and count at its first start."""
+        options = {**HOSTS.get(name, {}), **options}
 
         def make() -> CronHost:
-            host = CronHost(self.folder / name, name, **options)
+            host = CronHost(self.folder / name, name, user_key=self.folder / "login_key", **options)
             host.prepare()
             if WRAPPER.exists():
                 host.install_wrapper(WRAPPER)
@@ -102,12 +108,30 @@ class Estate:
             found: AnyPart = self._parts[name]
             return found
 
+    def hosts(self) -> list[CronHost]:
+        """Every host that was started so far, oldest first."""
+        with self._lock:
+            return [part for part in self._parts.values() if isinstance(part, CronHost)]
+
+    def time_host(self, name: str, start: str, cron_d: str, zone: str = "Europe/Berlin", rate: int = 240) -> CronHost:
+        """A host whose cron lives `rate` times as fast from `start` (local, "2026-03-29 00:55:00") on."""
+        with self._lock:
+            host = CronHost(self.folder / name, name, cron_level=15, zone=zone, clock=Clock(start, rate))
+            host.prepare()
+            host.files.put("etc/cron.d/jobs", cron_d)
+            return self._part(f"host {name}", lambda: host)
+
+    def write_config(self, folder: Path, options: Options | None = None) -> Path:
+        """Writes the Headway config of this estate into `folder` and says its path; starts the parts that it names."""
+        return ConfigFolder(self, folder, options or Options()).write()
+
     # -- all of it --------------------------------------------------------------------------------------------------
     def drop(self, name: str) -> None:
         """Ends one extra host, with its files."""
         with self._lock:
             host: CronHost = self._parts.pop(f"host {name}")
             host.stop()
+            shutil.rmtree(host.folder)
 
     def stop(self) -> None:
         """Ends every part, the youngest first; each is tried even where another refuses, the first error is raised."""

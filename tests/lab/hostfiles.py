@@ -18,8 +18,12 @@ USER_IDS = {LOGIN_USER: 7100, JOB_USER: 7101}
 PARTS = ("etc", "home", "root", "run", "usr/local/bin", "usr/local/sbin", "var/log", "var/tmp", "var/lib", "var/cache",
          "var/spool/cron/crontabs", "var/mail", "dev", "tmp")  # fmt: skip
 
-# What the poller may do out of the box: read every crontab, and run a job as etl.
-SUDO_RULES = ("(root) NOPASSWD: /usr/bin/cat /var/spool/cron/crontabs/*", "(etl) NOPASSWD: ALL")
+# What the poller may do out of the box: read the crontabs of others, and run a job as etl. Names, no wildcard: in sudo
+# arguments a `*` matches blanks and slashes too.
+SUDO_RULES = (
+    "(root) NOPASSWD: /usr/bin/cat /var/spool/cron/crontabs/etl, /usr/bin/cat /var/spool/cron/crontabs/root",
+    "(etl) NOPASSWD: ALL",
+)
 
 SSHD_CONFIG = """\
 Port {port}
@@ -57,10 +61,10 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 class HostFiles:
     """The tree `fs` of one host and the keys beside it."""
 
-    def __init__(self, folder: Path, name: str, zone: str, port: int) -> None:
+    def __init__(self, folder: Path, name: str, zone: str, port: int, user_key: Path | None = None) -> None:
         self.folder = folder
         self.fs = folder / "fs"
-        self.user_key = folder / "user_key"
+        self.user_key = user_key or folder / "user_key"
         self.name = name
         self.zone = zone
         self.port = port
@@ -106,13 +110,17 @@ class HostFiles:
         lines += [f"{LOGIN_USER} ALL={rule}" for rule in rules]
         self.put("etc/sudoers", "\n".join(lines) + "\n", 0o440)
 
+    @property
+    def known_hosts_line(self) -> str:
+        """This host's key by name, by name with port, and by address with port; with its newline."""
+        key = " ".join((self.fs / "etc/ssh/host_key.pub").read_text().split()[:2])
+        return f"{self.name},[{self.name}]:{self.port},[127.0.0.1]:{self.port} {key}\n"
+
     @cached_property
     def known_hosts(self) -> Path:
-        """A known_hosts file for this host alone, by name, by name with port, and by address with port."""
-        key = " ".join((self.fs / "etc/ssh/host_key.pub").read_text().split()[:2])
-        names = f"{self.name},[{self.name}]:{self.port},[127.0.0.1]:{self.port}"
+        """A known_hosts file for this host alone."""
         path = self.folder / "known_hosts"
-        path.write_text(f"{names} {key}\n")
+        path.write_text(self.known_hosts_line)
         return path
 
     def _copy_etc(self) -> None:
@@ -145,15 +153,22 @@ class HostFiles:
         (self.fs / "root").chmod(0o700)
         for link, goal in (("var/run", "/run"), ("var/lock", "/run/lock")):
             (self.fs / link).symlink_to(goal)
+        self._make_spool()
         for user, number in USER_IDS.items():
             home = self.fs / "home" / user
             home.mkdir(mode=0o755)
             shutil.chown(home, number, number)
 
+    def _make_spool(self) -> None:
+        spool = self.fs / "var/spool/headway"
+        spool.mkdir()
+        shutil.chown(spool, 0, USER_IDS[LOGIN_USER])
+        spool.chmod(0o3777)  # like /tmp; what jobs record there belongs to the login's group, so that it may read it
+
     def _make_ssh(self) -> None:
         for key in (self.fs / "etc/ssh/host_key", self.user_key):
-            argv = [command("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)]
-            subprocess.run(argv, check=True)
+            if not key.exists():
+                make_key(key)
         allowed = self.user_key.with_suffix(".pub").read_text()
         for user in ("root", *USER_IDS):
             self.put(f"etc/ssh/authorized_keys/{user}", allowed)
@@ -164,3 +179,9 @@ class HostFiles:
         local.unlink(missing_ok=True)
         local.symlink_to(f"/usr/share/zoneinfo/{self.zone}")
         self.put("etc/timezone", f"{self.zone}\n")
+
+
+def make_key(path: Path) -> None:
+    """Makes an ed25519 key without a passphrase at `path`, its public half beside it."""
+    argv = [command("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+    subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)

@@ -126,6 +126,11 @@ class PostgresServer:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description is not None else []
 
+    def run_script(self, script: bytes) -> None:
+        """Runs several statements in database `ops` as the superuser."""
+        with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            connection.execute(script)
+
     # -- jobs -------------------------------------------------------------------------------------------------------
     def schedule(self, name: str, schedule: str, statement: str, role: str = "etl") -> int:
         """The jobid of a new (or changed) pg_cron job, owned by `role`; the minute is pg_cron's smallest unit."""
@@ -180,7 +185,7 @@ class PostgresServer:
             words = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
             self.execute(words)
             self._grant(role, LOOK)
-        self._run_script(GRANTS)
+        self.run_script(GRANTS.read_bytes())
         self.execute("GRANT CREATE ON DATABASE ops TO etl")
         self.execute("CREATE SCHEMA etl AUTHORIZATION etl")
         self.execute("GRANT EXECUTE ON FUNCTION cron.schedule(text, text, text), cron.unschedule(name) TO etl")
@@ -190,10 +195,6 @@ class PostgresServer:
         names = {"role": sql.Identifier(role), "role_all": sql.Identifier(f"{role}_all")}
         for statement in statements:
             self.execute(sql.SQL(statement).format(**names))
-
-    def _run_script(self, script: Path) -> None:
-        with psycopg.connect(self.dsn(), autocommit=True) as connection:
-            connection.execute(script.read_bytes())
 
     def _launcher_is_there(self) -> bool:
         where = "WHERE backend_type = 'pg_cron launcher' AND datname = 'ops'"
