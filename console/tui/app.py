@@ -1,0 +1,253 @@
+"""The console: what screens share (desks, clock, glyphs), and how one gets from screen to screen.
+
+Before the first paint it imports textual, sqlite3 and our own light modules; a test holds it to that.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from console.clock import Hand, real_now
+from console.model.views import HeaderView, ServiceView
+from console.tui.desk import Desk
+from console.tui.glyphs import Glyphs
+from console.tui.messages import Arrived
+from console.tui.ports import ReadsLike, RequestsLike
+from console.tui.rows import Look
+from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.theme import HEADWAY
+from console.tui.when import Clock
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+
+HEADER_SECONDS = 5.0
+"""How often the header is read even without a change: an engine that stopped changes nothing."""
+
+
+class HeadwayApp(App[int], inherit_bindings=False):
+    """`open_reads` and `requests_factory` are called in threads of their own, the second at its first use."""
+
+    CSS_PATH = "headway.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self,
+        open_reads: Callable[[], ReadsLike] | Desk[ReadsLike],
+        requests_factory: Callable[[], RequestsLike],
+        *,
+        ascii: bool = False,
+        screen: str | None = None,
+        incident: int | None = None,
+        frozen: datetime | None = None,
+        mine: tzinfo | None = None,
+        on_painted: Callable[[], None] | None = None,
+        driver_class: type[Driver] | None = None,
+    ) -> None:
+        super().__init__(driver_class=driver_class)
+        self.register_theme(HEADWAY)
+        self.theme = "headway"
+        self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
+        self._requests_factory = requests_factory
+        self._asker: Desk[RequestsLike] | None = None
+        self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
+        self.header: HeaderView | None = None
+        self.services: tuple[ServiceView, ...] = ()
+        self.store_error = ""
+        self._hand: Hand | None = None
+        self._frozen, self._on_painted = frozen, on_painted
+        self._home, self._incident = screen or "services", incident
+
+    def get_default_screen(self) -> Screen[Any]:
+        return make_screen(self._home)
+
+    @property
+    def look(self) -> Look:
+        """What cells need: the time, whose clock, which glyphs."""
+        return Look(self.now(), self.clock, self.glyphs)
+
+    def now(self) -> datetime:
+        """The present, aware UTC: real, the replay's, or frozen by a test."""
+        if self._frozen is not None:
+            return self._frozen
+        return self._hand.at(real_now()) if self._hand is not None else real_now()
+
+    # life
+
+    def on_mount(self) -> None:
+        self.desk.attach(self._deliver, self._store_changed)
+        self.read_header()
+        if self._incident is not None:
+            self.open_incident(self._incident)
+        self.set_interval(1.0, self._tick)
+        self.set_interval(HEADER_SECONDS, self.read_header)
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        if not gc.isenabled():
+            gc.collect()
+            gc.freeze()
+            gc.enable()
+        if self._on_painted is not None:
+            self.run_worker(self._on_painted, thread=True, exit_on_error=False)
+
+    def on_unmount(self) -> None:
+        self.desk.close()
+        if self._asker is not None:
+            self._asker.close()
+
+    def _deliver(self, answer: Callable[[], None]) -> None:
+        try:
+            self.post_message(Arrived(answer))
+        except RuntimeError:  # the loop has just ended: nobody waits for it any more
+            return
+
+    def on_arrived(self, message: Arrived) -> None:
+        if self.is_running:
+            message.deliver()
+
+    def read_header(self) -> None:
+        """Asks for the header, and for the services that the small status and the header's zone need."""
+        self.desk.ask("header", _header_of, self._on_header, self.store_failed, first=True)
+
+    def _on_header(self, answer: tuple[HeaderView, Hand | None, Sequence[ServiceView]]) -> None:
+        self.header, self._hand, services = answer
+        self.services = tuple(services)
+        zones = {service.zone for service in self.services}
+        self.clock.home = zones.pop() if len(zones) == 1 else ""
+        self.store_error = ""
+        for screen in self.screen_stack:
+            if isinstance(screen, BaseScreen) and screen.is_current:
+                screen.paint_frame()
+
+    def store_failed(self, error: Exception) -> None:
+        """The store cannot be read: said in the banner; what was read before stays."""
+        self.store_error = f"{error}" or type(error).__name__
+        if isinstance(self.screen, BaseScreen):
+            self.screen.paint_frame()
+
+    def _store_changed(self) -> None:
+        self.read_header()
+        for screen in reversed(self.screen_stack):
+            fetch = getattr(screen, "fetch", None)
+            if fetch is not None:
+                fetch()
+                return
+
+    def _tick(self) -> None:
+        tick = getattr(self.screen, "tick", None)
+        if tick is not None:
+            tick()
+
+    def ask_engine(self, key: str, question: Callable[[RequestsLike], Any], then: Callable[[Any], None],
+                   failed: Callable[[Exception], None]) -> None:  # fmt: skip
+        """Has a question to the engine put and answered outside of the screen's thread."""
+        if self._asker is None:
+            self._asker = Desk(self._requests_factory, "asks")
+            self._asker.attach(self._deliver)
+        self._asker.ask(key, question, then, failed)
+
+    # from screen to screen
+
+    def go(self, where: str) -> None:
+        """One of the screens that have a number; what was open above the first screen is closed."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        if where != self._home:
+            self.push_screen(make_screen(where))
+
+    def back(self, leave: bool = True) -> None:
+        """One screen back; from the first one `q` leaves, Escape stays."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif leave:
+            self.exit(0)
+
+    def visit(self, kind: str, what: Any) -> None:
+        """Goes to a screen, service, incident, job, run or system by name or id."""
+        if kind == "screen":
+            self.go(what)
+        elif kind == "service":
+            self.open_service(what)
+        elif kind == "incident":
+            self.open_incident(what)
+        elif kind == "job":
+            self.open_job(what)
+        elif kind == "run":
+            self.open_run(what)
+        elif kind == "system":
+            self.open_jobs(f"system:{what}")
+
+    def open_service(self, name: str) -> None:
+        """Its incident where it has one, else Services with the cursor on it."""
+        view = next((service for service in self.services if service.name == name), None)
+        if view is not None and view.incident_id is not None:
+            self.open_incident(view.incident_id)
+            return
+        self.go("services")
+        if view is not None and hasattr(self.screen, "point_at"):
+            self.screen.point_at(view.id)
+
+    def open_incident(self, incident_id: int) -> None:
+        from console.tui.screens.incident import IncidentScreen
+
+        self.push_screen(IncidentScreen(incident_id))
+
+    def open_job(self, name_or_id: str | int) -> None:
+        from console.tui.screens.job import JobScreen
+
+        self.push_screen(JobScreen(name_or_id))
+
+    def open_jobs(self, filter_text: str) -> None:
+        from console.tui.screens.jobs import JobsScreen
+
+        self.push_screen(JobsScreen(filter_text))
+
+    def open_run(self, run_id: int) -> None:
+        from console.tui.screens.run import RunScreen
+
+        self.push_screen(RunScreen(run_id))
+
+    def open_preview(self, choice: RunChoice) -> None:
+        from console.tui.screens.preview import PreviewScreen
+
+        self.push_screen(PreviewScreen(choice))
+
+
+def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView]]:
+    hand = getattr(reads, "hand", None)
+    return reads.header(), hand() if hand is not None else None, reads.services()
+
+
+def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
+    """The desk that owns the store's readers; it may be started before textual is imported."""
+    return Desk(open_reads, "reads", look=lambda reads: reads.data_version())
+
+
+def make_screen(where: str) -> BaseScreen:
+    """A screen by its name in the table. Raises ValueError for one that is not there."""
+    if where == "services":
+        from console.tui.screens.services import ServicesScreen
+
+        return ServicesScreen()
+    if where == "incidents":
+        from console.tui.screens.incidents import IncidentsScreen
+
+        return IncidentsScreen()
+    if where == "jobs":
+        from console.tui.screens.jobs import JobsScreen
+
+        return JobsScreen()
+    if where == "systems":
+        from console.tui.screens.systems import SystemsScreen
+
+        return SystemsScreen()
+    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs and systems')

@@ -1,0 +1,102 @@
+"""The lines around every screen, as runs: header, banner, footer, and the status of a terminal that is too small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.geometry import Size
+
+from console.model.views import HeaderView, ServiceView
+from console.tui import keys, rows
+from console.tui.glyphs import Glyphs
+from console.tui.when import ZoneMode, short
+from console.tui.widgets.paint import Run, fit, length_of
+
+Sides = tuple[list[Run], list[Run]]
+
+
+def head(view: HeaderView | None, look: rows.Look, width: int) -> Sides:
+    """Estate and clock left; what is wrong right: services at risk, incidents, targets out of reach with their age."""
+    zone = look.clock.home
+    clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
+    if view is None:
+        return [(" Headway", "strong"), (f" {look.glyphs.sign('dot')} {clock}", "plain")], [
+            ("reading the store ", "dim")
+        ]
+    left: list[Run] = [(f" Headway {view.estate}".rstrip(), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
+    if view.replay:
+        left += [(" REPLAY ", "mark"), (" ", "plain")]
+    left.append((clock, "plain"))
+    return left, _wrong(view, look, width - length_of(left) - 2)
+
+
+def _wrong(view: HeaderView, look: rows.Look, room: int) -> list[Run]:
+    parts: list[Run] = [
+        (f"{view.at_risk} at risk", "warn" if view.at_risk else "dim"),
+        (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
+    ]
+    stale = look.glyphs.sign("stale")
+    for number, (name, last_ok) in enumerate(view.sick_targets):
+        age = short(look.now - last_ok) if last_ok else "never seen"
+        text = f"{name} {stale} {age}"
+        if sum(len(part[0]) + 3 for part in parts) + len(text) + 6 > room and number:
+            parts.append((f"+{len(view.sick_targets) - number} stale", "warn"))
+            break
+        parts.append((text, "warn"))
+    dot = (f" {look.glyphs.sign('dot')} ", "dim")
+    joined: list[Run] = []
+    for part in parts:
+        joined += [dot, part] if joined else [part]
+    return [*joined, (" ", "dim")]
+
+
+def banner(view: HeaderView | None, store_error: str, look: rows.Look) -> str:
+    """What must be known before anything on the screen is believed; empty when all is well."""
+    if store_error:
+        return f" the store cannot be read: {store_error}"
+    if view is None or view.engine.alive:
+        return ""
+    since = view.engine.heartbeat
+    if since is None:
+        return ' no engine has run on this store yet: nothing is watched; start one with "headway engine"'
+    return f' no engine since {look.clock.hm(since, look.now)} — the data below is old; start one with "headway engine"'
+
+
+def foot(where: str, crumb: str, dead: set[str], glyphs: Glyphs, width: int) -> Sides:
+    """Keys of this screen, as many as fit; what cannot run now is dim. Jump and help stay at the right edge."""
+    right: list[Run] = []
+    left: list[Run] = [(f" <{fit(crumb, min(len(crumb), 28))}> ", "dim")]
+    for act in keys.footer(where):
+        runs: list[Run] = [
+            (f" {keys.shown(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
+            (f" {act.word} ", "dim" if act.name in dead else "plain"),
+        ]
+        if act.name in ("jump", "help"):
+            right += runs
+        else:
+            left += runs
+    while left and length_of(left) + length_of(right) > width:
+        del left[-2:]
+    return left, right
+
+
+def zone_words(look: rows.Look) -> str:
+    """Whose wall clock is shown."""
+    mode = look.clock.mode
+    if mode is ZoneMode.UTC:
+        return "UTC"
+    if mode is ZoneMode.MINE:
+        return f"mine ({look.clock.label(look.now)})"
+    return "each service's own" + (f" ({look.clock.label(look.now, look.clock.home)})" if look.clock.home else "")
+
+
+def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: rows.Look) -> list[list[Run]]:
+    """A terminal under 60x15: one line for each service that is not well, and how much room a screen needs."""
+    lines: list[list[Run]] = [[(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")]]
+    for service in sorted(services, key=lambda one: (not rows.is_problem(one), one.act_by or one.deadline)):
+        mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
+        when = look.clock.hm(service.deadline, look.now, service.zone)
+        lines.append(
+            [(f"{mark} ", style), (fit(service.title or service.name, 20), "plain"), (f" {when} {word}", style)]
+        )
+    return lines

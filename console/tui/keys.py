@@ -1,0 +1,155 @@
+"""ONE table of what a person can do where: bindings, footer, help, palette and docs/keys.md are made from it.
+
+A key that is here works on the screens it names; a screen that is not built has no key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+SCREENS = {
+    "services": "Services",
+    "incidents": "Incidents",
+    "incident": "Incident",
+    "jobs": "Jobs",
+    "job": "Job",
+    "run": "Run",
+    "systems": "Systems",
+}
+OVERLAYS = {
+    "preview": "Recovery preview",
+    "pick": "Jump, palette, keys, questions",
+    "text": "Record, runbook",
+}
+RUNS = ("services", "incidents", "incident", "jobs", "job", "run")
+"""Where `r`, `l` and `o` are about a run."""
+LISTS = ("services", "incidents", "jobs", "systems")
+ALL = tuple(SCREENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing to do. `name` is what config remaps; `word` stands in the footer, `says` in the help."""
+
+    name: str
+    keys: tuple[str, ...]
+    word: str
+    says: str
+    where: tuple[str, ...]
+    footer: int = 0
+    """Place in the footer, 1 first; 0: only in the help."""
+    priority: bool = False
+
+
+TABLE: tuple[Act, ...] = (
+    # on what the cursor stands on
+    Act("open", ("enter",), "open", "one deeper: service, incident, job, run, log", (*LISTS, "incident", "job"), 1),
+    Act("recover", ("r",), "recover", "preview of a rerun; nothing is sent before you say so", RUNS, 2),
+    Act("log", ("l",), "log", "log of the newest attempt", RUNS, 3),
+    Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 5),
+    Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 6),
+    Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
+    Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),
+    # in a log
+    Act("previous", ("p",), "previous attempt", "log of the attempt before; after the first, the newest", ("run",), 4),
+    Act("follow", ("f",), "follow", "keep the end of the log in view as it grows", ("run",), 5),
+    Act("error_next", ("e",), "next error", "next line that looks like an error", ("run",), 6),
+    Act("error_previous", ("E",), "previous error", "previous line that looks like an error", ("run",), 0),
+    Act("match_next", ("n",), "next match", "next line with what you searched for", ("run",), 0),
+    Act("match_previous", ("N",), "previous match", "previous line with what you searched for", ("run",), 0),
+    Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
+    Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run"), 0),
+    # the view
+    Act("filter", ("/",), "filter", "only what matches as you type; -word leaves out; state: system: owner:", LISTS, 7),
+    Act("search", ("/",), "search", "find a text in the log", ("run",), 7),
+    Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", "jobs", "systems"), 0),
+    Act("zone", ("Z",), "zone", "times on the service's own wall clock, on mine, in UTC", ALL, 0),
+    Act("services", ("1",), "services", "Services: what is promised by when", ALL, 0),
+    Act("incidents", ("2",), "incidents", "Incidents: what is broken, and until when it can be mended", ALL, 0),
+    Act("jobs", ("3",), "jobs", "Jobs: everything, on every system", ALL, 0),
+    Act("systems", ("5",), "systems", "Systems: what is polled, and how long ago", ALL, 0),
+    Act("jump", (":",), "jump", "go anywhere by name: service, incident, job, screen", ALL, 8),
+    Act("palette", ("ctrl+p",), "palette", "everything that can be done here, by name", ALL, 0),
+    Act("help", ("?",), "keys", "the keys of this screen; Enter runs one", ALL, 9),
+    Act("back", ("escape",), "back", "close what is open, clear the filter, then one back", ALL, 0),
+    Act("quit", ("q",), "back, leave", "one back; from the first screen: leave", ALL, 0),
+    Act("leave", ("ctrl+c",), "leave", "leave at once; what was sent goes on without the console", (*ALL, *OVERLAYS), 0,
+        priority=True),
+    # over a screen
+    Act("choose", ("enter",), "choose", "take the line under the cursor", ("pick", "preview")),
+    Act("back", ("escape",), "back", "close it; nothing has happened, nothing is sent", tuple(OVERLAYS)),
+    Act("copy", ("y",), "copy", "copy the text, or the first address", ("text",)),
+)  # fmt: skip
+
+MOVES: tuple[Act, ...] = (
+    Act("move('up')", ("up", "k"), "up", "one row up", ("grid", "pane")),
+    Act("move('down')", ("down", "j"), "down", "one row down", ("grid", "pane")),
+    Act("move('page_up')", ("pageup", "ctrl+u"), "page up", "one page up", ("grid", "pane")),
+    Act("move('page_down')", ("pagedown", "ctrl+d"), "page down", "one page down", ("grid", "pane")),
+    Act("move('top')", ("home", "<"), "top", "first row", ("grid", "pane")),
+    Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane")),
+)
+
+_SHOWN = {"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+u": "^U", "ctrl+d": "^D", "tab": "Tab",
+          "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"}  # fmt: skip
+_PLAIN = {"enter": "Enter", "up": "Up", "down": "Down"}
+
+
+def acts(screen: str) -> Iterator[Act]:
+    """What can be done on a screen, in the table's order."""
+    return (act for act in (*TABLE, *MOVES) if screen in act.where)
+
+
+def bindings(screen: str) -> list[BindingType]:
+    """The bindings of a screen or a widget, each under the id that config may remap."""
+    found: list[BindingType] = []
+    for act in acts(screen):
+        action = act.name if "(" in act.name else f"act('{act.name}')"
+        made = (Binding(key, action, act.word, show=False, priority=act.priority) for key in act.keys)
+        found.extend(made)
+    return found
+
+
+def shown(key: str, plain: bool = False) -> str:
+    """A key as people read it: "↵", "Esc", "^P"."""
+    if plain and key in _PLAIN:
+        return _PLAIN[key]
+    return _SHOWN.get(key, key)
+
+
+def footer(screen: str) -> list[Act]:
+    """The acts of the footer, in its order."""
+    return sorted((act for act in acts(screen) if act.footer), key=lambda act: act.footer)
+
+
+def markdown() -> str:
+    """docs/keys.md: every screen with its keys."""
+    lines = [
+        "# Keys",
+        "",
+        "Made from `console/tui/keys.py`; `python -m tests.tui.keys_page` writes it, a test compares it.",
+        "",
+    ]
+    lines += ["## Everywhere", "", "| key | does |", "|---|---|"]
+    everywhere = [act for act in TABLE if set(ALL) <= set(act.where)]
+    lines += [_line(act) for act in (*everywhere, *MOVES)]
+    for screen, title in {**SCREENS, **OVERLAYS}.items():
+        own = [act for act in TABLE if screen in act.where and not set(ALL) <= set(act.where)]
+        lines += ["", f"## {title}", "", "| key | does |", "|---|---|", *map(_line, own)]
+    lines += ["", _MANNERS, ""]
+    return "\n".join(lines)
+
+
+def _line(act: Act) -> str:
+    names = " ".join(f"`{shown(key)}`" for key in act.keys)
+    return f"| {names} | {act.word}: {act.says} |"
+
+
+_MANNERS = (
+    "Nothing that changes the world is one key: `r` shows a preview, `↵` on *Send it* sends it once; where the job is "
+    "not declared safe, or may overlap, its name is typed first; `Esc` sends nothing. A key that cannot work now "
+    "says why in the last line."
+)

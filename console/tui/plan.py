@@ -1,0 +1,130 @@
+"""A preview and its result as lines: verb, words, scope, what it touches, how safe it is, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from console.model.values import Safety
+from console.model.views import ActionView
+from console.tui.glyphs import Step
+from console.tui.rows import Look
+from console.tui.when import span
+from console.tui.widgets.paint import Run
+
+Lines = list[list[Run]]
+WAY = (Step.REQUESTED, Step.SENDING, Step.SENT, Step.VERIFIED)
+NEVER = 'its owner declared rerun = "never": it must be mended by hand (o shows the runbook)'
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
+
+
+def refusal(preview: Mapping[str, Any]) -> str:
+    """Why nothing can be sent now; empty when it can."""
+    if preview.get("refused"):
+        return str(preview["refused"])
+    return NEVER if str(preview.get("safety", "")) == Safety.NEVER else ""
+
+
+def lines(preview: Mapping[str, Any], look: Look) -> Lines:
+    """Everything a person should know before saying yes."""
+    mark, word, style = look.glyphs.mark("safety", str(preview.get("safety", Safety.ASK)))
+    refused = refusal(preview)
+    found: Lines = [
+        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), (f"{mark} {_safety(word)}", style)],
+        [("  ", "plain"), (str(preview.get("words", "")), "plain")],
+        *_labelled("scope", [str(preview.get("scope", ""))]),
+        *_labelled("touches", _strings(preview.get("affected"))),
+    ]
+    if refused:
+        found += [[], [("  refused  ", "bad"), (refused, "plain")]]
+    if preview.get("overlap"):
+        found.append([("  overlap  ", "warn"), (str(preview["overlap"]), "plain")])
+    elif not refused:
+        found.append([("  overlap  ", "dim"), ("none: nothing of it runs now", "plain")])
+    found += _labelled("sends", _strings(preview.get("native_calls")))
+    found += _labelled("note", _strings(preview.get("notes")))
+    return found + _followers(preview, look)
+
+
+def _safety(word: str) -> str:
+    return {
+        "safe": "declared safe to rerun",
+        "ask": "not declared safe: its name is asked for",
+        "never": "declared never to be rerun",
+    }.get(word, word)
+
+
+def _labelled(label: str, texts: Iterable[str]) -> Lines:
+    found: Lines = []
+    for text in texts:
+        for part in text.split("\n") if text else ():
+            found.append([(f"  {label if not found else '':<7}  ", "dim"), (part, "plain")])
+    return found
+
+
+def _followers(preview: Mapping[str, Any], look: Look) -> Lines:
+    followers = [item for item in preview.get("followers") or () if isinstance(item, Sequence) and len(item) == 3]
+    if not followers:
+        return []
+    found: Lines = [[], [("then, one by one, what it leaves red or stale:", "dim")]]
+    for number, (job, _, why) in enumerate(followers, start=2):
+        found.append([(f"{number} ", "dim"), (str(job), "plain"), (f"  {why}", "dim")])
+    return found
+
+
+def result(action: ActionView | None, preview: Mapping[str, Any], look: Look, mine: bool) -> Lines:
+    """How far an action has come: requested, sending, sent, verified, or what came instead."""
+    if action is None:
+        return [[("handing it to the engine…", "dim")]]
+    found: Lines = [_way(action, look), []]
+    if not mine:
+        found.insert(0, [("somebody asked for it already; this is that action, yours was not sent", "warn")])
+    asked = look.clock.hms(action.requested)
+    found.append([("  asked    ", "dim"), (f"{asked} by {action.requested_by}", "plain")])
+    if action.sent is not None:
+        found.append(
+            [("  sent     ", "dim"), (f"{look.clock.hms(action.sent)} {preview.get('verb', action.verb)}", "plain")]
+        )
+    if action.ended is not None:
+        found.append(
+            [
+                ("  ended    ", "dim"),
+                (f"{look.clock.hms(action.ended)} after {span(action.ended - action.requested)}", "plain"),
+            ]
+        )
+    if action.words:
+        found.append([("  says     ", "dim"), (action.words, "plain")])
+    found += [[], [(_meaning(action.state), "ok" if action.state == Step.VERIFIED else "plain")]]
+    return found + (_followers(preview, look) if action.state == Step.VERIFIED else [])
+
+
+def _way(action: ActionView, look: Look) -> list[Run]:
+    """The four steps in a row; those behind are lit, an end that is none of them stands last."""
+    steps = list(WAY)
+    reached = steps.index(Step(action.state)) if action.state in steps else (2 if action.sent else 0)
+    runs: list[Run] = []
+    for number, step in enumerate(steps):
+        if number > reached and action.state not in steps:
+            break
+        mark, word, style = look.glyphs.mark("action", step)
+        done = number <= reached
+        runs.append((f"{mark} {word}   ", (style if number == reached else "ok") if done else "dim"))
+    if action.state not in steps:
+        mark, word, style = look.glyphs.mark("action", action.state)
+        runs.append((f"{mark} {word}", style))
+    return runs
+
+
+def _meaning(state: str) -> str:
+    return {
+        "requested": "The engine sends it next; its intent is written before anything leaves.",
+        "sending": "It is on the wire.",
+        "sent": "The scheduler took it. It counts when the run that follows is seen to end well.",
+        "verified": "The scheduler's own record says that it succeeded.",
+        "refused": "The scheduler refused it: nothing happened there.",
+        "failed": "It ran and failed again; the log says why (Esc, then l).",
+        "unknown": "The answer was lost. It is being looked up under our id; it is never sent twice.",
+    }.get(state, "")

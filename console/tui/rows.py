@@ -1,0 +1,286 @@
+"""What a cell says: views in, cells out. Pure; the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from console.model.ids import incident_name
+from console.model.values import State, Timeliness
+from console.model.views import (
+    IncidentRow,
+    JobRow,
+    RunRow,
+    ServiceView,
+    TargetView,
+)
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock, short, signed, span
+from console.tui.widgets.grid import Column, Row
+from console.tui.widgets.paint import Run
+
+PROBLEM_TIMES = {Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED, Timeliness.MET_LATE}
+
+SERVICES = (
+    Column("", 1, 1),
+    Column("service", 16, 1, flex=2, most=34),
+    Column("tier", 4, 4, right=True),
+    Column("deadline", 8, 1),
+    Column("left", 6, 2, right=True),
+    Column("slack", 6, 2, right=True),
+    Column("late", 4, 5, right=True),
+    Column("act by", 11, 1),
+    Column("cause", 14, 3, flex=3),
+    Column("word", 11, 6),
+    Column("expected", 9, 7),
+)
+INCIDENTS = (
+    Column("", 1, 1),
+    Column("incident", 8, 1),
+    Column("cause", 26, 1, flex=4),
+    Column("hurts", 11, 2),
+    Column("act by", 11, 1),
+    Column("age", 6, 2, right=True),
+    Column("owner", 10, 4, flex=1, most=18),
+    Column("reason", 14, 5, flex=2),
+)
+JOBS = (
+    Column("", 1, 1),
+    Column("", 1, 1),
+    Column("job", 34, 1, flex=4),
+    Column("state", 10, 2),
+    Column("bd", 10, 5),
+    Column("started", 9, 3),
+    Column("took", 7, 4, right=True),
+    Column("next", 9, 3),
+    Column("schedule", 12, 6, flex=1, most=34),
+    Column("owner", 8, 7, flex=1, most=18),
+)
+RUNS = (
+    Column("", 1, 1),
+    Column("", 1, 1),
+    Column("period", 20, 1, flex=2, most=32),
+    Column("bd", 10, 4),
+    Column("state", 10, 1),
+    Column("try", 3, 2, right=True),
+    Column("started", 9, 2),
+    Column("ended", 9, 2),
+    Column("took", 7, 3, right=True),
+    Column("exit", 4, 3, right=True),
+    Column("message", 10, 5, flex=3),
+)
+SYSTEMS = (
+    Column("", 1, 1),
+    Column("system", 19, 1, flex=2, most=34),
+    Column("kind", 14, 4),
+    Column("polled", 10, 1),
+    Column("every", 6, 5, right=True),
+    Column("took", 6, 5, right=True),
+    Column("jobs", 7, 2, right=True),
+    Column("can", 12, 6, flex=1, most=30),
+    Column("says", 26, 1, flex=3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What every cell needs beside its view: the time, whose clock, which glyphs."""
+
+    now: datetime
+    clock: Clock
+    glyphs: Glyphs
+
+
+def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
+    """ "03:58 40m": when, and how long there still is; passed is said."""
+    if at is None:
+        return look.glyphs.sign("dash"), "dim"
+    left = at - look.now
+    when = look.clock.hm(at, look.now, zone)
+    if left < timedelta(0):
+        return f"{when} past", "bad"
+    return f"{when} {short(left)}", "bad" if left < timedelta(minutes=15) else "warn"
+
+
+def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
+    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one."""
+    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+    dash = look.glyphs.sign("dash")
+    deadline = look.clock.hm(view.deadline, look.now, view.zone)
+    if zoned and len(deadline) < 6:
+        deadline += " " + look.clock.label(view.deadline, view.zone)[:4]
+    left: Run = (short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad")
+    if view.delivered is not None:
+        left = ("done", "ok")
+    return Row(
+        view.id,
+        (
+            (mark, style),
+            (view.title or view.name, "strong" if view.timeliness in PROBLEM_TIMES else "plain"),
+            (str(view.tier), "dim"),
+            (deadline, "plain"),
+            left,
+            _slack(view, look),
+            (dash, "dim"),
+            act_by(view.act_by, look, view.zone) if view.delivered is None else (dash, "dim"),
+            (view.cause.partition("/")[2] or view.cause, "plain"),
+            (word, style),
+            (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
+        ),
+    )
+
+
+def _slack(view: ServiceView, look: Look) -> Run:
+    """Deadline − expected finish; where an act-by stands, the time left to act is what counts."""
+    if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
+        return look.glyphs.sign("dash"), "dim"
+    slack = view.act_by - look.now if view.act_by is not None else view.deadline - view.expected
+    return signed(slack), "bad" if slack < timedelta(0) else "plain"
+
+
+def is_problem(view: ServiceView) -> bool:
+    return view.timeliness in PROBLEM_TIMES and not (view.delivered and view.timeliness == Timeliness.MET)
+
+
+def incident(view: IncidentRow, look: Look) -> Row:
+    mark, style = ("✖", "bad") if view.closed is None else ("●", "ok")
+    if look.glyphs.plain:
+        mark = "X" if view.closed is None else "+"
+    since = (view.closed or look.now) - view.failed_since
+    hurts = f"{view.services} svc {view.hurt} run"
+    return Row(
+        view.id,
+        (
+            (mark, style),
+            (incident_name(view.id), "strong"),
+            (view.root_job or view.title, "plain"),
+            (hurts, "plain"),
+            ("closed", "ok") if view.closed else act_by(view.act_by, look),
+            (short(since), "plain"),
+            (view.owner, "dim"),
+            (view.reason, "dim"),
+        ),
+    )
+
+
+def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
+    """State mark, evidence mark, word. Out of reach: open states show `?` with the age, ended ones stay facts."""
+    mark, word, style = look.glyphs.mark("state", row.state)
+    sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
+    if row.stale_read:
+        sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
+    if row.stale_since is not None and _is_open(row.state):
+        stale = look.glyphs.sign("stale")
+        return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
+    return (mark, style), (sign, sign_style), (word, style)
+
+
+def _is_open(state: str) -> bool:
+    try:
+        return State(state).is_open
+    except ValueError:
+        return True
+
+
+def job(view: JobRow, look: Look, drifted: str = "") -> Row:
+    """A line of Jobs; `drifted`: what differs from the accepted definition."""
+    dash = look.glyphs.sign("dash")
+    if view.state:
+        cells = state_cells(view, look)
+    else:
+        cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
+    next_at = "paused" if view.paused else "gone" if view.gone else look.clock.hm(view.next, look.now)
+    schedule: Run = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
+    return Row(
+        view.id,
+        (
+            *cells[:2],
+            ("  " + view.name if view.is_task else view.name, "dim" if view.gone else "plain"),
+            cells[2],
+            (view.bd, "dim"),
+            (look.clock.hm(view.started, look.now), "plain"),
+            (took(view.started, view.ended, look.now) or dash, "plain"),
+            (next_at, "warn" if view.paused or view.gone else "plain"),
+            schedule,
+            (view.owner, "dim"),
+        ),
+    )
+
+
+def took(started: datetime | None, ended: datetime | None, now: datetime) -> str:
+    """How long it ran, or has run; empty when it never started."""
+    if started is None:
+        return ""
+    return span((ended or now) - started)
+
+
+def run(view: RunRow, look: Look, zone: str = "") -> Row:
+    mark, sign, word = state_cells(view, look)
+    when = look.clock.full(view.period, zone) if view.period else view.period_key
+    return Row(
+        view.id,
+        (
+            mark,
+            sign,
+            (when, "plain"),
+            (view.bd, "dim"),
+            word,
+            (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
+            (look.clock.hm(view.started, look.now, zone), "plain"),
+            (look.clock.hm(view.ended, look.now, zone), "plain"),
+            (took(view.started, view.ended, look.now), "plain"),
+            ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
+            (view.message or view.reason, "dim"),
+        ),
+    )
+
+
+def target_name(view: TargetView) -> str:
+    """ "etl-hosts/db07"; the system alone where its one target has the same name."""
+    return view.system if view.name in ("", view.system) else f"{view.system}/{view.name}"
+
+
+def target(view: TargetView, look: Look) -> Row:
+    sick = view.failing_since is not None
+    age = f"{span(look.now - view.last_ok)} ago" if view.last_ok else "never"
+    stale = look.glyphs.sign("stale")
+    mark: Run = (stale, "warn") if sick else (look.glyphs.mark("state", State.SUCCEEDED)[0], "ok")
+    if view.last_ok is None and not sick:
+        mark = (look.glyphs.mark("state", State.WAITING)[0], "dim")
+    return Row(
+        target_name(view),
+        (
+            mark,
+            (target_name(view), "strong" if sick else "plain"),
+            (f"{view.kind} {view.version}".strip(), "dim"),
+            (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
+            (span(timedelta(seconds=view.poll_every_s)), "dim"),
+            ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
+            (f"{view.jobs:,}", "plain"),
+            (" ".join(view.capabilities), "dim"),
+            _says(view),
+        ),
+    )
+
+
+def _says(view: TargetView) -> Run:
+    if view.error:
+        return f"{view.error_kind}: {view.error}" if view.error_kind else view.error, "bad"
+    lacking = [str(right.get("name", "")) for right in view.rights if right.get("held") is False]
+    if lacking:
+        return f"missing right: {', '.join(lacking)}", "warn"
+    if view.skipped:
+        return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}", "warn"
+    if view.skew_s is not None and abs(view.skew_s) >= 2:
+        return f"its clock is {view.skew_s:+.1f} s off", "warn"
+    return "; ".join(view.warnings[:1]), "warn"
+
+
+def heading(key: Hashable, text: str, note: str = "") -> Row:
+    """A line between sections, stepped over by the cursor."""
+    return Row(("heading", key), ((f" {text}", "key"), (f"  {note}", "dim")), pick=False, free=True)
+
+
+def line(key: Hashable, runs: Sequence[Run], pick: bool = False) -> Row:
+    return Row(key, tuple(runs), pick=pick, free=True)

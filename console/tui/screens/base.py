@@ -1,0 +1,271 @@
+"""What every screen has: one line above, one below, and the acts that mean the same everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.screen import Screen
+
+from console.tui import chrome, keys
+from console.tui.rows import Look
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from console.tui.app import HeadwayApp
+
+SMALLEST = (60, 15)
+"""Columns and lines below which only a status is shown."""
+NOTICE_SECONDS = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """The run that `r` or `l` is about."""
+
+    run_id: int
+    job: str
+    incident_id: int | None = None
+
+
+class BaseScreen(Screen[None], inherit_bindings=False):
+    """A screen names itself in `WHERE`; its keys come from the table."""
+
+    WHERE: ClassVar[str] = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.WHERE:
+            cls.BINDINGS = keys.bindings(cls.WHERE)
+        super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notice: tuple[str, str] = ("", "")
+
+    @property
+    def board(self) -> HeadwayApp:
+        """The app, with what screens share: desks, clock, glyphs."""
+        return cast("HeadwayApp", self.app)
+
+    @property
+    def look(self) -> Look:
+        return self.board.look
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="head")
+        yield Bar(id="banner")
+        yield Bar(id="title")
+        with Container(id="body"):
+            yield from self.body()
+        yield Pane(id="small")
+        yield Bar(id="foot")
+
+    def body(self) -> ComposeResult:
+        """The widgets between title and footer."""
+        yield from ()
+
+    def bar(self, name: str) -> Bar:
+        return self.query_one(f"#{name}", Bar)
+
+    # life
+
+    def on_mount(self) -> None:
+        self.paint_frame()
+        self.fetch()
+
+    def on_screen_resume(self) -> None:
+        if self.is_mounted:
+            self.paint_frame()
+            self.fetch()
+
+    def on_resize(self, event: events.Resize) -> None:
+        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
+        self.set_class(small, "-small")
+        self.call_after_refresh(self.paint_frame)
+
+    def fetch(self) -> None:
+        """Asks for what this screen shows; called when it opens and when the store has changed."""
+
+    def tick(self) -> None:
+        """A second has passed: countdowns move."""
+        self.paint_frame()
+
+    def title_runs(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+        """Left and right of the title line."""
+        return [(f" {keys.SCREENS.get(self.WHERE, '').upper()}", "key")], []
+
+    def paint_frame(self) -> None:
+        """Header, banner, title and footer as they should be now."""
+        if not self.is_mounted or not self.query("#foot"):
+            return
+        board = self.board
+        self.bar("head").show(*chrome.head(board.header, self.look, self.size.width))
+        banner = chrome.banner(board.header, board.store_error, self.look)
+        self.bar("banner").set_class(bool(banner), "-on")
+        self.bar("banner").show([(banner, "alarm")])
+        self.bar("title").show(*self.title_runs())
+        self.paint_foot()
+        if self.has_class("-small"):
+            self.query_one("#small", Pane).show_runs(chrome.small(self.size, board.header, board.services, self.look))
+
+    def paint_foot(self) -> None:
+        text, style = self._notice
+        if text:
+            self.bar("foot").show([(f" {text}", style)])
+            return
+        dead = {act.name for act in keys.footer(self.WHERE) if self.why_not(act.name)}
+        self.bar("foot").show(*chrome.foot(self.WHERE, self.crumb(), dead, self.look.glyphs, self.size.width))
+
+    def crumb(self) -> str:
+        """Where one is, for the footer."""
+        return self.WHERE
+
+    def notice(self, text: str, style: str = "plain") -> None:
+        """One line in place of the footer, until the next key or for a few seconds."""
+        self._notice = (text, style)
+        self.paint_foot()
+        if text:
+            self.set_timer(NOTICE_SECONDS, lambda: self._unnotice(text))
+
+    def _unnotice(self, text: str) -> None:
+        if self._notice[0] == text:
+            self.notice("")
+
+    # acts
+
+    def why_not(self, name: str) -> str:
+        """Why an act cannot run now, in one line; empty when it can."""
+        reason = getattr(self, f"why_not_{name}", None)
+        return str(reason()) if reason is not None else ""
+
+    def action_act(self, name: str) -> None:
+        reason = self.why_not(name)
+        if reason:
+            self.notice(reason, "warn")
+            return
+        if self._notice[0]:
+            self.notice("")
+        getattr(self, f"do_{name}")()
+
+    def do_services(self) -> None:
+        self.board.go("services")
+
+    def do_incidents(self) -> None:
+        self.board.go("incidents")
+
+    def do_jobs(self) -> None:
+        self.board.go("jobs")
+
+    def do_systems(self) -> None:
+        self.board.go("systems")
+
+    def do_zone(self) -> None:
+        self.board.clock.mode = self.board.clock.mode.next()
+        self.tick()
+        self.notice(f"times: {chrome.zone_words(self.look)}")
+
+    def do_leave(self) -> None:
+        self.board.exit(0)
+
+    def do_quit(self) -> None:
+        self.board.back()
+
+    def do_back(self) -> None:
+        if not self.close_something():
+            self.board.back(leave=False)
+
+    def close_something(self) -> bool:
+        """Closes what is open inside the screen (a filter, a search); False when nothing was."""
+        return False
+
+    def do_help(self) -> None:
+        from console.tui.screens.pick import help_screen
+
+        self.board.push_screen(help_screen(self), self.run_named)
+
+    def do_jump(self) -> None:
+        self._open_jump(jumps_first=True)
+
+    def do_palette(self) -> None:
+        self._open_jump(jumps_first=False)
+
+    def _open_jump(self, jumps_first: bool) -> None:
+        from console.tui.screens.jump import JumpScreen
+
+        self.board.push_screen(JumpScreen(self.WHERE, jumps_first), self.run_named)
+
+    def run_named(self, chosen: Any) -> None:
+        """Runs what help or the palette gave back: an act's name, or a place to go."""
+        if isinstance(chosen, str):
+            self.action_act(chosen)
+        elif chosen is not None:
+            self.board.visit(*chosen)
+
+    # what the cursor stands on: each screen says
+
+    def name_here(self) -> str:
+        return ""
+
+    def record_here(self) -> Any:
+        return None
+
+    def links_here(self) -> list[tuple[str, str]]:
+        """(word, address) of runbook, owner, web page."""
+        return []
+
+    def run_here(self) -> RunChoice | str:
+        """The run that `r` and `l` are about, or why there is none."""
+        return "nothing is selected"
+
+    def with_run(self, then: Callable[[RunChoice], None]) -> None:
+        """Calls `then` with the run; a screen that has to look it up does so first."""
+        choice = self.run_here()
+        if isinstance(choice, RunChoice):
+            then(choice)
+        else:
+            self.notice(choice, "warn")
+
+    def why_not_recover(self) -> str:
+        choice = self.run_here()
+        return choice if isinstance(choice, str) else ""
+
+    def why_not_log(self) -> str:
+        return self.why_not_recover()
+
+    def why_not_copy(self) -> str:
+        return "" if self.name_here() else "nothing is selected"
+
+    def why_not_record(self) -> str:
+        return "" if self.record_here() is not None else "nothing is selected"
+
+    def why_not_runbook(self) -> str:
+        return "" if self.links_here() else "no runbook, owner or web page is known for it"
+
+    def do_recover(self) -> None:
+        self.with_run(self.board.open_preview)
+
+    def do_log(self) -> None:
+        self.with_run(lambda choice: self.board.open_run(choice.run_id))
+
+    def do_copy(self) -> None:
+        from console.clean import clean_line
+
+        name = clean_line(self.name_here())
+        self.board.copy_to_clipboard(name)
+        self.notice(f"copied: {name}")
+
+    def do_record(self) -> None:
+        from console.tui.screens.text import record_screen
+
+        self.board.push_screen(record_screen(self.name_here(), self.record_here()))
+
+    def do_runbook(self) -> None:
+        from console.tui.screens.text import links_screen
+
+        self.board.push_screen(links_screen(self.name_here(), self.links_here()))

@@ -1,0 +1,44 @@
+"""Accepting drift: what changed at the source is shown, then one Enter makes it the expectation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.model.views import JobView
+from console.tui.asking import Asking
+from console.tui.ports import AnswerLike
+from console.tui.screens.pick import Choice, PickScreen
+
+if TYPE_CHECKING:
+    from console.tui.screens.base import BaseScreen
+
+
+def open_drift(screen: BaseScreen, view: JobView) -> None:
+    """Asks whether the drift of a job is accepted, and has it accepted."""
+    name, board = view.row.name, screen.board
+    if not view.drift:
+        screen.notice(f"{name} is as it was accepted: no drift", "warn")
+        return
+    words = "; ".join(drift.words or drift.what for drift in view.drift)
+    choices = [
+        Choice("", "Leave it as it is", "the last accepted schedule goes on saying what must run", None),
+        Choice("", "Accept it", f"{words}: from now on this is what is expected", "accept"),
+    ]
+
+    def refused(why: str) -> None:
+        screen.notice(f"not accepted: {why}", "bad")
+
+    def accepted(answer: AnswerLike) -> None:
+        if answer.ok:
+            screen.notice(f"accepted: {words}", "ok")
+            screen.fetch()
+        else:
+            refused(answer.error)
+
+    def answered(value: object) -> None:
+        if value == "accept":
+            Asking(board, screen, "drift", lambda requests: requests.accept_drift(view.row.id), accepted, refused)
+        else:
+            screen.notice("nothing was accepted")
+
+    board.push_screen(PickScreen(f"drift of {name}: {words}", choices), answered)

@@ -1,0 +1,140 @@
+"""Incident: one root cause, whom it hurts, its log, and what was told and done. Enter: the root run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+
+from console.model.ids import incident_name
+from console.model.views import IncidentView
+from console.tui import story
+from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid, Rows
+from console.tui.widgets.paint import Run
+from console.tui.widgets.pane import Pane
+
+
+class IncidentScreen(BaseScreen):
+    WHERE = "incident"
+
+    def __init__(self, incident_id: int) -> None:
+        super().__init__()
+        self.incident_id = incident_id
+        self.view: IncidentView | None = None
+        self.missing = False
+        self.grid = Grid((), "reading…", id="grid")
+        self.log_pane = Pane(id="log")
+        self.log_pane.following = True
+
+    def body(self) -> ComposeResult:
+        yield Bar(id="clocks")
+        with Container(id="panels"):
+            with Vertical(id="story"):
+                yield self.grid
+            with Vertical(id="side"):
+                yield Bar(id="log-title")
+                yield self.log_pane
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.grid.focus()
+
+    def fetch(self) -> None:
+        self.board.desk.ask(
+            "incident", lambda reads: reads.incident(self.incident_id), self._show, self.board.store_failed
+        )
+
+    def _show(self, view: IncidentView | None) -> None:
+        first = self.view is None and view is not None
+        self.view, self.missing = view, view is None
+        if view is None:
+            self.grid.empty = f"{incident_name(self.incident_id)} is not in this store"
+        self.tick()
+        if view is not None:
+            self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
+        if first:
+            self._point_at_root()
+
+    def _point_at_root(self) -> None:
+        keys = [self.grid.source.key_at(index) for index in range(len(self.grid.source))]
+        root = next((member for member in self.view.members if member.role == "root"), None) if self.view else None
+        if root is not None and ("run", root.run_id, root.job) in keys:
+            self.grid.move_to(keys.index(("run", root.run_id, root.job)))
+
+    def tick(self) -> None:
+        super().tick()
+        if self.view is not None:
+            self.grid.show(Rows(story.lines(self.view, self.look)))
+            self.bar("clocks").show(story.clocks(self.view, self.look))
+            self.bar("log-title").show(
+                [(f" log of {self.view.row.root_job or 'the cause'}", "dim")], [("l opens ", "dim")]
+            )
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        if self.view is None:
+            return [
+                (f" {incident_name(self.incident_id)}", "key"),
+                (" is not known" if self.missing else "  reading…", "dim"),
+            ], []
+        return story.title(self.view, self.look, self.size.width)
+
+    def crumb(self) -> str:
+        return incident_name(self.incident_id)
+
+    # acts
+
+    @property
+    def here(self) -> RunChoice | None:
+        """The run under the cursor; None on a service."""
+        key = self.grid.key
+        if self.view is None or not isinstance(key, tuple) or key[0] != "run" or not isinstance(key[1], int):
+            return None
+        job = next((member.job for member in self.view.members if member.run_id == key[1]), "")
+        job = job or next((action.job for action in self.view.actions if action.run_id == key[1]), "")
+        return RunChoice(key[1], job, self.incident_id)
+
+    def run_here(self) -> RunChoice | str:
+        """The run under the cursor, else the root's."""
+        if self.here is not None:
+            return self.here
+        row = self.view.row if self.view else None
+        if row is None:
+            return "the incident is not read yet"
+        if row.root_run_id is None:
+            return "its root cause is no run: nothing to rerun"
+        return RunChoice(row.root_run_id, row.root_job, row.id)
+
+    def why_not_open(self) -> str:
+        choice = self.run_here()
+        return choice if isinstance(choice, str) else ""
+
+    def do_open(self) -> None:
+        self.with_run(lambda choice: self.board.open_run(choice.run_id))
+
+    def name_here(self) -> str:
+        return self.here.job if self.here else incident_name(self.incident_id)
+
+    def record_here(self) -> Any:
+        return self.view
+
+    def links_here(self) -> list[tuple[str, str]]:
+        if self.view is None:
+            return []
+        row = self.view.row
+        return [(word, text) for word, text in (("owner", row.owner), ("runbook", row.runbook)) if text]
+
+    def do_focus_next(self) -> None:
+        self.focus_next()
+
+    @on(Grid.Picked)
+    def picked(self) -> None:
+        self.action_act("open")
+
+    @on(Grid.Moved)
+    def moved(self) -> None:
+        self.paint_foot()

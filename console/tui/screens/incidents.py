@@ -1,0 +1,54 @@
+"""Incidents: one line for each root cause, with the time that is left to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.model.ids import incident_name
+from console.model.views import IncidentRow
+from console.tui import rows
+from console.tui.screens.base import RunChoice
+from console.tui.screens.lists import ShortListScreen
+from console.tui.widgets.grid import Row
+from console.tui.widgets.paint import Run
+
+
+class IncidentsScreen(ShortListScreen):
+    WHERE = "incidents"
+    COLUMNS = rows.INCIDENTS
+    EMPTY = "no incident is open"
+
+    def fetch(self) -> None:
+        self.board.desk.ask("incidents", lambda reads: reads.incidents(), self._sorted, self.board.store_failed)
+
+    def _sorted(self, incidents: Sequence[IncidentRow]) -> None:
+        self.show_views(sorted(incidents, key=lambda view: (view.act_by is None, view.act_by or view.opened, view.id)))
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        return [(" INCIDENTS", "key"), (f" {len(self.views)} open", "strong")], self.marks()
+
+    def row_of(self, view: IncidentRow) -> Row:
+        return rows.incident(view, self.look)
+
+    def text_of(self, view: IncidentRow) -> str:
+        return f"{incident_name(view.id)} {view.title} {view.root_job} {view.reason} owner:{view.owner}"
+
+    def name_here(self) -> str:
+        return incident_name(self.here.id) if self.here else ""
+
+    def links_here(self) -> list[tuple[str, str]]:
+        view: IncidentRow | None = self.here
+        if view is None:
+            return []
+        return [(word, text) for word, text in (("owner", view.owner), ("runbook", view.runbook)) if text]
+
+    def run_here(self) -> RunChoice | str:
+        view: IncidentRow | None = self.here
+        if view is None:
+            return "no incident is open"
+        if view.root_run_id is None:
+            return "its root cause is no run: nothing to rerun"
+        return RunChoice(view.root_run_id, view.root_job, view.id)
+
+    def do_open(self) -> None:
+        self.board.open_incident(self.here.id)

@@ -1,0 +1,150 @@
+"""Job: one job with its runs, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.model.views import JobView, RunRow
+from console.tui import rows
+from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.when import span
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid, Rows
+from console.tui.widgets.paint import Run
+
+
+def job_links(view: JobView) -> list[tuple[str, str]]:
+    found = [
+        ("owner", view.row.owner),
+        ("runbook", view.runbook),
+        ("web", view.native_url),
+        ("definition", view.definition),
+    ]
+    return [(word, text) for word, text in found if text]
+
+
+class JobScreen(BaseScreen):
+    WHERE = "job"
+
+    def __init__(self, name_or_id: str | int) -> None:
+        super().__init__()
+        self.name_or_id = name_or_id
+        self.view: JobView | None = None
+        self.missing = False
+        self.grid = Grid(rows.RUNS, "no run yet", id="grid")
+
+    def body(self) -> ComposeResult:
+        for name in ("what", "how", "around"):
+            yield Bar(id=name)
+        yield self.grid
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.grid.focus()
+
+    def fetch(self) -> None:
+        self.board.desk.ask("job", lambda reads: reads.job(self.name_or_id), self._show, self.board.store_failed)
+
+    def _show(self, view: JobView | None) -> None:
+        self.view, self.missing = view, view is None
+        self.tick()
+
+    def tick(self) -> None:
+        super().tick()
+        if self.view is not None:
+            self.grid.show(Rows([rows.run(row, self.look, self._zone) for row in self.view.runs]))
+            for name, runs in zip(("what", "how", "around"), self._facts(self.view), strict=True):
+                self.bar(name).show(runs)
+
+    @property
+    def _zone(self) -> str:
+        return self.board.clock.home
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        if self.view is None:
+            return [(f" {self.name_or_id}", "strong"), ("  is not known" if self.missing else "  reading…", "dim")], []
+        row = self.view.row
+        mark, _, word = rows.state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
+        left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
+        if row.paused or row.gone:
+            left.append(("  paused" if row.paused else "  gone", "warn"))
+        return left, []
+
+    def _facts(self, view: JobView) -> tuple[list[Run], list[Run], list[Run]]:
+        usual = "no estimate yet"
+        if view.p50_s is not None:
+            usual = (
+                f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({view.history_runs} runs)"
+            )
+        elif view.expected_s is not None:
+            usual = f"declared {_seconds(view.expected_s)}"
+        _, safety, style = self.look.glyphs.mark("safety", view.rerun)
+        first: list[Run] = [(f" {view.row.schedule or 'no schedule'}", "plain"), (f"   {usual}", "dim"),
+                            ("   rerun: ", "dim"), (safety, style), (f"   proof: {view.proof}", "dim")]  # fmt: skip
+        second: list[Run] = [(f" {view.definition}", "dim")]
+        if view.drift:
+            second = [(f" drift: {view.drift[0].words or view.drift[0].what}", "warn"), ("   d accepts it", "dim")]
+        before = ", ".join(name for name, _ in view.upstreams) or "nothing"
+        after = ", ".join(name for name, _ in view.downstreams) or "nothing"
+        third: list[Run] = [(" after ", "dim"), (before, "plain"), ("   before ", "dim"), (after, "plain")]
+        if view.services:
+            third += [("   for ", "dim"), (", ".join(view.services), "plain")]
+        return first, second, third
+
+    def crumb(self) -> str:
+        return "job"
+
+    # acts
+
+    @property
+    def here(self) -> RunRow | None:
+        runs = self.view.runs if self.view else ()
+        return next((row for row in runs if row.id == self.grid.key), None)
+
+    def name_here(self) -> str:
+        return self.view.row.name if self.view else ""
+
+    def record_here(self) -> Any:
+        return self.view
+
+    def links_here(self) -> list[tuple[str, str]]:
+        return job_links(self.view) if self.view else []
+
+    def run_here(self) -> RunChoice | str:
+        if self.here is None:
+            return "it has no run yet"
+        return RunChoice(self.here.id, self.here.job)
+
+    def why_not_open(self) -> str:
+        return "" if self.here else "it has no run yet"
+
+    def do_open(self) -> None:
+        if self.here:
+            self.board.open_run(self.here.id)
+
+    @on(Grid.Picked)
+    def picked(self) -> None:
+        self.action_act("open")
+
+    @on(Grid.Moved)
+    def moved(self) -> None:
+        self.paint_foot()
+
+    def why_not_drift(self) -> str:
+        return "" if self.view and self.view.drift else "it is as it was accepted: no drift"
+
+    def do_drift(self) -> None:
+        from console.tui.screens.drift import open_drift
+
+        if self.view:
+            open_drift(self, self.view)
+
+
+def _seconds(seconds: float | None) -> str:
+    from datetime import timedelta
+
+    return "–" if seconds is None else span(timedelta(seconds=seconds))

@@ -1,0 +1,88 @@
+"""Go anywhere by name: `:` begins with places, Ctrl-P with what can be done here. It is the same list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from console.model.ids import incident_name
+from console.model.views import IncidentRow, JobRow, ServiceView, TargetView
+from console.tui import keys
+from console.tui.ports import ReadsLike
+from console.tui.rows import target_name
+from console.tui.screens.base import BaseScreen
+from console.tui.screens.jobs import SORT, parse_filter
+from console.tui.screens.pick import Choice, PickScreen, act_choices
+
+JOBS_SHOWN = 40
+SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs"}
+
+
+class JumpScreen(PickScreen):
+    WHERE = "pick"
+
+    def __init__(self, where: str, jumps_first: bool) -> None:
+        super().__init__("jump" if jumps_first else "everything that can be done here", (), "name, or part of it")
+        self.where, self.jumps_first = where, jumps_first
+        self.places: list[Choice] = screens()
+        self.jobs: list[Choice] = []
+        self.wanted = ""
+
+    def on_mount(self) -> None:
+        self._gather()
+        super().on_mount()
+        self.board.desk.ask("places", _places, self._on_places, self.board.store_failed, first=True)
+
+    def _gather(self) -> None:
+        below = self.board.screen_stack[-2]
+        acts = act_choices(below, skip=("jump", "palette", *SHORT.values())) if isinstance(below, BaseScreen) else []
+        acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
+        places = [*self.places, *self.jobs]
+        self.choices = tuple([*places, *acts] if self.jumps_first else [*acts, *places])
+
+    def _on_places(self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView]]) -> None:
+        services, incidents, targets = found
+        self.places = [*screens(), *map(_incident, incidents), *map(_service, services), *map(_target, targets)]
+        self._again()
+
+    def _on_jobs(self, jobs: Sequence[JobRow]) -> None:
+        self.jobs = [Choice("job", job.name, job.schedule, ("job", job.id)) for job in jobs]
+        self._again()
+
+    def _again(self) -> None:
+        self._gather()
+        super().narrow(self.wanted)
+
+    def narrow(self, text: str) -> None:
+        word, _, rest = text.partition(" ")
+        self.wanted = f"{SHORT.get(word.lstrip(':'), word)} {rest}".strip()
+        super().narrow(self.wanted)
+        words = rest if word.lstrip(":") in ("job", "jobs", "runs") else text
+        if words.strip():
+            wanted = parse_filter(words)
+            self.board.desk.ask(
+                "jump jobs", lambda reads: reads.jobs_first_page(wanted, SORT, JOBS_SHOWN), self._on_jobs, first=True
+            )
+
+
+def screens() -> list[Choice]:
+    """The screens that have a number."""
+    return [Choice("screen", act.name, act.says, ("screen", act.name)) for act in keys.TABLE if act.name in keys.LISTS]
+
+
+def _places(reads: ReadsLike) -> tuple[Any, Any, Any]:
+    return reads.services(), reads.incidents(), reads.systems()
+
+
+def _service(view: ServiceView) -> Choice:
+    return Choice("service", view.title or view.name, view.name, ("service", view.name))
+
+
+def _incident(view: IncidentRow) -> Choice:
+    return Choice(
+        "incident", f"{incident_name(view.id)} {view.root_job or view.title}", view.reason, ("incident", view.id)
+    )
+
+
+def _target(view: TargetView) -> Choice:
+    return Choice("system", target_name(view), f"{view.kind}, {view.jobs:,} jobs", ("system", view.system))

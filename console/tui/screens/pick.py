@@ -1,0 +1,111 @@
+"""A list to choose from as one types: help, palette and jump are the same thing with other lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.widgets import Input
+
+from console.tui import keys
+from console.tui.screens.overlay import Overlay
+from console.tui.widgets.grid import Column, Grid, Row, Rows
+
+if TYPE_CHECKING:
+    from console.tui.screens.base import BaseScreen
+
+COLUMNS = (Column("", 9, 1), Column("", 18, 1, flex=2, most=60), Column("", 20, 2, flex=3))
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A line: what it is, its name, what it does, and what is given back when it is chosen."""
+
+    tag: str
+    name: str
+    says: str
+    value: Any
+    dead: bool = False
+
+
+class PickScreen(Overlay[Any]):
+    WHERE = "pick"
+
+    def __init__(self, title: str, choices: Sequence[Choice], placeholder: str = "type to narrow") -> None:
+        super().__init__()
+        self.title_text, self.choices, self.placeholder = title, tuple(choices), placeholder
+        self.shown: tuple[Choice, ...] = self.choices
+        self.grid = Grid(COLUMNS, "nothing by that name", id="choices-grid")
+
+    def content(self) -> ComposeResult:
+        yield Input(placeholder=self.placeholder, id="narrow")
+        yield self.grid
+
+    def on_mount(self) -> None:
+        self.bar("box-title").show([(self.title_text, "strong")])
+        self.bar("box-foot").show([("↵ " if not self.look.glyphs.plain else "Enter ", "key"), ("choose  ", "dim"),
+                                   ("Esc ", "key"), ("back", "dim")])  # fmt: skip
+        self.narrow("")
+        self.query_one(Input).focus()
+
+    def narrow(self, text: str) -> None:
+        words = text.lower().split()
+        self.shown = tuple(choice for choice in self.choices if _matches(choice, words))
+        self.show_choices()
+
+    def show_choices(self) -> None:
+        self.grid.show(Rows([_row(number, choice) for number, choice in enumerate(self.shown)]), keep=False)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.narrow(event.value)
+
+    def on_input_submitted(self) -> None:
+        self.choose()
+
+    def on_key(self, event: events.Key) -> None:
+        moves = {"up": "up", "down": "down", "pageup": "page_up", "pagedown": "page_down"}
+        if event.key in moves:
+            event.stop()
+            self.grid.action_move(moves[event.key])
+
+    def do_choose(self) -> None:
+        self.choose()
+
+    @on(Grid.Picked)
+    def choose(self) -> None:
+        key = self.grid.key
+        if isinstance(key, int) and key < len(self.shown):
+            self.dismiss(self.shown[key].value)
+
+
+def _matches(choice: Choice, words: Sequence[str]) -> bool:
+    text = f"{choice.tag} {choice.name} {choice.says}".lower()
+    return all(word in text for word in words)
+
+
+def _row(number: int, choice: Choice) -> Row:
+    style = "dim" if choice.dead else "plain"
+    return Row(number, ((choice.tag, "dim" if choice.dead else "key"), (choice.name, style), (choice.says, "dim")))
+
+
+def act_choices(screen: BaseScreen, skip: Sequence[str] = ()) -> list[Choice]:
+    """What can be done on a screen; what cannot be done now says why."""
+    plain = screen.look.glyphs.plain
+    found = []
+    for act in keys.acts(screen.WHERE):
+        if act.name in skip:
+            continue
+        reason = screen.why_not(act.name)
+        tag = " ".join(keys.shown(key, plain) for key in act.keys)
+        found.append(Choice(tag, act.word, reason or act.says, act.name, dead=bool(reason)))
+    return found
+
+
+def help_screen(screen: BaseScreen) -> PickScreen:
+    """The keys of a screen; Enter on one runs it."""
+    moves = [Choice(" ".join(keys.shown(key) for key in act.keys), act.word, act.says, None) for act in keys.MOVES]
+    title = f"keys of {keys.SCREENS[screen.WHERE]}"
+    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves])

@@ -1,0 +1,81 @@
+"""Services: what the business was promised, by when, and what endangers it. The first screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from console.model.views import IncidentView, ServiceView
+from console.tui import chrome, rows
+from console.tui.screens.base import RunChoice
+from console.tui.screens.lists import ShortListScreen
+from console.tui.widgets.grid import Row
+from console.tui.widgets.paint import Run
+
+
+class ServicesScreen(ShortListScreen):
+    WHERE = "services"
+    COLUMNS = rows.SERVICES
+    EMPTY = "no service is configured yet: [services.NAME] in the config promises one"
+
+    def fetch(self) -> None:
+        self.board.desk.ask("services", lambda reads: reads.services(), self._sorted, self.board.store_failed)
+
+    def _sorted(self, services: Sequence[ServiceView]) -> None:
+        """First whoever loses something soonest, then by deadline."""
+        far = max((view.deadline for view in services), default=self.look.now)
+        self.show_views(
+            sorted(services, key=lambda view: (not rows.is_problem(view), view.act_by or far, view.deadline, view.name))
+        )
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        bad = sum(map(rows.is_problem, self.views))
+        left: list[Run] = [(" SERVICES", "key"), (f" {len(self.views)}", "strong")]
+        if bad:
+            left.append((f"  {bad} need you", "warn"))
+        return [*left, (f"   times: {chrome.zone_words(self.look)}", "dim")], self.marks()
+
+    def row_of(self, view: ServiceView) -> Row:
+        return rows.service(view, self.look, zoned=not self.look.clock.home)
+
+    def is_problem(self, view: ServiceView) -> bool:
+        return rows.is_problem(view)
+
+    def text_of(self, view: ServiceView) -> str:
+        return f"{view.name} {view.title} {view.cause} owner:{view.owner} tier:{view.tier} state:{view.timeliness}"
+
+    def name_here(self) -> str:
+        return str(self.here.name) if self.here else ""
+
+    def links_here(self) -> list[tuple[str, str]]:
+        view: ServiceView | None = self.here
+        if view is None:
+            return []
+        found = [("owner", view.owner), ("runbook", view.runbook), ("why", view.reason)]
+        return [(word, text) for word, text in found if text]
+
+    def why_not_open(self) -> str:
+        if self.here is None:
+            return "nothing is selected"
+        return "" if self.here.incident_id is not None else f"{self.here.title or self.here.name} has no open incident"
+
+    def do_open(self) -> None:
+        self.board.open_incident(self.here.incident_id)
+
+    def run_here(self) -> RunChoice | str:
+        return self.why_not_open() or "looking for its root run"
+
+    def why_not_recover(self) -> str:
+        return self.why_not_open()
+
+    def with_run(self, then: Callable[[RunChoice], None]) -> None:
+        incident_id = self.here.incident_id
+
+        def found(view: IncidentView | None) -> None:
+            if view is None or view.row.root_run_id is None:
+                self.notice("the root cause of its incident is no run: Enter shows it", "warn")
+            else:
+                then(RunChoice(view.row.root_run_id, view.row.root_job, incident_id))
+
+        self.board.desk.ask(
+            "root", lambda reads: reads.incident(incident_id), found, self.board.store_failed, first=True
+        )

@@ -1,0 +1,55 @@
+"""Systems: what is polled, how long ago, and what keeps it from answering."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from datetime import UTC, datetime
+
+from console.model.views import TargetView
+from console.tui import rows
+from console.tui.screens.lists import ShortListScreen
+from console.tui.widgets.grid import Row
+from console.tui.widgets.paint import Run
+
+EARLY = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SystemsScreen(ShortListScreen):
+    WHERE = "systems"
+    COLUMNS = rows.SYSTEMS
+    EMPTY = "no system is configured yet: [systems.NAME] in the config names one"
+
+    def fetch(self) -> None:
+        self.board.desk.ask("systems", lambda reads: reads.systems(), self._sorted, self.board.store_failed)
+
+    def _sorted(self, targets: Sequence[TargetView]) -> None:
+        """What is out of reach first, longest first."""
+        self.show_views(
+            sorted(
+                targets,
+                key=lambda view: (view.failing_since is None, view.failing_since or EARLY, rows.target_name(view)),
+            )
+        )
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        sick = sum(1 for view in self.views if view.failing_since is not None)
+        left: list[Run] = [(" SYSTEMS", "key"), (f" {len(self.views)}", "strong")]
+        return [*left, (f"  {sick} out of reach", "warn")] if sick else left, self.marks()
+
+    def key_of(self, view: TargetView) -> Hashable:
+        return rows.target_name(view)
+
+    def row_of(self, view: TargetView) -> Row:
+        return rows.target(view, self.look)
+
+    def is_problem(self, view: TargetView) -> bool:
+        return view.failing_since is not None or bool(view.error or view.skipped)
+
+    def text_of(self, view: TargetView) -> str:
+        return f"{rows.target_name(view)} {view.kind} {view.error} system:{view.system} state:{view.error_kind}"
+
+    def name_here(self) -> str:
+        return rows.target_name(self.here) if self.here else ""
+
+    def do_open(self) -> None:
+        self.board.open_jobs(f"system:{self.here.system}")

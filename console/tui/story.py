@@ -1,0 +1,171 @@
+"""An incident as lines: whom it hurts, its runs, what was told and done, in the order that one asks at night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from console.model.ids import incident_name
+from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
+from console.tui.glyphs import Role
+from console.tui.rows import Look, act_by, heading, line
+from console.tui.when import short
+from console.tui.widgets.grid import Row
+from console.tui.widgets.paint import Run, fit
+
+FOLLOWERS = (Role.RED, Role.STALE)
+_ORDER = {role: place for place, role in enumerate((Role.ROOT, Role.RED, Role.STALE, Role.THREATENED, Role.REPAIRED))}
+
+
+def title(view: IncidentView, look: Look, width: int) -> tuple[list[Run], list[Run]]:
+    """The one line that says it: what broke, and until when it can be mended."""
+    row = view.row
+    mark: Run = ("X" if look.glyphs.plain else "✖", "bad")
+    if row.closed is not None:
+        mark = ("+" if look.glyphs.plain else "●", "ok")
+    left: list[Run] = [(f" {incident_name(row.id)} ", "key"), mark, (f" {row.root_job or row.title}", "strong")]
+    if row.closed is not None:
+        return left, [(f"closed {look.clock.hm(row.closed, look.now)} ", "ok")]
+    if row.act_by is None:
+        return left, [("no act-by ", "dim")]
+    when, style = act_by(row.act_by, look)
+    return left, [("act by ", "dim"), (when, style), (" ", "plain"), *_budget(view, look, width), (" ", "plain")]
+
+
+def _budget(view: IncidentView, look: Look, width: int) -> list[Run]:
+    """How much of the time from failure to act-by is left: a bar that empties."""
+    row = view.row
+    if row.act_by is None or width < 100:
+        return []
+    whole = max(row.act_by - row.failed_since, timedelta(seconds=1))
+    full = round(8 * min(1.0, max(0.0, (row.act_by - look.now) / whole)))
+    return [(look.glyphs.sign("full") * full, "warn"), (look.glyphs.sign("empty") * (8 - full), "dim")]
+
+
+def clocks(view: IncidentView, look: Look) -> list[Run]:
+    """Reason, business date, and the other clock: failed since."""
+    row = view.row
+    since = f"{look.clock.hm(row.failed_since, look.now)} ({short((row.closed or look.now) - row.failed_since)})"
+    runs: list[Run] = [
+        (f" {row.reason or row.title}", "plain"),
+        (f"   bd {row.bd}", "dim"),
+        (f"   failed since {since}", "dim"),
+    ]
+    if row.owner:
+        runs.append((f"   owner {row.owner}", "dim"))
+    return runs
+
+
+def lines(view: IncidentView, look: Look) -> list[Row]:
+    """Everything of the incident, section by section; services and runs can be picked."""
+    return [
+        *_services(view, look),
+        *_members(view, look),
+        *_actions(view, look),
+        *_told(view, look),
+        *_events(view, look),
+    ]
+
+
+def _services(view: IncidentView, look: Look) -> Iterator[Row]:
+    count = len(view.services)
+    yield heading("hurts", f"HURTS {count} service{'s' * (count != 1)}", f"{view.row.hurt} runs left red or stale")
+    for service in view.services:
+        yield line(("service", service.name), _service(service, look), pick=True)
+        if service.reason:
+            yield line(("why", service.name), [(f"     {service.reason}", "dim"), _source(service)])
+
+
+def _source(service: HurtService) -> Run:
+    return (f" ({service.source})" if service.source else ""), "dim"
+
+
+def _service(service: HurtService, look: Look) -> list[Run]:
+    mark, _, style = look.glyphs.mark("timeliness", service.timeliness)
+    when, urgent = act_by(service.act_by, look, service.zone)
+    deadline = look.clock.hm(service.deadline, look.now, service.zone)
+    label = look.clock.label(service.deadline, service.zone)
+    return [
+        (f" {mark} ", style),
+        (fit(service.title or service.name, 20), "strong"),
+        (f" tier {service.tier} ", "dim"),
+        (f" {deadline} {label} ", "plain"),
+        ("  act by ", "dim"),
+        (when, urgent),
+        (f"  green by {look.clock.hm(service.green_by, look.now, service.zone)}", "dim"),
+    ]
+
+
+def _members(view: IncidentView, look: Look) -> Iterator[Row]:
+    counts: dict[str, int] = {}
+    for member in view.members:
+        counts[member.role] = counts.get(member.role, 0) + 1
+    followers = sum(counts.get(role, 0) for role in FOLLOWERS)
+    note = f"after the root, {followers} to rerun one by one (r)" if followers else ""
+    yield heading("runs", f"RUNS {len(view.members)}", note)
+    for member in sorted(
+        view.members, key=lambda one: (_ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9, one.job)
+    ):
+        yield line(("run", member.run_id, member.job), _member(member, look), pick=member.run_id is not None)
+    for when, reason in view.seen_before[:2]:
+        yield line(("before", when), [(f"   seen before: {look.clock.full(when)}, {reason}", "dim")])
+
+
+def _member(member: MemberView, look: Look) -> list[Run]:
+    role_mark, role, role_style = look.glyphs.mark("role", member.role)
+    state_mark, state, state_style = look.glyphs.mark("state", member.state)
+    when = look.clock.hm(member.ended or member.started, look.now)
+    stale: Run = (" read stale data", "warn") if member.stale_read else ("", "plain")
+    return [
+        (f" {role_mark} {role:<7}", role_style),
+        (f" {state_mark} ", state_style),
+        (fit(member.job, 38), "strong" if member.role == Role.ROOT else "plain"),
+        (f" {state} {when}", state_style),
+        stale,
+    ]
+
+
+def _actions(view: IncidentView, look: Look) -> Iterator[Row]:
+    if not view.actions:
+        return
+    yield heading("done", f"DONE {len(view.actions)}")
+    for action in view.actions:
+        mark, word, style = look.glyphs.mark("action", action.state)
+        when = look.clock.hm(action.requested, look.now)
+        yield line(
+            ("run", action.run_id, action.key),
+            [(f" {mark} ", style), (f"{when} {action.verb} {action.job} ", "plain"), (word, style),
+             (f"  {action.words}", "dim"), (f"  {action.requested_by}", "dim")],
+            pick=True,
+        )  # fmt: skip
+
+
+def _told(view: IncidentView, look: Look) -> Iterator[Row]:
+    yield heading("told", f"TOLD {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
+    for number, delivery in enumerate(view.deliveries):
+        yield line(("told", number), _delivery(delivery, look))
+
+
+def _delivery(delivery: DeliveryView, look: Look) -> list[Run]:
+    good = delivery.sent is not None
+    when = look.clock.hm(delivery.sent, look.now)
+    runs: list[Run] = [
+        (f"   {when} {delivery.kind} to {delivery.route} ({delivery.url_words}) ", "plain"),
+        (delivery.state, "ok" if good else "warn"),
+    ]
+    if delivery.repeats:
+        runs.append((f" repeated {delivery.repeats}x", "warn"))
+    if delivery.error:
+        runs.append((f" {delivery.error}", "bad"))
+    return runs
+
+
+def _events(view: IncidentView, look: Look) -> Iterator[Row]:
+    yield heading("story", "STORY")
+    for number, event in enumerate(view.events):
+        yield line(("event", number), _event(event, look))
+
+
+def _event(event: EventView, look: Look) -> list[Run]:
+    actor = f"  {event.actor}" if event.actor else ""
+    return [(f"   {look.clock.hm(event.at, look.now)} ", "dim"), (event.words, "plain"), (actor, "dim")]

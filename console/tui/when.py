@@ -1,0 +1,92 @@
+"""Times as people read them: a clock in a named zone, and spans of at most two units."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+class ZoneMode(StrEnum):
+    """Whose wall clock is shown; `Z` turns to the next."""
+
+    SERVICE = "service"
+    MINE = "mine"
+    UTC = "utc"
+
+    def next(self) -> ZoneMode:
+        modes = list(ZoneMode)
+        return modes[(modes.index(self) + 1) % len(modes)]
+
+
+@lru_cache(maxsize=64)
+def zone_of(name: str) -> tzinfo:
+    """The zone of an IANA name; UTC for one that this machine does not know."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+class Clock:
+    """Formats instants for one console: the mode that `Z` turns, and the person's own zone."""
+
+    def __init__(self, mine: tzinfo | None = None) -> None:
+        self.mode = ZoneMode.SERVICE
+        self.mine = mine
+        self.home = ""
+        """The zone that all services share; empty when they do not."""
+
+    def local(self, at: datetime, zone: str = "") -> datetime:
+        """`at` on the wall of the mode; without a zone of its own it is the one all services share."""
+        if self.mode is ZoneMode.UTC:
+            return at.astimezone(UTC)
+        zone = zone or self.home
+        if self.mode is ZoneMode.SERVICE and zone:
+            return at.astimezone(zone_of(zone))
+        return at.astimezone(self.mine)
+
+    def label(self, at: datetime, zone: str = "") -> str:
+        """The zone's short name at that instant: "CET"."""
+        return self.local(at, zone).strftime("%Z") or "UTC"
+
+    def hm(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+        """ "06:30"; with the weekday or the date when it is not within a day of now; "–" for none."""
+        if at is None:
+            return "–"
+        local = self.local(at, zone)
+        away = abs(at - now)
+        if away < timedelta(hours=24):
+            return local.strftime("%H:%M")
+        return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
+
+    def hms(self, at: datetime | None, zone: str = "") -> str:
+        return "–" if at is None else self.local(at, zone).strftime("%H:%M:%S")
+
+    def full(self, at: datetime | None, zone: str = "") -> str:
+        """ "2026-11-20 03:12:00 CET"."""
+        return "–" if at is None else self.local(at, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def span(length: timedelta) -> str:
+    """The largest two units: "3h12m", "40m12s", "8s", "4d2h"; a negative span gets "-" before it."""
+    seconds = round(length.total_seconds())
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    for size, unit, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            rest = seconds % size // below
+            return f"{sign}{seconds // size}{unit}" + (f"{rest:02d}{small}" if rest else "")
+    return f"{sign}{seconds}s"
+
+
+def short(length: timedelta) -> str:
+    """The span without seconds above a minute: "40m", "3h12m"."""
+    text = span(length)
+    return text if "m" not in text or not text.endswith("s") else text[: text.index("m") + 1]
+
+
+def signed(length: timedelta) -> str:
+    """Slack: "+1h22m" or "-12m"."""
+    text = short(length)
+    return text if text.startswith("-") else f"+{text}"

@@ -1,0 +1,295 @@
+"""The virtual table: draws only what is visible, so a million rows cost what twenty do.
+
+A source gives rows by number; one that is not here yet is a dim line, and `Grid.Wanted` says which are missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from console.tui import keys
+from console.tui.widgets.paint import COMPONENTS, Palette, Run, fit
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`."""
+
+    title: str
+    width: int
+    rank: int = 1
+    flex: int = 0
+    right: bool = False
+    most: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Cells under columns; with `free`, runs from the left edge. What is no `pick` is stepped over by the cursor."""
+
+    key: Hashable
+    cells: tuple[Run, ...]
+    pick: bool = True
+    free: bool = False
+
+
+class Source(Protocol):
+    """Where rows come from. `row` never waits: None is "not here yet"."""
+
+    def __len__(self) -> int: ...
+    def key_at(self, index: int) -> Hashable: ...
+    def index_of(self, key: Hashable, near: int) -> int | None: ...
+    def row(self, index: int) -> Row | None: ...
+    def want(self, first: int, last: int) -> None: ...
+
+
+class Rows:
+    """A source that has them all: a short list."""
+
+    def __init__(self, rows: Sequence[Row] = ()) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def key_at(self, index: int) -> Hashable:
+        return self._rows[index].key
+
+    def index_of(self, key: Hashable, near: int) -> int | None:
+        return next((index for index, row in enumerate(self._rows) if row.key == key and row.pick), None)
+
+    def row(self, index: int) -> Row | None:
+        return self._rows[index]
+
+    def want(self, first: int, last: int) -> None:
+        """Everything is here."""
+
+
+def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
+    """(index, width) of the columns that fit, in their order: by rank first, then what is left goes to the flexible."""
+    kept: set[int] = set()
+    left = width
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):
+        need = columns[index].width + (1 if kept else 0)
+        if need > left:
+            break
+        kept.add(index)
+        left -= need
+    widths = {index: columns[index].width for index in kept}
+    flexible = sorted(index for index in kept if columns[index].flex)
+    for place, index in enumerate(flexible):
+        share = sum(columns[other].flex for other in flexible[place:])
+        extra = left * columns[index].flex // share
+        if columns[index].most:
+            extra = min(extra, max(0, columns[index].most - columns[index].width))
+        widths[index] += extra
+        left -= extra
+    return [(index, widths[index]) for index in sorted(kept)]
+
+
+class Grid(ScrollView, can_focus=True, inherit_bindings=False):
+    """Rows under a line of headings, with a cursor that keeps its row's key when rows move."""
+
+    COMPONENT_CLASSES = COMPONENTS
+    BINDINGS = keys.bindings("grid")
+
+    class Picked(Message):
+        """Enter, or a double click, on a row."""
+
+        def __init__(self, grid: Grid, key: Hashable) -> None:
+            super().__init__()
+            self.grid, self.key = grid, key
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, grid: Grid, key: Hashable) -> None:
+            super().__init__()
+            self.grid, self.key = grid, key
+
+    def __init__(self, columns: Sequence[Column] = (), empty: str = "", id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.columns = tuple(columns)
+        self.empty = empty
+        self.source: Source = Rows()
+        self.cursor = 0
+        self._palette = Palette(self)
+        self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
+        self._head = int(any(column.title for column in self.columns))
+
+    # what is shown
+
+    def show(self, source: Source, keep: bool = True) -> None:
+        """Shows another source; the cursor stays on its row's key, else on its place, else at the first that can be
+        picked."""
+        key = self.key if keep else None
+        self.source = source
+        found = source.index_of(key, self.cursor) if key is not None else None
+        place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
+        self.cursor = self._pickable(max(0, place), 1)
+        self.virtual_size = Size(self.size.width, len(source) + self._head)
+        self._follow()
+        self.refresh()
+
+    def row_changed(self, first: int, last: int) -> None:
+        """Repaints rows `first`..`last` as far as they are visible."""
+        top, bottom = self.visible_rows
+        first, last = max(first, top), min(last, bottom)
+        if first <= last:
+            self.refresh_lines(first + self._head, last - first + 1)
+
+    @property
+    def key(self) -> Hashable | None:
+        """Of the row under the cursor; None without rows."""
+        return self.source.key_at(self.cursor) if self.cursor < len(self.source) else None
+
+    @property
+    def visible_rows(self) -> tuple[int, int]:
+        """First and last row number in view."""
+        top = self.scroll_offset.y
+        return top, min(len(self.source), top + max(1, self.size.height - self._head)) - 1
+
+    @property
+    def page(self) -> int:
+        return max(1, self.size.height - self._head)
+
+    def on_mount(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.source) + self._head)
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self.source) + self._head)
+        self._follow()
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        self._palette.forget()
+        super().notify_style_update()
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        if y < self._head:
+            return self._palette.strip(self._titles(width), width)
+        index = self.scroll_offset.y + y - self._head
+        if index >= len(self.source):
+            blank = not len(self.source) and y == self._head + 1 and bool(self.empty)
+            return self._palette.strip([("  " + self.empty, "dim")] if blank else (), width)
+        row = self.source.row(index)
+        if row is None:
+            self.source.want(*self.visible_rows)
+        return self._palette.strip(self._runs(row, width), width, lit=index == self.cursor and self._lit(row))
+
+    def _lit(self, row: Row | None) -> bool:
+        return row is None or row.pick
+
+    def _planned(self, width: int) -> list[tuple[int, int]]:
+        if self._plan[0] != width:
+            self._plan = (width, plan(self.columns, width))
+        return self._plan[1]
+
+    def _titles(self, width: int) -> list[Run]:
+        runs: list[Run] = []
+        for index, size in self._planned(width):
+            column = self.columns[index]
+            runs.append((fit(column.title, size, column.right) + " ", "head"))
+        return runs
+
+    def _runs(self, row: Row | None, width: int) -> list[Run]:
+        if row is None:
+            return [("  …", "dim")]
+        if row.free:
+            return list(row.cells)
+        runs: list[Run] = []
+        for index, size in self._planned(width):
+            text, style = row.cells[index]
+            runs.append((fit(text, size, self.columns[index].right), style))
+            runs.append((" ", style))
+        return runs
+
+    # the cursor
+
+    def move_to(self, index: int, step: int = 1) -> None:
+        """Puts the cursor on row `index`, or on the next in the direction of `step` that can be picked."""
+        if not len(self.source):
+            return
+        old = self.cursor
+        index = self._pickable(min(max(0, index), len(self.source) - 1), step)
+        if index == old:
+            return
+        self.cursor = index
+        if not self._follow():
+            self.refresh_line(old + self._head)
+            self.refresh_line(index + self._head)
+        self.post_message(self.Moved(self, self.key))
+
+    def _pickable(self, index: int, step: int) -> int:
+        step = 1 if step >= 0 else -1
+        for turn in (step, -step):
+            place = index
+            while 0 <= place < len(self.source):
+                row = self.source.row(place)
+                if row is None or row.pick:
+                    return place
+                place += turn
+        return index
+
+    def _follow(self) -> bool:
+        """Scrolls so that the cursor is in view; True when it did, which repaints everything."""
+        top, page = self.scroll_offset.y, self.page
+        target = top
+        if self.cursor < top:
+            target = self.cursor
+        elif self.cursor >= top + page:
+            target = self.cursor - page + 1
+        if target == top or self.size.height == 0:
+            return False
+        if target == 1 and self.source.row(0) is not None and not self._lit(self.source.row(0)):
+            target = 0
+        self.scroll_to(y=target, animate=False)
+        return True
+
+    def action_move(self, way: str) -> None:
+        """up, down, page_up, page_down, top, bottom."""
+        last = len(self.source) - 1
+        targets = {
+            "up": (self.cursor - 1, -1),
+            "down": (self.cursor + 1, 1),
+            "page_up": (self.cursor - self.page, -1),
+            "page_down": (self.cursor + self.page, 1),
+            "top": (0, 1),
+            "bottom": (last, -1),
+        }
+        index, step = targets[way]
+        before = self.cursor
+        self.move_to(index, step)
+        if way in ("up", "top") and self.cursor in (before, index) and self.scroll_offset.y and not self._above():
+            self.scroll_to(y=0, animate=False)
+        if way == "down" and self.cursor == before:
+            self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    def _above(self) -> bool:
+        """True when a row above the cursor can be picked."""
+        if isinstance(self.source, Rows):
+            return any(row.pick for index in range(self.cursor) if (row := self.source.row(index)))
+        return self.cursor > 0
+
+    def action_pick(self) -> None:
+        if self.key is not None:
+            self.post_message(self.Picked(self, self.key))
+
+    def on_click(self, event: events.Click) -> None:
+        index = self.scroll_offset.y + event.y - self._head
+        if event.y < self._head or index >= len(self.source):
+            return
+        row = self.source.row(index)
+        if row is not None and row.pick:
+            self.move_to(index)
+            if event.chain == 2:
+                self.action_pick()
