@@ -1,0 +1,190 @@
+"""The runs that the accepted schedules demand and that no start has fulfilled: PLANNED, HELD, MISSED, or out of sight.
+
+How far they are laid out: behind, to the beginning of the lookback, or to where the schedule was accepted; ahead, to
+the horizon and at most AHEAD of them. Of a job that runs more often than hourly only what can still be judged (its
+grace, a few polls and one period back) and the next FREQUENT_AHEAD: its latest run says how it stands. A schedule of
+seconds is not laid out at all, because its starts drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+
+from connectors.contract import Evidence, Schedule, State, instant_key
+from console.control.periods import business_date
+from console.control.schedule import instants, is_interval
+from console.control.words import clock
+from console.model.decisions import ExpectedRun
+from console.model.values import Estate, JobFacts, RunFacts, Settings, TargetFacts
+
+AHEAD = 6
+FREQUENT_AHEAD = 2
+_FREQUENT_WITHIN = timedelta(hours=2)
+_WITHOUT_START = (State.PLANNED, State.HELD, State.MISSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectations:
+    """What is expected: rows that are new or read otherwise, rows that go, and when time alone may change one."""
+
+    runs: tuple[ExpectedRun, ...]
+    withdrawn: tuple[int, ...]
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    at: datetime
+    key: str
+    bd: date
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What one schedule demands around now: in order; jobs share schedules."""
+
+    dues: tuple[_Due, ...]
+    frequent: bool
+
+
+def expectations(estate: Estate, now: datetime) -> Expectations:
+    """For every job with an accepted schedule, in the order of the jobs."""
+    runs = _runs_by_job(estate.runs)
+    tables: dict[tuple[Schedule, str, time], _Table] = {}
+    demanded: list[ExpectedRun] = []
+    withdrawn: list[int] = []
+    judged_at: list[datetime] = []
+    for job in estate.jobs.values():
+        existing = runs.get(job.id, {})
+        dues = _dues(job, existing, now, estate.settings, tables)
+        withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
+        found = [_verdict(job, due, estate.targets.get(job.target_id), now, estate.settings) for due in dues]
+        demanded += [each for each in found if _reads_otherwise(each, existing.get(each.period_key))]
+        judged_at += _judged_at(job, dues, estate.targets.get(job.target_id), now)
+    return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
+
+
+def expects_nothing(job: JobFacts) -> bool:
+    """True where nothing runs by the clock: no schedule, never accepted, or asleep when it was accepted."""
+    if job.schedule.dialect == "none" or job.accepted_at is None or is_interval(job.schedule):
+        return True
+    return job.paused_since is not None and job.paused_since <= job.accepted_at
+
+
+def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:
+    """True when the target has not answered for so many polls that what it runs now is not known."""
+    if target is None or target.last_ok_at is None:
+        return True
+    return now - target.last_ok_at > settings.stale_polls * target.poll_every
+
+
+def has_started(run: RunFacts) -> bool:
+    """True when the source has a row of it; false for what only a schedule demands."""
+    return run.attempt > 0 or run.state not in _WITHOUT_START
+
+
+def _runs_by_job(runs: Sequence[RunFacts]) -> dict[int, dict[str, RunFacts]]:
+    found: dict[int, dict[str, RunFacts]] = {}
+    for run in runs:
+        found.setdefault(run.job_id, {})[run.period_key] = run
+    return found
+
+
+def _dues(
+    job: JobFacts,
+    existing: Mapping[str, RunFacts],
+    now: datetime,
+    settings: Settings,
+    tables: dict[tuple[Schedule, str, time], _Table],
+) -> list[_Due]:
+    """What is due and has neither started nor been given up, in order."""
+    accepted = job.accepted_at
+    if expects_nothing(job) or accepted is None:
+        return []
+    shared = (job.schedule, job.zone, job.cutoff)
+    if shared not in tables:
+        tables[shared] = _table(job, now, settings)
+    started = {run.period_at for run in existing.values() if has_started(run)}
+    laid_out = {due.key: due for due in tables[shared].dues}
+    if not tables[shared].frequent:
+        laid_out |= {due.key: due for due in _standing(existing.values(), now)}
+    awaited = [due for due in laid_out.values() if due.at >= accepted and due.at not in started]
+    return sorted((due for due in awaited if _is_open(existing.get(due.key))), key=lambda due: due.at)
+
+
+def _is_open(run: RunFacts | None) -> bool:
+    return run is None or not (has_started(run) or run.state is State.MISSED)
+
+
+def _standing(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
+    """What was demanded and has come due stays so, though the source may name another next run by now."""
+    for run in existing:
+        if not has_started(run) and run.period_at is not None and run.period_at <= now:
+            yield _Due(run.period_at, run.period_key, run.bd)
+
+
+def _table(job: JobFacts, now: datetime, settings: Settings) -> _Table:
+    soon = instants(job.schedule, now, now + _FREQUENT_WITHIN)
+    frequent = len(soon) > _FREQUENT_WITHIN / timedelta(hours=1)
+    if frequent:
+        judged = job.grace + timedelta(minutes=5) + (soon[1] - soon[0])
+        found = instants(job.schedule, now - judged, now) + soon[:FREQUENT_AHEAD]
+    else:
+        ahead = instants(job.schedule, now, now + settings.horizon)[:AHEAD]
+        found = instants(job.schedule, now - settings.lookback, now) + ahead
+    return _Table(
+        tuple(_Due(at, instant_key(at), business_date(at, None, job.zone, job.cutoff)) for at in found), frequent
+    )
+
+
+def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
+    return [
+        run.id
+        for run in existing
+        if run.id and not has_started(run) and run.state is not State.MISSED and run.period_key not in demanded
+    ]
+
+
+def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings) -> ExpectedRun:
+    state, evidence, reason = State.PLANNED, Evidence.INFERRED, ""
+    given_up = due.at + job.grace
+    seen_until = target.seen_until if target is not None else None
+    if given_up <= now and seen_until is not None and seen_until >= given_up:
+        state, reason = State.MISSED, _missed_words(job, given_up)
+    elif job.paused_since is not None:
+        state, reason = State.HELD, _since("paused", job.paused_since, job, due.at)
+    elif due.at <= now and out_of_sight(target, now, settings):
+        evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
+    return ExpectedRun(job.id, due.key, due.at, due.bd, state, evidence, reason)
+
+
+def _missed_words(job: JobFacts, given_up: datetime) -> str:
+    if job.gone_since is not None:
+        return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
+    if job.paused_since is not None:
+        return _since("paused", job.paused_since, job, given_up)
+    where = "nothing in the log" if job.schedule.dialect == "debian-cron" else "no run"
+    drift = f"; {job.drift_reason}" if job.drift_reason else ""
+    return f"{where} by {clock(given_up, job.zone)}{drift}"
+
+
+def _since(what: str, since: datetime, job: JobFacts, near: datetime) -> str:
+    return f"{what} since {clock(since, job.zone, near)}"
+
+
+def _unseen_words(job: JobFacts, target: TargetFacts | None, near: datetime) -> str:
+    if target is None or target.last_ok_at is None:
+        return "its target has never answered"
+    return f"{target.system}/{target.name} not seen since {clock(target.last_ok_at, job.zone, near)}"
+
+
+def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:
+    return known is None or (known.state, known.evidence, known.reason) != (run.state, run.evidence, run.reason)
+
+
+def _judged_at(job: JobFacts, dues: Sequence[_Due], target: TargetFacts | None, now: datetime) -> list[datetime]:
+    """When the first of these may be given up: a poll after its grace."""
+    poll = target.poll_every if target is not None else timedelta(0)
+    return [at for due in dues if (at := due.at + job.grace + poll) > now][:1]

@@ -1,0 +1,96 @@
+"""The graph over all systems: members, orders, and cycles told job by job."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.control.graph import Edge, Graph, find_cycle, find_cycles
+from console.model.values import DependencyFacts, JobFacts, Origin
+from tests.factories import feeds, job
+
+EXTRACT, LOAD, PUBLISH, REFRESH, REPORT = (
+    job(1, "etl-hosts/db07:extract"),
+    job(2, "warehouse/load"),
+    job(3, "warehouse/load.publish", parent_id=2),
+    job(4, "dwh/refresh"),
+    job(5, "aws/report"),
+)
+JOBS = {each.id: each for each in (EXTRACT, LOAD, PUBLISH, REFRESH, REPORT)}
+CHAIN = feeds(EXTRACT, LOAD) + feeds(PUBLISH, REFRESH) + feeds(REFRESH, REPORT)
+NAMES = {number: each.name for number, each in JOBS.items()}
+
+
+def graph(*dependencies: DependencyFacts) -> Graph:
+    return Graph(JOBS, dependencies)
+
+
+def chain(length: int) -> tuple[dict[int, JobFacts], list[DependencyFacts]]:
+    jobs = {number: job(number, f"s/{number}") for number in range(1, length + 1)}
+    return jobs, [DependencyFacts(number, number + 1, Origin.DECLARED) for number in range(1, length)]
+
+
+def test_members_of_a_service_are_everything_upstream_of_its_terminals() -> None:
+    assert {1, 2, 4, 5} == graph(*CHAIN).members([5])
+    assert {1, 2} == graph(*CHAIN).members([2])
+    assert {1, 2} == graph(*CHAIN).members([3])
+
+
+def test_a_task_stands_in_the_graph_as_its_dag_and_the_edge_says_what_it_reads() -> None:
+    found = graph(*CHAIN, DependencyFacts(2, 4, Origin.NATIVE))
+    assert [Edge(2, 4, reads=(3, 2), native=True)] == list(found.into(4))
+    assert {4, 5} == found.descendants(2)
+    assert 2 == found.unit(3)
+
+
+def test_jobs_are_ordered_from_upstream_to_downstream() -> None:
+    assert [1, 2, 4, 5] == graph(*CHAIN).ordered([5, 4, 2, 1])
+
+
+def test_a_job_without_dependencies_has_neither_ancestors_nor_descendants() -> None:
+    assert (set(), set()) == (graph().ancestors(1), graph().descendants(1))
+    assert {1} == graph().members([1])
+
+
+def test_a_dependency_on_a_job_that_is_not_there_is_left_out() -> None:
+    assert set() == graph(DependencyFacts(1, 99, Origin.DECLARED)).descendants(1)
+
+
+@pytest.mark.parametrize(
+    "dependencies, path",
+    [
+        (CHAIN, None),
+        ([DependencyFacts(1, 1, Origin.DECLARED)], ["etl-hosts/db07:extract", "etl-hosts/db07:extract"]),
+        (
+            [*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), *feeds(REFRESH, EXTRACT)],
+            ["etl-hosts/db07:extract", "warehouse/load", "dwh/refresh", "etl-hosts/db07:extract"],
+        ),
+    ],
+)
+def test_a_cycle_is_told_job_by_job(dependencies: list[DependencyFacts], path: list[str] | None) -> None:
+    assert path == find_cycle(dependencies, NAMES)
+
+
+def test_every_knot_is_told() -> None:
+    knots = [*feeds(EXTRACT, LOAD), *feeds(LOAD, EXTRACT), *feeds(REFRESH, REPORT), *feeds(REPORT, REFRESH)]
+    assert 2 == len(find_cycles(knots, NAMES))
+
+
+def test_a_cycle_through_a_dag_and_its_task_is_found_when_tasks_count_as_their_dag() -> None:
+    around = [*feeds(PUBLISH, REFRESH), *feeds(REFRESH, LOAD)]
+    assert find_cycle(around, NAMES) is None
+    assert ["warehouse/load", "dwh/refresh", "warehouse/load"] == find_cycle(around, NAMES, {3: 2})
+
+
+def test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it() -> None:
+    found = graph(*CHAIN, *feeds(REFRESH, LOAD))
+    assert [[2, 4, 2]] == found.cycles
+    assert ({2}, {5}) == (found.descendants(1), found.descendants(4))
+
+
+def test_a_chain_of_a_hundred_thousand_jobs_is_walked_and_its_cycle_told() -> None:
+    jobs, dependencies = chain(100_000)
+    found = Graph(jobs, dependencies)
+    assert 99_999 == len(found.ancestors(100_000))
+    assert [1, 50_000, 100_000] == found.ordered([100_000, 1, 50_000])
+    closed = [*dependencies, DependencyFacts(100_000, 1, Origin.DECLARED)]
+    assert 100_001 == len(find_cycle(closed, {}) or [])
