@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from console.clean import clean
+from console.clean import clean, clean_line
 from console.cli.exits import Exit
+from console.clock import Clock
 from console.durations import duration_words
 from console.paths import NoStore, config_path, store_url
+
+if TYPE_CHECKING:
+    from console.store.reads import Reads
 
 
 class Stop(Exception):
@@ -53,12 +58,52 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns as wide as their widest cell; the last one runs free. Outside text is cleaned."""
-    cells = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(len(line[at]) for line in [list(heads), *cells]) for at in range(len(heads))]
-    for line in [list(heads), *cells]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    from rich.cells import cell_len, set_cell_size
+
+    cells = [[clean_line(cell) for cell in row] for row in rows]
+    widths = [max(cell_len(line[at]) for line in [list(heads), *cells]) for at in range(len(heads))]
+    lines = [
+        "  ".join(set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [list(heads), *cells]
+    ]
+    return lines if rows else [lines[0], "  (none)"]
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    say_lines(table_lines(heads, rows))
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Data for people on stdout, cleaned line by line."""
+    for line in lines:
+        print(clean(line))
+
+
+@contextmanager
+def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
+    """The store's reads. A missing store or name ends the command with one clear message."""
+    from console.store.errors import NotFound, StoreError
+    from console.store.reads import open_reads
+
+    try:
+        with open_reads(store_of(arguments)) as reads:
+            yield reads
+    except NotFound as error:
+        raise Stop(Exit.NOT_FOUND, str(error)) from None
+    except StoreError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+
+
+def now_of(reads: Reads) -> datetime:
+    """Now by the store's clock: real, or a replay's."""
+    return Clock(reads.clock_hand).now()
+
+
+def since_words(at: datetime | None, now: datetime) -> str:
+    """ "12m ago"; "–" for None."""
+    return "–" if at is None else f"{duration_words((now - at).total_seconds())} ago"
 
 
 def clock_words(at: datetime | None, zone: str = "UTC") -> str:

@@ -70,7 +70,7 @@ class Actions:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
         for action in self._in("sending"):
             step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
-            self._step(fence, action, ("sending",), step)
+            self._step(fence, action, "sending", step)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         while not stopping():
@@ -88,8 +88,8 @@ class Actions:
             failpoint("action.requested")
             self._send(fence, action)
 
-    def _in(self, *states: str) -> list[ActionRow]:
-        return asked.actions_in(self._store, states, self._now())
+    def _in(self, state: str) -> list[ActionRow]:
+        return asked.actions_in(self._store, state, self._now())
 
     def _now(self) -> int:
         return micros(self._clock.now())
@@ -97,20 +97,20 @@ class Actions:
     def _later(self, seconds: float) -> int:
         return self._now() + int(seconds * self._clock.rate * 1e6)
 
-    def _step(self, fence: int, action: ActionRow, was: tuple[str, ...], step: ActionStep) -> bool:
+    def _step(self, fence: int, action: ActionRow, was: str, step: ActionStep) -> bool:
         return asked.step_action(self._store, fence, action.key, was, step, self._now())
 
     def _send(self, fence: int, action: ActionRow) -> None:
         if action.target_id not in self._doors.places:
             step = ActionStep("refused", f"{action.system} is not in the config any more", ended=True)
-            self._step(fence, action, ("requested",), step)
+            self._step(fence, action, "requested", step)
             return
         event = f"{action.preview.get('verb', action.verb)}: {action.job}"
-        if not self._step(fence, action, ("requested",), ActionStep("sending", event=event)):
+        if not self._step(fence, action, "requested", ActionStep("sending", event=event)):
             return
         failpoint("action.intent_committed")
         step = self._act(action)
-        if self._step(fence, action, ("sending",), step):
+        if self._step(fence, action, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
         self._poll_now(action.target_id)
 
@@ -145,25 +145,23 @@ class Actions:
             step = ActionStep(
                 "sent", f"looked up: {clean(found.words) or 'it arrived'}", found.native_ref, event="it arrived"
             )
-            self._step(fence, action, ("unknown",), step)
+            self._step(fence, action, "unknown", step)
             self._poll_now(action.target_id)
         elif isinstance(found, Absent):
             words = "looked up: it never arrived. Ask again to send it."
-            self._step(fence, action, ("unknown",), ActionStep("failed", words, ended=True, event="it never arrived"))
+            self._step(fence, action, "unknown", ActionStep("failed", words, ended=True, event="it never arrived"))
         else:
             self._look_again(fence, action, clean(found.why))
 
     def _look_again(self, fence: int, action: ActionRow, why: str) -> None:
         if action.looked_up >= LOOK_UPS:
             words = f"nobody can tell whether it arrived ({why}). Look at the scheduler itself."
-            self._step(
-                fence, action, ("unknown",), ActionStep("failed", words, ended=True, event="outcome stays unknown")
-            )
+            self._step(fence, action, "unknown", ActionStep("failed", words, ended=True, event="outcome stays unknown"))
             return
         step = ActionStep(
             "unknown", f"cannot tell yet: {why}", next_us=self._later(LOOK_UP_PAUSE_SECONDS), looked_up=True
         )
-        self._step(fence, action, ("unknown",), step)
+        self._step(fence, action, "unknown", step)
 
     def _verify(self, fence: int, action: ActionRow) -> None:
         """The scheduler's own word about the attempt that carries our key."""
@@ -174,11 +172,11 @@ class Actions:
         state = State(found.state)
         if state is State.SUCCEEDED:
             words = f"verified: {state} ({found.evidence})"
-            self._step(fence, action, ("sent",), ActionStep("verified", words, ended=True, event=words))
+            self._step(fence, action, "sent", ActionStep("verified", words, ended=True, event=words))
         else:
             code = "" if found.exit_code is None else f", exit {found.exit_code}"
             words = f"ended {state}{code}: {found.message}".rstrip(": ")
-            self._step(fence, action, ("sent",), ActionStep("failed", words, ended=True, event=words))
+            self._step(fence, action, "sent", ActionStep("failed", words, ended=True, event=words))
         failpoint("action.verified")
 
     def _words(self, error: Exception) -> str:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 
@@ -142,10 +142,10 @@ class Poller:
         for page in range(PAGES_A_POLL):
             known = polling.state(self._shared.store, self._place.target_id)
             open_runs = polling.open_runs(self._shared.store, self._place.target_id)
-            started = time.monotonic()
+            asked_at, started = self._shared.clock.now(), time.monotonic()
             poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
             failpoint("poll.after_reply")
-            self._store(self._connector, fence, poll, (time.monotonic() - started) * 1000)
+            self._store(self._connector, fence, poll, asked_at, (time.monotonic() - started) * 1000)
             if not poll.more:
                 break
             if page:
@@ -170,10 +170,9 @@ class Poller:
         if changes.new or changes.changed or changes.gone:
             self._shared.jobs_changed(fence)
 
-    def _store(self, connector: Connector, fence: int, poll: Poll, poll_ms: float) -> None:
+    def _store(self, connector: Connector, fence: int, poll: Poll, now: datetime, poll_ms: float) -> None:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
-        now = self._shared.clock.now()
         store, target_id = self._shared.store, self._place.target_id
         jobs = polling.jobs_by_source(store, target_id)
         known = [record for record in poll.runs if record.job in jobs]
@@ -184,11 +183,12 @@ class Poller:
             cursor=poll.cursor,
             bd=self._business_date,
             now=now,
-            seen_until=poll.seen_until,
+            seen_until=_on_our_clock(poll),
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
             skipped=poll.skipped,
             warnings=poll.warnings,
+            gaps=poll.gaps,
             poll_ms=poll_ms,
         )
         failpoint("ingest.before_commit")
@@ -224,3 +224,11 @@ class Poller:
         except ConnectorError as error:
             return Tail("", error=clean(self._shared.secrets.mask(str(error))))
         return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)
+
+
+def _on_our_clock(poll: Poll) -> datetime | None:
+    """`seen_until` with the target's skew taken out; nothing is proved by a poll that could not see everything."""
+    if poll.seen_until is None or not poll.complete:
+        return None
+    skew = poll.clock.skew_seconds if poll.clock else 0.0
+    return poll.seen_until - timedelta(seconds=skew)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from sqlalchemy import text
 
 from connectors.contract import RunRef
 from console.model.ids import maybe_instant
+from console.store.keys import unpack
 from console.store.open import Store
 
 
@@ -40,19 +40,30 @@ _ACTIONS = (
 )
 
 
-def actions_in(store: Store, states: Sequence[str], now_us: int) -> list[ActionRow]:
-    """Actions in one of `states` that are due, oldest first."""
-    names = {f"s{number}": state for number, state in enumerate(states)}
-    where = (
-        f" WHERE a.state IN ({', '.join(':' + name for name in names)}) AND a.next_us <= :now ORDER BY a.requested_us"
-    )
+def actions_in(store: Store, state: str, now_us: int) -> list[ActionRow]:
+    """Actions in this state that are due, oldest first."""
+    where = " WHERE a.state = :state AND a.next_us <= :now ORDER BY a.requested_us"
     with store.read() as connection:
-        rows = connection.execute(text(_ACTIONS + where), {**names, "now": now_us}).all()
-    return [ActionRow(*row[:9], preview=json.loads(row.preview), **_tail(row)) for row in rows]
+        rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
+    return [_action(row) for row in rows]
 
 
-def _tail(row: Any) -> dict[str, Any]:
-    return {"requested_by": row.requested_by, "looked_up": row.looked_up, "next_us": row.next_us}
+def _action(row: Any) -> ActionRow:
+    return ActionRow(
+        key=row.key,
+        verb=row.verb,
+        state=row.state,
+        job_id=row.job_id,
+        job=row.job,
+        system=row.system,
+        target_id=row.target_id,
+        run_id=row.run_id,
+        incident_id=row.incident_id,
+        preview=json.loads(row.preview),
+        requested_by=row.requested_by,
+        looked_up=row.looked_up,
+        next_us=row.next_us,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +79,15 @@ class ActionStep:
     event: str = ""
 
 
-def step_action(store: Store, fence: int, key: str, was: Sequence[str], step: ActionStep, now_us: int) -> bool:
-    """Moves an action on if it still is in one of the states `was`; True when it did. An intent is written through."""
-    names = {f"w{number}": state for number, state in enumerate(was)}
+def step_action(store: Store, fence: int, key: str, was: str, step: ActionStep, now_us: int) -> bool:
+    """Moves an action on if it still is in the state `was`; True when it did. An intent is written through."""
     sql = (
         "UPDATE action SET state = :state, words = CASE WHEN :words = '' THEN words ELSE :words END,"
         " native_ref = COALESCE(:ref, native_ref), next_us = :next, looked_up = looked_up + :looked,"
         " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
         " ended_us = CASE WHEN :ended = 1 THEN :now ELSE ended_us END, changed_seq = changed_seq + 1"
-        f" WHERE key = :key AND state IN ({', '.join(':' + name for name in names)})"
-    )  # noqa: S608 - only our own parameter names are joined
+        " WHERE key = :key AND state = :was"
+    )
     values = {
         "state": step.state,
         "words": step.words,
@@ -87,7 +97,7 @@ def step_action(store: Store, fence: int, key: str, was: Sequence[str], step: Ac
         "ended": int(step.ended),
         "now": now_us,
         "key": key,
-        **names,
+        "was": was,
     }
     with store.write(fence, durable=step.state == "sending") as connection:
         moved = connection.execute(text(sql), values).rowcount == 1
@@ -141,7 +151,8 @@ def run_ref(store: Store, run_id: int, attempt_id: int | None = None) -> tuple[R
         row = connection.execute(text(sql), {"run": run_id, "attempt": attempt_id}).first()
     if row is None:
         return None
-    ref = RunRef(row.source_id, row.period_key, row.attempt_key, row.native_ref, maybe_instant(row.started_us))
+    raw = [unpack(one) for one in (row.source_id, row.period_key, row.attempt_key, row.native_ref)]
+    ref = RunRef(raw[0], raw[1], raw[2], raw[3], maybe_instant(row.started_us))
     return ref, row.name, row.target_id, row.state
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from console.store.keys import pack, unpack
 from console.store.open import Store
 
 
@@ -28,8 +29,8 @@ def attempts_without_tail(store: Store, target_id: int, attempts: Iterable[tuple
     )
     with store.read() as connection:
         for _, key in list(wanted):
-            for row in connection.execute(text(sql), {"target": target_id, "key": key}):
-                wanted.discard((row[0], row[1]))
+            for row in connection.execute(text(sql), {"target": target_id, "key": pack(key)}):
+                wanted.discard((unpack(row[0]), unpack(row[1])))
     return wanted
 
 
@@ -45,7 +46,7 @@ def write_tails(store: Store, fence: int, target_id: int, tails: Mapping[tuple[s
     with store.write(fence) as connection:
         for (job, key), tail in tails.items():
             values = {"text": tail.text, "cut": tail.cut, "error": tail.error, "now": now_us}
-            connection.execute(text(sql), {**values, "target": target_id, "job": job, "key": key})
+            connection.execute(text(sql), {**values, "target": target_id, "job": pack(job), "key": pack(key)})
 
 
 def tails_of_red_runs(store: Store, since_us: int) -> dict[int, str]:

@@ -1,0 +1,116 @@
+"""Asking the engine from a command: a question, its answer, and an action watched until the scheduler has spoken."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from console.cli.common import Stop, reading, say, store_of
+from console.cli.exits import Exit
+from console.durations import duration_words
+from console.engine.requests import AlreadyAsked, Answer, Requests
+from console.model.ids import new_action_key
+from console.model.views import ActionView
+
+ANSWER_SECONDS = 45.0
+ENDED = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
+
+
+def require_engine(arguments: argparse.Namespace) -> Requests:
+    """The way to ask this store's engine. Raises Stop when none works on it."""
+    with reading(arguments) as reads:
+        engine = reads.header().engine
+    if not engine.alive:
+        since = f" since {engine.heartbeat:%H:%M:%S}Z" if engine.heartbeat else ""
+        raise Stop(Exit.NO_ENGINE, f"no engine works on this store{since}. Start one: headway engine")
+    return Requests(store_of(arguments))
+
+
+def answered(requests: Requests, request_id: int, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    """The answer's data. Raises Stop with the engine's reason."""
+    answer: Answer = requests.wait(request_id, seconds)
+    if not answer.ok:
+        raise Stop(Exit.REFUSED, answer.error)
+    return answer.data
+
+
+def preview_lines(job: str, data: dict[str, Any]) -> list[str]:
+    """The step as it will be sent, in the scheduler's own words."""
+    lines = [f"{data['verb']}: {data['words']}", f"  job       {job}", f"  scope     {data['scope']}"]
+    lines += [f"  touches   {name}" for name in data.get("affected", [])]
+    lines += [f"  overlap   {data['overlap'] or 'nothing of it runs now'}", f"  rerun     {data.get('safety', 'ask')}"]
+    lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
+    lines += [f"  note      {note}" for note in data.get("notes", [])]
+    followers: Sequence[Sequence[Any]] = data.get("followers", [])
+    if followers:
+        lines += ["  after it, one by one:"] + [f"    {name} (run {run_id}): {why}" for name, run_id, why in followers]
+    return lines
+
+
+def refusal(data: dict[str, Any]) -> str:
+    """Why this step may not be sent; empty when it may."""
+    if data.get("refused"):
+        return str(data["refused"])
+    if data.get("safety") == "never":
+        return 'its owner marked it rerun = "never"; repair it at its source'
+    return ""
+
+
+def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> bool:
+    """Asks at the terminal; a step that is not declared safe, or may overlap, wants the job's name typed."""
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nothing was sent: add --yes to send without a terminal")
+    if data.get("safety") == "safe" and not data.get("overlap"):
+        return input("send it? [y/N] ").strip().lower() in ("y", "yes")
+    name = job.rpartition("/")[2]
+    return input(f"not declared safe: type {name} to send it: ").strip() == name
+
+
+def send(
+    arguments: argparse.Namespace, requests: Requests, run_id: int, data: dict[str, Any], incident: int | None
+) -> int:
+    """Sends one step and watches it until the scheduler's own word is there; the exit code."""
+    key = new_action_key()
+    try:
+        requests.rerun(run_id, data, key, arguments.why or "", incident)
+    except AlreadyAsked as error:
+        raise Stop(Exit.REFUSED, str(error)) from None
+    say(f"asked as {key}")
+    return watch(arguments, run_id, key)
+
+
+def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
+    """Follows an action, a line on stderr for each change, until it ends or `--timeout`."""
+    until, told = time.monotonic() + arguments.timeout, ""
+    while True:
+        with reading(arguments) as reads:
+            action = next((one for one in reads.actions(run_id=run_id) if one.key == key), None)
+        if action is not None and action.state != told:
+            told = action.state
+            say(f"{action.state}: {action.words}" if action.words else action.state)
+        if action is not None and action.state in ENDED:
+            print(f"{action.state}: {action.words}")
+            return ENDED[action.state]
+        if time.monotonic() > until:
+            return _not_over(action, arguments.timeout)
+        time.sleep(0.1)
+
+
+def _not_over(action: ActionView | None, timeout: float) -> int:
+    state = action.state if action else "requested"
+    say(f"still {state} after {duration_words(timeout)}; it goes on without this command: headway status")
+    return Exit.UNKNOWN
+
+
+def add_sending_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that sends something has."""
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+    parser.add_argument("--dry-run", action="store_true", help="show the step and send nothing")
+    parser.add_argument("--why", default="", help="reason, kept with the action")
+    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="watch that long (3600)")
+    parser.add_argument("--json", action="store_true", help="the preview as JSON")

@@ -1,0 +1,36 @@
+"""`headway`: the console. Nothing heavy is imported before its first paint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from console.cli.common import Stop, store_of
+from console.cli.exits import Exit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ascii", action="store_true", help="letters instead of symbols")
+    parser.add_argument("--no-engine", action="store_true", help="never start an engine from here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Stop(Exit.USAGE, "the console needs a terminal; see headway status, services, incidents")
+    url = store_of(arguments)
+    from console.tui.app import run_console
+
+    starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url)
+    return run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
+
+
+def engine_starter(arguments: argparse.Namespace, url: str) -> object:
+    """Starts a detached engine after the first paint, where this store may have one from here; None otherwise."""
+    from console.cli.detached import start_if_needed
+    from console.paths import config_path
+
+    config = config_path(arguments.config)
+    if url.startswith(("postgresql://", "postgres://")) or not Path(config).exists():
+        return None
+    return lambda: start_if_needed(url, config)

@@ -1,0 +1,74 @@
+"""`headway incident INC-0001`: cause, two clocks, what it hurts, the log, what was told and done."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+
+from console.cli.common import Stop, clock_words, now_of, print_json, reading, say_lines, since_words, stamp, until
+from console.cli.exits import Exit
+from console.model.ids import incident_id, incident_name
+from console.model.views import DeliveryView, HurtService, IncidentView
+
+LOG_LINES = 15
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="INC-0001")
+    parser.add_argument("--json", action="store_true")
+
+
+def number_of(name: str) -> int:
+    """The incident's id. Raises Stop for a word that is none."""
+    try:
+        return incident_id(name)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    number = number_of(arguments.name)
+    with reading(arguments) as reads:
+        view = reads.incident(number)
+        now = now_of(reads)
+    if arguments.json:
+        print_json(view)
+    else:
+        say_lines(incident_lines(view, now))
+    return Exit.OK
+
+
+def incident_lines(view: IncidentView, now: datetime) -> list[str]:
+    """The incident as lines of text, outside text behind `| `."""
+    row = view.row
+    closed = f"closed {stamp(row.closed)}: {view.row.reason}" if row.closed else f"act by {until(row.act_by, now)}"
+    lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
+    lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}", ""]
+    lines += ["services hurt"] + [_service(one, now) for one in view.services] + [""]
+    lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
+    tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
+    lines += ["log"] + [f"  | {line}" for line in tail] + [""]
+    lines += ["told"] + [_told(one) for one in view.deliveries] + [""]
+    lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
+    if view.seen_before:
+        lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]
+    return lines
+
+
+def _service(one: HurtService, now: datetime) -> str:
+    zone, act_by, deadline = one.zone, one.act_by, one.deadline
+    title, timeliness, source = one.title, one.timeliness, one.source
+    act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone)} ({until(act_by, now)})"
+    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act}  [{source}]"
+
+
+def _told(one: DeliveryView) -> str:
+    sent = one.sent
+    route, kind, words = one.route, one.kind, one.url_words
+    state, error = one.state, one.error
+    when = f"sent {stamp(sent)}" if sent else f"{state} {error}".strip()
+    return f"  {kind:<10} {route} ({words}): {when}"
+
+
+def _by(actor: str) -> str:
+    return f" ({actor})" if actor else ""

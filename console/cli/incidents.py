@@ -1,0 +1,41 @@
+"""`headway incidents`: root causes that are open, the most urgent first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime
+
+from console.cli.common import now_of, print_json, print_table, reading, since_words, until
+from console.cli.exits import Exit
+from console.model.ids import incident_name
+from console.model.views import IncidentRow
+
+HEADS = ("incident", "cause", "failed", "act by", "services", "hurt", "owner")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="closed ones too")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        incidents = reads.incidents(closed=arguments.all)
+        now = now_of(reads)
+    if arguments.json:
+        print_json(incidents)
+    else:
+        print_table(*incident_rows(incidents, now))
+    return Exit.OK
+
+
+def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Heads and rows of the list."""
+    return HEADS, [_row(one, now) for one in incidents]
+
+
+def _row(one: IncidentRow, now: datetime) -> tuple[str, ...]:
+    act_by = "closed" if one.closed else until(one.act_by, now)
+    failed = since_words(one.failed_since, now)
+    return (incident_name(one.id), one.title, failed, act_by, str(one.services), str(one.hurt), one.owner or "–")

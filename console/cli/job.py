@@ -1,0 +1,53 @@
+"""`headway job SYSTEM/ID`: one job, all that is known of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from console.cli.common import now_of, print_json, reading, say_lines, until
+from console.cli.exits import Exit
+from console.cli.jobs import state_words
+from console.cli.runs import run_rows, table_lines
+from console.durations import duration_words
+from console.model.views import JobView
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="system/native-id")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        view = reads.job(arguments.name)
+        now = now_of(reads)
+    if arguments.json:
+        print_json(view)
+        return Exit.OK
+    say_lines(job_lines(view))
+    say_lines(["", f"next {until(view.row.next, now)}", "", *table_lines(*run_rows(view.runs[:15], now))])
+    return Exit.OK
+
+
+def job_lines(view: JobView) -> list[str]:
+    """The job as lines of text."""
+    row = view.row
+    lines = [
+        f"{row.name}  {state_words(row)}",
+        f"schedule    {row.schedule or '–'}",
+        f"runs        {view.definition or '–'}",
+    ]
+    lines += [f"run as      {view.run_as or '–'}", f"evidence    this source proves: {view.proof}"]
+    lines += [f"takes       {_takes(view)}", f"owner       {row.owner or '–'}", f"runbook     {view.runbook or '–'}"]
+    lines += [f"rerun       {view.rerun}", f"services    {', '.join(view.services) or '–'}"]
+    lines += [f"upstream    {name} ({origin})" for name, origin in view.upstreams]
+    lines += [f"downstream  {name} ({origin})" for name, origin in view.downstreams]
+    return lines + [f"drift       {one.what}: {one.words}" for one in view.drift]
+
+
+def _takes(view: JobView) -> str:
+    if view.p50_s is not None and view.p90_s is not None:
+        return f"p50 {duration_words(view.p50_s)}, p90 {duration_words(view.p90_s)}: history ({view.history_runs} runs)"
+    if view.expected_s is not None:
+        return f"{duration_words(view.expected_s)}: declared"
+    return f"no estimate ({view.history_runs} runs)"

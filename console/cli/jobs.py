@@ -1,0 +1,64 @@
+"""`headway jobs [WORDS…]`: jobs that match, each with its latest run."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+
+from console.cli.common import now_of, print_json, print_table, reading, since_words, until
+from console.cli.exits import Exit
+from console.model.views import JobFilter, JobRow
+
+HEADS = ("job", "state", "evidence", "latest", "next", "schedule", "owner")
+LIMIT = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", help="words that stand in the name; !word: that do not")
+    parser.add_argument("--state", action="append", default=[], help="failed, missed, running, …; may be repeated")
+    parser.add_argument("--system", action="append", default=[])
+    parser.add_argument("--owner", action="append", default=[])
+    parser.add_argument("--problems", action="store_true", help="only what needs a person")
+    parser.add_argument("--limit", type=int, default=LIMIT, help=f"rows at most ({LIMIT})")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    wanted = JobFilter(
+        words=tuple(word for word in arguments.words if not word.startswith("!")),
+        without=tuple(word[1:] for word in arguments.words if word.startswith("!")),
+        states=tuple(arguments.state),
+        systems=tuple(arguments.system),
+        owners=tuple(arguments.owner),
+        problems_only=arguments.problems,
+    )
+    with reading(arguments) as reads:
+        ids = reads.job_ids(wanted, "name")
+        rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
+        now = now_of(reads)
+    if arguments.json:
+        print_json(rows)
+        return Exit.OK
+    print_table(HEADS, [_row(one, now) for one in rows])
+    if len(ids) > len(rows):
+        print(f"… {len(ids) - len(rows)} more; --limit {len(ids)} shows all")
+    return Exit.OK
+
+
+def state_words(one: JobRow) -> str:
+    """The state with what must be known beside it: stale, paused, gone, a stale read."""
+    marks = [word for word, on in (("paused", one.paused), ("gone", one.gone), ("stale read", one.stale_read)) if on]
+    return " · ".join([one.state or "–", *marks])
+
+
+def _row(one: JobRow, now: datetime) -> tuple[str, ...]:
+    latest = since_words(one.ended or one.started, now)
+    return (
+        one.name,
+        state_words(one),
+        one.evidence or "–",
+        latest,
+        until(one.next, now),
+        one.schedule or "–",
+        one.owner,
+    )

@@ -1,0 +1,48 @@
+"""`headway log SYSTEM/ID`: the log of a run, from its scheduler, else the tail that was kept."""
+
+from __future__ import annotations
+
+import argparse
+
+from console.cli.asking import ANSWER_SECONDS
+from console.cli.common import Stop, reading, say, say_lines, store_of
+from console.cli.exits import Exit
+from console.engine.requests import Requests
+from console.model.views import RunView
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="system/native-id, for its latest run")
+    parser.add_argument("--run", type=int, metavar="ID", help="another run of it (headway runs)")
+    parser.add_argument("--attempt", type=int, metavar="N", help="another attempt than the latest")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        job = reads.job(arguments.name)
+        run_id = arguments.run or job.row.run_id
+        if run_id is None:
+            raise Stop(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
+        view = reads.run(run_id)
+        alive = reads.header().engine.alive
+    if alive and _from_engine(Requests(store_of(arguments)), view, arguments.attempt):
+        return Exit.OK
+    if not view.log:
+        raise Stop(Exit.NOT_FOUND, view.log_error or "no log was kept, and no engine can fetch it")
+    say("from the tail that Headway kept" + (", cut" if view.log_cut else ""))
+    say_lines(view.log.splitlines())
+    return Exit.OK
+
+
+def _from_engine(requests: Requests, view: RunView, number: int | None) -> bool:
+    attempt = next((one.id for one in view.attempts if one.number == number), None)
+    if number is not None and attempt is None:
+        raise Stop(Exit.NOT_FOUND, f"no attempt {number}; there are {len(view.attempts)}")
+    answer = requests.wait(requests.log(view.row.id, attempt), ANSWER_SECONDS)
+    if not answer.ok:
+        say(answer.error)
+        return False
+    if answer.data.get("cut"):
+        say("cut: this is the end of a longer log")
+    say_lines(str(answer.data.get("text", "")).splitlines())
+    return True

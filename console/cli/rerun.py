@@ -1,0 +1,53 @@
+"""`headway rerun SYSTEM/ID`: one run again, through its scheduler's own door, verified by its own word."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from console.cli.asking import (
+    add_sending_arguments,
+    answered,
+    confirmed,
+    preview_lines,
+    refusal,
+    require_engine,
+    send,
+)
+from console.cli.common import Stop, print_json, reading, say_lines
+from console.cli.exits import Exit
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="system/native-id, for its latest run")
+    parser.add_argument("--run", type=int, metavar="ID", help="another run of it (headway runs)")
+    add_sending_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        view = reads.job(arguments.name)
+    run_id = arguments.run or view.row.run_id
+    if run_id is None:
+        raise Stop(Exit.NOT_FOUND, f"{view.row.name} has no run yet")
+    if arguments.run is not None and arguments.run not in {one.id for one in view.runs}:
+        raise Stop(Exit.NOT_FOUND, f"run {arguments.run} is none of the latest runs of {view.row.name}")
+    return step(arguments, view.row.name, run_id, None)
+
+
+def step(arguments: argparse.Namespace, job: str, run_id: int, incident: int | None) -> int:
+    """Previews, asks and sends one rerun; the exit code."""
+    requests = require_engine(arguments)
+    data: dict[str, Any] = answered(requests, requests.preview_rerun(run_id))
+    if arguments.json:
+        print_json({key: value for key, value in data.items() if key != "plan"})
+    else:
+        say_lines(preview_lines(job, data))
+    why_not = refusal(data)
+    if why_not:
+        raise Stop(Exit.REFUSED, f"{job}: {why_not}; nothing was sent")
+    if arguments.dry_run:
+        return Exit.OK
+    if not confirmed(arguments, job, data):
+        raise Stop(Exit.REFUSED, "nothing was sent")
+    return send(arguments, requests, run_id, data, incident)

@@ -1,0 +1,47 @@
+"""`headway runs SYSTEM/ID`: the latest runs of a job, newest first."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime
+
+from console.cli.common import now_of, print_json, reading, say_lines, stamp, table_lines
+from console.cli.exits import Exit
+from console.durations import duration_words
+from console.model.views import RunRow
+
+__all__ = ["add_arguments", "run", "run_rows", "table_lines"]
+
+HEADS = ("run", "bd", "period", "state", "evidence", "started", "took", "attempts", "message")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="system/native-id")
+    parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        rows = reads.runs(reads.job(arguments.name).row.id, arguments.limit)
+        now = now_of(reads)
+    if arguments.json:
+        print_json(rows)
+    else:
+        say_lines(table_lines(*run_rows(rows, now)))
+    return Exit.OK
+
+
+def run_rows(rows: Sequence[RunRow], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Heads and rows, in the order in which they were read."""
+    return HEADS, [_row(one, now) for one in rows]
+
+
+def _row(one: RunRow, now: datetime) -> tuple[str, ...]:
+    end = one.ended or (now if one.state in ("running", "retrying") else None)
+    took = duration_words((end - one.started).total_seconds()) if end and one.started else "–"
+    state = f"{one.state} · stale read" if one.stale_read else one.state
+    words = one.message.splitlines()[0] if one.message else one.reason
+    start, attempts = stamp(one.started), str(one.attempts)
+    return (str(one.id), one.bd, one.period_key, state, one.evidence, start, took, attempts, words[:60])

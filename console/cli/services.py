@@ -1,0 +1,63 @@
+"""`headway services [NAME]`: what is promised by when, and how it stands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import datetime
+
+from console.cli.common import clock_words, now_of, print_json, print_table, reading, until
+from console.cli.exits import Exit
+from console.durations import duration_words
+from console.model.views import ServiceView
+
+HEADS = ("service", "tier", "timeliness", "deadline", "left", "slack", "act by", "data", "cause")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="one service, with its reason, path and sources")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        services = [reads.service(arguments.name)] if arguments.name else reads.services()
+        now = now_of(reads)
+    if arguments.json:
+        print_json(services[0] if arguments.name else services)
+    elif arguments.name:
+        _show(services[0], now)
+    else:
+        print_table(*service_rows(services, now))
+    return Exit.OK
+
+
+def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Heads and rows of the board, in the order in which they were read."""
+    return HEADS, [_row(one, now) for one in services]
+
+
+def slack_words(one: ServiceView) -> str:
+    """Deadline less the expected finish; with an open cause, the time left to act is the act-by's."""
+    if one.expected is None:
+        return "–"
+    seconds = (one.deadline - one.expected).total_seconds()
+    return f"+{duration_words(seconds)}" if seconds >= 0 else duration_words(seconds)
+
+
+def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
+    left = until(one.deadline, now) if one.delivered is None else "delivered"
+    act_by = "–" if one.act_by is None else f"{clock_words(one.act_by, one.zone)} {until(one.act_by, now)}"
+    deadline = clock_words(one.deadline, one.zone)
+    return (
+        one.title, str(one.tier), one.timeliness, deadline, left, slack_words(one), act_by, one.data_state or "–",
+        one.cause or "–",
+    )  # fmt: skip
+
+
+def _show(one: ServiceView, now: datetime) -> None:
+    print_table(*service_rows([one], now))
+    print(f"\nbusiness date  {one.bd}\nowner          {one.owner or '–'}\nrunbook        {one.runbook or '–'}")
+    print(f"why            {one.reason or '–'}\npath           {' → '.join(one.path) or '–'}")
+    for source in one.sources:
+        print(f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)")

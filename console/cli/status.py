@@ -1,0 +1,49 @@
+"""`headway status`: one page for a person who has just been woken."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+
+from console.cli.common import now_of, print_json, print_table, reading, since_words
+from console.cli.exits import Exit
+from console.cli.incidents import incident_rows
+from console.cli.services import service_rows
+from console.model.views import HeaderView, TargetView
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        header, systems = reads.header(), reads.systems()
+        services, incidents = reads.services(), reads.incidents()
+        now = now_of(reads)
+    if arguments.json:
+        print_json({"header": header, "systems": systems, "services": services, "incidents": incidents})
+    else:
+        print(engine_words(header))
+        print()
+        print_table(("system", "health", "jobs", "last seen"), [_system(one, now) for one in systems])
+        print()
+        print_table(*service_rows(services, now))
+        print()
+        print_table(*incident_rows(incidents, now))
+    return Exit.OK if header.engine.alive else Exit.NO_ENGINE
+
+
+def engine_words(header: HeaderView) -> str:
+    """Who watches, or since when nobody does."""
+    engine = header.engine
+    if engine.alive:
+        return f"{header.estate}: engine {engine.holder} works since {engine.since:%H:%M:%S}Z"
+    if engine.heartbeat is None:
+        return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
+    return f"{header.estate}: NO ENGINE since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z. Start one: headway engine"
+
+
+def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
+    health = one.error_kind or ("ok" if one.last_ok else "not seen yet")
+    return (f"{one.system}/{one.name}", health, str(one.jobs), since_words(one.last_ok, now))
