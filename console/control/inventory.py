@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from connectors.contract import Inventory, JobRecord, Schedule
+from console.clean import clean, clean_line
 from console.control.schedule import in_words
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
 
@@ -96,14 +97,15 @@ def _sole_owners(jobs: Iterable[KnownJob]) -> dict[str, KnownJob]:
 
 
 def _differs(job: KnownJob, record: JobRecord) -> bool:
-    """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift."""
+    """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift. Texts
+    are kept cleaned and so cannot be compared; the definition's hash stands for them."""
     return (
         job.gone_since is not None
         or job.source_id != record.native_id
         or job.match_keys != record.match_keys
         or job.definition_hash != record.definition_hash
-        or job.definition != record.definition
-        or job.seen != record.schedule
+        or not _same_times(job.seen, record.schedule)
+        or record.schedule.next_at not in (None, job.seen.next_at)
         or (job.paused_since is not None) != record.paused
     )
 
@@ -129,7 +131,7 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DriftFound]:
 
 
 def _definition_words(job: KnownJob, record: JobRecord) -> str:
-    if job.definition == record.definition:
+    if job.definition == clean(record.definition):
         return "its definition changed; what it runs reads the same"
     return f"{job.definition or 'nothing'} became {record.definition or 'nothing'}"
 
@@ -144,11 +146,11 @@ def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
 
 def _same_times(accepted: Schedule, seen: Schedule) -> bool:
     """True when both run at the same times: the source's own next instant and words do not count."""
-    return (accepted.dialect, accepted.expression.split(), accepted.zone) == (
-        seen.dialect,
-        seen.expression.split(),
-        seen.zone,
-    )
+    return _times(accepted) == _times(seen)
+
+
+def _times(schedule: Schedule) -> tuple[str, list[str], str]:
+    return schedule.dialect, clean_line(schedule.expression).split(), clean_line(schedule.zone)
 
 
 def _gone_words(job: KnownJob) -> str:

@@ -109,6 +109,13 @@ def test_spaces_in_an_expression_are_no_drift() -> None:
     assert () == only_change(match([A], inventory(record))).drift
 
 
+def test_a_definition_that_the_store_keeps_cleaned_is_no_change() -> None:
+    hostile = JobRecord("a", schedule=Schedule("debian-cron", "\x1b[1m bad"), definition="\x1b]8;;x\x07 rm")
+    shown = known(1, "a", definition=" rm", definition_hash="", match_keys=(),
+                  seen=Schedule("debian-cron", " bad"), accepted=Schedule("debian-cron", " bad"))  # fmt: skip
+    assert () == match([shown], inventory(hostile)).changed
+
+
 def test_a_changed_command_is_drift_and_keeps_its_job() -> None:
     record = found(A, native_id="a2", definition="/opt/a2.sh", definition_hash="other", match_keys=("line 1",))
     change = only_change(match([A], inventory(record)))
