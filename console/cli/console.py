@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from console.cli.common import Stop, store_of
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     return run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
 
 
-def engine_starter(arguments: argparse.Namespace, url: str) -> object:
+def engine_starter(arguments: argparse.Namespace, url: str) -> Callable[[], object] | None:
     """Starts a detached engine after the first paint, where this store may have one from here; None otherwise."""
     from console.cli.detached import start_if_needed
     from console.paths import config_path

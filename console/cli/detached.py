@@ -31,7 +31,7 @@ def start_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Po
     command += ["engine", "--log-file", str(log), *more]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, start_new_session=True
         )
     finally:

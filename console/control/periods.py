@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from connectors.contract import RunRecord, Schedule, instant_key
 from console.control.schedule import last_instant, next_instant
 from console.control.zones import date_in_window, zone_of
-from console.model.values import JobFacts
 
 SLACK = timedelta(seconds=2)
 """A start this much before its instant is still its start: a log's stamp and the scheduler's clock differ."""
@@ -31,11 +30,11 @@ def business_date(period_at: datetime, interval_start: datetime | None, zone: st
 
 
 def assign(
-    records: Sequence[RunRecord], jobs: Mapping[str, JobFacts], taken: Mapping[tuple[str, str], str]
+    records: Sequence[RunRecord], schedules: Mapping[str, Schedule], taken: Mapping[tuple[str, str], str]
 ) -> list[RunRecord]:
     """The records in their order, each start without a period given one.
 
-    `jobs`: by native id. `taken`: (native id, period key) -> attempt key that started it, as stored. A start fulfils
+    `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as stored. A start fulfils
     the latest accepted instant at or before it that no other attempt has taken, at most one period back; else it was
     started by hand and has its own key, "start:<instant>". Repeated records keep their period. Records with an action
     key stay as they are: the store knows which run the action repairs. At most one start per period, in whatever order
@@ -48,7 +47,7 @@ def assign(
         attempt = (record.job, record.attempt_key)
         if not _needs_period(record) or attempt in periods:
             continue
-        key = _period(record, jobs.get(record.job), owners)
+        key = _period(record, schedules.get(record.job), owners)
         periods[attempt] = key
         owners[record.job, key] = record.attempt_key
     return [_with_period(record, periods) if _needs_period(record) else record for record in records]
@@ -62,12 +61,12 @@ def _moment(record: RunRecord) -> datetime | None:
     return record.started_at or record.queued_at or record.ended_at
 
 
-def _period(record: RunRecord, job: JobFacts | None, owners: Mapping[tuple[str, str], str]) -> str:
+def _period(record: RunRecord, schedule: Schedule | None, owners: Mapping[tuple[str, str], str]) -> str:
     started = _moment(record)
     if started is None:
         return f"attempt:{record.attempt_key}"
-    if job is not None:
-        for instant in _fulfilled_by(job.schedule, started):
+    if schedule is not None:
+        for instant in _fulfilled_by(schedule, started):
             key = instant_key(instant)
             if owners.get((record.job, key), record.attempt_key) == record.attempt_key:
                 return key

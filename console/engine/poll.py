@@ -117,7 +117,7 @@ class Poller:
     def _pause(self) -> float:
         """Seconds of real time until the next poll, spread a little so that targets do not march in step."""
         every = self._place.system.settings.poll_every.total_seconds()
-        pause = min(every * 2 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
+        pause: float = min(every * 2.0 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
         return pause / max(self._shared.clock.rate, 0.01) * random.uniform(0.97, 1.0)
 
     @property
@@ -174,9 +174,8 @@ class Poller:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id
-        jobs = polling.jobs_by_source(store, target_id)
-        known = [record for record in poll.runs if record.job in jobs]
-        records = assign(known, jobs, polling.taken(store, target_id, known))
+        schedules = polling.accepted_schedules(store, target_id)
+        records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
         tails = self._tails(connector, records)
         batch = store_ingest.IngestBatch(
             runs=tuple(records),

@@ -17,7 +17,7 @@ EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 QUARTERS = job(2, "etl-hosts/db07:quarters", Schedule("debian-cron", "*/15 * * * *"))
 BY_HAND = job(3, "etl-hosts/db07:by_hand")
 MONTHLY = job(4, "etl-hosts/db07:monthly", Schedule("debian-cron", "0 3 1 * *"))
-JOBS = {each.native_id: each for each in (EXTRACT, QUARTERS, BY_HAND, MONTHLY)}
+JOBS = {each.native_id: each.schedule for each in (EXTRACT, QUARTERS, BY_HAND, MONTHLY)}
 NOON = time(12)
 
 
@@ -96,7 +96,7 @@ def test_records_that_know_their_period_or_their_action_stay_as_they_are() -> No
 def test_the_one_run_of_a_gap_night_is_found_by_its_start_after_the_jump() -> None:
     berlin = job(5, "etl-hosts/db07:berlin", daily("02:30", zone="Europe/Berlin"))
     start = datetime(2026, 3, 29, 1, 0, 12, tzinfo=UTC)
-    (found,) = assign([record("db07:berlin", start)], {"db07:berlin": berlin}, {})
+    (found,) = assign([record("db07:berlin", start)], {"db07:berlin": berlin.schedule}, {})
     assert "2026-03-29T01:00:00Z" == found.period_key
 
 

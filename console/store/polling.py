@@ -1,0 +1,102 @@
+"""What a poller needs to know before it asks, and to match what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from connectors.contract import RunRecord, RunRef, Schedule
+from console.model.ids import maybe_instant, micros
+from console.store.keys import pack, unpack
+from console.store.open import Store
+from console.store.wire import wire
+
+AROUND = timedelta(days=35)
+"""How far before a start its period may lie: a monthly job's."""
+OPEN_RUNS = 2_000
+"""Open attempts that are handed to a poll at most, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class PollState:
+    """Where the last poll of a target ended."""
+
+    cursor: str
+    inventory_hash: str
+
+
+def targets(store: Store) -> list[tuple[int, str, str]]:
+    """(id, system, target) of everything that config has now."""
+    sql = (
+        "SELECT t.id, s.name, t.name FROM target t JOIN system s ON s.id = t.system_id"
+        " WHERE NOT t.removed AND NOT s.removed ORDER BY t.id"
+    )
+    with store.read() as connection:
+        return [(row[0], row[1], unpack(row[2])) for row in connection.execute(text(sql))]
+
+
+def state(store: Store, target_id: int) -> PollState:
+    with store.read() as connection:
+        row = connection.execute(
+            text("SELECT cursor, inventory_hash FROM target WHERE id = :id"), {"id": target_id}
+        ).one()
+    return PollState(unpack(row[0]), unpack(row[1]))
+
+
+def open_runs(store: Store, target_id: int) -> list[RunRef]:
+    """Attempts of this target that have not ended, newest first."""
+    sql = (
+        "SELECT j.source_id, r.period_key, a.attempt_key, a.native_ref, a.started_us"
+        " FROM run r JOIN job j ON j.id = r.job_id JOIN attempt a ON a.id = r.attempt_id"
+        " WHERE r.ended_us IS NULL AND r.attempts > 0 AND j.target_id = :target"
+        " AND r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"
+        " ORDER BY r.sort_us DESC LIMIT :n"
+    )
+    with store.read() as connection:
+        rows = connection.execute(text(sql), {"target": target_id, "n": OPEN_RUNS}).all()
+    return [RunRef(unpack(r[0]), unpack(r[1]), unpack(r[2]), unpack(r[3]), maybe_instant(r[4])) for r in rows]
+
+
+def accepted_schedules(store: Store, target_id: int) -> Mapping[str, Schedule]:
+    """What the target calls each of its jobs -> its accepted schedule; dialect "none" where nothing is accepted."""
+    sql = (
+        "SELECT j.source_id, s.dialect, s.expression, s.zone, s.words, s.next_us FROM job j LEFT JOIN schedule s"
+        " ON s.id = (SELECT max(v.id) FROM schedule v WHERE v.job_id = j.id AND v.accepted_us IS NOT NULL)"
+        " WHERE j.target_id = :target"
+    )
+    with store.read() as connection:
+        rows = connection.execute(text(sql), {"target": target_id}).all()
+    return {
+        unpack(r[0]): Schedule(r[1], unpack(r[2]), r[3], unpack(r[4]), maybe_instant(r[5]))
+        if r[1]
+        else Schedule("none")
+        for r in rows
+    }
+
+
+def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> dict[tuple[str, str], str]:
+    """(source id, period key) -> attempt key that first started it, around the starts that these records tell."""
+    unmatched = [one for one in records if one.period_key is None]
+    if not unmatched:
+        return {}
+    sql = (
+        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} JOIN job j ON j.source_id = k.a"
+        " JOIN run r ON r.job_id = j.id JOIN attempt a ON a.run_id = r.id AND a.action_key IS NULL"
+        " WHERE j.target_id = ? AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
+    )
+    starts = [at for one in unmatched if (at := one.started_at or one.queued_at or one.ended_at) is not None]
+    since = micros(min(starts) - AROUND) if starts else 0
+    jobs = sorted({pack(one.job) for one in unmatched})
+    with store.read() as connection:
+        rows = wire(connection).by_keys(sql, "t", jobs, (target_id, since))
+    return {(unpack(row[0]), unpack(row[1])): unpack(row[2]) for row in rows}
+
+
+def safety_of_run(store: Store, run_id: int) -> str:
+    """What the owner declared of reruns: safe, ask, never."""
+    with store.read() as connection:
+        sql = "SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = :id"
+        return str(connection.execute(text(sql), {"id": run_id}).scalar() or "ask")
