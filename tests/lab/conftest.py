@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.lab.estate import shared_estate
-from tests.lab.fixtures import airflow, cron_hosts, db07, etl02, http_sink, lab, moto, postgres, smtp, store_dsn
+from tests.lab.fixtures import airflow, cron_hosts, db07, estate, etl02, http_sink, lab, moto, postgres, smtp, store_dsn
 from tests.lab.needs import what_is_missing
 
-__all__ = ["airflow", "cron_hosts", "db07", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn"]
+__all__ = [
+    "airflow", "cron_hosts", "db07", "estate", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn",
+]  # fmt: skip
 
 SLOW_STARTERS = {"airflow", "estate"}
 

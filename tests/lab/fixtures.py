@@ -65,6 +65,12 @@ def airflow(lab: Estate) -> AirflowServer:
     return lab.airflow.wait_ready()
 
 
+@pytest.fixture(scope="session")
+def estate(lab: Estate, cron_hosts: object, postgres: object, moto: object, airflow: object) -> Estate:
+    """The whole estate, every part ready."""
+    return lab
+
+
 @pytest.fixture
 def smtp(lab: Estate) -> SmtpSink:
     """The mail server, empty and accepting."""

@@ -7,7 +7,7 @@ pg_cron's `refresh_revenue` and the state machine `publish_orders`; each of thes
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -82,8 +82,8 @@ class CronJobs:
         """Says what the job does from its next start on; a hanging one goes on within a second."""
         self.host.files.put(f"home/etl/switch/{name}", how)
 
-    def schedule(self, wrapped: bool = False, **times: str) -> None:
-        """Replaces etl's crontab by one named line per job; `wrapped` puts our shell wrapper's line on top."""
+    def schedule(self, times: Mapping[str, str], wrapped: bool = False) -> None:
+        """Replaces etl's crontab by one line per job (name -> when); `wrapped` puts our wrapper's line on top."""
         lines = [f"# headway: {name}\n{time} /home/etl/bin/{name}\n" for name, time in times.items()]
         self.install(*times)
         self.host.write_crontab("etl", (WRAPPER_LINE if wrapped else "") + "".join(lines))
@@ -149,8 +149,8 @@ class Story:
     def schedule(self, first: datetime) -> None:
         """`extract_orders` and its neighbour at `first`, what depends on it by the clock two minutes later, daily."""
         later = first + timedelta(minutes=2)
-        self.cron.schedule(wrapped=True, extract_orders=cron_of(first))
-        self.other_cron.schedule(rotate_archive=cron_of(first))
+        self.cron.schedule({"extract_orders": cron_of(first)}, wrapped=True)
+        self.other_cron.schedule({"rotate_archive": cron_of(first)})
         self.database.schedule("refresh_revenue", cron_of(later))
         if self.with_airflow:
             self.estate.airflow.wait_ready().schedule("load_orders", cron_of(later))

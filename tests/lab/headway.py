@@ -1,0 +1,85 @@
+"""The `headway` command as a person or a service unit runs it: one config, a home of its own, an engine that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.lab.process import Daemon, LabError, clean_environment, tail
+
+COMMAND = Path(sys.executable).with_name("headway")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one command said."""
+
+    exit_status: int
+    stdout: str
+    stderr: str
+
+
+class Headway:
+    """Runs commands on one config. Several of these on one config are several people, or two engines."""
+
+    def __init__(self, config: Path, **environment: str) -> None:
+        self.config = config
+        self.home = config.parent
+        self.environment = clean_environment(HOME=str(self.home), TERM="xterm-256color", **environment)
+        self._engines = 0
+        self.engine: Daemon | None = None
+
+    def run(self, *words: str, limit_seconds: float = 60.0) -> Answer:
+        """The answer of `headway WORDS`, whatever its exit status is."""
+        argv = [str(COMMAND), "--config", str(self.config), *words]
+        done = subprocess.run(
+            argv, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=limit_seconds,
+        )  # fmt: skip
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *words: str) -> Any:
+        """What `headway WORDS --json` printed, read. LabError when it exited otherwise than 0 or printed no JSON."""
+        answer = self.run(*words, "--json")
+        try:
+            if answer.exit_status == 0:
+                return json.loads(answer.stdout)
+        except ValueError:
+            pass
+        raise LabError(f"headway {' '.join(words)} --json exited {answer.exit_status}:\n{answer.stdout}{answer.stderr}")
+
+    # -- engine -----------------------------------------------------------------------------------------------------
+    def start_engine(self, **environment: str) -> Daemon:
+        """A new engine process; its log is a file beside the config. It ends with us, also if we are killed."""
+        self._engines += 1
+        log = self.home / f"engine-{os.getpid()}-{self._engines}.log"
+        argv = [str(COMMAND), "--config", str(self.config), "engine", "--with-parent"]
+        self.engine = Daemon(argv, log, {**self.environment, **environment})
+        self.engine.start()
+        return self.engine
+
+    def stop_engine(self, crash: bool = False) -> None:
+        """Ends the engine that was started last: by SIGTERM, as a service manager does, or by SIGKILL."""
+        if self.engine is not None:
+            self.engine.stop(10, signal.SIGKILL if crash else signal.SIGTERM)
+            self.engine = None
+
+    @contextmanager
+    def running_engine(self, **environment: str) -> Iterator[Daemon]:
+        """An engine for the time of a `with` block. What it logged is added to an error that leaves the block."""
+        engine = self.start_engine(**environment)
+        try:
+            yield engine
+        except Exception as error:
+            error.add_note(f"the engine's log:\n{tail(engine.log)}")
+            raise
+        finally:
+            self.stop_engine()
