@@ -1,7 +1,7 @@
 """HTTP as every REST connector needs it: one deadline, one size limit, one origin, errors by what happens next.
 
 TLS is always verified, redirects are never followed, proxies and .netrc of the environment are not used, and links
-from replies are never fetched. Messages name system, method and path; never headers, bodies, queries or credentials.
+from replies are never fetched. Messages name method and address; never headers, bodies, queries or credentials.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class HttpDoor:
 
     def __init__(
         self,
-        system: str,
+        who: str,
         base_url: str,
         ca_file: Path | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.system = system
+        self.who = who
         self.base_url = base_url.rstrip("/")
         self._given = transport
-        self._tls = _tls(system, ca_file)
+        self._tls = _tls(who, ca_file)
         self._kept = self._lane()
 
     def call(
@@ -98,7 +98,7 @@ class HttpDoor:
             raise self._unreachable(call, error, deadline) from None
         except (httpx.HTTPError, SystemUnreachable) as error:
             raise OutcomeUnknown(
-                f'system "{self.system}": {call} was sent and its answer was lost ({_words(error)}). '
+                f"{self.who}: {call} was sent and its answer was lost ({_words(error)}). "
                 "It is looked up before anything is sent again."
             ) from None
         finally:
@@ -116,13 +116,13 @@ class HttpDoor:
         finally:
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(self.system, call, response.status_code, headers, body, clock_of(headers.get("date")))
+        return Reply(self.who, call, response.status_code, headers, body, clock_of(headers.get("date")))
 
     def _body(self, response: httpx.Response, call: str, deadline: Deadline) -> bytes:
         """The decoded body, at most LIMIT_BYTES of it in memory at any time."""
         ready = response.is_stream_consumed  # a transport that made the reply up has read and decoded it already
         unpacked = Unpacked("" if ready else response.headers.get("content-encoding", ""))
-        words = f'system "{self.system}": the answer to {call} ({response.status_code})'
+        words = f"{self.who}: the answer to {call} ({response.status_code})"
         try:
             for chunk in [response.content] if ready else response.iter_raw():
                 unpacked.add(chunk)
@@ -144,12 +144,12 @@ class HttpDoor:
         words = _words(error)
         if "CERTIFICATE_VERIFY_FAILED" in words:
             return AccessRefused(
-                f'system "{self.system}": {call}: the certificate is not trusted ({words}). '
+                f"{self.who}: {call}: the certificate is not trusted ({words}). "
                 "Set ca_file to the certificate of your own CA; verification cannot be switched off."
             )
         if isinstance(error, httpx.TimeoutException):
             words = f"no answer within {deadline.seconds:g} s"
-        return SystemUnreachable(f'system "{self.system}": {call}: {words}')
+        return SystemUnreachable(f"{self.who}: {call}: {words}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +206,12 @@ def checked_origin(url: str, plain_http: bool) -> str:
     return url.rstrip("/")
 
 
-def _tls(system: str, ca_file: Path | None) -> ssl.SSLContext:
+def _tls(who: str, ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
     except OSError as error:
         raise AccessRefused(
-            f'system "{system}": ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates.'
+            f"{who}: ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates."
         ) from None
 
 

@@ -35,7 +35,7 @@ SECONDS = re.compile(r"[+-]?\d{1,20}(\.\d*)?", re.ASCII)
 class Reply:
     """An answer as it came: status, headers (names in lower case), decoded body, and the server's clock."""
 
-    system: str
+    who: str
     call: str
     """"GET https://host/path", for messages."""
     status: int
@@ -70,7 +70,7 @@ class Reply:
     @property
     def place(self) -> str:
         """Where and what, the beginning of each message."""
-        return f'system "{self.system}": the answer to {self.call} ({self.status})'
+        return f"{self.who}: the answer to {self.call} ({self.status})"
 
     @property
     def said(self) -> str:

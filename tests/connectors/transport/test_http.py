@@ -27,7 +27,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def door(handler: Callable[[httpx.Request], httpx.Response]) -> HttpDoor:
-    return HttpDoor("warehouse", "https://af.example.com/base", transport=httpx.MockTransport(handler))
+    return HttpDoor("Airflow", "https://af.example.com/base", transport=httpx.MockTransport(handler))
 
 
 def answering(status: int = 200, body: bytes = b"{}", **headers: str) -> HttpDoor:
@@ -60,7 +60,7 @@ def test_every_status_is_sorted_by_what_happens_next(
     with pytest.raises(ConnectorError) as second:
         get(answering(status), once=True)
     assert (read, sent_once) == (first.type, second.type)
-    assert 'system "warehouse"' in str(first.value)
+    assert "Airflow: the answer to" in str(first.value)
     assert f"GET https://af.example.com/base/dags ({status})" in str(first.value)
 
 
@@ -287,4 +287,4 @@ def test_plain_http_may_be_said_in_so_many_words() -> None:
 
 def test_a_ca_file_that_is_not_there_is_named() -> None:
     with pytest.raises(AccessRefused, match=r"ca_file /nowhere/ca\.pem cannot be read"):
-        HttpDoor("warehouse", "https://af.example.com", Path("/nowhere/ca.pem"))
+        HttpDoor("Airflow", "https://af.example.com", Path("/nowhere/ca.pem"))

@@ -83,7 +83,7 @@ def cut_after(count: int) -> Serve:
 
 
 def call(port: int, seconds: float = 5.0, once: bool = False) -> object:
-    door = HttpDoor("warehouse", f"http://127.0.0.1:{port}")
+    door = HttpDoor("Airflow", f"http://127.0.0.1:{port}")
     try:
         return door.call("GET", "/dags", Deadline(seconds), once=once).table()
     finally:
@@ -131,7 +131,7 @@ def test_an_action_whose_reply_breaks_off_is_sent_once() -> None:
 
 def test_a_kept_connection_that_died_is_replaced_without_a_word() -> None:
     with server(at_once) as (port, accepted):
-        door = HttpDoor("warehouse", f"http://127.0.0.1:{port}")
+        door = HttpDoor("Airflow", f"http://127.0.0.1:{port}")
         replies = [door.call("GET", "/dags", Deadline(5)).table() for _ in range(3)]
         door.close()
     assert [{"dags": [1, 2, 3]}] * 3 == replies

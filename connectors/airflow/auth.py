@@ -1,0 +1,146 @@
+"""Signing in to Airflow, as its own object: the auth managers differ only in how a token is got.
+
+Measured on 3.3: a token lasts 24 h; an expired one is answered 401 "Token Expired", one from before the server's
+secret changed 403 "Invalid JWT token", a real lack of rights 403 "Forbidden".
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from connectors.airflow.options import AirflowOptions
+from connectors.contract import AccessRefused, Secrets
+from connectors.transport.http import Deadline, HttpDoor, Reply
+
+MOST_REFUSED_LOGINS = 3
+REFUSED_WINDOW_SECONDS = 15 * 60.0
+"""No account is locked out by us: after three refusals in a quarter of an hour we stop and ask a person."""
+
+OLD_JWT = "invalid jwt token"
+"""What a 403 says when the token, not the account, is to blame."""
+
+
+class Auth(Protocol):
+    """Where the bearer token comes from."""
+
+    def token(self, door: HttpDoor, deadline: Deadline) -> str:
+        """A token that was good when last used. Raises AccessRefused, SystemUnreachable."""
+        ...
+
+    def forget(self) -> None:
+        """The token was refused: the next call of `token` gets a new one."""
+        ...
+
+
+def auth_of(options: AirflowOptions, secrets: Secrets) -> Auth:
+    """The way to sign in that the options name."""
+    if options.token is not None:
+        return StaticToken(lambda: secrets(options.token))
+    key = (options.url.rstrip("/"), options.username or "")
+    refusals = _REFUSALS.setdefault(key, RefusedLogins())
+    return PasswordLogin(options.username or "", lambda: secrets(options.password), refusals, remembering(secrets))
+
+
+def is_stale(reply: Reply) -> bool:
+    """True when the token is to blame, not the rights of the account."""
+    return reply.status == 401 or (reply.status == 403 and OLD_JWT in reply.said.lower())
+
+
+class StaticToken:
+    """A token that somebody else made; read again from its reference once it is refused."""
+
+    def __init__(self, read: Callable[[], str]) -> None:
+        self._read = read
+        self._token: str | None = None
+
+    def token(self, door: HttpDoor, deadline: Deadline) -> str:
+        if self._token is None:
+            self._token = self._read().strip()
+        return self._token
+
+    def forget(self) -> None:
+        self._token = None
+
+
+class RefusedLogins:
+    """When logins of one account were refused lately. Shared by all connectors of that account in this process."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._times: deque[float] = deque(maxlen=MOST_REFUSED_LOGINS)
+
+    def add(self) -> None:
+        """One more was refused now."""
+        self._times.append(self._monotonic())
+
+    def clear(self) -> None:
+        """A login was accepted."""
+        self._times.clear()
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long no login may be tried; 0 when one may."""
+        if len(self._times) < MOST_REFUSED_LOGINS:
+            return 0.0
+        return max(0.0, self._times[0] + REFUSED_WINDOW_SECONDS - self._monotonic())
+
+
+_REFUSALS: dict[tuple[str, str], RefusedLogins] = {}
+
+
+class PasswordLogin:
+    """POST /auth/token with username and password (SimpleAuthManager and FAB alike)."""
+
+    def __init__(
+        self,
+        username: str,
+        password: Callable[[], str],
+        refusals: RefusedLogins,
+        remember: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._username = username
+        self._password = password
+        self._refusals = refusals
+        self._remember = remember
+        self._token: str | None = None
+
+    def token(self, door: HttpDoor, deadline: Deadline) -> str:
+        if self._token is None:
+            self._token = self._login(door, deadline)
+            self._remember(self._token)
+        return self._token
+
+    def forget(self) -> None:
+        self._token = None
+
+    def _login(self, door: HttpDoor, deadline: Deadline) -> str:
+        wait = self._refusals.wait_seconds
+        if wait > 0:
+            raise AccessRefused(
+                f"Airflow: {MOST_REFUSED_LOGINS} logins of {self._username!r} at {door.base_url} were refused; the "
+                f"next is tried in {wait / 60:.0f} min so that the account is not locked. Correct username or password."
+            )
+        body = {"username": self._username, "password": self._password()}
+        reply = door.call("POST", "/auth/token", deadline, body=body, accept={400, 401, 403, 404, 405, 422})
+        if reply.status in (404, 405):
+            raise AccessRefused(
+                f"{reply.place}: there is no /auth/token here. Is {door.base_url} the address of an Airflow 3 "
+                "whose auth manager takes passwords? Otherwise give a token."
+            )
+        if reply.status >= 400:
+            self._refusals.add()
+            raise AccessRefused(f"{reply.place}: the password of {self._username!r} was refused. Renew the reference.")
+        found = reply.table().get("access_token")
+        if not isinstance(found, str) or not found:
+            raise AccessRefused(f"{reply.place} holds no access_token. Is {door.base_url} an Airflow 3?")
+        self._refusals.clear()
+        return found
+
+
+def remembering(secrets: Secrets) -> Callable[[str], None]:
+    """How a token that we were given gets masked too; the store of secrets does it where it can."""
+    remember = getattr(secrets, "remember", None)
+    return remember if callable(remember) else lambda _: None

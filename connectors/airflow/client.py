@@ -1,0 +1,178 @@
+"""Airflow's REST API, one method per call. Facts are of Airflow 3.3, measured; see docs/connectors/airflow.md.
+
+Ids come from outside and hold ":" and "+": each path part is percent-encoded with nothing left safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from connectors.airflow.auth import Auth, is_stale
+from connectors.transport.http import Deadline, HttpDoor, Reply
+from connectors.transport.http_reply import refusal
+
+PAGE_LIMIT = 100  # [api] maximum_page_limit, Airflow configuration reference: larger limits are silently clipped to it
+
+RUNS_OF_ALL = "/dags/~/dagRuns"
+TASKS_OF_ALL = "/dags/~/dagRuns/~/taskInstances"
+
+
+class AirflowClient:
+    """All calls of one Airflow, signed in. `deadline` is set anew for each call of the connector."""
+
+    def __init__(self, door: HttpDoor, auth: Auth) -> None:
+        self.door = door
+        self.deadline = Deadline(0.0)
+        self._auth = auth
+
+    def close(self) -> None:
+        self.door.close()
+
+    # what is there
+
+    def version(self) -> Reply:
+        """{version, git_version}; needs no account."""
+        return self.door.call("GET", "/api/v2/version", self.deadline)
+
+    def health(self) -> Reply:
+        """Heartbeats of the parts; needs no account. A triggerer that is not deployed has status null."""
+        return self.door.call("GET", "/api/v2/monitor/health", self.deadline, accept={500, 503})
+
+    def dags(self, offset: int) -> Reply:
+        return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
+
+    def dag(self, dag: str) -> Reply:
+        """Details of one DAG: time zone, version. 404 where it is gone."""
+        return self._get(f"/dags/{_part(dag)}/details", accept={404})
+
+    def tasks(self, dag: str) -> Reply:
+        return self._get(f"/dags/{_part(dag)}/tasks", accept={404})
+
+    def versions(self) -> Reply:
+        """The newest definitions of all DAGs, newest first: their ids are UUIDv7, so they sort by time."""
+        return self._get("/dags/~/dagVersions", {"limit": PAGE_LIMIT, "order_by": "-id"}, accept={403, 404})
+
+    def assets(self, offset: int) -> Reply:
+        return self._get("/assets", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "id"}, accept={403})
+
+    def import_errors(self) -> Reply:
+        return self._get("/importErrors", {"limit": PAGE_LIMIT}, accept={403})
+
+    # what ran
+
+    def changed(self, path: str, since: datetime, page: str) -> Reply:
+        """A page of RUNS_OF_ALL or TASKS_OF_ALL that changed since, oldest change first; `page` "" is the first,
+        "offset:N" one of a server without cursors (it ignores the parameter).
+
+        A time without a zone would be answered 500. Task instances cannot be ordered by change, only by id (a UUIDv7,
+        so by age). The order must be ascending: rows that move while we walk move to the end and are seen again."""
+        kind, _, offset = page.partition("offset:")
+        where = {"offset": offset} if offset and not kind else {"cursor": page}
+        order = "updated_at" if path == RUNS_OF_ALL else "id"
+        wanted = {"updated_at_gte": _instant(since), "order_by": order, "limit": PAGE_LIMIT, **where}
+        return self._get(path, wanted, accept={400} if page else ())
+
+    def run(self, dag: str, run: str) -> Reply:
+        return self._get(_run(dag, run), accept={404})
+
+    def runs_of(self, dag: str, filters: Mapping[str, Any]) -> Reply:
+        return self._get(f"/dags/{_part(dag)}/dagRuns", filters, accept={404})
+
+    def task_instances(self, dag: str, run: str, offset: int) -> Reply:
+        params = {"limit": PAGE_LIMIT, "offset": offset, "order_by": "id"}
+        return self._get(f"{_run(dag, run)}/taskInstances", params, accept={404})
+
+    def some_task_instances(self, body: Mapping[str, Any], offset: int) -> Reply:
+        """Task instances of the named dags, runs, tasks and states (each a list; all of them must match)."""
+        page = {"page_limit": PAGE_LIMIT, "page_offset": offset, "order_by": "id"}
+        return self._send("POST", f"{TASKS_OF_ALL}/list", {**body, **page}, once=False)
+
+    def tries(self, dag: str, run: str, task: str, map_index: int) -> Reply:
+        index = f"/{map_index}" if map_index >= 0 else ""
+        return self._get(f"{_run(dag, run)}/taskInstances/{_part(task)}{index}/tries", accept={404})
+
+    def log(self, dag: str, run: str, task: str, map_index: int, try_number: int, token: str | None) -> Reply:
+        """A page of a log. A running task gives a token that asks for what was written since."""
+        params = {"map_index": map_index} | ({"token": token} if token else {})
+        path = f"{_run(dag, run)}/taskInstances/{_part(task)}/logs/{try_number}"
+        return self._get(path, params, accept={400, 404})
+
+    # what we do
+
+    def preview_clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        return self._send("POST", f"{_run(dag, run)}/clear", {**body, "dry_run": True}, accept={404, 409}, once=False)
+
+    def clear_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        return self._send("POST", f"{_run(dag, run)}/clear", {**body, "dry_run": False}, accept={404, 409, 422})
+
+    def preview_clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        path = f"/dags/{_part(dag)}/clearTaskInstances"
+        return self._send("POST", path, {**body, "dry_run": True}, accept={400, 404, 409}, once=False)
+
+    def clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        path = f"/dags/{_part(dag)}/clearTaskInstances"
+        return self._send("POST", path, {**body, "dry_run": False}, accept={400, 404, 409, 422})
+
+    def trigger(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        return self._send("POST", f"/dags/{_part(dag)}/dagRuns", body, accept={400, 404, 409, 422})
+
+    def set_note(self, dag: str, run: str, note: str) -> Reply:
+        """Replaces the note of a run; may be repeated without harm, and does not move `updated_at`."""
+        return self._send("PATCH", _run(dag, run), {"note": note}, accept={404}, once=False)
+
+    def may(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """The answer to a POST that can do nothing (a dry run on a run that does not exist): 404 held, 403 missing."""
+        return self._send("POST", path, body, accept={400, 403, 404, 409, 422}, once=False)
+
+    def may_read(self, path: str) -> Reply:
+        return self._get(path, {"limit": 1}, accept={403, 404})
+
+    def _get(self, path: str, params: Mapping[str, Any] | None = None, accept: Collection[int] = ()) -> Reply:
+        return self._signed("GET", path, accept, params=params)
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any], accept: Collection[int] = (), once: bool = True
+    ) -> Reply:
+        return self._signed(method, path, accept, body=body, once=once)
+
+    def _signed(self, method: str, path: str, accept: Collection[int], **how: Any) -> Reply:
+        """One call with our token; a token that went stale is renewed once (nothing was done under the old one)."""
+        reply = self._with_token(method, path, accept, how)
+        if is_stale(reply):
+            self._auth.forget()
+            reply = self._with_token(method, path, accept, how)
+        if reply.status < 300 or reply.status in accept:
+            return reply
+        raise refusal(reply, once=bool(how.get("once")))
+
+    def _with_token(self, method: str, path: str, accept: Collection[int], how: Mapping[str, Any]) -> Reply:
+        token = self._auth.token(self.door, self.deadline)
+        headers = {"Authorization": f"Bearer {token}"}
+        seen = {*accept, 401, 403}
+        return self.door.call(method, f"/api/v2{path}", self.deadline, headers=headers, accept=seen, **how)
+
+
+def dag_path(dag: str) -> str:
+    """Path of a DAG below /api/v2."""
+    return f"/dags/{_part(dag)}"
+
+
+def run_path(dag: str, run: str) -> str:
+    """Path of a run below /api/v2, each part percent-encoded."""
+    return _run(dag, run)
+
+
+def _run(dag: str, run: str) -> str:
+    return f"/dags/{_part(dag)}/dagRuns/{_part(run)}"
+
+
+def _part(raw: str) -> str:
+    """One path part. "." and ".." would be folded away by URL libraries: they are not valid Airflow ids anyway."""
+    return quote(raw, safe="") if raw not in (".", "..") else quote(raw, safe="").replace(".", "%2E")
+
+
+def _instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,186 @@
+"""Raw replies of Airflow -> records. Pure; a row that cannot be read raises RecordUnreadable and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from connectors.airflow import fields
+from connectors.airflow.fields import Row
+from connectors.contract import ACTION_KEY, Evidence, RecordUnreadable, RunRecord, State, instant_key
+
+RUN_STATES: dict[str, State] = {
+    "queued": State.QUEUED,
+    "running": State.RUNNING,
+    "success": State.SUCCEEDED,
+    "failed": State.FAILED,
+}
+
+NOT_YET = "none"
+"""Our word for a task instance whose native state is null: Airflow has not looked at it yet."""
+
+TASK_STATES: dict[str, tuple[State, str]] = {
+    NOT_YET: (State.WAITING, "upstream"),
+    "scheduled": (State.WAITING, "slot"),
+    "queued": (State.QUEUED, ""),
+    "running": (State.RUNNING, ""),
+    "restarting": (State.RETRYING, ""),
+    "up_for_retry": (State.RETRYING, "time"),
+    "up_for_reschedule": (State.WAITING, "event"),
+    "deferred": (State.WAITING, "event"),
+    "awaiting_input": (State.WAITING, "approval"),
+    "success": (State.SUCCEEDED, ""),
+    "failed": (State.FAILED, ""),
+    "upstream_failed": (State.BLOCKED, ""),
+    "skipped": (State.SKIPPED, ""),
+    "removed": (State.SKIPPED, ""),
+}
+
+HAS_RUN = frozenset({"running", "success", "failed", "skipped", "deferred", "up_for_reschedule", "awaiting_input"})
+"""Task states in which start_date is of this attempt; in the others it still holds the attempt before (measured)."""
+
+BY_CLOCK = frozenset({"scheduled", "backfill"})
+TRIGGERED = re.compile(r"headway__([0-9a-z]{10,40})")
+"""A run that we triggered: its id is ours, which makes a second send answer 409."""
+MARK = re.compile(r"\[(?P<key>headway-[0-9a-z]{10,40}) rerun(?:; was (?P<was>[^;\]]+))?(?:; is (?P<now>[^;\]]+))?\]")
+CONTEXT_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which run of its DAG this is; its tasks share it."""
+
+    key: str
+    at: datetime | None
+    interval_start: datetime | None
+
+
+def run_id_of(key: str) -> str:
+    """The run id under which an action triggers a run."""
+    return "headway__" + key.removeprefix("headway-")
+
+
+def mark_of(key: str, was: str = "", now: str = "") -> str:
+    """What we write into a note: which action, which attempt it found, which attempt it made."""
+    return f"[{key} rerun{f'; was {was}' if was else ''}{f'; is {now}' if now else ''}]"
+
+
+def attempt_key(run_id: str, queued_at: str) -> str:
+    """An attempt of a DAG run: a clear keeps the run's id and overwrites queued_at."""
+    return f"{run_id}@{queued_at or '-'}"
+
+
+def run_ref(dag: str, run: str) -> str:
+    return json.dumps({"dag": dag, "run": run})
+
+
+def period_of(row: Row) -> Period:
+    """By the instant for runs that the clock made (and for ours in their place), else by the run's own id."""
+    run_id, run_after = fields.text(row, "dag_run_id"), fields.instant(row, "run_after")
+    start, end = fields.instant(row, "data_interval_start"), fields.instant(row, "data_interval_end")
+    interval_start = start if start is not None and end is not None and start < end else None
+    kind = fields.words(row, "run_type") or run_id.partition("__")[0]
+    timed = (kind in BY_CLOCK or TRIGGERED.fullmatch(run_id) is not None) and run_after is not None
+    return Period(instant_key(run_after) if timed and run_after else run_id, run_after, interval_start)
+
+
+def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
+    """One DAG run in its present attempt; `failed_tasks` are its failed and blocked tasks, "load (failed)"."""
+    row = fields.table(row)
+    dag, run_id, native = fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "state")
+    queued, period = fields.words(row, "queued_at"), period_of(row)
+    state = RUN_STATES.get(native, State.UNKNOWN)
+    if state is State.SUCCEEDED and failed_tasks:
+        state = State.PARTIAL
+    started, ended = ended_after_start(fields.instant(row, "start_date"), fields.instant(row, "end_date"), state)
+    return RunRecord(
+        job=dag,
+        attempt_key=attempt_key(run_id, queued),
+        state=state,
+        native_state=native,
+        evidence=Evidence.INFERRED if state is State.UNKNOWN else Evidence.NATIVE,
+        period_key=period.key,
+        period_at=period.at,
+        interval_start=period.interval_start,
+        queued_at=fields.instant(row, "queued_at"),
+        started_at=started,
+        ended_at=ended,
+        message=f"tasks not green: {', '.join(failed_tasks)}" if failed_tasks else "",
+        reason="slot" if state is State.QUEUED else "",
+        native_ref=run_ref(dag, run_id),
+        native_url=f"{base_url}/dags/{quote(dag, safe='')}/runs/{quote(run_id, safe='')}",
+        action_key=run_action(run_id, fields.words(row, "note"), queued),
+        context=_context(row),
+    )
+
+
+def run_action(run_id: str, note: str, queued_at: str) -> str | None:
+    """Our action that made this attempt: by the id of a run that we triggered, else by the mark in its note.
+
+    A mark that says which attempt it made holds for that one only; one whose second half was lost holds for any but
+    the attempt that it found."""
+    for mark in MARK.finditer(note):
+        mine = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
+        if mine and ACTION_KEY.fullmatch(mark["key"]):
+            return mark["key"]
+    triggered = TRIGGERED.fullmatch(run_id)
+    return f"headway-{triggered[1]}" if triggered and not MARK.search(note) else None
+
+
+def ended_after_start(
+    started: datetime | None, ended: datetime | None, state: State
+) -> tuple[datetime | None, datetime | None]:
+    """Start and end without contradiction: what is open has no end, and no end lies before its start."""
+    if state.is_open:
+        return started, None
+    return started, (max(ended, started) if ended is not None and started is not None else ended)
+
+
+def _context(row: Row) -> Mapping[str, Any]:
+    """How the run came to be, small and JSON-safe."""
+    versions = [one.get("version_number") for one in fields.rows(row.get("dag_versions")) if isinstance(one, dict)]
+    found = {
+        "run_id": row.get("dag_run_id"),
+        "run_type": row.get("run_type"),
+        "triggered_by": row.get("triggered_by"),
+        "user": row.get("triggering_user_name"),
+        "version": versions[-1] if versions else None,
+        "conf": row.get("conf") or None,
+    }
+    kept = {name: value for name, value in found.items() if value is not None}
+    return small(kept, "conf")
+
+
+def small(context: dict[str, Any], largest: str) -> Mapping[str, Any]:
+    """`context` as plain JSON, without `largest` where that would make it too big."""
+    try:
+        told = clean_json(context)
+        if len(told) <= CONTEXT_CHARACTERS:
+            return dict(json.loads(told))
+        context.pop(largest, None)
+        told = clean_json({**context, f"{largest}_left_out": "too large"})
+        return dict(json.loads(told)) if len(told) <= CONTEXT_CHARACTERS else {}
+    except (ValueError, TypeError, RecursionError):
+        raise RecordUnreadable("the row's own values are not plain JSON") from None
+
+
+def clean_json(value: Any) -> str:
+    """JSON text without NaN, infinity and lone surrogates."""
+    told = json.dumps(value, allow_nan=False, ensure_ascii=False)
+    return fields.clean(told)
+
+
+def created_at(uuid: str) -> datetime | None:
+    """When this attempt of a task was made: task instance ids are UUIDv7, whose first 48 bits are milliseconds."""
+    digits = uuid.replace("-", "")
+    if len(digits) != 32 or digits[12] != "7":
+        return None
+    try:
+        return datetime.fromtimestamp(int(digits[:12], 16) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,146 @@
+"""DAGs, their tasks and assets -> job records. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from connectors.airflow import fields
+from connectors.airflow.parse_tasks import task_id
+from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What only the details of one DAG tell; read again when its version changes."""
+
+    version: int
+    zone: str
+    tasks: tuple[JobRecord, ...]
+    digest: str
+
+
+def version(row: Any) -> tuple[str, int]:
+    """DAG and version number of one row of DAG versions."""
+    row = fields.table(row)
+    return fields.text(row, "dag_id"), fields.number(row, "version_number", 0)
+
+
+def definition(dag: str, details: Any, task_rows: Sequence[Any]) -> Definition:
+    """The definition of a DAG from its details and its tasks. Raises RecordUnreadable."""
+    details = fields.table(details)
+    latest = details.get("latest_dag_version")
+    number = fields.number(latest, "version_number", 0) if isinstance(latest, dict) else 0
+    tasks = _tasks(dag, task_rows)
+    told = [number, fields.words(details, "timetable_summary"), fields.words(details, "timezone")]
+    return Definition(
+        number,
+        fields.words(details, "timezone") or "UTC",
+        tasks,
+        digest([told, [one.definition_hash for one in tasks]]),
+    )
+
+
+def _tasks(dag: str, task_rows: Sequence[Any]) -> tuple[JobRecord, ...]:
+    ahead: dict[str, list[str]] = {}
+    tasks = [fields.table(row) for row in task_rows]
+    for row in tasks:
+        for below in fields.rows(row.get("downstream_task_ids")):
+            ahead.setdefault(str(below), []).append(fields.text(row, "task_id"))
+    return tuple(sorted((_task(dag, row, ahead) for row in tasks), key=lambda one: one.native_id))
+
+
+def _task(dag: str, row: fields.Row, ahead: Mapping[str, Sequence[str]]) -> JobRecord:
+    name = fields.text(row, "task_id")
+    upstreams = tuple(sorted(task_id(dag, one) for one in ahead.get(name, ())))
+    operator = fields.words(row, "operator_name")
+    mapped = " (mapped)" if row.get("is_mapped") is True else ""
+    rule = fields.words(row, "trigger_rule")
+    return JobRecord(
+        native_id=task_id(dag, name),
+        title=fields.words(row, "task_display_name") or name,
+        parent=dag,
+        upstreams=upstreams,
+        definition=f"{operator}{mapped}" + (f", {rule}" if rule not in ("", "all_success") else ""),
+        definition_hash=digest([operator, mapped, rule, upstreams, row.get("retries"), row.get("pool")]),
+        proof=Proof.FULL,
+        owner=fields.words(row, "owner"),
+    )
+
+
+def dag(row: Any, known: Definition, producers: Iterable[str], base_url: str) -> JobRecord:
+    """One DAG from its row in the list, with what its definition told and the DAGs whose assets start it."""
+    row = fields.table(row)
+    name, bundle = fields.text(row, "dag_id"), fields.words(row, "relative_fileloc")
+    return JobRecord(
+        native_id=name,
+        title=fields.words(row, "dag_display_name") or name,
+        schedule=schedule(row, known.zone),
+        paused=row.get("is_paused") is True,
+        upstreams=tuple(sorted({one for one in producers if one != name})),
+        definition=f"{len(known.tasks)} tasks in {bundle}, version {known.version}",
+        definition_hash=known.digest,
+        proof=Proof.FULL,
+        native_url=f"{base_url}/dags/{quote(name, safe='')}",
+        owner=", ".join(one for one in fields.rows(row.get("owners")) if isinstance(one, str)),
+    )
+
+
+def schedule(row: fields.Row, zone: str) -> Schedule:
+    """Periodic timetables are of the dialect "airflow"; those by asset or by hand are "none", with their words.
+
+    `next_at` is Airflow's own next run_after. The expression is told only where it gives that instant: a timetable may
+    be any code."""
+    summary, said = fields.words(row, "timetable_summary"), fields.words(row, "timetable_description")
+    if row.get("timetable_periodic") is not True:
+        return Schedule("none", zone=zone, words=said or summary)
+    following = fields.instant(row, "next_dagrun_run_after")
+    if following is None or _gives(summary, zone, following):
+        return Schedule("airflow", summary, zone, said or summary, following)
+    return Schedule("airflow", "", zone, f"{said or summary} (in a zone that Airflow does not tell)", following)
+
+
+def _gives(expression: str, zone: str, at: datetime) -> bool:
+    """Whether the expression in this zone gives this instant. It does not where the timetable has a zone of its own:
+    the API tells only the DAG's (measured: a timetable in Europe/Berlin is told as UTC)."""
+    try:
+        local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+        return next(CronSim(expression, local - timedelta(minutes=1))) == local
+    except (CronSimError, ZoneInfoNotFoundError, StopIteration, ValueError, OSError, OverflowError):
+        return False
+
+
+def feeds(row: Any) -> dict[str, set[str]]:
+    """DAG -> DAGs whose tasks write the asset that schedules it, of one asset."""
+    row = fields.table(row)
+    writers = {_dag_of(one) for one in fields.rows(row.get("producing_tasks"))}
+    return {_dag_of(one): writers for one in fields.rows(row.get("scheduled_dags")) if writers}
+
+
+def _dag_of(row: Any) -> str:
+    return fields.text(fields.table(row), "dag_id")
+
+
+def import_error(row: Any) -> str:
+    """One line about a DAG file that cannot be imported: the file and the last line of its traceback."""
+    row = fields.table(row)
+    trace = fields.words(row, "stack_trace").strip().splitlines() or [""]
+    return f"DAG file {fields.words(row, 'filename') or '?'} cannot be imported: {trace[-1][:200]}"
+
+
+def digest(value: Any) -> str:
+    """A short fingerprint of plain values. Raises RecordUnreadable where they are not plain."""
+    try:
+        return hashlib.sha256(json.dumps(value, sort_keys=True, default=list).encode("utf-8", "replace")).hexdigest()[
+            :16
+        ]
+    except (ValueError, TypeError, RecursionError):
+        raise RecordUnreadable("the definition is not plain JSON") from None

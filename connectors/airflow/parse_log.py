@@ -1,0 +1,63 @@
+"""Structured log lines of Airflow -> text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from connectors.airflow import fields
+
+GROUP, GROUP_END = "::group::", "::endgroup::"
+MOST_FRAMES = 20
+
+
+def lines(content: Any) -> list[str]:
+    """The lines of a page of a log, each with its time and level. A line that cannot be read is shown as it is."""
+    return [line for entry in fields.rows(content) for line in _entry(entry)]
+
+
+def _entry(entry: Any) -> Iterator[str]:
+    if not isinstance(entry, dict):
+        yield fields.clean(str(entry)[:1000])
+        return
+    event = fields.clean(str(entry.get("event", "")))
+    if event.startswith(GROUP_END):
+        return
+    if event.startswith(GROUP):
+        yield f"[{event.removeprefix(GROUP)}]"
+        return
+    at, level = entry.get("timestamp"), entry.get("level")
+    shown_at = f"{at[:23].replace('T', ' ')} " if isinstance(at, str) else ""
+    shown_level = f"{level.upper()} " if isinstance(level, str) and level not in ("info", "") else ""
+    yield fields.clean(shown_at) + fields.clean(shown_level) + event
+    yield from _errors(entry.get("error_detail"))
+
+
+def _errors(details: Any) -> Iterator[str]:
+    """The exceptions of a line, innermost cause last, as Python would print them. They are not in `event`."""
+    for one in fields.rows(details):
+        if not isinstance(one, dict):
+            continue
+        for frame in fields.rows(one.get("frames"))[-MOST_FRAMES:]:
+            if isinstance(frame, dict):
+                where = f"{frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
+                yield fields.clean(f"    {where}")
+        yield fields.clean(f"  {one.get('exc_type')}: {one.get('exc_value')}")
+
+
+def tail(text: str, limit_bytes: int) -> tuple[str, bool]:
+    """The end of `text` within the limit, cut between characters, and whether something was left out."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit_bytes:
+        return data.decode(), False
+    return data[len(data) - limit_bytes :].decode("utf-8", "ignore") if limit_bytes > 0 else "", True
+
+
+def head(text: str, limit_bytes: int) -> str:
+    """The beginning of `text` within the limit, cut between characters."""
+    return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore")
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Lines as one text that ends with a newline; "" without lines."""
+    return "".join(f"{part}\n" for part in parts)

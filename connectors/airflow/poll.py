@@ -1,0 +1,290 @@
+"""One poll: what changed, put together, and the open runs that did not show up by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any
+
+from connectors.airflow import fields, parse, parse_tasks, walk
+from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
+from connectors.airflow.parse import Period
+from connectors.airflow.parse_tasks import Instance, Key
+from connectors.airflow.references import Reference, gone, reference, superseded
+from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, Skipped, State
+
+TASK_HISTORY = timedelta(days=14)
+"""How far back task instances are read at first; DAG runs are read as far back as Airflow has them."""
+
+OPEN_RUNS_A_POLL = 40
+"""Open runs asked for one by one; running ones come by themselves, since Airflow touches them every second."""
+
+MOST_LISTED = 20
+"""Pages of one look at named task instances: 2,000 mapped instances."""
+
+REMEMBERED_PERIODS = 50_000
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What one poll has found so far."""
+
+    records: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
+    complete: bool = True
+
+    def add(self, record: RunRecord) -> None:
+        self.records[record.job, record.attempt_key] = record
+
+    def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
+        self.skipped.append(fields.skipped(where, error, row))
+
+    def warn(self, words: str) -> None:
+        self.warnings[words] = None
+
+
+class Poller:
+    """Follows one Airflow. Remembers only what spares requests: periods of runs, and what was told last."""
+
+    def __init__(self, client: AirflowClient, base_url: str, patterns: Sequence[str]) -> None:
+        self._client = client
+        self._base_url = base_url
+        self._patterns = patterns
+        self._periods: dict[tuple[str, str], Period] = {}
+        self._told: dict[tuple[str, str], int] = {}
+        self._told_with = ""
+        self._turn = 0
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
+        """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
+        found = Gathered()
+        runs_mark, tasks_mark = self._marks(cursor, found)
+        runs = walk.bite(self._client, RUNS_OF_ALL, "dag_runs", runs_mark)
+        self._take_runs(runs.rows, found)
+        tasks = walk.bite(self._client, TASKS_OF_ALL, "task_instances", tasks_mark)
+        self._take_tasks(tasks.rows, open_runs, found)
+        self._take_open_runs(open_runs, found)
+        for broken in (runs.broken, tasks.broken):
+            if broken:
+                found.complete = False
+                found.warn(f"the list of changes was not read to its end: {broken}")
+        following = json.dumps({"v": 1, "runs": runs.mark.told(), "tasks": tasks.mark.told()})
+        more = runs.more or tasks.more
+        return Poll(
+            runs=self._new(found.records.values(), cursor, following),
+            cursor=following,
+            more=more,
+            complete=found.complete,
+            clock=runs.clock,
+            skipped=tuple(found.skipped),
+            seen_until=None if runs.more or runs.broken else runs.mark.since,
+            warnings=tuple(found.warnings),
+        )
+
+    def _marks(self, cursor: str, found: Gathered) -> tuple[walk.Mark, walk.Mark]:
+        first = walk.Mark(walk.BEGINNING), walk.Mark(datetime.now(UTC) - TASK_HISTORY)
+        if not cursor:
+            return first
+        try:
+            table = fields.table(json.loads(cursor))
+            return walk.Mark.of(table.get("runs")), walk.Mark.of(table.get("tasks"))
+        except (ValueError, RecursionError, RecordUnreadable) as error:
+            found.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
+            return first
+
+    def _new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
+        """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's
+        cursor came back, so that what was never stored is told again."""
+        told = self._told if cursor and cursor == self._told_with else {}
+        prints = {(one.job, one.attempt_key): hash(repr(one)) for one in records}
+        self._told, self._told_with = prints, following
+        new = [
+            one
+            for one in records
+            if one.state.is_open or told.get((one.job, one.attempt_key)) != prints[one.job, one.attempt_key]
+        ]
+        return tuple(sorted(new, key=_age))
+
+    def watched(self, dag: str) -> bool:
+        """Whether the options ask for this DAG."""
+        return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
+
+    # DAG runs
+
+    def _take_runs(self, rows: Sequence[Any], found: Gathered) -> None:
+        rows = [row for row in rows if not isinstance(row, dict) or self.watched(str(row.get("dag_id")))]
+        red = self._not_green(rows, found)
+        for row in rows:
+            self._take_run(row, red, found)
+
+    def _take_run(self, row: Any, red: dict[tuple[str, str], list[str]], found: Gathered) -> RunRecord | None:
+        try:
+            key = _run_key(row)
+            record = parse.run(row, self._base_url, sorted(red.get(key, ())))
+        except RecordUnreadable as error:
+            found.skip("dagRuns", error, row)
+            return None
+        if record.state is State.UNKNOWN:
+            found.warn(f"DAG run state {record.native_state!r} is not known to Headway")
+        while len(self._periods) >= REMEMBERED_PERIODS:
+            self._periods.pop(next(iter(self._periods)))
+        self._periods[key] = Period(record.period_key or key[1], record.period_at, record.interval_start)
+        found.add(record)
+        return record
+
+    def _not_green(self, rows: Sequence[Any], found: Gathered) -> dict[tuple[str, str], list[str]]:
+        """Failed and blocked tasks of the runs that have ended: a run is a success although tasks failed, when its
+        last tasks passed."""
+        ended = [row for row in rows if isinstance(row, dict) and row.get("state") in ("success", "failed")]
+        red: dict[tuple[str, str], list[str]] = {}
+        for first in range(0, len(ended), 100):
+            some = ended[first : first + 100]
+            for one in self._instances({**_named(some), "state": ["failed", "upstream_failed"]}, found):
+                red.setdefault(one.key[:2], []).append(f"{parse_tasks.name_of(one)} ({one.native})")
+        return red
+
+    def _instances(self, body: dict[str, Any], found: Gathered) -> list[Instance]:
+        """Task instances by name, all pages; what cannot be read is skipped."""
+        gathered: list[Instance] = []
+        for page in range(MOST_LISTED):
+            rows = fields.rows(self._client.some_task_instances(body, page * 100).table().get("task_instances"))
+            gathered += self._read_instances(rows, found)
+            if len(rows) < 100:
+                return gathered
+        found.warn(f"more than {MOST_LISTED * 100} task instances were asked for at once; the rest is left out")
+        return gathered
+
+    def _read_instances(self, rows: Sequence[Any], found: Gathered) -> list[Instance]:
+        read: list[Instance] = []
+        for row in rows:
+            try:
+                read.append(parse_tasks.instance(row))
+            except RecordUnreadable as error:
+                found.skip("taskInstances", error, row)
+        return read
+
+    # tasks
+
+    def _take_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], found: Gathered) -> None:
+        changed = self._grouped(one for one in self._read_instances(rows, found) if self.watched(one.key[0]))
+        mapped = [key for key, group in changed.items() if any(one.map_index >= 0 for one in group)]
+        for first in range(0, len(mapped), 50):
+            some = set(mapped[first : first + 50])
+            body = {
+                "dag_ids": sorted({key[0] for key in some}),
+                "dag_run_ids": sorted({key[1] for key in some}),
+                "task_ids": sorted({key[2] for key in some}),
+            }
+            whole = self._grouped(one for one in self._instances(body, found) if one.key in some)
+            changed |= whole
+        for group in changed.values():
+            self._take_group(group, found)
+        self._close_old_tries(changed, open_runs, found)
+
+    def _grouped(self, instances: Iterable[Instance]) -> dict[Key, list[Instance]]:
+        """By task and run; of an instance that came twice, the later row."""
+        groups: dict[Key, dict[int, Instance]] = {}
+        for one in instances:
+            groups.setdefault(one.key, {})[one.map_index] = one
+        return {key: list(group.values()) for key, group in groups.items()}
+
+    def _take_group(self, group: Sequence[Instance], found: Gathered) -> None:
+        try:
+            found.add(parse_tasks.merged(group, self._period(group[0]), self._base_url))
+        except RecordUnreadable as error:
+            found.skip("taskInstances", error, dict(group[0].row))
+        for one in group:
+            if one.state is State.UNKNOWN:
+                found.warn(f"task state {one.native!r} is not known to Headway")
+
+    def _period(self, one: Instance) -> Period:
+        return self._periods.get(one.key[:2]) or parse.period_of(one.row)
+
+    def _close_old_tries(
+        self, current: dict[Key, list[Instance]], open_runs: Sequence[RunRef], found: Gathered
+    ) -> None:
+        """An open attempt of a task whose instance has a new id by now: its end is in Airflow's history of tries."""
+        for known in open_runs:
+            at = reference(known)
+            group = current.get((at.dag, at.run, at.task)) if at and at.task else None
+            if at is None or not group or (known.job, known.attempt_key) in found.records:
+                continue
+            if len(group) > 1 or group[0].map_index >= 0:
+                found.add(superseded(known, self._period(group[0])))
+                continue
+            reply = self._client.tries(at.dag, at.run, at.task, -1)
+            rows = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
+            old = next((row for row in rows if isinstance(row, dict) and row.get("try_number") == at.try_number), None)
+            try:
+                ended = old and parse_tasks.old_try(
+                    group[0], old, self._period(group[0]), self._base_url, known.attempt_key
+                )
+                found.add(ended if ended and not ended.state.is_open else superseded(known, self._period(group[0])))
+            except RecordUnreadable as error:
+                found.skip("tries", error, old)
+
+    # open runs that did not show up
+
+    def _take_open_runs(self, open_runs: Sequence[RunRef], found: Gathered) -> None:
+        missing = [one for one in open_runs if (one.job, one.attempt_key) not in found.records]
+        turn = self._turn % len(missing) if missing else 0
+        some = (missing[turn:] + missing[:turn])[:OPEN_RUNS_A_POLL]
+        self._turn = turn + len(some)
+        self._take_open_tasks([one for one in some if (at := reference(one)) and at.task], found)
+        for known in some:
+            at = reference(known)
+            if at is not None and not at.task:
+                self._take_open_run(known, at, found)
+
+    def _take_open_run(self, known: RunRef, at: Reference, found: Gathered) -> None:
+        reply = self._client.run(at.dag, at.run)
+        if reply.status == 404:
+            found.add(gone(known))
+            return
+        row = reply.table()
+        if (row.get("dag_id"), row.get("dag_run_id")) != (at.dag, at.run):
+            found.skip("dagRuns", RecordUnreadable("the answer is about another run than we asked for"), row)
+            return
+        record = self._take_run(row, self._not_green([row], found), found)
+        if record is not None and record.attempt_key != known.attempt_key:
+            found.add(superseded(known, self._periods[at.dag, at.run]))
+
+    def _take_open_tasks(self, some: Sequence[RunRef], found: Gathered) -> None:
+        places = [at for one in some if (at := reference(one))]
+        if not places:
+            return
+        body = {
+            "dag_ids": sorted({at.dag for at in places}),
+            "dag_run_ids": sorted({at.run for at in places}),
+            "task_ids": sorted({at.task for at in places}),
+        }
+        wanted = {(at.dag, at.run, at.task) for at in places}
+        groups = self._grouped(one for one in self._instances(body, found) if one.key in wanted)
+        for group in groups.values():
+            self._take_group(group, found)
+        self._close_old_tries(groups, some, found)
+        for known in some:
+            at = reference(known)
+            if at and (at.dag, at.run, at.task) not in groups:
+                found.add(gone(known))
+
+
+def _run_key(row: Any) -> tuple[str, str]:
+    row = fields.table(row)
+    return fields.text(row, "dag_id"), fields.text(row, "dag_run_id")
+
+
+def _named(rows: Sequence[fields.Row]) -> dict[str, list[str]]:
+    return {
+        "dag_ids": sorted({str(row.get("dag_id")) for row in rows}),
+        "dag_run_ids": sorted({str(row.get("dag_run_id")) for row in rows}),
+    }
+
+
+def _age(one: RunRecord) -> tuple[datetime, str, str]:
+    at = one.started_at or one.queued_at or one.period_at or walk.BEGINNING
+    return at, one.job, one.attempt_key

@@ -1,0 +1,84 @@
+"""Can we see and act? Asked by reading one row of each list, and by dry runs on a run that does not exist: Airflow
+answers 403 before it looks for the run, so 404 proves the right. Nothing is changed."""
+
+from __future__ import annotations
+
+from connectors.airflow import fields
+from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
+from connectors.contract import NotSupported, Probe, Right
+
+NO_SUCH_RUN = "headway__no_such_run"
+
+READS = (
+    ("/dags", "read DAGs", "can_read on DAGs"),
+    (RUNS_OF_ALL, "read DAG runs", "can_read on DAG Runs"),
+    (TASKS_OF_ALL, "read task instances", "can_read on Task Instances"),
+    ("/assets", "read assets", "can_read on Assets"),
+    ("/importErrors", "read import errors", "can_read on Import Errors"),
+    ("/dags/~/dagVersions", "read DAG versions", "can_read on DAG Versions"),
+)
+
+
+def probe(client: AirflowClient) -> Probe:
+    """Version, health and rights. Raises SystemUnreachable or AccessRefused; NotSupported for another program."""
+    reply = client.version()
+    version = fields.words(reply.table(), "version")
+    if not version.startswith("3."):
+        raise NotSupported(f"{reply.place}: this is Airflow {version or 'without a version'}; this kind speaks to 3.x")
+    rights = [_read(client, *one) for one in READS]
+    dag = _some_dag(client) if rights[0].held else None
+    return Probe(True, version, (*rights, *_acts(client, dag)), tuple(_notes(client, version, dag)), reply.clock)
+
+
+def _read(client: AirflowClient, path: str, name: str, right: str) -> Right:
+    reply = client.may_read(path)
+    if reply.status == 200:
+        return Right(name, True)
+    return Right(name, False, f"{path} answered {reply.status}", f"give the account's role {right}")
+
+
+def _some_dag(client: AirflowClient) -> str | None:
+    rows = fields.rows(client.may_read("/dags").table().get("dags"))
+    first = rows[0].get("dag_id") if rows and isinstance(rows[0], dict) else None
+    return first if isinstance(first, str) else None
+
+
+def _acts(client: AirflowClient, dag: str | None) -> list[Right]:
+    """Asked of one DAG; a role may hold the right on others only."""
+    if dag is None:
+        why, mend = "no DAG is listed to ask about", "make a DAG visible to this account, then probe again"
+        return [Right("clear runs", None, why, mend, "act"), Right("clear tasks", None, why, mend, "act")]
+    asked = (
+        ("clear runs", f"{run_path(dag, NO_SUCH_RUN)}/clear", {"dry_run": True}, "can_edit on DAG Runs"),
+        (
+            "clear tasks",
+            f"{dag_path(dag)}/clearTaskInstances",
+            {"dry_run": True, "dag_run_id": NO_SUCH_RUN},
+            "can_edit on Task Instances",
+        ),
+    )
+    rights = []
+    for name, path, body, right in asked:
+        reply = client.may(path, body)
+        if reply.status == 403:
+            mend = f"give the account's role {right} and can_edit on the DAGs it may rerun"
+            rights.append(Right(name, False, f"a dry run on {dag} answered 403", mend, "act"))
+        elif reply.status in (200, 404):
+            rights.append(Right(name, True, needed_for="act"))
+        else:
+            rights.append(Right(name, None, f"a dry run answered {reply.status}", "look at the server's log", "act"))
+    return rights
+
+
+def _notes(client: AirflowClient, version: str, dag: str | None) -> list[str]:
+    notes = [] if dag else ["no DAG is listed: there is none, or this account may read none"]
+    if not version.startswith("3.3"):
+        notes.append(f"measured on Airflow 3.3; {version} has other paging or notes: see docs/connectors/airflow.md")
+    health = client.health()
+    if health.status != 200:
+        return [*notes, f"health answered {health.status}"]
+    for part, told in health.table().items():
+        status = told.get("status") if isinstance(told, dict) else None
+        if status is not None and status != "healthy":
+            notes.append(f"{part} is {fields.clean(str(status))[:50]}")
+    return notes

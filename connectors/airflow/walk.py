@@ -1,0 +1,112 @@
+"""Walking through what changed: pages in the order of change, a watermark by the server's own clock.
+
+Airflow filters by `updated_at` and does not show it. So the watermark is the Date header of the walk's FIRST page
+less an overlap, and what the overlap brings twice is dropped where we know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.airflow import fields
+from connectors.airflow.client import PAGE_LIMIT, AirflowClient
+from connectors.contract import Clock, RecordUnreadable, SystemUnreachable
+
+OVERLAP = timedelta(seconds=30)
+"""Date has whole seconds, transactions commit later than they stamp, and scheduler and web server may be two hosts."""
+
+PAGES_PER_BITE = 10
+MOST_PAGES = 20_000
+"""Of one walk; a server that pages for ever is stopped here."""
+
+OFFSET_OVERLAP = 20
+"""Rows that pages share on servers without cursors (before 3.3): a row that moved to the end shifts the others."""
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a walk stands: all changes before `since` are known; `page` "" means that a new walk begins."""
+
+    since: datetime
+    page: str = ""
+    until: datetime | None = None
+    """What `since` becomes when the walk that is under way has ended."""
+    pages: int = 0
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        until = self.until.isoformat() if self.until else None
+        return {"since": self.since.isoformat(), "page": self.page, "until": until, "pages": self.pages}
+
+    @classmethod
+    def of(cls, value: Any) -> Mark:
+        """From JSON. Raises RecordUnreadable."""
+        row = fields.table(value)
+        since = fields.instant(row, "since")
+        if since is None:
+            raise RecordUnreadable("since is missing")
+        return cls(since, fields.words(row, "page"), fields.instant(row, "until"), fields.number(row, "pages", 0))
+
+
+@dataclass(slots=True)
+class Bite:
+    """Some pages of a walk."""
+
+    mark: Mark
+    rows: list[Any] = field(default_factory=list)
+    clock: Clock | None = None
+    more: bool = False
+    broken: str = ""
+    """Why the walk was given up; the next one begins where this one began."""
+
+
+def bite(client: AirflowClient, path: str, name: str, mark: Mark) -> Bite:
+    """The next pages of a walk and where it stands then. Raises as the client.
+
+    A page or cursor that repeats ends the walk as broken: what was read is kept and the mark does not advance."""
+    taken = Bite(mark)
+    seen: set[bytes] = set()
+    for _ in range(PAGES_PER_BITE):
+        reply = client.changed(path, taken.mark.since, taken.mark.page)
+        if reply.status == 400:
+            return _given_up(taken, f"{name}: the server no longer knows its own page cursor")
+        table = reply.table()
+        rows = table.get(name)
+        if not isinstance(rows, list):
+            raise SystemUnreachable(f"{reply.place} has no list {name!r}; is this Airflow 3?")
+        taken.clock = taken.clock or reply.clock
+        begun = taken.mark.until or (reply.clock.target if reply.clock else datetime.now(UTC)) - OVERLAP
+        following = _next_page(table, rows, taken.mark.page)
+        digest = hashlib.sha256(reply.body).digest()
+        if rows and (digest in seen or following == taken.mark.page or taken.mark.pages >= MOST_PAGES):
+            return _given_up(taken, f"{name}: a page repeats, or there are more than {MOST_PAGES} pages")
+        seen.add(digest)
+        taken.rows += rows
+        if following is None:
+            taken.mark = Mark(begun)
+            return taken
+        taken.mark = Mark(taken.mark.since, following, begun, taken.mark.pages + 1)
+    taken.more = True
+    return taken
+
+
+def _given_up(taken: Bite, why: str) -> Bite:
+    taken.mark, taken.broken, taken.more = Mark(taken.mark.since), why, False
+    return taken
+
+
+def _next_page(table: fields.Row, rows: list[Any], page: str) -> str | None:
+    """The cursor of the next page; for servers without cursors, "offset:N"; None at the end."""
+    if "next_cursor" in table:
+        return fields.words(table, "next_cursor") or None
+    digits = page.removeprefix("offset:")
+    at = int(digits) if digits.isdigit() else 0
+    total = fields.number(table, "total_entries", 0)
+    if at + len(rows) >= total or len(rows) <= OFFSET_OVERLAP:
+        return None
+    return f"offset:{at + min(len(rows), PAGE_LIMIT) - OFFSET_OVERLAP}"
