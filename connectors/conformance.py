@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 from unittest import SkipTest
 
@@ -29,6 +29,7 @@ from connectors.conformance_support import (
     check_run,
     closed_port,
     identity,
+    is_long_over,
     is_rerun,
     listener,
     new_key,
@@ -43,9 +44,11 @@ from connectors.contract import (
     Connector,
     Found,
     Inventory,
+    NotSupported,
     Poll,
     Preview,
     RunRecord,
+    RunRef,
     State,
     SystemUnreachable,
 )
@@ -135,7 +138,7 @@ class ConnectorConformance(Hooks):
             rest = connector.poll(polls[-1].cursor, (), self.timeout_seconds)
         assert any(poll.runs for poll in polls), "no history in the first poll"
         known = {identity(run) for poll in polls for run in poll.runs}
-        ended = {identity(run) for poll in polls for run in poll.runs if not run.state.is_open}
+        ended = {identity(run) for poll in polls for run in poll.runs if is_long_over(run)}
         new = [run for run in rest.runs if identity(run) not in known]
         assert len(new) <= len(known), f"the cursor does not advance: {len(new)} new runs after {len(known)}"
         assert len([run for run in rest.runs if identity(run) in ended]) < max(2, len(ended)), "history is sent again"
@@ -207,6 +210,15 @@ class ConnectorConformance(Hooks):
         assert after <= before, f"the preview started {sorted(after - before)}"
         assert self.native_trace() == trace, "the preview changed the world"
         assert json.loads(json.dumps(dict(preview.plan))) == dict(preview.plan), "the plan does not survive JSON"
+
+    def test_run_that_never_started_can_be_asked_for(self) -> None:
+        """A MISSED run has no row at the source, only its job and period: it gets a preview, or words why not."""
+        self.needs("act", Capability.RERUN)
+        job_id = self.a_rerunnable_failure()
+        missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")
+        with self.opened() as connector, suppress(NotSupported):
+            preview = connector.preview(Ask("rerun", missed, State.MISSED), self.timeout_seconds)
+            assert preview.refused or preview.native_calls, f"neither a call nor a reason: {preview}"
 
     def test_key_that_was_never_sent_is_not_found(self) -> None:
         self.needs("act", Capability.RERUN)

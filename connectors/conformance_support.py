@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from connectors.contract import (
@@ -90,6 +90,13 @@ def is_rerun(one: RunRecord, run: RunRecord, key: str) -> bool:
     """By our key, or as a further attempt of the same period."""
     same_period = run.period_key is not None and (one.job, one.period_key) == (run.job, run.period_key)
     return one.action_key == key or (same_period and one.attempt_key != run.attempt_key)
+
+
+def is_long_over(run: RunRecord) -> bool:
+    """Ended more than a minute ago by our clock: nothing about it can still change, so nobody need tell it again."""
+    return (
+        not run.state.is_open and run.ended_at is not None and datetime.now(UTC) - run.ended_at > timedelta(minutes=1)
+    )
 
 
 def through_json(preview: Preview) -> Preview:

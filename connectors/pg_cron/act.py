@@ -8,6 +8,7 @@ cancels a run whose entry goes away).
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from connectors.contract import (
@@ -35,6 +36,15 @@ NOTES = (
     "starts within 65 s: pg_cron starts jobs at full minutes",
     "runs the command as it is now, with the time of now: the missed run's own context is lost",
 )
+
+
+def _job_of(rows: Sequence[Row], ref: RunRef) -> Row | None:
+    """By the jobid that the poll noted; a run that never started (MISSED) has none: then by the job's name."""
+    jobid = jobid_of(ref)
+    ids = parse.native_ids([row for row in rows if not parse.is_entry(row)])
+    return next(
+        (row for row in rows if row["jobid"] == jobid or (jobid is None and ids.get(row["jobid"]) == ref.job)), None
+    )
 
 
 def jobid_of(ref: RunRef) -> int | None:
@@ -69,12 +79,11 @@ def mark_of(entry: str) -> str:
 
 def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:
     """What a rerun would add to cron.job; refused without the right, the job, or the rows that would prove it."""
-    jobid = jobid_of(ask.run)
-    if ask.verb != "rerun" or jobid is None:
-        raise NotSupported(f'pg_cron can only rerun a run that it has a row of, not "{ask.verb}" {ask.run.attempt_key}')
-    now = client.situation(jobid, timeout_seconds)
+    if ask.verb != "rerun":
+        raise NotSupported(f'pg_cron can only rerun, not "{ask.verb}"')
+    now = client.situation(lambda rows: _job_of(rows, ask.run), timeout_seconds)
     way = door(now.access)
-    user, database = (now.job["username"], now.job["database"]) if now.job else ("?", "?")
+    jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
     direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
     call = f"{client.act_schema}.rerun({jobid}, '<key>')" if way == "function" else direct
     paused = (f"{ask.run.job} is paused in pg_cron; the rerun runs all the same",)

@@ -6,7 +6,7 @@ Security Policies" and "System Catalogs".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -131,8 +131,10 @@ class Page:
     runs: Sequence[Row]
     again: Sequence[Row]
     newest: int | None
-    entries: Sequence[Row] = ()
+    entries: Sequence[Row]
     """Our one-shot entries that have started: jobid, ended."""
+    is_full: bool
+    """There may be more runs after these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +198,25 @@ class PgCronClient:
             runs = reader.rows(RUNS_AFTER, {"after": after, "limit": BITE_ROWS})
             old = reader.rows(RUNS_BY_ID, {"ids": list(again), "limit": BITE_ROWS}) if again else []
             newest = reader.row(NEWEST)["runid"]
-            return Page(access, jobs, runs, old, newest, _started(reader, jobs, newest))
+            entries = _started(reader, jobs, newest)
+            return Page(access, jobs, runs, old, newest, entries, is_full=len(runs) >= BITE_ROWS)
 
         page: Page = self._session.read(work, timeout_seconds)
         return page
 
-    def situation(self, jobid: int, timeout_seconds: float) -> Situation:
-        """What a rerun of the job would meet now."""
+    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> Situation:
+        """What a rerun of the job that `which` chooses would meet now."""
 
         def work(reader: Reader) -> Situation:
             access = self._checked(reader)
-            jobs = {row["jobid"]: row for row in reader.rows(JOBS, {"limit": MOST_JOBS + 1})}
+            jobs = reader.rows(JOBS, {"limit": MOST_JOBS + 1})
             newest = reader.row(NEWEST)["runid"] or 0
-            same = [jobid, *(one for one, row in jobs.items() if _is_entry_of(row, jobid))]
+            job = which(jobs)
+            if job is None:
+                return Situation(access, None, (), newest)
+            same = [job["jobid"], *(row["jobid"] for row in jobs if _is_entry_of(row, job["jobid"]))]
             running = reader.rows(RUNNING, {"after": newest - RECENT_RUNS, "jobids": same})
-            return Situation(access, jobs.get(jobid), running, newest)
+            return Situation(access, job, running, newest)
 
         situation: Situation = self._session.read(work, timeout_seconds)
         return situation

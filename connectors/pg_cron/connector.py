@@ -79,7 +79,7 @@ class PgCronConnector:
         return self._told(page, at, refs, clock, warnings)
 
     def _told(self, page: Page, at: Cursor, refs: dict[int, RunRef], clock: Clock, warnings: list[str]) -> Poll:
-        more = len(page.runs) >= BITE_ROWS
+        more = page.is_full
         bounds = parse.start_bounds(page.runs, clock.target, at.is_live and not more)
         bounds.update({runid: parse.EPOCH + _seconds(known) for runid, known in at.again.items() if known is not None})
         runs, again, skipped = self._records([*page.again, *page.runs], bounds, clock.target, warnings)

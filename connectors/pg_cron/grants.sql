@@ -16,8 +16,10 @@ CREATE POLICY headway_all ON cron.job FOR SELECT TO headway_view, headway_act US
 DROP POLICY IF EXISTS headway_all ON cron.job_run_details;
 CREATE POLICY headway_all ON cron.job_run_details FOR SELECT TO headway_view, headway_act USING (true);
 
--- Act: run an existing job once more, and take that one-shot entry away again. cron.schedule itself is not granted:
--- it runs any SQL. The functions belong to the superuser who runs this file: only a superuser may schedule for others.
+-- Act: run an existing job once more as its owner, and take that one-shot entry away again; no SQL of the caller's.
+-- The functions belong to the superuser who runs this file: only a superuser may schedule for others.
+-- (pg_cron lets every role with USAGE on schema cron schedule SQL as itself. Where that is too much:
+-- REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA cron FROM PUBLIC, and grant it to the owners of jobs.)
 CREATE SCHEMA IF NOT EXISTS headway;
 REVOKE ALL ON SCHEMA headway FROM PUBLIC;
 GRANT USAGE ON SCHEMA headway TO headway_act;

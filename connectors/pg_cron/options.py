@@ -35,7 +35,7 @@ class PgCronOptions(BaseModel):
     """libpq's sslmode; verify-full wherever the network is not yours."""
     sslrootcert: Path | None = None
     """The CA that verify-ca and verify-full trust; libpq's default when not given."""
-    act_schema: Annotated[str, Field(pattern=r"[a-z_][a-z0-9_]{0,62}")] = "headway"
+    act_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "headway"
     """Schema of the functions rerun and unschedule that grants.sql makes."""
 
     @model_validator(mode="after")

@@ -160,7 +160,7 @@ def gone(ref: RunRef) -> RunRecord:
 
 def is_settled(record: RunRecord, now: datetime) -> bool:
     """True when the row will not change any more."""
-    if record.state.is_open:
+    if record.state.is_open or (record.state == State.UNKNOWN and record.ended_at is None):
         return False
     return record.ended_at is None or (now - record.ended_at).total_seconds() > SETTLES_AFTER_SECONDS
 

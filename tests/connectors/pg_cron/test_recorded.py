@@ -1,0 +1,215 @@
+"""pg_cron on recorded tables: the conformance of the real server, and what a real one does not show when asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Connector,
+    NotSupported,
+    RunRef,
+    State,
+)
+from connectors.pg_cron import act
+from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
+from connectors.secrets import SecretStore
+from tests.fakes.pg_cron import FakeClient, FakePgCron
+
+
+@pytest.fixture
+def fake() -> FakePgCron:
+    return FakePgCron()
+
+
+def connector_on(fake: FakePgCron) -> PgCronConnector:
+    return PgCronConnector(FakeClient(fake))
+
+
+class TestRecordedPgCron(ConnectorConformance):
+    kind = CONNECTOR
+
+    @pytest.fixture(autouse=True)
+    def world(self, fake: FakePgCron) -> None:
+        self.fake = fake
+
+    def connector(self) -> Connector:
+        return connector_on(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = CONNECTOR.options(host=host, port=port, dbname="ops", user="headway")
+        return CONNECTOR.open(options, host, SecretStore())
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.run(2, "hibernating")
+        return connector_on(self.fake)
+
+    def make_success(self) -> str:
+        return "load_orders"
+
+    def make_failure(self) -> str:
+        return "bad"
+
+    def native_trace(self) -> object:
+        return json.dumps([self.fake.jobs, self.fake.runs])
+
+    def advance(self) -> None:
+        self.fake.start_entries()
+
+
+def test_history_comes_in_bites_until_there_is_no_more(fake: FakePgCron) -> None:
+    connector = connector_on(fake)
+    first = connector.poll("", (), 5)
+    assert (5, True, None) == (len(first.runs), first.more, first.seen_until)
+    second = connector.poll(first.cursor, (), 5)
+    third = connector.poll(second.cursor, (), 5)
+    last = connector.poll(third.cursor, (), 5)
+    assert not last.more
+    assert last.seen_until is not None
+
+
+def test_an_open_run_is_read_again_until_it_ends(fake: FakePgCron) -> None:
+    connector, cursor = connector_on(fake), ""
+    for _ in range(4):
+        cursor = connector.poll(cursor, (), 5).cursor
+    again = connector.poll(cursor, (), 5)
+    assert [("37", State.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
+    fake.runs[-1] |= {"status": "succeeded", "message": "1 row", "ended": "1795163900.5"}
+    fake.access |= {"clock": "1795163901.0"}
+    ended = connector.poll(again.cursor, (), 5)
+    assert [State.SUCCEEDED] == [run.state for run in ended.runs]
+    fake.access |= {"clock": "1795163999.0"}
+    last = connector.poll(ended.cursor, (), 5)
+    assert () == connector.poll(last.cursor, (), 5).runs
+
+
+def test_a_success_that_a_later_statement_undoes_is_seen_as_failed(fake: FakePgCron) -> None:
+    """pg_cron writes "succeeded" after each statement of a command, and "failed" moments later."""
+    fake.runs.clear()
+    row = fake.run(8, "succeeded", "1 row")
+    connector = connector_on(fake)
+    first = connector.poll("", (), 5)
+    row |= {"status": "failed", "message": "ERROR:  division by zero\n"}
+    second = connector.poll(first.cursor, (), 5)
+    assert [State.SUCCEEDED] == [run.state for run in first.runs]
+    assert [(State.FAILED, "ERROR:  division by zero")] == [(run.state, run.message) for run in second.runs]
+
+
+def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgCron) -> None:
+    connector = connector_on(fake)
+    fake.bite_rows = 100
+    run = connector.poll("", (), 5).runs[-1]
+    cursor = connector.poll("", (), 5).cursor
+    lost = RunRef(run.job, "x", "20", '{"runid": 20, "jobid": 4}')
+    told = {one.attempt_key: one for one in connector.poll(cursor, (lost,), 5).runs}
+    assert (State.UNKNOWN, "(row deleted)") == (told["20"].state, told["20"].native_state)
+
+
+def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgCron) -> None:
+    """An extension made anew, or a restored backup, starts its runids again below ours."""
+    connector = connector_on(fake)
+    told = connector.poll('{"after": 9000, "again": {}, "live": true}', (), 5)
+    assert ((), True) == (told.runs, told.more)
+    assert ["cron.job_run_details ends at runid 37, and we had read up to 9000: rows are gone"] == [
+        gap.reason for gap in told.gaps
+    ]
+    assert connector.poll(told.cursor, (), 5).runs
+
+
+@pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
+def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgCron, cursor: str) -> None:
+    told = connector_on(fake).poll(cursor, (), 5)
+    assert told.more
+    assert ("the cursor is not one of pg_cron's: reading anew",) == told.warnings
+    assert connector_on(fake).poll(told.cursor, (), 5).runs
+
+
+def test_a_job_that_was_removed_keeps_its_name_for_late_rows(fake: FakePgCron) -> None:
+    connector = connector_on(fake)
+    connector.inventory("", 5)
+    fake.jobs = [row for row in fake.jobs if row["jobname"] != "bad"]
+    fake.bite_rows = 100
+    assert "bad" in {run.job for run in connector.poll("", (), 5).runs}
+
+
+def test_a_mark_in_anothers_command_makes_no_attempt(fake: FakePgCron) -> None:
+    """Whoever may schedule jobs could write our mark: it counts only in runs of the marked job's own owner."""
+    row = fake.run(7, "succeeded", "1 row")  # app's job claims to be a rerun of lab's job 3
+    row["command"] = f"/* headway:rerun:3:{new_key()} */ select current_user"
+    fake.bite_rows = 100
+    told = connector_on(fake).poll("", (), 5).runs
+    assert [("app:load_orders", None)] == [
+        (run.job, run.action_key) for run in told if run.attempt_key == str(row["runid"])
+    ]
+
+
+def test_log_off_proves_nothing_and_refuses_reruns(fake: FakePgCron) -> None:
+    fake.access |= {"log_run": "off"}
+    fake.bite_rows = 100
+    connector = connector_on(fake)
+    told = connector.poll("", (), 5)
+    assert (False, None) == (told.complete, told.seen_until)
+    assert "cron.log_run is off" in told.warnings[0]
+    run = next(run for run in told.runs if run.job == "bad")
+    refused = connector.preview(Ask("rerun", ref(run), run.state), 5).refused
+    assert refused is not None
+    assert refused.startswith("cron.log_run is off")
+
+
+def test_a_standby_proves_no_missing_start(fake: FakePgCron) -> None:
+    fake.access |= {"is_standby": True}
+    fake.bite_rows = 100
+    assert connector_on(fake).poll("", (), 5).seen_until is None
+
+
+def test_rights_that_are_missing_come_with_their_sql(fake: FakePgCron) -> None:
+    fake.access |= {"may_enter": False, "may_read_jobs": False, "role": "Poller"}
+    with pytest.raises(AccessRefused, match='GRANT USAGE ON SCHEMA cron TO "Poller";') as caught:
+        connector_on(fake).inventory("", 5)
+    assert 'GRANT SELECT ON cron.job TO "Poller";' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"version": None, "cron_database": "ops"}, 'connect to database "ops"'),
+        ({"version": None}, "check dbname"),
+        ({"version": "1.3"}, "pg_cron 1.3 is too old"),
+    ],
+)
+def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dict[str, object], words: str) -> None:
+    fake.access |= change
+    with pytest.raises(NotSupported, match=words):
+        connector_on(fake).poll("", (), 5)
+
+
+def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgCron) -> None:
+    gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
+    preview = connector_on(fake).preview(Ask("rerun", gone, State.FAILED), 5)
+    assert "night_load is no longer in cron.job: there is no command to run" == preview.refused
+
+
+def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
+    missed = RunRef("paused", "2026-11-19T02:00:00Z", "", "")
+    preview = connector_on(fake).preview(Ask("rerun", missed, State.MISSED), 5)
+    assert preview.refused is None
+    assert "paused is paused in pg_cron; the rerun runs all the same" in preview.notes
+    assert "SELECT headway.rerun(9, '<key>')" == preview.native_calls[0]
+
+
+def test_hidden_rows_prove_no_absence(fake: FakePgCron) -> None:
+    connector = connector_on(fake)
+    preview = connector.preview(Ask("rerun", RunRef("bad", "x", "", ""), State.FAILED), 5)
+    fake.access |= {"sees_all_runs": False}
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+@pytest.mark.parametrize("key", ["headway-short", "x" * 20, "headway-0123456789'; drop table t", "headway-" + "a" * 60])
+def test_what_is_no_key_of_ours_is_not_sent(key: str) -> None:
+    with pytest.raises(NotSupported):
+        act.entry_name(7, key)

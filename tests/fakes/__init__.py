@@ -1,0 +1,1 @@
+"""Stand-ins for schedulers, small enough to read; each passes the conformance tests of its kind."""

@@ -1,0 +1,129 @@
+"""A pg_cron in memory: the recorded tables of a real one, a launcher that one may push, and no server.
+
+It stands in for `PgCronClient`, below which is only SQL; that part is tested on a real server.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from connectors.pg_cron.client import BITE_ROWS, ENTRY_PREFIX, Page, PgCronClient, Situation, Trace
+from connectors.pg_cron.rights import require_view
+from connectors.transport.sql import PostgresSession, Row
+
+RECORDING = Path(__file__).parents[1] / "recordings" / "pg_cron" / "night.json"
+OPEN = ("starting", "connecting", "sending", "running")
+
+
+class FakePgCron:
+    """The two tables and who looks at them."""
+
+    def __init__(self) -> None:
+        found: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.access: Row = found["access"]
+        self.jobs: list[Row] = found["jobs"]
+        self.runs: list[Row] = found["runs"]
+        self.bite_rows = 5  # so that history comes in bites
+
+    @property
+    def newest(self) -> int:
+        return max((int(row["runid"]) for row in self.runs), default=0)
+
+    def add_entry(self, jobid: int, key: str) -> int:
+        """What `headway.rerun` does."""
+        original: Row = next(row for row in self.jobs if row["jobid"] == jobid)
+        name = f"{ENTRY_PREFIX}{jobid}:{key}"
+        there = [row["jobid"] for row in self.jobs if row["jobname"] == name]
+        if there:
+            return int(there[0])
+        added = 1 + max(int(row["jobid"]) for row in self.jobs)
+        command = f"/* {name} */ {original['command']}"
+        self.jobs.append(original | {"jobid": added, "jobname": name, "command": command, "schedule": "0 9 20 11 *"})
+        return added
+
+    def run(self, jobid: int, status: str, message: str | None = None) -> Row:
+        """The launcher starts a job, and it ends as told (or stays open)."""
+        job = next(row for row in self.jobs if row["jobid"] == jobid)
+        clock = float(self.access["clock"])
+        row = {
+            "runid": self.newest + 1,
+            "jobid": jobid,
+            "database": job["database"],
+            "username": job["username"],
+            "command": job["command"],
+            "status": status,
+            "message": message,
+            "started": str(clock),
+            "ended": None if status in OPEN else str(clock + 0.01),
+        }
+        self.runs.append(row)
+        self.access = self.access | {"clock": str(clock + 1)}
+        return row
+
+    def start_entries(self) -> None:
+        """The full minute comes: entries that never ran run, and go well."""
+        ran = {row["jobid"] for row in self.runs}
+        for row in list(self.jobs):
+            if str(row["jobname"]).startswith(ENTRY_PREFIX) and row["jobid"] not in ran:
+                self.run(row["jobid"], "succeeded", "1 row")
+
+
+class FakeClient(PgCronClient):
+    """The client's questions, answered from the fake; rows are copies, as they would come over a wire."""
+
+    def __init__(self, fake: FakePgCron) -> None:
+        super().__init__(PostgresSession(dict, "headway"), "headway")
+        self._fake = fake
+
+    def access(self, timeout_seconds: float) -> Row:
+        return dict(self._fake.access)
+
+    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+        self._look()
+        return dict(self._fake.access), copy.deepcopy(self._fake.jobs)
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+        self._look()
+        limit = min(BITE_ROWS, self._fake.bite_rows)
+        runs = [row for row in self._fake.runs if row["runid"] > after]
+        runs = sorted(runs, key=lambda row: int(row["runid"]))[:limit]
+        old = [row for row in self._fake.runs if row["runid"] in again]
+        ours = {row["jobid"] for row in self._fake.jobs if str(row["jobname"]).startswith(ENTRY_PREFIX)}
+        entries = [
+            {"jobid": row["jobid"], "ended": row["status"] not in OPEN}
+            for row in self._fake.runs
+            if row["jobid"] in ours
+        ]
+        fake, newest, is_full = self._fake, self._fake.newest or None, len(runs) >= limit
+        return copy.deepcopy(Page(fake.access, fake.jobs, runs, old, newest, entries, is_full))
+
+    def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> Situation:
+        self._look()
+        job = which(self._fake.jobs)
+        running = [row for row in self._fake.runs if job and row["jobid"] == job["jobid"] and row["status"] in OPEN]
+        return copy.deepcopy(Situation(self._fake.access, job, running, self._fake.newest))
+
+    def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> Trace:
+        self._look()
+        entries = [row for row in self._fake.jobs if row["jobname"] == entry]
+        runs = [row for row in self._fake.runs if row["runid"] > after and row["command"].startswith(mark)]
+        return copy.deepcopy(Trace(self._fake.access, entries, runs, 0))
+
+    def text(self, runid: int, timeout_seconds: float) -> Row | None:
+        return next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
+
+    def rerun_by_function(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
+        return [{"jobid": self._fake.add_entry(jobid, key)}]
+
+    def rerun_direct(self, jobid: int, entry: str, key: str, zone: str, timeout_seconds: float) -> list[Row]:
+        return [{"jobid": self._fake.add_entry(jobid, key)}]
+
+    def unschedule(self, entry: Row, key: str, by_function: bool, timeout_seconds: float) -> None:
+        self._fake.jobs = [row for row in self._fake.jobs if row["jobid"] != entry["jobid"]]
+
+    def _look(self) -> None:
+        require_view(self._fake.access, self.place)
