@@ -309,7 +309,7 @@ def _build(path: Path, document: Table, reading: _Reading) -> Config:
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
     estate, alerts = estate or EstateSettings(), alerts or AlertSettings()
     config = Config(path, digest, estate, systems, jobs, dependencies, services, routes, alerts)
-    _check_references(config, set(document.get("systems", {})), reading)
+    _check_references(config, document, reading)
     return config
 
 
@@ -374,24 +374,26 @@ def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
     return f"{message[0].lower()}{message[1:]}{shown}".rstrip(".?") + "."
 
 
-def _check_references(config: Config, system_names: set[str], reading: _Reading) -> None:
+def _check_references(config: Config, document: Table, reading: _Reading) -> None:
     """Names that point at other parts of the config; jobs themselves are matched against the inventory later."""
+    system_names = list(document.get("systems", {}))
 
     def system_of(name: str, key: tuple[str, ...]) -> None:
         system = split_job_name(name)[0]
         if system not in system_names:
-            reading.fault(key, f'no system "{system}" in "{name}". {_near(system, list(system_names))}')
+            reading.fault(key, f'no system "{system}" in "{name}". {_near(system, system_names)}')
 
     def routes(names: tuple[str, ...], key: tuple[str, ...]) -> None:
         for name in names:
             if name not in config.routes:
                 reading.fault(key, f'no route "{name}". {_near(name, list(config.routes) or ["add [routes.NAME]"])}')
 
-    for name, job in config.jobs.items():
+    for name in document.get("jobs", {}):
         try:
             system_of(name, ("jobs", name))
         except ValueError as error:
             reading.fault(("jobs", name), f"{error}.")
+    for name, job in config.jobs.items():
         routes(job.notify, ("jobs", name, "notify"))
     for name, service in config.services.items():
         for terminal in service.delivered_by:

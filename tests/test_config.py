@@ -1,0 +1,166 @@
+"""Config names every fault at once, with file, line, key, value and mend; and bad config changes nothing."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from connectors import registry
+from console import config as settings
+from console.config import ConfigFaults, find_cycle, load_config
+
+ROOT = Path(__file__).parents[1]
+GOOD = """
+[systems.dwh]
+kind = "pg_cron"
+dsn = { env = "DWH" }
+[jobs."dwh/a"]
+owner = "team"
+[services.s]
+delivered_by = ["dwh/b"]
+deadline = "06:30"
+timezone = "Europe/Berlin"
+"""
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "headway.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(file)
+    return [str(fault).removeprefix(f"{tmp_path}/") for fault in raised.value.faults]
+
+
+def test_the_example_loads_and_names_every_setting() -> None:
+    path = ROOT / "config.example.toml"
+    config = load_config(path)
+    assert {"etl-hosts", "warehouse-airflow", "dwh", "orders-sfn"} == set(config.systems)
+    text = path.read_text()
+    models: list[type[BaseModel]] = [
+        settings.EstateSettings,
+        settings.SystemSettings,
+        settings.JobSettings,
+        settings.DependencySettings,
+        settings.ServiceSettings,
+        settings.RouteSettings,
+        settings.AlertSettings,
+        *(registry.load(kind).options for kind in ("cron", "airflow")),
+    ]
+    missing = [f"{model.__name__}.{name}" for model in models for name in model.model_fields if f"{name} =" not in text]
+    assert [] == missing
+
+
+def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD)
+    config = load_config(file)
+    assert ("ask", 15.0, 0.1) == (
+        config.jobs["dwh/a"].rerun,
+        config.systems["dwh"].settings.poll_every.total_seconds(),
+        config.services["s"].risk,
+    )
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[estate]\nnaem = 1", 'headway.toml:2: estate.naem: unknown key. Did you mean "name"?'),
+        ("[rutes.x]", 'headway.toml:1: rutes: unknown table. Did you mean "routes"?'),
+        ('[systems.a]\nkind = "croon"', 'headway.toml:2: systems.a.kind: unknown kind "croon"; did you mean "cron"?'),
+        ("[systems.a]", "headway.toml:1: systems.a: has no kind. Add kind"),
+        ('[systems."a b"]\nkind = "cron"', "a system's name has letters, digits, dot, dash and underscore only"),
+        ('[jobs."dwh/x"]\nexpected = 5', 'headway.toml:2: jobs."dwh/x".expected: 5 is not a duration'),
+        ('[jobs."nonsense"]', '"nonsense" is not a job name; write system/native-id'),
+        ('[jobs."dhw/x"]', 'no system "dhw" in "dhw/x". Did you mean "dwh"?'),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "26:30"\ntimezone = "UTC"',
+            "'26:30' is not a time of day",
+        ),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "Europe/Berln"',
+            '"Europe/Berln" is no time zone; did you mean "Europe/Berlin"',
+        ),
+        ('[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"', "services.t.deadline: is missing. Add it."),
+        ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
+    ],
+)
+def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, text + "\n" + GOOD)
+    assert any(expected in one for one in found), found
+
+
+def test_all_faults_come_at_once(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[estate]\nnaem = 1\n[rutes.x]\n[jobs."dhw/x"]\nexpectd = "5m"\n' + GOOD)
+    assert 4 == len(found), found
+
+
+def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:
+    found = faults(tmp_path, '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n' + GOOD)
+    assert any("written as a reference, never as its value" in one for one in found)
+    assert "CANARY" not in "\n".join(found)
+
+
+def test_a_circle_is_told_job_by_job(tmp_path: Path) -> None:
+    edges = [("dwh/a", "dwh/b"), ("dwh/b", "dwh/c"), ("dwh/c", "dwh/a")]
+    tables = "".join(f'[[dependencies]]\nupstream = "{up}"\ndownstream = "{down}"\n' for up, down in edges)
+    (found,) = faults(tmp_path, GOOD + tables)
+    assert "these feed each other in a circle: " in found
+    assert 4 == found.count("dwh/"), found
+
+
+def test_a_job_that_feeds_itself_is_a_circle() -> None:
+    assert ["a/x"] == find_cycle([("a/x", "a/x"), ("a/x", "a/y")])
+
+
+def test_no_circle_is_found_where_there_is_none() -> None:
+    assert [] == find_cycle([("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")])
+
+
+@pytest.mark.parametrize("end", range(1, len(GOOD), 7))
+def test_half_written_config_is_faults_or_settings_but_never_a_traceback(tmp_path: Path, end: int) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD[:end])
+    with suppress(ConfigFaults):
+        load_config(file)
+
+
+def test_broken_toml_names_its_line(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, 'x = "1\n')
+    assert found.startswith("headway.toml:1: is not valid TOML")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFaults, match="there is no such file; copy"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_a_folder_is_one_estate_and_a_name_stands_in_one_file_only(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD)
+    (tmp_path / "b.toml").write_text('[jobs."dwh/a"]\nowner = "other"\n')
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    assert [f"{tmp_path}/b.toml: jobs.dwh/a: stands in {tmp_path}/a.toml too. Keep one."] == [
+        str(fault) for fault in raised.value.faults
+    ]
+
+
+def test_bytes_that_are_no_text_are_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_bytes(b'[estate]\nname = "\xff"\n')
+    with pytest.raises(ConfigFaults, match="is not UTF-8 at byte"):
+        load_config(file)
+
+
+def test_a_store_beside_the_config_is_found_without_the_heavy_reader(tmp_path: Path) -> None:
+    from console.paths import store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD)
+    assert str(tmp_path / "headway.db") == store_url(file)
+    tables: dict[str, Any] = tomllib.loads(GOOD)
+    assert "estate" not in tables
