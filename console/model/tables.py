@@ -106,6 +106,7 @@ class Job(SQLModel, table=True):
         Index("job_source", "system_id", "source_id"),
         Index("job_name", "name", "id"),
         Index("job_changed", "changed_seq"),
+        Index("job_target", "target_id"),
     )
     id: int | None = Field(default=None, primary_key=True)
     system_id: int = Field(foreign_key="system.id")

@@ -326,6 +326,7 @@ def upgrade() -> None:
     op.create_index("job_changed", "job", ["changed_seq"])
     op.create_index("job_name", "job", ["name", "id"])
     op.create_index("job_source", "job", ["system_id", "source_id"])
+    op.create_index("job_target", "job", ["target_id"])
     op.create_table(
         "action",
         sa.Column("key", sa.Text(), nullable=False),

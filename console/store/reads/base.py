@@ -1,0 +1,124 @@
+"""What all questions share: the link, the store's clock, and which targets are out of sight."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+from connectors.contract import OPEN_STATES, Evidence, State
+from console.clean import clean_line
+from console.clock import Clock, Hand
+from console.model.ids import instant, maybe_instant
+from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.keys import unpack
+from console.store.reads.link import Link
+
+SCHEMA = "0001"
+"""The schema these questions are written for: the newest in `console/store/migrations` (a test compares)."""
+STALE_POLLS = 3
+"""Polls that may be missed before what is open is shown as unknown (docs: evidence STALE)."""
+_OPEN = frozenset(state.value for state in OPEN_STATES)
+
+
+class Seen(NamedTuple):
+    """How a run is shown: as its source last told, or as out of sight."""
+
+    state: str
+    evidence: str
+    stale_since: datetime | None
+
+
+class Base:
+    """One link and its clock."""
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._clock = Clock(self.hand)
+        try:
+            self._check()
+        except BaseException:
+            link.close()
+            raise
+
+    def _check(self) -> None:
+        try:
+            rows: dict[str, str] = dict(
+                self.link.rows("SELECT name, value FROM meta WHERE name IN ('schema', 'version')")
+            )
+        except StoreUnusable as error:
+            raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
+        schema = rows.get("schema", "")
+        if schema > SCHEMA:
+            writer = rows.get("version", "?")
+            raise StoreTooNew(
+                f"the store at {self.link.place} has schema {schema}, written by Headway {writer}; "
+                f"this one reads schema {SCHEMA}. Install that version."
+            )
+        if schema < SCHEMA:
+            raise StoreUnusable(
+                f"the store at {self.link.place} has the older schema {schema or 'none'}; start "
+                '"headway engine" once: it migrates the store'
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.link.close()
+
+    def hand(self) -> Hand | None:
+        """The clock row of a replay; None on real time."""
+        rows = self.link.rows("SELECT origin_us, started_us, rate, paused FROM clock")
+        if not rows:
+            return None
+        [(origin, started, rate, paused)] = rows
+        return Hand(instant(origin), instant(started), float(rate), bool(paused))
+
+    def now(self) -> datetime:
+        """The present of this store: real, or the replay's."""
+        return self._clock.now()
+
+    def data_version(self) -> int:
+        """Another number after anything was committed by anybody else."""
+        return self.link.data_version()
+
+    def stale_targets(self) -> dict[int, datetime | None]:
+        """Target id -> last good poll, of the targets that were not seen for three poll intervals."""
+        now = self.now()
+        rows = self.link.rows(
+            "SELECT t.id, t.last_ok_us, s.poll_every_s FROM target t JOIN system s ON s.id = t.system_id"
+        )
+        return {
+            target_id: maybe_instant(last_ok)
+            for target_id, last_ok, every in rows
+            if last_ok is None or now - instant(last_ok) > timedelta(seconds=every) * STALE_POLLS
+        }
+
+
+def seen(state: str, evidence: str, target_id: int, stale: dict[int, datetime | None]) -> Seen:
+    """What has ended stays a fact; what is open and out of sight is unknown."""
+    if target_id not in stale:
+        return Seen(state, evidence, None)
+    if state in _OPEN:
+        return Seen(State.UNKNOWN.value, Evidence.STALE.value, stale[target_id])
+    return Seen(state, evidence, stale[target_id])
+
+
+def visible(stored: str) -> str:
+    """A raw name, such as a period key or a native reference, as a person may see it."""
+    return clean_line(unpack(stored))
+
+
+def words(stored: str) -> tuple[str, ...]:
+    """A JSON list of texts."""
+    return tuple(str(one) for one in json.loads(stored))
+
+
+def table(stored: str) -> dict[str, Any]:
+    """A JSON object."""
+    found = json.loads(stored)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,152 @@
+"""The header, the systems, drift, actions, and what changed."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from console.model.ids import instant, maybe_instant
+from console.model.views import ActionView, DriftView, EngineView, HeaderView, TargetView
+from console.store.reads.base import table, visible, words
+from console.store.reads.link import Row
+from console.store.reads.services import ServiceReads
+
+ENDANGERED = ("at_risk", "will_miss", "breached")
+_ACTIONS = (
+    "SELECT a.key, a.verb, j.name, a.job_id, a.run_id, a.incident_id, a.state, a.requested_by, a.requested_us,"
+    " a.sent_us,"
+    " a.ended_us, a.words, a.preview FROM action a JOIN job j ON j.id = a.job_id"
+)
+
+
+class EstateReads(ServiceReads):
+    def header(self) -> HeaderView:
+        meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
+        [(open_incidents,)] = self.link.rows("SELECT count(*) FROM incident WHERE closed_us IS NULL")
+        [(jobs,)] = self.link.rows("SELECT COALESCE(SUM(n), 0) FROM job_counts")
+        services = self.services()
+        return HeaderView(
+            estate=meta.get("estate", ""),
+            engine=self.engine(),
+            open_incidents=open_incidents,
+            at_risk=sum(one.timeliness in ENDANGERED and one.delivered is None for one in services),
+            sick_targets=self._sick(),
+            jobs=jobs,
+            replay=self.hand() is not None,
+        )
+
+    def engine(self) -> EngineView:
+        """Who holds the lease; alive is judged on real time."""
+        rows = self.link.rows("SELECT holder, since_us, heartbeat_us, until_us FROM lease WHERE name = 'engine'")
+        if not rows:
+            return EngineView("", None, None, False)
+        [(holder, since, heartbeat, until)] = rows
+        alive = bool(holder) and until > self.link.real_now_us()
+        return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive)
+
+    def _sick(self) -> tuple[tuple[str, datetime | None], ...]:
+        """Targets that fail or were not seen for three intervals; longest out of sight first."""
+        stale = self.stale_targets()
+        rows = self.link.rows(
+            "SELECT t.id, s.name, t.name, t.last_ok_us, t.failing_since_us FROM target t"
+            " JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+        )
+        sick = [row for row in rows if row[4] is not None or (row[0] in stale and row[3] is not None)]
+        sick.sort(key=lambda row: (row[3] or 0, row[0]))
+        return tuple((f"{system}/{visible(name)}", maybe_instant(last_ok)) for _, system, name, last_ok, _ in sick)
+
+    def systems(self) -> list[TargetView]:
+        """Every target, by system and name."""
+        jobs: dict[int, int] = dict(self.link.rows("SELECT target_id, count(*) FROM job GROUP BY target_id"))
+        rows = self.link.rows(
+            "SELECT t.id, s.name, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
+            " t.skew_s, t.zone,"
+            " t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words, t.warnings, t.version, t.rights, s.capabilities,"
+            " s.missing FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+            " ORDER BY s.name, t.name"
+        )
+        return [_target(row, jobs.get(row[0], 0)) for row in rows]
+
+    def drift(self) -> list[DriftView]:
+        """Drift that is neither accepted nor over, newest first."""
+        rows = self.link.rows(
+            "SELECT d.id, j.name, d.what, d.words, d.seen_us FROM drift d JOIN job j ON j.id = d.job_id"
+            " WHERE d.accepted_us IS NULL AND d.ended_us IS NULL ORDER BY d.seen_us DESC, d.id DESC"
+        )
+        return [DriftView(row[0], row[1], row[2], row[3], instant(row[4])) for row in rows]
+
+    def actions(self, run_id: int | None = None, incident_id: int | None = None) -> list[ActionView]:
+        """Actions on a run or for an incident, or the 100 latest; newest first."""
+        where = (
+            " WHERE a.run_id = ?"
+            if run_id is not None
+            else " WHERE a.incident_id = ?"
+            if incident_id is not None
+            else ""
+        )
+        value = run_id if run_id is not None else incident_id
+        rows = self.link.rows(
+            f"{_ACTIONS}{where} ORDER BY a.requested_us DESC, a.key DESC LIMIT 100", () if value is None else (value,)
+        )
+        return [_action(row) for row in rows]
+
+    def changed_seq(self) -> int:
+        """The number of the newest change."""
+        rows = self.link.rows("SELECT value FROM meta WHERE name = 'changed_seq'")
+        return int(rows[0][0]) if rows else 0
+
+    def changed_job_ids_since(self, seq: int) -> tuple[list[int], int]:
+        """Jobs whose line changed after `seq`, and the number to ask with next time."""
+        newest = self.changed_seq()
+        rows = self.link.rows(
+            "SELECT job_id FROM latest_run WHERE changed_seq > ? UNION SELECT id FROM job WHERE changed_seq > ?",
+            (seq, seq),
+        )
+        return [row[0] for row in rows], newest
+
+
+def _target(row: Row, jobs: int) -> TargetView:
+    (
+        _, system, kind, name, last_ok, failing, error, error_kind, skew, zone, poll_ms, every, skipped, skipped_words,
+        warnings, version, rights, capabilities, missing,
+    ) = row  # fmt: skip
+    return TargetView(
+        system=system,
+        kind=kind,
+        name=visible(name),
+        last_ok=maybe_instant(last_ok),
+        failing_since=maybe_instant(failing),
+        error=error,
+        error_kind=error_kind,
+        skew_s=skew,
+        zone=zone,
+        poll_ms=poll_ms,
+        poll_every_s=every,
+        skipped=skipped,
+        skipped_words=words(skipped_words),
+        warnings=words(warnings),
+        version=version,
+        rights=tuple(json.loads(rights)),
+        jobs=jobs,
+        capabilities=tuple(filter(None, capabilities.split(","))),
+        missing=table(missing),
+    )
+
+
+def _action(row: Row) -> ActionView:
+    key, verb, job, job_id, run_id, incident_id, state, by, requested, sent, ended, said, preview = row
+    return ActionView(
+        key=key,
+        verb=verb,
+        job=job,
+        job_id=job_id,
+        run_id=run_id,
+        incident_id=incident_id,
+        state=state,
+        requested_by=by,
+        requested=instant(requested),
+        sent=maybe_instant(sent),
+        ended=maybe_instant(ended),
+        words=said,
+        preview=table(preview),
+    )

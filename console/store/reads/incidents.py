@@ -1,0 +1,191 @@
+"""Incidents: the list, and everything that hangs on one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from console.model.ids import incident_name, instant, maybe_instant
+from console.model.views import DeliveryView, EventView, HurtService, IncidentRow, IncidentView, MemberView
+from console.store.errors import NotFound
+from console.store.reads.base import seen, visible
+from console.store.reads.estate import EstateReads
+from console.store.reads.link import Row
+
+CLOSED_SHOWN = 200
+_ROWS = (
+    "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
+    " (SELECT count(*) FROM incident_service x WHERE x.incident_id = i.id),"
+    " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
+    " i.root_run_id, COALESCE(j.name, t.words, ''), i.runbook"
+    " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
+    " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
+    " ON t.id = i.root_target_id"
+)
+_MEMBERS = (
+    "SELECT m.role, j.name, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned'), COALESCE(r.evidence,"
+    " 'native'),"
+    " COALESCE(r.stale_read, m.role = 'stale'), r.started_us, r.ended_us, j.target_id"
+    " FROM incident_member m JOIN job j ON j.id = m.job_id"
+    " LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ?"
+    " ORDER BY CASE m.role WHEN 'root' THEN 0 WHEN 'red' THEN 1 WHEN 'stale' THEN 2 WHEN 'threatened' THEN 3 ELSE"
+    " 4 END,"
+    " r.sort_us, j.name"
+)
+_LOG = (
+    "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"
+    " ORDER BY CASE WHEN a.state = 'succeeded' THEN 1 ELSE 0 END, a.number DESC LIMIT 1"
+)
+
+
+class IncidentReads(EstateReads):
+    def incidents(self, closed: bool = False) -> list[IncidentRow]:
+        """Open incidents, or the latest 200 closed ones; newest first."""
+        where = "NOT NULL" if closed else "NULL"
+        rows = self.link.rows(
+            f"{_ROWS} WHERE i.closed_us IS {where} ORDER BY i.opened_us DESC, i.id DESC LIMIT {CLOSED_SHOWN}"
+        )
+        return [_row(row) for row in rows]
+
+    def incident(self, incident_id: int) -> IncidentView:
+        """One incident and all that hangs on it. Raises NotFound."""
+        found = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
+        if not found:
+            raise NotFound(incident_name(incident_id), tuple(incident_name(one.id) for one in self.incidents()[:3]))
+        row = _row(found[0])
+        log, log_error = self._log(row.root_run_id)
+        return IncidentView(
+            row=row,
+            services=self._services(incident_id),
+            members=self._members(incident_id),
+            events=self._events(incident_id),
+            deliveries=self._deliveries(incident_id),
+            log=log,
+            log_error=log_error,
+            actions=tuple(self.actions(incident_id=incident_id)),
+            seen_before=self._seen_before(incident_id),
+        )
+
+    def incident_of_run(self, run_id: int) -> int | None:
+        """The open incident that the run belongs to."""
+        rows = self.link.rows(
+            "SELECT i.id FROM run r JOIN incident_member m ON m.job_id = r.job_id AND m.period_key = r.period_key"
+            " JOIN incident i ON i.id = m.incident_id WHERE r.id = ? AND i.closed_us IS NULL ORDER BY i.id LIMIT 1",
+            (run_id,),
+        )
+        return int(rows[0][0]) if rows else None
+
+    def _log(self, run_id: int | None) -> tuple[str, str]:
+        """The tail of the latest attempt that did not succeed, else of the latest; or why there is none."""
+        rows = self.link.rows(_LOG, (run_id,)) if run_id is not None else []
+        if not rows:
+            return "", "no log was fetched"
+        [(text, error)] = rows
+        return text, error if text or error else "the log is empty"
+
+    def _services(self, incident_id: int) -> tuple[HurtService, ...]:
+        rows = self.link.rows(
+            "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
+            " x.timeliness,"
+            " x.source, x.reason FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = ?"
+            " ORDER BY x.deadline_us, s.tier, s.name",
+            (incident_id,),
+        )
+        return tuple(
+            HurtService(
+                name=row[0],
+                title=row[1],
+                tier=row[2],
+                zone=row[3],
+                deadline=instant(row[4]),
+                act_by=maybe_instant(row[5]),
+                green_by=maybe_instant(row[6]),
+                expected=maybe_instant(row[7]),
+                timeliness=row[8],
+                source=row[9],
+                reason=row[10],
+            )
+            for row in rows
+        )
+
+    def _members(self, incident_id: int) -> tuple[MemberView, ...]:
+        stale = self.stale_targets()
+        return tuple(_member(row, stale) for row in self.link.rows(_MEMBERS, (incident_id,)))
+
+    def _events(self, incident_id: int) -> tuple[EventView, ...]:
+        rows = self.link.rows(
+            "SELECT at_us, kind, words, actor FROM event WHERE incident_id = ? ORDER BY id", (incident_id,)
+        )
+        return tuple(EventView(instant(at), kind, words, actor) for at, kind, words, actor in rows)
+
+    def _deliveries(self, incident_id: int) -> tuple[DeliveryView, ...]:
+        rows = self.link.rows(
+            "SELECT a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, d.sent_us, d.error FROM alert a"
+            " JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ? ORDER BY a.id, d.url_index",
+            (incident_id,),
+        )
+        return tuple(
+            DeliveryView(route, kind, words, state, tries, repeats, maybe_instant(sent), error)
+            for route, kind, words, state, tries, repeats, sent, error in rows
+        )
+
+    def _seen_before(self, incident_id: int) -> tuple[tuple[datetime, str], ...]:
+        rows = self.link.rows(
+            "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.root_job_id = i.root_job_id"
+            " AND o.id < i.id AND o.closed_us IS NOT NULL WHERE i.id = ? ORDER BY o.id DESC LIMIT 5",
+            (incident_id,),
+        )
+        return tuple((instant(row[0]), row[1]) for row in rows)
+
+
+def _row(row: Row) -> IncidentRow:
+    (
+        incident_id,
+        title,
+        cause,
+        bd,
+        reason,
+        owner,
+        since,
+        opened,
+        act_by,
+        closed,
+        services,
+        hurt,
+        root_run,
+        root,
+        runbook,
+    ) = row
+    return IncidentRow(
+        id=incident_id,
+        title=title,
+        cause=cause,
+        bd=bd,
+        reason=reason,
+        owner=owner,
+        failed_since=instant(since),
+        opened=instant(opened),
+        act_by=maybe_instant(act_by),
+        closed=maybe_instant(closed),
+        services=services,
+        hurt=hurt,
+        root_run_id=root_run,
+        root_job=root,
+        runbook=runbook,
+    )
+
+
+def _member(row: Row, stale: dict[int, datetime | None]) -> MemberView:
+    role, job, job_id, run_id, period_key, state, evidence, stale_read, started, ended, target_id = row
+    shown = seen(state, evidence, target_id, stale)
+    return MemberView(
+        role=role,
+        job=job,
+        job_id=job_id,
+        run_id=run_id,
+        period_key=visible(period_key),
+        state=shown.state,
+        evidence=shown.evidence,
+        stale_read=bool(stale_read),
+        started=maybe_instant(started),
+        ended=maybe_instant(ended),
+    )

@@ -1,0 +1,256 @@
+"""The big table: ids in order, rows by id; never a scan of `run`, never OFFSET. And one job with its surroundings."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from statistics import quantiles
+
+from connectors.contract import OPEN_STATES
+from console.model.ids import instant, maybe_instant
+from console.model.views import DriftView, JobFilter, JobRow, JobView
+from console.store.errors import NotFound
+from console.store.keys import pack
+from console.store.ranks import CALM, PROBLEM
+from console.store.reads.base import seen
+from console.store.reads.link import Row
+from console.store.reads.near import near
+from console.store.reads.runs import RunReads
+
+# ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
+FIRST_PAGE = 128
+HISTORY = 60
+NEAR_NAMES = 20_000
+"""Names that are compared by spelling for a near miss; beyond it only those that hold what was typed."""
+_ORDERS = {"name": "j.name, j.id", "started": "l.sort_us DESC, j.id", "system": "s.name, j.name, j.id"}
+_ROW = (
+    "SELECT j.id, j.name, s.name, s.kind, l.state, COALESCE(r.evidence, 'native'), COALESCE(r.native_state, ''),"
+    " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us, l.next_us,"
+    " COALESCE(c.words, ''), COALESCE(c.next_us, l.next_us), j.owner, j.paused_since_us, j.gone_since_us, j.parent_id,"
+    " COALESCE(r.stale_read, FALSE), COALESCE(r.attempts, 0), j.target_id"
+    " FROM {ids} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
+    " LEFT JOIN run r ON r.id = l.run_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
+    " NOT NULL)"
+)
+_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
+
+
+class JobReads(RunReads):
+    def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
+        """Ids of all jobs that match, in order: "attention" (needs a person first), "name", "started", "system"."""
+        return array("q", self._ids(wanted, sort, None))
+
+    def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
+        """The first rows of that order, at once."""
+        return self.jobs_by_ids(list(self._ids(wanted, sort, limit)))
+
+    def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
+        """The lines of these jobs, in the order of the ids; unknown ones are left out."""
+        stale = self.stale_targets()
+        rows = {row[0]: row for row in self.link.by_ids(_ROW, list(ids))}
+        return [_job_row(rows[job_id], stale) for job_id in ids if job_id in rows]
+
+    def job(self, name_or_id: str | int) -> JobView:
+        """One job by id or by "system/native-id". Raises NotFound with near misses."""
+        job_id = self._job_id(name_or_id)
+        found = self.jobs_by_ids([job_id])
+        if not found:
+            raise NotFound(str(name_or_id))
+        [row] = found
+        [facts] = self.link.rows(
+            "SELECT title, definition, run_as, proof, runbook, rerun, expected_s, native_url FROM job WHERE id = ?",
+            (job_id,),
+        )
+        title, definition, run_as, proof, runbook, rerun, expected_s, native_url = facts
+        count, p50, p90 = self._durations(job_id)
+        return JobView(
+            row=row,
+            title=title,
+            definition=definition,
+            run_as=run_as,
+            proof=proof,
+            runbook=runbook,
+            rerun=rerun,
+            expected_s=expected_s,
+            history_runs=count,
+            p50_s=p50,
+            p90_s=p90,
+            native_url=native_url,
+            upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
+            downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
+            services=self._services_of(job_id),
+            drift=tuple(one for one in self._drift_of(job_id, row.name)),
+            runs=tuple(self.runs(job_id)),
+        )
+
+    # -- order ------------------------------------------------------------------------------------------------------
+    def _ids(self, wanted: JobFilter, sort: str, limit: int | None) -> Iterable[int]:
+        joins, where, values = self._where(wanted)
+        if sort in _ORDERS:
+            tail = f" ORDER BY {_ORDERS[sort]}" + (f" LIMIT {int(limit)}" if limit is not None else "")
+            joins = joins or " JOIN job j ON j.id = l.job_id"
+            joins += " JOIN system s ON s.id = j.system_id" if sort == "system" and "system s" not in joins else ""
+            condition = f" WHERE {' AND '.join(where)}" if where else ""
+            sql = f"SELECT l.job_id FROM latest_run l{joins}{condition}{tail}"
+            return (row[0] for row in self.link.each(sql, values))
+        return self._by_attention(joins, where, values, limit)
+
+    def _by_attention(self, joins: str, where: list[str], values: list[object], limit: int | None) -> Iterable[int]:
+        """Rank by rank along the index (attention, sort_us, job_id), backwards: no sorting, and a page stops early."""
+        left = limit
+        for rank in range(CALM + 1):
+            if left is not None and left <= 0:
+                return
+            condition = " AND ".join(["l.attention = ?", *where])
+            tail = f" LIMIT {int(left)}" if left is not None else ""
+            order = f"ORDER BY l.sort_us DESC, l.job_id DESC{tail}"
+            sql = f"SELECT l.job_id FROM latest_run l{joins} WHERE {condition} {order}"
+            for row in self.link.each(sql, [rank, *values]):
+                yield row[0]
+                left = None if left is None else left - 1
+
+    def _where(self, wanted: JobFilter) -> tuple[str, list[str], list[object]]:
+        """Joins, conditions and values of a filter; every value is bound."""
+        where: list[str] = []
+        values: list[object] = []
+        joins: dict[str, None] = {}
+        job, system = " JOIN job j ON j.id = l.job_id", " JOIN system s ON s.id = j.system_id"
+        contains = self.link.contains
+        for word in wanted.words:
+            where.append(contains("j.name"))
+            values.append(word)
+        for word in wanted.without:
+            where.append(f"NOT {contains('j.name')}")
+            values.append(word)
+        if wanted.words or wanted.without:
+            joins[job] = None
+        for column, texts in (("s.name", wanted.systems), ("j.owner", wanted.owners)):
+            if texts:
+                joins[job] = None
+                where.append(f"({' OR '.join(contains(column) for _ in texts)})")
+                values += texts
+        if wanted.systems:
+            joins[system] = None
+        if wanted.states or wanted.problems_only:
+            joins[job] = None
+            self._where_state(wanted, where, values)
+        return "".join(joins), where, values
+
+    def _where_state(self, wanted: JobFilter, where: list[str], values: list[object]) -> None:
+        """States as they are shown: what is open at a target that is out of sight counts as unknown."""
+        stale = ", ".join(map(str, sorted(self.stale_targets()))) or "0"
+        unseen = f"(j.target_id IN ({stale}) AND l.state IN ({_OPEN}))"
+        if wanted.states:
+            marks = ", ".join("?" for _ in wanted.states)
+            where.append(f"CASE WHEN {unseen} THEN 'unknown' ELSE l.state END IN ({marks})")
+            values += [state.lower() for state in wanted.states]
+        if wanted.problems_only:
+            where.append(f"(l.attention <= {PROBLEM} OR {unseen})")
+
+    # -- one job ----------------------------------------------------------------------------------------------------
+    def _job_id(self, name_or_id: str | int) -> int:
+        if isinstance(name_or_id, int):
+            return name_or_id
+        system, _, native_id = name_or_id.partition("/")
+        rows = self.link.rows(
+            "SELECT j.id FROM system s JOIN job j ON j.system_id = s.id AND j.native_id = ? WHERE s.name = ?",
+            (pack(native_id), system),
+        ) or self.link.rows("SELECT id FROM job WHERE name = ? ORDER BY id LIMIT 1", (pack(name_or_id),))
+        if rows:
+            return int(rows[0][0])
+        raise NotFound(name_or_id, self._near(name_or_id))
+
+    def _near(self, name: str) -> tuple[str, ...]:
+        holds = self.link.contains("name")
+        typed = pack(name.rpartition("/")[2] or name)
+        names = self.link.rows(f"SELECT name FROM job WHERE {holds} ORDER BY name LIMIT 50", (typed,))
+        names = names or self.link.rows("SELECT name FROM job ORDER BY name LIMIT ?", (NEAR_NAMES,))
+        return near(name, [row[0] for row in names])
+
+    def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
+        """How many of the latest 60 successes there are, with median and 90 % of their seconds."""
+        rows = self.link.rows(
+            "SELECT started_us, ended_us FROM run WHERE job_id = ? AND state = 'succeeded' AND started_us IS NOT NULL"
+            " AND ended_us >= started_us ORDER BY sort_us DESC LIMIT ?",
+            (job_id, HISTORY),
+        )
+        seconds = [(ended - started) / 1_000_000 for started, ended in rows]
+        if len(seconds) < 2:
+            return len(seconds), (seconds[0] if seconds else None), (seconds[0] if seconds else None)
+        cuts = quantiles(seconds, n=10, method="inclusive")
+        return len(seconds), cuts[4], cuts[8]
+
+    def _neighbours(self, job_id: int, mine: str, other: str) -> tuple[tuple[str, str], ...]:
+        rows = self.link.rows(
+            f"SELECT j.name, d.origin FROM dependency d JOIN job j ON j.id = d.{other} WHERE d.{mine} = ?"
+            " ORDER BY j.name, d.origin",
+            (job_id,),
+        )
+        return tuple((name, origin) for name, origin in rows)
+
+    def _services_of(self, job_id: int) -> tuple[str, ...]:
+        """Services that have the job upstream of them; a task counts as its DAG."""
+        services = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed ORDER BY tier, name")
+        if not services:
+            return ()
+        below = self._downstream_units(job_id)
+        return tuple(name for name, terminals in services if below & self._units(json.loads(terminals)))
+
+    def _downstream_units(self, job_id: int) -> set[int]:
+        found = self._units([job_id])
+        edge = found
+        while edge:
+            inside = self.link.by_ids(
+                "SELECT d.downstream_id FROM {ids} JOIN job j ON j.id = k.a OR j.parent_id = k.a"
+                " JOIN dependency d ON d.upstream_id = j.id",
+                sorted(edge),
+            )
+            edge = self._units([row[0] for row in inside]) - found
+            found = found | edge
+        return found
+
+    def _units(self, ids: Sequence[int]) -> set[int]:
+        rows = self.link.by_ids("SELECT COALESCE(j.parent_id, j.id) FROM {ids} JOIN job j ON j.id = k.a", list(ids))
+        return {row[0] for row in rows}
+
+    def _drift_of(self, job_id: int, name: str) -> list[DriftView]:
+        rows = self.link.rows(
+            "SELECT id, what, words, seen_us FROM drift WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL"
+            " ORDER BY id",
+            (job_id,),
+        )
+        return [DriftView(row[0], name, row[1], row[2], instant(row[3])) for row in rows]
+
+
+def _job_row(row: Row, stale: dict[int, datetime | None]) -> JobRow:
+    (
+        job_id, name, system, kind, state, evidence, native_state, timeliness, bd, run_id, started, ended, planned,
+        schedule, told, owner, paused, gone, parent, stale_read, attempts, target_id,
+    ) = row  # fmt: skip
+    shown = seen(state, evidence, target_id, stale)
+    return JobRow(
+        id=job_id,
+        name=name,
+        system=system,
+        kind=kind,
+        state=shown.state,
+        evidence=shown.evidence,
+        native_state=native_state,
+        timeliness=timeliness,
+        bd=bd,
+        run_id=run_id,
+        started=maybe_instant(started),
+        ended=maybe_instant(ended),
+        next=maybe_instant(planned if planned is not None else told),
+        schedule=schedule,
+        owner=owner,
+        paused=paused is not None,
+        gone=gone is not None,
+        is_task=parent is not None,
+        stale_since=shown.stale_since,
+        stale_read=bool(stale_read),
+        attempts=attempts,
+    )

@@ -1,0 +1,110 @@
+"""One connection that can only read, to either database. It never leaves a transaction open."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from console.store.errors import StoreUnusable
+
+POSTGRES_URLS = ("postgresql://", "postgres://")
+BUSY_SECONDS = 5.0
+Row = tuple[Any, ...]
+
+
+class Link(Protocol):
+    """Speaks SQL that is written once, with `?` for values and `{ids}` for a list of numbers (a table k, column a)."""
+
+    place: str
+    """The file, or the database without its password, for messages."""
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of one statement."""
+        ...
+
+    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
+        """The same, row by row; to be read to its end at once."""
+        ...
+
+    def by_ids(self, sql: str, ids: Sequence[int], values: Sequence[Any] = ()) -> list[Row]:
+        """Rows for the ids; `{ids}` comes before every `?`."""
+        ...
+
+    def contains(self, column: str) -> str:
+        """SQL that is true where the text in `column` holds a value, whatever the case of ASCII letters."""
+        ...
+
+    def data_version(self) -> int:
+        """Another number after any other connection has committed something."""
+        ...
+
+    def real_now_us(self) -> int:
+        """Real time, of the clock that leases use."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def open_link(url: str) -> Link:
+    """Raises StoreUnusable with place, reason and mend."""
+    if url.startswith(POSTGRES_URLS):
+        from console.store.reads.postgres import PostgresLink  # noqa: PLC0415  (psycopg only where it is needed)
+
+        return PostgresLink(url)
+    return SqliteLink(Path(url.removeprefix("sqlite:///")).expanduser())
+
+
+class SqliteLink:
+    """A file, opened read only."""
+
+    def __init__(self, path: Path) -> None:
+        self.place = str(path)
+        if not path.is_file() or path.stat().st_size == 0:
+            raise StoreUnusable(f'there is no store at {path} yet; "headway engine" makes it')
+        try:
+            self._raw = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode=ro",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            self._raw.execute("PRAGMA query_only=1")
+            self._raw.execute("PRAGMA cache_size=-8192")
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {path} cannot be read: {error}") from error
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        try:
+            return self._raw.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}") from error
+
+    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
+        return self._raw.execute(sql, values)
+
+    def by_ids(self, sql: str, ids: Sequence[int], values: Sequence[Any] = ()) -> list[Row]:
+        return self.rows(_sqlite_ids(sql), (json.dumps(list(ids)), *values)) if ids else []
+
+    def contains(self, column: str) -> str:
+        return f"instr(lower({column}), lower(?)) > 0"
+
+    def data_version(self) -> int:
+        return int(self.rows("PRAGMA data_version")[0][0])
+
+    def real_now_us(self) -> int:
+        return int(self.rows("SELECT CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)")[0][0])
+
+    def close(self) -> None:
+        self._raw.close()
+
+
+@cache
+def _sqlite_ids(sql: str) -> str:
+    return sql.replace("{ids}", "(SELECT value AS a FROM json_each(?)) AS k")
