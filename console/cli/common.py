@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 from console.clean import clean, clean_line
 from console.cli.exits import Exit
-from console.clock import Clock
 from console.durations import duration_words
 from console.paths import NoStore, config_path, store_url
 
@@ -98,7 +97,7 @@ def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
 
 def now_of(reads: Reads) -> datetime:
     """Now by the store's clock: real, or a replay's."""
-    return Clock(reads.clock_hand).now()
+    return reads.now()
 
 
 def since_words(at: datetime | None, now: datetime) -> str:

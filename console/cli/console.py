@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Stop(Exit.USAGE, "the console needs a terminal; see headway status, services, incidents")
     url = store_of(arguments)
-    from console.tui.app import run_console
+    from console.tui.start import run_console
 
     starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url)
     return run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
