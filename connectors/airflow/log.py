@@ -14,6 +14,9 @@ from connectors.contract import LogChunk, NotSupported, RecordUnreadable, RunRef
 MOST_PAGES = 50
 """Of one log in one call; a log that is longer is cut at its beginning."""
 
+KEPT_BYTES = 1 << 20
+"""Of the end of a long log while it is read; more than anybody asks to see."""
+
 NO_LOG = frozenset({"none", "scheduled", "queued", "removed"})
 
 
@@ -33,8 +36,7 @@ class LogReader:
         try_of = self._one_task(at) if at.task else self._task_of_run(at)
         if isinstance(try_of, str):
             return LogChunk(*parse_log.tail(try_of, limit_bytes)[:1])
-        title, one, number = try_of
-        return self._tail(title, one, number, limit_bytes)
+        return self._tail(*try_of, min(limit_bytes, KEPT_BYTES))
 
     def _one_task(self, at: Reference) -> tuple[str, Reference, int]:
         return "", at, at.try_number
@@ -68,16 +70,26 @@ class LogReader:
         return found
 
     def _tail(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
-        text, token, cut = title, None, False
+        lines, token, shown = self._first(at, number)
+        text = title if shown == number else f"{title}[try {number} has written no log; this is try {shown}]\n"
+        text, cut = parse_log.tail(text + parse_log.joined(lines), KEPT_BYTES)
         for _ in range(MOST_PAGES):
-            lines, following = self._page(at, number, token)
-            text, dropped = parse_log.tail(text + parse_log.joined(lines), max(limit_bytes, 1 << 20))
-            cut, done = cut or dropped, following is None or not lines or following == token
-            token = following
-            if done:
+            if token is None or not lines:
                 break
-        shown, dropped = parse_log.tail(text, limit_bytes)
-        return LogChunk(shown, _start(at, number, token, 0) if token else None, cut=cut or dropped)
+            lines, token = self._page(at, shown, token)
+            text, dropped = parse_log.tail(text + parse_log.joined(lines), KEPT_BYTES)
+            cut = cut or dropped
+        end, dropped = parse_log.tail(text, limit_bytes)
+        return LogChunk(end, _start(at, shown, token, 0) if token else None, cut=cut or dropped)
+
+    def _first(self, at: Reference, number: int) -> tuple[list[str], str | None, int]:
+        """The first page of a try's log; of the try before where it has none (it waits, or was blocked)."""
+        try:
+            return *self._page(at, number, None), number
+        except NotSupported:
+            if number <= 0:
+                raise
+            return *self._page(at, number - 1, None), number - 1
 
     def _go_on(self, start: str, limit_bytes: int) -> LogChunk:
         try:
@@ -109,8 +121,6 @@ class LogReader:
 
     def _page(self, at: Reference, number: int, token: str | None) -> tuple[list[str], str | None]:
         reply = self._client.log(at.dag, at.run, at.task, at.map_index, number, token)
-        if reply.status == 404 and number > 0 and token is None:
-            reply = self._client.log(at.dag, at.run, at.task, at.map_index, 0, None)
         if reply.status in (400, 404):
             raise NotSupported(f"Airflow has no log of {at.dag}.{at.task}, try {number}: {reply.said}")
         table: dict[str, Any] = reply.table()

@@ -122,7 +122,7 @@ def merged(instances: Sequence[Instance], period: Period, base_url: str) -> RunR
         ended_at=ended,
         message=_mapped_words(group),
         reason=chosen.reason,
-        native_ref=task_ref(chosen.key, chosen.try_number, chosen.map_index),
+        native_ref=task_ref(chosen.key, chosen.attempt, chosen.map_index),
         native_url=f"{base_url}/dags/{_part(dag)}/runs/{_part(run)}/tasks/{_part(task)}{mapped}",
         action_key=next((key for one in group if (key := task_action(one.note))), None),
         context=parse.small(_context(group), "mapped"),

@@ -1,0 +1,458 @@
+"""Airflow 3 as it really is: the conformance tests, and what only a real scheduler can show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar, TypeVar
+
+import pytest
+
+from connectors.airflow.connector import CONNECTOR
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    Connector,
+    Evidence,
+    Found,
+    LogChunk,
+    NotSupported,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+    instant_key,
+)
+from connectors.secrets import SecretStore
+from tests.lab.airflow import PASSWORDS, AirflowServer
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 90.0
+
+
+@pytest.fixture(autouse=True)
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, password in PASSWORDS.items():
+        monkeypatch.setenv(f"HEADWAY_AF_{user.upper()}", password)
+
+
+def connect(url: str, user: str = "headway") -> Connector:
+    options = CONNECTOR.options(url=url, username=user, password={"env": f"HEADWAY_AF_{user.upper()}"})
+    return CONNECTOR.open(options, "api", SecretStore())
+
+
+@pytest.fixture
+def connector(airflow: AirflowServer) -> Iterator[Connector]:
+    """As the least account that may act."""
+    opened = connect(airflow.url)
+    yield opened
+    opened.close()
+
+
+def ran(airflow: AirflowServer, dag: str, how: str, state: str) -> str:
+    """Native id of a run of this DAG that ended in `state` just now."""
+    if how in ("succeed", "fail"):
+        airflow.behave(dag, "fail" if how == "fail" else "succeed")
+    run = f"lab__{new_key()}"
+    airflow.trigger(dag, run)
+    airflow.wait_for(dag, run, state)
+    return run
+
+
+def every(connector: Connector, cursor: str = "") -> list[RunRecord]:
+    """The last word on each attempt since the cursor."""
+    told: dict[tuple[str, str], RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 20)
+        told |= {(one.job, one.attempt_key): one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return list(told.values())
+
+
+def attempt(connector: Connector, job: str, run: str) -> RunRecord:
+    """The latest attempt of one run of a DAG or task."""
+    found = [one for one in every(connector) if one.job == job and one.context.get("run_id", one.period_key) == run]
+    assert found, f"no attempt of {job} {run}"
+    return found[-1]
+
+
+def until(what: str, look: Callable[[], T | None]) -> T:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < end, f"not seen within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(0.3)
+    return found
+
+
+def asking(run: RunRecord) -> Ask:
+    return Ask("rerun", ref(run), run.state)
+
+
+class TestAirflowConformance(ConnectorConformance):
+    """As the account with Airflow's role `user`."""
+
+    kind = CONNECTOR
+    patience_seconds: ClassVar[float] = PATIENCE_SECONDS
+    limits: ClassVar[dict[str, str]] = {"unknown_word": "a real Airflow says no word that it does not have"}
+    made: ClassVar[dict[str, str]] = {}
+
+    @pytest.fixture(autouse=True)
+    def world(self, airflow: AirflowServer, passwords: None) -> None:
+        self.airflow = airflow
+
+    def connector(self) -> Connector:
+        return connect(self.airflow.url)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return connect(f"http://{host}:{port}")
+
+    def make_success(self) -> str:
+        if "success" not in self.made:
+            self.made["success"] = ran(self.airflow, "stock_count", "succeed", "success")
+        return "stock_count"
+
+    def make_failure(self) -> str:
+        if "failure" not in self.made:
+            self.made["failure"] = ran(self.airflow, "load_orders", "fail", "failed")
+        return "load_orders"
+
+    def native_trace(self) -> object:
+        dags = [self.airflow.call("GET", f"dags/{dag}/dagRuns") for dag in ("load_orders", "stock_count")]
+        return [(run["dag_run_id"], run["queued_at"], run["note"]) for dag in dags for run in dag["dag_runs"]]
+
+
+def test_the_inventory_has_schedules_tasks_and_the_edges_airflow_knows(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    airflow.schedule("stock_count", "0 6 * * *")
+    jobs = {job.native_id: job for job in connector.inventory("", 20).jobs}
+    schedule = jobs["stock_count"].schedule
+    assert ("airflow", "0 6 * * *", "UTC", "At 06:00") == (
+        schedule.dialect,
+        schedule.expression,
+        schedule.zone,
+        schedule.words,
+    )
+    assert schedule.next_at is not None
+    assert (6, 0) == (schedule.next_at.hour, schedule.next_at.minute)
+    assert ("none", "Triggered by assets") == (
+        jobs["supply_plan"].schedule.dialect,
+        jobs["supply_plan"].schedule.words,
+    )
+    assert ("load_orders",) == jobs["supply_plan"].upstreams
+    assert ("load_orders.load",) == jobs["load_orders.publish"].upstreams
+    assert "load_orders" == jobs["load_orders.publish"].parent
+    assert jobs["parked"].paused
+    assert "mapped" == jobs["mapped.regions.count_region"].parent
+
+
+def test_a_changed_schedule_is_seen_in_the_next_inventory(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.schedule("stock_count", "0 6 * * *")
+    first = connector.inventory("", 20)
+    airflow.schedule("stock_count", "30 7 * * *")
+    second = connector.inventory(first.hash, 20)
+    assert not second.unchanged
+    before = next(job for job in first.jobs if job.native_id == "stock_count")
+    after = next(job for job in second.jobs if job.native_id == "stock_count")
+    assert ("0 6 * * *", "30 7 * * *") == (before.schedule.expression, after.schedule.expression)
+    assert before.definition_hash != after.definition_hash
+
+
+def test_a_failed_run_tells_its_tasks_and_the_log_of_the_one_that_failed(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    told = attempt(connector, "load_orders", run)
+    assert (State.FAILED, "failed", Evidence.NATIVE) == (told.state, told.native_state, told.evidence)
+    assert "tasks not green: load (failed), publish (upstream_failed)" == told.message
+    states = {one.job: one.state for one in every(connector) if one.period_key == run}
+    expected = {"load_orders.check_file": State.SUCCEEDED, "load_orders.load": State.FAILED}
+    assert {"load_orders": State.FAILED, "load_orders.publish": State.BLOCKED, **expected} == states
+    log = connector.log(ref(told), None, 65536, 20)
+    assert log.text.startswith("[log of task load, try 1 (failed)]\n")
+    assert "reading /data/orders.csv" in log.text
+    assert "FileNotFoundError: /data/orders.csv of this business date is not there" in log.text
+    assert log.next is None
+
+
+def test_failed_tasks_are_cleared_under_our_key_and_the_run_gets_attempt_two(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    airflow.call("PATCH", f"dags/load_orders/dagRuns/{run}", {"note": "seen by Ada"})
+    first = attempt(connector, "load_orders", run)
+    preview = connector.preview(asking(first), 20)
+    assert ("clear failed tasks", f"clear failed tasks of load_orders {run}") == (preview.verb, preview.words)
+    assert ("load", "publish") == preview.affected
+    airflow.behave("load_orders", "succeed")
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.wait_for("load_orders", run, "success")
+    second = attempt(connector, "load_orders", run)
+    assert (State.SUCCEEDED, key, first.period_key) == (second.state, second.action_key, second.period_key)
+    assert first.attempt_key != second.attempt_key
+    note = airflow.call("GET", f"dags/load_orders/dagRuns/{run}")["note"]
+    assert note.endswith("]\nseen by Ada")
+    with pytest.raises(NotSupported, match="changed since the preview"):
+        connector.act(preview, new_key(), 20)
+
+
+def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    preview = connector.preview(asking(attempt(connector, "load_orders", run)), 20)
+    key = new_key()
+    connector.act(preview, key, 20)
+    airflow.wait_for("load_orders", run, "failed")
+    ours = attempt(connector, "load_orders", run)
+    airflow.call("POST", f"dags/load_orders/dagRuns/{run}/clear", {"dry_run": False, "only_failed": True})
+    airflow.wait_for("load_orders", run, "failed")
+    theirs = attempt(connector, "load_orders", run)
+    assert (key, None) == (ours.action_key, theirs.action_key)
+    assert ours.attempt_key != theirs.attempt_key
+
+
+def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
+    """The request arrives, and our side is cut off while Airflow works on it."""
+    run = ran(airflow, "load_orders", "fail", "failed")
+    preview = connector.preview(asking(attempt(connector, "load_orders", run)), 20)
+    key = new_key()
+    lost = 0
+    for milliseconds in (8, 12, 16, 20, 25, 30, 40):  # somewhere in here the request is out and the answer is not in
+        try:
+            connector.act(preview, key, milliseconds / 1000)
+        except OutcomeUnknown:
+            lost += 1
+            break
+        except Exception:  # noqa: BLE001  cut off before anything was sent, or the answer came in time
+            if not isinstance(connector.look_up(preview, key, 20), Absent):
+                break
+    if not lost:
+        pytest.skip("no deadline fell between the request and its answer on this machine")
+    until("the clear arrives", lambda: isinstance(connector.look_up(preview, key, 20), Found))
+
+
+def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "load_orders", "succeed", "success")
+    told = attempt(connector, "load_orders", run)
+    preview = connector.preview(asking(told), 20)
+    assert f"clear the whole run load_orders {run}" == preview.words
+    assert ("check_file", "load", "publish") == preview.affected
+    connector.act(preview, key := new_key(), 20)
+    airflow.wait_for("load_orders", run, "success")
+    assert key == attempt(connector, "load_orders", run).action_key
+
+
+def test_a_task_is_cleared_with_what_follows_it(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    task = attempt(connector, "load_orders.load", run)
+    preview = connector.preview(asking(task), 20)
+    assert ("load", "publish") == preview.affected
+    airflow.behave("load_orders", "succeed")
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.wait_for("load_orders", run, "success")
+    again = attempt(connector, "load_orders.load", run)
+    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
+    assert task.attempt_key != again.attempt_key
+
+
+def test_what_runs_is_not_cleared(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.behave("stock_count", "hang")
+    run = f"lab__{new_key()}"
+    airflow.trigger("stock_count", run)
+    airflow.wait_for("stock_count", run, "running")
+    told = every(connector)
+    dag = next(one for one in told if one.job == "stock_count" and one.period_key == run)
+    assert State.RUNNING == dag.state
+    refused = connector.preview(asking(dag), 20).refused
+    assert refused is not None
+    assert refused.startswith("the run is running since ")
+    airflow.behave("stock_count", "succeed")
+    airflow.wait_for("stock_count", run, "success")
+
+
+def with_line(chunk: LogChunk) -> LogChunk | None:
+    """The chunk once the hanging task has said something."""
+    return chunk if "waiting for a lock on table orders" in chunk.text else None
+
+
+def test_a_running_log_is_followed_and_ends(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.behave("stock_count", "hang")
+    run = f"lab__{new_key()}"
+    airflow.trigger("stock_count", run)
+    task = until(
+        "the task runs",
+        lambda: next(
+            (
+                one
+                for one in every(connector)
+                if one.job == "stock_count.count" and one.period_key == run and one.state is State.RUNNING
+            ),
+            None,
+        ),
+    )
+    whole = until("a first line", lambda: with_line(connector.log(ref(task), None, 65536, 20)))
+    assert whole.next is not None
+    more = until("a further line", lambda: with_line(connector.log(ref(task), whole.next, 65536, 20)))
+    assert len(more.text) < len(whole.text), "what was shown is not shown again"
+    airflow.behave("stock_count", "succeed")
+    airflow.wait_for("stock_count", run, "success")
+    place: str | None = more.next
+    end = time.monotonic() + 30
+    while place is not None and time.monotonic() < end:
+        place = connector.log(ref(task), place, 65536, 20).next
+    assert None is place
+
+
+def test_a_retry_is_two_attempts_and_the_first_one_is_closed(airflow: AirflowServer, connector: Connector) -> None:
+    run = f"lab__{new_key()}"
+    airflow.trigger("retried", run)
+    cursor, seen, known = "", dict[str, RunRecord](), dict[str, RunRef]()
+    end = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < end:
+        poll = connector.poll(cursor, tuple(known.values()), 20)
+        cursor = poll.cursor
+        for one in poll.runs:
+            if one.job == "retried.second_time" and one.period_key == run:
+                seen[one.attempt_key] = one
+                known.pop(one.attempt_key, None)
+                if one.state.is_open:
+                    known[one.attempt_key] = ref(one)
+        if len(seen) == 2 and not known:
+            break
+        time.sleep(0.1)
+    assert [State.FAILED, State.SUCCEEDED] == [one.state for one in seen.values()]
+
+
+def test_mapped_instances_are_one_run_of_their_task(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "mapped", "as it is", "failed")
+    told = [one for one in every(connector) if one.job == "mapped.regions.count_region" and one.period_key == run]
+    assert [State.FAILED] == [one.state for one in told]
+    assert "3 mapped: 2 success, 1 failed; not green: 2" == told[0].message
+    log = connector.log(ref(told[0]), None, 65536, 20)
+    assert "ZeroDivisionError" in log.text
+
+
+def test_a_run_that_the_clock_made_has_its_instant_as_period(airflow: AirflowServer, connector: Connector) -> None:
+    """The scheduler starts the latest instant at once, even without catch-up."""
+    airflow.behave("stock_count", "succeed")
+    due = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    airflow.schedule("stock_count", f"{due.minute} {due.hour} * * *")
+    told = until(
+        "the scheduled run",
+        lambda: next(
+            (
+                one
+                for one in every(connector)
+                if one.job == "stock_count" and one.period_key == instant_key(due) and not one.state.is_open
+            ),
+            None,
+        ),
+    )
+    airflow.schedule("stock_count", None)
+    assert (State.SUCCEEDED, due, None) == (told.state, told.period_at, told.interval_start)
+    tasks = [one for one in every(connector) if one.job == "stock_count.count" and one.period_key == instant_key(due)]
+    assert [State.SUCCEEDED] == [one.state for one in tasks]
+
+
+def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, connector: Connector) -> None:
+    airflow.behave("supply_plan", "succeed")
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
+    missed = Ask("rerun", RunRef("supply_plan", instant_key(at), "", ""), State.MISSED)
+    preview = connector.preview(missed, 20)
+    assert (None, "trigger") == (preview.refused, preview.verb)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    first = connector.act(preview, key, 20)
+    assert first.native_ref == connector.act(preview, key, 20).native_ref
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    run = f"headway__{key.removeprefix('headway-')}"
+    airflow.wait_for("supply_plan", run, "success")
+    told = attempt(connector, "supply_plan", run)
+    assert (State.SUCCEEDED, key, instant_key(at)) == (told.state, told.action_key, told.period_key)
+    again = connector.preview(missed, 20)
+    assert f"Airflow has this run by now: {run} is success" == again.refused
+    with pytest.raises(NotSupported, match="another run for"):
+        connector.act(preview, new_key(), 20)
+
+
+def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connector) -> None:
+    at = datetime.now(UTC).replace(microsecond=0)
+    preview = connector.preview(Ask("rerun", RunRef("parked", instant_key(at), "", ""), State.MISSED), 20)
+    assert preview.notes == ("parked is paused: what is sent stays queued until somebody resumes it",)
+
+
+def test_a_deleted_run_is_not_taken_for_ended(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "stock_count", "succeed", "success")
+    told = attempt(connector, "stock_count", run)
+    airflow.call("DELETE", f"dags/stock_count/dagRuns/{run}")
+    cursor = connector.poll("", (), 20).cursor
+    gone = {one.attempt_key: one for one in connector.poll(cursor, (ref(told),), 20).runs}[told.attempt_key]
+    assert (State.LOST, "deleted", Evidence.INFERRED) == (gone.state, gone.native_state, gone.evidence)
+
+
+def test_a_viewer_sees_everything_and_is_told_that_it_cannot_act(airflow: AirflowServer) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    viewer = connect(airflow.url, "viewer")
+    try:
+        rights = {right.name: right.held for right in viewer.probe(20).rights}
+        assert {"clear runs": False, "clear tasks": False} == {name: rights[name] for name in rights if "clear" in name}
+        assert all(held for name, held in rights.items() if "clear" not in name)
+        told = attempt(viewer, "load_orders", run)
+        with pytest.raises(AccessRefused, match="Forbidden"):
+            viewer.preview(asking(told), 20)
+    finally:
+        viewer.close()
+
+
+def test_the_probe_changes_nothing_and_leaves_no_line_in_the_audit_log(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    before = airflow.call("GET", "eventLogs?limit=1&order_by=-id&owner=headway")["total_entries"]
+    probe = connector.probe(20)
+    after = airflow.call("GET", "eventLogs?limit=1&order_by=-id&owner=headway")["total_entries"]
+    assert before == after
+    assert probe.version == "3.3.2"
+    assert all(right.held for right in probe.rights)
+    assert not [note for note in probe.notes if "triggerer" in note], "a triggerer that is not deployed is not down"
+
+
+def test_a_wrong_password_is_refused_and_after_three_tries_not_sent_again(
+    airflow: AirflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWAY_AF_NOBODY", "wrong-password")
+    stranger = connect(airflow.url, "nobody")
+    try:
+        for _ in range(3):
+            with pytest.raises(AccessRefused, match="the password of 'nobody' was refused"):
+                stranger.poll("", (), 20)
+        with pytest.raises(AccessRefused, match="3 logins of 'nobody'"):
+            stranger.poll("", (), 20)
+    finally:
+        stranger.close()
+
+
+def test_a_frozen_server_is_unreachable_at_the_deadline_and_nothing_is_lost(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    cursor = connector.poll("", (), 20).cursor
+    airflow.freeze()
+    try:
+        began = time.monotonic()
+        with pytest.raises(SystemUnreachable):
+            connector.poll(cursor, (), 1.0)
+        assert time.monotonic() - began < 3.0
+    finally:
+        airflow.thaw()
+    run = ran(airflow, "stock_count", "succeed", "success")
+    found = until("the run after the thaw", lambda: [one for one in every(connector, cursor) if one.period_key == run])
+    assert State.SUCCEEDED == found[-1].state
