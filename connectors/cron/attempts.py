@@ -1,0 +1,284 @@
+"""What log, wrapper and process table say, joined into attempts: one per start, whichever evidence comes first. Pure.
+
+Log and wrapper name the same pid (measured), so they meet by pid, user and a start at most half a minute apart. The
+attempt's key is the minute of its start and that pid: both evidences make the same key, also in different polls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zlib import crc32
+
+from connectors.contract import Evidence, State
+from connectors.cron.logline import Event, Word
+from connectors.cron.spool import WrapperEnd, WrapperStart
+
+SAME_START_SECONDS = 30.0
+LONGEST_SECONDS = 86400.0  # a child's pid means the same process for that long
+KEPT_SECONDS = 300.0  # late evidence of an ended attempt is known again for this long
+KEPT_MOST = 5000
+LINE_LENGTH = 600
+LINES_MOST = 6
+PID_SPACE = 4194304
+ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
+
+FindJob = Callable[[str, str, datetime, str], str | None]
+"""user, text, start, job mark of a rerun -> native id, or None where no crontab has that line."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try as far as it is known. Instants are epoch seconds by the host's clock."""
+
+    key: str
+    job: str
+    user: str
+    pid: int
+    started: float
+    text: int
+    """crc32 of the command, to join a line that names neither job pid nor child."""
+    child: int = 0
+    birth: str = ""
+    run_id: str = ""
+    action: str = ""
+    ended: float = 0.0
+    exit_code: int | None = None
+    state: State = State.RUNNING
+    evidence: Evidence = Evidence.NATIVE
+    word: str = "CMD"
+    message: str = ""
+    gone: float = 0.0
+    """When its process was first missed."""
+    told: bool = False
+    from_log: bool = False
+    lines: list[str] = field(default_factory=list)
+    changed: bool = field(default=True, compare=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Proved to have ended; UNKNOWN may still learn its end."""
+        return self.state not in (State.RUNNING, State.UNKNOWN)
+
+    @property
+    def last_heard(self) -> float:
+        return max(self.started, self.ended, self.gone)
+
+    def add_line(self, line: str) -> None:
+        if len(self.lines) < LINES_MOST:
+            self.lines.append(line[:LINE_LENGTH])
+
+    def end(self, state: State, evidence: Evidence, word: str, at: float, code: int | None, message: str = "") -> None:
+        """The end as its best evidence tells it."""
+        self.state, self.evidence, self.word, self.message, self.exit_code = state, evidence, word, message, code
+        self.ended = max(at, self.started) if at else 0.0
+        self.changed = True
+
+    def as_json(self) -> dict[str, Any]:
+        """What a cursor keeps; what is empty is left out, and the lines of what is over."""
+        values = {short: getattr(self, name) for short, name in SHORT.items()}
+        kept = {short: value for short, value in values.items() if value not in ("", 0, 0.0, None, False, [])}
+        if self.is_over:
+            kept.pop("l", None)
+        return kept
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> Attempt:
+        """The attempt again. KeyError, TypeError or ValueError for anything else."""
+        known = {SHORT[short]: entry for short, entry in value.items()}
+        known["state"], known["evidence"] = State(known["state"]), Evidence(known["evidence"])
+        return Attempt(**known, changed=False)
+
+
+SHORT = {
+    "k": "key", "j": "job", "u": "user", "p": "pid", "s": "started", "t": "text", "c": "child", "b": "birth",
+    "r": "run_id", "a": "action", "e": "ended", "x": "exit_code", "z": "state", "v": "evidence", "w": "word",
+    "m": "message", "g": "gone", "d": "told", "f": "from_log", "l": "lines",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Book:
+    """The attempts that are open or ended a short while ago."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    unmatched: dict[tuple[str, str], int] = field(default_factory=dict)
+    """User and command of starts that belong to no line that we can read -> how many."""
+    _by_pid: dict[int, list[Attempt]] = field(default_factory=dict)
+    _by_run: dict[str, Attempt] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for attempt in self.attempts:
+            self._index(attempt)
+
+    def add(self, attempt: Attempt) -> None:
+        """Takes up an attempt that is not here yet."""
+        self.attempts.append(attempt)
+        self._index(attempt)
+
+    def has_key(self, job: str, key: str) -> bool:
+        return any(one.key == key and one.job == job for one in self.attempts)
+
+    def _index(self, attempt: Attempt) -> None:
+        self._by_pid.setdefault(attempt.pid, []).append(attempt)
+        if attempt.run_id:
+            self._by_run[attempt.run_id] = attempt
+
+    # -- the log ------------------------------------------------------------------------------------------------------
+    def hear_log(self, event: Event, find_job: FindJob, level: int) -> None:
+        """Takes in one line of cron's log."""
+        if event.word is Word.CMD:
+            self._log_start(event, find_job)
+        elif event.word is Word.ERROR:
+            self._log_error(event)
+        elif event.word is Word.END:
+            self._log_end(event, level)
+
+    def _log_start(self, event: Event, find_job: FindJob) -> None:
+        pid, at = event.job_pid or event.pid, event.at.timestamp()
+        child = event.pid if event.job_pid else 0
+        known = self._started(pid, event.user, at)
+        if known is None:
+            job = find_job(event.user, event.text, event.at, "")
+            if job is None:
+                self.unmatched[event.user, event.text] = self.unmatched.get((event.user, event.text), 0) + 1
+                return
+            known = Attempt(attempt_key(at, pid), job, event.user, pid, at, text_mark(event.text))
+            self.add(known)
+        if not known.from_log:
+            known.from_log, known.child = True, known.child or child
+            known.text = text_mark(event.text)
+            known.add_line(event.line)
+
+    def _started(self, pid: int, user: str, at: float) -> Attempt | None:
+        near = [
+            one for one in self._by_pid.get(pid, ())
+            if one.user == user and abs(one.started - at) <= SAME_START_SECONDS and not one.action
+        ]  # fmt: skip
+        return min(near, key=lambda one: abs(one.started - at), default=None)
+
+    def _log_error(self, event: Event) -> None:
+        at = event.at.timestamp()
+        attempt = self._latest(event.job_pid or 0, at)
+        if attempt is None:
+            return  # the helper that feeds the lines after %, or a start that we never saw
+        attempt.child = event.pid
+        attempt.add_line(event.line)
+        if attempt.is_over:
+            return
+        if event.exit_code is None:
+            self.warnings.append(f"unknown word in cron's log: {event.text[:200]}")
+            attempt.end(State.UNKNOWN, Evidence.NATIVE, event.text, at, None, event.text)
+        else:
+            attempt.end(State.FAILED, Evidence.NATIVE, event.text, at, event.exit_code, event.text)
+
+    def _latest(self, pid: int, at: float) -> Attempt | None:
+        """The latest attempt of that pid that had started by then."""
+        begun = [one for one in self._by_pid.get(pid, ()) if one.started <= at + 1 and not one.action]
+        return max(begun, key=lambda one: one.started, default=None)
+
+    def _log_end(self, event: Event, level: int) -> None:
+        at = event.at.timestamp()
+        attempt = self._latest(event.job_pid, at) if event.job_pid else self._ending(event, at)
+        if attempt is None:
+            return
+        attempt.add_line(event.line)
+        if attempt.is_over or attempt.ended:
+            return
+        if level & ERRORS_LOGGED:
+            attempt.end(State.SUCCEEDED, Evidence.NATIVE, event.word.value, at, 0)
+        else:
+            words = f"cron -L {level} logs the end but no errors"
+            attempt.end(State.UNKNOWN, Evidence.INFERRED, event.word.value, at, None, words)
+
+    def _ending(self, event: Event, at: float) -> Attempt | None:
+        """For END lines that name only cron's child (-L 7): its own attempt, else the nearest of that command."""
+        mark = text_mark(event.text)
+        same = [
+            one for one in self.attempts
+            if one.user == event.user and one.text == mark and one.started <= at + 1 and not one.action
+        ]  # fmt: skip
+        own = [one for one in same if one.child == event.pid and at - one.started < LONGEST_SECONDS]
+        if own:
+            return own[-1]
+        free = [one for one in same if not one.child and not one.is_over and not one.ended]
+        return min(free, key=lambda one: (one.pid - event.pid) % PID_SPACE, default=None)
+
+    # -- the wrapper --------------------------------------------------------------------------------------------------
+    def hear_wrapper(self, record: WrapperStart | WrapperEnd, find_job: FindJob) -> None:
+        """Takes in one record of the shell wrapper."""
+        if isinstance(record, WrapperEnd):
+            self._wrapper_end(record)
+        elif record.run_id not in self._by_run:
+            self._wrapper_start(record, find_job)
+
+    def _wrapper_start(self, record: WrapperStart, find_job: FindJob) -> None:
+        at = record.at.timestamp()
+        known = None if record.action else self._started(record.pid, record.user, at)
+        if known is None:
+            job = find_job(record.user, record.text, record.at, record.job)
+            if job is None:
+                self.unmatched[record.user, record.text] = self.unmatched.get((record.user, record.text), 0) + 1
+                return
+            key = f"{int(at)}.{record.pid}" if record.action else attempt_key(at, record.pid)
+            known = Attempt(key, job, record.user, record.pid, at, text_mark(record.text), action=record.action or "")
+            known.word = "S"
+            self.add(known)
+        known.child, known.birth, known.run_id = known.child or record.parent, record.birth, record.run_id
+        known.changed = True
+        self._by_run[record.run_id] = known
+
+    def _wrapper_end(self, record: WrapperEnd) -> None:
+        attempt = self._by_run.get(record.run_id)
+        if attempt is None or (attempt.is_over and attempt.state is not State.LOST):
+            return
+        code = record.exit_code
+        state = State.SUCCEEDED if code == 0 else State.FAILED
+        words = "" if code == 0 else f"exit status {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
+        attempt.end(state, Evidence.NATIVE, f"E {code}", record.at.timestamp(), code, words)
+
+    # -- what is kept -------------------------------------------------------------------------------------------------
+    def forget(self, before: float) -> None:
+        """Drops what was over by then; keeps what is open, and the KEPT_MOST youngest."""
+        kept = [one for one in self.attempts if one.state is State.RUNNING or one.last_heard >= before]
+        if len(kept) > KEPT_MOST:
+            kept = sorted(kept, key=lambda one: one.started)[-KEPT_MOST:]
+        self.attempts = kept
+
+    def news(self) -> Iterator[Attempt]:
+        """What changed or is running, by start."""
+        for attempt in sorted(self.attempts, key=lambda one: (one.started, one.pid)):
+            if attempt.changed or attempt.state is State.RUNNING:
+                yield attempt
+
+    @staticmethod
+    def from_json(values: Iterable[Any]) -> Book:
+        """The attempts of a cursor; what cannot be read is left out."""
+        attempts: list[Attempt] = []
+        for value in values:
+            try:
+                attempts.append(Attempt.from_json(value))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                continue
+        return Book(attempts)
+
+
+def attempt_key(started: float, pid: int) -> str:
+    """The minute of the start, in epoch seconds, and the job's pid."""
+    return f"{int(started) // 60 * 60}.{pid}"
+
+
+def text_mark(text: str) -> int:
+    """A short name of a command."""
+    return crc32(text.encode("utf-8", "surrogateescape"))
+
+
+def instant(epoch: float) -> datetime | None:
+    """Aware UTC; None for 0 and for what no calendar has."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC) if epoch else None
+    except (ValueError, OverflowError, OSError):
+        return None

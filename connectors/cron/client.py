@@ -1,0 +1,156 @@
+"""Talks: each method is one fixed script over SSH; values reach it quoted, on standard input, never in its command."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from shlex import quote
+
+from connectors.contract import AccessRefused
+from connectors.contract import Secrets as ResolveSecret
+from connectors.cron.follow import Place
+from connectors.cron.options import CronOptions
+from connectors.cron.parse import Section, sections
+from connectors.secrets import SecretRef
+from connectors.transport.ssh import SshAddress, SshSession
+
+ARGV = ("sh", "-s")
+LOG_BYTES = 256 * 1024  # of a log at a time; what is left comes with the next bite
+FIRST_BYTES = 1024 * 1024
+RECORD_BYTES = 4 * 1024 * 1024  # the wrapper keeps less than that, so its records are always read to the end
+TAIL_BYTES = 1024 * 1024
+END_MARK = "H_E_A_D_W_A_Y"
+
+
+@cache
+def script(name: str) -> str:
+    """The text of a script that lies beside this module."""
+    return (Path(__file__).parent / name).read_text("utf-8")
+
+
+def address(options: CronOptions, target: str, resolve: ResolveSecret) -> SshAddress:
+    """Where that host is and how we sign in. AccessRefused where a secret cannot be had."""
+    host = options.host(target)
+    key_text = resolve(options.key) if isinstance(options.key, SecretRef) else ""
+    return SshAddress(
+        name=target,
+        address=host.address or target,
+        port=host.port or options.port,
+        user=host.user or options.user,
+        known_hosts=options.known_hosts,
+        key_file=options.key.expanduser() if isinstance(options.key, Path) else None,
+        key_text=key_text + "\n" if key_text else "",
+        passphrase=resolve(options.key_passphrase) if options.key_passphrase else "",
+    )
+
+
+class CronClient:
+    """One host. Each call is one round trip and answers with the raw sections."""
+
+    def __init__(self, options: CronOptions, session: SshSession) -> None:
+        self.options = options
+        self.session = session
+
+    def look(
+        self, checksum: str, pids: Iterable[int], log: Place | None, records: Iterable[Place], timeout_seconds: float,
+        search: frozenset[str] = frozenset(),
+    ) -> list[Section]:  # fmt: skip
+        """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
+        places. `search`: paths whose place is not in the live file."""
+        known = list(records)
+        calls = self._first(checksum, pids)
+        if log is None:
+            calls += [f"first_log {FIRST_BYTES} new {_quoted(self.options.logs)}"]
+        else:
+            calls += [_follow(log, LOG_BYTES, log.path in search)]
+        calls += [_follow(place, RECORD_BYTES, place.path in search) for place in known]
+        calls += [f"new_spools {quote(self.options.spool)} {RECORD_BYTES} {quote(_lines(known))} new"]
+        return self._ask(calls, timeout_seconds)
+
+    def tail(self, timeout_seconds: float) -> list[Section]:
+        """The same look with the last TAIL_BYTES of log and records only: who runs now."""
+        calls = self._first("-", ())
+        calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
+        calls += [f"new_spools {quote(self.options.spool)} {TAIL_BYTES} '' tail"]
+        return self._ask(calls, timeout_seconds)
+
+    def tables(self, timeout_seconds: float) -> list[Section]:
+        """Clock, daemon and the text of all crontabs."""
+        return self._ask(self._first("-", ()), timeout_seconds)
+
+    def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[Section]:
+        """A part of a job's output: its end, or what follows `start`."""
+        where = "tail" if start is None else str(start)
+        return self._ask([f"chunk {quote(path)} {limit_bytes} {where}"], timeout_seconds)
+
+    def rights(self, users: Iterable[str], timeout_seconds: float) -> list[Section]:
+        """What `probe` asks: this look without logs, and what the login may do."""
+        calls = [*self._first("-", ()), f"rights {quote(self.options.spool)} {quote(' '.join(users))} {self._sudo}"]
+        calls += [f"readable {_quoted(self.options.logs)}"]
+        return self._ask(calls, timeout_seconds, "collect.sh", "rights.sh")
+
+    def mark(self, user: str, key: str, timeout_seconds: float) -> list[Section]:
+        """Whether our mark of that action is on the host."""
+        call = f"look_for {quote(self.options.spool)} {quote(user)} {quote(key)} {self._sudo}"
+        return self._ask([call], timeout_seconds, "rights.sh")
+
+    def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
+        """Has `act.sh` find a line and, in mode run, start it, as `user`. SshFailed says whether it was touched."""
+        nonce = secrets.token_hex(8)
+        wrapper = f"wrapper() {{ cat <<'{END_MARK}_W'\n{script('headway-sh')}{END_MARK}_W\n}}\n"
+        inner = f"{script('act.sh')}{wrapper}N={nonce}\nrun_once {_quoted(arguments)} 2>/dev/null\nmark END\n"
+        call = f"as_user {quote(user)} {self._sudo} {quote(self.options.spool)}"
+        outer = f"{script('rights.sh')}N={nonce}\n{call} <<'{END_MARK}'\n{inner}{END_MARK}\n"
+        done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
+        return sections(done.stdout, nonce, self.session.address.words)
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.session.close()
+
+    @property
+    def _sudo(self) -> str:
+        return "sudo" if self.options.sudo else "''"
+
+    def _first(self, checksum: str, pids: Iterable[int]) -> list[str]:
+        asked = "".join(f" {pid}" for pid in pids)
+        users = " ".join(self.options.users)
+        return ["host", f"processes {quote(asked + ' ')}", f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
+
+    def _ask(self, calls: Iterable[str], timeout_seconds: float, *scripts: str) -> list[Section]:
+        nonce = secrets.token_hex(8)
+        history = self.options.history_mib * 1024 * 1024
+        body = "\n".join(calls)
+        texts = "".join(script(name) for name in scripts or ("collect.sh",))
+        text = f"{texts}N={nonce} HISTORY={history}\n{{\n{body}\nmark END\n}} </dev/null 2>/dev/null\n"
+        done = self.session.run(text.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds)
+        return sections(done.stdout, nonce, self.session.address.words)
+
+
+def _follow(place: Place, budget: int, search: bool) -> str:
+    offset = str(place.offset) if place.offset else "new"
+    values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), str(budget))
+    return f"follow {_quoted(values)}{' search' if search else ''}"
+
+
+def _quoted(values: Iterable[str]) -> str:
+    return " ".join(quote(value) for value in values)
+
+
+def _lines(places: Iterable[Place]) -> str:
+    return "\n".join(place.path for place in places)
+
+
+def is_safe_name(user: str) -> bool:
+    """Whether a user name cannot be read as an option or as more than one word."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?", user) is not None
+
+
+def safe_name(user: str) -> str:
+    """The user name. AccessRefused for one that is not safe to hand to sudo or runuser."""
+    if not is_safe_name(user):
+        raise AccessRefused(f"user name {user[:64]!r} in a crontab is not one that Headway hands to sudo or runuser")
+    return user

@@ -1,0 +1,199 @@
+# One look at a cron host, sent on the standard input of `sh -s`; its calls follow at the end, every value quoted.
+# dash is enough; besides it: stat, tail, head, cksum, cat, awk, date, ls, gzip. Nothing is written on the host.
+# Sections begin with a line: byte 036, the nonce N of this call, a space, the kind, then fields separated by "|".
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
+NL='
+'
+CRONTABS=${HEADWAY_CRONTABS:-/var/spool/cron/crontabs} ETC=${HEADWAY_ETC:-/etc}
+mark() { printf '\n\036%s %s\n' "$N" "$1"; }
+
+# Clock, zone offset, uptime and boot id of the host.
+host() {
+  read -r boot </proc/sys/kernel/random/boot_id
+  read -r up idle </proc/uptime
+  mark "HOST|$(date '+%s.%N|%z')|$up|$boot"
+}
+
+# cron's own children and theirs, and the pids that the caller asks for ($1, between blanks). No command line of
+# anybody leaves the host but the daemon's own, which tells its log level.
+processes() {
+  crond= args=
+  read -r crond </run/crond.pid; crond=${crond##* }
+  table=$(cat /proc/[0-9]*/stat | awk -v want="$1" -v crond="$crond" '
+    !/^[0-9]+ \(/ || !match($0, /.*\) /) { next }
+    { pid = $1; name = substr($0, length(pid) + 3, RLENGTH - length(pid) - 4); n = split(substr($0, RLENGTH + 1), f, " ")
+      if (n < 20 || f[1] == "Z") next
+      comm[pid] = name; parent[pid] = f[2]; birth[pid] = f[20] }
+    END {
+      if (!(crond in comm) || comm[crond] !~ /^crond?$/) {
+        crond = ""
+        for (pid in comm) if (comm[pid] ~ /^crond?$/ && comm[parent[pid]] !~ /^crond?$/) crond = pid }
+      print "crond", crond, (1 in comm) ? "all" : "hidden"
+      for (pid in comm) {
+        if (crond != "" && parent[pid] == crond) print "child", pid, parent[pid], birth[pid]
+        else if (crond != "" && (parent[pid] in parent) && parent[parent[pid]] == crond) print "job", pid, parent[pid], birth[pid]
+        else if (index(want, " " pid " ")) print "asked", pid, parent[pid], birth[pid] } }')
+  crond=${table#crond }; crond=${crond%% *}
+  [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
+  mark "PROC|$args"
+  printf '%s\n' "$table"
+}
+
+# All crontabs, their text only when their checksum is not $1. $2: sudo or nothing. $3: users to ask for, or nothing.
+crontabs() {
+  old=$1 sudo=$2 asked=$3
+  set -- "$ETC"/crontab "$ETC"/cron.d/*
+  own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
+  bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }
+  sum=$({ echo "$bucket"; stat -c '%N %a %u %s %Y' "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone"; cat "$@"; } 2>/dev/null | cksum)
+  mark "TABS|${sum%% *}|$own"
+  [ "${sum%% *}" = "$old" ] && return
+  zone= daemon_zone=
+  read -r zone <"$ETC/timezone"
+  [ -n "$crond" ] && [ -r "/proc/$crond/environ" ] &&
+    daemon_zone=$(tr '\0' '\n' <"/proc/$crond/environ" | sed -n 's/^TZ=//p')
+  mark "ZONE|$daemon_zone|$(readlink "$ETC/localtime")|$zone"
+  for f in "$@"; do
+    [ -f "$f" ] || continue
+    if [ -r "$f" ]; then mark "TAB|$(stat -Lc '%a|%U' "$f")|$f"; cat "$f"
+    elif [ -n "$sudo" ]; then by_sudo "$f"
+    else mark "DENIED|$f"; fi
+  done
+  names
+  [ -z "$own" ] && user_crontabs
+}
+by_sudo() {
+  mark "TAB|-|-|$1"
+  { err=$(sudo -n /usr/bin/cat "$1" 2>&1 >&3) && rc=0 || rc=1; } 3>&1
+  mark "TABEND|$rc|$err"
+}
+# Names of all users that exist among the words that may be user names in the system's crontabs.
+names() {
+  mark NAMES
+  awk '!/^[ \t]*#/ { print $6; print $2 }' "$ETC/crontab" "$ETC"/cron.d/* | sort -u | grep -E '^[A-Za-z_][A-Za-z0-9_.-]*$' |
+    head -n 300 | while read -r u; do id -u "$u" >/dev/null && echo "$u"; done
+}
+user_crontabs() {
+  me=$(id -un)
+  mark "LOGIN|$me"
+  [ -n "$asked" ] || asked=$(awk -F: '$3 == 0 || ($3 >= 1000 && $3 < 65000) { print $1 }' /etc/passwd | head -n 60)
+  for u in $asked; do
+    if [ "$u" = "$me" ]; then
+      mark "TAB|600|$u|$CRONTABS/$u"
+      { err=$(crontab -l 2>&1 >&3) && rc=0 || rc=1; } 3>&1
+      mark "TABEND|$rc|$err"
+    elif [ -n "$sudo" ]; then by_sudo "$CRONTABS/$u"
+    else mark "DENIED|$CRONTABS/$u"; fi
+  done
+}
+
+# -- logs ---------------------------------------------------------------------------------------------------------
+# A place in a log is an offset and the cksum of the (at most 256) bytes before it: inode numbers come back.
+width() { w=$1; [ "$w" -gt 256 ] && w=256; }
+unpacked() { gzip -dc "$1" | head -c "$(($(stat -c %s "$1") * 100 + 1000000))"; } # a bomb ends here
+size_of() { case $1 in *.gz) size=$(unpacked "$1" | wc -c) ;; *) size=$(stat -Lc %s "$1") ;; esac; size=${size:-0}; }
+whole() { # sends a file from its start; one that is gone is being rotated: stop here and go on at the next look
+  [ "$1" = "$p" ] && [ ! -e "$p" ] && return 0
+  [ -e "$1" ] || { mark MORE; return 1; }
+  [ -r "$1" ] || return 0
+  size_of "$1"; [ "$size" -gt 0 ] || [ -e "$1" ] || { mark MORE; return 1; }
+  piece "$1" 0 "$size"
+}
+holds() { # file offset sum: is our place in this file?
+  width "$2"
+  case $1 in
+  *.gz) s=$(unpacked "$1" | tail -c +"$(($2 - w + 1))" | head -c "$w" | cksum) ;;
+  *) s=$(stat -Lc %s "$1"); [ "${s:-0}" -ge "$2" ] || return 1
+     s=$(tail -c +"$(($2 - w + 1))" "$1" | head -c "$w" | cksum) ;;
+  esac
+  [ "${s%% *}" = "$3" ]
+}
+piece() { # file offset size: sends what follows, after the w bytes that prove the place, as far as `left` allows
+  [ "$3" -gt "$2" ] || return 0
+  width "$2"
+  mark "LOG|$2|$w|$((w + left))|$3|$1"
+  case $1 in
+  *.gz) unpacked "$1" | tail -c +"$(($2 - w + 1))" | head -c "$((w + left))" ;;
+  *) tail -c +"$(($2 - w + 1))" "$1" | head -c "$((w + left))" ;;
+  esac
+  left=$((left - ($3 - $2)))
+  [ "$left" -gt 0 ] || { mark MORE; return 1; }
+}
+rotated() { # newest first; a .gz that is still being made has its origin beside it and does not count yet
+  ls -t "$1".[0-9]* "$1"-[0-9]* 2>/dev/null | head -n 60 |
+    while IFS= read -r o; do case $o in *.gz) [ -e "${o%.gz}" ] && continue ;; esac; printf '%s\n' "$o"; done
+}
+
+# follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET [search]
+follow() {
+  p=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 left=$7 how=${8-}
+  s=$(stat -Lc '%i|%s|%y|%U|%F' "$p")
+  if [ -z "$s" ]; then # rotated, and the new file is not there yet: what the old one still holds is ours
+    case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
+    s='0|0|-|-|none'
+  elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; return 1; fi
+  mark "FILE|ok|$s|$p"
+  [ "$s" = "$tag" ] && return
+  now=${s%%|*}; size=${s#*|}; size=${size%%|*}
+  old_ifs=$IFS; IFS=$NL; set -f
+  case $off in
+  tail) if [ "$size" -gt "$left" ]; then piece "$p" "$((size - left + 1))" "$size"; else piece "$p" 0 "$size"; fi ;;
+  new) history ;;
+  *) if [ "$now" = "$ino" ] && [ "$size" -ge "$off" ] && [ -z "$how" ]; then piece "$p" "$off" "$size"; else seek; fi ;;
+  esac
+  IFS=$old_ifs; set +f
+}
+history() { # what is still there, oldest first, as far back as HISTORY bytes
+  kept= total=0
+  for o in $(set +f; rotated "$p"); do
+    [ -r "$o" ] || continue
+    s=$(stat -Lc %s "$o"); case $o in *.gz) s=$((s * 10)) ;; esac
+    total=$((total + ${s:-0})); [ "$total" -gt "$HISTORY" ] && break
+    kept="$o$NL$kept"
+  done
+  for o in $kept "$p"; do whole "$o" || return; done
+}
+seek() { # our place is in the live file or in a rotated one; what is newer follows, oldest first
+  newer= found=
+  for o in "$p" $(set +f; rotated "$p"); do
+    if [ -r "$o" ] && holds "$o" "$off" "$sum"; then found=$o; break; fi
+    newer="$o$NL$newer"
+  done
+  if [ -n "$found" ]; then
+    size_of "$found"; piece "$found" "$off" "$size" || return
+  else
+    mark "GAP|$p"; kept=
+    for o in $newer; do
+      s=$(stat -Lc %Y "$o")
+      if [ "$o" = "$p" ] || [ "${s:-0}" -ge "$since" ]; then kept="$kept$o$NL"; fi
+    done
+    newer=$kept
+  fi
+  for o in $newer; do whole "$o" || return; done
+}
+# The first of these logs that can be read.
+first_log() { # BUDGET MODE PATH...
+  budget=$1 mode=$2; shift 2
+  for candidate in "$@"; do follow "$candidate" "$mode" 0 0 - 0 "$budget" && return; done
+}
+# The wrapper's records of users that the caller does not follow yet ($3: known paths, one a line).
+new_spools() { # SPOOL BUDGET KNOWN MODE
+  if [ -d "$1" ]; then mark "SPOOL|$([ -r "$1" ] && [ -x "$1" ] && echo ok || echo denied)|$1"; else mark "SPOOL|absent|$1"; fi
+  for runs in "$1"/*/runs; do
+    [ -f "$runs" ] && [ ! -L "$runs" ] || continue
+    case "$NL$3$NL" in *"$NL$runs$NL"*) ;; *) follow "$runs" "$4" 0 0 - 0 "$2" ;; esac
+  done
+}
+# The end of a job's output ($2 bytes), or $2 bytes after offset $3, read as its owner: never through somebody's link.
+chunk() { # FILE LIMIT START
+  [ -f "$1" ] && [ ! -L "$1" ] || { mark "CHUNK|absent|0|0|"; return; }
+  size=$(stat -c %s "$1") owner=$(stat -c %U "$1") start=$3 as=
+  [ "$(id -u)" = 0 ] && [ "$owner" != root ] && as="runuser -u $owner --"
+  [ -n "$as" ] || [ -r "$1" ] || { mark "CHUNK|denied|0|$size|"; return; }
+  f=$1 limit=$2; set -- "$1"
+  [ -f "$f.old" ] && [ ! -L "$f.old" ] && { size=$((size + $(stat -c %s "$f.old"))); set -- "$f.old" "$f"; }
+  [ "$start" = tail ] && { start=$((size - limit)); [ "$start" -lt 0 ] && start=0; }
+  mark "CHUNK|ok|$start|$size|${2:+cut}"
+  $as cat "$@" | tail -c +"$((start + 1))" | head -c "$limit"
+}

@@ -1,0 +1,64 @@
+"""Which job a start belongs to: the nearest due line of that user and command. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, tzinfo
+
+from connectors.cron.attempts import text_mark
+from connectors.cron.crontab import Line, as_logged, bytes_of
+from connectors.cron.fields import LOOK_BACK, times
+from connectors.cron.records import native_id
+from connectors.cron.spool import KEPT_TEXT, as_recorded
+
+FAR = int(LOOK_BACK.total_seconds())
+
+
+class Lines:
+    """The lines of a host's crontabs, by what log and wrapper say of them."""
+
+    def __init__(self, host: str, lines: Iterable[Line], zone: tzinfo, older: Mapping[str, str]) -> None:
+        self.host = host
+        self.zone = zone
+        self.older = older
+        self.names: dict[str, str] = {}
+        self._by_text: dict[tuple[str, str], list[Line]] = {}
+        self._by_mark: dict[str, Line] = {}
+        for line in lines:
+            self._add(line)
+
+    def _add(self, line: Line) -> None:
+        self._by_mark.setdefault(f"{line.hash}.{line.ordinal}", line)
+        for text in {as_logged(line.command), recorded(line.command)}:
+            self._by_text.setdefault((line.user, text), []).append(line)
+            self.names.setdefault(name_mark(line.user, text), native_id(self.host, line))
+
+    def find(self, user: str, text: str, started: datetime, mark: str) -> str | None:
+        """Native id of the line that this start belongs to; None where no crontab, now or just before, has it."""
+        named = self._by_mark.get(mark)
+        if named is not None and named.user == user:
+            return native_id(self.host, named)
+        found = self._by_text.get((user, text))
+        if not found:
+            return self.older.get(name_mark(user, text))
+        return native_id(self.host, found[0] if len(found) == 1 else self._nearest(found, started))
+
+    def _nearest(self, lines: list[Line], started: datetime) -> Line:
+        local = started.astimezone(self.zone).replace(tzinfo=None)
+
+        def distance(line: Line) -> int:
+            due = times(line.expression)
+            minutes = due.minutes_since_due(local) if due else None
+            return FAR if minutes is None else minutes
+
+        return min(lines, key=distance)
+
+
+def recorded(command: str) -> str:
+    """A command as the wrapper's records have it: blanks for tabs and newlines, its first KEPT_TEXT bytes."""
+    return bytes_of(as_recorded(command))[:KEPT_TEXT].decode("utf-8", "surrogateescape")
+
+
+def name_mark(user: str, text: str) -> str:
+    """A short name of user and command."""
+    return f"{text_mark(f'{user} {text}'):x}"

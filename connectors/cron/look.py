@@ -1,0 +1,247 @@
+"""One answer of a host, taken into the memory: what the poll tells. Pure but for the clock values it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+
+from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef, Skipped
+from connectors.cron import follow, parse, records
+from connectors.cron.attempts import KEPT_SECONDS, instant
+from connectors.cron.crontab import Tables, read_tables, text_of
+from connectors.cron.follow import FileLook, Place, Reading
+from connectors.cron.lines import Lines
+from connectors.cron.logline import Event, Word, read_line
+from connectors.cron.parse import HostNow, Processes, Section, TablesReply
+from connectors.cron.settle import Sight, settle
+from connectors.cron.spool import read_record
+from connectors.cron.state import Memory
+
+LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
+WARNED_MOST = 50
+
+
+@dataclass(slots=True)
+class Crontabs:
+    """The crontabs of the host as last sent, and what was made of them."""
+
+    checksum: str
+    tables: Tables
+    denied: tuple[tuple[str, str], ...]
+    zone: str
+    users: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Answer:
+    """The sections of one look, read as far as no memory is needed."""
+
+    host: HostNow
+    processes: Processes
+    tables: TablesReply | None
+    files: list[FileLook]
+    spool: str
+
+    @staticmethod
+    def of(parts: list[Section]) -> Answer:
+        by_kind = {part.kind: part for part in parts}
+        if "HOST" not in by_kind or "PROC" not in by_kind:
+            raise RecordUnreadable(f"the host's answer lacks its clock or its processes: {sorted(by_kind)}")
+        spool = by_kind["SPOOL"].fields(2)[0] if "SPOOL" in by_kind else ""
+        return Answer(
+            parse.host_now(by_kind["HOST"]), parse.processes(by_kind["PROC"]), parse.tables_reply(parts),
+            follow.files_looked_at(parts), spool,
+        )  # fmt: skip
+
+    def clock(self, ours: datetime, zone: str) -> Clock:
+        return Clock(self.host.now, ours, zone or self.host.offset_words)
+
+
+def crontabs(reply: TablesReply, offset: str) -> Crontabs:
+    """What the host sent of its crontabs, read."""
+    tables = read_tables(reply.files, reply.users)
+    users = tuple(sorted({line.user for line in tables.lines}))
+    return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users)
+
+
+@dataclass(slots=True)
+class Look:
+    """Takes one answer into the memory; `poll` is what it told."""
+
+    target: str
+    spool: str
+    memory: Memory
+    answer: Answer
+    crontabs: Crontabs
+    ours: datetime
+    from_middle: bool = False
+    skipped: list[Skipped] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    is_log_read: bool = False
+    is_complete: bool = True
+    has_more: bool = False
+    are_records_read: bool = True
+
+    @property
+    def zone(self) -> tzinfo:
+        return parse.zone_of(self.crontabs.zone) or self.answer.host.offset
+
+    @property
+    def level(self) -> int:
+        return self.answer.processes.level or self.memory.level
+
+    def moved(self) -> frozenset[str]:
+        """Paths to ask for again with a search: our place was not where the host looked, or nowhere at first sight."""
+        paths = set()
+        for look in self.answer.files:
+            place = self._place(look.path)
+            if place is not None and (look.has_gap or follow.read(look, place, 0).moved):
+                paths.add(look.path)
+        return frozenset(paths)
+
+    def _place(self, path: str) -> Place | None:
+        log = self.memory.log
+        return log if log is not None and log.path == path else self.memory.records.get(path)
+
+    def take(self) -> None:
+        """Reads the files into the book and judges what has no end."""
+        memory = self.memory
+        lines = Lines(self.target, self.crontabs.tables.lines, self.zone, {**memory.old_names, **memory.names})
+        if lines.names != memory.names:
+            gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
+            memory.old_names, memory.names = gone or memory.old_names, lines.names
+        memory.level = self.level
+        for look in self.answer.files:
+            if self._is_records(look.path):
+                self._read_records(look, lines)
+            else:
+                self._read_log(look, lines)
+        processes, host = self.answer.processes, self.answer.host
+        settle(memory.book, Sight(host, processes, self.level, self.is_log_read, self.are_records_read))
+        self._warn()
+
+    def _is_records(self, path: str) -> bool:
+        return path.startswith(f"{self.spool}/")
+
+    # -- files --------------------------------------------------------------------------------------------------------
+    def _read(self, look: FileLook, place: Place | None) -> Reading | None:
+        """What is new in a file; None where it cannot be read now."""
+        if look.status == "denied":
+            self.is_complete = False
+            mend = "put the login user into group adm, or into the group of that file"
+            self.skipped.append(Skipped(look.path, f"denied: {mend}"))
+        if look.status != "ok":
+            return None
+        now = int(self.answer.host.now.timestamp())
+        reading = follow.read(look, place or Place(look.path), now, self.from_middle)
+        if reading.moved:
+            self.has_more = True
+        if reading.gap:
+            self._gap(look, place)
+        return reading
+
+    def _gap(self, look: FileLook, place: Place | None) -> None:
+        since = instant(place.since) if place else None
+        words = f"{look.path} was truncated or replaced since the last look; what it held in between is lost"
+        self.gaps.append(Gap(since, self.answer.host.now, words))
+
+    def _read_log(self, look: FileLook, lines: Lines) -> None:
+        reading = self._read(look, self.memory.log)
+        if reading is None:
+            return
+        for data in reading.lines:
+            event = read_line(text_of(data), self.answer.host.now, self.zone)
+            if event is not None:
+                self._hear(event, lines)
+        place = reading.place
+        if reading.gap and not look.pieces:
+            place = Place(look.path, since=place.since)
+        self.memory.log = place
+        self.has_more |= reading.more
+        self.is_log_read = not reading.more and not reading.moved
+
+    def _hear(self, event: Event, lines: Lines) -> None:
+        self.memory.heard = max(self.memory.heard, event.at.timestamp())
+        if event.word is Word.IGNORED:
+            self._warn_once(event.text)
+        self.memory.book.hear_log(event, lines.find, self.level)
+
+    def _read_records(self, look: FileLook, lines: Lines) -> None:
+        if look.status == "absent":
+            self.memory.records.pop(look.path, None)
+            return
+        reading = self._read(look, self.memory.records.get(look.path))
+        if reading is None:
+            return
+        for data in reading.lines:
+            record = read_record(text_of(data), look.owner)
+            if record is not None:
+                self.memory.book.hear_wrapper(record, lines.find)
+        self.memory.records[look.path] = reading.place
+        self.has_more |= reading.more
+        self.are_records_read &= not reading.more and not reading.moved
+
+    # -- words --------------------------------------------------------------------------------------------------------
+    def _warn(self) -> None:
+        book = self.memory.book
+        for words in book.warnings:
+            self._warn_once(words)
+        for (user, text), count in list(book.unmatched.items())[:5]:
+            self._warn_once(f"{count} starts belong to no crontab line that can be read: {user}: {text[:120]}")
+        for fault in self.crontabs.tables.faults:
+            self._warn_once(f"{fault.where}: {fault.reason}")
+        for path, why in self.crontabs.denied:
+            self._warn_once(f"{path}: denied: {why}")
+        if self.answer.spool == "denied":
+            self._warn_once(f"{self.spool}: denied: put the login user into the folder's group (adm)")
+        if self.answer.processes.daemon is None and not self.answer.processes.hidden:
+            self._warn_once(f"cron does not run on {self.target}: no job will start. systemctl start cron")
+
+    def _warn_once(self, words: str) -> None:
+        if words not in self.memory.warned:
+            self.warnings.append(words)
+            self.memory.warned = [*self.memory.warned, words][-WARNED_MOST:]
+
+    # -- what it told -------------------------------------------------------------------------------------------------
+    def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
+        """The runs that changed or run, and the cursor after them."""
+        book = self.memory.book
+        if not self.has_more:
+            self._take_up(open_runs)
+        runs = []
+        for attempt in book.news():
+            if attempt.state.is_open and attempt.gone and not attempt.told:
+                continue  # gone and without an end: the next look decides
+            if attempt.state.is_open and not self.is_log_read and not attempt.told:
+                continue  # history: its end may be in the next bite
+            attempt.told = True
+            runs.append(records.run(attempt, self.spool))
+        book.forget(self._past())
+        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read else None
+        complete = self.is_complete and not self.crontabs.denied
+        clock = self.answer.clock(self.ours, self.crontabs.zone)
+        return Poll(
+            tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
+            tuple(self.skipped), tuple(self.gaps), inventory, seen_until, tuple(self.warnings),
+        )  # fmt: skip
+
+    def _take_up(self, open_runs: tuple[RunRef, ...]) -> None:
+        asked = list(records.attempts_asked_for(open_runs, self.memory.book.attempts))
+        for attempt in asked:
+            self.memory.book.add(attempt)
+        if asked:
+            processes, host = self.answer.processes, self.answer.host
+            settle(self.memory.book, Sight(host, processes, self.level, self.is_log_read, self.are_records_read))
+
+    def _past(self) -> float:
+        """Attempts that ended before this are no longer needed to recognise late evidence."""
+        now = self.answer.host.now.timestamp()
+        reached = now if self.is_log_read else min(now, self.memory.heard)
+        return reached - KEPT_SECONDS
+
+    def inventory(self) -> Inventory:
+        """All jobs of this look."""
+        tables = self.crontabs
+        clock = self.answer.clock(self.ours, tables.zone)
+        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)

@@ -1,0 +1,41 @@
+# What the login may do, and becoming another user. Sent on the standard input of `sh -s` before its calls.
+LC_ALL=C; export LC_ALL
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
+mark() { printf '\n\036%s %s\n' "$N" "$1"; }
+
+# Runs the script on standard input as $1: directly, by runuser (root) or by `sudo -n` ($2 = sudo).
+become() {
+  if [ "$(id -un)" = "$1" ]; then /bin/sh -s
+  elif [ "$(id -u)" = 0 ]; then runuser -u "$1" -- /bin/sh -s
+  elif [ "$2" = sudo ]; then sudo -n -H -u "$1" /bin/sh -s
+  else echo "sudo is switched off in the config" >&2; return 1; fi
+}
+as_user() { # USER SUDO SPOOL, script on standard input; REFUSED where we may not become that user
+  if [ "$(id -u)" = 0 ] && [ ! -d "$3" ]; then
+    mkdir -p "$3" && chgrp adm "$3"; chmod 3773 "$3"
+  fi
+  { err=$(become "$1" "$2" 2>&1 >&3) && rc=0 || rc=$?; } 3>&1
+  [ "$rc" = 0 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
+}
+rights() { # SPOOL USERS SUDO
+  mark "ME|$(id -un)|$(id -u)|$(id -Gn)|$(uname -sr)"
+  for u in $2; do
+    err=$(become "$u" "$3" </dev/null 2>&1 >/dev/null) && mark "MAY|yes|$u|" || mark "MAY|no|$u|$(printf '%s' "$err" | head -n 1)"
+  done
+  if [ ! -d "$1" ]; then mark "SPOOLDIR|absent"
+  elif [ -r "$1" ] && [ -x "$1" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
+  wrapped=; [ -x /usr/local/bin/headway-sh ] && wrapped=yes
+  mark "WRAPPER|$wrapped"
+}
+readable() {
+  for p in "$@"; do
+    if [ -r "$p" ]; then mark "READ|ok|$p"; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
+  done
+}
+look_for() { # SPOOL USER KEY SUDO: is our mark there? Only where the folder can be seen does absence prove anything.
+  m=$1/$2/actions/$3
+  if [ -d "$m" ]; then mark "MARK|found|$(cat "$m/status" 2>/dev/null)"; return; fi
+  if [ ! -d "$1" ]; then mark "MARK|absent|"; return; fi
+  echo "cd '$1' && { [ ! -d '$2/actions' ] || ls '$2/actions' >/dev/null; } && { [ -d '$2/actions/$3' ] && echo found || echo absent; }" |
+    become "$2" "$4" 2>/dev/null | { read -r answer && mark "MARK|$answer|" || mark "MARK|denied|"; }
+}

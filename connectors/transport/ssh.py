@@ -1,0 +1,321 @@
+"""One kept SSH connection to one host: strict host keys, no agent, a deadline for every call, one channel at a time.
+
+The far side always runs one fixed command that reads a script from its standard input, so no outside text ever becomes
+part of a command line. A connection in doubt is thrown away; a call that may be repeated is then tried once more.
+`recv_exit_status()` and `exec_command()` of paramiko wait without limit (paramiko#1815), hence the watchdog per call.
+"""
+
+from __future__ import annotations
+
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import StringIO
+from pathlib import Path
+from shlex import join
+
+import paramiko
+
+from connectors.contract import AccessRefused, SystemUnreachable
+
+KEEPALIVE_SECONDS = 30
+CONNECT_LIMIT_SECONDS = 20.0
+EXIT_STATUS_WAIT_SECONDS = 2.0  # the answer is complete by its own end mark; the status only adds to it
+DRAIN_SECONDS = 0.5  # standard error is looked at this often while standard output is silent
+WEAK = {  # what paramiko 5.1 still offers and nobody needs
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+    "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
+}
+KEY_CLASSES: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
+
+
+class SshFailed(SystemUnreachable):
+    """The call has no answer. `touched`: the command may have reached the host."""
+
+    def __init__(self, message: str, touched: bool) -> None:
+        super().__init__(message)
+        self.touched = touched
+
+
+@dataclass(frozen=True, slots=True)
+class SshAddress:
+    """Where a host is and how we sign in. `known_hosts` is read at each connect; `key` is a file or a key's text."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    known_hosts: Path
+    key_file: Path | None = None
+    key_text: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
+
+    @property
+    def words(self) -> str:
+        """For messages: "db07 (headway@127.0.0.1:2222)"."""
+        return f"{self.name} ({self.user}@{self.address}:{self.port})"
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The names under which known_hosts may have this host's key, the address first, as OpenSSH looks."""
+        plain = (self.address, self.name)
+        return plain if self.port == 22 else tuple(f"[{name}]:{self.port}" for name in plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What the command answered; `exit_status` is None where the host told none."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_status: int | None
+
+
+class SshSession:
+    """A connection that is made at first use and kept between calls; not thread safe."""
+
+    def __init__(self, address: SshAddress, limit_bytes: int = 16 * 1024 * 1024) -> None:
+        self.address = address
+        self.limit_bytes = limit_bytes
+        self._client: paramiko.SSHClient | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """True while the kept connection has not been seen to end."""
+        transport = self._client.get_transport() if self._client else None
+        return transport is not None and transport.is_active()
+
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+        """What `argv` answered with `stdin` as its input, within `timeout_seconds` for everything.
+
+        A kept connection that fails is replaced once; with `once` only as long as the command cannot have arrived.
+        Raises SshFailed (no answer; says whether the host was touched) or AccessRefused (key, host key, user).
+        """
+        until = time.monotonic() + timeout_seconds
+        kept = self.is_connected
+        try:
+            return self._try(stdin, argv, until)
+        except SshFailed as error:
+            if not kept or (once and error.touched) or until - time.monotonic() < 0.1:
+                raise
+        return self._try(stdin, argv, until)
+
+    def close(self) -> None:
+        """Ends the connection; the next call makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _try(self, stdin: bytes, argv: Sequence[str], until: float) -> Completed:
+        touched = False
+        try:
+            transport = self._transport(until)
+            with _watchdog(transport.close, until):
+                channel = transport.open_session(timeout=max(0.05, until - time.monotonic()))
+                touched = True
+                return _converse(channel, stdin, join(argv), until, self.limit_bytes)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            raise SshFailed(f"{self.address.words}: {_words(error, until)}", touched) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _transport(self, until: float) -> paramiko.Transport:
+        if not self.is_connected:
+            self.close()
+            self._client = _connect(self.address, until)
+        transport = self._client.get_transport() if self._client else None
+        if transport is None:
+            raise paramiko.SSHException("the connection ended")
+        return transport
+
+
+def _converse(channel: paramiko.Channel, stdin: bytes, command: str, until: float, limit_bytes: int) -> Completed:
+    """Sends the command and its input, and reads until the end of its output."""
+    try:
+        channel.settimeout(max(0.05, until - time.monotonic()))
+        channel.exec_command(command)
+        channel.sendall(stdin)
+        channel.shutdown_write()
+        stdout, stderr = _read(channel, until, limit_bytes)
+        channel.status_event.wait(max(0.0, min(EXIT_STATUS_WAIT_SECONDS, until - time.monotonic())))
+        known = channel.status_event.is_set() and channel.exit_status != -1
+        return Completed(stdout, stderr, channel.exit_status if known else None)
+    finally:
+        channel.close()
+
+
+def _read(channel: paramiko.Channel, until: float, limit_bytes: int) -> tuple[bytes, bytes]:
+    stdout: list[bytes] = []
+    stderr: list[bytes] = []
+    size = 0
+    while True:
+        channel.settimeout(max(0.01, min(DRAIN_SECONDS, until - time.monotonic())))
+        try:
+            piece = channel.recv(65536)
+        except TimeoutError:
+            piece = None
+        noise = channel.recv_stderr(65536) if channel.recv_stderr_ready() else b""
+        size += len(piece or b"") + len(noise)
+        if piece == b"":
+            return b"".join(stdout), b"".join(stderr) + noise
+        stdout.append(piece or b"")
+        stderr.append(noise)
+        if size > limit_bytes:
+            raise paramiko.SSHException(f"the answer is larger than {limit_bytes} bytes; it was not read on")
+        if time.monotonic() > until:
+            raise TimeoutError("no complete answer in time")
+
+
+@contextmanager
+def _watchdog(close: Callable[[], None], until: float) -> Iterator[None]:
+    """Closes the connection at the deadline, which wakes every wait of paramiko's, also those without a limit."""
+    timer = threading.Timer(max(0.0, until - time.monotonic()), close)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
+    def __init__(self, address: SshAddress) -> None:
+        self.address = address
+
+    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
+        raise AccessRefused(
+            f"{self.address.words}: host key {key.get_name()} {key.fingerprint} is not in {self.address.known_hosts}"
+            f' under "{hostname}". Check the fingerprint on the host, then: '
+            f"ssh-keyscan -p {self.address.port} {self.address.address} >> {self.address.known_hosts}"
+        )
+
+
+def _connect(address: SshAddress, until: float) -> paramiko.SSHClient:
+    limit = min(CONNECT_LIMIT_SECONDS, until - time.monotonic())
+    if limit <= 0:
+        raise TimeoutError("no time left to connect")
+    key = _private_key(address)
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(_RefuseUnknown(address))
+    _trust(client, address)
+    sock = _socket(address, limit)
+    try:
+        with _watchdog(sock.close, time.monotonic() + limit):
+            client.connect(
+                address.address, address.port, address.user, pkey=key, sock=sock,
+                allow_agent=False, look_for_keys=False, timeout=limit, banner_timeout=limit, auth_timeout=limit,
+                channel_timeout=limit, disabled_algorithms=WEAK,
+            )  # fmt: skip
+            transport = client.get_transport()
+            if transport is not None:
+                transport.set_keepalive(KEEPALIVE_SECONDS)
+    except BaseException as error:
+        client.close()
+        sock.close()
+        raise _sorted(error, address) from error
+    return client
+
+
+def _sorted(error: BaseException, address: SshAddress) -> BaseException:
+    """The same failure by what happens next: a person for keys and users, later for the rest."""
+    if isinstance(error, paramiko.BadHostKeyException):
+        expected, got = error.expected_key, error.key
+        return AccessRefused(
+            f"{address.words}: the host key changed: {address.known_hosts} has {expected.get_name()} "
+            f"{expected.fingerprint}, the host showed {got.get_name()} {got.fingerprint}. "
+            "Find out why on the host before you replace the line."
+        )
+    if isinstance(error, paramiko.AuthenticationException) and "timeout" not in str(error).lower():
+        key = address.key_file or "(from a reference)"
+        return AccessRefused(
+            f'{address.words}: the host refused user "{address.user}" with key {key}. '
+            f"Put its public half into that user's authorized_keys on {address.name}."
+        )
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        return AccessRefused(f"{address.words}: no common algorithm but weak ones: {error}. Update its sshd.")
+    return error
+
+
+def _trust(client: paramiko.SSHClient, address: SshAddress) -> None:
+    """Gives `client` the keys known for this host, under the name that it will look for."""
+    try:
+        info = address.known_hosts.expanduser().stat()
+    except OSError as error:
+        raise AccessRefused(
+            f"{address.words}: known_hosts {address.known_hosts}: {error.strerror}. "
+            f"Make it with: ssh-keyscan -p {address.port} {address.address} >> {address.known_hosts}"
+        ) from error
+    known = _known_hosts(address.known_hosts.expanduser(), info.st_mtime_ns)
+    for name in address.key_names:
+        found = known.lookup(name)
+        if found:
+            for kind, key in found.items():
+                client.get_host_keys().add(address.key_names[0], kind, key)
+            return
+
+
+@lru_cache(maxsize=16)
+def _known_hosts(path: Path, _mtime_ns: int) -> paramiko.HostKeys:
+    return paramiko.HostKeys(str(path))
+
+
+def _private_key(address: SshAddress) -> paramiko.PKey:
+    text, where = address.key_text, "(from a reference)"
+    if address.key_file is not None:
+        text, where = _key_file_text(address.key_file), str(address.key_file)
+    for kind in KEY_CLASSES:
+        try:
+            return kind.from_private_key(StringIO(text), address.passphrase or None)
+        except paramiko.PasswordRequiredException as error:
+            raise AccessRefused(f"{address.words}: key {where} has a passphrase; set key_passphrase.") from error
+        except (paramiko.SSHException, ValueError, IndexError):
+            continue
+    raise AccessRefused(f"{address.words}: key {where} cannot be read: wrong passphrase, or not ed25519, ecdsa, rsa.")
+
+
+def _key_file_text(path: Path) -> str:
+    try:
+        mode = stat.S_IMODE(path.expanduser().stat().st_mode)
+        text = path.expanduser().read_text("utf-8", "replace")
+    except OSError as error:
+        raise AccessRefused(f"ssh key {path}: {error.strerror}. Make it readable for this user.") from error
+    if mode & 0o077:
+        raise AccessRefused(f"ssh key {path}: mode {mode:04o} lets others read it. chmod 600 {path}")
+    return text
+
+
+def _socket(address: SshAddress, limit: float) -> socket.socket:
+    """A connected socket. Name look-up has no time limit of its own, so it waits on a thread of its own."""
+    found: list[socket.socket | OSError] = []
+
+    def connect() -> None:
+        try:
+            found.append(socket.create_connection((address.address, address.port), timeout=limit))
+        except OSError as error:
+            found.append(error)
+
+    worker = threading.Thread(target=connect, daemon=True)
+    worker.start()
+    worker.join(limit)
+    if not found:
+        raise TimeoutError("name look-up or connect took too long")
+    if isinstance(found[0], OSError):
+        raise found[0]
+    found[0].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found[0]
+
+
+def _words(error: BaseException, until: float) -> str:
+    if time.monotonic() >= until:
+        return "no complete answer within the deadline. Look at the host's load and network."
+    text = str(error) or type(error).__name__
+    if isinstance(error, ConnectionRefusedError):
+        return f"{text}. Is sshd running there?"
+    return f"{text}. It is tried again at the next poll."
