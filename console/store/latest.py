@@ -95,7 +95,7 @@ def add_counts(wire: Wire, changes: Mapping[tuple[int, str], int]) -> None:
 
 def first_rows(wire: Wire, system_id: int, job_ids: Iterable[int], seq: int) -> None:
     """The rows of jobs that are new: no run yet."""
-    columns = ("job_id", "run_id", "sort_us", "state", "attention", "next_us", "changed_seq")
-    rows: list[Row] = [(job_id, NO_RUN, 0, "", CALM, None, seq) for job_id in job_ids]
+    columns = ("job_id", "run_id", "sort_us", "state", "attention", "changed_seq")
+    rows: list[Row] = [(job_id, NO_RUN, 0, "", CALM, seq) for job_id in job_ids]
     wire.insert("latest_run", columns, rows)
     add_counts(wire, {(system_id, ""): len(rows)})

@@ -9,7 +9,7 @@ from datetime import datetime
 from statistics import quantiles
 
 from connectors.contract import OPEN_STATES
-from console.model.ids import instant, maybe_instant
+from console.model.ids import instant, maybe_instant, micros
 from console.model.views import DriftView, JobFilter, JobRow, JobView
 from console.store.errors import NotFound
 from console.store.keys import pack
@@ -27,13 +27,16 @@ NEAR_NAMES = 20_000
 _ORDERS = {"name": "j.name, j.id", "started": "l.sort_us DESC, j.id", "system": "s.name, j.name, j.id"}
 _ROW = (
     "SELECT j.id, j.name, s.name, s.kind, l.state, COALESCE(r.evidence, 'native'), COALESCE(r.native_state, ''),"
-    " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us, l.next_us,"
-    " COALESCE(c.words, ''), COALESCE(c.next_us, l.next_us), j.owner, j.paused_since_us, j.gone_since_us, j.parent_id,"
+    " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us,"
+    " p.sort_us,"
+    " COALESCE(c.words, ''), c.next_us, j.owner, j.paused_since_us, j.gone_since_us, j.parent_id,"
     " COALESCE(r.stale_read, FALSE), COALESCE(r.attempts, 0), j.target_id"
     " FROM {ids} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
     " LEFT JOIN run r ON r.id = l.run_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
     " NOT NULL)"
+    " LEFT JOIN run p ON p.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.sort_us > ? AND x.state = 'planned'"
+    " ORDER BY x.sort_us LIMIT 1)"
 )
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
@@ -50,8 +53,9 @@ class JobReads(RunReads):
     def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
         """The lines of these jobs, in the order of the ids; unknown ones are left out."""
         stale = self.stale_targets()
-        rows = {row[0]: row for row in self.link.by_ids(_ROW, list(ids))}
-        return [_job_row(rows[job_id], stale) for job_id in ids if job_id in rows]
+        now_us = micros(self.now())
+        rows = {row[0]: row for row in self.link.by_ids(_ROW, list(ids), (now_us,))}
+        return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
         """One job by id or by "system/native-id". Raises NotFound with near misses."""
@@ -225,7 +229,7 @@ class JobReads(RunReads):
         return [DriftView(row[0], name, row[1], row[2], instant(row[3])) for row in rows]
 
 
-def _job_row(row: Row, stale: dict[int, datetime | None]) -> JobRow:
+def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow:
     (
         job_id, name, system, kind, state, evidence, native_state, timeliness, bd, run_id, started, ended, planned,
         schedule, told, owner, paused, gone, parent, stale_read, attempts, target_id,
@@ -244,7 +248,7 @@ def _job_row(row: Row, stale: dict[int, datetime | None]) -> JobRow:
         run_id=run_id,
         started=maybe_instant(started),
         ended=maybe_instant(ended),
-        next=maybe_instant(planned if planned is not None else told),
+        next=maybe_instant(planned if planned is not None or told is None or told <= now_us else told),
         schedule=schedule,
         owner=owner,
         paused=paused is not None,

@@ -76,7 +76,6 @@ def upgrade() -> None:
         sa.Column("sort_us", BIG, nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attention", sa.Integer(), nullable=False),
-        sa.Column("next_us", BIG, nullable=True),
         sa.Column("changed_seq", BIG, nullable=False),
         sa.PrimaryKeyConstraint("job_id"),
     )
@@ -423,8 +422,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("job_id", "period_key"),
     )
     op.create_index("run_changed", "run", ["changed_seq"])
+    op.create_index("run_ended", "run", ["ended_us"])
     op.create_index("run_job_period", "run", ["job_id", "sort_us"])
-    op.create_index("run_open", "run", ["ended_us", "sort_us"])
+    op.create_index(
+        "run_open",
+        "run",
+        ["sort_us"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"),
+        postgresql_where=sa.text("state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"),
+    )
     op.create_index("run_recent", "run", ["sort_us", "id"])
     op.create_table(
         "schedule",

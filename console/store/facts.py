@@ -1,0 +1,203 @@
+"""Rows into the values that decisions see: services, dependencies, targets, incidents, and the shapes of jobs and"
+" runs."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+
+from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.ids import instant, maybe_instant
+from console.model.values import (
+    DependencyFacts,
+    IncidentFacts,
+    JobFacts,
+    Origin,
+    RunFacts,
+    Safety,
+    ServiceFacts,
+    TargetFacts,
+    Timeliness,
+)
+from console.store.keys import unpack
+from console.store.wire import Row, Wire
+
+JOBS = (
+    "SELECT j.id, s.name, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone, c.words,"
+    " c.next_us,"
+    " c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
+    " j.notify, j.runbook, j.rerun, j.title, j.definition FROM job j JOIN system s ON s.id = j.system_id"
+    " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
+    " NOT NULL)"
+    " WHERE NOT s.removed"
+)
+RUN = (
+    "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"
+    " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
+    " r.timeliness, r.stale_read, r.sort_us"
+)
+HURT_ROLES = ("root", "red", "stale", "repaired")
+DRIFT = "SELECT job_id, what, words FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+_DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
+
+
+def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
+    """`row` in the order of JOBS; `drift`: what is open, in words."""
+    (
+        job_id, system, native_id, kind, target_id, parent_id, dialect, expression, schedule_zone, words, next_us,
+        accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
+    ) = row  # fmt: skip
+    return JobFacts(
+        id=job_id,
+        system=system,
+        native_id=unpack(native_id),
+        kind=kind,
+        target_id=target_id,
+        parent_id=parent_id,
+        schedule=Schedule(dialect, expression, schedule_zone, words, maybe_instant(next_us)) if dialect else _NONE,
+        accepted_at=maybe_instant(accepted),
+        zone=zone,
+        cutoff=time.fromisoformat(cutoff),
+        paused_since=maybe_instant(paused),
+        gone_since=maybe_instant(gone),
+        proof=Proof(proof),
+        expected=None if expected_s is None else timedelta(seconds=expected_s),
+        grace=timedelta(seconds=grace_s),
+        owner=owner,
+        notify=tuple(json.loads(notify)),
+        runbook=runbook,
+        rerun=Safety(rerun),
+        title=title,
+        drift_reason=next((drift[what] for what in _DRIFT_ORDER if what in drift), ""),
+    )
+
+
+_NONE = Schedule("none")
+
+
+def successes(lines: Wire, run_ids: list[int]) -> dict[int, tuple[tuple[datetime, datetime], ...]]:
+    """Run id -> start and end of each attempt that succeeded, oldest first."""
+    found: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+    query = (
+        "SELECT t.run_id, t.started_us, t.ended_us FROM {keys} JOIN attempt t ON t.run_id = k.a"
+        " WHERE t.state = 'succeeded' AND t.started_us IS NOT NULL AND t.ended_us IS NOT NULL ORDER BY t.run_id,"
+        " t.number"
+    )
+    for run_id, started, ended in lines.by_keys(query, "i", run_ids):
+        found[run_id].append((instant(started), instant(ended)))
+    return {run_id: tuple(spans) for run_id, spans in found.items()}
+
+
+def run(row: Row, spans: tuple[tuple[datetime, datetime], ...]) -> RunFacts:
+    """`row` in the order of RUN; `spans`: of the attempts that succeeded, where there were several attempts."""
+    (
+        run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
+        started, ended, exit_code, message, expected, observed, timeliness, stale_read, _,
+    ) = row  # fmt: skip
+    return RunFacts(
+        id=run_id,
+        job_id=job_id,
+        period_key=unpack(period_key),
+        period_at=maybe_instant(period_us),
+        bd=date.fromisoformat(bd),
+        state=State(state),
+        evidence=Evidence(evidence),
+        native_state=native_state,
+        reason=reason,
+        attempt=attempts,
+        first_started_at=maybe_instant(first_started),
+        started_at=maybe_instant(started),
+        ended_at=maybe_instant(ended),
+        exit_code=exit_code,
+        message=message,
+        expected=bool(expected),
+        observed_at=instant(observed),
+        timeliness=Timeliness(timeliness),
+        stale_read=bool(stale_read),
+        successes=spans,
+    )
+
+
+def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
+    rows = lines.rows(
+        "SELECT upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
+    )
+    return tuple(DependencyFacts(upstream, downstream, Origin(origin)) for upstream, downstream, origin in rows)
+
+
+def services(lines: Wire) -> tuple[ServiceFacts, ...]:
+    rows = lines.rows(
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk FROM service"
+        " WHERE NOT removed ORDER BY name"
+    )
+    return tuple(
+        ServiceFacts(
+            name=name,
+            title=title or name,
+            terminals=tuple(json.loads(terminals)),
+            deadline=time.fromisoformat(deadline),
+            zone=zone,
+            cutoff=time.fromisoformat(cutoff),
+            tier=tier,
+            owner=owner,
+            notify=tuple(json.loads(notify)),
+            runbook=runbook,
+            risk=risk,
+        )
+        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk in rows
+    )
+
+
+def targets(lines: Wire) -> dict[int, TargetFacts]:
+    rows = lines.rows(
+        "SELECT t.id, s.name, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error, t.seen_until_us,"
+        " t.first_ok_us FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+    )
+    return {
+        target_id: TargetFacts(
+            id=target_id,
+            system=system,
+            name=unpack(name),
+            poll_every=timedelta(seconds=every),
+            last_ok_at=maybe_instant(last_ok),
+            failing_since=maybe_instant(failing),
+            error=error,
+            seen_until=maybe_instant(seen_until),
+            first_ok_at=maybe_instant(first_ok),
+        )
+        for target_id, system, name, every, last_ok, failing, error, seen_until, first_ok in rows
+    }
+
+
+def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
+    members: dict[int, set[int]] = defaultdict(set)
+    hurt: dict[int, set[int]] = defaultdict(set)
+    for incident_id, run_id, role in lines.rows(
+        "SELECT i.id, r.id, m.role FROM incident i JOIN incident_member m ON m.incident_id = i.id"
+        " JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE i.closed_us IS NULL"
+    ):
+        members[incident_id].add(run_id)
+        if role in HURT_ROLES:
+            hurt[incident_id].add(run_id)
+    rows = lines.rows(
+        "SELECT id, key, root_job_id, root_period_key, root_target_id, bd, opened_us, failed_since_us, fingerprint"
+        " FROM incident WHERE closed_us IS NULL ORDER BY id"
+    )
+    return tuple(
+        IncidentFacts(
+            id=incident_id,
+            key=key,
+            root_job_id=root_job,
+            root_period_key=unpack(root_period) or None,
+            root_target_id=root_target,
+            member_run_ids=frozenset(members[incident_id]),
+            bd=date.fromisoformat(bd),
+            opened_at=instant(opened),
+            failed_since=instant(failed_since),
+            fingerprint=fingerprint,
+            hurt_run_ids=frozenset(hurt[incident_id]),
+        )
+        for incident_id, key, root_job, root_period, root_target, bd, opened, failed_since, fingerprint in rows
+    )
