@@ -19,7 +19,7 @@ from console.store import target
 from console.store.batch import IngestBatch, Ingested
 from console.store.job_ids import job_ids
 from console.store.keys import is_too_long, pack
-from console.store.latest import Shown, roll_latest, shown
+from console.store.latest import Shown, remove_runs, roll_latest, shown
 from console.store.merging import (
     ATTEMPT_COLUMNS,
     AttemptRow,
@@ -223,7 +223,7 @@ def _write_changes(
     lines.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
     lines.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_changed])
     lines.update("run", RunRow._fields, runs_changed)
-    _remove(lines, gone)
+    remove_runs(lines, [run.id for run in gone])  # their only attempt went to the run that it repairs
     _tell_actions(lines, attempts_new, attempts_changed)
     jobs = _roll(lines, seq, runs, runs_new, runs_changed, gone)
     written = [*runs_new, *runs_changed]
@@ -257,11 +257,6 @@ def _birth(work: Work, first: AttemptRow, batch: IngestBatch) -> Birth | None:
         return None
     record = one.record
     return Birth(None if record.period_at is None else micros(record.period_at), batch.bd(record).isoformat())
-
-
-def _remove(lines: Wire, gone: list[RunRow]) -> None:
-    """Runs that lost their only attempt to the run that it repairs; nothing else can point at them yet."""
-    lines.many("DELETE FROM run WHERE id = ?", [(run.id,) for run in gone])
 
 
 def _tell_actions(lines: Wire, *groups: Iterable[AttemptRow]) -> None:

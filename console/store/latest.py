@@ -7,7 +7,7 @@ there is nothing else. Every job has a row from its first sight on (run id 0 bef
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from console.store.merging import RunRow
@@ -99,3 +99,14 @@ def first_rows(wire: Wire, system_id: int, job_ids: Iterable[int], seq: int) -> 
     rows: list[Row] = [(job_id, NO_RUN, 0, "", CALM, seq) for job_id in job_ids]
     wire.insert("latest_run", columns, rows)
     add_counts(wire, {(system_id, ""): len(rows)})
+
+
+def remove_runs(wire: Wire, run_ids: Sequence[int]) -> None:
+    """Removes runs without attempts; readers that remember runs learn of it by `meta.runs_removed`."""
+    if not run_ids:
+        return
+    wire.many("DELETE FROM run WHERE id = ?", [(run_id,) for run_id in run_ids])
+    wire.rows(
+        "INSERT INTO meta (name, value) VALUES ('runs_removed', '1') ON CONFLICT (name)"
+        " DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)"
+    )

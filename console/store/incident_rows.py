@@ -1,0 +1,174 @@
+"""One incident's decision into rows: itself, members, hurt services, timeline, alerts and their deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, Notice
+from console.model.ids import incident_name, maybe_micros, micros
+from console.store.keys import pack
+from console.store.wire import Row, Wire, single
+
+PLACEHOLDER = "{incident}"
+"""Stands in a notice for the incident's name, which is not known before it is written."""
+_COLUMNS = (
+    "title", "cause", "root_job_id", "root_run_id", "root_period_key", "root_target_id", "bd", "reason", "owner",
+    "runbook", "failed_since_us", "act_by_us", "fingerprint", "closed_us", "close_reason",
+)  # fmt: skip
+_SERVICE = (
+    "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
+    "reason",
+)  # fmt: skip
+# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+
+
+class IncidentWriter:
+    """All incidents of one evaluation, in its transaction."""
+
+    def __init__(self, lines: Wire, seq: Callable[[], int], now_us: int, routes: Mapping[str, tuple[str, ...]]) -> None:
+        self._lines = lines
+        self._seq = seq
+        self._now_us = now_us
+        self._routes = routes
+        self.opened: list[int] = []
+        self.closed: list[int] = []
+        self.alerts: list[int] = []
+
+    def write(self, one: IncidentDecision) -> None:
+        incident_id, key, version = self._incident(one)
+        self._members(incident_id, one.members)
+        self._services(incident_id, one.services)
+        for merged in one.merges:
+            self._merge(merged, incident_id)
+        if one.event:
+            kind = "closed" if one.closed else "opened" if incident_id in self.opened else "updated"
+            self._event(incident_id, kind, one.event, one.root_job_id)
+        for notice in one.notices:
+            self._alert(incident_id, key, version, notice)
+
+    # -- the incident itself ----------------------------------------------------------------------------------------
+    def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:
+        """(id, key, version). The version grows with each decision that tells somebody something."""
+        stored = self._stored(one)
+        if stored is None:
+            return self._open(one)
+        incident_id, key, version, closed_us, *columns = stored
+        row = self._row(one, closed_us)
+        version += 1 if one.notices else 0
+        if tuple(columns) != row or one.notices:
+            settings = ", ".join(f"{name} = ?" for name in _COLUMNS)
+            self._lines.rows(
+                f"UPDATE incident SET {settings}, version = ?, changed_seq = ? WHERE id = ?",
+                (*row, version, self._seq(), incident_id),
+            )
+        if one.closed and closed_us is None:
+            self.closed.append(incident_id)
+        return incident_id, key, version
+
+    def _stored(self, one: IncidentDecision) -> Row | None:
+        """The open incident that the decision is about, by id, else by key."""
+        query = f"SELECT id, key, version, closed_us, {', '.join(_COLUMNS)} FROM incident WHERE "
+        if one.incident_id is not None:
+            return single(self._lines.rows(query + "id = ?", (one.incident_id,)))
+        return single(self._lines.rows(query + "key = ? AND closed_us IS NULL", (one.key,)))
+
+    def _open(self, one: IncidentDecision) -> tuple[int, str, int]:
+        key = self._free_key(one.key)
+        columns = ("key", "opened_us", "version", *_COLUMNS, "changed_seq")
+        marks = ", ".join("?" * len(columns))
+        [(incident_id,)] = self._lines.rows(
+            f"INSERT INTO incident ({', '.join(columns)}) VALUES ({marks}) RETURNING id",
+            (key, self._now_us, 1, *self._row(one, None), self._seq()),
+        )
+        self.opened.append(incident_id)
+        return incident_id, key, 1
+
+    def _free_key(self, key: str) -> str:
+        """The key; numbered where an incident with this root was opened and closed before."""
+        query = "SELECT count(*) FROM incident WHERE key = ? OR key LIKE ? ESCAPE '!'"
+        escaped = key.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        [(earlier,)] = self._lines.rows(query, (key, f"{escaped}#%"))
+        return key if not earlier else f"{key}#{earlier + 1}"
+
+    def _row(self, one: IncidentDecision, closed_us: int | None) -> Row:
+        return (
+            one.title, one.cause, one.root_job_id, one.root_run_id, pack(one.root_period_key), one.root_target_id,
+            one.bd.isoformat(), one.reason, one.owner, one.runbook, micros(one.failed_since), maybe_micros(one.act_by),
+            one.fingerprint, (closed_us or self._now_us) if one.closed else None, one.close_reason,
+        )  # fmt: skip
+
+    def _merge(self, merged: int, into: int) -> None:
+        """A symptom's incident ends silently: its cause's tells from now on."""
+        if merged == into:
+            return
+        rows = self._lines.rows(
+            "UPDATE incident SET closed_us = ?, close_reason = ?, merged_into = ?, changed_seq = ?"
+            " WHERE id = ? AND closed_us IS NULL RETURNING root_job_id",
+            (self._now_us, f"a symptom of {incident_name(into)}", into, self._seq(), merged),
+        )
+        for (root_job_id,) in rows:
+            self.closed.append(merged)
+            self._event(merged, "merged", f"a symptom of {incident_name(into)}", root_job_id)
+            self._event(into, "merged", f"{incident_name(merged)} is a symptom of this", root_job_id)
+
+    # -- what hangs on it -------------------------------------------------------------------------------------------
+    def _members(self, incident_id: int, members: Sequence[Member]) -> None:
+        wanted = {(one.job_id, pack(one.period_key)): (one.role, one.run_id) for one in members}
+        query = "SELECT job_id, period_key, role, run_id FROM incident_member WHERE incident_id = ?"
+        stored = {(row[0], row[1]): (row[2], row[3]) for row in self._lines.rows(query, (incident_id,))}
+        self._lines.many(
+            "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
+            [(incident_id, *key) for key in stored if wanted.get(key) != stored[key]],
+        )
+        self._lines.insert(
+            "incident_member",
+            ("incident_id", "job_id", "period_key", "role", "run_id"),
+            [(incident_id, *key, *facts) for key, facts in wanted.items() if stored.get(key) != facts],
+        )
+
+    def _services(self, incident_id: int, services: Sequence[HurtServiceVerdict]) -> None:
+        ids: dict[str, int] = dict(self._lines.rows("SELECT name, id FROM service")) if services else {}
+        rows = [_service(incident_id, ids[one.service], one) for one in services if one.service in ids]
+        query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
+        stored = {tuple(row) for row in self._lines.rows(query, (incident_id,))}
+        self._lines.many(
+            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ?",
+            [row[:3] for row in stored - set(rows)],
+        )
+        self._lines.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])
+
+    def _event(self, incident_id: int, kind: str, words: str, job_id: int | None) -> None:
+        self._lines.rows(
+            "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, ?, ?, ?, ?, '')",
+            (self._now_us, kind, words.replace(PLACEHOLDER, incident_name(incident_id)), incident_id, job_id),
+        )
+
+    def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
+        """An alert and one pending delivery for each URL of its route."""
+        name = incident_name(incident_id)
+        rows = self._lines.rows(
+            "INSERT INTO alert (incident_id, dedup_key, kind, version, route, title, body, made_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id, route, kind, version) DO NOTHING RETURNING id",
+            (
+                incident_id, key, notice.kind.value, version, notice.route, notice.title.replace(PLACEHOLDER, name),
+                notice.body.replace(PLACEHOLDER, name), self._now_us,
+            ),
+        )  # fmt: skip
+        for (alert_id,) in rows:
+            self.alerts.append(alert_id)
+            columns = ("alert_id", "url_index", "url_words", "state", "tries", "next_us", "repeats", "error")
+            urls = self._routes.get(notice.route, ())
+            self._lines.insert(
+                "delivery",
+                columns,
+                [(alert_id, place, words, "pending", 0, 0, 0, "") for place, words in enumerate(urls)],
+            )
+            if not urls:
+                self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
+
+
+def _service(incident_id: int, service_id: int, one: HurtServiceVerdict) -> Row:
+    return (
+        incident_id, service_id, one.bd.isoformat(), micros(one.deadline), maybe_micros(one.act_by),
+        maybe_micros(one.green_by), maybe_micros(one.expected_at), one.timeliness.value, one.source, one.reason,
+    )  # fmt: skip
