@@ -23,9 +23,9 @@ from console.store.wire import Row, Wire, wire
 
 WORDS_LIMIT = 500
 _EXPECTED = (
-    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd FROM {keys}"
+    "SELECT r.id, r.job_id, r.period_key, r.attempts, r.state, r.evidence, r.reason, r.expected, r.bd"
+    " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 )
-_EXPECTED += " JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us", "act_by_us",
     "green_by_us", "incident_id", "cause", "sources", "path", "reason",
@@ -79,7 +79,7 @@ def apply(
         writer = IncidentWriter(lines, seq, now_us, routes)
         for decision in decisions.incidents:
             writer.write(decision)
-        _write_days(lines, decisions.service_days, seq)
+        _write_days(lines, decisions.service_days, writer.ids, seq)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
         failpoint("evaluate.before_commit")
     return Applied(tuple(writer.opened), tuple(writer.closed), tuple(writer.alerts))
@@ -168,11 +168,13 @@ def _judge(lines: Wire, decisions: Decisions, seq: ChangedSeq) -> set[int]:
     return {row[1] for row in differing}
 
 
-def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], seq: ChangedSeq) -> None:
+def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping[str, int], seq: ChangedSeq) -> None:
+    """`written`: key -> id of the incidents that this evaluation decided on."""
     if not days:
         return
     services: dict[str, int] = dict(lines.rows("SELECT name, id FROM service"))
     incidents: dict[str, int] = dict(lines.rows("SELECT key, id FROM incident WHERE closed_us IS NULL"))
+    incidents |= written
     names = _names(lines, days)
     rows = [
         _day(services[one.service], incidents.get(one.incident_key or ""), one, names)

@@ -30,6 +30,8 @@ class IncidentWriter:
         self._seq = seq
         self._now_us = now_us
         self._routes = routes
+        self.ids: dict[str, int] = {}
+        """Decision's key -> id of the incident that is open under it."""
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.alerts: list[int] = []
@@ -38,6 +40,8 @@ class IncidentWriter:
         incident_id, key, version = self._incident(one)
         self._members(incident_id, one.members)
         self._services(incident_id, one.services)
+        if not one.closed:
+            self.ids[one.key] = incident_id
         for merged in one.merges:
             self._merge(merged, incident_id)
         if one.event:
