@@ -199,6 +199,9 @@ class IncidentFacts:
     """Of what was last told: a changed one is an update."""
     hurt_run_ids: frozenset[int] | None = None
     """Those of the members whose role is root, red, stale or repaired; None: all members count as such."""
+    title: str = ""
+    """As last told; kept when the root is green again and tells no more what it was."""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
