@@ -63,6 +63,15 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "connectors.secrets",
         *HELPERS,
     ),
+    "console.demo": (
+        "console.model",
+        "console.control",
+        "console.store",
+        "console.config",
+        "console.engine.requests",
+        "connectors",
+        *HELPERS,
+    ),
     "console.__main__": ("console.cli", "console.tui", "console.paths"),
 }
 """Room -> what it may import of ours besides itself. Every top-level module of `console` has a row."""
@@ -77,6 +86,7 @@ WIRING = (
     "console.store.open",
     "console.store.errors",
     "console.tui",
+    "console.demo",
 )
 
 CONTROL_LIBRARIES = {"rustworkx", "cronsim"}

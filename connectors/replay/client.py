@@ -1,0 +1,127 @@
+"""The files of a replay: the night (read once a process), the actions (appended), the clock (read at each look)."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import SystemUnreachable
+from connectors.replay import parse
+from connectors.replay.parse import JobKey, Night
+
+LIMIT_BYTES = 64 * 1024 * 1024
+"""A night is a file of people: more than this, unpacked, is refused."""
+
+
+class NightUnusable(Exception):
+    """A night's file cannot be read; the message has the place and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentAction:
+    """One rerun that was asked for."""
+
+    key: str
+    job: JobKey
+    run: str
+    """The run's name in the night."""
+    sent_at: datetime
+
+
+def load_night(path: Path) -> Night:
+    """The night in a file, read anew when the file changed. Raises NightUnusable."""
+    try:
+        return _load(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise NightUnusable(f"night {path}: {error.strerror or error}") from None
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, _: int) -> Night:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(LIMIT_BYTES + 1)
+        if len(data) > LIMIT_BYTES:
+            raise NightUnusable(f"night {path} is larger than {LIMIT_BYTES} bytes")
+        return parse.night(json.loads(data))
+    except (ValueError, EOFError, zlib.error) as error:
+        raise NightUnusable(f"night {path} {error}") from None
+
+
+class Actions:
+    """The replay's memory of what people asked for: one line each, on the disk before it counts as sent."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> tuple[SentAction, ...]:
+        """All of them, in the order in which they arrived. A line still being written is not there yet.
+
+        Raises SystemUnreachable."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise SystemUnreachable(f"{self._path}: {error.strerror}") from None
+        whole, _, _ = data.rpartition(b"\n")
+        found: dict[str, SentAction] = {}
+        for line in whole.splitlines():
+            one = _action(line)
+            if one is not None:
+                found.setdefault(one.key, one)
+        return tuple(found.values())
+
+    def append(self, action: SentAction) -> None:
+        """Written and on the disk when this returns. Raises SystemUnreachable: then nothing was sent."""
+        row = {"key": action.key, "job": list(action.job), "run": action.run, "sent_at": action.sent_at.isoformat()}
+        line = b"\n" + json.dumps(row).encode() + b"\n"  # whatever a crash left before it stays a line of its own
+        try:
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(file, line)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise SystemUnreachable(f"{self._path}: {error.strerror}") from None
+
+
+def _action(line: bytes) -> SentAction | None:
+    try:
+        row: Mapping[str, Any] = json.loads(line)
+        system, native_id = row["job"]
+        return SentAction(row["key"], (system, native_id), row["run"], datetime.fromisoformat(row["sent_at"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+class ReplayClock:
+    """Tells the replay's time: origin + (real now − started) × rate, never before origin; real time without a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+
+    def now(self) -> datetime:
+        """Aware UTC. Raises SystemUnreachable when the file cannot be read."""
+        real = datetime.now(UTC)
+        if self._path is None:
+            return real
+        try:
+            row = json.loads(self._path.read_bytes())
+            origin, started = (datetime.fromisoformat(row[name]) for name in ("origin", "started"))
+            if row.get("paused") or real <= started:
+                return origin.astimezone(UTC)
+            return (origin + (real - started) * float(row.get("rate", 1.0))).astimezone(UTC)
+        except OSError as error:
+            raise SystemUnreachable(f"clock {self._path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise SystemUnreachable(f"clock {self._path} cannot be read: {error}") from None

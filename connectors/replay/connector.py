@@ -1,0 +1,290 @@
+"""A replayed system as a connector: the night's world at the replay's time, told as its kind would tell it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.contract import (
+    Absent,
+    Ask,
+    Capability,
+    Clock,
+    Connector,
+    ConnectorKind,
+    Found,
+    Inventory,
+    JobRecord,
+    LogChunk,
+    LookUp,
+    NotSupported,
+    Poll,
+    Preview,
+    Probe,
+    Proof,
+    Receipt,
+    Right,
+    RunRecord,
+    RunRef,
+    Secrets,
+    SystemUnreachable,
+)
+from connectors.replay import words
+from connectors.replay.client import Actions, NightUnusable, ReplayClock, SentAction, load_night
+from connectors.replay.log import chunk, lines
+from connectors.replay.options import ReplayOptions, targets
+from connectors.replay.parse import JobDef, Night, Recorded, SystemDef
+from connectors.replay.world import Attempt, home, world
+
+BITE = 1000
+"""Attempts in one poll."""
+LONGEST = timedelta(hours=12)
+"""An attempt that began earlier than this is not looked for as one that may overlap."""
+NOT_REAL = "replay: no real scheduler is touched"
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Everything up to this position was told, as this many actions had made it."""
+
+    at: datetime | None = None
+    key: str = ""
+    actions: int = 0
+
+    @classmethod
+    def read(cls, text: str) -> Cursor:
+        """The cursor of a text of ours; from the beginning for anything else."""
+        try:
+            row = json.loads(text)
+            return cls(datetime.fromisoformat(row["at"]), str(row["key"]), int(row["actions"]))
+        except (ValueError, KeyError, TypeError):
+            return cls()
+
+    def text(self) -> str:
+        at = self.at.isoformat() if self.at is not None else None
+        return json.dumps({"at": at, "key": self.key, "actions": self.actions})
+
+    def before(self, actions: Sequence[SentAction]) -> Cursor:
+        """Back to where actions that are new since then may have changed something."""
+        new = [one.sent_at for one in actions[self.actions :]]
+        if not new or self.at is None or min(new) > self.at:
+            return self
+        return Cursor(min(new), "", self.actions)
+
+
+class ReplayConnector:
+    """One target of one system of a night."""
+
+    def __init__(self, options: ReplayOptions, target: str) -> None:
+        self._options = options
+        self._target = target
+        self._actions = Actions(options.actions)
+        self._clock = ReplayClock(options.clock_file)
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        """All jobs of the target; they never change during a night."""
+        system = self._system()
+        records = tuple(one for job in self._jobs() for one in _job_records(job))
+        digest = hashlib.sha256(repr(records).encode()).hexdigest()[:16]
+        clock = self._clock_pair(system)
+        if digest == previous_hash:
+            return Inventory((), complete=True, hash=digest, unchanged=True, clock=clock)
+        return Inventory(records, complete=True, hash=digest, clock=clock)
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        """What changed since the cursor, oldest first, up to the replay's time and the end of the recording."""
+        night, system, actions = self._night(), self._system(), self._actions.read()
+        now = min(self._clock.now(), night.until)
+        at = Cursor.read(cursor).before(actions)
+        changed = [one for one in self._mine(night, actions, now, at.at) if at.at is None or _after(one, at)]
+        told = changed[:BITE]
+        more = len(changed) > BITE
+        last = told[-1].position if told else (at.at, at.key)
+        records = (self._record(night, one) for one in told)
+        return Poll(
+            runs=tuple(one for one in records if one is not None),
+            cursor=Cursor(last[0], last[1], len(actions)).text(),
+            more=more,
+            clock=self._clock_pair(system),
+            seen_until=None if more else now,
+            warnings=("the recording ends here",) if now == night.until else (),
+        )
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        """What the attempt has written by now."""
+        night, now = self._night(), self._clock.now()
+        job = home(night, (self._options.system, run.job))
+        if job is not None and job.proof is not Proof.FULL:
+            raise NotSupported(f"{self._target} keeps no output of {run.job}: only the wrapper does")
+        one = next((one for one in self._attempts(night, run, now) if self._key(one) == run.attempt_key), None)
+        if one is None or job is None:
+            raise NotSupported(f"the recording has no attempt {run.attempt_key} of {run.job}")
+        return chunk("\n".join(lines(job, one)) + "\n", start, limit_bytes, ended=one.ended_at is not None)
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        """The verb of the lent kind; nothing is sent."""
+        night, now = self._night(), self._clock.now()
+        job = home(night, (self._options.system, ask.run.job))
+        attempts = list(self._attempts(night, ask.run, now))
+        if job is None or not attempts:
+            why = f"nothing of {ask.run.job} {ask.run.period_key} has started yet: there is nothing to run again"
+            return Preview("run once", f"rerun {ask.run.job}", ask.run.period_key, refused=why)
+        open_ones = [one for one in attempts if one.ending is None]
+        last = attempts[-1]
+        failed = last.ending is not None and last.ending.state.is_red
+        names = self._tasks_again(job, ask.run.job, last)
+        how = words.verb(self._lent, job, ask.run.job, ask.run.period_key or last.run, failed, names)
+        return Preview(
+            verb=how.verb,
+            words=how.words,
+            scope=how.scope,
+            affected=how.affected,
+            overlap=self._overlap(night, job, last.run, now),
+            native_calls=how.calls,
+            notes=(*how.notes, NOT_REAL),
+            refused=f"{ask.run.job} is still running" if open_ones else None,
+            plan={"job": ask.run.job, "run": last.run},
+        )
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        """Written to the replay's memory under `key`; the same key twice is one action."""
+        if preview.refused:
+            raise NotSupported(preview.refused)
+        if key not in {one.key for one in self._actions.read()}:
+            job = (self._options.system, str(preview.plan["job"]))
+            self._actions.append(SentAction(key, job, str(preview.plan["run"]), self._clock.now()))
+        return Receipt(key, f"{preview.verb}: accepted by the replay")
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        """By the replay's memory, which proves both."""
+        return Found(key, "in the replay's actions") if key in {one.key for one in self._actions.read()} else Absent()
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        """Always there; says that it is a replay."""
+        system = self._system()
+        rights = (Right("view", True), Right("rerun", True, needed_for="act"))
+        version = f"replay of {system.version or self._lent}"
+        return Probe(True, version, rights, (NOT_REAL,), self._clock_pair(system))
+
+    def close(self) -> None:
+        """There is nothing to free."""
+
+    @property
+    def _lent(self) -> str:
+        return self._options.lent or self._system().lent
+
+    def _night(self) -> Night:
+        try:
+            return load_night(self._options.night)
+        except NightUnusable as error:
+            raise SystemUnreachable(str(error)) from None
+
+    def _system(self) -> SystemDef:
+        return self._night().systems[self._options.system]
+
+    def _jobs(self) -> tuple[JobDef, ...]:
+        return self._system().targets[self._target].jobs
+
+    def _clock_pair(self, system: SystemDef) -> Clock:
+        now = self._clock.now()
+        return Clock(now, now, system.zone)
+
+    def _mine(
+        self, night: Night, actions: Sequence[SentAction], now: datetime, since: datetime | None
+    ) -> Iterator[Attempt]:
+        """This target's attempts, by position."""
+        mine = {job.key for job in self._jobs()}
+        for one in world(night, actions, now, since):
+            job = home(night, one.job)
+            if job is not None and job.key in mine:
+                yield one
+
+    def _attempts(self, night: Night, run: RunRef, now: datetime) -> Iterator[Attempt]:
+        """The attempts of one run so far, by start."""
+        name = _run_of(run)
+        found = night.by_run.get((job.key, name)) if (job := home(night, (self._options.system, run.job))) else None
+        if found is None:
+            return
+        since = min(found.due, found.started_at) if isinstance(found, Recorded) else found.due
+        for one in world(night, self._actions.read(), min(now, night.until), since):
+            if one.job == (self._options.system, run.job) and one.run == name:
+                yield one
+
+    def _record(self, night: Night, one: Attempt) -> RunRecord | None:
+        job = home(night, one.job)
+        return words.record(self._lent, job, one) if job is not None else None
+
+    def _key(self, one: Attempt) -> str:
+        return words.attempt_key(self._lent, one)
+
+    def _tasks_again(self, job: JobDef, asked: str, last: Attempt) -> tuple[str, ...]:
+        names = [task.name for task in job.tasks]
+        wanted = asked.removeprefix(f"{job.native_id}.") if asked != job.native_id else ""
+        first = wanted or (last.ending.task if last.ending is not None else "")
+        return tuple(names[names.index(first) :] if first in names else names)
+
+    def _overlap(self, night: Night, job: JobDef, run: str, now: datetime) -> str | None:
+        shown = world(night, self._actions.read(), now, now - max(night.longest, LONGEST))
+        running = [one for one in shown if one.job == job.key and one.ending is None and one.run != run]
+        return f"{job.native_id} is running for {running[0].run}" if running else None
+
+
+def _after(one: Attempt, cursor: Cursor) -> bool:
+    return cursor.at is None or one.position > (cursor.at, cursor.key)
+
+
+def _run_of(run: RunRef) -> str:
+    """The run's name in the night; empty for a run that never had an attempt."""
+    try:
+        return str(json.loads(run.native_ref)["run"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _job_records(job: JobDef) -> Iterator[JobRecord]:
+    yield JobRecord(
+        native_id=job.native_id,
+        title=job.title or job.native_id,
+        schedule=job.schedule,
+        paused=job.paused,
+        upstreams=job.upstreams,
+        definition=job.definition,
+        definition_hash=hashlib.sha256(job.definition.encode()).hexdigest()[:16],
+        proof=job.proof,
+        run_as=job.run_as,
+        owner=job.owner,
+    )
+    before: tuple[str, ...] = ()
+    for task in job.tasks:
+        name = f"{job.native_id}.{task.name}"
+        yield JobRecord(
+            native_id=name,
+            title=task.name,
+            parent=job.native_id,
+            upstreams=before,
+            definition=task.operator,
+            definition_hash=task.operator,
+        )
+        before = (name,)
+
+
+def open_connector(options: ReplayOptions, target: str, secrets: Secrets) -> Connector:
+    """A connector that reads files only."""
+    del secrets  # a replay needs none
+    return ReplayConnector(options, target)
+
+
+CONNECTOR = ConnectorKind(
+    kind="replay",
+    title="Replay of a recorded night",
+    options=ReplayOptions,
+    targets=targets,
+    open=open_connector,
+    capabilities=frozenset(
+        {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
+    ),
+    ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
+)

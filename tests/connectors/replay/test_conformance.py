@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from connectors.conformance import ConnectorConformance
+from connectors.contract import Connector
+from connectors.replay.connector import CONNECTOR, open_connector
+from connectors.replay.options import ReplayOptions
+from tests.connectors.replay import nights
+
+FILES_ONLY = {
+    "network": "a replay reads files, there is no server to be silent",
+    "unknown_word": "a night is checked when it is read: it holds no unknown word",
+}
+
+
+class Replayed(ConnectorConformance):
+    kind = CONNECTOR
+    limits = FILES_ONLY
+    system: ClassVar[str]
+    target: ClassVar[str]
+    good: ClassVar[str]
+    bad: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def a_night(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
+        self.now: datetime = nights.at(20)
+
+    def connector(self) -> Connector:
+        options: dict[str, Any] = {**nights.files(self.folder, self.now), "system": self.system}
+        return open_connector(ReplayOptions.model_validate(options), self.target, lambda _: "")
+
+    def make_success(self) -> str:
+        return self.good
+
+    def make_failure(self) -> str:
+        return self.bad
+
+    def native_trace(self) -> object:
+        path = self.folder / "actions.jsonl"
+        return path.read_bytes() if path.exists() else b""
+
+    def advance(self) -> None:
+        self.now += timedelta(minutes=1)
+        nights.set_clock(self.folder, self.now)
+
+
+class TestReplayOfCron(Replayed):
+    system, target, good, bad = "hosts", "db07", "db07:calm", "db07:extract"
+
+
+class TestReplayOfAirflow(Replayed):
+    system, target, good, bad = "flow", "airflow", "load", "check"
+
+
+class TestReplayOfAirflowTasks(Replayed):
+    system, target, good, bad = "flow", "airflow", "load.stage", "check.compare"
+
+
+class TestReplayOfStepFunctions(Replayed):
+    system, target, good, bad = "aws", "eu", "settle", "settle"
+
+    def make_success(self) -> str:
+        """Its first attempt failed; a rerun after the orders came ended well."""
+        from connectors.replay.client import Actions
+
+        actions = Actions(self.folder / "actions.jsonl")
+        if not actions.read():
+            wanted = ((nights.EXTRACT, 15.5), (nights.LOAD, 16.5), (nights.SETTLE, 18.5))
+            for number, (job, hours) in enumerate(wanted):
+                actions.append(nights.rerun(job, hours, number))
+        return self.good
+
+
+del Replayed
