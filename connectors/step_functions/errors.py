@@ -1,0 +1,94 @@
+"""botocore's errors, sorted by what happens next.
+
+Codes: "Common Errors" and the operations' own errors in the Step Functions API reference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.transport.http_reply import retry_after
+
+REFUSED = frozenset({
+    "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
+    "InvalidClientTokenId", "InvalidSignatureException", "KmsAccessDeniedException", "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException", "NotAuthorized", "OptInRequired", "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+})  # fmt: skip
+THROTTLED = frozenset({
+    "KmsThrottlingException", "RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException",
+    "TooManyRequestsException",
+})  # fmt: skip
+LATER = frozenset({"InternalFailure", "InternalServerError", "RequestTimeout", "RequestExpired", "ServiceUnavailable"})
+GONE = frozenset({"ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound"})
+NO_IDENTITY = (
+    NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError,
+    TokenRetrievalError,
+)  # fmt: skip
+THROTTLED_SECONDS = 5.0
+EVERYWHERE = frozenset({"ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution"})
+"""What every Step Functions has: a 500 there is a bad moment, elsewhere it may be a server without the operation."""
+
+
+class Gone(NotSupported):
+    """The execution or state machine is not there (any more)."""
+
+
+class AlreadyThere(NotSupported):
+    """An execution of this name exists: the request arrived before."""
+
+
+class Throttled(SystemUnreachable):
+    """AWS asks for fewer requests."""
+
+
+def code_of(error: ClientError) -> str:
+    """AWS's word for the error."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def sorted_client_error(error: ClientError, place: str, once: bool) -> ConnectorError:
+    """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
+    code, operation = code_of(error), str(error.operation_name)
+    status, headers = _status(error)
+    said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
+    words = f"{place}: {operation} answered {status} {code}: {said}"
+    if code in REFUSED:
+        return AccessRefused(f"{words}. Check the keys, and allow states:{operation} to this identity.")
+    if code in THROTTLED or status == 429:
+        return Throttled(words, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
+    if code in GONE:
+        return Gone(words)
+    if code == "ExecutionAlreadyExists":
+        return AlreadyThere(words)
+    if status == 500 and headers.get("content-type", "").startswith("text/html") and operation not in EVERYWHERE:
+        return NotSupported(f"{place}: this server does not have {operation}: 500 with a web page, as no AWS answers")
+    if status >= 500 or code in LATER:
+        return OutcomeUnknown(f"{words}. It is looked up.") if once else SystemUnreachable(words)
+    return NotSupported(words)
+
+
+def sorted_local_error(error: BotoCoreError, place: str, once: bool) -> ConnectorError:
+    """The contract's error for one that botocore raised itself."""
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, NO_IDENTITY):
+        return AccessRefused(f"{place}: {words}. Give access_key_id and secret_access_key, a profile, or a role.")
+    unread = f"{place}: an answer cannot be read: {type(error).__name__}: {words}"
+    return OutcomeUnknown(unread) if once else SystemUnreachable(unread)
+
+
+def _status(error: ClientError) -> tuple[int, dict[str, Any]]:
+    metadata = error.response.get("ResponseMetadata", {})
+    return int(metadata.get("HTTPStatusCode", 0)), dict(metadata.get("HTTPHeaders", {}))

@@ -1,0 +1,116 @@
+"""The history of an execution as a log: one line an event, errors and causes in full, no inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.contract import LogChunk, NotSupported, RunRef
+from connectors.step_functions import parse
+from connectors.step_functions.client import StepFunctionsClient
+
+PAGE_SIZE = 200
+MOST_PAGES = 25
+FIELDS = ("name", "resourceType", "resource", "error", "cause", "redriveCount")
+"""Of an event's details. Inputs, outputs and parameters are left out: they may hold anything."""
+
+
+def chunk(
+    client: StepFunctionsClient, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float
+) -> LogChunk:
+    """The newest events (`start` None), or what follows the place `start` = "event id:byte of its line"."""
+    client.begin(timeout_seconds)
+    found = parse.reference(run)
+    if not found:
+        raise NotSupported(f"run {run.attempt_key} of {run.job} names no execution")
+    if start is None:
+        return _tail(client, found["arn"], limit_bytes)
+    event, _, byte = start.partition(":")
+    return _after(client, found["arn"], _number(event), _number(byte), limit_bytes)
+
+
+def _tail(client: StepFunctionsClient, arn: str, limit_bytes: int) -> LogChunk:
+    lines: list[tuple[int, bytes]] = []
+    token, size, is_open = None, 0, True
+    for _ in range(MOST_PAGES):
+        page = client.history(arn, PAGE_SIZE, token)
+        for event in page.get("events", ()):
+            is_open = is_open and not _is_end(event)
+            lines.append((_id(event), line(event)))
+            size += len(lines[-1][1])
+        token = page.get("nextToken")
+        if not token or size >= limit_bytes:
+            break
+    lines.sort()
+    whole = b"".join(text for _, text in lines)
+    piece = whole[max(0, len(whole) - limit_bytes) :]
+    torn = next((index for index, byte in enumerate(piece[:4]) if byte & 0xC0 != 0x80), 0)
+    next_place = f"{lines[-1][0] + 1}:0" if lines and is_open else None
+    return LogChunk(_text(piece[torn:]), next_place, cut=len(piece) < len(whole) or bool(token))
+
+
+def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limit_bytes: int) -> LogChunk:
+    lines, is_open, cut = _events_from(client, arn, event_id)
+    body, place = bytearray(), (event_id, byte)
+    for number, text in lines:
+        rest = text[byte:] if number == event_id else text
+        room = limit_bytes - len(body)
+        taken = rest if len(rest) <= room else _whole_characters(rest[:room])
+        body += taken
+        if len(taken) < len(rest):
+            place = (number, (byte if number == event_id else 0) + len(taken))
+            return LogChunk(_text(bytes(body)), f"{place[0]}:{place[1]}", more=bool(taken) or bool(body), cut=cut)
+        place = (number + 1, 0)
+    return LogChunk(_text(bytes(body)), f"{place[0]}:{place[1]}" if is_open else None, cut=cut)
+
+
+def _events_from(client: StepFunctionsClient, arn: str, event_id: int) -> tuple[list[tuple[int, bytes]], bool, bool]:
+    """Events from `event_id` on, oldest first; whether more may come; whether older ones were left out."""
+    lines: list[tuple[int, bytes]] = []
+    token, is_open = None, True
+    for _ in range(MOST_PAGES):
+        page = client.history(arn, PAGE_SIZE, token)
+        events = page.get("events", ())
+        is_open = is_open and not any(_is_end(event) for event in events)
+        lines += [(_id(event), line(event)) for event in events if _id(event) >= event_id]
+        token = page.get("nextToken")
+        if not token or any(_id(event) <= event_id for event in events):
+            return sorted(lines), is_open, False
+    return sorted(lines), is_open, True
+
+
+def line(event: Mapping[str, Any]) -> bytes:
+    """One event: when, number, type, and what its details say."""
+    at = parse.instant(event.get("timestamp"))
+    when = at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else "(no time)"
+    details: Mapping[str, Any] = next((event[name] for name in event if name.endswith("EventDetails")), {})
+    words = [f"{name}={details[name]}" for name in FIELDS if details.get(name)]
+    text = " ".join([when, str(event.get("id", "?")), str(event.get("type", "?")), *words])
+    return (text + "\n").encode("utf-8", "surrogateescape")
+
+
+def _id(event: Mapping[str, Any]) -> int:
+    found = event.get("id")
+    return found if isinstance(found, int) else 0
+
+
+def _is_end(event: Mapping[str, Any]) -> bool:
+    kind = str(event.get("type"))
+    return kind.startswith("Execution") and kind not in ("ExecutionStarted", "ExecutionRedriven")
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _text(piece: bytes) -> str:
+    return piece.decode("utf-8", "surrogateescape")
+
+
+def _whole_characters(piece: bytes) -> bytes:
+    for length in range(1, min(4, len(piece)) + 1):
+        lead = piece[-length]
+        if lead & 0xC0 != 0x80:
+            needed = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
+            return piece[:-length] if length < needed else piece
+    return piece

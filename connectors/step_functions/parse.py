@@ -1,0 +1,141 @@
+"""Replies of Step Functions to records. Pure: whatever a reply holds, only RecordUnreadable is raised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.contract import (
+    ACTION_KEY,
+    Evidence,
+    JobRecord,
+    Proof,
+    RecordUnreadable,
+    RunRecord,
+    RunRef,
+    Schedule,
+    State,
+)
+
+STATES = {  # ExecutionStatus, Step Functions API reference
+    "RUNNING": State.RUNNING,
+    "SUCCEEDED": State.SUCCEEDED,
+    "FAILED": State.FAILED,
+    "TIMED_OUT": State.TIMED_OUT,
+    "ABORTED": State.CANCELLED,
+    "PENDING_REDRIVE": State.QUEUED,
+}
+FAILURES = frozenset({"FAILED", "TIMED_OUT", "ABORTED"})
+DEFINITION_CHARACTERS = 4000
+MESSAGE_CHARACTERS = 4000
+EXPRESS = "EXPRESS"
+
+
+def job(machine: Mapping[str, Any], region: str) -> JobRecord:
+    """One described state machine."""
+    try:
+        arn, name = str(machine["stateMachineArn"]), str(machine["name"])
+    except KeyError as error:
+        raise RecordUnreadable(f"a state machine without {error}") from None
+    definition = str(machine.get("definition") or "")
+    what = (definition, machine.get("roleArn"), machine.get("type"))
+    return JobRecord(
+        native_id=name,
+        title=name,
+        schedule=Schedule("none"),
+        definition=definition[:DEFINITION_CHARACTERS],
+        definition_hash=digest(what),
+        match_keys=(arn,),
+        proof=Proof.START if machine.get("type") == EXPRESS else Proof.FULL,
+        run_as=str(machine.get("roleArn") or ""),
+        native_url=f"https://{region}.console.aws.amazon.com/states/home?region={region}#/statemachines/view/{arn}",
+    )
+
+
+def run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
+    """One listed or described execution: its latest attempt, which a redrive makes a further one of."""
+    try:
+        return _run(execution, job_id, region)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise RecordUnreadable(f"an execution of {job_id}: {type(error).__name__}: {error}") from None
+
+
+def _run(execution: Mapping[str, Any], job_id: str, region: str) -> RunRecord:
+    arn, name, native = str(execution["executionArn"]), str(execution["name"]), str(execution["status"])
+    redrives = int(execution.get("redriveCount") or 0)
+    state = STATES.get(native, State.UNKNOWN)
+    created = instant(execution["startDate"])
+    started = instant(execution.get("redriveDate")) if redrives else created
+    return RunRecord(
+        job=job_id,
+        attempt_key=f"{arn}#{redrives}",
+        state=state,
+        native_state=native,
+        period_key=name,
+        period_at=created,
+        started_at=started or created,
+        ended_at=None if state.is_open else instant(execution.get("stopDate")),
+        message=message(execution),
+        native_ref=json.dumps({"arn": arn, "machine": str(execution["stateMachineArn"]), "redrives": redrives}),
+        native_url=f"https://{region}.console.aws.amazon.com/states/home?region={region}#/v2/executions/details/{arn}",
+        action_key=name if ACTION_KEY.fullmatch(name) else None,
+        context=_context(execution),
+    )
+
+
+def message(execution: Mapping[str, Any]) -> str:
+    """Error and cause in one line: "Orders.Late: orders.csv is not there"."""
+    parts = [str(execution[name]) for name in ("error", "cause") if execution.get(name)]
+    return ": ".join(parts)[:MESSAGE_CHARACTERS]
+
+
+def _context(execution: Mapping[str, Any]) -> dict[str, Any]:
+    names = {"stateMachineVersionArn": "version", "stateMachineAliasArn": "alias", "redriveStatus": "redrive"}
+    return {word: str(execution[name]) for name, word in names.items() if execution.get(name)}
+
+
+def instant(value: object) -> datetime | None:
+    """boto3's datetime as aware UTC. None for none, and for what cannot be told in UTC."""
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return None
+    try:
+        return value.astimezone(UTC)
+    except (OverflowError, ValueError):
+        return None
+
+
+def gone(ref: RunRef) -> RunRecord:
+    """An open run whose execution AWS does not know any more (90 days, or a deleted state machine)."""
+    return RunRecord(
+        job=ref.job,
+        attempt_key=ref.attempt_key,
+        state=State.UNKNOWN,
+        native_state="(execution deleted)",
+        evidence=Evidence.INFERRED,
+        period_key=ref.period_key,
+        started_at=ref.started_at,
+        native_ref=ref.native_ref,
+    )
+
+
+def reference(ref: RunRef) -> dict[str, str]:
+    """What `native_ref` of a record holds: arn, machine, redrives; {} for what is none of ours."""
+    try:
+        found = json.loads(ref.native_ref)
+        return {name: str(found[name]) for name in ("arn", "machine", "redrives")}
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {}
+
+
+def execution_arn(machine: str, name: str) -> str:
+    """ARN of the execution that a start under `name` makes, as AWS forms it. `machine` may carry a version or alias."""
+    parts = machine.split(":")
+    return ":".join([*parts[:5], "execution", *parts[6:7], name])
+
+
+def digest(value: object) -> str:
+    """SHA-256 of anything that JSON can write."""
+    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()

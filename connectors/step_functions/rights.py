@@ -1,0 +1,74 @@
+"""What the identity may see, found out by trying: AWS has no question "what may I?" that needs no right itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from connectors.contract import AccessRefused, NotSupported, Right
+from connectors.step_functions import parse
+from connectors.step_functions.client import Reply, StepFunctionsClient
+
+ACT = Right(
+    "rerun an execution",
+    None,
+    "AWS tells only when it is tried",
+    "allow states:StartExecution on the state machines and states:RedriveExecution on their executions",
+    needed_for="act",
+)
+
+
+def listed(machines: Callable[[], Iterable[Reply]]) -> tuple[list[Reply], tuple[Right, ...]]:
+    """The state machines, and whether they may be listed."""
+    try:
+        return list(machines()), (_held("ListStateMachines"),)
+    except AccessRefused as error:
+        return [], (_refused("ListStateMachines", error),)
+
+
+def tried(client: StepFunctionsClient, machines: Sequence[Reply]) -> Iterator[Right]:
+    """Each call that watching needs, tried on the first state machine and execution that there are."""
+    arns = [str(one.get("stateMachineArn")) for one in machines if one.get("type") != parse.EXPRESS]
+    if not arns:
+        return
+    executions: list[Reply] = []
+
+    def list_one() -> None:
+        executions.extend(client.executions(arns[0], 1).get("executions", []))
+
+    yield _tried("DescribeStateMachine", partial(client.state_machine, arns[0]))
+    yield _tried("ListExecutions", list_one)
+    for one in executions[:1]:
+        yield _tried("DescribeExecution", partial(client.execution, str(one.get("executionArn"))))
+        yield _tried("GetExecutionHistory", partial(client.history, str(one.get("executionArn")), 1, None))
+
+
+def identity(client: StepFunctionsClient) -> str:
+    """Who asks, in words; an endpoint of Step Functions alone does not know."""
+    try:
+        return f"asks as {client.identity()}"
+    except (AccessRefused, NotSupported) as error:
+        return f"who asks is not known: {error}"
+
+
+def express_note(machines: Sequence[Reply]) -> tuple[str, ...]:
+    """A warning where there are state machines whose runs nobody can list."""
+    names = [str(one.get("name")) for one in machines if one.get("type") == parse.EXPRESS]
+    words = f"EXPRESS state machines keep no list of executions, their runs cannot be seen: {', '.join(names[:20])}"
+    return (words,) if names else ()
+
+
+def _tried(call: str, do: Callable[[], object]) -> Right:
+    try:
+        do()
+    except AccessRefused as error:
+        return _refused(call, error)
+    return _held(call)
+
+
+def _held(call: str) -> Right:
+    return Right(f"states:{call}", True)
+
+
+def _refused(call: str, error: AccessRefused) -> Right:
+    return Right(f"states:{call}", False, str(error), f"allow states:{call} to this identity")

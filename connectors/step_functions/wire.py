@@ -1,0 +1,138 @@
+"""The wire below boto3: botocore signs and parses, our own door sends.
+
+botocore's timeouts count per socket operation, so a server that drips bytes outlives any of them, and it has no size
+limit. Its event "before-send" lets another sender answer: here one with a deadline for the whole call.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from connectors.contract import AccessRefused, Clock, OutcomeUnknown, SystemUnreachable
+from connectors.transport.http_reply import clock_of
+from connectors.transport.http_wire import Deadline, DeadlineTransport
+
+LIMIT_BYTES = 32 * 1024 * 1024  # a definition is at most 1 MB, a page of 1,000 executions below 1 MB
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+
+
+class AwsWire:
+    """Sends what botocore has signed. Not thread safe."""
+
+    def __init__(self, place: str, ca_file: Path | None = None) -> None:
+        self.place = place
+        self.deadline = Deadline(0.0)
+        self.clock: Clock | None = None
+        """The service's clock by the last answer's Date header."""
+        self.once = False
+        """True while an action is sent: on a fresh connection, and what is lost after its first byte is unknown."""
+        self._tls = _tls(place, ca_file)
+        self._kept = self._lane()
+
+    def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        """The answer to a signed request. Raises SystemUnreachable, AccessRefused, or with `once` OutcomeUnknown.
+
+        A kept connection may be dead without our knowing: a read is tried once more on a fresh one, an action never
+        uses a kept one."""
+        if self.once:
+            return self._send_on_fresh(request)
+        try:
+            return self._send(self._kept, request)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            if isinstance(error, NOT_SENT) or self.deadline.left <= 0:
+                raise self._lost(error) from None
+        except httpx.HTTPError as error:
+            raise self._lost(error) from None
+        return self._send_on_fresh(request)
+
+    def _send_on_fresh(self, request: AWSPreparedRequest) -> AWSResponse:
+        lane = self._lane()
+        try:
+            return self._send(lane, request)
+        except httpx.HTTPError as error:
+            raise self._lost(error) from None
+        finally:
+            lane[0].close()
+
+    def close(self) -> None:
+        """Closes the kept connections."""
+        self._kept[0].close()
+
+    def _send(self, lane: tuple[httpx.Client, DeadlineTransport], request: AWSPreparedRequest) -> AWSResponse:
+        client, transport = lane
+        transport.backend.deadline = self.deadline
+        timeout = httpx.Timeout(max(self.deadline.left, 0.001)).as_dict()
+        body: Any = request.body
+        message = httpx.Request(
+            str(request.method),
+            str(request.url),
+            headers=[(_text(name), _text(value)) for name, value in request.headers.items()],
+            content=body,
+            extensions={"timeout": timeout},
+        )
+        answer = client.send(message, stream=True)
+        try:
+            content = self._body(answer)
+        finally:
+            answer.close()
+        self._check(answer)
+        self.clock = clock_of(answer.headers.get("date")) or self.clock
+        headers: Any = dict(answer.headers)
+        return AWSResponse(str(request.url), answer.status_code, headers, _Raw(content))
+
+    def _body(self, answer: httpx.Response) -> bytes:
+        body = bytearray()
+        for chunk in answer.iter_raw():
+            body += chunk
+            if len(body) > LIMIT_BYTES:
+                words = f"{self.place}: an answer is larger than {LIMIT_BYTES // 1024**2} MiB"
+                raise (OutcomeUnknown if self.once else SystemUnreachable)(words)
+        return bytes(body)
+
+    def _lost(self, error: httpx.HTTPError) -> Exception:
+        words = f"{type(error).__name__}: {error}"[:300]
+        if "CERTIFICATE_VERIFY_FAILED" in words:
+            return AccessRefused(f"{self.place}: the certificate is not trusted ({words}). Set ca_file to your own CA.")
+        if isinstance(error, httpx.TimeoutException):
+            words = f"no whole answer within {self.deadline.seconds:g} s"
+        if self.once and not isinstance(error, NOT_SENT):
+            return OutcomeUnknown(f"{self.place}: sent, and the answer was lost: {words}. It is looked up.")
+        return SystemUnreachable(f"{self.place}: {words}")
+
+    def _check(self, answer: httpx.Response) -> None:
+        """A login page or a redirect is no answer of AWS, whatever its status says."""
+        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if 300 <= answer.status_code < 400 or (answer.status_code < 300 and kind in ("text/html", "text/plain")):
+            raise AccessRefused(
+                f"{self.place}: answered {answer.status_code} with {kind or 'no content type'}, not as AWS does: "
+                "a login or a proxy stands in between. Correct endpoint_url or the network."
+            )
+
+    def _lane(self) -> tuple[httpx.Client, DeadlineTransport]:
+        transport = DeadlineTransport(self._tls)
+        return httpx.Client(transport=transport, trust_env=False, follow_redirects=False), transport
+
+
+class _Raw(io.BytesIO):
+    """A body as botocore wants to read it."""
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self.read()
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _tls(place: str, ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
+    except OSError as error:
+        raise AccessRefused(f"{place}: ca_file {ca_file} cannot be read: {error}. Give a PEM file.") from None
