@@ -120,6 +120,7 @@ def main() -> int:
     if missing is not None:
         say(missing)
         return 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, leave)
     try:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,7 @@ class AirflowServer:
         self._daemons: dict[str, Daemon] = {}
         self._tokens: dict[str, str] = {}
         self._starter: threading.Thread | None = None
+        self._is_given_up = False
         self._failure: BaseException | None = None
         self.control.mkdir(parents=True)
         began = (since or datetime.now(UTC)).isoformat()
@@ -68,7 +70,8 @@ class AirflowServer:
         return self
 
     def stop(self) -> None:
-        """Ends all its processes, workers included."""
+        """Ends all its processes, workers included; a start that still goes on is given up."""
+        self._is_given_up = True
         if self._starter is not None:
             self._starter.join()
         for daemon in self._daemons.values():
@@ -85,6 +88,8 @@ class AirflowServer:
 
     def _start(self) -> None:
         home = venvs.airflow_environment()
+        if self._is_given_up:
+            return
         self._prepare()
         environment = self._settings()
         for component in COMPONENTS:
@@ -131,13 +136,16 @@ class AirflowServer:
         path = f"{venvs.AIRFLOW / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return clean_environment(**{**settings, **home, "PATH": path})
 
-    def _wait(self, what: str, condition: Any) -> None:
-        def ready_or_dead() -> bool:
-            return not all(daemon.is_running for daemon in self._daemons.values()) or condition()
+    def _wait(self, what: str, condition: Callable[[], object]) -> None:
+        def ready_or_dead() -> object:
+            running = all(daemon.is_running for daemon in self._daemons.values())
+            return self._is_given_up or not running or condition()
 
         try:
             wait_until(ready_or_dead, f"Airflow on port {self.port}: {what}", START_LIMIT_SECONDS, 0.25)
             ended = [name for name, daemon in self._daemons.items() if not daemon.is_running]
+            if self._is_given_up:
+                raise LabError(f"Airflow was stopped before {what}")
             if ended:
                 raise LabError(f"Airflow's {', '.join(ended)} ended before {what}")
         except LabError as error:

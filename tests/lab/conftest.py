@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.lab.estate import shared_estate
@@ -12,7 +14,16 @@ __all__ = [
     "airflow", "cron_hosts", "db07", "estate", "etl02", "http_sink", "lab", "moto", "postgres", "smtp", "store_dsn",
 ]  # fmt: skip
 
+HERE = Path(__file__).parent
+LIMIT_SECONDS = 300
 SLOW_STARTERS = {"airflow", "estate"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Gives the tests of the lab more time than others: the first that asks for Airflow waits for its start."""
+    for item in items:
+        if HERE in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LIMIT_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

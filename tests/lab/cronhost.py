@@ -21,7 +21,7 @@ from typing import Literal
 
 from tests.lab import guard
 from tests.lab.hostfiles import LOGIN_USER, HostFiles
-from tests.lab.needs import FAKETIME_LIBRARY, command
+from tests.lab.needs import FAKETIME_LIBRARY, NAMESPACES, command
 from tests.lab.process import Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
 
 INSIDE_SCRIPT = Path(__file__).with_name("cronhost.sh")
@@ -89,10 +89,9 @@ class CronHost:
         self._daemon = self._init = None
 
     def _argv(self) -> list[str]:
-        spaces = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         level = [] if self.cron_level is None else ["-L", str(self.cron_level)]
         bash = [command("bash"), str(INSIDE_SCRIPT), str(self.fs), self.name, *level]
-        return [command("unshare"), *spaces, *bash]
+        return [command("unshare"), *NAMESPACES, *bash]
 
     def _environment(self) -> dict[str, str]:
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}

@@ -133,7 +133,7 @@ class HostFiles:
         self.put("etc/hostname", f"{self.name}\n")
 
     def _make_users(self, may_read_logs: bool) -> None:
-        system = [entry for entry in pwd.getpwall() if entry.pw_uid < 1000]
+        system = [entry for entry in pwd.getpwall() if entry.pw_uid < 1000 or entry.pw_name == "nobody"]
         people = [f"{user}:x:{number}:{number}::/home/{user}:/bin/sh" for user, number in USER_IDS.items()]
         machine = [f"{e.pw_name}:x:{e.pw_uid}:{e.pw_gid}::{e.pw_dir}:{e.pw_shell}" for e in system]
         self.put("etc/passwd", "\n".join([*machine, *people]) + "\n")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 POSTGRES_BIN = Path("/usr/lib/postgresql/15/bin")
-FAKETIME_LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME_LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("/usr/lib/faketime"))
 
 # A file or command that the lab uses -> the Debian package that brings it.
 PACKAGE_OF = {
@@ -23,6 +24,8 @@ PACKAGE_OF = {
     str(FAKETIME_LIBRARY): "libfaketime",
     "/usr/share/zoneinfo/Europe/Berlin": "tzdata",
 }
+NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+"""What unshare(1) makes for one cron host."""
 SEARCH_PATH = os.pathsep.join(["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
 
 
@@ -48,4 +51,7 @@ def what_is_missing() -> str | None:
         return f"the lab needs Debian packages: apt-get install -y --no-install-recommends {' '.join(packages)}"
     if os.geteuid() != 0:
         return "the lab makes hosts in namespaces of their own and needs root: run it as root"
+    tried = subprocess.run([command("unshare"), *NAMESPACES, "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        return f"this machine gives no namespaces ({tried.stderr.strip()}): run in a VM or a privileged container"
     return None

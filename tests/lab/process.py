@@ -96,8 +96,8 @@ def tail(path: Path, lines: int = LOG_TAIL_LINES) -> str:
 
 
 def private_folder(name: str) -> Path:
-    """A fresh folder that every user may enter (postgres and etl must), removed with the lab."""
-    folder = Path(tempfile.mkdtemp(prefix=f"headway-{name}-"))
+    """A fresh folder that every user may enter (postgres and etl must, so not below TMPDIR), removed with the lab."""
+    folder = Path(tempfile.mkdtemp(prefix=f"headway-{name}-", dir="/tmp"))
     folder.chmod(0o755)
     GUARD.watch(f"folder {folder}")
     return folder
@@ -176,5 +176,5 @@ class Daemon:
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """A small environment for a lab process: what this shell set for Python, proxies and clouds stays out."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "XDG_CACHE_HOME") if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "TZ": "UTC", "NO_PROXY": "127.0.0.1,localhost", **extra}

@@ -182,7 +182,6 @@ def test_step_functions_really_run_to_success_and_failure(moto: aws.MotoServer) 
     assert "RUNNING" == moto.status(long)
 
 
-@pytest.mark.timeout(300)
 def test_airflow_runs_a_dag_to_failure_and_a_cleared_task_to_success(airflow: AirflowServer) -> None:
     airflow.behave("stock_count", "fail")
     airflow.trigger("stock_count", "parts:1")
@@ -193,7 +192,6 @@ def test_airflow_runs_a_dag_to_failure_and_a_cleared_task_to_success(airflow: Ai
     airflow.wait_for("stock_count", "parts:1", "success")
 
 
-@pytest.mark.timeout(300)
 def test_an_asset_makes_the_follower_run(airflow: AirflowServer) -> None:
     airflow.trigger("load_orders", "parts:orders")
     airflow.wait_for("load_orders", "parts:orders", "success")
@@ -206,7 +204,6 @@ def runs_of(airflow: AirflowServer, dag_id: str) -> list[dict[str, str]]:
     return found
 
 
-@pytest.mark.timeout(300)
 def test_a_changed_schedule_of_a_dag_is_read_and_starts_nothing_of_the_past(airflow: AirflowServer) -> None:
     gone = datetime.now(UTC) - timedelta(hours=2)
     airflow.schedule("stock_count", f"{gone.minute} {gone.hour} * * *")
@@ -214,13 +211,11 @@ def test_a_changed_schedule_of_a_dag_is_read_and_starts_nothing_of_the_past(airf
     airflow.schedule("stock_count", None)
 
 
-@pytest.mark.timeout(300)
 def test_a_viewer_may_not_clear_tasks(airflow: AirflowServer) -> None:
     with pytest.raises(httpx.HTTPStatusError, match="403"):
         airflow.call("POST", "dags/stock_count/clearTaskInstances", {"dry_run": True, "dag_run_id": "x"}, user="viewer")
 
 
-@pytest.mark.timeout(300)
 def test_a_frozen_airflow_keeps_silent_and_comes_back(airflow: AirflowServer) -> None:
     airflow.freeze()
     try:
@@ -294,7 +289,6 @@ def mentions(folder: str) -> list[str]:
     return [line for line in lines if "<defunct>" not in line]
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("how, exit_status", [("killed", -signal.SIGKILL), ("stopped", 0)])
 def test_a_lab_that_ends_leaves_neither_process_nor_file_nor_change(how: str, exit_status: int) -> None:
     before = machine_files()

@@ -66,16 +66,20 @@ def only_one() -> Iterator[None]:
 
 
 def install() -> None:
-    """Makes the environment with uv where it is at hand, else with venv and pip, and compiles all byte code."""
+    """Makes the environment with uv where that gets through, else with venv and pip; byte code compiled."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     python = str(AIRFLOW / "bin/python")
     wanted = ["-c", str(CONSTRAINTS), f"apache-airflow=={AIRFLOW_VERSION}"]
     if uv is not None:
-        call([uv, "venv", "--quiet", "--python", sys.executable, str(AIRFLOW)])
-        call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted])
-    else:
-        call([sys.executable, "-m", "venv", str(AIRFLOW)])
-        call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted])
+        try:
+            call([uv, "venv", "--quiet", "--python", sys.executable, str(AIRFLOW)])
+            call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted])
+            return
+        except LabError as error:  # pip may know a mirror or a certificate that uv does not
+            print(f"{error}\nuv did not get through: trying pip", file=sys.stderr)
+            shutil.rmtree(AIRFLOW, ignore_errors=True)
+    call([sys.executable, "-m", "venv", str(AIRFLOW)])
+    call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted])
 
 
 def migrate_template() -> None:

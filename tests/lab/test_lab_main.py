@@ -1,0 +1,34 @@
+"""`make lab` starts the estate with its config and engine, and leaving takes everything down."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.lab.estate import Estate
+from tests.lab.process import clean_environment, wait_until
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("number, exit_status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_lab_left_by_a_signal_takes_everything_down(
+    lab: Estate, tmp_path: Path, number: signal.Signals, exit_status: int
+) -> None:
+    said = tmp_path / "said"
+    with said.open("w") as output:
+        argv = [sys.executable, "-m", "tests.lab", "--no-console"]
+        process = subprocess.Popen(argv, cwd=ROOT, stderr=output, env=clean_environment())
+    wait_until(lambda: "Ctrl-C ends the lab" in said.read_text() or process.poll() is not None, "the lab", 240)
+    found = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", said.read_text())
+    assert found is not None, said.read_text()
+    process.send_signal(number)
+    assert exit_status == process.wait(60)
+    assert not Path(found[1]).exists()
+    running = subprocess.check_output(["ps", "-eo", "args"], text=True)
+    assert found[1] not in running
