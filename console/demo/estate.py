@@ -7,7 +7,9 @@ median and the 90 % quantile of the sixty nights before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
+from fnmatch import fnmatchcase
+from zoneinfo import ZoneInfo
 
 ZONE = "Europe/Berlin"
 NIGHT = date(2026, 11, 19)
@@ -178,7 +180,23 @@ SERVICES: tuple[Service, ...] = (
     Service("customer-segments", "Customer segments", (f"{FLOW}/crm_segments",), "08:00", 4, "crm"),
 )  # fmt: skip
 
-SAFE = ("db07:extract_*", "load_*", "refresh_*", "orders_quality", "revenue_mart")
-"""What its owners call safe to run again."""
+SAFE = ("extract_*", "load_*", "refresh_*", "orders_quality", "revenue_mart", "*_index", "stock_cover", "supply_plan")
+"""What its owners call safe to run again; `*` stands for any text."""
 NEVER = ("settle_refunds", "invoice_batch")
 """What moves money."""
+
+
+def rerun_of(plain: str) -> str:
+    """ "safe", "never" or "ask", by the job's name without its host."""
+    if plain in NEVER:
+        return "never"
+    return "safe" if any(fnmatchcase(plain, pattern) for pattern in SAFE) else "ask"
+
+
+def moment(clock: str) -> datetime:
+    """The instant (UTC) of a local time of the night: from noon on it is the evening, before it the morning after.
+
+    Raises ValueError for what is no time of day."""
+    shown = time.fromisoformat(clock)
+    day = NIGHT + timedelta(days=1 if shown < time(12) else 0)
+    return datetime.combine(day, shown, ZoneInfo(ZONE)).astimezone(UTC)

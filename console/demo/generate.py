@@ -49,9 +49,7 @@ UNTIL = noon(estate.AFTER)
 
 def at(clock: str) -> int:
     """Seconds from BEGINS to this local time of the night."""
-    shown = time.fromisoformat(clock)
-    day = estate.NIGHT + timedelta(days=1 if shown < HALF_DAY else 0)
-    return seconds(datetime.combine(day, shown, ZoneInfo(estate.ZONE)))
+    return seconds(estate.moment(clock))
 
 
 def seconds(instant: datetime) -> int:

@@ -1,0 +1,154 @@
+"""The demo's night as data: made by its script, of the size and shape that the story needs, quiet but for the story."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from connectors.replay.client import SentAction, load_night
+from connectors.replay.parse import JobKey, Night, job_key
+from connectors.replay.world import Attempt, world
+from console.config import Config, load_config
+from console.control.estimate import quantile
+from console.demo import estate, generate, story
+from console.demo.estate import moment
+from console.demo.play import NIGHT_FILE, Play, set_up
+
+
+@pytest.fixture(scope="module")
+def night() -> Night:
+    return load_night(NIGHT_FILE)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    play = Play(tmp_path_factory.mktemp("demo"))
+    set_up(play, moment("03:11"), 20.0).close()
+    return load_config(play.config)
+
+
+def minutes(night: Night, name: str, share: float) -> float:
+    """A quantile of the last sixty successes before the story, in minutes."""
+    ended = [
+        (one.ended_at - one.started_at) / timedelta(minutes=1)
+        for one in world(night, (), night.starts)
+        if one.job == job_key(name) and one.started_at and one.ended_at and one.ending and not one.ending.state.is_red
+    ]
+    assert len(ended) >= 60
+    return quantile(ended[-60:], share)
+
+
+def rerun(name: str, clock: str) -> SentAction:
+    night = load_night(NIGHT_FILE)
+    [script] = [one for one in night.scripts if one.job == job_key(name)]
+    return SentAction("headway-0000000001", script.job, script.run, moment(clock))
+
+
+def outcome(night: Night, name: str, clock: str, *actions: SentAction) -> tuple[State, bool]:
+    """State and freshness of the last attempt of the story's run."""
+    [script] = [one for one in night.scripts if one.job == job_key(name)]
+    shown = [one for one in world(night, actions, moment(clock)) if (one.job, one.run) == (script.job, script.run)]
+    ending = shown[-1].ending
+    assert ending is not None
+    return ending.state, ending.fresh
+
+
+def test_the_file_is_what_the_script_makes() -> None:
+    assert generate.kept() == json.loads(json.dumps(generate.document()))
+
+
+def test_the_file_is_small_and_the_estate_large_enough() -> None:
+    assert os.path.getsize(NIGHT_FILE) < 400_000
+    assert len(estate.JOBS) >= 40
+    assert 5 == len(estate.SERVICES)
+    assert 10 <= len([job for job in estate.JOBS if job.tasks])
+
+
+def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: Config, night: Night) -> None:
+    names = {"/".join(key) for key in night.jobs}
+    assert set() == set(config.jobs) - names
+    assert set() == {name for one in config.dependencies for name in (one.upstream, one.downstream)} - names
+    assert set() == {name for one in config.services.values() for name in one.delivered_by} - names
+    assert {"replay"} == {one.kind.kind for one in config.systems.values()}
+
+
+@pytest.mark.parametrize("name, median, ninety", [
+    (story.EXTRACT, 14, 23),
+    (story.LOAD, 26, 44),
+    (story.SUPPLY, 19, 28),
+    (story.PLAN, 38, 57),
+])  # fmt: skip
+def test_the_history_gives_the_figures_that_the_clocks_of_the_story_come_from(
+    night: Night, name: str, median: float, ninety: float
+) -> None:
+    """green-by 06:30 − (44 + 28 + 57) min = 04:21, act-by 23 min before it."""
+    assert median == pytest.approx(minutes(night, name, 0.5), abs=0.3)
+    assert ninety == pytest.approx(minutes(night, name, 0.9), abs=0.3)
+
+
+def test_nothing_but_the_story_is_red_in_the_two_nights_before_it_and_after(night: Night) -> None:
+    since = night.starts - timedelta(hours=60)
+    red = {one.job for one in world(night, (), night.until, since) if one.ending and one.ending.state.is_red}
+    assert {job_key(name) for name in (story.EXTRACT, story.QUALITY, story.SETTLE)} == {
+        (system, name.partition(".")[0]) for system, name in red
+    }
+
+
+def test_something_has_been_seen_before(night: Night) -> None:
+    old = [one for one in world(night, (), night.starts) if one.ending and one.ending.state is State.FAILED]
+    assert 2 == len([one for one in old if one.job == job_key(story.EXTRACT)])
+    assert len({one.job for one in old}) >= 6
+
+
+def started_too_early(night: Night, since: datetime) -> list[str]:
+    """Runs that started before what they read had ended, from `since` to the end of the recording."""
+    shown = world(night, (), night.until, since)
+    runs: dict[JobKey, list[Attempt]] = {}
+    for one in shown:
+        runs.setdefault(one.job, []).append(one)
+    return [
+        f"{job.name} {one.started_at} reads {name}"
+        for job in estate.JOBS
+        for name in job.reads
+        for one in runs.get(job_key(job.name), [])
+        for up in runs.get(job_key(name), [])
+        if one.started_at and up.started_at and up.ended_at and up.started_at < one.started_at < up.ended_at
+    ]
+
+
+def test_no_run_of_the_last_nights_reads_what_is_not_there_yet(night: Night) -> None:
+    """The days before the clocks went back are another matter: pg_cron's clock is GMT."""
+    assert [] == started_too_early(night, night.starts - timedelta(days=20))
+
+
+def test_a_restart_before_the_clock_starts_the_load_makes_all_good_by_itself(night: Night) -> None:
+    early = rerun(story.EXTRACT, "03:40")
+    for name in sorted(story.JOBS):
+        assert (State.SUCCEEDED, True) == outcome(night, name, "07:00", early)
+
+
+def test_without_a_restart_the_chain_reads_old_orders(night: Night) -> None:
+    assert {
+        story.EXTRACT: (State.FAILED, False),
+        story.LOAD: (State.SUCCEEDED, False),
+        story.QUALITY: (State.FAILED, False),
+        story.SUPPLY: (State.SUCCEEDED, False),
+        story.PLAN: (State.SUCCEEDED, False),
+        story.REVENUE: (State.SUCCEEDED, False),
+        story.SETTLE: (State.FAILED, False),
+    } == {name: outcome(night, name, "07:30") for name in story.JOBS}
+
+
+def test_a_late_restart_wants_each_follower_to_be_run_again(night: Night) -> None:
+    late = rerun(story.EXTRACT, "04:30")
+    assert (State.SUCCEEDED, True) == outcome(night, story.EXTRACT, "07:00", late)
+    assert (State.SUCCEEDED, False) == outcome(night, story.LOAD, "07:00", late)
+
+
+def test_no_file_of_the_machine_is_named_in_the_night() -> None:
+    assert str(Path.home()) not in json.dumps(generate.kept())
