@@ -45,7 +45,7 @@ def target(number: int = 1, system: str = "etl-hosts", name: str = "db07", **cha
     """A target that answers, seen until the end of time unless said otherwise."""
     facts: dict[str, Any] = {
         "poll_every": timedelta(seconds=15),
-        "last_ok_at": at("03:00"),
+        "last_ok_at": at("11:59"),
         "failing_since": None,
         "error": "",
         "seen_until": at("11:59"),
@@ -55,7 +55,7 @@ def target(number: int = 1, system: str = "etl-hosts", name: str = "db07", **cha
 
 
 def job(number: int, name: str, schedule: Schedule | str = "", **changes: Any) -> JobFacts:
-    """A job by "system/native-id"; `schedule` "03:10" is daily cron, "" none. Accepted a month before the night."""
+    """A job by "system/native-id"; `schedule` "03:10" is daily cron, "" none. Accepted when the night opens."""
     system, _, native_id = name.partition("/")
     if isinstance(schedule, str):
         schedule = daily(schedule) if schedule else Schedule("none")
@@ -63,7 +63,7 @@ def job(number: int, name: str, schedule: Schedule | str = "", **changes: Any) -
         "kind": "cron",
         "target_id": 1,
         "parent_id": None,
-        "accepted_at": at("12:00", day=-30),
+        "accepted_at": at("12:00"),
         "zone": "UTC",
         "cutoff": time(12),
         "paused_since": None,

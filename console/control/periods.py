@@ -34,11 +34,11 @@ def assign(
 ) -> list[RunRecord]:
     """The records in their order, each start without a period given one.
 
-    `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as stored. A start fulfils
-    the latest accepted instant at or before it that no other attempt has taken, at most one period back; else it was
-    started by hand and has its own key, "start:<instant>". Repeated records keep their period. Records with an action
-    key stay as they are: the store knows which run the action repairs. At most one start per period, in whatever order
-    polls bring them, gives the same periods.
+    `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as
+    stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
+    period back; else it was started by hand and has its own key, "start:<instant>". Repeated records keep their
+    period. Records with an action key stay as they are: the store knows which run the action repairs. At most one
+    start per period, in whatever order polls bring them, gives the same periods.
     """
     owners = dict(taken)
     periods = {(job, attempt): key for (job, key), attempt in taken.items()}

@@ -1,0 +1,181 @@
+"""What is told to whom: plain text, ready to be sent. Outside text stands in its own bordered block, cleaned.
+
+`PLACEHOLDER` stands for the incident's number: a new one gets it from the store, which puts it in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from console.clean import clean, clean_line
+from console.control.cases import Case
+from console.control.causes import failed_tasks
+from console.control.incidents import Told, cause_name
+from console.control.picture import Picture, when
+from console.control.words import dated, moment
+from console.model.decisions import HurtServiceVerdict, IncidentDecision, Notice
+from console.model.values import AlertKind, ServiceFacts, Timeliness
+
+PLACEHOLDER = "{incident}"
+TAIL_LINES = 20
+TAIL_WIDTH = 160
+_STANDS = {
+    Timeliness.NO_ESTIMATE: "no estimate",
+    Timeliness.ON_TIME: "on time",
+    Timeliness.AT_RISK: "at risk",
+    Timeliness.WILL_MISS: "will miss",
+    Timeliness.BREACHED: "breached",
+    Timeliness.MET_LATE: "delivered late",
+    Timeliness.MET: "delivered",
+}
+
+
+def kind_of(case: Case, decision: IncidentDecision, before: Told | None) -> AlertKind | None:
+    """What is to be told now; None when nothing changed that is told. The first word waits for nothing."""
+    if before is None:
+        return AlertKind.OPENED
+    if decision.closed:
+        return AlertKind.RECOVERED if case.recovered else AlertKind.UPDATED
+    return AlertKind.UPDATED if case.incident and case.incident.fingerprint != decision.fingerprint else None
+
+
+def notices(
+    picture: Picture,
+    case: Case,
+    decision: IncidentDecision,
+    before: Told | None,
+    log_tails: Mapping[int, str],
+    changes: str,
+) -> tuple[Notice, ...]:
+    """One notice for each route; none when there is nothing new to tell. `changes`: the update in words."""
+    kind = kind_of(case, decision, before)
+    if kind is None:
+        return ()
+    title = _title(picture, decision, kind)
+    body = "\n".join(_body(picture, case, decision, kind, log_tails, changes)) + "\n"
+    return tuple(Notice(kind, route, title, body) for route in routes(picture, case, decision))
+
+
+def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[str, ...]:
+    """The routes of the root's job and of the services that were hurt, each once; else the default route."""
+    wanted: list[str] = []
+    if case.group.root is not None:
+        wanted += picture.job(case.group.root.job_id).notify
+    named = {each.service for each in decision.services}
+    for service in picture.estate.services:
+        wanted += service.notify if service.name in named else ()
+    return tuple(dict.fromkeys(wanted)) or picture.estate.settings.default_route
+
+
+def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind) -> str:
+    word = {AlertKind.OPENED: "", AlertKind.UPDATED: " update", AlertKind.RECOVERED: " recovered"}[kind]
+    act_by = ""
+    if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
+        zone = next((_zone(picture, each) for each in decision.services if each.act_by == decision.act_by), "UTC")
+        passed = decision.act_by < picture.now
+        act_by = (
+            f"; act-by {moment(decision.act_by, zone)} has passed"
+            if passed
+            else f"; act by {moment(decision.act_by, zone)}"
+        )
+    return f"[Headway] {PLACEHOLDER}{word}: {decision.title}{act_by}"
+
+
+def _body(
+    picture: Picture,
+    case: Case,
+    decision: IncidentDecision,
+    kind: AlertKind,
+    log_tails: Mapping[int, str],
+    changes: str,
+) -> Iterator[str]:
+    yield decision.title
+    if kind is not AlertKind.OPENED and changes:
+        yield changes[:1].upper() + changes[1:]
+    yield ""
+    yield from _facts(picture, case, decision)
+    yield from _services(picture, decision)
+    if kind is not AlertKind.RECOVERED:
+        yield from _log(picture, case, log_tails)
+    yield ""
+    yield f"Open it: headway incident {PLACEHOLDER}"
+
+
+def _facts(picture: Picture, case: Case, decision: IncidentDecision) -> Iterator[str]:
+    zone, where = _place(picture, case)
+    if where:
+        yield f"Where:         {where}"
+    root = case.group.root
+    if root is not None:
+        due = (
+            dated(when(root), zone)
+            if root.period_at is not None
+            else f"not by the clock ({clean_line(root.period_key)})"
+        )
+        yield f"Period:        {due}"
+    yield f"Business date: {decision.bd.isoformat()}"
+    yield f"Failed since:  {dated(decision.failed_since, zone)}"
+    if decision.reason:
+        yield f"Reason:        {decision.reason}"
+    yield f"Owner:         {clean_line(decision.owner) or 'nobody is named'}"
+    yield f"Runbook:       {clean_line(decision.runbook) or 'none is named'}"
+
+
+def _place(picture: Picture, case: Case) -> tuple[str, str]:
+    """The zone in which its times are told, and where it runs."""
+    if case.group.root is not None:
+        job = picture.job(case.group.root.job_id)
+        target = picture.estate.targets.get(job.target_id)
+        host = f"{target.system}/{target.name}" if target is not None else job.system
+        return job.zone, clean_line(f"{host} ({job.kind})" if job.kind else host)
+    if case.group.target is not None:
+        zone = next((job.zone for job in picture.estate.jobs.values() if job.target_id == case.group.target.id), "UTC")
+        return zone, cause_name(picture, case)
+    return "UTC", cause_name(picture, case)
+
+
+def _services(picture: Picture, decision: IncidentDecision) -> Iterator[str]:
+    yield ""
+    if not decision.services:
+        yield "No service waits for it."
+        return
+    yield "Services:"
+    for each in decision.services:
+        known = _service(picture, each)
+        title = clean_line(known.title or each.service) if known else each.service
+        tier = f" (tier {known.tier})" if known else ""
+        yield f"  {title}{tier}, due {dated(each.deadline, _zone(picture, each))}: {_STANDS[each.timeliness]}"
+        yield from (f"    {line}" for line in _clocks(each, _zone(picture, each), decision.closed))
+
+
+def _clocks(each: HurtServiceVerdict, zone: str, closed: bool) -> Iterator[str]:
+    if each.act_by is not None and each.green_by is not None and not closed:
+        yield f"act by {moment(each.act_by, zone)}, green by {moment(each.green_by, zone)} ({each.source})"
+    if each.reason:
+        yield each.reason
+
+
+def _log(picture: Picture, case: Case, log_tails: Mapping[int, str]) -> Iterator[str]:
+    root = case.group.root
+    if root is None:
+        return
+    runs = [root.id]
+    for task in failed_tasks(picture, root):
+        runs += [run.id for run in picture.runs.get(task.id, ()) if run.period_key == root.period_key]
+    tail = next((log_tails[each] for each in runs if log_tails.get(each)), "")
+    yield ""
+    if not tail.strip():
+        yield "Its log is not at hand."
+        return
+    yield "Last lines of its log:"
+    for line in clean(tail).rstrip().splitlines()[-TAIL_LINES:]:
+        yield f"  | {clean_line(line, TAIL_WIDTH)}"
+
+
+def _service(picture: Picture, hurt: HurtServiceVerdict) -> ServiceFacts | None:
+    return next((each for each in picture.estate.services if each.name == hurt.service), None)
+
+
+def _zone(picture: Picture, hurt: HurtServiceVerdict) -> str:
+    known = _service(picture, hurt)
+    return known.zone if known else "UTC"

@@ -1,0 +1,167 @@
+"""Which root cause belongs to which open incident: one row per cause, the older one where two turn out to be one.
+
+An open incident goes on with the cause that it was opened for; with the cause of which its root is a symptom after all;
+or, its root repaired, with the followers that the root left red or stale. It is over when all of them are green.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from console.control.causes import Group, is_stale_now, stale_below
+from console.control.picture import Picture
+from console.model.values import IncidentFacts, RunFacts
+
+
+@dataclass(slots=True)
+class Case:
+    """One cause with the incident that tells it; without one it is new."""
+
+    incident: IncidentFacts | None
+    group: Group
+    stale: list[RunFacts] = field(default_factory=list)
+    merges: tuple[int, ...] = ()
+    close_reason: str = ""
+    """Not empty: it is over."""
+    recovered: bool = False
+    """True when it is over because it is green again, not because it is out of view."""
+
+    def broken(self) -> list[RunFacts]:
+        """The root and everything red or stale, each once."""
+        runs = [*([self.group.root] if self.group.root is not None else []), *self.group.red, *self.stale]
+        return list({(run.job_id, run.period_key): run for run in runs}.values())
+
+
+def cases(picture: Picture, groups: Sequence[Group]) -> list[Case]:
+    """Every open incident and every new cause, once each; open incidents first, oldest first."""
+    owners: dict[int, list[IncidentFacts]] = {place: [] for place in range(len(groups))}
+    free: list[IncidentFacts] = []
+    for incident in sorted(picture.estate.incidents, key=lambda each: (each.opened_at, each.id)):
+        place = _same_cause(incident, groups)
+        (free if place is None else owners[place]).append(incident)
+    found: list[Case] = []
+    for incident in free:
+        unclaimed = {place: groups[place] for place, held in owners.items() if not held}
+        followers = _followers(picture, incident, unclaimed)
+        other = None if followers else _explained_by(picture, incident, {place: groups[place] for place in owners})
+        for place in followers:
+            del owners[place]
+        if other is not None:
+            owners[other].append(incident)
+        else:
+            found.append(_going_on(picture, incident, [run for place in followers for run in groups[place].red]))
+    found += [_case(groups[place], held) for place, held in owners.items()]
+    for case in found:
+        case.stale = _stale(picture, case)
+    return sorted(found, key=_age)
+
+
+def _case(group: Group, owners: Sequence[IncidentFacts]) -> Case:
+    """The oldest of the incidents goes on with the cause; the others are merged into it."""
+    ordered = sorted(owners, key=lambda each: (each.opened_at, each.id))
+    return Case(ordered[0] if ordered else None, group, merges=tuple(each.id for each in ordered[1:]))
+
+
+def run_of(picture: Picture, incident: IncidentFacts) -> RunFacts | None:
+    """The incident's root run; None for a target, and for what the estate shows no more."""
+    runs = picture.runs.get(incident.root_job_id or 0, ())
+    return next((run for run in runs if run.period_key == incident.root_period_key), None)
+
+
+def hurt_runs(picture: Picture, incident: IncidentFacts) -> list[RunFacts]:
+    """The runs that it has told as root, red, stale or repaired, as they are now."""
+    hurt = incident.member_run_ids if incident.hurt_run_ids is None else incident.hurt_run_ids
+    return [run for number in sorted(hurt) if (run := picture.run_by_id(number)) is not None]
+
+
+def _same_cause(incident: IncidentFacts, groups: Sequence[Group]) -> int | None:
+    """The place of the group with the incident's own root, else of the one in which its root is a symptom."""
+    for place, group in enumerate(groups):
+        if group.target is not None and group.target.id == incident.root_target_id:
+            return place
+        if group.root is not None and (group.root.job_id, group.bd) == (incident.root_job_id, incident.bd):
+            return place
+    if incident.root_target_id is not None:
+        return None
+    return next((place for place, each in enumerate(groups) if each.holds(incident.root_job_id, incident.bd)), None)
+
+
+def _followers(picture: Picture, incident: IncidentFacts, groups: Mapping[int, Group]) -> list[int]:
+    """The places of groups that are no causes: what the incident's root, not red any more, had left red."""
+    root = run_of(picture, incident)
+    if root is None:
+        return []
+    hurt = {run.id for run in hurt_runs(picture, incident)}
+    below = picture.graph.descendants(root.job_id)
+    return [
+        place
+        for place, group in groups.items()
+        if group.root is not None
+        and group.bd == incident.bd
+        and (group.root.id in hurt or (group.root.job_id in below and picture.is_stale(group.root)))
+    ]
+
+
+def _explained_by(picture: Picture, incident: IncidentFacts, groups: Mapping[int, Group]) -> int | None:
+    """The place of another cause that explains what the incident had hurt."""
+    if incident.root_target_id is not None:
+        return None
+    hurt = {run.id for run in hurt_runs(picture, incident)}
+    return next((place for place, group in groups.items() if hurt & {run.id for run in group.red}), None)
+
+
+def _going_on(picture: Picture, incident: IncidentFacts, red: list[RunFacts]) -> Case:
+    """The case of an incident whose root is not red any more."""
+    if incident.root_target_id is not None:
+        return _answered(picture, incident)
+    root = run_of(picture, incident)
+    case = Case(incident, Group(incident.bd, incident.failed_since, root, None, red))
+    if root is None:
+        case.close_reason = _out_of_view(picture)
+    elif not red and not _stale(picture, case):
+        case.close_reason = _settled(picture, root)
+        case.recovered = bool(case.close_reason)
+    return case
+
+
+def _settled(picture: Picture, root: RunFacts) -> str:
+    """Why the incident is over; empty while its root is neither red nor good."""
+    if picture.is_excused(root):
+        return "the new schedule is accepted: nothing is missing any more"
+    if picture.is_green(root):
+        return "green again, with everything that it had hurt"
+    return "superseded: a later run of the same job went well" if picture.is_superseded(root) else ""
+
+
+def _answered(picture: Picture, incident: IncidentFacts) -> Case:
+    target = picture.estate.targets.get(incident.root_target_id or 0)
+    case = Case(incident, Group(incident.bd, incident.failed_since, None, target))
+    if target is None:
+        case.close_reason = "it is watched no more: the config names it no longer"
+    elif target.failing_since is None:
+        case.close_reason, case.recovered = "it answers again", True
+    return case
+
+
+def _out_of_view(picture: Picture) -> str:
+    hours = picture.estate.settings.lookback.total_seconds() / 3600
+    return f"out of view: its root is older than {hours:.0f} h and was not seen green"
+
+
+def _stale(picture: Picture, case: Case) -> list[RunFacts]:
+    """What the cause left stale and is so still; upstreams first."""
+    if case.group.root is None and not case.group.red:
+        return []
+    jobs = [run.job_id for run in case.group.red]
+    if case.group.root is not None and case.group.root.job_id not in jobs:
+        jobs.insert(0, case.group.root.job_id)
+    stale = stale_below(picture, jobs, case.group.bd)
+    if case.incident is not None:
+        stale += [run for run in hurt_runs(picture, case.incident) if is_stale_now(picture, run)]
+    return list({(run.job_id, run.period_key): run for run in stale}.values())
+
+
+def _age(case: Case) -> tuple[bool, datetime]:
+    return case.incident is None, case.incident.opened_at if case.incident else case.group.since

@@ -1,0 +1,195 @@
+"""Root causes: which red runs explain which, what else they hurt, and which targets are themselves the cause.
+
+A red run is a symptom of another when that one lies upstream of it on the same business date and was due or started
+before the symptom was red. A task that failed is told with its DAG. What turned red on a target while it did not
+answer, or below what that target has not run, belongs to the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from connectors.contract import State
+from console.control.periods import business_date
+from console.control.picture import Key, Picture, key_of, red_since, when
+from console.model.values import JobFacts, RunFacts, TargetFacts
+
+MOST_THREATENED = 500
+"""Members that have not started yet, per incident: beyond these only the services are told."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One root cause and the red runs that it explains."""
+
+    bd: date
+    since: datetime
+    root: RunFacts | None
+    """The root's latest red run of that date; repaired where an open incident still has red or stale followers."""
+    target: TargetFacts | None
+    red: list[RunFacts] = field(default_factory=list)
+    """All of them, the root's own included."""
+
+    def holds(self, job_id: int | None, bd: date) -> bool:
+        """True when this job is red here on that date."""
+        return any(run.job_id == job_id and run.bd == bd for run in self.red)
+
+
+def groups(picture: Picture) -> list[Group]:
+    """The root causes of everything that is red now, and the targets that are one; oldest first."""
+    red: dict[date, dict[int, list[RunFacts]]] = {}
+    for job_id, runs in picture.runs.items():
+        if job_id not in picture.estate.jobs or picture.graph.unit(job_id) != job_id:
+            continue
+        for run in runs:
+            if run.state.is_red and picture.is_red_now(run):
+                red.setdefault(run.bd, {}).setdefault(job_id, []).append(run)
+    sick = [_of_target(picture, target) for target in sick_targets(picture)]
+    found = [group for jobs in red.values() for group in _roots(picture, _less(picture, jobs, sick))]
+    return sorted([*sick, *found], key=lambda group: (group.since, _name(picture, group)))
+
+
+def sick_targets(picture: Picture) -> list[TargetFacts]:
+    """Targets that fail for more polls than `stale_polls` and have something to run, or members of services."""
+    settings, now = picture.estate.settings, picture.now
+    failing = [
+        each
+        for each in picture.estate.targets.values()
+        if each.failing_since is not None and now - each.failing_since > settings.stale_polls * each.poll_every
+    ]
+    if not failing:
+        return []
+    needed = _busy_targets(picture)
+    return [each for each in failing if each.id in needed]
+
+
+def stale_below(picture: Picture, job_ids: Iterable[int], bd: date) -> list[RunFacts]:
+    """Stale runs of that date downstream of these jobs, upstreams first; not where a later run of the job is good."""
+    below: set[int] = set()
+    for job_id in job_ids:
+        if job_id not in below:
+            below |= picture.graph.descendants(job_id)
+    return [
+        run
+        for job_id in picture.graph.ordered(below)
+        for run in picture.of_day(job_id, bd)
+        if is_stale_now(picture, run)
+    ]
+
+
+def is_stale_now(picture: Picture, run: RunFacts) -> bool:
+    """True when it is stale and no later run of the job is good; what is red is not told as stale too."""
+    if run.state.is_red or not picture.is_stale(run):
+        return False
+    later = (each for each in reversed(picture.runs[run.job_id]) if when(each) > when(run))
+    return not any(picture.is_green(each) for each in later)
+
+
+def threatened_by(picture: Picture, job_ids: Iterable[int], bd: date) -> list[tuple[int, str, int | None]]:
+    """(job, period key, run id) of what will read a cause and has not started: one per job, upstreams first."""
+    below: set[int] = set()
+    for job_id in job_ids:
+        if job_id not in below:
+            below |= picture.graph.descendants(job_id)
+    found: list[tuple[int, str, int | None]] = []
+    for job_id in picture.graph.ordered(below):
+        runs = picture.of_day(job_id, bd)
+        ahead = [run for run in runs if run.state in (State.PLANNED, State.HELD)]
+        if ahead:
+            found.append((job_id, ahead[0].period_key, ahead[0].id or None))
+        elif not runs:
+            found.append((job_id, "", None))
+        if len(found) == MOST_THREATENED:
+            break
+    return found
+
+
+def unfinished_on(picture: Picture, target_id: int, bd: date | None = None) -> list[RunFacts]:
+    """Runs on the target that are open, or due and not seen to start, in the order of their jobs."""
+    found = []
+    for job_id, runs in picture.runs.items():
+        job = picture.estate.jobs.get(job_id)
+        if job is None or job.target_id != target_id or picture.graph.unit(job_id) != job_id:
+            continue
+        found += [run for run in runs if run.state.is_open and when(run) <= picture.now and bd in (None, run.bd)]
+    return found
+
+
+def failed_tasks(picture: Picture, run: RunFacts) -> list[JobFacts]:
+    """The tasks of a DAG's run that are red, in the order of their ids."""
+    return [
+        job
+        for job in picture.tasks_of(run.job_id)
+        if any(each.period_key == run.period_key and each.state.is_red for each in picture.runs.get(job.id, ()))
+    ]
+
+
+def _roots(picture: Picture, jobs: dict[int, list[RunFacts]]) -> list[Group]:
+    """The causes among the red jobs of one date, from the sources down: a cause is found before its symptoms."""
+    owners: dict[int, list[Group]] = {}
+    found: list[Group] = []
+    for job_id in picture.graph.ordered(jobs):
+        runs = jobs[job_id]
+        for owner in owners.get(job_id, ()):
+            owner.red.extend(runs)
+        if job_id in owners:
+            continue
+        group = Group(runs[-1].bd, min(red_since(run) for run in runs), runs[-1], None, list(runs))
+        found.append(group)
+        begun = min(when(run) for run in runs)
+        for below in picture.graph.descendants(job_id) & jobs.keys():
+            if max(red_since(run) for run in jobs[below]) >= begun:
+                owners.setdefault(below, []).append(group)
+    return found
+
+
+def _of_target(picture: Picture, target: TargetFacts) -> Group:
+    since = target.failing_since or picture.now
+    zoned = next((job for job in picture.estate.jobs.values() if job.target_id == target.id), None)
+    bd = business_date(since, None, zoned.zone, zoned.cutoff) if zoned is not None else since.date()
+    return Group(bd, since, None, target)
+
+
+def _less(picture: Picture, jobs: dict[int, list[RunFacts]], sick: Sequence[Group]) -> dict[int, list[RunFacts]]:
+    """The red jobs of one date without those that a sick target explains: they go to its group."""
+    left = dict(jobs)
+    for group in sick:
+        for job_id in _explained(picture, group, left):
+            group.red.extend(left.pop(job_id))
+    return left
+
+
+def _explained(picture: Picture, group: Group, jobs: dict[int, list[RunFacts]]) -> list[int]:
+    if group.target is None:
+        return []
+    dates = {runs[0].bd for runs in jobs.values()}
+    waiting = {run.job_id for bd in dates for run in unfinished_on(picture, group.target.id, bd)}
+    below = set().union(*(picture.graph.descendants(each) for each in waiting))
+    return [
+        job_id
+        for job_id, runs in jobs.items()
+        if (picture.job(job_id).target_id == group.target.id or job_id in below)
+        and max(red_since(run) for run in runs) >= group.since
+    ]
+
+
+def _busy_targets(picture: Picture) -> set[int]:
+    """Targets with open or due runs, or with members of services."""
+    members = set().union(*(picture.graph.members(each.terminals) for each in picture.estate.services))
+    busy = {picture.job(each).target_id for each in members if each in picture.estate.jobs}
+    for job_id, runs in picture.runs.items():
+        if job_id in picture.estate.jobs and any(run.state.is_open for run in runs):
+            busy.add(picture.job(job_id).target_id)
+    return busy
+
+
+def _name(picture: Picture, group: Group) -> str:
+    if group.root is not None:
+        return picture.job(group.root.job_id).name
+    return f"{group.target.system}/{group.target.name}" if group.target else ""
+
+
+def keys_of(runs: Iterable[RunFacts]) -> set[Key]:
+    return {key_of(run) for run in runs}

@@ -1,0 +1,119 @@
+"""One evaluation: values and the time in, decisions out. The rules stand in the order in which they need each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from console.control.alerts import notices
+from console.control.cases import Case, cases
+from console.control.causes import groups
+from console.control.expected import expectations
+from console.control.forecast import Forecast, How
+from console.control.incidents import Day, decide, event_words, hits, threat, told_before
+from console.control.picture import Picture
+from console.control.services import Threat, run_timeliness, service_days, verdict
+from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
+from console.model.values import Estate, Timeliness
+
+MOVING = timedelta(minutes=1)
+"""How often a forecast is looked at again that is counted from now on."""
+
+
+def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | None = None) -> Decisions:
+    """Everything that the estate's values mean at `now` (aware). `log_tails`: run id -> cleaned end of its log.
+
+    Judging twice without a change gives the same, without notices and events. Nothing is asked and nothing remembered:
+    what was told before is in the incidents' fingerprints.
+    """
+    # 1. What must run: a run that never came is a fact for every rule below.
+    due = expectations(estate, now)
+    # 2. What is green, red, stale: the later rules look through this, over the runs that exist and those of rule 1.
+    picture = Picture(estate, now, due.runs, due.withdrawn)
+    # 3. What each service day waits for: before incidents, because those tell whom they hurt.
+    days = service_days(picture)
+    # 4. Which causes there are, and which open incident tells each of them.
+    open_cases = cases(picture, groups(picture))
+    # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
+    threats = [_threats(picture, case, days) for case in open_cases]
+    # 6. How each service stands: its own forecast, or the most urgent of its causes.
+    verdicts = _verdicts(picture, days, threats)
+    # 7. What is written of each incident, and told if it is new: last, because it tells the verdicts of rule 6.
+    incidents = tuple(
+        _told(picture, case, threatened, verdicts, log_tails or {})
+        for case, threatened in zip(open_cases, threats, strict=True)
+    )
+    return Decisions(
+        expected=due.runs,
+        withdrawn=due.withdrawn,
+        judgements=_judgements(picture, days, verdicts),
+        service_days=tuple(verdicts.values()),
+        incidents=incidents,
+        next_at=min(_turning_points(now, due.next_at, days, verdicts, incidents), default=None),
+    )
+
+
+def _threats(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, Threat]:
+    return {name: threat(picture, case, day, nodes) for name, (day, nodes) in hits(picture, case, days).items()}
+
+
+def _verdicts(
+    picture: Picture, days: Sequence[Forecast], threats: Sequence[Mapping[Day, Threat]]
+) -> dict[Day, ServiceDayVerdict]:
+    by_day: dict[Day, list[Threat]] = {}
+    for each in threats:
+        for name, one in each.items():
+            by_day.setdefault(name, []).append(one)
+    names = [(day.service.name, day.bd) for day in days]
+    return {name: verdict(picture, day, by_day.get(name, ())) for name, day in zip(names, days, strict=True)}
+
+
+def _told(
+    picture: Picture,
+    case: Case,
+    threats: Mapping[Day, Threat],
+    verdicts: Mapping[Day, ServiceDayVerdict],
+    log_tails: Mapping[int, str],
+) -> IncidentDecision:
+    before = told_before(case)
+    decision = decide(picture, case, threats, verdicts)
+    event = event_words(decision, before)
+    return replace(decision, event=event, notices=notices(picture, case, decision, before, log_tails, event))
+
+
+def _judgements(
+    picture: Picture, days: Sequence[Forecast], verdicts: Mapping[Day, ServiceDayVerdict]
+) -> tuple[RunJudgement, ...]:
+    """Of every stored run whose timeliness or staleness is another than it was."""
+    timely = run_timeliness(picture, days, verdicts)
+    found = []
+    for job_id, runs in picture.runs.items():
+        reads = job_id in picture.estate.jobs and bool(picture.graph.into(picture.graph.unit(job_id)))
+        for run in runs:
+            said = timely.get(run.id, Timeliness.NO_ESTIMATE)
+            stale = reads and picture.is_stale(run)
+            if run.id and (run.timeliness, run.stale_read) != (said, stale):
+                found.append(RunJudgement(run.id, said, stale))
+    return tuple(found)
+
+
+def _turning_points(
+    now: datetime,
+    next_due: datetime | None,
+    days: Sequence[Forecast],
+    verdicts: Mapping[Day, ServiceDayVerdict],
+    incidents: Sequence[IncidentDecision],
+) -> Iterator[datetime]:
+    """The instants after now at which time alone changes a verdict."""
+    if next_due is not None:
+        yield next_due
+    for day in days:
+        said = verdicts[day.service.name, day.bd]
+        if said.delivered_at is not None:
+            continue
+        yield from (at for at in (day.deadline, said.act_by) if at is not None and at > now)
+        if day.deadline > now and any(node.how in (How.RERUN, How.RUNNING) for node in day.unfinished()):
+            yield now + MOVING
+    for incident in incidents:
+        yield from (each.act_by for each in incident.services if each.act_by is not None and each.act_by > now)

@@ -1,0 +1,266 @@
+"""When a service will be done: its jobs of one business date, each with its finish, along the graph.
+
+Finishes are a median (p50) and a high guess (p90): along a path the medians and the 90 % quantiles are added, which is
+approximate. In observe mode a job that starts by the clock waits for nobody: where its upstreams are not good by then
+it reads stale data and must be rerun after them. What is red or stale is counted as rerun from now on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+from connectors.contract import State
+from console.control.estimate import whole
+from console.control.expected import expects_nothing, has_started
+from console.control.graph import Edge
+from console.control.picture import Key, Picture, anchor, key_of, when
+from console.control.schedule import instants
+from console.control.zones import time_in_window, window, zone_of
+from console.model.values import JobFacts, RunFacts, ServiceFacts
+
+_TICK = timedelta(microseconds=1)
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class How(StrEnum):
+    """What a job of the day still needs."""
+
+    DONE = "done"
+    OVER = "over"
+    """Ended without being proved good or bad."""
+    RUNNING = "running"
+    RERUN = "rerun"
+    """Red or stale: it must run again."""
+    CLOCK = "clock"
+    """Starts by the clock, whatever its upstreams do."""
+    WAITS = "waits"
+    """Starts when its upstreams are done."""
+    UNKNOWN = "unknown"
+    """Nothing says when it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    p50: datetime
+    p90: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One job of a service on one business date."""
+
+    job_id: int
+    run: RunFacts | None
+    how: How
+    due: datetime | None
+    """The clock start that is still ahead or unfulfilled."""
+    stale: bool
+    finish: Finish | None
+    """None: no estimate, here or upstream."""
+    after: int | None
+    """The upstream that it waits for longest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One service on one business date."""
+
+    service: ServiceFacts
+    bd: date
+    deadline: datetime
+    nodes: dict[int, Node]
+    """By job, upstreams before their downstreams."""
+    ends: tuple[int, ...]
+    """The jobs of its terminals."""
+    finish: Finish | None
+    path: tuple[int, ...]
+    """The chain of jobs that decides, first to last."""
+
+    def unfinished(self) -> Iterator[Node]:
+        """What the service still waits for, upstreams first."""
+        return (node for node in self.nodes.values() if node.how not in (How.DONE, How.OVER))
+
+
+def deadline_of(service: ServiceFacts, bd: date) -> datetime:
+    """The instant (UTC) of its deadline for that business date, in its own zone."""
+    return time_in_window(bd, service.deadline, zone_of(service.zone), service.cutoff)
+
+
+def has_day(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> bool:
+    """True when something of the service runs on that business date: a terminal, or, where no terminal runs by the
+    clock, any member."""
+    ends = {picture.graph.unit(each) for each in service.terminals if each in picture.estate.jobs}
+    timed = {each for each in ends if not expects_nothing(picture.job(each))}
+    return any(picture.of_day(each, bd) or _clock_starts(picture.job(each), bd) for each in timed or {*ends, *members})
+
+
+def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> Forecast:
+    """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
+    deadline = deadline_of(service, bd)
+    ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
+    order = picture.graph.ordered(each for each in members if each in picture.estate.jobs)
+    chosen = _chosen(picture, order, ends, bd, deadline)
+    nodes: dict[int, Node] = {}
+    for job_id in order:
+        nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id])
+    last = _latest([nodes[each] for each in ends if each in nodes])
+    finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
+    return Forecast(service, bd, deadline, nodes, ends, finish, _path(nodes, last.job_id if last else None))
+
+
+def _chosen(
+    picture: Picture, order: Sequence[int], ends: Sequence[int], bd: date, deadline: datetime
+) -> dict[int, tuple[RunFacts | None, datetime | None]]:
+    """The run of each job that the service reads, or its clock start where there is none: from the terminals up."""
+    limits = dict.fromkeys(ends, deadline)
+    chosen: dict[int, tuple[RunFacts | None, datetime | None]] = {}
+    for job_id in reversed(order):
+        limit = limits.get(job_id, deadline)
+        run, due = _of_the_day(picture, picture.job(job_id), bd, limit)
+        chosen[job_id] = (run, due)
+        seen_from = _looks_back_from(picture, run, due, limit)
+        for edge in picture.graph.into(job_id):
+            limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
+    return chosen
+
+
+def _looks_back_from(picture: Picture, run: RunFacts | None, due: datetime | None, limit: datetime) -> datetime:
+    if run is None:
+        return due or limit
+    must_run_again = run.state.is_red or picture.is_stale(run)
+    return limit if must_run_again else anchor(run)
+
+
+def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> tuple[RunFacts | None, datetime | None]:
+    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
+    run = picture.read_by(job.id, bd, limit)
+    starts = [each for each in _clock_starts(job, bd) if run is None or each > when(run)]
+    before = [each for each in starts if each < limit]
+    if run is None or before:
+        return None, next(iter(before[-1:] or starts[:1]), None)
+    if not picture.is_green(run):
+        later = (each for each in picture.of_day(job.id, bd) if when(each) > when(run) and picture.is_green(each))
+        run = next(later, run)
+    return run, None if has_started(run) else when(run)
+
+
+def _clock_starts(job: JobFacts, bd: date) -> list[datetime]:
+    """The accepted instants of that business date; none of the time before the schedule was accepted."""
+    if expects_nothing(job) or job.accepted_at is None:
+        return []
+    opens, closes = window(bd, zone_of(job.zone), job.cutoff)
+    return instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
+
+
+def _node(picture: Picture, nodes: dict[int, Node], job_id: int, run: RunFacts | None, due: datetime | None) -> Node:
+    edges = picture.graph.into(job_id)
+    upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
+    how = _how(picture, run, due, bool(upstreams))
+    stale = run is not None and picture.is_stale(run)
+    after = _latest(upstreams)
+    node = Node(job_id, run, how, due, stale, None, after.job_id if after else None)
+    finish = _finish(picture, node, edges, nodes)
+    return Node(job_id, run, how, due, stale, finish, node.after)
+
+
+def _how(picture: Picture, run: RunFacts | None, due: datetime | None, follows: bool) -> How:
+    if run is None or run.state is State.PLANNED:
+        return How.CLOCK if due is not None else How.WAITS if follows else How.UNKNOWN
+    if run.state is State.HELD:
+        return How.UNKNOWN
+    if picture.is_green(run):
+        return How.DONE
+    if run.state.is_red:
+        return How.OVER if picture.is_excused(run) else How.RERUN
+    if run.state.is_open:
+        return How.RUNNING if run.started_at is not None else How.WAITS
+    return How.RERUN if picture.is_stale(run) else How.OVER
+
+
+def _finish(picture: Picture, node: Node, edges: Sequence[Edge], nodes: dict[int, Node]) -> Finish | None:
+    now = picture.now
+    if node.how is How.DONE or node.how is How.OVER:
+        return _ended(picture, node.run, now)
+    ready = _all_done([nodes[edge.upstream] for edge in edges if edge.upstream in nodes], now)
+    known = picture.estimate(node.job_id)
+    if ready is None or known.p50 is None or known.p90 is None or node.how is How.UNKNOWN:
+        return None
+    takes = (known.p50, known.p90)
+    if node.how is How.RUNNING:
+        return _running(picture, node, ready, takes)
+    if node.how is How.CLOCK and node.due is not None:
+        held = _all_done([nodes[edge.upstream] for edge in edges if edge.native and edge.upstream in nodes], node.due)
+        starts = (max(now, held.p50), max(now, held.p90)) if held else (ready.p50, ready.p90)
+        return Finish(*(_by_clock(*each) for each in zip(starts, (ready.p50, ready.p90), takes, strict=True)))
+    return Finish(max(now, ready.p50) + takes[0], max(now, ready.p90) + takes[1])
+
+
+def _ended(picture: Picture, run: RunFacts | None, now: datetime) -> Finish:
+    at = now
+    if run is not None:
+        at = picture.standing(run).good_at or run.ended_at or now
+    return Finish(at, at)
+
+
+def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
+    """One that starts by the clock: where its upstreams are good too late, its rerun after them, and after itself."""
+    if ready <= start:
+        return start + takes
+    return max(ready, start + takes) + takes
+
+
+def _running(picture: Picture, node: Node, ready: Finish, takes: tuple[timedelta, timedelta]) -> Finish | None:
+    started = node.run.started_at if node.run is not None else None
+    if started is None:
+        return None
+    durations = picture.estate.durations.get(node.job_id, ())
+    lasts = whole(picture.estimate(node.job_id), durations, picture.now - started)
+    if lasts is None:
+        return None
+    if not node.stale:
+        return Finish(started + lasts[0], started + lasts[1])
+    return Finish(max(started + lasts[0], ready.p50) + takes[0], max(started + lasts[1], ready.p90) + takes[1])
+
+
+def _all_done(nodes: Sequence[Node], earliest: datetime) -> Finish | None:
+    """When the last of these is done, not before `earliest`; None when one has no estimate."""
+    p50 = p90 = earliest
+    for node in nodes:
+        if node.finish is None:
+            return None
+        p50, p90 = max(p50, node.finish.p50), max(p90, node.finish.p90)
+    return Finish(p50, p90)
+
+
+def _latest(nodes: Sequence[Node]) -> Node | None:
+    """The one that ends last; one without an estimate before all others, because nobody knows."""
+    unknown = [node for node in nodes if node.finish is None]
+    if unknown:
+        return unknown[0]
+    return max(nodes, key=_end, default=None)
+
+
+def _end(node: Node) -> tuple[datetime, int]:
+    return (node.finish.p90 if node.finish else _NEVER), node.job_id
+
+
+def _path(nodes: dict[int, Node], job_id: int | None) -> tuple[int, ...]:
+    path: list[int] = []
+    while job_id is not None:
+        path.append(job_id)
+        job_id = nodes[job_id].after
+    return tuple(reversed(path))
+
+
+def readers(forecasts: Iterable[Forecast]) -> dict[Key, list[Forecast]]:
+    """Run -> the service days that read it."""
+    found: dict[Key, list[Forecast]] = {}
+    for each in forecasts:
+        for node in each.nodes.values():
+            if node.run is not None:
+                found.setdefault(key_of(node.run), []).append(each)
+    return found

@@ -1,0 +1,270 @@
+"""Incidents as they are to be written: root cause, members, hurt services with their clocks, and what is told.
+
+What is told is the root, the services and whether it is over: the fingerprint holds just these, so that passing time
+tells nothing twice. A service that was told stays told until the incident closes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from connectors.contract import State, instant_key
+from console.clean import clean_line
+from console.control.cases import Case, hurt_runs
+from console.control.causes import failed_tasks, threatened_by, unfinished_on
+from console.control.forecast import Forecast, How, Node
+from console.control.picture import Picture, key_of
+from console.control.recovery import Budgets, tightest
+from console.control.services import Threat
+from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
+from console.model.values import JobFacts, RunFacts, Timeliness
+
+REASON_LIMIT = 200
+_FAILED = {
+    State.FAILED: "failed",
+    State.TIMED_OUT: "timed out",
+    State.LOST: "was lost while it ran",
+    State.MISSED: "was missed",
+    State.CANCELLED: "was cancelled",
+    State.BLOCKED: "was blocked by its upstream",
+}
+Day = tuple[str, date]
+"""A service day: service name and business date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the fingerprint remembers of an incident."""
+
+    root: str
+    services: frozenset[Day]
+    closed: bool
+
+    def text(self) -> str:
+        days = sorted((name, bd.isoformat()) for name, bd in self.services)
+        return json.dumps([self.root, days, self.closed], separators=(",", ":"))
+
+
+def told_before(case: Case) -> Told | None:
+    """What was told last; None for a new cause. A fingerprint that cannot be read has told nothing."""
+    if case.incident is None:
+        return None
+    try:
+        root, days, closed = json.loads(case.incident.fingerprint)
+        return Told(root, frozenset((name, date.fromisoformat(bd)) for name, bd in days), bool(closed))
+    except (ValueError, TypeError):
+        return Told("", frozenset(), False)
+
+
+def key_of_case(picture: Picture, case: Case) -> str:
+    """The dedup key: that of the open incident; of a new cause, its first run or the beginning of its outage."""
+    if case.incident is not None:
+        return case.incident.key
+    root, target = case.group.root, case.group.target
+    if root is not None:
+        again = f"#{root.attempt}" if root.attempt > 1 else ""
+        return f"run:{cause_name(picture, case)}@{clean_line(root.period_key)}{again}"
+    since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
+    return f"target:{cause_name(picture, case)}{since}"
+
+
+def cause_name(picture: Picture, case: Case) -> str:
+    """Cleaned name of the root's job or target."""
+    if case.group.root is not None:
+        return clean_line(picture.job(case.group.root.job_id).name)
+    if case.group.target is not None:
+        return clean_line(f"{case.group.target.system}/{case.group.target.name}")
+    return told.root if (told := told_before(case)) else ""
+
+
+def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tuple[Forecast, list[Node]]]:
+    """The service days that a cause hurts, each with the jobs that are broken in it."""
+    if case.close_reason:
+        return {}
+    found: dict[Day, tuple[Forecast, list[Node]]] = {}
+    if case.group.target is not None:
+        found = _hit_by_target(picture, case.group.target.id, days)
+    broken = {key_of(run) for run in case.broken()}
+    jobs = {job_id for job_id, _ in broken}
+    for day in days:
+        nodes = [day.nodes[each] for each in jobs if each in day.nodes]
+        read = [node for node in nodes if node.run is not None and key_of(node.run) in broken]
+        unrepaired = [node for node in read if node.how not in (How.DONE, How.OVER)]
+        if unrepaired:
+            _, known = found.get((day.service.name, day.bd), (day, []))
+            found[day.service.name, day.bd] = (day, known + unrepaired)
+    return found
+
+
+def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
+    """What the cause means for one service day: the clocks of what must be restarted first."""
+    budgets = Budgets(picture, day)
+    stopped = [node for node in nodes if node.how is not How.RUNNING]
+    budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)
+    return Threat(key_of_case(picture, case), cause_name(picture, case), budget, bool(stopped))
+
+
+def decide(
+    picture: Picture, case: Case, threats: Mapping[Day, Threat], verdicts: Mapping[Day, ServiceDayVerdict]
+) -> IncidentDecision:
+    """The incident as it is to be written, without its notices. `threats`: of this case, by service day."""
+    before = told_before(case)
+    told = frozenset(threats) | (before.services if before else frozenset())
+    services = tuple(_hurt(verdicts[day], threats.get(day)) for day in _in_order(told, verdicts))
+    root = case.group.root
+    owner, runbook = _owner(picture, case, services)
+    name = cause_name(picture, case)
+    return IncidentDecision(
+        incident_id=case.incident.id if case.incident else None,
+        key=key_of_case(picture, case),
+        title=_title(picture, case),
+        cause="target" if case.group.target is not None else "run",
+        root_job_id=root.job_id if root else None,
+        root_run_id=(root.id or None) if root else None,
+        root_period_key=root.period_key if root else "",
+        root_target_id=case.group.target.id if case.group.target else None,
+        bd=case.group.bd,
+        reason=_reason(picture, case),
+        owner=owner,
+        runbook=runbook,
+        failed_since=_failed_since(case),
+        act_by=_act_by(services, picture.now),
+        members=_members(picture, case),
+        services=services,
+        fingerprint=Told(name, told, bool(case.close_reason)).text(),
+        closed=bool(case.close_reason),
+        close_reason=case.close_reason,
+        merges=case.merges,
+    )
+
+
+def event_words(decision: IncidentDecision, before: Told | None) -> str:
+    """What the timeline says of a change; empty when nothing new is told."""
+    if before is None:
+        return f"opened: {decision.title}"
+    if decision.closed:
+        return f"closed: {decision.close_reason}"
+    now = json.loads(decision.fingerprint)
+    words = [f"root cause is {now[0]}"] if now[0] != before.root else []
+    new = sorted({name for name, _ in now[1]} - {name for name, _ in before.services})
+    words += [f"hurts {', '.join(new)} as well"] if new else []
+    words += [f"{len(decision.merges)} more incidents turned out to be symptoms of it"] if decision.merges else []
+    return "; ".join(words)
+
+
+def _hit_by_target(
+    picture: Picture, target_id: int, days: Sequence[Forecast]
+) -> dict[Day, tuple[Forecast, list[Node]]]:
+    """Of each service the first day not over that still waits for a job on the target."""
+    found: dict[Day, tuple[Forecast, list[Node]]] = {}
+    seen: set[str] = set()
+    for day in days:
+        if day.service.name in seen or day.deadline < picture.now:
+            continue
+        nodes = [node for node in day.unfinished() if picture.job(node.job_id).target_id == target_id]
+        if nodes:
+            seen.add(day.service.name)
+            found[day.service.name, day.bd] = (day, nodes)
+    return found
+
+
+def _in_order(told: Iterable[Day], verdicts: Mapping[Day, ServiceDayVerdict]) -> list[Day]:
+    return sorted((day for day in told if day in verdicts), key=lambda day: (verdicts[day].deadline, day))
+
+
+def _hurt(verdict: ServiceDayVerdict, threatened: Threat | None) -> HurtServiceVerdict:
+    budget = threatened.budget if threatened else None
+    return HurtServiceVerdict(
+        service=verdict.service,
+        bd=verdict.bd,
+        deadline=verdict.deadline,
+        act_by=_second(budget.act_by) if budget else None,
+        green_by=_second(budget.green_by) if budget else None,
+        expected_at=verdict.expected_at,
+        timeliness=verdict.timeliness,
+        source=budget.source if budget else "",
+        reason=(budget.reason if budget else "") or verdict.reason,
+    )
+
+
+def _second(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None
+
+
+def _act_by(services: Sequence[HurtServiceVerdict], now: datetime) -> datetime | None:
+    """The first act-by that is still ahead, else the last that has passed."""
+    known = [each.act_by for each in services if each.act_by is not None and each.timeliness is not Timeliness.BREACHED]
+    return min((each for each in known if each >= now), default=max(known, default=None))
+
+
+def _failed_since(case: Case) -> datetime:
+    return min(case.group.since, case.incident.failed_since) if case.incident else case.group.since
+
+
+def _title(picture: Picture, case: Case) -> str:
+    name, root, target = cause_name(picture, case), case.group.root, case.group.target
+    if target is not None and target.failing_since is not None:
+        return f"{name} does not answer"
+    if root is not None and root.state.is_red:
+        why = _why(root)
+        return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
+    return (case.incident.title if case.incident else "") or name
+
+
+def _why(run: RunFacts) -> str:
+    if run.state is State.MISSED:
+        return clean_line(run.reason, REASON_LIMIT)
+    return f"exit {run.exit_code}" if run.exit_code is not None else clean_line(run.native_state, REASON_LIMIT)
+
+
+def _reason(picture: Picture, case: Case) -> str:
+    root, target = case.group.root, case.group.target
+    if target is not None and target.failing_since is not None:
+        return clean_line(target.error, REASON_LIMIT)
+    if root is None or not root.state.is_red:
+        return case.incident.reason if case.incident else ""
+    tasks = [clean_line(task.native_id.removeprefix(f"{picture.job(root.job_id).native_id}."), REASON_LIMIT)
+             for task in failed_tasks(picture, root)]  # fmt: skip
+    words = [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
+    words += [clean_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
+    return "; ".join(words) or _why(root)
+
+
+def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:
+    """Owner and runbook: the root job's, else those of the service that is due first."""
+    job: JobFacts | None = picture.job(case.group.root.job_id) if case.group.root is not None else None
+    known = {each.name: each for each in picture.estate.services}
+    hurt = [known[each.service] for each in services if each.service in known]
+    owners = [job.owner if job else "", *(each.owner for each in hurt)]
+    runbooks = [job.runbook if job else "", *(each.runbook for each in hurt)]
+    return next(filter(None, owners), ""), next(filter(None, runbooks), "")
+
+
+def _members(picture: Picture, case: Case) -> tuple[Member, ...]:
+    """Root, red, stale, repaired, threatened: each run once, with the first of these roles that fits."""
+    found: dict[tuple[int, str], Member] = {}
+    if case.group.root is not None:
+        _add(found, case.group.root, "root")
+    for run in case.group.red:
+        _add(found, run, "red")
+    for run in case.stale:
+        _add(found, run, "stale")
+    if case.incident is not None:
+        for run in hurt_runs(picture, case.incident):
+            _add(found, run, "repaired")
+    if case.close_reason:
+        return tuple(found.values())
+    if case.group.target is not None:
+        for run in unfinished_on(picture, case.group.target.id):
+            _add(found, run, "threatened")
+    broken = [run.job_id for run in case.broken() if run.state.is_red or picture.is_stale(run)]
+    for job_id, period_key, run_id in threatened_by(picture, dict.fromkeys(broken), case.group.bd):
+        found.setdefault((job_id, period_key), Member(job_id, period_key, "threatened", run_id))
+    return tuple(found.values())
+
+
+def _add(found: dict[tuple[int, str], Member], run: RunFacts, role: str) -> None:
+    found.setdefault(key_of(run), Member(run.job_id, run.period_key, role, run.id or None))

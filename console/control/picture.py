@@ -1,0 +1,252 @@
+"""The estate as the rules look at it: runs by job and business date, the graph, what is red, stale and good.
+
+Staleness. A run is good from the end of its first success that started after all of its upstreams were good. A
+downstream run that has started is stale while it has no such success: it started before its upstream of that business
+date had succeeded, or the upstream is red, or stale itself. Which run of the upstream it reads: the last one before it
+(one that is due at the same instant only where there is none before), else the first of that business date. An upstream
+that is UNKNOWN, PARTIAL, SKIPPED or out of sight is neither green nor red, and makes nobody stale.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from connectors.contract import Evidence, Proof, State
+from console.control.estimate import estimate
+from console.control.expected import has_started, out_of_sight
+from console.control.graph import Graph
+from console.model.decisions import Estimate, ExpectedRun
+from console.model.values import Estate, JobFacts, RunFacts
+
+Key = tuple[int, str]
+"""A run by job and period key: it may have no id yet."""
+
+CLOCKS = timedelta(seconds=2)
+"""Two systems' clocks differ by as much without anybody having read stale data."""
+
+_NEITHER = (State.UNKNOWN, State.PARTIAL, State.SKIPPED)
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def key_of(run: RunFacts) -> Key:
+    return run.job_id, run.period_key
+
+
+def when(run: RunFacts) -> datetime:
+    """Its place among the runs of its job: the period's instant, else the first start, else the first sight."""
+    return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or _BEGINNING
+
+
+def anchor(run: RunFacts) -> datetime:
+    """The moment from which it looks back at its upstreams: its period; of a rerun, its start."""
+    return run.started_at if run.attempt > 1 and run.started_at is not None else when(run)
+
+
+def red_since(run: RunFacts) -> datetime:
+    """When it became red: its end, or its due instant where it never started."""
+    return run.ended_at or when(run)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one run is worth to those who read it."""
+
+    good_at: datetime | None
+    """The end of its first clean success; None while there is none."""
+    stale: bool
+
+
+class Picture:
+    """One evaluation's view. `expected`: this evaluation's own expected runs, laid over those of the estate."""
+
+    def __init__(
+        self, estate: Estate, now: datetime, expected: Iterable[ExpectedRun] = (), withdrawn: Iterable[int] = ()
+    ) -> None:
+        self.estate = estate
+        self.now = now
+        self._unseen = {each.id for each in estate.targets.values() if out_of_sight(each, now, estate.settings)}
+        self.graph = Graph(estate.jobs, estate.dependencies)
+        self.runs = _by_job(estate.runs, expected, frozenset(withdrawn))
+        self._days: dict[tuple[int, date], list[RunFacts]] = {}
+        self._dated: set[int] = set()
+        self._estimates: dict[int, Estimate] = {}
+        self._standings: dict[Key, Standing] = {}
+        self._judged: set[int] = set()
+        self._by_id: dict[int, RunFacts] | None = None
+        self._tasks: dict[int, list[JobFacts]] | None = None
+
+    def job(self, job_id: int) -> JobFacts:
+        return self.estate.jobs[job_id]
+
+    def run_by_id(self, run_id: int) -> RunFacts | None:
+        """The stored run of that id; None for what the estate does not show."""
+        if self._by_id is None:
+            self._by_id = {run.id: run for runs in self.runs.values() for run in runs if run.id}
+        return self._by_id.get(run_id)
+
+    def tasks_of(self, job_id: int) -> Sequence[JobFacts]:
+        """The tasks of a DAG, in the order of the jobs."""
+        if self._tasks is None:
+            self._tasks = {}
+            for job in self.estate.jobs.values():
+                if job.parent_id is not None:
+                    self._tasks.setdefault(self.graph.unit(job.id), []).append(job)
+        return self._tasks.get(job_id, ())
+
+    def of_day(self, job_id: int, day: date) -> Sequence[RunFacts]:
+        """The job's runs of that business date, in order."""
+        if job_id not in self._dated:
+            self._dated.add(job_id)
+            for run in self.runs.get(job_id, ()):
+                self._days.setdefault((job_id, run.bd), []).append(run)
+        return self._days.get((job_id, day), ())
+
+    def read_by(self, upstream_id: int, day: date, at: datetime) -> RunFacts | None:
+        """The upstream's run that a downstream of that business date reads which looks back from `at`."""
+        runs = self.of_day(upstream_id, day)
+        if not runs:
+            return None
+        return runs[max(bisect_left(runs, at, key=when) - 1, 0)]
+
+    def estimate(self, job_id: int) -> Estimate:
+        if job_id not in self._estimates:
+            self._estimates[job_id] = estimate(self.job(job_id), self.estate.durations.get(job_id, ()))
+        return self._estimates[job_id]
+
+    def standing(self, run: RunFacts) -> Standing:
+        """Whether the run is good, and since when, or stale. Judges all that lies upstream of it first."""
+        unit = self.graph.unit(run.job_id)
+        if unit not in self._judged:
+            self._judge(unit)
+        if key_of(run) not in self._standings:
+            self._standings[key_of(run)] = self._stand(run)
+        return self._standings[key_of(run)]
+
+    def is_stale(self, run: RunFacts) -> bool:
+        return self.standing(run).stale
+
+    def is_green(self, run: RunFacts) -> bool:
+        """True when it succeeded, reading nothing stale, whatever is tried again now; a red try ends that."""
+        standing = self.standing(run)
+        return standing.good_at is not None and not standing.stale and not run.state.is_red
+
+    def is_superseded(self, run: RunFacts) -> bool:
+        """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does."""
+        proof = self.job(run.job_id).proof
+        return any(
+            later.state is State.SUCCEEDED or (proof is Proof.START and later.state is State.UNKNOWN)
+            for later in reversed(self.runs.get(run.job_id, ()))
+            if when(later) > when(run)
+        )
+
+    def is_excused(self, run: RunFacts) -> bool:
+        """True for what was missed before the present schedule was accepted: accepting it accepts that."""
+        accepted = self.job(run.job_id).accepted_at
+        return run.state is State.MISSED and accepted is not None and when(run) < accepted
+
+    def is_red_now(self, run: RunFacts) -> bool:
+        return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
+
+    def is_unknown(self, run: RunFacts) -> bool:
+        """True for what is neither green nor red: not proved, excused, or open and out of sight."""
+        if run.state.is_open:
+            return run.evidence is Evidence.STALE or self.job(run.job_id).target_id in self._unseen
+        return run.state in _NEITHER or self.is_excused(run)
+
+    def _judge(self, unit: int) -> None:
+        """Every run upstream of a job, from the sources down: no walk is as deep as the graph."""
+        for job_id in self.graph.ordered((self.graph.ancestors(unit) | {unit}) - self._judged):
+            self._judged.add(job_id)
+            for run in self.runs.get(job_id, ()):
+                self._standings[key_of(run)] = self._stand(run)
+
+    def _stand(self, run: RunFacts) -> Standing:
+        ready, needed = self._upstreams_good(run)
+        clean = [ended for started, ended in _successes(run) if ready and _began_after(started, needed)]
+        if not has_started(run) or run.started_at is None:
+            return Standing(min(clean, default=None), stale=False)
+        is_clean = bool(clean) or (ready and _began_after(run.started_at, needed))
+        return Standing(min(clean, default=None), stale=not is_clean)
+
+    def _upstreams_good(self, run: RunFacts) -> tuple[bool, datetime | None]:
+        """Whether all upstreams that the run reads are good, and since when."""
+        needed: datetime | None = None
+        at = anchor(run)
+        for edge in self.graph.into(self.graph.unit(run.job_id)):
+            for read in edge.reads:
+                upstream = self.read_by(read, run.bd, at)
+                if upstream is None or self.is_unknown(upstream):
+                    continue
+                good_at = self._good_at(upstream)
+                if good_at is None:
+                    return False, None
+                needed = max(needed or good_at, good_at)
+        return True, needed
+
+    def _good_at(self, upstream: RunFacts) -> datetime | None:
+        """Only called for what is judged already, or for a task of it."""
+        if upstream.state.is_red:
+            return None
+        if key_of(upstream) not in self._standings:
+            self._standings[key_of(upstream)] = self._stand(upstream)
+        return self._standings[key_of(upstream)].good_at
+
+
+def stale_reads(picture: Picture) -> set[Key]:
+    """The runs that read what was not good, by job and period key; a clean rerun in order takes them out."""
+    return {key_of(run) for run in _with_upstreams(picture) if picture.is_stale(run)}
+
+
+def _with_upstreams(picture: Picture) -> Iterator[RunFacts]:
+    for job_id, runs in picture.runs.items():
+        if job_id in picture.estate.jobs and picture.graph.into(picture.graph.unit(job_id)):
+            yield from runs
+
+
+def _by_job(
+    runs: Iterable[RunFacts], expected: Iterable[ExpectedRun], withdrawn: frozenset[int]
+) -> dict[int, list[RunFacts]]:
+    found: dict[int, list[RunFacts]] = {}
+    demanded = {(each.job_id, each.period_key): each for each in expected}
+    for run in runs:
+        if run.id in withdrawn:
+            continue
+        due = demanded.pop(key_of(run), None)
+        if due is not None:
+            run = replace(run, state=due.state, evidence=due.evidence, reason=due.reason)  # noqa: PLW2901
+        found.setdefault(run.job_id, []).append(run)
+    for due in demanded.values():
+        found.setdefault(due.job_id, []).append(_as_run(due))
+    for each in found.values():
+        each.sort(key=when)
+    return found
+
+
+def _as_run(due: ExpectedRun) -> RunFacts:
+    return RunFacts(
+        id=0,
+        job_id=due.job_id,
+        period_key=due.period_key,
+        period_at=due.period_at,
+        bd=due.bd,
+        state=due.state,
+        evidence=due.evidence,
+        reason=due.reason,
+        expected=True,
+    )
+
+
+def _successes(run: RunFacts) -> Sequence[tuple[datetime, datetime]]:
+    if run.successes:
+        return run.successes
+    if run.state is not State.SUCCEEDED:
+        return ()
+    ended = run.ended_at or run.started_at or when(run)
+    return ((run.started_at or ended, ended),)
+
+
+def _began_after(started: datetime, needed: datetime | None) -> bool:
+    return needed is None or started + CLOCKS >= needed

@@ -1,0 +1,141 @@
+"""How long a broken job may stay broken: act-by and green-by for each service below it, and what must be rerun after.
+
+Approximate, by the 90 % quantiles: green-by = deadline − p90 of the path after the job; act-by = green-by − p90 of the
+job itself. A downstream that starts by the clock must find it green, or be rerun after it, once its own start is
+through; a job that is never rerun must find it green. The better of the two counts and is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from console.clean import clean_line
+from console.control.cases import cases
+from console.control.causes import groups
+from console.control.estimate import label
+from console.control.forecast import Forecast, How, Node
+from console.control.picture import Picture
+from console.control.words import clock
+from console.model.decisions import Estimate
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, Safety
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """The two clocks of one broken job for one service."""
+
+    job_id: int
+    act_by: datetime | None
+    green_by: datetime | None
+    estimates: tuple[Estimate, ...]
+    """Of the job and of the path after it."""
+    reason: str
+
+    @property
+    def source(self) -> str:
+        return label(self.estimates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """The latest instant at which a job must be good."""
+
+    at: datetime | None
+    """None: nobody waits for it, or, where `known` is False, nobody knows."""
+    known: bool
+    towards: int | None
+    """The downstream that sets it."""
+    reason: str
+
+
+class Budgets:
+    """The limits of all jobs of one service day, from the terminals up."""
+
+    def __init__(self, picture: Picture, day: Forecast) -> None:
+        self._picture = picture
+        self._day = day
+        self._limits: dict[int, _Limit] = {}
+        for job_id in reversed(day.nodes):
+            self._limits[job_id] = self._limit(job_id)
+
+    def of(self, job_id: int) -> Budget:
+        """The clocks of a job that is broken now; without figures where nobody waits or an estimate is missing."""
+        limit = self._limits[job_id]
+        chain = self._chain(job_id)
+        estimates = tuple(self._picture.estimate(each) for each in chain)
+        takes = estimates[0].p90
+        reasons = [self._limits[each].reason for each in chain if self._limits[each].reason]
+        if limit.at is None or takes is None:
+            return Budget(job_id, None, None, estimates, "; ".join(reasons))
+        return Budget(job_id, limit.at - takes, limit.at, estimates, "; ".join(reasons))
+
+    def _chain(self, job_id: int) -> list[int]:
+        chain = [job_id]
+        while (towards := self._limits[chain[-1]].towards) is not None:
+            chain.append(towards)
+        return chain
+
+    def _limit(self, job_id: int) -> _Limit:
+        found = [_Limit(self._day.deadline, True, None, "")] if job_id in self._day.ends else []
+        for edge in self._picture.graph.out_of(job_id):
+            node = self._day.nodes.get(edge.downstream)
+            if node is not None and node.how not in (How.DONE, How.OVER):
+                found.append(self._needed_by(node, edge.native))
+        unknown = next((each for each in found if not each.known), None)
+        if unknown is not None:
+            return unknown
+        timed = [each for each in found if each.at is not None]
+        return min(timed, key=_at, default=_Limit(None, True, None, ""))
+
+    def _needed_by(self, node: Node, native: bool) -> _Limit:
+        """When this downstream needs its upstream good."""
+        own = self._limits[node.job_id]
+        takes = self._picture.estimate(node.job_id).p90
+        if own.known and own.at is None:
+            return own
+        if own.at is None or takes is None:
+            return _Limit(None, False, node.job_id, "")
+        rerun_at = own.at - takes
+        if node.how is not How.CLOCK or native or node.due is None:
+            return _Limit(rerun_at, True, node.job_id, "")
+        start = max(node.due, self._picture.now)
+        job = self._picture.job(node.job_id)
+        if job.rerun is not Safety.NEVER and max(rerun_at, start + takes) + takes <= own.at:
+            return _Limit(rerun_at, True, node.job_id, f"{_starts(job, node.due)}: rerun it after")
+        why = "it is never rerun" if job.rerun is Safety.NEVER else "a rerun after that would end too late"
+        return _Limit(
+            min(start, rerun_at), True, node.job_id, f"{_starts(job, node.due)} and must find it green: {why}"
+        )
+
+
+def followers(estate: Estate, incident: IncidentFacts, now: datetime) -> list[RunFacts]:
+    """What the incident's root leaves red or stale and must be rerun one by one after it: every run once, upstreams
+    before their downstreams. Empty when nothing is, or the incident is over."""
+    picture = Picture(estate, now)
+    case = next((each for each in cases(picture, groups(picture)) if each.incident == incident), None)
+    if case is None or case.close_reason:
+        return []
+    root = case.group.root
+    broken = {run.job_id: run for run in case.broken() if root is None or run.job_id != root.job_id}
+    return [broken[job_id] for job_id in picture.graph.ordered(broken)]
+
+
+def tightest(budgets: Iterable[Budget]) -> Budget | None:
+    """The one that must be acted on first; one without figures only where all are so. None for no budgets."""
+    found: Sequence[Budget] = list(budgets)
+    timed = [each for each in found if each.act_by is not None]
+    return (
+        min(timed, key=lambda each: (each.act_by or each.green_by, each.job_id)) if timed else next(iter(found), None)
+    )
+
+
+def _at(limit: _Limit) -> datetime:
+    return limit.at or _NEVER
+
+
+def _starts(job: JobFacts, due: datetime) -> str:
+    return f"{clean_line(job.native_id)} starts {clock(due, job.zone)} by the clock"

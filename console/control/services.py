@@ -1,0 +1,223 @@
+"""How each service stands on each business date: delivered, on time, at risk, lost; and why, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from connectors.contract import State
+from console.clean import clean_line
+from console.control.estimate import ENOUGH_RUNS
+from console.control.forecast import Forecast, How, deadline_of, forecast, has_day
+from console.control.picture import Picture
+from console.control.recovery import Budget
+from console.control.words import moment
+from console.control.zones import date_in_window, zone_of
+from console.model.decisions import ServiceDayVerdict
+from console.model.values import ServiceFacts, Timeliness
+
+_MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """What endangers one service day: an incident's cause and the tightest of its clocks for this service."""
+
+    key: str
+    cause: str
+    """Name of the job or target, cleaned."""
+    budget: Budget | None
+    waits_for_restart: bool
+    """False while all that is broken is running again: then its forecast counts, not its act-by."""
+
+
+def service_days(picture: Picture) -> list[Forecast]:
+    """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
+    found: list[Forecast] = []
+    for service in picture.estate.services:
+        members = picture.graph.members(each for each in service.terminals if each in picture.estate.jobs)
+        dates = [bd for bd in _dates(service, picture) if has_day(picture, service, members, bd)]
+        found += [forecast(picture, service, members, bd) for bd in dates]
+    return found
+
+
+def delivered_at(picture: Picture, day: Forecast) -> datetime | None:
+    """When the last of its terminals was good for that date; None while one is not."""
+    moments = [_good_at(picture, day, each) for each in day.service.terminals]
+    known = [each for each in moments if each is not None]
+    return max(known) if known and len(known) == len(moments) else None
+
+
+def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
+    """The service day as judged now. The most urgent threat gives its clocks and its cause."""
+    done = delivered_at(picture, day)
+    worst = _most_urgent(threats) if done is None else None
+    budget = worst.budget if worst is not None else None
+    timeliness, reason = _timeliness(picture, day, done, worst)
+    ahead = day.finish if done is None and day.deadline > picture.now - _DAY else None
+    return ServiceDayVerdict(
+        service=day.service.name,
+        bd=day.bd,
+        deadline=day.deadline,
+        timeliness=timeliness,
+        data_state=_data_state(picture, day, done),
+        delivered_at=done,
+        expected_at=_up(ahead.p50) if ahead else None,
+        late_at=_up(ahead.p90) if ahead else None,
+        act_by=_down(budget.act_by) if budget else None,
+        green_by=_down(budget.green_by) if budget else None,
+        cause=worst.cause if worst else "",
+        incident_key=worst.key if worst else None,
+        sources=tuple(picture.estimate(each) for each in day.path),
+        path=day.path,
+        reason=reason,
+    )
+
+
+def run_timeliness(
+    picture: Picture, days: Sequence[Forecast], verdicts: Mapping[tuple[str, date], ServiceDayVerdict]
+) -> dict[int, Timeliness]:
+    """Run id -> how it stands: a terminal as its service; another as the worst service that still waits for it."""
+    found: dict[int, Timeliness] = {}
+    for day in days:
+        said = verdicts[day.service.name, day.bd].timeliness
+        for node in day.nodes.values():
+            if node.run is None or not node.run.id:
+                continue
+            waits = node.how not in (How.DONE, How.OVER)
+            if node.job_id in day.ends or (waits and verdicts[day.service.name, day.bd].delivered_at is None):
+                found[node.run.id] = max(found.get(node.run.id, said), said, key=_URGENCY.index)
+    return found
+
+
+_URGENCY = [
+    Timeliness.MET,
+    Timeliness.ON_TIME,
+    Timeliness.NO_ESTIMATE,
+    Timeliness.MET_LATE,
+    Timeliness.AT_RISK,
+    Timeliness.WILL_MISS,
+    Timeliness.BREACHED,
+]
+"""From calm to urgent."""
+
+
+def _dates(service: ServiceFacts, picture: Picture) -> Iterator[date]:
+    settings, zone = picture.estate.settings, zone_of(service.zone)
+    day = date_in_window(picture.now - settings.lookback, zone, service.cutoff) - _DAY
+    while (deadline := deadline_of(service, day)) <= picture.now + settings.horizon:
+        if deadline > picture.now - settings.lookback:
+            yield day
+        day += _DAY
+
+
+def _good_at(picture: Picture, day: Forecast, terminal: int) -> datetime | None:
+    unit = picture.graph.unit(terminal)
+    node = day.nodes.get(unit)
+    if node is None:
+        return None
+    run = node.run if unit == terminal else picture.read_by(terminal, day.bd, day.deadline)
+    if run is None or not picture.is_green(run):
+        return None
+    return picture.standing(run).good_at
+
+
+def _data_state(picture: Picture, day: Forecast, done: datetime | None) -> str:
+    if done is not None:
+        return "complete"
+    ends = [day.nodes[each] for each in day.ends if each in day.nodes]
+    if any(node.run is not None and node.run.state.is_red for node in ends):
+        return "failed"
+    return "stale" if any(node.stale for node in ends) else "open"
+
+
+def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
+    timed = [each for each in threats if each.budget is not None and each.budget.act_by is not None]
+    return min(timed, key=_act_by) if timed else next(iter(threats), None)
+
+
+def _act_by(threat: Threat) -> tuple[datetime | None, str]:
+    return threat.budget.act_by if threat.budget else None, threat.key
+
+
+def _timeliness(
+    picture: Picture, day: Forecast, done: datetime | None, threat: Threat | None
+) -> tuple[Timeliness, str]:
+    zone = day.service.zone
+    if done is not None:
+        late = done > day.deadline
+        return (Timeliness.MET_LATE if late else Timeliness.MET), f"delivered {moment(done, zone)}{_late_words(late)}"
+    unproved = _unproved(picture, day)
+    if unproved:
+        return Timeliness.NO_ESTIMATE, unproved
+    if picture.now > day.deadline:
+        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone)}{_because(threat)}"
+    if threat is not None and threat.waits_for_restart:
+        return _threatened(picture, day, threat)
+    if day.finish is None:
+        return Timeliness.NO_ESTIMATE, _missing(picture, day)
+    expected = f"expected {moment(_up(day.finish.p50), zone)}"
+    if day.finish.p50 > day.deadline:
+        return Timeliness.WILL_MISS, f"{expected}, after its deadline{_because(threat)}"
+    return (Timeliness.AT_RISK if threat else Timeliness.ON_TIME), f"{expected}{_because(threat)}"
+
+
+def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeliness, str]:
+    budget, zone = threat.budget, day.service.zone
+    if budget is None or budget.act_by is None or budget.green_by is None:
+        return Timeliness.NO_ESTIMATE, f"{_missing(picture, day)}{_because(threat)}"
+    after = f"; {budget.reason}" if budget.reason else ""
+    if picture.now > budget.act_by:
+        return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {moment(budget.act_by, zone)} has passed{after}"
+    by = f"restart by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
+    return Timeliness.AT_RISK, f"{threat.cause}: {by}{after}"
+
+
+def _unproved(picture: Picture, day: Forecast) -> str:
+    """Why nobody can say whether it was delivered: a terminal has ended and its source cannot prove how."""
+    for each in day.ends:
+        node = day.nodes.get(each)
+        if node is not None and node.how is How.OVER and node.run is not None and node.run.state is State.UNKNOWN:
+            return f"{_name(picture, each)} has run; its source does not prove how it ended"
+    return ""
+
+
+def _missing(picture: Picture, day: Forecast) -> str:
+    """The first job on the way for which there is no figure, and why."""
+    for node in day.unfinished():
+        known = picture.estimate(node.job_id)
+        if node.how is How.UNKNOWN:
+            held = node.run is not None and node.run.state is State.HELD
+            return f"no estimate: {_name(picture, node.job_id)} " + (
+                f"is held ({node.run.reason})"
+                if held and node.run
+                else "starts neither by the clock nor after another job"
+            )
+        if known.source == "none":
+            ran = f"{known.runs} of {ENOUGH_RUNS} runs"
+            return f"no estimate: {_name(picture, node.job_id)} has {ran} and declares no expected duration"
+    return "no estimate"
+
+
+def _because(threat: Threat | None) -> str:
+    return f"; {threat.cause}" if threat else ""
+
+
+def _late_words(late: bool) -> str:
+    return ", after its deadline" if late else ""
+
+
+def _name(picture: Picture, job_id: int) -> str:
+    return clean_line(picture.job(job_id).name)
+
+
+def _up(at: datetime) -> datetime:
+    """To the full minute: what is counted from now on must not change with every look."""
+    floor = at.replace(second=0, microsecond=0)
+    return floor if floor == at else floor + _MINUTE
+
+
+def _down(at: datetime | None) -> datetime | None:
+    return at.replace(microsecond=0) if at is not None else None

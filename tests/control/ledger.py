@@ -1,0 +1,146 @@
+"""A night played against `evaluate`: keeps what it decides, as the store would, and gives it back as next estate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.model.decisions import Decisions, IncidentDecision, ServiceDayVerdict
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
+from tests.factories import at, minutes
+
+
+class Ledger:
+    """The estate over time. All targets answer until they are said not to."""
+
+    def __init__(self, estate: Estate) -> None:
+        self.estate = estate
+        self.decisions = Decisions()
+        self.tails: dict[int, str] = {}
+        self._ids = max((run.id for run in estate.runs), default=0)
+
+    def run(self, job: JobFacts, clock: str, state: State, **changes: object) -> None:
+        """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
+        key = f"{at(clock):%Y-%m-%dT%H:%M:%SZ}"
+        known = next((each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key)), None)
+        if known is None:
+            self._ids += 1
+            known = _fresh(self._ids, job, at(clock), key)
+        facts = {"state": state, **changes}
+        started = facts.get("started_at")
+        if isinstance(started, datetime) and started != known.started_at:
+            facts = {"attempt": known.attempt + 1, "ended_at": None, "exit_code": None, "message": "", "reason": "",
+                     "first_started_at": known.first_started_at or started, **facts}  # fmt: skip
+        told = replace(known, **facts)  # type: ignore[arg-type]
+        if told.state is State.SUCCEEDED and told.started_at and told.ended_at:
+            told = replace(told, successes=(*known.successes, (told.started_at, told.ended_at)))
+        self._put(told)
+
+    def target(self, number: int, **changes: object) -> None:
+        known = self.estate.targets[number]
+        self._targets({number: replace(known, **changes)})  # type: ignore[arg-type]
+
+    def look(self, clock: str) -> Decisions:
+        """Evaluates at that time; a second look at the same time must tell nothing."""
+        now = at(clock)
+        self._targets({
+            number: replace(each, last_ok_at=now, seen_until=now)
+            for number, each in self.estate.targets.items() if each.failing_since is None
+        })  # fmt: skip
+        self.decisions = evaluate(self.estate, now, log_tails=self.tails)
+        self._keep(self.decisions, now)
+        again = evaluate(self.estate, now, log_tails=self.tails)
+        assert ((), ()) == (again.expected, again.withdrawn)
+        assert self.decisions.service_days == again.service_days
+        assert [] == [(each.event, each.notices) for each in again.incidents if each.event or each.notices]
+        open_now = [each.fingerprint for each in self.decisions.incidents if not each.closed]
+        assert open_now == [each.fingerprint for each in again.incidents]
+        self._keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
+        assert () == evaluate(self.estate, now).judgements
+        return self.decisions
+
+    def incident(self) -> IncidentDecision:
+        """The only one of the last look."""
+        (found,) = self.decisions.incidents
+        return found
+
+    def day(self, service: str, clock: str = "00:00") -> ServiceDayVerdict:
+        """The service's verdict for the night."""
+        return next(
+            each
+            for each in self.decisions.service_days
+            if each.service == service and each.bd.isoformat() == "2026-11-19"
+        )
+
+    def state(self, job: JobFacts, clock: str) -> RunFacts:
+        key = f"{at(clock):%Y-%m-%dT%H:%M:%SZ}"
+        return next(each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key))
+
+    def _keep(self, decisions: Decisions, now: datetime) -> None:
+        for due in decisions.expected:
+            known = next((each for each in self.estate.runs
+                          if (each.job_id, each.period_key) == (due.job_id, due.period_key)), None)  # fmt: skip
+            if known is None:
+                self._ids += 1
+                job = self.estate.jobs[due.job_id]
+                known = _fresh(self._ids, job, due.period_at, due.period_key)
+            self._put(
+                replace(known, state=due.state, evidence=due.evidence, reason=due.reason, bd=due.bd, expected=True)
+            )
+        gone = set(decisions.withdrawn)
+        judged = {each.run_id: each for each in decisions.judgements}
+        runs = tuple(
+            replace(run, timeliness=judged[run.id].timeliness, stale_read=judged[run.id].stale_read)
+            if run.id in judged else run
+            for run in self.estate.runs if run.id not in gone
+        )  # fmt: skip
+        self.estate = replace(self.estate, runs=runs)
+        self._keep_incidents(decisions, now)
+
+    def _keep_incidents(self, decisions: Decisions, now: datetime) -> None:
+        ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
+        known = {each.id: each for each in self.estate.incidents}
+        for each in decisions.incidents:
+            for merged in each.merges:
+                known.pop(merged, None)
+            number = each.incident_id or max(known, default=0) + 1
+            if each.closed:
+                known.pop(number, None)
+                continue
+            old = known.get(number)
+            members = {(one.job_id, one.period_key): one.role for one in each.members}
+            known[number] = IncidentFacts(
+                id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
+                root_target_id=each.root_target_id,
+                member_run_ids=frozenset(ids[key] for key in members if key in ids),
+                hurt_run_ids=frozenset(
+                    ids[key] for key, role in members.items() if key in ids and role != "threatened"),
+                bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,
+                fingerprint=each.fingerprint, title=each.title, reason=each.reason,
+            )  # fmt: skip
+        self.estate = replace(self.estate, incidents=tuple(known.values()))
+
+    def _put(self, run: RunFacts) -> None:
+        runs = [each for each in self.estate.runs if (each.job_id, each.period_key) != (run.job_id, run.period_key)]
+        self.estate = replace(self.estate, runs=tuple(sorted([*runs, run], key=_place)))
+
+    def _targets(self, changed: dict[int, TargetFacts]) -> None:
+        self.estate = replace(self.estate, targets={**self.estate.targets, **changed})
+
+
+def ended(clock: str, takes: float, **more: object) -> dict[str, object]:
+    """Start at `clock`, end `takes` minutes later."""
+    return {"started_at": at(clock), "ended_at": at(clock) + minutes(takes), **more}
+
+
+def _place(run: RunFacts) -> tuple[int, datetime]:
+    return run.job_id, run.period_at or run.first_started_at or at("12:00")
+
+
+def _fresh(number: int, job: JobFacts, due: datetime, key: str) -> RunFacts:
+    from tests.factories import run
+
+    planned = run(number, job, due, State.PLANNED, period_key=key)
+    return planned if job.schedule.dialect != "none" else replace(planned, period_at=None, first_started_at=due)

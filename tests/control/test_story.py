@@ -1,0 +1,165 @@
+"""The incident of the design, end to end, as a timeline: one failed cron job, two services, one alert, the repair."""
+
+from __future__ import annotations
+
+from connectors.contract import State
+from console.control.recovery import followers
+from console.model.decisions import Decisions, Member
+from console.model.values import AlertKind, Safety, Timeliness
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, daily, estate, feeds, job, minutes, service, target
+
+EXTRACT = job(1, "etl-hosts/db07:extract_orders", "03:10", expected=minutes(23), owner="data-platform",
+              runbook="https://wiki.internal/extract", rerun=Safety.SAFE, notify=("platform",))  # fmt: skip
+LOAD = job(
+    2, "warehouse-airflow/load_orders", daily("04:00", "airflow"), expected=minutes(20), target_id=2, kind="airflow"
+)
+REVENUE = job(3, "dwh/refresh_revenue", daily("05:00", "pg_cron"), expected=minutes(30), target_id=3, kind="pg_cron")
+PLAN = job(4, "aws/plan_supply", expected=minutes(109), target_id=4, kind="step_functions")
+MART = job(5, "dwh/revenue_mart", daily("05:45", "pg_cron"), expected=minutes(10), target_id=3, kind="pg_cron")
+
+SUPPLY = service("supply-plan", "06:30", PLAN, notify=("planning",), tier=2)
+DAILY = service("daily-revenue", "07:30", MART, notify=("platform", "finance"), tier=1)
+
+NIGHT = estate(
+    EXTRACT, LOAD, REVENUE, PLAN, MART,
+    feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, REVENUE, PLAN), *feeds(REVENUE, MART)],
+    services=[SUPPLY, DAILY],
+    targets=[target(1), target(2, "airflow", "airflow"), target(3, "dwh", "dwh"), target(4, "aws", "aws")],
+)  # fmt: skip
+
+
+def roles(found: Decisions) -> dict[int, str]:
+    (incident,) = found.incidents
+    return {each.job_id: each.role for each in incident.members}
+
+
+def failed_at_night() -> Ledger:
+    """Until 03:12: extract_orders ran for two minutes and exited 1."""
+    night = Ledger(NIGHT)
+    night.look("02:00")
+    night.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 2, exit_code=1, message="ORA-12541: no listener"))
+    night.tails[night.state(EXTRACT, "03:10").id] = "connecting\nORA-12541: no listener\n"
+    night.look("03:12")
+    return night
+
+
+def test_before_anything_fails_every_service_is_on_time() -> None:
+    night = Ledger(NIGHT)
+    found = night.look("02:00")
+    assert ((), Timeliness.ON_TIME) == (found.incidents, night.day("supply-plan").timeliness)
+    assert (at("06:09"), (1, 2, 4)) == (night.day("supply-plan").expected_at, night.day("supply-plan").path)
+    assert at("05:55") == night.day("daily-revenue").expected_at
+
+
+def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hurts() -> None:
+    night = failed_at_night()
+    incident = night.incident()
+    assert "etl-hosts/db07:extract_orders failed: exit 1" == incident.title
+    assert "run:etl-hosts/db07:extract_orders@2026-11-20T03:10:00Z" == incident.key
+    assert ("ORA-12541: no listener", at("03:12"), "data-platform") == (
+        incident.reason, incident.failed_since, incident.owner)  # fmt: skip
+    supply, revenue = incident.services
+    assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
+    assert "load_orders starts 04:00 by the clock: rerun it after" == supply.reason
+    assert ("declared", Timeliness.AT_RISK) == (supply.source, supply.timeliness)
+    assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
+    assert "daily-revenue" == revenue.service
+    assert {1: "root", 2: "threatened", 3: "threatened", 4: "threatened", 5: "threatened"} == roles(night.decisions)
+
+
+def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
+    notices = failed_at_night().incident().notices
+    assert [("platform", AlertKind.OPENED), ("planning", AlertKind.OPENED), ("finance", AlertKind.OPENED)] == [
+        (each.route, each.kind) for each in notices
+    ]
+    assert "[Headway] {incident}: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 UTC" == notices[0].title
+    assert BODY == notices[0].body
+
+
+BODY = """\
+etl-hosts/db07:extract_orders failed: exit 1
+
+Where:         etl-hosts/db07 (cron)
+Period:        2026-11-20 03:10 UTC
+Business date: 2026-11-19
+Failed since:  2026-11-20 03:12 UTC
+Reason:        ORA-12541: no listener
+Owner:         data-platform
+Runbook:       https://wiki.internal/extract
+
+Services:
+  Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
+    act by 03:58 UTC, green by 04:21 UTC (declared)
+    load_orders starts 04:00 by the clock: rerun it after
+  Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
+    act by 06:07 UTC, green by 06:30 UTC (declared)
+    load_orders starts 04:00 by the clock: rerun it after; refresh_revenue starts 05:00 by the clock: rerun it after; \
+revenue_mart starts 05:45 by the clock: rerun it after
+
+Last lines of its log:
+  | connecting
+  | ORA-12541: no listener
+
+Open it: headway incident {incident}
+"""
+
+
+def test_until_it_is_acted_on_time_alone_tells_nothing_and_the_act_by_passes() -> None:
+    night = failed_at_night()
+    night.look("03:40")
+    assert ((), "") == (night.incident().notices, night.incident().event)
+    night.look("03:59")
+    assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
+    assert () == night.incident().notices
+    night.look("06:31")
+    assert (Timeliness.BREACHED, "open") == (night.day("supply-plan").timeliness, night.day("supply-plan").data_state)
+
+
+def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_incident() -> None:
+    night = failed_at_night()
+    night.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:20"))
+    night.look("03:21")
+    assert (Timeliness.AT_RISK, ()) == (night.day("supply-plan").timeliness, night.incident().notices)
+    night.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 11, exit_code=0))
+    night.look("03:31")
+    closed = night.incident()
+    assert (True, "green again, with everything that it had hurt") == (closed.closed, closed.close_reason)
+    assert {("platform", AlertKind.RECOVERED), ("planning", AlertKind.RECOVERED), ("finance", AlertKind.RECOVERED)} == {
+        (each.route, each.kind) for each in closed.notices
+    }
+    assert Timeliness.ON_TIME == night.day("supply-plan").timeliness
+    night.look("03:32")
+    assert () == night.decisions.incidents
+
+
+def test_followers_that_started_by_the_clock_are_stale_and_are_rerun_in_order_before_it_closes() -> None:
+    night = failed_at_night()
+    night.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:00", 20))
+    night.run(PLAN, "04:20", State.RUNNING, started_at=at("04:20"))
+    night.look("04:25")
+    assert {1: "root", 2: "stale", 4: "stale", 3: "threatened", 5: "threatened"} == roles(night.decisions)
+    assert night.state(LOAD, "04:00").stale_read
+    night.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:26", 4))
+    night.look("04:31")
+    incident = night.incident()
+    assert (False, ()) == (incident.closed, incident.notices)
+    assert [LOAD.id, PLAN.id] == [
+        each.job_id for each in followers(night.estate, night.estate.incidents[0], at("04:31"))
+    ]
+    night.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:32", 18))
+    night.run(PLAN, "04:20", State.SUCCEEDED, **ended("04:20", 35))
+    night.look("04:56")
+    assert {1: "root", 2: "repaired", 4: "stale"} == {
+        number: role for number, role in roles(night.decisions).items() if role != "threatened"
+    }
+    assert "stale" == night.day("supply-plan").data_state
+    night.run(REVENUE, "05:00", State.SUCCEEDED, **ended("05:00", 29))
+    night.run(MART, "05:45", State.SUCCEEDED, **ended("05:45", 9))
+    night.run(PLAN, "04:20", State.SUCCEEDED, **ended("04:57", 80))
+    night.look("06:18")
+    assert night.incident().closed
+    assert (Timeliness.MET, at("06:17")) == (night.day("supply-plan").timeliness, night.day("supply-plan").delivered_at)
+    assert (
+        Member(PLAN.id, "2026-11-20T04:20:00Z", "repaired", night.state(PLAN, "04:20").id) in night.incident().members
+    )
