@@ -27,8 +27,8 @@ _EXPECTED = (
     " FROM {keys} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 )
 _DAY = (
-    "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us", "act_by_us",
-    "green_by_us", "incident_id", "cause", "sources", "path", "reason",
+    "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
+    "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
 )  # fmt: skip
 
 

@@ -117,7 +117,9 @@ def _read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped
         identity = (one.job_id, one.attempt_key)
         before = incoming.get(identity)
         if before is not None:
-            one.content, _ = merge(before.content, observed_us, one.content, observed_us)
+            one.content, _ = merge(before.content, observed_us, one.content, observed_us + 1)  # the later one is newer
+            if one.content == before.content:
+                continue
         incoming[identity] = one
     return incoming
 
@@ -161,10 +163,10 @@ def _merge_known(work: Work, incoming: dict[Identity, Incoming]) -> None:
         merged = row._replace(content=content, observed_us=observed_us, run_id=run_id)
         if merged != row:
             work.touched[run_id].append(merged)
-            if run_id == row.run_id:
-                work.births[run_id][row.attempt_key] = one
-            else:
+            if run_id != row.run_id:
                 work.left.add(row.run_id)
+            elif (content.state, content.started_us) == (one.content.state, one.content.started_us):
+                work.births[run_id][row.attempt_key] = one
 
 
 def _runs_of(lines: Wire, work: Work, new: list[Incoming]) -> dict[int, RunRow]:

@@ -1,4 +1,4 @@
-"""A small estate in a store, and the records of its nights."""
+"""A small night in a store, and the records of its nights."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def record(native_id: str, expression: str = "10 3 * * *", **fields: Any) -> Job
 
 def build(store: Store) -> Estate:
     sync_config(store, EstateSettings(systems=SYSTEMS, name="test"), MIDNIGHT, None)
-    estate = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
-    write_inventory(store, estate.host, InventoryChanges(new=tuple(map(record, JOBS)), hash="h1"), MIDNIGHT, None)
+    night = Estate(store, target_id(store, "etl-hosts"), target_id(store, "airflow"))
+    write_inventory(store, night.host, InventoryChanges(new=tuple(map(record, JOBS)), hash="h1"), MIDNIGHT, None)
     write_inventory(
-        store, estate.airflow, InventoryChanges(new=(JobRecord("load_orders", title="Load orders"),)), MIDNIGHT, None
+        store, night.airflow, InventoryChanges(new=(JobRecord("load_orders", title="Load orders"),)), MIDNIGHT, None
     )
-    return estate
+    return night

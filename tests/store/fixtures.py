@@ -24,6 +24,6 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def estate(store: Store) -> Estate:
+def night(store: Store) -> Estate:
     """One cron system with one host and three jobs, and an Airflow with one."""
     return build(store)

@@ -1,0 +1,216 @@
+"""Opening a store: made, migrated, refused; and what a write promises."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+from sqlmodel import SQLModel
+
+from console.model.ids import instant
+from console.store import lease, migrate
+from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
+from console.store.open import Store, next_changed_seq, open_store
+from console.store.reads import SCHEMA, open_reads
+from tests.store.estate import Estate
+
+
+def execute(store: Store, sql: str) -> None:
+    with store.write(None) as connection:
+        connection.execute(text(sql))
+
+
+def test_all_migrations_together_make_the_declared_tables(store: Store) -> None:
+    with store.read() as connection:
+        assert [] == compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+
+
+def test_a_store_that_is_opened_again_is_as_it_was(store: Store, store_url: str, night: Estate) -> None:
+    before = night.rows("SELECT * FROM job ORDER BY id")
+    again = open_store(store_url)
+    assert before == Estate(again, night.host, night.airflow).rows("SELECT * FROM job ORDER BY id")
+    again.close()
+
+
+def test_a_store_of_a_newer_headway_is_refused_by_name(store: Store, store_url: str) -> None:
+    execute(store, "UPDATE alembic_version SET version_num = '9999'")
+    execute(store, "UPDATE meta SET value = '9999' WHERE name = 'schema'")
+    execute(store, "UPDATE meta SET value = '7.5.0' WHERE name = 'version'")
+    with pytest.raises(StoreTooNew, match=r"schema 9999, written by Headway 7\.5\.0.*Install Headway 7\.5\.0"):
+        open_store(store_url)
+    with pytest.raises(StoreTooNew, match=r"schema 9999, written by Headway 7\.5\.0"):
+        open_reads(store_url)
+
+
+def test_the_readers_know_the_newest_schema(store: Store) -> None:
+    with store.read() as connection:
+        assert SCHEMA == connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+
+
+SECOND = '''
+"""A second schema."""
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.add_column("meta", sa.Column("added", sa.Text(), nullable=True))
+    {then}
+'''
+
+
+@pytest.fixture
+def later_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """The project's migrations and one more, whose last statement is given."""
+
+    def make(then: str) -> Path:
+        folder = tmp_path / "migrations"
+        (folder / "versions").mkdir(parents=True, exist_ok=True)
+        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+            (folder / name).write_text((migrate.FOLDER / name).read_text())
+        (folder / "versions" / "0002_second.py").write_text(SECOND.replace("{then}", then))
+        return folder
+
+    return make
+
+
+def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
+    jobs = night.rows("SELECT * FROM job ORDER BY id")
+    migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
+    assert "0002" == night.one("SELECT version_num FROM alembic_version")
+    assert "0002" == night.one("SELECT value FROM meta WHERE name = 'schema'")
+    assert jobs == night.rows("SELECT * FROM job ORDER BY id")
+
+
+def test_a_migration_that_breaks_leaves_the_store_as_it_was(
+    night: Estate, later_folder: Callable[[str], Path]
+) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
+    assert "0001" == night.one("SELECT version_num FROM alembic_version")
+    with pytest.raises(Exception, match="added"):
+        night.rows("SELECT added FROM meta")
+
+
+def test_a_database_that_holds_something_else_is_left_alone(store_url: str, store: Store) -> None:
+    execute(store, "DROP TABLE alembic_version")
+    with pytest.raises(StoreUnusable, match="holds tables that Headway did not make"):
+        open_store(store_url)
+
+
+def test_what_is_written_is_there_and_what_breaks_is_gone_whole(store: Store) -> None:
+    execute(store, "INSERT INTO meta (name, value) VALUES ('kept', '1')")
+
+    def break_in_the_middle() -> None:
+        with store.write(None) as connection:
+            connection.execute(text("INSERT INTO meta (name, value) VALUES ('lost', '1')"))
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        break_in_the_middle()
+    with store.read() as connection:
+        names = [row[0] for row in connection.execute(text("SELECT name FROM meta WHERE value = '1'"))]
+    assert ["kept"] == names
+
+
+def test_changes_are_numbered_upwards(store: Store) -> None:
+    numbers = []
+    for _ in range(3):
+        with store.write(None) as connection:
+            numbers.append(next_changed_seq(connection))
+    assert [1, 2, 3] == numbers
+    assert 3 == store.changed_seq()
+
+
+def test_an_intent_is_on_the_disk_when_the_write_returns(store: Store) -> None:
+    with store.write(None, durable=True) as connection:
+        connection.execute(text("INSERT INTO meta (name, value) VALUES ('intent', '1')"))
+        if store.is_sqlite:
+            assert 2 == connection.execute(text("PRAGMA synchronous")).scalar_one()
+    with store.write(None) as connection:
+        if store.is_sqlite:
+            assert 1 == connection.execute(text("PRAGMA synchronous")).scalar_one()
+
+
+def test_a_write_with_an_old_fence_is_refused_and_writes_nothing(store: Store) -> None:
+    first = lease.acquire(store, lease.ENGINE, "one", 10, now_us=0)
+    assert isinstance(first, lease.Lease)
+    second = lease.acquire(store, lease.ENGINE, "two", 10, now_us=11_000_000)
+    assert isinstance(second, lease.Lease)
+    with (
+        pytest.raises(LeaseLost, match="fence 1 is lost: two holds the store now"),
+        store.write(first.fence) as connection,
+    ):
+        connection.execute(text("INSERT INTO meta (name, value) VALUES ('late', '1')"))
+    with store.write(second.fence) as connection:
+        assert None is connection.execute(text("SELECT value FROM meta WHERE name = 'late'")).scalar()
+
+
+def test_the_clock_row_is_told_where_there_is_one(store: Store) -> None:
+    assert None is store.clock_hand()
+    execute(store, "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, 0, 1000000, 60, FALSE)")
+    hand = store.clock_hand()
+    assert hand is not None
+    assert (instant(0), instant(1_000_000), 60.0, False) == (hand.origin, hand.started, hand.rate, hand.paused)
+
+
+# -- only a file has these --------------------------------------------------------------------------------------------
+class TestFile:
+    def test_the_file_is_for_its_owner_only(self, tmp_path: Path) -> None:
+        path = tmp_path / "new" / "headway.db"
+        opened = open_store(str(path))
+        execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
+        modes = {stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
+        opened.close()
+        assert {0o600} == modes
+        assert 0o700 == stat.S_IMODE(path.parent.stat().st_mode)
+
+    def test_an_older_store_is_copied_before_it_is_migrated(
+        self, tmp_path: Path, later_folder: Callable[[str], Path]
+    ) -> None:
+        path = tmp_path / "headway.db"
+        opened = open_store(str(path))
+        execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
+        migrate.migrate(opened.engine, opened.path, later_folder("pass"))
+        opened.close()
+        copy = tmp_path / "headway.db.0001.bak"
+        assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
+        with sqlite3.connect(copy) as old:
+            assert [("0001",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
+            assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
+        old.close()
+
+    def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
+        path = tmp_path / "headway.db"
+        path.write_text("not a database, but long enough to look like one" * 40)
+        with pytest.raises(StoreUnusable, match=r"headway\.db: file is not a database"):
+            open_store(str(path))
+        with pytest.raises(StoreUnusable, match=r"headway\.db.*file is not a database"):
+            open_reads(str(path))
+
+    def test_a_place_that_cannot_be_written_is_told_with_the_reason(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(StoreUnusable, match=r"file/headway\.db: Not a directory"):
+            open_store(str(tmp_path / "file" / "headway.db"))
+
+    def test_a_missing_store_is_told_to_readers_and_not_made(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnusable, match=r'there is no store at .*; "headway engine" makes it'):
+            open_reads(str(tmp_path / "headway.db"))
+        assert [] == list(tmp_path.iterdir())
+
+    def test_the_settings_that_were_measured_are_set(self, tmp_path: Path) -> None:
+        opened = open_store(str(tmp_path / "headway.db"))
+        with opened.read() as connection:
+            found = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "busy_timeout")
+            }
+        opened.checkpoint()
+        opened.close()
+        assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found
