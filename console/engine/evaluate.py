@@ -68,10 +68,9 @@ class Evaluator:
         with self._evaluating:
             now = self._clock.now()
             seq = self._store.changed_seq()
-            estate = self.estate()
+            estate = load(self._store, now, self._settings)
             tails = store_logs.tails_of_red_runs(self._store, micros(now - self._settings.lookback))
         decisions = evaluate(estate, now, log_tails=tails)
-        failpoint("evaluate.before_commit")
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
         failpoint("evaluate.after_commit")
         if applied.alerts:
@@ -82,5 +81,6 @@ class Evaluator:
         return min(max(ahead, 0.2), AT_LEAST_EVERY_SECONDS)
 
     def estate(self) -> Estate:
-        """What an evaluation would see now."""
-        return load(self._store, self._clock.now(), self._settings)
+        """What an evaluation would see now; for other threads."""
+        with self._evaluating:
+            return load(self._store, self._clock.now(), self._settings)

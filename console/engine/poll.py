@@ -190,7 +190,6 @@ class Poller:
             gaps=poll.gaps,
             poll_ms=poll_ms,
         )
-        failpoint("ingest.before_commit")
         with self._shared.evaluating:
             done = store_ingest.ingest(store, target_id, batch, fence)
             if tails:

@@ -19,6 +19,7 @@ from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.outbox import Outbox
 from console.engine.poll import Poller, Shared
+from console.model.values import RunFacts
 from console.store import polling
 from console.store.config_sync import sync_config
 from console.store.inventory import accept_drift
@@ -124,10 +125,15 @@ class Parts:
         run = next((one for one in estate.runs if one.id == run_id), None)
         if run is None:
             return {"safety": polling.safety_of_run(self.store, run_id), "followers": []}
-        after = followers(estate, run, self.clock.now())
-        named = [[estate.jobs[one.run.job_id].name, one.run.id, one.why] for one in after]
+        incident = next((one for one in estate.incidents if run_id in one.member_run_ids), None)
+        after = followers(estate, incident, self.clock.now()) if incident is not None else []
+        named = [[estate.jobs[one.job_id].name, one.id, _why_rerun(one)] for one in after if one.id != run_id]
         return {"safety": str(estate.jobs[run.job_id].rerun), "followers": named}
 
     def _accept_drift(self, job_id: int, by: str) -> None:
         accept_drift(self.store, job_id, by, self.clock.now())
         self.evaluator.wake.set()
+
+
+def _why_rerun(run: RunFacts) -> str:
+    return f"it ended {run.state}" if run.state.is_red else "it read what its upstream had not finished"
