@@ -22,11 +22,14 @@ from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.rows import Look
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.start import run_console
 from console.tui.theme import HEADWAY
 from console.tui.when import Clock
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+
+__all__ = ["HeadwayApp", "run_console"]
 
 HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
@@ -49,7 +52,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         incident: int | None = None,
         frozen: datetime | None = None,
         mine: tzinfo | None = None,
-        on_painted: Callable[[], None] | None = None,
+        on_painted: Callable[[], object] | None = None,
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
@@ -123,10 +126,11 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.services = tuple(services)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
-        self.store_error = ""
-        for screen in self.screen_stack:
-            if isinstance(screen, BaseScreen) and screen.is_current:
-                screen.paint_frame()
+        broken, self.store_error = bool(self.store_error), ""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.paint_frame()
+            if broken:
+                self.screen.fetch()
 
     def store_failed(self, error: Exception) -> None:
         """The store cannot be read: said in the banner; what was read before stays."""
@@ -223,8 +227,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
 
 def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView]]:
-    hand = getattr(reads, "hand", None)
-    return reads.header(), hand() if hand is not None else None, reads.services()
+    return reads.header(), reads.hand(), reads.services()
 
 
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from console.model.ids import incident_name
-from console.model.values import State, Timeliness
+from console.model.values import Evidence, State, Timeliness
 from console.model.views import (
     IncidentRow,
     JobRow,
@@ -35,6 +35,8 @@ SERVICES = (
     Column("word", 11, 6),
     Column("expected", 9, 7),
 )
+SERVICES_ZONED = tuple(replace(column, width=10) if column.title == "deadline" else column for column in SERVICES)
+"""Where services do not share one zone, each deadline carries its own."""
 INCIDENTS = (
     Column("", 1, 1),
     Column("incident", 8, 1),
@@ -170,7 +172,7 @@ def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
     sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
     if row.stale_read:
         sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
-    if row.stale_since is not None and _is_open(row.state):
+    if row.stale_since is not None and (row.evidence == Evidence.STALE or _is_open(row.state)):
         stale = look.glyphs.sign("stale")
         return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
     return (mark, style), (sign, sign_style), (word, style)

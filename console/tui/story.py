@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from textwrap import wrap
 
+from console.clean import clean_line
 from console.model.ids import incident_name
 from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
 from console.tui.glyphs import Role
@@ -56,10 +58,10 @@ def clocks(view: IncidentView, look: Look) -> list[Run]:
     return runs
 
 
-def lines(view: IncidentView, look: Look) -> list[Row]:
-    """Everything of the incident, section by section; services and runs can be picked."""
+def lines(view: IncidentView, look: Look, width: int) -> list[Row]:
+    """Everything of the incident, section by section, for `width` cells; services and runs can be picked."""
     return [
-        *_services(view, look),
+        *_services(view, look, width),
         *_members(view, look),
         *_actions(view, look),
         *_told(view, look),
@@ -67,17 +69,20 @@ def lines(view: IncidentView, look: Look) -> list[Row]:
     ]
 
 
-def _services(view: IncidentView, look: Look) -> Iterator[Row]:
+def _services(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     count = len(view.services)
     yield heading("hurts", f"HURTS {count} service{'s' * (count != 1)}", f"{view.row.hurt} runs left red or stale")
     for service in view.services:
         yield line(("service", service.name), _service(service, look), pick=True)
-        if service.reason:
-            yield line(("why", service.name), [(f"     {service.reason}", "dim"), _source(service)])
+        for number, text in enumerate(wrap(_why(service, look), max(20, width - 4))):
+            yield line(("why", service.name, number), [(f"   {text}", "dim")])
 
 
-def _source(service: HurtService) -> Run:
-    return (f" ({service.source})" if service.source else ""), "dim"
+def _why(service: HurtService, look: Look) -> str:
+    """The other clock, where the estimate comes from, and the reason of the verdict."""
+    green_by = look.clock.hm(service.green_by, look.now, service.zone)
+    source = f" ({service.source})" if service.source else ""
+    return clean_line(f"tier {service.tier}, green by {green_by}{source}: {service.reason}".removesuffix(": "))
 
 
 def _service(service: HurtService, look: Look) -> list[Run]:
@@ -87,12 +92,10 @@ def _service(service: HurtService, look: Look) -> list[Run]:
     label = look.clock.label(service.deadline, service.zone)
     return [
         (f" {mark} ", style),
-        (fit(service.title or service.name, 20), "strong"),
-        (f" tier {service.tier} ", "dim"),
-        (f" {deadline} {label} ", "plain"),
-        ("  act by ", "dim"),
+        (fit(service.title or service.name, 18), "strong"),
+        (f" {deadline} {label}  ", "plain"),
+        ("act by ", "dim"),
         (when, urgent),
-        (f"  green by {look.clock.hm(service.green_by, look.now, service.zone)}", "dim"),
     ]
 
 
@@ -106,7 +109,8 @@ def _members(view: IncidentView, look: Look) -> Iterator[Row]:
     for member in sorted(
         view.members, key=lambda one: (_ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9, one.job)
     ):
-        yield line(("run", member.run_id, member.job), _member(member, look), pick=member.run_id is not None)
+        runs = [*_member(member, look), *_rerun(view, member, look)]
+        yield line(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     for when, reason in view.seen_before[:2]:
         yield line(("before", when), [(f"   seen before: {look.clock.full(when)}, {reason}", "dim")])
 
@@ -118,11 +122,19 @@ def _member(member: MemberView, look: Look) -> list[Run]:
     stale: Run = (" read stale data", "warn") if member.stale_read else ("", "plain")
     return [
         (f" {role_mark} {role:<7}", role_style),
-        (f" {state_mark} ", state_style),
-        (fit(member.job, 38), "strong" if member.role == Role.ROOT else "plain"),
-        (f" {state} {when}", state_style),
+        (f" {state_mark} {fit(f'{state} {when}', 16)} ", state_style),
+        (member.job, "strong" if member.role == Role.ROOT else "plain"),
         stale,
     ]
+
+
+def _rerun(view: IncidentView, member: MemberView, look: Look) -> list[Run]:
+    """How far the newest rerun of a member has come."""
+    own = [action for action in view.actions if action.run_id == member.run_id]
+    if not own:
+        return []
+    mark, word, style = look.glyphs.mark("action", max(own, key=lambda action: action.requested).state)
+    return [("  rerun ", "dim"), (f"{mark} {word}", style)]
 
 
 def _actions(view: IncidentView, look: Look) -> Iterator[Row]:
@@ -148,10 +160,11 @@ def _told(view: IncidentView, look: Look) -> Iterator[Row]:
 
 def _delivery(delivery: DeliveryView, look: Look) -> list[Run]:
     good = delivery.sent is not None
-    when = look.clock.hm(delivery.sent, look.now)
+    when = look.clock.hm(delivery.sent, look.now) if good else f"{delivery.tries}x"
     runs: list[Run] = [
-        (f"   {when} {delivery.kind} to {delivery.route} ({delivery.url_words}) ", "plain"),
-        (delivery.state, "ok" if good else "warn"),
+        (f"   {fit(when, 5)} ", "plain"),
+        (f"{delivery.state} ", "ok" if good else "warn"),
+        (f"{delivery.kind} to {delivery.route} ({delivery.url_words})", "plain"),
     ]
     if delivery.repeats:
         runs.append((f" repeated {delivery.repeats}x", "warn"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import threading
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from console.clock import Hand
 from console.model.views import (
     ActionView,
     AttemptView,
@@ -30,7 +31,9 @@ from console.model.views import (
     ServiceView,
     TargetView,
 )
+from console.store.reads import NotFound
 
+Found = TypeVar("Found")
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
 """03:17:42 in Berlin."""
 ZONE = "Europe/Berlin"
@@ -398,7 +401,7 @@ class FakeReads:
     head: HeaderView = field(default_factory=header)
     services_: list[ServiceView] = field(default_factory=services)
     incidents_: list[IncidentRow] = field(default_factory=lambda: [incident_row()])
-    incident_: IncidentView | None = field(default_factory=incident)
+    incident_: IncidentView = field(default_factory=incident)
     jobs_: list[JobRow] = field(default_factory=jobs)
     targets_: list[TargetView] = field(default_factory=targets)
     drifts_: list[DriftView] = field(default_factory=drifts)
@@ -424,17 +427,17 @@ class FakeReads:
         self._look()
         return self.services_
 
-    def service(self, name: str) -> ServiceView | None:
-        return next((view for view in self.services_ if view.name == name), None)
+    def service(self, name: str) -> ServiceView:
+        return _found(name, (view for view in self.services_ if view.name == name))
 
     def incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
         self._look()
         return self.incidents_
 
-    def incident(self, incident_id: int) -> IncidentView | None:
+    def incident(self, incident_id: int) -> IncidentView:
         self._look()
-        view = self.incident_
-        return dataclasses.replace(view, actions=tuple(self.actions_)) if view and view.row.id == incident_id else None
+        view = _found(f"INC-{incident_id:04d}", (view for view in (self.incident_,) if view.row.id == incident_id))
+        return dataclasses.replace(view, actions=tuple(self.actions_))
 
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
         self._look()
@@ -447,15 +450,14 @@ class FakeReads:
         wanted = set(ids)
         return [row for row in self.jobs_ if row.id in wanted]
 
-    def job(self, name_or_id: str | int) -> JobView | None:
-        row = next((row for row in self.jobs_ if name_or_id in (row.id, row.name)), None)
-        return None if row is None else job_view(row, drift=tuple(d for d in self.drifts_ if d.job == row.name))
+    def job(self, name_or_id: str | int) -> JobView:
+        row = _found(name_or_id, (row for row in self.jobs_ if name_or_id in (row.id, row.name)))
+        return job_view(row, drift=tuple(d for d in self.drifts_ if d.job == row.name))
 
     def runs(self, job_id: int, limit: int = 60) -> Sequence[RunRow]:
-        view = self.job(job_id)
-        return view.runs[:limit] if view else ()
+        return self.job(job_id).runs[:limit]
 
-    def run(self, run_id: int) -> RunView | None:
+    def run(self, run_id: int) -> RunView:
         return self.runs_.get(run_id) or run_view(run_id)
 
     def systems(self) -> Sequence[TargetView]:
@@ -467,9 +469,18 @@ class FakeReads:
     def actions(self, run_id: int | None = None, incident_id: int | None = None) -> Sequence[ActionView]:
         return [action for action in self.actions_ if run_id in (None, action.run_id)]
 
+    def hand(self) -> Hand | None:
+        return None
+
     def data_version(self) -> int:
         self._look()
         return self.version
+
+
+def _found(name: object, views: Iterable[Found]) -> Found:
+    for view in views:
+        return view
+    raise NotFound(str(name))
 
 
 def _matches(row: JobRow, wanted: JobFilter) -> bool:

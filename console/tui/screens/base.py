@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from console.tui import chrome, keys
+from console.tui.ports import ReadsLike
 from console.tui.rows import Look
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.pane import Pane
@@ -19,6 +20,7 @@ from console.tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
 
+Found = TypeVar("Found")
 SMALLEST = (60, 15)
 """Columns and lines below which only a status is shown."""
 NOTICE_SECONDS = 8.0
@@ -47,6 +49,7 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     def __init__(self) -> None:
         super().__init__()
         self._notice: tuple[str, str] = ("", "")
+        self.lost = ""
 
     @property
     def board(self) -> HeadwayApp:
@@ -136,6 +139,20 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     def _unnotice(self, text: str) -> None:
         if self._notice[0] == text:
             self.notice("")
+
+    def look_up(self, name: str, question: Callable[[ReadsLike], Found], then: Callable[[Found], None]) -> None:
+        """Asks for one thing by its name or id; `self.lost` holds the reader's words when it is not there."""
+
+        def failed(error: Exception) -> None:
+            from console.store.reads import NotFound
+
+            if isinstance(error, NotFound):
+                self.lost = str(error)
+                self.tick()
+            else:
+                self.board.store_failed(error)
+
+        self.board.desk.ask(name, question, then, failed, first=True)
 
     # acts
 

@@ -8,9 +8,13 @@ from console.model.views import JobView
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike
 from console.tui.screens.pick import Choice, PickScreen
+from console.tui.widgets.grid import Column
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen
+
+
+ANSWERS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 
 
 def open_drift(screen: BaseScreen, view: JobView) -> None:
@@ -41,4 +45,4 @@ def open_drift(screen: BaseScreen, view: JobView) -> None:
         else:
             screen.notice("nothing was accepted")
 
-    board.push_screen(PickScreen(f"drift of {name}: {words}", choices), answered)
+    board.push_screen(PickScreen(f"drift of {name}: {words}", choices, columns=ANSWERS), answered)

@@ -26,10 +26,9 @@ class IncidentScreen(BaseScreen):
         super().__init__()
         self.incident_id = incident_id
         self.view: IncidentView | None = None
-        self.missing = False
         self.grid = Grid((), "reading…", id="grid")
         self.log_pane = Pane(id="log")
-        self.log_pane.following = True
+        self.log_pane.following = self.log_pane.wrapped = True
 
     def body(self) -> ComposeResult:
         yield Bar(id="clocks")
@@ -45,18 +44,12 @@ class IncidentScreen(BaseScreen):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.board.desk.ask(
-            "incident", lambda reads: reads.incident(self.incident_id), self._show, self.board.store_failed
-        )
+        self.look_up("incident", lambda reads: reads.incident(self.incident_id), self._show)
 
-    def _show(self, view: IncidentView | None) -> None:
-        first = self.view is None and view is not None
-        self.view, self.missing = view, view is None
-        if view is None:
-            self.grid.empty = f"{incident_name(self.incident_id)} is not in this store"
+    def _show(self, view: IncidentView) -> None:
+        first, self.view = self.view is None, view
         self.tick()
-        if view is not None:
-            self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
+        self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
         if first:
             self._point_at_root()
 
@@ -69,7 +62,7 @@ class IncidentScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows(story.lines(self.view, self.look)))
+            self.grid.show(Rows(story.lines(self.view, self.look, self.grid.room)))
             self.bar("clocks").show(story.clocks(self.view, self.look))
             self.bar("log-title").show(
                 [(f" log of {self.view.row.root_job or 'the cause'}", "dim")], [("l opens ", "dim")]
@@ -77,10 +70,7 @@ class IncidentScreen(BaseScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [
-                (f" {incident_name(self.incident_id)}", "key"),
-                (" is not known" if self.missing else "  reading…", "dim"),
-            ], []
+            return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
         return story.title(self.view, self.look, self.size.width)
 
     def crumb(self) -> str:
@@ -104,7 +94,7 @@ class IncidentScreen(BaseScreen):
             return self.here
         row = self.view.row if self.view else None
         if row is None:
-            return "the incident is not read yet"
+            return self.lost or "the incident is not read yet"
         if row.root_run_id is None:
             return "its root cause is no run: nothing to rerun"
         return RunChoice(row.root_run_id, row.root_job, row.id)

@@ -34,7 +34,6 @@ class JobScreen(BaseScreen):
         super().__init__()
         self.name_or_id = name_or_id
         self.view: JobView | None = None
-        self.missing = False
         self.grid = Grid(rows.RUNS, "no run yet", id="grid")
 
     def body(self) -> ComposeResult:
@@ -47,10 +46,10 @@ class JobScreen(BaseScreen):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.board.desk.ask("job", lambda reads: reads.job(self.name_or_id), self._show, self.board.store_failed)
+        self.look_up("job", lambda reads: reads.job(self.name_or_id), self._show)
 
-    def _show(self, view: JobView | None) -> None:
-        self.view, self.missing = view, view is None
+    def _show(self, view: JobView) -> None:
+        self.view = view
         self.tick()
 
     def tick(self) -> None:
@@ -66,7 +65,7 @@ class JobScreen(BaseScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [(f" {self.name_or_id}", "strong"), ("  is not known" if self.missing else "  reading…", "dim")], []
+            return [(f" JOB {self.name_or_id}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
         row = self.view.row
         mark, _, word = rows.state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from textual import on
@@ -212,11 +212,7 @@ class JobsScreen(ListScreen):
         from console.tui.screens.job import job_links
         from console.tui.screens.text import links_screen
 
-        def found(view: JobView | None) -> None:
-            if view is not None:
-                self.board.push_screen(links_screen(view.row.name, job_links(view)))
-
-        self._with_job(found)
+        self._with_job(lambda view: self.board.push_screen(links_screen(view.row.name, job_links(view))))
 
     def why_not_drift(self) -> str:
         if self.here is None:
@@ -226,8 +222,8 @@ class JobsScreen(ListScreen):
     def do_drift(self) -> None:
         from console.tui.screens.drift import open_drift
 
-        self._with_job(lambda view: open_drift(self, view) if view else None)
+        self._with_job(lambda view: open_drift(self, view))
 
-    def _with_job(self, then: Any) -> None:
+    def _with_job(self, then: Callable[[JobView], Any]) -> None:
         job_id = self.here.id if self.here else 0
-        self.board.desk.ask("job", lambda reads: reads.job(job_id), then, self.board.store_failed, first=True)
+        self.look_up("job", lambda reads: reads.job(job_id), then)

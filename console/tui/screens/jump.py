@@ -12,7 +12,7 @@ from console.tui.ports import ReadsLike
 from console.tui.rows import target_name
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.jobs import SORT, parse_filter
-from console.tui.screens.pick import Choice, PickScreen, act_choices
+from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
 JOBS_SHOWN = 40
 SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs"}
@@ -22,7 +22,9 @@ class JumpScreen(PickScreen):
     WHERE = "pick"
 
     def __init__(self, where: str, jumps_first: bool) -> None:
-        super().__init__("jump" if jumps_first else "everything that can be done here", (), "name, or part of it")
+        super().__init__(
+            "jump" if jumps_first else "everything that can be done here", (), "name, or part of it", PLACES
+        )
         self.where, self.jumps_first = where, jumps_first
         self.places: list[Choice] = screens()
         self.jobs: list[Choice] = []

@@ -17,7 +17,8 @@ from console.tui.widgets.grid import Column, Grid, Row, Rows
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen
 
-COLUMNS = (Column("", 9, 1), Column("", 18, 1, flex=2, most=60), Column("", 20, 2, flex=3))
+PLACES = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
+KEYS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,12 @@ class Choice:
 class PickScreen(Overlay[Any]):
     WHERE = "pick"
 
-    def __init__(self, title: str, choices: Sequence[Choice], placeholder: str = "type to narrow") -> None:
+    def __init__(self, title: str, choices: Sequence[Choice], placeholder: str = "type to narrow",
+                 columns: Sequence[Column] = KEYS) -> None:  # fmt: skip
         super().__init__()
         self.title_text, self.choices, self.placeholder = title, tuple(choices), placeholder
         self.shown: tuple[Choice, ...] = self.choices
-        self.grid = Grid(COLUMNS, "nothing by that name", id="choices-grid")
+        self.grid = Grid(columns, "nothing by that name", id="choices-grid")
 
     def content(self) -> ComposeResult:
         yield Input(placeholder=self.placeholder, id="narrow")

@@ -32,7 +32,6 @@ class RunScreen(BaseScreen):
         super().__init__()
         self.run_id = run_id
         self.view: RunView | None = None
-        self.missing = False
         self.attempt: AttemptView | None = None
         self.searched = ""
         self.text, self.log_words = "", ""
@@ -40,7 +39,7 @@ class RunScreen(BaseScreen):
         self.cut = False
         self._asking: Asking | None = None
         self.pane = Pane(id="log")
-        self.pane.following = True
+        self.pane.following = self.pane.wrapped = True
 
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
@@ -53,18 +52,16 @@ class RunScreen(BaseScreen):
         self.pane.focus()
 
     def fetch(self) -> None:
-        self.board.desk.ask("run", lambda reads: reads.run(self.run_id), self._show, self.board.store_failed)
+        self.look_up("run", lambda reads: reads.run(self.run_id), self._show)
 
-    def _show(self, view: RunView | None) -> None:
-        before, self.view, self.missing = self.view, view, view is None
-        if view is not None:
-            newest = view.attempts[-1] if view.attempts else None
-            ids = [attempt.id for attempt in view.attempts]
-            grown = before is not None and len(view.attempts) > len(before.attempts)
-            if self.attempt is None or grown or self.attempt.id not in ids:
-                self._look_at(newest)
-            else:
-                self.attempt = view.attempts[ids.index(self.attempt.id)]
+    def _show(self, view: RunView) -> None:
+        before, self.view = self.view, view
+        ids = [attempt.id for attempt in view.attempts]
+        grown = before is None or len(view.attempts) > len(before.attempts)
+        if grown or self.attempt is None or self.attempt.id not in ids:
+            self._look_at(view.attempts[-1] if view.attempts else None)
+        else:
+            self.attempt = view.attempts[ids.index(self.attempt.id)]
         self.tick()
 
     # the log
@@ -142,7 +139,7 @@ class RunScreen(BaseScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [(f" RUN {self.run_id}", "key"), ("  is not known" if self.missing else "  reading…", "dim")], []
+            return [(f" RUN {self.run_id}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
         row = self.view.row
         mark, sign, word = rows.state_cells(row, self.look)
         left: list[Run] = [(" RUN ", "key"), (row.job, "strong"), ("  ", "plain"), mark, sign, (" ", "plain"), word]

@@ -22,6 +22,7 @@ class ServicesScreen(ShortListScreen):
 
     def _sorted(self, services: Sequence[ServiceView]) -> None:
         """First whoever loses something soonest, then by deadline."""
+        self.grid.set_columns(rows.SERVICES if len({view.zone for view in services}) < 2 else rows.SERVICES_ZONED)
         far = max((view.deadline for view in services), default=self.look.now)
         self.show_views(
             sorted(services, key=lambda view: (not rows.is_problem(view), view.act_by or far, view.deadline, view.name))
@@ -70,12 +71,10 @@ class ServicesScreen(ShortListScreen):
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
         incident_id = self.here.incident_id
 
-        def found(view: IncidentView | None) -> None:
-            if view is None or view.row.root_run_id is None:
+        def found(view: IncidentView) -> None:
+            if view.row.root_run_id is None:
                 self.notice("the root cause of its incident is no run: Enter shows it", "warn")
             else:
                 then(RunChoice(view.row.root_run_id, view.row.root_job, incident_id))
 
-        self.board.desk.ask(
-            "root", lambda reads: reads.incident(incident_id), found, self.board.store_failed, first=True
-        )
+        self.look_up("root", lambda reads: reads.incident(incident_id), found)

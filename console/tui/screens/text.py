@@ -21,7 +21,7 @@ class TextScreen(Overlay[None]):
         super().__init__()
         self.title_text, self.copied = title, copied
         self.pane = Pane(id="text")
-        self.pane.wrapped = True
+        self.pane.wrapped, self.pane.finds_errors = True, False
         self.text = text
 
     def content(self) -> ComposeResult:

@@ -95,6 +95,11 @@ def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
     return [(index, widths[index]) for index in sorted(kept)]
 
 
+def _trimmed(runs: list[Run]) -> list[Run]:
+    """Without the gap after the last column."""
+    return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
+
+
 class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under a line of headings, with a cursor that keeps its row's key when rows move."""
 
@@ -135,9 +140,15 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         found = source.index_of(key, self.cursor) if key is not None else None
         place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
         self.cursor = self._pickable(max(0, place), 1)
-        self.virtual_size = Size(self.size.width, len(source) + self._head)
+        self.virtual_size = Size(self.room, len(source) + self._head)
         self._follow()
         self.refresh()
+
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Other columns for the same rows."""
+        if tuple(columns) != self.columns:
+            self.columns, self._plan = tuple(columns), (-1, [])
+            self.refresh()
 
     def row_changed(self, first: int, last: int) -> None:
         """Repaints rows `first`..`last` as far as they are visible."""
@@ -158,14 +169,19 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         return top, min(len(self.source), top + max(1, self.size.height - self._head)) - 1
 
     @property
+    def room(self) -> int:
+        """Cells of a line, less the scrollbar."""
+        return int(self.scrollable_content_region.width)
+
+    @property
     def page(self) -> int:
         return max(1, self.size.height - self._head)
 
     def on_mount(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self.source) + self._head)
+        self.virtual_size = Size(self.room, len(self.source) + self._head)
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self.source) + self._head)
+        self.virtual_size = Size(self.room, len(self.source) + self._head)
         self._follow()
         self.refresh()
 
@@ -174,7 +190,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.room
         if y < self._head:
             return self._palette.strip(self._titles(width), width)
         index = self.scroll_offset.y + y - self._head
@@ -199,7 +215,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         for index, size in self._planned(width):
             column = self.columns[index]
             runs.append((fit(column.title, size, column.right) + " ", "head"))
-        return runs
+        return _trimmed(runs)
 
     def _runs(self, row: Row | None, width: int) -> list[Run]:
         if row is None:
@@ -211,7 +227,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             text, style = row.cells[index]
             runs.append((fit(text, size, self.columns[index].right), style))
             runs.append((" ", style))
-        return runs
+        return runs[:-1]
 
     # the cursor
 
@@ -271,7 +287,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.move_to(index, step)
         if way in ("up", "top") and self.cursor in (before, index) and self.scroll_offset.y and not self._above():
             self.scroll_to(y=0, animate=False)
-        if way == "down" and self.cursor == before:
+        if way in ("down", "page_down", "bottom") and self.cursor == before:
             self.scroll_to(y=self.max_scroll_y, animate=False)
 
     def _above(self) -> bool:

@@ -72,7 +72,7 @@ class Palette:
             piece = one_line(outside)
             size = len(piece) if piece.isascii() else cell_len(piece)
             if size > left:
-                piece, size = set_cell_size(piece, left), left
+                piece, size = fit(piece, left), left
             left -= size
             if style == name:
                 text += piece

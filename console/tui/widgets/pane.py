@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.clean import clean
 from console.tui import keys
-from console.tui.widgets.paint import COMPONENTS, Palette, Run, fit
+from console.tui.widgets.paint import COMPONENTS, Palette, Run, one_line
 
 ERROR = re.compile(
     r"\b(error|fatal|critical|panic|exception|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b|no space",
@@ -20,6 +20,32 @@ ERROR = re.compile(
 )
 """What looks like an error line; `e` and `E` stop there."""
 WIDEST = 10_000
+
+
+def breaks(text: str, width: int) -> list[tuple[int, int]]:
+    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can."""
+    found, start, used, space = [], 0, 0, 0
+    for place, letter in enumerate(text):
+        size = 1 if letter.isascii() else cell_len(letter)
+        if used + size > width and place > start:
+            end = space if space > start else place
+            found.append((start, end))
+            start, used = end, cell_len(text[end:place])
+        used += size
+        if letter == " ":
+            space = place + 1
+    return [*found, (start, len(text))]
+
+
+def piece(runs: Sequence[Run], start: int, end: int) -> list[Run]:
+    """The part of a line's runs between two characters."""
+    found: list[Run] = []
+    for text, style in runs:
+        part = text[max(0, start) : max(0, end)]
+        if part:
+            found.append((part, style))
+        start, end = start - len(text), end - len(text)
+    return found
 
 
 class Pane(ScrollView, can_focus=True, inherit_bindings=False):
@@ -32,11 +58,12 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._palette = Palette(self)
         self._text: tuple[str, ...] = ()
-        self._lines: list[tuple[int, str]] = []
+        self._lines: list[tuple[int, int, int]] = []
+        """(number of the line, first and last character) of each line on the screen."""
         self._runs: dict[int, list[Run]] = {}
-        self._wrapped_at = 0
         self.wrapped = False
         self.following = False
+        self.finds_errors = True
         self.marked: int | None = None
 
     def show(self, text: str) -> None:
@@ -46,9 +73,9 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self._lay_out()
 
     def show_runs(self, lines: Sequence[Sequence[Run]]) -> None:
-        """Replaces the text by lines of our own runs; outside text in them is cleaned when painted."""
-        self._runs = {number: list(line) for number, line in enumerate(lines)}
-        self._text = tuple("".join(text for text, _ in line) for line in lines)
+        """Replaces the text by lines of our own runs; outside text in them is cleaned."""
+        self._runs = {number: [(one_line(text), style) for text, style in line] for number, line in enumerate(lines)}
+        self._text = tuple("".join(text for text, _ in line) for line in self._runs.values())
         self._lay_out()
 
     @property
@@ -56,12 +83,11 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         return "\n".join(self._text)
 
     def _lay_out(self) -> None:
-        width = max(1, self.size.width)
+        width = max(1, self.scrollable_content_region.width)
         self._lines = []
         for number, line in enumerate(self._text):
-            parts = chop_cells(line, width) if self.wrapped and line else [line]
-            self._lines += [(number, part) for part in parts or [""]]
-        self._wrapped_at = width
+            parts = breaks(line, width) if self.wrapped else [(0, len(line))]
+            self._lines += [(number, *part) for part in parts]
         self.virtual_size = Size(width, len(self._lines))
         if self.following:
             self.call_after_refresh(self._to_end)
@@ -79,15 +105,14 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         index = self.scroll_offset.y + y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if index >= len(self._lines):
             return self._palette.strip((), width)
-        number, part = self._lines[index]
+        number, start, end = self._lines[index]
         runs = self._runs.get(number)
-        if runs is None or self.wrapped:
-            part = part if self.wrapped or cell_len(part) <= width else fit(part, width)
-            runs = [(part, "bad" if ERROR.search(self._text[number]) and not self._runs else "plain")]
-        return self._palette.strip(runs, width, lit=number == self.marked)
+        if runs is None:
+            runs = [(self._text[number], "bad" if self.finds_errors and ERROR.search(self._text[number]) else "plain")]
+        return self._palette.strip(piece(runs, start, end), width, lit=number == self.marked)
 
     def toggle_wrap(self) -> None:
         self.wrapped = not self.wrapped
@@ -115,7 +140,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _mark(self, number: int) -> None:
         self.following, self.marked = False, number
-        place = next(index for index, (line, _) in enumerate(self._lines) if line == number)
+        place = next(index for index, (line, _, _) in enumerate(self._lines) if line == number)
         top, height = self.scroll_offset.y, self.size.height
         if not top <= place < top + height:
             self.scroll_to(y=max(0, place - height // 2), animate=False)

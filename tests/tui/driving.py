@@ -1,0 +1,99 @@
+"""Drives the console by keys and waits for what should be seen; never sleeps and hopes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from textual.pilot import Pilot
+from textual.widget import Widget
+
+from console.tui.app import HeadwayApp
+from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
+
+LIMIT_SECONDS = 10.0
+
+
+@dataclass
+class Night:
+    """The fake night in a running console."""
+
+    reads: FakeReads = field(default_factory=FakeReads)
+    requests: FakeRequests = field(init=False)
+    app: HeadwayApp = field(init=False)
+    pilot: Pilot[int] = field(init=False)
+    factories: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.requests = FakeRequests(self.reads)
+
+    def open_requests(self) -> FakeRequests:
+        self.factories.append("requests")
+        return self.requests
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        await self.pilot.press(*text)
+
+    @property
+    def text(self) -> str:
+        """What stands on the screen."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits for a condition; fails with the screen when it does not come."""
+        end = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
+            await self.pilot.pause(0.01)
+
+    async def see(self, *texts: str) -> None:
+        """Waits until every text stands on the screen."""
+        for text in texts:
+            await self.until(lambda wanted=text: wanted in self.text, repr(text))  # type: ignore[misc]
+
+    async def see_gone(self, text: str) -> None:
+        await self.until(lambda: text not in self.text, f"the end of {text!r}")
+
+    def widget(self, query: str) -> Widget:
+        return self.app.screen.query_one(query)
+
+
+Steps = Callable[[Night], Awaitable[None]]
+
+
+async def _drive(steps: Steps, night: Night, size: tuple[int, int], options: dict[str, Any]) -> None:
+    night.app = HeadwayApp(
+        lambda: night.reads, night.open_requests, **{"frozen": NOW, "mine": ZoneInfo(ZONE), **options}
+    )
+    async with night.app.run_test(size=size) as pilot:
+        night.pilot = pilot
+        await night.until(lambda: night.app.header is not None, "the header")
+        await steps(night)
+
+
+def on_the_night(
+    size: tuple[int, int] = (80, 24), prepare: Callable[[Night], None] | None = None, **options: Any
+) -> Callable[[Steps], Callable[[], None]]:
+    """Runs an async test on a console of that size; `prepare` changes the night before it opens."""
+
+    def decorate(steps: Steps) -> Callable[[], None]:
+        @functools.wraps(steps)
+        def test() -> None:
+            night = Night()
+            if prepare is not None:
+                prepare(night)
+            asyncio.run(_drive(steps, night, size, options))
+
+        del test.__wrapped__  # else pytest looks for a fixture called "night"
+        return test
+
+    return decorate

@@ -1,0 +1,194 @@
+"""A rerun from the console: shown first, sent once, watched to its end; and every way of not sending it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, run_view
+
+
+async def _preview(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("HURTS")
+    await night.press("r")
+    await night.see("run this crontab line once on db07 as etl")
+
+
+@on_the_night()
+async def test_the_preview_shows_verb_scope_calls_notes_and_followers(night: Night) -> None:
+    await _preview(night)
+    await night.see("run once", "declared safe to rerun", "business date 2026-11-19", "headway-run", "today's clock")
+    await night.see("then, one by one", f"2 {LOAD}", f"3 {MART}")
+    assert [] == night.requests.sent
+
+
+@on_the_night()
+async def test_escape_sends_nothing(night: Night) -> None:
+    await _preview(night)
+    await night.press("escape")
+    await night.see("HURTS")
+    assert [] == night.requests.sent
+
+
+@on_the_night()
+async def test_a_safe_rerun_is_one_enter_on_send_it_and_is_watched_to_its_end(night: Night) -> None:
+    await _preview(night)
+    await night.press("enter")
+    await night.see("◌ requested")
+    assert [1] == [run_id for run_id, _ in night.requests.sent]
+    night.requests.advance("sending")
+    await night.see("It is on the wire.")
+    night.requests.advance("sent", "started by cron, mark written")
+    await night.see("The scheduler took it", "started by cron")
+    night.requests.advance("verified", "exit 0")
+    await night.see("● verified", "says that it succeeded", f"2 {LOAD}")
+
+
+@on_the_night()
+async def test_two_enters_are_one_action(night: Night) -> None:
+    await _preview(night)
+    await night.press("enter", "enter", "enter")
+    await night.until(lambda: bool(night.requests.sent), "the action")
+    await night.press("enter")
+    assert 1 == len(night.requests.sent)
+
+
+@on_the_night()
+async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> None:
+    await _preview(night)
+    await night.press("enter")
+    await night.see("requested")
+    night.requests.advance("failed", "exit 1")
+    await night.see("✖ failed", "It ran and failed again")
+
+
+@on_the_night()
+async def test_a_lost_answer_is_said_to_be_looked_up(night: Night) -> None:
+    await _preview(night)
+    await night.press("enter")
+    await night.see("requested")
+    night.requests.advance("unknown")
+    await night.see("looked up under our id")
+
+
+def _ask(night: Night) -> None:
+    night.requests.preview["safety"] = "ask"
+
+
+@on_the_night(prepare=_ask)
+async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> None:
+    await _preview(night)
+    await night.see("not declared safe", "type the job's name")
+    assert "Send it" not in night.text
+    await night.press("enter")
+    assert [] == night.requests.sent
+    await night.type("db07:extract_items")
+    await night.press("enter")
+    await night.see("that is not its name: db07:extract_orders")
+    assert [] == night.requests.sent
+    for _ in "db07:extract_items":
+        await night.press("backspace")
+    await night.type("db07:extract_orders")
+    await night.press("enter")
+    await night.see("requested")
+    assert 1 == len(night.requests.sent)
+
+
+def _overlap(night: Night) -> None:
+    night.requests.preview["overlap"] = "extract_orders runs on db07 since 03:15 (pid 812)"
+
+
+@on_the_night(prepare=_overlap)
+async def test_an_overlap_wants_the_name_typed_though_the_job_is_safe(night: Night) -> None:
+    await _preview(night)
+    await night.see("runs on db07 since 03:15", "type the job's name")
+    assert "Send it" not in night.text
+
+
+def _never(night: Night) -> None:
+    night.requests.preview["safety"] = "never"
+
+
+@on_the_night(prepare=_never)
+async def test_a_job_marked_never_is_refused_with_the_reason(night: Night) -> None:
+    await _preview(night)
+    await night.see("refused", 'rerun = "never"')
+    assert "Send it" not in night.text
+    await night.press("enter")
+    await night.see("HURTS")
+    assert [] == night.requests.sent
+
+
+def _refused(night: Night) -> None:
+    night.requests.preview["refused"] = "the execution is still running"
+
+
+@on_the_night(prepare=_refused)
+async def test_what_the_source_refuses_now_cannot_be_sent(night: Night) -> None:
+    await _preview(night)
+    await night.see("the execution is still running")
+    assert "Send it" not in night.text
+
+
+@on_the_night()
+async def test_an_engine_that_cannot_preview_says_why(night: Night) -> None:
+    night.requests.preview_error = "etl-hosts/db07: port 22 does not answer"
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("no preview: etl-hosts/db07: port 22 does not answer", "nothing was sent")
+
+
+@on_the_night()
+async def test_enter_before_the_preview_came_sends_nothing(night: Night) -> None:
+    night.requests.silent = True
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("asking the engine")
+    await night.press("enter")
+    await night.see("SERVICES 5")
+    assert [] == night.requests.sent
+
+
+@on_the_night()
+async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night) -> None:
+    await _preview(night)
+    night.requests.rerun(1, {}, "headway-of-mara-01")
+    night.requests.sent.clear()
+    night.requests.refuses = "already asked by mara 2m ago; it is sent"
+    await night.press("enter")
+    await night.see("already asked by mara", "somebody asked for it already")
+    assert [] == night.requests.sent
+
+
+@on_the_night()
+async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("HURTS", "2 to rerun one by one")
+    await night.press("down", "down", "r")
+    await night.see(f"RECOVER {LOAD}", "Send it")
+    await night.press("enter")
+    await night.see("requested")
+    assert [2] == [run_id for run_id, _ in night.requests.sent]
+
+
+@on_the_night()
+async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) -> None:
+    night.reads.runs_[1] = run_view(capabilities=("log",), missing={"rerun": "its role may only read"})
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("r")
+    await night.see("its role may only read")
+    assert [] == [kind for kind, _ in night.requests.asked if kind == "preview"]
+
+
+@on_the_night()
+async def test_the_incident_shows_what_was_done(night: Night) -> None:
+    night.requests.rerun(1, {}, "headway-1", incident_id=412)
+    night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", words="exit 0")
+    night.app.open_incident(412)
+    await night.see("rerun ● verified")
+    await night.press("end")
+    await night.see("DONE 1", "exit 0")

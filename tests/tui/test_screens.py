@@ -1,0 +1,414 @@
+"""One behaviour of the console each, by keys."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+from console.model.views import EngineView
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row, job_row, run_view
+
+
+@on_the_night()
+async def test_the_first_screen_shows_who_loses_something_soonest_first(night: Night) -> None:
+    await night.see("Supply plan", "03:58 40m", "2 at risk")
+    lines = night.text.splitlines()
+    names = [line[2:16].strip() for line in lines[3:8]]
+    assert ["Supply plan", "Daily revenue", "Stock levels", "Weekly finance", "Churn scores"] == names
+
+
+@on_the_night()
+async def test_late_is_a_dash_while_there_is_no_simulation(night: Night) -> None:
+    await night.see("Supply plan")
+    line = next(line for line in night.text.splitlines() if "Supply plan" in line)
+    assert "–" in line
+    assert "%" not in line
+
+
+@on_the_night()
+async def test_enter_goes_from_service_to_incident_to_its_root_run(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("INC-0412", "HURTS 2 services")
+    await night.press("enter")
+    await night.see("RUN " + EXTRACT, "LOG attempt 2", "No space left on")
+
+
+@on_the_night()
+async def test_escape_goes_one_back_and_stays_on_the_first_screen(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("HURTS")
+    await night.press("escape")
+    await night.see("SERVICES 5")
+    await night.press("escape")
+    await night.see("SERVICES 5")
+    assert night.app.is_running
+
+
+@on_the_night()
+async def test_q_on_the_first_screen_leaves(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("q")
+    await night.until(lambda: night.app.return_value == 0, "the end")
+
+
+@on_the_night()
+async def test_ctrl_c_leaves_from_inside_a_filter(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS")
+    await night.press("/", "x", "ctrl+c")
+    await night.until(lambda: night.app.return_value == 0, "the end")
+
+
+@on_the_night()
+async def test_the_numbers_switch_between_the_four_screens(night: Night) -> None:
+    for key, title in (("2", "INCIDENTS 1"), ("3", "JOBS 1 of 14"), ("5", "SYSTEMS 5"), ("1", "SERVICES 5")):
+        await night.press(key)
+        await night.see(title)
+    assert 1 == len(night.app.screen_stack)
+
+
+@on_the_night()
+async def test_a_service_without_an_incident_says_why_enter_does_nothing(night: Night) -> None:
+    await night.see("Churn scores")
+    await night.press("end", "enter")
+    await night.see("Churn scores has no open incident")
+
+
+@on_the_night()
+async def test_a_filter_narrows_as_one_types_and_escape_clears_it(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 14")
+    await night.press("/")
+    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.type("etl -rot")
+    await night.see("JOBS 1 of 3")
+    await night.press("enter")
+    await night.see("/ etl -rot")
+    await night.press("escape")
+    await night.see("JOBS 1 of 14")
+
+
+@on_the_night()
+async def test_a_filter_by_field_looks_at_the_field(night: Night) -> None:
+    await night.press("3", "/")
+    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.type("state:failed system:pg-dwh")
+    await night.see("JOBS 1 of 1", "pg-dwh/revenue_mart")
+
+
+@on_the_night()
+async def test_a_filter_that_matches_nothing_says_so(night: Night) -> None:
+    await night.press("2", "/")
+    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.type("zzz")
+    await night.see('nothing matches "zzz"; Esc clears the filter')
+
+
+@on_the_night()
+async def test_only_problems_leaves_what_needs_a_person(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 14")
+    await night.press("!")
+    await night.see("JOBS 1 of 3", "only problems")
+    await night.press("!")
+    await night.see("JOBS 1 of 14")
+
+
+@on_the_night()
+async def test_the_zone_key_turns_service_mine_utc(night: Night) -> None:
+    await night.see("03:17:42 CET", "06:30")
+    await night.press("Z", "Z")
+    await night.see("02:17:42 UTC", "05:30", "times: UTC")
+
+
+def _mixed(night: Night) -> None:
+    night.reads.services_[1] = dataclasses.replace(night.reads.services_[1], zone="America/New_York")
+
+
+@on_the_night(size=(120, 36), prepare=_mixed)
+async def test_deadlines_of_several_zones_carry_their_zone(night: Night) -> None:
+    await night.see("06:30 CET", "01:30 EST")
+
+
+@on_the_night()
+async def test_a_changed_store_is_on_the_screen_without_a_key(night: Night) -> None:
+    await night.see("Churn scores")
+    night.reads.services_[2] = dataclasses.replace(night.reads.services_[2], title="Renamed")
+    night.reads.changed()
+    await night.see("Renamed")
+
+
+@on_the_night()
+async def test_the_cursor_keeps_its_row_when_rows_move(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    other = incident_row(id=413, act_by=at("03:30"), root_job="cloud/close-books")
+    night.reads.incidents_ = [other, *night.reads.incidents_]
+    night.reads.changed()
+    await night.see("INC-0413")
+    await night.press("enter")
+    await night.see("HURTS", "INC-0412")
+
+
+@on_the_night()
+async def test_a_dead_engine_is_said_before_anything_else(night: Night) -> None:
+    await night.see("Supply plan")
+    dead = EngineView("host-1", at("22:00"), at("03:12"), False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=dead)
+    night.reads.changed()
+    await night.see("no engine since 03:12 — the data below is old")
+    assert "no engine since" in night.text.splitlines()[1]
+
+
+@on_the_night()
+async def test_a_replay_is_marked_as_one(night: Night) -> None:
+    night.reads.head = dataclasses.replace(night.reads.head, replay=True)
+    night.reads.changed()
+    await night.see("REPLAY")
+
+
+@on_the_night()
+async def test_a_store_that_cannot_be_read_is_a_banner_and_the_old_rows_stay(night: Night) -> None:
+    await night.see("Supply plan")
+    night.reads.version += 1
+    night.reads.broken = "disk I/O error"
+    night.app.read_header()
+    await night.see("the store cannot be read: disk I/O error", "Supply plan")
+    night.reads.broken = ""
+    night.app.read_header()
+    await night.see_gone("the store cannot be read")
+
+
+@on_the_night()
+async def test_no_question_to_the_store_is_asked_on_the_screens_thread(night: Night) -> None:
+    for key in ("2", "3", "5", "1", "enter"):
+        await night.press(key)
+    await night.see("HURTS")
+    assert {"headway-reads"} == night.reads.threads
+
+
+@on_the_night()
+async def test_the_engines_room_is_not_opened_before_it_is_needed(night: Night) -> None:
+    await night.see("Supply plan")
+    assert [] == night.factories
+
+
+@on_the_night()
+async def test_stale_targets_stand_first_in_systems_with_their_age_and_reason(night: Night) -> None:
+    await night.press("5")
+    await night.see("1 out of reach", "◷ 4m ago", "unreachable: 10.0.3.12")
+    assert "etl-hosts/etl02" in night.text.splitlines()[3]
+
+
+@on_the_night()
+async def test_enter_on_a_system_shows_its_jobs(night: Night) -> None:
+    await night.press("5")
+    await night.see("cloud")
+    await night.press("down", "enter")
+    await night.see("JOBS 1 of 4", "system:cloud")
+
+
+@on_the_night()
+async def test_an_open_run_of_a_dead_target_is_shown_as_unknown_with_its_age(night: Night) -> None:
+    await night.press("3")
+    await night.see("sync_stock")
+    line = next(line for line in night.text.splitlines() if "sync_stock" in line)
+    assert line.startswith("? ◷")
+    assert "◷ 4m" in line
+
+
+@on_the_night()
+async def test_e_walks_from_error_line_to_error_line(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("extract_orders failed, exit 1")
+    pane = night.widget("#log")
+    marked = []
+    for key in ("e", "e", "E"):
+        await night.press(key)
+        marked.append(pane.marked)  # type: ignore[attr-defined]
+    assert [4, 6, 4] == marked
+
+
+@on_the_night()
+async def test_a_search_in_the_log_marks_the_line_and_n_goes_on(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("HINT check")
+    await night.press("/")
+    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.type("DB07")
+    await night.press("enter")
+    pane = night.widget("#log")
+    await night.until(lambda: pane.marked == 1, "the marked line")  # type: ignore[attr-defined]
+
+
+@on_the_night()
+async def test_the_previous_attempt_has_its_own_log(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("LOG attempt 2", "HINT check")
+    await night.press("p")
+    await night.see("LOG attempt 1", "db07 is busy")
+
+
+@on_the_night()
+async def test_a_system_without_logs_says_so_in_place_of_one(night: Night) -> None:
+    night.reads.runs_[1] = run_view(
+        capabilities=("rerun",), missing={"log": "its log went to mail"}, log="", log_error=""
+    )
+    night.app.open_run(1)
+    await night.see("its log went to mail")
+    await night.press("l")
+    await night.see("its log went to mail")
+    assert [] == night.requests.asked
+
+
+@on_the_night()
+async def test_an_engine_that_has_no_log_says_why_and_the_kept_tail_stays(night: Night) -> None:
+    night.requests.log_text = ""
+    night.reads.runs_[1] = run_view(log="the kept tail")
+    night.app.open_run(1)
+    await night.see("LOG attempt 2")
+
+
+@on_the_night()
+async def test_jump_goes_to_a_job_by_a_part_of_its_name(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.see("jump")
+    await night.type("close-b")
+    await night.see("cloud/close-books")
+    await night.press("enter")
+    await night.see("JOB cloud/close-books")
+
+
+@on_the_night()
+async def test_the_palette_runs_what_can_be_done_here(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("ctrl+p")
+    await night.see("everything that can be done here")
+    await night.type("zone")
+    await night.press("enter")
+    await night.see("times: mine")
+
+
+@on_the_night()
+async def test_help_lists_the_keys_of_the_screen_and_enter_runs_one(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 14")
+    await night.press("?")
+    await night.see("keys of Jobs", "accept drift")
+    await night.type("only what needs")
+    await night.press("enter")
+    await night.see("only problems")
+
+
+@on_the_night()
+async def test_the_record_of_a_row_is_json_with_native_words(night: Night) -> None:
+    await night.press("3")
+    await night.see("extract_orders")
+    await night.press("i")
+    await night.see('"native_state": "success"')
+
+
+@on_the_night()
+async def test_y_copies_the_name(night: Night) -> None:
+    await night.press("3")
+    await night.see("extract_orders")
+    await night.press("y")
+    await night.see(f"copied: {EXTRACT}")
+    assert EXTRACT == night.app.clipboard
+
+
+@on_the_night()
+async def test_o_shows_the_runbooks_address(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.press("o")
+    await night.see("https://wiki.internal/extract-orders", "data-platform")
+
+
+@on_the_night()
+async def test_drift_is_accepted_only_after_it_was_shown(night: Night) -> None:
+    await night.press("3")
+    await night.see("1 drifted")
+    await night.press("/")
+    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.type("nightly")
+    await night.see("JOBS 1 of 1")
+    await night.press("enter", "d")
+    await night.see("Leave it as it is", "line gone since 02:40")
+    assert [] == night.requests.asked
+    await night.press("down", "enter")
+    await night.see("accepted: line gone since 02:40")
+    assert [("drift", 7)] == night.requests.asked
+
+
+@on_the_night()
+async def test_drift_of_a_job_without_any_says_so(night: Night) -> None:
+    await night.press("3")
+    await night.see("extract_orders")
+    await night.press("d")
+    await night.see("is as it was accepted: no drift")
+
+
+@on_the_night()
+async def test_an_incident_whose_cause_is_a_host_has_no_run_to_rerun(night: Night) -> None:
+    host = incident_row(cause="target", root_run_id=None, root_job="", title="etl-hosts/db07 does not answer")
+    night.reads.incidents_ = [host]
+    night.reads.incident_ = dataclasses.replace(incident(), row=host, members=())
+    night.reads.changed()
+    await night.press("2")
+    await night.see("etl-hosts/db07 does")
+    await night.press("r")
+    await night.see("its root cause is no run: nothing to rerun")
+
+
+@on_the_night(size=(50, 12))
+async def test_a_terminal_too_small_becomes_a_status_of_the_services(night: Night) -> None:
+    await night.see("terminal too small: 50x12; 60x15 shows a screen", "! Supply plan", "06:30 at risk")
+
+
+@on_the_night()
+async def test_a_terminal_that_grows_again_shows_the_screen_again(night: Night) -> None:
+    await night.see("SERVICES 5")
+    await night.pilot.resize_terminal(40, 10)
+    await night.see("terminal too small")
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("SERVICES 5", "Churn scores")
+
+
+def _many(night: Night) -> None:
+    night.reads.jobs_ += [job_row(100 + n, f"etl-hosts/host:job_{n:06d}") for n in range(20_000)]
+
+
+@on_the_night(prepare=_many)
+async def test_end_of_a_long_table_is_one_key_away_and_its_rows_come(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 20,014 ")
+    await night.press("end")
+    await night.see("JOBS 20,014 of 20,014", "job_019999")
+    await night.press("home")
+    await night.see("JOBS 1 of 20,014", "extract_orders")
+
+
+@on_the_night(prepare=_many)
+async def test_a_change_repaints_the_rows_in_view_and_keeps_the_place(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 20,014 ")
+    await night.press("end")
+    await night.see("job_019999")
+    last = night.reads.jobs_[-1]
+    night.reads.jobs_[-1] = dataclasses.replace(last, state="failed", ended=NOW - timedelta(minutes=1))
+    night.reads.changed()
+    await night.until(lambda: "failed" in night.text.splitlines()[-2], "the failed row")
+    assert "JOBS 20,014 of 20,014" in night.text
+
+
+@on_the_night()
+async def test_an_incident_that_is_not_there_says_so(night: Night) -> None:
+    night.app.open_incident(999)
+    await night.see('nothing is called "INC-0999"')
+    await night.press("r")
+    await night.see('nothing is called "INC-0999"')
