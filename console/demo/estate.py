@@ -88,7 +88,7 @@ JOBS: tuple[Job, ...] = (
         f"{CRON}/db07:extract_customers", "55 2 * * *", (18, 25), 42, "/opt/etl/bin/extract customers", "data-platform"
     ),
     Job(
-        f"{CRON}/db07:extract_orders", "10 3 * * *", (14, 23), 34, "/opt/etl/bin/extract orders", "data-platform",
+        f"{CRON}/db07:extract_orders", "10 3 * * *", (14, 22.9), 34, "/opt/etl/bin/extract orders", "data-platform",
         monday=1.3, month_end=1.4,
     ),
     Job(f"{CRON}/db07:extract_shipments", "5 4 * * *", (9, 13), 30, "/opt/etl/bin/extract shipments", "data-platform"),
@@ -117,7 +117,7 @@ JOBS: tuple[Job, ...] = (
         reads=(f"{CRON}/db07:extract_prices", f"{FLOW}/fx_rates"), tasks=_dag("check_file", "stage", "merge")),
     Job(f"{FLOW}/load_customers", "45 3 * * *", (25, 33), 55, "dags/load_customers.py", "data-platform",
         reads=(f"{CRON}/db07:extract_customers",), tasks=_dag("check_file", "stage", "merge")),
-    Job(f"{FLOW}/load_orders", "0 4 * * *", (26, 44), 54, "dags/load_orders.py", "data-platform",
+    Job(f"{FLOW}/load_orders", "0 4 * * *", (12, 18.9), 36, "dags/load_orders.py", "data-platform",
         reads=(f"{CRON}/db07:extract_orders",), tasks=_dag("check_file", "stage", "merge", "publish"),
         monday=1.2, month_end=1.3),
     Job(f"{FLOW}/orders_quality", "", (5, 7), 15, "dags/orders_quality.py", "data-platform",
@@ -146,7 +146,7 @@ JOBS: tuple[Job, ...] = (
         reads=(f"{FLOW}/load_prices",)),
     Job(f"{PG}/refresh_customers", "45 3 * * *", (12, 17), 26, "CALL mart.refresh_customers()", "crm",
         reads=(f"{FLOW}/load_customers",)),
-    Job(f"{PG}/refresh_supply", "0 4 * * *", (19, 28), 29.5, "CALL mart.refresh_supply()", "supply-chain",
+    Job(f"{PG}/refresh_supply", "40 3 * * *", (22, 31), 46, "CALL mart.refresh_supply()", "supply-chain",
         reads=(f"{FLOW}/load_orders",)),
     Job(f"{PG}/revenue_mart", "20 4 * * *", (17, 25), 38, "CALL mart.build_revenue()", "finance-data",
         reads=(f"{FLOW}/load_orders",), month_end=1.4),
