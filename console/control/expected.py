@@ -106,12 +106,15 @@ def _dues(
     shared = (job.schedule, job.zone, job.cutoff)
     if shared not in tables:
         tables[shared] = _table(job, now, settings)
-    started = {run.period_at for run in existing.values() if has_started(run)}
-    laid_out = {due.key: due for due in tables[shared].dues}
+    awaited = [due for due in tables[shared].dues if due.at >= accepted]
+    if not existing:
+        return awaited
     if not tables[shared].frequent:
-        laid_out |= {due.key: due for due in _standing(existing.values(), now)}
-    awaited = [due for due in laid_out.values() if due.at >= accepted and due.at not in started]
-    return sorted((due for due in awaited if _is_open(existing.get(due.key))), key=lambda due: due.at)
+        keys = {due.key for due in awaited}
+        awaited += [due for due in _standing(existing.values(), now) if due.key not in keys and due.at >= accepted]
+    started = {run.period_at for run in existing.values() if has_started(run)}
+    left = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
+    return sorted(left, key=lambda due: due.at)
 
 
 def _is_open(run: RunFacts | None) -> bool:

@@ -10,6 +10,9 @@ import rustworkx as rx
 
 from console.model.values import DependencyFacts, JobFacts, Origin
 
+_DEEPEST = 50
+"""Task groups in task groups: more levels than any scheduler has."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -27,7 +30,7 @@ class Graph:
     """Dependencies between jobs, without cycles: where there is one, `cycles` names it and its edges are left out."""
 
     def __init__(self, jobs: Mapping[int, JobFacts], dependencies: Iterable[DependencyFacts]) -> None:
-        self._jobs = jobs
+        self._above = _tops(jobs)
         edges = _edges(self.unit, [each for each in dependencies if _known(each, jobs)])
         knots, self.cycles = _knots([(edge.upstream, edge.downstream) for edge in edges])
         kept = [edge for edge in edges if knots.get(edge.upstream, -1) != knots.get(edge.downstream, -2)]
@@ -41,13 +44,8 @@ class Graph:
 
     def unit(self, job_id: int) -> int:
         """The job that the scheduler starts: the DAG of a task, the job itself otherwise."""
-        seen = set()
-        while job_id not in seen and job_id in self._jobs:
-            seen.add(job_id)
-            parent = self._jobs[job_id].parent_id
-            if parent is None or parent not in self._jobs:
-                break
-            job_id = parent
+        while (above := self._above.get(job_id)) is not None:
+            job_id = above
         return job_id
 
     def into(self, job_id: int) -> Sequence[Edge]:
@@ -57,6 +55,10 @@ class Graph:
     def out_of(self, job_id: int) -> Sequence[Edge]:
         """The edges to its direct downstreams."""
         return self._out_of.get(job_id, ())
+
+    def downstreams(self) -> list[int]:
+        """Every job that has upstreams, so that upstreams come before their downstreams."""
+        return sorted(self._into, key=self._rank.__getitem__)
 
     def ancestors(self, job_id: int) -> set[int]:
         """Everything upstream of the job, without itself."""
@@ -100,6 +102,18 @@ def find_cycles(
     pairs = ((above.get(upstream, upstream), above.get(downstream, downstream)) for upstream, downstream in ends)
     paths += _paths(_digraph(pair for pair in pairs if pair[0] != pair[1])[0])
     return [[names.get(job, f"job {job}") for job in path] for path in paths]
+
+
+def _tops(jobs: Mapping[int, JobFacts]) -> dict[int, int]:
+    """Task -> the job at the top of its parents, none of them missing; a ring of parents has no top and is left out."""
+    tops: dict[int, int] = {}
+    for job in jobs.values():
+        steps, top = 0, job
+        while top.parent_id is not None and top.parent_id in jobs and steps <= _DEEPEST:
+            steps, top = steps + 1, jobs[top.parent_id]
+        if 0 < steps <= _DEEPEST:
+            tops[job.id] = top.id
+    return tops
 
 
 def _known(dependency: DependencyFacts, jobs: Mapping[int, JobFacts]) -> bool:

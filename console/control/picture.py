@@ -74,7 +74,7 @@ class Picture:
         self._dated: set[int] = set()
         self._estimates: dict[int, Estimate] = {}
         self._standings: dict[Key, Standing] = {}
-        self._judged: set[int] = set()
+        self._judged = False
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
 
@@ -117,13 +117,14 @@ class Picture:
         return self._estimates[job_id]
 
     def standing(self, run: RunFacts) -> Standing:
-        """Whether the run is good, and since when, or stale. Judges all that lies upstream of it first."""
-        unit = self.graph.unit(run.job_id)
-        if unit not in self._judged:
-            self._judge(unit)
-        if key_of(run) not in self._standings:
-            self._standings[key_of(run)] = self._stand(run)
-        return self._standings[key_of(run)]
+        """Whether the run is good, and since when, or stale."""
+        if not self._judged:
+            self._judged = True
+            self._judge()
+        found = self._standings.get(key_of(run))
+        if found is None:
+            found = self._standings[key_of(run)] = self._stand(run)
+        return found
 
     def is_stale(self, run: RunFacts) -> bool:
         return self.standing(run).stale
@@ -156,10 +157,9 @@ class Picture:
             return run.evidence is Evidence.STALE or self.job(run.job_id).target_id in self._unseen
         return run.state in _NEITHER or self.is_excused(run)
 
-    def _judge(self, unit: int) -> None:
-        """Every run upstream of a job, from the sources down: no walk is as deep as the graph."""
-        for job_id in self.graph.ordered((self.graph.ancestors(unit) | {unit}) - self._judged):
-            self._judged.add(job_id)
+    def _judge(self) -> None:
+        """Every run that has upstreams, from the sources down: no walk is as deep as the graph."""
+        for job_id in self.graph.downstreams():
             for run in self.runs.get(job_id, ()):
                 self._standings[key_of(run)] = self._stand(run)
 
@@ -187,12 +187,8 @@ class Picture:
         return True, needed
 
     def _good_at(self, upstream: RunFacts) -> datetime | None:
-        """Only called for what is judged already, or for a task of it."""
-        if upstream.state.is_red:
-            return None
-        if key_of(upstream) not in self._standings:
-            self._standings[key_of(upstream)] = self._stand(upstream)
-        return self._standings[key_of(upstream)].good_at
+        """All that lies upstream of it is judged already."""
+        return None if upstream.state.is_red else self.standing(upstream).good_at
 
 
 def stale_reads(picture: Picture) -> set[Key]:

@@ -58,6 +58,7 @@ def date_in_window(at: datetime, zone: tzinfo, cutoff: time) -> date:
     return (local - _since_midnight(cutoff)).date()
 
 
+@lru_cache(maxsize=4096)
 def window(day: date, zone: tzinfo, cutoff: time) -> tuple[datetime, datetime]:
     """The window of a business date: from its cutoff until just before the cutoff of the next day (UTC)."""
     return (
