@@ -47,7 +47,7 @@ class InventoryReader:
         if not rows:
             complete = False
             skipped.append(Skipped("dags", "Airflow lists no DAG: there is none, or this account may read none"))
-        digest = parse_inventory.digest([complete, broken, [repr(job) for job in jobs]])
+        digest = parse_inventory.digest([complete, [repr(one) for one in (*jobs, *broken)]])
         if digest == previous_hash and complete:
             return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=(*skipped, *broken))
         return Inventory(jobs, complete, digest, clock=clock, skipped=(*skipped, *broken))

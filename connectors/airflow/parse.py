@@ -49,6 +49,7 @@ TRIGGERED = re.compile(r"headway__([0-9a-z]{10,40})")
 """A run that we triggered: its id is ours, which makes a second send answer 409."""
 MARK = re.compile(r"\[(?P<key>headway-[0-9a-z]{10,40}) rerun(?:; was (?P<was>[^;\]]+))?(?:; is (?P<now>[^;\]]+))?\]")
 CONTEXT_CHARACTERS = 2000
+NAMED_TASKS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,20 @@ def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
         queued_at=fields.instant(row, "queued_at"),
         started_at=started,
         ended_at=ended,
-        message=f"tasks not green: {', '.join(failed_tasks)}" if failed_tasks else "",
+        message=_not_green(failed_tasks),
         reason="slot" if state is State.QUEUED else "",
         native_ref=run_ref(dag, run_id),
         native_url=f"{base_url}/dags/{quote(dag, safe='')}/runs/{quote(run_id, safe='')}",
         action_key=run_action(run_id, fields.words(row, "note"), queued),
         context=_context(row),
     )
+
+
+def _not_green(failed_tasks: Sequence[str]) -> str:
+    if not failed_tasks:
+        return ""
+    more = len(failed_tasks) - NAMED_TASKS
+    return f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
 
 
 def run_action(run_id: str, note: str, queued_at: str) -> str | None:

@@ -54,7 +54,7 @@ def _tasks(dag: str, task_rows: Sequence[Any]) -> tuple[JobRecord, ...]:
     tasks = [fields.table(row) for row in task_rows]
     for row in tasks:
         for below in fields.rows(row.get("downstream_task_ids")):
-            ahead.setdefault(str(below), []).append(fields.text(row, "task_id"))
+            ahead.setdefault(fields.clean(str(below)), []).append(fields.text(row, "task_id"))
     return tuple(sorted((_task(dag, row, ahead) for row in tasks), key=lambda one: one.native_id))
 
 
@@ -90,7 +90,7 @@ def dag(row: Any, known: Definition, producers: Iterable[str], base_url: str) ->
         definition_hash=known.digest,
         proof=Proof.FULL,
         native_url=f"{base_url}/dags/{quote(name, safe='')}",
-        owner=", ".join(one for one in fields.rows(row.get("owners")) if isinstance(one, str)),
+        owner=fields.clean(", ".join(one for one in fields.rows(row.get("owners")) if isinstance(one, str))),
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from connectors.airflow import fields
 
 GROUP, GROUP_END = "::group::", "::endgroup::"
+AIRFLOWS_OWN = "/site-packages/airflow/"
 MOST_FRAMES = 20
+"""Of one exception, the innermost ones; Airflow's own are left out where the author's are there."""
 
 
 def lines(content: Any) -> list[str]:
@@ -34,15 +36,14 @@ def _entry(entry: Any) -> Iterator[str]:
 
 
 def _errors(details: Any) -> Iterator[str]:
-    """The exceptions of a line, innermost cause last, as Python would print them. They are not in `event`."""
+    """The exceptions of a line, each with where it came from. They are not in `event`."""
     for one in fields.rows(details):
-        if not isinstance(one, dict):
-            continue
-        for frame in fields.rows(one.get("frames"))[-MOST_FRAMES:]:
-            if isinstance(frame, dict):
-                where = f"{frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}"
-                yield fields.clean(f"    {where}")
-        yield fields.clean(f"  {one.get('exc_type')}: {one.get('exc_value')}")
+        if isinstance(one, dict):
+            frames = [frame for frame in fields.rows(one.get("frames")) if isinstance(frame, dict)]
+            authors = [frame for frame in frames if AIRFLOWS_OWN not in str(frame.get("filename"))]
+            for frame in (authors or frames)[-MOST_FRAMES:]:
+                yield fields.clean(f"    {frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}")
+            yield fields.clean(f"  {one.get('exc_type')}: {one.get('exc_value')}")
 
 
 def tail(text: str, limit_bytes: int) -> tuple[str, bool]:

@@ -1,0 +1,41 @@
+"""Connectors opened on the fake, for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.airflow.connector import AirflowConnector
+from connectors.airflow.options import AirflowOptions
+from connectors.contract import RunRecord
+from tests.fakes.airflow import FakeAirflow
+
+URL = "https://airflow.example.com"
+
+
+def opened(fake: FakeAirflow, **options: Any) -> AirflowConnector:
+    """A connector whose password is right, on this fake."""
+    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}, **options}
+    return AirflowConnector(AirflowOptions.model_validate(chosen), lambda reference: "right", fake.transport)
+
+
+def night() -> FakeAirflow:
+    """load_orders (check, load, publish), whose load fails, and stock_count, which is well."""
+    fake = FakeAirflow(load_orders=("check", "load", "publish"), stock_count=("count",))
+    fake.outcome["load_orders", "load"] = "failed"
+    return fake
+
+
+def told(connector: AirflowConnector, cursor: str = "") -> tuple[dict[tuple[str, str], RunRecord], str]:
+    """The last word on each attempt since the cursor, and the cursor after it."""
+    found: dict[tuple[str, str], RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 5)
+        found |= {(one.job, one.attempt_key): one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return found, cursor
+
+
+def latest(connector: AirflowConnector, job: str) -> RunRecord:
+    """The newest attempt of a job."""
+    return [one for one in told(connector)[0].values() if one.job == job][-1]

@@ -1,0 +1,394 @@
+"""Signing in, the inventory, logs, the probe and the settings, on the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from connectors.airflow import auth, inventory
+from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordLogin, RefusedLogins
+from connectors.airflow.connector import CONNECTOR, AirflowConnector
+from connectors.airflow.options import AirflowOptions
+from connectors.conformance import ref
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, RunRef
+from connectors.secrets import SecretStore
+from connectors.transport.http import Deadline, HttpDoor
+from tests.connectors.airflow.support import URL, latest, night, opened
+from tests.fakes.airflow import FakeAirflow, recorded
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def through(handler: Handler, secrets: Any = lambda _: "right", **options: Any) -> AirflowConnector:
+    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}, **options}
+    return AirflowConnector(AirflowOptions.model_validate(chosen), secrets, httpx.MockTransport(handler))
+
+
+def answering(fake: FakeAirflow, ending: str, status: int, body: Any) -> AirflowConnector:
+    """A connector on the fake, but for paths that end so."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json=body) if request.url.path.endswith(ending) else fake.handle(request)
+
+    return through(handle)
+
+
+# settings
+
+GOOD = {"url": URL, "username": "headway", "password": {"env": "AIRFLOW_PASSWORD"}}
+
+
+def test_an_account_or_a_token_is_enough() -> None:
+    assert ("*",) == AirflowOptions.model_validate(GOOD).dags
+    AirflowOptions.model_validate({"url": URL, "token": {"file": "/etc/headway/token"}})
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"password": None}, "both username and password, are needed"),
+        ({"token": {"env": "T"}}, "a token needs no username and no password"),
+        ({"password": "hunter2"}, "written as a reference, never as its value"),
+        ({"url": "http://airflow.example.com"}, "would send the credentials unencrypted"),
+        ({"url": "https://me:pw@airflow.example.com"}, "must hold no credentials"),
+        ({"usernam": "x"}, "Extra inputs are not permitted"),
+        ({"dags": []}, "at least 1 item"),
+    ],
+)
+def test_settings_that_cannot_work_say_what_to_mend(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        AirflowOptions.model_validate({**GOOD, **change})
+    assert words in str(caught.value)
+    assert "hunter2" not in str(caught.value.errors(include_input=False))
+
+
+def test_an_airflow_is_one_target() -> None:
+    options = AirflowOptions.model_validate(GOOD)
+    assert ["api"] == CONNECTOR.targets(options)
+    with pytest.raises(ValueError, match="the one target 'api', not 'db07'"):
+        CONNECTOR.open(options, "db07", SecretStore())
+
+
+# signing in
+
+
+def test_a_token_that_went_stale_is_renewed_once_and_the_call_repeated() -> None:
+    fake = night()
+    connector = opened(fake)
+    connector.poll("", (), 5)
+    fake.tokens.clear()
+    fake.requests.clear()
+    connector.poll("", (), 5)
+    assert 1 == len([path for _, path in fake.requests if path == "/auth/token"])
+
+
+@pytest.mark.parametrize(
+    "status, body, logins",
+    [
+        (401, recorded("err_expired_token"), 2),
+        (401, recorded("err_401_no_token"), 2),
+        (403, recorded("err_401_bad_token"), 2),
+        (403, recorded("trigger_forbidden_viewer"), 1),
+    ],
+    ids=["expired", "none", "the secret changed", "no right"],
+)
+def test_a_token_is_renewed_where_it_is_to_blame_and_not_the_right(status: int, body: Any, logins: int) -> None:
+    fake = night()
+    with pytest.raises(AccessRefused) as caught:
+        answering(fake, "/dags/~/dagRuns", status, body).poll("", (), 5)
+    assert logins == len([path for _, path in fake.requests if path == "/auth/token"])
+    assert body["detail"] in str(caught.value)
+
+
+def test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour() -> None:
+    now = [0.0]
+    fake = night()
+    login = PasswordLogin("headway", lambda: "wrong", RefusedLogins(lambda: now[0]))
+    door = HttpDoor("Airflow", URL, transport=fake.transport)
+    for _ in range(5):
+        with pytest.raises(AccessRefused) as caught:
+            login.token(door, Deadline(5))
+        now[0] += 1
+    assert 3 == len(fake.requests)
+    assert "3 logins of 'headway'" in str(caught.value)
+    now[0] = REFUSED_WINDOW_SECONDS + 0.5
+    with pytest.raises(AccessRefused, match="was refused"):
+        login.token(door, Deadline(5))
+    assert 4 == len(fake.requests)
+
+
+def test_a_rotated_password_is_read_again_and_forgives_the_refusals() -> None:
+    passwords = iter(["old", "old", "right", "right"])
+    refusals = RefusedLogins()
+    login = PasswordLogin("headway", lambda: next(passwords), refusals)
+    door = HttpDoor("Airflow", URL, transport=night().transport)
+    for _ in range(2):
+        with pytest.raises(AccessRefused):
+            login.token(door, Deadline(5))
+    assert login.token(door, Deadline(5)).startswith("token-")
+    assert 0.0 == refusals.wait_seconds
+
+
+def test_logins_of_one_account_are_counted_over_all_its_connectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_REFUSALS", {})
+    fake = night()
+    for _ in range(5):
+        with pytest.raises(AccessRefused):
+            through(fake.handle, lambda _: "wrong").poll("", (), 5)
+    assert 3 == len(fake.requests)
+
+
+def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
+    fake = night()
+    fake.tokens = {"second"}
+    tokens = iter(["first\n", "second\n"])
+    connector = through(fake.handle, lambda _: next(tokens), username=None, password=None, token={"env": "T"})
+    assert connector.poll("", (), 5).complete
+
+
+@pytest.mark.parametrize(
+    "status, body, words",
+    [
+        (404, {"detail": "Not Found"}, "there is no /auth/token here"),
+        (405, {}, "there is no /auth/token here"),
+        (201, {"token": "x"}, "holds no access_token"),
+        (422, {"detail": [{"loc": ["body", "password"], "msg": "odd", "input": "s3cret-value"}]}, "was refused"),
+    ],
+)
+def test_a_door_that_gives_no_token_is_named(
+    monkeypatch: pytest.MonkeyPatch, status: int, body: Any, words: str
+) -> None:
+    monkeypatch.setattr(auth, "_REFUSALS", {})
+    with pytest.raises(AccessRefused, match=words) as caught:
+        answering(night(), "/auth/token", status, body).poll("", (), 5)
+    assert "s3cret-value" not in str(caught.value)
+
+
+def test_no_secret_is_in_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the server answers: neither the password nor the token."""
+    secrets = ("p4ssw0rd-canary", "t0ken-canary")
+    for status in (302, 400, 401, 403, 404, 418, 422, 429, 500, 503):
+        monkeypatch.setattr(auth, "_REFUSALS", {})
+
+        def handle(request: httpx.Request, status: int = status) -> httpx.Response:
+            if request.url.path == "/auth/token":
+                return httpx.Response(201, json={"access_token": secrets[1]})
+            return httpx.Response(status, json={"detail": "no"})
+
+        with pytest.raises(ConnectorError) as caught:
+            through(handle, lambda _: secrets[0]).poll("", (), 5)
+        assert not [one for one in secrets if one in str(caught.value)]
+
+
+def test_a_token_that_we_got_is_masked_from_then_on() -> None:
+    store = SecretStore()
+    auth.remembering(store)("a-token-of-the-server")
+    assert "•••" == store.mask("a-token-of-the-server")
+
+
+# inventory
+
+
+def test_a_calm_inventory_reads_no_definition_but_a_few_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "READ_AGAIN", 1)
+    fake = FakeAirflow(**{f"dag{number}": ("one", "two") for number in range(6)})
+    connector = opened(fake)
+    first = connector.inventory("", 5)
+    assert 18 == len(first.jobs)
+    fake.requests.clear()
+    second = connector.inventory(first.hash, 5)
+    assert second.unchanged
+    assert 1 == len([path for _, path in fake.requests if path.endswith("/details")])
+    assert 6 == len(fake.requests)
+
+
+def test_a_new_version_brings_the_new_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "READ_AGAIN", 0)
+    fake = night()
+    connector = opened(fake)
+    first = connector.inventory("", 5)
+    fake.dags = {**fake.dags, "stock_count": ("count", "report")}
+    assert connector.inventory(first.hash, 5).unchanged, "an unmoved version is not read again"
+    fake.versions["stock_count"] = 2
+    second = {job.native_id: job for job in connector.inventory(first.hash, 5).jobs}
+    assert ("stock_count.count",) == second["stock_count.report"].upstreams
+    before = next(job for job in first.jobs if job.native_id == "stock_count")
+    assert before.definition_hash != second["stock_count"].definition_hash
+
+
+def test_an_empty_list_is_incomplete_because_rights_may_be_missing() -> None:
+    found = opened(FakeAirflow()).inventory("", 5)
+    assert not found.complete
+    assert "Airflow lists no DAG: there is none, or this account may read none" == found.skipped[0].reason
+
+
+def test_without_time_for_all_definitions_the_rest_comes_with_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inventory, "RESERVE_SECONDS", 1e9)
+    connector = opened(night())
+    found = connector.inventory("", 5)
+    assert not found.complete
+    assert () == found.jobs
+    monkeypatch.setattr(inventory, "RESERVE_SECONDS", 0.0)
+    assert connector.inventory(found.hash, 5).complete
+
+
+def test_a_list_of_dags_that_ends_early_is_incomplete() -> None:
+    fake = night()
+    body = {"dags": [{**recorded("dags")["dags"][1], "dag_id": "stock_count"}], "total_entries": 500}
+    assert not answering(fake, "/api/v2/dags", 200, body).inventory("", 5).complete
+
+
+def test_files_that_cannot_be_imported_are_told_beside_the_jobs() -> None:
+    found = answering(night(), "/importErrors", 200, recorded("importErrors")).inventory("", 5)
+    assert found.complete
+    assert "DAG file etl.py cannot be imported" in found.skipped[0].reason
+
+
+def test_an_account_without_rights_on_versions_assets_and_import_errors_still_sees_its_dags() -> None:
+    fake = night()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        denied = request.url.path.endswith(("/dagVersions", "/assets", "/importErrors"))
+        return httpx.Response(403, json={"detail": "Forbidden"}) if denied else fake.handle(request)
+
+    assert 6 == len(through(handle).inventory("", 5).jobs)
+
+
+# logs
+
+
+def failed() -> tuple[FakeAirflow, AirflowConnector]:
+    fake = night()
+    fake.start("load_orders")
+    fake.tick()
+    return fake, opened(fake)
+
+
+def test_the_log_of_a_run_is_that_of_its_first_failed_task_and_says_so() -> None:
+    _, connector = failed()
+    chunk = connector.log(ref(latest(connector, "load_orders")), None, 65536, 5)
+    assert chunk.text.startswith("[log of task load, try 1 (failed)]\n")
+    assert "AirflowException: Bash command failed" in chunk.text
+    assert (None, False, False) == (chunk.next, chunk.more, chunk.cut)
+
+
+def test_the_log_of_a_green_run_is_that_of_its_last_task() -> None:
+    fake, connector = failed()
+    fake.start("stock_count")
+    fake.tick()
+    chunk = connector.log(ref(latest(connector, "stock_count")), None, 65536, 5)
+    assert chunk.text.startswith("[log of task count, try 1 (success)]\n")
+
+
+def test_a_blocked_task_says_why_it_has_no_log() -> None:
+    _, connector = failed()
+    chunk = connector.log(ref(latest(connector, "load_orders.publish")), None, 65536, 5)
+    assert "Task did not run because upstream task(s) failed." in chunk.text
+
+
+def test_a_run_without_a_task_that_ran_has_one_line() -> None:
+    fake = night()
+    fake.start("stock_count")
+    connector = opened(fake)
+    run = latest(connector, "stock_count")
+    assert (
+        f"[no task of stock_count {run.context['run_id']} has run yet]\n" == connector.log(ref(run), None, 999, 5).text
+    )
+
+
+def test_a_long_log_is_cut_at_its_beginning_within_its_limit() -> None:
+    _, connector = failed()
+    run = ref(latest(connector, "load_orders"))
+    whole, end = connector.log(run, None, 65536, 5), connector.log(run, None, 100, 5)
+    assert whole.text.endswith(end.text)
+    assert 100 == len(end.text.encode())
+    assert end.cut
+
+
+def test_a_running_log_goes_on_after_what_was_shown_in_pieces_of_the_limit() -> None:
+    fake, _ = failed()
+    pages = {None: recorded("log_running"), "next": recorded("log_running_page2")}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if "/logs/" not in request.url.path:
+            return fake.handle(request)
+        page = pages["next" if "token" in request.url.params else None]
+        return httpx.Response(200, json={**page, "continuation_token": "next"})
+
+    connector = through(handle)
+    run = ref(latest(connector, "load_orders.load"))
+    first = connector.log(run, None, 65536, 5)
+    place, text = first.next, ""
+    for _ in range(50):
+        chunk = connector.log(run, place, 40, 5)
+        assert len(chunk.text.encode()) <= 40
+        text, place = text + chunk.text, chunk.next
+        if not chunk.more:
+            break
+    ticks = [line["event"] for line in recorded("log_running_page2")["content"]]
+    assert ticks
+    assert all(tick in text for tick in ticks)
+    assert text.count("\n") == len(ticks)
+
+
+@pytest.mark.parametrize("start", ["no json", "[]", '{"dag": "a"}'])
+def test_a_place_in_a_log_that_is_not_ours_is_refused(start: str) -> None:
+    _, connector = failed()
+    with pytest.raises(NotSupported, match="this place in a log cannot be read back"):
+        connector.log(ref(latest(connector, "load_orders")), start, 100, 5)
+
+
+def test_a_missed_run_has_no_log() -> None:
+    _, connector = failed()
+    with pytest.raises(NotSupported, match="stock_count 2026-11-20T03:00:00Z has no run in Airflow"):
+        connector.log(RunRef("stock_count", "2026-11-20T03:00:00Z", "", ""), None, 100, 5)
+
+
+def test_a_run_that_is_gone_has_no_log() -> None:
+    fake, connector = failed()
+    run = ref(latest(connector, "load_orders"))
+    with pytest.raises(NotSupported, match="Airflow no longer has the run"):
+        answering(fake, "/taskInstances", 404, recorded("dagRun_404")).log(run, None, 100, 5)
+
+
+# probe
+
+
+def test_the_probe_names_version_and_rights() -> None:
+    probe = opened(night()).probe(5)
+    assert "3.3.2" == probe.version
+    assert {True} == {right.held for right in probe.rights}
+    assert () == probe.notes
+
+
+def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
+    fake = night()
+    fake.role = "viewer"
+    missing = [right for right in opened(fake).probe(5).rights if not right.held]
+    assert ["clear runs", "clear tasks"] == [right.name for right in missing]
+    assert {"act"} == {right.needed_for for right in missing}
+    assert "a dry run on load_orders answered 403" == missing[0].why
+    assert "give the account's role can_edit on DAG Runs" in missing[0].mend
+
+
+def test_without_any_dag_the_rights_to_act_cannot_be_told() -> None:
+    probe = opened(FakeAirflow()).probe(5)
+    assert ("no DAG is listed: there is none, or this account may read none",) == probe.notes
+    assert [None, None] == [right.held for right in probe.rights if right.needed_for == "act"]
+
+
+def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() -> None:
+    health = recorded("health")
+    health["triggerer"]["status"] = None
+    health["scheduler"]["status"] = "unhealthy"
+    assert ("scheduler is unhealthy",) == answering(night(), "/monitor/health", 200, health).probe(5).notes
+
+
+@pytest.mark.parametrize("version", ["2.11.0", ""])
+def test_another_version_is_not_supported(version: str) -> None:
+    with pytest.raises(NotSupported, match=r"this kind speaks to 3\.x"):
+        answering(night(), "/version", 200, {"version": version}).probe(5)

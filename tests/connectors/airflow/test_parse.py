@@ -1,0 +1,318 @@
+"""Recorded replies of Airflow 3.3 read as records; anything else is refused by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.airflow import parse, parse_inventory, parse_log, parse_tasks
+from connectors.airflow.parse import Period, mark_of, run_action
+from connectors.airflow.parse_inventory import Definition
+from connectors.contract import Evidence, RecordUnreadable, Schedule, State
+from tests.fakes.airflow import recorded
+
+BASE = "https://airflow.example.com"
+SCHEDULED, MANUAL = 0, 1
+KEY = "headway-0123456789abcdef"
+PERIOD = Period("2026-11-20T00:00:00Z", datetime(2026, 11, 20, tzinfo=UTC), None)
+
+
+def run_row(number: int = SCHEDULED, **changes: Any) -> dict[str, Any]:
+    return {**recorded("dagRuns_updated_since")["dag_runs"][number], **changes}
+
+
+def task_row(name: str, **changes: Any) -> dict[str, Any]:
+    rows = recorded("taskInstances_updated_since")["task_instances"]
+    return {**next(row for row in rows if row["task_id"] == name), **changes}
+
+
+def task(*rows: dict[str, Any]) -> Any:
+    return parse_tasks.merged([parse_tasks.instance(row) for row in rows], PERIOD, BASE)
+
+
+def test_a_scheduled_run_is_known_by_its_instant() -> None:
+    run = parse.run(run_row(), BASE)
+    assert ("etl_fail", State.FAILED, "failed") == (run.job, run.state, run.native_state)
+    assert ("2026-11-20T00:00:00Z", datetime(2026, 11, 20, tzinfo=UTC)) == (run.period_key, run.period_at)
+    assert "scheduled__2026-11-20T00:00:00+00:00@2026-11-20T05:01:47.684217Z" == run.attempt_key
+    assert None is run.interval_start, "an empty data interval is none"
+    assert f"{BASE}/dags/etl_fail/runs/scheduled__2026-11-20T00%3A00%3A00%2B00%3A00" == run.native_url
+
+
+def test_a_run_by_hand_is_known_by_its_own_id() -> None:
+    run = parse.run(run_row(MANUAL), BASE)
+    assert "manual__2026-11-20T05:02:20.954718+00:00" == run.period_key
+    assert {"k": "v", "n": 1} == run.context["conf"]
+
+
+def test_a_data_interval_gives_the_business_date_and_run_after_the_instant() -> None:
+    run = parse.run(run_row(data_interval_start="2026-11-19T01:00:00Z", data_interval_end="2026-11-20T00:00:00Z"), BASE)
+    assert datetime(2026, 11, 19, 1, tzinfo=UTC) == run.interval_start
+    assert "2026-11-20T00:00:00Z" == run.period_key
+
+
+def test_a_green_run_with_failed_tasks_is_partial() -> None:
+    run = parse.run(run_row(state="success"), BASE, ["bad (failed)"])
+    assert (State.PARTIAL, "success", "tasks not green: bad (failed)") == (run.state, run.native_state, run.message)
+
+
+def test_many_failed_tasks_are_named_up_to_twelve() -> None:
+    run = parse.run(run_row(), BASE, [f"t{number}" for number in range(1000)])
+    assert run.message.endswith("t10, t11 and 988 more")
+
+
+@pytest.mark.parametrize(
+    "native, state",
+    [("queued", State.QUEUED), ("running", State.RUNNING), ("success", State.SUCCEEDED), ("failed", State.FAILED)],
+)
+def test_every_state_of_a_run_has_its_word(native: str, state: State) -> None:
+    run = parse.run(run_row(state=native), BASE)
+    assert (state, native, Evidence.NATIVE) == (run.state, run.native_state, run.evidence)
+    assert state.is_open == (run.ended_at is None)
+
+
+def test_a_new_state_of_a_run_is_unknown_and_never_green() -> None:
+    run = parse.run(run_row(state="almost_success"), BASE)
+    assert (State.UNKNOWN, "almost_success", Evidence.INFERRED) == (run.state, run.native_state, run.evidence)
+
+
+def test_an_end_before_its_start_is_pulled_to_the_start() -> None:
+    run = parse.run(run_row(end_date="2020-01-01T00:00:00Z"), BASE)
+    assert run.started_at == run.ended_at
+
+
+@pytest.mark.parametrize(
+    "run_id, note, queued_at, key",
+    [
+        ("scheduled__x", "", "q2", None),
+        ("scheduled__x", mark_of(KEY, "q1", "q2"), "q2", KEY),
+        ("scheduled__x", mark_of(KEY, "q1", "q2"), "q3", None),
+        ("scheduled__x", mark_of(KEY, "q1"), "q2", KEY),
+        ("scheduled__x", mark_of(KEY, "q1"), "q1", None),
+        ("scheduled__x", f"{mark_of(KEY, 'q1', 'q2')}\nseen by Ada", "q2", KEY),
+        ("scheduled__x", "headway-0123456789abcdef was here", "q2", None),
+        (parse.run_id_of(KEY), "", "q1", KEY),
+        (parse.run_id_of(KEY), mark_of(KEY, "q1", "q2"), "q3", None),
+        ("headway__UPPER", "", "q1", None),
+    ],
+    ids=[
+        "none",
+        "ours",
+        "a later clear",
+        "second half lost",
+        "not yet",
+        "beside a note",
+        "words",
+        "trigger",
+        "cleared",
+        "odd",
+    ],
+)
+def test_the_attempt_that_we_made_is_known_by_its_mark(run_id: str, note: str, queued_at: str, key: str | None) -> None:
+    assert key == run_action(run_id, note, queued_at)
+
+
+@pytest.mark.parametrize("native", [*parse.TASK_STATES, "awaiting_moon"])
+def test_every_state_of_a_task_has_its_word(native: str) -> None:
+    raw = None if native == "none" else native
+    one = task(task_row("transform", state=raw))
+    expected = parse.TASK_STATES.get(native, (State.UNKNOWN, ""))
+    assert (*expected, native) == (one.state, one.reason, one.native_state)
+    assert (one.state in (State.SUCCEEDED, State.FAILED)) <= (one.evidence is Evidence.NATIVE)
+    assert not (one.state.is_open and one.ended_at)
+
+
+def test_a_task_is_a_job_below_its_dag_with_its_group_in_its_name() -> None:
+    one = task(task_row("load.write"))
+    assert ("etl_fail.load.write", State.BLOCKED, None) == (one.job, one.state, one.started_at)
+    assert PERIOD.key == one.period_key
+
+
+@pytest.mark.parametrize("native", ["up_for_retry", None, "scheduled", "queued", "upstream_failed"])
+def test_a_task_that_waits_does_not_show_the_start_of_the_try_before(native: str | None) -> None:
+    assert None is task(task_row("transform", state=native)).started_at
+
+
+def test_a_new_instance_id_is_a_new_attempt() -> None:
+    first, second = task(task_row("transform")), task(task_row("transform", id="01a1f806-48e7-7f66-aa55-d27e7cd8c0a7"))
+    assert first.attempt_key != second.attempt_key
+    assert datetime(2026, 11, 20, 8, 15, 23, 879000, UTC) == second.queued_at
+
+
+def test_an_id_that_is_no_uuid7_tells_no_time() -> None:
+    assert None is parse.created_at("01a1f806-48e7-4f66-aa55-d27e7cd8c0a7")
+    assert None is parse.created_at("7" * 12)
+    assert None is parse.created_at("zzzzzzzz-zzzz-7zzz-zzzz-zzzzzzzzzzzz")
+
+
+def mapped(*changes: dict[str, Any]) -> Any:
+    row = recorded("listMapped")["task_instances"][0]
+    return task(*[{**row, "map_index": number, **change} for number, change in enumerate(changes)])
+
+
+WELL = {"state": "success", "try_number": 1}
+
+
+@pytest.mark.parametrize(
+    "states, state",
+    [
+        (["success", "success"], State.SUCCEEDED),
+        (["success", "skipped"], State.SUCCEEDED),
+        (["skipped", "skipped"], State.SKIPPED),
+        (["success", "failed"], State.FAILED),
+        (["failed", "upstream_failed"], State.FAILED),
+        (["failed", "running"], State.RUNNING),
+        (["success", None], State.WAITING),
+        (["success", "up_for_retry"], State.RETRYING),
+        (["success", "odd"], State.UNKNOWN),
+    ],
+)
+def test_mapped_instances_are_one_run_and_the_worst_counts(states: list[str | None], state: State) -> None:
+    one = mapped(*[{"state": native} for native in states])
+    assert state == one.state
+    assert one.message.startswith("2 mapped: ")
+
+
+def test_a_second_try_of_one_mapped_instance_is_a_further_attempt() -> None:
+    first, second = mapped(WELL, {"state": "failed", "try_number": 1}), mapped(WELL, {"state": None, "try_number": 1})
+    third = mapped(WELL, {"state": "success", "try_number": 2})
+    assert first.attempt_key != second.attempt_key
+    assert second.attempt_key == third.attempt_key
+
+
+def test_the_mark_in_a_note_of_a_task_gives_its_action() -> None:
+    assert KEY == task(task_row("transform", note=mark_of(KEY))).action_key
+    assert None is task(task_row("transform", note="rerun by hand")).action_key
+
+
+def test_dags_and_tasks_become_jobs_with_their_edges() -> None:
+    found = parse_inventory.definition("etl_fail", recorded("dagDetails"), recorded("tasks")["tasks"])
+    upstreams = {one.native_id: one.upstreams for one in found.tasks}
+    assert ("etl_fail.extract",) == upstreams["etl_fail.transform"]
+    assert ("etl_fail.load.write",) == upstreams["etl_fail.load.report"]
+    assert () == upstreams["etl_fail.extract"]
+    job = parse_inventory.dag(recorded("dags")["dags"][1], found, {"producer", "etl_fail"}, BASE)
+    assert ("etl_fail", ("producer",), "ops") == (job.native_id, job.upstreams, job.owner)
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    assert Schedule("airflow", "0 0 * * *", "UTC", "At 00:00", at) == job.schedule
+
+
+def test_the_producer_of_an_asset_feeds_the_dag_that_waits_for_it() -> None:
+    assert {"consumer": {"producer"}} == parse_inventory.feeds(recorded("assets")["assets"][0])
+
+
+def test_a_dag_started_by_assets_has_words_and_no_clock() -> None:
+    schedule = parse_inventory.schedule(recorded("dags")["dags"][0], "UTC")
+    assert Schedule("none", "", "UTC", "Triggered by assets") == schedule
+
+
+@pytest.mark.parametrize(
+    "summary, zone, next_at, expression",
+    [
+        ("0 2 * * *", "Europe/Berlin", "2026-11-21T01:00:00Z", "0 2 * * *"),
+        ("0 2 * * *", "UTC", "2026-11-21T01:00:00Z", ""),
+        ("0 2 * * *", "Mars/Olympus", "2026-11-21T01:00:00Z", ""),
+        ("1 day, 0:00:00", "UTC", "2026-11-21T01:00:00Z", ""),
+        ("0 2 * * *", "UTC", None, "0 2 * * *"),
+    ],
+    ids=["fits", "another zone", "no zone", "no cron", "nothing next"],
+)
+def test_an_expression_that_does_not_give_airflows_next_run_is_not_told(
+    summary: str, zone: str, next_at: str | None, expression: str
+) -> None:
+    row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
+    assert expression == parse_inventory.schedule(row, zone).expression
+
+
+def test_a_file_that_cannot_be_imported_is_told_by_its_last_line() -> None:
+    expected = "DAG file etl.py cannot be imported: TypeError: Asset.__init__() got multiple values for argument 'name'"
+    assert expected == parse_inventory.import_error(recorded("importErrors")["import_errors"][0])
+
+
+def test_a_log_shows_groups_times_levels_and_the_exception_that_is_not_in_the_event() -> None:
+    lines = parse_log.lines(recorded("log_failed_try")["content"])
+    assert "[Log message source details]" == lines[0]
+    assert "2026-11-20 05:01:54.141 transforming" in lines
+    assert "  AirflowException: Bash command failed. The command returned a non-zero exit code 3." in lines
+    assert not [line for line in lines if "::endgroup::" in line]
+
+
+def test_the_end_of_a_text_is_cut_between_characters() -> None:
+    assert ("€", True) == parse_log.tail("ab€", 4 - 1)
+    assert ("", True) == parse_log.tail("ab€", 2)
+    assert ("", True) == parse_log.tail("abc", 0)
+    assert ("ab€", False) == parse_log.tail("ab€", 5)
+    assert "ab" == parse_log.head("ab€", 4)
+
+
+# Anything at all
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800") | st.just(["\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=12,
+)
+ROWS = {
+    "run": (run_row(), lambda row: parse.run(row, BASE)),
+    "task": (task_row("transform"), task),
+    "mapped": (recorded("listMapped")["task_instances"][0], task),
+    "dag": (
+        recorded("dags")["dags"][1],
+        lambda row: parse_inventory.dag(row, Definition(1, "UTC", (), "x"), (), BASE),
+    ),
+    "definition": (recorded("tasks")["tasks"][0], lambda row: parse_inventory.definition("d", {}, [row])),
+    "details": (recorded("dagDetails"), lambda row: parse_inventory.definition("d", row, [])),
+    "version": ({"dag_id": "a", "version_number": 1}, parse_inventory.version),
+    "asset": (recorded("assets")["assets"][0], parse_inventory.feeds),
+    "import error": (recorded("importErrors")["import_errors"][0], parse_inventory.import_error),
+    "log": (recorded("log_failed_try")["content"][-1], lambda row: parse_log.lines([row])),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+@given(data=st.data())
+def test_a_row_with_any_field_spoiled_raises_nothing_but_unreadable(name: str, data: st.DataObject) -> None:
+    row, read = ROWS[name]
+    spoiled = deepcopy(row)
+    for field in data.draw(st.lists(st.sampled_from(sorted(spoiled)), min_size=1, max_size=3)):
+        spoiled[field] = data.draw(JSON)
+    survives(read, spoiled)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@given(anything=JSON)
+def test_a_row_that_is_anything_at_all_raises_nothing_but_unreadable(name: str, anything: Any) -> None:
+    survives(ROWS[name][1], anything)
+
+
+def survives(read: Any, row: Any) -> None:
+    try:
+        found = read(row)
+    except RecordUnreadable:
+        return
+    for one in texts(found):
+        one.encode("utf-8")  # what cannot be stored or sent got through otherwise
+    if hasattr(found, "context"):
+        assert json.loads(json.dumps(dict(found.context), allow_nan=False)) == dict(found.context)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts inside a record."""
+    if isinstance(value, str):
+        yield value
+    elif is_dataclass(value):
+        yield from texts([getattr(value, one.name) for one in dataclass_fields(value)])
+    elif isinstance(value, dict):
+        yield from texts([*value, *value.values()])
+    elif isinstance(value, list | tuple | set):
+        for one in value:
+            yield from texts(one)

@@ -1,0 +1,313 @@
+"""Following an Airflow that changes, pages for ever, lies, forgets and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.airflow import walk
+from connectors.airflow.connector import AirflowConnector
+from connectors.airflow.options import AirflowOptions
+from connectors.conformance import ref
+from connectors.contract import AccessRefused, Evidence, RunRef, State, SystemUnreachable
+from tests.connectors.airflow.support import URL, latest, night, opened, told
+from tests.fakes.airflow import START, FakeAirflow, recorded
+
+
+def answering(fake: FakeAirflow, change: Callable[[str, Any], Any]) -> AirflowConnector:
+    """A connector on a fake whose good replies pass through `change(path, body)`."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        reply = fake.handle(request)
+        if reply.status_code != 200:
+            return reply
+        body = change(request.url.path, reply.json())
+        return body if isinstance(body, httpx.Response) else httpx.Response(200, json=body, headers={"date": DATE})
+
+    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
+    return AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
+
+
+DATE = "Fri, 20 Nov 2026 04:00:10 GMT"
+
+
+def ended(fake: FakeAirflow, dag: str = "stock_count", run: str = "") -> str:
+    run = fake.start(dag, run)
+    fake.tick()
+    return run
+
+
+def test_a_run_is_told_with_its_tasks_under_one_period() -> None:
+    fake = night()
+    ended(fake, "load_orders")
+    runs, _ = told(opened(fake))
+    states = {job: one.state for (job, _), one in runs.items()}
+    assert {
+        "load_orders": State.FAILED,
+        "load_orders.check": State.SUCCEEDED,
+        "load_orders.load": State.FAILED,
+        "load_orders.publish": State.BLOCKED,
+    } == states
+    assert {"2026-11-20T04:00:00Z"} == {one.period_key for one in runs.values()}
+
+
+def test_a_calm_poll_costs_two_requests() -> None:
+    fake = night()
+    ended(fake)
+    connector = opened(fake)
+    _, cursor = told(connector)
+    fake.tick(3600)
+    _, cursor = told(connector, cursor)
+    fake.requests.clear()
+    connector.poll(cursor, (), 5)
+    assert ["/api/v2/dags/~/dagRuns", "/api/v2/dags/~/dagRuns/~/taskInstances"] == [path for _, path in fake.requests]
+
+
+def test_what_the_overlap_brings_again_is_not_told_again_to_who_has_it() -> None:
+    fake = night()
+    ended(fake)
+    connector = opened(fake)
+    first, cursor = told(connector)
+    assert first
+    assert {} == told(connector, cursor)[0]
+
+
+def test_what_was_never_stored_is_told_again() -> None:
+    """The store failed after the poll: the engine asks with the cursor that it still has."""
+    fake = night()
+    connector = opened(fake)
+    _, stored = told(connector)
+    ended(fake)
+    lost, _ = told(connector, stored)
+    again, _ = told(connector, stored)
+    assert lost.keys() == again.keys()
+    assert lost
+
+
+def test_seen_until_is_the_servers_own_clock_less_the_overlap() -> None:
+    fake = night()
+    poll = opened(fake).poll("", (), 5)
+    assert START - walk.OVERLAP == poll.seen_until
+    assert poll.clock is not None
+    assert START == poll.clock.target
+
+
+def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "PAGES_PER_BITE", 1)
+    fake = FakeAirflow(stock_count=("count",))
+    for number in range(250):
+        fake.start("stock_count", f"manual__{number:03}", run_type="manual")
+    fake.tick()
+    connector = opened(fake)
+    polls, cursor, more = [], "", True
+    while more:
+        polls.append(connector.poll(cursor, (), 5))
+        cursor, more = polls[-1].cursor, polls[-1].more
+    assert 3 == len(polls)
+    assert [None, None] == [poll.seen_until for poll in polls[:-1]], "absence is proved only by the last bite"
+    assert 250 == len({one.attempt_key for poll in polls for one in poll.runs if one.job == "stock_count"})
+
+
+def test_a_clear_is_a_further_attempt_of_the_same_period() -> None:
+    fake = night()
+    run = ended(fake, "load_orders")
+    connector = opened(fake)
+    first = latest(connector, "load_orders")
+    fake.outcome.clear()
+    fake.clear_run(["load_orders", run], {}, {"dry_run": False, "only_failed": True})
+    fake.tick()
+    second = latest(connector, "load_orders")
+    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert first.period_key == second.period_key
+    assert first.attempt_key != second.attempt_key
+
+
+def test_an_open_run_that_was_deleted_is_lost_and_not_ended() -> None:
+    fake = night()
+    ended(fake)
+    connector = opened(fake)
+    run = latest(connector, "stock_count")
+    fake.runs.clear()
+    fake.instances.clear()
+    never = RunRef("stock_count", "p", "gone@-", run.native_ref.replace("scheduled", "manual"))
+    poll = connector.poll("", (ref(run), never), 5)
+    found = {one.attempt_key: (one.state, one.native_state, one.evidence) for one in poll.runs}
+    assert (State.LOST, "deleted", Evidence.INFERRED) == found[run.attempt_key]
+    assert (State.UNKNOWN, "deleted", Evidence.INFERRED) == found["gone@-"], "it was never seen to start"
+    assert poll.complete
+
+
+def test_an_open_attempt_that_was_cleared_unseen_is_unknown() -> None:
+    fake = night()
+    run = fake.start("load_orders")
+    connector = opened(fake)
+    first, cursor = told(connector)
+    fake.tick()
+    fake.clear_run(["load_orders", run], {}, {"dry_run": False, "only_failed": True})
+    fake.tick()
+    known = next(one for one in first.values() if one.job == "load_orders")
+    found = {one.attempt_key: one for one in connector.poll(cursor, (ref(known),), 5).runs if one.job == "load_orders"}
+    assert (State.UNKNOWN, "cleared") == (found[known.attempt_key].state, found[known.attempt_key].native_state)
+    assert 2 == len(found)
+
+
+def test_a_task_tried_again_gets_its_first_try_closed_from_the_history() -> None:
+    fake = FakeAirflow(etl_fail=("transform",))
+    run = fake.start("etl_fail", "scheduled__2026-11-20T00:00:00+00:00")
+    connector = opened(fake)
+    first, cursor = told(connector)
+    known = next(one for one in first.values() if one.job == "etl_fail.transform")
+    fake.now += timedelta(minutes=5)
+    row = fake.tasks_of("etl_fail", run)[0]
+    row |= {"id": fake._uuid(), "state": "running", "try_number": 2, "_updated": fake.now}
+    poll = connector.poll(cursor, (ref(known),), 5)
+    found = {one.attempt_key: one for one in poll.runs if one.job == "etl_fail.transform"}
+    assert (State.FAILED, 1) == (found[known.attempt_key].state, found[known.attempt_key].context["try"])
+    assert State.RUNNING == found[row["id"]].state
+
+
+def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
+    fake = night()
+    ended(fake)
+    run = latest(opened(fake), "stock_count")
+
+    def other(path: str, body: Any) -> Any:
+        return {**body, "dag_run_id": "somebody_else"} if "/dagRuns/scheduled" in path else body
+
+    fake.runs[0]["_updated"] = START - timedelta(days=400)
+    cursor = opened(fake).poll("", (), 5).cursor
+    poll = answering(fake, other).poll(cursor, (replace(ref(run), attempt_key="open"),), 5)
+    assert ["the answer is about another run than we asked for"] == [one.reason for one in poll.skipped]
+
+
+def test_a_row_that_cannot_be_read_is_counted_and_the_rest_is_kept() -> None:
+    fake = night()
+    ended(fake)
+
+    def spoil(path: str, body: Any) -> Any:
+        if path.endswith("/dags/~/dagRuns"):
+            body["dag_runs"] += [{"dag_id": 7}, "text", None]
+        return body
+
+    poll = answering(fake, spoil).poll("", (), 5)
+    assert "stock_count" in {one.job for one in poll.runs}
+    assert 3 == len(poll.skipped)
+    assert ("dagRuns", 'the row is "text", not an object') == (poll.skipped[1].where, poll.skipped[1].reason)
+
+
+def test_a_page_that_repeats_for_ever_ends_the_poll_as_incomplete() -> None:
+    fake = night()
+    ended(fake)
+
+    def circle(path: str, body: Any) -> Any:
+        return {**body, "next_cursor": "0"} if path.endswith("/dags/~/dagRuns") else body
+
+    connector = answering(fake, circle)
+    poll = connector.poll("", (), 5)
+    assert not poll.complete
+    assert not poll.more
+    assert None is poll.seen_until
+    assert poll.runs, "what was read is kept"
+    assert "1970-01-01T00:00:00+00:00" == json.loads(poll.cursor)["runs"]["since"], "the walk begins again"
+
+
+def test_a_server_that_no_longer_knows_its_page_begins_the_walk_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "PAGES_PER_BITE", 1)
+    fake = FakeAirflow(stock_count=("count",))
+    for number in range(150):
+        fake.start("stock_count", f"manual__{number:03}")
+    fake.tick()
+    cursor = opened(fake).poll("", (), 5).cursor
+
+    def forgotten(path: str, body: Any) -> Any:
+        bad = httpx.Response(400, json=recorded("dagRuns_bad_cursor"))
+        return bad if path.endswith("/dags/~/dagRuns") else body
+
+    poll = answering(fake, forgotten).poll(cursor, (), 5)
+    assert not poll.complete
+    assert "" == json.loads(poll.cursor)["runs"]["page"]
+    assert 150 == len([one for one in told(opened(fake), poll.cursor)[0].values() if one.job == "stock_count"])
+
+
+def test_servers_without_cursors_are_walked_by_offset_with_an_overlap() -> None:
+    fake = FakeAirflow(stock_count=("count",))
+    for number in range(250):
+        fake.start("stock_count", f"manual__{number:03}")
+    fake.tick()
+    asked: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        offset = int(request.url.params.get("offset", 0))
+        url = request.url.copy_set_param("cursor", str(offset)) if "updated_at_gte" in str(request.url) else request.url
+        reply = fake.handle(httpx.Request(request.method, url, headers=request.headers, content=request.content))
+        body = reply.json()
+        if "updated_at_gte" in str(request.url):
+            asked.append(str(offset))
+            body.pop("next_cursor")
+        return httpx.Response(reply.status_code, json=body, headers=reply.headers.multi_items()[:0])
+
+    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
+    connector = AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
+    runs, _ = told(connector)
+    assert 250 == len([one for one in runs.values() if one.job == "stock_count"])
+    assert ["0", "80", "160"] == asked[:3]
+
+
+@pytest.mark.parametrize("cursor", ["no json", "[]", "{}", '{"runs": {"since": "yesterday"}, "tasks": {}}', "[" * 9999])
+def test_a_cursor_that_cannot_be_read_brings_history_again_with_a_warning(cursor: str) -> None:
+    fake = night()
+    ended(fake)
+    poll = opened(fake).poll(cursor, (), 5)
+    assert poll.runs
+    assert poll.warnings[0].startswith("the cursor cannot be read")
+
+
+def test_an_unknown_word_is_unknown_and_named_once() -> None:
+    fake = night()
+    run = ended(fake)
+    fake.tasks_of("stock_count", run)[0]["state"] = "awaiting_moon"
+    poll = opened(fake).poll("", (), 5)
+    assert ("task state 'awaiting_moon' is not known to Headway",) == poll.warnings
+    assert {"stock_count": State.SUCCEEDED, "stock_count.count": State.UNKNOWN} == {
+        one.job: one.state for one in poll.runs
+    }
+
+
+def test_only_the_dags_that_are_asked_for_are_watched() -> None:
+    fake = night()
+    ended(fake, "load_orders")
+    ended(fake, "stock_count")
+    connector = opened(fake, dags=("stock_*",))
+    assert {"stock_count", "stock_count.count"} == {job for job, _ in told(connector)[0]}
+    assert {"stock_count", "stock_count.count"} == {job.native_id for job in connector.inventory("", 5).jobs}
+
+
+@pytest.mark.parametrize("body", [{"dag_runs": None}, {"dag_runs": {}}, {"something": []}])
+def test_a_list_that_is_none_is_no_empty_list(body: Any) -> None:
+    fake = night()
+    connector = answering(fake, lambda path, _: body if path.endswith("/dags/~/dagRuns") else _)
+    with pytest.raises(SystemUnreachable, match="has no list 'dag_runs'; is this Airflow 3"):
+        connector.poll("", (), 5)
+
+
+def test_a_login_page_is_refused_access_and_no_empty_estate() -> None:
+    fake = night()
+    page = httpx.Response(200, html="<html>Sign in</html>")
+    connector = answering(fake, lambda path, body: page if "/api/v2/dags" in path else body)
+    with pytest.raises(AccessRefused, match="is a web page"):
+        connector.poll("", (), 5)
+    with pytest.raises(AccessRefused, match="is a web page"):
+        connector.inventory("", 5)
+
+
+def test_an_open_run_that_is_not_ours_is_left_alone() -> None:
+    fake = night()
+    poll = opened(fake).poll("", (RunRef("stock_count", "2026-11-20T03:00:00Z", "missed", ""),), 5)
+    assert () == poll.runs
+    assert poll.complete

@@ -1,0 +1,330 @@
+"""Reruns: what is said before, what is sent once, and how a lost answer is found again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.airflow.connector import AirflowConnector
+from connectors.airflow.options import AirflowOptions
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+)
+from tests.connectors.airflow.support import URL, latest, night, opened
+from tests.fakes.airflow import FakeAirflow
+
+RUN = "scheduled__2026-11-20T04:00:00+00:00"
+CLEAR = f"/api/v2/dags/load_orders/dagRuns/{RUN.replace(':', '%3A').replace('+', '%2B')}/clear"
+
+
+def failed_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
+    fake = night()
+    fake.start("load_orders", RUN)
+    fake.tick()
+    connector = opened(fake)
+    return fake, connector, latest(connector, "load_orders")
+
+
+def asking(run: RunRecord, state: State | None = None) -> Ask:
+    return Ask("rerun", ref(run), state or run.state)
+
+
+def missed(dag: str = "stock_count", period: str = "2026-11-20T03:00:00Z") -> Ask:
+    return Ask("rerun", RunRef(dag, period, "", ""), State.MISSED)
+
+
+def posts(fake: FakeAirflow, ending: str) -> int:
+    return len([path for method, path in fake.requests if method == "POST" and path.endswith(ending)])
+
+
+def test_the_failed_tasks_of_a_run_are_named_before_anything_is_sent() -> None:
+    _, connector, run = failed_night()
+    preview = connector.preview(asking(run), 5)
+    assert "clear failed tasks" == preview.verb
+    assert "clear failed tasks of load_orders 2026-11-20 04:00Z" == preview.words
+    assert "2 tasks of load_orders 2026-11-20 04:00Z: load, publish" == preview.scope
+    assert ("load", "publish") == preview.affected
+    assert (None, None) == (preview.overlap, preview.refused)
+    call = f'POST {CLEAR} {{"dry_run": false, "only_failed": true, "note": "[KEY rerun]"}}'
+    assert (call,) == preview.native_calls
+    assert ("tasks that succeeded are kept; conf and code version of the run stay",) == preview.notes
+
+
+def test_a_green_run_with_stale_input_is_cleared_whole() -> None:
+    fake, connector, _ = failed_night()
+    fake.start("stock_count", RUN)
+    fake.tick()
+    preview = connector.preview(asking(latest(connector, "stock_count")), 5)
+    assert "clear the whole run stock_count 2026-11-20 04:00Z" == preview.words
+    assert ("count",) == preview.affected
+    assert ("every task runs again, those that succeeded too",) == preview.notes
+
+
+def test_a_partial_run_gets_its_failed_tasks_cleared() -> None:
+    fake, connector, run = failed_night()
+    fake.runs[0]["state"] = "success"
+    assert "clear failed tasks" == connector.preview(asking(run, State.PARTIAL), 5).verb
+
+
+def test_a_run_whose_failure_has_no_failed_task_is_cleared_whole() -> None:
+    """A DAG run that timed out, say."""
+    fake, connector, run = failed_night()
+    for row in fake.instances:
+        row["state"] = "success"
+    assert "clear the whole run" == connector.preview(asking(run), 5).verb
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"state": "running", "start_date": "2026-11-20T04:00:01Z"}, "the run is running since 2026-11-20T04:00:01Z"),
+        ({"state": "queued", "start_date": None}, "the run is queued since 2026-11-20T04:00:00.000000Z"),
+        ({"state": "success"}, "the run is green by now: there is nothing to repair"),
+        ({"dag_run_id": "other"}, "Airflow no longer has the run"),
+    ],
+)
+def test_what_cannot_be_rerun_now_says_why(change: dict[str, Any], words: str) -> None:
+    fake, connector, run = failed_night()
+    fake.runs[0] |= change
+    refused = connector.preview(asking(run), 5).refused
+    assert refused is not None
+    assert words in refused
+
+
+def test_nothing_to_clear_is_said_and_not_sent() -> None:
+    fake, connector, run = failed_night()
+    fake.instances.clear()
+    preview = connector.preview(asking(run), 5)
+    assert "nothing to do: Airflow would clear no task" == preview.refused
+    with pytest.raises(NotSupported, match="nothing to do"):
+        connector.act(preview, new_key(), 5)
+
+
+def test_parameters_are_refused_because_a_clear_keeps_the_conf() -> None:
+    _, connector, run = failed_night()
+    ask = Ask("rerun", ref(run), run.state, {"date": "2026-11-19"})
+    assert "no parameters for it (date)" in str(connector.preview(ask, 5).refused)
+
+
+def test_other_active_runs_of_the_dag_are_an_overlap() -> None:
+    fake, connector, run = failed_night()
+    fake.start("load_orders", "manual__x")
+    assert "other runs of load_orders are active: manual__x (queued)" == connector.preview(asking(run), 5).overlap
+
+
+def test_another_verb_is_not_supported() -> None:
+    _, connector, run = failed_night()
+    with pytest.raises(NotSupported, match='"cancel" is not a verb'):
+        connector.preview(Ask("cancel", ref(run), run.state), 5)
+
+
+def test_a_clear_is_sent_once_and_its_attempt_carries_our_key() -> None:
+    fake, connector, run = failed_night()
+    preview, key = connector.preview(asking(run), 5), new_key()
+    fake.requests.clear()
+    receipt = connector.act(preview, key, 5)
+    assert 1 == posts(fake, "/clear")
+    assert run.native_ref == receipt.native_ref
+    fake.outcome.clear()
+    fake.tick()
+    again = latest(connector, "load_orders")
+    assert (State.SUCCEEDED, key, run.period_key) == (again.state, again.action_key, again.period_key)
+
+
+def test_what_people_wrote_into_the_note_stays_and_our_old_marks_go() -> None:
+    fake, connector, run = failed_night()
+    fake.runs[0]["note"] = "[headway-00000000000000 rerun; was a; is b]\nseen by Ada"
+    key = new_key()
+    connector.act(connector.preview(asking(run), 5), key, 5)
+    now = fake.runs[0]["queued_at"]
+    assert f"[{key} rerun; was 2026-11-20T04:00:00.000000Z; is {now}]\nseen by Ada" == fake.runs[0]["note"]
+
+
+def test_a_run_that_changed_since_the_preview_is_left_alone() -> None:
+    fake, connector, run = failed_night()
+    preview = connector.preview(asking(run), 5)
+    fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
+    fake.tick()
+    fake.requests.clear()
+    with pytest.raises(NotSupported, match="changed since the preview"):
+        connector.act(preview, new_key(), 5)
+    assert 0 == posts(fake, "/clear")
+
+
+@pytest.mark.parametrize("how", ["clear_run", "clear_tasks", "trigger"])
+def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
+    fake, connector, run = failed_night()
+    asks = {
+        "clear_run": asking(run),
+        "clear_tasks": asking(latest(connector, "load_orders.load")),
+        "trigger": missed(),
+    }
+    endings = {"clear_run": "/clear$", "clear_tasks": "/clearTaskInstances$", "trigger": "/dagRuns$"}
+    preview, key = connector.preview(asks[how], 5), new_key()
+    assert how == preview.plan["how"]
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    fake.lose_answer_of = endings[how]
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert not isinstance(connector.look_up(preview, new_key(), 5), Found)
+
+
+def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
+    """The answer is lost, so the mark lacks its second half; the attempt after the one it names is ours."""
+    fake, connector, run = failed_night()
+    preview, key = connector.preview(asking(run), 5), new_key()
+    fake.lose_answer_of = "/clear$"
+    with pytest.raises(OutcomeUnknown):
+        connector.act(preview, key, 5)
+    fake.tick()
+    assert key == latest(connector, "load_orders").action_key
+
+
+def test_somebody_elses_clear_without_our_note_cannot_be_told() -> None:
+    fake, connector, run = failed_night()
+    preview = connector.preview(asking(run), 5)
+    fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True})
+    answer = connector.look_up(preview, new_key(), 5)
+    assert isinstance(answer, CannotTell)
+    assert "somebody else cleared it" in answer.why
+
+
+def test_a_run_that_is_gone_cannot_be_told() -> None:
+    fake, connector, run = failed_night()
+    preview = connector.preview(asking(run), 5)
+    fake.runs.clear()
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    with pytest.raises(NotSupported, match="is gone; nothing was sent"):
+        connector.act(preview, new_key(), 5)
+
+
+def test_servers_before_3_3_get_the_note_first() -> None:
+    fake, connector, run = failed_night()
+    fake.refuse_note = True
+    preview, key = connector.preview(asking(run), 5), new_key()
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    fake.tick()
+    assert key == latest(connector, "load_orders").action_key
+
+
+def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() -> None:
+    fake, connector, _ = failed_night()
+    task = latest(connector, "load_orders.load")
+    preview, key = connector.preview(asking(task), 5), new_key()
+    assert "clear task load and what follows it in load_orders 2026-11-20 04:00Z" == preview.words
+    assert ("load", "publish") == preview.affected
+    fake.tasks_of("load_orders", RUN)[1]["state"] = "running"
+    assert "running now, and Airflow would refuse: load" == connector.preview(asking(task), 5).refused
+    with pytest.raises(NotSupported, match="AirflowClearRunningTaskException"):
+        connector.act(preview, key, 5)
+    fake.tasks_of("load_orders", RUN)[1]["state"] = "failed"
+    connector.act(preview, key, 5)
+    fake.outcome.clear()
+    fake.tick()
+    again = latest(connector, "load_orders.load")
+    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
+    assert task.attempt_key != again.attempt_key
+
+
+def test_an_unknown_task_is_nothing_to_do() -> None:
+    fake, connector, _ = failed_night()
+    task = latest(connector, "load_orders.load")
+    fake.dags = {"load_orders": ("check",)}
+    assert "nothing to do: Airflow would clear no task (an empty list)" == connector.preview(asking(task), 5).refused
+
+
+def test_a_missed_run_is_triggered_for_its_instant_under_our_id() -> None:
+    fake, connector, _ = failed_night()
+    preview, key = connector.preview(missed(), 5), new_key()
+    assert ("trigger", "trigger the missed run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.words)
+    connector.act(preview, key, 5)
+    connector.act(preview, key, 5)
+    assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"]), "a repeat is answered 409"
+    fake.tick()
+    run = latest(connector, "stock_count")
+    assert (State.SUCCEEDED, key, "2026-11-20T03:00:00Z") == (run.state, run.action_key, run.period_key)
+    assert f"Airflow has this run by now: headway__{key[8:]} is success" == connector.preview(missed(), 5).refused
+
+
+def test_another_run_of_that_instant_is_not_doubled() -> None:
+    _, connector, _ = failed_night()
+    preview = connector.preview(missed(), 5)
+    connector.act(preview, new_key(), 5)
+    with pytest.raises(NotSupported, match="has another run for 2026-11-20T03:00:00Z by now; nothing was triggered"):
+        connector.act(preview, new_key(), 5)
+
+
+@pytest.mark.parametrize(
+    "ask, words",
+    [
+        (missed(period="manual__x"), "it is no scheduled instant"),
+        (missed(period="2026-11-20T03:00:00"), "it is no scheduled instant"),
+        (missed(dag="gone"), "Airflow has no DAG gone"),
+    ],
+)
+def test_a_missed_run_that_cannot_be_triggered_says_why(ask: Ask, words: str) -> None:
+    _, connector, _ = failed_night()
+    assert words in str(connector.preview(ask, 5).refused)
+
+
+def changed(fake: FakeAirflow, path: str, reply: httpx.Response | dict[str, Any]) -> AirflowConnector:
+    """A connector on the fake, but for what is answered at paths that end so: another reply, or changed fields."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith(path):
+            return fake.handle(request)
+        if isinstance(reply, httpx.Response):
+            return reply
+        return httpx.Response(200, json=fake.handle(request).json() | reply)
+
+    chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}}
+    return AirflowConnector(AirflowOptions.model_validate(chosen), lambda _: "right", httpx.MockTransport(handle))
+
+
+def test_a_run_with_a_data_interval_is_left_to_airflows_backfill() -> None:
+    fake, _, _ = failed_night()
+    connector = changed(fake, "/details", {"next_dagrun_data_interval_start": "2026-11-20T00:00:00Z"})
+    refused = connector.preview(missed(), 5).refused
+    assert "airflow backfill create --dag-id stock_count --from-date 2026-11-20 --to-date 2026-11-20" in str(refused)
+
+
+def test_a_paused_dag_is_said_to_keep_what_is_sent() -> None:
+    fake, _, run = failed_night()
+    connector = changed(fake, "/details", {"is_paused": True})
+    assert "load_orders is paused: what is sent stays queued" in connector.preview(asking(run), 5).notes[0]
+
+
+@pytest.mark.parametrize(
+    "reply, error",
+    [
+        (httpx.Response(500, json={"detail": "database is locked"}), OutcomeUnknown),
+        (httpx.Response(504, html="<html>gateway</html>"), OutcomeUnknown),
+        (httpx.Response(200, html="<html>Sign in</html>"), OutcomeUnknown),
+        (httpx.Response(200, content=b'{"dag_run', headers={"content-type": "application/json"}), OutcomeUnknown),
+        (httpx.Response(403, json={"detail": "Forbidden"}), AccessRefused),
+        (httpx.Response(302, headers={"location": "https://sso.example.com"}), AccessRefused),
+        (httpx.Response(404, json={"detail": "gone"}), NotSupported),
+        (httpx.Response(409, json={"detail": "busy"}), NotSupported),
+        (httpx.Response(429, headers={"retry-after": "7"}), SystemUnreachable),
+    ],
+)
+def test_every_answer_is_sorted_by_whether_it_happened(reply: httpx.Response, error: type[Exception]) -> None:
+    fake, connector, run = failed_night()
+    preview = connector.preview(asking(run), 5)
+    with pytest.raises(error):
+        changed(fake, "/clear", reply).act(preview, new_key(), 5)

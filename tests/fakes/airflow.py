@@ -1,0 +1,304 @@
+"""A small Airflow 3 with a state, behind httpx: rows shaped like the recorded replies, a clock moved by hand.
+
+It plays what the connector's tests need and no more: lists by change with cursors, clears with notes, triggers under
+our id, notes, logs, roles. What it does was measured on 3.3.2.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import httpx
+
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "airflow"
+START = datetime(2026, 11, 20, 4, tzinfo=UTC)
+FINISHED = ("success", "failed")
+
+Row = dict[str, Any]
+
+
+def recorded(name: str) -> Any:
+    """The reply of one recorded call."""
+    return json.loads((RECORDINGS / f"{name}.json").read_text(encoding="utf-8"))["response"]
+
+
+def stamp(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class FakeAirflow:
+    """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail."""
+
+    def __init__(self, **dags: tuple[str, ...]) -> None:
+        self.now = START
+        self.dags = dags
+        self.outcome: dict[tuple[str, str], str] = {}
+        self.runs: list[Row] = []
+        self.instances: list[Row] = []
+        self.requests: list[tuple[str, str]] = []
+        self.role = "admin"
+        self.tokens: set[str] = set()
+        self.versions = dict.fromkeys(dags, 1)
+        self.refuse_note = False
+        self.lose_answer_of: str = ""
+        self._made = 0
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+    def tick(self, seconds: float = 1.0) -> None:
+        """Time goes on; each queued run is run to its end."""
+        self.now += timedelta(seconds=seconds)
+        for run in self.runs:
+            if run["state"] in ("queued", "running"):
+                self._finish(run)
+
+    def start(self, dag: str, run_id: str = "", **more: Any) -> str:
+        """Queues a run with all its tasks; its id."""
+        at = stamp(self.now)
+        run_id = run_id or f"scheduled__{self.now.isoformat()}"
+        template = deepcopy(recorded("dagRuns_updated_since")["dag_runs"][0])
+        mine = {"dag_id": dag, "dag_run_id": run_id, "queued_at": at, "state": "queued", "run_after": at}
+        times = {"logical_date": at, "data_interval_start": at, "data_interval_end": at}
+        empty = {"start_date": None, "end_date": None, "duration": None, "note": None}
+        self.runs.append({**template, **mine, **times, **empty, **more, "_updated": self.now})
+        for task in self.dags[dag]:
+            self._instance(dag, run_id, task)
+        return run_id
+
+    def run(self, dag: str, run_id: str) -> Row | None:
+        return next((row for row in self.runs if (row["dag_id"], row["dag_run_id"]) == (dag, run_id)), None)
+
+    def tasks_of(self, dag: str, run_id: str) -> list[Row]:
+        return [row for row in self.instances if (row["dag_id"], row["dag_run_id"]) == (dag, run_id)]
+
+    def _uuid(self) -> str:
+        self._made += 1
+        digits = f"{int(self.now.timestamp() * 1000):012x}7{self._made:03x}8{0:015x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    def _instance(self, dag: str, run_id: str, task: str) -> None:
+        template = deepcopy(recorded("taskInstances_updated_since")["task_instances"][0])
+        mine = {"id": self._uuid(), "dag_id": dag, "dag_run_id": run_id, "task_id": task, "state": None}
+        empty = {"try_number": 0, "start_date": None, "end_date": None, "run_after": stamp(self.now), "note": None}
+        self.instances.append({**template, **mine, **empty, "_updated": self.now})
+
+    def _finish(self, run: Row) -> None:
+        began, blocked = self.now - timedelta(seconds=0.5), False
+        for row in self.tasks_of(run["dag_id"], run["dag_run_id"]):
+            if row["state"] is not None:
+                blocked = blocked or row["state"] != "success"
+                continue
+            state = "upstream_failed" if blocked else self.outcome.get((row["dag_id"], row["task_id"]), "success")
+            tried = row["try_number"] + (state != "upstream_failed")
+            row |= {"state": state, "try_number": tried, "start_date": stamp(began), "end_date": stamp(self.now)}
+            row["_updated"] = self.now
+            blocked = blocked or state != "success"
+        run |= {"state": "failed" if blocked else "success", "start_date": stamp(began), "end_date": stamp(self.now)}
+        run["_updated"] = self.now
+
+    # -- its door ---------------------------------------------------------------------------------------------------
+    @property
+    def transport(self) -> httpx.MockTransport:
+        """What a connector is opened with."""
+        return httpx.MockTransport(self.handle)
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        """One answer. Raises httpx.ReadError after the work was done, for the call named by `lose_answer_of`."""
+        path = request.url.raw_path.decode().partition("?")[0]
+        self.requests.append((request.method, path))
+        status, body = self._answer(request, path)
+        if self.lose_answer_of and re.search(self.lose_answer_of, path) and request.method == "POST":
+            self.lose_answer_of = ""
+            raise httpx.ReadError("connection reset")
+        headers = {"date": format_datetime(self.now.replace(microsecond=0), usegmt=True)}
+        return httpx.Response(status, json=_shown(body), headers=headers)
+
+    def _answer(self, request: httpx.Request, path: str) -> tuple[int, Any]:
+        body = json.loads(request.content) if request.content else {}
+        if path == "/auth/token":
+            return self._login(body)
+        path = path.removeprefix("/api/v2")
+        if path in ("/version", "/monitor/health"):
+            return 200, recorded("version" if path == "/version" else "health")
+        if request.headers.get("authorization", "").removeprefix("Bearer ") not in self.tokens:
+            return 401, recorded("err_expired_token")
+        query = {name: values[-1] for name, values in parse_qs(request.url.query.decode(), True).items()}
+        for method, pattern, answer in ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found and method == request.method:
+                return answer(self, [unquote(part) for part in found.groups()], query, body)
+        return 404, {"detail": f"no route {path}"}
+
+    def _login(self, body: Row) -> tuple[int, Any]:
+        if body.get("password") != "right":
+            return 401, recorded("auth_bad_password")
+        token = f"token-{len(self.tokens)}"
+        self.tokens.add(token)
+        return 201, {"access_token": token}
+
+    # -- what is there ----------------------------------------------------------------------------------------------
+    def list_dags(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        template = recorded("dags")["dags"][1]
+        rows = [{**template, "dag_id": dag, "dag_display_name": dag} for dag in sorted(self.dags)]
+        return 200, self._page("dags", rows, query)
+
+    def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if parts[0] not in self.dags:
+            return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
+        found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": "0 0 * * *"}
+        found |= {name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name}
+        return 200, {**found, "latest_dag_version": {"version_number": self.versions[parts[0]]}}
+
+    def list_tasks(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        chain, template = self.dags[parts[0]], recorded("tasks")["tasks"][0]
+        below = [*([one] for one in chain[1:]), []]
+        rows = [
+            {**template, "task_id": task, "downstream_task_ids": ids} for task, ids in zip(chain, below, strict=True)
+        ]
+        return 200, {"tasks": rows, "total_entries": len(rows)}
+
+    def list_versions(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        rows = [{"dag_id": dag, "version_number": number} for dag, number in self.versions.items()]
+        return 200, {"dag_versions": rows, "total_entries": len(rows)}
+
+    def _page(self, name: str, rows: list[Row], query: Row) -> Row:
+        first, limit = int(query.get("offset", 0)), min(100, int(query.get("limit", 50)))
+        return {name: rows[first : first + limit], "total_entries": len(rows)}
+
+    def changed(self, name: str, rows: list[Row], query: Row) -> tuple[int, Any]:
+        since = datetime.fromisoformat(query.get("updated_at_gte", "1970-01-01T00:00:00Z"))
+        found = sorted((row for row in rows if row["_updated"] >= since), key=lambda row: row["_updated"])
+        if not (query.get("cursor") or "0").isdigit():
+            return 400, recorded("dagRuns_bad_cursor")
+        first, limit = int(query.get("cursor") or 0), min(100, int(query.get("limit", 50)))
+        following = str(first + limit) if first + limit < len(found) else None
+        return 200, {name: found[first : first + limit], "total_entries": len(found), "next_cursor": following}
+
+    # -- what ran ---------------------------------------------------------------------------------------------------
+    def list_runs(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if parts[0] == "~":
+            return self.changed("dag_runs", self.runs, query)
+        rows = [row for row in self.runs if row["dag_id"] == parts[0]]
+        if "run_after_gte" in query:
+            rows = [row for row in rows if row["run_after"][:19] == query["run_after_gte"][:19]]
+        elif "state" in query:
+            rows = [row for row in rows if row["state"] in ("running", "queued")]
+        return 200, self._page("dag_runs", rows, query)
+
+    def list_instances(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if parts[0] == "~":
+            return self.changed("task_instances", self.instances, query)
+        return 200, self._page("task_instances", self.tasks_of(*parts), query)
+
+    def named_instances(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        fields = (("dag_ids", "dag_id"), ("dag_run_ids", "dag_run_id"), ("task_ids", "task_id"), ("state", "state"))
+        rows = [
+            row for row in self.instances if all(row[field] in body.get(name, [row[field]]) for name, field in fields)
+        ]
+        page = {"offset": body.get("page_offset", 0), "limit": body.get("page_limit", 50)}
+        return 200, self._page("task_instances", rows, page)
+
+    def one_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        run = self.run(*parts)
+        return (200, run) if run else (404, recorded("dagRun_404"))
+
+    def log(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        row = next((row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]), None)
+        if row is None or int(parts[3]) > row["try_number"]:
+            return 404, recorded("log_missing_try")
+        return 200, recorded("log_upstream_failed_try0" if parts[3] == "0" else "log_failed_try")
+
+    # -- what is done -----------------------------------------------------------------------------------------------
+    def clear_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
+        run = self.run(*parts)
+        if run is None:
+            return 404, recorded("dagRun_404")
+        if self.refuse_note and "note" in body:
+            return 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "note"], "msg": "Extra inputs"}]}
+        red = ("failed", "upstream_failed")
+        rows = [row for row in self.tasks_of(*parts) if not body["only_failed"] or row["state"] in red]
+        if body["dry_run"]:
+            return 200, {"task_instances": rows, "total_entries": len(rows)}
+        self._clear(run, rows)
+        run["note"] = body.get("note", run["note"])
+        return 200, run
+
+    def clear_tasks(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
+        run = self.run(parts[0], body["dag_run_id"])
+        if run is None:
+            return 404, recorded("dagRun_404")
+        chain, wanted = list(self.dags[parts[0]]), body.get("task_ids", [])
+        below = chain[chain.index(wanted[0]) :] if wanted and wanted[0] in chain else []
+        rows = [row for row in self.tasks_of(parts[0], body["dag_run_id"]) if row["task_id"] in below]
+        if not body["dry_run"]:
+            if any(row["state"] == "running" for row in rows):
+                return 409, recorded("clear_running_prevented")
+            self._clear(run, rows)
+            for row in rows:
+                row["note"] = body.get("note", row["note"])
+        return 200, {"task_instances": rows, "total_entries": len(rows)}
+
+    def _clear(self, run: Row, rows: list[Row]) -> None:
+        self.now += timedelta(milliseconds=7)
+        for row in rows:
+            row |= {"id": self._uuid(), "state": None, "_updated": self.now}
+        if rows:
+            run |= {"state": "queued", "queued_at": stamp(self.now), "start_date": None, "end_date": None}
+            run["_updated"] = self.now
+
+    def trigger(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.run(parts[0], body["dag_run_id"]):
+            return 409, recorded("trigger_409_same_id")
+        if any((row["dag_id"], row["logical_date"]) == (parts[0], body["logical_date"]) for row in self.runs):
+            return 409, recorded("trigger_409_same_id")
+        times = {"run_after": body["run_after"], "logical_date": body["logical_date"]}
+        self.start(parts[0], body["dag_run_id"], run_type="manual", note=body.get("note"), **times)
+        return 200, self.run(parts[0], body["dag_run_id"])
+
+    def patch_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        run = self.run(*parts)
+        if run is None:
+            return 404, recorded("dagRun_404")
+        run["note"] = body["note"]  # measured: this does not move updated_at
+        return 200, run
+
+
+def _shown(body: Any) -> Any:
+    """Without our own columns."""
+    if isinstance(body, dict):
+        return {name: _shown(value) for name, value in body.items() if name != "_updated"}
+    return [_shown(one) for one in body] if isinstance(body, list) else body
+
+
+Answer = Callable[[FakeAirflow, list[str], Row, Row], tuple[int, Any]]
+
+PART = "([^/]+)"
+ROUTES: tuple[tuple[str, str, Answer], ...] = (
+    ("GET", "/dags", FakeAirflow.list_dags),
+    ("GET", "/dags/~/dagVersions", FakeAirflow.list_versions),
+    ("GET", f"/dags/{PART}/details", FakeAirflow.details),
+    ("GET", f"/dags/{PART}/tasks", FakeAirflow.list_tasks),
+    ("GET", "/assets", lambda fake, *_: (200, {"assets": [], "total_entries": 0})),
+    ("GET", "/importErrors", lambda fake, *_: (200, {"import_errors": [], "total_entries": 0})),
+    ("GET", f"/dags/{PART}/dagRuns", FakeAirflow.list_runs),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}", FakeAirflow.one_run),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances", FakeAirflow.list_instances),
+    ("POST", "/dags/~/dagRuns/~/taskInstances/list", FakeAirflow.named_instances),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/logs/{PART}", FakeAirflow.log),
+    ("GET", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/tries", lambda fake, *_: (200, recorded("tries"))),
+    ("POST", f"/dags/{PART}/dagRuns/{PART}/clear", FakeAirflow.clear_run),
+    ("POST", f"/dags/{PART}/clearTaskInstances", FakeAirflow.clear_tasks),
+    ("POST", f"/dags/{PART}/dagRuns", FakeAirflow.trigger),
+    ("PATCH", f"/dags/{PART}/dagRuns/{PART}", FakeAirflow.patch_run),
+)
