@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.secrets import SecretStore
+from console.config import load_config
 from tests.lab.estate import Estate
 from tests.lab.process import clean_environment, wait_until
 
@@ -32,3 +34,25 @@ def test_a_lab_left_by_a_signal_takes_everything_down(
     assert not Path(found[1]).exists()
     running = subprocess.check_output(["ps", "-eo", "args"], text=True)
     assert found[1] not in running
+
+
+def test_the_config_of_the_estate_passes_every_check(estate: Estate, tmp_path: Path) -> None:
+    config = load_config(estate.write_config(tmp_path / "config"))
+    assert ["db07", "etl02"] == config.systems["etl-hosts"].targets
+    assert {"supply-plan", "daily-revenue"} == set(config.services)
+    assert 3 == len(config.dependencies)
+
+
+def test_every_system_of_the_config_is_reached_with_every_right(estate: Estate, tmp_path: Path) -> None:
+    config = load_config(estate.write_config(tmp_path / "config"))
+    missing = []
+    for system in config.systems.values():
+        for target in system.targets:
+            connector = system.kind.open(system.options, target, SecretStore())
+            try:
+                probe = connector.probe(30)
+            finally:
+                connector.close()
+            missing += [(system.name, target, right) for right in probe.rights if right.held is False]
+            assert probe.reachable
+    assert [] == missing
