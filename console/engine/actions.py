@@ -171,8 +171,8 @@ class Actions:
         failpoint("action.before_verify")
         state = State(found.state)
         if state is State.SUCCEEDED:
-            words = f"verified: {state} ({found.evidence})"
-            self._step(fence, action, "sent", ActionStep("verified", words, ended=True, event=words))
+            words = f"{state} ({found.evidence})"
+            self._step(fence, action, "sent", ActionStep("verified", words, ended=True, event=f"verified: {words}"))
         else:
             code = "" if found.exit_code is None else f", exit {found.exit_code}"
             words = f"ended {state}{code}: {found.message}".rstrip(": ")

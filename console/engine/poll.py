@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -30,6 +30,7 @@ from console.clean import clean
 from console.clock import Clock
 from console.control.inventory import match
 from console.control.periods import assign, business_date
+from console.control.schedule import in_words
 from console.engine.doors import Doors, Place, close_quietly
 from console.failpoints import failpoint
 from console.model.ids import micros
@@ -165,7 +166,7 @@ class Poller:
         if found.unchanged:
             return
         store, target_id = self._shared.store, self._place.target_id
-        changes = match(store_inventory.known_jobs(store, target_id), found)
+        changes = match(store_inventory.known_jobs(store, target_id), _in_words(found))
         store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new or changes.changed or changes.gone:
             self._shared.jobs_changed(fence)
@@ -222,6 +223,15 @@ class Poller:
         except ConnectorError as error:
             return Tail("", error=clean(self._shared.secrets.mask(str(error))))
         return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)
+
+
+def _in_words(found: Inventory) -> Inventory:
+    """Every schedule has words for people; the source's own win."""
+    jobs = tuple(
+        job if job.schedule.words else replace(job, schedule=replace(job.schedule, words=in_words(job.schedule)))
+        for job in found.jobs
+    )
+    return replace(found, jobs=jobs)
 
 
 def _on_our_clock(poll: Poll) -> datetime | None:
