@@ -63,9 +63,9 @@ class Poller:
         """As the contract says. Requests in a calm poll: two lists, one for failed tasks where runs ended."""
         found = Gathered()
         runs_mark, tasks_mark = self._marks(cursor, found)
-        runs = walk.bite(self._client, RUNS_OF_ALL, "dag_runs", runs_mark)
+        runs = walk.bite(self._client, RUNS_OF_ALL, "dag_runs", runs_mark, keep=0.7)
         self._take_runs(runs.rows, found)
-        tasks = walk.bite(self._client, TASKS_OF_ALL, "task_instances", tasks_mark)
+        tasks = walk.bite(self._client, TASKS_OF_ALL, "task_instances", tasks_mark, keep=0.4)
         self._take_tasks(tasks.rows, open_runs, found)
         self._take_open_runs(open_runs, found)
         for broken in (runs.broken, tasks.broken):

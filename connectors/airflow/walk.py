@@ -65,8 +65,9 @@ class Bite:
     """Why the walk was given up; the next one begins where this one began."""
 
 
-def bite(client: AirflowClient, path: str, name: str, mark: Mark) -> Bite:
-    """The next pages of a walk and where it stands then. Raises as the client.
+def bite(client: AirflowClient, path: str, name: str, mark: Mark, keep: float) -> Bite:
+    """The next pages of a walk and where it stands then; at least one, and no more once less than `keep` (0 to 1) of
+    the call's time is left, so that a slow server is read in smaller bites. Raises as the client.
 
     A page or cursor that repeats ends the walk as broken: what was read is kept and the mark does not advance."""
     taken = Bite(mark)
@@ -91,6 +92,8 @@ def bite(client: AirflowClient, path: str, name: str, mark: Mark) -> Bite:
             taken.mark = Mark(begun)
             return taken
         taken.mark = Mark(taken.mark.since, following, begun, taken.mark.pages + 1)
+        if client.deadline.left < client.deadline.seconds * keep:
+            break
     taken.more = True
     return taken
 

@@ -12,10 +12,13 @@ import httpx
 import pytest
 
 from connectors.airflow import walk
+from connectors.airflow.auth import StaticToken
+from connectors.airflow.client import RUNS_OF_ALL, AirflowClient
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.conformance import ref
 from connectors.contract import AccessRefused, Evidence, RunRef, State, SystemUnreachable
+from connectors.transport.http import Deadline, HttpDoor
 from tests.connectors.airflow.support import URL, latest, night, opened, told
 from tests.fakes.airflow import START, FakeAirflow, recorded
 
@@ -112,6 +115,22 @@ def test_history_comes_in_bites_that_end(monkeypatch: pytest.MonkeyPatch) -> Non
     assert 3 == len(polls)
     assert [None, None] == [poll.seen_until for poll in polls[:-1]], "absence is proved only by the last bite"
     assert 250 == len({one.attempt_key for poll in polls for one in poll.runs if one.job == "stock_count"})
+
+
+def test_a_slow_server_is_read_in_smaller_bites() -> None:
+    fake = FakeAirflow(stock_count=("count",))
+    for number in range(250):
+        fake.start("stock_count", f"manual__{number:03}")
+    fake.tokens, now = {"good"}, [0.0]
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        now[0] += 8.0
+        return fake.handle(request)
+
+    client = AirflowClient(HttpDoor("Airflow", URL, transport=httpx.MockTransport(slow)), StaticToken(lambda: "good"))
+    client.deadline = Deadline(20.0, lambda: now[0])
+    bite = walk.bite(client, RUNS_OF_ALL, "dag_runs", walk.Mark(walk.BEGINNING), keep=0.7)
+    assert (100, True) == (len(bite.rows), bite.more)
 
 
 def test_a_clear_is_a_further_attempt_of_the_same_period() -> None:
