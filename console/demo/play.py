@@ -111,9 +111,9 @@ def judged(store: Store) -> bool:
     with store.read() as connection:
         days = connection.execute(text("SELECT count(DISTINCT service_id) FROM service_day")).scalar_one()
         services = connection.execute(text("SELECT count(*) FROM service")).scalar_one()
-        rows = connection.execute(text("SELECT name, value FROM meta WHERE name LIKE '%_seq'")).tuples().all()
-    seqs: dict[str, str] = dict(rows)
-    caught_up = int(seqs.get("evaluated_seq", 0)) >= int(seqs.get("changed_seq", 1))
+        rows = connection.execute(text("SELECT name, value FROM meta WHERE name LIKE '%_seq'")).all()
+    seqs = {str(row[0]): int(row[1]) for row in rows}
+    caught_up = seqs.get("evaluated_seq", 0) >= seqs.get("changed_seq", 1)
     return bool(services) and int(days) >= int(services) and caught_up
 
 

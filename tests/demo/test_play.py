@@ -1,0 +1,204 @@
+"""The demo's night played end to end by the engine: incident, clocks, rerun, recovery, and the night nobody works in.
+
+The clock is moved by hand: it stands still at each instant until everything has been polled and judged.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.secrets import SecretStore
+from console.clock import Hand, real_now
+from console.config import load_config
+from console.demo import play as plays
+from console.demo import story
+from console.demo.config import SINK
+from console.demo.estate import moment
+from console.demo.play import LONG, Play
+from console.engine.requests import Requests
+from console.engine.runner import Engine
+from console.engine.wiring import Parts
+from console.model.ids import new_action_key
+from console.model.views import IncidentView, RunView, ServiceView
+from console.store.open import Store
+from console.store.reads import open_reads
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
+
+LIMIT_SECONDS = 60.0
+POLL_RATE = 300.0
+"""The pollers' pace: a poll each 50 ms."""
+
+
+class Night:
+    """One play with an engine at work in this process."""
+
+    def __init__(self, play: Play, store: Store) -> None:
+        self.play = play
+        self.store = store
+        self.requests = Requests(str(play.store))
+
+    def at(self, clock: str) -> None:
+        """Moves the clock to this local time and waits until every target was seen up to it and all is judged."""
+        now = moment(clock)
+        plays.set_clock(self.play, self.store, Hand(now, real_now() + LONG, POLL_RATE))
+        self.wait(f"all is seen at {clock}", lambda: self.seen_until() >= now and plays.judged(self.store))
+
+    def seen_until(self) -> datetime:
+        with open_reads(str(self.play.store)) as reads:
+            return min(one.last_ok or datetime.min.replace(tzinfo=moment("03:11").tzinfo) for one in reads.systems())
+
+    def wait(self, what: str, done: Callable[[], object]) -> None:
+        until = time.monotonic() + LIMIT_SECONDS
+        while not done():
+            assert time.monotonic() < until, f"not within {LIMIT_SECONDS:.0f} s: {what}"
+            time.sleep(0.02)
+
+    def service(self, name: str) -> ServiceView:
+        with open_reads(str(self.play.store)) as reads:
+            return next(one for one in reads.services() if one.name == name)
+
+    def incidents(self) -> list[IncidentView]:
+        with open_reads(str(self.play.store)) as reads:
+            return [reads.incident(one.id) for closed in (False, True) for one in reads.incidents(closed=closed)]
+
+    def run(self, name: str) -> RunView:
+        """The job's run of the story's night."""
+        with open_reads(str(self.play.store)) as reads:
+            found = [one for one in reads.job(name).runs if one.bd == "2026-11-19"]
+            return reads.run(found[0].id)
+
+    def rerun(self, name: str) -> str:
+        """Asks for a rerun through the preview, as the console does; its key."""
+        run_id = self.run(name).row.id
+        answer = self.requests.wait(self.requests.preview_rerun(run_id), LIMIT_SECONDS)
+        assert answer.ok, answer.error
+        key = new_action_key()
+        self.requests.rerun(run_id, answer.data, key)
+        self.wait(f"the rerun of {name} is sent", lambda: self.action(key) not in ("requested", "sending"))
+        return key
+
+    def action(self, key: str) -> str:
+        with open_reads(str(self.play.store)) as reads:
+            return next(one.state for one in reads.actions() if one.key == key)
+
+
+@pytest.fixture
+def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
+    play = Play(tmp_path)
+    with plays.listener() as url:
+        monkeypatch.setenv(SINK, url)
+        store = plays.set_up(play, moment("03:11"), POLL_RATE)
+        config, secrets = load_config(play.config), SecretStore()
+        engine = Engine(lambda: Parts(config, store, secrets), Parts(config, store, secrets))
+        thread = threading.Thread(target=engine.run, daemon=True)
+        thread.start()
+        try:
+            found = Night(play, store)
+            whole = plays.history(play, moment("03:11"))
+            found.wait("the history is read", lambda: plays.read_so_far(store) == whole)
+            yield found
+        finally:
+            engine.stop()
+            thread.join(15)
+            store.close()
+        assert not thread.is_alive()
+
+
+def told(incident: IncidentView, kind: str) -> list[Any]:
+    return [one for one in incident.deliveries if one.kind == kind and one.state == "sent"]
+
+
+def test_one_incident_opens_with_the_clocks_of_both_services_and_one_alert_leaves(night: Night) -> None:
+    night.at("03:11")
+    assert [] == night.incidents()
+    assert {"on_time"} == {night.service(name).timeliness for name in ("daily-revenue", "supply-plan", "price-list")}
+    night.at("03:13")
+    [incident] = night.incidents()
+    assert story.EXTRACT == incident.row.root_job
+    assert "No space left on device" in incident.log
+    plan = night.service("supply-plan")
+    assert ("at_risk", incident.row.id) == (plan.timeliness, plan.incident_id)
+    assert plan.act_by is not None
+    assert plan.green_by is not None
+    assert abs((plan.act_by - moment("03:58")).total_seconds()) <= 60
+    assert abs((plan.green_by - moment("04:21")).total_seconds()) <= 60
+    assert {"supply-plan": "history (60 runs)", "daily-revenue": "history (60 runs)"} == {
+        one.name: one.source for one in incident.services
+    }
+    assert {"on_time"} == {
+        night.service(name).timeliness for name in ("price-list", "stock-cover", "customer-segments")
+    }
+    night.wait("the alert is sent", lambda: told(night.incidents()[0], "opened"))
+    night.at("03:20")
+    assert 1 == len(night.incidents()[0].deliveries)
+
+
+def test_a_rerun_before_the_load_starts_is_verified_and_everything_after_it_comes_out_well(night: Night) -> None:
+    night.at("03:20")
+    key = night.rerun(story.EXTRACT)
+    night.at("03:30")
+    assert ("running", "sent") == (night.run(story.EXTRACT).row.state, night.action(key))
+    night.at("03:36")
+    night.wait("the rerun is verified", lambda: night.action(key) == "verified")
+    extract = night.run(story.EXTRACT)
+    assert [("failed", None), ("succeeded", key)] == sorted((one.state, one.action_key) for one in extract.attempts)
+    night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
+    for clock in ("04:00:30", "04:30", "05:10", "05:45", "06:20"):
+        night.at(clock)
+    assert ["met", "met"] == [night.service(name).timeliness for name in ("daily-revenue", "supply-plan")]
+    assert "complete" == night.service("supply-plan").data_state
+    night.wait("the recovery is told", lambda: told(night.incidents()[0], "recovered"))
+    assert 1 == len(night.incidents())
+
+
+def test_a_late_rerun_leaves_followers_that_are_rerun_one_by_one(night: Night) -> None:
+    night.at("03:13")
+    night.at("03:56")
+    night.rerun(story.EXTRACT)
+    for clock in ("04:00:30", "04:14"):
+        night.at(clock)
+    load = night.run(story.LOAD)
+    assert (True, "succeeded") == (load.row.stale_read, load.row.state)
+    key = night.rerun(story.LOAD)
+    for clock in ("04:20", "04:29", "04:38"):
+        night.at(clock)
+    assert "verified" == night.action(key)
+    assert "succeeded" == night.run(story.QUALITY).row.state
+    night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
+    for clock in ("04:41", "05:05", "05:31", "05:45", "06:25"):
+        night.at(clock)
+    assert ["met", "met"] == [night.service(name).timeliness for name in ("daily-revenue", "supply-plan")]
+    assert 1 == len(night.incidents())
+
+
+def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night: Night) -> None:
+    night.at("03:13")
+    night.at("03:59")
+    assert "will_miss" == night.service("supply-plan").timeliness
+    for clock in ("04:01", "04:15", "04:41", "05:05", "05:21", "05:35", "06:05", "06:31"):
+        night.at(clock)
+    assert "breached" == night.service("supply-plan").timeliness
+    night.at("07:31")
+    assert "breached" == night.service("daily-revenue").timeliness
+    assert "failed" == night.run(story.SETTLE).row.state
+    [incident] = night.incidents()
+    assert incident.row.closed is None
+    assert story.EXTRACT == incident.row.root_job
+    assert {story.LOAD, story.SUPPLY, story.PLAN, story.REVENUE, story.SETTLE} <= {one.job for one in incident.members}
+    assert {"on_time", "met"} >= {night.service(name).timeliness for name in ("price-list", "stock-cover")}
+
+
+def test_what_a_play_leaves_behind_is_in_its_folder(night: Night) -> None:
+    night.at("03:13")
+    night.rerun(story.EXTRACT)
+    lines = night.play.actions.read_text().split()
+    assert story.EXTRACT == "/".join(json.loads("".join(lines))["job"])
