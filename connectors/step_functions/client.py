@@ -6,9 +6,13 @@ Page sizes and rules: Step Functions API reference. ListExecutions has no "since
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
+from botocore.parsers import ResponseParserError
 
 from connectors.contract import AccessRefused, Clock, OutcomeUnknown, Secrets, SystemUnreachable
 from connectors.step_functions.errors import sorted_client_error, sorted_local_error
@@ -25,10 +29,12 @@ SERVICES = ("stepfunctions", "sts")
 class StepFunctionsClient:
     """One region as one identity. Clients are made at the first call, and anew after a refusal."""
 
-    def __init__(self, options: StepFunctionsOptions, secrets: Secrets) -> None:
+    def __init__(
+        self, options: StepFunctionsOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None
+    ) -> None:
         self._options, self._secrets = options, secrets
         self.place = f"Step Functions {options.endpoint_url or options.region}"
-        self._wire = AwsWire(self.place, options.ca_file)
+        self._wire = AwsWire(self.place, options.ca_file, transport)
         self._clients: dict[str, Any] = {}
         self.deadline = Deadline(0.0)
 
@@ -46,8 +52,8 @@ class StepFunctionsClient:
         """All of the region, page by page. Raises SystemUnreachable when pages repeat."""
         token, seen = None, set()
         for _ in range(MOST_PAGES):
-            reply = self._call("list_state_machines", maxResults=LIST_SIZE, **_given(nextToken=token))
-            yield from reply.get("stateMachines", ())
+            reply = self._call("list_state_machines", "stateMachines", maxResults=LIST_SIZE, **_given(nextToken=token))
+            yield from reply["stateMachines"]
             token = reply.get("nextToken")
             if not token:
                 return
@@ -58,63 +64,68 @@ class StepFunctionsClient:
 
     def state_machine(self, arn: str) -> Reply:
         """Definition, role, type and status of one state machine."""
-        return self._call("describe_state_machine", stateMachineArn=arn)
+        return self._call("describe_state_machine", "definition", stateMachineArn=arn)
 
     def executions(
         self, machine: str, size: int, token: str | None = None, status: str | None = None, redriven: bool = False
     ) -> Reply:
         """One page of executions, newest first."""
         more = _given(nextToken=token, statusFilter=status, redriveFilter="REDRIVEN" if redriven else None)
-        return self._call("list_executions", stateMachineArn=machine, maxResults=size, **more)
+        return self._call("list_executions", "executions", stateMachineArn=machine, maxResults=size, **more)
 
     def execution(self, arn: str, with_data: bool = False) -> Reply:
         """One execution; its input only where it is needed, since it may hold anything."""
         which = "ALL_DATA" if with_data else "METADATA_ONLY"
-        return self._call("describe_execution", executionArn=arn, includedData=which)
+        return self._call("describe_execution", "status", executionArn=arn, includedData=which)
 
     def history(self, arn: str, size: int, token: str | None) -> Reply:
         """One page of events, newest first, without inputs and outputs."""
-        return self._call(
-            "get_execution_history", executionArn=arn, maxResults=size, reverseOrder=True, includeExecutionData=False,
-            **_given(nextToken=token),
-        )  # fmt: skip
+        which = {"maxResults": size, "reverseOrder": True, "includeExecutionData": False, **_given(nextToken=token)}
+        return self._call("get_execution_history", "events", executionArn=arn, **which)
 
     def redrive(self, arn: str, key: str) -> Reply:
         """Runs an execution again from its unsuccessful step; the same key within 15 minutes changes nothing."""
-        return self._call("redrive_execution", once=True, executionArn=arn, clientToken=key)
+        return self._call("redrive_execution", "redriveDate", once=True, executionArn=arn, clientToken=key)
 
     def start(self, machine: str, name: str, given: str) -> Reply:
         """Starts an execution; the same name with the same input answers the one that runs already."""
-        return self._call("start_execution", once=True, stateMachineArn=machine, name=name, input=given)
+        return self._call("start_execution", "executionArn", once=True, stateMachineArn=machine, name=name, input=given)
 
     def identity(self) -> str:
         """ARN of who asks, by sts:GetCallerIdentity, which needs no right."""
-        return str(self._call("get_caller_identity", service="sts").get("Arn", ""))
+        return str(self._call("get_caller_identity", "Arn", service="sts")["Arn"])
 
     def close(self) -> None:
         """Closes connections."""
         self._wire.close()
         self._clients.clear()
 
-    def _call(self, method: str, service: str = "stepfunctions", once: bool = False, **parameters: Any) -> Reply:
+    def _call(
+        self, method: str, needed: str, service: str = "stepfunctions", once: bool = False, **parameters: Any
+    ) -> Reply:
+        """The reply, which has at least the key `needed`: an empty one must not look like an empty list."""
         if self.deadline.left <= 0:
             raise SystemUnreachable(f"{self.place}: no answer within {self.deadline.seconds:g} s")
         try:
             call: Callable[..., Reply] = getattr(self._client(service), method)
             self._wire.once = once
-            return call(**parameters)
+            reply = call(**parameters)
         except ClientError as error:
             found = sorted_client_error(error, self.place, once)
             if isinstance(found, AccessRefused):
                 self._clients.clear()  # keys may have been changed: they are read again next time
             raise found from None
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             raise sorted_local_error(error, self.place, once) from None
         except (ValueError, OverflowError, RecursionError, TypeError, KeyError, AttributeError) as error:
             words = f"{self.place}: the answer to {method} cannot be read: {type(error).__name__}: {str(error)[:200]}"
             raise (OutcomeUnknown if once else SystemUnreachable)(words) from None
         finally:
             self._wire.once = False
+        if needed not in reply:
+            words = f"{self.place}: the answer to {method} is without {needed}"
+            raise (OutcomeUnknown if once else SystemUnreachable)(words)
+        return reply
 
     def _client(self, service: str) -> Any:
         if service not in self._clients:
@@ -123,6 +134,7 @@ class StepFunctionsClient:
 
     def _made(self, service: str) -> Any:
         import boto3
+        import botocore.session
         from botocore.config import Config
 
         options, keys = self._options, self._keys()
@@ -132,7 +144,11 @@ class StepFunctionsClient:
             parameter_validation=True,
             user_agent_extra="headway",
         )
-        session: Any = boto3.session.Session(profile_name=options.profile, region_name=options.region)
+        bare = botocore.session.Session()
+        bare.register_component("data_loader", _loader())
+        session: Any = boto3.session.Session(
+            botocore_session=bare, profile_name=options.profile, region_name=options.region
+        )
         client = session.client(service, endpoint_url=options.endpoint_url, config=config, **keys)
         client.meta.events.register("before-send", self._wire.send)
         return client
@@ -144,6 +160,12 @@ class StepFunctionsClient:
             "aws_session_token": self._options.session_token,
         }
         return {name: self._secrets(reference) for name, reference in given.items() if reference is not None}
+
+
+@cache
+def _loader() -> Loader:
+    """botocore's models of AWS, read once per process."""
+    return create_loader()
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class StepFunctionsConnector:
         start = reading.machines(machines, at.marks, at.start)
         if machines and len(reading.refused) == len(machines):
             raise reading.refused[0]
-        reading.redriven(machines, at.turn)
+        reading.redriven(machines, at.marks, at.turn)
         reading.open_runs(open_runs, at.turn)
         reading.causes()
         return Poll(

@@ -3,6 +3,7 @@ begins at the newest and ends at the floor of the reading before; a long one goe
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +11,14 @@ from typing import Any
 
 OVERLAP_SECONDS = 60.0
 """The list is "eventually consistent": executions may appear late."""
+
+
+MOST_CODES = 3000
+
+
+def code(attempt_key: str, status: str = "") -> str:
+    """A short stand-in for an attempt and its end."""
+    return hashlib.blake2s(f"{attempt_key} {status}".encode("utf-8", "surrogateescape"), digest_size=5).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,16 @@ class Mark:
     oldest: float | None = None
     """Oldest start of it so far: the next page must not be newer."""
     pages: int = 0
+    first: str = ""
+    """Code of the first execution of the page before: a page that begins the same is the same."""
+    told: tuple[str, ...] = ()
+    """Codes of ends that were told and lie above the floor: they need not be told again."""
+    near: tuple[str, ...] = ()
+    """The same for the reading that goes on."""
 
     def finished(self) -> Mark:
         """The reading is done: the next begins at the newest and ends here."""
-        return Mark(floor=max(self.floor, self.top - OVERLAP_SECONDS))
+        return Mark(floor=max(self.floor, self.top - OVERLAP_SECONDS), told=self.near[-MOST_CODES:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +86,7 @@ def _mark(found: Mapping[str, Any]) -> Mark:
         top=float(found.get("top", 0)),
         oldest=None if oldest is None else float(oldest),
         pages=int(found.get("pages", 0)),
+        first=str(found.get("first", "")),
+        told=tuple(str(one) for one in found.get("told", ())),
+        near=tuple(str(one) for one in found.get("near", ())),
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     CredentialRetrievalError,
     NoCredentialsError,
@@ -80,7 +79,7 @@ def sorted_client_error(error: ClientError, place: str, once: bool) -> Connector
     return NotSupported(words)
 
 
-def sorted_local_error(error: BotoCoreError, place: str, once: bool) -> ConnectorError:
+def sorted_local_error(error: Exception, place: str, once: bool) -> ConnectorError:
     """The contract's error for one that botocore raised itself."""
     words = " ".join(str(error).split())[:300]
     if isinstance(error, NO_IDENTITY):

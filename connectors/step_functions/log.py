@@ -83,8 +83,9 @@ def line(event: Mapping[str, Any]) -> bytes:
     """One event: when, number, type, and what its details say."""
     at = parse.instant(event.get("timestamp"))
     when = at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else "(no time)"
-    details: Mapping[str, Any] = next((event[name] for name in event if name.endswith("EventDetails")), {})
-    words = [f"{name}={details[name]}" for name in FIELDS if details.get(name)]
+    details = next((event[name] for name in event if name.endswith("EventDetails")), None)
+    known = details if isinstance(details, Mapping) else {}
+    words = [f"{name}={known[name]}" for name in FIELDS if known.get(name)]
     text = " ".join([when, str(event.get("id", "?")), str(event.get("type", "?")), *words])
     return (text + "\n").encode("utf-8", "surrogateescape")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from connectors.contract import AccessRefused, Gap, NotSupported, RecordUnreadable, RunRecord, RunRef, Skipped, State
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
-from connectors.step_functions.cursor import Mark
+from connectors.step_functions.cursor import MOST_CODES, OVERLAP_SECONDS, Mark, code
 from connectors.step_functions.errors import Gone, Throttled
 
 LIVE_SIZE, HISTORY_SIZE = 100, 1000
@@ -75,7 +75,7 @@ class Reading:
             except Gone:
                 return  # deleted since the list was made; the inventory will say so
             except NotSupported as error:
-                self.marks[name] = replace(mark, token=None, pages=0, oldest=None)  # the token is too old: begin anew
+                self.marks[name] = Mark(mark.floor, told=mark.told)  # the token is too old: begin anew
                 self._partly(f"{name}: {error}")
                 self.more = mark.token is not None
                 return
@@ -85,35 +85,47 @@ class Reading:
 
     def _page(self, name: str, page: Mapping[str, Any]) -> bool:
         """Takes one page; True when the reading of this state machine is done."""
-        mark, token = self.marks[name], page.get("nextToken")
-        starts = [at.timestamp() for one in page.get("executions", ()) if (at := parse.instant(one.get("startDate")))]
-        for one in page.get("executions", ()):
-            self._take(one, name, mark.floor)
-        repeats = token is not None and (
-            token == mark.token or (mark.oldest is not None and max(starts, default=0) > mark.oldest)
-        )
+        mark, token, rows = self.marks[name], page.get("nextToken"), page["executions"]
+        starts = [at.timestamp() for one in rows if (at := parse.instant(one.get("startDate")))]
+        first = code(str(rows[0].get("executionArn"))) if rows else ""
+        repeats = mark.token is not None and (first == mark.first or max(starts, default=0.0) > (mark.oldest or 0.0))
         mark = replace(
-            mark,
-            token=token,
-            top=max([mark.top, *starts]),
-            oldest=min([*starts, *([mark.oldest] if mark.oldest is not None else [])], default=None),
-            pages=mark.pages + 1,
-        )
+            mark, token=token, first=first, pages=mark.pages + 1, top=max([mark.top, *starts]),
+            oldest=min([*starts, *([] if mark.oldest is None else [mark.oldest])], default=None),
+        )  # fmt: skip
+        mark = replace(mark, near=mark.near + tuple(self._take(rows, name, mark)))
+        is_long = token is not None and mark.pages >= HISTORY_PAGES
         if repeats:
             self._partly(f"{name}: pages of ListExecutions repeat: the reading was cut after {mark.pages} pages")
-        is_long = token is not None and mark.pages >= HISTORY_PAGES
-        if is_long and not repeats:
-            until = min(
-                (run.period_at for run in self.runs.values() if run.job == name and run.period_at), default=None
-            )
+        elif is_long:
+            until = None if mark.oldest is None else datetime.fromtimestamp(mark.oldest, UTC)
             self.gaps.append(
-                Gap(None, until, f"{name}: more than {mark.pages} pages of executions: older ones are not read")
+                Gap(None, until, f"{name}: older executions than those of {mark.pages} pages are not read")
             )
         is_done = not token or repeats or is_long or (mark.oldest is not None and mark.oldest < mark.floor)
         self.marks[name] = mark.finished() if is_done else mark
         return is_done
 
-    def redriven(self, machines: Mapping[str, str], turn: int) -> None:
+    def _take(self, rows: Sequence[Mapping[str, Any]], name: str, mark: Mark) -> Iterator[str]:
+        """Keeps what lies above the floor and was not told as it is. Answers the codes of ends near the top."""
+        for one in rows:
+            at = parse.instant(one.get("startDate"))
+            if at is not None and at.timestamp() < mark.floor:
+                continue
+            ended = self._keep_unless_told(one, name, mark.told)
+            if ended and at is not None and at.timestamp() >= mark.top - OVERLAP_SECONDS:
+                yield ended
+
+    def _keep_unless_told(self, execution: Mapping[str, Any], name: str, told: Sequence[str]) -> str | None:
+        """The code of its end; None while it is open. Open runs are told each time: that is how they are seen alive."""
+        status = str(execution.get("status"))
+        found = code(f"{execution.get('executionArn')}#{execution.get('redriveCount') or 0}", status)
+        is_open = parse.STATES.get(status, State.UNKNOWN).is_open
+        if is_open or found not in told:
+            self._keep(execution, name)
+        return None if is_open else found
+
+    def redriven(self, machines: Mapping[str, str], before: Mapping[str, Mark], turn: int) -> None:
         """Redrives of executions that are older than the floor: some state machines each time."""
         names = sorted(machines)
         first = turn * MACHINES_FOR_REDRIVES % max(1, len(names))
@@ -124,11 +136,17 @@ class Reading:
                 page = self.client.executions(machines[name], LIVE_SIZE, redriven=True)
             except (AccessRefused, NotSupported, Throttled):
                 continue  # the reading of the machine itself has told it
-            floor = self.marks[name].floor
-            for one in page.get("executions", ()):
-                at = parse.instant(one.get("redriveDate"))
-                if one.get("redriveCount") and at and at.timestamp() >= floor:
-                    self._take(one, name, 0.0)
+            self._take_redriven(page["executions"], name, before.get(name, Mark()))
+
+    def _take_redriven(self, rows: Sequence[Mapping[str, Any]], name: str, before: Mark) -> None:
+        codes = []
+        for one in rows:
+            at = parse.instant(one.get("redriveDate"))
+            if one.get("redriveCount") and at and at.timestamp() >= before.floor:
+                codes.append(self._keep_unless_told(one, name, before.told))
+        mark = self.marks[name]
+        told = dict.fromkeys([*mark.told, *(found for found in codes if found)])
+        self.marks[name] = replace(mark, told=tuple(told)[-MOST_CODES:])
 
     def open_runs(self, refs: Sequence[RunRef], turn: int) -> None:
         """Describes the open runs that no page showed."""
@@ -159,11 +177,6 @@ class Reading:
             except (AccessRefused, NotSupported, Throttled):
                 return  # the state is known; its cause can be read in the log
 
-    def _take(self, execution: Mapping[str, Any], name: str, floor: float) -> None:
-        at = parse.instant(execution.get("startDate"))
-        if at is None or at.timestamp() >= floor:
-            self._keep(execution, name)
-
     def _keep(self, execution: Mapping[str, Any], name: str) -> None:
         try:
             run = parse.run(execution, name, self.region)
@@ -179,7 +192,7 @@ class Reading:
         self.warnings.append(words)
 
 
-EARLY = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def json_arn(run: RunRecord) -> str:

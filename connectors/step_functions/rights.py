@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from connectors.contract import AccessRefused, NotSupported, Right
+from connectors.contract import AccessRefused, ConnectorError, Right
 from connectors.step_functions import parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
 
@@ -47,7 +47,7 @@ def identity(client: StepFunctionsClient) -> str:
     """Who asks, in words; an endpoint of Step Functions alone does not know."""
     try:
         return f"asks as {client.identity()}"
-    except (AccessRefused, NotSupported) as error:
+    except ConnectorError as error:
         return f"who asks is not known: {error}"
 
 

@@ -7,6 +7,7 @@ limit. Its event "before-send" lets another sender answer: here one with a deadl
 from __future__ import annotations
 
 import io
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +24,14 @@ LIMIT_BYTES = 32 * 1024 * 1024  # a definition is at most 1 MB, a page of 1,000 
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
+Lane = tuple[httpx.Client, httpx.BaseTransport]
+"""A client and the transport below it, which keeps deadlines unless a test gave its own."""
+
+
 class AwsWire:
     """Sends what botocore has signed. Not thread safe."""
 
-    def __init__(self, place: str, ca_file: Path | None = None) -> None:
+    def __init__(self, place: str, ca_file: Path | None = None, transport: httpx.BaseTransport | None = None) -> None:
         self.place = place
         self.deadline = Deadline(0.0)
         self.clock: Clock | None = None
@@ -34,6 +39,7 @@ class AwsWire:
         self.once = False
         """True while an action is sent: on a fresh connection, and what is lost after its first byte is unknown."""
         self._tls = _tls(place, ca_file)
+        self._given = transport
         self._kept = self._lane()
 
     def send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
@@ -65,9 +71,10 @@ class AwsWire:
         """Closes the kept connections."""
         self._kept[0].close()
 
-    def _send(self, lane: tuple[httpx.Client, DeadlineTransport], request: AWSPreparedRequest) -> AWSResponse:
+    def _send(self, lane: Lane, request: AWSPreparedRequest) -> AWSResponse:
         client, transport = lane
-        transport.backend.deadline = self.deadline
+        if isinstance(transport, DeadlineTransport):
+            transport.backend.deadline = self.deadline
         timeout = httpx.Timeout(max(self.deadline.left, 0.001)).as_dict()
         body: Any = request.body
         message = httpx.Request(
@@ -83,6 +90,8 @@ class AwsWire:
         finally:
             answer.close()
         self._check(answer)
+        if answer.status_code < 300 and "X-Amz-Target" in request.headers:
+            self._check_json(content)
         self.clock = clock_of(answer.headers.get("date")) or self.clock
         headers: Any = dict(answer.headers)
         return AWSResponse(str(request.url), answer.status_code, headers, _Raw(content))
@@ -115,8 +124,18 @@ class AwsWire:
                 "a login or a proxy stands in between. Correct endpoint_url or the network."
             )
 
-    def _lane(self) -> tuple[httpx.Client, DeadlineTransport]:
-        transport = DeadlineTransport(self._tls)
+    def _check_json(self, content: bytes) -> None:
+        """botocore takes a body that is no JSON for an empty answer: half a list would look like no state machines."""
+        error = OutcomeUnknown if self.once else SystemUnreachable
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError) as why:
+            raise error(f"{self.place}: an answer of {len(content)} bytes cannot be read: {str(why)[:100]}") from None
+        if not isinstance(found, dict):
+            raise error(f"{self.place}: an answer is not a JSON object: {type(found).__name__}")
+
+    def _lane(self) -> Lane:
+        transport = self._given or DeadlineTransport(self._tls)
         return httpx.Client(transport=transport, trust_env=False, follow_redirects=False), transport
 
 

@@ -1,0 +1,405 @@
+"""Step Functions on recorded replies: conformance, and what moto cannot play. AWS never saw these tests."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.stub import Stubber
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    Connector,
+    ConnectorError,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    RunRecord,
+    State,
+    SystemUnreachable,
+)
+from connectors.secrets import SecretStore
+from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
+from tests.fakes.step_functions import OPTIONS, FakeStates, answer
+
+MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"
+EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:load-orders:night-1"
+HTML = b"<!doctype html><html lang=en><title>500 Internal Server Error</title>"
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test-key-id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t-aws-key")
+
+
+@pytest.fixture
+def fake() -> FakeStates:
+    return FakeStates()
+
+
+class TestRecordedStepFunctions(ConnectorConformance):
+    kind = CONNECTOR
+
+    @pytest.fixture(autouse=True)
+    def world(self, fake: FakeStates) -> None:
+        self.fake = fake
+
+    def connector(self) -> Connector:
+        return self.fake.connector()
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = CONNECTOR.options(region="eu-central-1", endpoint_url=f"http://{host}:{port}")
+        return CONNECTOR.open(options, "eu-central-1", SecretStore())
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.add("night-9", "HIBERNATING")
+        return self.fake.connector()
+
+    def make_success(self) -> str:
+        return "mart"
+
+    def make_failure(self) -> str:
+        return "load-orders"
+
+    def native_trace(self) -> object:
+        return json.dumps(self.fake.executions)
+
+    def advance(self) -> None:
+        self.fake.finish()
+
+
+def poll_all(connector: Connector, cursor: str = "") -> tuple[list[RunRecord], str]:
+    runs: list[RunRecord] = []
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 20)
+        runs, cursor, more = runs + list(poll.runs), poll.cursor, poll.more
+    return runs, cursor
+
+
+def failed(connector: Connector) -> RunRecord:
+    return next(run for run in poll_all(connector)[0] if run.state == State.FAILED)
+
+
+def test_recorded_executions_become_runs(fake: FakeStates) -> None:
+    runs = {run.period_key: run for run in poll_all(fake.connector())[0]}
+    told = {name: (run.job, run.state, run.message) for name, run in runs.items()}
+    assert {
+        "night-1": ("load-orders", State.FAILED, "Orders.Late: orders.csv is not there"),
+        "night-2": ("load-orders", State.SUCCEEDED, ""),
+        "night-3": ("load-orders", State.CANCELLED, ""),
+        "night-4": ("load-orders", State.RUNNING, ""),
+        "b1": ("mart", State.SUCCEEDED, ""),
+    } == told
+    assert datetime(2026, 11, 20, 8, 47, 48, 268000, tzinfo=UTC) == runs["night-1"].started_at
+
+
+def test_a_poll_with_nothing_new_lists_and_tells_only_what_is_open(fake: FakeStates) -> None:
+    connector = fake.connector()
+    _, cursor = poll_all(connector)
+    fake.calls.clear()
+    assert ["night-4"] == [run.period_key for run in connector.poll(cursor, (), 20).runs], "open runs are seen alive"
+    assert ["ListExecutions"] * 5 == [operation for operation, _ in fake.calls]
+
+
+def test_long_histories_come_in_bites_and_keep_their_page(fake: FakeStates) -> None:
+    for number in range(20):
+        fake.add(f"more-{number}", "SUCCEEDED")
+    connector = fake.connector()
+    first = connector.poll("", (), 20)
+    assert first.more
+    runs, _ = poll_all(connector, first.cursor)
+    names = {run.period_key for run in [*first.runs, *runs]}
+    assert {f"more-{number}" for number in range(20)} <= names
+    assert "night-1" in names
+
+
+def test_pages_that_repeat_for_ever_are_cut(fake: FakeStates) -> None:
+    fake.add("more", "SUCCEEDED")
+    connector = fake.connector()
+    connector.inventory("", 20)
+    connector.poll("", (), 20)  # the list of state machines is known
+    fake.tokens_repeat = True
+    poll = connector.poll("", (), 20)
+    assert not poll.more
+    assert not poll.complete
+    assert any("pages of ListExecutions repeat" in warning for warning in poll.warnings)
+    with pytest.raises(SystemUnreachable, match="its pages repeat"):
+        fake.connector().inventory("", 20)
+
+
+def test_a_page_token_that_is_too_old_begins_anew(fake: FakeStates) -> None:
+    for number in range(20):
+        fake.add(f"more-{number}", "SUCCEEDED")
+    connector = fake.connector()
+    cursor = connector.poll("", (), 20).cursor
+    fake.faults.append(answer(400, {"__type": "InvalidToken", "message": "Invalid Token: 'Token is expired'"}))
+    poll = connector.poll(cursor, (), 20)
+    assert (True, False) == (poll.more, poll.complete)
+    assert "night-1" in {run.period_key for run in poll_all(connector, poll.cursor)[0]}
+
+
+def test_a_redrive_is_offered_where_aws_says_so_and_is_a_further_attempt(fake: FakeStates) -> None:
+    fake.executions[-2] |= {"redriveStatus": "REDRIVABLE", "redriveCount": 0}
+    assert "night-1" == fake.executions[-2]["name"]
+    connector, key = fake.connector(), new_key()
+    run = failed(connector)
+    cursor = poll_all(connector)[1]
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    assert ("redrive", ("night-1",)) == (preview.verb, preview.affected)
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert [("RedriveExecution", {"executionArn": EXECUTION, "clientToken": key})] == [
+        call for call in fake.calls if call[0] == "RedriveExecution"
+    ]
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    told = [one for one in poll_all(connector, cursor)[0] if one.attempt_key == f"{EXECUTION}#1"]
+    assert [("night-1", State.RUNNING, run.period_at)] == [(one.period_key, one.state, one.period_at) for one in told]
+    assert told[0].started_at is not None
+    assert run.ended_at is not None
+    assert told[0].started_at > run.ended_at
+
+
+def test_a_redrive_of_an_old_execution_is_found_by_its_filter(fake: FakeStates) -> None:
+    connector = fake.connector()
+    old = next(one for one in fake.executions if one["name"] == "night-1")
+    old["startDate"] -= 30 * 86400
+    fake.executions.sort(key=lambda one: -one["startDate"])
+    _, cursor = poll_all(connector)
+    old |= {"status": "RUNNING", "redriveCount": 2, "redriveDate": fake.now + 5}
+    assert f"{EXECUTION}#2" in {run.attempt_key for run in poll_all(connector, cursor)[0]}
+
+
+def test_a_running_execution_is_not_started_beside_itself(fake: FakeStates) -> None:
+    connector = fake.connector()
+    run = next(one for one in poll_all(connector)[0] if one.state == State.RUNNING)
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    assert "night-4 of load-orders is still running: stop it first, or wait for its end" == preview.refused
+
+
+def test_an_input_that_cannot_be_read_is_not_replaced_by_nothing(fake: FakeStates) -> None:
+    connector = fake.connector()
+    run = failed(connector)
+    fake.executions = [one | {"inputDetails": {"included": False}} for one in fake.executions]
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    assert preview.refused is not None
+    assert "the input of night-1 cannot be read" in preview.refused
+    with pytest.raises(NotSupported, match="nothing was started"):
+        connector.act(preview, new_key(), 20)
+
+
+def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
+    connector, key = fake.connector(), new_key()
+    fake.add("night-5", "FAILED", given='{"password": "s3cr3t-input"}')
+    run = next(one for one in poll_all(connector)[0] if one.period_key == "night-5")
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    connector.act(preview, key, 20)
+    assert '{"password": "s3cr3t-input"}' == fake.executions[0]["input"]
+    assert "s3cr3t-input" not in repr((run, preview, connector.look_up(preview, key, 20)))
+
+
+def test_a_name_that_is_taken_means_that_it_arrived(fake: FakeStates) -> None:
+    connector, key = fake.connector(), new_key()
+    run = failed(connector)
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    connector.act(preview, key, 20)
+    fake.finish()
+    assert f"{key} was started before" == connector.act(preview, key, 20).words
+
+
+def test_an_open_run_that_aws_forgot_is_unknown(fake: FakeStates) -> None:
+    connector = fake.connector()
+    runs, cursor = poll_all(connector)
+    run = next(one for one in runs if one.state == State.RUNNING)
+    fake.executions = [one for one in fake.executions if one["name"] != "night-4"]
+    told = {one.attempt_key: one for one in connector.poll(cursor, (ref(run),), 20).runs}
+    assert (State.UNKNOWN, "(execution deleted)") == (told[run.attempt_key].state, told[run.attempt_key].native_state)
+
+
+def json_error(status: int, code: str, **headers: str) -> httpx.Response:
+    return answer(status, {"__type": f"com.amazonaws.states#{code}", "message": "no"}, **headers)
+
+
+READ_ERRORS: list[tuple[httpx.Response, type[ConnectorError], str]] = [
+    (json_error(400, "AccessDeniedException"), AccessRefused, "allow states:ListStateMachines"),
+    (json_error(403, "AccessDenied"), AccessRefused, "allow states:ListStateMachines"),
+    (json_error(400, "UnrecognizedClientException"), AccessRefused, "Check the keys"),
+    (json_error(403, "SignatureDoesNotMatch"), AccessRefused, "Check the keys"),
+    (json_error(400, "ExpiredTokenException"), AccessRefused, "Check the keys"),
+    (json_error(400, "ThrottlingException"), SystemUnreachable, "ThrottlingException"),
+    (json_error(429, "TooManyRequestsException"), SystemUnreachable, "429"),
+    (json_error(503, "ServiceUnavailable"), SystemUnreachable, "503"),
+    (json_error(500, "InternalFailure"), SystemUnreachable, "500"),
+    (json_error(400, "ValidationException"), NotSupported, "ValidationException"),
+    (answer(500, HTML, "text/html; charset=utf-8"), SystemUnreachable, "ListStateMachines answered 500"),
+    (answer(502, HTML, "text/html"), SystemUnreachable, "502"),
+    (answer(200, b"<html>Sign in</html>", "text/html"), AccessRefused, "a login or a proxy stands in between"),
+    (answer(302, b"", location="https://login"), AccessRefused, "a login or a proxy stands in between"),
+    (answer(200, b'{"stateMachines": ['), SystemUnreachable, "cannot be read"),
+    (answer(200, b"{}"), SystemUnreachable, "without stateMachines"),
+    (answer(200, b"[]"), SystemUnreachable, "not a JSON object"),
+    (answer(200, b'{"stateMachines": [1]}'), SystemUnreachable, "cannot be read"),
+    (answer(200, b"[" * 100_000), SystemUnreachable, "cannot be read"),
+    (answer(200, b"\xff\xfe\x00"), SystemUnreachable, "cannot be read"),
+]
+
+
+@pytest.mark.parametrize("index", range(len(READ_ERRORS)))
+def test_each_answer_is_sorted_by_what_happens_next(fake: FakeStates, index: int) -> None:
+    reply, expected, words = READ_ERRORS[index]
+    fake.faults.append(lambda _: reply)
+    with pytest.raises(expected, match=words) as caught:
+        fake.connector().inventory("", 20)
+    assert "s3cr3t-aws-key" not in repr(caught.value)
+
+
+def test_throttling_says_when_to_come_back(fake: FakeStates) -> None:
+    fake.faults.append(json_error(400, "ThrottlingException", retry_after="7"))
+    with pytest.raises(SystemUnreachable) as caught:
+        fake.connector().inventory("", 20)
+    assert 7.0 == caught.value.retry_after_seconds
+
+
+def test_throttling_in_the_middle_keeps_what_was_read(fake: FakeStates) -> None:
+    connector = fake.connector()
+    connector.poll("", (), 20)
+    fake.page_size = 100
+    fake.faults += [None, json_error(400, "ThrottlingException")]
+    poll = connector.poll("", (), 20)
+    assert not poll.complete
+    assert poll.runs
+    again = connector.poll(poll.cursor, (), 20)
+    assert {"load-orders", "mart"} == {run.job for run in [*poll.runs, *again.runs]}
+
+
+def lost(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadError("connection reset", request=request)
+
+
+def not_sent(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused", request=request)
+
+
+@pytest.mark.parametrize(
+    "fault, expected",
+    [
+        (lost, OutcomeUnknown),
+        (not_sent, SystemUnreachable),
+        (json_error(500, "InternalFailure"), OutcomeUnknown),
+        (json_error(503, "ServiceUnavailable"), OutcomeUnknown),
+        (answer(200, b'{"executionArn"'), OutcomeUnknown),
+        (json_error(400, "ThrottlingException"), SystemUnreachable),
+        (json_error(400, "AccessDeniedException"), AccessRefused),
+        (json_error(400, "StateMachineDeleting"), NotSupported),
+        (json_error(400, "ExecutionLimitExceeded"), NotSupported),
+    ],
+)
+def test_an_action_whose_answer_is_lost_is_unknown_and_never_repeated(
+    fake: FakeStates, fault: Any, expected: type[ConnectorError]
+) -> None:
+    connector = fake.connector()
+    run = failed(connector)
+    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    fake.calls.clear()
+    fake.fault_at["StartExecution"] = fault
+    with pytest.raises(expected):
+        connector.act(preview, new_key(), 20)
+    assert 1 == [operation for operation, _ in fake.calls].count("StartExecution")
+
+
+def test_a_dead_kept_connection_is_replaced_once_for_reads(fake: FakeStates) -> None:
+    fake.faults.append(lost)
+    assert fake.connector().inventory("", 20).jobs
+    fake.faults += [lost, lost]
+    with pytest.raises(SystemUnreachable, match="connection reset"):
+        fake.connector().inventory("", 20)
+
+
+def test_one_refused_state_machine_leaves_the_others(fake: FakeStates) -> None:
+    connector = fake.connector()
+    connector.poll("", (), 20)
+    fake.faults.append(json_error(400, "AccessDeniedException"))
+    poll = connector.poll("", (), 20)
+    assert not poll.complete
+    assert {"mart"} == {run.job for run in poll.runs}
+    assert any("allow states:ListExecutions" in warning for warning in poll.warnings)
+
+
+def test_express_state_machines_are_shown_and_never_listed(fake: FakeStates) -> None:
+    fake.machines[1]["type"] = "EXPRESS"
+    connector = fake.connector()
+    assert {"load-orders": "full", "mart": "start"} == {
+        job.native_id: job.proof for job in connector.inventory("", 20).jobs
+    }
+    assert {"load-orders"} == {run.job for run in poll_all(connector)[0]}
+    assert any("EXPRESS" in note and "mart" in note for note in connector.probe(20).notes)
+
+
+def test_a_missing_right_is_named_by_the_probe(fake: FakeStates) -> None:
+    fake.fault_at["DescribeStateMachine"] = json_error(400, "AccessDeniedException")
+    missing = [right for right in fake.connector().probe(20).rights if right.held is False]
+    assert [("states:DescribeStateMachine", "allow states:DescribeStateMachine to this identity")] == [
+        (right.name, right.mend) for right in missing
+    ]
+
+
+def test_without_any_identity_the_mend_is_named(fake: FakeStates, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(AccessRefused, match="Give access_key_id and secret_access_key, a profile, or a role"):
+        fake.connector().inventory("", 20)
+
+
+def stubbed(connector: StepFunctionsConnector) -> Stubber:
+    """botocore's own model of AWS checks every parameter and the shape of every reply."""
+    client = boto3.client("stepfunctions", region_name="eu-central-1")
+    connector._client._clients["stepfunctions"] = client
+    return Stubber(client)
+
+
+def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
+    connector, key = fake.connector(), new_key()
+    at = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+    described = {
+        "executionArn": EXECUTION, "stateMachineArn": MACHINE, "name": "night-1", "status": "FAILED", "startDate": at,
+        "stopDate": at, "input": "{}", "redriveCount": 0, "redriveStatus": "REDRIVABLE",
+    }  # fmt: skip
+    with stubbed(connector) as stub:
+        stub.add_response("describe_execution", described, {"executionArn": EXECUTION, "includedData": "ALL_DATA"})
+        running = {"stateMachineArn": MACHINE, "maxResults": 10, "statusFilter": "RUNNING"}
+        stub.add_response("list_executions", {"executions": []}, running)
+        stub.add_response("redrive_execution", {"redriveDate": at}, {"executionArn": EXECUTION, "clientToken": key})
+        meta = {"executionArn": EXECUTION, "includedData": "METADATA_ONLY"}
+        stub.add_response("describe_execution", described | {"redriveCount": 1, "redriveDate": at}, meta)
+        native = json.dumps({"arn": EXECUTION, "machine": MACHINE, "redrives": 0})
+        run = RunRecord(
+            "load-orders", f"{EXECUTION}#0", State.FAILED, "FAILED", period_key="night-1", native_ref=native
+        )
+        preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+        assert Preview is type(preview)
+        assert f"states:RedriveExecution executionArn={EXECUTION} clientToken=<key>" == preview.native_calls[0]
+        connector.act(preview, key, 20)
+        assert isinstance(connector.look_up(preview, key, 20), Found)
+        stub.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("cursor", ["{", "[]", '{"turn": "x"}', '{"turn": 1, "marks": []}', "null"])
+def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeStates, cursor: str) -> None:
+    poll = fake.connector().poll(cursor, (), 20)
+    assert poll.more
+    assert ("the cursor is not one of ours: reading anew",) == poll.warnings
+
+
+def test_the_options_choose_by_name_or_arn() -> None:
+    assert ("*",) == OPTIONS.state_machines
+    assert ["eu-central-1"] == CONNECTOR.targets(OPTIONS)

@@ -1,0 +1,172 @@
+"""A Step Functions in memory that speaks its wire protocol (JSON 1.0), begun from replies recorded at a moto server.
+
+What moto lacks is after AWS's API reference: redrives, throttling, refusals. AWS never saw it; botocore's model of AWS
+checks our requests and reads these replies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from connectors.secrets import SecretStore
+from connectors.step_functions.client import StepFunctionsClient
+from connectors.step_functions.connector import StepFunctionsConnector
+from connectors.step_functions.options import StepFunctionsOptions
+
+RECORDING = Path(__file__).parents[1] / "recordings" / "step_functions" / "moto.json"
+DATE = "Fri, 20 Nov 2026 08:47:55 GMT"
+OPTIONS = StepFunctionsOptions(region="eu-central-1")
+
+Body = dict[str, Any]
+
+
+class Refused(Exception):
+    """An error answer: status, AWS's word, message."""
+
+
+class FakeStates(httpx.BaseTransport):
+    """State machines and executions; `calls` is what was asked.
+
+    `faults` are answers that come first (None: as usual), `fault_at` the next answer to one operation."""
+
+    def __init__(self) -> None:
+        recorded: Body = json.loads(RECORDING.read_text())
+        self.machines: list[Body] = [one["body"] for one in recorded["DescribeStateMachine"]]
+        described = {one["body"].get("executionArn"): one["body"] for one in recorded["DescribeExecution"]}
+        listed = [one for reply in recorded["ListExecutions"] for one in reply["body"]["executions"]]
+        self.executions: list[Body] = [described.get(one["executionArn"], one) for one in listed]
+        self.history: list[Body] = recorded["GetExecutionHistory"][0]["body"]["events"]
+        self.calls: list[tuple[str, Body]] = []
+        self.faults: deque[httpx.Response | Callable[[httpx.Request], httpx.Response] | None] = deque()
+        self.fault_at: dict[str, httpx.Response | Callable[[httpx.Request], httpx.Response]] = {}
+        self.page_size = 2
+        self.tokens_repeat = False
+        self.now = 1795164480.0
+
+    def connector(self) -> StepFunctionsConnector:
+        """A connector whose only server is this."""
+        return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, self), OPTIONS)
+
+    @staticmethod
+    def secret(reference: Any) -> str:
+        return SecretStore()(reference)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        operation = request.headers.get("X-Amz-Target", "sts").partition(".")[2]
+        if not operation:
+            return answer(404, b"", "text/plain")  # sts lives elsewhere
+        body: Body = json.loads(request.read() or b"{}")
+        self.calls.append((operation, body))
+        if operation in self.fault_at or self.faults:
+            fault = self.fault_at.pop(operation, None) or self.faults.popleft()
+            if fault is not None:
+                return fault(request) if callable(fault) else fault
+        try:
+            found: Body = getattr(self, f"_{operation}")(body)
+        except Refused as error:
+            status, code, message = error.args
+            return answer(status, {"__type": code, "message": message})
+        return answer(200, found)
+
+    def add(self, name: str, status: str, machine: str = "load-orders", given: str = "{}", **more: Any) -> Body:
+        """A new execution, newest of all."""
+        arn = next(one["stateMachineArn"] for one in self.machines if one["name"] == machine)
+        self.now += 1
+        body = {
+            "executionArn": arn.replace(":stateMachine:", ":execution:") + ":" + name,
+            "stateMachineArn": arn, "name": name, "status": status, "startDate": self.now, "input": given, **more,
+        }  # fmt: skip
+        if status not in ("RUNNING", "PENDING_REDRIVE"):
+            body["stopDate"] = self.now + 0.5
+        self.executions.insert(0, body)
+        return body
+
+    def finish(self) -> None:
+        """What runs under a key of ours comes to its end."""
+        for one in self.executions:
+            if one["status"] == "RUNNING" and (one["name"].startswith("headway-") or one.get("redriveCount")):
+                self.now += 1
+                one |= {"status": "SUCCEEDED", "stopDate": self.now}
+
+    def _ListStateMachines(self, body: Body) -> Body:
+        names = ("stateMachineArn", "name", "type", "creationDate")
+        rows = [{name: one[name] for name in names} for one in self.machines]
+        return self._page("stateMachines", rows, body)
+
+    def _DescribeStateMachine(self, body: Body) -> Body:
+        return next(one for one in self.machines if one["stateMachineArn"] == body["stateMachineArn"])
+
+    def _ListExecutions(self, body: Body) -> Body:
+        hidden = (
+            "input",
+            "output",
+            "inputDetails",
+            "outputDetails",
+            "error",
+            "cause",
+            "redriveStatus",
+            "redriveStatusReason",
+        )
+        rows = [
+            {name: value for name, value in one.items() if name not in hidden}
+            for one in self.executions
+            if one["stateMachineArn"] == body["stateMachineArn"]
+            and body.get("statusFilter") in (None, one["status"])
+            and (body.get("redriveFilter") != "REDRIVEN" or one.get("redriveCount"))
+        ]
+        return self._page("executions", rows, body)
+
+    def _page(self, word: str, rows: list[Body], body: Body) -> Body:
+        first = int(body.get("nextToken", "0").partition("-")[0])
+        if self.tokens_repeat:
+            return {word: rows[: self.page_size], "nextToken": f"0-{len(self.calls)}"}
+        page: Body = {word: rows[first : first + self.page_size]}
+        more = first + self.page_size < len(rows)
+        return page | ({"nextToken": f"{first + self.page_size}-token"} if more else {})
+
+    def _find(self, arn: str) -> Body:
+        for one in self.executions:
+            if one["executionArn"] == arn:
+                return one
+        raise Refused(400, "ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+
+    def _DescribeExecution(self, body: Body) -> Body:
+        return self._find(body["executionArn"])
+
+    def _GetExecutionHistory(self, body: Body) -> Body:
+        self._find(body["executionArn"])
+        return self._page("events", self.history, body)
+
+    def _StartExecution(self, body: Body) -> Body:
+        machine = next(one["name"] for one in self.machines if one["stateMachineArn"] == body["stateMachineArn"])
+        arn = body["stateMachineArn"].replace(":stateMachine:", ":execution:") + ":" + body["name"]
+        for one in self.executions:
+            if one["executionArn"] == arn and one["status"] == "RUNNING" and one["input"] == body["input"]:
+                return {"executionArn": arn, "startDate": one["startDate"]}
+            if one["executionArn"] == arn:
+                raise Refused(400, "ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+        started = self.add(body["name"], "RUNNING", machine, body["input"])
+        return {"executionArn": arn, "startDate": started["startDate"]}
+
+    def _RedriveExecution(self, body: Body) -> Body:
+        one = self._find(body["executionArn"])
+        if one.get("redriveStatus") != "REDRIVABLE":
+            raise Refused(400, "ExecutionNotRedrivable", "Execution is not redrivable")
+        self.now += 1
+        count = int(one.get("redriveCount", 0)) + 1
+        one |= {"status": "RUNNING", "redriveCount": count, "redriveDate": self.now, "redriveStatus": "NOT_REDRIVABLE"}
+        one.pop("stopDate", None)
+        return {"redriveDate": self.now}
+
+
+def answer(status: int, body: Body | bytes, kind: str = "application/x-amz-json-1.0", **headers: str) -> httpx.Response:
+    """An answer as it comes over a wire: not read yet."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    given = {"content-type": kind, "date": DATE} | {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, headers=given, stream=httpx.ByteStream(content))
