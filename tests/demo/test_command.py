@@ -1,0 +1,86 @@
+"""`headway demo` as a person or a pipe starts it: what it prints, what it answers, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEADWAY = [sys.executable, "-m", "console"]
+LIMIT_SECONDS = 90
+
+
+def demo(folder: Path, *more: str) -> subprocess.Popen[str]:
+    """The command with a folder of its own for temporary files."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    return subprocess.Popen(
+        [*HEADWAY, "demo", *more],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def engines_of(folder: Path) -> list[str]:
+    """Command lines of processes that name this folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in words and "engine" in words:
+            found.append(words)
+    return found
+
+
+def wait_for(what: str, done: object) -> None:
+    until = time.monotonic() + LIMIT_SECONDS
+    assert callable(done)
+    while not done():
+        assert time.monotonic() < until, f"not within {LIMIT_SECONDS} s: {what}"
+        time.sleep(0.05)
+
+
+def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_path: Path) -> None:
+    process = demo(tmp_path)
+    out, err = process.communicate(timeout=LIMIT_SECONDS)
+    assert (0, "") == (process.returncode, err)
+    board, _, incident = out.partition("INC-0001")
+    assert all(title in board for title in ("Daily revenue", "Supply plan", "Stock cover", "Price list"))
+    assert "act by 03:58 CET" in incident
+    assert "No space left on device" in incident
+    assert "oncall (env HEADWAY_DEMO_SINK): sent" in incident
+    assert [] == list(tmp_path.iterdir())
+    assert [] == engines_of(tmp_path)
+
+
+def test_a_demo_that_is_told_to_end_takes_its_engine_and_its_folder_with_it(tmp_path: Path) -> None:
+    process = demo(tmp_path, "--rate", "0.01")
+    wait_for("an engine works", lambda: engines_of(tmp_path))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=LIMIT_SECONDS)
+    assert 128 + signal.SIGTERM == process.returncode
+    assert [] == engines_of(tmp_path)
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more, words", [
+    (("--at", "3 o'clock"), '--at "3 o\'clock" is no time of day; write 03:11'),
+    (("--rate", "0"), "--rate 0 is no speed"),
+])  # fmt: skip
+def test_what_cannot_be_played_is_said_before_anything_starts(
+    tmp_path: Path, more: tuple[str, ...], words: str
+) -> None:
+    process = demo(tmp_path, *more)
+    out, err = process.communicate(timeout=LIMIT_SECONDS)
+    assert (2, "") == (process.returncode, out)
+    assert words in err
+    assert [] == list(tmp_path.iterdir())
