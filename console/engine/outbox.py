@@ -136,6 +136,11 @@ class Outbox:
             self._pool.submit(self._deliver_guarded, one, fence)
         return len(due)
 
+    def wait_idle(self) -> None:
+        """Returns once nothing is being sent."""
+        while self._busy:
+            self.wake.wait(0.01)
+
     def close(self) -> None:
         """Waits for what is being sent."""
         self._pool.shutdown(wait=True, cancel_futures=True)

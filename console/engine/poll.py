@@ -83,6 +83,7 @@ class Poller:
         self._inventory_at = 0.0
         self.wake = threading.Event()
         self.name = place.name
+        self.target_id = place.target_id
         self._log = log.bind(target=place.name)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:

@@ -17,7 +17,7 @@ from console.engine.actions import Actions
 from console.engine.answers import Answers
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
-from console.engine.outbox import Outbox
+from console.engine.outbox import Outbox, Sender, send_by_apprise
 from console.engine.poll import Poller, Shared
 from console.model.values import RunFacts
 from console.store import polling
@@ -39,7 +39,8 @@ class Part(Protocol):
 class Parts:
     """Everything that works on one store, from one config."""
 
-    def __init__(self, config: Config, store: Store, secrets: SecretStore) -> None:
+    def __init__(self, config: Config, store: Store, secrets: SecretStore, send: Sender = send_by_apprise) -> None:
+        self._send = send
         self.config = config
         self.store = store
         self._secrets = secrets
@@ -70,7 +71,7 @@ class Parts:
         }
         self.doors = Doors(places, self._secrets)
         urls = {name: route.urls for name, route in self.config.routes.items()}
-        self.outbox = Outbox(self.store, self.clock, urls, self._secrets)
+        self.outbox = Outbox(self.store, self.clock, urls, self._secrets, self._send)
         self.evaluator = Evaluator(
             self.store,
             self.clock,

@@ -1,0 +1,135 @@
+"""A scheduler of a test's own making, behind the contract: a fake, for the engine's logic. Real ones: tests/lab."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from connectors.contract import (
+    Absent,
+    Ask,
+    Capability,
+    Clock,
+    ConnectorKind,
+    Found,
+    Inventory,
+    JobRecord,
+    LogChunk,
+    LookUp,
+    Poll,
+    Preview,
+    Probe,
+    Receipt,
+    RunRecord,
+    RunRef,
+    Schedule,
+    Secrets,
+    State,
+)
+
+
+class NoOptions(BaseModel):
+    """This fake needs no settings."""
+
+
+@dataclass
+class FakeScheduler:
+    """Jobs and attempts that a test sets; what it was asked and sent is kept."""
+
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    runs: dict[str, RunRecord] = field(default_factory=dict)
+    """attempt key -> the attempt as the source tells it now."""
+    logs: dict[str, str] = field(default_factory=dict)
+    acted: list[str] = field(default_factory=list)
+    """Keys that were acted on, once for each time."""
+    refuse: Exception | None = None
+    """Raised by every call but `act`."""
+    on_act: Callable[[str], None] | None = None
+    """Called when an action arrives; may raise what a connector raises."""
+    look_ups: int = 0
+    seen: bool = True
+    """Whether polls prove what did not start."""
+    hang: threading.Event | None = None
+    """A poll waits for it."""
+    polls: int = 0
+
+    def kind(self) -> ConnectorKind:
+        return ConnectorKind(
+            kind="fake",
+            title="Fake scheduler",
+            options=NoOptions,
+            targets=lambda _: ["one"],
+            open=lambda _options, _target, _secrets: FakeConnector(self, _secrets),
+            capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+        )
+
+    def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
+        self.jobs[native_id] = JobRecord(native_id, schedule=schedule or Schedule("none"), **more)
+
+    def attempt(self, job: str, key: str, state: State, started: datetime, **more: Any) -> RunRecord:
+        """Sets one attempt; an ended state without `ended_at` ended at its start."""
+        ended = more.pop("ended_at", None if state.is_open else started)
+        more.setdefault("period_key", f"{job}@{started:%Y-%m-%d}")
+        self.runs[key] = RunRecord(
+            job, key, state, state.value, started_at=started, ended_at=ended, native_ref=key, **more
+        )
+        return self.runs[key]
+
+    def end(self, key: str, state: State, at: datetime) -> None:
+        self.runs[key] = replace(self.runs[key], state=state, native_state=state.value, ended_at=at)
+
+
+class FakeConnector:
+    def __init__(self, scheduler: FakeScheduler, secrets: Secrets) -> None:
+        self._scheduler = scheduler
+        del secrets
+
+    def _check(self) -> None:
+        if self._scheduler.refuse is not None:
+            raise self._scheduler.refuse
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        self._check()
+        return Inventory(tuple(self._scheduler.jobs.values()), complete=True, hash=str(len(self._scheduler.jobs)))
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        self._scheduler.polls += 1
+        if self._scheduler.hang is not None:
+            self._scheduler.hang.wait(timeout_seconds)
+        self._check()
+        now = datetime.now(UTC)
+        runs = tuple(self._scheduler.runs.values())
+        seen = now if self._scheduler.seen else None
+        return Poll(runs, json.dumps(len(runs)), clock=Clock(now, now), seen_until=seen)
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        self._check()
+        return LogChunk(self._scheduler.logs.get(run.attempt_key, ""))
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        self._check()
+        return Preview("run again", f"run {ask.run.job} again", "1 run", plan={"job": ask.run.job})
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        self._scheduler.acted.append(key)
+        if self._scheduler.on_act is not None:
+            self._scheduler.on_act(key)
+        return Receipt(key, "accepted")
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        self._check()
+        self._scheduler.look_ups += 1
+        return Found(key) if key in self._scheduler.acted else Absent()
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        self._check()
+        return Probe(True, "1")
+
+    def close(self) -> None:
+        return
