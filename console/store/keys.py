@@ -13,22 +13,36 @@ LONGEST_BYTES = 1_000
 
 _PLANE = 0x10F000
 _NUL = chr(_PLANE + 0x800)
-_UNFIT = re.compile("[\x00\ud800-\udfff]")
-_MOVED = re.compile(f"[{chr(_PLANE)}-{_NUL}]")
+_ITSELF = chr(_PLANE + 0x801)
+"""Before a letter of the plane that was in the name from the start."""
+_UNFIT = re.compile(f"[\x00\ud800-\udfff{chr(_PLANE)}-{_ITSELF}]")
+_MOVED = re.compile(f"{_ITSELF}.|[{chr(_PLANE)}-{_NUL}]")
 
 
 def pack(raw: str) -> str:
     """The name as both databases can hold it."""
     if raw.isascii():
         return raw.replace("\0", _NUL) if "\0" in raw else raw
-    return _UNFIT.sub(lambda match: chr(_PLANE + ((ord(match[0]) - 0xD800) if match[0] != "\0" else 0x800)), raw)
+    return _UNFIT.sub(_move, raw)
 
 
 def unpack(stored: str) -> str:
     """The raw name, as its source gave it: what a connector needs."""
-    if stored.isascii():
-        return stored
-    return _MOVED.sub(lambda match: "\0" if match[0] == _NUL else chr(ord(match[0]) - _PLANE + 0xD800), stored)
+    return stored if stored.isascii() else _MOVED.sub(_move_back, stored)
+
+
+def _move(match: re.Match[str]) -> str:
+    letter = match[0]
+    if letter == "\0":
+        return _NUL
+    return chr(_PLANE + ord(letter) - 0xD800) if letter <= "\udfff" else _ITSELF + letter
+
+
+def _move_back(match: re.Match[str]) -> str:
+    moved = match[0]
+    if len(moved) == 2:
+        return moved[1]
+    return "\0" if moved == _NUL else chr(ord(moved) - _PLANE + 0xD800)
 
 
 def is_too_long(packed: str) -> bool:

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from itertools import count
 
+import pytest
+from psycopg import sql
+
+from console.store.open import open_store
+from tests.lab.postgres import PostgresServer
+from tests.store import test_converge, test_ingest, test_lease, test_open
 from tests.store.fixtures import night, store
-from tests.store.test_converge import *  # noqa: F403
-from tests.store.test_ingest import *  # noqa: F403
-from tests.store.test_lease import *  # noqa: F403
-from tests.store.test_open import *  # noqa: F403
 
 __all__ = ["night", "store", "store_url"]
 
-del TestFile  # noqa: F405
+SHARED = (test_converge, test_ingest, test_lease, test_open)
+for _module in SHARED:
+    globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
+
+_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: PostgresServer) -> Iterator[str]:
+    """The name of a database that the migrations made, to be copied: 70 statements once, not before every test."""
+    dsn = postgres.create_database("template")
+    open_store(dsn).close()
+    yield dsn.rpartition("/")[2]
+    postgres.drop_database(dsn)
 
 
 @pytest.fixture
-def store_url(store_dsn: str) -> str:
-    """In the place of a file's path: a fresh database of the lab's server."""
-    return store_dsn
+def store_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
+    """In the place of a file's path: a fresh copy."""
+    name = f"store_copy_{next(_numbers)}"
+    words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
+    postgres.execute(words, database="postgres")
+    dsn = postgres.dsn(name)
+    yield dsn
+    postgres.drop_database(dsn)

@@ -178,9 +178,7 @@ def test_an_attempt_whose_key_is_found_later_moves_to_the_run_that_it_repairs(ni
     done = night.ingest(run(attempt="99", period="05:00", action_key="headway-0123456789"), now="05:10")
     assert [("2026-11-20T03:10:00Z", "succeeded", 2)] == night.rows("SELECT period_key, state, attempts FROM run")
     assert (1,) == done.changed_run_ids
-    assert (1, "succeeded") == night.one(
-        "SELECT run_id, state FROM latest_run WHERE job_id = :job", job=night.job_id()
-    )
+    assert (1, "succeeded") == night.one("SELECT run_id, state FROM latest_run WHERE job_id = :job", job=night.job_id())
 
 
 def test_an_attempt_with_a_key_that_nobody_asked_for_is_a_run_of_its_own(night: Estate) -> None:

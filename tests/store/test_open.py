@@ -88,9 +88,7 @@ def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_fold
     assert jobs == night.rows("SELECT * FROM job ORDER BY id")
 
 
-def test_a_migration_that_breaks_leaves_the_store_as_it_was(
-    night: Estate, later_folder: Callable[[str], Path]
-) -> None:
+def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
     assert "0001" == night.one("SELECT version_num FROM alembic_version")

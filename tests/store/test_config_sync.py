@@ -1,0 +1,103 @@
+"""Config in the store: what differs is written, what is missing is named, what left is marked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import time, timedelta
+
+from console.model.inventory import InventoryChanges
+from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.model.values import Safety
+from console.store.config_sync import Synced, sync_config
+from console.store.inventory import write_inventory
+from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record
+
+EXTRACT = "etl-hosts/db07:extract_orders"
+LOAD = "airflow/load_orders"
+SERVICE = ServiceSetting("supply", "Supply plan", (LOAD,), time(6, 30), "Europe/Berlin", tier=1, notify=("oncall",))
+WHOLE = EstateSettings(
+    systems=SYSTEMS,
+    jobs=(
+        JobSetting("etl-hosts/*", owner="platform", grace=timedelta(minutes=10)),
+        JobSetting(EXTRACT, expected=timedelta(minutes=14), rerun=Safety.SAFE, notify=("oncall", "mail")),
+    ),
+    dependencies=(DependencySetting(EXTRACT, LOAD),),
+    services=(SERVICE,),
+    name="test",
+    digest="d1",
+)
+
+
+def sync(night: Estate, settings: EstateSettings) -> Synced:
+    return sync_config(night.store, settings, MIDNIGHT, None)
+
+
+def test_what_config_says_of_jobs_is_written_and_the_later_setting_wins(night: Estate) -> None:
+    assert Synced((), True) == sync(night, WHOLE)
+    columns = "owner, expected_s, grace_s, rerun, notify"
+    assert ("platform", 840.0, 600.0, "safe", '["oncall", "mail"]') == night.one(
+        f"SELECT {columns} FROM job WHERE name = :name", name=EXTRACT
+    )
+    assert ("", None, 300.0, "ask", "[]") == night.one(f"SELECT {columns} FROM job WHERE name = :name", name=LOAD)
+
+
+def test_the_same_config_writes_nothing_the_second_time(night: Estate) -> None:
+    sync(night, WHOLE)
+    before = night.store.changed_seq(), night.rows("SELECT * FROM job ORDER BY id")
+    assert Synced((), False) == sync(night, WHOLE)
+    assert before == (night.store.changed_seq(), night.rows("SELECT * FROM job ORDER BY id"))
+
+
+def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(night: Estate) -> None:
+    new = "etl-hosts/db07:new"
+    settings = EstateSettings(
+        systems=SYSTEMS,
+        jobs=(JobSetting(new, owner="x"), JobSetting("nowhere/*", owner="x")),
+        dependencies=(DependencySetting(new, LOAD),),
+        services=(replace(SERVICE, delivered_by=(LOAD, new)),),
+    )
+    assert (new, "nowhere/*") == sync(night, settings).unmatched
+    assert [night.job_id("load_orders")] == json.loads(night.one("SELECT terminals FROM service"))
+    [job_id] = write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:new"),)), MIDNIGHT, None)
+    assert Synced(("nowhere/*",), True) == sync(night, settings)
+    assert [night.job_id("load_orders"), job_id] == json.loads(night.one("SELECT terminals FROM service"))
+    assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
+
+
+def test_a_service_is_kept_as_config_has_it(night: Estate) -> None:
+    sync(night, WHOLE)
+    assert ("Supply plan", "06:30", "Europe/Berlin", "12:00", 1, '["oncall"]', 0.1) == night.one(
+        "SELECT title, deadline, zone, cutoff, tier, notify, risk FROM service"
+    )
+
+
+def test_what_left_config_is_marked_and_keeps_its_rows(night: Estate) -> None:
+    sync(night, WHOLE)
+    sync(night, EstateSettings(systems=(SystemSetting("etl-hosts", "cron", ("etl02",)),)))
+    assert [("airflow", True), ("etl-hosts", False)] == [
+        (name, bool(removed)) for name, removed in night.rows("SELECT name, removed FROM system ORDER BY name")
+    ]
+    assert [("airflow", True), ("db07", True), ("etl02", False)] == [
+        (name, bool(removed)) for name, removed in night.rows("SELECT name, removed FROM target ORDER BY name")
+    ]
+    assert (True, 0, 4) == (
+        bool(night.one("SELECT removed FROM service")),
+        night.one("SELECT count(*) FROM dependency"),
+        night.one("SELECT count(*) FROM job"),
+    )
+    sync(night, WHOLE)
+    assert [(False,)] * 2 == [(bool(one),) for (one,) in night.rows("SELECT removed FROM system")]
+
+
+def test_an_owner_that_only_the_source_names_stays(night: Estate) -> None:
+    write_inventory(night.store, night.host, InventoryChanges(new=(record("db07:owned", owner="dba"),)), MIDNIGHT, None)
+    sync(night, EstateSettings(systems=SYSTEMS))
+    assert "dba" == night.one("SELECT owner FROM job WHERE native_id = 'db07:owned'")
+
+
+def test_the_estates_name_and_the_digest_are_kept(night: Estate) -> None:
+    sync(night, WHOLE)
+    assert [("config_digest", "d1"), ("estate", "test")] == night.rows(
+        "SELECT name, value FROM meta WHERE name IN ('estate', 'config_digest') ORDER BY name"
+    )

@@ -1,0 +1,172 @@
+"""What an inventory leaves behind: jobs, schedule versions, drift, native dependencies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.contract import JobRecord, Proof, Schedule
+from console.model.ids import micros
+from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
+from console.store.errors import NotFound
+from console.store.inventory import accept_drift, known_jobs, write_inventory
+from tests.corpus import HOSTILE
+from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
+
+
+def write(night: Estate, now: str = "04:00", **changes: object) -> list[int]:
+    return write_inventory(night.store, night.host, InventoryChanges(**changes), at(now), None)  # type: ignore[arg-type]
+
+
+def known(night: Estate, native_id: str = JOBS[0]) -> KnownJob:
+    return {job.native_id: job for job in known_jobs(night.store, night.host)}[native_id]
+
+
+def test_a_new_job_is_known_with_its_schedule_accepted_at_first_sight(night: Estate) -> None:
+    told = JobRecord(
+        "db07:new", title="New\x1b[31m one", schedule=Schedule("debian-cron", "*/5 * * * *", "UTC", "every 5 minutes"),
+        definition="run\x07me", definition_hash="abc", match_keys=("k1", "k2"), proof=Proof.START, run_as="etl",
+        owner="team",
+    )  # fmt: skip
+    [job_id] = write(night, new=(told,), hash="h2")
+    job = known(night, "db07:new")
+    assert (job_id, "db07:new", ("k1", "k2"), "abc") == (job.id, job.source_id, job.match_keys, job.definition_hash)
+    assert job.accepted == job.seen == told.schedule
+    assert ("etl-hosts/db07:new", "New one", "run\ufffdme", "start", "etl", "team", micros(at("04:00"))) == night.one(
+        "SELECT name, title, definition, proof, run_as, owner, first_seen_us FROM job WHERE id = :id", id=job_id
+    )
+    assert ("h2", micros(at("04:00"))) == night.one(
+        "SELECT inventory_hash, inventory_us FROM target WHERE id = :id", id=night.host
+    )
+    assert (0, "", 9) == night.one("SELECT run_id, state, attention FROM latest_run WHERE job_id = :id", id=job_id)
+    assert 4 == night.one("SELECT n FROM job_counts WHERE state = '' AND system_id = 1")
+
+
+def test_an_inventory_that_changes_nothing_writes_only_its_hash(night: Estate) -> None:
+    before = night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq()
+    assert [] == write(night, hash="h9")
+    assert before == (night.rows("SELECT * FROM job ORDER BY id"), night.store.changed_seq())
+    assert "h9" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+
+
+def test_the_hash_of_an_incomplete_inventory_is_not_kept(night: Estate) -> None:
+    write(night, hash="h9", complete=False)
+    assert "h1" == night.one("SELECT inventory_hash FROM target WHERE id = :id", id=night.host)
+
+
+def test_a_changed_schedule_is_a_version_that_nobody_has_accepted_yet(night: Estate) -> None:
+    drift = DriftFound("schedule", "10 3 * * * became 15 3 * * *")
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(drift,))
+    assert [night.job_id()] == write(night, changed=(change,))
+    job = known(night)
+    assert ("10 3 * * *", "15 3 * * *") == (job.accepted.expression, job.seen.expression)
+    assert frozenset({"schedule"}) == job.open_drift
+    assert [("drift", "etl-hosts/db07:extract_orders: 10 3 * * * became 15 3 * * *")] == night.rows(
+        "SELECT kind, words FROM event"
+    )
+
+
+def test_the_same_drift_is_told_once_however_often_it_is_seen(night: Estate) -> None:
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DriftFound("schedule", "changed"),))
+    write(night, changed=(change,))
+    write(night, now="05:00", changed=(change,))
+    assert (1, 1) == (night.one("SELECT count(*) FROM drift"), night.one("SELECT count(*) FROM event"))
+    assert 2 == night.one("SELECT count(*) FROM schedule WHERE job_id = :id", id=night.job_id())
+
+
+def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate) -> None:
+    change = JobChange(night.job_id(), record(JOBS[0], "15 3 * * *"), drift=(DriftFound("schedule", "changed"),))
+    write(night, changed=(change,))
+    assert 1 == accept_drift(night.store, night.job_id(), "anna", at("05:00"))
+    job = known(night)
+    assert ("15 3 * * *", frozenset()) == (job.accepted.expression, job.open_drift)
+    assert ("anna", micros(at("05:00"))) == night.one("SELECT accepted_by, accepted_us FROM drift")
+    assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
+        "SELECT words, actor FROM event WHERE actor <> ''"
+    )
+
+
+def test_a_job_that_is_gone_is_expected_until_somebody_accepts_it(night: Estate) -> None:
+    write(night, gone=(GoneJob(night.job_id(), "line gone"),))
+    job = known(night)
+    assert (at("04:00"), "10 3 * * *", frozenset({"gone"})) == (
+        job.gone_since,
+        job.accepted.expression,
+        job.open_drift,
+    )
+    accept_drift(night.store, night.job_id(), "anna", at("05:00"))
+    assert ("none", frozenset()) == (known(night).accepted.dialect, known(night).open_drift)
+
+
+def test_a_job_that_comes_back_is_there_again_and_its_drift_is_over(night: Estate) -> None:
+    write(night, gone=(GoneJob(night.job_id(), "line gone"),))
+    write(night, now="05:00", changed=(JobChange(night.job_id(), record(JOBS[0]), ended=("gone",)),))
+    assert (None, frozenset()) == (known(night).gone_since, known(night).open_drift)
+    assert micros(at("05:00")) == night.one("SELECT ended_us FROM drift")
+
+
+def test_accepting_the_drift_of_an_unknown_job_says_so(night: Estate) -> None:
+    with pytest.raises(NotFound, match="job 99"):
+        accept_drift(night.store, 99, "anna", MIDNIGHT)
+
+
+def test_a_pause_has_its_beginning_and_ends(night: Estate) -> None:
+    for now in ("04:00", "05:00"):
+        write(night, now=now, changed=(JobChange(night.job_id(), record(JOBS[0], paused=True)),))
+    assert at("04:00") == known(night).paused_since
+    write(night, now="06:00", changed=(JobChange(night.job_id(), record(JOBS[0])),))
+    assert None is known(night).paused_since
+
+
+def test_a_renamed_job_keeps_its_identity_and_its_history(night: Estate) -> None:
+    night.ingest(run())
+    write(
+        night, changed=(JobChange(night.job_id(), record("db07:extract_all"), drift=(DriftFound("definition", "x"),)),)
+    )
+    job = known(night)
+    assert ("db07:extract_orders", "db07:extract_all") == (job.native_id, job.source_id)
+    night.ingest(run("db07:extract_all", period="04:10", attempt="2"), now="04:20")
+    assert [(job.id, 2)] == night.rows("SELECT job_id, count(*) FROM run GROUP BY job_id")
+
+
+def test_a_job_that_was_known_by_its_runs_only_is_taken_over_as_new(night: Estate) -> None:
+    night.ingest(run("db07:early"))
+    assert "db07:early" not in {job.native_id for job in known_jobs(night.store, night.host)}
+    [job_id] = write(night, new=(record("db07:early"),))
+    assert (job_id, None) == (known(night, "db07:early").id, known(night, "db07:early").gone_since)
+    assert 1 == night.one("SELECT count(*) FROM run WHERE job_id = :id", id=job_id)
+
+
+def test_tasks_and_native_dependencies_are_kept_by_id(night: Estate) -> None:
+    dag, task, after = JobRecord("dag"), JobRecord("dag.task", parent="dag"), JobRecord("after", upstreams=("dag", "?"))
+    ids = write_inventory(night.store, night.airflow, InventoryChanges(new=(dag, task, after)), at("04:00"), None)
+    by_name = {job.native_id: job for job in known_jobs(night.store, night.airflow)}
+    assert by_name["dag"].id == by_name["dag.task"].parent_id
+    assert [(by_name["dag"].id, by_name["after"].id, "native")] == night.rows(
+        "SELECT upstream_id, downstream_id, origin FROM dependency"
+    )
+    change = JobChange(by_name["after"].id, JobRecord("after", upstreams=("dag.task",)))
+    write_inventory(night.store, night.airflow, InventoryChanges(changed=(change,)), at("05:00"), None)
+    assert [(by_name["dag.task"].id,)] == night.rows("SELECT upstream_id FROM dependency")
+    assert 3 == len(ids)
+
+
+def test_names_are_kept_raw_and_shown_cleaned_whatever_is_in_them(night: Estate) -> None:
+    names = [name for name in HOSTILE if 0 < len(name.encode("utf-8", "surrogatepass")) <= 1_000]
+    write(night, new=tuple(record(name, match_keys=(name,)) for name in names))
+    found = {job.native_id: job for job in known_jobs(night.store, night.host)}
+    assert set(names) <= found.keys()
+    assert all((name,) == found[name].match_keys for name in names)
+    for (shown,) in night.rows("SELECT name FROM job"):
+        assert not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 for letter in shown)
+
+
+def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate) -> None:
+    def told(clock: str) -> JobRecord:
+        return record(JOBS[0], schedule=Schedule("debian-cron", "10 3 * * *", "Europe/Berlin", next_at=at(clock)))
+
+    for clock in ("05:00", "06:00"):
+        write(night, changed=(JobChange(night.job_id(), told(clock)),))
+    assert [(micros(at("06:00")),)] == night.rows("SELECT next_us FROM schedule WHERE job_id = :id", id=night.job_id())
+    assert [] == json.loads(night.one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
