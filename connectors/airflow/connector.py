@@ -34,18 +34,28 @@ from connectors.transport.http import Deadline, HttpDoor
 
 TARGET = "api"
 
+SETTLE_SECONDS = 4.0
+"""For how long a key must stay absent before it counts as never arrived; a clear takes 20 to 100 ms, 2 s on a busy
+SQLite (measured)."""
+
 
 class AirflowConnector:
     """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more."""
 
-    def __init__(self, options: AirflowOptions, secrets: Secrets, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        options: AirflowOptions,
+        secrets: Secrets,
+        transport: httpx.BaseTransport | None = None,
+        settle_seconds: float = SETTLE_SECONDS,
+    ) -> None:
         door = HttpDoor("Airflow", options.url, options.ca_file, transport)
         self._client = AirflowClient(door, auth_of(options, secrets))
         self._poller = Poller(self._client, door.base_url, options.dags)
         self._inventory = InventoryReader(self._client, door.base_url, self._poller.watched)
         self._log = LogReader(self._client)
         self._previewer = Previewer(self._client)
-        self._rerunner = Rerunner(self._client)
+        self._rerunner = Rerunner(self._client, settle_seconds)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         self._begin(timeout_seconds)

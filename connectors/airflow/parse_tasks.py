@@ -150,7 +150,7 @@ def name_of(one: Instance) -> str:
 def _attempt_key(group: Sequence[Instance]) -> str:
     """The first instance's id, and how often the others were tried again. Mapping keeps the first one's id."""
     again = sum(one.attempt - 1 for one in group[1:])
-    return f"{group[0].id}+{again}" if again else group[0].id
+    return f"{group[0].id}+{again:06}" if again else group[0].id  # padded: the text sorts like the number
 
 
 def _mapped_words(group: Sequence[Instance]) -> str:

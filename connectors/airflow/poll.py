@@ -22,6 +22,12 @@ TASK_HISTORY = timedelta(days=14)
 OPEN_RUNS_A_POLL = 40
 """Open runs asked for one by one; running ones come by themselves, since Airflow touches them every second."""
 
+OLD_TRIES_A_POLL = 30
+"""Histories of tries that one poll reads; the attempts beyond end as UNKNOWN."""
+
+RESERVE = 0.2
+"""Share of a call's time that no request for a single run is begun in."""
+
 MOST_LISTED = 20
 """Pages of one look at named task instances: 2,000 mapped instances."""
 
@@ -112,6 +118,10 @@ class Poller:
     def watched(self, dag: str) -> bool:
         """Whether the options ask for this DAG."""
         return any(fnmatchcase(dag, pattern) for pattern in self._patterns)
+
+    @property
+    def _is_late(self) -> bool:
+        return self._client.deadline.left < self._client.deadline.seconds * RESERVE
 
     # DAG runs
 
@@ -208,24 +218,29 @@ class Poller:
         self, current: dict[Key, list[Instance]], open_runs: Sequence[RunRef], found: Gathered
     ) -> None:
         """An open attempt of a task whose instance has a new id by now: its end is in Airflow's history of tries."""
+        left = OLD_TRIES_A_POLL
         for known in open_runs:
             at = reference(known)
-            group = current.get((at.dag, at.run, at.task)) if at and at.task else None
+            group = current.get((at.dag, at.run, at.task)) if at else None
             if at is None or not group or (known.job, known.attempt_key) in found.records:
                 continue
-            if len(group) > 1 or group[0].map_index >= 0:
-                found.add(superseded(known, self._period(group[0])))
-                continue
-            reply = self._client.tries(at.dag, at.run, at.task, -1)
-            rows = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
-            old = next((row for row in rows if isinstance(row, dict) and row.get("try_number") == at.try_number), None)
-            try:
-                ended = old and parse_tasks.old_try(
-                    group[0], old, self._period(group[0]), self._base_url, known.attempt_key
-                )
-                found.add(ended if ended and not ended.state.is_open else superseded(known, self._period(group[0])))
-            except RecordUnreadable as error:
-                found.skip("tries", error, old)
+            told = len(group) == 1 and group[0].map_index < 0 and left > 0 and not self._is_late
+            left -= told
+            ended = self._old_try(known, at, group[0], found) if told else None
+            found.add(ended or superseded(known, self._period(group[0])))
+
+    def _old_try(self, known: RunRef, at: Reference, one: Instance, found: Gathered) -> RunRecord | None:
+        reply = self._client.tries(at.dag, at.run, at.task, -1)
+        rows = fields.rows(reply.table().get("task_instances")) if reply.status == 200 else []
+        for row in rows:
+            if isinstance(row, dict) and row.get("try_number") == at.try_number:
+                try:
+                    ended = parse_tasks.old_try(one, row, self._period(one), self._base_url, known.attempt_key)
+                except RecordUnreadable as error:
+                    found.skip("tries", error, row)
+                    return None
+                return None if ended.state.is_open else ended
+        return None
 
     # open runs that did not show up
 
@@ -237,7 +252,7 @@ class Poller:
         self._take_open_tasks([one for one in some if (at := reference(one)) and at.task], found)
         for known in some:
             at = reference(known)
-            if at is not None and not at.task:
+            if at is not None and not at.task and not self._is_late:
                 self._take_open_run(known, at, found)
 
     def _take_open_run(self, known: RunRef, at: Reference, found: Gathered) -> None:

@@ -10,6 +10,7 @@ How a lost answer is looked up (all measured on 3.3.2):
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,8 +40,9 @@ NOTE_CHARACTERS = 1000  # DAGRunClearBody.note and ClearTaskInstancesBody.note, 
 class Rerunner:
     """Sends what a preview said, once, and finds it again by its key. One per Airflow."""
 
-    def __init__(self, client: AirflowClient) -> None:
+    def __init__(self, client: AirflowClient, settle_seconds: float) -> None:
         self._client = client
+        self._settle_seconds = settle_seconds
 
     def act(self, preview: Preview, key: str) -> Receipt:
         """As the contract says."""
@@ -53,8 +55,14 @@ class Rerunner:
         return self._clear_run(plan, key, current) if plan["how"] == "clear_run" else self._clear_tasks(plan, key)
 
     def look_up(self, preview: Preview, key: str) -> LookUp:
-        """As the contract says. Absent needs proof: no such run id, or a `queued_at` that no clear has moved."""
-        plan = preview.plan
+        """As the contract says. Absent needs proof: no such run id, or a `queued_at` that no clear has moved, and that
+        for some seconds, since a server may still work on a request whose sender is gone."""
+        until = max(0.0, self._client.deadline.left - self._settle_seconds)
+        while isinstance(answer := self._look(preview.plan, key), Absent) and self._client.deadline.left > until:
+            time.sleep(min(1.0, self._settle_seconds))
+        return answer
+
+    def _look(self, plan: Mapping[str, Any], key: str) -> LookUp:
         dag, run = str(plan.get("dag")), str(plan.get("run"))
         if plan.get("how") == "trigger":
             return self._found_trigger(dag, key)

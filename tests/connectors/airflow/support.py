@@ -15,7 +15,9 @@ URL = "https://airflow.example.com"
 def opened(fake: FakeAirflow, **options: Any) -> AirflowConnector:
     """A connector whose password is right, on this fake."""
     chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}, **options}
-    return AirflowConnector(AirflowOptions.model_validate(chosen), lambda reference: "right", fake.transport)
+    return AirflowConnector(
+        AirflowOptions.model_validate(chosen), lambda reference: "right", fake.transport, settle_seconds=0.0
+    )
 
 
 def night() -> FakeAirflow:

@@ -183,6 +183,24 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     assert not isinstance(connector.look_up(preview, new_key(), 5), Found)
 
 
+def test_a_clear_that_arrives_while_we_look_is_found() -> None:
+    """The sender is gone, the server still works on the request: absent at first, then there."""
+    fake, connector, run = failed_night()
+    preview, key, looks = connector.preview(asking(run), 5), new_key(), [0]
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        looks[0] += 1
+        if looks[0] == 3:  # after a login and a first look
+            note = f"[{key} rerun]"
+            fake.clear_run(["load_orders", RUN], {}, {"dry_run": False, "only_failed": True, "note": note})
+        return fake.handle(request)
+
+    options = AirflowOptions.model_validate({"url": URL, "username": "headway", "password": {"env": "UNREAD"}})
+    other = AirflowConnector(options, lambda _: "right", httpx.MockTransport(handle), settle_seconds=0.05)
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert isinstance(other.look_up(preview, key, 5), Found)
+
+
 def test_a_clear_whose_second_note_was_lost_still_belongs_to_us() -> None:
     """The answer is lost, so the mark lacks its second half; the attempt after the one it names is ours."""
     fake, connector, run = failed_night()
