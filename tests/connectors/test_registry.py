@@ -1,0 +1,105 @@
+"""Kinds are found by entry point, and listing them imports none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from connectors import registry
+from connectors.contract import Capability
+from connectors.pg_cron.connector import CONNECTOR
+
+OURS = ["airflow", "cron", "pg_cron", "replay", "step_functions"]
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The registry without what it has found and loaded before."""
+    registry._found.cache_clear()
+    registry.load.cache_clear()
+    yield monkeypatch
+    registry._found.cache_clear()
+    registry.load.cache_clear()
+
+
+def offer(patch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    points = (EntryPoint(name, value, registry.GROUP),)
+    patch.setattr(registry, "entry_points", lambda group: points)
+
+
+def test_our_kinds_are_found() -> None:
+    assert set(OURS) <= set(registry.kinds())
+
+
+def test_listing_the_kinds_imports_none_of_them() -> None:
+    script = (
+        "import json, sys; from connectors.registry import kinds; kinds();"
+        " print(json.dumps([name for name in sys.modules if name.startswith('connectors.')]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert {"connectors.registry", "connectors.contract"} == set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_each_kind_loads_and_explains_what_it_cannot_do(kind: str) -> None:
+    found = registry.load(kind)
+    assert kind == found.kind
+    assert found.title
+    assert len(found.ladder) > 40, "one paragraph: how much this kind proves, and by what"
+    assert set(Capability) == found.capabilities | set(found.missing), "what is missing needs a reason, and only that"
+    assert not found.capabilities & set(found.missing)
+
+
+def test_each_option_has_its_sentence() -> None:
+    """Descriptions come from the sentence below a field; a new field without one fails here."""
+    import ast
+    import inspect
+
+    for kind in OURS:
+        module = inspect.getmodule(registry.load(kind).options)
+        assert module is not None
+        tree = ast.parse(inspect.getsource(module))
+        for model in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            body = model.body
+            for index, node in enumerate(body):
+                if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                    after = body[index + 1] if index + 1 < len(body) else None
+                    told = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                    assert told, f"{kind}: {model.name}.{node.target.id} has no sentence below it"
+
+
+def test_an_unknown_kind_names_the_near_miss() -> None:
+    with pytest.raises(registry.UnknownKind, match=r'unknown kind "pgcron"; did you mean "pg_cron"\?'):
+        registry.load("pgcron")
+
+
+def test_an_unknown_kind_without_a_near_miss_lists_all() -> None:
+    with pytest.raises(registry.UnknownKind, match="known kinds: airflow, cron, pg_cron"):
+        registry.load("zzz")
+
+
+def test_a_kind_whose_package_is_missing_says_what_to_install(fresh: pytest.MonkeyPatch) -> None:
+    offer(fresh, "slurm", "no_such_package_of_ours:CONNECTOR")
+    with pytest.raises(
+        registry.UnknownKind, match=r'needs a package that is not installed.*pip install "headway\[all\]"'
+    ):
+        registry.load("slurm")
+
+
+def test_what_is_no_connector_is_refused(fresh: pytest.MonkeyPatch) -> None:
+    offer(fresh, "slurm", "json:loads")
+    with pytest.raises(registry.UnknownKind, match="does not speak contract version 1"):
+        registry.load("slurm")
+
+
+def test_a_kind_of_another_contract_version_is_refused(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setattr(json, "CONNECTOR_OF_TOMORROW", replace(CONNECTOR, contract_version=99), raising=False)
+    offer(fresh, "slurm", "json:CONNECTOR_OF_TOMORROW")
+    with pytest.raises(registry.UnknownKind, match="does not speak contract version 1"):
+        registry.load("slurm")
