@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from connectors.contract import (
     Absent,
@@ -122,7 +123,9 @@ class ReplayConnector:
         one = next((one for one in self._attempts(night, run, now) if self._key(one) == run.attempt_key), None)
         if one is None or job is None:
             raise NotSupported(f"the recording has no attempt {run.attempt_key} of {run.job}")
-        return chunk("\n".join(lines(job, one)) + "\n", start, limit_bytes, ended=one.ended_at is not None)
+        return chunk(
+            "\n".join(lines(job, one, self._system().zone)) + "\n", start, limit_bytes, ended=one.ended_at is not None
+        )
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         """The verb of the lent kind; nothing is sent."""
@@ -136,7 +139,7 @@ class ReplayConnector:
         last = attempts[-1]
         failed = last.ending is not None and last.ending.state.is_red
         names = self._tasks_again(job, ask.run.job, last)
-        how = words.verb(self._lent, job, ask.run.job, ask.run.period_key or last.run, failed, names)
+        how = words.verb(self._lent, job, ask.run.job, last.run, _local(last.due, night.zone), failed, names)
         return Preview(
             verb=how.verb,
             words=how.words,
@@ -234,6 +237,10 @@ class ReplayConnector:
 
 def _after(one: Attempt, cursor: Cursor) -> bool:
     return cursor.at is None or one.position > (cursor.at, cursor.key)
+
+
+def _local(at: datetime, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M}"
 
 
 def _run_of(run: RunRef) -> str:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 from connectors.contract import LogChunk
 from connectors.replay.parse import JobDef
 from connectors.replay.world import Attempt
 
 
-def lines(job: JobDef, one: Attempt) -> list[str]:
-    """All lines so far: the recorded ones, else a plain start and end; an open attempt has its first words only."""
-    begun = f"{one.started_at or one.queued_at:%Y-%m-%d %H:%M:%S} {job.definition or one.job[1]}"
+def lines(job: JobDef, one: Attempt, zone: str) -> list[str]:
+    """All lines so far: the recorded ones, else a plain start and end; an open attempt has its first words only.
+
+    Stamped in the source's own zone."""
+    begun = f"{_stamp(one.started_at or one.queued_at, zone)} {job.definition or one.job[1]}"
     if one.ending is None:
         return [begun, f"{int(one.share * 100)}% done"]
     if one.ending.log:
         return [begun, *one.ending.log.splitlines()]
-    return [begun, f"{one.ended_at:%Y-%m-%d %H:%M:%S} {one.ending.message or 'done'}"]
+    ended = [f"{_stamp(one.ended_at, zone)} {one.ending.message or 'done'}"] if one.ended_at is not None else []
+    return [begun, *ended]
+
+
+def _stamp(at: datetime, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def chunk(text: str, start: str | None, limit_bytes: int, ended: bool) -> LogChunk:

@@ -109,36 +109,36 @@ def attempt_key(lent: str, one: Attempt) -> str:
     return f"{int(start.timestamp())}.{pid}" + (f".{one.number}" if lent == "pg_cron" else "")
 
 
-def verb(lent: str, job: JobDef, asked: str, label: str, failed: bool, tasks: tuple[str, ...]) -> Verb:
-    """The rerun of one run. `asked`: the native id that was asked for, a task's or the job's own; `label`: the period,
-    for people; `tasks`: what will run again of a DAG."""
+def verb(lent: str, job: JobDef, asked: str, run: str, label: str, failed: bool, tasks: tuple[str, ...]) -> Verb:
+    """The rerun of one run. `asked`: the native id that was asked for, a task's or the job's own; `run`: its name;
+    `label`: its period, for people; `tasks`: what will run again of a DAG."""
     if lent == "airflow":
-        return _clear(job, asked, label, failed, tasks)
+        return _clear(job, asked, run, label, failed, tasks)
     if lent == "pg_cron":
         words = f"run the command of pg_cron job {asked} once, at the next full minute, as {job.run_as}"
         call = f"SELECT headway.rerun('{asked}', <key>)"
         return Verb("run once", words, f"one run of {asked}, for {label}", (call,), notes=("context is lost",))
     if lent == "step_functions":
-        return _execution(job, label, failed)
+        return _execution(job, run, label, failed)
     words = f"run this crontab line once on {job.target} as {job.run_as or 'its user'}"
     call = f"ssh {job.target} headway-rerun <key> {crc32(job.definition.encode()):08x}"
     notes = (f"the line: {job.definition}", "context is lost: it runs as of now")
     return Verb("run once", words, f"one run of {asked}, for {label}", (call,), notes=notes)
 
 
-def _clear(job: JobDef, asked: str, label: str, failed: bool, tasks: tuple[str, ...]) -> Verb:
+def _clear(job: JobDef, asked: str, run: str, label: str, failed: bool, tasks: tuple[str, ...]) -> Verb:
     verb = "clear failed tasks" if failed else "clear task and what follows" if asked != job.native_id else "clear run"
     count = f"{len(tasks)} task{'' if len(tasks) == 1 else 's'}"
     body = json.dumps({"dry_run": False, "only_failed": failed})
-    call = f"POST /api/v2/dags/{job.native_id}/dagRuns/{label}/clear {body}"
+    call = f"POST /api/v2/dags/{job.native_id}/dagRuns/{run}/clear {body}"
     words = f"{verb} of {job.native_id} {label}"
     return Verb(verb, words, f"{count} of {job.native_id} {label}: {', '.join(tasks)}", (call,), affected=tasks)
 
 
-def _execution(job: JobDef, label: str, failed: bool) -> Verb:
+def _execution(job: JobDef, run: str, label: str, failed: bool) -> Verb:
     if failed:
         words = f"redrive the failed execution of {job.native_id} from its failed state"
-        return Verb("redrive", words, f"the execution {label}", (f"RedriveExecution {job.native_id}:{label}",))
+        return Verb("redrive", words, f"the execution {label}", (f"RedriveExecution {job.native_id}:{run}",))
     words = f"start {job.native_id} again with the input of {label}"
-    call = f"StartExecution {job.native_id} name=<key> input=<that of {label}>"
+    call = f"StartExecution {job.native_id} name=<key> input=<that of {run}>"
     return Verb("start again", words, f"one new execution of {job.native_id}", (call,))

@@ -104,7 +104,7 @@ def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
         assert "replay: no real scheduler is touched" in preview.notes
         return preview.verb, preview.scope
 
-    assert ("run once", "one run of db07:extract, for 2026-11-20T03:00:00Z") == words("hosts", "db07", "db07:extract")
+    assert ("run once", "one run of db07:extract, for 2026-11-20 03:00") == words("hosts", "db07", "db07:extract")
     verb, scope = words("flow", "airflow", "check")
     assert ("clear failed tasks", True) == (verb, scope.endswith(": compare, tell"))
     assert "redrive" == words("aws", "eu", "settle")[0]
