@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from shlex import quote
+from typing import Protocol
 
 from connectors.contract import AccessRefused
 from connectors.contract import Secrets as ResolveSecret
@@ -15,12 +16,12 @@ from connectors.cron.follow import Place
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import Section, sections
 from connectors.secrets import SecretRef
-from connectors.transport.ssh import SshAddress, SshSession
+from connectors.transport.ssh import Completed, SshAddress
 
 ARGV = ("sh", "-s")
-LOG_BYTES = 256 * 1024  # of a log at a time; what is left comes with the next bite
-FIRST_BYTES = 1024 * 1024
-RECORD_BYTES = 4 * 1024 * 1024  # the wrapper keeps less than that, so its records are always read to the end
+LOG_BYTES = 1024 * 1024  # of a log at a time; what is left comes with the next bite
+FIRST_BYTES = 4 * 1024 * 1024
+RECORD_BYTES = 4 * 1024 * 1024  # for all users together; the wrapper keeps about 2 MiB for each
 TAIL_BYTES = 1024 * 1024
 END_MARK = "H_E_A_D_W_A_Y"
 
@@ -47,10 +48,21 @@ def address(options: CronOptions, target: str, resolve: ResolveSecret) -> SshAdd
     )
 
 
+class Session(Protocol):
+    """Where scripts run: a kept SSH connection, or a local shell in tests."""
+
+    @property
+    def address(self) -> SshAddress: ...
+
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed: ...
+
+    def close(self) -> None: ...
+
+
 class CronClient:
     """One host. Each call is one round trip and answers with the raw sections."""
 
-    def __init__(self, options: CronOptions, session: SshSession) -> None:
+    def __init__(self, options: CronOptions, session: Session) -> None:
         self.options = options
         self.session = session
 
@@ -66,15 +78,17 @@ class CronClient:
             calls += [f"first_log {FIRST_BYTES} new {_quoted(self.options.logs)}"]
         else:
             calls += [_follow(log, LOG_BYTES, log.path in search)]
-        calls += [_follow(place, RECORD_BYTES, place.path in search) for place in known]
-        calls += [f"new_spools {quote(self.options.spool)} {RECORD_BYTES} {quote(_lines(known))} new"]
+        calls += [f"left={RECORD_BYTES}"]
+        calls += [_follow(place, None, place.path in search) for place in known]
+        calls += [f"new_spools {quote(self.options.spool)} {quote(_lines(known))} new"]
         return self._ask(calls, timeout_seconds)
 
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
         calls = self._first("-", ())
+        calls[1] = f'processes "$(reruns {quote(self.options.spool)}) "'
         calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
-        calls += [f"new_spools {quote(self.options.spool)} {TAIL_BYTES} '' tail"]
+        calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
         return self._ask(calls, timeout_seconds)
 
     def tables(self, timeout_seconds: float) -> list[Section]:
@@ -130,9 +144,11 @@ class CronClient:
         return sections(done.stdout, nonce, self.session.address.words)
 
 
-def _follow(place: Place, budget: int, search: bool) -> str:
+def _follow(place: Place, budget: int | None, search: bool) -> str:
+    """The call that goes on at `place`; without a budget of its own it takes what is left of the common one."""
     offset = str(place.offset) if place.offset else "new"
-    values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), str(budget))
+    size = "shared" if budget is None else str(budget)
+    values = (place.path, offset, str(place.checksum), place.inode, place.tag, str(place.since), size)
     return f"follow {_quoted(values)}{' search' if search else ''}"
 
 

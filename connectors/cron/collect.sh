@@ -28,7 +28,7 @@ processes() {
     END {
       if (!(crond in comm) || comm[crond] !~ /^crond?$/) {
         crond = ""
-        for (pid in comm) if (comm[pid] ~ /^crond?$/ && comm[parent[pid]] !~ /^crond?$/) crond = pid }
+        for (pid in comm) if (comm[pid] ~ /^crond?$/ && parent[pid] == 1) crond = pid } # not that of a container
       print "crond", crond, (1 in comm) ? "all" : "hidden"
       for (pid in comm) {
         if (crond != "" && parent[pid] == crond) print "child", pid, parent[pid], birth[pid]
@@ -38,6 +38,13 @@ processes() {
   [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
   mark "PROC|$args"
   printf '%s\n' "$table"
+}
+
+# Pids of our reruns that have no exit status yet.
+reruns() {
+  for m in "$1"/*/actions/*/pid; do
+    [ -f "$m" ] && [ ! -f "${m%pid}status" ] && read -r pid birth <"$m" && printf ' %s' "$pid"
+  done
 }
 
 # All crontabs, their text only when their checksum is not $1. $2: sudo or nothing. $3: users to ask for, or nothing.
@@ -125,13 +132,14 @@ rotated() { # newest first; a .gz that is still being made has its origin beside
     while IFS= read -r o; do case $o in *.gz) [ -e "${o%.gz}" ] && continue ;; esac; printf '%s\n' "$o"; done
 }
 
-# follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET [search]
+# follow PATH OFFSET|new|tail SUM INODE TAG SINCE BUDGET|shared [search]
 follow() {
-  p=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 left=$7 how=${8-}
-  s=$(stat -Lc '%i|%s|%y|%U|%F' "$p")
+  p=$1 off=$2 sum=$3 ino=$4 tag=$5 since=$6 how=${8-}
+  case $7 in shared) [ "$left" -gt 0 ] || left=1 ;; *) left=$7 ;; esac
+  s=$(stat -Lc '%i|%s|%y|%U|%F|%w' "$p")
   if [ -z "$s" ]; then # rotated, and the new file is not there yet: what the old one still holds is ours
     case $off in new | tail | 0) mark "FILE|absent||$p"; return 1 ;; esac
-    s='0|0|-|-|none'
+    s='0|0|-|-|none|-'
   elif [ ! -r "$p" ]; then mark "FILE|denied|$s|$p"; return 1; fi
   mark "FILE|ok|$s|$p"
   [ "$s" = "$tag" ] && return
@@ -139,11 +147,17 @@ follow() {
   old_ifs=$IFS; IFS=$NL; set -f
   case $off in
   tail) if [ "$size" -gt "$left" ]; then piece "$p" "$((size - left + 1))" "$size"; else piece "$p" 0 "$size"; fi ;;
-  new) history ;;
-  *) if [ "$now" = "$ino" ] && [ "$size" -ge "$off" ] && [ -z "$how" ]; then piece "$p" "$off" "$size"; else seek; fi ;;
+  *) if [ "$now" = "$ino" ] && [ "$size" -ge "$off" ] && [ -z "$how" ] && [ "$off" != new ]; then
+       piece "$p" "$off" "$size"
+     else
+       width "$size"; first=$w head=$(beginning)
+       case $off in new) history ;; *) seek ;; esac
+       mark "AFTER|$(stat -Lc '%i|%s|%w' "$p")|$([ "$(beginning)" = "$head" ] && echo same)"
+     fi ;;
   esac
   IFS=$old_ifs; set +f
 }
+beginning() { head -c "$first" "$p" | cksum; } # is it the same file once all was read? else somebody rotated it meanwhile
 history() { # what is still there, oldest first, as far back as HISTORY bytes
   kept= total=0
   for o in $(set +f; rotated "$p"); do
@@ -177,12 +191,14 @@ first_log() { # BUDGET MODE PATH...
   budget=$1 mode=$2; shift 2
   for candidate in "$@"; do follow "$candidate" "$mode" 0 0 - 0 "$budget" && return; done
 }
-# The wrapper's records of users that the caller does not follow yet ($3: known paths, one a line).
-new_spools() { # SPOOL BUDGET KNOWN MODE
+# The wrapper's records of users that the caller does not follow yet ($2: known paths, one a line), as far as `left` goes.
+new_spools() { # SPOOL KNOWN MODE
   if [ -d "$1" ]; then mark "SPOOL|$([ -r "$1" ] && [ -x "$1" ] && echo ok || echo denied)|$1"; else mark "SPOOL|absent|$1"; fi
   for runs in "$1"/*/runs; do
     [ -f "$runs" ] && [ ! -L "$runs" ] || continue
-    case "$NL$3$NL" in *"$NL$runs$NL"*) ;; *) follow "$runs" "$4" 0 0 - 0 "$2" ;; esac
+    case "$NL$2$NL" in *"$NL$runs$NL"*) continue ;; esac
+    [ "$left" -gt 1 ] || { mark MORE; return; }
+    follow "$runs" "$3" 0 0 - 0 shared
   done
 }
 # The end of a job's output ($2 bytes), or $2 bytes after offset $3, read as its owner: never through somebody's link.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from connectors.contract import (
+    ACTION_KEY,
     Absent,
     AccessRefused,
     Ask,
@@ -48,11 +49,13 @@ LADDER = (
 class CronConnector:
     """One host; keeps its connection and the crontabs it last read between calls."""
 
-    def __init__(self, options: CronOptions, target: str, secrets: Secrets) -> None:
+    def __init__(
+        self, options: CronOptions, target: str, secrets: Secrets, session: talk.Session | None = None
+    ) -> None:
         self.options = options
         self.target = target
         self.address = talk.address(options, target, secrets)
-        self._client = CronClient(options, SshSession(self.address))
+        self._client = CronClient(options, session or SshSession(self.address))
         self._crontabs: Crontabs | None = None
         self._inventory: Inventory | None = None
         self._inventory_of: tuple[Crontabs, int] | None = None
@@ -144,7 +147,9 @@ class CronConnector:
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         until = monotonic() + timeout_seconds
+        _check_key(key)
         order = rerun.Order.from_plan(preview.plan)
+        talk.safe_name(order.user)
         if not order.overlap:
             pid = _runs(self._running(until), order.job)
             if pid is not None:
@@ -153,6 +158,7 @@ class CronConnector:
         return rerun.send(self._client, order, key, self.address.user, until - monotonic())
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        _check_key(key)
         order = rerun.Order.from_plan(preview.plan)
         parts = self._client.mark(talk.safe_name(order.user), key, timeout_seconds)
         answer, status = parts[0].fields(2)
@@ -207,6 +213,11 @@ def _runs(look: Look, job: str) -> int | None:
         if one.job == job and one.state is State.RUNNING and not one.gone:
             return one.pid
     return None
+
+
+def _check_key(key: str) -> None:
+    if not ACTION_KEY.fullmatch(key):
+        raise NotSupported(f"not an action key of ours: {key[:60]!r}")
 
 
 def _number(text: str) -> int:

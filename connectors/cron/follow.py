@@ -13,6 +13,7 @@ from typing import Any
 from connectors.cron.parse import Section
 
 WINDOW = 256
+FILE_FIELDS = 6  # inode, size, mtime, owner, kind, birth
 POLYNOMIAL = 0x04C11DB7  # cksum(1), POSIX
 
 
@@ -77,6 +78,21 @@ class FileLook:
     pieces: list[Section] = field(default_factory=list)
     has_gap: bool = False
     more: bool = False
+    after: str | None = None
+    """Inode, size, birth of the live file once all was read, and whether it begins as before; where that was asked."""
+
+    @property
+    def was_rotated(self) -> bool:
+        """Whether the live file became another one, or shorter, while several files were read."""
+        if self.after is None:
+            return False
+        before, now = self.tag.split("|"), self.after.split("|")
+        if len(now) == 2:  # no such file then
+            return before[0] != "0"
+        if len(before) != FILE_FIELDS or len(now) != 4 or not (before[1].isdigit() and now[1].isdigit()):
+            return True
+        shorter = int(now[1][:18]) < int(before[1][:18])
+        return shorter or (before[0], before[5], "same") != (now[0], now[2], now[3])
 
     @property
     def inode(self) -> str:
@@ -95,6 +111,8 @@ def files_looked_at(parts: Iterable[Section]) -> list[FileLook]:
             looks[-1].has_gap = True
         elif looks and part.kind == "MORE":
             looks[-1].more = True
+        elif looks and part.kind == "AFTER":
+            looks[-1].after = part.rest
     return looks
 
 
@@ -102,7 +120,7 @@ def _look(part: Section) -> FileLook:
     status, _, rest = part.rest.partition("|")
     tag, _, path = rest.rpartition("|")
     fields = tag.split("|")
-    return FileLook(path, status, tag, fields[3] if len(fields) == 5 else "")
+    return FileLook(path, status, tag, fields[3] if len(fields) == FILE_FIELDS else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +137,23 @@ class Reading:
 
 def read(look: FileLook, place: Place, now: int, from_middle: bool = False) -> Reading:
     """The lines after `place`. `from_middle`: the first piece begins inside a line."""
-    after = replace(place, path=look.path, tag=look.tag, since=now, torn=place.torn or from_middle)
+    if look.was_rotated:
+        return Reading(place, moved=True)
+    since = now if look.pieces else place.since
+    starts_inside = from_middle and bool(look.pieces) and not look.pieces[0].rest.startswith("0|")
+    after = replace(place, path=look.path, tag=look.tag, since=since, torn=place.torn or starts_inside)
     lines: list[bytes] = []
     for number, part in enumerate(look.pieces):
-        piece = _Piece.of(part)
+        piece = _Piece.of(part, look)
         continues = piece.offset == after.offset and piece.offset > 0 and not from_middle
         if piece.is_short or (continues and not piece.proves(after.checksum)):
             kept = replace(after, tag="-")
             return Reading(kept, tuple(lines), more=True, gap=look.has_gap) if number else Reading(place, moved=True)
-        found, after = _take(piece, after, last=number == len(look.pieces) - 1)
+        found, after = _take(piece, after, is_first=number == 0, is_last=number == len(look.pieces) - 1)
         lines += found
     if look.pieces:
-        is_live = look.pieces[-1].fields(5)[4] == look.path
-        after = replace(after, inode=look.inode if is_live else "0", tag=look.tag if is_live and not look.more else "-")
+        is_whole = after.inode == look.inode and not look.more
+        after = replace(after, tag=look.tag if is_whole else "-")
     return Reading(after, tuple(lines), look.more, look.has_gap)
 
 
@@ -144,37 +166,39 @@ class _Piece:
     is_short: bool
     """The file lost bytes while it was read: somebody rotates it at this moment."""
 
+    inode: str
+    """Of the live file; "0" for a rotated one, which is known by its bytes alone."""
+
     @staticmethod
-    def of(part: Section) -> _Piece:
-        numbers = part.fields(5)[:4]
+    def of(part: Section, look: FileLook) -> _Piece:
+        *numbers, path = part.fields(5)
         if not all(number.isascii() and number.isdigit() and len(number) < 19 for number in numbers):
-            return _Piece(0, b"", b"", is_cut=False, is_short=True)
+            return _Piece(0, b"", b"", is_cut=False, is_short=True, inode="0")
         offset, width, asked, size = (int(number) for number in numbers)
         wanted = min(asked, width + size - offset)
         before, data = part.body[:width], part.body[width:asked]
-        return _Piece(offset, before, data, len(part.body) >= asked, len(part.body) < wanted)
+        inode = look.inode if path == look.path else "0"
+        return _Piece(offset, before, data, len(part.body) >= asked, len(part.body) < wanted, inode)
 
     def proves(self, checksum: int) -> bool:
         return cksum(self.before) == checksum
 
 
-def _take(piece: _Piece, place: Place, last: bool) -> tuple[list[bytes], Place]:
+def _take(piece: _Piece, place: Place, is_first: bool, is_last: bool) -> tuple[list[bytes], Place]:
     """Whole lines of a piece and the place behind them. A rotated file's last line counts without its newline."""
     end = piece.data.rfind(b"\n") + 1
     torn = place.torn and place.offset in (piece.offset, 0)
-    if end == 0 and piece.is_cut:
-        used, rest_torn = len(piece.data), True  # longer than what is read at a time
-    elif last or piece.is_cut:
-        used, rest_torn = end, torn if end == 0 else False
-    else:
-        used, rest_torn = len(piece.data), False
+    too_long = end == 0 and piece.is_cut and is_first  # a line longer than what is read at a time
+    used = len(piece.data) if too_long or not (is_last or piece.is_cut) else end
+    if used == 0:
+        return [], place
     lines = piece.data[:used].split(b"\n")
-    if lines and (not lines[-1] or rest_torn):
+    if too_long or not lines[-1]:
         lines.pop()
     if torn and lines:
         lines.pop(0)
     before = (piece.before + piece.data[:used])[-WINDOW:]
-    return lines, replace(place, offset=piece.offset + used, checksum=cksum(before), torn=rest_torn)
+    return lines, replace(place, offset=piece.offset + used, checksum=cksum(before), inode=piece.inode, torn=too_long)
 
 
 def known_places(values: Mapping[str, Any]) -> dict[str, Place]:

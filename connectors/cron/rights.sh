@@ -14,7 +14,7 @@ as_user() { # USER SUDO SPOOL, script on standard input; REFUSED where we may no
   if [ "$(id -u)" = 0 ] && [ ! -d "$3" ]; then
     mkdir -p "$3" && chgrp adm "$3"; chmod 3773 "$3"
   fi
-  { err=$(become "$1" "$2" 2>&1 >&3) && rc=0 || rc=$?; } 3>&1
+  { err=$(become "$1" "$2" 2>&1 >&3 3>&-) && rc=0 || rc=$?; } 3>&1 # a job must not hold our channel open
   [ "$rc" = 0 ] || { mark "REFUSED|$(printf '%s' "$err" | head -n 1)"; mark END; }
 }
 rights() { # SPOOL USERS SUDO

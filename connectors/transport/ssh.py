@@ -79,7 +79,7 @@ class Completed:
 class SshSession:
     """A connection that is made at first use and kept between calls; not thread safe."""
 
-    def __init__(self, address: SshAddress, limit_bytes: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, address: SshAddress, limit_bytes: int = 32 * 1024 * 1024) -> None:
         self.address = address
         self.limit_bytes = limit_bytes
         self._client: paramiko.SSHClient | None = None

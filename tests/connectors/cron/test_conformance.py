@@ -1,0 +1,171 @@
+"""The whole connector on a host made of folders: scripts, wrapper and reruns are real, only SSH and cron are not."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from connectors.conformance import ConnectorConformance
+from connectors.contract import Connector, State
+from connectors.cron.connector import CONNECTOR, CronConnector
+from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
+
+CRONTAB = """\
+SHELL=/usr/local/bin/headway-sh
+# headway: good_job
+10 3 * * * echo fine
+# headway: bad_job
+20 3 * * * echo orders.csv: No such file; exit 3
+"""
+
+
+def no_secret(reference: Any) -> str:
+    return ""
+
+
+@pytest.fixture(scope="class")
+def host(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="headway-cron-"))
+    local = LocalHost(folder / "db07")
+    local.crontab.write_text(CRONTAB)
+    local.crontab.chmod(0o600)
+    local.log.write_text("")
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (folder / "key").write_bytes(key)
+    (folder / "key").chmod(0o600)
+    (folder / "known_hosts").touch()
+    request.cls.host, request.cls.folder = local, folder
+    yield
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("host")
+class TestCronConformance(ConnectorConformance):
+    kind = CONNECTOR
+    host: LocalHost
+    folder: Path
+    _made: dict[str, str]
+    _pids = itertools.count(500)
+
+    def connector(self) -> Connector:
+        return CronConnector(self.host.options(), "db07", no_secret, self.host)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        entry = {"name": "db07", "address": host, "port": port}
+        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
+        return CronConnector(self.host.options(hosts=[entry], **keys), "db07", no_secret)
+
+    def make_success(self) -> str:
+        if not (self.host.spool / ME).exists() or "echo fine" not in (self.host.spool / ME / "runs").read_text():
+            assert self.host.run_wrapped("echo fine") == 0
+        return "db07:good_job"
+
+    def make_failure(self) -> str:
+        command = "echo orders.csv: No such file; exit 3"
+        if not (self.host.spool / ME).exists() or command not in (self.host.spool / ME / "runs").read_text():
+            assert self.host.run_wrapped(command) == 3
+        return "db07:bad_job"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        pid = next(self._pids)
+        self.host.log_line(pid, f"({ME}) CMD (echo fine)")
+        self.host.log_line(pid + 1000, f"(CRON) error (grandchild #{pid} was eaten)")
+        return self.connector()
+
+    def native_trace(self) -> object:
+        return sorted(str(path) for path in self.host.spool.rglob("*"))
+
+
+def connect(host: LocalHost, **changes: Any) -> CronConnector:
+    return CronConnector(host.options(**changes), "db07", no_secret, host)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> LocalHost:
+    made = LocalHost(tmp_path / "db07")
+    made.log.write_text("")
+    return made
+
+
+def test_steady_poll_is_one_trip(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    connector = connect(local)
+    first = connector.poll("", (), 20)
+    before = local.calls
+    second = connector.poll(first.cursor, (), 20)
+    assert local.calls == before + 1
+    assert first.inventory is not None
+    assert (second.inventory, second.cursor) == (None, first.cursor)
+
+
+def test_changed_crontab_rides_on_the_next_poll(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    connector = connect(local)
+    first = connector.poll("", (), 20)
+    local.crontab.write_text("# headway: other_job\n0 4 * * * /other\n")
+    second = connector.poll(first.cursor, (), 20)
+    assert second.inventory is not None
+    assert [job.native_id for job in second.inventory.jobs] == ["db07:other_job"]
+    assert second.inventory.jobs[0].schedule.zone == "Europe/Berlin"
+
+
+def test_inventory_is_sent_once_for_a_cursor_whoever_polls(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    first = connect(local).poll("", (), 20)
+    second = connect(local).poll(first.cursor, (), 20)
+    assert second.inventory is None
+
+
+def test_log_line_belongs_to_the_nearest_due_line_of_that_command(local: LocalHost) -> None:
+    local.crontab.write_text("# headway: night\n0 3 * * * /x\n# headway: noon\n0 12 * * * /x\n")
+    for pid, at in ((1, 1795053661), (2, 1795086061)):  # 2026-11-19 03:01:01 and 12:01:01 in Berlin
+        local.log_line(pid, f"({ME}) CMD (/x)", at)
+    runs = connect(local).poll("", (), 20).runs
+    assert [run.job for run in runs] == ["db07:night", "db07:noon"]
+    assert {run.state for run in runs} == {State.UNKNOWN}
+
+
+def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    connector = connect(local, logs=[str(local.folder / "none/cron.log")])
+    poll = connector.poll("", (), 20)
+    assert poll.seen_until is None
+
+
+def test_broken_line_is_told_with_place_value_and_mend_and_its_jobs_are_not_expected(local: LocalHost) -> None:
+    local.crontab.write_text("# headway: fine\n0 3 * * * /x\n61 3 * * * /y\n")
+    inventory = connect(local).inventory("", 20)
+    (skipped,) = inventory.skipped
+    assert (inventory.jobs, skipped.where) == ((), f"{local.crontab}:3")
+    assert skipped.reason == 'bad minute: cron ignores this whole file. Mend "61 3 * * * /y" or comment it out.'
+
+
+def test_run_is_recognised_by_the_next_connector_after_a_restart(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    first = connect(local).poll("", (), 20)
+    local.run_wrapped("echo fine")
+    second = connect(local).poll(first.cursor, (), 20)
+    assert [(run.job, run.state, run.exit_code) for run in second.runs] == [("db07:good_job", State.SUCCEEDED, 0)]
+    third = connect(local).poll(second.cursor, (), 20)
+    assert third.runs == ()
+
+
+def test_text_before_our_first_mark_is_not_ours(local: LocalHost) -> None:
+    local.crontab.write_text(CRONTAB)
+    assert connect(local).inventory("", 20).complete  # LocalHost greets with "Welcome!"
+
+
+def test_wrapper_is_the_one_that_is_installed() -> None:
+    from connectors.cron.wrapper import install_words, wrapper_text
+
+    assert wrapper_text() == WRAPPER.read_text()
+    assert "install -d -o root -g adm -m 3773 /srv/hw" in install_words("/srv/hw")
+    assert "HEADWAY_SPOOL=/srv/hw" in install_words("/srv/hw")

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cron.crontab import TableFile, as_logged, command_of, read_tables
+
+USERS = frozenset({"root", "etl"})
+
+
+def system(text: str, path: str = "/etc/cron.d/jobs", mode: int = 0o644, owner: str = "root") -> TableFile:
+    return TableFile(path, text, None, mode, owner)
+
+
+def user(text: str, name: str = "etl") -> TableFile:
+    return TableFile(f"/var/spool/cron/crontabs/{name}", text, name, 0o600, name)
+
+
+def test_name_comes_from_the_comment_above_else_from_the_command() -> None:
+    table = user("# headway: extract_orders\n10 3 * * * /opt/etl/extract.sh --full\n*/5 * * * * /opt/etl/beat.sh\n")
+    names = [line.name for line in read_tables([table], USERS).lines]
+    assert names == ["extract_orders", "etl-beat.sh"]
+
+
+def test_name_does_not_change_with_the_schedule() -> None:
+    first = read_tables([user("10 3 * * * /opt/x.sh\n")], USERS).lines[0]
+    later = read_tables([user("20 4 * * 1 /opt/x.sh\n")], USERS).lines[0]
+    assert first.name == later.name
+
+
+def test_same_command_twice_gets_an_ordinal() -> None:
+    lines = read_tables([user("0 3 * * * /opt/x.sh\n0 15 * * * /opt/x.sh\n")], USERS).lines
+    assert [line.name for line in lines] == ["etl-x.sh", "etl-x.sh#2"]
+    assert [line.ordinal for line in lines] == [1, 2]
+    assert lines[0].hash == lines[1].hash
+
+
+def test_system_file_has_a_user_column_and_keeps_further_blanks_as_cron_does() -> None:
+    line = read_tables([system("* * * * *\troot  echo hi \n")], USERS).lines[0]
+    assert (line.user, line.command) == ("root", " echo hi ")
+
+
+def test_settings_count_for_the_lines_below_them() -> None:
+    text = "0 1 * * * /a\nSHELL=/usr/local/bin/headway-sh\nFOO = \"a b\" \n0 2 * * * /b\n"
+    first, second = read_tables([user(text)], USERS).lines
+    assert (first.is_wrapped, second.is_wrapped) == (False, True)
+    assert second.settings["FOO"] == "a b"
+
+
+def test_nickname_and_reboot_are_lines() -> None:
+    lines = read_tables([system("@daily root /a\n@reboot etl /b\n")], USERS).lines
+    assert [(line.expression, line.user) for line in lines] == [("@daily", "root"), ("@reboot", "etl")]
+
+
+@pytest.mark.parametrize(
+    "raw, command, logged",
+    [
+        (r"echo a\%b \n \\ x%in%put", r"echo a%b \n \ x", r"echo a%b \n \ x"),
+        ("tab\there", "tab\there", "tab^Ihere"),
+        ("ümlaut", "ümlaut", r"\303\274mlaut"),
+        ("del\x7f", "del\x7f", "del^?"),
+    ],
+)
+def test_command_and_its_text_in_the_log_are_what_cron_3_0_makes_of_them(raw: str, command: str, logged: str) -> None:
+    assert command == command_of(raw)
+    assert logged == as_logged(command_of(raw))
+
+
+@pytest.mark.parametrize(
+    "table, where, reason",
+    [
+        (system("0 1 * * * root /a\n0 1 * 13 * root /b\n"), "/etc/cron.d/jobs:2", "bad month"),
+        (system("0 1 * * * nobody-here /a\n"), "/etc/cron.d/jobs:1", "bad username"),
+        (system("0 1 * * * root /a"), "/etc/cron.d/jobs:1", "missing newline before EOF"),
+        (system("0 1 * * * root /a\n", mode=0o664), "/etc/cron.d/jobs", "insecure mode"),
+        (system("0 1 * * * root /a\n", owner="etl"), "/etc/cron.d/jobs", "wrong file owner"),
+        (system("0 1 * * * root /a\n", path="/etc/cron.d/jobs.sh"), "/etc/cron.d/jobs.sh", "bad file name"),
+        (user("0 1 * * *\n"), "/var/spool/cron/crontabs/etl:1", "bad time specifier"),
+    ],
+)
+def test_one_fault_switches_the_whole_file_off_with_place_and_mend(table: TableFile, where: str, reason: str) -> None:
+    good = user("0 1 * * * /good\n", "root")
+    found = read_tables([table, good], USERS)
+    assert [line.raw for line in found.lines] == ["/good"]
+    assert [fault.where for fault in found.faults] == [where]
+    assert found.faults[0].reason.startswith(f"{reason}: cron ignores this whole file. ")
+
+
+def test_placeholder_of_debian_is_no_fault() -> None:
+    found = read_tables([system("# DO NOT EDIT OR REMOVE\n", path="/etc/cron.d/.placeholder")], USERS)
+    assert found.faults == ()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_lines_or_faults(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    for table in (user(text), system(text)):
+        found = read_tables([table], USERS)
+        names = [line.name for line in found.lines]
+        assert sorted(names) == sorted(set(names))
+        assert all(line.hash and as_logged(line.command).isascii() for line in found.lines)

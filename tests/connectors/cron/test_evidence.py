@@ -1,0 +1,247 @@
+"""The evidence ladder on recorded logs of cron 3.0pl1-162: what each level proves, and the wrapper beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import Evidence, State
+from connectors.cron.attempts import Attempt, Book
+from connectors.cron.logline import Event, Word, read_line
+from connectors.cron.parse import HostNow, Processes
+from connectors.cron.settle import Sight, settle
+from connectors.cron.spool import WrapperStart, read_record
+
+RECORDINGS = Path(__file__).parents[2] / "recordings/cron"
+BOOT = "c2a52b64-7439-46a5-a0fb-351ce15ea38a"
+NOW = datetime(2026, 11, 20, 8, 20, tzinfo=UTC)
+
+
+def events(name: str) -> list[Event]:
+    lines = (RECORDINGS / name).read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    return [event for line in lines if (event := read_line(line, NOW, UTC)) is not None]
+
+
+def any_job(user: str, text: str, started: datetime, mark: str) -> str:
+    return f"db07:{text[:20]}"
+
+
+def heard(name: str, level: int) -> Book:
+    book = Book()
+    for event in events(name):
+        book.hear_log(event, any_job, level)
+    return book
+
+
+def look(
+    book: Book, level: int, *, at: datetime = NOW, jobs: dict[int, int] | None = None, uptime: float = 1e6,
+    births: dict[int, str] | None = None, hidden: bool = False, read: bool = True,
+) -> None:  # fmt: skip
+    running = jobs or {}
+    ticks = {pid: str(int((uptime - 60) * 100)) for pid in (*running, *running.values())}
+    table = Processes(29, level, hidden, frozenset(running.values()), running, ticks | (births or {}))
+    settle(book, Sight(HostNow(at, UTC, uptime, BOOT), table, level, read, read))
+
+
+def states(book: Book) -> dict[str, State]:
+    return {one.job: one.state for one in book.attempts}
+
+
+def record(text: str) -> WrapperStart:
+    found = read_record(text, "root")
+    assert isinstance(found, WrapperStart)
+    return found
+
+
+def test_debian_default_proves_only_the_start() -> None:
+    book = heard("debian12-L1.log", 1)
+    look(book, 1)
+    assert {State.UNKNOWN} == set(states(book).values())
+    assert {Evidence.INFERRED} == {one.evidence for one in book.attempts}
+    assert "cron -L 1 proves the start" in book.attempts[0].message
+
+
+def test_job_is_running_while_cron_waits_for_it_and_unknown_afterwards() -> None:
+    book = heard("debian12-L1.log", 1)
+    sleeper = next(one for one in book.attempts if one.job == "db07:sleep 30")
+    look(book, 1, at=NOW, jobs={sleeper.pid: 34})
+    assert (sleeper.state, sleeper.evidence) == (State.RUNNING, Evidence.NATIVE)
+    look(book, 1, at=NOW + timedelta(minutes=1))
+    assert sleeper.state is State.UNKNOWN
+
+
+def test_level_5_proves_failures_and_leaves_the_rest_unknown() -> None:
+    book = heard("debian12-L5.log", 5)
+    for at in (NOW, NOW + timedelta(seconds=15)):
+        look(book, 5, at=at)
+    found = states(book)
+    assert (found["db07:exit 3"], found["db07:kill -9 $$"]) == (State.FAILED, State.FAILED)
+    assert found["db07:true"] is State.UNKNOWN
+
+
+@pytest.mark.parametrize("name, level", [("debian12-L7.log", 7), ("debian12-L15.log", 15)])
+def test_end_without_an_error_line_is_success_and_with_one_is_failure(name: str, level: int) -> None:
+    book = heard(name, level)
+    failed = [one for one in book.attempts if one.state is State.FAILED]
+    ended = [one for one in book.attempts if one.state is State.SUCCEEDED]
+    assert all(one.exit_code not in (0, None) and one.evidence is Evidence.NATIVE for one in failed)
+    assert all(one.exit_code == 0 and one.evidence is Evidence.NATIVE for one in ended)
+    assert {one.job.partition(":")[2] for one in failed} >= {"exit 3"} if level == 7 else {"echo plain bad >&2; "}
+    assert {one.job.partition(":")[2] for one in ended} >= {"true"} if level == 7 else {"echo plain ok"}
+
+
+def test_end_line_is_no_success_where_cron_does_not_log_errors() -> None:
+    book = heard("debian12-L7.log", 3)
+    assert State.SUCCEEDED not in states(book).values()
+
+
+def test_helper_that_feeds_input_is_not_the_job() -> None:
+    at = NOW
+    book = Book()
+    book.hear_log(Event(Word.CMD, at, "", 36, 37, "root", "cat"), any_job, 15)
+    book.hear_log(Event(Word.ERROR, at, "", 36, 46, text="terminated by signal 13"), any_job, 15)
+    book.hear_log(Event(Word.END, at, "", 36, 37, "root", "cat"), any_job, 15)
+    assert states(book) == {"db07:cat": State.SUCCEEDED}
+
+
+def test_unknown_word_about_the_end_is_unknown_and_a_warning() -> None:
+    book = Book()
+    book.hear_log(Event(Word.CMD, NOW, "", 36, 37, "root", "cat"), any_job, 15)
+    book.hear_log(Event(Word.ERROR, NOW, "", 36, 37, text="was eaten by a grue"), any_job, 15)
+    assert book.attempts[0].state is State.UNKNOWN
+    assert book.warnings == ["unknown word in cron's log: was eaten by a grue"]
+
+
+def wrapped(epoch: int = 1795163041, pid: int = 38, action: str = "-", birth: str = "777") -> WrapperStart:
+    return record(f"H2\tS\t{epoch}.{pid}\t{epoch}\t{pid}\t32\troot\t{BOOT}\t{birth}\t{action}\t-\ttrue")
+
+
+BEGAN = datetime.fromtimestamp(1795163041, UTC) + timedelta(seconds=0.3)
+START = Event(Word.CMD, BEGAN, "line", 38, None, "root", "true")
+
+
+@pytest.mark.parametrize("log_first", [True, False])
+@pytest.mark.parametrize("poll_between", [True, False])
+def test_wrapper_and_log_tell_one_attempt_in_any_order(log_first: bool, poll_between: bool) -> None:
+    book = Book()
+    for step in (0, 1):
+        if (step == 0) is log_first:
+            book.hear_log(START, any_job, 1)
+        else:
+            book.hear_wrapper(wrapped(), any_job)
+        if poll_between:
+            book = Book.from_json([one.as_json() for one in book.attempts])
+    assert [(one.key, one.run_id) for one in book.attempts] == [("1795163040.38", "1795163041.38")]
+
+
+def test_wrapper_proves_the_end_that_the_default_log_does_not() -> None:
+    book = Book()
+    book.hear_log(START, any_job, 1)
+    book.hear_wrapper(wrapped(), any_job)
+    end = read_record("H2\tE\t1795163041.38\t1795163049\t7", "root")
+    assert end is not None
+    book.hear_wrapper(end, any_job)
+    look(book, 1, at=START.at + timedelta(minutes=5))
+    (one,) = book.attempts
+    assert (one.state, one.evidence, one.exit_code, one.word) == (State.FAILED, Evidence.NATIVE, 7, "E 7")
+
+
+def test_wrapped_job_without_an_end_is_running_while_its_very_process_lives_and_lost_after() -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    later = START.at + timedelta(minutes=5)
+    look(book, 1, at=later, births={38: "777"})
+    assert book.attempts[0].state is State.RUNNING
+    look(book, 1, at=later, births={38: "999999"})
+    assert (book.attempts[0].state, book.attempts[0].evidence) == (State.LOST, Evidence.INFERRED)
+
+
+def test_wrapped_job_is_lost_by_a_reboot() -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    look(book, 1, at=START.at + timedelta(minutes=5), births={38: "777"}, uptime=60)
+    assert (book.attempts[0].state, book.attempts[0].message) == (State.LOST, "the host was started anew")
+
+
+def test_nothing_is_judged_while_its_end_may_still_be_unread() -> None:
+    book = heard("debian12-L1.log", 15)
+    look(book, 15, read=False)
+    assert {State.RUNNING} == set(states(book).values())
+
+
+def test_hidden_process_table_is_unknown_and_never_running_or_lost() -> None:
+    book = heard("debian12-L1.log", 1)
+    look(book, 1, hidden=True)
+    assert {State.UNKNOWN} == set(states(book).values())
+    assert "hidepid" in book.attempts[0].message
+
+
+def test_rerun_is_an_attempt_of_its_own_even_beside_crons_start() -> None:
+    book = Book()
+    book.hear_log(START, any_job, 1)
+    book.hear_wrapper(wrapped(pid=39, action="headway-abcdefghij01"), any_job)
+    assert [one.action for one in book.attempts] == ["", "headway-abcdefghij01"]
+
+
+def test_start_of_no_known_line_is_counted() -> None:
+    book = Book()
+    book.hear_log(START, lambda *_: None, 1)
+    assert (book.attempts, book.unmatched) == ([], {("root", "true"): 1})
+
+
+def test_classic_stamp_takes_year_and_zone_from_the_host() -> None:
+    january = datetime(2027, 1, 1, 0, 30, tzinfo=UTC)
+    event = read_line("Dec 31 23:59:01 db07 CRON[12]: (root) CMD (true)", january, UTC)
+    assert event is not None
+    assert event.at == datetime(2026, 12, 31, 23, 59, 1, tzinfo=UTC)
+
+
+def test_lines_that_only_look_like_crons_are_left_out() -> None:
+    for line in (
+        "2026-11-20T08:19:01.3+00:00 db07 sshd[9]: CRON[1]: (root) CMD (true)",
+        "2026-11-20T08:19:01.3+00:00 db07 CRON: (root) CMD (true)",
+        "H1\tS\t1\t2", "", "\x00",
+    ):  # fmt: skip
+        assert read_line(line, NOW, UTC) is None
+
+
+def test_files_that_cron_ignores_are_heard() -> None:
+    texts = [event.text for event in events("debian12-L15.log") if event.word is Word.IGNORED]
+    assert any("no_newline" in text and "will be ignored" in text for text in texts)
+    assert any("INSECURE MODE" in text for text in texts)
+
+
+def test_dst_night_is_read_with_the_offset_of_each_line() -> None:
+    starts = {event.text: event.at for event in events("dst-spring-berlin.log") if event.word is Word.CMD}
+    assert starts["echo nightly-0230"].isoformat(timespec="seconds") == "2026-03-29T01:00:12+00:00"
+
+
+@given(st.text(max_size=200))
+def test_any_line_is_an_event_or_none(line: str) -> None:
+    read_line(line, NOW, UTC)
+    read_line(f"2026-11-20T08:19:01+00:00 h CRON[1]: {line}", NOW, UTC)
+    read_record(line, "root")
+    read_record("H2\tS\t" + line, "root")
+
+
+@given(st.lists(st.sampled_from(range(40)), max_size=40), st.booleans())
+def test_repeated_lines_make_no_further_attempt(order: list[int], as_level_15: bool) -> None:
+    name, level = ("debian12-L15.log", 15) if as_level_15 else ("debian12-L7.log", 7)
+    lines = events(name)
+    calm, noisy = heard(name, level), heard(name, level)
+    for number in order:
+        noisy.hear_log(replace(lines[number % len(lines)]), any_job, level)
+    told = [[(one.key, one.job, one.state) for one in book.attempts] for book in (calm, noisy)]
+    assert told[0] == told[1]
+
+
+def test_attempt_survives_its_cursor() -> None:
+    book = heard("debian12-L1.log", 1)
+    again = Book.from_json([one.as_json() for one in book.attempts])
+    assert again.attempts == book.attempts
+    assert isinstance(again.attempts[0], Attempt)

@@ -1,0 +1,229 @@
+"""Our place in a log survives rename, gzip, copytruncate and inode reuse, also in the middle of a look.
+
+The same script that goes over SSH runs here through the local `sh`. A shim before `tail`, `stat` and `ls` rotates the
+log between any two steps of the script. HEADWAY_ROTATIONS=1000 runs as many seeds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.cron import follow
+from connectors.cron.client import CronClient
+from connectors.cron.follow import Place, Reading, cksum
+from connectors.cron.parse import Section
+from tests.fakes.ssh_local import LocalHost
+
+SEEDS = int(os.environ.get("HEADWAY_ROTATIONS", "12"))
+HOWS = ("rename", "gzip", "copytruncate", "inode-reuse", "rename-only")
+ROTATE = """\
+#!/bin/sh
+# rotate HOW LOG: as logrotate, and as rsyslog that makes the new file at its next line
+l=$2
+[ -s "$l" ] || exit 0
+for n in 4 3 2 1; do
+  [ -e "$l.$n" ] && mv "$l.$n" "$l.$((n + 1))"; [ -e "$l.$n.gz" ] && mv "$l.$n.gz" "$l.$((n + 1)).gz"
+done
+case $1 in
+copytruncate) cp -p "$l" "$l.1"; : >"$l" ;;
+rename-only) mv "$l" "$l.1" ;;
+rename) mv "$l" "$l.1"; : >"$l" ;;
+*) mv "$l" "$l.1"; gzip "$l.1"; : >"$l" ;;
+esac
+"""
+SHIM = """\
+c=$(cat "{folder}/countdown" 2>/dev/null) || c=0
+if [ "${{c:-0}}" -gt 0 ]; then
+  echo $((c - 1)) >"{folder}/countdown"
+  if [ "$c" = 1 ] && mkdir "{folder}/fired" 2>/dev/null; then
+    sh "{folder}/rotate" "$(cat "{folder}/how")" "{log}"
+    cat "{folder}/late" >>"{log}"; : >"{folder}/late"
+  fi
+fi
+exec {real} "$@"
+"""
+
+
+class Reader:
+    """Reads a LocalHost's log as the connector does: a second look with a search where the place has moved."""
+
+    def __init__(self, host: LocalHost) -> None:
+        self.host = host
+        self.client = CronClient(host.options(), host)
+        self.place: Place | None = None
+        self.lines: list[str] = []
+        self.gaps = 0
+
+    def poll(self) -> bool:
+        """One poll; True while there is more."""
+        reading, has_gap = self._look(frozenset())
+        if reading is not None and (reading.moved or has_gap):
+            reading, has_gap = self._look(frozenset({str(self.host.log)}))
+        if reading is None or reading.moved:
+            return reading is not None
+        self.place = reading.place
+        self.lines += [line.decode() for line in reading.lines]
+        self.gaps += has_gap
+        return reading.more
+
+    def _look(self, search: frozenset[str]) -> tuple[Reading | None, bool]:
+        parts = self.client.look("-", (), self.place, (), 20, search)
+        looks = [look for look in follow.files_looked_at(parts) if look.status == "ok"]
+        if not looks:
+            return None, False
+        return follow.read(looks[0], self.place or Place(looks[0].path), 0), looks[0].has_gap
+
+    def drain(self) -> None:
+        for _ in range(200):
+            if not self.poll():
+                return
+        raise AssertionError("reading never ends")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> LocalHost:
+    host = LocalHost(tmp_path / "host")
+    (host.folder / "rotate").write_text(ROTATE)
+    (host.folder / "late").write_text("")
+    return host
+
+
+def rotate(host: LocalHost, how: str) -> None:
+    subprocess.run(["sh", str(host.folder / "rotate"), how, str(host.log)], check=True)
+
+
+def arm(host: LocalHost, how: str, step: int, late: str) -> None:
+    """Rotates at the `step`-th command of the next look, then writes `late` into the new log."""
+    for name in ("tail", "stat", "ls"):
+        real = shutil.which(name)
+        host.shim(name, SHIM.format(folder=host.folder, log=host.log, real=real))
+    (host.folder / "fired").rmdir() if (host.folder / "fired").exists() else None
+    (host.folder / "how").write_text(how)
+    (host.folder / "late").write_text(late)
+    (host.folder / "countdown").write_text(str(step))
+
+
+def flush(host: LocalHost) -> None:
+    """The rotation that was armed has not come: its late lines are written now."""
+    late = host.folder / "late"
+    with host.log.open("a") as log:
+        log.write(late.read_text())
+    late.write_text("")
+    (host.folder / "countdown").write_text("0")
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_no_line_is_lost_or_doubled_by_rotations_at_any_step(
+    host: LocalHost, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    monkeypatch.setattr("connectors.cron.client.LOG_BYTES", chance.choice([300, 1000, 100_000]))
+    monkeypatch.setattr("connectors.cron.client.FIRST_BYTES", chance.choice([300, 100_000]))
+    reader = Reader(host)
+    written: list[str] = []
+
+    def lines(count: int) -> str:
+        new = [f"{seed} line {len(written) + n} {chance.random()} {'x' * chance.randrange(120)}" for n in range(count)]
+        written.extend(new)
+        return "".join(f"{line}\n" for line in new)
+
+    for _ in range(6):
+        with host.log.open("a") as log:
+            log.write(lines(chance.randrange(6)))
+        if chance.random() < 0.4:
+            rotate(host, chance.choice(HOWS))
+        if chance.random() < 0.6:
+            arm(host, chance.choice(HOWS), chance.randrange(1, 9), lines(chance.randrange(3)))
+        reader.poll()
+        flush(host)
+    reader.drain()
+    assert reader.lines == written
+    assert reader.gaps == 0
+
+
+def test_inode_that_comes_back_is_not_taken_for_the_old_log(host: LocalHost) -> None:
+    host.log.write_text("one\ntwo\n")
+    reader = Reader(host)
+    reader.drain()
+    assert reader.place is not None
+    data = host.log.read_bytes()
+    host.log.write_text("x" * 20 + "\nthree\n")  # the same inode, longer than before
+    with gzip.open(f"{host.log}.1.gz", "wb") as packed:
+        packed.write(data + b"late\n")
+    reader.drain()
+    assert reader.lines == ["one", "two", "late", "x" * 20, "three"]
+
+
+def test_truncated_log_without_a_copy_is_a_gap(host: LocalHost) -> None:
+    host.log.write_text("one\ntwo\nthree\n")
+    reader = Reader(host)
+    reader.drain()
+    host.log.write_text("new\n")
+    reader.drain()
+    assert (reader.lines, reader.gaps) == (["one", "two", "three", "new"], 1)
+
+
+def test_first_look_reads_what_rotated_logs_still_hold_oldest_first(host: LocalHost) -> None:
+    for number, how in enumerate(("gzip", "rename", "rename")):
+        host.log.write_text(f"day {number}\n")
+        rotate(host, how)
+    host.log.write_text("today\n")
+    reader = Reader(host)
+    reader.drain()
+    assert reader.lines == ["day 0", "day 1", "day 2", "today"]
+
+
+def test_line_longer_than_a_bite_is_left_out_and_the_rest_kept(
+    host: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.cron.client.FIRST_BYTES", 1000)
+    monkeypatch.setattr("connectors.cron.client.LOG_BYTES", 1000)
+    host.log.write_text("before\n" + "y" * 5000 + "\nafter\n")
+    reader = Reader(host)
+    reader.drain()
+    assert reader.lines == ["before", "after"]
+
+
+def test_packed_bomb_is_cut(host: LocalHost) -> None:
+    with gzip.open(f"{host.log}.1.gz", "wb") as packed:
+        packed.write(b"0123456\n" * 4_000_000)
+    host.log.write_text("today\n")
+    reader = Reader(host)
+    reader.drain()
+    assert reader.lines[-1] == "today"
+    limit = 100 * Path(f"{host.log}.1.gz").stat().st_size + 1_000_000
+    assert sum(len(line) + 1 for line in reader.lines[:-1]) <= limit + 1
+
+
+def test_half_line_waits_for_its_end(host: LocalHost) -> None:
+    host.log.write_text("one\ntw")
+    reader = Reader(host)
+    reader.drain()
+    with host.log.open("a") as log:
+        log.write("o\n")
+    reader.drain()
+    assert reader.lines == ["one", "two"]
+
+
+@given(st.binary(max_size=400))
+def test_checksum_is_that_of_cksum(data: bytes) -> None:
+    done = subprocess.run(["cksum"], input=data, capture_output=True, check=True)
+    assert int(done.stdout.split()[0]) == cksum(data)
+
+
+KINDS = st.sampled_from(["FILE", "LOG", "GAP", "MORE", "AFTER"])
+
+
+@given(st.lists(st.tuples(KINDS, st.text(max_size=30), st.binary(max_size=60))))
+def test_any_sections_are_read_without_an_error(parts: list[tuple[str, str, bytes]]) -> None:
+    for look in follow.files_looked_at(Section(*part) for part in parts):
+        follow.read(look, Place(look.path), 0)

@@ -1,0 +1,231 @@
+"""Reruns by hash: the host's own crontab is the only source of what is run, once, under our mark."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.conformance_support import new_key
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+)
+from connectors.cron.connector import CronConnector
+from connectors.transport.ssh import Completed, SshFailed
+from tests.fakes.ssh_local import ME, LocalHost
+
+HOSTILE = (
+    "$(touch {canary})", "`touch {canary}`", "; touch {canary}", "'; touch {canary}; '", "\"; touch {canary}; \"",
+    "-rf {canary}", "* ? [a]", "| tee {canary}", "&& touch {canary}", "\\n touch {canary}", "%touch {canary}",
+    "[b]markup[/b]", "name\u202eevil", "../../../../tmp/x",
+)  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> LocalHost:
+    made = LocalHost(tmp_path / "db07")
+    made.log.write_text("")
+    return made
+
+
+def connect(host: LocalHost, session: Any = None, **changes: Any) -> CronConnector:
+    return CronConnector(host.options(**changes), "db07", lambda _: "", session or host)
+
+
+def ask(job: str, state: State = State.FAILED) -> Ask:
+    return Ask("rerun", RunRef(job, "2026-11-20T02:10:00Z", "1.1", ""), state)
+
+
+def ended(host: LocalHost, key: str) -> RunRecord:
+    """The attempt made under `key`, once it has ended."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for run in connect(host).poll("", (), 20).runs:
+            if run.action_key == key and not run.state.is_open:
+                return run
+        time.sleep(0.05)
+    raise AssertionError(f"no attempt under {key}")
+
+
+def rerun(host: LocalHost, job: str) -> tuple[Preview, RunRecord]:
+    key = new_key()
+    connector = connect(host)
+    preview = connector.preview(ask(job), 20)
+    assert preview.refused is None
+    assert connector.act(preview, key, 20).native_ref == key
+    return preview, ended(host, key)
+
+
+def test_line_runs_once_with_its_crontabs_shell_and_variables(host: LocalHost, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    command = f'a=(1 2); echo "$FOO|${{a[1]}}|$SHELL" >>{seen}; exit 4'
+    host.crontab.write_text(f"SHELL=/bin/bash\nFOO = 'a  b' \n# headway: extract\n10 3 * * * {command}\n")
+    preview, attempt = rerun(host, "db07:extract")
+    assert seen.read_text() == "a  b|2|/bin/bash\n"
+    assert (attempt.job, attempt.state, attempt.exit_code) == ("db07:extract", State.FAILED, 4)
+    assert preview.words.startswith(f"run this crontab line once on db07 as {ME}: ")
+
+
+def test_percent_and_input_are_what_cron_makes_of_them(host: LocalHost, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    host.crontab.write_text(f"# headway: pipe\n10 3 * * * cat >{seen}; echo a\\%b >>{seen}%first%second \\% third\n")
+    rerun(host, "db07:pipe")
+    assert seen.read_text() == "first\nsecond % third\na%b\n"
+
+
+def test_output_of_a_rerun_is_its_log(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: talk\n10 3 * * * echo said; echo erred >&2\n")
+    _, attempt = rerun(host, "db07:talk")
+    ref = RunRef(attempt.job, "p", attempt.attempt_key, attempt.native_ref)
+    until = time.monotonic() + 10
+    while (text := connect(host).log(ref, None, 1000, 20).text) != "said\nerred\n":
+        assert time.monotonic() < until, text
+        time.sleep(0.05)
+
+
+def test_same_key_again_starts_nothing(host: LocalHost, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    host.crontab.write_text(f"# headway: once\n10 3 * * * echo x >>{count}\n")
+    connector, key = connect(host), new_key()
+    preview = connector.preview(ask("db07:once"), 20)
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    ended(host, key)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert count.read_text() == "x\n"
+
+
+def test_line_that_changed_since_the_preview_is_not_run(host: LocalHost, tmp_path: Path) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * echo one\n")
+    connector = connect(host)
+    preview = connector.preview(ask("db07:job"), 20)
+    host.crontab.write_text(f"# headway: job\n10 3 * * * touch {tmp_path}/two\n")
+    with pytest.raises(NotSupported, match="no longer in"):
+        connector.act(preview, new_key(), 20)
+    assert not (tmp_path / "two").exists()
+
+
+def test_second_of_two_equal_lines_is_told_as_its_own_job(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: night\n0 3 * * * echo x\n# headway: noon\n0 12 * * * echo x\n")
+    _, attempt = rerun(host, "db07:noon")
+    assert attempt.job == "db07:noon"
+
+
+def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    host.crontab.write_text(f"# headway: slow\n10 3 * * * while [ ! -e {stop} ]; do sleep 0.05; done\n")
+    connector = connect(host)
+    preview = connector.preview(ask("db07:slow"), 20)
+    connector.act(preview, new_key(), 20)
+    until = time.monotonic() + 10
+    while not list(host.spool.rglob("pid")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    with pytest.raises(NotSupported, match=r"runs on db07 as process|started meanwhile"):
+        connector.act(preview, new_key(), 20)
+    overlap = connector.preview(ask("db07:slow"), 20).overlap
+    stop.touch()
+    assert str(overlap).startswith("it runs now as process ")
+
+
+def test_request_that_arrives_too_late_is_not_started(host: LocalHost, tmp_path: Path) -> None:
+    host.crontab.write_text(f"# headway: job\n10 3 * * * touch {tmp_path}/ran\n")
+    connector = connect(host)
+    preview = connector.preview(ask("db07:job"), 20)
+    late = replace(preview, plan={**preview.plan, "skew_seconds": -3600.0})
+    with pytest.raises(NotSupported, match="too late"):
+        connector.act(late, new_key(), 20)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_spool_that_cannot_be_written_is_refused_with_the_mend(host: LocalHost) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    blocked = host.folder / "file"
+    blocked.write_text("not a folder")
+    connector = connect(host, spool=str(blocked))
+    with pytest.raises(AccessRefused, match="install -d -o root -g adm -m 3773"):
+        connector.act(connector.preview(ask("db07:job"), 20), new_key(), 20)
+
+
+@pytest.mark.parametrize("number", range(len(HOSTILE)))
+def test_hostile_names_commands_and_variables_reach_no_shell_of_ours(
+    host: LocalHost, tmp_path: Path, number: int
+) -> None:
+    """The command itself is cron's to run; its name, its crontab's variables and our keys are only data."""
+    canary, ran = tmp_path / "canary", tmp_path / "ran"
+    evil = HOSTILE[number].format(canary=canary)
+    quoted = evil.replace("'", "").replace("%", "")
+    host.crontab.write_text(f"FOO={evil}\n# headway: {evil}\n10 3 * * * touch {ran}; : '{quoted}'\n")
+    connector = connect(host)
+    (job,) = connector.inventory("", 20).jobs
+    assert job.native_id == f"db07:{evil}"
+    rerun(host, job.native_id)
+    assert ran.exists()
+    assert not canary.exists()
+
+
+def test_hostile_key_and_user_never_get_to_the_host(host: LocalHost, tmp_path: Path) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    connector = connect(host)
+    preview = connector.preview(ask("db07:job"), 20)
+    canary = tmp_path / "canary"
+    for user in (f"x; touch {canary}", "-rf", "", "a b", "$(id)"):
+        with pytest.raises(AccessRefused):
+            connector.act(replace(preview, plan={**preview.plan, "user": user}), new_key(), 20)
+    for key in (f"headway-$(touch {canary})", "../../../../x", ""):
+        with pytest.raises(NotSupported, match="not an action key"):
+            connector.act(preview, key, 20)
+        with pytest.raises(NotSupported, match="not an action key"):
+            connector.look_up(preview, key, 20)
+    assert not canary.exists()
+
+
+class Breaking:
+    """A session whose next call of `act` breaks: before the host, after it was reached, or with half an answer."""
+
+    def __init__(self, host: LocalHost, how: str) -> None:
+        self.host = host
+        self.how = how
+        self.address = host.address
+
+    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
+        if not once:
+            return self.host.run(stdin, argv, timeout_seconds)
+        if self.how == "before":
+            raise SshFailed("gone", touched=False)
+        done = self.host.run(stdin, argv, timeout_seconds)
+        if self.how == "after":
+            raise SshFailed("gone", touched=True)
+        return Completed(done.stdout[:40], b"", None)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+
+@pytest.mark.parametrize(
+    "how, error, arrived",
+    [("before", SystemUnreachable, False), ("after", OutcomeUnknown, True), ("half", OutcomeUnknown, True)],
+)
+def test_lost_answer_is_unknown_only_if_the_host_was_reached_and_then_looked_up(
+    host: LocalHost, how: str, error: type[Exception], arrived: bool
+) -> None:
+    host.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    connector, key = connect(host, Breaking(host, how)), new_key()
+    preview = connector.preview(ask("db07:job"), 20)
+    with pytest.raises(error):
+        connector.act(preview, key, 20)
+    assert arrived is isinstance(connector.look_up(preview, key, 20), Found)
