@@ -57,7 +57,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.register_theme(HEADWAY)
-        self.theme = "headway"
+        self.set_reactive(HeadwayApp.theme, HEADWAY.name)  # before the first CSS is read: read once
         self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
         self._requests_factory = requests_factory
         self._asker: Desk[RequestsLike] | None = None
@@ -68,6 +68,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
         self._home, self._incident = screen or "services", incident
+        self.read_header()
 
     def get_default_screen(self) -> Screen[Any]:
         return make_screen(self._home)
@@ -87,7 +88,6 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
     def on_mount(self) -> None:
         self.desk.attach(self._deliver, self._store_changed)
-        self.read_header()
         if self._incident is not None:
             self.open_incident(self._incident)
         self.set_interval(1.0, self._tick)

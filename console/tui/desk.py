@@ -50,12 +50,12 @@ class Desk(Generic[Owned]):
             self._condition.notify()
 
     def attach(self, deliver: Deliver, changed: Callable[[], None] | None = None) -> None:
-        """From now on answers go to `deliver`, those that came early first."""
+        """From now on answers go to `deliver`; those that came early are taken here and now."""
         with self._condition:
             self._deliver, self._changed = deliver, changed
             early, self._early = list(self._early), deque()
         for answer in early:
-            deliver(answer)
+            answer()
 
     def close(self, timeout_seconds: float = 2.0) -> None:
         """Ends the thread once its present question is answered."""

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container
 from textual.screen import Screen
 
 from console.tui import chrome, keys
 from console.tui.ports import ReadsLike
 from console.tui.rows import Look
-from console.tui.widgets.bar import Bar
-from console.tui.widgets.pane import Pane
+from console.tui.widgets.bar import Bar, Line
 
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
+    from console.tui.widgets.pane import Pane
 
 Found = TypeVar("Found")
 SMALLEST = (60, 15)
@@ -39,7 +38,6 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; its keys come from the table."""
 
     WHERE: ClassVar[str] = ""
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.WHERE:
@@ -61,13 +59,9 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         return self.board.look
 
     def compose(self) -> ComposeResult:
-        yield Bar(id="head")
-        yield Bar(id="banner")
-        yield Bar(id="title")
-        with Container(id="body"):
-            yield from self.body()
-        yield Pane(id="small")
-        yield Bar(id="foot")
+        yield Bar(id="top", lines=2)
+        yield from self.body()
+        yield Bar(id="foot", ground="panel")
 
     def body(self) -> ComposeResult:
         """The widgets between title and footer."""
@@ -78,18 +72,19 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
     # life
 
-    def on_mount(self) -> None:
+    def on_screen_resume(self) -> None:
+        """It opens, or what covered it was closed."""
         self.paint_frame()
         self.fetch()
 
-    def on_screen_resume(self) -> None:
-        if self.is_mounted:
-            self.paint_frame()
-            self.fetch()
-
     def on_resize(self, event: events.Resize) -> None:
         small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
-        self.set_class(small, "-small")
+        if small and not self.query("#small"):
+            from console.tui.widgets.pane import Pane
+
+            self.mount(Pane(id="small"))
+        for child in self.children:
+            child.display = small == (child.id == "small")
         self.call_after_refresh(self.paint_frame)
 
     def fetch(self) -> None:
@@ -105,17 +100,25 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
     def paint_frame(self) -> None:
         """Header, banner, title and footer as they should be now."""
-        if not self.is_mounted or not self.query("#foot"):
+        if not self.query("#foot"):
             return
-        board = self.board
-        self.bar("head").show(*chrome.head(board.header, self.look, self.size.width))
-        banner = chrome.banner(board.header, board.store_error, self.look)
-        self.bar("banner").set_class(bool(banner), "-on")
-        self.bar("banner").show([(banner, "alarm")])
-        self.bar("title").show(*self.title_runs())
+        self.paint_top()
         self.paint_foot()
-        if self.has_class("-small"):
-            self.query_one("#small", Pane).show_runs(chrome.small(self.size, board.header, board.services, self.look))
+        small = self.query("#small")
+        if small and small.first().display:
+            board = self.board
+            cast("Pane", small.first()).show_runs(chrome.small(self.size, board.header, board.services, self.look))
+
+    def paint_top(self) -> None:
+        """Header, banner where there is one, title."""
+        board, look = self.board, self.look
+        head, right = chrome.head(board.header, look, self.size.width)
+        lines: list[Line] = [(tuple(head), tuple(right), "panel")]
+        banner = chrome.banner(board.header, board.store_error, look)
+        if banner:
+            lines.append((((banner, "alarm"),), (), "alarm"))
+        left, right_of_title = self.title_runs()
+        self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
 
     def paint_foot(self) -> None:
         text, style = self._notice

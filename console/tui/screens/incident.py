@@ -21,6 +21,14 @@ from console.tui.widgets.pane import Pane
 
 class IncidentScreen(BaseScreen):
     WHERE = "incident"
+    DEFAULT_CSS = """
+    IncidentScreen #story { height: 3fr; }
+    IncidentScreen #side { height: 2fr; }
+    IncidentScreen.-wide #panels { layout: horizontal; }
+    IncidentScreen.-wide #story { width: 1fr; height: 1fr; }
+    IncidentScreen.-wide #side { width: 1fr; height: 1fr; border-left: solid $panel; }
+    """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
     def __init__(self, incident_id: int) -> None:
         super().__init__()
@@ -36,11 +44,10 @@ class IncidentScreen(BaseScreen):
             with Vertical(id="story"):
                 yield self.grid
             with Vertical(id="side"):
-                yield Bar(id="log-title")
+                yield Bar(id="log-title", ground="panel")
                 yield self.log_pane
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.grid.focus()
 
     def fetch(self) -> None:

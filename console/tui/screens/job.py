@@ -42,7 +42,6 @@ class JobScreen(BaseScreen):
         yield self.grid
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.grid.focus()
 
     def fetch(self) -> None:

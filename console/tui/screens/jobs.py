@@ -58,9 +58,9 @@ class JobsScreen(ListScreen):
         self._asked_filter: JobFilter | None = None
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.grid.empty = "reading…"
         self.grid.show(self.source)
-        super().on_mount()
 
     # reading
 
@@ -171,7 +171,7 @@ class JobsScreen(ListScreen):
         self.source.near_edge(*self.grid.visible_rows)
         if self.grid.cursor == 0 and self.order_changed:
             self.sort_again()
-        self.bar("title").show(*self.title_runs())
+        self.paint_top()
         self.paint_foot()
 
     @on(Grid.Picked)

@@ -31,22 +31,21 @@ class ListScreen(BaseScreen):
         yield self.grid
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.grid.focus()
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        if self.is_mounted and not self.query("Input"):
+        if not self.query("Input"):
             self.grid.focus()
 
     # the filter
 
     def do_filter(self) -> None:
-        from textual.widgets import Input
+        from console.tui.widgets.entry import Entry
 
-        if not self.query(Input):
-            line = Input(self.filter_text, placeholder="filter", id="filter", select_on_focus=False)
-            self.mount(line, after="#title")
+        if not self.query(Entry):
+            line = Entry(self.filter_text, placeholder="filter", id="filter", select_on_focus=False)
+            self.mount(line, after="#top")
             line.focus()
 
     def close_something(self) -> bool:

@@ -23,6 +23,12 @@ class Overlay(ModalScreen[Chosen], inherit_bindings=False):
     """`WHERE` names its keys in the table, as on a screen."""
 
     WHERE: ClassVar[str] = "text"
+    DEFAULT_CSS = """
+    Overlay { align: center middle; background: $background 60%; }
+    Overlay #box { width: 90%; max-width: 110; height: 80%; padding: 0 1; }
+    Overlay #box { background: $background; border: solid $primary; }
+    Overlay.-tight #box { width: 100%; height: 100%; }
+    """
 
     def __init_subclass__(cls, **options: Any) -> None:
         cls.BINDINGS = keys.bindings(cls.WHERE)

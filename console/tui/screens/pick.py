@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from console.tui import keys
 from console.tui.screens.overlay import Overlay
+from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Column, Grid, Row, Rows
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class PickScreen(Overlay[Any]):
         self.grid = Grid(columns, "nothing by that name", id="choices-grid")
 
     def content(self) -> ComposeResult:
-        yield Input(placeholder=self.placeholder, id="narrow")
+        yield Entry(placeholder=self.placeholder, id="narrow")
         yield self.grid
 
     def on_mount(self) -> None:

@@ -22,6 +22,7 @@ from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.base import RunChoice
 from console.tui.screens.overlay import Overlay
+from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Column, Grid, Row, Rows
 from console.tui.widgets.pane import Pane
 
@@ -32,6 +33,7 @@ class PreviewScreen(Overlay[None]):
     """Asks for the preview, lets a person decide, sends once, and watches the result."""
 
     WHERE = "preview"
+    DEFAULT_CSS = "PreviewScreen #choices { height: auto; max-height: 6; }"
 
     def __init__(self, choice: RunChoice) -> None:
         super().__init__()
@@ -47,7 +49,7 @@ class PreviewScreen(Overlay[None]):
 
     def content(self) -> ComposeResult:
         yield self.pane
-        yield Input(placeholder="", id="typed")
+        yield Entry(placeholder="", id="typed")
         yield self.grid
 
     def on_mount(self) -> None:

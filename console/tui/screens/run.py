@@ -44,11 +44,10 @@ class RunScreen(BaseScreen):
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
         yield Bar(id="tries")
-        yield Bar(id="log-title")
+        yield Bar(id="log-title", ground="panel")
         yield self.pane
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.pane.focus()
 
     def fetch(self) -> None:
@@ -283,11 +282,11 @@ class RunScreen(BaseScreen):
         self.paint_log_title()
 
     def do_search(self) -> None:
-        from textual.widgets import Input
+        from console.tui.widgets.entry import Entry
 
-        if not self.query(Input):
-            line = Input(self.searched, placeholder="find in the log", id="search")
-            self.mount(line, after="#title")
+        if not self.query(Entry):
+            line = Entry(self.searched, placeholder="find in the log", id="search")
+            self.mount(line, after="#top")
             line.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -17,6 +17,11 @@ class ServicesScreen(ShortListScreen):
     COLUMNS = rows.SERVICES
     EMPTY = "no service is configured yet: [services.NAME] in the config promises one"
 
+    def on_mount(self) -> None:
+        super().on_mount()
+        if self.board.header is not None:  # read while textual was starting: the first paint has rows
+            self._sorted(self.board.services)
+
     def fetch(self) -> None:
         self.board.desk.ask("services", lambda reads: reads.services(), self._sorted, self.board.store_failed)
 

@@ -1,4 +1,4 @@
-"""One line: what stands left, what stands right, cut by cells. Nothing in it is ever parsed as markup."""
+"""Lines of our own: what stands left, what stands right, cut by cells. Nothing in them is ever parsed as markup."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from collections.abc import Sequence
 from textual.strip import Strip
 from textual.widget import Widget
 
-from console.tui.widgets.paint import COMPONENTS, Palette, Run, fit, length_of
+from console.tui.widgets.paint import Run, fit, length_of, palette
+
+Line = tuple[tuple[Run, ...], tuple[Run, ...], str]
+"""Left, right, and the ground that the line is painted on: "", "panel", "alarm"."""
 
 
 class Bar(Widget):
-    """A line of runs; `show` repaints it only when it changed."""
+    """A few lines; `show` repaints only when they changed."""
 
-    COMPONENT_CLASSES = COMPONENTS
+    DEFAULT_CSS = "Bar { height: 1; width: 1fr; }"
 
-    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
-        self._palette = Palette(self)
-        self._left: tuple[Run, ...] = ()
-        self._right: tuple[Run, ...] = ()
+    def __init__(self, id: str | None = None, ground: str = "", lines: int = 1) -> None:
+        super().__init__(id=id)
+        self._ground = ground
+        self._lines: tuple[Line, ...] = (((), (), ground),) * lines
+        if lines != 1:
+            self.styles.height = lines
 
     def show(self, left: Sequence[Run], right: Sequence[Run] = ()) -> None:
-        """Shows `left`, and `right` at the right edge as far as there is room for both."""
-        if (tuple(left), tuple(right)) != (self._left, self._right):
-            self._left, self._right = tuple(left), tuple(right)
-            self.refresh()
+        """Shows one line: `left`, and `right` at the right edge as far as there is room for both."""
+        self.show_lines([(tuple(left), tuple(right), self._ground)])
 
-    def notify_style_update(self) -> None:
-        self._palette.forget()
-        super().notify_style_update()
+    def show_lines(self, lines: Sequence[Line]) -> None:
+        """Shows several lines, each on its own ground."""
+        if tuple(lines) != self._lines:
+            if len(lines) != len(self._lines):
+                self.styles.height = len(lines)
+            self._lines = tuple(lines)
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        if y:
-            return self._palette.strip((), width)
-        room = max(0, width - length_of(self._right))
-        left = _cut(self._left, room)
-        gap = max(0, width - length_of(left) - length_of(self._right))
-        return self._palette.strip((*left, (" " * gap, "plain"), *self._right), width)
-
-    @property
-    def text(self) -> str:
-        """What it shows, for tests and for people who copy it."""
-        return "".join(text for text, _ in (*self._left, *self._right))
+        if y >= len(self._lines):
+            return palette(self).strip((), width, self._ground)
+        line_left, right, ground = self._lines[y]
+        left = _cut(line_left, max(0, width - length_of(right)))
+        gap = max(0, width - length_of(left) - length_of(right))
+        return palette(self).strip((*left, (" " * gap, "plain"), *right), width, ground)
 
 
 def _cut(runs: Sequence[Run], room: int) -> list[Run]:

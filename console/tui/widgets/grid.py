@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui import keys
-from console.tui.widgets.paint import COMPONENTS, Palette, Run, fit
+from console.tui.widgets.paint import Run, fit, palette
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def _trimmed(runs: list[Run]) -> list[Run]:
 class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under a line of headings, with a cursor that keeps its row's key when rows move."""
 
-    COMPONENT_CLASSES = COMPONENTS
+    DEFAULT_CSS = "Grid { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
     BINDINGS = keys.bindings("grid")
 
     class Picked(Message):
@@ -126,7 +126,6 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.empty = empty
         self.source: Source = Rows()
         self.cursor = 0
-        self._palette = Palette(self)
         self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
         self._head = int(any(column.title for column in self.columns))
 
@@ -185,22 +184,20 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self._follow()
         self.refresh()
 
-    def notify_style_update(self) -> None:
-        self._palette.forget()
-        super().notify_style_update()
-
     def render_line(self, y: int) -> Strip:
         width = self.room
         if y < self._head:
-            return self._palette.strip(self._titles(width), width)
+            return palette(self).strip(self._titles(width), width)
         index = self.scroll_offset.y + y - self._head
         if index >= len(self.source):
             blank = not len(self.source) and y == self._head + 1 and bool(self.empty)
-            return self._palette.strip([("  " + self.empty, "dim")] if blank else (), width)
+            return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
         row = self.source.row(index)
         if row is None:
             self.source.want(*self.visible_rows)
-        return self._palette.strip(self._runs(row, width), width, lit=index == self.cursor and self._lit(row))
+        return palette(self).strip(
+            self._runs(row, width), width, "cursor" if index == self.cursor and self._lit(row) else ""
+        )
 
     def _lit(self, row: Row | None) -> bool:
         return row is None or row.pick

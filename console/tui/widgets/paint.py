@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.strip import Strip
 
 from console.clean import clean_line
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 Run = tuple[str, str]
 """A text and the name of its style: "", "ok", "bad", "warn", "run", "dim", "strong", "head", "key", "mark", "alarm"."""
 
-STYLES = ("plain", "ok", "bad", "warn", "run", "dim", "strong", "head", "key", "mark", "alarm", "cursor")
-COMPONENTS = {f"paint--{name}" for name in STYLES}
+_INKS = {  # name: (theme variable, share of it over the background, bold, variable of its own ground)
+    "plain": ("foreground", 1.0, False, ""),
+    "ok": ("success", 1.0, False, ""),
+    "bad": ("error", 1.0, True, ""),
+    "warn": ("warning", 1.0, True, ""),
+    "run": ("primary", 1.0, False, ""),
+    "dim": ("foreground", 0.55, False, ""),
+    "strong": ("foreground", 1.0, True, ""),
+    "head": ("foreground", 0.6, False, ""),
+    "key": ("primary", 1.0, True, ""),
+    "mark": ("background", 1.0, True, "warning"),
+    "alarm": ("background", 1.0, True, "error"),
+}
+_GROUNDS = {"": ("background", 1.0), "panel": ("panel", 1.0), "cursor": ("secondary", 0.6), "alarm": ("error", 1.0)}
 
 
 def one_line(text: str) -> str:
@@ -44,27 +57,28 @@ def length_of(runs: Iterable[Run]) -> int:
 
 
 class Palette:
-    """The rich styles of one widget's theme, looked up once; `forget` when the theme changes."""
+    """The styles of one theme. Made from its variables once; component styles would be resolved for every widget."""
 
-    def __init__(self, widget: Widget) -> None:
-        self._widget = widget
-        self._styles: dict[tuple[str, bool], Style] = {}
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
+        self._styles: dict[tuple[str, str], Style] = {}
 
-    def style(self, name: str, lit: bool = False) -> Style:
-        """The style of a name, on the cursor's background where `lit`."""
-        found = self._styles.get((name, lit))
+    def style(self, name: str, ground: str = "") -> Style:
+        """The style of a name on a ground: "", "panel", "cursor", "alarm"."""
+        found = self._styles.get((name, ground))
         if found is None:
-            found = self._widget.get_component_rich_style(f"paint--{name or 'plain'}")
-            if lit:
-                cursor = self._widget.get_component_rich_style("paint--cursor")
-                found += Style(bgcolor=cursor.bgcolor, bold=True, dim=False)
-            self._styles[name, lit] = found
+            found = self._styles[name, ground] = self._mixed(name or "plain", ground)
         return found
 
-    def forget(self) -> None:
-        self._styles.clear()
+    def _mixed(self, name: str, ground: str) -> Style:
+        variable, share, bold, own = _INKS[name]
+        under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
+        base = self._colors["background"]
+        below = base.blend(self._colors[under], ground_share)
+        ink = below.blend(self._colors[variable], share)
+        return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or ground == "cursor" or None)
 
-    def strip(self, runs: Sequence[Run], width: int, lit: bool = False) -> Strip:
+    def strip(self, runs: Sequence[Run], width: int, ground: str = "") -> Strip:
         """One line of exactly `width` cells; neighbours of one style become one segment."""
         segments: list[Segment] = []
         left, text, name = width, "", "plain"
@@ -78,13 +92,27 @@ class Palette:
                 text += piece
             else:
                 if text:
-                    segments.append(Segment(text, self.style(name, lit)))
+                    segments.append(Segment(text, self.style(name, ground)))
                 text, name = piece, style
             if left <= 0:
                 break
-        if left > 0:
-            segments.append(Segment(text, self.style(name, lit)))
-            text, name = " " * left, "plain"
+        if left > 0 and name != "plain":
+            segments.append(Segment(text, self.style(name, ground)))
+            text, name = "", "plain"
+        text += " " * max(0, left)
         if text:
-            segments.append(Segment(text, self.style(name, lit)))
+            segments.append(Segment(text, self.style(name, ground)))
         return Strip(segments, width)
+
+
+def palette(widget: Widget) -> Palette:
+    """The palette of the theme that a widget is shown in."""
+    app = widget.app
+    found = _made.get(app.theme)
+    if found is None:
+        found = _made[app.theme] = Palette(app.theme_variables or app.get_css_variables())
+    return found
+
+
+_VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
+_made: dict[str, Palette] = {}

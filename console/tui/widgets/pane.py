@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 from console.clean import clean
 from console.tui import keys
-from console.tui.widgets.paint import COMPONENTS, Palette, Run, one_line
+from console.tui.widgets.paint import Run, one_line, palette
 
 ERROR = re.compile(
     r"\b(error|fatal|critical|panic|exception|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b|no space",
@@ -51,12 +51,11 @@ def piece(runs: Sequence[Run], start: int, end: int) -> list[Run]:
 class Pane(ScrollView, can_focus=True, inherit_bindings=False):
     """A text with a marked line. While `following`, the end stays in view as the text grows."""
 
-    COMPONENT_CLASSES = COMPONENTS
+    DEFAULT_CSS = "Pane { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
     BINDINGS = keys.bindings("pane")
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._palette = Palette(self)
         self._text: tuple[str, ...] = ()
         self._lines: list[tuple[int, int, int]] = []
         """(number of the line, first and last character) of each line on the screen."""
@@ -99,20 +98,16 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
     def on_resize(self) -> None:
         self._lay_out()
 
-    def notify_style_update(self) -> None:
-        self._palette.forget()
-        super().notify_style_update()
-
     def render_line(self, y: int) -> Strip:
         index = self.scroll_offset.y + y
         width = self.scrollable_content_region.width
         if index >= len(self._lines):
-            return self._palette.strip((), width)
+            return palette(self).strip((), width)
         number, start, end = self._lines[index]
         runs = self._runs.get(number)
         if runs is None:
             runs = [(self._text[number], "bad" if self.finds_errors and ERROR.search(self._text[number]) else "plain")]
-        return self._palette.strip(piece(runs, start, end), width, lit=number == self.marked)
+        return palette(self).strip(piece(runs, start, end), width, "cursor" if number == self.marked else "")
 
     def toggle_wrap(self) -> None:
         self.wrapped = not self.wrapped

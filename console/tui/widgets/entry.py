@@ -1,0 +1,14 @@
+"""The one line where a person types: a filter, a search, a name."""
+
+from __future__ import annotations
+
+from textual.widgets import Input
+
+
+class Entry(Input):
+    """An input without a frame. Imported where it is needed: nobody types before the first paint."""
+
+    DEFAULT_CSS = """
+    Entry { height: 1; border: none; padding: 0 1; background: $panel; color: $foreground; }
+    Entry:focus { border: none; }
+    """

@@ -1,0 +1,198 @@
+"""The far side of a pseudo-terminal: starts a program, answers its questions as xterm does, reads its screen, types.
+
+Times are taken when bytes arrive, before they are emulated: the emulation's cost is not the program's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pyte
+
+KEYS = {
+    "down": "\x1b[B", "up": "\x1b[A", "pagedown": "\x1b[6~", "pageup": "\x1b[5~", "home": "\x1b[H", "end": "\x1b[F",
+    "enter": "\r", "escape": "\x1b", "tab": "\t", "space": " ", "backspace": "\x7f", "ctrl+c": "\x03", "ctrl+p": "\x10",
+}  # fmt: skip
+_ANSWERS = [  # question -> answer, as xterm gives them; a program that waits for one is not made slow by us
+    (re.compile(rb"\x1b\[0?c"), b"\x1b[?62;22c"),
+    (re.compile(rb"\x1b\[>0?c"), b"\x1b[>41;390;0c"),
+    (re.compile(rb"\x1b\[>q"), b"\x1bP>|xterm(390)\x1b\\"),
+    (re.compile(rb"\x1b\[6n"), b"\x1b[1;1R"),
+    (re.compile(rb"\x1b\[\?2026\$p"), b"\x1b[?2026;2$y"),
+    (re.compile(rb"\x1b\[\?2048\$p"), b"\x1b[?2048;0$y"),
+    (re.compile(rb"\x1b\]11;\?(?:\x07|\x1b\\)"), b"\x1b]11;rgb:0000/0000/0000\x1b\\"),
+    (re.compile(rb"\x1b\[\?u"), b"\x1b[?0u"),
+]
+_UNKNOWN_TO_PYTE = re.compile(
+    rb"\x1b\[[<>=?][0-9;:]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b[P_^X][^\x1b]*\x1b\\|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"
+)
+
+
+class Terminal:
+    """A program in a terminal of `size` (columns, lines). Use as a context: leaving it ends the program."""
+
+    def __init__(
+        self, argv: Sequence[str], size: tuple[int, int] = (80, 24), env: Mapping[str, str] | None = None
+    ) -> None:
+        columns, lines = size
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self.received = bytearray()
+        self.ended = False
+        self.read_at = 0.0
+        self.started_at = time.perf_counter()
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            self._become(argv, size, env or {})
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    @staticmethod
+    def _become(argv: Sequence[str], size: tuple[int, int], env: Mapping[str, str]) -> None:
+        columns, lines = size
+        try:
+            os.environ.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **env})
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            os.execvp(argv[0], list(argv))
+        finally:
+            os._exit(127)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # reading
+
+    def read(self, seconds: float) -> bool:
+        """Takes in what the program writes within `seconds`; False when it stays silent or has ended."""
+        ready, _, _ = select.select([self._fd], [], [], max(0.0, seconds))
+        if not ready:
+            return False
+        try:
+            data = os.read(self._fd, 1 << 16)
+        except OSError:  # the far end is closed
+            data = b""
+        if not data:
+            self.ended = True
+            return False
+        self.read_at = time.perf_counter()
+        self._answer(data)
+        self.received += data
+        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
+        return True
+
+    def _answer(self, data: bytes) -> None:
+        tail = bytes(self.received[-32:])
+        probe = tail + data
+        asked = [
+            (match.start(), answer)
+            for question, answer in _ANSWERS
+            for match in question.finditer(probe)
+            if match.end() > len(tail)
+        ]
+        for _, answer in sorted(asked):
+            os.write(self._fd, answer)
+
+    @property
+    def text(self) -> str:
+        """What stands on the screen."""
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 20.0) -> str:
+        """The screen, as soon as `wanted` stands on it. Raises AssertionError with the screen when it does not."""
+        found = wanted if callable(wanted) else lambda text: wanted in text
+        end = time.perf_counter() + seconds
+        while not found(self.text):
+            left = end - time.perf_counter()
+            assert left > 0, f"{wanted!r} never came; the screen:\n{self.text}"
+            assert not self.ended, f"it ended before {wanted!r} came; the screen:\n{self.text}"
+            self.read(min(left, 0.5))
+        return self.text
+
+    def wait_for_end(self, seconds: float = 20.0) -> int:
+        """The program's exit code, once it has ended by itself."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.read(0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError(f"it did not end; the screen:\n{self.text}")
+
+    def settle(self, quiet_seconds: float = 0.15, limit_seconds: float = 5.0) -> None:
+        """Reads until the program is silent for a while."""
+        end = time.perf_counter() + limit_seconds
+        while time.perf_counter() < end and self.read(quiet_seconds):
+            pass
+
+    # typing
+
+    def press(self, *keys: str) -> float:
+        """Types keys by name, or texts as they are; the moment at which the last was written."""
+        at = time.perf_counter()
+        for key in keys:
+            at = time.perf_counter()
+            os.write(self._fd, KEYS.get(key, key).encode())
+        return at
+
+    def answer_ms(self, key: str, timeout_seconds: float = 2.0) -> float | None:
+        """Milliseconds from a key to the first output after which the screen differs; None when none came."""
+        before = self._rows()
+        at = self.press(key)
+        while (left := at + timeout_seconds - time.perf_counter()) > 0 and not self.ended:
+            if self.read(left) and self._differs(before):
+                return (self.read_at - at) * 1000
+        return None
+
+    def _rows(self) -> dict[int, tuple[Any, ...]]:
+        self._screen.dirty.clear()
+        return {y: self._row(y) for y in range(self._screen.lines)}
+
+    def _row(self, y: int) -> tuple[Any, ...]:
+        line = self._screen.buffer[y]
+        return tuple(line[x] for x in range(self._screen.columns))
+
+    def _differs(self, before: dict[int, tuple[Any, ...]]) -> bool:
+        return any(before[y] != self._row(y) for y in sorted(self._screen.dirty) if y in before)
+
+    # the process
+
+    @property
+    def rss_mib(self) -> float:
+        """Resident memory of the program."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii", errors="replace") as status:
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
+
+    @property
+    def cpu_ms(self) -> float:
+        """Processor time the program has used: steadier than the clock on a busy machine."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> None:
+        """Ends the program, gently first, and waits for it."""
+        for sign, seconds in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0)):
+            if self.pid == 0:
+                break
+            os.kill(self.pid, sign)
+            try:
+                self.wait_for_end(seconds)
+            except AssertionError:
+                continue
+        os.close(self._fd)
