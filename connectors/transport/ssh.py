@@ -146,6 +146,8 @@ def _converse(channel: paramiko.Channel, stdin: bytes, command: str, until: floa
         stdout, stderr = _read(channel, until, limit_bytes)
         channel.status_event.wait(max(0.0, min(EXIT_STATUS_WAIT_SECONDS, until - time.monotonic())))
         known = channel.status_event.is_set() and channel.exit_status != -1
+        if not known and not channel.get_transport().is_active():
+            raise EOFError("the connection ended before the answer did")
         return Completed(stdout, stderr, channel.exit_status if known else None)
     finally:
         channel.close()

@@ -1,0 +1,54 @@
+"""Figures beside their anchors, printed alike by every benchmark. No thresholds here: people and CI judge."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value and what it stands beside, taken in the same run. `anchor_value` None: it stands alone."""
+
+    name: str
+    value: float
+    unit: str
+    anchor: str = ""
+    anchor_value: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """value / anchor_value; None without an anchor."""
+        return None if not self.anchor_value else self.value / self.anchor_value
+
+    def as_row(self) -> dict[str, str | float | None]:
+        return {
+            "name": self.name, "value": rounded(self.value), "unit": self.unit, "anchor": self.anchor,
+            "anchor_value": rounded(self.anchor_value), "ratio": rounded(self.ratio),
+        }  # fmt: skip
+
+
+def rounded(value: float | None) -> float | None:
+    """Four significant digits."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
+    """Prints the figures on standard output: one line of JSON, or a table for people."""
+    rows = [figure.as_row() for figure in figures]
+    if json_flag:
+        print(json.dumps({"bench": bench, "figures": rows}))
+        return
+    for row in rows:
+        beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""
+        print(f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}")
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores)."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    return parser.parse_args()

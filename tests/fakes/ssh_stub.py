@@ -1,0 +1,132 @@
+"""An SSH server on loopback that misbehaves on demand: silent after sign-in, after the channel opens, before the exit
+status; flooding, dripping, hanging up. It accepts one key and runs nothing but what the test gives it to say."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import paramiko
+import paramiko.common
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+Talk = Callable[[paramiko.Channel, bytes], None]
+
+
+def new_key(path: Path) -> paramiko.PKey:
+    """A fresh ed25519 key, its private half written to `path` with mode 0600."""
+    data = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    path.touch(0o600)
+    path.write_bytes(data)
+    return paramiko.Ed25519Key.from_private_key_file(str(path))
+
+
+def answer(text: bytes, status: int = 0) -> Talk:
+    """Says `text` and ends with `status`, as a command does."""
+
+    def talk(channel: paramiko.Channel, stdin: bytes) -> None:
+        channel.sendall(text)
+        channel.send_exit_status(status)
+
+    return talk
+
+
+class _Door(paramiko.ServerInterface):
+    def __init__(self, server: StubServer) -> None:
+        self.server = server
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        fits = username == "headway" and key == self.server.user_key
+        return paramiko.common.AUTH_SUCCESSFUL if fits else paramiko.common.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        self.server.hang_if("channel")
+        return paramiko.common.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        self.server.hang_if("exec")
+        self.server.commands.append(command)
+        threading.Thread(target=self.server.serve, args=(channel,), daemon=True).start()
+        return True
+
+
+class StubServer:
+    """Listens on a free port of 127.0.0.1. `hang` names the step at which it falls silent: channel, exec."""
+
+    def __init__(self, folder: Path, talk: Talk) -> None:
+        self.talk = talk
+        self.hang = ""
+        self.commands: list[bytes] = []
+        self.inputs: list[bytes] = []
+        self.connections = 0
+        self.host_key = new_key(folder / "host_key")
+        self.user_key = new_key(folder / "user_key")
+        self.key_file = folder / "user_key"
+        self.known_hosts = folder / "known_hosts"
+        self._over = threading.Event()
+        self._transports: list[paramiko.Transport] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.1)
+        self.port = int(self._listener.getsockname()[1])
+        self.trust(self.host_key)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def trust(self, key: paramiko.PKey) -> None:
+        """Makes `key` the one that known_hosts has for this server."""
+        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {key.get_name()} {key.get_base64()}\n")
+
+    def hang_if(self, step: str) -> None:
+        if self.hang == step:
+            self._over.wait(20)
+
+    def serve(self, channel: paramiko.Channel) -> None:
+        """Reads all input, then talks and closes; what the client breaks off is its own affair."""
+        with suppress(OSError, EOFError, paramiko.SSHException):
+            pieces = []
+            while piece := channel.recv(65536):
+                pieces.append(piece)
+            self.inputs.append(b"".join(pieces))
+            self.talk(channel, self.inputs[-1])
+            channel.close()
+
+    def hang_up(self) -> None:
+        """Ends every connection, as a restarted sshd does."""
+        for transport in self._transports:
+            transport.close()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits inside a talk; ends with the server."""
+        self._over.wait(seconds)
+
+    def close(self) -> None:
+        self._over.set()
+        self.hang_up()
+        self._listener.close()
+        self._thread.join(5)
+        until = time.monotonic() + 5
+        while any(transport.is_alive() for transport in self._transports) and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _accept(self) -> None:
+        while not self._over.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            self.connections += 1
+            transport = paramiko.Transport(connection)
+            transport.add_server_key(self.host_key)
+            self._transports.append(transport)
+            with suppress(paramiko.SSHException, EOFError, OSError):
+                transport.start_server(server=_Door(self))
