@@ -1,0 +1,225 @@
+"""The story of the product on the real estate: one real failure, one true alert, every rerun verified.
+
+cron's `extract_orders` on db07 exits 1; Airflow's `load_orders`, pg_cron's `refresh_revenue` and the state machine
+`publish_orders` start by their own clocks and fail or read what is stale; two services hang on them. The night is
+lived once, by the `headway` command and by keys in a pseudo-terminal; each test looks at one thing that was seen.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.estate import Estate
+from tests.lab.headway import COMMAND, Answer, Headway
+from tests.lab.headway_config import EXTRACT, LOAD, PLAN, PUBLISH, REVENUE, Options
+from tests.lab.jobs import Story, next_minute
+from tests.lab.process import wait_until
+from tests.lab.sinks import Mail, Post
+from tests.pty.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(900)
+
+TO_THE_NEXT_START = 100.0
+AIRFLOW_RUN = 150.0
+
+
+@dataclass
+class Night:
+    """What was seen, in order."""
+
+    headway: Headway
+    check: Answer = field(default_factory=lambda: Answer(-1, "", ""))
+    opened: dict[str, Any] = field(default_factory=dict)
+    opening_mails: list[Mail] = field(default_factory=list)
+    opening_posts: list[Post] = field(default_factory=list)
+    spread: dict[str, Any] = field(default_factory=dict)
+    """The incident once its followers had run into it."""
+    screens: dict[str, str] = field(default_factory=dict)
+    recoveries: list[tuple[str, Answer]] = field(default_factory=list)
+    closed: dict[str, Any] = field(default_factory=dict)
+    all_mails: list[Mail] = field(default_factory=list)
+    attempts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    incidents: list[dict[str, Any]] = field(default_factory=list)
+    services: list[dict[str, Any]] = field(default_factory=list)
+
+    def incident(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.headway.json("incident", "INC-0001")
+        return found
+
+    def roles(self) -> dict[str, str]:
+        return {one["job"]: one["role"] for one in self.incident()["members"]}
+
+
+@pytest.fixture(scope="module")
+def night(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    estate.smtp.mails.clear()
+    estate.http.posts.clear()
+    with Story(estate).all_well_after() as story:
+        config = estate.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
+        night = Night(Headway(config))
+        with night.headway.running_engine():
+            live(night, estate, story)
+        yield night
+
+
+def live(night: Night, estate: Estate, story: Story) -> None:
+    """The whole night."""
+    headway = night.headway
+    fail_everything(estate, story)
+    night.check = headway.run("check")
+    wait_until(lambda: bool(estate.smtp.mails), "the first mail", TO_THE_NEXT_START)
+    night.opened = night.incident()
+    wait_until(lambda: len(estate.http.posts) >= 1, "the web hook", 10)
+    night.opening_mails, night.opening_posts = list(estate.smtp.mails), list(estate.http.posts)
+    story.machines.execute(f"orders-{time.time_ns()}")
+    expected = {LOAD: "red", REVENUE: "stale", PUBLISH: "red"}
+    wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 120 + AIRFLOW_RUN, 1.0)
+    night.spread = night.incident()
+    mend_everything(estate, story)
+    repair_root_by_keys(night)
+    repair_followers(night)
+    wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", AIRFLOW_RUN, 1.0)
+    look_back(night, estate)
+
+
+def fail_everything(estate: Estate, story: Story) -> None:
+    story.cron.behave("extract_orders", "fail")
+    story.machines.behave("fail")
+    estate.airflow.behave("load_orders", "fail")
+    story.schedule(next_minute())
+
+
+def mend_everything(estate: Estate, story: Story) -> None:
+    story.cron.behave("extract_orders", "succeed")
+    story.machines.behave("succeed")
+    estate.airflow.behave("load_orders", "succeed")
+
+
+def repair_root_by_keys(night: Night) -> None:
+    """Opens the console, walks to the incident, previews the rerun, sends it and watches it being verified."""
+    argv = [str(COMMAND), "--config", str(night.headway.config), "console", "--no-engine"]
+    with Terminal(argv, size=(120, 36), env=night.headway.environment) as console:
+        night.screens["services"] = console.wait_for("Daily revenue")
+        console.press("2")
+        console.wait_for("INC-0001")
+        console.press("enter")
+        night.screens["incident"] = console.wait_for("orders.csv: No such file or directory")
+        console.press("r")
+        night.screens["preview"] = console.wait_for("run this crontab line once on db07 as etl")
+        console.press("enter")
+        night.screens["sent"] = console.wait_for("verified", 60)
+        console.press("ctrl+c")
+        console.wait_for_end()
+
+
+def repair_followers(night: Night) -> None:
+    """One by one, as `headway recover` proposes them, until nothing is left red or stale."""
+    for _ in range(6):
+        wait_until(lambda: has_step(night), "a next step, or the end", AIRFLOW_RUN, 1.0)
+        if night.incident()["row"]["closed"] is not None:
+            return
+        step = next(one["job"] for one in night.incident()["members"] if one["role"] in ("red", "stale"))
+        answer = night.headway.run("recover", "INC-0001", "--yes", "--timeout", "200", limit_seconds=260)
+        night.recoveries.append((step, answer))
+
+
+def has_step(night: Night) -> bool:
+    found = night.incident()
+    return found["row"]["closed"] is not None or any(one["role"] in ("red", "stale") for one in found["members"])
+
+
+def look_back(night: Night, estate: Estate) -> None:
+    estate.smtp.wait_for(len(night.opening_mails) + 1)
+    night.closed, night.all_mails = night.incident(), list(estate.smtp.mails)
+    night.incidents = night.headway.json("incidents", "--all")
+    night.services = night.headway.json("services")
+    for job in (EXTRACT, LOAD, REVENUE, PUBLISH):
+        night.attempts[job] = night.headway.json("runs", job)
+
+
+def test_check_finds_every_system_reachable_with_its_rights(night: Night) -> None:
+    assert 0 == night.check.exit_status, night.check.stdout + night.check.stderr
+    for target in ("etl-hosts/db07", "etl-hosts/etl02", "warehouse-airflow", "dwh", "orders-sfn"):
+        assert target in night.check.stdout
+
+
+def test_there_is_one_incident_with_the_failed_cron_job_as_its_root(night: Night) -> None:
+    assert [EXTRACT] == [one["root_job"] for one in night.incidents]
+
+
+def test_the_incident_hurts_two_services_with_act_by_times_from_declared_durations(night: Night) -> None:
+    hurt = {one["name"]: one for one in night.opened["services"]}
+    assert {"supply-plan", "daily-revenue"} == set(hurt)
+    assert all(one["act_by"] is not None and "declared" in one["source"] for one in hurt.values()), hurt
+
+
+def test_one_alert_per_url_of_the_route_tells_all_that_is_needed(night: Night) -> None:
+    (mail,) = night.opening_mails
+    for words in (
+        "extract_orders failed: exit 1", "etl-hosts/db07", "Business date:", "Failed since:",
+        "orders.csv: No such file or directory", "Supply plan", "Daily revenue", "act by", "Owner:", "data-platform",
+        "https://wiki.example/extract_orders", "headway incident INC-0001",
+    ):  # fmt: skip
+        assert words in mail.text, (words, mail.text)
+    (post,) = night.opening_posts
+    assert "extract_orders failed" in json.loads(post.body)["text"]
+
+
+def test_symptoms_join_the_incident_without_another_alert(night: Night) -> None:
+    roles = {one["job"]: one["role"] for one in night.spread["members"]}
+    assert ("root", "red", "stale", "red") == tuple(roles[job] for job in (EXTRACT, LOAD, REVENUE, PUBLISH))
+    assert 2 == len(night.all_mails), [mail.subject for mail in night.all_mails]
+
+
+def test_the_console_shows_the_incident_its_log_and_the_step_before_it_is_sent(night: Night) -> None:
+    assert "INC-0001" in night.screens["incident"]
+    assert "db07" in night.screens["preview"]
+    assert "verified" in night.screens["sent"]
+
+
+def test_followers_left_red_or_stale_are_rerun_one_by_one_by_their_own_verbs(night: Night) -> None:
+    assert {LOAD, REVENUE, PUBLISH} <= {job for job, _ in night.recoveries}
+    failed = [(job, answer) for job, answer in night.recoveries if answer.exit_status != 0]
+    assert [] == failed
+    words = {job: answer.stdout for job, answer in night.recoveries}
+    assert "clear failed tasks" in words[LOAD]
+    assert "start again" in words[PUBLISH]
+    assert "refresh_revenue" in words[REVENUE]
+
+
+@pytest.mark.parametrize("job", [EXTRACT, LOAD, REVENUE, PUBLISH])
+def test_a_rerun_is_attempt_two_of_the_same_run_in_every_kind(night: Night, job: str) -> None:
+    newest = next(one for one in night.attempts[job] if one["started"] is not None)
+    assert ("succeeded", 2) == (newest["state"], newest["attempts"]), night.attempts[job]
+
+
+def test_the_incident_closes_and_the_same_route_is_told(night: Night) -> None:
+    assert night.closed["row"]["closed"] is not None
+    assert "recovered" in night.all_mails[-1].subject
+    assert night.all_mails[0].recipients == night.all_mails[-1].recipients
+
+
+def test_both_services_are_delivered_with_complete_data(night: Night) -> None:
+    assert {("supply-plan", "complete"), ("daily-revenue", "complete")} == {
+        (one["name"], one["data_state"]) for one in night.services if one["delivered"] is not None
+    }, night.services
+
+
+def test_the_asset_follower_ran_by_its_own_scheduler_after_the_rerun(night: Night) -> None:
+    runs = night.headway.json("runs", PLAN)
+    assert "succeeded" == runs[0]["state"]
+
+
+def test_no_secret_is_in_the_store_or_in_a_log(night: Night) -> None:
+    folder: Path = night.headway.home
+    secrets = {path.read_text().strip() for path in (folder / "secrets").iterdir()}
+    for path in [*folder.glob("headway.db*"), *folder.glob("*.log")]:
+        data = path.read_bytes()
+        assert [] == [secret for secret in secrets if len(secret) > 4 and secret.encode() in data], path
