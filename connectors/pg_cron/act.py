@@ -25,9 +25,10 @@ from connectors.contract import (
     RunRef,
 )
 from connectors.pg_cron import parse
-from connectors.pg_cron.client import ENTRY_PREFIX, Page, PgCronClient, Situation, session_name
+from connectors.pg_cron.client import Page, PgCronClient, Situation, session_name
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import GRANTS, door, hidden_words, sees_all
-from connectors.transport.sql import Deadline, Row
+from connectors.transport.sql import Deadline
 
 OVERDUE = timedelta(minutes=10)
 """An entry whose minute is this long past and that left no run will not start this year."""

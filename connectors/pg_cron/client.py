@@ -12,14 +12,14 @@ from typing import LiteralString
 
 from psycopg import sql
 
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import require_view
-from connectors.transport.sql import PostgresSession, Reader, Row
+from connectors.transport.sql import PostgresSession, Reader
 
 BITE_ROWS = 1000
 MOST_JOBS = 50_000
 RECENT_RUNS = 20_000
 """How far back of the newest runid a question without an index may look: nobody purges job_run_details."""
-ENTRY_PREFIX = "headway:rerun:"
 
 ACCESS: LiteralString = """
 WITH seen AS (

@@ -30,8 +30,9 @@ from connectors.pg_cron import act, log, parse
 from connectors.pg_cron.client import BITE_ROWS, MOST_JOBS, Page, PgCronClient
 from connectors.pg_cron.cursor import Cursor
 from connectors.pg_cron.options import PgCronOptions, connection_parameters, targets
+from connectors.pg_cron.parse import Row
 from connectors.pg_cron.rights import hidden_words, rights, sees_all
-from connectors.transport.sql import Deadline, PostgresSession, Row
+from connectors.transport.sql import Deadline, PostgresSession
 
 MANY_RUNS = 1_000_000
 HINT_MANY = "cron.job_run_details has about {0} rows and pg_cron purges none: delete old ones from time to time"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.pg_cron import act, parse
 from connectors.pg_cron.client import PgCronClient
-from connectors.transport.sql import Row
+from connectors.pg_cron.parse import Row
 
 
 def chunk(client: PgCronClient, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

@@ -9,12 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, RunRecord, RunRef, Schedule, State
-from connectors.pg_cron.client import ENTRY_PREFIX
-from connectors.pg_cron.rights import version_of
-from connectors.transport.sql import Row
+
+Row = dict[str, Any]
+"""A raw row: column name to value."""
+
+ENTRY_PREFIX = "headway:rerun:"
+"""What the names of our one-shot entries begin with."""
 
 STATES = {  # src/task_states.c and job_metadata.c: GetCronStatus
     "starting": State.QUEUED,
@@ -80,6 +84,12 @@ def job(row: Row, native_id: str, zone: str) -> JobRecord:
         proof=Proof.EXIT,
         run_as=row["username"],
     )
+
+
+def version_of(access: Row) -> tuple[int, ...]:
+    """(1, 4) for "1.4-1"; () when the extension is not there."""
+    numbers = str(access["version"] or "").partition("-")[0].split(".")
+    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def zone_of(access: Row) -> str:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from connectors.contract import AccessRefused, NotSupported, Right
-from connectors.transport.sql import Row
+from connectors.pg_cron.parse import Row, version_of
 
 GRANTS = "run connectors/pg_cron/grants.sql as a superuser"
 OLDEST_VERSION = (1, 4)
-
-
-def version_of(access: Row) -> tuple[int, ...]:
-    """(1, 4) for "1.4-1"; () when the extension is not there."""
-    numbers = str(access["version"] or "").partition("-")[0].split(".")
-    return tuple(int(number) for number in numbers if number.isdigit())
 
 
 def require_view(access: Row, place: str) -> None:

@@ -103,24 +103,24 @@ def _input(found: Mapping[str, Any]) -> str | None:
 
 
 def send(client: StepFunctionsClient, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-    """Calls RedriveExecution or StartExecution once."""
+    """Calls RedriveExecution or StartExecution once. The receipt refers to the attempt by the key that polls will
+    tell it with: a redriven execution carries no key of ours."""
     if not ACTION_KEY.fullmatch(key):
         raise NotSupported(f'"{key}" is no action key')
     client.begin(timeout_seconds)
     plan = preview.plan
     if plan["way"] == "redrive":
         client.redrive(str(plan["arn"]), key)
-        return Receipt(str(plan["arn"]), f"redriven, attempt {int(plan['redrives']) + 2}")
+        return Receipt(f"{plan['arn']}#{int(plan['redrives']) + 1}", f"redriven, attempt {int(plan['redrives']) + 2}")
     given = _input(client.execution(str(plan["source"]), with_data=True))
     if given is None:
         raise NotSupported(f"{client.place}: the input of {plan['source']} cannot be read; nothing was started")
     arn = parse.execution_arn(str(plan["machine"]), key)
     try:
-        return Receipt(
-            str(client.start(str(plan["machine"]), key, given).get("executionArn") or arn), f"started as {key}"
-        )
+        client.start(str(plan["machine"]), key, given)
     except AlreadyThere:
-        return Receipt(arn, f"{key} was started before")
+        return Receipt(f"{arn}#0", f"{key} was started before")
+    return Receipt(f"{arn}#0", f"started as {key}")
 
 
 def look_up(client: StepFunctionsClient, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
@@ -138,7 +138,7 @@ def look_up(client: StepFunctionsClient, preview: Preview, key: str, timeout_sec
 def _started(client: StepFunctionsClient, arn: str) -> LookUp:
     for is_last in (False, True):
         try:
-            return Found(arn, f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
+            return Found(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")
         except Gone:
             if not is_last:
                 time.sleep(min(SETTLE_SECONDS, client.deadline.left / 4))
@@ -149,7 +149,7 @@ def _redriven(client: StepFunctionsClient, arn: str, before: int) -> LookUp:
     for is_last in (False, True):
         now = int(client.execution(arn).get("redriveCount") or 0)
         if now > before:
-            return Found(arn, f"redriven {now} time(s), {before} before; AWS does not tell by whom")
+            return Found(f"{arn}#{before + 1}", f"redriven {now} time(s), {before} before; AWS does not tell by whom")
         if not is_last:
             time.sleep(min(SETTLE_SECONDS, client.deadline.left / 4))
     return Absent()

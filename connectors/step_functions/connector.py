@@ -51,7 +51,9 @@ class StepFunctionsConnector:
         self._client.begin(timeout_seconds)
         jobs: list[JobRecord] = []
         skipped: list[Skipped] = []
-        for machine in self._listed():
+        listed = list(self._listed())
+        self._remember(listed)
+        for machine in listed:
             try:
                 jobs.append(parse.job({**machine, **self._described(machine)}, self._options.region))
             except Gone:
@@ -134,12 +136,14 @@ class StepFunctionsConnector:
 
     def _standard_machines(self) -> dict[str, str]:
         if time.monotonic() >= self._machines_until:
-            found = {str(one.get("name")): one for one in self._listed() if one.get("type") != parse.EXPRESS}
-            self._machines = {
-                name: str(one["stateMachineArn"]) for name, one in found.items() if one.get("stateMachineArn")
-            }
-            self._machines_until = time.monotonic() + MACHINES_KEPT_SECONDS
+            self._remember(list(self._listed()))
         return self._machines
+
+    def _remember(self, listed: Sequence[Reply]) -> None:
+        """The machines that polls ask from now on."""
+        standard = [one for one in listed if one.get("type") != parse.EXPRESS and one.get("stateMachineArn")]
+        self._machines = {str(one.get("name")): str(one["stateMachineArn"]) for one in standard}
+        self._machines_until = time.monotonic() + MACHINES_KEPT_SECONDS
 
 
 def _by_start(run: RunRecord) -> tuple[datetime, str]:

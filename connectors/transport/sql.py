@@ -119,7 +119,7 @@ class PostgresSession:
         connection = self._connect(deadline, application_name)
         try:
             with _watched(connection, deadline):
-                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline)})
+                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": False})
         except psycopg.Error as error:
             connection.close()
             raise sorted_error(error, self.place) from None
@@ -147,7 +147,7 @@ class PostgresSession:
         try:
             with _watched(connection, deadline), connection.transaction():
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline)})
+                connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": True})
                 return work(Reader(connection))
         except psycopg.Error as error:
             if connection.broken or connection.closed:
@@ -172,7 +172,7 @@ class PostgresSession:
         return connection
 
 
-_LIMIT_STATEMENT: LiteralString = "SELECT set_config('statement_timeout', %(ms)s, false)"
+_LIMIT_STATEMENT: LiteralString = "SELECT set_config('statement_timeout', %(ms)s, %(local)s)"
 
 
 def _milliseconds(deadline: Deadline) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.pg_cron.client import BITE_ROWS, ENTRY_PREFIX, Page, PgCronClient, Situation, Trace
+from connectors.pg_cron.client import BITE_ROWS, Page, PgCronClient, Situation, Trace
+from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import require_view
-from connectors.transport.sql import PostgresSession, Row
+from connectors.transport.sql import PostgresSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "pg_cron" / "night.json"
 OPEN = ("starting", "connecting", "sending", "running")

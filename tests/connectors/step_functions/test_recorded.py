@@ -157,7 +157,8 @@ def test_a_redrive_is_offered_where_aws_says_so_and_is_a_further_attempt(fake: F
     preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
     assert ("redrive", ("night-1",)) == (preview.verb, preview.affected)
     assert isinstance(connector.look_up(preview, key, 20), Absent)
-    connector.act(preview, key, 20)
+    receipt = connector.act(preview, key, 20)
+    assert f"{EXECUTION}#1" == receipt.native_ref, "the attempt by the key that the poll will tell it with"
     assert [("RedriveExecution", {"executionArn": EXECUTION, "clientToken": key})] == [
         call for call in fake.calls if call[0] == "RedriveExecution"
     ]
