@@ -110,6 +110,7 @@ class Job(SQLModel, table=True):
         Index("job_name", "name", "id"),
         Index("job_changed", "changed_seq"),
         Index("job_target", "target_id"),
+        Index("job_parent", "parent_id"),
     )
     id: int | None = Field(default=None, primary_key=True)
     system_id: int = Field(foreign_key="system.id")
@@ -446,7 +447,12 @@ class Delivery(SQLModel, table=True):
 class Action(SQLModel, table=True):
     """What a person asked for. Its intent is committed under our key before the wire."""
 
-    __table_args__ = (Index("action_state", "state"), Index("action_run", "run_id"))
+    __table_args__ = (
+        Index("action_state", "state"),
+        Index("action_run", "run_id"),
+        Index("action_incident", "incident_id"),
+        Index("action_requested", "requested_us"),
+    )
     key: str = Field(primary_key=True, sa_type=Text)
     verb: str = string()
     job_id: int = Field(foreign_key="job.id")

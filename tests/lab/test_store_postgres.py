@@ -10,12 +10,21 @@ from psycopg import sql
 
 from console.store.open import open_store
 from tests.lab.postgres import PostgresServer
-from tests.store import test_converge, test_ingest, test_lease, test_open
-from tests.store.fixtures import night, store
+from tests.store import (
+    test_apply,
+    test_config_sync,
+    test_converge,
+    test_ingest,
+    test_inventory,
+    test_lease,
+    test_open,
+    test_reads,
+)
+from tests.store.fixtures import later_folder, night, reads, served, store
 
-__all__ = ["night", "store", "store_url"]
+__all__ = ["later_folder", "night", "reads", "served", "store", "store_url"]
 
-SHARED = (test_converge, test_ingest, test_lease, test_open)
+SHARED = (test_open, test_lease, test_ingest, test_converge, test_inventory, test_config_sync, test_apply, test_reads)
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
 

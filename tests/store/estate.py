@@ -1,14 +1,17 @@
-"""A small night in a store, and the records of its nights."""
+"""A small estate in a store, and the records of its nights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from sqlalchemy import text
+
 from connectors.contract import Evidence, JobRecord, RunRecord, Schedule, State, instant_key
+from console.model.ids import micros
 from console.model.inventory import InventoryChanges
-from console.model.settings import EstateSettings, SystemSetting
+from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store.batch import IngestBatch, Ingested
 from console.store.config_sync import sync_config
 from console.store.ingest import ingest
@@ -77,8 +80,6 @@ class Estate:
         return ingest(self.store, self.host, poll(*runs, now=now, **fields), None)
 
     def rows(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        from sqlalchemy import text
-
         with self.store.read() as connection:
             return [tuple(row) for row in connection.execute(text(sql), values)]
 
@@ -92,8 +93,6 @@ class Estate:
 
 
 def target_id(store: Store, system: str) -> int:
-    from sqlalchemy import text
-
     query = text("SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE s.name = :name")
     with store.read() as connection:
         return int(connection.execute(query, {"name": system}).scalar_one())
@@ -113,3 +112,26 @@ def build(store: Store) -> Estate:
         store, night.airflow, InventoryChanges(new=(JobRecord("load_orders", title="Load orders"),)), MIDNIGHT, None
     )
     return night
+
+
+BD = date(2026, 11, 19)
+LOAD = "airflow/load_orders"
+EXTRACT = f"etl-hosts/{JOBS[0]}"
+SUPPLY = ServiceSetting("supply", "Supply plan", (LOAD,), time(6, 30), "Europe/Berlin", notify=("oncall",))
+SERVED = EstateSettings(
+    systems=SYSTEMS,
+    jobs=(JobSetting(EXTRACT, expected=timedelta(minutes=14), owner="platform"),),
+    dependencies=(DependencySetting(EXTRACT, LOAD),),
+    services=(SUPPLY,),
+)
+"""A service on load_orders, which depends on extract_orders."""
+
+
+def set_clock(night: Estate, now: str) -> None:
+    """The store's time stands still at this moment, so that what a test sees has an age that it knows."""
+    with night.store.write(None) as connection:
+        connection.execute(text("DELETE FROM clock"))
+        connection.execute(
+            text("INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, :now, 0, 1, TRUE)"),
+            {"now": micros(at(now))},
+        )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from console.store import migrate
+from console.store.config_sync import sync_config
 from console.store.open import Store, open_store
-from tests.store.estate import Estate, build
+from console.store.reads import Reads, open_reads
+from tests.store.estate import MIDNIGHT, SERVED, Estate, build, set_clock
 
 
 @pytest.fixture
@@ -27,3 +30,45 @@ def store(store_url: str) -> Iterator[Store]:
 def night(store: Store) -> Estate:
     """One cron system with one host and three jobs, and an Airflow with one."""
     return build(store)
+
+
+@pytest.fixture
+def served(night: Estate) -> Estate:
+    """The same estate with a service and a declared dependency."""
+    sync_config(night.store, SERVED, MIDNIGHT, None)
+    return night
+
+
+@pytest.fixture
+def reads(served: Estate, store_url: str) -> Iterator[Reads]:
+    """Readers of that estate at 03:20:10."""
+    set_clock(served, "03:20:10")
+    with open_reads(store_url) as opened:
+        yield opened
+
+
+SECOND = '''
+"""A second schema."""
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+def upgrade():
+    op.add_column("meta", sa.Column("added", sa.Text(), nullable=True))
+    {then}
+'''
+
+
+@pytest.fixture
+def later_folder(tmp_path: Path) -> Callable[[str], Path]:
+    """The project's migrations and one more, whose last statement is given."""
+
+    def make(then: str) -> Path:
+        folder = tmp_path / "migrations"
+        (folder / "versions").mkdir(parents=True, exist_ok=True)
+        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+            (folder / name).write_text((migrate.FOLDER / name).read_text())
+        (folder / "versions" / "0002_second.py").write_text(SECOND.replace("{then}", then))
+        return folder
+
+    return make

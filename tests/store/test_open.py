@@ -53,33 +53,6 @@ def test_the_readers_know_the_newest_schema(store: Store) -> None:
         assert SCHEMA == connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
 
 
-SECOND = '''
-"""A second schema."""
-import sqlalchemy as sa
-from alembic import op
-revision = "0002"
-down_revision = "0001"
-def upgrade():
-    op.add_column("meta", sa.Column("added", sa.Text(), nullable=True))
-    {then}
-'''
-
-
-@pytest.fixture
-def later_folder(tmp_path: Path) -> Callable[[str], Path]:
-    """The project's migrations and one more, whose last statement is given."""
-
-    def make(then: str) -> Path:
-        folder = tmp_path / "migrations"
-        (folder / "versions").mkdir(parents=True, exist_ok=True)
-        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
-            (folder / name).write_text((migrate.FOLDER / name).read_text())
-        (folder / "versions" / "0002_second.py").write_text(SECOND.replace("{then}", then))
-        return folder
-
-    return make
-
-
 def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
     jobs = night.rows("SELECT * FROM job ORDER BY id")
     migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))

@@ -125,17 +125,17 @@ class JobReads(RunReads):
         contains = self.link.contains
         for word in wanted.words:
             where.append(contains("j.name"))
-            values.append(word)
+            values.append(pack(word))
         for word in wanted.without:
             where.append(f"NOT {contains('j.name')}")
-            values.append(word)
+            values.append(pack(word))
         if wanted.words or wanted.without:
             joins[job] = None
         for column, texts in (("s.name", wanted.systems), ("j.owner", wanted.owners)):
             if texts:
                 joins[job] = None
                 where.append(f"({' OR '.join(contains(column) for _ in texts)})")
-                values += texts
+                values += map(pack, texts)
         if wanted.systems:
             joins[system] = None
         if wanted.states or wanted.problems_only:
@@ -150,7 +150,7 @@ class JobReads(RunReads):
         if wanted.states:
             marks = ", ".join("?" for _ in wanted.states)
             where.append(f"CASE WHEN {unseen} THEN 'unknown' ELSE l.state END IN ({marks})")
-            values += [state.lower() for state in wanted.states]
+            values += [pack(state.lower()) for state in wanted.states]
         if wanted.problems_only:
             where.append(f"(l.attention <= {PROBLEM} OR {unseen})")
 
@@ -161,7 +161,7 @@ class JobReads(RunReads):
         system, _, native_id = name_or_id.partition("/")
         rows = self.link.rows(
             "SELECT j.id FROM system s JOIN job j ON j.system_id = s.id AND j.native_id = ? WHERE s.name = ?",
-            (pack(native_id), system),
+            (pack(native_id), pack(system)),
         ) or self.link.rows("SELECT id FROM job WHERE name = ? ORDER BY id LIMIT 1", (pack(name_or_id),))
         if rows:
             return int(rows[0][0])

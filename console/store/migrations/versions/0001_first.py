@@ -324,6 +324,7 @@ def upgrade() -> None:
     )
     op.create_index("job_changed", "job", ["changed_seq"])
     op.create_index("job_name", "job", ["name", "id"])
+    op.create_index("job_parent", "job", ["parent_id"])
     op.create_index("job_source", "job", ["system_id", "source_id"])
     op.create_index("job_target", "job", ["target_id"])
     op.create_table(
@@ -353,6 +354,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("key"),
     )
+    op.create_index("action_incident", "action", ["incident_id"])
+    op.create_index("action_requested", "action", ["requested_us"])
     op.create_index("action_run", "action", ["run_id"])
     op.create_index("action_state", "action", ["state"])
     op.create_table(

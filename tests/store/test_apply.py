@@ -1,0 +1,317 @@
+"""Decisions as rows, and the estate that the next evaluation sees."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import Evidence, JobRecord, State, instant_key
+from console.model.decisions import (
+    Decisions,
+    Estimate,
+    ExpectedRun,
+    HurtServiceVerdict,
+    IncidentDecision,
+    Member,
+    Notice,
+    RunJudgement,
+    ServiceDayVerdict,
+)
+from console.model.ids import micros
+from console.model.inventory import DriftFound, GoneJob, InventoryChanges
+from console.model.values import AlertKind, DependencyFacts, Origin, RunFacts, Settings, Timeliness
+from console.store import lease
+from console.store.apply import Applied, apply
+from console.store.errors import LeaseLost
+from console.store.estate import load
+from console.store.inventory import write_inventory
+from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
+
+ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
+
+
+def decide(served: Estate, now: str = "03:30", seq: int = 7, **decisions: Any) -> Applied:
+    return apply(served.store, Decisions(**decisions), at(now), seq, None, ROUTES)
+
+
+def expected(period: str = "04:10", job: int = 1, **changes: Any) -> ExpectedRun:
+    one = ExpectedRun(job, instant_key(at(period)), at(period), BD, State.PLANNED, Evidence.INFERRED, "daily")
+    return replace(one, **changes)
+
+
+def incident(**changes: Any) -> IncidentDecision:
+    one = IncidentDecision(
+        incident_id=None,
+        key="run:1:2026-11-20T03:10:00Z",
+        title="etl-hosts/db07:extract_orders failed: exit 1",
+        cause="run",
+        root_job_id=1,
+        root_run_id=1,
+        root_period_key="2026-11-20T03:10:00Z",
+        root_target_id=None,
+        bd=BD,
+        reason="exit 1",
+        owner="platform",
+        runbook="",
+        failed_since=at("03:12"),
+        act_by=at("03:58"),
+        members=(Member(1, "2026-11-20T03:10:00Z", "root", 1), Member(4, "m", "threatened", None)),
+        services=(
+            HurtServiceVerdict(
+                "supply", BD, at("05:30"), at("03:58"), at("04:21"), at("06:00"), Timeliness.AT_RISK, "declared", "x"
+            ),
+        ),
+        fingerprint="f1",
+        notices=(Notice(AlertKind.OPENED, "oncall", "{incident} extract_orders failed", "see {incident}"),),
+        event="{incident} opened",
+    )
+    return replace(one, **changes)
+
+
+TABLES = ("run", "latest_run", "job_counts", "service_day", "incident", "incident_member", "incident_service", "event",
+          "alert", "delivery", "meta")  # fmt: skip
+
+
+def tables(served: Estate) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: sorted(served.rows(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+# -- expected runs ----------------------------------------------------------------------------------------------------
+def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    assert [("planned", "daily", 0, True, "2026-11-19", micros(at("04:10")))] == served.rows(
+        "SELECT state, reason, attempts, expected, bd, period_us FROM run WHERE sort_us = :at", at=micros(at("04:10"))
+    )
+    assert ("planned", micros(at("04:10"))) == served.one("SELECT state, sort_us FROM latest_run WHERE job_id = 1")
+
+
+def test_what_is_only_planned_does_not_hide_what_happened(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, expected=(expected("04:10"),))
+    assert "failed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+    decide(served, expected=(expected("04:10", state=State.MISSED, reason="nothing in the log"),))
+    assert "missed" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+
+
+def test_an_expectation_never_overwrites_what_really_ran(served: Estate) -> None:
+    served.ingest(running(period="04:10"), now="04:11")
+    decide(served, expected=(expected("04:10", state=State.MISSED),))
+    assert ("running", True, 1) == served.one("SELECT state, expected, attempts FROM run")
+
+
+def test_an_expected_run_that_starts_is_the_same_run(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"),))
+    served.ingest(running(period="04:10"), now="04:11")
+    assert [(1, "running", True, 1)] == served.rows("SELECT id, state, expected, attempts FROM run")
+    assert "running" == served.one("SELECT state FROM latest_run WHERE job_id = 1")
+
+
+def test_a_withdrawn_expectation_is_gone_and_one_that_began_stays(served: Estate) -> None:
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    served.ingest(running(period="04:10"), now="04:11")
+    assert 2 == len(load(served.store, at("04:12"), Settings()).runs)
+    decide(served, withdrawn=(1, 2))
+    assert [(1, "running")] == served.rows("SELECT id, state FROM run")
+    assert [1] == [one.id for one in load(served.store, at("04:12"), Settings()).runs]
+
+
+# -- judgements and service days --------------------------------------------------------------------------------------
+def test_a_judgement_stands_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
+    served.ingest(run())
+    decide(served, judgements=(RunJudgement(1, Timeliness.MET, True),))
+    assert ("succeeded", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
+    assert 2 == served.one("SELECT attention FROM latest_run WHERE job_id = 1")
+    served.ingest(run(), failed(attempt="2", started_at=at("03:40")), now="03:50")
+    assert ("failed", "met", True) == served.one("SELECT state, timeliness, stale_read FROM run")
+
+
+def day(**changes: Any) -> ServiceDayVerdict:
+    one = ServiceDayVerdict(
+        "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
+        EXTRACT, "run:1:2026-11-20T03:10:00Z",
+        (Estimate(1, "declared", 0, timedelta(minutes=14), None),), (1, 4), "act by 03:58",
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reason, sources"
+    assert (
+        "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]", "act by 03:58",
+        f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": 840.0, "p90_s": null}}]',
+    ) == served.one(f"SELECT {columns} FROM service_day")  # fmt: skip
+    decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
+    assert [("met", micros(at("05:00")))] == served.rows("SELECT timeliness, delivered_us FROM service_day")
+
+
+# -- incidents --------------------------------------------------------------------------------------------------------
+def test_an_incident_is_opened_with_one_delivery_for_each_url_of_its_route(served: Estate) -> None:
+    served.ingest(failed())
+    assert Applied((1,), (), (1,)) == decide(served, incidents=(incident(),))
+    assert ("etl-hosts/db07:extract_orders failed: exit 1", micros(at("03:30")), None, 1) == served.one(
+        "SELECT title, opened_us, closed_us, version FROM incident"
+    )
+    assert ("run:1:2026-11-20T03:10:00Z", "opened", "INC-0001 extract_orders failed", "see INC-0001") == served.one(
+        "SELECT dedup_key, kind, title, body FROM alert"
+    )
+    assert [(0, "env ONCALL_MAIL", "pending", 0), (1, "env ONCALL_CHAT", "pending", 0)] == served.rows(
+        "SELECT url_index, url_words, state, tries FROM delivery ORDER BY url_index"
+    )
+    assert [("opened", "INC-0001 opened")] == served.rows("SELECT kind, words FROM event")
+    assert ("supply", "at_risk", "declared") == served.one(
+        "SELECT s.name, x.timeliness, x.source FROM incident_service x JOIN service s ON s.id = x.service_id"
+    )
+
+
+def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
+    served.ingest(failed())
+    again: dict[str, Any] = {"expected": (expected(),), "judgements": (RunJudgement(1, Timeliness.BREACHED, False),),
+             "service_days": (day(),)}  # fmt: skip
+    decide(served, **again, incidents=(incident(),))
+    before = tables(served)
+    assert Applied() == decide(served, now="03:31", **again, incidents=(incident(incident_id=1, notices=(), event=""),))
+    assert before == tables(served)
+
+
+def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    update = incident(
+        incident_id=1, members=(Member(1, "2026-11-20T03:10:00Z", "root", 1), Member(2, "p", "red", None)),
+        fingerprint="f2", notices=(Notice(AlertKind.UPDATED, "oncall", "t", "b"),), event="load_stock hit too",
+    )  # fmt: skip
+    assert Applied((), (), (2,)) == decide(served, incidents=(update,))
+    assert [(1, "opened"), (2, "updated")] == served.rows("SELECT version, kind FROM alert ORDER BY id")
+    assert 1 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+    assert [(1, "root"), (2, "red")] == served.rows("SELECT job_id, role FROM incident_member ORDER BY job_id")
+    assert ["opened", "updated"] == [one for (one,) in served.rows("SELECT kind FROM event ORDER BY id")]
+
+
+def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    closing = incident(
+        incident_id=1, closed=True, close_reason="green again", event="closed",
+        notices=(Notice(AlertKind.RECOVERED, "oncall", "t", "b"),),
+    )  # fmt: skip
+    assert Applied((), (1,), (2,)) == decide(served, now="04:00", incidents=(closing,))
+    assert (micros(at("04:00")), "green again") == served.one("SELECT closed_us, close_reason FROM incident")
+    assert () == load(served.store, at("04:00"), Settings()).incidents
+
+
+def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, notices=()),))
+    assert Applied((2,), (), (2,)) == decide(served, now="05:00", incidents=(incident(),))
+    assert 2 == served.one("SELECT count(DISTINCT key) FROM incident")
+    assert 2 == served.one("SELECT count(DISTINCT dedup_key) FROM alert")
+
+
+def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2),))
+    assert Applied((2,), (1,), (2,)) == decide(served, incidents=(incident(merges=(1,)),))
+    assert [(1, "a symptom of INC-0002", 2), (2, "", None)] == served.rows(
+        "SELECT id, close_reason, merged_into FROM incident ORDER BY id"
+    )
+
+
+def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
+    assert 0 == served.one("SELECT count(*) FROM delivery")
+    assert ['route "nobody" has no URL: nobody was told'] == [
+        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+    ]
+
+
+def test_an_evaluation_without_the_lease_writes_nothing(served: Estate) -> None:
+    lease.acquire(served.store, lease.ENGINE, "other", 10)
+    before = tables(served)
+    with pytest.raises(LeaseLost):
+        apply(served.store, Decisions(expected=(expected(),), incidents=(incident(),)), at("03:30"), 7, 99, ROUTES)
+    assert before == tables(served)
+
+
+# -- what the next evaluation sees ------------------------------------------------------------------------------------
+def test_the_estate_holds_what_matters_as_values(served: Estate) -> None:
+    served.ingest(failed(), now="03:20", seen_until=at("03:19"))
+    served.ingest(run(attempt="2", started_at=at("03:30"), ended_at=at("03:40")), now="03:45")
+    estate = load(served.store, at("04:00"), Settings())
+    job = estate.jobs[1]
+    assert (EXTRACT, "cron", "10 3 * * *", MIDNIGHT, timedelta(minutes=14), "platform", time(12)) == (
+        job.name, job.kind, job.schedule.expression, job.accepted_at, job.expected, job.owner, job.cutoff,
+    )  # fmt: skip
+    [one] = estate.runs
+    assert (2, at("03:10"), at("03:30"), BD, ((at("03:30"), at("03:40")),)) == (
+        one.attempt, one.first_started_at, one.started_at, one.bd, one.successes,
+    )  # fmt: skip
+    assert {1: (600.0,)} == estate.durations
+    assert (DependencyFacts(1, 4, Origin.DECLARED),) == estate.dependencies
+    [service] = estate.services
+    assert ("supply", (4,), time(6, 30), ("oncall",)) == (
+        service.name, service.terminals, service.deadline, service.notify,
+    )  # fmt: skip
+    target = estate.targets[served.host]
+    assert (at("03:45"), at("03:19"), at("03:20")) == (target.last_ok_at, target.seen_until, target.first_ok_at)
+
+
+def test_a_job_that_nothing_is_expected_of_and_that_never_ran_is_left_out(served: Estate) -> None:
+    write_inventory(served.store, served.airflow, InventoryChanges(new=(JobRecord("idle"),)), MIDNIGHT, None)
+    assert {1, 2, 3, 4} == set(load(served.store, at("04:00"), Settings()).jobs)
+
+
+def test_drift_is_seen_with_its_reason(served: Estate) -> None:
+    load(served.store, at("04:00"), Settings())
+    changes = InventoryChanges(gone=(GoneJob(1, "line gone"),))
+    write_inventory(served.store, served.host, changes, at("04:00"), None)
+    job = load(served.store, at("04:01"), Settings()).jobs[1]
+    assert ("line gone", at("04:00"), "10 3 * * *") == (job.drift_reason, job.gone_since, job.schedule.expression)
+    assert DriftFound("gone", "line gone") == DriftFound("gone", job.drift_reason)
+
+
+def test_an_open_incident_is_seen_with_the_runs_that_it_hurts(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    [one] = load(served.store, at("04:00"), Settings()).incidents
+    assert (1, "run:1:2026-11-20T03:10:00Z", 1, frozenset({1}), frozenset({1}), "f1", at("03:12")) == (
+        one.id, one.key, one.root_job_id, one.member_run_ids, one.hurt_run_ids, one.fingerprint, one.failed_since,
+    )  # fmt: skip
+
+
+def test_a_look_that_reads_only_what_changed_sees_what_a_fresh_look_sees(served: Estate) -> None:
+    """Run by run through a night: the remembered estate equals one that is read anew each time."""
+
+    def fresh(now: str) -> tuple[Any, ...]:
+        from console.store import estate as module
+
+        remembered = load(served.store, at(now), Settings())
+        module._memories.pop(served.store)
+        anew = load(served.store, at(now), Settings())
+        assert remembered == anew
+        return anew.runs
+
+    seen: tuple[RunFacts, ...] = ()
+    load(served.store, at("03:00"), Settings())
+    served.ingest(running(), now="03:11")
+    seen += fresh("03:12")
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    seen += fresh("03:31")
+    served.ingest(failed(), run(JOBS[1]), now="03:40")
+    decide(served, judgements=(RunJudgement(1, Timeliness.BREACHED, True),), withdrawn=(3,))
+    seen += fresh("03:50")
+    served.ingest(run(attempt="2", started_at=at("03:50"), ended_at=at("03:55")), now="03:56")
+    seen += fresh("04:00")
+    assert () == fresh("99:00")
+    assert 2 < len(seen)
+
+
+def test_what_is_open_is_seen_however_long_ago_it_began(served: Estate) -> None:
+    served.ingest(running(started_at=at("03:10") - timedelta(days=30), period_at=at("03:10") - timedelta(days=30)))
+    assert 1 == len(load(served.store, at("04:00"), Settings()).runs)

@@ -1,0 +1,105 @@
+"""No question of a board reads all runs: SQLite is asked how it would answer each of them."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.model.views import JobFilter
+from console.store.open import Store
+from console.store.reads import Reads
+from console.store.reads.link import Row, SqliteLink
+from tests.store.estate import JOBS, Estate, failed, run, running
+from tests.store.test_apply import day, decide, expected, incident
+
+SCAN_OF_RUN = re.compile(
+    r"SCAN (run|r|x|p|attempt|a|latest_run|l)\b(?! USING (COVERING )?INDEX (latest_attention|action_requested))"
+)
+
+
+class Explaining(SqliteLink):
+    """Asks for the plan of each statement before it is run."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.plans: list[tuple[str, str]] = []
+
+    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        self._explain(sql, values)
+        return super().rows(sql, values)
+
+    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
+        self._explain(sql, values)
+        return super().each(sql, values)
+
+    def _explain(self, sql: str, values: Sequence[Any]) -> None:
+        if sql.startswith("SELECT"):
+            self.plans += [(sql, row[-1]) for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+@pytest.fixture
+def explaining(served: Estate) -> Explaining:
+    served.ingest(failed(), run(JOBS[1]), running(JOBS[2]))
+    decide(served, expected=(expected(),), service_days=(day(),), incidents=(incident(),))
+    assert served.store.path is not None
+    return Explaining(served.store.path)
+
+
+def ask_everything(reads: Reads) -> None:
+    """Every question that a screen asks while it is open."""
+    everything = JobFilter()
+    reads.header()
+    reads.services()
+    reads.incidents()
+    reads.incidents(closed=True)
+    reads.incident(1)
+    reads.systems()
+    reads.drift()
+    reads.actions()
+    reads.actions(run_id=1)
+    reads.jobs_first_page(everything)
+    reads.jobs_by_ids(reads.job_ids(everything))
+    reads.job(1)
+    reads.job("etl-hosts/db07:extract_orders")
+    reads.runs(1)
+    reads.run(1)
+    reads.changed_job_ids_since(0)
+
+
+def test_no_question_of_a_board_scans_the_runs(explaining: Explaining) -> None:
+    ask_everything(Reads(explaining))
+    assert 40 < len(explaining.plans)
+    assert [] == [(plan, sql) for sql, plan in explaining.plans if SCAN_OF_RUN.search(plan)]
+
+
+def test_the_page_by_attention_walks_the_index_without_sorting(explaining: Explaining) -> None:
+    reads = Reads(explaining)
+    explaining.plans.clear()
+    reads.jobs_first_page(JobFilter())
+    assert [] == [plan for _, plan in explaining.plans if "TEMP B-TREE FOR ORDER BY" in plan]
+
+
+def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
+    """Proves the net above: what it looks for is what SQLite says."""
+    explaining.rows("SELECT * FROM run r WHERE r.message = 'x'")
+    assert SCAN_OF_RUN.search(explaining.plans[-1][1])
+
+
+def test_open_runs_are_found_by_their_own_index(store: Store) -> None:
+    assert store.path is not None
+    from console.store import estate, polling
+
+    found: list[str] = []
+    with sqlite3.connect(store.path) as raw:
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {estate._RUNS}", (0, 0))]
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {estate._CHANGED_RUNS}", (0,))]
+    raw.close()
+    for index in ("run_recent", "run_ended", "run_open", "run_changed"):
+        assert any(index in plan for plan in found), (index, found)
+    assert [] == [plan for plan in found if SCAN_OF_RUN.search(plan) and "run_open" not in plan]
+    assert polling.open_runs(store, 1) == []

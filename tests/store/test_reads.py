@@ -1,0 +1,337 @@
+"""What screens and commands are told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connectors.contract import JobRecord
+from console.model.decisions import Decisions, RunJudgement
+from console.model.inventory import GoneJob, InventoryChanges
+from console.model.values import Timeliness
+from console.model.views import JobFilter
+from console.store import lease
+from console.store.apply import apply
+from console.store.ingest import ingest, record_failure
+from console.store.inventory import write_inventory
+from console.store.reads import NotFound, Reads, open_reads
+from tests.corpus import HOSTILE
+from tests.store.estate import (
+    BD,
+    EXTRACT,
+    JOBS,
+    LOAD,
+    MIDNIGHT,
+    Estate,
+    at,
+    failed,
+    poll,
+    record,
+    run,
+    running,
+    set_clock,
+)
+from tests.store.test_apply import ROUTES, day, expected, incident
+
+
+def decide(served: Estate, **decisions: Any) -> None:
+    apply(served.store, Decisions(**decisions), at("03:20"), 1, None, ROUTES)
+
+
+def put_log(served: Estate, attempt_id: int, words: str, cut: bool = False) -> None:
+    with served.store.write(None) as connection:
+        connection.execute(
+            text("INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us) VALUES (:id, :words, :cut, '', 0)"),
+            {"id": attempt_id, "words": words, "cut": cut},
+        )
+
+
+def names(reads: Reads, sort: str = "attention", **wanted: Any) -> list[str]:
+    ids = reads.job_ids(JobFilter(**wanted), sort)
+    assert list(ids) == [row.id for row in reads.jobs_first_page(JobFilter(**wanted), sort)]
+    return [row.name.rpartition(":")[2] for row in reads.jobs_by_ids(ids)]
+
+
+# -- the big table ----------------------------------------------------------------------------------------------------
+def test_what_needs_a_person_comes_first(served: Estate, reads: Reads) -> None:
+    served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
+    assert ["load_stock", "clean_up", "extract_orders", LOAD] == names(reads)
+
+
+def test_jobs_are_ordered_by_name_system_or_start(served: Estate, reads: Reads) -> None:
+    served.ingest(run(JOBS[2], period="02:00"), run(JOBS[0], period="01:00"))
+    assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "name")
+    assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "system")
+    assert ["clean_up", "extract_orders"] == names(reads, "started")[:2]
+
+
+def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads: Reads) -> None:
+    served.ingest(run(JOBS[0]), failed(JOBS[1]), running(JOBS[2]))
+    assert ["load_stock", LOAD] == names(reads, words=("LOAD",))
+    assert [LOAD] == names(reads, words=("load",), without=("stock",))
+    assert ["load_stock"] == names(reads, states=("failed",))
+    assert ["clean_up"] == names(reads, states=("RUNNING",), systems=("etl",))
+    assert ["extract_orders"] == names(reads, owners=("plat",))
+    assert ["load_stock"] == names(reads, problems_only=True)
+    assert [] == names(reads, words=("nothing",))
+
+
+@pytest.mark.parametrize(
+    "words", ["%", "db0_", "100%", "' OR '1'='1", "'; DROP TABLE run; --", "\\", "?", "%s", "{ids}"]
+)
+def test_a_filter_is_text_and_no_pattern_and_no_sql(served: Estate, reads: Reads, words: str) -> None:
+    assert [] == names(reads, words=(words,))
+    assert [] == names(reads, "name", owners=(words,), systems=(words,), states=(words,))
+    assert 4 == len(names(reads, without=(words,)))
+
+
+def test_a_line_tells_the_latest_run_the_schedule_and_the_next_instant(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(
+        served,
+        expected=(expected("04:10"), expected("05:10")),
+        judgements=(RunJudgement(1, Timeliness.BREACHED, True),),
+    )
+    [row] = reads.jobs_by_ids([1])
+    assert (EXTRACT, "etl-hosts", "cron", "failed", "native", "exit 1", "breached", "2026-11-19", 1) == (
+        row.name, row.system, row.kind, row.state, row.evidence, row.native_state, row.timeliness, row.bd, row.run_id,
+    )  # fmt: skip
+    assert (at("03:10"), at("03:15"), at("04:10"), "at 10 3 * * *", "platform", True, 1) == (
+        row.started, row.ended, row.next, row.schedule, row.owner, row.stale_read, row.attempts,
+    )  # fmt: skip
+    assert (False, False, False, None) == (row.paused, row.gone, row.is_task, row.stale_since)
+
+
+def test_rows_come_in_the_order_of_the_ids_and_unknown_ids_are_left_out(reads: Reads) -> None:
+    assert [3, 1, 2] == [row.id for row in reads.jobs_by_ids([3, 99, 1, 2])]
+    assert [] == reads.jobs_by_ids([])
+
+
+def test_what_is_open_at_a_target_out_of_sight_is_unknown_with_its_age_and_what_ended_stays(
+    served: Estate, reads: Reads
+) -> None:
+    served.ingest(failed(JOBS[0]), running(JOBS[1]))
+    assert ["failed", "running"] == [row.state for row in reads.jobs_by_ids([1, 2])]
+    set_clock(served, "03:20:46")
+    with open_reads(served.store.url) as later:
+        rows = later.jobs_by_ids([1, 2])
+        assert [("failed", "native"), ("unknown", "stale")] == [(row.state, row.evidence) for row in rows]
+        assert [at("03:20")] * 2 == [row.stale_since for row in rows]
+        assert ["load_stock"] == names(later, states=("unknown",))
+        assert ["extract_orders", "load_stock"] == names(later, problems_only=True)
+        [row] = later.runs(2)
+        assert ("unknown", "stale", at("03:20")) == (row.state, row.evidence, row.stale_since)
+
+
+def test_a_reader_is_told_which_jobs_changed_since_it_looked(served: Estate, reads: Reads) -> None:
+    _, seq = reads.changed_job_ids_since(0)
+    version = reads.data_version()
+    assert ([], seq) == reads.changed_job_ids_since(seq)
+    served.ingest(failed(JOBS[1]))
+    ids, later = reads.changed_job_ids_since(seq)
+    assert ([2], True) == (ids, later > seq)
+    assert version != reads.data_version()
+    assert ([], later) == reads.changed_job_ids_since(later)
+
+
+# -- one job, one run -------------------------------------------------------------------------------------------------
+def test_a_job_is_told_with_its_neighbours_services_drift_and_runs(served: Estate, reads: Reads) -> None:
+    served.ingest(*(run(period=f"0{hour}:10", attempt=str(hour)) for hour in (1, 2, 3)))
+    decide(served, expected=(expected("04:10"),))
+    write_inventory(served.store, served.host, InventoryChanges(gone=(GoneJob(1, "line gone"),)), at("03:20"), None)
+    view = reads.job(EXTRACT)
+    assert ((), ((LOAD, "declared"),), ("supply",)) == (view.upstreams, view.downstreams, view.services)
+    assert (3, 300.0, 300.0, 840.0, "ask", "full") == (
+        view.history_runs, view.p50_s, view.p90_s, view.expected_s, view.rerun, view.proof,
+    )  # fmt: skip
+    assert [at("03:10"), at("02:10"), at("01:10")] == [one.started for one in view.runs]
+    assert [("gone", "line gone", at("03:20"))] == [(one.what, one.words, one.seen) for one in view.drift]
+    assert view.row.gone
+    assert view.drift == tuple(reads.drift())
+    assert ("supply",) == reads.job(4).services
+
+
+def test_a_task_belongs_to_the_services_of_its_dag(served: Estate, reads: Reads) -> None:
+    task = JobRecord("load_orders.publish", parent="load_orders")
+    [job_id] = write_inventory(served.store, served.airflow, InventoryChanges(new=(task,)), MIDNIGHT, None)
+    assert (("supply",), True) == (reads.job(job_id).services, reads.job(job_id).row.is_task)
+
+
+def test_an_unknown_job_is_told_with_near_misses(reads: Reads) -> None:
+    with pytest.raises(NotFound, match="did you mean etl-hosts/db07:extract_orders") as caught:
+        reads.job("etl-hosts/db07:extract_order")
+    assert (EXTRACT,) == caught.value.near
+    with pytest.raises(NotFound, match=r'nothing is called "etl-hosts/zzzz"$'):
+        reads.job("etl-hosts/zzzz")
+    with pytest.raises(NotFound):
+        reads.job(99)
+
+
+def test_any_text_may_be_asked_for_and_filtered_by(reads: Reads) -> None:
+    for name in HOSTILE:
+        with pytest.raises(NotFound):
+            reads.job(name)
+        reads.job_ids(JobFilter(words=(name,), systems=(name,), owners=(name,), states=(name,)))
+
+
+def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, reads: Reads) -> None:
+    served.ingest(failed(), run(attempt="2", started_at=at("03:16"), ended_at=at("03:18")))
+    put_log(served, 2, "all good", cut=True)
+    view = reads.run(1)
+    assert [(1, "failed", "disk full"), (2, "succeeded", "")] == [
+        (one.number, one.state, one.message) for one in view.attempts
+    ]
+    assert ("all good", True, "Europe/Berlin", "ask", ("log", "rerun"), None) == (
+        view.log, view.log_cut, view.zone, view.rerun, view.capabilities, view.incident_id,
+    )  # fmt: skip
+    with pytest.raises(NotFound, match="run 99"):
+        reads.run(99)
+
+
+def test_a_run_is_told_with_the_runs_of_its_tasks(served: Estate, reads: Reads) -> None:
+    write_inventory(
+        served.store, served.host, InventoryChanges(new=(record("db07:part", parent=JOBS[0]),)), MIDNIGHT, None
+    )
+    served.ingest(failed(), failed("db07:part"), run("db07:part", period="02:10", attempt="0"))
+    assert [("etl-hosts/db07:part", "failed")] == [(one.job, one.state) for one in reads.run(1).tasks]
+
+
+# -- services, incidents, systems, header -----------------------------------------------------------------------------
+def test_a_service_is_told_on_its_current_business_date(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    yesterday = day(bd=BD - timedelta(days=1), timeliness=Timeliness.MET)
+    decide(served, service_days=(yesterday, day()), incidents=(incident(),))
+    [view] = reads.services()
+    assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
+        view.name, view.bd, view.deadline, view.timeliness, view.act_by, view.cause, view.incident_id, view.path,
+    )  # fmt: skip
+    assert ({"job": EXTRACT, "source": "declared", "runs": 0, "p50_s": 840.0, "p90_s": None},) == view.sources
+    assert view == reads.service("supply")
+    with pytest.raises(NotFound, match="did you mean supply"):
+        reads.service("suply")
+
+
+def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Reads) -> None:
+    [view] = reads.services()
+    assert ("2026-11-19", at("05:30"), "no_estimate", "not judged yet") == (
+        view.bd, view.deadline, view.timeliness, view.reason,
+    )  # fmt: skip
+
+
+def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    ingest(served.store, served.airflow, poll(), None)
+    put_log(served, 1, "disk full")
+    decide(served, incidents=(incident(),))
+    view = reads.incident(1)
+    assert (1, EXTRACT, 1, 0, at("03:58"), at("03:12")) == (
+        view.row.id, view.row.root_job, view.row.services, view.row.hurt, view.row.act_by, view.row.failed_since,
+    )  # fmt: skip
+    assert [("root", EXTRACT, "failed", 1), ("threatened", LOAD, "planned", None)] == [
+        (one.role, one.job, one.state, one.run_id) for one in view.members
+    ]
+    assert ["disk full", "INC-0001 opened"] == [view.log, view.events[0].words]
+    assert [("oncall", "env ONCALL_MAIL", "pending"), ("oncall", "env ONCALL_CHAT", "pending")] == [
+        (one.route, one.url_words, one.state) for one in view.deliveries
+    ]
+    assert [("supply", "declared", at("05:30"))] == [(one.name, one.source, one.deadline) for one in view.services]
+    assert [view.row] == reads.incidents()
+    assert [] == reads.incidents(closed=True)
+    assert 1 == reads.run(1).incident_id
+    assert reads.run(1) == reads.run_of_incident(1)
+    with pytest.raises(NotFound, match="INC-0099"):
+        reads.incident(99)
+
+
+def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    decide(served, incidents=(incident(incident_id=1, closed=True, close_reason="rerun was good"),))
+    decide(served, incidents=(incident(),))
+    assert ((at("03:20"), "rerun was good"),) == reads.incident(2).seen_before
+    assert [1] == [one.id for one in reads.incidents(closed=True)]
+
+
+def test_systems_are_told_with_their_health(served: Estate, reads: Reads) -> None:
+    served.ingest(failed(), skew_s=2.5, zone="Europe/Berlin", poll_ms=12.0, warnings=("w",))
+    record_failure(served.store, served.airflow, "401", "refused", at("03:20"), None)
+    airflow, host = reads.systems()
+    assert ("etl-hosts", "cron", "db07", at("03:20"), 2.5, 12.0, ("w",), 3, 15.0, ("log", "rerun")) == (
+        host.system, host.kind, host.name, host.last_ok, host.skew_s, host.poll_ms, host.warnings, host.jobs,
+        host.poll_every_s, host.capabilities,
+    )  # fmt: skip
+    assert ("401", "refused", at("03:20"), {"tasks": "not asked for"}) == (
+        airflow.error, airflow.error_kind, airflow.failing_since, airflow.missing,
+    )  # fmt: skip
+
+
+def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    record_failure(served.store, served.airflow, "no route", "unreachable", at("03:20"), None)
+    header = reads.header()
+    assert (1, 1, 4, True, (("airflow/airflow", None),)) == (
+        header.open_incidents, header.at_risk, header.jobs, header.replay, header.sick_targets,
+    )  # fmt: skip
+    assert ("", False) == (header.engine.holder, header.engine.alive)
+    lease.acquire(served.store, lease.ENGINE, "host-1:17", 60)
+    assert ("host-1:17", True) == (reads.header().engine.holder, reads.header().engine.alive)
+
+
+def test_an_engine_whose_lease_is_over_is_not_alive(served: Estate, reads: Reads) -> None:
+    lease.acquire(served.store, lease.ENGINE, "host-1:17", 10, now_us=0)
+    assert ("host-1:17", False) == (reads.engine().holder, reads.engine().alive)
+
+
+def test_actions_are_told_by_run_by_incident_and_all(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    with served.store.write(None) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
+                " requested_from,"
+                " why, requested_us, native_ref, words, next_us, looked_up, changed_seq) VALUES ('headway-0123456789',"
+                " 'rerun', 1, 1, 7, 'sent', '{\"verb\": \"start again\"}', 'anna', '', '', 0, '', 'asked', 0, 0, 0)"
+            )
+        )
+    [action] = reads.actions()
+    assert ("headway-0123456789", EXTRACT, "sent", "anna", {"verb": "start again"}) == (
+        action.key, action.job, action.state, action.requested_by, action.preview,
+    )  # fmt: skip
+    assert ([action], [action], [], []) == (
+        reads.actions(run_id=1), reads.actions(incident_id=7), reads.actions(run_id=2), reads.actions(incident_id=8),
+    )  # fmt: skip
+    assert (action,) == reads.run(1).actions
+
+
+# -- what a reader promises -------------------------------------------------------------------------------------------
+def test_a_reader_cannot_write(reads: Reads) -> None:
+    with pytest.raises(Exception, match=r"read.?only"):
+        reads.link.rows("INSERT INTO meta (name, value) VALUES ('a', 'b') RETURNING name")
+
+
+def test_a_reader_sees_each_commit_at_once_and_holds_nothing_open(served: Estate, reads: Reads) -> None:
+    for number in range(3):
+        assert number == len(reads.runs(1))
+        served.ingest(run(period=f"0{number}:10", attempt=str(number)))
+    served.store.checkpoint()
+
+
+def test_the_readers_bring_no_heavy_library() -> None:
+    code = (
+        "import sys, console.store.reads;"
+        " print(sorted({'sqlalchemy', 'sqlmodel', 'pydantic', 'psycopg', 'alembic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "[]" == done.stdout.strip()
+
+
+def test_views_are_equal_to_themselves_when_nothing_changed(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    assert replace(reads.job(1)) == reads.job(1)
