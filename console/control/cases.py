@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from console.control.causes import Group, is_stale_now, stale_below
+from console.control.causes import Group, stale_below
 from console.control.picture import Picture
 from console.model.values import IncidentFacts, RunFacts
 
@@ -152,16 +152,13 @@ def _out_of_view(picture: Picture) -> str:
 
 def _stale(picture: Picture, case: Case) -> list[RunFacts]:
     """What the cause left stale and is so still; upstreams first."""
-    if case.group.root is None and not case.group.red:
-        return []
-    jobs = [run.job_id for run in case.group.red]
-    if case.group.root is not None and case.group.root.job_id not in jobs:
-        jobs.insert(0, case.group.root.job_id)
-    stale = stale_below(picture, jobs, case.group.bd)
-    if case.incident is not None:
-        stale += [run for run in hurt_runs(picture, case.incident) if is_stale_now(picture, run)]
-    return list({(run.job_id, run.period_key): run for run in stale}.values())
+    hurt = [run.job_id for run in case.group.red]
+    hurt += [case.group.root.job_id] if case.group.root is not None else []
+    hurt += [run.job_id for run in hurt_runs(picture, case.incident)] if case.incident is not None else []
+    return stale_below(picture, dict.fromkeys(hurt), case.group.bd)
 
 
-def _age(case: Case) -> tuple[bool, datetime]:
-    return case.incident is None, case.incident.opened_at if case.incident else case.group.since
+def _age(case: Case) -> tuple[bool, datetime, int]:
+    if case.incident is None:
+        return True, case.group.since, 0
+    return False, case.incident.opened_at, case.incident.id

@@ -7,7 +7,7 @@ answer, or below what that target has not run, belongs to the target.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -66,17 +66,32 @@ def sick_targets(picture: Picture) -> list[TargetFacts]:
 
 
 def stale_below(picture: Picture, job_ids: Iterable[int], bd: date) -> list[RunFacts]:
-    """Stale runs of that date downstream of these jobs, upstreams first; not where a later run of the job is good."""
+    """Runs of that date that are stale because of these jobs, upstreams first; not where a later run of the job is
+    good, nor what is stale for another cause alone, having read these jobs when they were good."""
+    causes = set(job_ids)
     below: set[int] = set()
-    for job_id in job_ids:
+    for job_id in causes:
         if job_id not in below:
             below |= picture.graph.descendants(job_id)
-    return [
-        run
-        for job_id in picture.graph.ordered(below)
-        for run in picture.of_day(job_id, bd)
-        if is_stale_now(picture, run)
-    ]
+    found: list[RunFacts] = []
+    for job_id in picture.graph.ordered(below):
+        stale = [
+            run for run in picture.of_day(job_id, bd) if is_stale_now(picture, run) and _misread(picture, run, causes)
+        ]
+        if stale:
+            causes.add(job_id)
+            found += stale
+    return found
+
+
+def _misread(picture: Picture, run: RunFacts, causes: Container[int]) -> bool:
+    """True when it read one of these jobs before that was good."""
+    return any(
+        not picture.read_good(run, read)
+        for edge in picture.graph.into(picture.graph.unit(run.job_id))
+        if edge.upstream in causes
+        for read in edge.reads
+    )
 
 
 def is_stale_now(picture: Picture, run: RunFacts) -> bool:

@@ -156,7 +156,7 @@ def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime
     seen_until = target.seen_until if target is not None else None
     if given_up <= now and seen_until is not None and seen_until >= given_up:
         state, reason = State.MISSED, _missed_words(job, given_up)
-    elif job.paused_since is not None:
+    elif job.paused_since is not None and job.paused_since <= given_up:
         state, reason = State.HELD, _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and out_of_sight(target, now, settings):
         evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
@@ -164,9 +164,9 @@ def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime
 
 
 def _missed_words(job: JobFacts, given_up: datetime) -> str:
-    if job.gone_since is not None:
+    if job.gone_since is not None and job.gone_since <= given_up:
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
-    if job.paused_since is not None:
+    if job.paused_since is not None and job.paused_since <= given_up:
         return _since("paused", job.paused_since, job, given_up)
     where = "nothing in the log" if job.schedule.dialect == "debian-cron" else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""

@@ -121,7 +121,7 @@ def _known(dependency: DependencyFacts, jobs: Mapping[int, JobFacts]) -> bool:
 
 
 def _edges(unit: Callable[[int], int], dependencies: Sequence[DependencyFacts]) -> list[Edge]:
-    """One edge per pair of jobs, in the order of the dependencies; none inside one DAG."""
+    """One edge per pair of jobs, ordered by their ids; none inside one DAG."""
     found: dict[tuple[int, int], list[DependencyFacts]] = {}
     for each in dependencies:
         pair = (unit(each.upstream_id), unit(each.downstream_id))
@@ -131,10 +131,10 @@ def _edges(unit: Callable[[int], int], dependencies: Sequence[DependencyFacts]) 
         Edge(
             upstream,
             downstream,
-            reads=tuple(dict.fromkeys(each.upstream_id for each in parts)),
+            reads=tuple(sorted({each.upstream_id for each in parts})),
             native=any(each.origin is Origin.NATIVE for each in parts),
         )
-        for (upstream, downstream), parts in found.items()
+        for (upstream, downstream), parts in sorted(found.items())
     ]
 
 

@@ -148,6 +148,14 @@ class Picture:
         accepted = self.job(run.job_id).accepted_at
         return run.state is State.MISSED and accepted is not None and when(run) < accepted
 
+    def read_good(self, run: RunFacts, upstream_id: int) -> bool:
+        """False when a run that has started read this upstream before it was good."""
+        upstream = self.read_by(upstream_id, run.bd, anchor(run))
+        if upstream is None or self.is_unknown(upstream) or run.started_at is None:
+            return True
+        good_at = self._good_at(upstream)
+        return good_at is not None and _began_after(run.started_at, good_at)
+
     def is_red_now(self, run: RunFacts) -> bool:
         return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
 

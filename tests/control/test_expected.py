@@ -102,6 +102,14 @@ def test_a_pause_from_outside_holds_until_grace_is_over_and_is_missed_then() -> 
     assert (State.MISSED, INFERRED, "paused since 02:10") == told(of("03:16", job=paused))
 
 
+def test_a_pause_or_removal_after_its_grace_is_not_the_reason() -> None:
+    later = job(
+        1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("04:00"), gone_since=at("04:00")
+    )
+    assert (State.MISSED, INFERRED, "nothing in the log by 03:15") == told(of("05:00", job=later))
+    assert (State.PLANNED, STALE) == told(of("05:00", job=later, seen_until=at("03:00"), last_ok_at=at("03:00")))[:2]
+
+
 def test_a_job_that_slept_when_it_was_accepted_is_expected_never() -> None:
     asleep = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("02:00"))
     plan = run(7, EXTRACT, "03:10", State.PLANNED)

@@ -1,0 +1,186 @@
+"""The whole evaluation: nothing in gives nothing out, order does not matter, and the same again tells nothing again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from connectors.contract import Schedule, State
+from console.control.evaluate import evaluate
+from console.model.decisions import Decisions
+from console.model.values import Estate, Origin
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
+
+SEEDS = st.integers(0, 1_000_000)
+ANY_NIGHT = settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+"""Nights are made from a seed: there is nothing to shrink, and explaining by tracing takes minutes."""
+
+RED_OR_NOT = [State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN, State.PLANNED, State.MISSED, State.LOST]
+
+
+def test_an_empty_estate_decides_nothing() -> None:
+    assert Decisions() == evaluate(estate(), at("03:00"))
+
+
+def test_the_next_look_is_due_when_the_first_run_may_be_given_up() -> None:
+    extract = job(1, "hosts/extract", "03:10")
+    assert at("03:15:15") == evaluate(estate(extract), at("03:00")).next_at
+
+
+def test_the_next_look_is_due_when_an_act_by_passes_and_at_the_deadline() -> None:
+    extract = job(1, "hosts/extract", "02:10", expected=minutes(20))
+    promise = service("daily", "03:00", extract)
+    failed = run(1, extract, "02:10", State.FAILED)
+    later = run(2, extract, at("02:10", day=1), State.PLANNED)
+    assert at("02:40") == _only_after(
+        evaluate(estate(extract, runs=[failed, later], services=[promise]), at("02:39:30"))
+    )
+    done = evaluate(estate(extract, runs=[run(1, extract, "02:10"), later], services=[promise]), at("02:40"))
+    assert done.next_at is not None
+    assert done.next_at > at("03:00")
+
+
+def _only_after(found: Decisions) -> object:
+    return found.next_at
+
+
+def test_a_job_whose_target_is_not_known_is_still_judged() -> None:
+    extract = job(1, "hosts/extract", "03:10", target_id=77)
+    found = evaluate(estate(extract, runs=[run(1, extract, "03:10", State.FAILED)], targets=[]), at("03:30"))
+    assert ["hosts/extract failed"] == [each.title for each in found.incidents]
+
+
+def test_a_terminal_that_is_no_job_any_more_leaves_the_others_alone() -> None:
+    extract, ghost = job(1, "hosts/extract", "03:10", expected=minutes(5)), job(9, "hosts/ghost")
+    found = evaluate(
+        estate(extract, services=[service("lost", "06:30", ghost), service("kept", "06:30", extract)]), at("03:00")
+    )
+    assert {"kept"} == {each.service for each in found.service_days}
+
+
+def test_a_run_of_a_job_that_is_not_known_is_left_alone() -> None:
+    extract, ghost = job(1, "hosts/extract"), job(9, "hosts/ghost")
+    found = evaluate(estate(extract, runs=[run(1, ghost, "03:10", State.FAILED)]), at("03:30"))
+    assert ((), ()) == (found.incidents, found.judgements)
+
+
+def test_dependencies_in_a_circle_do_not_stop_the_evaluation() -> None:
+    a, b = job(1, "s/a", "03:10", expected=minutes(5)), job(2, "s/b", "04:00", expected=minutes(5))
+    circle = [*feeds(a, b, origin=Origin.NATIVE), *feeds(b, a)]
+    found = evaluate(
+        estate(a, b, feeds=circle, runs=[run(1, a, "03:10", State.FAILED)], services=[service("s", "06:30", b)]),
+        at("03:30"),
+    )
+    assert ["s/a failed"] == [each.title for each in found.incidents]
+
+
+def some_night(dice: random.Random) -> Estate:
+    """A small estate in any state: clocks, waits, tasks, red, stale, missed, silent targets, several nights."""
+    jobs = [
+        job(
+            number,
+            f"s{number % 3}/j{number}",
+            dice.choice([daily(f"{dice.randrange(24)}:{dice.randrange(60):02d}"), Schedule("none"),
+                         Schedule("debian-cron", "*/15 * * * *")]),
+            expected=dice.choice([None, minutes(dice.randrange(1, 90))]),
+            target_id=1 + number % 3,
+            parent_id=number - 1 if number > 1 and dice.random() < 0.15 else None,
+            paused_since=dice.choice([None, None, None, at("20:00")]),
+        )
+        for number in range(1, 9)
+    ]  # fmt: skip
+    deps = [
+        each
+        for down in range(1, 8)
+        for up in range(down)
+        if dice.random() < 0.3
+        for each in feeds(jobs[up], jobs[down], origin=dice.choice(list(Origin)))
+    ]
+    runs = []
+    for number in range(dice.randrange(14)):
+        of = dice.choice(jobs)
+        due = at("00:00") + timedelta(minutes=15 * dice.randrange(-60, 28))
+        more = {"started_at": due + minutes(dice.randrange(20))}
+        runs.append(run(number + 1, of, due, dice.choice(RED_OR_NOT), **more))
+    unique = {(each.job_id, each.period_key): each for each in runs}
+    targets = [target(number, f"s{number}", "x") for number in (1, 2, 3)]
+    silent = dice.randrange(6)
+    targets = [replace(each, failing_since=at("02:00"), seen_until=at("02:00"), last_ok_at=at("02:00"))
+               if each.id == silent else each for each in targets]  # fmt: skip
+    promises = [service("one", "06:30", jobs[7]), service("two", "05:00", jobs[4], jobs[6])]
+    return estate(*jobs, runs=list(unique.values()), feeds=deps, services=promises, targets=targets)
+
+
+def shuffled(of: Estate, dice: random.Random) -> Estate:
+    jobs, runs, deps = list(of.jobs.values()), list(of.runs), list(of.dependencies)
+    for each in (jobs, runs, deps):
+        dice.shuffle(each)
+    return replace(of, jobs={each.id: each for each in jobs}, runs=tuple(runs), dependencies=tuple(deps))
+
+
+def ordered(found: Decisions) -> Decisions:
+    return replace(
+        found,
+        expected=tuple(sorted(found.expected, key=lambda each: (each.job_id, each.period_key))),
+        judgements=tuple(sorted(found.judgements, key=lambda each: each.run_id)),
+        withdrawn=tuple(sorted(found.withdrawn)),
+        incidents=tuple(
+            replace(each, members=tuple(sorted(each.members, key=lambda one: (one.job_id, one.period_key))))
+            for each in found.incidents
+        ),
+    )
+
+
+@ANY_NIGHT
+@given(SEEDS)
+def test_the_order_in_which_an_estate_is_given_does_not_matter(seed: int) -> None:
+    dice = random.Random(seed)
+    night = some_night(dice)
+    assert ordered(evaluate(night, at("05:10"))) == ordered(evaluate(shuffled(night, dice), at("05:10")))
+
+
+@ANY_NIGHT
+@given(SEEDS, st.lists(st.sampled_from(["05:10", "05:11", "06:40", "08:00"]), max_size=3))
+def test_judging_again_tells_nothing_again(seed: int, looks: list[str]) -> None:
+    """`Ledger.look` evaluates three times and refuses a second notice, event, row or judgement."""
+    ledger = Ledger(some_night(random.Random(seed)))
+    for clock in sorted(looks, key=at):
+        ledger.look(clock)
+
+
+@ANY_NIGHT
+@given(SEEDS)
+def test_once_everything_was_rerun_in_order_and_is_green_no_incident_is_left(seed: int) -> None:
+    """Whatever the night looked like: all targets answer again, and all that exists or is planned runs in order."""
+    ledger = Ledger(some_night(random.Random(seed)))
+    ledger.look("05:10")
+    for number in ledger.estate.targets:
+        ledger.target(number, failing_since=None)
+    ledger.look("05:11")
+    clock = at("05:11")
+    for each in sorted(ledger.estate.runs, key=lambda one: one.job_id):  # the factories' upstreams have the lower ids
+        span = (clock + timedelta(seconds=1), clock + timedelta(seconds=2))
+        rerun = replace(each, state=State.SUCCEEDED, started_at=span[0], ended_at=span[1], attempt=each.attempt + 1,
+                        successes=(*each.successes, span))  # fmt: skip
+        ledger.estate = replace(
+            ledger.estate, runs=tuple(rerun if one.id == each.id else one for one in ledger.estate.runs)
+        )
+        clock = span[1]
+    assert clock < at("05:14")
+    ledger.look("05:14")
+    assert [] == [each.title for each in ledger.decisions.incidents if not each.closed]
+
+
+def test_a_night_of_a_hundred_failures_below_one_cause_is_one_incident() -> None:
+    root = job(1, "hosts/root", "03:10")
+    rest = [job(number, f"hosts/j{number}", "04:00") for number in range(2, 102)]
+    runs = [run(each.id, each, "04:00", State.FAILED, **ended("04:00", 1)) for each in rest]
+    failed = run(1, root, "03:10", State.FAILED, **ended("03:10", 1))
+    found = evaluate(estate(root, *rest, feeds=feeds(root, *rest), runs=[failed, *runs]), at("04:05"))
+    (incident,) = found.incidents
+    assert (1, 100) == (incident.root_job_id, sum(each.role == "red" for each in incident.members))

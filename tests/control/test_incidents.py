@@ -1,0 +1,337 @@
+"""One incident per root cause, whatever the order in which polls bring it; regrouped, merged and closed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from connectors.contract import Proof, Schedule, State
+from console.model.decisions import Decisions, IncidentDecision
+from console.model.values import AlertKind, JobFacts, Timeliness
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", daily("04:00", "airflow"), expected=minutes(30), target_id=2, kind="airflow")
+MART = job(3, "dwh/mart", daily("05:00", "pg_cron"), expected=minutes(30), target_id=3)
+OTHER = job(4, "hosts/other", "03:00", expected=minutes(5))
+TASK = job(5, "warehouse/load.publish", parent_id=2, target_id=2)
+OFTEN = job(6, "hosts/often", Schedule("debian-cron", "*/15 * * * *"), expected=minutes(1))
+TARGETS = [target(1), target(2, "warehouse", "warehouse"), target(3, "dwh", "dwh")]
+
+
+def night(*jobs: JobFacts, deps: Any = None, **more: Any) -> Ledger:
+    deps = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)] if deps is None else deps
+    jobs = jobs or (EXTRACT, LOAD, MART)
+    more = {"services": [service("daily", "07:30", MART)], **more} if MART in jobs else more
+    return Ledger(estate(*jobs, feeds=deps, targets=TARGETS, **more))
+
+
+def silent(ledger: Ledger, since: str, number: int = 1, seen: str = "") -> None:
+    """The target fails from then on; nothing was seen of it after `seen`."""
+    told = at(seen or since)
+    ledger.target(number, failing_since=at(since), last_ok_at=told, seen_until=told, error="timed out")
+
+
+def roles(incident: IncidentDecision) -> dict[int, str]:
+    return {each.job_id: each.role for each in incident.members}
+
+
+def notices(found: Decisions) -> list[tuple[str, AlertKind]]:
+    return [(each.route, each.kind) for incident in found.incidents for each in incident.notices]
+
+
+def test_three_red_jobs_in_a_chain_are_one_incident_with_its_symptoms() -> None:
+    ledger = night()
+    for each, clock in ((EXTRACT, "03:10"), (LOAD, "04:00"), (MART, "05:00")):
+        ledger.run(each, clock, State.FAILED, **ended(clock, 5))
+    ledger.look("05:10")
+    assert {1: "root", 2: "red", 3: "red"} == roles(ledger.incident())
+    assert [("oncall", AlertKind.OPENED)] == notices(ledger.decisions)
+
+
+def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
+    ledger = night(EXTRACT, LOAD, MART, OTHER)
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.run(OTHER, "03:00", State.FAILED, **ended("03:00", 5))
+    found = ledger.look("03:20")
+    assert ["hosts/other failed", "hosts/extract failed"] == [each.title for each in found.incidents]
+    assert [[], ["daily"]] == [[one.service for one in each.services] for each in found.incidents]
+
+
+def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_one_update() -> None:
+    ledger = night()
+    ledger.look("03:05")
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    silent(ledger, "04:05:50", seen="03:06")
+    first = ledger.look("04:06").incidents[0]
+    assert ("run:warehouse/load@2026-11-20T04:00:00Z", LOAD.id) == (first.key, first.root_job_id)
+    ledger.target(1, failing_since=None)
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 2, exit_code=1))
+    found = ledger.look("04:07")
+    incident = ledger.incident()
+    assert (first.key, EXTRACT.id, 1) == (incident.key, incident.root_job_id, incident.incident_id)
+    assert {1: "root", 2: "red", 3: "threatened"} == roles(incident)
+    assert ([("oncall", AlertKind.UPDATED)], "root cause is hosts/extract") == (notices(found), incident.event)
+    assert at("03:12") == incident.failed_since
+    assert [] == notices(ledger.look("04:08"))
+
+
+def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
+    ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD, OTHER))
+    late = job(4, "hosts/other", "04:10", expected=minutes(5))
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 4: late})
+    silent(ledger, "04:05:50", seen="03:06")
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.look("04:06")
+    silent(ledger, "04:11:50", seen="03:06")
+    ledger.run(late, "04:10", State.FAILED, **ended("04:10", 1))
+    assert [LOAD.id, late.id] == [each.root_job_id for each in ledger.look("04:12").incidents]
+    ledger.target(1, failing_since=None)
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 2))
+    found = ledger.look("04:13")
+    assert [(1, EXTRACT.id)] == [(each.incident_id, each.root_job_id) for each in found.incidents]
+    assert 1 == len(ledger.estate.incidents)
+
+
+def test_a_failed_task_is_told_with_its_dag() -> None:
+    ledger = night(EXTRACT, LOAD, MART, TASK)
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:10", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.run(TASK, "04:00", State.FAILED, **ended("04:00", 4))
+    ledger.look("04:06")
+    incident = ledger.incident()
+    assert (LOAD.id, "failed task: publish") == (incident.root_job_id, incident.reason)
+    assert {2: "root", 3: "threatened"} == roles(incident)
+
+
+@pytest.mark.parametrize("state", [State.RETRYING, State.RUNNING, State.UNKNOWN, State.PARTIAL, State.SKIPPED])
+def test_what_is_not_proved_red_is_no_incident(state: State) -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", state, started_at=at("03:10"))
+    assert () == ledger.look("03:14").incidents
+
+
+@pytest.mark.parametrize(
+    "state, title",
+    [
+        (State.FAILED, "hosts/extract failed: exit 3"),
+        (State.TIMED_OUT, "hosts/extract timed out: exit 3"),
+        (State.LOST, "hosts/extract was lost while it ran: exit 3"),
+        (State.CANCELLED, "hosts/extract was cancelled: exit 3"),
+        (State.BLOCKED, "hosts/extract was blocked by its upstream: exit 3"),
+    ],
+)
+def test_every_red_end_is_an_incident_in_its_own_words(state: State, title: str) -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", state, **ended("03:10", 1, exit_code=3))
+    ledger.look("03:14")
+    assert title == ledger.incident().title
+
+
+def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.look("03:00")
+    ledger.look("03:16")
+    incident = ledger.incident()
+    assert "hosts/extract was missed: nothing in the log by 03:15" == incident.title
+    assert (at("03:10"), ledger.state(EXTRACT, "03:10").state) == (incident.failed_since, State.MISSED)
+
+
+def test_a_removal_that_is_accepted_closes_the_incident_of_what_was_missed() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.look("03:16")
+    gone = replace(EXTRACT, schedule=Schedule("none"), accepted_at=at("03:30"), gone_since=at("02:10"))
+    ledger.estate = replace(ledger.estate, jobs={1: gone})
+    ledger.look("03:31")
+    assert "the new schedule is accepted: nothing is missing any more" == ledger.incident().close_reason
+
+
+def test_a_later_success_of_the_same_job_supersedes_what_failed() -> None:
+    ledger = night(OFTEN, deps=[])
+    ledger.run(OFTEN, "03:00", State.FAILED, **ended("03:00", 1))
+    ledger.look("03:02")
+    ledger.run(OFTEN, "03:15", State.FAILED, **ended("03:15", 1))
+    again = ledger.look("03:17")
+    assert (("oncall", 1), []) == (("oncall", ledger.incident().incident_id), notices(again))
+    assert "2026-11-20T03:15:00Z" == ledger.incident().root_period_key
+    ledger.run(OFTEN, "03:30", State.SUCCEEDED, **ended("03:30", 1))
+    closed = ledger.look("03:32")
+    assert "superseded: a later run of the same job went well" == ledger.incident().close_reason
+    assert [("oncall", AlertKind.RECOVERED)] == notices(closed)
+
+
+def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_again() -> None:
+    blind = job(6, "hosts/often", Schedule("debian-cron", "*/15 * * * *"), proof=Proof.START)
+    ledger = night(blind, deps=[])
+    ledger.look("02:59")
+    ledger.run(blind, "03:00", State.UNKNOWN, started_at=at("03:00"))
+    ledger.look("03:21")
+    assert "hosts/often was missed: nothing in the log by 03:20" == ledger.incident().title
+    ledger.run(blind, "03:30", State.UNKNOWN, started_at=at("03:30"))
+    ledger.look("03:31")
+    assert ledger.incident().closed
+
+
+def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.look("04:06")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:10", 5))
+    ledger.look("04:16")
+    incident = ledger.incident()
+    assert (1, EXTRACT.id, False, ()) == (
+        incident.incident_id, incident.root_job_id, incident.closed, incident.notices)  # fmt: skip
+    assert ("hosts/extract failed", {1: "root", 2: "red", 3: "threatened"}) == (incident.title, roles(incident))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:20", 5))
+    ledger.look("04:26")
+    assert (1, False) == (ledger.incident().incident_id, ledger.incident().closed)
+    ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:30", 5))
+    ledger.look("04:36")
+    assert ledger.incident().closed
+
+
+def test_a_follower_that_is_stale_for_another_cause_alone_does_not_hold_the_incident_open() -> None:
+    ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD) + feeds(OTHER, LOAD), services=[])
+    ledger.run(OTHER, "03:00", State.FAILED, **ended("03:00", 5))
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:00", 5))
+    assert [{4: "root", 2: "stale"}, {1: "root", 2: "stale"}] == [
+        roles(each) for each in ledger.look("04:06").incidents
+    ]
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:10", 5))
+    assert [False, False] == [each.closed for each in ledger.look("04:16").incidents]
+    ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:20", 5))
+    found = ledger.look("04:26").incidents
+    assert [(OTHER.id, False), (EXTRACT.id, True)] == [(each.root_job_id, each.closed) for each in found]
+    assert ledger.state(LOAD, "04:00").stale_read
+
+
+def test_a_follower_that_fails_after_a_clean_start_is_a_cause_of_its_own() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.look("03:20")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:30", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    found = ledger.look("04:06")
+    assert [(1, True), (None, False)] == [(each.incident_id, each.closed) for each in found.incidents]
+    assert LOAD.id == found.incidents[1].root_job_id
+
+
+def test_an_incident_that_opens_again_after_it_was_closed_has_a_key_of_its_own() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    first = ledger.look("03:14").incidents[0].key
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 1))
+    ledger.look("03:22")
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:30", 1))
+    ledger.look("03:32")
+    assert f"{first}#3" == ledger.incident().key
+
+
+def test_a_failure_of_another_night_is_another_incident() -> None:
+    ledger = night(EXTRACT, deps=[])
+    yesterday = run(90, EXTRACT, at("03:10", day=-1), State.FAILED)
+    ledger.estate = replace(ledger.estate, runs=(yesterday,))
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    assert [18, 19] == [each.bd.day for each in ledger.look("03:14").incidents]
+
+
+def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovered() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    ledger.look("03:14")
+    ledger.estate = replace(ledger.estate, runs=(), jobs={1: replace(EXTRACT, accepted_at=at("03:12"))})
+    found = ledger.look("03:15")
+    assert "out of view: its root is older than 48 h and was not seen green" == ledger.incident().close_reason
+    assert [("oncall", AlertKind.UPDATED)] == notices(found)
+
+
+def test_a_target_that_does_not_answer_is_one_incident_with_the_services_it_hurts() -> None:
+    ledger = night()
+    ledger.look("02:00")
+    silent(ledger, "03:00")
+    assert () == ledger.look("03:00:40").incidents
+    found = ledger.look("03:01")
+    incident = ledger.incident()
+    assert ("etl-hosts/db07 does not answer", "target", 1, "timed out") == (
+        incident.title, incident.cause, incident.root_target_id, incident.reason)  # fmt: skip
+    assert "target:etl-hosts/db07@2026-11-20T03:00:00Z" == incident.key
+    assert [("daily", at("06:10"), Timeliness.AT_RISK)] == [
+        (each.service, each.act_by, each.timeliness) for each in incident.services
+    ]
+    assert [("oncall", AlertKind.OPENED)] == notices(found)
+
+
+def test_what_turned_red_while_its_target_was_silent_belongs_to_the_target() -> None:
+    ledger = night(EXTRACT, LOAD, MART, OTHER)
+    ledger.look("02:00")
+    ledger.run(OTHER, "03:00", State.RUNNING, started_at=at("03:00"))
+    silent(ledger, "03:01")
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.look("04:06")
+    assert {2: "red", 4: "threatened", 1: "threatened"} == {
+        job_id: role for job_id, role in roles(ledger.incident()).items() if job_id != 3
+    }
+
+
+def test_an_incident_that_a_silent_target_explains_keeps_its_key_and_gets_the_target_as_root() -> None:
+    ledger = night()
+    ledger.look("02:00")
+    silent(ledger, "03:59:50", seen="03:05")
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 0.2))
+    assert [LOAD.id] == [each.root_job_id for each in ledger.look("04:00:20").incidents]
+    ledger.look("04:01")
+    incident = ledger.incident()
+    assert ("run:warehouse/load@2026-11-20T04:00:00Z", 1, "root cause is etl-hosts/db07") == (
+        incident.key, incident.root_target_id, incident.event)  # fmt: skip
+
+
+def test_a_target_that_answers_again_closes_its_incident_and_leaves_what_is_red() -> None:
+    ledger = night()
+    ledger.look("02:00")
+    silent(ledger, "03:01")
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.look("04:06")
+    ledger.target(1, failing_since=None)
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:10", 5))
+    found = ledger.look("04:07")
+    assert [(True, "it answers again"), (False, "")] == [(each.closed, each.close_reason) for each in found.incidents]
+    assert LOAD.id == found.incidents[1].root_job_id
+
+
+def test_an_idle_target_that_nothing_needs_is_no_incident() -> None:
+    idle = job(9, "idle/by_hand", target_id=9)
+    ledger = Ledger(estate(idle, targets=[target(9, "idle", "idle")]))
+    silent(ledger, "03:00", number=9)
+    assert () == ledger.look("04:00").incidents
+
+
+def test_a_service_that_was_told_stays_told_until_the_incident_closes() -> None:
+    ledger = night(EXTRACT, LOAD, MART, services=[service("daily", "07:30", MART), service("early", "05:30", LOAD)])
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.look("03:20")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:10", 5))
+    ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:00", 10))
+    ledger.look("04:16")
+    ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:20", 10))
+    ledger.run(MART, "05:00", State.FAILED, **ended("05:00", 5))
+    found = ledger.look("05:06")
+    closed, opened = found.incidents
+    assert [("early", Timeliness.MET), ("daily", Timeliness.AT_RISK)] == [
+        (each.service, each.timeliness) for each in closed.services
+    ]
+    assert [(True, EXTRACT.id), (False, MART.id)] == [(each.closed, each.root_job_id) for each in (closed, opened)]
+
+
+def test_a_newly_hurt_service_is_one_update() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.look("03:20")
+    more = [*ledger.estate.services, service("early", "05:30", LOAD)]
+    ledger.estate = replace(ledger.estate, services=tuple(more))
+    found = ledger.look("03:21")
+    assert ([("oncall", AlertKind.UPDATED)], "hurts early as well") == (notices(found), ledger.incident().event)

@@ -1,0 +1,121 @@
+"""Until when a broken job can be repaired for a service. EXTRACT 03:10 (20 min) feeds LOAD 04:00 feeds MART; 06:30."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.control.recovery import followers
+from console.model.decisions import HurtServiceVerdict
+from console.model.values import JobFacts, Origin, RunFacts, Safety, Timeliness
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, run, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
+MART = job(3, "dwh/mart", expected=minutes(60))
+FAILED = run(1, EXTRACT, "03:10", State.FAILED)
+
+
+def load(takes: float, **more: Any) -> JobFacts:
+    return job(2, "warehouse/load", "04:00", expected=minutes(takes), **more)
+
+
+def hurt(
+    second: JobFacts, *runs: RunFacts, now: str = "03:20", third: JobFacts = MART, native: bool = False, **more: Any
+) -> HurtServiceVerdict:
+    origin = Origin.NATIVE if native else Origin.DECLARED
+    deps = [*feeds(EXTRACT, second, origin=origin), *feeds(second, third)]
+    found = evaluate(
+        estate(
+            EXTRACT,
+            second,
+            third,
+            runs=[FAILED, *runs],
+            feeds=deps,
+            services=[service("daily", "06:30", third)],
+            **more,
+        ),
+        at(now),
+    )
+    (incident,) = found.incidents
+    (only,) = incident.services
+    return only
+
+
+def clocks(found: HurtServiceVerdict) -> tuple[str, str, str]:
+    shown = [f"{each:%H:%M}" if each else "" for each in (found.act_by, found.green_by)]
+    return shown[0], shown[1], found.reason
+
+
+def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
+    assert ("04:40", "05:00", "load starts 04:00 by the clock: rerun it after") == clocks(hurt(load(30)))
+
+
+def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
+    expected = "load starts 04:00 by the clock and must find it green: it is never rerun"
+    assert ("03:40", "04:00", expected) == clocks(hurt(load(30, rerun=Safety.NEVER)))
+
+
+def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
+    """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
+    assert ("04:25", "04:45") == clocks(hurt(load(45)))[:2]
+    expected = "load starts 04:00 by the clock and must find it green: a rerun after that would end too late"
+    assert ("03:40", "04:00", expected) == clocks(hurt(load(76)))
+
+
+def test_a_downstream_that_its_scheduler_makes_wait_sets_no_clock_start() -> None:
+    assert ("04:40", "05:00") == clocks(hurt(load(30), native=True))[:2]
+    assert ("03:54", "04:14") == clocks(hurt(load(76), native=True))[:2]
+
+
+def test_a_downstream_that_has_started_already_is_rerun_after_it() -> None:
+    running = run(2, load(30), "04:00", State.RUNNING)
+    assert ("04:40", "05:00") == clocks(hurt(load(30), running, now="04:10"))[:2]
+
+
+def test_without_a_figure_on_the_way_there_are_no_clocks() -> None:
+    found = hurt(load(30), third=job(3, "dwh/mart"))
+    assert (None, None, "no estimate", Timeliness.NO_ESTIMATE) == (
+        found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
+    assert "no estimate: dwh/mart has 0 of 5 runs and declares no expected duration; hosts/extract" == found.reason
+
+
+def test_the_source_of_the_clocks_is_said() -> None:
+    assert "declared" == hurt(load(30)).source
+    history = {number: (600.0,) * (number + 10) for number in (1, 2, 3)}
+    assert "history (11 runs)" == hurt(load(30), durations=history).source
+
+
+def test_the_first_of_two_broken_jobs_sets_the_clocks() -> None:
+    red = run(2, LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    assert ("04:40", "05:00") == clocks(hurt(LOAD, red, now="04:10"))[:2]
+
+
+def test_after_its_deadline_nothing_is_left_to_act_by_but_the_breach_is_told() -> None:
+    assert Timeliness.BREACHED == hurt(load(30), now="06:31").timeliness
+
+
+def night(*runs: RunFacts, now: str = "05:20") -> Ledger:
+    ledger = Ledger(estate(EXTRACT, LOAD, MART, runs=runs, feeds=[*feeds(EXTRACT, LOAD), *feeds(LOAD, MART)],
+                           services=[service("daily", "06:30", MART)]))  # fmt: skip
+    ledger.look(now)
+    return ledger
+
+
+def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> None:
+    stale, red = run(2, LOAD, "04:00"), run(3, MART, "05:00", State.FAILED)
+    ledger = night(FAILED, red, stale)
+    incident = ledger.estate.incidents[0]
+    assert [LOAD.id, MART.id] == [each.job_id for each in followers(ledger.estate, incident, at("05:20"))]
+
+
+def test_without_red_or_stale_followers_there_is_nothing_to_rerun_after_the_root() -> None:
+    ledger = night(FAILED, now="03:40")
+    assert [] == followers(ledger.estate, ledger.estate.incidents[0], at("03:40"))
+
+
+def test_a_follower_that_never_started_is_rerun_as_well() -> None:
+    ledger = night(FAILED)
+    assert [State.MISSED] == [each.state for each in followers(ledger.estate, ledger.estate.incidents[0], at("05:20"))]
