@@ -31,6 +31,7 @@ RATE = 20.0
 FAST = 240.0
 """Without a terminal nobody watches the time pass."""
 BEGINNING = "03:11"
+FAILURE = "03:12"
 PATIENCE_SECONDS = 90.0
 
 
@@ -49,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     origin = _origin(arguments.at, rate)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda signum, _: sys.exit(128 + signum))
-    with _folder(arguments.keep) as folder, _playing(folder, origin, rate) as (play, store):
+    with _folder(arguments.keep) as folder, _playing(folder, origin, rate) as play:
         if not seen:
-            return _print_story(play, store)
+            return _print_story(play, _until_failure(origin, rate))
         from console.tui.app import run_console
 
         return run_console(str(play.store), ascii_only=arguments.ascii)
@@ -68,6 +69,13 @@ def _origin(clock: str, rate: float) -> datetime:
         raise Stop(Exit.USAGE, f'--at "{clock}" is no time of day; write 03:11') from None
 
 
+def _until_failure(origin: datetime, rate: float) -> float:
+    """Real seconds until the story's failure."""
+    from console.demo.estate import moment
+
+    return max(0.0, (moment(FAILURE) - origin).total_seconds() / rate)
+
+
 @contextmanager
 def _folder(keep: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="headway-demo-"))
@@ -81,7 +89,7 @@ def _folder(keep: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[Play, Store]]:
+def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[Play]:
     """The engine at work on the night, its history read, its clock running."""
     from console.demo import play as plays
     from console.demo.config import SINK
@@ -94,7 +102,7 @@ def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[tuple[Play
         try:
             _read_history(play, store, engine, origin)
             plays.go(play, store, origin, rate)
-            yield play, store
+            yield play
         finally:
             _end(engine)
             store.close()
@@ -125,7 +133,7 @@ def _progress(words: str) -> None:
         print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
 
 
-def _print_story(play: Play, store: Store) -> int:
+def _print_story(play: Play, ahead_seconds: float) -> int:
     """Waits for the incident and its alert, then prints the board and the incident."""
     from console.cli.incident import incident_lines
     from console.cli.services import service_rows
@@ -137,7 +145,7 @@ def _print_story(play: Play, store: Store) -> int:
             found = reads.incidents()
             return bool(found) and any(one.sent for one in reads.incident(found[0].id).deliveries)
 
-        _wait(told, play, None, "no alert was sent")
+        _wait(told, play, None, "no alert was sent", PATIENCE_SECONDS + ahead_seconds)
         now = reads.now()
         say_lines([*table_lines(*service_rows(reads.services(), now)), ""])
         for row in reads.incidents():
@@ -145,14 +153,20 @@ def _print_story(play: Play, store: Store) -> int:
     return Exit.OK
 
 
-def _wait(done: Callable[[], bool], play: Play, engine: subprocess.Popen[bytes] | None, otherwise: str) -> None:
+def _wait(
+    done: Callable[[], bool],
+    play: Play,
+    engine: subprocess.Popen[bytes] | None,
+    otherwise: str,
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> None:
     """Returns when `done`. Raises Stop, with the end of the engine's log, when it ends or takes too long."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    until = time.monotonic() + patience_seconds
     while not done():
         ended = engine is not None and engine.poll() is not None
         if ended or time.monotonic() > until:
             tail = play.log.read_text(errors="replace").splitlines()[-3:] if play.log.exists() else []
-            why = "the engine ended" if ended else f"{PATIENCE_SECONDS:.0f} s have passed"
+            why = "the engine ended" if ended else f"{patience_seconds:.0f} s have passed"
             raise Stop(Exit.PROBLEM, "\n".join([f"{otherwise}: {why}", *tail]))
         time.sleep(0.05)
 
