@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.lab.estate import Estate, running_estate
-from tests.lab.headway import COMMAND, Headway
+from tests.lab.headway import COMMAND, WORKING, Headway
 from tests.lab.headway_config import Options
 from tests.lab.jobs import Story, cron_of, next_minute
 from tests.lab.needs import what_is_missing
@@ -34,12 +34,16 @@ class Director:
 
     def __init__(self, estate: Estate) -> None:
         self.story = Story(estate)
-        self.first = next_minute(timedelta(seconds=40))  # Headway has seen the estate by then
+        self.first = datetime.now(UTC)
+        """When extract_orders fails."""
         self.left = threading.Event()
 
     def prepare(self) -> None:
-        """Sets the switches and schedules everything."""
-        story, later = self.story, self.first + timedelta(minutes=2)
+        """Sets the switches and schedules everything from the next full minute on that leaves Headway time to look."""
+        story = self.story
+        airflow = story.estate.airflow.wait_ready()
+        self.first = next_minute(timedelta(seconds=30))
+        later = self.first + timedelta(minutes=2)
         story.cron.behave("extract_orders", "fail")
         story.cron.behave("rebuild_index", "hang")
         story.cron.schedule({"extract_orders": cron_of(self.first), **ROWS_OF_JOBS}, wrapped=True)
@@ -48,17 +52,13 @@ class Director:
         story.database.schedule("vacuum_stage", "*/2 * * * *")
         story.database.behave("check_totals", "fail")
         story.database.schedule("check_totals", "*/5 * * * *")
-        story.machines.behave("hang", "count_stock")
-
-    def schedule_airflow(self) -> None:
-        """Gives Airflow its times, as soon as it is ready."""
-        airflow = self.story.estate.airflow.wait_ready()
-        airflow.schedule("load_orders", cron_of(self.first + timedelta(minutes=2)))
+        airflow.schedule("load_orders", cron_of(later))
         airflow.schedule("stock_count", "*/5 * * * *")
 
     def run(self) -> None:
         """Does what no scheduler of the lab does by itself: executions, and the crontab line that goes away."""
-        self._at(self.first - timedelta(seconds=15), lambda: self.story.machines.execute("stock-1", "count_stock"))
+        self.story.machines.behave("hang", "count_stock")
+        self.story.machines.execute("stock-1", "count_stock")
         self._at(self.first + timedelta(seconds=30), lambda: self.story.other_cron.schedule(NEIGHBOURS))
         self._at(self.first + timedelta(minutes=2), lambda: self.story.machines.execute("orders-1"))
 
@@ -76,7 +76,8 @@ def open_console(headway: Headway) -> int:
     old = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         environment = {**os.environ, **headway.environment, "TERM": os.environ.get("TERM", "xterm-256color")}
-        return subprocess.call([str(COMMAND), "--config", str(headway.config)], env=environment, cwd=headway.home)
+        argv = [str(COMMAND), "--config", str(headway.config), "console", "--no-engine"]
+        return subprocess.call(argv, env=environment, cwd=headway.home)
     finally:
         signal.signal(signal.SIGINT, old)
 
@@ -91,12 +92,12 @@ def run_lab(console: bool) -> int:
         say("starting cron hosts, PostgreSQL, moto, mail and web hook; Airflow follows in the background …")
         estate.airflow  # noqa: B018  looking starts it
         director = Director(estate)
-        director.prepare()
         config = estate.write_config(estate.folder / "headway", Options(poll_every="3s"))
         headway = Headway(config)
         say("waiting for Airflow …")
-        director.schedule_airflow()
+        director.prepare()
         with headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 60)
             threading.Thread(target=director.run, daemon=True).start()
             say(f"config: {config}\nengine log: {engine.log}\nextract_orders fails at {director.first:%H:%M} UTC")
             try:

@@ -16,6 +16,8 @@ from typing import Any
 from tests.lab.process import Daemon, LabError, clean_environment, tail
 
 COMMAND = Path(sys.executable).with_name("headway")
+WORKING = '"event": "working"'
+"""Stands in an engine's log once it holds the lease."""
 
 
 @dataclass(frozen=True)

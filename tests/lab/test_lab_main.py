@@ -12,6 +12,7 @@ from connectors.secrets import SecretStore
 from console.config import load_config
 from tests.lab.estate import Estate
 from tests.lab.process import clean_environment, wait_until
+from tests.pty.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,16 @@ def test_a_lab_left_by_ctrl_c_takes_everything_down(lab: Estate, tmp_path: Path)
     assert not Path(found[1]).exists()
     running = subprocess.check_output(["ps", "-eo", "args"], text=True)
     assert found[1] not in running
+
+
+def test_a_lab_shows_the_console_and_leaving_it_takes_everything_down(lab: Estate) -> None:
+    with Terminal([sys.executable, "-m", "tests.lab"], size=(80, 24), env={"PYTHONPATH": str(ROOT)}) as terminal:
+        terminal.wait_for("SERVICES", 240)
+        found = re.search(r"config: (/tmp/headway-lab-\S+)/headway/headway.toml", terminal.received.decode())
+        terminal.press("q")
+        assert 0 == terminal.wait_for_end(60)
+    assert found is not None
+    assert not Path(found[1]).exists()
 
 
 def test_the_config_of_the_estate_passes_every_check(estate: Estate, tmp_path: Path) -> None:
