@@ -5,6 +5,7 @@ Ids come from outside and hold ":" and "+": each path part is percent-encoded wi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,8 @@ from connectors.transport.http import Deadline, HttpDoor, Reply
 from connectors.transport.http_reply import refusal
 
 PAGE_LIMIT = 100  # [api] maximum_page_limit, Airflow configuration reference: larger limits are silently clipped to it
+
+BUSY_PAUSE_SECONDS = 0.5
 
 RUNS_OF_ALL = "/dags/~/dagRuns"
 TASKS_OF_ALL = "/dags/~/dagRuns/~/taskInstances"
@@ -139,10 +142,15 @@ class AirflowClient:
         return self._signed(method, path, accept, body=body, once=once)
 
     def _signed(self, method: str, path: str, accept: Collection[int], **how: Any) -> Reply:
-        """One call with our token; a token that went stale is renewed once (nothing was done under the old one)."""
+        """One call with our token; a token that went stale is renewed once (nothing was done under the old one).
+
+        A look that is answered 500 is made once more: SQLite behind Airflow says so while it is locked (measured)."""
         reply = self._with_token(method, path, accept, how)
         if is_stale(reply):
             self._auth.forget()
+            reply = self._with_token(method, path, accept, how)
+        if reply.status == 500 and self.deadline.left > BUSY_PAUSE_SECONDS:
+            time.sleep(BUSY_PAUSE_SECONDS)
             reply = self._with_token(method, path, accept, how)
         if reply.status < 300 or reply.status in accept:
             return reply
@@ -151,7 +159,7 @@ class AirflowClient:
     def _with_token(self, method: str, path: str, accept: Collection[int], how: Mapping[str, Any]) -> Reply:
         token = self._auth.token(self.door, self.deadline)
         headers = {"Authorization": f"Bearer {token}"}
-        seen = {*accept, 401, 403}
+        seen = {*accept, 401, 403} if how.get("once") else {*accept, 401, 403, 500}
         return self.door.call(method, f"/api/v2{path}", self.deadline, headers=headers, accept=seen, **how)
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import select
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, TypeVar
 
@@ -218,24 +222,54 @@ def test_a_clear_by_somebody_else_is_an_attempt_without_our_key(airflow: Airflow
     assert ours.attempt_key != theirs.attempt_key
 
 
+@contextmanager
+def eating_answers(port: int, to: bytes) -> Iterator[int]:
+    """Port of a relay to `port` that closes instead of passing on the answer to a request whose first line has `to`."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=relay, args=(listener, port, to, over), daemon=True)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            over.set()
+            thread.join(5)
+
+
+def relay(listener: socket.socket, port: int, to: bytes, over: threading.Event) -> None:
+    while not over.is_set():
+        with suppress(TimeoutError):
+            near = listener.accept()[0]
+            far = socket.create_connection(("127.0.0.1", port))
+            pair = (near, far, to, over)
+            threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+
+def pass_on(near: socket.socket, far: socket.socket, to: bytes, over: threading.Event) -> None:
+    eat = False
+    with near, far, suppress(OSError):
+        while not over.is_set():
+            for one in select.select([near, far], [], [], 0.1)[0]:
+                data = one.recv(65536)
+                eat = eat or (one is near and to in data.partition(b"\r\n")[0])
+                if not data or (one is far and eat):
+                    return
+                (far if one is near else near).sendall(data)
+
+
 def test_a_lost_answer_of_a_clear_is_found_again_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
-    """The request arrives, and our side is cut off while Airflow works on it."""
     run = ran(airflow, "load_orders", "fail", "failed")
     preview = connector.preview(asking(attempt(connector, "load_orders", run)), 20)
     key = new_key()
-    lost = 0
-    for milliseconds in (8, 12, 16, 20, 25, 30, 40):  # somewhere in here the request is out and the answer is not in
-        try:
-            connector.act(preview, key, milliseconds / 1000)
-        except OutcomeUnknown:
-            lost += 1
-            break
-        except Exception:  # noqa: BLE001  cut off before anything was sent, or the answer came in time
-            if not isinstance(connector.look_up(preview, key, 20), Absent):
-                break
-    if not lost:
-        pytest.skip("no deadline fell between the request and its answer on this machine")
-    until("the clear arrives", lambda: isinstance(connector.look_up(preview, key, 20), Found))
+    with eating_answers(airflow.port, b"/clear HTTP") as port:
+        cut_off = connect(f"http://127.0.0.1:{port}")
+        with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+            cut_off.act(preview, key, 20)
+        cut_off.close()
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.wait_for("load_orders", run, "failed")
+    assert key == attempt(connector, "load_orders", run).action_key, "though the second half of the mark was never sent"
 
 
 def test_a_green_run_is_cleared_whole(airflow: AirflowServer, connector: Connector) -> None:
@@ -345,23 +379,21 @@ def test_mapped_instances_are_one_run_of_their_task(airflow: AirflowServer, conn
 def test_a_run_that_the_clock_made_has_its_instant_as_period(airflow: AirflowServer, connector: Connector) -> None:
     """The scheduler starts the latest instant at once, even without catch-up."""
     airflow.behave("stock_count", "succeed")
-    due = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    airflow.schedule("stock_count", f"{due.minute} {due.hour} * * *")
-    told = until(
-        "the scheduled run",
-        lambda: next(
-            (
-                one
-                for one in every(connector)
-                if one.job == "stock_count" and one.period_key == instant_key(due) and not one.state.is_open
-            ),
-            None,
-        ),
-    )
+    airflow.schedule("stock_count", "* * * * *")
+    told = until("a scheduled run", lambda: by_clock(connector, "stock_count"))
     airflow.schedule("stock_count", None)
-    assert (State.SUCCEEDED, due, None) == (told.state, told.period_at, told.interval_start)
-    tasks = [one for one in every(connector) if one.job == "stock_count.count" and one.period_key == instant_key(due)]
+    at = told.period_at
+    assert at is not None
+    assert (0, 0, None) == (at.second, at.microsecond, told.interval_start)
+    assert (State.SUCCEEDED, instant_key(at)) == (told.state, told.period_key)
+    tasks = [one for one in every(connector) if one.job == "stock_count.count" and one.period_key == told.period_key]
     assert [State.SUCCEEDED] == [one.state for one in tasks]
+
+
+def by_clock(connector: Connector, dag: str) -> RunRecord | None:
+    """An ended run of this DAG that its schedule made."""
+    runs = [one for one in every(connector) if one.job == dag and one.context.get("run_type") == "scheduled"]
+    return next((one for one in runs if not one.state.is_open), None)
 
 
 def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, connector: Connector) -> None:

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from connectors.airflow import auth, inventory
+from connectors.airflow import auth, client, inventory
 from connectors.airflow.auth import REFUSED_WINDOW_SECONDS, PasswordLogin, RefusedLogins
 from connectors.airflow.connector import CONNECTOR, AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.conformance import ref
-from connectors.contract import AccessRefused, ConnectorError, NotSupported, RunRef
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, RunRef, SystemUnreachable
 from connectors.secrets import SecretStore
 from connectors.transport.http import Deadline, HttpDoor
 from tests.connectors.airflow.support import URL, latest, night, opened
@@ -140,6 +140,27 @@ def test_logins_of_one_account_are_counted_over_all_its_connectors(monkeypatch: 
         with pytest.raises(AccessRefused):
             through(fake.handle, lambda _: "wrong").poll("", (), 5)
     assert 3 == len(fake.requests)
+
+
+@pytest.mark.parametrize("answers, looks", [([500, 200], 2), ([500, 500, 200], 2)], ids=["once", "for longer"])
+def test_a_look_at_a_locked_database_is_made_once_more(
+    monkeypatch: pytest.MonkeyPatch, answers: list[int], looks: int
+) -> None:
+    monkeypatch.setattr(client, "BUSY_PAUSE_SECONDS", 0.0)
+    fake, asked = night(), list[int]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/dags/~/dagRuns"):
+            return fake.handle(request)
+        asked.append(answers[len(asked)])
+        return httpx.Response(500, json={"detail": "Database error"}) if asked[-1] == 500 else fake.handle(request)
+
+    if answers[1] == 200:
+        assert through(handle).poll("", (), 5).complete
+    else:
+        with pytest.raises(SystemUnreachable, match="Database error"):
+            through(handle).poll("", (), 5)
+    assert looks == len(asked)
 
 
 def test_a_static_token_is_sent_and_read_again_once_refused() -> None:
