@@ -41,7 +41,7 @@ def groups(picture: Picture) -> list[Group]:
     """The root causes of everything that is red now, and the targets that are one; oldest first."""
     red: dict[date, dict[int, list[RunFacts]]] = {}
     for job_id, runs in picture.runs.items():
-        if job_id not in picture.estate.jobs or picture.graph.unit(job_id) != job_id:
+        if picture.graph.unit(job_id) != job_id:
             continue
         for run in runs:
             if run.state.is_red and picture.is_red_now(run):
@@ -125,8 +125,7 @@ def unfinished_on(picture: Picture, target_id: int, bd: date | None = None) -> l
     """Runs on the target that are open, or due and not seen to start, in the order of their jobs."""
     found = []
     for job_id, runs in picture.runs.items():
-        job = picture.estate.jobs.get(job_id)
-        if job is None or job.target_id != target_id or picture.graph.unit(job_id) != job_id:
+        if picture.job(job_id).target_id != target_id or picture.graph.unit(job_id) != job_id:
             continue
         found += [run for run in runs if run.state.is_open and when(run) <= picture.now and bd in (None, run.bd)]
     return found
@@ -195,7 +194,7 @@ def _busy_targets(picture: Picture) -> set[int]:
     members = set().union(*(picture.graph.members(each.terminals) for each in picture.estate.services))
     busy = {picture.job(each).target_id for each in members if each in picture.estate.jobs}
     for job_id, runs in picture.runs.items():
-        if job_id in picture.estate.jobs and any(run.state.is_open for run in runs):
+        if any(run.state.is_open for run in runs):
             busy.add(picture.job(job_id).target_id)
     return busy
 

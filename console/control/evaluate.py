@@ -89,7 +89,7 @@ def _judgements(
     timely = run_timeliness(picture, days, verdicts)
     found = []
     for job_id, runs in picture.runs.items():
-        reads = job_id in picture.estate.jobs and bool(picture.graph.into(picture.graph.unit(job_id)))
+        reads = bool(picture.graph.into(picture.graph.unit(job_id)))
         for run in runs:
             said = timely.get(run.id, Timeliness.NO_ESTIMATE)
             stale = reads and picture.is_stale(run)

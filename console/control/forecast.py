@@ -138,7 +138,8 @@ def _looks_back_from(picture: Picture, run: RunFacts | None, due: datetime | Non
 def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> tuple[RunFacts | None, datetime | None]:
     """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
     run = picture.read_by(job.id, bd, limit)
-    starts = [each for each in _clock_starts(job, bd) if run is None or each > when(run)]
+    begun = {each.period_at for each in picture.runs.get(job.id, ()) if has_started(each)}
+    starts = [each for each in _clock_starts(job, bd) if each not in begun and (run is None or each > when(run))]
     before = [each for each in starts if each < limit]
     if run is None or before:
         return None, next(iter(before[-1:] or starts[:1]), None)

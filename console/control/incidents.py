@@ -23,6 +23,7 @@ from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member
 from console.model.values import JobFacts, RunFacts, Timeliness
 
 REASON_LIMIT = 200
+TITLE_LIMIT = 80
 _FAILED = {
     State.FAILED: "failed",
     State.TIMED_OUT: "timed out",
@@ -209,15 +210,26 @@ def _title(picture: Picture, case: Case) -> str:
     if target is not None and target.failing_since is not None:
         return f"{name} does not answer"
     if root is not None and root.state.is_red:
-        why = _why(root)
+        why = _why(picture, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
     return (case.incident.title if case.incident else "") or name
 
 
-def _why(run: RunFacts) -> str:
+def _why(picture: Picture, run: RunFacts) -> str:
+    """The shortest word on why it is red: its reason, exit status, failed task, message, or the source's own state."""
     if run.state is State.MISSED:
         return clean_line(run.reason, REASON_LIMIT)
-    return f"exit {run.exit_code}" if run.exit_code is not None else clean_line(run.native_state, REASON_LIMIT)
+    if run.exit_code is not None:
+        return f"exit {run.exit_code}"
+    tasks = _failed_task_names(picture, run)
+    first_line = next(iter(run.message.strip().splitlines()), "")
+    said = f"task {tasks[0]}" if tasks else clean_line(first_line, TITLE_LIMIT)
+    return said or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
+
+
+def _failed_task_names(picture: Picture, run: RunFacts) -> list[str]:
+    dag = f"{picture.job(run.job_id).native_id}."
+    return [clean_line(task.native_id.removeprefix(dag), REASON_LIMIT) for task in failed_tasks(picture, run)]
 
 
 def _reason(picture: Picture, case: Case) -> str:
@@ -226,11 +238,10 @@ def _reason(picture: Picture, case: Case) -> str:
         return clean_line(target.error, REASON_LIMIT)
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
-    tasks = [clean_line(task.native_id.removeprefix(f"{picture.job(root.job_id).native_id}."), REASON_LIMIT)
-             for task in failed_tasks(picture, root)]  # fmt: skip
+    tasks = _failed_task_names(picture, root)
     words = [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
     words += [clean_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
-    return "; ".join(words) or _why(root)
+    return "; ".join(words) or _why(picture, root)
 
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:

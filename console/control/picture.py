@@ -69,7 +69,8 @@ class Picture:
         self.now = now
         self._unseen = {each.id for each in estate.targets.values() if out_of_sight(each, now, estate.settings)}
         self.graph = Graph(estate.jobs, estate.dependencies)
-        self.runs = _by_job(estate.runs, expected, frozenset(withdrawn))
+        known = (run for run in estate.runs if run.job_id in estate.jobs)
+        self.runs = _by_job(known, expected, frozenset(withdrawn))
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
         self._estimates: dict[int, Estimate] = {}
@@ -206,7 +207,7 @@ def stale_reads(picture: Picture) -> set[Key]:
 
 def _with_upstreams(picture: Picture) -> Iterator[RunFacts]:
     for job_id, runs in picture.runs.items():
-        if job_id in picture.estate.jobs and picture.graph.into(picture.graph.unit(job_id)):
+        if picture.graph.into(picture.graph.unit(job_id)):
             yield from runs
 
 

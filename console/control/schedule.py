@@ -158,7 +158,7 @@ def _in_two_days(rule: _Rule, at: datetime, forward: bool) -> datetime | None:
     return next((each for day in (today, today - 1) for each in reversed(_day(rule, day)) if each <= at), None)
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _day(rule: _Rule, day: int) -> tuple[datetime, ...]:
     """All instants of one UTC day (number since the epoch), in order: jobs share expressions, so days are shared."""
     start = _EPOCH + day * _DAY

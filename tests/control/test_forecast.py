@@ -156,6 +156,14 @@ def test_an_hourly_terminal_delivers_with_the_last_run_before_the_deadline() -> 
     assert (at("06:10"), Timeliness.MET) == (after.delivered_at, after.timeliness)
 
 
+def test_a_run_of_another_business_date_is_not_waited_for_again() -> None:
+    """A data interval may give its run another date than its instant has."""
+    hourly = job(1, "warehouse/hourly", daily("05:00", "airflow"), expected=minutes(5))
+    runs = [run(1, hourly, "05:00", bd=date(2026, 11, 20))]
+    verdict = day("06:00", *runs, jobs=(hourly,), promise=service("hourly", "06:30", hourly), deps=[])
+    assert verdict.expected_at is None
+
+
 def test_a_service_has_no_day_where_its_terminal_does_not_run() -> None:
     weekdays = job(
         1, "dwh/weekdays", Schedule("pg_cron", "0 4 * * 1-5"), expected=minutes(5), accepted_at=at("12:00", -9)

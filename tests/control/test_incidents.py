@@ -104,6 +104,7 @@ def test_a_failed_task_is_told_with_its_dag() -> None:
     ledger.look("04:06")
     incident = ledger.incident()
     assert (LOAD.id, "failed task: publish") == (incident.root_job_id, incident.reason)
+    assert "warehouse/load failed: task publish" == incident.title
     assert {2: "root", 3: "threatened"} == roles(incident)
 
 
@@ -129,6 +130,31 @@ def test_every_red_end_is_an_incident_in_its_own_words(state: State, title: str)
     ledger.run(EXTRACT, "03:10", state, **ended("03:10", 1, exit_code=3))
     ledger.look("03:14")
     assert title == ledger.incident().title
+
+
+@pytest.mark.parametrize(
+    "told, title",
+    [
+        ({"message": "ERROR:  division by zero\nCONTEXT: x"}, "dwh/mart failed: ERROR:  division by zero"),
+        ({"native_state": "failed"}, "dwh/mart failed"),
+        ({"native_state": "upstream_failed"}, "dwh/mart failed: upstream_failed"),
+    ],
+)
+def test_without_an_exit_status_the_title_says_what_the_source_says(told: dict[str, str], title: str) -> None:
+    ledger = night(MART, deps=[])
+    ledger.run(MART, "05:00", State.FAILED, **ended("05:00", 1), **told)
+    ledger.look("05:02")
+    assert title == ledger.incident().title
+
+
+def test_an_incident_of_a_job_that_is_watched_no_more_is_closed() -> None:
+    ledger = night(EXTRACT, OTHER, deps=[])
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    ledger.run(OTHER, "03:00", State.SUCCEEDED, **ended("03:00", 1))
+    ledger.look("03:14")
+    ledger.estate = replace(ledger.estate, jobs={OTHER.id: OTHER})
+    ledger.look("03:15")
+    assert (True, "hosts/extract") == (ledger.incident().closed, ledger.incident().fingerprint.split('"')[1])
 
 
 def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() -> None:
