@@ -113,7 +113,7 @@ class AirflowClient:
 
     def preview_clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
         path = f"/dags/{_part(dag)}/clearTaskInstances"
-        return self._send("POST", path, {**body, "dry_run": True}, accept={400, 404, 409}, once=False)
+        return self._send("POST", path, {**body, "dry_run": True}, accept={400, 404, 409, 422}, once=False)
 
     def clear_tasks(self, dag: str, body: Mapping[str, Any]) -> Reply:
         path = f"/dags/{_part(dag)}/clearTaskInstances"

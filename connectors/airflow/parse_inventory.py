@@ -100,9 +100,12 @@ def schedule(row: fields.Row, zone: str) -> Schedule:
     `next_at` is Airflow's own next run_after. The expression is told only where it gives that instant: a timetable may
     be any code."""
     summary, said = fields.words(row, "timetable_summary"), fields.words(row, "timetable_description")
-    if row.get("timetable_periodic") is not True:
-        return Schedule("none", zone=zone, words=said or summary)
     following = fields.instant(row, "next_dagrun_run_after")
+    periodic = row.get("timetable_periodic")
+    if periodic is None:  # before 3.3 Airflow does not say: what has a next run, or five fields, runs by the clock
+        periodic = following is not None or len(summary.split()) == 5
+    if periodic is not True:
+        return Schedule("none", zone=zone, words=said or summary)
     if following is None or _gives(summary, zone, following):
         return Schedule("airflow", summary, zone, said or summary, following)
     return Schedule("airflow", "", zone, f"{said or summary} (in a zone that Airflow does not tell)", following)

@@ -90,6 +90,8 @@ class Previewer:
         reply = self._client.preview_clear_tasks(at.dag, clear_tasks_body(plan))
         if reply.status == 409:
             return _refused(f"Airflow refuses while a task of it runs: {reply.said}")
+        if reply.status == 422:
+            return _refused(f"this Airflow cannot clear a single task under our mark ({reply.said}): rerun its DAG run")
         affected = _instances(reply.table().get("task_instances")) if reply.status == 200 else []
         if not affected:
             return _refused(f"nothing to do: Airflow would clear no task ({reply.said or 'an empty list'})")

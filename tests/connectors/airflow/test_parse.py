@@ -216,6 +216,24 @@ def test_a_dag_started_by_assets_has_words_and_no_clock() -> None:
 
 
 @pytest.mark.parametrize(
+    "summary, next_at, dialect",
+    [
+        ("0 2 * * *", "2026-11-21T02:00:00Z", "airflow"),
+        ("0 2 * * *", None, "airflow"),
+        ("1 day, 0:00:00", "2026-11-21T02:00:00Z", "airflow"),
+        ("Asset", None, "none"),
+        (None, None, "none"),
+    ],
+)
+def test_a_server_before_3_3_does_not_say_what_is_periodic(
+    summary: str | None, next_at: str | None, dialect: str
+) -> None:
+    row = {**recorded("dags")["dags"][1], "timetable_summary": summary, "next_dagrun_run_after": next_at}
+    del row["timetable_periodic"]
+    assert dialect == parse_inventory.schedule(row, "UTC").dialect
+
+
+@pytest.mark.parametrize(
     "summary, zone, next_at, expression",
     [
         ("0 2 * * *", "Europe/Berlin", "2026-11-21T01:00:00Z", "0 2 * * *"),

@@ -259,6 +259,16 @@ def test_a_task_is_cleared_with_what_follows_and_only_while_it_does_not_run() ->
     assert task.attempt_key != again.attempt_key
 
 
+def test_a_server_that_cannot_mark_the_clear_of_a_task_is_told_before() -> None:
+    fake, connector, _ = failed_night()
+    task = latest(connector, "load_orders.load")
+    detail = [{"type": "extra_forbidden", "loc": ["body", "prevent_running_task"], "msg": "Extra inputs"}]
+    old = changed(fake, "/clearTaskInstances", httpx.Response(422, json={"detail": detail}))
+    refused = old.preview(asking(task), 5).refused
+    assert refused is not None
+    assert refused.endswith("(body.prevent_running_task: Extra inputs): rerun its DAG run")
+
+
 def test_an_unknown_task_is_nothing_to_do() -> None:
     fake, connector, _ = failed_night()
     task = latest(connector, "load_orders.load")
