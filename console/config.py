@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 from difflib import get_close_matches
@@ -215,7 +215,7 @@ def load_config(path: Path) -> Config:
     _unknown_tables(document, reading)
     config = _build(path, document, reading)
     if reading.faults:
-        raise ConfigFaults(reading.faults)
+        raise ConfigFaults(sorted(reading.faults, key=lambda one: (one.file, one.line or 0)))
     return config
 
 
@@ -330,19 +330,22 @@ def _systems(tables: Table, reading: _Reading) -> Iterator[tuple[str, SystemConf
             continue
         common = {k: v for k, v in table.items() if k in SystemSettings.model_fields}
         settings = _check(SystemSettings, common, key, reading)
-        if settings is not None:
-            yield from _options(name, settings, {k: v for k, v in table.items() if k not in common}, reading)
+        own = {k: v for k, v in table.items() if k not in common}
+        yield from _options(name, str(table["kind"]), settings, own, reading)
 
 
-def _options(name: str, settings: SystemSettings, own: Table, reading: _Reading) -> Iterator[tuple[str, SystemConfig]]:
+def _options(
+    name: str, word: str, settings: SystemSettings | None, own: Table, reading: _Reading
+) -> Iterator[tuple[str, SystemConfig]]:
+    """The kind's own keys are checked also where the common ones have faults: all are told at once."""
     key = ("systems", name)
     try:
-        kind = registry.load(settings.kind)
+        kind = registry.load(word)
     except registry.UnknownKind as error:
         reading.fault((*key, "kind"), str(error))
         return
     options = _check(kind.options, own, key, reading, also=tuple(SystemSettings.model_fields))
-    if options is not None:
+    if settings is not None and options is not None:
         yield name, SystemConfig(name, settings, kind, options)
 
 
@@ -352,8 +355,11 @@ def _check(
     try:
         return model.model_validate(table)
     except ValidationError as error:
-        for one in error.errors(include_url=False):
-            reading.fault((*key, *_location(one["loc"])), _words(one, model, also))
+        faults = error.errors(include_url=False)
+        deeper = {one["loc"][:-1] for one in faults}
+        for one in faults:
+            if one["type"] != "too_short" or one["loc"] not in deeper:  # what was refused one by one left it short
+                reading.fault((*key, *_location(one["loc"])), _words(one, model, also))
     return None
 
 
@@ -371,37 +377,46 @@ def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
     value = error.get("input")
     told = "secret" in message or not isinstance(value, str | int | float | bool) or str(value) in message
     shown = "" if told else f" (it is {value!r})"
-    return f"{message[0].lower()}{message[1:]}{shown}".rstrip(".?") + "."
+    words = f"{message[0].lower()}{message[1:]}{shown}"
+    return words if words.endswith("?") else words.rstrip(".") + "."
 
 
 def _check_references(config: Config, document: Table, reading: _Reading) -> None:
-    """Names that point at other parts of the config; jobs themselves are matched against the inventory later."""
-    system_names = list(document.get("systems", {}))
+    """Names that point at other parts of the config, also from tables that have other faults; jobs themselves are
+    matched against the inventory later."""
+    system_names, route_names = list(document.get("systems", {})), list(document.get("routes", {}))
 
     def system_of(name: str, key: tuple[str, ...]) -> None:
-        system = split_job_name(name)[0]
+        try:
+            system = split_job_name(name)[0]
+        except ValueError as error:
+            if key[0] == "jobs":  # elsewhere the model has told it
+                reading.fault(key, f"{error}.")
+            return
         if system not in system_names:
             reading.fault(key, f'no system "{system}" in "{name}". {_near(system, system_names)}')
 
-    def routes(names: tuple[str, ...], key: tuple[str, ...]) -> None:
+    def routes(names: Iterable[str], key: tuple[str, ...]) -> None:
         for name in names:
-            if name not in config.routes:
-                reading.fault(key, f'no route "{name}". {_near(name, list(config.routes) or ["add [routes.NAME]"])}')
+            if name not in route_names:
+                reading.fault(key, f'no route "{name}". {_near(name, route_names or ["add [routes.NAME]"])}')
 
-    for name in document.get("jobs", {}):
-        try:
-            system_of(name, ("jobs", name))
-        except ValueError as error:
-            reading.fault(("jobs", name), f"{error}.")
-    for name, job in config.jobs.items():
-        routes(job.notify, ("jobs", name, "notify"))
-    for name, service in config.services.items():
-        for terminal in service.delivered_by:
+    for name, table in document.get("jobs", {}).items():
+        system_of(name, ("jobs", name))
+        routes(_strings(table, "notify"), ("jobs", name, "notify"))
+    for name, table in document.get("services", {}).items():
+        for terminal in _strings(table, "delivered_by"):
             system_of(terminal, ("services", name, "delivered_by"))
-        routes(service.notify, ("services", name, "notify"))
+        routes(_strings(table, "notify"), ("services", name, "notify"))
     if config.alerts.default_route:
         routes((config.alerts.default_route,), ("alerts", "default_route"))
     _check_dependencies(config, system_of, reading)
+
+
+def _strings(table: Any, key: str) -> list[str]:
+    """The strings of a list in a table as it was written; none where it is anything else."""
+    value = table.get(key) if isinstance(table, dict) else None
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _check_dependencies(config: Config, system_of: Any, reading: _Reading) -> None:

@@ -62,7 +62,8 @@ def stop(arguments: argparse.Namespace) -> int:
     url = store_of(arguments)
     with open_reads(url) as reads:
         view = reads.header().engine
-    host, _, pid = view.holder.rpartition(":")
+    host, _, process = view.holder.rpartition(":")
+    pid = process.partition("~")[0]
     if not view.alive:
         say("no engine works on this store")
         return Exit.NO_ENGINE

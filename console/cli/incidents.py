@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
-        incidents = reads.incidents(closed=arguments.all)
+        incidents = reads.incidents() + (reads.incidents(closed=True) if arguments.all else [])
         now = now_of(reads)
     if arguments.json:
         print_json(incidents)

@@ -81,6 +81,7 @@ class Poller:
         self._connector: Connector | None = None
         self._failures = 0
         self._inventory_at = 0.0
+        self._doubted_hash = ""
         self.wake = threading.Event()
         self.name = place.name
         self.target_id = place.target_id
@@ -120,7 +121,8 @@ class Poller:
         """Seconds of real time until the next poll, spread a little so that targets do not march in step."""
         every = self._place.system.settings.poll_every.total_seconds()
         pause: float = min(every * 2.0 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
-        return pause / max(self._shared.clock.rate, 0.01) * random.uniform(0.97, 1.0)
+        rate = self._shared.clock.rate
+        return (pause / rate if rate else 1.0) * random.uniform(0.97, 1.0)
 
     @property
     def _timeout(self) -> float:
@@ -167,7 +169,10 @@ class Poller:
         if found.unchanged:
             return
         store, target_id = self._shared.store, self._place.target_id
-        changes = match(store_inventory.known_jobs(store, target_id), _in_words(found))
+        changes = match(store_inventory.known_jobs(store, target_id), _in_words(found), self._doubted_hash)
+        self._doubted_hash = found.hash if changes.doubted else ""
+        if changes.doubted:
+            self._log.warning("inventory doubted", words=changes.doubted)
         store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new or changes.changed or changes.gone:
             self._shared.jobs_changed(fence)

@@ -6,6 +6,7 @@ The lease is on real time. A holder that was stopped longer than the lease finds
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -33,8 +35,23 @@ PR_SET_PDEATHSIG = 1
 
 
 def holder_name() -> str:
-    """Who holds the lease, for people: "host:pid"."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    """Who holds the lease: "host:pid~where"; `where` tells this boot and process namespace from others."""
+    return f"{socket.gethostname()}:{os.getpid()}~{_where()}"
+
+
+def is_dead_here(holder: str) -> bool:
+    """True when `holder` was a process of this very machine, boot and namespace, and is gone."""
+    host, _, process = holder.rpartition(":")
+    pid, _, where = process.partition("~")
+    if host != socket.gethostname() or where != _where() or not pid.isdigit():
+        return False
+    return not Path(f"/proc/{pid}").exists()
+
+
+def _where() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    space = Path("/proc/self/ns/pid").stat().st_ino
+    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:6]
 
 
 @dataclass(slots=True)
@@ -67,6 +84,10 @@ class Engine:
         while not self._end.is_set():
             got = leases.acquire(self._parts.store, LEASE_NAME, holder_name(), LEASE_SECONDS)
             if isinstance(got, HeldBy):
+                if is_dead_here(got.holder):
+                    log.warning("the engine before died", holder=got.holder)
+                    leases.free_dead(self._parts.store, LEASE_NAME, got)
+                    continue
                 if told is None or told.holder != got.holder:
                     log.info("standing by", holder=got.holder, since=str(got.since))
                 told = got

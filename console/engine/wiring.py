@@ -58,8 +58,8 @@ class Parts:
         """Matches config against the jobs that exist now; a pattern that matches none is told once."""
         found = sync_config(self.store, plain.estate_settings(self.config), self.clock.now(), fence)
         unmatched = frozenset(found.unmatched)
-        for name in sorted(unmatched - self._told):
-            log.info("config names a job that no system has (yet)", name=name)
+        if unmatched - self._told:
+            log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
         self._told = unmatched
 
     def _join(self) -> None:

@@ -125,10 +125,13 @@ class AttemptWord:
 
 
 def attempt_after(store: Store, action: ActionRow) -> AttemptWord | None:
-    """The attempt that carries the action's key; None while the source has not shown one."""
+    """The attempt that the action made: it carries our key, or is the one that the receipt names (a redrive carries
+    no key). None while the source has not shown it."""
     sql = (
-        "SELECT id, state, evidence, ended_us IS NOT NULL AS ended, exit_code, message FROM attempt"
-        " WHERE action_key = :key ORDER BY number DESC LIMIT 1"
+        "SELECT t.id, t.state, t.evidence, t.ended_us IS NOT NULL AS ended, t.exit_code, t.message"
+        " FROM attempt t JOIN action a ON a.key = :key"
+        " WHERE t.action_key = a.key OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)"
+        " ORDER BY t.number DESC LIMIT 1"
     )
     with store.read() as connection:
         row = connection.execute(text(sql), {"key": action.key}).first()

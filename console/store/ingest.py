@@ -6,28 +6,27 @@ a bare upsert of the same rows: `python -m tests.bench.ingest`.
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from connectors.contract import RunRecord, Skipped
+from connectors.contract import Skipped
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.store import target
 from console.store.batch import IngestBatch, Ingested
-from console.store.job_ids import job_ids
-from console.store.keys import is_too_long, pack
+from console.store.incoming import Identity, Incoming, read
 from console.store.latest import Shown, remove_runs, roll_latest, shown
 from console.store.merging import (
     ATTEMPT_COLUMNS,
     AttemptRow,
     Birth,
-    Content,
     RunRow,
     attempt_row,
-    content_of,
     merge,
     numbered,
     run_of,
@@ -39,9 +38,6 @@ __all__ = ["IngestBatch", "Ingested", "ingest", "record_failure"]
 
 record_failure = target.record_failure
 
-Identity = tuple[int, str]
-"""(job id, attempt key): an attempt; (job id, period key): a run."""
-
 _ATTEMPTS = ", ".join(f"t.{column}" for column in ATTEMPT_COLUMNS)
 _RUNS = ", ".join(f"r.{column}" for column in RunRow._fields)
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
@@ -49,21 +45,10 @@ _ATTEMPTS_BY_IDENTITY = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.j
 _ATTEMPTS_OF_RUNS = f"SELECT {_ATTEMPTS} FROM {{keys}} JOIN attempt t ON t.run_id = k.a"
 _RUNS_BY_IDENTITY = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.job_id = k.a AND r.period_key = k.b"
 _RUNS_BY_ID = f"SELECT {_RUNS} FROM {{keys}} JOIN run r ON r.id = k.a"
-_ACTIONS = "SELECT a.key, a.job_id, a.run_id FROM {keys} JOIN action a ON a.key = k.a"
-
-
-@dataclass(slots=True)
-class Incoming:
-    """What one batch says of one attempt."""
-
-    job_id: int
-    attempt_key: str
-    period_key: str
-    content: Content
-    observed_us: int
-    record: RunRecord
-    run_id: int | None
-    """The run that our action repairs; None: the run of its own period."""
+_PLACED = RunRow._fields.index("state")
+"""Columns of a run before this one say which run it is and where it stands in time."""
+_RUN_TOLD = ("id", *RunRow._fields[_PLACED:])
+_ATTEMPT_TOLD = ("id", *ATTEMPT_COLUMNS[5:])
 
 
 @dataclass(slots=True)
@@ -88,53 +73,27 @@ def ingest(store: Store, target_id: int, batch: IngestBatch, fence: int | None) 
     A record that cannot be kept (a name over 1,000 bytes, an instant without zone) is counted at the target with its
     reason and left out. Raises LeaseLost, and then nothing is written.
     """
-    with store.write(fence) as connection:
+    with store.write(fence) as connection, _without_collector():
         lines = wire(connection)
         skipped: list[Skipped] = []
-        incoming = _read(lines, target_id, batch, skipped)
+        incoming = read(lines, target_id, batch, skipped)
         runs, jobs = _write_runs(connection, lines, batch, incoming)
         target.record_success(lines, target_id, batch, skipped)
         failpoint("ingest.before_commit")
     return Ingested(tuple(runs), tuple(jobs), tuple(skipped))
 
 
-def _read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]) -> dict[Identity, Incoming]:
-    """The batch by attempt, in the columns' form; several observations of one attempt already merged."""
-    keys = sorted({record.action_key for record in batch.runs if record.action_key})
-    actions: dict[str, tuple[int, int | None]] = {
-        row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys)
-    }
-    names = {record.job for record in batch.runs if record.action_key not in actions}
-    jobs = job_ids(lines, target_id, names, batch.now)
-    observed_us = micros(batch.now)
-    incoming: dict[Identity, Incoming] = {}
-    for record in batch.runs:
-        try:
-            one = _incoming(record, jobs, actions, observed_us)
-        except (ValueError, OverflowError, KeyError) as error:
-            skipped.append(Skipped(record.job, str(error), record.attempt_key[:200]))
-            continue
-        identity = (one.job_id, one.attempt_key)
-        before = incoming.get(identity)
-        if before is not None:
-            one.content, _ = merge(before.content, observed_us, one.content, observed_us + 1)  # the later one is newer
-            if one.content == before.content:
-                continue
-        incoming[identity] = one
-    return incoming
-
-
-def _incoming(
-    record: RunRecord, jobs: dict[str, int], actions: dict[str, tuple[int, int | None]], now_us: int
-) -> Incoming:
-    attempt_key = pack(record.attempt_key)
-    period_key = f"attempt:{attempt_key}" if record.period_key is None else pack(record.period_key)
-    if is_too_long(attempt_key) or is_too_long(period_key):
-        raise ValueError("its id is longer than 1,000 bytes")
-    job_id, run_id = actions.get(record.action_key or "", (jobs.get(record.job), None))
-    if job_id is None:
-        raise ValueError("its job's name is longer than 1,000 bytes")
-    return Incoming(job_id, attempt_key, period_key, content_of(record), now_us, record, run_id)
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """A batch makes some 100,000 tuples and no cycle; looking for cycles among them costs as much as the writing.
+    Inside of a write, so that one thread at a time does this."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _write_runs(
@@ -223,8 +182,8 @@ def _write_changes(
             runs_changed.append(run._replace(changed_seq=seq))
     lines.insert("run", RunRow._fields, runs_new)
     lines.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])
-    lines.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_changed])
-    lines.update("run", RunRow._fields, runs_changed)
+    _update_attempts(lines, known, attempts_changed)
+    _update_runs(lines, runs, runs_changed)
     remove_runs(lines, [run.id for run in gone])  # their only attempt went to the run that it repairs
     _tell_actions(lines, attempts_new, attempts_changed)
     jobs = _roll(lines, seq, runs, runs_new, runs_changed, gone)
@@ -259,6 +218,20 @@ def _birth(work: Work, first: AttemptRow, batch: IngestBatch) -> Birth | None:
         return None
     record = one.record
     return Birth(None if record.period_at is None else micros(record.period_at), batch.bd(record).isoformat())
+
+
+def _update_attempts(lines: Wire, known: dict[int, AttemptRow], rows: list[AttemptRow]) -> None:
+    """What names a row is written only where it changed: a database mends an index of every column that is set."""
+    told = [row for row in rows if row.id in known and row[1:5] == known[row.id][1:5]]
+    lines.update("attempt", _ATTEMPT_TOLD, [(row.id, *row.content, row.observed_us) for row in told])
+    same = {row.id for row in told}
+    lines.update("attempt", ATTEMPT_COLUMNS, [row.flat() for row in rows if row.id not in same])
+
+
+def _update_runs(lines: Wire, old: dict[int, RunRow], rows: list[RunRow]) -> None:
+    told = [row for row in rows if row[1:_PLACED] == old[row.id][1:_PLACED]]
+    lines.update("run", _RUN_TOLD, [(row.id, *row[_PLACED:]) for row in told])
+    lines.update("run", RunRow._fields, [row for row in rows if row[1:_PLACED] != old[row.id][1:_PLACED]])
 
 
 def _tell_actions(lines: Wire, *groups: Iterable[AttemptRow]) -> None:

@@ -36,6 +36,10 @@ _DRIFT = (
     " WHERE j.target_id = ? AND d.accepted_us IS NULL AND d.ended_us IS NULL"
 )
 _EVENT = "INSERT INTO event (at_us, kind, words, job_id, system_id, actor) VALUES (?, 'drift', ?, ?, ?, ?)"
+_ACCEPT_NEWEST = (
+    "UPDATE schedule SET accepted_us = ?, accepted_by = ? WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)"
+)
+"""Also where it is accepted already: nothing is expected of the time before."""
 
 
 def known_jobs(store: Store, target_id: int) -> list[KnownJob]:
@@ -98,11 +102,7 @@ def accept_drift(store: Store, job_id: int, by: str, now: datetime, fence: int |
         [(name, gone_since, system_id)] = found
         if gone_since is not None:
             _add_versions(lines, [(job_id, Schedule("none", words="gone"))], now_us, None)
-        lines.rows(
-            "UPDATE schedule SET accepted_us = ?, accepted_by = ? WHERE accepted_us IS NULL"
-            " AND id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)",
-            (now_us, clean_line(by), job_id),
-        )
+        lines.rows(_ACCEPT_NEWEST, (now_us, clean_line(by), job_id))
         accepted = lines.rows(
             "UPDATE drift SET accepted_us = ?, accepted_by = ? WHERE job_id = ? AND accepted_us IS NULL"
             " AND ended_us IS NULL RETURNING what",
@@ -210,6 +210,8 @@ class _Writing:
             None,
         )
         self._next_instants([(one.job_id, one.record.schedule) for one in changes.changed])
+        woken = [one.job_id for one in changes.changed if one.accept_again]
+        self._lines.many(_ACCEPT_NEWEST, [(self._now_us, "woken", job_id) for job_id in woken])
         self._lines.many(
             "UPDATE drift SET ended_us = ? WHERE job_id = ? AND what = ? AND accepted_us IS NULL AND ended_us IS NULL",
             [(self._now_us, one.job_id, what) for one in changes.changed for what in one.ended],

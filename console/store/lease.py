@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.model.ids import instant
+from console.model.ids import instant, micros
 from console.store.errors import LeaseLost
 from console.store.open import Store
 from console.store.wire import Wire, single, wire
@@ -79,6 +79,15 @@ def release(store: Store, name: str, lease: Lease) -> None:
         wire(connection).rows(
             "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND fence = ? AND holder = ?",
             (name, lease.fence, lease.holder),
+        )
+
+
+def free_dead(store: Store, name: str, held: HeldBy) -> None:
+    """Frees the lease of a holder that is known to be dead; nothing when another has taken it meanwhile."""
+    with store.write(None) as connection:
+        wire(connection).rows(
+            "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND holder = ? AND since_us = ?",
+            (name, held.holder, micros(held.since)),
         )
 
 

@@ -149,9 +149,8 @@ def merge(old: Content, old_us: int, new: Content, new_us: int) -> tuple[Content
     """The content that stands, and when it was first observed in this form."""
     if new == old:
         return old, min(old_us, new_us)
-    new_rank = (finality(new), new_us, repr(new))
-    old_rank = (finality(old), old_us, repr(old))
-    new_wins = new_rank > old_rank
+    new_rank, old_rank = (finality(new), new_us), (finality(old), old_us)
+    new_wins = new_rank > old_rank or (new_rank == old_rank and repr(new) > repr(old))
     winner, loser = (new, old) if new_wins else (old, new)
     filled = winner._replace(
         queued_us=loser.queued_us if winner.queued_us is None else winner.queued_us,

@@ -53,7 +53,10 @@ def claim_due(
         for row in connection.execute(found, {"now": now_us}):
             place = (row.route, row.url_index)
             if place not in busy and place not in due and len(due) < limit:
-                due[place] = DueDelivery(*row[:8], maybe_repeat=row.wire_us is not None)
+                due[place] = DueDelivery(
+                    row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
+                    maybe_repeat=row.wire_us is not None,
+                )  # fmt: skip
         for one in due.values():
             connection.execute(
                 text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": one.id}

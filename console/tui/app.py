@@ -57,7 +57,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.register_theme(HEADWAY)
-        self.set_reactive(HeadwayApp.theme, HEADWAY.name)  # before the first CSS is read: read once
+        self.set_reactive(HeadwayApp.theme, HEADWAY.name)  # before any CSS is read, so that it is read once
+        self.stylesheet.set_variables(self.get_css_variables())
         self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
         self._requests_factory = requests_factory
         self._asker: Desk[RequestsLike] | None = None

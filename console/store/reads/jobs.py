@@ -100,12 +100,15 @@ class JobReads(RunReads):
             condition = f" WHERE {' AND '.join(where)}" if where else ""
             sql = f"SELECT l.job_id FROM latest_run l{joins}{condition}{tail}"
             return (row[0] for row in self.link.each(sql, values))
-        return self._by_attention(joins, where, values, limit)
+        only_problems = wanted.problems_only and not self.stale_targets()
+        return self._by_attention(joins, where, values, limit, only_problems)
 
-    def _by_attention(self, joins: str, where: list[str], values: list[object], limit: int | None) -> Iterable[int]:
+    def _by_attention(
+        self, joins: str, where: list[str], values: list[object], limit: int | None, only_problems: bool
+    ) -> Iterable[int]:
         """Rank by rank along the index (attention, sort_us, job_id), backwards: no sorting, and a page stops early."""
         left = limit
-        for rank in range(CALM + 1):
+        for rank in range((PROBLEM if only_problems else CALM) + 1):
             if left is not None and left <= 0:
                 return
             condition = " AND ".join(["l.attention = ?", *where])

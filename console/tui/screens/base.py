@@ -84,7 +84,8 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
             self.mount(Pane(id="small"))
         for child in self.children:
-            child.display = small == (child.id == "small")
+            if not (child.id or "").startswith("textual-"):
+                child.display = small == (child.id == "small")
         self.call_after_refresh(self.paint_frame)
 
     def fetch(self) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Run = tuple[str, str]
 """A text and the name of its style: "", "ok", "bad", "warn", "run", "dim", "strong", "head", "key", "mark", "alarm"."""
 
-_INKS = {  # name: (theme variable, share of it over the background, bold, variable of its own ground)
+INKS = {  # name: (theme variable, share of it over the background, bold, variable of its own ground)
     "plain": ("foreground", 1.0, False, ""),
     "ok": ("success", 1.0, False, ""),
     "bad": ("error", 1.0, True, ""),
@@ -71,7 +71,7 @@ class Palette:
         return found
 
     def _mixed(self, name: str, ground: str) -> Style:
-        variable, share, bold, own = _INKS[name]
+        variable, share, bold, own = INKS[name]
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
         base = self._colors["background"]
         below = base.blend(self._colors[under], ground_share)

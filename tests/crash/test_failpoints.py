@@ -1,0 +1,189 @@
+"""kill -9 of the engine at every named point of poll, ingest, evaluate and send: the alert leaves, once, or as one
+marked repeat where the wire was already touched.
+
+A replayed night stands in for the schedulers (tests/lab has them for real); engine, store, apprise and the web hook
+that receives the alert are the real ones. Every run: history is read, the engine stops, `extract_orders` fails, an
+armed engine is started and dies, another engine takes over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from console.clock import Hand, real_now
+from console.demo.config import SINK
+from console.demo.estate import moment
+from console.demo.play import Play, history, judged, read_so_far, set_clock, set_up
+from console.failpoints import FAILPOINTS, VARIABLE
+from console.store.open import Store
+from tests.lab.process import wait_until
+
+BEFORE, AFTER = moment("03:11"), moment("03:13")
+REPEATED = {"send.after_wire", "send.after_reply", "record.before_commit"}
+"""Between the wire and the record: only here may the receiver see it twice."""
+STEPS = ("poll", "ingest", "evaluate", "outbox", "send", "record")
+CRASHES = [name for name in FAILPOINTS if name.partition(".")[0] in STEPS and name != "poll.mid_pages"]
+AGAIN = ["ingest.before_commit", "ingest.after_commit", "evaluate.before_commit", "evaluate.after_commit"]
+"""Their first passage comes before the failure is judged, the second with it."""
+
+
+class Hook:
+    """A web hook that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook.messages.append(json.loads(body)["message"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"json://127.0.0.1:{self.server.server_port}/hook"
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    made = Hook()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with sixty nights read and judged, its clock standing a minute before the failure."""
+    play = Play(tmp_path_factory.mktemp("evening"))
+    store = set_up(play, BEFORE, 60.0)
+    hook = Hook()
+    with engine(play, hook):
+        wait_until(lambda: judged(store), "the history", 60)
+    store.close()
+    hook.server.shutdown()
+    hook.server.server_close()
+    return play.folder
+
+
+@contextmanager
+def engine(play: Play, hook: Hook, failpoint: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """An engine process, ended at the end whatever became of it."""
+    environment = {**os.environ, SINK: hook.url}
+    if failpoint:
+        environment[VARIABLE] = failpoint
+    argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
+    argv += ["--log-file", str(play.log)]
+    process = subprocess.Popen(argv, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def morning(evening: Path, folder: Path) -> tuple[Play, Store]:
+    """A copy of the evening in which the failure has just happened."""
+    shutil.copytree(evening, folder, dirs_exist_ok=True)
+    play = Play(folder)
+    store = set_up(play, BEFORE, 20.0)
+    set_clock(play, store, Hand(AFTER, real_now(), 20.0))
+    return play, store
+
+
+def deliveries(store: Store) -> list[tuple[str, int]]:
+    with store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT state, repeats FROM delivery ORDER BY id").all()
+    return [(row[0], row[1]) for row in rows]
+
+
+@pytest.mark.parametrize("name, passage", [*((name, 1) for name in CRASHES), *((name, 2) for name in AGAIN)])
+def test_the_alert_leaves_once_whatever_kills_the_engine(
+    evening: Path, tmp_path: Path, hook: Hook, name: str, passage: int
+) -> None:
+    play, store = morning(evening, tmp_path)
+    with engine(play, hook, f"{name}:kill:{passage}") as armed:
+        died = _dies(armed, 30 if passage == 1 else 8)
+    assert died or passage > 1, f"{name} was never reached"
+    with engine(play, hook):
+        wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert", 30)
+    twice = died and name in REPEATED
+    assert [False, True][: 2 if twice else 1] == ["May be a repeat" in message for message in hook.messages]
+    assert [("sent", int(twice))] == deliveries(store)
+    assert "ok" == _integrity(store)
+    store.close()
+
+
+def test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start(tmp_path: Path, hook: Hook) -> None:
+    play = Play(tmp_path)
+    store = set_up(play, BEFORE, 60.0)
+    with engine(play, hook, "poll.mid_pages:kill") as armed:
+        assert _dies(armed, 30)
+    cut = read_so_far(store)
+    with engine(play, hook):
+        wait_until(lambda: judged(store) and read_so_far(store) >= history(play, BEFORE), "all of the history", 60)
+    assert (True, history(play, BEFORE)) == (cut < history(play, BEFORE), read_so_far(store))
+    store.close()
+
+
+def _dies(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """True when the failpoint killed it in time; a second passage need not come: it is left to go on for a while."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    assert -signal.SIGKILL == process.returncode
+    return True
+
+
+def _integrity(store: Store) -> str:
+    with store.read() as connection:
+        return str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
+
+
+def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path, tmp_path: Path, hook: Hook) -> None:
+    play, store = morning(evening, tmp_path)
+    with engine(play, hook) as first:
+        wait_until(lambda: bool(hook.messages), "the alert", 30)
+        second_log = tmp_path / "second.log"
+        argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
+        argv += ["--log-file", str(second_log)]
+        with subprocess.Popen(argv, env={**os.environ, SINK: hook.url}) as other:
+            wait_until(lambda: second_log.exists() and "standing by" in second_log.read_text(), "who holds it", 20)
+            assert f":{first.pid}~" in second_log.read_text()
+            first.send_signal(signal.SIGKILL)
+            wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over", 30)
+            other.terminate()
+    assert 1 == len(hook.messages)
+    store.close()
+
+
+def test_the_lease_passes_on_soon_after_a_kill_and_only_to_one(evening: Path, tmp_path: Path, hook: Hook) -> None:
+    play, store = morning(evening, tmp_path)
+    set_clock(play, store, Hand(AFTER + timedelta(minutes=1), real_now(), 20.0))
+    with engine(play, hook, "lease.acquired:kill") as armed:
+        assert _dies(armed, 30)
+    with engine(play, hook):
+        wait_until(lambda: bool(hook.messages), "the alert", 20)
+    store.close()
