@@ -1,0 +1,71 @@
+"""A batch as the store will compare it: by attempt, in the columns' own form, its words cleaned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from connectors.contract import RunRecord, Skipped
+from console.model.ids import micros
+from console.store.batch import IngestBatch
+from console.store.job_ids import job_ids
+from console.store.keys import is_too_long, pack
+from console.store.merging import Content, content_of, merge
+from console.store.wire import Wire
+
+Identity = tuple[int, str]
+"""(job id, attempt key): an attempt; (job id, period key): a run."""
+
+_ACTIONS = "SELECT a.key, a.job_id, a.run_id FROM {keys} JOIN action a ON a.key = k.a"
+
+
+@dataclass(slots=True)
+class Incoming:
+    """What one batch says of one attempt."""
+
+    job_id: int
+    attempt_key: str
+    period_key: str
+    content: Content
+    observed_us: int
+    record: RunRecord
+    run_id: int | None
+    """The run that our action repairs; None: the run of its own period."""
+
+
+def read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]) -> dict[Identity, Incoming]:
+    """The batch by attempt, in the columns' form; several observations of one attempt already merged."""
+    keys = sorted({record.action_key for record in batch.runs if record.action_key})
+    actions: dict[str, tuple[int, int | None]] = {
+        row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys)
+    }
+    names = {record.job for record in batch.runs if record.action_key not in actions}
+    jobs = job_ids(lines, target_id, names, batch.now)
+    observed_us = micros(batch.now)
+    incoming: dict[Identity, Incoming] = {}
+    for record in batch.runs:
+        try:
+            one = _incoming(record, jobs, actions, observed_us)
+        except (ValueError, OverflowError, KeyError) as error:
+            skipped.append(Skipped(record.job, str(error), record.attempt_key[:200]))
+            continue
+        identity = (one.job_id, one.attempt_key)
+        before = incoming.get(identity)
+        if before is not None:
+            one.content, _ = merge(before.content, observed_us, one.content, observed_us + 1)  # the later one is newer
+            if one.content == before.content:
+                continue
+        incoming[identity] = one
+    return incoming
+
+
+def _incoming(
+    record: RunRecord, jobs: dict[str, int], actions: dict[str, tuple[int, int | None]], now_us: int
+) -> Incoming:
+    attempt_key = pack(record.attempt_key)
+    period_key = f"attempt:{attempt_key}" if record.period_key is None else pack(record.period_key)
+    if is_too_long(attempt_key) or is_too_long(period_key):
+        raise ValueError("its id is longer than 1,000 bytes")
+    job_id, run_id = actions.get(record.action_key or "", (jobs.get(record.job), None))
+    if job_id is None:
+        raise ValueError("its job's name is longer than 1,000 bytes")
+    return Incoming(job_id, attempt_key, period_key, content_of(record), now_us, record, run_id)
