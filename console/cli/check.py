@@ -90,8 +90,8 @@ def _judge(name: str, probe: Probe) -> Found:
 
 
 def _right_words(what: str, right: Any) -> str:
-    mend = f" Mend: {right.mend}" if right.mend else ""
-    return f"{what}: {right.name}. {right.why}{mend}".replace("..", ".")
+    told = [f"{what}: {right.name}", right.why, f"Mend: {right.mend}" if right.mend else ""]
+    return " ".join(words if words.endswith((".", ";")) else f"{words}." for words in told if words)
 
 
 def check_routes(config: Config, secrets: SecretStore) -> list[Found]:
