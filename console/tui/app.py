@@ -39,6 +39,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
     """`open_reads` and `requests_factory` are called in threads of their own, the second at its first use."""
 
     CSS_PATH = "headway.tcss"
+    TITLE = "Headway"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = []
 
@@ -117,6 +118,25 @@ class HeadwayApp(App[int], inherit_bindings=False):
     def on_arrived(self, message: Arrived) -> None:
         if self.is_running:
             message.deliver()
+
+    def ask_for(
+        self, screen: Screen[Any], key: str, question: Callable[[ReadsLike], Any], then: Callable[[Any], None],
+        failed: Callable[[Exception], None] | None = None, *, first: bool = False,
+    ) -> None:  # fmt: skip
+        """Asks the store for a screen; an answer that comes after the screen was closed is dropped."""
+
+        def whole() -> bool:
+            return screen.is_attached and bool(screen.children)
+
+        def arrived(found: Any) -> None:
+            if whole():
+                then(found)
+
+        def refused(error: Exception) -> None:
+            if whole():
+                (failed or self.store_failed)(error)
+
+        self.desk.ask(key, question, arrived, refused, first=first)
 
     def read_header(self) -> None:
         """Asks for the header, and for the services that the small status and the header's zone need."""

@@ -25,9 +25,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ascii", action="store_true")
     parser.add_argument("--screen")
-    parser.add_argument("--big", action="store_true")
+    parser.add_argument("--big", action="store_true", help="100,000 jobs")
+    parser.add_argument("--hostile", action="store_true", help="every text is the worst of the corpus")
     options = parser.parse_args()
-    app(options.ascii, options.screen, options.big).run()
+    app(options.ascii, options.screen, options.big, _hostile() if options.hostile else None).run()
+
+
+def _hostile() -> FakeReads:
+    from tests.corpus import HOSTILE
+    from tests.tui.test_hostile import HostileReads
+
+    return HostileReads(" ".join(HOSTILE))
 
 
 if __name__ == "__main__":

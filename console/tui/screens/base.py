@@ -70,6 +70,11 @@ class BaseScreen(Screen[None], inherit_bindings=False):
     def bar(self, name: str) -> Bar:
         return self.query_one(f"#{name}", Bar)
 
+    @property
+    def is_whole(self) -> bool:
+        """True while its widgets are there: an answer may come after the screen was closed."""
+        return self.is_attached and bool(self.query("#foot"))
+
     # life
 
     def on_screen_resume(self) -> None:
@@ -101,7 +106,7 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
     def paint_frame(self) -> None:
         """Header, banner, title and footer as they should be now."""
-        if not self.query("#foot"):
+        if not self.is_whole:
             return
         self.paint_top()
         self.paint_foot()
@@ -156,7 +161,7 @@ class BaseScreen(Screen[None], inherit_bindings=False):
             else:
                 self.board.store_failed(error)
 
-        self.board.desk.ask(name, question, then, failed, first=True)
+        self.board.ask_for(self, name, question, then, failed, first=True)
 
     # acts
 

@@ -19,7 +19,7 @@ class IncidentsScreen(ShortListScreen):
     EMPTY = "no incident is open"
 
     def fetch(self) -> None:
-        self.board.desk.ask("incidents", lambda reads: reads.incidents(), self._sorted, self.board.store_failed)
+        self.board.ask_for(self, "incidents", lambda reads: reads.incidents(), self._sorted)
 
     def _sorted(self, incidents: Sequence[IncidentRow]) -> None:
         self.show_views(sorted(incidents, key=lambda view: (view.act_by is None, view.act_by or view.opened, view.id)))

@@ -66,7 +66,7 @@ class JobsScreen(ListScreen):
 
     def fetch(self) -> None:
         """First the first page, at once; later only what is in view, and the order when nobody is in the table."""
-        self.board.desk.ask("drift", lambda reads: reads.drift(), self._on_drift)
+        self.board.ask_for(self, "drift", lambda reads: reads.drift(), self._on_drift)
         if self._asked_filter is None:
             self.refilter()
             return
@@ -128,7 +128,7 @@ class JobsScreen(ListScreen):
         self.paint_frame()
 
     def _ask(self, ids: list[int]) -> None:
-        self.board.desk.ask(
+        self.board.ask_for(self, 
             "job rows", lambda reads: reads.jobs_by_ids(ids), self._arrived, self.board.store_failed, first=True
         )
 

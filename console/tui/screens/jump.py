@@ -33,7 +33,7 @@ class JumpScreen(PickScreen):
     def on_mount(self) -> None:
         self._gather()
         super().on_mount()
-        self.board.desk.ask("places", _places, self._on_places, self.board.store_failed, first=True)
+        self.board.ask_for(self, "places", _places, self._on_places, self.board.store_failed, first=True)
 
     def _gather(self) -> None:
         below = self.board.screen_stack[-2]
@@ -62,7 +62,7 @@ class JumpScreen(PickScreen):
         words = rest if word.lstrip(":") in ("job", "jobs", "runs") else text
         if words.strip():
             wanted = parse_filter(words)
-            self.board.desk.ask(
+            self.board.ask_for(self, 
                 "jump jobs", lambda reads: reads.jobs_first_page(wanted, SORT, JOBS_SHOWN), self._on_jobs, first=True
             )
 

@@ -164,7 +164,7 @@ class PreviewScreen(Overlay[None]):
         """What became of it; called again whenever the store has changed."""
         if self.sent:
             run_id = self.choice.run_id
-            self.board.desk.ask(
+            self.board.ask_for(self, 
                 "actions", lambda reads: reads.actions(run_id=run_id), self._watch, self.board.store_failed
             )
 

@@ -23,7 +23,7 @@ class ServicesScreen(ShortListScreen):
             self._sorted(self.board.services)
 
     def fetch(self) -> None:
-        self.board.desk.ask("services", lambda reads: reads.services(), self._sorted, self.board.store_failed)
+        self.board.ask_for(self, "services", lambda reads: reads.services(), self._sorted)
 
     def _sorted(self, services: Sequence[ServiceView]) -> None:
         """First whoever loses something soonest, then by deadline."""

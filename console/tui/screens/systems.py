@@ -20,7 +20,7 @@ class SystemsScreen(ShortListScreen):
     EMPTY = "no system is configured yet: [systems.NAME] in the config names one"
 
     def fetch(self) -> None:
-        self.board.desk.ask("systems", lambda reads: reads.systems(), self._sorted, self.board.store_failed)
+        self.board.ask_for(self, "systems", lambda reads: reads.systems(), self._sorted)
 
     def _sorted(self, targets: Sequence[TargetView]) -> None:
         """What is out of reach first, longest first."""

@@ -12,3 +12,6 @@ class Entry(Input):
     Entry { height: 1; border: none; padding: 0 1; background: $panel; color: $foreground; }
     Entry:focus { border: none; }
     """
+
+    def on_mount(self) -> None:
+        self.cursor_blink = False  # a blinking cursor is two repaints a second over somebody's SSH line

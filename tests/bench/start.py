@@ -1,0 +1,92 @@
+"""How long from starting `headway` until rows of the first screen are read, with 100,000 jobs in the store.
+
+Beside it an empty Textual app, started in turn with it in the same way: what is not Textual's is ours. The least of
+several starts counts: more than that is what else the machine did. Aim: ratio ≤ 1.4, memory ≤ 100 MB.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.bigstore import big_store
+from tests.bench.figures import Figure, arguments, emit
+from tests.pty.terminal import Terminal
+
+SIZE = (120, 36)
+JOBS = 100_000
+ROW = "Service 12"
+"""Stands in a row of the big store's first screen."""
+EMPTY = f"""
+from textual.app import App
+from textual.widgets import Static
+class Empty(App):
+    def compose(self):
+        yield Static("{ROW}")
+Empty().run()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start: to the first rows, and the memory once it was quiet."""
+
+    wall_ms: float
+    cpu_ms: float
+    rss_mib: float
+
+
+def start(argv: Sequence[str], env: Mapping[str, str], settle: bool) -> Start:
+    with Terminal(argv, SIZE, env) as terminal:
+        terminal.wait_for(ROW, 60)
+        wall, cpu = (terminal.read_at - terminal.started_at) * 1000, terminal.cpu_ms
+        if settle:
+            terminal.press("3")
+            terminal.wait_for(f"1 of {JOBS:,}", 60)
+            terminal.press("end")
+            terminal.wait_for(f"{JOBS:,} of {JOBS:,}", 60)
+            terminal.settle()
+        return Start(wall, cpu, terminal.rss_mib)
+
+
+def quiet_env(folder: Path, compiled: bool) -> dict[str, str]:
+    """An environment without the person's settings; byte code in a folder of our own, or never."""
+    env = {"HOME": str(folder), "PYTHONPYCACHEPREFIX": str(folder / ("pyc" if compiled else "no-pyc"))}
+    return env | {"PYTHONDONTWRITEBYTECODE": "" if compiled else "1"}
+
+
+def measure(quick: bool) -> list[Figure]:
+    """The figures, in the order of the issue."""
+    console = [sys.executable, "-m", "console", "--store", str(big_store(JOBS, 10 * JOBS))]
+    empty = [sys.executable, "-c", EMPTY]
+    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
+    with_code, without = quiet_env(folder, True), quiet_env(folder, False)
+    for argv in (console, empty):
+        start(argv, with_code, settle=False)  # writes the byte code
+    ours, bare = [], []
+    for _ in range(7 if quick else 15):
+        bare.append(start(empty, with_code, settle=False))
+        ours.append(start(console, with_code, settle=False))
+    cold = [(start(console, without, False), start(empty, without, False)) for _ in range(2 if quick else 4)]
+    settled = start(console, with_code, settle=True)
+    anchor = "an empty Textual app"
+    return [
+        Figure("first_paint", least(ours, "wall_ms"), "ms", anchor, least(bare, "wall_ms")),
+        Figure("first_paint_cpu", least(ours, "cpu_ms"), "ms", anchor, least(bare, "cpu_ms")),
+        Figure("first_paint_without_bytecode", least([one for one, _ in cold], "wall_ms"), "ms",
+               anchor, least([one for _, one in cold], "wall_ms")),
+        Figure("console_rss", settled.rss_mib, "MiB", anchor, bare[-1].rss_mib),
+    ]  # fmt: skip
+
+
+def least(starts: Sequence[Start], what: str) -> float:
+    return min(float(getattr(one, what)) for one in starts)
+
+
+if __name__ == "__main__":
+    given = arguments(__doc__ or "")
+    emit("start", measure(given.quick), given.json)

@@ -1,0 +1,109 @@
+"""Texts of others may hold anything: every screen shows them as text, and no control byte of theirs leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.corpus import HOSTILE
+from tests.pty.terminal import Terminal
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import LOG, FakeReads, FakeRequests
+
+View = TypeVar("View")
+FREE = {
+    *("title", "name", "job", "cause", "reason", "root_job", "owner", "runbook", "words", "message", "native_state"),
+    *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "url_words", "route", "log"),
+    *("log_error", "estate", "period_key", "source", "run_as", "native_url"),
+}
+"""Fields that hold text from outside."""
+ASKED = {
+    *("header", "services", "incidents", "incident", "jobs_first_page", "jobs_by_ids", "job", "run", "systems"),
+    *("drift", "actions"),
+}
+MARKED = "HOSTILE"
+
+
+def poison(view: Any, text: str) -> Any:
+    """The view with `text` in every field of outside text, at any depth."""
+    if isinstance(view, tuple | list):
+        return type(view)(poison(item, text) for item in view)
+    if not dataclasses.is_dataclass(view) or isinstance(view, type):
+        return view
+    changes = {}
+    for field in dataclasses.fields(view):
+        value = getattr(view, field.name)
+        if field.name in FREE and isinstance(value, str):
+            changes[field.name] = f"{MARKED}{text}{value}"
+        elif isinstance(value, tuple) or dataclasses.is_dataclass(value):
+            changes[field.name] = poison(value, text)
+    return dataclasses.replace(view, **changes)
+
+
+class HostileReads(FakeReads):
+    """The fake night, told by somebody who wants the operator's terminal."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name in ASKED:
+            text = super().__getattribute__("text")
+            return lambda *given, **named: poison(found(*given, **named), text)
+        return found
+
+
+WALK = (
+    ("2", "3", "5", "1"),
+    ("2", "enter", "enter", "escape", "i", "escape", "o", "escape", "r", "escape", "escape"),
+    ("3", "enter", "enter", "i", "escape", "?", "escape", ":", "escape", "escape", "escape"),
+)
+
+
+async def _walk(night: Night) -> None:
+    for keys in WALK:
+        for key in keys:
+            await night.press(key)
+            await night.until(lambda: night.app.is_running, "a living console")
+            assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", night.text) is None
+
+
+@pytest.mark.parametrize("text", HOSTILE[:: max(1, len(HOSTILE) // 12)])
+def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(text: str) -> None:
+    def prepare(night: Night) -> None:
+        night.reads = HostileReads(text)
+        night.requests = FakeRequests(night.reads, log_text=text + LOG)
+        night.requests.preview |= {"words": text, "scope": text, "verb": text, "native_calls": [text], "notes": [text]}
+
+    on_the_night(prepare=prepare)(_walk)()
+
+
+@on_the_night()
+async def test_markup_in_a_name_is_shown_as_it_is(night: Night) -> None:
+    night.reads.services_[2] = dataclasses.replace(night.reads.services_[2], title="[b]x[/oops]")
+    night.reads.changed()
+    await night.see("[b]x[/oops]")
+
+
+def test_no_control_sequence_of_a_name_or_log_reaches_the_terminal() -> None:
+    """All of the corpus at once, through a real pseudo-terminal: what is received holds none of their payloads."""
+    with Terminal([sys.executable, "-m", "tests.tui.show", "--hostile"], (100, 30)) as terminal:
+        terminal.wait_for(MARKED)
+        for keys in WALK:
+            for key in keys:
+                terminal.press(key)
+                terminal.settle(0.1, 3)
+        received = bytes(terminal.received).decode("utf-8", "replace")
+    assert MARKED in received
+    payloads = [text for text in HOSTILE if re.search("[\x1b\x07\x9b\x90\x9d\u202e]", text)]
+    textuals_own = {"\x1b", "\x1b[", "\x1b[0m", "\x1b[?1049h"}
+    assert [] == [text for text in payloads if text in received and text not in textuals_own]
+    assert "\x1b]0;" not in received
+    assert "\x1b]52;" not in received
+    assert "\x9b" not in received

@@ -1,0 +1,54 @@
+"""Times as people read them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from console.tui.when import Clock, ZoneMode, short, signed, span
+
+NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "seconds,text",
+    [(0, "0s"), (8, "8s"), (2412, "40m12s"), (2400, "40m"), (11_520, "3h12m"), (187_200, "2d04h"), (-90, "-1m30s")],
+)
+def test_a_span_has_at_most_two_units(seconds: int, text: str) -> None:
+    assert text == span(timedelta(seconds=seconds))
+
+
+def test_a_short_span_drops_seconds_above_a_minute() -> None:
+    assert ["40m", "3h12m", "8s", "-12m"] == [short(timedelta(seconds=s)) for s in (2412, 11_542, 8, -735)]
+
+
+def test_slack_is_signed() -> None:
+    assert ["+1h22m", "-12m"] == [signed(timedelta(seconds=s)) for s in (4920, -720)]
+
+
+def test_a_deadline_stands_on_its_own_wall_clock_with_its_zone() -> None:
+    clock = Clock(ZoneInfo("Asia/Tokyo"))
+    deadline = datetime(2026, 11, 20, 5, 30, tzinfo=UTC)
+    assert ("06:30", "CET") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+    clock.mode = ZoneMode.MINE
+    assert ("14:30", "JST") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+    clock.mode = ZoneMode.UTC
+    assert ("05:30", "UTC") == (clock.hm(deadline, NOW, "Europe/Berlin"), clock.label(deadline, "Europe/Berlin"))
+
+
+def test_the_label_changes_with_summer_time() -> None:
+    clock = Clock()
+    summer, winter = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
+    assert ("CEST", "CET") == (clock.label(summer, "Europe/Berlin"), clock.label(winter, "Europe/Berlin"))
+
+
+def test_a_zone_that_this_machine_does_not_know_is_utc() -> None:
+    assert "UTC" == Clock().label(NOW, "Mars/Olympus")
+
+
+def test_far_instants_carry_their_day() -> None:
+    clock = Clock(UTC)
+    assert "Sun 02:17" == clock.hm(NOW + timedelta(days=2), NOW)
+    assert "12-20 02:17" == clock.hm(NOW + timedelta(days=30), NOW)

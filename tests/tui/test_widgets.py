@@ -1,0 +1,86 @@
+"""The grid's and the pane's arithmetic, and that text of others never escapes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+import console.tui
+from console.model.views import JobFilter
+from console.tui.screens.jobs import parse_filter
+from console.tui.widgets.grid import Column, plan
+from console.tui.widgets.paint import Palette, fit, one_line
+from console.tui.widgets.pane import breaks, piece
+from tests.corpus import HOSTILE
+
+COLORS = dict.fromkeys(
+    ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error"), "#808080"
+)
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+@pytest.mark.parametrize("width", [1, 7, 40])
+def test_a_hostile_cell_is_cut_to_its_width_and_carries_no_control(width: int) -> None:
+    cells = {text: fit(text, width) for text in HOSTILE}
+    assert [] == [text for text, cell in cells.items() if cell_len(cell) != width or UNSAFE.search(cell)]
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=30), st.sampled_from(["plain", "bad", "dim"])), max_size=6), st.integers(1, 60)
+)
+def test_a_line_is_always_exactly_as_wide_as_asked(runs: list[tuple[str, str]], width: int) -> None:
+    strip = Palette(COLORS).strip(runs, width)
+    assert width == sum(cell_len(segment.text) for segment in strip)
+    assert UNSAFE.search(strip.text) is None
+
+
+def test_neighbours_of_one_style_become_one_segment() -> None:
+    strip = Palette(COLORS).strip([("a", "plain"), ("b", "plain"), ("c", "bad")], 3)
+    assert ["ab", "c"] == [segment.text for segment in strip]
+
+
+@given(st.text(max_size=80), st.integers(1, 30))
+def test_a_wrapped_line_loses_nothing(text: str, width: int) -> None:
+    text = one_line(text)
+    parts = [text[start:end] for start, end in breaks(text, width)]
+    assert text == "".join(parts)
+    assert [] == [part for part in parts if cell_len(part) > max(width, 2)]
+
+
+def test_a_line_is_wrapped_at_spaces_and_keeps_its_styles() -> None:
+    runs = [("one ", "dim"), ("two three", "bad")]
+    assert [(0, 8), (8, 13)] == breaks("one two three", 8)
+    assert [("one ", "dim"), ("two ", "bad")] == piece(runs, 0, 8)
+    assert [("three", "bad")] == piece(runs, 8, 13)
+
+
+def test_columns_are_dropped_by_rank_and_what_is_left_goes_to_the_flexible() -> None:
+    columns = (Column("a", 5, 1), Column("b", 10, 2, flex=1), Column("c", 8, 3))
+    assert [(0, 5), (1, 14)] == plan(columns, 20)
+    assert [(0, 5), (1, 15), (2, 8)] == plan(columns, 30)
+
+
+def test_a_filter_has_words_without_and_fields() -> None:
+    expected = JobFilter(("db07",), ("tmp",), ("failed",), ("etl-hosts",), (), True)
+    assert expected == parse_filter("db07 -tmp state:failed system:etl-hosts", only_problems=True)
+    assert JobFilter(("a:b",)) == parse_filter("a:b - state:")
+
+
+def test_no_widget_of_ours_is_given_text_that_textual_would_parse() -> None:
+    """Static, Label, OptionList and notify parse markup: none of them is used; lines are painted by `paint`."""
+    folder = Path(next(iter(console.tui.__path__)))
+    forbidden = re.compile(
+        r"\b(Static|Label|Button|OptionList|DataTable|Tree|RichLog|Content)\(|(app|self|board)\.notify\(|border_title|from_markup"
+    )
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted(folder.rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if forbidden.search(line)
+    ]
+    assert [] == found
