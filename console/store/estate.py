@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 from connectors.contract import OPEN_STATES, State
@@ -57,15 +58,20 @@ class _Memory:
     runs: dict[int, tuple[int, RunFacts]] = field(default_factory=dict)
     """Run id -> (sort_us, run)."""
     durations: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
 
 
 _memories: WeakKeyDictionary[Store, _Memory] = WeakKeyDictionary()
 
 
 def load(store: Store, now: datetime, settings: Settings) -> Estate:
-    """What an evaluation at `now` sees. One thread at a time."""
+    """What an evaluation at `now` sees."""
     memory = _memories.setdefault(store, _Memory())
-    since_us = micros(now - settings.lookback)
+    with memory.lock:
+        return _load(store, memory, micros(now - settings.lookback), settings)
+
+
+def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> Estate:
     with store.read() as connection:
         lines = wire(connection)
         changed = _look(lines, memory, since_us)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.clock import Hand
@@ -45,9 +46,10 @@ class Store:
         """One transaction, committed at the end, rolled back whole on any exception.
 
         With a `fence` it is refused (LeaseLost) unless that fence still holds the lease. `durable`: it is on the disk
-        when this returns (intents); others may be lost by a power failure, never by a crash of ours.
+        when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
+        StoreUnusable where the database cannot (full disk, locked for 30 s, connection lost).
         """
-        with self._writer, self.engine.connect() as connection:
+        with self._reasons_told(), self._writer, self.engine.connect() as connection:
             connection.execution_options(headway_write=True)
             self._be_durable(connection, durable)
             with connection.begin():
@@ -59,8 +61,18 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look. Keep it short: an open reader keeps the write-ahead log from shrinking."""
-        with self.engine.connect() as connection, connection.begin():
+        with self._reasons_told(), self.engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def _reasons_told(self) -> Iterator[None]:
+        driver: Any = self.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except (OperationalError, driver.OperationalError) as error:
+            reason = error.orig if isinstance(error, OperationalError) else error
+            place = self.path or self.engine.url.render_as_string()
+            raise StoreUnusable(f"the store at {place}: {reason}") from error
 
     def _be_durable(self, connection: Connection, durable: bool) -> None:
         if self.is_sqlite:

@@ -25,16 +25,18 @@ _EVENT = "INSERT INTO event (at_us, kind, words, system_id, actor) VALUES (?, ?,
 
 def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Sequence[Skipped]) -> None:
     """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
-    now_us = micros(batch.now)
+    now_us, seen_until = micros(batch.now), maybe_micros(batch.seen_until)
     [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
     lines.rows(
-        "UPDATE target SET cursor = ?, last_try_us = ?, last_ok_us = ?, first_ok_us = COALESCE(first_ok_us, ?),"
+        "UPDATE target SET cursor = ?, last_try_us = ?,"
+        " last_ok_us = CASE WHEN last_ok_us > ? THEN last_ok_us ELSE ? END, first_ok_us = COALESCE(first_ok_us, ?),"
         " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
-        " zone = CASE WHEN ? = '' THEN zone ELSE ? END, seen_until_us = COALESCE(?, seen_until_us),"
+        " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
+        " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
         " poll_ms = COALESCE(?, poll_ms), warnings = ? WHERE id = ?",
         (
-            pack(batch.cursor), now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone,
-            maybe_micros(batch.seen_until), batch.poll_ms, _words(batch.warnings), target_id,
+            pack(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone,
+            seen_until, seen_until, batch.poll_ms, _words(batch.warnings), target_id,
         ),
     )  # fmt: skip
     skipped = [*batch.skipped, *refused]
