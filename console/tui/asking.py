@@ -51,7 +51,7 @@ class Asking:
 
     @property
     def _open(self) -> bool:
-        return not self._stopped and self._asker.is_attached
+        return not self._stopped and self._asker.is_attached and bool(self._asker.children)
 
     def _answered(self, request_id: int, answer: AnswerLike | None) -> None:
         if not self._open:

@@ -81,12 +81,11 @@ class JobsScreen(ListScreen):
         if wanted == self._asked_filter:
             return
         self._asked_filter, self.whole = wanted, False
-        desk, failed = self.board.desk, self.board.store_failed
-        desk.ask(
+        self.board.ask_for(
+            self,
             "jobs",
             lambda reads: reads.jobs_first_page(wanted, SORT, FIRST_PAGE),
             lambda views: self._first_page(wanted, views),
-            failed,
             first=True,
         )
         self.sort_again()
@@ -95,12 +94,8 @@ class JobsScreen(ListScreen):
         """Asks for the order of everything; the old one stays until it comes."""
         wanted, self._sorted_at = self._asked_filter, time.monotonic()
         if wanted is not None:
-            desk = self.board.desk
-            desk.ask(
-                "ids",
-                lambda reads: reads.job_ids(wanted, SORT),
-                lambda ids: self._ids(wanted, ids),
-                self.board.store_failed,
+            self.board.ask_for(
+                self, "ids", lambda reads: reads.job_ids(wanted, SORT), lambda ids: self._ids(wanted, ids)
             )
 
     def _first_page(self, wanted: JobFilter, views: Sequence[JobRow]) -> None:
@@ -128,8 +123,8 @@ class JobsScreen(ListScreen):
         self.paint_frame()
 
     def _ask(self, ids: list[int]) -> None:
-        self.board.ask_for(self, 
-            "job rows", lambda reads: reads.jobs_by_ids(ids), self._arrived, self.board.store_failed, first=True
+        self.board.ask_for(
+            self, "job rows", lambda reads: reads.jobs_by_ids(ids), self._arrived, self.board.store_failed, first=True
         )
 
     def _arrived(self, views: Sequence[JobRow]) -> None:

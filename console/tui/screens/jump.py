@@ -62,8 +62,12 @@ class JumpScreen(PickScreen):
         words = rest if word.lstrip(":") in ("job", "jobs", "runs") else text
         if words.strip():
             wanted = parse_filter(words)
-            self.board.ask_for(self, 
-                "jump jobs", lambda reads: reads.jobs_first_page(wanted, SORT, JOBS_SHOWN), self._on_jobs, first=True
+            self.board.ask_for(
+                self,
+                "jump jobs",
+                lambda reads: reads.jobs_first_page(wanted, SORT, JOBS_SHOWN),
+                self._on_jobs,
+                first=True,
             )
 
 

@@ -164,8 +164,8 @@ class PreviewScreen(Overlay[None]):
         """What became of it; called again whenever the store has changed."""
         if self.sent:
             run_id = self.choice.run_id
-            self.board.ask_for(self, 
-                "actions", lambda reads: reads.actions(run_id=run_id), self._watch, self.board.store_failed
+            self.board.ask_for(
+                self, "actions", lambda reads: reads.actions(run_id=run_id), self._watch, self.board.store_failed
             )
 
     def _watch(self, actions: Sequence[ActionView]) -> None:
