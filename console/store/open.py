@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ BUSY_MS = 30_000
 CHECKPOINT_PAGES = 20_000
 """Pages in the log before SQLite moves them into the file by itself: 2 × faster ingest than its own 1,000."""
 
+QUIET_SECONDS = 2.0
+QUIET_LOG_BYTES = 4 * 1024 * 1024
+
 WRITER_LOCK = 0x48454144
 """PostgreSQL's advisory lock of whoever writes: one writer at a time there too, so that changed_seq follows commits."""
 
@@ -40,6 +44,7 @@ class Store:
         self.engine = engine
         self.is_sqlite = path is not None
         self._writer = threading.Lock()
+        self._written_at = time.monotonic()
 
     @contextmanager
     def write(self, fence: int | None, durable: bool = False) -> Iterator[Connection]:
@@ -57,6 +62,16 @@ class Store:
                     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
                 _check_fence(connection, fence)
                 yield connection
+            self._checkpoint_when_quiet(connection)
+
+    def _checkpoint_when_quiet(self, connection: Connection) -> None:
+        """After a pause in the writing the log goes into the file, so that bursts seldom have to wait for that."""
+        before, self._written_at = self._written_at, time.monotonic()
+        if self.path is None or self._written_at - before < QUIET_SECONDS:
+            return
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists() and log.stat().st_size > QUIET_LOG_BYTES:
+            _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()  # waits for nobody
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -89,12 +104,6 @@ class Store:
         with self.read() as connection:
             row = connection.exec_driver_sql("SELECT origin_us, started_us, rate, paused FROM clock").first()
         return None if row is None else Hand(instant(row[0]), instant(row[1]), float(row[2]), bool(row[3]))
-
-    def checkpoint(self) -> None:
-        """Moves the log into the file; for quiet moments. Nothing on PostgreSQL."""
-        if self.is_sqlite:
-            with self._writer, self.engine.connect() as connection:
-                _raw(connection).execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def close(self) -> None:
         """Frees all connections."""
@@ -165,6 +174,7 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
         "journal_mode=WAL",
         "synchronous=NORMAL",
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+        f"journal_size_limit={QUIET_LOG_BYTES}",
         "temp_store=MEMORY",
         "cache_size=-65536",
     ):

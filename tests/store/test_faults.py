@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from console.store import open as open_module
 from console.store.errors import StoreUnusable
 from console.store.open import open_store
 from console.store.reads import open_reads
@@ -151,6 +152,19 @@ def test_f17_a_reader_leaves_no_transaction_open_so_that_the_log_can_shrink(nigh
             [(busy, in_log, moved)] = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         raw.close()
     assert (0, 0, 0) == (busy, in_log, moved)
+
+
+def test_f17_the_log_goes_into_the_file_after_a_pause(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert night.store.path is not None
+    log = night.store.path.with_name("headway.db-wal")
+    night.ingest(*(run(f"db07:job {place}", attempt=str(place), message="x" * 2_000) for place in range(1_500)))
+    large = log.stat().st_size
+    night.ingest(now="03:21")
+    assert large <= log.stat().st_size
+    monkeypatch.setattr(open_module, "QUIET_SECONDS", 0.0)
+    night.ingest(now="03:22")
+    night.ingest(now="03:23")
+    assert log.stat().st_size <= open_module.QUIET_LOG_BYTES < large
 
 
 def test_a_store_that_is_closed_in_one_process_is_whole_in_the_next(night: Estate) -> None:

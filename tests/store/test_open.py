@@ -182,6 +182,5 @@ class TestFile:
                 name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
                 for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "busy_timeout")
             }
-        opened.checkpoint()
         opened.close()
         assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found

@@ -320,7 +320,6 @@ def test_a_reader_sees_each_commit_at_once_and_holds_nothing_open(served: Estate
     for number in range(3):
         assert number == len(reads.runs(1))
         served.ingest(run(period=f"0{number}:10", attempt=str(number)))
-    served.store.checkpoint()
 
 
 def test_the_readers_bring_no_heavy_library() -> None:
