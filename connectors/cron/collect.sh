@@ -116,8 +116,8 @@ holds() { # file offset sum: is our place in this file?
   esac
   [ "${s%% *}" = "$3" ]
 }
-piece() { # file offset size: sends what follows, after the w bytes that prove the place, as far as `left` allows
-  [ "$3" -gt "$2" ] || return 0
+piece() { [ "$3" -le "$2" ] || proved "$@"; } # file offset size: what follows the offset, if anything
+proved() { # the same, after the w bytes that prove the place, as far as `left` allows
   width "$2"
   mark "LOG|$2|$w|$((w + left))|$3|$1"
   case $1 in
@@ -148,7 +148,7 @@ follow() {
   case $off in
   tail) if [ "$size" -gt "$left" ]; then piece "$p" "$((size - left + 1))" "$size"; else piece "$p" 0 "$size"; fi ;;
   *) if [ "$now" = "$ino" ] && [ "$size" -ge "$off" ] && [ -z "$how" ] && [ "$off" != new ]; then
-       piece "$p" "$off" "$size"
+       proved "$p" "$off" "$size" # also where nothing seems new: another file may have grown to the same size
      else
        width "$size"; first=$w head=$(beginning)
        case $off in new) history ;; *) seek ;; esac
@@ -169,15 +169,16 @@ history() { # what is still there, oldest first, as far back as HISTORY bytes
   for o in $kept "$p"; do whole "$o" || return; done
 }
 seek() { # our place is in the live file or in a rotated one; what is newer follows, oldest first
-  newer= found=
+  newer= found= unread=
   for o in "$p" $(set +f; rotated "$p"); do
     if [ -r "$o" ] && holds "$o" "$off" "$sum"; then found=$o; break; fi
+    [ -r "$o" ] || [ ! -e "$o" ] || unread=$o
     newer="$o$NL$newer"
   done
   if [ -n "$found" ]; then
     size_of "$found"; piece "$found" "$off" "$size" || return
   else
-    mark "GAP|$p"; kept=
+    mark "GAP|$unread|$p"; kept=
     for o in $newer; do
       s=$(stat -Lc %Y "$o")
       if [ "$o" = "$p" ] || [ "${s:-0}" -ge "$since" ]; then kept="$kept$o$NL"; fi

@@ -56,7 +56,7 @@ class CronConnector:
         self.target = target
         self.address = talk.address(options, target, secrets)
         self._client = CronClient(options, session or SshSession(self.address))
-        self._crontabs: Crontabs | None = None
+        self.crontabs: Crontabs | None = None
         self._inventory: Inventory | None = None
         self._inventory_of: tuple[Crontabs, int] | None = None
 
@@ -69,7 +69,7 @@ class CronConnector:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         until = monotonic() + timeout_seconds
-        known = self._crontabs
+        known = self.crontabs
         look = self._ask(Memory.from_json(cursor), known, frozenset(), until)
         moved = look.moved()
         if moved:
@@ -100,11 +100,11 @@ class CronConnector:
         answer = Answer.of(parts)
         tables = answer.tables
         if tables is not None and tables.has_text:
-            self._crontabs = crontabs(tables, answer.host.offset_words)
-        if self._crontabs is None:
+            self.crontabs = crontabs(tables, answer.host.offset_words)
+        if self.crontabs is None:
             raise NotSupported(f"{self.address.words}: the host sent no crontabs; is its sh a POSIX shell?")
         ours = before + (datetime.now(UTC) - before) / 4
-        return Look(self.target, self.options.spool, memory, answer, self._crontabs, ours)
+        return Look(self.target, self.options.spool, memory, answer, self.crontabs, ours)
 
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

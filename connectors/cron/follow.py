@@ -77,6 +77,8 @@ class FileLook:
     owner: str = ""
     pieces: list[Section] = field(default_factory=list)
     has_gap: bool = False
+    unread: str = ""
+    """A rotated file that may hold our place and cannot be read."""
     more: bool = False
     after: str | None = None
     """Inode, size, birth of the live file once all was read, and whether it begins as before; where that was asked."""
@@ -108,7 +110,7 @@ def files_looked_at(parts: Iterable[Section]) -> list[FileLook]:
         elif looks and part.kind == "LOG":
             looks[-1].pieces.append(part)
         elif looks and part.kind == "GAP":
-            looks[-1].has_gap = True
+            looks[-1].has_gap, looks[-1].unread = True, part.fields(2)[0]
         elif looks and part.kind == "MORE":
             looks[-1].more = True
         elif looks and part.kind == "AFTER":

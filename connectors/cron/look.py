@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
-from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef, Skipped
+from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef
 from connectors.cron import follow, parse, records
 from connectors.cron.attempts import KEPT_SECONDS, instant
 from connectors.cron.crontab import Tables, read_tables, text_of
@@ -18,7 +18,8 @@ from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
 
 LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
-WARNED_MOST = 50
+WARNED_MOST = 20
+UNMATCHED_SHOWN = 5
 
 
 @dataclass(slots=True)
@@ -75,7 +76,6 @@ class Look:
     crontabs: Crontabs
     ours: datetime
     from_middle: bool = False
-    skipped: list[Skipped] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     is_log_read: bool = False
@@ -111,6 +111,7 @@ class Look:
         if lines.names != memory.names:
             gone = {mark: name for mark, name in memory.names.items() if mark not in lines.names}
             memory.old_names, memory.names = gone or memory.old_names, lines.names
+            memory.warned = []
         memory.level = self.level
         for look in self.answer.files:
             if self._is_records(look.path):
@@ -130,7 +131,7 @@ class Look:
         if look.status == "denied":
             self.is_complete = False
             mend = "put the login user into group adm, or into the group of that file"
-            self.skipped.append(Skipped(look.path, f"denied: {mend}"))
+            self.warnings.append(f"{look.path}: denied: {mend}")
         if look.status != "ok":
             return None
         now = int(self.answer.host.now.timestamp())
@@ -144,6 +145,10 @@ class Look:
     def _gap(self, look: FileLook, place: Place | None) -> None:
         since = instant(place.since) if place else None
         words = f"{look.path} was truncated or replaced since the last look; what it held in between is lost"
+        if look.unread:
+            words = (
+                f"{look.unread} may hold what followed the last look and is denied: give it the group of {look.path}"
+            )
         self.gaps.append(Gap(since, self.answer.host.now, words))
 
     def _read_log(self, look: FileLook, lines: Lines) -> None:
@@ -164,7 +169,7 @@ class Look:
     def _hear(self, event: Event, lines: Lines) -> None:
         self.memory.heard = max(self.memory.heard, event.at.timestamp())
         if event.word is Word.IGNORED:
-            self._warn_once(event.text)
+            self._heard_words(event.text)
         self.memory.book.hear_log(event, lines.find, self.level)
 
     def _read_records(self, look: FileLook, lines: Lines) -> None:
@@ -184,23 +189,24 @@ class Look:
 
     # -- words --------------------------------------------------------------------------------------------------------
     def _warn(self) -> None:
-        book = self.memory.book
-        for words in book.warnings:
-            self._warn_once(words)
-        for (user, text), count in list(book.unmatched.items())[:5]:
-            self._warn_once(f"{count} starts belong to no crontab line that can be read: {user}: {text[:120]}")
-        for fault in self.crontabs.tables.faults:
-            self._warn_once(f"{fault.where}: {fault.reason}")
-        for path, why in self.crontabs.denied:
-            self._warn_once(f"{path}: denied: {why}")
+        """What a person should read: what is so now, then what the log said since the crontabs last changed."""
+        tables, processes = self.crontabs, self.answer.processes
+        self.warnings += [f"{fault.where}: {fault.reason}" for fault in tables.tables.faults]
+        self.warnings += [f"{path}: denied: {why}" for path, why in tables.denied]
         if self.answer.spool == "denied":
-            self._warn_once(f"{self.spool}: denied: put the login user into the folder's group (adm)")
-        if self.answer.processes.daemon is None and not self.answer.processes.hidden:
-            self._warn_once(f"cron does not run on {self.target}: no job will start. systemctl start cron")
+            self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
+        if processes.daemon is None and not processes.hidden:
+            self.warnings.append(f"cron does not run on {self.target}: no job will start. systemctl start cron")
+        if not any(look.status != "absent" and not self._is_records(look.path) for look in self.answer.files):
+            self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
+        for words in self.memory.book.warnings:
+            self._heard_words(words)
+        for user, text in list(self.memory.book.unmatched)[:UNMATCHED_SHOWN]:
+            self._heard_words(f"a start belongs to no crontab line that can be read: {user}: {text[:120]}")
+        self.warnings += self.memory.warned
 
-    def _warn_once(self, words: str) -> None:
+    def _heard_words(self, words: str) -> None:
         if words not in self.memory.warned:
-            self.warnings.append(words)
             self.memory.warned = [*self.memory.warned, words][-WARNED_MOST:]
 
     # -- what it told -------------------------------------------------------------------------------------------------
@@ -211,8 +217,6 @@ class Look:
             self._take_up(open_runs)
         runs = []
         for attempt in book.news():
-            if attempt.state.is_open and attempt.gone and not attempt.told:
-                continue  # gone and without an end: the next look decides
             if attempt.state.is_open and not self.is_log_read and not attempt.told:
                 continue  # history: its end may be in the next bite
             attempt.told = True
@@ -223,7 +227,8 @@ class Look:
         clock = self.answer.clock(self.ours, self.crontabs.zone)
         return Poll(
             tuple(runs), self.memory.as_json(), self.has_more, complete, clock,
-            tuple(self.skipped), tuple(self.gaps), inventory, seen_until, tuple(self.warnings),
+            gaps=tuple(self.gaps), inventory=inventory, seen_until=seen_until,
+            warnings=tuple(self.warnings),
         )  # fmt: skip
 
     def _take_up(self, open_runs: tuple[RunRef, ...]) -> None:

@@ -62,7 +62,7 @@ class HostNow:
 
     @property
     def offset_words(self) -> str:
-        """"+01:00"."""
+        """ "+01:00"."""
         seconds = int((self.offset.utcoffset(None) or timedelta()).total_seconds())
         sign, seconds = ("-" if seconds < 0 else "+"), abs(seconds)
         return f"{sign}{seconds // 3600:02d}:{seconds % 3600 // 60:02d}"

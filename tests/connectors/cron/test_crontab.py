@@ -42,7 +42,7 @@ def test_system_file_has_a_user_column_and_keeps_further_blanks_as_cron_does() -
 
 
 def test_settings_count_for_the_lines_below_them() -> None:
-    text = "0 1 * * * /a\nSHELL=/usr/local/bin/headway-sh\nFOO = \"a b\" \n0 2 * * * /b\n"
+    text = '0 1 * * * /a\nSHELL=/usr/local/bin/headway-sh\nFOO = "a b" \n0 2 * * * /b\n'
     first, second = read_tables([user(text)], USERS).lines
     assert (first.is_wrapped, second.is_wrapped) == (False, True)
     assert second.settings["FOO"] == "a b"

@@ -23,7 +23,7 @@ from connectors.cron.follow import Place, Reading, cksum
 from connectors.cron.parse import Section
 from tests.fakes.ssh_local import LocalHost
 
-SEEDS = int(os.environ.get("HEADWAY_ROTATIONS", "12"))
+SEEDS = int(os.environ.get("HEADWAY_ROTATIONS", "8"))
 HOWS = ("rename", "gzip", "copytruncate", "inode-reuse", "rename-only")
 ROTATE = """\
 #!/bin/sh
@@ -132,7 +132,8 @@ def test_no_line_is_lost_or_doubled_by_rotations_at_any_step(
     written: list[str] = []
 
     def lines(count: int) -> str:
-        new = [f"{seed} line {len(written) + n} {chance.random()} {'x' * chance.randrange(120)}" for n in range(count)]
+        fill = "x" * chance.choice([0, 0, 0, 40, 120])  # files of the same size are likely
+        new = [f"{seed} line {len(written) + n:04d} {chance.random():.9f} {fill}" for n in range(count)]
         written.extend(new)
         return "".join(f"{line}\n" for line in new)
 
@@ -161,6 +162,18 @@ def test_inode_that_comes_back_is_not_taken_for_the_old_log(host: LocalHost) -> 
         packed.write(data + b"late\n")
     reader.drain()
     assert reader.lines == ["one", "two", "late", "x" * 20, "three"]
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_new_log_of_the_very_size_of_the_old_one_is_noticed(host: LocalHost, how: str) -> None:
+    host.log.write_text("one\n")
+    reader = Reader(host)
+    reader.drain()
+    rotate(host, how)
+    with host.log.open("a") as log:
+        log.write("two\n")
+    reader.drain()
+    assert reader.lines == ["one", "two"]
 
 
 def test_truncated_log_without_a_copy_is_a_gap(host: LocalHost) -> None:

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.cron.client import address
+from connectors.cron.options import CronOptions, targets
+
+
+def options(**values: Any) -> CronOptions:
+    return CronOptions.model_validate({"hosts": ["db07"], "key": "/etc/headway/key", **values})
+
+
+def test_host_has_the_systems_defaults_and_its_own_address() -> None:
+    found = options(hosts=["db07", {"name": "etl02", "address": "127.0.0.1", "port": 2222, "user": "ops"}])
+    assert targets(found) == ["db07", "etl02"]
+    first, second = (address(found, name, lambda reference: "") for name in targets(found))
+    assert (first.address, first.port, first.user) == ("db07", 22, "headway")
+    assert (second.address, second.port, second.user) == ("127.0.0.1", 2222, "ops")
+    assert first.key_file == Path("/etc/headway/key")
+
+
+def test_key_may_be_a_reference_and_never_a_literal() -> None:
+    found = address(options(key={"env": "SSH_KEY"}), "db07", lambda reference: "SECRET")
+    assert (found.key_file, found.key_text) == (None, "SECRET\n")
+    assert "SECRET" not in repr(found)
+    with pytest.raises(ValidationError, match="a secret is written as a reference"):
+        options(key_passphrase="hunter2")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hosts": []},
+        {"hosts": ["db07", {"name": "db07"}]},
+        {"hosts": ["a b"]},
+        {"hosts": [{"name": "x", "colour": "red"}]},
+        {"user": "-oProxyCommand=x"},
+        {"users": ["etl; rm"]},
+        {"spool": "relative"},
+        {"spool": "/var/'; touch /tmp/x; '"},
+        {"logs": []},
+        {"port": 0},
+        {"colour": "red"},
+    ],
+)
+def test_unfit_setting_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        options(**values)

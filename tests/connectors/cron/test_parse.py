@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import ConnectorError, SystemUnreachable
+from connectors.cron.look import Answer, Look, crontabs
+from connectors.cron.parse import Section, host_now, processes, sections, tables_reply, zone_name
+from connectors.cron.state import Memory
+
+NONCE = "00112233"
+
+
+def section(kind: str, rest: str = "", body: str = "") -> bytes:
+    return f"\n\x1e{NONCE} {kind}|{rest}\n{body}".encode()
+
+
+def test_what_a_chatty_login_prints_and_what_a_log_line_pretends_is_no_section() -> None:
+    data = b"Welcome!\x1e x\n" + section("LOG", "0", "\n\x1eDEAD END\nreal\n") + section("END")
+    found = sections(data, NONCE, "db07")
+    assert [(part.kind, part.body) for part in found] == [("LOG", b"\n\x1eDEAD END\nreal\n"), ("END", b"")]
+
+
+@pytest.mark.parametrize("data", [b"", b"sh: not found", section("HOST", "1|+0000|1|x")])
+def test_answer_without_its_end_is_unreachable_not_empty(data: bytes) -> None:
+    with pytest.raises(SystemUnreachable, match="db07: the answer was cut short or is not ours"):
+        sections(data, NONCE, "db07")
+
+
+def test_clock_and_offset_are_the_hosts_own() -> None:
+    found = host_now(Section("HOST", "1795157257.877360258|+0530|12.5|boot", b""))
+    assert found.now == datetime(2026, 11, 20, 6, 47, 37, 877360, tzinfo=UTC)
+    assert (found.offset.utcoffset(None), found.offset_words) == (timedelta(hours=5, minutes=30), "+05:30")
+
+
+def test_crons_own_processes_and_its_level() -> None:
+    body = "crond 29 all\nchild 180 29 100\njob 185 180 101\nasked 900 1 7\ngarbage\n"
+    found = processes(Section("PROC", "cron\0-f\0-L\x0015", body.encode()))
+    assert (found.daemon, found.level, found.jobs) == (29, 15, {185: 180})
+    assert (found.children, found.births[900], found.hidden) == (frozenset({180}), "7", False)
+
+
+def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
+    assert processes(Section("PROC", "/usr/sbin/cron-f", b"crond 29 all\n")).level == 1
+
+
+def test_level_is_unknown_while_no_daemon_runs() -> None:
+    assert processes(Section("PROC", "", b"crond  all\n")).level is None
+
+
+@pytest.mark.parametrize(
+    "daemon, link, file, expected",
+    [
+        ("Asia/Kathmandu", "/usr/share/zoneinfo/Europe/Berlin", "UTC", "Asia/Kathmandu"),
+        (":Europe/Berlin", "", "", "Europe/Berlin"),
+        ("", "/usr/share/zoneinfo/Europe/Berlin", "Etc/UTC", "Europe/Berlin"),
+        ("", "", "Etc/UTC", "Etc/UTC"),
+        ("CET-1CEST", "../nowhere", "../../etc/passwd", ""),
+    ],
+)
+def test_zone_is_the_daemons_else_localtime_else_timezone(daemon: str, link: str, file: str, expected: str) -> None:
+    assert expected == zone_name(daemon, link, file)
+
+
+def test_denied_crontab_is_denied_and_a_missing_one_is_not() -> None:
+    parts = [
+        Section("TABS", "1|", b""),
+        Section("ZONE", "||UTC", b""),
+        Section("TAB", "-|-|/var/spool/cron/crontabs/etl", b""),
+        Section("TABEND", "1|sudo: a password is required", b""),
+        Section("TAB", "-|-|/var/spool/cron/crontabs/root", b""),
+        Section("TABEND", "1|/usr/bin/cat: /var/spool/cron/crontabs/root: No such file or directory", b""),
+        Section("TAB", "600|headway|/var/spool/cron/crontabs/headway", b""),
+        Section("TABEND", "1|no crontab for headway", b""),
+        Section("TAB", "-|-|/var/spool/cron/crontabs/ops", b"0 1 * * * /x\n"),
+        Section("TABEND", "0|", b""),
+    ]
+    found = tables_reply(parts)
+    assert found is not None
+    assert found.denied == [("/var/spool/cron/crontabs/etl", "sudo: a password is required")]
+    assert [(table.user, table.text) for table in found.files] == [("ops", "0 1 * * * /x\n")]
+
+
+KINDS = (
+    "HOST", "PROC", "TABS", "ZONE", "TAB", "TABEND", "DENIED", "NAMES", "LOGIN", "FILE", "LOG", "GAP", "MORE", "AFTER",
+    "SPOOL",
+)  # fmt: skip
+PIECE = st.tuples(st.sampled_from(KINDS), st.text(max_size=60), st.binary(max_size=120))
+HOST = section("HOST", "1795157257.8|+0100|12.5|boot") + section("PROC", "-L15", "crond 29 all\n")
+
+
+@given(st.binary(max_size=400), st.lists(PIECE, max_size=12))
+def test_any_answer_is_a_poll_or_a_connector_error(noise: bytes, pieces: list[tuple[str, str, bytes]]) -> None:
+    parts = b"".join(section(kind, rest) + body for kind, rest, body in pieces)
+    whole = HOST + section("TABS", "1|all") + parts + section("END")
+    for data in (noise, noise + parts + section("END"), noise + whole):
+        with suppress(ConnectorError):
+            answer = Answer.of(sections(data, NONCE, "db07"))
+            if answer.tables is None:
+                continue
+            known = crontabs(answer.tables, answer.host.offset_words)
+            look = Look("db07", "/spool", Memory(), answer, known, datetime.now(UTC))
+            look.moved()
+            look.take()
+            assert Memory.from_json(look.poll((), None).cursor).as_json() == look.memory.as_json()
+
+
+@given(st.text(max_size=200))
+def test_any_cursor_is_a_memory(text: str) -> None:
+    assert Memory.from_json(text).as_json()
+    assert Memory.from_json('{"v":1,"log":' + text).as_json()
