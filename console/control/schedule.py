@@ -1,11 +1,14 @@
 """When a schedule runs: the instants at which its own scheduler really starts it, each dialect with its rule for DST.
 
-"debian-cron"  Vixie's rule (cron.c of Debian 12, and its log over two DST nights): a job of fixed minute and hour that
-               falls into the gap runs once, right after the jump, and once, the first time, in an overlap; one whose
-               minute or hour begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no
-               instants. Day of month and day of week are an OR unless one of them begins with `*`.
-"pg_cron"      GMT, whatever the server's zone says (1.4; `cron.timezone` from 1.6). "N seconds" has no anchor that a
-               poll could see: a grid from the epoch stands for it.
+"debian-cron"  Vixie's rule (cron.c of Debian 12; tests/lab/test_dst_real.py lives both nights): a job of fixed minute
+               and hour that falls into the gap runs right after the jump (once for each of its minutes that were
+               jumped over: one instant here), and once, the first time, in an overlap; one whose minute or hour
+               begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no instants. Day of
+               month and day of week are an OR unless one of them begins with `*`.
+"pg_cron"      The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
+               compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and runs
+               twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch stands for
+               it.
 "airflow"      The source's own `next_at` first, then the expression after it. Fixed times in the gap are moved by its
                length, in an overlap the second counts (make_aware, CronMixin of Airflow 3).
 "none"         nothing runs by the clock.
@@ -55,7 +58,8 @@ class _Rule:
     fields: str
     zone: tzinfo
     starred: bool
-    """Minute or hour begins with `*` (Debian), or every hour is covered (Airflow): such jobs follow elapsed time."""
+    """Minute or hour begins with `*` (Debian), every hour is covered (Airflow), or always (pg_cron): such jobs follow
+    elapsed time."""
     every: int = 0
     """Seconds, for "N seconds"."""
 
@@ -103,8 +107,7 @@ def in_words(schedule: Schedule) -> str:
     if is_interval(schedule):
         return f"every {text}"
     fields = _five_fields(text)
-    zone = "UTC" if schedule.dialect == "pg_cron" else schedule.zone
-    return f"{_often(fields) or _at(fields) or _explained(fields)} {zone}"
+    return f"{_often(fields) or _at(fields) or _explained(fields)} {schedule.zone}"
 
 
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -214,12 +217,16 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
     if not rest or "L" in (rest[0] + rest[2]).upper() or "#" in rest[2]:
         return f'"{text}" is not an expression of five fields'
     try:
-        where = UTC if dialect == "pg_cron" else zone_of(zone)
+        where = zone_of(zone)
         stepped = CronSim(fields, datetime(2026, 1, 1))  # noqa: DTZ001  naive on purpose: the zone is ours
     except (CronSimError, ValueError) as wrong:
         return f'"{text}" in {zone}: {wrong}'
-    starred = len(stepped.hours) == 24 if dialect == "airflow" else minute.startswith("*") or hour.startswith("*")
-    return _Rule(dialect, fields, where, starred)
+    starred = {
+        "debian-cron": minute.startswith("*") or hour.startswith("*"),
+        "airflow": len(stepped.hours) == 24,
+        "pg_cron": True,
+    }
+    return _Rule(dialect, fields, where, starred[dialect])
 
 
 def _five_fields(expression: str) -> list[str]:

@@ -90,10 +90,18 @@ def test_each_form_of_an_expression_gives_its_instants(expression: str, expected
     assert expected.split() == [f"{each:%dT%H:%M}" for each in found]
 
 
-def test_pg_cron_runs_by_greenwich_time_whatever_zone_is_said() -> None:
+def test_pg_cron_runs_by_the_zone_that_its_connector_names() -> None:
     start = datetime(2026, 7, 1, tzinfo=UTC)
-    schedule = Schedule("pg_cron", "57 6 * * *", "America/New_York")
-    assert [start.replace(hour=6, minute=57)] == instants(schedule, start, start + timedelta(days=1))
+    until = start + timedelta(days=1)
+    assert [start.replace(hour=6, minute=57)] == instants(Schedule("pg_cron", "57 6 * * *"), start, until)
+    elsewhere = Schedule("pg_cron", "57 6 * * *", "America/New_York")
+    assert [start.replace(hour=10, minute=57)] == instants(elsewhere, start, until)
+
+
+def test_pg_cron_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
+    schedule = Schedule("pg_cron", "30 2 * * *", BERLIN)
+    assert [] == instants(schedule, *SPRING)
+    assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
 
 
 def test_pg_cron_seconds_are_a_grid() -> None:
@@ -147,7 +155,8 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (cron("30 1 2 * *"), "monthly on day 2 at 01:30 Europe/Berlin"),
         (cron("@reboot"), "when the host starts"),
         (Schedule("pg_cron", "10 seconds"), "every 10 seconds"),
-        (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 UTC"),
+        (Schedule("pg_cron", "0 4 * * *"), "daily at 04:00 UTC"),
+        (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 Europe/Berlin"),
         (Schedule("airflow", "", words="Dataset"), "Dataset"),
         (Schedule("none"), "not by the clock"),
         (cron("what [bold]"), "what [bold]"),
