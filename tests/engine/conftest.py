@@ -1,121 +1,14 @@
-"""An engine's parts on a real SQLite store, a fake scheduler and a sender that keeps what it is given."""
+"""The bench of two jobs, one service and one route."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from connectors.secrets import SecretRef, SecretStore
-from console.config import (
-    AlertSettings,
-    Config,
-    DependencySettings,
-    EstateSettings,
-    JobSettings,
-    RouteSettings,
-    ServiceSettings,
-    SystemConfig,
-    SystemSettings,
-)
-from console.engine.outbox import Sent
-from console.engine.poll import Poller
-from console.engine.requests import Requests
-from console.engine.wiring import Parts
-from console.model.ids import micros
-from console.store import lease
-from console.store.lease import Lease
-from console.store.open import Store, open_store
-from console.store.reads import Reads, open_reads
-from tests.fakes.scheduler import FakeScheduler, NoOptions
-
-
-@dataclass
-class Sink:
-    """Where alerts arrive; `answer` is what the receiver says."""
-
-    answer: Sent = field(default_factory=lambda: Sent(True))
-    got: list[tuple[str, str, str]] = field(default_factory=list)
-    """(url, title, body)."""
-
-    def __call__(self, url: str, title: str, body: str) -> Sent:
-        self.got.append((url, title, body))
-        return self.answer
-
-
-@dataclass
-class Bench:
-    """One engine, step by step."""
-
-    folder: Path
-    scheduler: FakeScheduler
-    sink: Sink
-    config: Config
-    store: Store
-    parts: Parts
-    fence: int
-
-    @property
-    def url(self) -> str:
-        return str(self.folder / "headway.db")
-
-    @property
-    def poller(self) -> Poller:
-        return next(iter(self.parts.pollers.values()))
-
-    def turn(self) -> None:
-        """Polls, evaluates, and sends what is due, waiting for the senders."""
-        self.poller.poll_once(self.fence)
-        self.parts.evaluator.step(self.fence)
-        self.send()
-
-    def send(self) -> None:
-        while self.parts.outbox.step(self.fence):
-            self.parts.outbox.wait_idle()
-
-    def restart(self) -> None:
-        """A new engine on the same store, as after a crash: the old one's lease is over."""
-        tomorrow = micros(datetime.now(UTC) + timedelta(days=1))
-        got = lease.acquire(self.store, "engine", "after the crash", 60, now_us=tomorrow)
-        assert isinstance(got, Lease)
-        self.fence = got.fence
-        self.parts = Parts(self.config, self.store, SecretStore(), self.sink)
-        self.parts.begin(self.fence)
-
-    def reads(self) -> Reads:
-        return open_reads(self.url)
-
-    def requests(self) -> Requests:
-        return Requests(self.url)
-
-
-def estate_config(folder: Path, scheduler: FakeScheduler) -> Config:
-    """Two jobs, one feeding the other, one service on the second, one route with one URL."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    os.environ["BENCH_URL"] = "json://sink.example/SECRET-TOKEN"
-    far = (now + timedelta(hours=12)).time()
-    settings = SystemSettings(kind="fake", cutoff=far, poll_every=timedelta(milliseconds=50))
-    safe = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
-    deadline = (now + timedelta(hours=2)).time()
-    return Config(
-        path=folder / "headway.toml",
-        digest="digest",
-        estate=EstateSettings(name="bench"),
-        systems={"fake": SystemConfig("fake", settings, scheduler.kind(), NoOptions())},
-        jobs={"fake/extract": safe, "fake/load": safe},
-        dependencies=(DependencySettings(upstream="fake/extract", downstream="fake/load"),),
-        services={
-            "supply": ServiceSettings(
-                title="Supply plan", delivered_by=("fake/load",), deadline=deadline, timezone="UTC", cutoff=far
-            )
-        },
-        routes={"oncall": RouteSettings(urls=(SecretRef(env="BENCH_URL"),))},
-        alerts=AlertSettings(default_route="oncall"),
-    )
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
 
 
 @pytest.fixture
@@ -123,14 +16,5 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     scheduler = FakeScheduler()
     scheduler.job("extract")
     scheduler.job("load")
-    sink = Sink()
-    config = estate_config(tmp_path, scheduler)
-    store = open_store(str(tmp_path / "headway.db"))
-    got = lease.acquire(store, "engine", "test", 60)
-    assert isinstance(got, Lease)
-    parts = Parts(config, store, SecretStore(), sink)
-    parts.begin(got.fence)
-    made = Bench(tmp_path, scheduler, sink, config, store, parts, got.fence)
-    yield made
-    made.parts.finish()
-    store.close()
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as made:
+        yield made

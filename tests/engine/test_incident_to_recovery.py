@@ -10,7 +10,7 @@ from connectors.contract import AccessRefused, OutcomeUnknown, State, SystemUnre
 from console.engine.outbox import Sent
 from console.engine.requests import AlreadyAsked
 from console.model.ids import new_action_key
-from tests.engine.conftest import Bench
+from tests.engine.bench import Bench
 
 NOW = datetime.now(UTC)
 AGO = timedelta(minutes=1)
