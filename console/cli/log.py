@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from console.clean import clean
 from console.cli.asking import ANSWER_SECONDS
-from console.cli.common import Stop, reading, say, say_lines, store_of
+from console.cli.common import Stop, print_json, reading, say, say_lines, store_of
 from console.cli.exits import Exit
 from console.engine.requests import Requests
 from console.model.views import RunView
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id, for its latest run")
     parser.add_argument("--run", type=int, metavar="ID", help="another run of it (headway runs)")
     parser.add_argument("--attempt", type=int, metavar="N", help="another attempt than the latest")
+    parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,24 +27,29 @@ def run(arguments: argparse.Namespace) -> int:
             raise Stop(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
         view = reads.run(run_id)
         alive = reads.header().engine.alive
-    if alive and _from_engine(Requests(store_of(arguments)), view, arguments.attempt):
-        return Exit.OK
-    if not view.log:
+    told = _from_engine(Requests(store_of(arguments)), view, arguments.attempt) if alive else None
+    if told is None and not view.log:
         raise Stop(Exit.NOT_FOUND, view.log_error or "no log was kept, and no engine can fetch it")
-    say("from the tail that Headway kept" + (", cut" if view.log_cut else ""))
-    say_lines(view.log.splitlines())
+    source = "scheduler" if told is not None else "kept tail"
+    text, cut = told if told is not None else (view.log, view.log_cut)
+    if arguments.json:
+        print_json({"job": job.row.name, "run": run_id, "from": source, "cut": cut, "text": clean(text)})
+        return Exit.OK
+    if told is None:
+        say("from the tail that Headway kept")
+    if cut:
+        say("cut: this is the end of a longer log")
+    say_lines(text.splitlines())
     return Exit.OK
 
 
-def _from_engine(requests: Requests, view: RunView, number: int | None) -> bool:
+def _from_engine(requests: Requests, view: RunView, number: int | None) -> tuple[str, bool] | None:
+    """The log as its scheduler has it and whether it is cut; None where it could not be fetched."""
     attempt = next((one.id for one in view.attempts if one.number == number), None)
     if number is not None and attempt is None:
         raise Stop(Exit.NOT_FOUND, f"no attempt {number}; there are {len(view.attempts)}")
     answer = requests.wait(requests.log(view.row.id, attempt), ANSWER_SECONDS)
     if not answer.ok:
         say(answer.error)
-        return False
-    if answer.data.get("cut"):
-        say("cut: this is the end of a longer log")
-    say_lines(str(answer.data.get("text", "")).splitlines())
-    return True
+        return None
+    return str(answer.data.get("text", "")), bool(answer.data.get("cut"))

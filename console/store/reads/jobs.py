@@ -232,6 +232,11 @@ class JobReads(RunReads):
         return [DriftView(row[0], name, row[1], row[2], instant(row[3])) for row in rows]
 
 
+def _next(planned: int | None, told: int | None, now_us: int, is_paused: bool) -> int | None:
+    """The next expected run; without one what the source names, where that is ahead and will come."""
+    return told if planned is None and told is not None and told > now_us and not is_paused else planned
+
+
 def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow:
     (
         job_id, name, system, kind, state, evidence, native_state, timeliness, bd, run_id, started, ended, planned,
@@ -251,7 +256,7 @@ def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow
         run_id=run_id,
         started=maybe_instant(started),
         ended=maybe_instant(ended),
-        next=maybe_instant(planned if planned is not None or told is None or told <= now_us else told),
+        next=maybe_instant(_next(planned, told, now_us, paused is not None)),
         schedule=schedule,
         owner=owner,
         paused=paused is not None,
