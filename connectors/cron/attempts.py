@@ -63,6 +63,14 @@ class Attempt:
         return self.state not in (State.RUNNING, State.UNKNOWN)
 
     @property
+    def is_unproved(self) -> bool:
+        """UNKNOWN only because its process was not seen: seen again, it runs."""
+        return self.state is State.UNKNOWN and self.evidence is Evidence.INFERRED and not self.ended
+
+    def revive(self) -> None:
+        self.state, self.evidence, self.message, self.gone, self.changed = State.RUNNING, Evidence.NATIVE, "", 0.0, True
+
+    @property
     def last_heard(self) -> float:
         return max(self.started, self.ended, self.gone)
 

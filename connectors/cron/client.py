@@ -86,7 +86,7 @@ class CronClient:
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
         calls = self._first("-", ())
-        calls[1] = f'processes "$(reruns {quote(self.options.spool)}) "'
+        calls[1] = f'processes "$(reruns {quote(self.options.spool)})"'
         calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
         calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
         return self._ask(calls, timeout_seconds)
@@ -130,9 +130,9 @@ class CronClient:
         return "sudo" if self.options.sudo else "''"
 
     def _first(self, checksum: str, pids: Iterable[int]) -> list[str]:
-        asked = "".join(f" {pid}" for pid in pids)
+        asked = " ".join(str(pid) for pid in sorted(pids))
         users = " ".join(self.options.users)
-        return ["host", f"processes {quote(asked + ' ')}", f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
+        return ["host", f"processes {quote(asked)}", f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
 
     def _ask(self, calls: Iterable[str], timeout_seconds: float, *scripts: str) -> list[Section]:
         nonce = secrets.token_hex(8)

@@ -1,5 +1,5 @@
 # One look at a cron host, sent on the standard input of `sh -s`; its calls follow at the end, every value quoted.
-# dash is enough; besides it: stat, tail, head, cksum, cat, awk, date, ls, gzip. Nothing is written on the host.
+# dash is enough; besides it: stat, date, cksum, tail, head, ls, gzip, awk, id, Linux's /proc. Nothing is written on the host.
 # Sections begin with a line: byte 036, the nonce N of this call, a space, the kind, then fields separated by "|".
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin; export PATH
@@ -15,29 +15,43 @@ host() {
   mark "HOST|$(date '+%s.%N|%z')|$up|$boot"
 }
 
-# cron's own children and theirs, and the pids that the caller asks for ($1, between blanks). No command line of
-# anybody leaves the host but the daemon's own, which tells its log level.
+# cron's own children and theirs, and the pids that the caller asks for ($1). No command line of anybody leaves the host
+# but the daemon's own, which tells its log level. No process is started for it: /proc is read by the shell itself.
 processes() {
-  crond= args=
+  crond= args= seen=all name=
+  [ -r /proc/1/stat ] || seen=hidden
   read -r crond </run/crond.pid; crond=${crond##* }
-  table=$(cat /proc/[0-9]*/stat | awk -v want="$1" -v crond="$crond" '
-    !/^[0-9]+ \(/ || !match($0, /.*\) /) { next }
-    { pid = $1; name = substr($0, length(pid) + 3, RLENGTH - length(pid) - 4); n = split(substr($0, RLENGTH + 1), f, " ")
-      if (n < 20 || f[1] == "Z") next
-      comm[pid] = name; parent[pid] = f[2]; birth[pid] = f[20] }
-    END {
-      if (!(crond in comm) || comm[crond] !~ /^crond?$/) {
-        crond = ""
-        for (pid in comm) if (comm[pid] ~ /^crond?$/ && parent[pid] == 1) crond = pid } # not that of a container
-      print "crond", crond, (1 in comm) ? "all" : "hidden"
-      for (pid in comm) {
-        if (crond != "" && parent[pid] == crond) print "child", pid, parent[pid], birth[pid]
-        else if (crond != "" && (parent[pid] in parent) && parent[parent[pid]] == crond) print "job", pid, parent[pid], birth[pid]
-        else if (index(want, " " pid " ")) print "asked", pid, parent[pid], birth[pid] } }')
-  crond=${table#crond }; crond=${crond%% *}
+  [ -n "$crond" ] && read -r name <"/proc/$crond/comm"
+  case $name in cron | crond) ;; *) crond=$(find_daemon) ;; esac
   [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
   mark "PROC|$args"
-  printf '%s\n' "$table"
+  echo "crond $crond $seen"
+  kids=
+  [ -n "$crond" ] && read -r kids <"/proc/$crond/task/$crond/children"
+  for c in $kids; do
+    born "$c" && echo "child $c $parent $birth"
+    jobs=; read -r jobs <"/proc/$c/task/$c/children"
+    for j in $jobs; do born "$j" && echo "job $j $parent $birth"; done
+  done
+  for p in $1; do # the kernel may leave one out of a list of children while another ends: those we know are asked for
+    born "$p" || continue
+    j="$p $parent $birth" c=$parent
+    if [ "$parent" = "$crond" ]; then echo "child $j"
+    elif born "$c" && [ "$parent" = "$crond" ]; then echo "job $j"; echo "child $c $parent $birth"
+    else echo "asked $j"; fi
+  done
+}
+born() { # PID: its parent, and its start in ticks since boot; false where it is gone or a zombie
+  line=; read -r line <"/proc/$1/stat" || return 1
+  set -f; set -- ${line##*) }; set +f
+  parent=$2 birth=${20-}
+  [ "$1" != Z ] && [ -n "$birth" ]
+}
+find_daemon() { # where no pid file tells: a cron whose parent is process 1, so not that of a container
+  for d in /proc/[0-9]*; do
+    name=; read -r name <"$d/comm" || continue
+    case $name in cron | crond) born "${d#/proc/}" && [ "$parent" = 1 ] && { echo "${d#/proc/}"; return; } ;; esac
+  done
 }
 
 # Pids of our reruns that have no exit status yet.
@@ -47,13 +61,13 @@ reruns() {
   done
 }
 
-# All crontabs, their text only when their checksum is not $1. $2: sudo or nothing. $3: users to ask for, or nothing.
+# All crontabs, their text only when the checksum of their stamps (ctime in nanoseconds) is not $1. $2: sudo or nothing. $3: users to ask for, or nothing.
 crontabs() {
   old=$1 sudo=$2 asked=$3
   set -- "$ETC"/crontab "$ETC"/cron.d/*
   own=; [ -r "$CRONTABS/." ] && { own=all; set -- "$@" "$CRONTABS"/*; }
   bucket=; [ -z "$own" ] && { read -r up idle </proc/uptime; bucket=$((${up%.*} / 600)); }
-  sum=$({ echo "$bucket"; stat -c '%N %a %u %s %Y' "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone"; cat "$@"; } 2>/dev/null | cksum)
+  sum=$(stat -c "%N %a %u %s %i %y %z$bucket" "$@" "$CRONTABS" "$ETC/localtime" "$ETC/timezone" 2>/dev/null | cksum)
   mark "TABS|${sum%% *}|$own"
   [ "${sum%% *}" = "$old" ] && return
   zone= daemon_zone=
@@ -194,7 +208,8 @@ first_log() { # BUDGET MODE PATH...
 }
 # The wrapper's records of users that the caller does not follow yet ($2: known paths, one a line), as far as `left` goes.
 new_spools() { # SPOOL KNOWN MODE
-  if [ -d "$1" ]; then mark "SPOOL|$([ -r "$1" ] && [ -x "$1" ] && echo ok || echo denied)|$1"; else mark "SPOOL|absent|$1"; fi
+  seen=absent; [ -d "$1" ] && seen=denied; [ -r "$1" ] && [ -x "$1" ] && seen=ok
+  mark "SPOOL|$seen|$1"
   for runs in "$1"/*/runs; do
     [ -f "$runs" ] && [ ! -L "$runs" ] || continue
     case "$NL$2$NL" in *"$NL$runs$NL"*) continue ;; esac

@@ -88,7 +88,8 @@ class CronConnector:
         return replace(self._inventory, clock=look.answer.clock(look.ours, look.crontabs.zone))
 
     def _ask(self, memory: Memory, known: Crontabs | None, search: frozenset[str], until: float) -> Look:
-        pids = [one.pid for one in memory.book.attempts if one.state.is_open]
+        unended = [one for one in memory.book.attempts if one.state.is_open or one.is_unproved]
+        pids = {pid for one in unended for pid in (one.pid, one.child) if pid}
         before = datetime.now(UTC)
         parts = self._client.look(
             known.checksum if known else "-", pids, memory.log, memory.records.values(), until - monotonic(), search

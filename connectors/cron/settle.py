@@ -40,12 +40,14 @@ class Sight:
 def settle(book: Book, sight: Sight) -> None:
     """Gives every running attempt of the book its state as of this look."""
     for attempt in book.attempts:
+        if attempt.is_unproved and not _is_of_earlier_boot(attempt, sight) and _is_alive(attempt, sight):
+            attempt.revive()
         if attempt.state is State.RUNNING:
             _judge(attempt, sight)
 
 
 def _judge(attempt: Attempt, sight: Sight) -> None:
-    rebooted = attempt.started < sight.booted - BOOT_CLOCK_SECONDS
+    rebooted = _is_of_earlier_boot(attempt, sight)
     if attempt.started > sight.now - JUST_STARTED_SECONDS or (not rebooted and _is_alive(attempt, sight)):
         attempt.gone = 0.0
         return
@@ -59,6 +61,10 @@ def _judge(attempt: Attempt, sight: Sight) -> None:
         attempt.end(State.LOST, Evidence.INFERRED, attempt.word, 0, None, words)
     else:
         _missed(attempt, sight, rebooted)
+
+
+def _is_of_earlier_boot(attempt: Attempt, sight: Sight) -> bool:
+    return attempt.started < sight.booted - BOOT_CLOCK_SECONDS
 
 
 def _missed(attempt: Attempt, sight: Sight, rebooted: bool) -> None:

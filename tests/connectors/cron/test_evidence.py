@@ -75,6 +75,15 @@ def test_job_is_running_while_cron_waits_for_it_and_unknown_afterwards() -> None
     assert sleeper.state is State.UNKNOWN
 
 
+def test_job_whose_process_was_overlooked_once_runs_again() -> None:
+    book = heard("debian12-L1.log", 1)
+    look(book, 1)
+    sleeper = next(one for one in book.attempts if one.job == "db07:sleep 30")
+    assert sleeper.state is State.UNKNOWN
+    look(book, 1, jobs={sleeper.pid: 34})
+    assert (sleeper.state, sleeper.evidence, sleeper.changed) == (State.RUNNING, Evidence.NATIVE, True)
+
+
 def test_level_5_proves_failures_and_leaves_the_rest_unknown() -> None:
     book = heard("debian12-L5.log", 5)
     for at in (NOW, NOW + timedelta(seconds=15)):
