@@ -20,8 +20,8 @@ setup: ## make .venv with what the product needs
 setup-dev: ## make .venv with what the tests need as well
 	@tools/setup.sh dev
 
-test: setup-dev packages lint lab-venvs ## everything: lint, types, unit, screens, then the real estate
-	@$(PYTEST) -q
+test: setup-dev packages lint lab-venvs ## everything: lint, types, unit, screens, and the real estate
+	@tools/test.sh
 
 check: setup-dev lint ## the fast part: no root, no network, no lab
 	@$(PYTEST) -q -m 'not lab'
