@@ -19,6 +19,7 @@ from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat
+from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.values import JobFacts, RunFacts, Timeliness
 
@@ -67,9 +68,10 @@ def key_of_case(picture: Picture, case: Case) -> str:
     root, target = case.group.root, case.group.target
     if root is not None:
         again = f"#{root.attempt}" if root.attempt > 1 else ""
-        return f"run:{cause_name(picture, case)}@{clean_line(root.period_key)}{again}"
+        return f"run:{unmistakable(picture.job(root.job_id).name)}@{unmistakable(root.period_key)}{again}"
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
-    return f"target:{cause_name(picture, case)}{since}"
+    name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
+    return f"target:{name}{since}"
 
 
 def cause_name(picture: Picture, case: Case) -> str:

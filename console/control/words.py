@@ -1,10 +1,25 @@
-"""Times and durations as people read them in reasons, titles and alerts."""
+"""Times and names as people read them in reasons, titles, keys and alerts."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 
+from console.clean import clean_line
 from console.control.zones import zone_of
+
+KEY_NAME_LIMIT = 300
+_JOINTS = frozenset("@#~")
+"""What holds the parts of a key together."""
+
+
+def unmistakable(raw: str) -> str:
+    """The name for a key: as it is where it can be shown so; else cleaned, with a digest of its bytes, so that names
+    that look alike are two."""
+    shown = clean_line(raw, KEY_NAME_LIMIT)
+    if shown == raw and not _JOINTS & set(raw):
+        return raw
+    return f"{shown}~{hashlib.sha256(raw.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 def clock(at: datetime, zone: str, near: datetime | None = None) -> str:

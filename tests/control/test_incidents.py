@@ -61,6 +61,25 @@ def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
     assert [[], ["daily"]] == [[one.service for one in each.services] for each in found.incidents]
 
 
+def test_jobs_whose_names_look_alike_are_incidents_of_their_own() -> None:
+    """Names that are the same once cleaned, or in their first 300 letters, must not share a key: they would take turns
+    in one incident, and each turn is an alert."""
+    names = [
+        "hosts/same",
+        "hosts/\x1b[31msame",
+        "hosts/same\x1b[0m",
+        "hosts/" + "x" * 400 + "1",
+        "hosts/" + "x" * 400 + "2",
+    ]
+    jobs = [job(number, name, "03:10") for number, name in enumerate(names, 1)]
+    ledger = night(*jobs, deps=[])
+    for each in jobs:
+        ledger.run(each, "03:10", State.FAILED, **ended("03:10", 5))
+    found = ledger.look("03:20")
+    assert 5 == len({each.key for each in found.incidents})
+    assert [] == [each.key for each in found.incidents if not each.key.isprintable()]
+
+
 def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_one_update() -> None:
     ledger = night()
     ledger.look("03:05")
