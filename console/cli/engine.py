@@ -29,7 +29,7 @@ def work(arguments: argparse.Namespace) -> int:
     from connectors.secrets import SecretStore
     from console.config import ConfigFaults, load_config
     from console.engine.logs import set_up_logs
-    from console.engine.runner import Engine, end_with_parent, stop_on_signals
+    from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
     from console.engine.wiring import Parts
     from console.paths import config_path
     from console.store.errors import StoreError
@@ -52,7 +52,7 @@ def work(arguments: argparse.Namespace) -> int:
     stop_on_signals(engine)
     engine.run()
     store.close()
-    return Exit.OK
+    leave(Exit.OK)
 
 
 def stop(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, print_table, reading, since_words
+from console.cli.common import now_of, print_json, print_table, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"header": header, "systems": systems, "services": services, "incidents": incidents})
     else:
-        print(engine_words(header))
+        say_lines(engine_words(header).splitlines())
         print()
         print_table(("system", "health", "jobs", "last seen"), [_system(one, now) for one in systems])
         print()
@@ -38,7 +38,8 @@ def engine_words(header: HeaderView) -> str:
     """Who watches, or since when nobody does."""
     engine = header.engine
     if engine.alive:
-        return f"{header.estate}: engine {engine.holder} works since {engine.since:%H:%M:%S}Z"
+        trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
+        return f"{header.estate}: engine {engine.holder} works since {engine.since:%H:%M:%S}Z{trouble}"
     if engine.heartbeat is None:
         return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
     return f"{header.estate}: NO ENGINE since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z. Start one: headway engine"

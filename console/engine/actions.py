@@ -64,6 +64,7 @@ class Actions:
         self._doors = doors
         self._secrets = secrets
         self._poll_now = poll_now
+        self._stopping: Callable[[], bool] = lambda: False
         self.wake = threading.Event()
 
     def recover(self, fence: int) -> None:
@@ -73,6 +74,9 @@ class Actions:
             self._step(fence, action, "sending", step)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Until `stopping`. What it had sent when it broke is looked up first."""
+        self._stopping = stopping
+        self.recover(fence)
         while not stopping():
             self.wake.clear()
             self.step(fence)
@@ -118,6 +122,8 @@ class Actions:
         try:
             with self._doors.asked(action.target_id) as connector:
                 failpoint("action.before_wire")
+                if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
+                    return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
                 receipt = connector.act(preview_of(action.preview), action.key, ACT_SECONDS)
                 failpoint("action.after_wire")
         except (AccessRefused, NotSupported) as error:
@@ -140,6 +146,10 @@ class Actions:
                 found = connector.look_up(preview_of(action.preview), action.key, LOOK_UP_SECONDS)
         except (ConnectorError, KeyError) as error:
             self._look_again(fence, action, self._words(error))
+            return
+        except Exception as error:  # a connector's surprise here must not hold up everybody else's actions
+            log.exception("look-up broke", key=action.key)
+            self._look_again(fence, action, type(error).__name__)
             return
         if isinstance(found, Found):
             step = ActionStep(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -17,6 +19,7 @@ from console.clock import Clock
 from console.engine.doors import Doors, Place, close_quietly
 from console.model.ids import micros
 from console.store import asked
+from console.store.errors import StoreError
 from console.store.open import Store
 
 log = structlog.get_logger("headway.answers")
@@ -49,6 +52,7 @@ class Answers:
         """run id -> {"safety", "followers"}: what the estate knows beyond the connector."""
         self._accept_drift = accept_drift
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="answer")
+        self._answering: set[int] = set()
         self.wake = threading.Event()
         self._by_kind = {
             "preview": self._preview,
@@ -70,12 +74,16 @@ class Answers:
         for request_id, kind, arguments in asked.claim_requests(self._store, fence):
             self._pool.submit(self._answer, fence, request_id, kind, arguments)
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, until: float = math.inf) -> None:
+        """Waits for what is being answered until `time.monotonic` is `until`."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._answering and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
         answer: dict[str, Any] = {}
         error = ""
+        self._answering.add(request_id)
         try:
             answer = self._by_kind[kind](arguments)
         except (CannotAnswer, ConnectorError) as problem:
@@ -85,8 +93,10 @@ class Answers:
             error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
         try:
             asked.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
-        except Exception:
-            log.exception("an answer could not be written", request=request_id)
+        except StoreError as problem:
+            log.warning("an answer could not be written", request=request_id, error=str(problem))
+        finally:
+            self._answering.discard(request_id)
 
     def _ref(self, arguments: dict[str, Any]) -> Any:
         found = asked.run_ref(self._store, int(arguments["run_id"]), arguments.get("attempt_id"))

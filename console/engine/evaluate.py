@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-import structlog
-
 from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.failpoints import failpoint
@@ -16,17 +14,13 @@ from console.model.ids import micros
 from console.model.values import Estate, Settings
 from console.store import logs as store_logs
 from console.store.apply import apply
-from console.store.errors import LeaseLost
 from console.store.estate import load
 from console.store.open import Store
-
-log = structlog.get_logger("headway.evaluate")
 
 AT_LEAST_EVERY_SECONDS = 5.0
 """Real seconds after which time alone is looked at, whatever `next_at` says."""
 PAUSE_SECONDS = 0.05
 """Changes that arrive within this are judged together."""
-RETRY_SECONDS = 2.0
 
 
 class Evaluator:
@@ -50,16 +44,10 @@ class Evaluator:
         self.wake = threading.Event()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Until `stopping`. What breaks is raised: the crew starts it again, and says so."""
         while not stopping():
             self.wake.clear()
-            try:
-                wait = self.step(fence)
-            except LeaseLost:
-                return
-            except Exception:  # a rule that breaks must not silence the next evaluation
-                log.exception("evaluation broke")
-                wait = RETRY_SECONDS
-            if self.wake.wait(wait):
+            if self.wake.wait(self.step(fence)):
                 time.sleep(PAUSE_SECONDS)
 
     def step(self, fence: int) -> float:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 
 from connectors.secrets import SecretStore
 from console.clean import clean
+
+
+class _Unbreakable:
+    """A stream whose full disk or closed pipe ends nobody's work: what cannot be logged is not."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "info") -> None:
@@ -29,7 +46,7 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
             structlog.processors.JSONRenderer(default=repr),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unbreakable(stream))),
         cache_logger_on_first_use=False,
     )
     for noisy in ("paramiko", "apprise", "httpx", "botocore", "urllib3"):

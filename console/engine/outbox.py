@@ -7,23 +7,29 @@ between wire and record becomes one marked repeat; anything else leaves exactly 
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.request import getproxies
 
 import structlog
 
 from connectors.contract import ConnectorError
 from connectors.secrets import SecretRef, SecretStore
+from console.clean import clean_line
 from console.clock import Clock
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.store import outbox as rows
+from console.store.errors import LeaseLost, StoreError
 from console.store.open import Store
 
 log = structlog.get_logger("headway.outbox")
@@ -32,6 +38,7 @@ REPEAT_WORDS = "May be a repeat: the answer to the first sending was lost.\n\n"
 FIRST_RETRY_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 SENDERS = 8
+WORDS_LIMIT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,33 +53,65 @@ class Sender(Protocol):
     def __call__(self, url: str, title: str, body: str) -> Sent: ...
 
 
+class _Overheard(logging.Handler):
+    """What apprise logs of a sending, each sender's apart: several send at once, and a word about another sending would
+    be taken for the answer to this one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._here = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        lines = getattr(self._here, "lines", None)
+        if lines is not None:
+            lines.append(record.getMessage())
+
+    @contextmanager
+    def listening(self) -> Iterator[list[str]]:
+        """The warnings of this thread, as they come."""
+        logger = logging.getLogger("apprise")
+        logger.addHandler(self)  # once: a handler that is there already is not added again
+        logger.propagate = False
+        if logger.level != logging.WARNING:
+            logger.setLevel(logging.WARNING)
+        self._here.lines = lines = []
+        try:
+            yield lines
+        finally:
+            self._here.lines = None
+
+
+_overheard = _Overheard()
+
+
 def send_by_apprise(url: str, title: str, body: str) -> Sent:
     """Sends plain text through one apprise URL."""
     import apprise  # noqa: PLC0415 - 136 ms, and only the engine's sender needs it
 
-    one: Any = apprise.Apprise.instantiate(url)
-    if one is None:
-        return Sent(False, "apprise cannot read this URL; see its scheme and parts")
-    unreachable = _unreachable(one)
-    if unreachable:
-        return Sent(False, unreachable)
-    capture: Any = apprise.LogCapture
-    with capture(level=logging.WARNING) as captured:
+    with _overheard.listening() as said:
+        one: Any = apprise.Apprise.instantiate(url)
+        if one is None:
+            return Sent(False, "apprise cannot read this URL; see its scheme and parts")
+        unreachable = _unreachable(one)
+        if unreachable:
+            return Sent(False, unreachable)
         done = bool(one.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
-        said = captured.getvalue()
     return Sent(True) if done else _judge(said)
 
 
-def _judge(said: str) -> Sent:
+def _judge(said: list[str]) -> Sent:
     """An HTTP status or an SMTP refusal is an answer; "connection error" after a connect is not."""
-    last = said.strip().splitlines()[-1] if said.strip() else "the receiver gave no reason"
-    words = re.sub(r"^\S+ \S+ - \w+ - ", "", last)
-    return Sent(False if re.search(r"error=\d{3}\b", words) else None, words)
+    words = next((line for text in reversed(said) for line in reversed(text.strip().splitlines()) if line), "")
+    answered = re.search(r"error=\d{3}\b", words) is not None
+    return Sent(False if answered else None, words or "the receiver gave no reason")
 
 
 def _unreachable(one: Any) -> str:
-    """Why no connection can be made at all; empty when one can. Then nothing has touched the wire."""
-    host = getattr(one, "smtp_host", None) or getattr(one, "host", None)
+    """Why no connection can be made at all; empty when one can, or nobody can tell. Then nothing has touched the wire.
+
+    Only where the URL names the server itself: in `slack://TOKEN/…` the place of the host holds a token.
+    """
+    host = getattr(one, "smtp_host", None) or _own_host(one)
     secure = bool(getattr(one, "secure", False))
     port = getattr(one, "port", None) or (443 if secure else 80)
     if not isinstance(host, str) or not host:
@@ -82,6 +121,12 @@ def _unreachable(one: Any) -> str:
     except OSError as error:
         return f"{host}:{port}: {error.strerror or error}"
     return ""
+
+
+def _own_host(one: Any) -> Any:
+    """The server that every form of this kind of URL names; None for a service of one address, or behind a proxy."""
+    named = all("{host}" in template for template in getattr(type(one), "templates", ("",)))
+    return getattr(one, "host", None) if named and not getproxies() else None
 
 
 def neutralise(text: str) -> str:
@@ -107,6 +152,9 @@ class Outbox:
         self._secrets = secrets
         self._send = send
         self._busy: set[tuple[str, int]] = set()
+        self._sending = 0
+        self._unwritten: list[Callable[[], None]] = []
+        """What a store that could not be used has not been told; a delivery stays claimed until it is."""
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
         self.wake = threading.Event()
@@ -125,6 +173,7 @@ class Outbox:
 
     def step(self, fence: int) -> int:
         """Claims and hands out what is due; how many."""
+        self._write_what_waits()
         with self._lock:
             busy = frozenset(self._busy)
         due = rows.claim_due(self._store, fence, self._now(), busy) if self._anything_due() else []
@@ -141,9 +190,11 @@ class Outbox:
         while self._busy:
             self.wake.wait(0.01)
 
-    def close(self) -> None:
-        """Waits for what is being sent."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, until: float = math.inf) -> None:
+        """Waits for what is being sent until `time.monotonic` is `until`; the next engine tells what was left."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._sending and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _anything_due(self) -> bool:
         due = rows.next_due(self._store)
@@ -153,12 +204,19 @@ class Outbox:
         return micros(self._clock.now())
 
     def _deliver_guarded(self, one: rows.DueDelivery, fence: int) -> None:
+        with self._lock:
+            self._sending += 1
         try:
             self._deliver(one, fence)
+        except LeaseLost:
+            return  # another engine has it now
         except Exception:
             log.exception("a delivery broke", delivery=one.id, route=one.route)
+            broke = Sent(None, "the sending broke; the engine's log has the details")
+            self._write(lambda: self._put_off(one, fence, broke))
         finally:
             with self._lock:
+                self._sending -= 1
                 self._busy.discard((one.route, one.url_index))
             self.wake.set()
 
@@ -168,18 +226,43 @@ class Outbox:
             self._put_off(one, fence, url)
             return
         failpoint("send.before")
-        rows.touch_wire(self._store, fence, one.id, self._now())
+        try:
+            rows.touch_wire(self._store, fence, one.id, self._now())
+        except LeaseLost:
+            raise
+        except StoreError:  # not told, so nothing may leave yet
+            self._write(lambda: rows.put_back(self._store, fence, one.id))
+            return
         repeat = REPEAT_WORDS if one.maybe_repeat else ""
         sent = self._send(url, neutralise(one.title), neutralise(repeat + one.body))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         if sent.arrived:
             failpoint("record.before_commit")
-            rows.record_sent(self._store, fence, one.id, self._now())
+            sent_us = self._now()
+            self._write(lambda: rows.record_sent(self._store, fence, one.id, sent_us))
             failpoint("record.after_commit")
             log.info("alert sent", route=one.route, title=one.title, repeat=one.maybe_repeat)
         else:
             self._put_off(one, fence, sent)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Writes now; later, as often as it takes, where the store cannot be used. Raises LeaseLost."""
+        try:
+            write()
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            log.warning("a delivery waits for the store", error=str(error))
+            with self._lock:
+                self._unwritten.append(write)
+
+    def _write_what_waits(self) -> None:
+        """Raises StoreError while the store still cannot be used."""
+        while self._unwritten:
+            self._unwritten[0]()
+            with self._lock:
+                self._unwritten.pop(0)
 
     def _url(self, one: rows.DueDelivery) -> str | Sent:
         urls = self._routes.get(one.route, ())
@@ -192,6 +275,6 @@ class Outbox:
 
     def _put_off(self, one: rows.DueDelivery, fence: int, sent: Sent) -> None:
         wait = random.uniform(0.5, 1.0) * min(FIRST_RETRY_SECONDS * 2**one.tries, rows.RETRY_CAP_SECONDS)
-        error = self._secrets.mask(sent.words)[:300]
-        rows.put_off(self._store, fence, one.id, error, self._now() + int(wait * 1e6), sent.arrived)
+        error = clean_line(self._secrets.mask(sent.words), WORDS_LIMIT)
+        rows.put_off(self._store, fence, one.id, error, micros(self._clock.after(wait)), sent.arrived)
         log.warning("alert not sent, will be tried again", route=one.route, error=error, seconds=round(wait))

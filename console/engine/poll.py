@@ -38,7 +38,7 @@ from console.store import ingest as store_ingest
 from console.store import inventory as store_inventory
 from console.store import logs as store_logs
 from console.store import polling
-from console.store.errors import LeaseLost
+from console.store.errors import StoreError
 from console.store.logs import Tail
 from console.store.open import Store
 
@@ -94,8 +94,9 @@ class Poller:
             started = time.monotonic()
             try:
                 self.poll_once(fence)
-            except LeaseLost:
-                return
+            except StoreError:
+                self.close()
+                raise  # no fault of the target; the crew waits and starts this again
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._log.exception("poll broke")
                 self._failed(fence, error, "broken")

@@ -10,18 +10,21 @@ import hashlib
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
+from console.engine.crew import Crew
 from console.engine.wiring import Parts
 from console.failpoints import failpoint
 from console.store import lease as leases
-from console.store.errors import LeaseLost
+from console.store.errors import LeaseLost, StoreError
 from console.store.lease import HeldBy, Lease
 
 log = structlog.get_logger("headway.engine")
@@ -30,7 +33,10 @@ LEASE_NAME = "engine"
 LEASE_SECONDS = 15.0
 RENEW_SECONDS = 3.0
 STAND_BY_SECONDS = 1.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 2.5
+"""For the parts' threads; a target that hangs is left behind."""
+FINISH_SECONDS = 1.5
+"""More, for what is being sent and answered."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -69,10 +75,13 @@ class Watch:
 class Engine:
     """Runs the parts while it holds the lease of their store."""
 
-    def __init__(self, make_parts: Callable[[], Parts], parts: Parts) -> None:
+    def __init__(self, make_parts: Callable[[], Parts], parts: Parts, lease_seconds: float = LEASE_SECONDS) -> None:
         self._make_parts = make_parts
         self._parts = parts
+        self._lease_seconds = lease_seconds
+        self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 5)
         self._end = threading.Event()
+        self._said = ""
 
     def stop(self) -> None:
         """Ends the engine soon; safe from a signal handler."""
@@ -82,81 +91,105 @@ class Engine:
         """Works until `stop`. `once` is asked between renewals whether enough is done."""
         told: HeldBy | None = None
         while not self._end.is_set():
-            got = leases.acquire(self._parts.store, LEASE_NAME, holder_name(), LEASE_SECONDS)
-            if isinstance(got, HeldBy):
-                if is_dead_here(got.holder):
-                    log.warning("the engine before died", holder=got.holder)
-                    leases.free_dead(self._parts.store, LEASE_NAME, got)
+            try:
+                got = self._acquire()
+                if isinstance(got, Lease):
+                    told = None
+                    self._hold(got, once)
                     continue
-                if told is None or told.holder != got.holder:
-                    log.info("standing by", holder=got.holder, since=str(got.since))
-                told = got
-                self._end.wait(STAND_BY_SECONDS)
+            except StoreError as error:
+                self._store_trouble(error)
                 continue
-            told = None
-            failpoint("lease.acquired")
-            log.info("working", fence=got.fence)
-            self._hold(got, once)
+            if got is not None and (told is None or told.holder != got.holder):
+                log.info("standing by", holder=got.holder, since=str(got.since))
+            told = got
+            self._end.wait(STAND_BY_SECONDS if got is not None else 0)
+
+    def _acquire(self) -> Lease | HeldBy | None:
+        """The lease, or who holds it; None when a dead holder's was freed just now."""
+        got = leases.acquire(self._parts.store, LEASE_NAME, holder_name(), self._lease_seconds)
+        if isinstance(got, HeldBy) and is_dead_here(got.holder):
+            log.warning("the engine before died", holder=got.holder)
+            leases.free_dead(self._parts.store, LEASE_NAME, got)
+            return None
+        if self._said:
+            log.info("the store can be used again")
+            self._said = ""
+        return got
+
+    def _store_trouble(self, error: StoreError) -> None:
+        """Says it once for as long as it stays the same, and waits a little."""
+        words = self._parts.secrets.mask(str(error))
+        if words != self._said:
+            log.warning("the engine waits for its store", error=words)
+        self._said = words
+        self._end.wait(STAND_BY_SECONDS)
 
     def _hold(self, lease: Lease, once: Callable[[], bool] | None) -> None:
-        watch = Watch(threading.Event(), time.monotonic() + LEASE_SECONDS * 2 / 3)
+        failpoint("lease.acquired")
+        log.info("working", fence=lease.fence)
+        watch = Watch(threading.Event(), 0.0)
+        crew: Crew | None = None
         try:
             self._parts.begin(lease.fence)
-            threads = self._start(lease.fence, watch)
+            self._renew(lease, watch)  # to begin may have taken long
+            crew = Crew(self._parts.running(), self._parts.secrets, watch.stopping)
+            crew.start(lease.fence)
+            self._renew_until_over(lease, watch, crew, once)
         except LeaseLost:
-            log.warning("lease lost at once")
-            return
-        try:
-            self._renew_until_over(lease, watch, once)
+            failpoint("lease.lost")
+            log.warning("lease lost, standing by", fence=lease.fence)
         finally:
             watch.stop.set()
-            self._parts.wake_all()
-            self._join(threads)
-            self._parts.finish()
+            self._finish(crew)
             self._free(lease)
             if not self._end.is_set():
                 self._parts = self._make_parts()
 
-    def _start(self, fence: int, watch: Watch) -> list[threading.Thread]:
-        threads = [
-            threading.Thread(target=part.run, args=(fence, watch.stopping), name=name, daemon=True)
-            for name, part in self._parts.running()
-        ]
-        for thread in threads:
-            thread.start()
-        return threads
+    def _renew(self, lease: Lease, watch: Watch) -> None:
+        """Raises LeaseLost, StoreError."""
+        failpoint("lease.before_renew")
+        asked = time.monotonic()
+        leases.renew(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
+        watch.valid_until = asked + self._lease_seconds * 2 / 3
 
-    def _renew_until_over(self, lease: Lease, watch: Watch, once: Callable[[], bool] | None) -> None:
-        while not self._end.wait(0.2 if once else RENEW_SECONDS):
-            failpoint("lease.before_renew")
-            try:
-                leases.renew(self._parts.store, LEASE_NAME, lease, LEASE_SECONDS)
-            except LeaseLost:
-                failpoint("lease.lost")
-                log.warning("lease lost, standing by", fence=lease.fence)
+    def _renew_until_over(self, lease: Lease, watch: Watch, crew: Crew, once: Callable[[], bool] | None) -> None:
+        """Returns when the engine ends, or when its parts have stopped and must be made anew. Raises LeaseLost."""
+        told = ""
+        while not self._end.wait(0.2 if once else self._renew_seconds):
+            if watch.stopping():
+                log.warning("the lease was not renewed in time; the parts have stopped and start anew")
                 return
+            if gone := crew.gone():
+                log.error("a part has ended; all start anew", parts=", ".join(gone))
+                return
+            try:
+                self._renew(lease, watch)
+                told = self._tell_trouble(lease, crew.trouble(), told)
+            except LeaseLost:
+                raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
-                log.warning("lease not renewed", error=type(error).__name__)
-                if watch.stopping():
-                    return
-                continue
-            watch.valid_until = time.monotonic() + LEASE_SECONDS * 2 / 3
+                log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
             if once is not None and once():
                 self._end.set()
 
-    def _join(self, threads: list[threading.Thread]) -> None:
-        until = time.monotonic() + STOP_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-        hung = [thread.name for thread in threads if thread.is_alive()]
+    def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
+        if words != told:
+            leases.tell_trouble(self._parts.store, lease.fence, words)
+        return words
+
+    def _finish(self, crew: Crew | None) -> None:
+        now = time.monotonic()
+        hung = crew.join(now + STOP_SECONDS) if crew is not None else []
         if hung:
-            log.warning("left behind", threads=hung)
+            log.warning("left behind", threads=", ".join(hung))
+        self._parts.finish(now + STOP_SECONDS + FINISH_SECONDS)
 
     def _free(self, lease: Lease) -> None:
         try:
             leases.release(self._parts.store, LEASE_NAME, lease)
         except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
-            log.warning("lease not freed", error=type(error).__name__)
+            log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
 def stop_on_signals(engine: Engine) -> None:
@@ -171,3 +204,10 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process although a thread may hang in a connector or sender: none of them is waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

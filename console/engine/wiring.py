@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -43,9 +44,10 @@ class Parts:
         self._send = send
         self.config = config
         self.store = store
-        self._secrets = secrets
+        self.secrets = secrets
         self.clock = Clock(store.clock_hand)
         self._told: frozenset[str] = frozenset()
+        self._joined = False
 
     def begin(self, fence: int) -> None:
         """Config into the store, then what a dead engine left is put in order. Raises LeaseLost."""
@@ -69,9 +71,9 @@ class Parts:
             for target_id, system, target in polling.targets(self.store)
             if system in self.config.systems
         }
-        self.doors = Doors(places, self._secrets)
+        self.doors = Doors(places, self.secrets)
         urls = {name: route.urls for name, route in self.config.routes.items()}
-        self.outbox = Outbox(self.store, self.clock, urls, self._secrets, self._send)
+        self.outbox = Outbox(self.store, self.clock, urls, self.secrets, self._send)
         self.evaluator = Evaluator(
             self.store,
             self.clock,
@@ -84,16 +86,17 @@ class Parts:
             self.store,
             self.clock,
             self.doors,
-            self._secrets,
+            self.secrets,
             evaluating,
             changed=self.evaluator.wake.set,
             jobs_changed=self.sync_config,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
-        self.actions = Actions(self.store, self.clock, self.doors, self._secrets, poll_now=self._poll_now)
+        self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)
         self.answers = Answers(
-            self.store, self.clock, self.doors, self._secrets, extras=self._extras, accept_drift=self._accept_drift
+            self.store, self.clock, self.doors, self.secrets, extras=self._extras, accept_drift=self._accept_drift
         )
+        self._joined = True
 
     def running(self) -> list[tuple[str, Part]]:
         """What needs a thread, with the thread's name."""
@@ -105,15 +108,12 @@ class Parts:
         ]
         return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
 
-    def wake_all(self) -> None:
-        for _, part in self.running():
-            part.wake.set()
-
-    def finish(self) -> None:
-        """Ends what the parts hold open."""
-        self.outbox.close()
-        self.answers.close()
-        self.doors.close()
+    def finish(self, until: float = math.inf) -> None:
+        """Ends what the parts hold open; what hangs is left behind when `time.monotonic` is `until`."""
+        if self._joined:
+            self.outbox.close(until)
+            self.answers.close(until)
+            self.doors.close(until)
 
     def _poll_now(self, target_id: int) -> None:
         poller = self.pollers.get(target_id)

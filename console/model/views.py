@@ -17,6 +17,8 @@ class EngineView:
     since: datetime | None
     heartbeat: datetime | None
     alive: bool
+    trouble: str = ""
+    """Which of its parts broke lately and why, though it works; empty when all is well."""
 
 
 @dataclass(frozen=True, slots=True)

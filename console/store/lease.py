@@ -18,6 +18,9 @@ from console.store.wire import Wire, single, wire
 ENGINE = "engine"
 """The lease that `Store.write` checks."""
 
+TROUBLE = "engine_trouble"
+"""The row of `meta` in which the holder says which of its parts broke lately."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -54,6 +57,7 @@ def acquire(store: Store, name: str, holder: str, seconds: float, now_us: int | 
             " until_us = excluded.until_us, since_us = excluded.since_us, heartbeat_us = excluded.heartbeat_us",
             (name, holder, fence, until, now, now),
         )
+        lines.rows("DELETE FROM meta WHERE name = ?", (TROUBLE,))
     return Lease(name, holder, fence, instant(until))
 
 
@@ -88,6 +92,15 @@ def free_dead(store: Store, name: str, held: HeldBy) -> None:
         wire(connection).rows(
             "UPDATE lease SET holder = '', until_us = 0 WHERE name = ? AND holder = ? AND since_us = ?",
             (name, held.holder, micros(held.since)),
+        )
+
+
+def tell_trouble(store: Store, fence: int, words: str) -> None:
+    """What every header and "headway status" say of the engine that works; empty when all is well."""
+    with store.write(fence) as connection:
+        wire(connection).rows(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (TROUBLE, words),
         )
 
 

@@ -72,6 +72,18 @@ def touch_wire(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
         )
 
 
+def put_back(store: Store, fence: int, delivery_id: int) -> None:
+    """It was claimed and nobody sends it: due again at once, as a marked repeat where the wire was touched."""
+    with store.write(fence) as connection:
+        connection.execute(
+            text(
+                "UPDATE delivery SET state = 'pending', next_us = 0,"
+                " repeats = repeats + CASE WHEN wire_us IS NULL THEN 0 ELSE 1 END WHERE id = :id AND state = 'claimed'"
+            ),
+            {"id": delivery_id},
+        )
+
+
 def record_sent(store: Store, fence: int, delivery_id: int, now_us: int) -> None:
     with store.write(fence) as connection:
         connection.execute(
@@ -81,13 +93,14 @@ def record_sent(store: Store, fence: int, delivery_id: int, now_us: int) -> None
 
 
 def put_off(store: Store, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None) -> None:
-    """Tries again at `next_us`. `arrived` False: the receiver refused it, so the next try is no repeat."""
+    """Tries again at `next_us`. `arrived` False: the receiver refused it or was never reached, so the next try is no
+    repeat; where the answer to an earlier one was lost, it stays one. None: nobody knows."""
     with store.write(fence) as connection:
         connection.execute(
             text(
                 "UPDATE delivery SET state = 'pending', error = :error, next_us = :next,"
-                " wire_us = CASE WHEN :certain = 1 THEN NULL ELSE wire_us END,"
-                " repeats = repeats + CASE WHEN :certain = 1 THEN 0 ELSE 1 END WHERE id = :id"
+                " wire_us = CASE WHEN :certain = 1 AND repeats = 0 THEN NULL ELSE wire_us END,"
+                " repeats = repeats + CASE WHEN :certain = 1 OR wire_us IS NULL THEN 0 ELSE 1 END WHERE id = :id"
             ),
             {"id": delivery_id, "error": error, "next": next_us, "certain": int(arrived is False)},
         )

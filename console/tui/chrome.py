@@ -54,6 +54,8 @@ def banner(view: HeaderView | None, store_error: str, look: rows.Look) -> str:
     """What must be known before anything on the screen is believed; empty when all is well."""
     if store_error:
         return f" the store cannot be read: {store_error}"
+    if view is not None and view.engine.alive and view.engine.trouble:
+        return f" the engine has trouble, see its log: {view.engine.trouble}"
     if view is None or view.engine.alive:
         return ""
     since = view.engine.heartbeat

@@ -37,12 +37,15 @@ class EstateReads(ServiceReads):
 
     def engine(self) -> EngineView:
         """Who holds the lease; alive is judged on real time."""
-        rows = self.link.rows("SELECT holder, since_us, heartbeat_us, until_us FROM lease WHERE name = 'engine'")
+        rows = self.link.rows(
+            "SELECT holder, since_us, heartbeat_us, until_us,"
+            " (SELECT value FROM meta WHERE name = 'engine_trouble') FROM lease WHERE name = 'engine'"
+        )
         if not rows:
             return EngineView("", None, None, False)
-        [(holder, since, heartbeat, until)] = rows
+        [(holder, since, heartbeat, until, trouble)] = rows
         alive = bool(holder) and until > self.link.real_now_us()
-        return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive)
+        return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive, trouble or "")
 
     def _sick(self) -> tuple[tuple[str, datetime | None], ...]:
         """Targets that fail or were not seen for three intervals; longest out of sight first."""
