@@ -135,7 +135,7 @@ def failed_tasks(picture: Picture, run: RunFacts) -> list[JobFacts]:
     """The tasks of a DAG's run that are red, in the order of their ids."""
     return [
         job
-        for job in picture.tasks_of(run.job_id)
+        for job in sorted(picture.tasks_of(run.job_id), key=lambda task: task.id)
         if any(each.period_key == run.period_key and each.state.is_red for each in picture.runs.get(job.id, ()))
     ]
 
