@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from console.model.values import Safety
+from console.model.values import Safety, State
 from console.model.views import ActionView
 from console.tui.glyphs import Step
 from console.tui.rows import Look
@@ -85,9 +85,7 @@ def result(action: ActionView | None, preview: Mapping[str, Any], look: Look, mi
     asked = look.clock.hms(action.requested)
     found.append([("  asked    ", "dim"), (f"{asked} by {action.requested_by}", "plain")])
     if action.sent is not None:
-        found.append(
-            [("  sent     ", "dim"), (f"{look.clock.hms(action.sent)} {preview.get('verb', action.verb)}", "plain")]
-        )
+        found.append([("  sent     ", "dim"), (_sent(action, preview, look), "plain")])
     if action.ended is not None:
         found.append(
             [
@@ -101,17 +99,27 @@ def result(action: ActionView | None, preview: Mapping[str, Any], look: Look, mi
     return found + (_followers(preview, look) if action.state == Step.VERIFIED else [])
 
 
+def _sent(action: ActionView, preview: Mapping[str, Any], look: Look) -> str:
+    ago = "" if action.ended or action.sent is None else f", {span(look.now - action.sent)} ago"
+    return f"{look.clock.hms(action.sent)} {preview.get('verb', action.verb)}{ago}"
+
+
 def _way(action: ActionView, look: Look) -> list[Run]:
-    """The four steps in a row; those behind are lit, an end that is none of them stands last."""
+    """The four steps in a row: done, where it stands, still to come; an end that is none of them stands last."""
     steps = list(WAY)
     reached = steps.index(Step(action.state)) if action.state in steps else (2 if action.sent else 0)
+    done, coming = look.glyphs.mark("state", State.SUCCEEDED)[0], look.glyphs.mark("state", State.PLANNED)[0]
     runs: list[Run] = []
     for number, step in enumerate(steps):
+        mark, word, style = look.glyphs.mark("action", step)
         if number > reached and action.state not in steps:
             break
-        mark, word, style = look.glyphs.mark("action", step)
-        done = number <= reached
-        runs.append((f"{mark} {word}   ", (style if number == reached else "ok") if done else "dim"))
+        if number < reached or step == Step.VERIFIED == action.state:
+            runs.append((f"{done} {word}   ", "ok"))
+        elif number == reached:
+            runs.append((f"{mark} {word}   ", "strong" if style == "dim" else style))
+        else:
+            runs.append((f"{coming} {word}   ", "dim"))
     if action.state not in steps:
         mark, word, style = look.glyphs.mark("action", action.state)
         runs.append((f"{mark} {word}", style))

@@ -15,6 +15,8 @@ from console.tui.when import short
 from console.tui.widgets.grid import Row
 from console.tui.widgets.paint import Run, fit
 
+REASON_LINES = 3
+"""Lines of a service's reason; the record (`i`) has all of it."""
 FOLLOWERS = (Role.RED, Role.STALE)
 _ORDER = {role: place for place, role in enumerate((Role.ROOT, Role.RED, Role.STALE, Role.THREATENED, Role.REPAIRED))}
 
@@ -74,7 +76,9 @@ def _services(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     yield heading("hurts", f"HURTS {count} service{'s' * (count != 1)}", f"{view.row.hurt} runs left red or stale")
     for service in view.services:
         yield line(("service", service.name), _service(service, look), pick=True)
-        for number, text in enumerate(wrap(_why(service, look), max(20, width - 4))):
+        for number, text in enumerate(
+            wrap(_why(service, look), max(20, width - 4), max_lines=REASON_LINES, placeholder=" …")
+        ):
             yield line(("why", service.name, number), [(f"   {text}", "dim")])
 
 

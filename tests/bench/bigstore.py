@@ -21,7 +21,7 @@ from console.store.reads import SCHEMA
 SYSTEMS = ("etl-hosts", "warehouse-airflow", "pg-dwh", "cloud")
 KINDS = ("cron", "airflow", "pg_cron", "step_functions")
 DAY_US = 86_400_000_000
-FORM = 1
+FORM = 2
 """Counted up when what is made here changes, so that an older file is not taken for it."""
 
 
@@ -34,13 +34,14 @@ def big_store(jobs: int, runs: int) -> Path:
         making = path.with_suffix(".making")
         for old in folder.glob(f"{making.name}*"):
             old.unlink()
-        _make(making, jobs, runs)
+        make_store(making, jobs, runs)
         making.rename(path)
     _beat(path)
     return path
 
 
-def _make(path: Path, jobs: int, runs: int) -> None:
+def make_store(path: Path, jobs: int, runs: int) -> None:
+    """Makes a store with so many jobs and runs, 12 services, and an engine that seems alive."""
     open_store(str(path)).close()
     now_us = time.time_ns() // 1_000
     with sqlite3.connect(path) as db:
@@ -58,6 +59,7 @@ def _make(path: Path, jobs: int, runs: int) -> None:
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
+    _beat(path)
 
 
 def _drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
@@ -212,7 +214,7 @@ def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
         _insert(db, "service", service, "n", given)
         day = {
             "service_id": ":id",
-            "bd": "strftime('%Y-%m-%d', 'now')",
+            "bd": "date('now', '-12 hours')",
             "deadline_us": ":deadline",
             "timeliness": "'on_time'",
             "data_state": "'open'",

@@ -61,7 +61,8 @@ class Terminal:
     def _become(argv: Sequence[str], size: tuple[int, int], env: Mapping[str, str]) -> None:
         columns, lines = size
         try:
-            os.environ.update({"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", **env})
+            own = {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+            os.environ.update({**own, "LANG": "C.UTF-8", **env})
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
             os.execvp(argv[0], list(argv))
         finally:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from console.tui.app import HeadwayApp
@@ -20,6 +22,17 @@ def app(
     return HeadwayApp(lambda: reads, lambda: requests, ascii=ascii, screen=screen, frozen=NOW, mine=ZoneInfo(ZONE))
 
 
+async def picture(path: Path) -> None:
+    """Writes the incident's screen, 120 columns wide, as SVG."""
+    console = app()
+    async with console.run_test(size=(120, 36)) as pilot:
+        for key in ("2", "enter"):
+            await pilot.press(key)
+            await pilot.pause(0.3)
+        drawn = console.export_screenshot(title="Headway")
+    await asyncio.to_thread(path.write_text, drawn, encoding="utf-8")
+
+
 def main() -> None:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,7 +40,11 @@ def main() -> None:
     parser.add_argument("--screen")
     parser.add_argument("--big", action="store_true", help="100,000 jobs")
     parser.add_argument("--hostile", action="store_true", help="every text is the worst of the corpus")
+    parser.add_argument("--picture", metavar="SVG", help="write a picture of the screen instead")
     options = parser.parse_args()
+    if options.picture:
+        asyncio.run(picture(Path(options.picture)))
+        return
     app(options.ascii, options.screen, options.big, _hostile() if options.hostile else None).run()
 
 

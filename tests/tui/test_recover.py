@@ -39,7 +39,7 @@ async def test_a_safe_rerun_is_one_enter_on_send_it_and_is_watched_to_its_end(ni
     await night.see("◌ requested")
     assert [1] == [run_id for run_id, _ in night.requests.sent]
     night.requests.advance("sending")
-    await night.see("It is on the wire.")
+    await night.see("It is on the wire.", "● requested   ▷ sending   · sent   · verified")
     night.requests.advance("sent", "started by cron, mark written")
     await night.see("The scheduler took it", "started by cron")
     night.requests.advance("verified", "exit 0")
@@ -61,7 +61,7 @@ async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> Non
     await night.press("enter")
     await night.see("requested")
     night.requests.advance("failed", "exit 1")
-    await night.see("✖ failed", "It ran and failed again")
+    await night.see("● requested", "✖ failed", "It ran and failed again")
 
 
 @on_the_night()

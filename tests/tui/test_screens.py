@@ -145,12 +145,25 @@ async def test_a_changed_store_is_on_the_screen_without_a_key(night: Night) -> N
 async def test_the_cursor_keeps_its_row_when_rows_move(night: Night) -> None:
     await night.press("2")
     await night.see("INC-0412")
+    await night.press("home")
     other = incident_row(id=413, act_by=at("03:30"), root_job="cloud/close-books")
     night.reads.incidents_ = [other, *night.reads.incidents_]
     night.reads.changed()
     await night.see("INC-0413")
     await night.press("enter")
     await night.see("HURTS", "INC-0412")
+
+
+@on_the_night()
+async def test_a_cursor_that_nobody_moved_stays_on_the_most_urgent_row(night: Night) -> None:
+    night.app.go("incidents")
+    await night.see("INC-0412")
+    other = incident_row(id=413, act_by=at("03:30"), root_job="cloud/close-books")
+    night.reads.incidents_ = [*night.reads.incidents_, other]
+    night.reads.changed()
+    await night.see("INC-0413")
+    await night.press("y")
+    await night.see("copied: INC-0413")
 
 
 @on_the_night()

@@ -127,7 +127,7 @@ class ShortListScreen(ListScreen):
 
     def refilter(self) -> None:
         self.grid.empty = self.empty_words()
-        self.grid.show(Rows([self.row_of(view) for view in self.shown()]))
+        self.grid.show(Rows([self.row_of(view) for view in self.shown()]), keep=self.grid.touched)
 
     def empty_words(self) -> str:
         if not self.loaded:

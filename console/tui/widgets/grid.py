@@ -126,6 +126,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.empty = empty
         self.source: Source = Rows()
         self.cursor = 0
+        self.touched = False
+        """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
         self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
         self._head = int(any(column.title for column in self.columns))
 
@@ -230,6 +232,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def move_to(self, index: int, step: int = 1) -> None:
         """Puts the cursor on row `index`, or on the next in the direction of `step` that can be picked."""
+        self.touched = True
         if not len(self.source):
             return
         old = self.cursor

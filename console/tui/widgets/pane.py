@@ -15,7 +15,8 @@ from console.tui import keys
 from console.tui.widgets.paint import Run, one_line, palette
 
 ERROR = re.compile(
-    r"\b(error|fatal|critical|panic|exception|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b|no space",
+    r"(error|exception|fatal|critical|panic|traceback|fail(ed|ure)?|denied|refused|abort(ed)?|killed)\b"
+    r"|no space|\bexit (status )?[1-9]",
     re.I,
 )
 """What looks like an error line; `e` and `E` stop there."""
