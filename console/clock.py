@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 LOOK_AGAIN_SECONDS = 0.5
 """How long a clock row is believed before it is read again (real time)."""
@@ -57,6 +57,10 @@ class Clock:
             self._hand = self._read()
             self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
         return self._hand
+
+    def after(self, seconds: float) -> datetime:
+        """This clock's time in so many real seconds; as at real speed while it is paused, so that it is ahead of now."""
+        return self.now() + timedelta(seconds=seconds * (self.rate or 1.0))
 
     @property
     def rate(self) -> float:

@@ -43,3 +43,12 @@ def test_a_changed_row_is_seen_after_a_while() -> None:
     hands.reverse()
     subject._look_at = 0.0
     assert 0 == subject.rate
+
+
+def test_what_is_put_off_waits_in_real_seconds_whatever_the_rate() -> None:
+    assert STARTED + timedelta(seconds=5) == clock(None, STARTED).after(5)
+    assert ORIGIN + timedelta(minutes=5) == clock(Hand(ORIGIN, STARTED, rate=60), STARTED).after(5)
+
+
+def test_what_is_put_off_while_a_replay_stands_still_is_not_due_at_once() -> None:
+    assert ORIGIN + timedelta(seconds=5) == clock(Hand(ORIGIN, STARTED, paused=True), STARTED).after(5)
