@@ -59,7 +59,7 @@ class Clock:
         return self._hand
 
     def after(self, seconds: float) -> datetime:
-        """This clock's time in so many real seconds; as at real speed while it is paused, so that it is ahead of now."""
+        """This clock's time in so many real seconds; as at real speed while it is paused, so that it lies ahead."""
         return self.now() + timedelta(seconds=seconds * (self.rate or 1.0))
 
     @property

@@ -99,7 +99,7 @@ class Actions:
         return micros(self._clock.now())
 
     def _later(self, seconds: float) -> int:
-        return self._now() + int(seconds * self._clock.rate * 1e6)
+        return micros(self._clock.after(seconds))
 
     def _step(self, fence: int, action: ActionRow, was: str, step: ActionStep) -> bool:
         return asked.step_action(self._store, fence, action.key, was, step, self._now())

@@ -6,12 +6,15 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from connectors.contract import State
 from console.engine import outbox
-from console.engine.outbox import send_by_apprise
+from console.engine.outbox import Sent, send_by_apprise
+from tests.engine.bench import Bench
 
 SECONDS = 10.0
 
@@ -108,3 +111,47 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
         second.join(SECONDS)
     assert [True, False] == [one.arrived for one in said]
     assert "error=500" in said[1].words
+
+
+def fail_and_tell(bench: Bench, answer: Sent) -> None:
+    """One failure, its alert sent; the receiver says `answer`."""
+    bench.sink.answer = answer
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    bench.turn()
+
+
+def send_again(bench: Bench, answer: Sent) -> None:
+    bench.sink.answer = answer
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE delivery SET next_us = 0")
+    bench.send()
+
+
+def test_a_lost_answer_stays_lost_although_the_receiver_is_out_of_reach_afterwards(bench: Bench) -> None:
+    """The first may have arrived, whatever became of the second: the third says so."""
+    fail_and_tell(bench, Sent(None, "read timed out"))
+    send_again(bench, Sent(False, "connection refused"))
+    send_again(bench, Sent(True))
+    assert [False, True, True] == [body.startswith("May be a repeat") for _, _, body in bench.sink.got]
+
+
+def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(bench: Bench) -> None:
+    def broken(url: str, title: str, body: str) -> Sent:
+        bench.sink(url, title, body)
+        raise ZeroDivisionError
+
+    bench.parts.outbox._send = broken
+    fail_and_tell(bench, Sent(True))
+    with bench.reads() as reads:
+        (delivery,) = reads.incident(1).deliveries
+    assert ("pending", 1, 1) == (delivery.state, delivery.tries, delivery.repeats)
+    bench.parts.outbox._send = bench.sink
+    send_again(bench, Sent(True))
+    assert [False, True] == [body.startswith("May be a repeat") for _, _, body in bench.sink.got]
+
+
+def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> None:
+    fail_and_tell(bench, Sent(False, "error=500\x1b[2J\nno"))
+    with bench.reads() as reads:
+        (delivery,) = reads.incident(1).deliveries
+    assert "error=500\ufffdno" == delivery.error
