@@ -182,8 +182,8 @@ def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
         if role in HURT_ROLES:
             hurt[incident_id].add(run_id)
     rows = lines.rows(
-        "SELECT id, key, root_job_id, root_period_key, root_target_id, bd, opened_us, failed_since_us, fingerprint"
-        " FROM incident WHERE closed_us IS NULL ORDER BY id"
+        "SELECT id, key, root_job_id, root_period_key, root_target_id, bd, opened_us, failed_since_us, fingerprint,"
+        " title, reason FROM incident WHERE closed_us IS NULL ORDER BY id"
     )
     return tuple(
         IncidentFacts(
@@ -195,9 +195,11 @@ def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
             member_run_ids=frozenset(members[incident_id]),
             bd=date.fromisoformat(bd),
             opened_at=instant(opened),
-            failed_since=instant(failed_since),
+            failed_since=instant(since),
             fingerprint=fingerprint,
             hurt_run_ids=frozenset(hurt[incident_id]),
+            title=title,
+            reason=reason,
         )
-        for incident_id, key, root_job, root_period, root_target, bd, opened, failed_since, fingerprint in rows
+        for incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason in rows
     )

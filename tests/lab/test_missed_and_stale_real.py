@@ -1,0 +1,308 @@
+"""A crontab line that vanishes, and a host that stops answering: what is missed, what is only out of sight.
+
+Two minutes of a real night. In the first `removed_job` of db07 would have started, had its line not been taken away;
+in the second `seen_job` and `lost_job` of etl02 are due, while its sshd is stopped and nobody can look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.lab import guard
+from tests.lab.cronhost import CronHost, process_name
+from tests.lab.estate import Estate
+from tests.lab.headway import WORKING, Headway
+from tests.lab.headway_config import Options
+from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
+from tests.lab.process import wait_until
+from tests.lab.sinks import Mail
+
+pytestmark = pytest.mark.timeout(420)
+
+REMOVED = "etl-hosts/db07:removed_job"
+ENDED, LONG, SEEN, LOST = (f"etl-hosts/etl02:{name}_job" for name in ("ended", "long", "seen", "lost"))
+DARK = "etl-hosts/etl02"
+GRACE_SECONDS = 5
+POLL_SECONDS = 2
+POLL_TIMEOUT_SECONDS = 10
+"""Longer than the polls of the others may be late: a poll that hangs would show in theirs."""
+STALE_AFTER = timedelta(seconds=3 * POLL_SECONDS)
+GRACE = "".join(f'\n[jobs."{job}"]\ngrace = "{GRACE_SECONDS}s"\n' for job in (REMOVED, ENDED, LONG, SEEN, LOST))
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+Row = dict[str, Any]
+
+
+@dataclass
+class Night:
+    """What was seen, in order."""
+
+    headway: Headway
+    first: datetime
+    drift: list[Row] = field(default_factory=list)
+    missed: Row = field(default_factory=dict)
+    missed_incidents: list[Row] = field(default_factory=list)
+    before_dark: dict[str, Row] = field(default_factory=dict)
+    frozen_at: datetime = NEVER
+    thawed_at: datetime = NEVER
+    dark: dict[str, Row] = field(default_factory=dict)
+    dark_due: dict[str, list[Row]] = field(default_factory=dict)
+    dark_incidents: list[Row] = field(default_factory=list)
+    dark_incident: Row = field(default_factory=dict)
+    dark_header: Row = field(default_factory=dict)
+    ages: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds since the last good poll of each target, sampled while etl02 was out of reach."""
+    back: dict[str, list[Row]] = field(default_factory=dict)
+    accepted: Row = field(default_factory=dict)
+    accept_status: int = -1
+    drift_after: list[Row] = field(default_factory=list)
+    incidents: list[Row] = field(default_factory=list)
+    events: dict[str, list[str]] = field(default_factory=dict)
+    mails: list[Mail] = field(default_factory=list)
+
+    @property
+    def second(self) -> datetime:
+        return self.first + timedelta(minutes=1)
+
+    def jobs(self) -> dict[str, Row]:
+        return {one["name"]: one for one in self.headway.json("jobs")}
+
+    def newest(self, job: str) -> Row:
+        runs: list[Row] = self.headway.json("runs", job)
+        return runs[0] if runs else {}
+
+    def drifted(self) -> list[Row]:
+        found: list[Row] = json.loads(self.headway.run("drift", "--json").stdout)
+        return found
+
+    def open_incidents(self) -> dict[str, Row]:
+        return {one["title"]: one for one in self.headway.json("incidents")}
+
+
+@pytest.fixture(scope="module")
+def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    lab.smtp.mails.clear()
+    DatabaseJobs(lab.postgres)
+    options = Options(systems=("etl-hosts", "dwh"), poll_every=f"{POLL_SECONDS}s", extra=GRACE)
+    config = lab.write_config(tmp_path_factory.mktemp("missed") / "config", options)
+    hosts = f'[systems.etl-hosts]\npoll_timeout = "{POLL_TIMEOUT_SECONDS}s"'
+    config.write_text(config.read_text().replace("[systems.etl-hosts]", hosts))
+    with scheduled(lab) as first:
+        night = Night(Headway(config), first)
+        with night.headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+            live(night, lab)
+        yield night
+
+
+@contextlib.contextmanager
+def scheduled(lab: Estate) -> Iterator[datetime]:
+    """The minute in which the first jobs are due; afterwards nothing hangs and no crontab is left."""
+    one, two = CronJobs(lab.db07), CronJobs(lab.etl02)
+    first = next_minute(timedelta(seconds=20))
+    second = first + timedelta(minutes=1)
+    two.behave("long_job", "hang")
+    one.schedule({"removed_job": cron_of(first), "kept_job": "0 3 * * *"})
+    two.schedule(times_of(first, second))
+    try:
+        yield first
+    finally:
+        signal_sshd(lab.etl02, signal.SIGCONT)
+        two.behave("long_job", "succeed")
+        lab.db07.remove_crontab("etl")
+        lab.etl02.remove_crontab("etl")
+
+
+def times_of(first: datetime, second: datetime) -> dict[str, str]:
+    """When each job of etl02 is due."""
+    one, two = cron_of(first), cron_of(second)
+    return {"ended_job": one, "long_job": one, "seen_job": two, "lost_job": two}
+
+
+def signal_sshd(host: CronHost, number: int) -> None:
+    """To every sshd of the host, sessions included: stopped, it still accepts connections and never answers."""
+    for pid in host.processes():
+        if process_name(pid).startswith("sshd"):
+            guard.send(pid, number)
+
+
+def live(night: Night, lab: Estate) -> None:
+    """All of it."""
+    wait_until(lambda: {REMOVED, ENDED, LONG, SEEN, LOST} <= night.jobs().keys(), "every job to be known", 30, 0.5)
+    CronJobs(lab.db07).schedule({"kept_job": "0 3 * * *"})
+    wait_until(night.drifted, "the drift", 20, 0.5)
+    night.drift = night.drifted()
+    live_first_minute(night, lab)
+    go_dark(night, lab)
+    come_back(night, lab)
+    accept(night, lab)
+
+
+def live_first_minute(night: Night, lab: Estate) -> None:
+    until = (night.first - datetime.now(UTC)).total_seconds()
+    wait_until(lambda: night.newest(REMOVED).get("state") == "missed", "removed_job to be missed", until + 30, 0.5)
+    night.missed, night.missed_incidents = night.newest(REMOVED), night.headway.json("incidents")
+    lab.smtp.wait_for(1)
+    wait_until(lambda: night.newest(ENDED).get("state") == "succeeded", "ended_job's end", 20, 0.5)
+    wait_until(lambda: night.newest(LONG).get("state") == "running", "long_job's start", 20, 0.5)
+    night.before_dark = {job: night.newest(job) for job in (ENDED, LONG)}
+
+
+def go_dark(night: Night, lab: Estate) -> None:
+    signal_sshd(lab.etl02, signal.SIGSTOP)
+    night.frozen_at = datetime.now(UTC)
+    left = times_of(night.first, night.second)
+    del left["lost_job"]
+    CronJobs(lab.etl02).schedule(left)
+    over = night.second + timedelta(seconds=GRACE_SECONDS) + STALE_AFTER
+    while datetime.now(UTC) < over or not told_dark(night):
+        sample(night)
+        assert datetime.now(UTC) < over + timedelta(seconds=30), night.open_incidents()
+    night.dark = {job: night.newest(job) for job in (ENDED, LONG)}
+    night.dark_due = {job: night.headway.json("runs", job) for job in (SEEN, LOST)}
+    night.dark_incidents = night.headway.json("incidents")
+    night.dark_header = night.headway.json("status")
+
+
+def told_dark(night: Night) -> bool:
+    return f"{DARK} does not answer" in night.open_incidents()
+
+
+def sample(night: Night) -> None:
+    """Takes down how old each target's last good poll is."""
+    before = datetime.now(UTC)
+    for one in night.headway.json("status")["systems"]:
+        age = (before - datetime.fromisoformat(one["last_ok"])).total_seconds()
+        night.ages.setdefault(f"{one['system']}/{one['name']}", []).append(age)
+    time.sleep(1.5)
+
+
+def come_back(night: Night, lab: Estate) -> None:
+    number = next(one["id"] for one in night.dark_incidents if one["title"] == f"{DARK} does not answer")
+    night.dark_incident = night.headway.json("incident", f"INC-{number:04}")
+    signal_sshd(lab.etl02, signal.SIGCONT)
+    night.thawed_at = datetime.now(UTC)
+    wait_until(lambda: night.newest(LOST).get("state") == "missed", "lost_job to be missed", 45, 0.5)
+    wait_until(lambda: not told_dark(night), "the end of the host's incident", 20, 0.5)
+    night.back = {job: night.headway.json("runs", job) for job in (ENDED, LONG, SEEN, LOST)}
+
+
+def accept(night: Night, lab: Estate) -> None:
+    night.accept_status = night.headway.run("drift", "accept", REMOVED).exit_status
+    title = night.missed_incidents[0]["title"]
+    wait_until(lambda: title not in night.open_incidents(), "the end of the incident of removed_job", 20, 0.5)
+    night.accepted, night.drift_after = night.jobs()[REMOVED], night.drifted()
+    night.incidents = night.headway.json("incidents", "--all")
+    for one in night.incidents:
+        view = night.headway.json("incident", f"INC-{one['id']:04}")
+        night.events[one["title"]] = [event["words"] for event in view["events"]]
+    night.mails = list(lab.smtp.mails)
+
+
+# -- a line that is gone ----------------------------------------------------------------------------------------------
+def test_a_removed_crontab_line_is_drift_at_once(night: Night) -> None:
+    assert [(REMOVED, "gone", "crontab line gone")] == [(one["job"], one["what"], one["words"]) for one in night.drift]
+
+
+def test_at_its_time_and_grace_the_run_is_missed_without_any_row_from_the_host(night: Night) -> None:
+    assert (f"{night.first:%Y-%m-%dT%H:%M:%SZ}", "missed") == (night.missed["period_key"], night.missed["state"])
+    assert (0, None, True) == (night.missed["attempts"], night.missed["started"], night.missed["expected"])
+    assert night.missed["reason"].startswith("crontab line gone since ")
+
+
+def test_a_missed_run_is_an_incident_no_sooner_than_its_grace_and_is_told(night: Night) -> None:
+    [incident] = night.missed_incidents
+    assert f"{REMOVED} was missed: {night.missed['reason']}" == incident["title"]
+    late = datetime.fromisoformat(incident["opened"]) - night.first
+    assert timedelta(seconds=GRACE_SECONDS) <= late < timedelta(seconds=GRACE_SECONDS + 15)
+    assert "removed_job was missed" in night.mails[0].subject
+
+
+def test_accepting_the_drift_ends_the_expectation_and_the_incident(night: Night) -> None:
+    assert 0 == night.accept_status
+    assert (True, None) == (night.accepted["gone"], night.accepted["next"])
+    assert REMOVED not in {one["job"] for one in night.drift_after}
+    assert "closed: the new schedule is accepted" in night.events[night.missed_incidents[0]["title"]][-1]
+
+
+# -- a host out of reach ----------------------------------------------------------------------------------------------
+def test_an_open_run_of_a_silent_host_is_unknown_and_stale_with_its_age(night: Night) -> None:
+    assert "running" == night.before_dark[LONG]["state"]
+    shown = night.dark[LONG]
+    assert ("unknown", "stale", "CMD") == (shown["state"], shown["evidence"], shown["native_state"])
+    age = night.frozen_at - datetime.fromisoformat(shown["stale_since"])
+    assert abs(age.total_seconds()) < 2 * POLL_SECONDS
+
+
+@pytest.mark.parametrize("job", [SEEN, LOST])
+def test_an_expected_run_of_a_silent_host_is_stale_and_not_missed(night: Night, job: str) -> None:
+    [due] = night.dark_due[job]
+    assert ("unknown", "stale") == (due["state"], due["evidence"])
+    assert due["stale_since"] is not None
+    assert due["reason"].startswith(f"{DARK} not seen since ")
+
+
+def test_what_has_ended_stays_a_fact(night: Night) -> None:
+    facts = ("state", "evidence", "exit_code", "started", "ended")
+    assert [night.before_dark[ENDED][name] for name in facts] == [night.dark[ENDED][name] for name in facts]
+    assert ("succeeded", "native") == (night.dark[ENDED]["state"], night.dark[ENDED]["evidence"])
+
+
+def test_the_other_systems_are_polled_on_time_meanwhile(night: Night) -> None:
+    others = {name: max(ages) for name, ages in night.ages.items() if name != DARK}
+    assert {"etl-hosts/db07", "dwh/database"} == others.keys()
+    assert max(others.values()) < 3 * POLL_SECONDS, others
+    assert max(night.ages[DARK]) > 3 * POLL_TIMEOUT_SECONDS
+
+
+def test_the_host_itself_is_an_incident_after_three_polls_without_an_answer(night: Night) -> None:
+    row = night.dark_incident["row"]
+    assert (f"{DARK} does not answer", "target", DARK) == (row["title"], row["cause"], row["root_job"])
+    failed, opened = (datetime.fromisoformat(row[name]) for name in ("failed_since", "opened"))
+    assert STALE_AFTER < opened - failed < STALE_AFTER + timedelta(seconds=POLL_TIMEOUT_SECONDS)
+    assert "no complete answer within the deadline" in row["reason"]
+    assert {LONG, SEEN, LOST} <= {one["job"] for one in night.dark_incident["members"] if one["role"] == "threatened"}
+
+
+def test_no_run_of_a_silent_host_is_an_incident_of_its_own(night: Night) -> None:
+    assert {DARK, REMOVED} == {one["root_job"] for one in night.dark_incidents}
+    assert [[DARK, night.dark[LONG]["stale_since"]]] == night.dark_header["header"]["sick_targets"]
+
+
+# -- and back ---------------------------------------------------------------------------------------------------------
+def test_a_start_that_nobody_could_see_is_read_back_and_was_never_missed(night: Night) -> None:
+    [run] = night.back[SEEN]
+    assert (f"{night.second:%Y-%m-%dT%H:%M:%SZ}", "succeeded", "native") == (
+        run["period_key"], run["state"], run["evidence"],
+    )  # fmt: skip
+    assert SEEN not in {one["root_job"] for one in night.incidents}
+
+
+def test_only_the_look_after_its_return_proves_the_miss(night: Night) -> None:
+    [run] = night.back[LOST]
+    assert ("missed", 0, None) == (run["state"], run["attempts"], run["stale_since"])
+    assert run["reason"].startswith("nothing in the log by ")
+    [incident] = [one for one in night.incidents if one["root_job"] == LOST]
+    assert datetime.fromisoformat(incident["opened"]) > night.thawed_at
+
+
+def test_the_open_run_is_fresh_again(night: Night) -> None:
+    [run] = night.back[LONG]
+    assert ("running", "native", None) == (run["state"], run["evidence"], run["stale_since"])
+
+
+def test_the_incident_of_the_host_is_closed_keeps_its_title_and_is_told(night: Night) -> None:
+    [closed] = [one for one in night.incidents if one["root_job"] == DARK]
+    assert closed["closed"] is not None
+    assert f"{DARK} does not answer" == closed["title"]
+    assert "closed: it answers again" == night.events[closed["title"]][-1]
+    assert 1 == len([mail for mail in night.mails if "recovered" in mail.subject and DARK in mail.subject])
