@@ -14,6 +14,8 @@ from console.tui.widgets.paint import Run
 
 Lines = list[list[Run]]
 WAY = (Step.REQUESTED, Step.SENDING, Step.SENT, Step.VERIFIED)
+LABEL = 11
+"""Cells of a label with its gaps: what is wrapped hangs below its text."""
 NEVER = 'its owner declared rerun = "never": it must be mended by hand (o shows the runbook)'
 
 

@@ -1,7 +1,7 @@
 """docs/picture.svg: the console on the demo's night, drawn by the real engine, store and screens.
 
-`python -m tests.tui.picture` (or `make picture`) plays the night to 03:13, lets the engine judge it, freezes the clock
-and writes what an Incident screen of 110 x 30 shows.
+`python -m tests.tui.picture` (or `make picture`) plays the night until its alert is told, freezes the clock
+and writes what an Incident screen of 124 x 28 shows.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from connectors.secrets import SecretStore
-from console.clock import Hand, real_now
+from console.clock import LOOK_AGAIN_SECONDS, Hand, real_now
 from console.config import load_config
 from console.demo import play as plays
 from console.demo.config import SINK
@@ -29,16 +30,17 @@ from console.engine.logs import set_up_logs
 from console.engine.requests import Requests
 from console.engine.runner import Engine
 from console.engine.wiring import Parts
-from console.store.open import Store
 from console.store.reads import open_reads
 from console.tui.app import HeadwayApp
 from tests.lab.process import wait_until
 
 PICTURE = Path(__file__).parents[2] / "docs" / "picture.svg"
-SIZE = (110, 30)
+SIZE = (124, 28)
 CLOCK = "03:13"
-POLL_RATE = 300.0
-"""The pollers' pace while the clock stands still: a poll each 50 ms."""
+RATE = 100.0
+"""How fast the night goes until its alert is told; a poll each 150 ms."""
+SOON = timedelta(seconds=2 * LOOK_AGAIN_SECONDS)
+"""Everybody has read the clock before it moves."""
 LIMIT_SECONDS = 120.0
 
 
@@ -47,7 +49,7 @@ def judged_night(folder: Path) -> Iterator[str]:
     """The store of a night that was played to CLOCK and judged there; its engine works until the end of the block."""
     play = plays.Play(folder)
     with plays.listener() as url:
-        store = plays.set_up(play, moment("03:11"), POLL_RATE)
+        store = plays.set_up(play, moment("03:11"), RATE)
         os.environ[SINK] = url
         config, secrets = load_config(play.config), SecretStore()
         set_up_logs(secrets, play.log)
@@ -57,8 +59,10 @@ def judged_night(folder: Path) -> Iterator[str]:
         try:
             whole = plays.history(play, moment("03:11"))
             wait(lambda: plays.read_so_far(store) >= whole and plays.judged(store), "the history")
-            plays.set_clock(play, store, Hand(moment(CLOCK), real_now() + plays.LONG, POLL_RATE))
-            wait(lambda: is_told(play, store), "the alert")
+            plays.set_clock(play, store, Hand(moment("03:11"), real_now() + SOON, RATE))
+            wait(lambda: is_told(play), "the alert")
+            plays.set_clock(play, store, Hand(moment(CLOCK), real_now() + plays.LONG, RATE))
+            wait(lambda: plays.judged(store) and is_seen(play), "a look at everything")
             yield str(play.store)
         finally:
             engine.stop()
@@ -70,12 +74,16 @@ def wait(done: Callable[[], bool], what: str) -> None:
     wait_until(done, what, LIMIT_SECONDS)
 
 
-def is_told(play: plays.Play, store: Store) -> bool:
-    """The incident's alert has left, and every target was seen at CLOCK."""
+def is_told(play: plays.Play) -> bool:
+    """The incident's alert has left."""
     with open_reads(str(play.store)) as reads:
-        found = reads.incidents()
-        seen = all(one.last_ok == moment(CLOCK) for one in reads.systems())
-        return seen and bool(found) and any(one.sent for one in reads.incident(found[0].id).deliveries)
+        return any(one.sent for row in reads.incidents() for one in reads.incident(row.id).deliveries)
+
+
+def is_seen(play: plays.Play) -> bool:
+    """Every target was seen at CLOCK."""
+    with open_reads(str(play.store)) as reads:
+        return all(one.last_ok == moment(CLOCK) for one in reads.systems())
 
 
 async def drawn(store: str) -> str:

@@ -26,7 +26,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(made: Path, tmp_path: Path) -> Path:
     """A store with 400 jobs and 2,000 runs, for this test alone."""
-    return shutil.copy(made, tmp_path / "headway.db")
+    shutil.copy(made, tmp_path / "headway.db")
+    return tmp_path / "headway.db"
 
 
 def console(store: Path, *more: str) -> list[str]:

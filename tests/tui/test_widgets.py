@@ -52,6 +52,14 @@ def test_a_wrapped_line_loses_nothing(text: str, width: int) -> None:
     assert [] == [part for part in parts if cell_len(part) > max(width, 2)]
 
 
+def test_the_further_lines_of_a_wrapped_one_leave_room_to_hang() -> None:
+    assert [(0, 8), (8, 12), (12, 17)] == breaks("one two six seven", 5, more_at_first=3)
+
+
+def test_our_typography_becomes_ascii_on_a_plain_terminal() -> None:
+    assert "a - b ~ |" == Palette(COLORS, plain=True).strip([("a – b … ·", "plain")], 9).text
+
+
 def test_a_line_is_wrapped_at_spaces_and_keeps_its_styles() -> None:
     runs = [("one ", "dim"), ("two three", "bad")]
     assert [(0, 8), (8, 13)] == breaks("one two three", 8)

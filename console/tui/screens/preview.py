@@ -44,7 +44,7 @@ class PreviewScreen(Overlay[None]):
         self.watched: tuple[ActionView, ...] = ()
         self.said = ""
         self.pane = Pane(id="plan")
-        self.pane.wrapped = True
+        self.pane.wrapped, self.pane.hang = True, plan.LABEL
         self.grid = Grid(CHOICES, id="choices")
 
     def content(self) -> ComposeResult:

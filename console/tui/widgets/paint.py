@@ -59,7 +59,8 @@ def length_of(runs: Iterable[Run]) -> int:
 class Palette:
     """The styles of one theme. Made from its variables once; component styles would be resolved for every widget."""
 
-    def __init__(self, variables: Mapping[str, str]) -> None:
+    def __init__(self, variables: Mapping[str, str], plain: bool = False) -> None:
+        self._plain = plain
         self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
         self._styles: dict[tuple[str, str], Style] = {}
 
@@ -84,6 +85,8 @@ class Palette:
         left, text, name = width, "", "plain"
         for outside, style in runs:
             piece = one_line(outside)
+            if self._plain and not piece.isascii():
+                piece = piece.translate(_PLAIN)
             size = len(piece) if piece.isascii() else cell_len(piece)
             if size > left:
                 piece, size = fit(piece, left), left
@@ -108,11 +111,14 @@ class Palette:
 def palette(widget: Widget) -> Palette:
     """The palette of the theme that a widget is shown in."""
     app = widget.app
-    found = _made.get(app.theme)
+    plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
+    found = _made.get((app.theme, plain))
     if found is None:
-        found = _made[app.theme] = Palette(app.theme_variables or app.get_css_variables())
+        found = _made[app.theme, plain] = Palette(app.theme_variables or app.get_css_variables(), plain)
     return found
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
-_made: dict[str, Palette] = {}
+_made: dict[tuple[str, bool], Palette] = {}
+_PLAIN = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
+"""Our own typography on a terminal that has letters only."""

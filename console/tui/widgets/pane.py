@@ -23,9 +23,11 @@ ERROR = re.compile(
 WIDEST = 10_000
 
 
-def breaks(text: str, width: int) -> list[tuple[int, int]]:
-    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can."""
-    found, start, used, space = [], 0, 0, 0
+def breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:
+    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can.
+
+    The first piece may have `more_at_first` cells more: the others hang below it."""
+    found, start, used, space = [], 0, -more_at_first, 0
     for place, letter in enumerate(text):
         size = 1 if letter.isascii() else cell_len(letter)
         if used + size > width and place > start:
@@ -64,6 +66,8 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         self.wrapped = False
         self.following = False
         self.finds_errors = True
+        self.hang = 0
+        """Cells by which the further lines of a wrapped one are indented."""
         self.marked: int | None = None
 
     def show(self, text: str) -> None:
@@ -86,7 +90,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         width = max(1, self.scrollable_content_region.width)
         self._lines = []
         for number, line in enumerate(self._text):
-            parts = breaks(line, width) if self.wrapped else [(0, len(line))]
+            parts = breaks(line, width - self.hang, self.hang) if self.wrapped else [(0, len(line))]
             self._lines += [(number, *part) for part in parts]
         self.virtual_size = Size(width, len(self._lines))
         if self.following:
@@ -108,7 +112,8 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
         runs = self._runs.get(number)
         if runs is None:
             runs = [(self._text[number], "bad" if self.finds_errors and ERROR.search(self._text[number]) else "plain")]
-        return palette(self).strip(piece(runs, start, end), width, "cursor" if number == self.marked else "")
+        hang: list[Run] = [(" " * self.hang, "plain")] if start else []
+        return palette(self).strip([*hang, *piece(runs, start, end)], width, "cursor" if number == self.marked else "")
 
     def toggle_wrap(self) -> None:
         self.wrapped = not self.wrapped
