@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from connectors import registry
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
+from console.clean import clean_line
 from console.durations import parse_duration
 from console.model.ids import split_job_name
 
@@ -314,7 +315,11 @@ def _build(path: Path, document: Table, reading: _Reading) -> Config:
 
 
 def _named(model: type[Model], document: Table, top: str, reading: _Reading) -> dict[str, Model]:
+    """The tables of one kind by name. A job's name is its scheduler's; the others are ours, and people type them."""
     tables = document.get(top, {})
+    for name in tables:
+        if top != "jobs" and (not name.strip() or clean_line(name) != name):
+            reading.fault((top, name), f"{name!a} holds what cannot be shown or typed. Rename it.")
     checked = {name: _check(model, table, (top, name), reading) for name, table in tables.items()}
     return {name: value for name, value in checked.items() if value is not None}
 

@@ -73,6 +73,8 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
         ("[rutes.x]", 'headway.toml:1: rutes: unknown table. Did you mean "routes"?'),
         ('[systems.a]\nkind = "croon"', 'headway.toml:2: systems.a.kind: unknown kind "croon"; did you mean "cron"?'),
         ("[systems.a]", "headway.toml:1: systems.a: has no kind. Add kind"),
+        ('[services."a\\u001b[2J"]', "holds what cannot be shown or typed. Rename it."),
+        ('[routes." "]', "' ' holds what cannot be shown or typed. Rename it."),
         ('[systems."a b"]\nkind = "cron"', "a system's name has letters, digits, dot, dash and underscore only"),
         ('[jobs."dwh/x"]\nexpected = 5', 'headway.toml:2: jobs."dwh/x".expected: 5 is not a duration'),
         ('[jobs."nonsense"]', '"nonsense" is not a job name; write system/native-id'),

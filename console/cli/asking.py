@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from console.cli.common import Stop, reading, say, store_of
+from console.cli.common import Stop, reading, say, say_lines, store_of
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.engine.requests import AlreadyAsked, Answer, Requests
@@ -94,7 +94,7 @@ def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
             told = action.state
             say(f"{action.state}: {action.words}" if action.words else action.state)
         if action is not None and action.state in ENDED:
-            print(f"{action.state}: {action.words}")
+            say_lines([f"{action.state}: {action.words}"])
             return ENDED[action.state]
         if time.monotonic() > until:
             return _not_over(action, arguments.timeout)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, print_json, print_table, say
+from console.cli.common import Stop, print_json, print_table, say, say_lines
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -120,4 +120,4 @@ def _show(found: list[Found], path: str, as_json: bool) -> None:
         print_table(("target", "verdict", "version"), [(one.target, one.verdict, one.version or "–") for one in found])
     for one in found:
         for words in one.words:
-            print(f"{one.target}: {words}")
+            say_lines([f"{one.target}: {words}"])

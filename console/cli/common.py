@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from console.clean import clean, clean_line
 from console.cli.exits import Exit
 from console.durations import duration_words
+from console.model.ids import LONGEST_ID
 from console.paths import NoStore, config_path, store_url
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ class Stop(Exception):
     def __init__(self, code: Exit, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+def whole_number(text: str) -> int:
+    """A count or an id as typed. Raises argparse's error for anything that no database can hold."""
+    if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_ID:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no whole number from 0 on")
+    return int(text)
 
 
 def store_of(arguments: argparse.Namespace) -> str:
@@ -75,9 +83,9 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def say_lines(lines: Iterable[str]) -> None:
-    """Data for people on stdout, cleaned line by line."""
+    """Data for people on stdout, cleaned; what follows a newline inside of a line is indented below it."""
     for line in lines:
-        print(clean(line))
+        print(clean(line).replace("\n", "\n    "))
 
 
 @contextmanager

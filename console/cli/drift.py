@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, now_of, print_json, print_table, reading, since_words
+from console.cli.common import Stop, now_of, print_json, print_table, reading, say_lines, since_words
 from console.cli.exits import Exit
 
 
@@ -40,5 +40,5 @@ def accept(arguments: argparse.Namespace) -> int:
         job = reads.job(arguments.name)
     requests = require_engine(arguments)
     answered(requests, requests.accept_drift(job.row.id))
-    print(f"{job.row.name}: accepted")
+    say_lines([f"{job.row.name}: accepted"])
     return Exit.OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, print_table, reading, since_words, until
+from console.cli.common import now_of, print_json, print_table, reading, since_words, until, whole_number
 from console.cli.exits import Exit
 from console.model.views import JobFilter, JobRow
 
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", action="append", default=[])
     parser.add_argument("--owner", action="append", default=[])
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
-    parser.add_argument("--limit", type=int, default=LIMIT, help=f"rows at most ({LIMIT})")
+    parser.add_argument("--limit", type=whole_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from console.clean import clean
 from console.cli.asking import ANSWER_SECONDS
-from console.cli.common import Stop, print_json, reading, say, say_lines, store_of
+from console.cli.common import Stop, print_json, reading, say, say_lines, store_of, whole_number
 from console.cli.exits import Exit
 from console.engine.requests import Requests
 from console.model.views import RunView
@@ -14,8 +14,8 @@ from console.model.views import RunView
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id, for its latest run")
-    parser.add_argument("--run", type=int, metavar="ID", help="another run of it (headway runs)")
-    parser.add_argument("--attempt", type=int, metavar="N", help="another attempt than the latest")
+    parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
+    parser.add_argument("--attempt", type=whole_number, metavar="N", help="another attempt than the latest")
     parser.add_argument("--json", action="store_true")
 
 
@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         say("from the tail that Headway kept")
     if cut:
         say("cut: this is the end of a longer log")
+    if not text.strip():
+        say("it is empty")
     say_lines(text.splitlines())
     return Exit.OK
 

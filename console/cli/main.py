@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
+from console.clean import clean
 from console.cli.common import Stop, say
 from console.cli.exits import Exit
 
@@ -43,15 +45,25 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+class CommandLine(argparse.ArgumentParser):
+    """What was typed may come from a file or another program: it is cleaned before it is printed back."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: error: {clean(message)}\n")
+
+
 def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     """The whole command line; the arguments of `wanted` only."""
-    parser = argparse.ArgumentParser(
-        prog="headway", description="The operations console above the schedulers you already have."
+    parser = CommandLine(
+        prog="headway",
+        description="The operations console above the schedulers you already have.",
+        allow_abbrev=False,
     )
     _common(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help, description=command.help)
+        sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         _common(sub, top=False)
         if name == wanted:
             module: Any = import_module(command.module)
@@ -69,8 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Expected failures are one clear message on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = _command_in(arguments)
-    parser = build_parser(wanted)
-    parsed = parser.parse_args(arguments)
+    if wanted is not None and wanted not in COMMANDS:
+        say(f"headway: {_no_command(wanted)}")
+        return Exit.USAGE
+    parsed = build_parser(wanted).parse_args(arguments)
     module: Any = import_module(COMMANDS[parsed.command or "console"].module)
     try:
         code = int(module.run(parsed))
@@ -84,6 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.PIPE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def _no_command(word: str) -> str:
+    near = get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
+    hint = f'did you mean "{near[0]}"?' if near else "headway --help lists them"
+    return f'"{word}" is no command; {hint}'
 
 
 def _command_in(arguments: Sequence[str]) -> str | None:

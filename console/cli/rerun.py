@@ -14,13 +14,13 @@ from console.cli.asking import (
     require_engine,
     send,
 )
-from console.cli.common import Stop, print_json, reading, say_lines
+from console.cli.common import Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id, for its latest run")
-    parser.add_argument("--run", type=int, metavar="ID", help="another run of it (headway runs)")
+    parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     add_sending_arguments(parser)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, reading, say_lines, stamp, table_lines
+from console.cli.common import now_of, print_json, reading, say_lines, stamp, table_lines, whole_number
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.model.views import RunRow
@@ -18,7 +18,7 @@ HEADS = ("run", "bd", "period", "state", "evidence", "started", "took", "attempt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id")
-    parser.add_argument("--limit", type=int, default=20)
+    parser.add_argument("--limit", type=whole_number, default=20)
     parser.add_argument("--json", action="store_true")
 
 

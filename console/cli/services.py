@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.cli.common import clock_words, now_of, print_json, print_table, reading, until
+from console.cli.common import clock_words, now_of, print_json, print_table, reading, say_lines, until
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.model.views import ServiceView
@@ -57,7 +57,15 @@ def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
 
 def _show(one: ServiceView, now: datetime) -> None:
     print_table(*service_rows([one], now))
-    print(f"\nbusiness date  {one.bd}\nowner          {one.owner or '–'}\nrunbook        {one.runbook or '–'}")
-    print(f"why            {one.reason or '–'}\npath           {' → '.join(one.path) or '–'}")
-    for source in one.sources:
-        print(f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)")
+    lines = [
+        "",
+        f"business date  {one.bd}",
+        f"owner          {one.owner or '–'}",
+        f"runbook        {one.runbook or '–'}",
+    ]
+    lines += [f"why            {one.reason or '–'}", f"path           {' → '.join(one.path) or '–'}"]
+    lines += [
+        f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
+        for source in one.sources
+    ]
+    say_lines(lines)

@@ -7,6 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_ID = 18
+"""Digits of an id at most: what a database can hold."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -50,7 +52,7 @@ def incident_name(incident_id: int) -> str:
 def incident_id(name: str) -> int:
     """The id in "INC-0412", "inc-412" or "412". Raises ValueError otherwise."""
     digits = name.upper().removeprefix("INC-")
-    if not digits.isdigit():
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > LONGEST_ID:
         raise ValueError(f'"{name}" is not an incident; write INC-0001')
     return int(digits)
 

@@ -65,7 +65,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _job_columns(connection, lines, settings.jobs, jobs)
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
-        _meta(lines, {"estate": settings.name, "config_digest": settings.digest})
+        _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         if changed:
             next_changed_seq(connection)
     return Synced(tuple(jobs.unmatched), changed)
@@ -162,9 +162,9 @@ def _matching(pattern: str, names: Mapping[str, int]) -> list[str]:
 
 def _said(one: JobSetting) -> Row:
     return (
-        one.owner,
+        None if one.owner is None else clean_line(one.owner),
         None if one.notify is None else json.dumps(one.notify),
-        one.runbook,
+        None if one.runbook is None else clean_line(one.runbook),
         None if one.rerun is None else one.rerun.value,
         None if one.expected is None else one.expected.total_seconds(),
         None if one.grace is None else one.grace.total_seconds(),
@@ -197,5 +197,6 @@ def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> b
 def _service_row(one: ServiceSetting, terminals: list[int]) -> Row:
     return (
         one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
-        one.cutoff.isoformat("minutes"), one.tier, one.owner, json.dumps(one.notify), one.runbook, one.risk, False,
+        one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),
+        clean_line(one.runbook), one.risk, False,
     )  # fmt: skip

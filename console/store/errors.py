@@ -27,3 +27,16 @@ class NotFound(StoreError):
         self.near = near
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
         super().__init__(f'nothing is called "{name}"{hint}')
+
+
+class LookAlike(NotFound):
+    """Several jobs are shown under this name and none has it byte by byte: which of them is not guessed."""
+
+    def __init__(self, name: str, ids: tuple[int, ...]) -> None:
+        StoreError.__init__(
+            self,
+            f'"{name}" is how several jobs look alike: their names differ in what cannot be shown. Name one by its id: '
+            + ", ".join(f"id:{one}" for one in ids),
+        )
+        self.name = name
+        self.near = ()

@@ -30,6 +30,7 @@ from connectors.contract import (
     RunRef,
     Schedule,
     Secrets,
+    Skipped,
     State,
 )
 
@@ -58,6 +59,13 @@ class FakeScheduler:
     hang: threading.Event | None = None
     """A poll waits for it."""
     polls: int = 0
+    warnings: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    """What polls tell beside the runs."""
+    unread: tuple[Skipped, ...] = ()
+    """What inventories could not read."""
+    words: str = "accepted"
+    """What the scheduler says when it takes an action."""
 
     def kind(self) -> ConnectorKind:
         return ConnectorKind(
@@ -96,7 +104,12 @@ class FakeConnector:
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         self._check()
-        return Inventory(tuple(self._scheduler.jobs.values()), complete=True, hash=str(len(self._scheduler.jobs)))
+        return Inventory(
+            tuple(self._scheduler.jobs.values()),
+            complete=True,
+            hash=str(len(self._scheduler.jobs)),
+            skipped=self._scheduler.unread,
+        )
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         self._scheduler.polls += 1
@@ -106,7 +119,14 @@ class FakeConnector:
         now = datetime.now(UTC)
         runs = tuple(self._scheduler.runs.values())
         seen = now if self._scheduler.seen else None
-        return Poll(runs, json.dumps(len(runs)), clock=Clock(now, now), seen_until=seen)
+        return Poll(
+            runs,
+            json.dumps(len(runs)),
+            clock=Clock(now, now),
+            seen_until=seen,
+            warnings=self._scheduler.warnings,
+            skipped=self._scheduler.skipped,
+        )
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         self._check()
@@ -120,7 +140,7 @@ class FakeConnector:
         self._scheduler.acted.append(key)
         if self._scheduler.on_act is not None:
             self._scheduler.on_act(key)
-        return Receipt(key, "accepted")
+        return Receipt(key, self._scheduler.words)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._check()

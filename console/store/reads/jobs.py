@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import quantiles
 
 from connectors.contract import OPEN_STATES
-from console.model.ids import instant, maybe_instant, micros
+from console.model.ids import LONGEST_ID, instant, maybe_instant, micros
 from console.model.views import DriftView, JobFilter, JobRow, JobView
-from console.store.errors import NotFound
+from console.store.errors import LookAlike, NotFound
 from console.store.keys import pack
 from console.store.ranks import CALM, PROBLEM
 from console.store.reads.base import seen
@@ -24,6 +25,9 @@ FIRST_PAGE = 128
 HISTORY = 60
 NEAR_NAMES = 20_000
 """Names that are compared by spelling for a near miss; beyond it only those that hold what was typed."""
+ALIKE = 5
+"""Jobs that look alike which a message names at most."""
+_JOB_ID = re.compile(rf"id:[0-9]{{1,{LONGEST_ID}}}")
 _ORDERS = {"name": "j.name, j.id", "started": "l.sort_us DESC, j.id", "system": "s.name, j.name, j.id"}
 _ROW = (
     "SELECT j.id, j.name, s.name, s.kind, l.state, COALESCE(r.evidence, 'native'), COALESCE(r.native_state, ''),"
@@ -58,7 +62,8 @@ class JobReads(RunReads):
         return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
-        """One job by id or by "system/native-id". Raises NotFound with near misses."""
+        """One job by id, by "system/native-id" or by "id:4". Raises NotFound with near misses, or with the ids of the
+        jobs that only look as the name does."""
         job_id = self._job_id(name_or_id)
         found = self.jobs_by_ids([job_id])
         if not found:
@@ -161,11 +166,15 @@ class JobReads(RunReads):
     def _job_id(self, name_or_id: str | int) -> int:
         if isinstance(name_or_id, int):
             return name_or_id
+        if _JOB_ID.fullmatch(name_or_id):
+            return int(name_or_id.removeprefix("id:"))
         system, _, native_id = name_or_id.partition("/")
         rows = self.link.rows(
             "SELECT j.id FROM system s JOIN job j ON j.system_id = s.id AND j.native_id = ? WHERE s.name = ?",
             (pack(native_id), pack(system)),
-        ) or self.link.rows("SELECT id FROM job WHERE name = ? ORDER BY id LIMIT 1", (pack(name_or_id),))
+        ) or self.link.rows("SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (pack(name_or_id), ALIKE + 1))
+        if len(rows) > 1:
+            raise LookAlike(name_or_id, tuple(row[0] for row in rows))
         if rows:
             return int(rows[0][0])
         raise NotFound(name_or_id, self._near(name_or_id))

@@ -1,0 +1,142 @@
+"""No command lets outside text act on the terminal, whatever of it is printed or typed; JSON is plain ASCII."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from console.clean import clean_line
+from console.store.keys import unpack
+from tests.corpus import ESC, MARKUP
+from tests.hostile.commands import Done, headway
+from tests.hostile.world import NAMES, TEXTS, TWINS, WORST, World, harmful
+
+LISTS = (
+    ("status",), ("services",), ("jobs", "--limit", "1000"), ("jobs", "--problems"), ("incidents", "--all"), ("drift",),
+)  # fmt: skip
+ANSWERS = (0, 1, 2, 3, 4, 6)
+"""Exit codes of a command that understood its line or said why not; a traceback would have ended the test."""
+
+
+def harmless(done: Done) -> Done:
+    assert [] == harmful(done.out) + harmful(done.err)
+    return done
+
+
+def job_ids(world: World) -> dict[str, int]:
+    """Raw name -> id, for every job of the world."""
+    with world.bench.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT native_id, id FROM job").all()
+    return {unpack(name): number for name, number in rows}
+
+
+@pytest.mark.parametrize("line", LISTS, ids=" ".join)
+def test_a_list_of_hostile_names_is_harmless_text(world: World, line: tuple[str, ...]) -> None:
+    done = harmless(headway(world.url, *line))
+    assert done.code in (0, 1)
+    assert len(done.out.splitlines()) > 3
+
+
+@pytest.mark.parametrize("line", LISTS, ids=" ".join)
+def test_a_list_of_hostile_names_is_json_in_ascii(world: World, line: tuple[str, ...]) -> None:
+    done = harmless(headway(world.url, *line, "--json"))
+    assert done.out.isascii()
+    assert done.data
+
+
+@pytest.mark.parametrize("command", ["job", "runs", "log"])
+def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> None:
+    every = 9 if command == "log" else 1  # a log is asked of the engine
+    for number in list(job_ids(world).values())[::every]:
+        done = harmless(headway(world.url, command, f"id:{number}"))
+        assert 0 == done.code, done.err
+        assert done.out or "it is empty" in done.err
+
+
+@pytest.mark.parametrize("command", ["job", "runs"])
+def test_every_hostile_job_is_json(world: World, command: str) -> None:
+    for number in list(job_ids(world).values())[::3]:
+        done = harmless(headway(world.url, command, f"id:{number}", "--json"))
+        assert done.out.isascii()
+        assert done.data or command == "runs"
+
+
+def test_every_incident_is_shown_harmlessly_with_its_log_and_what_was_told(world: World) -> None:
+    for row in headway(world.url, "incidents", "--json").data:
+        shown = harmless(headway(world.url, "incident", str(row["id"])))
+        assert 0 == shown.code
+        assert harmless(headway(world.url, "incident", str(row["id"]), "--json")).out.isascii()
+
+
+def test_a_step_is_previewed_harmlessly(world: World) -> None:
+    for row in headway(world.url, "incidents", "--json").data[::10]:
+        done = harmless(headway(world.url, "recover", str(row["id"]), "--dry-run"))
+        assert 0 == done.code, done.err
+        assert "run again" in done.out
+
+
+def test_every_service_is_shown_harmlessly(world: World) -> None:
+    services = headway(world.url, "services", "--json").data
+    assert len(services) > 20
+    for row in services:
+        harmless(headway(world.url, "services", "--", row["name"]))
+
+
+@pytest.mark.parametrize("command", ["job", "runs", "log", "rerun"])
+def test_a_name_that_is_typed_is_never_more_than_a_name(world: World, command: str) -> None:
+    more = ("--dry-run",) if command == "rerun" else ()
+    for text in TEXTS[:: 5 if command in ("job", "runs") else 25]:
+        if "\0" not in text:  # no shell can hand it over
+            done = harmless(headway(world.url, command, *more, "--", f"hostile/{text}"))
+            assert done.code in ANSWERS, done.err
+
+
+@pytest.mark.parametrize("option", ["--state", "--owner", "--system", "word"])
+def test_a_filter_is_never_more_than_a_filter(world: World, option: str) -> None:
+    for text in TEXTS[::2]:
+        line = ["--", text] if option == "word" else [f"{option}={text}"]
+        assert 0 == harmless(headway(world.url, "jobs", *line)).code
+
+
+def test_names_that_do_not_exist_are_refused_harmlessly(world: World) -> None:
+    for text in TEXTS[::3]:
+        for command in ("services", "incident", "job", "drift"):
+            line = ["accept", "--", text] if command == "drift" else ["--", text]
+            assert harmless(headway(world.url, command, *line)).code in ANSWERS
+
+
+@pytest.mark.parametrize("line", [(WORST,), ("jobs", "--limit", WORST), ("jobs", f"--{WORST}"), ("drift", WORST)])
+def test_a_command_line_that_cannot_be_read_is_refused_harmlessly(world: World, line: tuple[str, ...]) -> None:
+    assert 2 == harmless(headway(world.url, *line)).code
+
+
+def test_markup_in_a_name_is_printed_as_it_is(world: World) -> None:
+    printed = headway(world.url, "jobs", "--limit", "1000").out
+    plain = [text for text in MARKUP if clean_line(text) == text and len(text) < 60]
+    assert len(plain) > 30
+    assert [] == [text for text in plain if f"hostile/{text}" not in printed]
+
+
+def test_every_name_is_a_job_of_its_own(world: World) -> None:
+    assert {*NAMES, *TWINS} == set(job_ids(world))
+    assert len(set(NAMES + TWINS)) == len(headway(world.url, "jobs", "--limit", "1000", "--json").data)
+
+
+def test_names_that_look_alike_are_told_apart_and_none_is_guessed(world: World) -> None:
+    ids = job_ids(world)
+    assert [ids["same"]] == [headway(world.url, "job", "hostile/same", "--json").data["row"]["id"]]
+    typed = headway(world.url, "job", f"hostile/{ESC}[31msame", "--json")
+    assert ids[f"{ESC}[31msame"] == typed.data["row"]["id"]
+
+
+def test_a_name_that_only_looks_right_names_the_jobs_that_look_so(world: World) -> None:
+    ids = job_ids(world)
+    looks = Counter(clean_line(name) for name in ids)
+    look = next(text for text, count in looks.most_common() if count > 1 and text and text not in ids)
+    alike = sorted(number for name, number in ids.items() if clean_line(name) == look)
+    done = harmless(headway(world.url, "rerun", f"hostile/{look}", "--yes", "--timeout=5"))
+    assert 6 == done.code
+    assert [] == [number for number in alike[:5] if f"id:{number}" not in done.err]
+    assert "look alike" in done.err
+    assert [] == world.bench.scheduler.acted

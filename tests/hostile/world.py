@@ -1,0 +1,162 @@
+"""An estate in which everything that others can write holds something hostile: the corpus through every door."""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+from connectors.contract import ConnectorKind, JobRecord, Schedule, Skipped, State
+from connectors.secrets import SecretRef
+from console.config import (
+    AlertSettings,
+    Config,
+    EstateSettings,
+    JobSettings,
+    RouteSettings,
+    ServiceSettings,
+    SystemConfig,
+    SystemSettings,
+)
+from console.store.keys import is_too_long, pack
+from tests.corpus import ESC, HOSTILE
+from tests.engine.bench import Bench, running_bench
+from tests.fakes.scheduler import FakeScheduler, NoOptions
+
+WORST = f"{ESC}[2J{ESC}]0;owned\x07\u202e[bold]\x9b31m\x00\r\n[/]"
+"""Where there is room for one text only."""
+TEXTS = list(dict.fromkeys(HOSTILE))
+NAMES = [text for text in TEXTS if not is_too_long(pack(text))]
+"""What can be the name of a job: at most 1,000 bytes."""
+TWINS = ["same", f"{ESC}[31msame", f"same{ESC}[0m"]
+"""Names that look alike once they are cleaned."""
+HARMFUL = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+"""Unicode categories of what acts on a terminal or on the order of letters, or cannot be written at all."""
+
+
+def harmful(text: str) -> list[str]:
+    """Every character that must not reach a terminal, with what stands before it. A newline is no such."""
+    return [
+        repr(text[max(0, at - 30) : at + 1])
+        for at, letter in enumerate(text)
+        if letter != "\n" and unicodedata.category(letter) in HARMFUL
+    ]
+
+
+def schedule_of(number: int, text: str) -> Schedule:
+    """The text as the words, the expression or the zone of a schedule."""
+    return [
+        Schedule("none", words=text),
+        Schedule("debian-cron", text),
+        Schedule("debian-cron", "10 3 * * *", text),
+        Schedule("debian-cron", "10 3 * * *"),
+    ][number % 4]
+
+
+def job(number: int, name: str, text: str) -> JobRecord:
+    return JobRecord(
+        name, title=text, schedule=schedule_of(number, text), definition=text, definition_hash=str(number),
+        run_as=text, owner=text, native_url=text, match_keys=(text,),
+    )  # fmt: skip
+
+
+@dataclass
+class World:
+    """The estate after a bad night, and an engine that answers."""
+
+    bench: Bench
+    names: list[str]
+
+    @property
+    def url(self) -> str:
+        return self.bench.url
+
+    def drift(self) -> None:
+        """Every job's schedule and definition become something else, as hostile as before."""
+        scheduler = self.bench.scheduler
+        for number, (name, known) in enumerate(scheduler.jobs.items()):
+            text = TEXTS[(number + 7) % len(TEXTS)]
+            changed = replace(known, schedule=Schedule("debian-cron", text, text, text), definition=text, paused=True)
+            scheduler.jobs[name] = replace(changed, definition_hash=f"{number} changed")
+        self.bench.poller._inventory_at = 0.0
+        self.bench.turn()
+
+
+def scheduler_of(names: list[str], now: datetime) -> FakeScheduler:
+    scheduler = FakeScheduler(
+        warnings=tuple(TEXTS[:18]),
+        skipped=(Skipped(WORST, WORST, WORST),),
+        unread=(Skipped(WORST, WORST),),
+        words=WORST,
+    )
+    for number, name in enumerate(names):
+        text = TEXTS[number % len(TEXTS)]
+        scheduler.jobs[name] = job(number, name, text)
+        key = f"{text}#{number}"
+        state = State.FAILED if number % 2 else State.SUCCEEDED
+        record = scheduler.attempt(name, key, state, now - timedelta(minutes=number % 50), period_key=text)
+        scheduler.runs[key] = replace(
+            record, native_state=text, message=text, reason=text, native_ref=text, native_url=text
+        )
+        scheduler.logs[key] = f"first\n{text}\n{text}"
+    return scheduler
+
+
+def kind_of(scheduler: FakeScheduler) -> ConnectorKind:
+    return replace(scheduler.kind(), title=WORST, targets=lambda _: [WORST], missing={})
+
+
+def config_of(folder: Path, scheduler: FakeScheduler, names: list[str]) -> Config:
+    now = datetime.now(UTC).replace(microsecond=0)
+    far, deadline = (now + timedelta(hours=12)).time(), (now + timedelta(hours=2)).time()
+    settings = SystemSettings(kind="fake", cutoff=far, poll_every=timedelta(seconds=60))
+    plain = [name for name in names if name and "*" not in name and not re.search("[\ud800-\udfff]", name)]
+    return Config(
+        path=folder / "headway.toml",
+        digest="digest",
+        estate=EstateSettings(name=WORST),
+        systems={"hostile": SystemConfig("hostile", settings, kind_of(scheduler), NoOptions())},
+        jobs={
+            f"hostile/{name}": JobSettings(owner=name, runbook=name, rerun="safe")
+            for name in plain
+        },
+        dependencies=(),
+        services={f"svc-{number}": _service(name, deadline, far) for number, name in enumerate(plain[::6])},
+        routes={"oncall": RouteSettings(urls=(SecretRef(file=folder / "url"),))},
+        alerts=AlertSettings(default_route="oncall"),
+    )  # fmt: skip
+
+
+def _service(name: str, deadline: time, cutoff: time) -> ServiceSettings:
+    return ServiceSettings(
+        title=name, delivered_by=(f"hostile/{name}",), deadline=deadline, timezone="UTC", cutoff=cutoff, owner=name,
+        runbook=name,
+    )  # fmt: skip
+
+
+@contextmanager
+def running_world(folder: Path, names: list[str]) -> Iterator[World]:
+    """The estate, polled until everybody was told; questions are answered for as long as the context lasts."""
+    url = folder / "url"
+    url.write_text("json://sink.example/token")
+    url.chmod(0o600)
+    scheduler = scheduler_of(names, datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5))
+    with running_bench(folder, scheduler, config_of(folder, scheduler, names)) as bench:
+        world = World(bench, names)
+        bench.turn()
+        bench.turn()
+        world.drift()
+        over = threading.Event()
+        thread = threading.Thread(target=bench.parts.answers.run, args=(bench.fence, over.is_set))
+        thread.start()
+        try:
+            yield world
+        finally:
+            over.set()
+            bench.parts.answers.wake.set()
+            thread.join()
