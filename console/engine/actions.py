@@ -3,12 +3,18 @@
 requested → sending (intent committed under our key) → sent → verified | failed
                └ the answer is lost, or the engine dies: unknown → looked up → sent | failed
 requested → refused (Headway or the scheduler said no; nothing happened)
+
+Each target's actions are moved along in order on a thread of their own: one that hangs holds up nobody else's.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -19,9 +25,9 @@ from connectors.contract import (
     ConnectorError,
     Found,
     NotSupported,
-    OutcomeUnknown,
     Preview,
     State,
+    SystemUnreachable,
 )
 from connectors.secrets import SecretStore
 from console.clean import clean
@@ -29,8 +35,10 @@ from console.clock import Clock
 from console.engine.doors import Doors
 from console.failpoints import failpoint
 from console.model.ids import micros
-from console.store import asked
+from console.model.values import Safety
+from console.store import asked, polling
 from console.store.asked import ActionRow, ActionStep
+from console.store.errors import StoreError
 from console.store.open import Store
 
 log = structlog.get_logger("headway.actions")
@@ -39,7 +47,12 @@ ACT_SECONDS = 60.0
 LOOK_UP_SECONDS = 20.0
 LOOK_UP_PAUSE_SECONDS = 5.0
 LOOK_UPS = 60
-"""How often an unknown outcome is looked up before only a person can tell."""
+"""How often an unknown outcome is looked up before only a person can tell. A target out of reach was not asked."""
+AWAY_SECONDS = 15.0
+"""Until a target that is out of reach is asked again, and an action that broke is taken up again."""
+VERIFY_WITHIN = timedelta(hours=24)
+"""An action whose run is not seen to end for so long is over, or nobody could ever ask for that run again."""
+WORKERS = 16
 
 
 def preview_of(values: dict[str, Any]) -> Preview:
@@ -54,7 +67,7 @@ def preview_of(values: dict[str, Any]) -> Preview:
 
 
 class Actions:
-    """Moves every action along, oldest first; one write in flight per target."""
+    """Moves every action along, those of one target one after another, oldest first."""
 
     def __init__(
         self, store: Store, clock: Clock, doors: Doors, secrets: SecretStore, poll_now: Callable[[int], None]
@@ -65,32 +78,88 @@ class Actions:
         self._secrets = secrets
         self._poll_now = poll_now
         self._stopping: Callable[[], bool] = lambda: False
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
+        self._moving: dict[int, Future[None]] = {}
+        """By target: what is being done there now."""
         self.wake = threading.Event()
 
     def recover(self, fence: int) -> None:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
         for action in self._in("sending"):
+            if action.target_id in self._moving:
+                continue  # not dead: a thread of ours is at it
             step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
             self._step(fence, action, "sending", step)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
-        """Until `stopping`. What it had sent when it broke is looked up first."""
+        """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
+        up first."""
         self._stopping = stopping
+        self._over()
         self.recover(fence)
         while not stopping():
             self.wake.clear()
-            self.step(fence)
+            self._begin(fence)
             self.wake.wait(0.25)
+        while self._moving:
+            self._over()
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Takes up nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def step(self, fence: int) -> None:
-        """One round: look up what is unknown, verify what was sent, send what is asked."""
-        for action in self._in("unknown"):
+        """One round, to its end: look up what is unknown, verify what was sent, send what is asked."""
+        self._begin(fence)
+        for moving in list(self._moving.values()):
+            moving.exception()
+        self._over()
+
+    def _begin(self, fence: int) -> None:
+        """Takes up what is due at every target where nothing is being done."""
+        self._over()
+        due: dict[int, list[ActionRow]] = defaultdict(list)
+        for state in ("unknown", "sent", "requested"):
+            for action in self._in(state):
+                due[action.target_id].append(action)
+        for target_id, actions in due.items():
+            if target_id not in self._moving:
+                self._moving[target_id] = self._pool.submit(self._move_all, fence, actions)
+
+    def _over(self) -> None:
+        """Forgets what is done. Raises what broke there, the store's failures for example."""
+        done = {target_id: moving for target_id, moving in self._moving.items() if moving.done()}
+        for target_id in done:
+            del self._moving[target_id]
+        for moving in done.values():
+            moving.result()
+
+    def _move_all(self, fence: int, actions: Sequence[ActionRow]) -> None:
+        for action in actions:
+            try:
+                self._move(fence, action)
+            except StoreError:
+                raise
+            except Exception as error:  # one that cannot be moved must not hold up the others
+                log.exception("action broke", key=action.key)
+                self._put_off(fence, action, type(error).__name__)
+
+    def _move(self, fence: int, action: ActionRow) -> None:
+        if action.state == "unknown":
             self._look_up(fence, action)
-        for action in self._in("sent"):
+        elif action.state == "sent":
             self._verify(fence, action)
-        for action in self._in("requested"):
+        else:
             failpoint("action.requested")
             self._send(fence, action)
+
+    def _put_off(self, fence: int, action: ActionRow, error: str) -> None:
+        again = ActionStep(
+            action.state, f"{error} in the engine; its log has the details", next_us=self._later(AWAY_SECONDS)
+        )
+        if not self._step(fence, action, action.state, again):
+            self._step(fence, action, "sending", ActionStep("unknown", f"{error} while sending; looking it up"))
 
     def _in(self, state: str) -> list[ActionRow]:
         return asked.actions_in(self._store, state, self._now())
@@ -105,9 +174,11 @@ class Actions:
         return asked.step_action(self._store, fence, action.key, was, step, self._now())
 
     def _send(self, fence: int, action: ActionRow) -> None:
-        if action.target_id not in self._doors.places:
-            step = ActionStep("refused", f"{action.system} is not in the config any more", ended=True)
-            self._step(fence, action, "requested", step)
+        refused = self._refusal(action)
+        if refused:
+            self._step(
+                fence, action, "requested", ActionStep("refused", refused, ended=True, event=f"refused: {refused}")
+            )
             return
         event = f"{action.preview.get('verb', action.verb)}: {action.job}"
         if not self._step(fence, action, "requested", ActionStep("sending", event=event)):
@@ -117,6 +188,14 @@ class Actions:
         if self._step(fence, action, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
         self._poll_now(action.target_id)
+
+    def _refusal(self, action: ActionRow) -> str:
+        """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
+        if action.target_id not in self._doors.places:
+            return f"{action.system} is not in the config any more"
+        if polling.safety_of_run(self._store, action.run_id) == Safety.NEVER:
+            return 'its owner marked it rerun = "never"; repair it at its source'
+        return clean(str(action.preview.get("refused") or ""))
 
     def _act(self, action: ActionRow) -> ActionStep:
         try:
@@ -128,10 +207,10 @@ class Actions:
                 failpoint("action.after_wire")
         except (AccessRefused, NotSupported) as error:
             return ActionStep("refused", self._words(error), ended=True, event=f"refused: {self._words(error)}")
-        except OutcomeUnknown as error:
-            return ActionStep("unknown", self._words(error), event="outcome unknown: looking it up")
-        except ConnectorError as error:
+        except SystemUnreachable as error:
             return ActionStep("failed", f"not sent: {self._words(error)}", ended=True, event="not sent")
+        except ConnectorError as error:  # OutcomeUnknown, or an answer that nobody can read: it may have arrived
+            return ActionStep("unknown", self._words(error), event="outcome unknown: looking it up")
         except Exception as error:  # a connector's surprise after the intent: nobody knows what left
             log.exception("action broke", key=action.key)
             return ActionStep(
@@ -144,10 +223,17 @@ class Actions:
         try:
             with self._doors.asked(action.target_id) as connector:
                 found = connector.look_up(preview_of(action.preview), action.key, LOOK_UP_SECONDS)
-        except (ConnectorError, KeyError) as error:
+        except SystemUnreachable as error:
+            words = f"cannot look it up yet: {self._words(error)}"
+            self._step(fence, action, "unknown", ActionStep("unknown", words, next_us=self._later(AWAY_SECONDS)))
+            return
+        except ConnectorError as error:
             self._look_again(fence, action, self._words(error))
             return
-        except Exception as error:  # a connector's surprise here must not hold up everybody else's actions
+        except KeyError:
+            self._look_again(fence, action, f"{action.system} is not in the config any more")
+            return
+        except Exception as error:  # a connector's surprise: counted like any look that told nothing
             log.exception("look-up broke", key=action.key)
             self._look_again(fence, action, type(error).__name__)
             return
@@ -177,6 +263,7 @@ class Actions:
         """The scheduler's own word about the attempt that carries our key."""
         found = asked.attempt_after(self._store, action)
         if found is None or not found.ended:
+            self._give_up_after_a_day(fence, action)
             return
         failpoint("action.before_verify")
         state = State(found.state)
@@ -188,6 +275,13 @@ class Actions:
             words = f"ended {state}{code}: {found.message}".rstrip(": ")
             self._step(fence, action, "sent", ActionStep("failed", words, ended=True, event=words))
         failpoint("action.verified")
+
+    def _give_up_after_a_day(self, fence: int, action: ActionRow) -> None:
+        if action.sent_us is None or self._now() - action.sent_us < VERIFY_WITHIN / timedelta(microseconds=1):
+            return
+        hours = VERIFY_WITHIN / timedelta(hours=1)
+        words = f"its run was not seen to end within {hours:.0f} h. Look at the scheduler itself."
+        self._step(fence, action, "sent", ActionStep("failed", words, ended=True, event="outcome stays unproved"))
 
     def _words(self, error: Exception) -> str:
         return clean(self._secrets.mask(str(error)))

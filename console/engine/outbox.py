@@ -74,7 +74,8 @@ class _Overheard(logging.Handler):
         logger.propagate = False
         if logger.level != logging.WARNING:
             logger.setLevel(logging.WARNING)
-        self._here.lines = lines = []
+        lines: list[str] = []
+        self._here.lines = lines
         try:
             yield lines
         finally:

@@ -111,6 +111,7 @@ class Parts:
     def finish(self, until: float = math.inf) -> None:
         """Ends what the parts hold open; what hangs is left behind when `time.monotonic` is `until`."""
         if self._joined:
+            self.actions.close()
             self.outbox.close(until)
             self.answers.close(until)
             self.doors.close(until)

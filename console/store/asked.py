@@ -31,11 +31,12 @@ class ActionRow:
     requested_by: str
     looked_up: int
     next_us: int
+    sent_us: int | None = None
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.target_id, a.run_id, a.incident_id,"
-    " a.preview, a.requested_by, a.looked_up, a.next_us"
+    " a.preview, a.requested_by, a.looked_up, a.next_us, a.sent_us"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 
@@ -63,6 +64,7 @@ def _action(row: Any) -> ActionRow:
         requested_by=row.requested_by,
         looked_up=row.looked_up,
         next_us=row.next_us,
+        sent_us=row.sent_us,
     )
 
 

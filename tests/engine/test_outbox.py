@@ -59,7 +59,7 @@ def test_a_token_in_the_place_of_the_host_is_not_looked_for_on_the_network(
     """Looked for, it is never found: no such alert would ever leave, and the token would be told as an error."""
     import apprise
 
-    monkeypatch.setattr(outbox.socket, "create_connection", _refuse)
+    monkeypatch.setattr("socket.create_connection", _refuse)
     assert "" == outbox._unreachable(apprise.Apprise.instantiate(url))
 
 
@@ -71,7 +71,7 @@ def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypa
     import apprise
 
     monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
-    monkeypatch.setattr(outbox.socket, "create_connection", _refuse)
+    monkeypatch.setattr("socket.create_connection", _refuse)
     assert "" == outbox._unreachable(
         apprise.Apprise.instantiate("mmost://chat.internal/3ccdd113474722377935511fc85d3dd4")
     )

@@ -1,0 +1,177 @@
+"""What becomes of one action: sent once, looked up when its answer is lost, verified, and never in another's way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import OutcomeUnknown, RecordUnreadable, State, SystemUnreachable
+from console.config import JobSettings, SystemConfig
+from console.model.ids import new_action_key
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler, NoOptions
+
+NOW = datetime.now(UTC)
+SECONDS = 10.0
+
+
+def fail(bench: Bench, scheduler: FakeScheduler, job: str = "extract") -> int:
+    """A job of that scheduler has failed; its run's id."""
+    scheduler.attempt(job, f"{job}-1", State.FAILED, NOW - timedelta(minutes=1))
+    for poller in bench.parts.pollers.values():
+        poller.poll_once(bench.fence)
+    with bench.store.read() as connection:
+        sql = "SELECT r.id FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = ?"
+        return int(connection.exec_driver_sql(sql, (job,)).scalar_one())
+
+
+def ask(bench: Bench, run_id: int) -> str:
+    key = new_action_key()
+    bench.requests().rerun(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}, key)
+    return key
+
+
+def told(bench: Bench, key: str) -> tuple[str, str]:
+    """Its state and words."""
+    with bench.reads() as reads:
+        return next((one.state, one.words) for one in reads.actions() if one.key == key)
+
+
+def lose(error: Exception) -> Callable[[str], None]:
+    def act(_: str) -> None:
+        raise error
+
+    return act
+
+
+def again(bench: Bench) -> None:
+    """What was put off is due now."""
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET next_us = 0")
+    bench.parts.actions.step(bench.fence)
+
+
+def age(bench: Bench, key: str, hours: int) -> None:
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET sent_us = sent_us - ? WHERE key = ?", (hours * 3600 * 10**6, key))
+
+
+@contextmanager
+def two_systems(folder: Path, other: FakeScheduler) -> Iterator[Bench]:
+    """The bench with a second system, `other`."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(folder, scheduler)
+    second = SystemConfig("other", config.systems["fake"].settings, other.kind(), NoOptions())
+    with running_bench(folder, scheduler, replace(config, systems={**config.systems, "other": second})) as bench:
+        yield bench
+
+
+def test_an_action_at_a_system_that_hangs_holds_up_no_other_systems_action(tmp_path: Path) -> None:
+    free, sent = threading.Event(), threading.Event()
+
+    def hang(_: str) -> None:
+        free.wait(SECONDS)
+
+    other = FakeScheduler(on_act=lambda _: sent.set())
+    other.job("report")
+    with two_systems(tmp_path, other) as bench:
+        bench.scheduler.on_act = hang
+        hanging, prompt = fail(bench, bench.scheduler), fail(bench, other, "report")
+        ask(bench, hanging)
+        ask(bench, prompt)
+        rounds = threading.Thread(target=bench.parts.actions.step, args=(bench.fence,))
+        rounds.start()
+        try:
+            assert sent.wait(SECONDS / 2)
+            assert not free.is_set()
+        finally:
+            free.set()
+            rounds.join(SECONDS)
+
+
+def test_an_action_that_breaks_the_engine_is_put_off_and_the_others_go_on(bench: Bench) -> None:
+    broken, whole = fail(bench, bench.scheduler), fail(bench, bench.scheduler, "load")
+    first, second = ask(bench, broken), ask(bench, whole)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET preview = '[]' WHERE key = ?", (first,))
+    bench.parts.actions.step(bench.fence)
+    assert ("requested", "AttributeError in the engine; its log has the details") == told(bench, first)
+    assert ("sent", [second]) == (told(bench, second)[0], bench.scheduler.acted)
+
+
+def test_an_answer_that_nobody_can_read_is_looked_up_as_a_lost_one(bench: Bench) -> None:
+    """It had arrived: "not sent" would have a person send it twice."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(RecordUnreadable("the reply is not JSON"))
+    bench.parts.actions.step(bench.fence)
+    assert ("unknown", "the reply is not JSON") == told(bench, key)
+    bench.parts.actions.step(bench.fence)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> None:
+    """Given up, it would be asked for again, and run twice once the host is back."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    bench.parts.actions.step(bench.fence)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    for _ in range(70):
+        again(bench)
+    assert ("unknown", "cannot look it up yet: no route to host") == told(bench, key)
+    bench.scheduler.refuse = None
+    again(bench)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_path: Path) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    never = replace(config, jobs={**config.jobs, "fake/extract": JobSettings(rerun="never")})
+    with running_bench(tmp_path, scheduler, never) as bench:
+        key = ask(bench, fail(bench, scheduler))
+        bench.parts.actions.step(bench.fence)
+        refused = ("refused", 'its owner marked it rerun = "never"; repair it at its source')
+        assert (refused, []) == (told(bench, key), scheduler.acted)
+
+
+def test_a_job_whose_target_left_the_config_is_refused_with_its_system(bench: Bench) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.doors.places = {}
+    bench.parts.actions.step(bench.fence)
+    assert ("refused", "fake is not in the config any more") == told(bench, key)
+
+
+def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Bench) -> None:
+    """Else nobody could ever ask for that run again."""
+    run_id = fail(bench, bench.scheduler)
+    key = ask(bench, run_id)
+    bench.parts.actions.step(bench.fence)
+    age(bench, key, 23)
+    bench.parts.actions.step(bench.fence)
+    assert "sent" == told(bench, key)[0]
+    age(bench, key, 1)
+    bench.parts.actions.step(bench.fence)
+    given_up = ("failed", "its run was not seen to end within 24 h. Look at the scheduler itself.")
+    assert given_up == told(bench, key)
+    assert key != ask(bench, run_id)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.PARTIAL])
+def test_a_rerun_that_ends_otherwise_than_well_is_failed_in_the_schedulers_word(bench: Bench, state: State) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    more = {"action_key": key, "period_key": None, "message": "no space left"}
+    bench.scheduler.attempt("extract", "extract-2", state, NOW, **more)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", f"ended {state}: no space left") == told(bench, key)
