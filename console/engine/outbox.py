@@ -131,9 +131,10 @@ def _own_host(one: Any) -> Any:
 
 
 def neutralise(text: str) -> str:
-    """Outside words must not page a whole channel: breaks @channel, @here, @everyone, @all and <!…>."""
+    """Outside words must not page a whole channel, nor be decoded by a mail reader (RFC 2047): breaks @channel, @here,
+    @everyone, @all, <!…> and =?…?=."""
     text = re.sub(r"@(?=(channel|here|everyone|all)\b)", "@ ", text, flags=re.IGNORECASE)
-    return text.replace("<!", "< !")
+    return text.replace("<!", "< !").replace("=?", "= ?")
 
 
 class Outbox:

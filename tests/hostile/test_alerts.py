@@ -1,0 +1,91 @@
+"""What is told to people holds what others wrote as plain text: no control, no second header line, no second alert."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from console.clean import clean_line
+from console.engine.outbox import send_by_apprise
+from tests.corpus import MARKUP
+from tests.hostile.world import World, harmful
+from tests.lab.sinks import HttpSink, SmtpSink
+
+
+def test_titles_and_bodies_hold_nothing_that_acts(world: World) -> None:
+    assert len(world.bench.sink.got) > 100
+    for _, title, body in world.bench.sink.got:
+        assert [] == harmful(title) + harmful(body)
+        assert "\n" not in title
+
+
+def test_every_incident_was_told_once(world: World) -> None:
+    """Though many of their names look alike."""
+    with world.bench.reads() as reads:
+        incidents = {one.id for one in reads.incidents()}
+        told = Counter(
+            (one, delivery.kind) for one in incidents for delivery in reads.incident(one).deliveries
+        )  # fmt: skip
+    assert {(one, "opened"): 1 for one in incidents} == dict(told)
+    assert len(incidents) == len(world.bench.sink.got)
+
+
+def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
+    """Titles are plain text; which receivers read `<!channel>` otherwise is theirs, and bodies are sent as text."""
+    titles = "\n".join(title for _, title, _ in world.bench.sink.got)
+    red = [name for number, name in enumerate(world.names) if number % 2 and name in MARKUP]
+    calls = re.compile("@here|@all|@channel|@everyone|<[!@]")  # these would ring everybody: the outbox takes them apart
+    plain = [text for text in red if clean_line(text) == text and len(text) < 40 and not calls.search(text)]
+    assert len(plain) > 10
+    assert [] == [text for text in plain if f"hostile/{text} failed" not in titles]
+
+
+@pytest.fixture
+def mail() -> Iterator[SmtpSink]:
+    sink = SmtpSink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture
+def hook() -> Iterator[HttpSink]:
+    sink = HttpSink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+HEADERS = {"from", "to", "subject", "date", "message-id", "mime-version", "content-type", "content-transfer-encoding"}
+"""Of a mail as we mean it."""
+
+
+def worst(world: World) -> list[tuple[str, str]]:
+    """Title and body of the alerts whose job would forge a header, a tag or an entity, and a few others."""
+    wanted = ("Bcc:", "<script>", "&lt;b", "<!channel>", "QUIT", "utf-8?B", "]8;;", "[/oops]")
+    told = [(title, body) for _, title, body in world.bench.sink.got]
+    return [each for each in told if any(one in each[0] + each[1] for one in wanted)][:12]
+
+
+def test_a_mail_arrives_with_its_title_as_subject_and_no_header_of_others(world: World, mail: SmtpSink) -> None:
+    sent = worst(world)
+    assert len(sent) > 2
+    for title, body in sent:
+        assert send_by_apprise(mail.url(), title, body).arrived
+    for (title, _), got in zip(sent, mail.wait_for(len(sent)), strict=True):
+        assert title.split() == got.subject.split()
+        assert ("oncall@example.org",) == got.recipients
+        assert set() == {name.lower() for name in got.message} - HEADERS - {"x-application"}
+        assert [] == harmful(got.text.replace("\r\n", "\n")) + harmful(got.html.replace("\r\n", "\n"))
+        assert "<script" not in got.html
+
+
+def test_a_web_hook_receives_title_and_body_byte_by_byte(world: World, hook: HttpSink) -> None:
+    sent = worst(world)
+    for title, body in sent:
+        assert send_by_apprise(hook.json_url(), title, body).arrived
+    got = [(post.data["title"], post.data["message"]) for post in hook.wait_for(len(sent))]
+    assert [(title, body.rstrip()) for title, body in sent] == [(title, body.rstrip()) for title, body in got]
