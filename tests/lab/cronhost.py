@@ -208,6 +208,7 @@ class CronHost:
             stale.unlink(missing_ok=True)
         if how == "copytruncate":
             shutil.copy2(self.log_path, old)
+            keep_owner(self.log_path, old)
             os.truncate(self.log_path, 0)
             return
         inode = self.log_path.stat().st_ino
@@ -298,7 +299,15 @@ def compress(path: Path) -> None:
     """Replaces `path` by `path`.gz, freeing its inode, as gzip(1) does."""
     with path.open("rb") as plain, gzip.open(f"{path}.gz", "wb") as packed:
         shutil.copyfileobj(plain, packed)
+    shutil.copymode(path, f"{path}.gz")
+    keep_owner(path, Path(f"{path}.gz"))
     path.unlink()
+
+
+def keep_owner(old: Path, new: Path) -> None:
+    """Gives a copy the owner and group of its original, as logrotate and gzip do."""
+    found = old.stat()
+    os.chown(new, found.st_uid, found.st_gid)
 
 
 def process_name(pid: int) -> str:

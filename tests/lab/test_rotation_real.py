@@ -1,0 +1,148 @@
+"""cron's log rotated in every way while jobs log all the time and an engine polls each second: no run lost or doubled.
+
+The lines are cron's own of level 15 (start, error, end), sent through the host's /dev/log, so rsyslog writes them as it
+writes cron's. A job fails each fourth time: its exit status must come through a rotation between start and end too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.lab.cronhost import CronHost, Rotation
+from tests.lab.estate import Estate
+from tests.lab.headway import WORKING, Headway
+from tests.lab.headway_config import Options
+from tests.lab.process import LabError, wait_until
+
+pytestmark = pytest.mark.timeout(240)
+
+JOB = "etl-hosts/etl02:busy_job"
+COMMAND = "true busy"
+WAYS: tuple[Rotation, ...] = ("rename", "gzip", "copytruncate", "inode-reuse")
+ROUNDS = 2
+RUNS_BETWEEN = 3
+FIRST_PID = 2_000_000  # above every real process of this machine
+EVERY_SECONDS = 0.5
+
+
+@dataclass
+class Busy:
+    """Jobs that start and end on a host until told otherwise."""
+
+    host: CronHost
+    started: list[int] = field(default_factory=list)
+    """Process ids, in order."""
+    quiet: threading.Lock = field(default_factory=threading.Lock)
+    """Held while nothing may be logged."""
+    over: threading.Event = field(default_factory=threading.Event)
+    failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.over.wait(EVERY_SECONDS):
+                self.one()
+        except BaseException as failure:  # noqa: BLE001  raised in the test that waits
+            self.failure = failure
+
+    def one(self) -> None:
+        """Start, and half a second later the end; a rotation may fall between."""
+        pid, child = FIRST_PID + 2 * len(self.started), FIRST_PID + 2 * len(self.started) + 1
+        self.log(child, f"(root) CMD ([{pid}] {COMMAND})")
+        self.started.append(pid)
+        self.over.wait(0.4)
+        if is_red(pid):
+            self.log(child, f"(CRON) error (grandchild #{pid} failed with exit status 3)")
+        self.log(child, f"(root) END ([{pid}] {COMMAND})")
+
+    def log(self, child: int, words: str) -> None:
+        with self.quiet:
+            self.host.run("root", f"logger -p cron.info -t 'CRON[{child}]' -- '{words}'")
+
+    def wait_for(self, more: int) -> None:
+        """Returns when so many more runs have started."""
+        goal = len(self.started) + more
+        wait_until(lambda: self.failure is not None or len(self.started) >= goal, f"run {goal}", 60)
+        if self.failure is not None:
+            raise self.failure
+
+
+def is_red(pid: int) -> bool:
+    return pid // 2 % 4 == 3
+
+
+@dataclass
+class Told:
+    """What the engine told at the end."""
+
+    pids: list[int]
+    runs: list[dict[str, Any]]
+    """By start."""
+    target: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def told(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+    host = lab.etl02
+    host.write_cron_d("busy", f"# headway: busy_job\n10 3 * * * root {COMMAND}\n")
+    options = Options(systems=("etl-hosts",), hosts=("etl02",), poll_every="1s")
+    headway = Headway(lab.write_config(tmp_path_factory.mktemp("rotation") / "config", options))
+    busy = Busy(host)
+    writer = threading.Thread(target=busy.run, daemon=True)
+    try:
+        with headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+            wait_until(lambda: headway.json("jobs", "busy_job"), "busy_job to be known", 20, 0.3)
+            writer.start()
+            rotate_all(busy)
+            busy.over.set()
+            writer.join(30)
+            yield look(headway, busy)
+    finally:
+        busy.over.set()
+        host.remove_cron_d("busy")
+
+
+def rotate_all(busy: Busy) -> None:
+    """Each way, twice over, with runs before, between and after."""
+    for how in WAYS * ROUNDS:
+        busy.wait_for(RUNS_BETWEEN)
+        if how == "inode-reuse":  # the lab puts a file in rsyslog's place: what rsyslog wrote meanwhile would be lost
+            with busy.quiet:
+                busy.host.rotate(how)
+        else:
+            busy.host.rotate(how)
+    busy.wait_for(RUNS_BETWEEN)
+
+
+def look(headway: Headway, busy: Busy) -> Told:
+    def runs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = headway.json("runs", JOB, "--limit", "200")
+        return found
+
+    with contextlib.suppress(LabError):  # what is lost is for the tests to say
+        wait_until(lambda: len(runs()) >= len(busy.started), f"{len(busy.started)} runs", 20, 0.5)
+    wait_until(lambda: all(one["ended"] for one in runs()), "the end of each run", 30, 0.5)
+    [target] = headway.json("status")["systems"]
+    return Told(busy.started, sorted(runs(), key=lambda one: str(one["started"])), target)
+
+
+def test_every_start_is_one_run_and_none_is_told_twice(told: Told) -> None:
+    assert RUNS_BETWEEN * (len(WAYS) * ROUNDS + 1) <= len(told.pids)
+    assert len(told.pids) == len(told.runs)
+    assert {1} == {one["attempts"] for one in told.runs}
+
+
+def test_every_end_is_the_one_that_cron_logged(told: Told) -> None:
+    expected = [("failed", 3) if is_red(pid) else ("succeeded", 0) for pid in told.pids]
+    assert expected == [(one["state"], one["exit_code"]) for one in told.runs]
+    assert {"native"} == {one["evidence"] for one in told.runs}
+
+
+def test_no_poll_failed_and_no_line_was_skipped(told: Told) -> None:
+    assert ("", 0, []) == (told.target["error"], told.target["skipped"], told.target["warnings"])
