@@ -1,0 +1,139 @@
+"""Engines: in a thread of the test, or in a process of their own that may be killed, stopped and armed."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from connectors.secrets import SecretStore
+from console.config import Config
+from console.engine.logs import set_up_logs
+from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
+from console.engine.wiring import Parts
+from console.failpoints import VARIABLE
+from console.store.open import Store, open_store
+from console.store.reads import Reads, open_reads
+from tests.invariants.worlds import Sink, World, config_of
+
+LEASE_SECONDS = 2.0
+
+
+def server() -> ForkServerContext:
+    """Processes forked from one that has imported everything: 50 ms instead of 1 s for each engine."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.invariants.engines"])
+    return context
+
+
+@dataclass
+class Child:
+    """An engine in a process of its own."""
+
+    process: BaseProcess
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def ended(self, seconds: float) -> int | None:
+        """Its exit code (minus the signal's number); None when it still runs after `seconds`."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def events(self) -> list[str]:
+        """What it logged, in order."""
+        return [str(line["event"]) for line in self.lines()]
+
+    def lines(self) -> list[dict[str, Any]]:
+        whole = self.log.read_text().rpartition("\n")[0] if self.log.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+
+@contextmanager
+def child(folder: Path, name: str = "engine", failpoint: str = "", url: str = "") -> Iterator[Child]:
+    """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it."""
+    log = folder / f"{name}.log"
+    process = server().Process(target=_work, args=(folder, log, failpoint, url or str(folder / "headway.db")))
+    process.start()
+    made = Child(process, log)
+    try:
+        yield made
+    finally:
+        for number in (signal.SIGCONT, signal.SIGTERM, signal.SIGKILL):
+            if process.is_alive():
+                made.signal(number)
+                process.join(0 if number == signal.SIGCONT else 6)
+
+
+def _work(folder: Path, log: Path, failpoint: str, url: str) -> None:
+    if failpoint:
+        os.environ[VARIABLE] = failpoint
+    end_with_parent()
+    config = config_of(folder, World(folder, "good"))
+    store, secrets = open_store(url), SecretStore()
+    set_up_logs(secrets, log)
+    engine = engine_of(config, store, Sink(folder), secrets)
+    stop_on_signals(engine)
+    engine.run()
+    store.close()
+    leave(0)
+
+
+def engine_of(
+    config: Config, store: Store, sink: Sink, secrets: SecretStore | None = None, lease: float = LEASE_SECONDS
+) -> Engine:
+    def parts() -> Parts:
+        return Parts(config, store, secrets or SecretStore(), sink)
+
+    return Engine(parts, parts(), lease)
+
+
+@dataclass
+class Running:
+    """An engine at work in a thread of this process."""
+
+    folder: Path
+    worlds: Sequence[World]
+    sink: Sink
+    store: Store
+    engine: Engine
+    thread: threading.Thread
+
+    def reads(self) -> Reads:
+        return open_reads(str(self.folder / "headway.db"))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.store.read() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+
+
+@contextmanager
+def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float = 0.2) -> Iterator[Running]:
+    """An engine in a thread; the test fails when it does not end within five seconds."""
+    store = open_store(str(folder / "headway.db"))
+    sink = Sink(folder)
+    engine = engine_of(config_of(folder, *worlds, poll_every=poll_every), store, sink, lease=lease)
+    thread = threading.Thread(target=engine.run, daemon=True)
+    thread.start()
+    try:
+        yield Running(folder, worlds, sink, store, engine, thread)
+    finally:
+        engine.stop()
+        thread.join(5)
+        store.close()
+    assert not thread.is_alive(), "the engine did not end within five seconds"

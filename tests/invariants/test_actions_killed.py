@@ -1,0 +1,128 @@
+"""kill -9 around an action at every named point: it reaches its scheduler at most once for each approval, and ends
+verified, or failed after a look-up that proves it never arrived (I2, F2). Nothing is sent twice.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.secrets import SecretStore
+from console.engine.requests import Requests
+from console.engine.wiring import Parts
+from console.failpoints import FAILPOINTS
+from console.model.ids import new_action_key
+from console.store import lease
+from console.store.lease import Lease
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.invariants.engines import child
+from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.process import wait_until
+
+VERIFIED, NEVER_SENT = (1, "verified"), (0, "failed")
+ENDS = {
+    "action.requested": VERIFIED,
+    "action.intent_committed": NEVER_SENT,
+    "action.before_wire": NEVER_SENT,
+    "action.after_wire": VERIFIED,
+    "action.after_reply": VERIFIED,
+    "action.before_verify": VERIFIED,
+    "action.verified": VERIFIED,
+}
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> str:
+    """`extract` has failed, everybody was told, a person approved its rerun, and no engine works; the action's key."""
+    world, sink = World(tmp_path, "good"), Sink(tmp_path)
+    world.fail("extract")
+    store = open_store(str(tmp_path / "headway.db"))
+    got = lease.acquire(store, "engine", "test", 60)
+    assert isinstance(got, Lease)
+    parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)
+    parts.begin(got.fence)
+    for poller in parts.pollers.values():
+        poller.poll_once(got.fence)
+    parts.evaluator.step(got.fence)
+    parts.outbox.step(got.fence)
+    parts.outbox.wait_idle()
+    key = approve(parts, got.fence, store.url)
+    lease.release(store, "engine", got)
+    parts.finish()
+    store.close()
+    return key
+
+
+def approve(parts: Parts, fence: int, url: str) -> str:
+    requests, key = Requests(url), new_action_key()
+    with open_reads(url) as reads:
+        run_id = reads.incident(1).row.root_run_id
+    assert run_id is not None
+    question = requests.preview_rerun(run_id)
+    parts.answers.step(fence)
+    requests.rerun(run_id, requests.wait(question, 5).data, key)
+    return key
+
+
+def action(folder: Path, key: str) -> Any:
+    with open_reads(str(folder / "headway.db")) as reads:
+        return next(one for one in reads.actions() if one.key == key)
+
+
+def test_every_point_of_an_action_has_its_expected_end() -> None:
+    assert [name for name in FAILPOINTS if name.startswith("action.")] == list(ENDS)
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_engine(
+    tmp_path: Path, asked: str, name: str
+) -> None:
+    world = World(tmp_path, "good")
+    with child(tmp_path, "armed", f"{name}:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+    with child(tmp_path, "next"):
+        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
+    assert ENDS[name] == (len(world.sent), action(tmp_path, asked).state)
+    assert len(world.sent) <= 1
+
+
+def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, asked: str) -> None:
+    for name in ("action.after_wire", "action.before_verify", "action.before_verify"):
+        with child(tmp_path, f"armed {name}", f"{name}:kill") as armed:
+            assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+    with child(tmp_path, "next"):
+        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
+    assert ([asked], "verified") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
+
+
+def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back(
+    tmp_path: Path, asked: str
+) -> None:
+    """Meanwhile another engine has looked the action up and told the person that it never arrived."""
+    with child(tmp_path, "first", "action.before_wire:stop") as first:
+        wait_until(lambda: stopped(first.pid), "the first engine to stop before the wire", 20)
+        with child(tmp_path, "second") as second:
+            wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
+            assert "failed" == action(tmp_path, asked).state
+            first.signal(signal.SIGCONT)
+            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+            assert "working" in second.events()
+    assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
+
+
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:
+    with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20)
+    with child(tmp_path, "next"):
+        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
+    assert "looked up: it never arrived. Ask again to send it." == action(tmp_path, asked).words
+    assert json.dumps(asked) not in (tmp_path / "alerts").read_text()

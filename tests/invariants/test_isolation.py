@@ -1,0 +1,103 @@
+"""A system that hangs, drips, floods, raises or refuses delays neither another system's poll nor any alert (I3)."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import AccessRefused, RunRecord, State, SystemUnreachable
+from tests.invariants.engines import Running, running
+from tests.invariants.worlds import Trouble, World
+from tests.lab.process import wait_until
+
+PERIOD = 0.2
+FLOOD = 20_000
+
+
+let_go = threading.Event()
+
+
+@pytest.fixture(autouse=True)
+def _let_go_afterwards() -> Iterator[None]:
+    let_go.clear()
+    yield
+    let_go.set()
+
+
+def hangs(_: float) -> Sequence[RunRecord]:
+    """Longer than the test: it does not even keep the deadline that it is given."""
+    let_go.wait()
+    raise SystemUnreachable("gave up")
+
+
+def drips(timeout: float) -> Sequence[RunRecord]:
+    """Two runs after two seconds of work, over and over."""
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        time.sleep(0.01)
+    return flooding(2, time.monotonic_ns())
+
+
+def raises(_: float) -> Sequence[RunRecord]:
+    raise ZeroDivisionError("a connector's own bug")
+
+
+def refuses(_: float) -> Sequence[RunRecord]:
+    raise AccessRefused("bad: the password was refused")
+
+
+def flooding(count: int, salt: int = 0) -> list[RunRecord]:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    return [
+        RunRecord(
+            "extract", f"{salt} {n}", State.SUCCEEDED, "ok", period_key=f"p{salt} {n}", started_at=at, ended_at=at
+        )
+        for n in range(count)
+    ]
+
+
+def floods(_: float) -> Sequence[RunRecord]:
+    """The same 20,000 rows in every poll."""
+    return FLOODED
+
+
+FLOODED = flooding(FLOOD)
+
+
+def gaps(world: World, since: float) -> list[float]:
+    """Seconds between the polls of a system from `since` on."""
+    polled = [at for at in world.polled if at >= since]
+    return [after - before for before, after in pairwise(polled)]
+
+
+def watched(engine: Running, seconds: float) -> float:
+    """Lets it work for a while; `time.monotonic` at the beginning of that."""
+    good = engine.worlds[0]
+    wait_until(lambda: len(good.polled) > 2, "the good system's polls", 10)
+    begun = time.monotonic()
+    wait_until(lambda: time.monotonic() > begun + seconds, "the time to pass", seconds + 5)
+    return begun
+
+
+@pytest.mark.parametrize("trouble", [hangs, drips, raises, refuses, floods])
+def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert(
+    tmp_path: Path, trouble: Trouble
+) -> None:
+    good, bad = World(tmp_path, "good"), World(tmp_path, "bad", trouble)
+    with running(tmp_path, good, bad, poll_every=PERIOD) as engine:
+        wait_until(lambda: bool(bad.polled), "the bad system's poll", 10)
+        begun = watched(engine, 1.5)
+        failed = time.monotonic()
+        good.fail("extract")
+        wait_until(lambda: bool(engine.sink.got), "the alert", 10)
+        told = time.monotonic() - failed
+        between = sorted(gaps(good, begun))
+    assert between[len(between) // 2] < 1.5 * PERIOD
+    assert between[-1] < PERIOD + 1.0
+    assert told < 3.0

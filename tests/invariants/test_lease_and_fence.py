@@ -1,0 +1,128 @@
+"""One engine works on a store. One that was stopped longer than its lease writes and sends nothing (F4), and however
+many start at once, one holds it (F5)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from console.store import lease
+from console.store.lease import HeldBy, Lease
+from console.store.open import Store, open_store
+from console.store.reads import open_reads
+from tests.invariants.engines import child, running
+from tests.invariants.worlds import Sink, World
+from tests.lab.process import wait_until
+
+ENGINES = 6
+ROUNDS = 20
+WHY = ("lease lost, standing by", "the lease was not renewed in time; the parts have stopped and start anew")
+"""What an engine says that comes back too late: whichever it notices first, and once."""
+
+
+def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by(tmp_path: Path) -> None:
+    sink = Sink(tmp_path)
+    open_store(str(tmp_path / "headway.db")).close()
+    with child(tmp_path, "first") as first:
+        wait_until(lambda: "working" in first.events() and seen(tmp_path), "the first at work", 20)
+        first.signal(signal.SIGSTOP)
+        World(tmp_path, "good").fail("extract")
+        with child(tmp_path, "second") as second:
+            wait_until(lambda: bool(sink.got), "the alert of the second", 20)
+            before = told(second.events())
+            first.signal(signal.SIGCONT)
+            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+            World(tmp_path, "good").fail("audit", "b1")
+            wait_until(lambda: told(second.events()) > before, "the second to tell more", 20)
+            events = first.events()
+            holder = [line["holder"] for line in first.lines() if line["event"] == "standing by"]
+    assert (0, 1) == (told(events), sum(events.count(why) for why in WHY))
+    assert [True] == [f":{second.pid}~" in name for name in holder]
+    assert told(second.events()) == len(sink.got)
+    assert not [line for line in first.lines() if "exception" in line]
+
+
+def seen(folder: Path) -> bool:
+    with open_reads(str(folder / "headway.db")) as reads:
+        return any(one.last_ok for one in reads.systems())
+
+
+def told(events: list[str]) -> int:
+    return events.count("alert sent")
+
+
+def test_f05_of_many_engines_that_start_at_once_one_holds_the_store(tmp_path: Path) -> None:
+    """Twenty rounds in one process: every one of them asks at the same moment."""
+    url = str(tmp_path / "headway.db")
+    stores = [open_store(url) for _ in range(ENGINES)]
+    for number in range(ROUNDS):
+        got = all_at_once(stores, number)
+        holders = {one.holder for one in got if isinstance(one, Lease)}
+        assert (1, ENGINES - 1) == (len(holders), sum(isinstance(one, HeldBy) for one in got))
+        assert holders == {one.holder for one in got if isinstance(one, HeldBy)} or ENGINES == 1
+        for store, one in zip(stores, got, strict=True):
+            if isinstance(one, Lease):
+                assert number + 1 == one.fence
+                lease.release(store, "engine", one)
+    for store in stores:
+        store.close()
+
+
+def all_at_once(stores: list[Store], number: int) -> list[Lease | HeldBy]:
+    together = threading.Barrier(len(stores))
+    got: dict[int, Lease | HeldBy] = {}
+
+    def ask(place: int, store: Store) -> None:
+        together.wait(10)
+        got[place] = lease.acquire(store, "engine", f"round {number} engine {place}", 60)
+
+    threads = [threading.Thread(target=ask, args=one) for one in enumerate(stores)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return [got[place] for place in range(len(stores))]
+
+
+@pytest.mark.parametrize("count", [ENGINES])
+def test_f05_of_many_processes_one_works_and_each_of_the_others_says_who(tmp_path: Path, count: int) -> None:
+    """A store that none of them finds migrated yet."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        engines = [stack.enter_context(child(tmp_path, f"engine {number}")) for number in range(count)]
+        wait_until(lambda: all(said(one.events()) for one in engines), "each to work or stand by", 40)
+        working = [one for one in engines if "working" in one.events()]
+        assert 1 == len(working)
+        others = [one for one in engines if one is not working[0]]
+        names = [line["holder"] for one in others for line in one.lines() if line["event"] == "standing by"]
+        assert [True] * (count - 1) == [f":{working[0].pid}~" in name for name in names]
+
+
+def said(events: list[str]) -> bool:
+    return "working" in events or "standing by" in events
+
+
+def test_an_engine_whose_store_stood_still_too_long_works_again_by_itself(tmp_path: Path) -> None:
+    """Its parts stop by their own clock before the lease can pass on; once the store answers, they all start anew."""
+    good = World(tmp_path, "good")
+    with running(tmp_path, good, lease=1.5) as engine:
+        wait_until(lambda: len(good.polled) > 2, "its polls", 10)
+        with engine.store.write(None):
+            threads = {thread.name for thread in threading.enumerate()}
+            assert {"poll good/one", "outbox", "evaluate", "actions", "answers"} <= threads
+            stood = time.monotonic()
+            wait_until(lambda: time.monotonic() > stood + 1.7, "the lease to run out", 10)
+        wait_until(lambda: "evaluate" not in names(), "its parts to stop by themselves", 10)
+        polled = len(good.polled)
+        wait_until(lambda: len(good.polled) > polled + 2, "its polls again", 10)
+        good.fail("extract")
+        wait_until(lambda: bool(engine.sink.got), "the alert", 10)
+
+
+def names() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}

@@ -1,0 +1,208 @@
+"""Systems that misbehave as a test wants, and an estate of them: a "good" one beside a "bad" one, one route.
+
+What a system holds, what it was sent and what the receiver got are files in one folder, so that engines in processes
+of their own see the same world and a kill takes nothing away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from connectors.contract import (
+    Absent,
+    Ask,
+    Capability,
+    Clock,
+    ConnectorKind,
+    Found,
+    Inventory,
+    JobRecord,
+    LogChunk,
+    LookUp,
+    Poll,
+    Preview,
+    Probe,
+    Receipt,
+    RunRecord,
+    RunRef,
+    Secrets,
+    State,
+)
+from connectors.secrets import SecretRef
+from console.config import (
+    AlertSettings,
+    Config,
+    DependencySettings,
+    EstateSettings,
+    JobSettings,
+    RouteSettings,
+    ServiceSettings,
+    SystemConfig,
+    SystemSettings,
+)
+from console.engine.outbox import Sent
+
+ROUTE = "INVARIANTS_URL"
+Trouble = Callable[[float], Sequence[RunRecord]]
+"""What a poll does beyond telling its runs, given its timeout: it may wait or raise, and returns more runs."""
+
+
+class NoOptions(BaseModel):
+    """These systems need no settings."""
+
+
+@dataclass
+class World:
+    """One system in one folder."""
+
+    folder: Path
+    name: str
+    trouble: Trouble | None = None
+    polled: list[float] = field(default_factory=list)
+    """`time.monotonic` at the start of each poll, in this process."""
+
+    def kind(self) -> ConnectorKind:
+        return ConnectorKind(
+            kind="world",
+            title="A system of a test",
+            options=NoOptions,
+            targets=lambda _: ["one"],
+            open=lambda _options, _target, _secrets: WorldConnector(self, _secrets),
+            capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+        )
+
+    def fail(self, job: str, key: str = "a1") -> None:
+        """An attempt of `job` ended red a minute ago."""
+        at = datetime.now(UTC) - timedelta(minutes=1)
+        line = {"job": job, "key": key, "at": at.isoformat(), "period": f"{job}@{at:%Y-%m-%d}"}
+        _append(self._file("failed"), json.dumps(line))
+
+    @property
+    def sent(self) -> list[str]:
+        """Keys of actions in the order in which they arrived, once for each time one touched the wire."""
+        return _lines(self._file("acted"))
+
+    def act(self, key: str) -> None:
+        _append(self._file("acted"), key)
+
+    def runs(self) -> Iterator[RunRecord]:
+        """What failed, and one good attempt for each action that arrived."""
+        for line in map(json.loads, _lines(self._file("failed"))):
+            at = datetime.fromisoformat(line["at"])
+            yield _record(line["job"], line["key"], State.FAILED, at, period_key=line["period"])
+        for number, key in enumerate(self.sent):
+            yield _record("extract", f"again {number}", State.SUCCEEDED, datetime.now(UTC), action_key=key)
+
+    def _file(self, what: str) -> Path:
+        return self.folder / f"{self.name}.{what}"
+
+
+class WorldConnector:
+    def __init__(self, world: World, secrets: Secrets) -> None:
+        self._world = world
+        del secrets
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        return Inventory(tuple(map(JobRecord, ("extract", "load", "audit"))), complete=True, hash="3")
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        self._world.polled.append(time.monotonic())
+        more = self._world.trouble(timeout_seconds) if self._world.trouble is not None else ()
+        now = datetime.now(UTC)
+        return Poll((*self._world.runs(), *more), "{}", clock=Clock(now, now), seen_until=now)
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        return LogChunk("no space left on device\n")
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        return Preview("run again", f"run {ask.run.job} again", "1 run", plan={"job": ask.run.job})
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        self._world.act(key)
+        return Receipt("", "accepted")
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        return Found("") if key in self._world.sent else Absent()
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return Probe(True, "1")
+
+    def close(self) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What a receiver got."""
+
+    url: str
+    title: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Sink:
+    """A receiver whose mail is a file."""
+
+    folder: Path
+
+    def __call__(self, url: str, title: str, body: str) -> Sent:
+        _append(self.folder / "alerts", json.dumps(asdict(Alert(url, title, body))))
+        return Sent(True)
+
+    @property
+    def got(self) -> list[Alert]:
+        return [Alert(**json.loads(line)) for line in _lines(self.folder / "alerts")]
+
+
+def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
+    """In each system `extract` feeds `load` and `audit` stands alone; one service on the first system's `load`; whatever
+    fails is told "oncall"."""
+    os.environ[ROUTE] = "json://sink.example/TOKEN"
+    now = datetime.now(UTC).replace(microsecond=0)
+    far = (now + timedelta(hours=12)).time()
+    settings = SystemSettings(
+        kind="world",
+        cutoff=far,
+        poll_every=timedelta(seconds=poll_every),
+        poll_timeout=timedelta(seconds=60),
+    )
+    job = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
+    deadline = (now + timedelta(hours=2)).time()
+    names = [world.name for world in worlds]
+    service = ServiceSettings(delivered_by=(f"{names[0]}/load",), deadline=deadline, timezone="UTC", cutoff=far)
+    return Config(
+        path=folder / "headway.toml",
+        digest="digest",
+        estate=EstateSettings(name="invariants"),
+        systems={world.name: SystemConfig(world.name, settings, world.kind(), NoOptions()) for world in worlds},
+        jobs={f"{name}/{native}": job for name in names for native in ("extract", "load")},
+        dependencies=tuple(DependencySettings(upstream=f"{name}/extract", downstream=f"{name}/load") for name in names),
+        services={"supply": service},
+        routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},
+        alerts=AlertSettings(default_route="oncall"),
+    )
+
+
+def _record(job: str, key: str, state: State, at: datetime, **more: Any) -> RunRecord:
+    return RunRecord(job, key, state, state.value, started_at=at, ended_at=at, native_ref=key, **more)
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
