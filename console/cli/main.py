@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from console.clean import clean
 from console.cli.common import Stop, say
 from console.cli.exits import Exit
+from console.store.errors import NotFound, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stop as stop:
         say(f"headway: {stop}")
         return stop.code
+    except StoreError as error:
+        say(f"headway: {error}")
+        return Exit.NOT_FOUND if isinstance(error, NotFound) else Exit.USAGE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE

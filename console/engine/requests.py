@@ -14,13 +14,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from console.clock import Clock, Hand
 from console.durations import duration_words
 from console.model.ids import instant, micros
+from console.store.errors import NotFound, StoreUnusable
 
-OPEN_ACTIONS = ("requested", "sending", "sent", "unknown")
+BUSY_SECONDS = 5.0
+ASKERS_LOCK = 7305
+"""PostgreSQL's advisory lock of whoever asks: two people who ask for the same run are one after the other there too."""
 
 
 class AlreadyAsked(Exception):
@@ -58,7 +63,8 @@ def _now_us(run: Any) -> int:
 
 
 class Requests:
-    """Asks the engine of one store. Every call is short; none waits for the engine but `wait`."""
+    """Asks the engine of one store. Every call is short; none waits for the engine but `wait`. All raise StoreUnusable
+    where the store cannot be read or written."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -82,7 +88,7 @@ class Requests:
 
     def answer(self, request_id: int) -> Answer | None:
         """The engine's answer; None while there is none."""
-        with self._connect() as run:
+        with self._connect(writes=False) as run:
             rows = run("SELECT state, answer FROM request WHERE id = ?", (request_id,))
         if not rows:
             return Answer(False, {}, "this question is gone from the store; ask again")
@@ -107,7 +113,7 @@ class Requests:
     ) -> None:
         """Asks for the rerun that `preview` showed, under `key`. The same key twice is one action.
 
-        Raises AlreadyAsked when another action for this run is still under way."""
+        Raises AlreadyAsked when another action for this run is still under way, NotFound when the run is gone."""
         with self._connect() as run:
             now = _now_us(run)
             if run("SELECT 1 FROM action WHERE key = ?", (key,)):
@@ -121,12 +127,15 @@ class Requests:
                 by, at, state = open_ones[0]
                 ago = duration_words((now - at) / 1e6)
                 raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
-            run(
+            asked = run(
                 "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
                 " requested_from, why, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
-                " SELECT ?, 'rerun', job_id, id, ?, 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run WHERE id = ?",
+                " SELECT ?, 'rerun', job_id, id, ?, 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run WHERE id = ?"
+                " RETURNING key",
                 (key, incident_id, json.dumps(preview), who(), where_from(), why, now, run_id),
             )
+        if not asked:
+            raise NotFound(f"run {run_id}")
 
     def _ask(self, kind: str, arguments: dict[str, Any]) -> int:
         with self._connect() as run:
@@ -138,28 +147,43 @@ class Requests:
         return int(rows[0][0])
 
     @contextmanager
-    def _connect(self) -> Iterator[Any]:
-        """A function that runs one statement in one short transaction of its own."""
+    def _connect(self, writes: bool = True) -> Iterator[Any]:
+        """A function that runs one statement in one short transaction of its own. One that only reads waits for no
+        writer, and keeps none waiting."""
         if self._postgres:
-            yield from self._connect_postgres()
-            return
-        connection = sqlite3.connect(f"file:{self._url}?mode=rw", uri=True, timeout=5, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            yield lambda sql, values: connection.execute(sql, values).fetchall()
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
+            yield from self._connect_postgres(writes)
+        else:
+            yield from self._connect_sqlite(writes)
 
-    def _connect_postgres(self) -> Iterator[Any]:
+    def _connect_sqlite(self, writes: bool) -> Iterator[Any]:
+        path = Path(self._url.removeprefix("sqlite:///")).expanduser().absolute()
+        try:
+            connection = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+            )
+            try:
+                if writes:
+                    connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+                yield lambda sql, values: connection.execute(sql, values).fetchall()
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {path}: {error}") from error
+
+    def _connect_postgres(self, writes: bool) -> Iterator[Any]:
         import psycopg  # noqa: PLC0415 - an extra, only for a shared store
 
-        with psycopg.connect(self._url) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(7305)")
+        try:
+            with psycopg.connect(self._url) as connection:
+                if writes:
+                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (ASKERS_LOCK,))
 
-            def run(sql: str, values: tuple[Any, ...]) -> list[Any]:
-                done = connection.execute(sql.replace("?", "%s"), values)
-                return done.fetchall() if done.description else []
+                def run(sql: str, values: tuple[Any, ...]) -> list[Any]:
+                    done = connection.execute(sql.replace("?", "%s"), values)
+                    return done.fetchall() if done.description else []
 
-            yield run
+                yield run
+        except psycopg.Error as error:
+            raise StoreUnusable(f"the store on PostgreSQL: {str(error).strip().partition(chr(10))[0]}") from error

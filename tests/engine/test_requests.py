@@ -1,0 +1,79 @@
+"""Asking the engine: short transactions on the store, whatever its name, its writer or its state."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.cli.main import main
+from console.engine.requests import AlreadyAsked, Requests
+from console.model.ids import new_action_key
+from console.store.errors import NotFound, StoreUnusable
+from console.store.open import open_store
+from tests.engine.bench import Bench
+
+PREVIEW = {"verb": "run again", "words": "run it again", "scope": "1 run"}
+
+
+def test_an_answer_is_looked_for_while_somebody_writes(bench: Bench) -> None:
+    """A console looks ten times a second: it must neither wait for the engine's ingest nor hold it up."""
+    question = bench.requests().probe("fake")
+    with bench.store.write(None):
+        before = time.monotonic()
+        assert bench.requests().answer(question) is None
+        assert time.monotonic() - before < 1
+
+
+def test_a_rerun_of_a_run_that_is_gone_is_refused_and_not_watched_for_ever(bench: Bench) -> None:
+    with pytest.raises(NotFound, match="run 4711"):
+        bench.requests().rerun(4711, PREVIEW, new_action_key())
+
+
+@pytest.mark.parametrize("name", ["50% done#1.db", "what?.db"])
+def test_a_store_with_an_odd_name_is_the_one_that_is_asked(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    open_store(str(path)).close()
+    for url in (str(path), f"sqlite:///{path}"):
+        assert Requests(url).answer(Requests(url).probe("fake")) is None
+
+
+def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.poller.poll_once(bench.fence)
+    monkeypatch.setattr("console.engine.requests.BUSY_SECONDS", 0.05)
+    holder = sqlite3.connect(bench.url, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        with pytest.raises(StoreUnusable, match=r"headway\.db: database is locked"):
+            bench.requests().probe("fake")
+        assert 2 == main(["--store", bench.url, "drift", "accept", "fake/extract"])
+    finally:
+        holder.close()
+    assert f"headway: the store at {bench.url}: database is locked\n" == capsys.readouterr().err
+
+
+def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    bench.poller.poll_once(bench.fence)
+    refused: list[str] = []
+
+    def ask() -> None:
+        try:
+            bench.requests().rerun(1, PREVIEW, new_action_key())
+        except AlreadyAsked as error:
+            refused.append(str(error))
+
+    people = [threading.Thread(target=ask) for _ in range(6)]
+    for one in people:
+        one.start()
+    for one in people:
+        one.join(10)
+    with bench.reads() as reads:
+        assert (1, 5) == (len(reads.actions(run_id=1)), len(refused))
