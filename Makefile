@@ -50,6 +50,9 @@ fmt: setup-dev ## put the code into shape
 	@$(BIN)/ruff check --quiet --fix $(PACKAGES) || true
 	@$(BIN)/ruff format --quiet $(PACKAGES)
 
+picture: setup-dev ## draw docs/picture.svg anew: the console on the demo night
+	@$(BIN)/python -m tests.tui.picture
+
 snapshots: setup-dev ## accept the screens as they are now; look at the difference before the commit
 	@$(PYTEST) -q tests/tui --snapshot-update
 
@@ -57,4 +60,4 @@ lock: setup-dev ## take newer versions into constraints.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --extra dev --generate-hashes --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-header --no-annotate --no-emit-package headway pyproject.toml -o constraints.txt
 
-.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt snapshots lock
+.PHONY: help run setup setup-dev test check lint packages lab-venvs lab lab-test bench fmt picture snapshots lock

@@ -1,28 +1,58 @@
-"""Exit codes of every command; docs/exit-codes.md is made from this table."""
+"""Exit codes of every command; docs/exit-codes.md is made from this table: `python -m console.cli.exits`."""
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What a shell sees. 0 and 1 are answers, the rest are reasons why there is none."""
+    """What a shell sees. 0 and 1 are answers, the rest are reasons why there is none. Each has its MEANING."""
 
     OK = 0
-    """Done, and nothing needs a person."""
     PROBLEM = 1
-    """Done, and it found a problem: `check` a system that is refused or out of reach, `rerun` one that failed."""
     USAGE = 2
-    """The command line, the config or the store cannot be used; stderr names every fault."""
     NO_ENGINE = 3
-    """No engine works on this store, and the command needs one."""
     REFUSED = 4
-    """Headway or the scheduler refused; nothing was sent."""
     UNKNOWN = 5
-    """Something was sent and its outcome is not known; it is looked up, never repeated."""
     NOT_FOUND = 6
-    """No such job, run, incident, service or system; near misses are named."""
     INTERRUPTED = 130
-    """Ctrl-C."""
     PIPE = 141
-    """The reader of stdout went away."""
+
+
+MEANING = {
+    Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
+    Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right; `drift` "
+    "one that is not accepted; `rerun` and `recover` a rerun that failed, `recover` an incident without a step; "
+    "`demo` and `engine stop` what did not come about in time.",
+    Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
+    Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none.",
+    Exit.REFUSED: "Headway, the scheduler or the person at the question refused, or no answer came; nothing was sent.",
+    Exit.UNKNOWN: "Something was sent and its outcome is not known yet; it is looked up, never repeated.",
+    Exit.NOT_FOUND: "No such job, run, incident, service or log; near misses are named.",
+    Exit.INTERRUPTED: "Ctrl-C.",
+    Exit.PIPE: "The reader of stdout went away.",
+}
+
+
+def markdown() -> str:
+    """docs/exit-codes.md."""
+    lines = [
+        "# Exit codes",
+        "",
+        "Made from `console/cli/exits.py` by `python -m console.cli.exits`; a test compares it. Data goes to stdout,",
+        "everything that is said about it to stderr. The console and the demo say 0 when you leave.",
+        "",
+        "| code | name | means |",
+        "|---|---|---|",
+        *(f"| {code.value} | {code.name} | {MEANING[code]} |" for code in Exit),
+        "",
+        "An engine that works ends well on SIGTERM, SIGHUP and Ctrl-C: 0. A demo says 143 on SIGTERM, 129 on SIGHUP.",
+        "A surprise of ours leaves its traceback on stderr and says 1.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

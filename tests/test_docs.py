@@ -1,0 +1,291 @@
+"""What the documents say is looked up: links, names of code, tables, arrows, commands, config, exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import SQLModel
+
+from console.cli.exits import Exit, markdown
+from console.cli.main import COMMANDS, build_parser
+from console.config import load_config
+from console.failpoints import FAILPOINTS
+from console.model import tables
+from tests.test_architecture import ARROWS, HELPERS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ROOMS = ("engine", "control", "store", "model", "tui", "cli", "demo", "config", "clock", "clean", "failpoints", "paths")
+LONE_FILES = re.compile(r"\.(py|md|toml|svg|sql|sh|db|log|bak)$")
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def fences(text: str, language: str) -> list[str]:
+    """The text of every fenced block in that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def outside_fences(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def ticked(text: str) -> list[str]:
+    """Everything between backticks on one line."""
+    return re.findall(r"`([^`\n]+)`", outside_fences(text))
+
+
+# links
+
+
+def anchor(heading: str) -> str:
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def links(text: str) -> list[str]:
+    return re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", outside_fences(text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    dead = []
+    for link in links(page.read_text(encoding="utf-8")):
+        place, _, heading = link.partition("#")
+        if re.match(r"[a-z]+:", place):
+            continue
+        goal = (page.parent / place).resolve() if place else page
+        titles = re.findall(r"^#+ (.*)$", goal.read_text(encoding="utf-8"), re.MULTILINE) if goal.is_file() else []
+        if not goal.exists() or (heading and heading not in map(anchor, titles)):
+            dead.append(link)
+    assert [] == dead
+
+
+def test_the_picture_of_the_readme_is_an_image_link() -> None:
+    """A broken picture would not be a dead link for the test above if it were written as HTML."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "docs/picture.svg" in links(readme)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_page_of_the_project_that_is_named_is_there(page: Path) -> None:
+    """`docs/x.md`, `tests/y.py` between backticks; a name with a place holder is a pattern."""
+    found = [
+        word for word in ticked(page.read_text(encoding="utf-8")) if re.match(r"(docs|tests|console|tools)/", word)
+    ]
+    assert [] == [word for word in found if not (ROOT / word).exists() and not re.search(r"[A-Z]{4}|[*… ]", word)]
+
+
+# code
+
+
+def resolve(name: str) -> Any:
+    """The module or the attribute of that dotted name. AttributeError or ImportError when there is none."""
+    parts = name.split(".")
+    full = parts if parts[0] == "connectors" else ["console", *parts]
+    for length in range(len(full), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(full[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in full[length:]:
+            found = getattr(found, part)
+        return found
+    raise ImportError(name)
+
+
+def code_names(text: str) -> set[str]:
+    """Dotted names that begin with a room: `engine.poll.Poller`; failpoints and files are none."""
+    words = {word.removesuffix("()") for word in ticked(text)}
+    pattern = re.compile(rf"({'|'.join(ROOMS)}|connectors)(\.\w+)+")
+    return {word for word in words if pattern.fullmatch(word) and not LONE_FILES.search(word)}
+
+
+def test_every_function_that_the_architecture_names_exists() -> None:
+    names = code_names(ARCHITECTURE)
+    assert len(names) > 60
+    missing = []
+    for name in sorted(names):
+        try:
+            resolve(name)
+        except (ImportError, AttributeError):
+            missing.append(name)
+    assert [] == missing
+
+
+def test_a_function_that_does_not_exist_is_found_missing() -> None:
+    with pytest.raises(AttributeError):
+        resolve("engine.poll.Poller.poll_twice")
+    with pytest.raises((AttributeError, ImportError)):
+        resolve("engine.nowhere.run")
+
+
+def section(title: str) -> str:
+    return ARCHITECTURE.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_table_of_the_store_has_its_reason_and_no_other_is_named() -> None:
+    told = [(ticked(first)[0], why) for first, why in rows(section("Tables of the store"))]
+    assert tables.Run.__tablename__ in SQLModel.metadata.tables
+    assert sorted(SQLModel.metadata.tables) == sorted(name for name, _ in told)
+    assert [] == [name for name, why in told if len(why) < 15]
+
+
+def test_the_rooms_and_their_arrows_are_those_that_are_held_by_tests() -> None:
+    told: dict[str, set[str]] = {}
+    for first, _, may in rows(section("Rooms")):
+        told |= {room: set(ticked(may)) for room in ticked(first)}
+    del told["connectors"]
+    helpers = set(HELPERS)
+    held = {room: set(allowed) - (helpers if helpers <= set(allowed) else set()) for room, allowed in ARROWS.items()}
+    assert held == told
+
+
+def test_every_failpoint_is_told_once() -> None:
+    assert sorted(FAILPOINTS) == sorted(word for _, names in rows(section("Failpoints")) for word in ticked(names))
+
+
+# commands
+
+
+def commands(text: str) -> set[str]:
+    """What is typed as `headway …`, in code blocks for a shell and between backticks."""
+    lines = [line for block in fences(text, "bash") for line in block.splitlines()]
+    lines += ticked(text)
+    found = set()
+    for line in lines:
+        code = line.partition("#")[0].strip().removeprefix("$ ").removeprefix(".venv/bin/")
+        if code == "headway" or re.match(r"headway (?!ALL=)", code):  # (a rule of sudoers)
+            found.add(code.removesuffix("&").strip())
+    return found
+
+
+def parsed(command: str) -> str:
+    """The command's name, after its words went through the real parser. SystemExit when they do not. A bare name may
+    be said without what it needs."""
+    words = re.sub(r"\[[^\]]*\]|[…\]\[]", "", command).split()[1:]
+    while words and words[0] in ("--config", "--store"):
+        del words[:2]
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    if wanted is not None and wanted not in COMMANDS:
+        raise SystemExit(f"no command {wanted}")
+    if words != [wanted]:
+        build_parser(wanted).parse_args(words)
+    return wanted or "console"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_command_that_a_page_names_is_one(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = []
+    for command in sorted(commands(page.read_text(encoding="utf-8"))):
+        try:
+            parsed(command)
+        except SystemExit:
+            wrong.append(command)
+    capsys.readouterr()
+    assert [] == wrong
+
+
+def test_the_readme_shows_the_way_from_check_to_console() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"check", "engine", "console"} <= {parsed(command) for command in commands(readme)}
+
+
+def test_every_make_target_that_a_page_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    typed = re.compile(r"(?:`|^)make ([a-z-]+)", re.MULTILINE)
+    named_ones = {word for page in PAGES for word in typed.findall(page.read_text(encoding="utf-8"))}
+    assert {"run", "test"} <= named_ones
+    assert set() == named_ones - targets
+
+
+# config
+
+
+def test_the_config_of_the_readme_loads(tmp_path: Path) -> None:
+    [text] = fences((ROOT / "README.md").read_text(encoding="utf-8"), "toml")
+    file = tmp_path / "headway.toml"
+    file.write_text(text, encoding="utf-8")
+    config = load_config(file)
+    assert {"cron", "pg_cron"} == {system.settings.kind for system in config.systems.values()}
+    assert len(config.services) == len(config.dependencies) == 1
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "connectors").glob("*.md")), ids=named)
+def test_the_config_of_a_connectors_page_loads(page: Path, tmp_path: Path) -> None:
+    """Every line that is commented out as a choice stays out; what is written must be accepted as it stands."""
+    (tmp_path / "night.json.gz").write_bytes((ROOT / "console" / "demo" / "night.json.gz").read_bytes())
+    text = page.read_text(encoding="utf-8").replace("/path/to/", f"{tmp_path}/")
+    blocks = [block for block in fences(text, "toml") if "[systems." in block]
+    assert blocks
+    for number, block in enumerate(blocks):
+        tomllib.loads(block)
+        file = tmp_path / f"{number}.toml"
+        file.write_text(block, encoding="utf-8")
+        load_config(file)
+
+
+# what is generated
+
+
+def test_the_page_of_exit_codes_is_made_from_the_table() -> None:
+    assert markdown() == (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    assert [code.value for code in Exit] == [int(number) for number in re.findall(r"^\| (\d+) ", markdown(), re.M)]
+
+
+# what must never stand in a page
+
+EXAMPLE_HOSTS = re.compile(r"(.*\.)?(example|example\.(com|org)|internal)|.*….*|\w+|127\.0\.0\.1|www\.w3\.org")
+"""Hosts that a page may name: those that nobody has, bare names, and the name space of SVG."""
+
+
+def machine_folders() -> set[str]:
+    """Folders of the machine that this test runs on, and homes of people."""
+    return {str(ROOT), str(Path.home()), tempfile.gettempdir(), "/home/"} - {"/"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
+def test_no_page_names_a_folder_of_one_machine(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [] == [folder for folder in machine_folders() if folder in text]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "config.example.toml", ROOT / "docs" / "picture.svg"], ids=named)
+def test_every_address_in_a_page_is_of_a_host_that_nobody_has(page: Path) -> None:
+    """So no page sends anybody to an index of packages, and the picture fetches nothing from elsewhere."""
+    text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = re.findall(r"\bhttps?://(?:[^/\s@]*@)?([\w.…-]+)", text)
+    assert [] == [host for host in found if not EXAMPLE_HOSTS.fullmatch(host)]
+
+
+def test_the_picture_shows_the_incident_of_the_demo_and_fetches_no_font() -> None:
+    svg = (ROOT / "docs" / "picture.svg").read_text(encoding="utf-8")
+    assert "@font-face" not in svg
+    assert [] == [word for word in ("extract_orders", "INC-0001", "03:58") if word not in svg]
+
+
+def test_a_decision_is_dated_and_says_situation_choice_and_what_would_change_it() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert len(pages) >= 10
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d-[a-z0-9-]+\.md", page.name)
+        assert page.name[:10] in text.splitlines()[0]
+        missing = [
+            word for word in ("**Situation.**", "**Choice**", "**What would change our mind.**") if word not in text
+        ]
+        assert ([], page.name) == (missing, page.name)
