@@ -1,0 +1,131 @@
+"""The watcher is watched (I11): a part that breaks is seen and works again (F9), an engine that is gone is said."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from console.cli.main import main
+from console.engine.evaluate import Evaluator
+from console.engine.outbox import Outbox
+from console.model.ids import micros
+from console.store.lease import HeldBy, acquire
+from console.store.open import open_store
+from console.store.reads import open_reads
+from console.tui import chrome, rows
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock as ScreenClock
+from tests.invariants.engines import Running, child, running
+from tests.invariants.worlds import World
+from tests.lab.process import wait_until
+
+
+def status(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    capsys.readouterr()
+    code = main(["--store", str(folder / "headway.db"), "status"])
+    return code, capsys.readouterr().out
+
+
+def at_work(engine: Running) -> None:
+    wait_until(lambda: len(engine.worlds[0].polled) > 2, "its polls", 10)
+
+
+def breaking_once(monkeypatch: pytest.MonkeyPatch, part: type, method: str, error: BaseException) -> threading.Event:
+    """The next call of the part's method raises; the event is set when it has."""
+    real, broke = getattr(part, method), threading.Event()
+
+    def step(self: object, *arguments: object) -> object:
+        if not broke.is_set():
+            broke.set()
+            raise error
+        return real(self, *arguments)
+
+    monkeypatch.setattr(part, method, step)
+    return broke
+
+
+@pytest.mark.parametrize("part", [Evaluator, Outbox])
+def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], part: type
+) -> None:
+    good = World(tmp_path, "good")
+    with running(tmp_path, good, lease=3) as engine:
+        at_work(engine)
+        broke = breaking_once(monkeypatch, part, "step", RuntimeError("a bug of ours"))
+        good.fail("extract")
+        wait_until(broke.is_set, "the surprise", 10)
+        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
+        wait_until(lambda: "TROUBLE" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
+        code, said = status(tmp_path, capsys)
+    assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in said and "RuntimeError: a bug of ours" in said)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_f09_a_thread_that_ends_for_good_is_noticed_and_all_parts_start_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = World(tmp_path, "good")
+    with running(tmp_path, good, lease=3) as engine:
+        at_work(engine)
+        broke = breaking_once(monkeypatch, Evaluator, "step", SystemExit())
+        good.fail("extract")
+        wait_until(broke.is_set, "the surprise", 10)
+        wait_until(lambda: bool(engine.sink.got), "the alert in spite of it", 10)
+        assert [(2,)] == engine.rows("SELECT fence FROM lease")
+
+
+def test_i11_status_and_header_say_since_when_no_engine_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with child(tmp_path) as engine:
+        wait_until(lambda: "working" in engine.events(), "the engine at work", 20)
+        assert 0 == status(tmp_path, capsys)[0]
+        engine.signal(signal.SIGKILL)
+        wait_until(lambda: status(tmp_path, capsys)[0] == 3, "the lease to run out", 20)
+    code, said = status(tmp_path, capsys)
+    with open_reads(str(tmp_path / "headway.db")) as reads:
+        header, now = reads.header(), reads.now()
+    assert header.engine.heartbeat is not None
+    since = header.engine.heartbeat
+    assert (3, f"NO ENGINE since {since:%Y-%m-%d %H:%M:%S}Z") == (code, said.partition(": ")[2].partition(". Start")[0])
+    look = rows.Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
+    assert f"no engine since {look.clock.hm(since, now)}" in chrome.banner(header, "", look)
+    assert abs(micros(now) - micros(since)) < 20_000_000
+
+
+def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Path) -> None:
+    with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
+        at_work(engine)
+        with engine.store.write(None) as connection:
+            connection.exec_driver_sql("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+        with engine.reads() as reads:
+            header, now = reads.header(), reads.now()
+    look = rows.Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
+    assert " the engine has trouble, see its log: outbox broke: RuntimeError" == chrome.banner(header, "", look)
+
+
+def test_i11_an_engine_that_stands_by_says_who_works(tmp_path: Path) -> None:
+    with running(tmp_path, World(tmp_path, "good")) as engine:
+        at_work(engine)
+        with child(tmp_path, "second") as second:
+            wait_until(lambda: "standing by" in second.events(), "the second to stand by", 20)
+            [line] = second.lines()
+        again = open_store(str(tmp_path / "headway.db"))
+        held = acquire(again, "engine", "third", 10)
+        again.close()
+    assert isinstance(held, HeldBy)
+    assert (held.holder, str(held.since)) == (line["holder"], line["since"])
+
+
+def test_trouble_is_forgotten_by_the_next_engine(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "headway.db"))
+    with store.write(None) as connection:
+        connection.exec_driver_sql("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
+    store.close()
+    with running(tmp_path, World(tmp_path, "good")) as engine:
+        at_work(engine)
+        with engine.reads() as reads:
+            assert "" == reads.header().engine.trouble
