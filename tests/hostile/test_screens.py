@@ -1,0 +1,144 @@
+"""The console on the hostile estate: every screen shows outside text as text, and nothing of it acts on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
+
+import pytest
+from textual.pilot import Pilot
+
+from console.clean import clean_line
+from console.engine.requests import Requests
+from console.store.keys import unpack
+from console.store.reads import open_reads
+from console.tui.app import HeadwayApp
+from tests.corpus import HOSTILE, MARKUP
+from tests.hostile.world import WORST, World, harmful
+from tests.pty.terminal import Terminal
+
+LIMIT_SECONDS = 20.0
+WALKS = {
+    "services": ("1", "down", "enter", "escape", "i", "escape"),
+    "incidents": ("2", "enter", "enter", "escape", "l", "escape", "o", "escape", "r", "escape", "escape"),
+    "jobs": ("3", "end", "enter", "enter", "i", "escape", "escape", "escape"),
+    "systems and drift": ("4", "enter", "escape", "5", "enter", "escape"),
+    "help and jump": ("?", "escape", ":", "h", "o", "s", "escape"),
+}
+
+
+@dataclass
+class Desk:
+    """The console on a real store, driven by keys."""
+
+    world: World
+    app: HeadwayApp = field(init=False)
+    pilot: Pilot[int] = field(init=False)
+
+    @property
+    def text(self) -> str:
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in strips)
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
+            await self.pilot.pause(0.01)
+
+    async def see(self, text: str) -> None:
+        await self.until(lambda: text in self.text, repr(text))
+
+    def check(self) -> None:
+        """What stands there now, as text and as a picture."""
+        assert [] == harmful(self.text)
+        picture = self.app.export_screenshot()
+        ET.fromstring(picture)
+        assert [] == harmful(picture.replace("\u200b", ""))
+
+
+def drive(world: World, steps: Callable[[Desk], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> None:
+    async def go() -> None:
+        desk = Desk(world)
+        desk.app = HeadwayApp(lambda: open_reads(world.url), lambda: Requests(world.url))
+        async with desk.app.run_test(size=size) as pilot:
+            desk.pilot = pilot
+            await desk.until(lambda: desk.app.header is not None, "the header")
+            await steps(desk)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=str)
+@pytest.mark.parametrize("walk", WALKS)
+def test_a_walk_through_the_screens_shows_nothing_that_acts(world: World, walk: str, size: tuple[int, int]) -> None:
+    async def steps(desk: Desk) -> None:
+        for key in WALKS[walk]:
+            await desk.pilot.press(key)
+            await desk.pilot.pause(0.05)
+            desk.check()
+
+    drive(world, steps, size)
+
+
+def test_every_hostile_job_has_a_screen(world: World) -> None:
+    with world.bench.store.read() as connection:
+        jobs = [(unpack(name), number) for name, number in connection.exec_driver_sql("SELECT native_id, id FROM job")]
+
+    async def steps(desk: Desk) -> None:
+        for name, number in jobs[::12]:
+            desk.app.open_job(number)
+            await desk.see(clean_line(f"JOB hostile/{name}")[:40].rstrip())
+            desk.check()
+            await desk.pilot.press("escape")
+
+    drive(world, steps)
+
+
+def test_markup_in_a_name_stands_on_the_screen_as_it_is(world: World) -> None:
+    plain = [text for text in MARKUP if clean_line(text) == text and len(text) < 40]
+
+    async def steps(desk: Desk) -> None:
+        for text in plain[::5]:
+            desk.app.open_job(f"hostile/{text}")
+            await desk.see(f"hostile/{text}")
+            await desk.pilot.press("escape")
+
+    drive(world, steps)
+
+
+def test_a_filter_of_hostile_text_is_only_a_filter(world: World) -> None:
+    async def steps(desk: Desk) -> None:
+        await desk.pilot.press("3")
+        for text in HOSTILE[::30]:
+            await desk.pilot.press("/")
+            for entry in desk.app.screen.query("Entry, Input").results():
+                entry.value = text.replace("\n", " ")  # type: ignore[attr-defined]
+            await desk.pilot.press("enter")
+            await desk.pilot.pause(0.05)
+            desk.check()
+            await desk.pilot.press("escape")
+
+    drive(world, steps)
+
+
+def test_no_control_sequence_of_others_reaches_a_real_terminal(world: World) -> None:
+    argv = [sys.executable, "-m", "console", "--store", world.url, "console", "--no-engine"]
+    with Terminal(argv, (120, 40)) as terminal:
+        terminal.wait_for("SERVICES")
+        for walk in WALKS.values():
+            for key in walk:
+                terminal.press(key)
+                terminal.settle(0.1, 3)
+        received = bytes(terminal.received).decode("utf-8", "replace")
+    acting = [text for text in [*HOSTILE, WORST] if re.search("[\x1b\x07\x9b\x90\x9d\u202e]", text) and len(text) > 4]
+    ours = {"\x1b[0m", "\x1b[?1049h"}
+    assert [] == [text for text in acting if text in received and text not in ours]
+    assert "\x1b]0;" not in received
+    assert "\x1b]52;" not in received
+    assert [] == re.findall("[\x80-\x9f\u202a-\u202e\u2066-\u2069]", received)
