@@ -1,0 +1,158 @@
+"""SIGTERM, SIGINT and SIGHUP end the engine within five seconds and with code 0, whatever hangs (F3)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import Preview, Receipt
+from console.cli.main import main
+from console.engine.outbox import Sent
+from console.engine.requests import Requests
+from console.model.ids import new_action_key
+from console.store.reads import open_reads
+from tests.invariants import engines
+from tests.invariants.worlds import Sink, World
+from tests.lab.process import wait_until
+
+SECONDS = 5.0
+CONFIG = """\
+[estate]
+store = "headway.db"
+
+[systems.silent]
+kind = "airflow"
+url = "http://127.0.0.1:{port}"
+username = "headway"
+password = {{ env = "SILENT_PASSWORD" }}
+poll_every = "1s"
+poll_timeout = "60s"
+"""
+
+
+@dataclass
+class Silent:
+    """Takes every connection and never answers."""
+
+    taken: list[socket.socket] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        try:
+            while True:
+                self.taken.append(self.server.accept()[0])
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self.server.shutdown(socket.SHUT_RDWR)
+        for one in [self.server, *self.taken]:
+            one.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    made = Silent()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
+    tmp_path: Path, silent: Silent, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG.format(port=silent.port))
+    argv = [sys.executable, "-m", "console", "--config", str(config), "engine", "--with-parent"]
+    argv += ["--log-file", str(tmp_path / "log")]
+    engine = subprocess.Popen(argv, env={**os.environ, "SILENT_PASSWORD": "secret"}, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: bool(silent.taken), "the engine's first call", 30)
+        begun = time.monotonic()
+        engine.send_signal(number)
+        _, said = engine.communicate(timeout=20)
+        took = time.monotonic() - begun
+    finally:
+        engine.kill()
+        engine.wait(10)
+    assert (0, "") == (engine.returncode, said)
+    assert took < SECONDS
+    assert 3 == main(["--config", str(config), "status"])
+    assert "NO ENGINE since" in capsys.readouterr().out
+
+
+def test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, hung = threading.Event(), set()
+
+    def never_sent(*_: str) -> Sent:
+        hung.add("receiver")
+        let_go.wait()
+        return Sent(None)
+
+    def never_acted(self: object, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        hung.add("action")
+        let_go.wait()
+        return Receipt("")
+
+    monkeypatch.setattr(Sink, "__call__", never_sent)
+    monkeypatch.setattr("tests.invariants.worlds.WorldConnector.act", never_acted)
+    good = World(tmp_path, "good")
+    good.fail("extract")
+    try:
+        with engines.running(tmp_path, good) as engine:
+            wait_until(lambda: "receiver" in hung, "the sender to hang", 10)
+            ask_rerun(str(tmp_path / "headway.db"))
+            wait_until(lambda: "action" in hung, "the action to hang", 10)
+            engine.engine.stop()
+            begun = time.monotonic()
+            engine.thread.join(20)
+            took = time.monotonic() - begun
+    finally:
+        let_go.set()
+    assert took < SECONDS
+
+
+def ask_rerun(url: str) -> None:
+    requests = Requests(url)
+    with open_reads(url) as reads:
+        run_id = reads.incident(1).row.root_run_id
+    assert run_id is not None
+    answer = requests.wait(requests.preview_rerun(run_id), 10)
+    assert answer.ok, answer.error
+    requests.rerun(run_id, answer.data, new_action_key())
+
+
+def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every restart in mid send would be a repeat for somebody."""
+    sending = threading.Event()
+    real = Sink.__call__
+
+    def slow(self: Sink, url: str, title: str, body: str) -> Sent:
+        sending.set()
+        time.sleep(0.7)
+        return real(self, url, title, body)
+
+    monkeypatch.setattr(Sink, "__call__", slow)
+    good = World(tmp_path, "good")
+    good.fail("extract")
+    with engines.running(tmp_path, good) as engine:
+        assert sending.wait(10)
+    with open_reads(str(tmp_path / "headway.db")) as reads:
+        [delivery] = reads.incident(1).deliveries
+    assert ("sent", 0, 1) == (delivery.state, delivery.repeats, len(engine.sink.got))
