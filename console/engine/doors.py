@@ -13,9 +13,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from connectors.contract import Connector, ConnectorError
+import structlog
+
+from connectors.contract import Connector
 from connectors.secrets import SecretStore
 from console.config import SystemConfig
+
+log = structlog.get_logger("headway.engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Doors:
                 connector = self._asked[target_id] = self.open(place)
             try:
                 yield connector
-            except ConnectorError:
+            except BaseException:
                 self._drop(target_id)
                 raise
 
@@ -75,8 +79,8 @@ class Doors:
 
 
 def close_quietly(connector: Connector) -> None:
-    """Closes; a connection that is broken already is no news."""
+    """Closes; a connection that is broken already is no news, and must not keep its owner from making another."""
     try:
         connector.close()
-    except (ConnectorError, OSError):
-        return
+    except Exception as error:  # noqa: BLE001 - whatever a library says of a connection that nobody needs any more
+        log.debug("a connection did not close", error=type(error).__name__)

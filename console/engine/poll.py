@@ -39,6 +39,7 @@ from console.store import inventory as store_inventory
 from console.store import logs as store_logs
 from console.store import polling
 from console.store.errors import StoreError
+from console.store.keys import is_too_long, pack
 from console.store.logs import Tail
 from console.store.open import Store
 
@@ -48,6 +49,7 @@ INVENTORY_EVERY = timedelta(minutes=1)
 """How often an inventory is asked for, for kinds whose poll does not bring it."""
 TAIL_BYTES = 8 * 1024
 TAIL_SECONDS = 5.0
+"""For all tails of one poll: nobody is told of its failures before."""
 TAILS_A_POLL = 10
 TAIL_AGE = timedelta(hours=24)
 """Older failures are history: their logs are fetched when somebody asks."""
@@ -69,7 +71,7 @@ class Shared:
     changed: Callable[[], None]
     """Wakes the evaluator."""
     jobs_changed: Callable[[int], None]
-    """An inventory was written in a lease with this fence: config is matched against the jobs again."""
+    """New jobs were written in a lease with this fence: config is matched against the jobs again."""
 
 
 class Poller:
@@ -82,6 +84,8 @@ class Poller:
         self._failures = 0
         self._inventory_at = 0.0
         self._doubted_hash = ""
+        self._inventory_words: tuple[str, ...] = ()
+        """What the last inventory could not read or take; said with every poll until the next one."""
         self.wake = threading.Event()
         self.name = place.name
         self.target_id = place.target_id
@@ -99,6 +103,7 @@ class Poller:
                 raise  # no fault of the target; the crew waits and starts this again
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._log.exception("poll broke")
+                self.close()
                 self._failed(fence, error, "broken")
             self.wake.wait(max(0.05, self._pause() - (time.monotonic() - started)))
         self.close()
@@ -108,15 +113,17 @@ class Poller:
         failpoint("poll.before")
         try:
             self._pages(fence)
+            if self._failures:
+                self._log.info("target is back", failures=self._failures)
             self._failures = 0
         except (SystemUnreachable, AccessRefused, ConnectorError) as error:
             self.close()
             self._failed(fence, error, "refused" if isinstance(error, AccessRefused) else "unreachable")
 
     def close(self) -> None:
-        if self._connector is not None:
-            close_quietly(self._connector)
-            self._connector = None
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            close_quietly(connector)
 
     def _pause(self) -> float:
         """Seconds of real time until the next poll, spread a little so that targets do not march in step."""
@@ -168,14 +175,16 @@ class Poller:
 
     def _write_inventory(self, found: Inventory, fence: int) -> None:
         if found.unchanged:
+            self._inventory_words = _inventory_words(found, "") or self._inventory_words
             return
         store, target_id = self._shared.store, self._place.target_id
         changes = match(store_inventory.known_jobs(store, target_id), _in_words(found), self._doubted_hash)
         self._doubted_hash = found.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)
+        self._inventory_words = _inventory_words(found, changes.doubted)
         store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
-        if changes.new or changes.changed or changes.gone:
+        if changes.new:  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
 
     def _store(self, connector: Connector, fence: int, poll: Poll, now: datetime, poll_ms: float) -> None:
@@ -194,7 +203,7 @@ class Poller:
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
             skipped=poll.skipped,
-            warnings=poll.warnings,
+            warnings=(*self._inventory_words, *poll.warnings),
             gaps=poll.gaps,
             poll_ms=poll_ms,
         )
@@ -221,14 +230,25 @@ class Poller:
             self._shared.store, self._place.target_id, [(one.job, one.attempt_key) for one in red]
         )
         due = [one for one in red if (one.job, one.attempt_key) in wanted][-TAILS_A_POLL:]
-        return {(one.job, one.attempt_key): self._tail(connector, one) for one in due}
+        found: dict[tuple[str, str], Tail] = {}
+        until = time.monotonic() + TAIL_SECONDS
+        for one in reversed(due):
+            left = until - time.monotonic()
+            if left > 0:
+                found[one.job, one.attempt_key] = self._tail(connector, one, left)
+        return found
 
-    def _tail(self, connector: Connector, one: RunRecord) -> Tail:
+    def _tail(self, connector: Connector, one: RunRecord, seconds: float) -> Tail:
         ref = RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
         try:
-            chunk = connector.log(ref, None, TAIL_BYTES, TAIL_SECONDS)
+            chunk = connector.log(ref, None, TAIL_BYTES, seconds)
         except ConnectorError as error:
             return Tail("", error=clean(self._shared.secrets.mask(str(error))))
+        except Exception as error:  # noqa: BLE001 - a log that breaks its reader must not keep the failure itself from being told
+            self._log.exception("log broke")
+            return Tail(
+                "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
+            )
         return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)
 
 
@@ -239,6 +259,14 @@ def _in_words(found: Inventory) -> Inventory:
         for job in found.jobs
     )
     return replace(found, jobs=jobs)
+
+
+def _inventory_words(found: Inventory, doubted: str) -> tuple[str, ...]:
+    """What is missing from an inventory and why, for the person who reads Systems."""
+    unread = [f"{one.where}: {one.reason} {one.sample}".rstrip() for one in found.skipped]
+    long = [f"{job.native_id[:60]}…: its name is longer than 1,000 bytes; it is not watched"
+            for job in found.jobs if is_too_long(pack(job.native_id))]  # fmt: skip
+    return (*([doubted] if doubted else []), *unread, *long)
 
 
 def _on_our_clock(poll: Poll) -> datetime | None:

@@ -85,7 +85,8 @@ def _has_tables(connection: Connection, path: Path | None) -> bool:
 def _back_up(source: Path, target: Path) -> None:
     """A copy of what is committed, with mode 0600."""
     os.close(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))
-    with sqlite3.connect(f"file:{quote(str(source.absolute()))}?mode=ro", uri=True) as old, sqlite3.connect(target) as new:
+    read_only = f"file:{quote(str(source.absolute()))}?mode=ro"
+    with sqlite3.connect(read_only, uri=True) as old, sqlite3.connect(target) as new:
         old.backup(new)
     old.close()
     new.close()

@@ -64,6 +64,11 @@ class FakeScheduler:
     """What polls tell beside the runs."""
     unread: tuple[Skipped, ...] = ()
     """What inventories could not read."""
+    on_log: Callable[[str], None] | None = None
+    """Called when the log of an attempt is asked for, with its key."""
+    broken_close: bool = False
+    """Closing a connection raises what no contract foresees."""
+    opened: int = 0
     words: str = "accepted"
     """What the scheduler says when it takes an action."""
 
@@ -96,6 +101,7 @@ class FakeScheduler:
 class FakeConnector:
     def __init__(self, scheduler: FakeScheduler, secrets: Secrets) -> None:
         self._scheduler = scheduler
+        scheduler.opened += 1
         del secrets
 
     def _check(self) -> None:
@@ -130,6 +136,8 @@ class FakeConnector:
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         self._check()
+        if self._scheduler.on_log is not None:
+            self._scheduler.on_log(run.attempt_key)
         return LogChunk(self._scheduler.logs.get(run.attempt_key, ""))
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
@@ -152,4 +160,5 @@ class FakeConnector:
         return Probe(True, "1")
 
     def close(self) -> None:
-        return
+        if self._scheduler.broken_close:
+            raise RuntimeError("the line is half open")

@@ -1,0 +1,108 @@
+"""One target's polls: what a broken log, connection or connector may cost, and what it may not."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import JobRecord, State
+from console.store.config_sync import Synced
+from tests.engine.bench import Bench
+
+NOW = datetime.now(UTC)
+
+
+def ends_red(bench: Bench, attempts: int = 1) -> None:
+    for number in range(attempts):
+        at = NOW - timedelta(minutes=attempts - number)
+        bench.scheduler.attempt("extract", f"a{number}", State.FAILED, at, period_key=f"p{number}")
+
+
+def tails(bench: Bench) -> list[tuple[str, str]]:
+    """(text, error) of each kept log end, by attempt."""
+    with bench.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT text, error FROM log_tail ORDER BY attempt_id").all()
+    return [(row[0], row[1]) for row in rows]
+
+
+def one_round(bench: Bench) -> None:
+    """As the poller's own thread does it."""
+    rounds = iter([False, True])
+    bench.poller.wake.set()
+    bench.parts.pollers[bench.poller.target_id].run(bench.fence, lambda: next(rounds))
+
+
+def test_a_log_that_breaks_its_reader_does_not_keep_the_failure_from_being_told(bench: Bench) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    bench.scheduler.on_log = broken
+    ends_red(bench)
+    bench.turn()
+    ((_, title, body),) = bench.sink.got
+    assert "INC-0001" in title
+    assert "Its log is not at hand." in body
+    words = "its log could not be read (ZeroDivisionError); the engine's log has the details"
+    assert [("", words)] == tails(bench)
+
+
+def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.poll.TAIL_SECONDS", 0.3)
+    bench.scheduler.on_log = lambda _: time.sleep(0.2)
+    bench.scheduler.logs = {f"a{number}": f"log {number}" for number in range(8)}
+    ends_red(bench, attempts=8)
+    began = time.monotonic()
+    bench.turn()
+    assert time.monotonic() - began < 1.2
+    assert 1 == len(bench.sink.got)
+    assert [("log 6", ""), ("log 7", "")] == tails(bench)
+
+
+def test_after_a_surprise_the_next_poll_uses_a_new_connection(bench: Bench) -> None:
+    bench.scheduler.broken_close = True
+    bench.scheduler.refuse = ZeroDivisionError("a bug")
+    one_round(bench)
+    opened = bench.scheduler.opened
+    bench.scheduler.refuse = None
+    one_round(bench)
+    assert opened + 1 == bench.scheduler.opened
+    with bench.reads() as reads:
+        (target,) = reads.systems()
+    assert ("", None) == (target.error_kind, target.failing_since)
+
+
+def test_after_a_surprise_what_people_ask_uses_a_new_connection(bench: Bench) -> None:
+    with pytest.raises(ZeroDivisionError), bench.parts.doors.asked(bench.poller.target_id) as first:
+        raise ZeroDivisionError
+    with bench.parts.doors.asked(bench.poller.target_id) as second:
+        assert first is not second
+
+
+def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow names the next run of each DAG anew all day long."""
+    matched: list[int] = []
+
+    def match(*_: object) -> Synced:
+        matched.append(1)
+        return Synced()
+
+    monkeypatch.setattr("console.engine.wiring.sync_config", match)
+    bench.turn()
+    bench.scheduler.jobs["extract"] = JobRecord("extract", definition_hash="other", definition="other")
+    again(bench)
+    assert [1] == matched
+    bench.scheduler.job("report")
+    again(bench)
+    assert [1, 1] == matched
+
+
+def again(bench: Bench) -> None:
+    """The inventory is due."""
+    bench.poller._inventory_at = 0.0
+    bench.poller.poll_once(bench.fence)
