@@ -26,6 +26,9 @@ log = structlog.get_logger("headway.answers")
 
 ANSWER_SECONDS = 20.0
 LOG_BYTES = 64 * 1024
+KEEP_SECONDS = 600.0
+"""How long an answer is kept for whoever asked: a log that is followed brings a page each time."""
+SWEEP_SECONDS = 60.0
 
 
 class CannotAnswer(Exception):
@@ -53,6 +56,7 @@ class Answers:
         self._accept_drift = accept_drift
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="answer")
         self._answering: set[int] = set()
+        self._sweep_at = 0.0
         self.wake = threading.Event()
         self._by_kind = {
             "preview": self._preview,
@@ -73,6 +77,9 @@ class Answers:
     def step(self, fence: int) -> None:
         for request_id, kind, arguments in asked.claim_requests(self._store, fence):
             self._pool.submit(self._answer, fence, request_id, kind, arguments)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep_at = time.monotonic() + SWEEP_SECONDS
+            asked.forget_answered(self._store, fence, micros(self._clock.after(-KEEP_SECONDS)))
 
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being answered until `time.monotonic` is `until`."""
@@ -87,7 +94,7 @@ class Answers:
         try:
             answer = self._by_kind[kind](arguments)
         except (CannotAnswer, ConnectorError) as problem:
-            error = clean(self._secrets.mask(str(problem)))
+            error = self._shown(str(problem))
         except Exception as problem:
             log.exception("a question broke", kind=kind)
             error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
@@ -111,13 +118,13 @@ class Answers:
         extras = self._extras(int(arguments["run_id"]))
         with self._doors.asked(target_id) as connector:
             preview = connector.preview(Ask("rerun", ref, State(state)), ANSWER_SECONDS)
-        return {**cleaned_preview(preview), **extras}
+        return {**cleaned_preview(preview, self._shown), **extras}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
         ref, _, target_id, _ = self._ref(arguments)
         with self._doors.asked(target_id) as connector:
             chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
-        return {"text": clean(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+        return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         places = [place for place in self._doors.places.values() if place.system.name == arguments["system"]]
@@ -129,32 +136,36 @@ class Answers:
         try:
             connector = self._doors.open(place)
         except ConnectorError as error:
-            return {"reachable": False, "error": clean(self._secrets.mask(str(error)))}
+            return {"reachable": False, "error": self._shown(str(error))}
         try:
             found = connector.probe(ANSWER_SECONDS)
         except ConnectorError as error:
-            return {"reachable": False, "error": clean(self._secrets.mask(str(error)))}
+            return {"reachable": False, "error": self._shown(str(error))}
         finally:
             close_quietly(connector)
         rights = [
-            {k: clean(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
+            {k: self._shown(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
         ]
-        return {"reachable": found.reachable, "version": clean(found.version), "rights": rights}
+        return {"reachable": found.reachable, "version": self._shown(found.version), "rights": rights}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._accept_drift(int(arguments["job_id"]), str(arguments.get("by", "")))
         return {"accepted": True}
 
+    def _shown(self, text: str) -> str:
+        """Outside text as people may read it: no secret of ours, no control sequence."""
+        return clean(self._secrets.mask(text))
 
-def cleaned_preview(preview: Preview) -> dict[str, Any]:
-    """The preview as JSON. What people read is cleaned; `plan` goes back to the connector as it came."""
-    shown: dict[str, Any] = {
-        name: clean(value)
+
+def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, Any]:
+    """The preview as JSON. What people read goes through `shown`; `plan` goes back to the connector as it came."""
+    words: dict[str, Any] = {
+        name: shown(value)
         if isinstance(value, str)
-        else [clean(one) for one in value]
+        else [shown(one) for one in value]
         if isinstance(value, tuple)
         else value
         for name, value in asdict(preview).items()
         if name != "plan"
     }
-    return {**shown, "plan": dict(preview.plan)}
+    return {**words, "plan": dict(preview.plan)}

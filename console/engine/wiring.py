@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from connectors.secrets import SecretStore
+from console.clean import clean_line
 from console.clock import Clock
 from console.config import Config
 from console.control.recovery import followers
@@ -48,9 +49,11 @@ class Parts:
         self.clock = Clock(store.clock_hand)
         self._told: frozenset[str] = frozenset()
         self._joined = False
+        self._fence = 0
 
     def begin(self, fence: int) -> None:
         """Config into the store, then what a dead engine left is put in order. Raises LeaseLost."""
+        self._fence = fence
         self.sync_config(fence)
         self._join()
         for part in (self.outbox, self.actions, self.answers):
@@ -129,11 +132,13 @@ class Parts:
             return {"safety": polling.safety_of_run(self.store, run_id), "followers": []}
         incident = next((one for one in estate.incidents if run_id in one.member_run_ids), None)
         after = followers(estate, incident, self.clock.now()) if incident is not None else []
-        named = [[estate.jobs[one.job_id].name, one.id, _why_rerun(one)] for one in after if one.id != run_id]
+        named = [
+            [clean_line(estate.jobs[one.job_id].name), one.id, _why_rerun(one)] for one in after if one.id != run_id
+        ]
         return {"safety": str(estate.jobs[run.job_id].rerun), "followers": named}
 
     def _accept_drift(self, job_id: int, by: str) -> None:
-        accept_drift(self.store, job_id, by, self.clock.now())
+        accept_drift(self.store, job_id, by, self.clock.now(), self._fence)
         self.evaluator.wake.set()
 
 

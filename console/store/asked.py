@@ -188,6 +188,15 @@ def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, 
         )
 
 
+def forget_answered(store: Store, fence: int, before_us: int) -> None:
+    """Removes what was answered before then: whoever asked has read it, or has gone."""
+    with store.write(fence) as connection:
+        connection.execute(
+            text("DELETE FROM request WHERE state IN ('answered', 'refused') AND answered_us < :before"),
+            {"before": before_us},
+        )
+
+
 def refuse_unanswered(store: Store, fence: int, now_us: int) -> None:
     """Questions that a dead engine had begun to answer are refused: whoever asked may ask again."""
     answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})

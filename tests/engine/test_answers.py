@@ -1,0 +1,70 @@
+"""What the engine answers: nothing secret, nothing that acts on a terminal, nothing kept for ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State
+from connectors.secrets import SecretRef
+from console.model.ids import micros
+from console.store.errors import LeaseLost
+from tests.engine.bench import Bench
+
+NOW = datetime.now(UTC)
+HOSTILE = "mart\x1b]0;owned\x07\x1b[2J"
+
+
+def failed(bench: Bench) -> int:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1))
+    bench.turn()
+    with bench.reads() as reads:
+        return reads.incident(1).row.root_run_id or 0
+
+
+def answer(bench: Bench, question: int) -> dict[str, Any]:
+    bench.parts.answers.step(bench.fence)
+    found = bench.requests().wait(question, 5)
+    assert found.ok, found.error
+    return found.data
+
+
+def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench: Bench) -> None:
+    run_id = failed(bench)
+    secret = bench.parts.secrets(SecretRef(env="BENCH_URL"))
+    bench.scheduler.logs["a1"] = f"posting to {secret}\n"
+    told = answer(bench, bench.requests().log(run_id))
+    assert "posting to •••\n" == told["text"]
+
+
+def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
+    bench.scheduler.job(HOSTILE, upstreams=("extract",))
+    run_id = failed(bench)
+    bench.scheduler.attempt(HOSTILE, "h1", State.FAILED, NOW)
+    bench.poller._inventory_at = 0.0
+    bench.turn()
+    told = answer(bench, bench.requests().preview_rerun(run_id))
+    assert ["fake/mart"] == [name for name, _, _ in told["followers"]]
+
+
+def test_answers_are_forgotten_once_nobody_can_wait_for_them(bench: Bench) -> None:
+    old, fresh = bench.requests().probe("fake"), bench.requests().probe("fake")
+    answer(bench, old)
+    answer(bench, fresh)
+    with bench.store.write(None) as connection:
+        before = micros(datetime.now(UTC) - timedelta(minutes=11))
+        connection.exec_driver_sql("UPDATE request SET answered_us = ? WHERE id = ?", (before, old))
+    bench.parts.answers._sweep_at = 0.0
+    bench.parts.answers.step(bench.fence)
+    with bench.store.read() as connection:
+        assert [fresh] == list(connection.exec_driver_sql("SELECT id FROM request").scalars())
+
+
+def test_an_engine_that_lost_its_lease_accepts_no_drift(bench: Bench) -> None:
+    bench.poller.poll_once(bench.fence)
+    old = bench.parts
+    bench.restart()
+    with pytest.raises(LeaseLost):
+        old._accept_drift(1, "somebody")
