@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, print_json, print_table, say, say_lines
+from console.cli.common import Stop, count, print_json, print_table, say, say_lines
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []})
         raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
-    say(f"config {path}: {len(config.systems)} systems, {len(config.services)} services, no fault")
+    say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)

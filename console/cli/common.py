@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,18 @@ def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
         raise Stop(Exit.NOT_FOUND, str(error)) from None
     except StoreError as error:
         raise Stop(Exit.USAGE, str(error)) from None
+
+
+def count(things: Sized, word: str) -> str:
+    """ "1 system", "2 systems"."""
+    return f"{len(things)} {word}" if len(things) == 1 else f"{len(things)} {word}s"
+
+
+def place_of(holder: str) -> str:
+    """Who holds a lease, for people: "db-ops, process 4711" for "db-ops:4711~3f0a91"."""
+    host, _, process = holder.rpartition(":")
+    pid = process.partition("~")[0]
+    return f"{host}, process {pid}" if host and pid.isdigit() else holder
 
 
 def now_of(reads: Reads) -> datetime:

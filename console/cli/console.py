@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from console.cli.common import Stop, store_of
+from console.cli.common import Stop, say, store_of
 from console.cli.exits import Exit
 
 
@@ -22,16 +22,21 @@ def run(arguments: argparse.Namespace) -> int:
     url = store_of(arguments)
     from console.tui.start import run_console
 
-    starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url)
-    return run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
+    done: list[str] = []
+    starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url, done)
+    code = run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
+    for words in filter(None, done):  # whoever leaves is told what goes on
+        say(words)
+    return code
 
 
-def engine_starter(arguments: argparse.Namespace, url: str) -> Callable[[], object] | None:
-    """Starts a detached engine after the first paint, where this store may have one from here; None otherwise."""
+def engine_starter(arguments: argparse.Namespace, url: str, done: list[str]) -> Callable[[], object] | None:
+    """Starts a detached engine after the first paint, where this store may have one from here, and says so in `done`;
+    None otherwise."""
     from console.cli.detached import start_if_needed
     from console.paths import config_path
 
     config = config_path(arguments.config)
     if url.startswith(("postgresql://", "postgres://")) or not Path(config).exists():
         return None
-    return lambda: start_if_needed(url, config)
+    return lambda: done.append(start_if_needed(url, config))

@@ -7,6 +7,10 @@ import argparse
 from console.cli.common import say_lines
 from console.cli.exits import Exit
 
+BRING = """\
+# Here, for each host:
+headway cron wrapper --script-only | ssh HOST 'cat >headway-sh'"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=["wrapper"])
@@ -19,5 +23,5 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.script_only:
         print(wrapper_text(), end="")
     else:
-        say_lines(install_words().splitlines())
+        say_lines([*BRING.splitlines(), *install_words().splitlines()])
     return Exit.OK

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def start_if_needed(url: str, config: Path) -> str:
-    """Starts an engine on a SQLite store that nobody works on; what was done, in words."""
+    """Starts an engine on a SQLite store that nobody works on; what was done, in words, empty for nothing."""
     from console.store.errors import StoreError
     from console.store.reads import open_reads
 
@@ -19,10 +19,10 @@ def start_if_needed(url: str, config: Path) -> str:
     except StoreError:
         engine = None
     if engine is not None and engine.alive:
-        return f"engine {engine.holder} works already"
+        return ""
     log = Path(url).parent / "engine.log"
     process = start_engine(url, config, log)
-    return f"engine started (pid {process.pid}); it goes on when you leave. headway engine stop ends it"
+    return f"an engine was started (process {process.pid}, log {log}) and goes on; headway engine stop ends it"
 
 
 def start_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:

@@ -9,7 +9,7 @@ import socket
 import time
 from pathlib import Path
 
-from console.cli.common import Stop, say, store_of
+from console.cli.common import Stop, place_of, say, store_of
 from console.cli.exits import Exit
 
 
@@ -72,10 +72,10 @@ def stop(arguments: argparse.Namespace) -> int:
     os.kill(int(pid), signal.SIGTERM)
     for _ in range(100):
         if not _alive(int(pid)):
-            say(f"engine {view.holder} has ended")
+            say(f"the engine on {place_of(view.holder)}, has ended")
             return Exit.OK
         time.sleep(0.1)
-    raise Stop(Exit.PROBLEM, f"engine {view.holder} was told to end and still runs after 10 s")
+    raise Stop(Exit.PROBLEM, f"the engine on {place_of(view.holder)}, was told to end and still runs after 10 s")
 
 
 def _alive(pid: int) -> bool:

@@ -11,6 +11,7 @@ from console.model.ids import incident_id, incident_name
 from console.model.views import DeliveryView, HurtService, IncidentView
 
 LOG_LINES = 15
+NONE = "  (none)"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,14 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
 def incident_lines(view: IncidentView, now: datetime) -> list[str]:
     """The incident as lines of text, outside text behind `| `."""
     row = view.row
-    closed = f"closed {stamp(row.closed)}: {view.row.reason}" if row.closed else f"act by {until(row.act_by, now)}"
+    closed = f"closed {stamp(row.closed)}" if row.closed else f"act by {until(row.act_by, now)}"
     lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
     lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}", ""]
-    lines += ["services hurt"] + [_service(one, now) for one in view.services] + [""]
+    lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
     lines += ["log"] + [f"  | {line}" for line in tail] + [""]
-    lines += ["told"] + [_told(one) for one in view.deliveries] + [""]
+    lines += ["told"] + ([_told(one) for one in view.deliveries] or [NONE]) + [""]
     lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
     if view.seen_before:
         lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]

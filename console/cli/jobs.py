@@ -60,5 +60,5 @@ def _row(one: JobRow, now: datetime) -> tuple[str, ...]:
         latest,
         until(one.next, now),
         one.schedule or "–",
-        one.owner,
+        one.owner or "–",
     )

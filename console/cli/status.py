@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, print_table, reading, say_lines, since_words
+from console.cli.common import now_of, place_of, print_json, print_table, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
@@ -39,7 +39,7 @@ def engine_words(header: HeaderView) -> str:
     engine = header.engine
     if engine.alive:
         trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
-        return f"{header.estate}: engine {engine.holder} works since {engine.since:%H:%M:%S}Z{trouble}"
+        return f"{header.estate}: engine on {place_of(engine.holder)}, works since {engine.since:%H:%M:%S}Z{trouble}"
     if engine.heartbeat is None:
         return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
     return f"{header.estate}: NO ENGINE since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z. Start one: headway engine"

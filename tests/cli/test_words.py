@@ -1,0 +1,76 @@
+"""What commands say to a person: plain words, and nothing left blank."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from console.cli import console as console_command
+from console.cli import cron
+from console.cli.common import count, place_of
+from console.cli.console import engine_starter
+from console.cli.incident import incident_lines
+from console.model.views import IncidentRow, IncidentView
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "holder, words",
+    [
+        ("db-ops:4711~3f0a91", "db-ops, process 4711"),
+        ("db-ops:4711", "db-ops, process 4711"),
+        ("", ""),
+        ("somebody", "somebody"),
+    ],
+)
+def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
+    assert words == place_of(holder)
+
+
+def test_one_system_is_not_told_as_many() -> None:
+    assert ("1 system", "2 systems", "0 systems") == (count("a", "system"), count("ab", "system"), count("", "system"))
+
+
+def incident() -> IncidentView:
+    row = IncidentRow(
+        id=7, title="etl/a failed: exit 1", cause="run", bd="2026-11-20", reason="", owner="", runbook="",
+        failed_since=NOON, opened=NOON, closed=None, act_by=None, services=0, hurt=0,
+        root_job="etl/a", root_run_id=1,
+    )  # fmt: skip
+    return IncidentView(row, (), (), (), (), "", "")
+
+
+def test_an_incident_that_hurts_nobody_and_was_told_to_nobody_says_so() -> None:
+    lines = incident_lines(incident(), NOON)
+    assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("services hurt", "told")]
+
+
+def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
+    cron.run(argparse.Namespace(what="wrapper", script_only=False))
+    lines = capsys.readouterr().out.splitlines()
+    assert "headway cron wrapper --script-only | ssh HOST 'cat >headway-sh'" in lines
+    assert any(line.startswith("install -m 755 headway-sh ") for line in lines)
+
+
+def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text("")
+    monkeypatch.setattr("console.cli.detached.start_if_needed", lambda url, path: f"an engine on {Path(url).name}")
+    monkeypatch.setattr("console.tui.start.run_console", lambda url, ascii_only, after_first_paint: after_first_paint())
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    console_command.run(argparse.Namespace(config=str(config), store=None, no_engine=False, ascii=False))
+    assert "an engine on headway.db\n" == capsys.readouterr().err
+
+
+def test_a_shared_store_gets_no_engine_from_a_console(tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text("")
+    arguments = argparse.Namespace(config=str(config))
+    assert engine_starter(arguments, "postgresql://db/headway", []) is None
