@@ -2,8 +2,8 @@
 
 A connector speaks to ONE target of a system (a host, a database, an API) by plain blocking calls, each within the
 `timeout_seconds` it is given for the whole call. It reports facts in the records below and never decides what they
-mean for anybody else. `console` imports this module; this module imports nothing but the standard library, because
-the console's first paint goes through it.
+mean for anybody else. `console` imports this module; this module imports nothing but the standard library
+and its own words (`connectors.words`).
 
     ConnectorError
     ├── SystemUnreachable   poll again later
@@ -19,89 +19,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any, Protocol
+
+from connectors.words import OPEN_STATES as OPEN_STATES
+from connectors.words import RED_STATES as RED_STATES
+from connectors.words import Capability as Capability
+from connectors.words import Evidence as Evidence
+from connectors.words import Proof as Proof
+from connectors.words import State as State
 
 CONTRACT_VERSION = 1
 
 ACTION_KEY = re.compile(r"headway-[0-9a-z]{10,40}")
 """Our id of an action, carried in a native name wherever there is one. Safe in every scheduler's names."""
-
-
-class State(StrEnum):
-    """What the source says about a run, mapped. The native word is always kept beside it."""
-
-    PLANNED = "planned"
-    WAITING = "waiting"
-    HELD = "held"
-    QUEUED = "queued"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    CANCELLING = "cancelling"
-    SUCCEEDED = "succeeded"
-    PARTIAL = "partial"
-    FAILED = "failed"
-    TIMED_OUT = "timed_out"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
-    BLOCKED = "blocked"
-    MISSED = "missed"
-    LOST = "lost"
-    UNKNOWN = "unknown"
-
-    @property
-    def is_open(self) -> bool:
-        """True while more is to come from the source; UNKNOWN is neither open nor proved over."""
-        return self in OPEN_STATES
-
-    @property
-    def is_red(self) -> bool:
-        """True for ends that need repair. PARTIAL, SKIPPED and UNKNOWN are not red; neither are they green."""
-        return self in RED_STATES
-
-
-OPEN_STATES = frozenset(
-    {
-        State.PLANNED,
-        State.WAITING,
-        State.HELD,
-        State.QUEUED,
-        State.RUNNING,
-        State.RETRYING,
-        State.CANCELLING,
-    }
-)
-RED_STATES = frozenset({State.FAILED, State.TIMED_OUT, State.CANCELLED, State.BLOCKED, State.MISSED, State.LOST})
-
-
-class Evidence(StrEnum):
-    """How we know a state. STALE and ASSERTED are ours; a connector reports NATIVE, INFERRED or CONFLICT."""
-
-    NATIVE = "native"
-    INFERRED = "inferred"
-    ASSERTED = "asserted"
-    CONFLICT = "conflict"
-    STALE = "stale"
-
-
-class Capability(StrEnum):
-    """What a kind can do. A missing one disables the key and says why."""
-
-    RERUN = "rerun"
-    LOG = "log"
-    TASKS = "tasks"
-    NATIVE_DEPENDENCIES = "native_dependencies"
-
-
-class Proof(StrEnum):
-    """The rungs of the evidence ladder: what this job's source can prove about a run."""
-
-    START = "start"
-    """Only that it started; its end is UNKNOWN/INFERRED."""
-    EXIT = "exit"
-    """Start, end and exit status."""
-    FULL = "full"
-    """Start, end, exit status and output."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,10 @@ ROOT = Path(__file__).parent.parent
 
 CONTRACT = "connectors.contract"
 
-HELPERS = ("console.clean", "console.clock", "console.durations", "console.failpoints")
+WORDS = "connectors.words"
+"""The contract's words without its records: what screens need before their first paint."""
+
+HELPERS = ("console.clean", "console.clock", "console.durations", "console.failpoints", WORDS)
 """Small ones below every room: outside text, the one clock, "14m", crash points. They import nothing of ours."""
 
 ARROWS: dict[str, tuple[str, ...]] = {
@@ -162,7 +165,8 @@ def test_connectors_know_nothing_of_the_console() -> None:
 
 
 def test_the_contract_needs_nothing_but_the_standard_library() -> None:
-    foreign = [imported for _, imported in imports_of(CONTRACT) if imported not in sys.stdlib_module_names]
+    mine = {*sys.stdlib_module_names, WORDS}
+    foreign = [imported for room in (CONTRACT, WORDS) for _, imported in imports_of(room) if imported not in mine]
     assert [] == foreign
 
 
@@ -190,7 +194,7 @@ def test_a_parser_reads_what_it_is_given_and_talks_to_nobody() -> None:
         for importer, imported in imports_of(f"{kind}.parse")
         if (
             not (imported in sys.stdlib_module_names or imported in PURE_PARSER_LIBRARIES)
-            and not (within(imported, kind) or imported == CONTRACT)
+            and not (within(imported, kind) or imported in (CONTRACT, WORDS))
         )
         or within(imported, f"{kind}.client")
     ]

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from enum import StrEnum
 
 from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.words import AlertKind, Origin, Safety, Timeliness
 
 __all__ = [
     "AlertKind",
@@ -30,41 +30,6 @@ __all__ = [
     "TargetFacts",
     "Timeliness",
 ]
-
-
-class Timeliness(StrEnum):
-    """Ours, apart from state and evidence: how a run or service stands against its deadline."""
-
-    NO_ESTIMATE = "no_estimate"
-    ON_TIME = "on_time"
-    AT_RISK = "at_risk"
-    WILL_MISS = "will_miss"
-    BREACHED = "breached"
-    MET_LATE = "met_late"
-    MET = "met"
-
-
-class Safety(StrEnum):
-    """Whether a job may simply be rerun, as its owner declared."""
-
-    SAFE = "safe"
-    ASK = "ask"
-    NEVER = "never"
-
-
-class Origin(StrEnum):
-    """Who says that a dependency exists."""
-
-    NATIVE = "native"
-    DECLARED = "declared"
-
-
-class AlertKind(StrEnum):
-    """What a notice tells about its incident."""
-
-    OPENED = "opened"
-    UPDATED = "updated"
-    RECOVERED = "recovered"
 
 
 @dataclass(frozen=True, slots=True)

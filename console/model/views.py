@@ -39,6 +39,8 @@ class HeaderView:
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
+    """A service on its current business date: the promise and how it stands."""
+
     id: int
     name: str
     title: str
@@ -65,6 +67,8 @@ class ServiceView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentRow:
+    """One line of the incidents."""
+
     id: int
     title: str
     cause: str
@@ -86,6 +90,8 @@ class IncidentRow:
 
 @dataclass(frozen=True, slots=True)
 class HurtService:
+    """A service that an incident hurts, with its clocks."""
+
     name: str
     title: str
     tier: int
@@ -101,6 +107,8 @@ class HurtService:
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
+    """A run that belongs to an incident, and as what."""
+
     role: str
     job: str
     job_id: int
@@ -115,6 +123,8 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class EventView:
+    """One line of an incident's story."""
+
     at: datetime
     kind: str
     words: str
@@ -123,6 +133,8 @@ class EventView:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryView:
+    """One notice to one address."""
+
     route: str
     kind: str
     url_words: str
@@ -135,6 +147,8 @@ class DeliveryView:
 
 @dataclass(frozen=True, slots=True)
 class IncidentView:
+    """An incident with everything that hangs on it."""
+
     row: IncidentRow
     services: tuple[HurtService, ...]
     members: tuple[MemberView, ...]
@@ -150,6 +164,8 @@ class IncidentView:
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
+    """What a person asked for, and how far it has come."""
+
     key: str
     verb: str
     job: str
@@ -195,6 +211,8 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
+    """One job with its surroundings."""
+
     row: JobRow
     title: str
     definition: str
@@ -218,6 +236,8 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
+    """One line of a job's runs."""
+
     id: int
     job_id: int
     job: str
@@ -242,6 +262,8 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class AttemptView:
+    """One try of a run."""
+
     id: int
     number: int
     state: str
@@ -258,6 +280,8 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
+    """One run with its attempts and the kept end of its log."""
+
     row: RunRow
     attempts: tuple[AttemptView, ...]
     log: str
@@ -275,6 +299,8 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class TargetView:
+    """What is polled on its own, and how it is."""
+
     system: str
     kind: str
     name: str
@@ -298,6 +324,8 @@ class TargetView:
 
 @dataclass(frozen=True, slots=True)
 class DriftView:
+    """A definition that changed at its source."""
+
     id: int
     job: str
     what: str

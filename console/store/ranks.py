@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.contract import Evidence, State
+from connectors.words import Evidence, State
 
 CALM = 9
 PROBLEM = 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
-from console.model.values import Evidence, Safety, State, Timeliness
+from connectors.words import Evidence, State
+from console.model.words import Safety, Timeliness
 
 
 class Mark(NamedTuple):

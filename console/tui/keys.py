@@ -6,7 +6,7 @@ A key that is here works on the screens it names; a screen that is not built has
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
 
@@ -30,8 +30,7 @@ LISTS = ("services", "incidents", "jobs", "systems")
 ALL = tuple(SCREENS)
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(NamedTuple):
     """One thing to do. `name` is what config remaps; `word` stands in the footer, `says` in the help."""
 
     name: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from console.model.values import Safety, State
+from connectors.words import State
 from console.model.views import ActionView
+from console.model.words import Safety
 from console.tui.glyphs import Step
 from console.tui.rows import Look
 from console.tui.when import span

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from connectors.words import Evidence, State
 from console.model.ids import incident_name
-from console.model.values import Evidence, State, Timeliness
 from console.model.views import (
     IncidentRow,
     JobRow,
@@ -15,6 +15,7 @@ from console.model.views import (
     ServiceView,
     TargetView,
 )
+from console.model.words import Timeliness
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock, short, signed, span
 from console.tui.widgets.grid import Column, Row
@@ -35,7 +36,7 @@ SERVICES = (
     Column("word", 11, 6),
     Column("expected", 9, 7),
 )
-SERVICES_ZONED = tuple(replace(column, width=10) if column.title == "deadline" else column for column in SERVICES)
+SERVICES_ZONED = tuple(column._replace(width=10) if column.title == "deadline" else column for column in SERVICES)
 """Where services do not share one zone, each deadline carries its own."""
 INCIDENTS = (
     Column("", 1, 1),
@@ -85,8 +86,7 @@ SYSTEMS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What every cell needs beside its view: the time, whose clock, which glyphs."""
 
     now: datetime

@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def make_store(path: Path, jobs: int, runs: int) -> None:
     """Makes a store with so many jobs and runs, 12 services, and an engine that seems alive."""
     open_store(str(path)).close()
     now_us = time.time_ns() // 1_000
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=OFF")
         db.execute("PRAGMA cache_size=-200000")
@@ -56,9 +57,8 @@ def make_store(path: Path, jobs: int, runs: int) -> None:
         for sql in indexes:
             db.execute(sql)
         db.execute("ANALYZE")
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
     _beat(path)
 
 
@@ -227,14 +227,13 @@ def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
 def _beat(path: Path) -> None:
     """An engine seems alive for the next hour, so that no banner changes what is measured."""
     now_us = time.time_ns() // 1_000
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db, db:
         db.execute("DELETE FROM lease")
         db.execute(
             "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us)"
             " VALUES ('engine', 'bench', 1, ?, ?, ?)",
             (now_us + 3_600_000_000, now_us, now_us + 3_600_000_000),
         )
-    db.close()
 
 
 def storm(path: Path, per_second: int, seconds: float) -> int:

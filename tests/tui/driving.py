@@ -63,6 +63,13 @@ class Night:
     async def see_gone(self, text: str) -> None:
         await self.until(lambda: text not in self.text, f"the end of {text!r}")
 
+    async def at_rest(self) -> None:
+        """Waits until the screen has been the same for a while."""
+        before, same = "", 0
+        while same < 4:
+            await self.pilot.pause(0.03)
+            before, same = self.text, same + 1 if self.text == before else 0
+
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)
 

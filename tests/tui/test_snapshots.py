@@ -43,7 +43,7 @@ def shot(
         for key in keys:
             await _press(night, key)
         await night.see(see)
-        await pilot.pause()
+        await night.at_rest()
 
     run_before: Callable[[Pilot[int]], Awaitable[None]] = before
     return compare(night.app, terminal_size=size, run_before=run_before)

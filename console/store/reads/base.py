@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
-from connectors.contract import OPEN_STATES, Evidence, State
+from connectors.words import OPEN_STATES, Evidence, State
 from console.clean import clean_line
 from console.clock import Clock, Hand
 from console.model.ids import instant, maybe_instant

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from statistics import quantiles
 
-from connectors.contract import OPEN_STATES
+from connectors.words import OPEN_STATES
 from console.model.ids import LONGEST_ID, instant, maybe_instant, micros
 from console.model.views import DriftView, JobFilter, JobRow, JobView
 from console.store.errors import LookAlike, NotFound

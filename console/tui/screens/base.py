@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -25,8 +24,7 @@ SMALLEST = (60, 15)
 NOTICE_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunChoice:
+class RunChoice(NamedTuple):
     """The run that `r` or `l` is about."""
 
     run_id: int

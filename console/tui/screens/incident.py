@@ -128,6 +128,10 @@ class IncidentScreen(BaseScreen):
     def do_focus_next(self) -> None:
         self.focus_next()
 
+    @on(Grid.Resized)
+    def resized(self) -> None:
+        self.tick()
+
     @on(Grid.Picked)
     def picked(self) -> None:
         self.action_act("open")

@@ -139,7 +139,7 @@ class JobsScreen(ListScreen):
         found = {view.job: view.words or view.what for view in drift}
         if found != self.drifted:
             self.drifted = found
-            self.grid.refresh()
+            self.grid.row_changed(*self.grid.visible_rows)
             self.paint_frame()
 
     # showing

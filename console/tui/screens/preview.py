@@ -15,8 +15,8 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from console.model.ids import new_action_key
-from console.model.values import Safety
 from console.model.views import ActionView
+from console.model.words import Safety
 from console.tui import plan
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike

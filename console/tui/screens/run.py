@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 
-from console.model.values import State
+from connectors.words import State
 from console.model.views import AttemptView, RunView
 from console.tui import rows
 from console.tui.asking import Asking

@@ -6,8 +6,7 @@ A source gives rows by number; one that is not here yet is a dim line, and `Grid
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from textual import events
 from textual.geometry import Size
@@ -19,8 +18,7 @@ from console.tui import keys
 from console.tui.widgets.paint import Run, fit, palette
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`."""
 
     title: str
@@ -31,8 +29,7 @@ class Column:
     most: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """Cells under columns; with `free`, runs from the left edge. What is no `pick` is stepped over by the cursor."""
 
     key: Hashable
@@ -71,6 +68,9 @@ class Rows:
 
     def want(self, first: int, last: int) -> None:
         """Everything is here."""
+
+
+KEPT_LINES = 512
 
 
 def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
@@ -113,6 +113,9 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             super().__init__()
             self.grid, self.key = grid, key
 
+    class Resized(Message):
+        """It has another width: rows that were made for one must be made anew."""
+
     class Moved(Message):
         """The cursor stands on another row."""
 
@@ -129,6 +132,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.touched = False
         """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
         self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
+        self._painted: dict[tuple[Hashable, bool], Strip] = {}
+        """Lines by their row's key, lit or not: scrolling by one row paints one anew. Forgotten at any change."""
         self._head = int(any(column.title for column in self.columns))
 
     # what is shown
@@ -138,6 +143,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         picked."""
         key = self.key if keep else None
         self.source = source
+        self._painted.clear()
         found = source.index_of(key, self.cursor) if key is not None else None
         place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
         self.cursor = self._pickable(max(0, place), 1)
@@ -149,10 +155,12 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         """Other columns for the same rows."""
         if tuple(columns) != self.columns:
             self.columns, self._plan = tuple(columns), (-1, [])
+            self._painted.clear()
             self.refresh()
 
     def row_changed(self, first: int, last: int) -> None:
         """Repaints rows `first`..`last` as far as they are visible."""
+        self._painted.clear()
         top, bottom = self.visible_rows
         first, last = max(first, top), min(last, bottom)
         if first <= last:
@@ -181,10 +189,16 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     def on_mount(self) -> None:
         self.virtual_size = Size(self.room, len(self.source) + self._head)
 
+    def notify_style_update(self) -> None:
+        self._painted.clear()
+        super().notify_style_update()
+
     def on_resize(self) -> None:
+        self._painted.clear()
         self.virtual_size = Size(self.room, len(self.source) + self._head)
         self._follow()
         self.refresh()
+        self.post_message(self.Resized())
 
     def render_line(self, y: int) -> Strip:
         width = self.room
@@ -194,12 +208,17 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         if index >= len(self.source):
             blank = not len(self.source) and y == self._head + 1 and bool(self.empty)
             return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
+        place = (self.source.key_at(index), index == self.cursor)
+        found = self._painted.get(place)
+        if found is not None:
+            return found
         row = self.source.row(index)
+        strip = palette(self).strip(self._runs(row, width), width, "cursor" if place[1] and self._lit(row) else "")
         if row is None:
             self.source.want(*self.visible_rows)
-        return palette(self).strip(
-            self._runs(row, width), width, "cursor" if index == self.cursor and self._lit(row) else ""
-        )
+        elif len(self._painted) < KEPT_LINES:
+            self._painted[place] = strip
+        return strip
 
     def _lit(self, row: Row | None) -> bool:
         return row is None or row.pick

@@ -1,0 +1,85 @@
+"""The words of the contract: what a run's state, its evidence, a capability and a proof are called.
+
+Apart from the records, because screens need the words before their first paint and making a record's class costs half
+a millisecond. `connectors.contract` has them all; import from there unless start-up time counts. Standard library only.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What the source says about a run, mapped. The native word is always kept beside it."""
+
+    PLANNED = "planned"
+    WAITING = "waiting"
+    HELD = "held"
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    CANCELLING = "cancelling"
+    SUCCEEDED = "succeeded"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    BLOCKED = "blocked"
+    MISSED = "missed"
+    LOST = "lost"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_open(self) -> bool:
+        """True while more is to come from the source; UNKNOWN is neither open nor proved over."""
+        return self in OPEN_STATES
+
+    @property
+    def is_red(self) -> bool:
+        """True for ends that need repair. PARTIAL, SKIPPED and UNKNOWN are not red; neither are they green."""
+        return self in RED_STATES
+
+
+OPEN_STATES = frozenset(
+    {
+        State.PLANNED,
+        State.WAITING,
+        State.HELD,
+        State.QUEUED,
+        State.RUNNING,
+        State.RETRYING,
+        State.CANCELLING,
+    }
+)
+RED_STATES = frozenset({State.FAILED, State.TIMED_OUT, State.CANCELLED, State.BLOCKED, State.MISSED, State.LOST})
+
+
+class Evidence(StrEnum):
+    """How we know a state. STALE and ASSERTED are ours; a connector reports NATIVE, INFERRED or CONFLICT."""
+
+    NATIVE = "native"
+    INFERRED = "inferred"
+    ASSERTED = "asserted"
+    CONFLICT = "conflict"
+    STALE = "stale"
+
+
+class Capability(StrEnum):
+    """What a kind can do. A missing one disables the key and says why."""
+
+    RERUN = "rerun"
+    LOG = "log"
+    TASKS = "tasks"
+    NATIVE_DEPENDENCIES = "native_dependencies"
+
+
+class Proof(StrEnum):
+    """The rungs of the evidence ladder: what this job's source can prove about a run."""
+
+    START = "start"
+    """Only that it started; its end is UNKNOWN/INFERRED."""
+    EXIT = "exit"
+    """Start, end and exit status."""
+    FULL = "full"
+    """Start, end, exit status and output."""
