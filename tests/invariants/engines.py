@@ -128,12 +128,21 @@ def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float
     store = open_store(str(folder / "headway.db"))
     sink = Sink(folder)
     engine = engine_of(config_of(folder, *worlds, poll_every=poll_every), store, sink, lease=lease)
+    try:
+        with in_thread(engine) as thread:
+            yield Running(folder, worlds, sink, store, engine, thread)
+    finally:
+        store.close()
+
+
+@contextmanager
+def in_thread(engine: Engine) -> Iterator[threading.Thread]:
+    """The thread in which the engine works."""
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
     try:
-        yield Running(folder, worlds, sink, store, engine, thread)
+        yield thread
     finally:
         engine.stop()
         thread.join(5)
-        store.close()
     assert not thread.is_alive(), "the engine did not end within five seconds"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -68,7 +69,7 @@ class SqliteLink:
             raise StoreUnusable(f'there is no store at {path} yet; "headway engine" makes it')
         try:
             self._raw = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro",
+                f"file:{quote(str(path.absolute()))}?mode=ro{_frozen(path)}",
                 uri=True,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
@@ -78,13 +79,13 @@ class SqliteLink:
             self._raw.execute("PRAGMA query_only=1")
             self._raw.execute("PRAGMA cache_size=-8192")
         except sqlite3.Error as error:
-            raise StoreUnusable(f"the store at {path} cannot be read: {error}") from error
+            raise StoreUnusable(f"the store at {path} cannot be read: {error}{_mend(error)}") from error
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         try:
             return self._raw.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}") from error
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{_mend(error)}") from error
 
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
         return self._raw.execute(sql, values)
@@ -103,6 +104,22 @@ class SqliteLink:
 
     def close(self) -> None:
         self._raw.close()
+
+
+def _frozen(path: Path) -> str:
+    """On a file system that nobody can write SQLite cannot make its files beside the store, and needs none."""
+    log = path.with_name(f"{path.name}-wal")
+    written = log.exists() and log.stat().st_size > 0
+    return "&immutable=1" if os.statvfs(path).f_flag & os.ST_RDONLY and not written else ""
+
+
+def _mend(error: sqlite3.Error) -> str:
+    if "readonly" not in str(error) and "unable to open" not in str(error):
+        return ""
+    return (
+        "; SQLite keeps files beside the store and this user may not write in that folder. "
+        "Look as the user whose engine works there"
+    )
 
 
 @cache

@@ -1,0 +1,47 @@
+"""What other processes do to a store while a test looks on."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from console.store.errors import StoreUnusable
+from console.store.open import open_store
+from console.store.reads import open_reads
+
+NOBODY = 65534
+
+
+def hold(url: str, held: Event, let_go: Event) -> None:
+    """Locks the store until it is told to let go."""
+    raw = sqlite3.connect(url, isolation_level=None, timeout=10)
+    raw.execute("BEGIN EXCLUSIVE")
+    held.set()
+    let_go.wait(60)
+    raw.execute("ROLLBACK")
+    raw.close()
+
+
+def refused(url: str, answers: Queue[dict[str, str]]) -> None:
+    """Opens the store as somebody who may only read it; puts what engine and console say."""
+    path = Path(url)
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    if os.geteuid() == 0:
+        for folder in path.parents:  # pytest's folders are root's own; this process must get through them
+            if not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o011)
+        os.setuid(NOBODY)
+    said = {"engine": "", "console": ""}
+    try:
+        open_store(url).close()
+    except StoreUnusable as error:
+        said["engine"] = str(error)
+    try:
+        open_reads(url).close()
+    except StoreUnusable as error:
+        said["console"] = str(error)
+    answers.put(said)

@@ -1,0 +1,105 @@
+"""A disk of 4 MiB that fills up, or that may only be read: `unshare --mount python -m tests.invariants.small_disk WHAT
+FOLDER` mounts it in its own namespace, plays the fault and prints what it saw as one JSON object.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+
+from connectors.secrets import SecretStore
+from console.cli.main import main
+from console.engine.logs import set_up_logs
+from console.store.errors import StoreUnusable
+from console.store.open import open_store
+from tests.invariants.engines import engine_of, in_thread
+from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.needs import command
+from tests.lab.process import wait_until
+
+SIZE = "4m"
+CONFIG = '[estate]\nstore = "headway.db"\n[systems.night]\nkind = "cron"\nhosts = ["db07"]\nkey = "/dev/null"\n'
+
+
+def mounted(folder: Path) -> Path:
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run([command("mount"), "-t", "tmpfs", "-o", f"size={SIZE}", "headway", str(disk)], check=True)
+    return disk
+
+
+def fill(disk: Path) -> Path:
+    """Takes all space that is left."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(b"\0" * 4096)
+    return filler
+
+
+def full(folder: Path) -> dict[str, object]:
+    disk = mounted(folder)
+    filler = fill(disk)
+    seen: dict[str, object] = {"made on a full disk": why(lambda: open_store(str(disk / "late.db")))}
+    filler.unlink()
+    for left in disk.glob("late.db*"):
+        left.unlink()
+    store, sink, good = open_store(str(disk / "headway.db")), Sink(folder), World(folder, "good")
+    secrets = SecretStore()
+    set_up_logs(secrets, disk / "engine.log")
+    with in_thread(engine_of(config_of(folder, good), store, sink, secrets, lease=3)) as thread:
+        wait_until(lambda: len(good.polled) > 3, "its polls", 20)
+        filler = fill(disk)
+        good.fail("extract")
+        begun = time.monotonic()
+        wait_until(lambda: time.monotonic() > begun + 6, "two leases to pass", 20)
+        seen["reads"], _ = quietly("--store", str(disk / "headway.db"), "status")
+        seen |= {"alive": thread.is_alive(), "alerts while full": len(sink.got)}
+        filler.unlink()
+        wait_until(lambda: bool(sink.got), "the alert", 40)
+    with store.read() as connection:
+        seen["integrity"] = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    store.close()
+    return seen | {"alerts": len(sink.got), "logged": "alert sent" in (disk / "engine.log").read_text()}
+
+
+def read_only(folder: Path) -> dict[str, object]:
+    disk = mounted(folder)
+    config = disk / "headway.toml"
+    config.write_text(CONFIG)
+    open_store(str(disk / "headway.db")).close()
+    subprocess.run([command("mount"), "-o", "remount,ro", str(disk)], check=True)
+    code, said = quietly("--config", str(config), "engine")
+    status, told = quietly("--config", str(config), "status")
+    return {
+        "engine": code,
+        "words": "Read-only file system" if "Read-only file system" in said else said,
+        "traceback": "Traceback" in said,
+        "status": status,
+        "told": "NO ENGINE has ever worked on this store" in told or told,
+    }
+
+
+def quietly(*arguments: str) -> tuple[int, str]:
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = main(arguments)
+    return code, said.getvalue()
+
+
+def why(work: Callable[[], object]) -> str:
+    try:
+        work()
+    except StoreUnusable as error:
+        return str(error).rpartition(": ")[2]
+    return "nothing was refused"
+
+
+if __name__ == "__main__":
+    print(json.dumps({"full": full, "read-only": read_only}[sys.argv[1]](Path(sys.argv[2]))))
