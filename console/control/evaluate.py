@@ -50,6 +50,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
         judgements=_judgements(picture, days, verdicts),
         service_days=tuple(verdicts.values()),
         incidents=incidents,
+        cycles=tuple(tuple(picture.job(each).name for each in path) for path in picture.graph.cycles),
         next_at=min(_turning_points(now, due.next_at, days, verdicts, incidents), default=None),
     )
 

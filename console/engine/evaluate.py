@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import structlog
+
 from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.failpoints import failpoint
@@ -16,6 +18,8 @@ from console.store import logs as store_logs
 from console.store.apply import apply
 from console.store.estate import load
 from console.store.open import Store
+
+log = structlog.get_logger("headway.evaluate")
 
 AT_LEAST_EVERY_SECONDS = 5.0
 """Real seconds after which time alone is looked at, whatever `next_at` says."""
@@ -41,6 +45,7 @@ class Evaluator:
         self._routes = routes
         self._evaluating = evaluating
         self._alerts_made = alerts_made
+        self._cycles: tuple[tuple[str, ...], ...] = ()
         self.wake = threading.Event()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
@@ -61,6 +66,10 @@ class Evaluator:
         decisions = evaluate(estate, now, log_tails=tails)
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
         failpoint("evaluate.after_commit")
+        if decisions.cycles != self._cycles:
+            self._cycles = decisions.cycles
+            told = log.warning if decisions.cycles else log.info
+            told("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
         if applied.alerts:
             self._alerts_made()
         if decisions.next_at is None:

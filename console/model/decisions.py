@@ -139,4 +139,7 @@ class Decisions:
     judgements: tuple[RunJudgement, ...] = ()
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()
+    cycles: tuple[tuple[str, ...], ...] = ()
+    """Dependencies that lead back to themselves, as paths of raw job names whose last is their first: none of a path's
+    dependencies is followed."""
     next_at: datetime | None = None

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
 from console.model.ids import maybe_micros, micros
@@ -81,6 +82,7 @@ def apply(
             writer.write(decision)
         _write_days(lines, decisions.service_days, writer.ids, seq)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
+        _write_meta(lines, "cycles", json.dumps([[clean_line(name) for name in path] for path in decisions.cycles]))
         failpoint("evaluate.before_commit")
     return Applied(tuple(writer.opened), tuple(writer.closed), tuple(writer.alerts))
 

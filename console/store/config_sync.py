@@ -66,6 +66,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
+        _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:
             next_changed_seq(connection)
     return Synced(tuple(jobs.unmatched), changed)

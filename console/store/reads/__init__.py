@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
 from console.store.reads.base import SCHEMA
-from console.store.reads.jobs import JobReads
 from console.store.reads.link import open_link
+from console.store.reads.remarks import RemarkReads
 
 __all__ = ["SCHEMA", "NotFound", "Reads", "StoreError", "StoreTooNew", "StoreUnusable", "open_reads"]
 
 
-class Reads(JobReads):
+class Reads(RemarkReads):
     """All questions. For one thread at a time."""
 
 

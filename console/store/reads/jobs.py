@@ -177,9 +177,10 @@ class JobReads(RunReads):
             raise LookAlike(name_or_id, tuple(row[0] for row in rows))
         if rows:
             return int(rows[0][0])
-        raise NotFound(name_or_id, self._near(name_or_id))
+        raise NotFound(name_or_id, self.near_jobs(name_or_id))
 
-    def _near(self, name: str) -> tuple[str, ...]:
+    def near_jobs(self, name: str) -> tuple[str, ...]:
+        """Names of jobs that may have been meant, best first."""
         holds = self.link.contains("name")
         typed = pack(name.rpartition("/")[2] or name)
         names = self.link.rows(f"SELECT name FROM job WHERE {holds} ORDER BY name LIMIT 50", (typed,))
