@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
@@ -47,7 +48,7 @@ class IncidentWriter:
         if one.event:
             kind = "closed" if one.closed else "opened" if incident_id in self.opened else "updated"
             self._event(incident_id, kind, one.event, one.root_job_id)
-        for notice in one.notices:
+        for notice in (*one.notices, *self._for_those_told(incident_id, one)):
             self._alert(incident_id, key, version, notice)
 
     # -- the incident itself ----------------------------------------------------------------------------------------
@@ -146,6 +147,18 @@ class IncidentWriter:
             "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, ?, ?, ?, ?, '')",
             (self._now_us, kind, words.replace(PLACEHOLDER, incident_name(incident_id)), incident_id, job_id),
         )
+
+    def _for_those_told(self, incident_id: int, one: IncidentDecision) -> list[Notice]:
+        """The last word for routes that were told of it, or of what was merged into it, and are its routes no more."""
+        if not one.closed or not one.notices:
+            return []
+        rows = self._lines.rows(
+            "SELECT DISTINCT a.route FROM alert a JOIN incident i ON i.id = a.incident_id"
+            " WHERE i.id = ? OR i.merged_into = ? ORDER BY a.route",
+            (incident_id, incident_id),
+        )
+        now_told = {notice.route for notice in one.notices}
+        return [replace(one.notices[0], route=route) for (route,) in rows if route not in now_told]
 
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
         """An alert and one pending delivery for each URL of its route."""

@@ -204,6 +204,31 @@ def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> 
     assert () == load(served.store, at("04:00"), Settings()).incidents
 
 
+def test_whoever_was_told_of_an_incident_hears_of_its_end(served: Estate) -> None:
+    """The first word went to the default route, the later ones to the route of a service that it hurts as well."""
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "default", "t", "b"),)),))
+    update = incident(incident_id=1, fingerprint="f2", notices=(Notice(AlertKind.UPDATED, "oncall", "t", "b"),))
+    decide(served, incidents=(update,))
+    closing = incident(incident_id=1, closed=True, notices=(Notice(AlertKind.RECOVERED, "oncall", "over", "b"),))
+    decide(served, incidents=(closing,))
+    assert [("default", "over"), ("oncall", "over")] == served.rows(
+        "SELECT route, title FROM alert WHERE kind = 'recovered' ORDER BY route"
+    )
+
+
+def test_whoever_was_told_of_a_symptom_hears_of_the_end_of_its_cause(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    symptom = (Notice(AlertKind.OPENED, "second", "t", "b"),)
+    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
+    decide(served, incidents=(incident(merges=(1,)),))
+    closing = incident(incident_id=2, closed=True, notices=(Notice(AlertKind.RECOVERED, "oncall", "over", "b"),))
+    decide(served, incidents=(closing,))
+    assert ["oncall", "second"] == [
+        route for (route,) in served.rows("SELECT route FROM alert WHERE kind = 'recovered' ORDER BY route")
+    ]
+
+
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
