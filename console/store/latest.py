@@ -105,7 +105,7 @@ def remove_runs(wire: Wire, run_ids: Sequence[int]) -> None:
     """Removes runs without attempts; readers that remember runs learn of it by `meta.runs_removed`."""
     if not run_ids:
         return
-    wire.many("DELETE FROM run WHERE id = ?", [(run_id,) for run_id in run_ids])
+    wire.forget("run", run_ids)
     wire.rows(
         "INSERT INTO meta (name, value) VALUES ('runs_removed', '1') ON CONFLICT (name)"
         " DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)"

@@ -44,7 +44,11 @@ class Wire(Protocol):
         ...
 
     def new_ids(self, table: str, count: int) -> range:
-        """Ids for new rows of a table whose key is `id`."""
+        """Ids for new rows of a table whose key is `id`. That of a row which is gone is never given again."""
+        ...
+
+    def forget(self, table: str, ids: Sequence[int]) -> None:
+        """Removes rows by their id."""
         ...
 
 
@@ -83,8 +87,18 @@ class SqliteWire:
         self.many(_update(table, tuple(columns)), [(*row[1:], row[0]) for row in rows])
 
     def new_ids(self, table: str, count: int) -> range:
-        first = int(self.rows(f"SELECT COALESCE(MAX(id), 0) + 1 FROM {table}")[0][0])  # noqa: S608  (our own names)
+        gone = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = ?"
+        query = f"SELECT MAX(COALESCE((SELECT MAX(id) FROM {table}), 0), COALESCE(({gone}), 0)) + 1"  # noqa: S608
+        first = int(self.rows(query, (f"last_gone_{table}",))[0][0])
         return range(first, first + count)
+
+    def forget(self, table: str, ids: Sequence[int]) -> None:
+        self.many(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in ids])  # noqa: S608  (our own names)
+        self.rows(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            " WHERE CAST(meta.value AS INTEGER) < CAST(excluded.value AS INTEGER)",
+            (f"last_gone_{table}", str(max(ids))),
+        )
 
 
 class PostgresWire:
@@ -133,6 +147,9 @@ class PostgresWire:
         first = int(self.rows(f"SELECT nextval({sequence})")[0][0])
         self.rows(f"SELECT setval({sequence}, {first + count - 1})")
         return range(first, first + count)
+
+    def forget(self, table: str, ids: Sequence[int]) -> None:
+        self.many(f"DELETE FROM {table} WHERE id = ?", [(one,) for one in ids])  # noqa: S608  (our own names)
 
     def _copy(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         with self._raw.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:

@@ -118,6 +118,14 @@ def test_a_withdrawn_expectation_is_gone_and_one_that_began_stays(served: Estate
     assert [1] == [one.id for one in load(served.store, at("04:12"), Settings()).runs]
 
 
+def test_the_number_of_a_run_that_is_gone_is_never_another_runs(served: Estate) -> None:
+    """Somebody may still have its preview open: the rerun would be another job's."""
+    decide(served, expected=(expected("04:10"), expected("05:10")))
+    decide(served, withdrawn=(2,))
+    decide(served, expected=(expected("06:10", job=2),))
+    assert [(1, 1), (3, 2)] == served.rows("SELECT id, job_id FROM run ORDER BY id")
+
+
 # -- judgements and service days --------------------------------------------------------------------------------------
 def test_a_judgement_stands_beside_the_state_and_survives_the_next_poll(served: Estate) -> None:
     served.ingest(run())
