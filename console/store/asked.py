@@ -132,7 +132,8 @@ def attempt_after(store: Store, action: ActionRow) -> AttemptWord | None:
     sql = (
         "SELECT t.id, t.state, t.evidence, t.ended_us IS NOT NULL AS ended, t.exit_code, t.message"
         " FROM attempt t JOIN action a ON a.key = :key"
-        " WHERE t.action_key = a.key OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)"
+        " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
+        " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)"
         " ORDER BY t.number DESC LIMIT 1"
     )
     with store.read() as connection:

@@ -15,7 +15,11 @@ from console.store.wire import Wire
 Identity = tuple[int, str]
 """(job id, attempt key): an attempt; (job id, period key): a run."""
 
-_ACTIONS = "SELECT a.key, a.job_id, a.run_id FROM {keys} JOIN action a ON a.key = k.a"
+_ACTIONS = (
+    "SELECT a.key, a.job_id, a.run_id FROM {keys} JOIN action a ON a.key = k.a JOIN job j ON j.id = a.job_id"
+    " JOIN target t ON t.system_id = j.system_id WHERE t.id = ?"
+)
+"""Of the polled target's own system: a key of ours that stands anywhere else is text like any other."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ def read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]
     """The batch by attempt, in the columns' form; several observations of one attempt already merged."""
     keys = sorted({record.action_key for record in batch.runs if record.action_key})
     actions: dict[str, tuple[int, int | None]] = {
-        row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys)
+        row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys, (target_id,))
     }
     names = {record.job for record in batch.runs if record.action_key not in actions}
     jobs = job_ids(lines, target_id, names, batch.now)

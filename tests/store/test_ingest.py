@@ -12,6 +12,7 @@ from sqlalchemy import text
 from connectors.contract import Evidence, Gap, RunRecord, Skipped, State
 from console.model.ids import instant, micros
 from console.store import lease
+from console.store.asked import actions_in, attempt_after
 from console.store.errors import LeaseLost
 from console.store.ingest import ingest, record_failure
 from tests.corpus import HOSTILE
@@ -184,6 +185,20 @@ def test_an_attempt_whose_key_is_found_later_moves_to_the_run_that_it_repairs(ni
 def test_an_attempt_with_a_key_that_nobody_asked_for_is_a_run_of_its_own(night: Estate) -> None:
     night.ingest(run(attempt="99", action_key="headway-9999999999", period_key=None, period_at=None))
     assert [("attempt:99", 1)] == night.rows("SELECT period_key, attempts FROM run")
+
+
+def test_a_key_of_ours_that_another_system_shows_moves_nothing(night: Estate) -> None:
+    """Whoever can name a job at one scheduler cannot write into another one's runs, nor verify an action there."""
+    night.ingest(failed())
+    put_action(night, "headway-0123456789", 1)
+    spoof = run("load_orders", attempt="99", action_key="headway-0123456789", period_key="manual", period_at=None)
+    ingest(night.store, night.airflow, poll(spoof), None)
+    assert [("etl-hosts", "failed"), ("airflow", "succeeded")] == night.rows(
+        "SELECT s.name, r.state FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
+        " ORDER BY r.id"
+    )
+    [action] = actions_in(night.store, "sent", micros(at("06:00")))
+    assert attempt_after(night.store, action) is None
 
 
 # -- the latest run ---------------------------------------------------------------------------------------------------
