@@ -1,0 +1,37 @@
+"""TOML -> checked settings: one file or a folder of files is one estate, and bad config changes nothing.
+
+All faults of an estate are reported at once, each with file, line, key, value and the mend.
+"""
+
+from __future__ import annotations
+
+from console.config.loading import load_config
+from console.config.models import (
+    AlertSettings,
+    Config,
+    DependencySettings,
+    EstateSettings,
+    JobSettings,
+    RouteSettings,
+    ServiceSettings,
+    SystemConfig,
+    SystemSettings,
+)
+from console.config.reading import ConfigFaults, Fault
+from console.config.references import find_cycle
+
+__all__ = [
+    "AlertSettings",
+    "Config",
+    "ConfigFaults",
+    "DependencySettings",
+    "EstateSettings",
+    "Fault",
+    "JobSettings",
+    "RouteSettings",
+    "ServiceSettings",
+    "SystemConfig",
+    "SystemSettings",
+    "find_cycle",
+    "load_config",
+]

@@ -1,0 +1,160 @@
+"""The settings of an estate, checked one by one; each field has its sentence below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import time, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from connectors.contract import ConnectorKind
+from connectors.secrets import SecretRef
+from console.durations import parse_duration
+from console.model.ids import split_job_name
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'{value!r} is not a duration; write it in quotes: "15s", "14m", "1h30m"')
+    return parse_duration(value)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        near = get_close_matches(name, available_timezones(), n=1)
+        raise ValueError(
+            f'"{name}" is no time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "Europe/Berlin"')
+        ) from None
+    return name
+
+
+def _time(value: Any) -> time:
+    if isinstance(value, time):
+        return value
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
+        raise ValueError(f'{value!r} is not a time of day; write "06:30"')
+    return time(int(match[1]), int(match[2]))
+
+
+def _job_name(value: str) -> str:
+    split_job_name(value)
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Zone = Annotated[str, AfterValidator(_zone)]
+TimeOfDay = Annotated[time, BeforeValidator(_time)]
+JobName = Annotated[str, AfterValidator(_job_name)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EstateSettings(Strict):
+    name: str = "headway"
+    """Shown in the header and in alerts."""
+    store: str | SecretRef = "headway.db"
+    """A file beside the config, or a reference to a postgresql:// URL."""
+
+
+class SystemSettings(Strict):
+    """What every system has; everything else in its table belongs to its kind."""
+
+    kind: str
+    poll_every: Duration = timedelta(seconds=15)
+    """Time between two polls of each target."""
+    poll_timeout: Duration = timedelta(seconds=20)
+    """Deadline of one poll, all of it."""
+    timezone: Zone = "UTC"
+    """For business dates."""
+    cutoff: TimeOfDay = time(12, 0)
+    """The business date's window runs from this time to the same time of the next day."""
+
+
+class JobSettings(Strict):
+    owner: str = ""
+    """The team that answers; a route of the same name is told."""
+    expected: Duration | None = None
+    """How long it takes, until there is history; shown as declared."""
+    runbook: str = ""
+    rerun: Literal["safe", "ask", "never"] = "ask"
+    grace: Duration = timedelta(minutes=5)
+    """How late a start may be before it counts as missed."""
+    notify: tuple[str, ...] = ()
+    """Routes, besides the owner's."""
+
+
+class DependencySettings(Strict):
+    upstream: JobName
+    downstream: JobName
+
+
+class ServiceSettings(Strict):
+    title: str = ""
+    delivered_by: Annotated[tuple[JobName, ...], Field(min_length=1)]
+    """Terminal jobs: when all are done, it is delivered. Everything upstream belongs to it."""
+    deadline: TimeOfDay
+    """Time of day inside the business date's window."""
+    timezone: Zone
+    cutoff: TimeOfDay = time(12, 0)
+    tier: Annotated[int, Field(ge=1, le=5)] = 3
+    owner: str = ""
+    notify: tuple[str, ...] = ()
+    runbook: str = ""
+    risk: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of nights that may be late."""
+
+
+class RouteSettings(Strict):
+    urls: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
+    """References to apprise URLs; one delivery each."""
+
+
+class AlertSettings(Strict):
+    default_route: str = ""
+    """Told when a job's owner has no route."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """One system with its kind's own options, checked."""
+
+    name: str
+    settings: SystemSettings
+    kind: ConnectorKind
+    options: Any
+
+    @property
+    def targets(self) -> list[str]:
+        return self.kind.targets(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole estate that has passed every check that needs no network and no store."""
+
+    path: Path
+    digest: str
+    estate: EstateSettings
+    systems: Mapping[str, SystemConfig]
+    jobs: Mapping[str, JobSettings]
+    dependencies: tuple[DependencySettings, ...]
+    services: Mapping[str, ServiceSettings]
+    routes: Mapping[str, RouteSettings]
+    alerts: AlertSettings
+
+    def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
+        """The routes that a job or service names, and its owner's: a route of the owner's name."""
+        return tuple(dict.fromkeys([*notify, *([owner] if owner in self.routes else [])]))

@@ -1,0 +1,142 @@
+"""The files of an estate as one document, and every fault found in them with its place."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Table = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in the config: where, what, and the mend."""
+
+    file: Path
+    line: int | None
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else str(self.file)
+        return f"{place}: {self.key}: {self.problem}" if self.key else f"{place}: {self.problem}"
+
+
+class ConfigFaults(Exception):
+    """Everything that is wrong with an estate's config, at once."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+@dataclass(slots=True)
+class Reading:
+    """The files being read and the faults found so far."""
+
+    texts: dict[Path, str] = field(default_factory=dict)
+    homes: dict[tuple[str, ...], Path] = field(default_factory=dict)
+    """Which file a table came from."""
+    faults: list[Fault] = field(default_factory=list)
+    default: Path = Path()
+
+    def fault(self, key: tuple[str, ...], problem: str) -> None:
+        file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
+        self.faults.append(Fault(file, line_of(self.texts.get(file, ""), key), dotted(key), problem))
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.toml")) if path.is_dir() else [path]
+
+
+def read_all(path: Path, reading: Reading) -> Table:
+    document: Table = {}
+    files = _files(path)
+    if not files:
+        reading.faults.append(Fault(path, None, "", 'no *.toml file in this folder. Copy "config.example.toml" there.'))
+    for file in files:
+        _merge(document, _read_one(file, reading), file, reading)
+    return document
+
+
+def _read_one(file: Path, reading: Reading) -> Table:
+    try:
+        text = file.read_text("utf-8-sig")
+        reading.texts[file] = text
+        return tomllib.loads(text)
+    except FileNotFoundError:
+        mend = 'copy "config.example.toml" to it, or name another with --config'
+        reading.faults.append(Fault(file, None, "", f"there is no such file; {mend}."))
+    except OSError as error:
+        reading.faults.append(
+            Fault(file, None, "", f"cannot be read: {error.strerror}. Make it readable for this user.")
+        )
+    except UnicodeDecodeError as error:
+        reading.faults.append(Fault(file, None, "", f"is not UTF-8 at byte {error.start}. Save it as UTF-8."))
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        problem = f"is not valid TOML: {error}. Mend that line; the rest was not read."
+        reading.faults.append(Fault(file, int(found[1]) if found else None, "", problem))
+    return {}
+
+
+def _merge(document: Table, part: Table, file: Path, reading: Reading) -> None:
+    for top, value in part.items():
+        reading.homes.setdefault((top,), file)
+        if isinstance(value, list):
+            document.setdefault(top, []).extend(value)
+        elif isinstance(value, dict) and top not in ("estate", "alerts"):
+            _merge_named(document.setdefault(top, {}), top, value, file, reading)
+        elif top in document:
+            reading.faults.append(Fault(file, None, top, f"stands in {reading.homes[(top,)]} too. Keep one."))
+        else:
+            document[top] = value
+
+
+def _merge_named(into: Table, top: str, named: Table, file: Path, reading: Reading) -> None:
+    for name, value in named.items():
+        if name in into:
+            other = reading.homes[(top, name)]
+            reading.faults.append(Fault(file, None, f"{top}.{name}", f"stands in {other} too. Keep one."))
+        else:
+            reading.homes[(top, name)] = file
+            into[name] = value
+
+
+def dotted(key: tuple[str, ...]) -> str:
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in key)
+
+
+def line_of(text: str, key: tuple[str, ...]) -> int | None:
+    """The line where `key` stands in a TOML text, as near as headers and names tell; None when not found."""
+    lines = text.splitlines()
+    if not key or not lines:
+        return None
+    if key[0] == "dependencies" and len(key) > 1:
+        start = _nth(lines, r"\s*\[\[\s*dependencies\s*\]\]", int(key[1]))
+        rest = key[2:]
+    else:
+        depth = min(2, len(key)) if key[0] not in ("estate", "alerts") else 1
+        header = r"\.".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key[:depth])
+        start = _nth(lines, rf"\s*\[\s*{header}\s*[\].]", 1)
+        rest = key[depth:]
+    if start is None:
+        return None
+    return _key_line(lines, start, rest) or start + 1
+
+
+def _nth(lines: list[str], pattern: str, number: int) -> int | None:
+    found = [at for at, line in enumerate(lines) if re.match(pattern, line)]
+    return found[number - 1] if len(found) >= number else None
+
+
+def _key_line(lines: list[str], start: int, rest: tuple[str, ...]) -> int | None:
+    for at in range(start + 1, len(lines)):
+        if lines[at].lstrip().startswith("["):
+            return None
+        if rest and re.match(rf"\s*[\"']?{re.escape(rest[0])}[\"']?\s*[=.]", lines[at]):
+            return at + 1
+    return None

@@ -1,0 +1,82 @@
+"""Names in a config that point at other parts of it: systems, routes, and dependencies without a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from console.config.models import Config
+from console.config.reading import Reading, Table
+from console.model.ids import split_job_name
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """The near miss of `word`, else all that is known; as a sentence."""
+    names = list(known)
+    close = get_close_matches(word, names, n=1)
+    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
+
+
+def check_references(config: Config, document: Table, reading: Reading) -> None:
+    """Names that point at other parts of the config, also from tables that have other faults; jobs themselves are
+    matched against the inventory later."""
+    system_names, route_names = list(document.get("systems", {})), list(document.get("routes", {}))
+
+    def system_of(name: str, key: tuple[str, ...]) -> None:
+        try:
+            system = split_job_name(name)[0]
+        except ValueError as error:
+            if key[0] == "jobs":  # elsewhere the model has told it
+                reading.fault(key, f"{error}.")
+            return
+        if system not in system_names:
+            reading.fault(key, f'no system "{system}" in "{name}". {near(system, system_names)}')
+
+    def routes(names: Iterable[str], key: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in route_names:
+                reading.fault(key, f'no route "{name}". {near(name, route_names or ["add [routes.NAME]"])}')
+
+    for name, table in document.get("jobs", {}).items():
+        system_of(name, ("jobs", name))
+        routes(_strings(table, "notify"), ("jobs", name, "notify"))
+    for name, table in document.get("services", {}).items():
+        for terminal in _strings(table, "delivered_by"):
+            system_of(terminal, ("services", name, "delivered_by"))
+        routes(_strings(table, "notify"), ("services", name, "notify"))
+    if config.alerts.default_route:
+        routes((config.alerts.default_route,), ("alerts", "default_route"))
+    _check_dependencies(config, system_of, reading)
+
+
+def _strings(table: Any, key: str) -> list[str]:
+    """The strings of a list in a table as it was written; none where it is anything else."""
+    value = table.get(key) if isinstance(table, dict) else None
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _check_dependencies(config: Config, system_of: Any, reading: Reading) -> None:
+    for number, one in enumerate(config.dependencies, 1):
+        key = ("dependencies", str(number))
+        system_of(one.upstream, (*key, "upstream"))
+        system_of(one.downstream, (*key, "downstream"))
+    cycle = find_cycle([(one.upstream, one.downstream) for one in config.dependencies])
+    if cycle:
+        path = " → ".join([*cycle, cycle[0]])
+        reading.fault(("dependencies",), f"these feed each other in a circle: {path}. Remove one of them.")
+
+
+def find_cycle(edges: list[tuple[str, str]]) -> list[str]:
+    """Names along one circle of `edges` (upstream, downstream), in order; empty without one. Iterative."""
+    import rustworkx  # noqa: PLC0415 - only where dependencies are checked
+
+    names = sorted({name for edge in edges for name in edge})
+    index = {name: number for number, name in enumerate(names)}
+    graph: Any = rustworkx.PyDiGraph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from_no_data([(index[up], index[down]) for up, down in edges])
+    loop = next((up for up, down in edges if up == down), None)
+    if loop is not None:
+        return [loop]
+    return [names[edge[0]] for edge in rustworkx.digraph_find_cycle(graph)]
