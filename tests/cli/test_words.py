@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from console.cli import console as console_command
 from console.cli import cron
 from console.cli.common import count, place_of
 from console.cli.console import engine_starter
+from console.cli.engine import is_alive
 from console.cli.incident import incident_lines
 from console.model.views import IncidentRow, IncidentView
 
@@ -74,3 +78,15 @@ def test_a_shared_store_gets_no_engine_from_a_console(tmp_path: Path) -> None:
     config.write_text("")
     arguments = argparse.Namespace(config=str(config))
     assert engine_starter(arguments, "postgresql://db/headway", []) is None
+
+
+def test_an_engine_that_ended_counts_as_gone_though_its_parent_has_not_looked() -> None:
+    """A console that started an engine is its parent until it is left."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert is_alive(child.pid)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{child.pid}").exists()
+    assert not is_alive(child.pid)
+    child.communicate()
+    assert not is_alive(child.pid)
