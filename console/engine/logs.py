@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TextIO, cast
 
 import structlog
@@ -35,7 +38,7 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
     stream: TextIO = sys.stderr if file is None else file.open("a", encoding="utf-8", buffering=1)
 
     def masked(_logger: Any, _name: str, event: Any) -> Any:
-        return {key: clean(secrets.mask(value)) if isinstance(value, str) else value for key, value in event.items()}
+        return _shown(event, lambda text: clean(secrets.mask(text)))
 
     structlog.configure(
         processors=[
@@ -43,7 +46,7 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             masked,
-            structlog.processors.JSONRenderer(default=repr),
+            structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Unbreakable(stream))),
@@ -51,3 +54,30 @@ def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "in
     )
     for noisy in ("paramiko", "apprise", "httpx", "botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    _catch_what_nobody_caught()
+
+
+def _shown(value: Any, words: Callable[[str], str]) -> Any:
+    """The value as JSON takes it, every text in it through `words`, however deep."""
+    if isinstance(value, str):
+        return words(value)
+    if isinstance(value, Mapping):
+        return {str(key): _shown(each, words) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_shown(each, words) for each in value]
+    return value if value is None or isinstance(value, bool | int | float) else words(repr(value))
+
+
+def _catch_what_nobody_caught() -> None:
+    """What ends a thread or the process leaves its traceback here too, and not unmasked on stderr."""
+    log = structlog.get_logger("headway.engine")
+
+    def of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        log.critical("the engine broke", exc_info=(kind, error, trace))
+
+    def of_thread(given: threading.ExceptHookArgs) -> None:
+        name = given.thread.name if given.thread is not None else ""
+        log.critical("a thread broke", thread=name, exc_info=(given.exc_type, given.exc_value, given.exc_traceback))
+
+    sys.excepthook = of_process
+    threading.excepthook = of_thread
