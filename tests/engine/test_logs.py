@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ SECRET = "s3cret/w0rd"
 Lines = Callable[[], list[dict[str, Any]]]
 
 
-@pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
-    """All of stderr, to which logs are set up here, as the objects that it must consist of."""
+@contextmanager
+def logging_here(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+    """Logs are set up to stderr; gives all that it is told meanwhile, as the objects that it must consist of."""
     hooks = sys.excepthook, threading.excepthook
     secrets = SecretStore()
     secrets.remember(SECRET)
@@ -33,37 +34,41 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
         assert SECRET not in said
         return [json.loads(line) for line in said.splitlines()]
 
-    yield lines
-    sys.excepthook, threading.excepthook = hooks
-    structlog.reset_defaults()
+    try:
+        yield lines
+    finally:
+        sys.excepthook, threading.excepthook = hooks
+        structlog.reset_defaults()
 
 
-def test_a_secret_is_masked_however_deep_it_lies(logged: Lines) -> None:
-    structlog.get_logger().info(
-        f"to {SECRET}", names=[f"a {SECRET}"], facts={"url": (SECRET,)}, error=ValueError(SECRET)
-    )
-    [line] = logged()
+def test_a_secret_is_masked_however_deep_it_lies(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_here(capsys) as logged:
+        facts = {"url": (SECRET,)}
+        structlog.get_logger().info(f"to {SECRET}", names=[f"a {SECRET}"], facts=facts, error=ValueError(SECRET))
+        [line] = logged()
     assert ("to •••", ["a •••"], {"url": ["•••"]}, "ValueError('•••')") == (
         line["event"], line["names"], line["facts"], line["error"],
     )  # fmt: skip
 
 
-def test_what_ends_a_thread_is_in_the_log_and_nowhere_else(logged: Lines) -> None:
+def test_what_ends_a_thread_is_in_the_log_and_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
     def break_down() -> None:
         raise ValueError(f"cannot reach {SECRET}")
 
-    thread = threading.Thread(target=break_down, name="poll db07")
-    thread.start()
-    thread.join(10)
-    [line] = logged()
+    with logging_here(capsys) as logged:
+        thread = threading.Thread(target=break_down, name="poll db07")
+        thread.start()
+        thread.join(10)
+        [line] = logged()
     assert ("a thread broke", "poll db07") == (line["event"], line["thread"])
     assert line["exception"].endswith("ValueError: cannot reach •••")
 
 
-def test_what_ends_the_process_is_in_the_log(logged: Lines) -> None:
-    try:
-        raise ValueError(SECRET)
-    except ValueError as error:
-        sys.excepthook(ValueError, error, error.__traceback__)
-    [line] = logged()
+def test_what_ends_the_process_is_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with logging_here(capsys) as logged:
+        try:
+            raise ValueError(SECRET)
+        except ValueError as error:
+            sys.excepthook(ValueError, error, error.__traceback__)
+        [line] = logged()
     assert ("the engine broke", True) == (line["event"], line["exception"].endswith("ValueError: •••"))
