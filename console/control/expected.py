@@ -156,6 +156,9 @@ def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime
     seen_until = target.seen_until if target is not None else None
     if given_up <= now and seen_until is not None and seen_until >= given_up:
         state, reason = State.MISSED, _missed_words(job, given_up)
+        lost = target.lost if target is not None else None
+        if lost is not None and lost[0] <= given_up and due.at <= lost[1] and job.gone_since is None:
+            state, evidence, reason = State.PLANNED, Evidence.STALE, _lost_words(job, lost, due.at)
     elif job.paused_since is not None and job.paused_since <= given_up:
         state, reason = State.HELD, _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and out_of_sight(target, now, settings):
@@ -171,6 +174,10 @@ def _missed_words(job: JobFacts, given_up: datetime) -> str:
     where = "nothing in the log" if job.schedule.dialect == "debian-cron" else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
     return f"{where} by {clock(given_up, job.zone)}{drift}"
+
+
+def _lost_words(job: JobFacts, lost: tuple[datetime, datetime], near: datetime) -> str:
+    return f"evidence is lost until {clock(lost[1], job.zone, near)}: nobody can tell whether it started"
 
 
 def _since(what: str, since: datetime, job: JobFacts, near: datetime) -> str:

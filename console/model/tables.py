@@ -90,6 +90,9 @@ class Target(SQLModel, table=True):
     skew_s: float | None = None
     zone: str = string()
     seen_until_us: int | None = big(default=None)
+    lost_since_us: int | None = big(default=None)
+    lost_until_us: int | None = big(default=None)
+    """The last window whose evidence is lost for good."""
     poll_ms: float | None = None
     skipped: int = 0
     skipped_words: str = string("[]")

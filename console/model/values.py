@@ -47,6 +47,8 @@ class TargetFacts:
     seen_until: datetime | None
     """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
     first_ok_at: datetime | None
+    lost: tuple[datetime, datetime] | None = None
+    """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
 
 
 @dataclass(frozen=True, slots=True)

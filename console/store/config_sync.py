@@ -7,8 +7,7 @@ are as config has them are not written; what left config is marked removed and k
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,6 +18,7 @@ from console.model.ids import job_name
 from console.model.settings import EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
+from console.store.patterns import matching
 from console.store.wire import Row, Wire, wire
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "removed")
@@ -143,7 +143,7 @@ def _job_columns(connection: Connection, lines: Wire, settings: Sequence[JobSett
 def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, list[object]]:
     wanted: dict[int, list[object]] = {}
     for setting in settings:
-        found = [jobs.ids[name] for name in _matching(setting.pattern, jobs.ids)]
+        found = [jobs.ids[name] for name in matching(setting.pattern, jobs.ids)]
         if not found:
             jobs.unmatched[setting.pattern] = None
         for job_id in found:
@@ -152,13 +152,6 @@ def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, li
                 if value is not None:
                     columns[place] = value
     return wanted
-
-
-def _matching(pattern: str, names: Mapping[str, int]) -> list[str]:
-    if "*" not in pattern:
-        return [pattern] if pattern in names else []
-    fits: Callable[[str], object] = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
-    return [name for name in names if fits(name)]
 
 
 def _said(one: JobSetting) -> Row:

@@ -153,22 +153,26 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
 def targets(lines: Wire) -> dict[int, TargetFacts]:
     rows = lines.rows(
         "SELECT t.id, s.name, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error, t.seen_until_us,"
-        " t.first_ok_us FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+        " t.first_ok_us, t.lost_since_us, t.lost_until_us"
+        " FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
     )
-    return {
-        target_id: TargetFacts(
-            id=target_id,
-            system=system,
-            name=unpack(name),
-            poll_every=timedelta(seconds=every),
-            last_ok_at=maybe_instant(last_ok),
-            failing_since=maybe_instant(failing),
-            error=error,
-            seen_until=maybe_instant(seen_until),
-            first_ok_at=maybe_instant(first_ok),
-        )
-        for target_id, system, name, every, last_ok, failing, error, seen_until, first_ok in rows
-    }
+    return {row[0]: _target(row) for row in rows}
+
+
+def _target(row: Row) -> TargetFacts:
+    target_id, system, name, every, last_ok, failing, error, seen_until, first_ok, lost_since, lost_until = row
+    return TargetFacts(
+        id=target_id,
+        system=system,
+        name=unpack(name),
+        poll_every=timedelta(seconds=every),
+        last_ok_at=maybe_instant(last_ok),
+        failing_since=maybe_instant(failing),
+        error=error,
+        seen_until=maybe_instant(seen_until),
+        first_ok_at=maybe_instant(first_ok),
+        lost=None if lost_until is None else (instant(lost_since or 0), instant(lost_until)),
+    )
 
 
 def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:

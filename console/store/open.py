@@ -21,6 +21,7 @@ from console.clock import Hand
 from console.model.ids import instant
 from console.store import migrate
 from console.store.errors import LeaseLost, StoreUnusable
+from console.store.place import checked, without_secrets
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_MS = 30_000
@@ -87,7 +88,7 @@ class Store:
         except (OperationalError, driver.OperationalError) as error:
             reason = error.orig if isinstance(error, OperationalError) else error
             place = self.path or self.engine.url.render_as_string()
-            raise StoreUnusable(f"the store at {place}: {reason}") from error
+            raise StoreUnusable(f"the store at {place}: {without_secrets(self.url, str(reason))}") from error
 
     def _be_durable(self, connection: Connection, durable: bool) -> None:
         if self.is_sqlite:
@@ -188,7 +189,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _postgres(url: str) -> Engine:
-    _, _, rest = url.partition("://")
+    _, _, rest = checked(url).partition("://")
     return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
 
 

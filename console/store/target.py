@@ -22,6 +22,13 @@ _NAMES = (
 )
 _EVENT = "INSERT INTO event (at_us, kind, words, system_id, actor) VALUES (?, ?, ?, ?, '')"
 
+_LOST = (
+    "UPDATE target SET"
+    " lost_since_us = CASE WHEN lost_until_us >= ? AND lost_since_us < ? THEN lost_since_us ELSE ? END,"
+    " lost_until_us = CASE WHEN lost_until_us > ? THEN lost_until_us ELSE ? END WHERE id = ?"
+)
+"""Windows that touch become one; of two apart the later is kept."""
+
 
 def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Sequence[Skipped]) -> None:
     """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
@@ -48,6 +55,7 @@ def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Seq
     if failing_since is not None:
         lines.rows(_EVENT, (now_us, "back", f"{clean_line(f'{system}/{name}')} answers again", system_id))
     lines.many(_EVENT, [(now_us, "gap", _gap_words(system, name, gap), system_id) for gap in batch.gaps])
+    lines.many(_LOST, [_lost(gap, now_us, target_id) for gap in batch.gaps])
 
 
 def record_failure(store: Store, target_id: int, error: str, kind: str, now: datetime, fence: int | None) -> bool:
@@ -65,6 +73,12 @@ def record_failure(store: Store, target_id: int, error: str, kind: str, now: dat
         if failing_since is None:
             lines.rows(_EVENT, (now_us, "lost", f"{clean_line(f'{system}/{name}')}: {words}", system_id))
     return failing_since is None
+
+
+def _lost(gap: Gap, now_us: int, target_id: int) -> tuple[int, ...]:
+    since = micros(gap.since) if gap.since else 0
+    until = micros(gap.until) if gap.until else now_us
+    return (since, since, since, until, until, target_id)
 
 
 def _words(words: Sequence[str]) -> str:

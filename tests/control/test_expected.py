@@ -69,6 +69,21 @@ def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed(
     assert [INFERRED] == [each.evidence for each in later]
 
 
+@pytest.mark.parametrize(
+    "since, until, expected",
+    [
+        ("03:00", "03:12", (State.PLANNED, STALE, "evidence is lost until 03:12: nobody can tell whether it started")),
+        ("03:11", "03:13", (State.PLANNED, STALE, "evidence is lost until 03:13: nobody can tell whether it started")),
+        ("02:00", "03:09", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
+        ("03:16", "03:30", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
+    ],
+)
+def test_what_was_due_while_evidence_was_lost_is_never_missed(
+    since: str, until: str, expected: tuple[State, Evidence, str]
+) -> None:
+    assert expected == told(of("05:00", lost=(at(since), at(until))))
+
+
 def test_a_target_that_has_never_answered_proves_nothing() -> None:
     found = of("05:00", last_ok_at=None, seen_until=None)
     assert (State.PLANNED, STALE, "its target has never answered") == told(found)

@@ -291,6 +291,19 @@ def test_the_cursor_and_what_the_poll_told_of_its_target_are_kept_with_the_recor
     assert "from the beginning to 2026-11-20T02:00:00+00:00: log truncated" in words
 
 
+def test_windows_of_lost_evidence_that_touch_become_one_and_of_two_apart_the_later_is_kept(night: Estate) -> None:
+    columns = "SELECT lost_since_us, lost_until_us FROM target WHERE id = :id"
+    told = []
+    for since, until in (("01:00", "01:30"), ("01:20", "02:00"), ("03:00", "03:10")):
+        night.ingest(gaps=(Gap(at(since), at(until), "log truncated"),))
+        told.append(night.rows(columns, id=night.host))
+    assert [
+        [(micros(at("01:00")), micros(at("01:30")))],
+        [(micros(at("01:00")), micros(at("02:00")))],
+        [(micros(at("03:00")), micros(at("03:10")))],
+    ] == told
+
+
 def test_a_target_that_fails_is_told_once_when_lost_and_once_when_back(night: Estate) -> None:
     def fail(now: str) -> bool:
         return record_failure(night.store, night.host, "no route to host", "unreachable", at(now), None)

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from console.store.errors import StoreUnusable
+from console.store.place import checked, without_secrets
 from console.store.reads.link import Row
 
 
@@ -23,11 +24,12 @@ class PostgresLink:
 
     def _connect(self) -> psycopg.Connection[Row]:
         try:
-            raw = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            raw = psycopg.connect(checked(self._url), autocommit=True, connect_timeout=10)
             raw.execute("SET default_transaction_read_only = on")
         except psycopg.Error as error:
             words = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            raise StoreUnusable(f"the store on PostgreSQL cannot be reached: {words[0]}") from error
+            said = without_secrets(self._url, words[0])
+            raise StoreUnusable(f"the store on PostgreSQL cannot be reached: {said}") from error
         return raw
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:

@@ -6,6 +6,10 @@ import json
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from console.clean import clean_line
+from console.model.ids import job_name
+from console.store.keys import unpack
+from console.store.patterns import matching
 from console.store.reads.jobs import JobReads
 
 HINTS = 5
@@ -25,11 +29,18 @@ class RemarkReads(JobReads):
         found += self.unmatched(json.loads(meta.get("unmatched", "[]")), {one.system for one in targets if one.jobs})
         return found + [f"{one.system}/{one.name}: {words}" for one in targets for words in one.warnings]
 
+    def without_job(self, patterns: Sequence[str]) -> list[str]:
+        """Which of these names and patterns of a config match no job, in words."""
+        rows = self.link.rows("SELECT s.name, j.native_id FROM job j JOIN system s ON s.id = j.system_id")
+        names = {job_name(system, unpack(native_id)) for system, native_id in rows}
+        missing = [one for one in dict.fromkeys(patterns) if not matching(one, names)]
+        return self.unmatched(missing, {system for system, _ in rows})
+
     def unmatched(self, names: Sequence[str], known: AbstractSet[str]) -> list[str]:
         """Names of config that no job has; of a system that has never shown any job nothing can be said."""
         found = []
         for number, name in enumerate(one for one in names if one.partition("/")[0] in known):
             near = self.near_jobs(name.replace("*", "")) if number < HINTS else ()
             hint = f"Did you mean {' or '.join(near)}?" if near else "Mend the name, or remove it."
-            found.append(f'config names "{name}", and no job has that name. {hint}')
+            found.append(f'config names "{clean_line(name)}", and no job has that name. {hint}')
         return found

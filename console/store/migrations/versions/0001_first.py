@@ -246,6 +246,8 @@ def upgrade() -> None:
         sa.Column("skew_s", sa.Float(), nullable=True),
         sa.Column("zone", sa.Text(), nullable=False),
         sa.Column("seen_until_us", BIG, nullable=True),
+        sa.Column("lost_since_us", BIG, nullable=True),
+        sa.Column("lost_until_us", BIG, nullable=True),
         sa.Column("poll_ms", sa.Float(), nullable=True),
         sa.Column("skipped", sa.Integer(), nullable=False),
         sa.Column("skipped_words", sa.Text(), nullable=False),
