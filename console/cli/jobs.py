@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
 
-from console.cli.common import now_of, print_json, print_table, reading, since_words, until, whole_number
+from connectors.contract import State
+from console.cli.common import Stop, now_of, print_json, print_table, reading, since_words, until, whole_number
 from console.cli.exits import Exit
 from console.model.views import JobFilter, JobRow
+from console.store.errors import NotFound
+
+if TYPE_CHECKING:
+    from console.store.reads import Reads
 
 HEADS = ("job", "state", "evidence", "latest", "next", "schedule", "owner")
 LIMIT = 200
@@ -32,7 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
         owners=tuple(arguments.owner),
         problems_only=arguments.problems,
     )
+    unknown = set(wanted.states) - set(State)
+    if unknown:
+        raise Stop(Exit.USAGE, f"no state {', '.join(sorted(unknown))}; there are {', '.join(State)}")
     with reading(arguments) as reads:
+        _know_systems(reads, wanted)
         ids = reads.job_ids(wanted, "name")
         rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
         now = now_of(reads)
@@ -43,6 +54,14 @@ def run(arguments: argparse.Namespace) -> int:
     if len(ids) > len(rows):
         print(f"… {len(ids) - len(rows)} more; --limit {len(ids)} shows all")
     return Exit.OK
+
+
+def _know_systems(reads: Reads, wanted: JobFilter) -> None:
+    """Raises NotFound, with the near ones, for an unknown system: an empty list would read as "no jobs"."""
+    systems = {one.system for one in reads.systems()}
+    for name in wanted.systems:
+        if name not in systems:
+            raise NotFound(f"system {name}", tuple(get_close_matches(name, systems)))
 
 
 def state_words(one: JobRow) -> str:

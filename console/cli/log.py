@@ -27,9 +27,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise Stop(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
         view = reads.run(run_id)
         alive = reads.header().engine.alive
-    told = _from_engine(Requests(store_of(arguments)), view, arguments.attempt) if alive else None
+    attempt = _attempt(view, arguments.attempt)
+    told = _from_engine(Requests(store_of(arguments)), view, attempt) if alive else None
+    if told is None and attempt is not None and arguments.attempt != max(one.number for one in view.attempts):
+        raise Stop(Exit.NOT_FOUND, "only the newest attempt's tail was kept; an engine fetches the others")
     if told is None and not view.log:
-        raise Stop(Exit.NOT_FOUND, view.log_error or "no log was kept, and no engine can fetch it")
+        why = view.log_error or "no log was kept"
+        raise Stop(Exit.NOT_FOUND, why if alive else f"{why}, and no engine works on this store that could fetch it")
     source = "scheduler" if told is not None else "kept tail"
     text, cut = told if told is not None else (view.log, view.log_cut)
     if arguments.json:
@@ -45,11 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _from_engine(requests: Requests, view: RunView, number: int | None) -> tuple[str, bool] | None:
-    """The log as its scheduler has it and whether it is cut; None where it could not be fetched."""
+def _attempt(view: RunView, number: int | None) -> int | None:
+    """The id of the attempt with that number; None for the newest. Raises Stop where there is no such attempt."""
     attempt = next((one.id for one in view.attempts if one.number == number), None)
     if number is not None and attempt is None:
         raise Stop(Exit.NOT_FOUND, f"no attempt {number}; there are {len(view.attempts)}")
+    return attempt
+
+
+def _from_engine(requests: Requests, view: RunView, attempt: int | None) -> tuple[str, bool] | None:
+    """The log as its scheduler has it and whether it is cut; None where it could not be fetched."""
     answer = requests.wait(requests.log(view.row.id, attempt), ANSWER_SECONDS)
     if not answer.ok:
         say(answer.error)

@@ -6,18 +6,24 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from console.cli import console as console_command
-from console.cli import cron
+from console.cli import cron, jobs, log
 from console.cli.common import count, place_of
 from console.cli.console import engine_starter
 from console.cli.engine import is_alive
+from console.cli.exits import Exit
 from console.cli.incident import incident_lines
+from console.cli.main import main
 from console.model.views import IncidentRow, IncidentView
+from tests.tui.fake_reads import FakeReads
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -90,3 +96,56 @@ def test_an_engine_that_ended_counts_as_gone_though_its_parent_has_not_looked() 
     assert not is_alive(child.pid)
     child.communicate()
     assert not is_alive(child.pid)
+
+
+def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """A command's exit code on the store of `tests.tui.fake_reads`, where no engine answers."""
+
+    @contextmanager
+    def reading(_: argparse.Namespace) -> Iterator[FakeReads]:
+        reads = FakeReads()
+        header = reads.header()
+        monkeypatch.setattr(reads, "header", lambda: replace(header, engine=replace(header.engine, alive=False)))
+        yield reads
+
+    for module in (jobs, log):
+        monkeypatch.setattr(module, "reading", reading)
+    return main(words)
+
+
+def test_a_state_that_there_is_none_of_is_refused_with_those_that_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.USAGE == run_on_the_fake_night(monkeypatch, "jobs", "--state", "broken")
+    assert "no state broken; there are planned, waiting," in capsys.readouterr().err
+
+
+def test_an_attempt_that_there_is_none_of_is_said_also_without_an_engine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = next(one.name for one in FakeReads().jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", "99")
+    assert "no attempt 99; there are" in capsys.readouterr().err
+
+
+def test_the_kept_tail_of_the_newest_attempt_is_not_shown_for_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reads = FakeReads()
+    name = next(one.name for one in reads.jobs_ if one.run_id is not None and "extract_orders" in one.name)
+    view = reads.run(reads.job(name).row.run_id or 0)
+    first = view.attempts[0]
+    second = replace(first, id=first.id + 1, number=first.number + 1)
+    monkeypatch.setattr(FakeReads, "run", lambda *_: replace(view, attempts=(first, second), log="the newest's words"))
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(first.number))
+    told = capsys.readouterr()
+    assert ("", True) == (told.out, "an engine fetches the others" in told.err)
+    assert Exit.OK == run_on_the_fake_night(monkeypatch, "log", name, "--attempt", str(second.number))
+    assert "the newest's words" in capsys.readouterr().out
+
+
+def test_a_system_that_there_is_none_of_is_not_answered_by_an_empty_list(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.NOT_FOUND == run_on_the_fake_night(monkeypatch, "jobs", "--system", "etl-host")
+    assert 'nothing is called "system etl-host"; did you mean etl-hosts?' in capsys.readouterr().err
