@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from textual.pilot import Pilot
 from textual.widget import Widget
+from textual.widgets import Input
 
 from console.tui.app import HeadwayApp
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
@@ -62,6 +63,10 @@ class Night:
 
     async def see_gone(self, text: str) -> None:
         await self.until(lambda: text not in self.text, f"the end of {text!r}")
+
+    async def typing(self) -> None:
+        """Waits until what one types goes into a line."""
+        await self.until(lambda: isinstance(self.app.focused, Input), "the line to type in")
 
     async def at_rest(self) -> None:
         """Waits until the screen has been the same for a while."""

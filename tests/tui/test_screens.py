@@ -82,7 +82,7 @@ async def test_a_filter_narrows_as_one_types_and_escape_clears_it(night: Night) 
     await night.press("3")
     await night.see("JOBS 1 of 14")
     await night.press("/")
-    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.typing()
     await night.type("etl -rot")
     await night.see("JOBS 1 of 3")
     await night.press("enter")
@@ -92,9 +92,22 @@ async def test_a_filter_narrows_as_one_types_and_escape_clears_it(night: Night) 
 
 
 @on_the_night()
+async def test_the_line_to_type_in_can_be_opened_again(night: Night) -> None:
+    await night.press("3", "/")
+    await night.typing()
+    await night.type("pg-dwh")
+    await night.press("escape", "escape")
+    await night.see("JOBS 1 of 14")
+    await night.press("/")
+    await night.typing()
+    await night.type("cloud")
+    await night.see("JOBS 1 of 4")
+
+
+@on_the_night()
 async def test_a_filter_by_field_looks_at_the_field(night: Night) -> None:
     await night.press("3", "/")
-    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.typing()
     await night.type("state:failed system:pg-dwh")
     await night.see("JOBS 1 of 1", "pg-dwh/revenue_mart")
 
@@ -102,7 +115,7 @@ async def test_a_filter_by_field_looks_at_the_field(night: Night) -> None:
 @on_the_night()
 async def test_a_filter_that_matches_nothing_says_so(night: Night) -> None:
     await night.press("2", "/")
-    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.typing()
     await night.type("zzz")
     await night.see('nothing matches "zzz"; Esc clears the filter')
 
@@ -250,7 +263,7 @@ async def test_a_search_in_the_log_marks_the_line_and_n_goes_on(night: Night) ->
     night.app.open_run(1)
     await night.see("HINT check")
     await night.press("/")
-    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.typing()
     await night.type("DB07")
     await night.press("enter")
     pane = night.widget("#log")
@@ -347,7 +360,7 @@ async def test_drift_is_accepted_only_after_it_was_shown(night: Night) -> None:
     await night.press("3")
     await night.see("1 drifted")
     await night.press("/")
-    await night.until(lambda: bool(night.app.screen.query("Input")), "the line to type in")
+    await night.typing()
     await night.type("nightly")
     await night.see("JOBS 1 of 1")
     await night.press("enter", "d")

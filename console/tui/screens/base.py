@@ -161,6 +161,28 @@ class BaseScreen(Screen[None], inherit_bindings=False):
 
         self.board.ask_for(self, name, question, then, failed, first=True)
 
+    # the line where a person types a filter or a search
+
+    @property
+    def is_typing(self) -> bool:
+        return any(line.display for line in self.query("Entry"))
+
+    def open_line(self, text: str, placeholder: str) -> None:
+        """Opens the line below the title; it is hidden afterwards, not removed: that would lay out everything twice."""
+        from console.tui.widgets.entry import Entry
+
+        for line in self.query(Entry):
+            line.value, line.display = text, True
+            line.focus()
+            return
+        line = Entry(text, placeholder=placeholder, id="line", select_on_focus=False)
+        self.mount(line, after="#top")
+        line.focus()
+
+    def close_line(self) -> None:
+        for line in self.query("Entry"):
+            line.display = False
+
     # acts
 
     def why_not(self, name: str) -> str:

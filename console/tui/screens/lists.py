@@ -35,21 +35,16 @@ class ListScreen(BaseScreen):
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        if not self.query("Input"):
+        if not self.is_typing:
             self.grid.focus()
 
     # the filter
 
     def do_filter(self) -> None:
-        from console.tui.widgets.entry import Entry
-
-        if not self.query(Entry):
-            line = Entry(self.filter_text, placeholder="filter", id="filter", select_on_focus=False)
-            self.mount(line, after="#top")
-            line.focus()
+        self.open_line(self.filter_text, "filter")
 
     def close_something(self) -> bool:
-        if self.query("#filter"):
+        if self.is_typing:
             self.leave_filter()
             return True
         if self.filter_text:
@@ -59,7 +54,7 @@ class ListScreen(BaseScreen):
 
     def leave_filter(self) -> None:
         """Closes the line; what it says stays in force."""
-        self.query("#filter").remove()
+        self.close_line()
         self.grid.focus()
 
     def set_filter(self, text: str) -> None:
@@ -71,7 +66,7 @@ class ListScreen(BaseScreen):
         """Shows what the filter leaves."""
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        if event.value != self.filter_text:
+        if self.is_typing and event.value != self.filter_text:
             self.set_filter(event.value)
 
     def on_input_submitted(self) -> None:
@@ -79,7 +74,7 @@ class ListScreen(BaseScreen):
 
     def on_key(self, event: events.Key) -> None:
         """While one types the filter, up and down already move in the table."""
-        if event.key in ("up", "down") and self.query("#filter") and self.focused is not self.grid:
+        if event.key in ("up", "down") and self.is_typing and self.focused is not self.grid:
             event.stop()
             self.grid.action_move(event.key)
 

@@ -282,12 +282,7 @@ class RunScreen(BaseScreen):
         self.paint_log_title()
 
     def do_search(self) -> None:
-        from console.tui.widgets.entry import Entry
-
-        if not self.query(Entry):
-            line = Entry(self.searched, placeholder="find in the log", id="search")
-            self.mount(line, after="#top")
-            line.focus()
+        self.open_line(self.searched, "find in the log")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.searched = event.value
@@ -296,11 +291,11 @@ class RunScreen(BaseScreen):
             self._seek_text(1)
 
     def _leave_search(self) -> None:
-        self.query("#search").remove()
+        self.close_line()
         self.pane.focus()
 
     def close_something(self) -> bool:
-        if self.query("#search"):
+        if self.is_typing:
             self._leave_search()
             return True
         if self.searched:
