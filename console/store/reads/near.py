@@ -15,4 +15,4 @@ def near(name: str, names: Sequence[str]) -> tuple[str, ...]:
     if holding:
         return tuple(sorted(holding, key=len)[:SHOWN])
     by_end = [one for one in names if typed.rpartition("/")[2] and typed.rpartition("/")[2] in one.lower()]
-    return tuple(by_end[:SHOWN]) or tuple(get_close_matches(name, names, SHOWN, 0.6))
+    return tuple(by_end[:SHOWN]) or tuple(get_close_matches(name, names, SHOWN, 0.7))
