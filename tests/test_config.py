@@ -88,6 +88,8 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
             '"Europe/Berln" is no time zone; did you mean "Europe/Berlin"',
         ),
         ('[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"', "services.t.deadline: is missing. Add it."),
+        ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
+        ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
     ],
 )
@@ -99,6 +101,31 @@ def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected:
 def test_all_faults_come_at_once(tmp_path: Path) -> None:
     found = faults(tmp_path, '[estate]\nnaem = 1\n[rutes.x]\n[jobs."dhw/x"]\nexpectd = "5m"\n' + GOOD)
     assert 4 == len(found), found
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("systems = 1", "headway.toml:1: systems: is no table of names. Write [systems.NAME] with its keys below."),
+        ('jobs = "x"', "headway.toml:1: jobs: is no table of names. Write [jobs.NAME] with its keys below."),
+        ("[[services]]\na = 1", "headway.toml:1: services: is no table of names."),
+        ("dependencies = 3", "headway.toml:1: dependencies: is no list of tables. Write [[dependencies]] above"),
+        ('[dependencies]\nupstream = "dwh/a"', "dependencies: is no list of tables. Write [[dependencies]] above"),
+        ("estate = 3", "headway.toml:1: estate: is no table. Write [estate] with its keys below."),
+    ],
+)
+def test_a_part_of_another_shape_is_a_fault_beside_the_others(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, text + "\n[rutes.x]\n")
+    assert any(expected in one for one in found), found
+    assert any("rutes: unknown table" in one for one in found), found
+
+
+def test_a_part_of_another_shape_in_one_file_spares_the_other_files(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("jobs = 3\n")
+    (tmp_path / "b.toml").write_text(GOOD)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    assert [f"{tmp_path}/a.toml:1: jobs"] == [str(one).partition(": is no")[0] for one in raised.value.faults]
 
 
 def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def load_config(path: Path) -> Config:
     """The checked estate in a file or a folder. Raises ConfigFaults with every fault found."""
     reading = Reading(default=path)
     document = read_all(path, reading)
-    if reading.faults:
+    if reading.unread:
         raise ConfigFaults(reading.faults)
     _unknown_tables(document, reading)
     config = _build(path, document, reading)

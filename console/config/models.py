@@ -52,7 +52,14 @@ def _job_name(value: str) -> str:
     return value
 
 
+def _pause(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("no time at all would have it asked without a pause; write 15s")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Pause = Annotated[Duration, AfterValidator(_pause)]
 Zone = Annotated[str, AfterValidator(_zone)]
 TimeOfDay = Annotated[time, BeforeValidator(_time)]
 JobName = Annotated[str, AfterValidator(_job_name)]
@@ -73,10 +80,10 @@ class SystemSettings(Strict):
     """What every system has; everything else in its table belongs to its kind."""
 
     kind: str
-    poll_every: Duration = timedelta(seconds=15)
+    poll_every: Pause = timedelta(seconds=15)
     """Time between two polls of each target."""
-    poll_timeout: Duration = timedelta(seconds=20)
-    """Deadline of one poll, all of it."""
+    poll_timeout: Pause = timedelta(seconds=20)
+    """Deadline of one poll; of each page where it has several."""
     timezone: Zone = "UTC"
     """For business dates."""
     cutoff: TimeOfDay = time(12, 0)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
+NAMED = ("systems", "jobs", "services", "routes")
+ALONE = ("estate", "alerts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Reading:
     homes: dict[tuple[str, ...], Path] = field(default_factory=dict)
     """Which file a table came from."""
     faults: list[Fault] = field(default_factory=list)
+    unread: bool = False
+    """A file could not be read: what it would have said cannot be judged."""
     default: Path = Path()
 
     def fault(self, key: tuple[str, ...], problem: str) -> None:
@@ -56,6 +60,7 @@ def read_all(path: Path, reading: Reading) -> Table:
     document: Table = {}
     files = _files(path)
     if not files:
+        reading.unread = True
         reading.faults.append(Fault(path, None, "", 'no *.toml file in this folder. Copy "config.example.toml" there.'))
     for file in files:
         _merge(document, _read_one(file, reading), file, reading)
@@ -80,20 +85,42 @@ def _read_one(file: Path, reading: Reading) -> Table:
         found = re.search(r"at line (\d+)", str(error))
         problem = f"is not valid TOML: {error}. Mend that line; the rest was not read."
         reading.faults.append(Fault(file, int(found[1]) if found else None, "", problem))
+    reading.unread = True
     return {}
 
 
 def _merge(document: Table, part: Table, file: Path, reading: Reading) -> None:
     for top, value in part.items():
         reading.homes.setdefault((top,), file)
-        if isinstance(value, list):
+        wrong = _wrong_shape(top, value)
+        if wrong:
+            reading.faults.append(Fault(file, _line_of_value(reading.texts[file], top), top, wrong))
+            document.setdefault(top, [] if top == "dependencies" else {})
+        elif isinstance(value, list):
             document.setdefault(top, []).extend(value)
-        elif isinstance(value, dict) and top not in ("estate", "alerts"):
+        elif isinstance(value, dict) and top not in ALONE:
             _merge_named(document.setdefault(top, {}), top, value, file, reading)
         elif top in document:
             reading.faults.append(Fault(file, None, top, f"stands in {reading.homes[(top,)]} too. Keep one."))
         else:
             document[top] = value
+
+
+def _wrong_shape(top: str, value: Any) -> str:
+    """Why a part of the config is not what its readers take, and the mend; empty when it is."""
+    if top == "dependencies" and not isinstance(value, list):
+        return "is no list of tables. Write [[dependencies]] above each upstream and downstream."
+    if top in NAMED and not isinstance(value, dict):
+        return f"is no table of names. Write [{top}.NAME] with its keys below."
+    if top in ALONE and not isinstance(value, dict):
+        return f"is no table. Write [{top}] with its keys below."
+    return ""
+
+
+def _line_of_value(text: str, top: str) -> int | None:
+    """The line of `top = …` or `[[top]]`."""
+    at = _nth(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)", 1)
+    return None if at is None else at + 1
 
 
 def _merge_named(into: Table, top: str, named: Table, file: Path, reading: Reading) -> None:
