@@ -14,7 +14,10 @@ def parse_duration(words: str) -> timedelta:
     parts = _PART.findall(words)
     if not parts or "".join(number + unit for number, unit in parts) != words.strip():
         raise ValueError(f'"{words}" is not a duration; write 15s, 14m, 1h30m or 2d')
-    return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    try:
+        return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in parts))
+    except OverflowError:
+        raise ValueError(f'"{words}" is longer than any clock runs; write 15s, 14m, 1h30m or 2d') from None
 
 
 def duration_words(seconds: float) -> str:
