@@ -6,6 +6,11 @@ import os
 import tomllib
 from pathlib import Path
 
+STORE_URL = (
+    "the URL of a shared store may hold a password, so it is written as a reference: "
+    '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
+)
+
 
 class NoStore(Exception):
     """The store cannot be found; the message says where it was looked for and what to do."""
@@ -30,6 +35,8 @@ def store_url(config: Path) -> str:
 
 def store_of(estate: dict[str, object], config: Path) -> str:
     store = estate.get("store", "headway.db")
+    if isinstance(store, str) and "://" in store:
+        raise NoStore(f"{config}: estate.store: {STORE_URL}")
     if isinstance(store, str):
         home = config if config.is_dir() else config.parent
         return str((home / Path(store).expanduser()).absolute())

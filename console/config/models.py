@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
 from console.durations import parse_duration
 from console.model.ids import split_job_name
+from console.paths import STORE_URL
 
 
 def _duration(value: Any) -> timedelta:
@@ -74,6 +75,13 @@ class EstateSettings(Strict):
     """Shown in the header and in alerts."""
     store: str | SecretRef = "headway.db"
     """A file beside the config, or a reference to a postgresql:// URL."""
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def no_url(cls, store: object) -> object:
+        if isinstance(store, str) and "://" in store:
+            raise ValueError(f"a secret is not written here: {STORE_URL}")
+        return store
 
 
 class SystemSettings(Strict):
