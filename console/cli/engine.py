@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
-from console.cli.common import Stop, place_of, say, store_of
+from console.cli.common import Stop, place_of, reading, say, store_of
 from console.cli.exits import Exit
 
 
@@ -57,21 +56,25 @@ def work(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """Ends the engine that holds this store's lease, when it runs on this host."""
-    from console.store.reads import open_reads
+    from console.engine.runner import pid_here
 
-    url = store_of(arguments)
-    with open_reads(url) as reads:
+    with reading(arguments) as reads:
         view = reads.header().engine
-    host, _, process = view.holder.rpartition(":")
-    pid = process.partition("~")[0]
     if not view.alive:
         say("no engine works on this store")
         return Exit.NO_ENGINE
-    if host != socket.gethostname():
-        raise Stop(Exit.REFUSED, f"the engine runs on {host}; stop it there: headway engine stop")
-    os.kill(int(pid), signal.SIGTERM)
+    pid = pid_here(view.holder)
+    if pid is None:
+        host = view.holder.rpartition(":")[0]
+        raise Stop(Exit.REFUSED, f"the engine runs on {host}, not here; stop it there: headway engine stop")
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except PermissionError:
+        raise Stop(Exit.REFUSED, f"the engine, process {pid}, is another user's; let them stop it") from None
+    except ProcessLookupError:
+        pass  # it has ended just now
     for _ in range(100):
-        if not is_alive(int(pid)):
+        if not is_alive(pid):
             say(f"the engine on {place_of(view.holder)}, has ended")
             return Exit.OK
         time.sleep(0.1)

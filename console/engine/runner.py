@@ -47,11 +47,17 @@ def holder_name() -> str:
 
 def is_dead_here(holder: str) -> bool:
     """True when `holder` was a process of this very machine, boot and namespace, and is gone."""
+    pid = pid_here(holder)
+    return pid is not None and not Path(f"/proc/{pid}").exists()
+
+
+def pid_here(holder: str) -> int | None:
+    """The process of `holder`; None where that number means another process here, or none: another host, boot or
+    process namespace (a container has its host's name as often as not)."""
     host, _, process = holder.rpartition(":")
     pid, _, where = process.partition("~")
-    if host != socket.gethostname() or where != _where() or not pid.isdigit():
-        return False
-    return not Path(f"/proc/{pid}").exists()
+    is_here = host == socket.gethostname() and where == _where() and pid.isdigit()
+    return int(pid) if is_here else None
 
 
 def _where() -> str:

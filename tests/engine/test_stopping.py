@@ -1,0 +1,66 @@
+"""`headway engine stop` ends the engine that holds the lease, and no other process that has its number."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.engine import runner
+from console.store import lease
+from console.store.open import open_store
+
+
+@pytest.fixture
+def other() -> Iterator[subprocess.Popen[bytes]]:
+    """A process of somebody else's."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    yield process
+    process.kill()
+    process.wait(10)
+
+
+def held_by(folder: Path, holder: str) -> str:
+    """The URL of a store whose lease `holder` has."""
+    store = open_store(str(folder / "headway.db"))
+    lease.acquire(store, lease.ENGINE, holder, 60)
+    store.close()
+    return str(folder / "headway.db")
+
+
+def test_a_process_of_another_namespace_with_the_same_number_is_left_alone(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container often has its host's name, and its process 17 is another one here."""
+    url = held_by(tmp_path, f"{socket.gethostname()}:{other.pid}~c0ffee")
+    assert Exit.REFUSED == main(["--store", url, "engine", "stop"])
+    assert "not here; stop it there" in capsys.readouterr().err
+    assert other.poll() is None
+
+
+def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
+    holder = runner.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    url = held_by(tmp_path, holder)
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(10)
+
+
+def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.USAGE == main(["--store", str(tmp_path / "none.db"), "engine", "stop"])
+    assert "there is no store at" in capsys.readouterr().err
+
+
+def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
+    other.kill()
+    other.wait(10)
+    mine = runner.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    assert runner.is_dead_here(mine)
+    assert not runner.is_dead_here(mine.partition("~")[0] + "~c0ffee")
+    assert not runner.is_dead_here(f"elsewhere:{other.pid}~{mine.partition('~')[2]}")
