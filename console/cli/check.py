@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, count, print_json, print_table, say, say_lines
+from console.cli.common import Stop, count, print_json, print_table, say, say_lines, store_of
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -49,8 +49,24 @@ def run(arguments: argparse.Namespace) -> int:
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
-    _show(found, str(path), arguments.json)
-    return Exit.OK if all(one.verdict == "ok" for one in found) else Exit.PROBLEM
+    names = without_job(config, arguments)
+    _show(found, names, str(path), arguments.json)
+    return Exit.OK if all(one.verdict == "ok" for one in found) and not names else Exit.PROBLEM
+
+
+def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
+    """Names in the config that match no job of an estate that was watched already; nothing where there is no store."""
+    from console.store.reads import StoreError, open_reads
+
+    named = [*config.jobs, *(end for one in config.dependencies for end in (one.upstream, one.downstream))]
+    named += [terminal for service in config.services.values() for terminal in service.delivered_by]
+    try:
+        with open_reads(store_of(arguments)) as reads:
+            return reads.without_job(named)
+    except Stop as no_store:
+        return [str(no_store)]
+    except StoreError:
+        return []
 
 
 def probe_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found]:
@@ -112,12 +128,13 @@ def check_routes(config: Config, secrets: SecretStore) -> list[Found]:
     return found
 
 
-def _show(found: list[Found], path: str, as_json: bool) -> None:
+def _show(found: list[Found], names: list[str], path: str, as_json: bool) -> None:
     if as_json:
-        print_json({"config": path, "faults": [], "targets": found})
+        print_json({"config": path, "faults": [], "targets": found, "remarks": names})
         return
     if found:
         print_table(("target", "verdict", "version"), [(one.target, one.verdict, one.version or "–") for one in found])
     for one in found:
         for words in one.words:
             say_lines([f"{one.target}: {words}"])
+    say_lines(names)

@@ -19,10 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         header, systems = reads.header(), reads.systems()
-        services, incidents = reads.services(), reads.incidents()
+        services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
         now = now_of(reads)
     if arguments.json:
-        print_json({"header": header, "systems": systems, "services": services, "incidents": incidents})
+        print_json({"header": header, "systems": systems, "services": services, "incidents": incidents,
+                    "remarks": remarks})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
         print()
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(*service_rows(services, now))
         print()
         print_table(*incident_rows(incidents, now))
+        say_lines(["", "to mend", *(f"  {one}" for one in remarks)] if remarks else [])
     return Exit.OK if header.engine.alive else Exit.NO_ENGINE
 
 

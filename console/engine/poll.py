@@ -74,6 +74,10 @@ class Shared:
     """New jobs were written in a lease with this fence: config is matched against the jobs again."""
 
 
+class RepeatsItselfError(Exception):
+    """A source whose pages do not end: what they hold is stored, and the next poll tries again."""
+
+
 class Poller:
     """Polls one target until it is told to stop."""
 
@@ -116,6 +120,9 @@ class Poller:
             if self._failures:
                 self._log.info("target is back", failures=self._failures)
             self._failures = 0
+        except RepeatsItselfError as error:
+            self.close()
+            self._failed(fence, error, "broken")
         except (SystemUnreachable, AccessRefused, ConnectorError) as error:
             self.close()
             self._failed(fence, error, "refused" if isinstance(error, AccessRefused) else "unreachable")
@@ -160,6 +167,8 @@ class Poller:
             self._store(self._connector, fence, poll, asked_at, (time.monotonic() - started) * 1000)
             if not poll.more:
                 break
+            if poll.cursor == known.cursor:
+                raise RepeatsItselfError(f"{self.name}: says that there is more and gives the same page again")
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
@@ -192,6 +201,7 @@ class Poller:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id
         schedules = polling.accepted_schedules(store, target_id)
+        poll = self._masked(poll)
         records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
         tails = self._tails(connector, records)
         batch = store_ingest.IngestBatch(
@@ -214,6 +224,16 @@ class Poller:
         failpoint("ingest.after_commit")
         if done.changed_run_ids or done.changed_job_ids or poll.runs or self._failures or poll.seen_until is not None:
             self._shared.changed()
+
+    def _masked(self, poll: Poll) -> Poll:
+        """A source may repeat what we signed in with; the store keeps none of it."""
+        mask = self._shared.secrets.mask
+        return replace(
+            poll,
+            runs=tuple(replace(run, message=mask(run.message)) if run.message else run for run in poll.runs),
+            skipped=tuple(replace(one, reason=mask(one.reason), sample=mask(one.sample)) for one in poll.skipped),
+            warnings=tuple(map(mask, poll.warnings)),
+        )
 
     def _business_date(self, record: RunRecord) -> date:
         settings = self._place.system.settings

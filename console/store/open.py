@@ -6,12 +6,14 @@ SQLite (WAL) or PostgreSQL through SQLAlchemy Core; the settings below were meas
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import OperationalError
@@ -88,7 +90,7 @@ class Store:
         except (OperationalError, driver.OperationalError) as error:
             reason = error.orig if isinstance(error, OperationalError) else error
             place = self.path or self.engine.url.render_as_string()
-            raise StoreUnusable(f"the store at {place}: {without_secrets(self.url, str(reason))}") from error
+            raise StoreUnusable(without_secrets(self.url, f"the store at {place}: {reason}")) from error
 
     def _be_durable(self, connection: Connection, durable: bool) -> None:
         if self.is_sqlite:
@@ -120,6 +122,7 @@ def open_store(url: str) -> Store:
         store = Store(url, _postgres(url), None)
     else:
         path = Path(url.removeprefix("sqlite:///")).expanduser()
+        _refuse_foreign(path)
         _make_private(path)
         store = Store(url, _sqlite(path), path)
     try:
@@ -147,6 +150,19 @@ def _check_fence(connection: Connection, fence: int | None) -> None:
     if row is None or row[0] != fence:
         holder = "nobody" if row is None or not row[1] else row[1]
         raise LeaseLost(f"the lease with fence {fence} is lost: {holder} holds the store now; nothing was written")
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A file that is there and is not ours is not touched: neither its mode nor a byte of it."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
+            tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"the store at {path}: {error}; name another store") from error
+    if tables and "alembic_version" not in tables:
+        raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
 
 
 def _make_private(path: Path) -> None:

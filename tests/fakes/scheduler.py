@@ -62,6 +62,8 @@ class FakeScheduler:
     warnings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     """What polls tell beside the runs."""
+    more: bool = False
+    """Whether polls say that there is more, though they give the same page again."""
     unread: tuple[Skipped, ...] = ()
     """What inventories could not read."""
     on_log: Callable[[str], None] | None = None
@@ -128,6 +130,7 @@ class FakeConnector:
         return Poll(
             runs,
             json.dumps(len(runs)),
+            more=self._scheduler.more,
             clock=Clock(now, now),
             seen_until=seen,
             warnings=self._scheduler.warnings,

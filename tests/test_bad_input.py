@@ -1,0 +1,361 @@
+"""Whatever cannot be used is told once, with place, value and mend, and everything else goes on.
+
+Told elsewhere: bad config (`tests/test_config.py`); HTML in place of JSON, truncated JSON, a wrong version, a page that
+repeats for ever (`tests/connectors`, each kind with its own replies); hostile names (`tests/hostile`); a rerun of a job
+marked never as the engine (`tests/engine/test_actions.py`) and the console (`tests/tui/test_recover.py`) refuse it; a
+terminal too small (`tests/tui/test_screens.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.config import Config, DependencySettings, JobSettings
+from console.engine.wiring import Part
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+from tests.pty.terminal import Terminal
+
+AGO = timedelta(minutes=1)
+CONFIG = """
+[systems.fake]
+kind = "cron"
+hosts = ["nowhere.invalid"]
+key = { env = "NO_KEY" }
+[jobs."fake/extrat"]
+owner = "team"
+[jobs."fake/ext*"]
+owner = "team"
+[services.s]
+delivered_by = ["fake/load"]
+deadline = "06:30"
+timezone = "UTC"
+"""
+
+
+@contextmanager
+def answering(bench: Bench) -> Iterator[None]:
+    """The bench's engine answers questions and sends actions for as long as the context lasts."""
+    over = threading.Event()
+    parts: tuple[Part, ...] = (bench.parts.answers, bench.parts.actions)
+    threads = [threading.Thread(target=part.run, args=(bench.fence, over.is_set)) for part in parts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for part, thread in zip(parts, threads, strict=True):
+            part.wake.set()
+            thread.join()
+
+
+@contextmanager
+def estate(folder: Path, scheduler: FakeScheduler, **changes: object) -> Iterator[Bench]:
+    config: Config = dataclasses.replace(estate_config(folder, scheduler), **changes)  # type: ignore[arg-type]
+    with running_bench(folder, scheduler, config) as made:
+        yield made
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """`extract` feeds `load`, on which the service `supply` hangs."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    with estate(tmp_path, scheduler) as made:
+        yield made
+
+
+def remarks(bench: Bench) -> list[str]:
+    done = headway(bench.url, "status", "--json")
+    found: list[str] = done.data["remarks"]
+    return found
+
+
+# -- circles ---------------------------------------------------------------------------------------------------------
+def circled() -> FakeScheduler:
+    """`load` waits for `extract`, says the source; a third job stands outside."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load", upstreams=("extract",))
+    scheduler.job("other")
+    return scheduler
+
+
+BACK = (DependencySettings(upstream="fake/load", downstream="fake/extract"),)
+
+
+def test_a_circle_of_native_and_declared_dependencies_is_named_with_its_path(tmp_path: Path) -> None:
+    """No check of the config can see it: half of it is the scheduler's."""
+    with estate(tmp_path, circled(), dependencies=BACK) as bench:
+        bench.turn()
+        path = "fake/extract → fake/load → fake/extract"
+        told = f"dependencies lead back to themselves: {path}. None of them counts; remove one."
+        assert [told] == remarks(bench)
+        assert "to mend" in headway(bench.url, "status").out
+
+
+def test_a_circle_stops_neither_the_other_jobs_nor_its_own(tmp_path: Path) -> None:
+    with estate(tmp_path, circled(), dependencies=BACK) as bench:
+        now = datetime.now(UTC)
+        for name in ("extract", "load", "other"):
+            bench.scheduler.attempt(name, name, State.FAILED, now - AGO)
+        bench.turn()
+        with bench.reads() as reads:
+            assert {"fake/extract", "fake/load", "fake/other"} == {one.root_job for one in reads.incidents()}
+
+
+def test_a_circle_that_is_cut_is_named_no_longer(tmp_path: Path) -> None:
+    with estate(tmp_path, circled(), dependencies=BACK) as bench:
+        bench.turn()
+        bench.scheduler.job("load", definition_hash="without its upstream")
+        bench.poller._inventory_at = 0.0
+        bench.turn()
+        assert [] == remarks(bench)
+
+
+# -- names of config that no job has ---------------------------------------------------------------------------------
+def test_a_pattern_that_matches_no_job_is_named_with_its_near_miss(tmp_path: Path) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    jobs = {"fake/extrat": JobSettings(owner="team"), "fake/nothing-like*": JobSettings(owner="team")}
+    with estate(tmp_path, scheduler, jobs=jobs, services={}, dependencies=()) as bench:
+        bench.turn()
+        assert [
+            'config names "fake/extrat", and no job has that name. Did you mean fake/extract?',
+            'config names "fake/nothing-like*", and no job has that name. Mend the name, or remove it.',
+        ] == remarks(bench)
+        assert [1] == [target["jobs"] for target in headway(bench.url, "status", "--json").data["systems"]]
+
+
+def test_names_of_a_system_that_never_answered_are_no_fault(tmp_path: Path) -> None:
+    with estate(tmp_path, FakeScheduler()) as bench:
+        bench.turn()
+        assert [] == remarks(bench)
+
+
+def test_check_compares_config_with_the_jobs_of_the_store(bench: Bench, tmp_path: Path) -> None:
+    bench.turn()
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG)
+    done = headway(bench.url, "--config", str(config), "check", "--no-probe")
+    assert (1, 'config names "fake/extrat", and no job has that name. Did you mean fake/extract?\n') == (
+        done.code, done.out,
+    )  # fmt: skip
+
+
+def test_check_without_a_store_says_nothing_of_names(tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG)
+    done = headway(str(tmp_path / "none.db"), "--config", str(config), "check", "--no-probe")
+    assert (0, "") == (done.code, done.out)
+
+
+# -- a target's own faults -------------------------------------------------------------------------------------------
+def test_a_file_that_cron_ignores_as_a_whole_stands_in_status(bench: Bench) -> None:
+    words = "/etc/cron.d/etl: line 7 is wrong, so cron ignores the whole file. Mend that line."
+    bench.scheduler.warnings = (words,)
+    bench.turn()
+    assert f"fake/one: {words}" in remarks(bench)
+    assert words in headway(bench.url, "status").out
+    bench.scheduler.warnings = ()
+    bench.turn()
+    assert [] == remarks(bench)
+
+
+def test_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named(bench: Bench) -> None:
+    bench.turn()
+    before = bench.scheduler.polls
+    bench.scheduler.more = True
+    bench.turn()
+    assert bench.scheduler.polls - before < 5
+    with bench.reads() as reads:
+        (target,) = reads.systems()
+    assert "the same page again" in target.error
+    bench.scheduler.more = False
+    bench.turn()
+    with bench.reads() as reads:
+        assert "" == reads.systems()[0].error
+
+
+# -- reruns that must not be -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("more", [(), ("--yes",), ("--dry-run",)], ids=str)
+def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path, more: tuple[str, ...]) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    never = {"fake/extract": JobSettings(owner="team", rerun="never")}
+    with estate(tmp_path, scheduler, jobs=never, services={}, dependencies=()) as bench:
+        bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - AGO)
+        bench.turn()
+        with answering(bench):
+            for line in (("rerun", "fake/extract"), ("recover", "INC-0001")):
+                done = headway(bench.url, *line, *more)
+                assert 4 == done.code
+                assert 'fake/extract: its owner marked it rerun = "never"' in done.err
+                assert "nothing was sent" in done.err
+        with bench.reads() as reads:
+            assert ([], []) == (bench.scheduler.acted, list(reads.actions()))
+
+
+# -- names that are typed --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        (("stauts",), 2, '"stauts" is no command; did you mean "status"?'),
+        (("xyzzy",), 2, '"xyzzy" is no command; headway --help lists them'),
+        (("job", "fake/extrct"), 6, 'nothing is called "fake/extrct"; did you mean fake/extract?'),
+        (("runs", "extract"), 6, "did you mean fake/extract?"),
+        (("rerun", "fake/laod"), 6, "did you mean fake/load?"),
+        (("services", "suply"), 6, "did you mean supply?"),
+        (("incident", "INC-0999"), 6, 'nothing is called "INC-0999"'),
+        (("incident", "INC-x"), 2, '"INC-x" is not an incident; write INC-0001'),
+        (("job", "id:99999999999999999999"), 6, 'nothing is called "id:99999999999999999999"'),
+        (("jobs", "--limit", "-3"), 2, "'-3' is no whole number from 0 on"),
+        (("log", "fake/extract", "--run", "9" * 30), 2, "is no whole number from 0 on"),
+    ],
+)
+def test_a_name_that_is_not_there_is_refused_with_its_near_miss(
+    bench: Bench, line: tuple[str, ...], code: int, words: str
+) -> None:
+    bench.turn()
+    done = headway(bench.url, *line)
+    assert (code, "") == (done.code, done.out)
+    assert words in done.err
+
+
+# -- stores that cannot be used --------------------------------------------------------------------------------------
+def newer(folder: Path) -> Path:
+    """A store as a Headway 99 leaves it."""
+    path = folder / "newer.db"
+    with running_bench(folder, FakeScheduler(), estate_config(folder, FakeScheduler())):
+        pass
+    (folder / "headway.db").rename(path)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE meta SET value = '9999' WHERE name = 'schema'")
+    connection.execute("UPDATE meta SET value = '99.0' WHERE name = 'version'")
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    return path
+
+
+def folder_in_its_place(folder: Path) -> Path:
+    path = folder / "store-is-a-folder"
+    path.mkdir()
+    return path
+
+
+def no_database(folder: Path) -> Path:
+    path = folder / "notes.txt"
+    path.write_text("this is a shopping list, not a database\n" * 100)
+    return path
+
+
+def other_database(folder: Path) -> Path:
+    path = folder / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE people (name TEXT)")
+    connection.commit()
+    connection.close()
+    return path
+
+
+STORES = {
+    "newer": (newer, ("schema 9999", "99.0", "Install")),
+    "folder": (folder_in_its_place, ("store-is-a-folder",)),
+    "text": (no_database, ("notes.txt",)),
+    "foreign": (other_database, ("other.db",)),
+}
+
+
+def engine(store: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    config = folder / "estate.toml"
+    config.write_text('[systems.hosts]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n')
+    argv = [sys.executable, "-m", "console", "--config", str(config), "--store", str(store), "engine", "--with-parent"]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_that_cannot_be_used_is_named_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    make, words = STORES[name]
+    store = make(tmp_path)
+    before = store.read_bytes() if store.is_file() else b""
+    for line in (("status",), ("jobs",), ("incident", "1"), ("engine", "stop")):
+        done = headway(str(store), *line)
+        assert (2, "") == (done.code, done.out)
+        assert [] == [word for word in words if word not in done.err]
+        assert 1 == len(done.err.splitlines())
+    assert before == (store.read_bytes() if store.is_file() else b"")
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_the_engine_refuses_a_store_that_it_cannot_use(tmp_path: Path, name: str) -> None:
+    make, words = STORES[name]
+    store = make(tmp_path)
+    before = store.read_bytes() if store.is_file() else b""
+    done = engine(store, tmp_path)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert [] == [word for word in words if word not in done.stderr]
+    assert "Traceback" not in done.stderr
+    assert before == (store.read_bytes() if store.is_file() else b"")
+
+
+@pytest.mark.parametrize("name", ["newer", "text"])
+def test_the_console_says_in_its_banner_why_it_cannot_read_the_store(tmp_path: Path, name: str) -> None:
+    make, words = STORES[name]
+    argv = [sys.executable, "-m", "console", "--store", str(make(tmp_path)), "console", "--no-engine"]
+    with Terminal(argv, (160, 20)) as terminal:
+        shown = terminal.wait_for("the store cannot be read")
+    assert words[0] in shown
+
+
+def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> None:
+    done = headway(str(tmp_path / "headway.db"), "status")
+    assert (2, "") == (done.code, done.out)
+    assert '"headway engine" makes it' in done.err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+def test_the_engine_names_a_store_that_it_may_not_write(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        done = engine(tmp_path / "headway.db", Path(os.environ["HOME"]))
+    finally:
+        tmp_path.chmod(0o700)
+    assert 2 == done.returncode
+    assert "headway.db" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- a reader that goes away -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("line", ["jobs", "jobs --json", "status", "status --json"])
+def test_a_reader_that_goes_away_ends_the_command_silently(tmp_path: Path, line: str) -> None:
+    scheduler = FakeScheduler()
+    for number in range(2_000):
+        scheduler.job(f"a_job_with_a_rather_long_name_{number:05d}")
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        bench.scheduler.warnings = tuple(f"warning {number} " + "x" * 280 for number in range(20))
+        bench.turn()
+        command = f"{sys.executable} -m console --store {bench.url} {line} --limit 5000"
+        command = command if line.startswith("jobs") else command.removesuffix(" --limit 5000")
+        shell = f'set -o pipefail; {command} 2>"$ERRORS" | true; echo "${{PIPESTATUS[0]}}"'
+        errors = tmp_path / "errors"
+        done = subprocess.run(
+            ["bash", "-c", shell], capture_output=True, text=True, timeout=60, check=False,
+            env={**os.environ, "ERRORS": str(errors)},
+        )  # fmt: skip
+    assert ("141\n", "") == (done.stdout, errors.read_text())
