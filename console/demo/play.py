@@ -17,7 +17,7 @@ from sqlalchemy import text
 from connectors.replay import words
 from connectors.replay.client import load_night
 from connectors.replay.world import home, world
-from console.clock import Hand, real_now
+from console.clock import LOOK_AGAIN_SECONDS, Hand, real_now
 from console.demo.config import config_text
 from console.model.ids import micros
 from console.store.open import Store, open_store
@@ -86,8 +86,9 @@ def set_clock(play: Play, store: Store, hand: Hand) -> None:
 
 
 def go(play: Play, store: Store, origin: datetime, rate: float) -> None:
-    """The clock runs from `origin` from now on."""
-    set_clock(play, store, Hand(origin, real_now(), rate))
+    """The clock runs from `origin` on, as soon as everybody has read it: else an incident would open before its cause
+    by the clock of whoever still believes the row before."""
+    set_clock(play, store, Hand(origin, real_now() + timedelta(seconds=LOOK_AGAIN_SECONDS), rate))
 
 
 def history(play: Play, now: datetime) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,9 @@ def test_without_a_terminal_it_prints_board_and_incident_and_leaves_nothing(tmp_
     assert "act by 03:58 CET" in incident
     assert "No space left on device" in incident
     assert "oncall (env HEADWAY_DEMO_SINK): sent" in incident
+    opened = re.search(r"(\S+ \S+Z)  opened:", incident)
+    assert opened is not None
+    assert "2026-11-20 02:11:51Z" <= opened[1], "an incident opens after its cause"
     assert [] == list(tmp_path.iterdir())
     assert [] == engines_of(tmp_path)
 
