@@ -75,6 +75,7 @@ TABLE: tuple[Act, ...] = (
     Act("help", ("?",), "keys", "the keys of this screen; Enter runs one", ALL, 9),
     Act("back", ("escape",), "back", "close what is open, clear the filter, then one back", ALL, 0),
     Act("quit", ("q",), "back, leave", "one back; from the first screen: leave", ALL, 0),
+    Act("suspend", ("ctrl+z",), "suspend", "back to the shell; fg comes back here", ALL, 0),
     Act("leave", ("ctrl+c",), "leave", "leave at once; what was sent goes on without the console", (*ALL, *OVERLAYS), 0,
         priority=True),
     # over a screen
@@ -92,8 +93,8 @@ MOVES: tuple[Act, ...] = (
     Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane")),
 )
 
-_SHOWN = {"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+u": "^U", "ctrl+d": "^D", "tab": "Tab",
-          "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"}  # fmt: skip
+_SHOWN = {"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+u": "^U", "ctrl+d": "^D",
+          "tab": "Tab", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"}  # fmt: skip
 _PLAIN = {"enter": "Enter", "up": "Up", "down": "Down"}
 
 

@@ -18,8 +18,8 @@ from console.model.views import (
 from console.model.words import Timeliness
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock, short, signed, span
-from console.tui.widgets.grid import Column, Row
 from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Column, Row
 
 PROBLEM_TIMES = {Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED, Timeliness.MET_LATE}
 

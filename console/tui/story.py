@@ -12,8 +12,8 @@ from console.model.views import DeliveryView, EventView, HurtService, IncidentVi
 from console.tui.glyphs import Role
 from console.tui.rows import Look, act_by, heading, line
 from console.tui.when import short
-from console.tui.widgets.grid import Row
 from console.tui.widgets.paint import Run, fit
+from console.tui.widgets.table import Row
 
 REASON_LINES = 3
 """Lines of a service's reason; the record (`i`) has all of it."""

@@ -74,8 +74,11 @@ async def _walk(night: Night) -> None:
             assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u200b]", night.text) is None
 
 
-@pytest.mark.parametrize("text", HOSTILE[:: max(1, len(HOSTILE) // 12)])
-def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(text: str) -> None:
+@pytest.mark.parametrize("part", range(4))
+def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(part: int) -> None:
+    """All of the corpus, a quarter of it in each text."""
+    text = " ".join(HOSTILE[part::4])
+
     def prepare(night: Night) -> None:
         night.reads = HostileReads(text)
         night.requests = FakeRequests(night.reads, log_text=text + LOG)

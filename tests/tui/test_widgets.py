@@ -13,9 +13,9 @@ from rich.cells import cell_len
 import console.tui
 from console.model.views import JobFilter
 from console.tui.screens.jobs import parse_filter
-from console.tui.widgets.grid import Column, plan
 from console.tui.widgets.paint import Palette, fit, one_line
 from console.tui.widgets.pane import breaks, piece
+from console.tui.widgets.table import Column, plan
 from tests.corpus import HOSTILE
 
 COLORS = dict.fromkeys(

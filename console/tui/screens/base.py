@@ -216,6 +216,9 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         self.tick()
         self.notice(f"times: {chrome.zone_words(self.look)}")
 
+    def do_suspend(self) -> None:
+        self.board.action_suspend_process()
+
     def do_leave(self) -> None:
         self.board.exit(0)
 

@@ -8,7 +8,7 @@ from console.model.views import JobView
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike
 from console.tui.screens.pick import Choice, PickScreen
-from console.tui.widgets.grid import Column
+from console.tui.widgets.table import Column
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen

@@ -14,9 +14,10 @@ from console.model.views import IncidentView
 from console.tui import story
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.widgets.bar import Bar
-from console.tui.widgets.grid import Grid, Rows
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
 from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import Rows
 
 
 class IncidentScreen(BaseScreen):

@@ -9,8 +9,8 @@ from console.model.views import IncidentRow
 from console.tui import rows
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ShortListScreen
-from console.tui.widgets.grid import Row
 from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Row
 
 
 class IncidentsScreen(ShortListScreen):

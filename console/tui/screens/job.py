@@ -13,8 +13,9 @@ from console.tui import rows
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.when import span
 from console.tui.widgets.bar import Bar
-from console.tui.widgets.grid import Grid, Rows
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Rows
 
 
 def job_links(view: JobView) -> list[tuple[str, str]]:

@@ -13,9 +13,10 @@ from console.model.views import DriftView, JobFilter, JobRow, JobView
 from console.tui import rows
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ListScreen
-from console.tui.widgets.grid import Grid, Row
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.pages import IdRows
 from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Row
 
 SORT = "attention"
 FIRST_PAGE = 128

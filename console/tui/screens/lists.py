@@ -9,7 +9,8 @@ from textual import events, on
 from textual.app import ComposeResult
 
 from console.tui.screens.base import BaseScreen
-from console.tui.widgets.grid import Column, Grid, Row, Rows
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.table import Column, Row, Rows
 
 if TYPE_CHECKING:
     from textual.widgets import Input

@@ -13,7 +13,8 @@ from textual.widgets import Input
 from console.tui import keys
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
-from console.tui.widgets.grid import Column, Grid, Row, Rows
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.table import Column, Row, Rows
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen

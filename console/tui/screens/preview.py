@@ -23,8 +23,9 @@ from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.base import RunChoice
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
-from console.tui.widgets.grid import Column, Grid, Row, Rows
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import Column, Row, Rows
 
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from console.model.views import TargetView
 from console.tui import rows
 from console.tui.screens.lists import ShortListScreen
-from console.tui.widgets.grid import Row
 from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Row
 
 EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ A source gives rows by number; one that is not here yet is a dim line, and `Grid
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import NamedTuple, Protocol
 
 from textual import events
 from textual.geometry import Size
@@ -16,83 +15,10 @@ from textual.strip import Strip
 
 from console.tui import keys
 from console.tui.widgets.paint import Run, fit, palette
-
-
-class Column(NamedTuple):
-    """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`."""
-
-    title: str
-    width: int
-    rank: int = 1
-    flex: int = 0
-    right: bool = False
-    most: int = 0
-
-
-class Row(NamedTuple):
-    """Cells under columns; with `free`, runs from the left edge. What is no `pick` is stepped over by the cursor."""
-
-    key: Hashable
-    cells: tuple[Run, ...]
-    pick: bool = True
-    free: bool = False
-
-
-class Source(Protocol):
-    """Where rows come from. `row` never waits: None is "not here yet"."""
-
-    def __len__(self) -> int: ...
-    def key_at(self, index: int) -> Hashable: ...
-    def index_of(self, key: Hashable, near: int) -> int | None: ...
-    def row(self, index: int) -> Row | None: ...
-    def want(self, first: int, last: int) -> None: ...
-
-
-class Rows:
-    """A source that has them all: a short list."""
-
-    def __init__(self, rows: Sequence[Row] = ()) -> None:
-        self._rows = tuple(rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def key_at(self, index: int) -> Hashable:
-        return self._rows[index].key
-
-    def index_of(self, key: Hashable, near: int) -> int | None:
-        return next((index for index, row in enumerate(self._rows) if row.key == key and row.pick), None)
-
-    def row(self, index: int) -> Row | None:
-        return self._rows[index]
-
-    def want(self, first: int, last: int) -> None:
-        """Everything is here."""
-
+from console.tui.widgets.table import Column, Row, Rows, Source, plan
 
 KEPT_LINES = 512
-
-
-def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
-    """(index, width) of the columns that fit, in their order: by rank first, then what is left goes to the flexible."""
-    kept: set[int] = set()
-    left = width
-    for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):
-        need = columns[index].width + (1 if kept else 0)
-        if need > left:
-            break
-        kept.add(index)
-        left -= need
-    widths = {index: columns[index].width for index in kept}
-    flexible = sorted(index for index in kept if columns[index].flex)
-    for place, index in enumerate(flexible):
-        share = sum(columns[other].flex for other in flexible[place:])
-        extra = left * columns[index].flex // share
-        if columns[index].most:
-            extra = min(extra, max(0, columns[index].most - columns[index].width))
-        widths[index] += extra
-        left -= extra
-    return [(index, widths[index]) for index in sorted(kept)]
+"""Lines that are kept as they were painted."""
 
 
 def _trimmed(runs: list[Run]) -> list[Run]:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 
 from console.model.views import JobRow
-from console.tui.widgets.grid import Row
+from console.tui.widgets.table import Row
 
 AROUND = 64
 """Rows asked for before and after those in view."""
