@@ -93,8 +93,10 @@ MOVES: tuple[Act, ...] = (
     Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane")),
 )
 
-_SHOWN = {"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+u": "^U", "ctrl+d": "^D",
-          "tab": "Tab", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"}  # fmt: skip
+_SHOWN = {
+    **{"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+u": "^U", "ctrl+d": "^D"},
+    **{"tab": "Tab", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"},
+}
 _PLAIN = {"enter": "Enter", "up": "Up", "down": "Down"}
 
 
