@@ -94,8 +94,20 @@ MOVES: tuple[Act, ...] = (
 )
 
 _SHOWN = {
-    **{"enter": "↵", "escape": "Esc", "ctrl+p": "^P", "ctrl+c": "^C", "ctrl+z": "^Z", "ctrl+u": "^U", "ctrl+d": "^D"},
-    **{"tab": "Tab", "up": "↑", "down": "↓", "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End"},
+    "enter": "↵",
+    "escape": "Esc",
+    "ctrl+p": "^P",
+    "ctrl+c": "^C",
+    "ctrl+z": "^Z",
+    "ctrl+u": "^U",
+    "ctrl+d": "^D",
+    "tab": "Tab",
+    "up": "↑",
+    "down": "↓",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
 }
 _PLAIN = {"enter": "Enter", "up": "Up", "down": "Down"}
 
