@@ -7,14 +7,16 @@ remembered here only to be masked: in logs, errors, screens and tracebacks.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import stat
 import subprocess
 import threading
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -24,6 +26,8 @@ COMMAND_TIMEOUT_SECONDS = 10.0
 LIMIT_BYTES = 64 * 1024
 MASK = "•••"
 SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
+SHORTEST_INSIDE = 8
+_PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 
 
 class SecretRef(BaseModel):
@@ -84,10 +88,11 @@ class SecretStore:
 
     def remember(self, value: str) -> None:
         """From now on `value` and its usual encodings are masked."""
+        new = {one for one in (value, *_secret_parts(value)) if len(one) >= SHORTEST_MASKED}
         with self._lock:
-            if len(value) < SHORTEST_MASKED or value in self._values:
+            if new <= self._values:
                 return
-            self._values.add(value)
+            self._values |= new
             forms = {form for known in self._values for form in _forms(known)}
             self._forms = tuple(sorted(forms, key=len, reverse=True))
 
@@ -100,7 +105,26 @@ class SecretStore:
 
 
 def _forms(value: str) -> set[str]:
-    return {value, quote(value, safe=""), quote(value), b64encode(value.encode()).decode()}
+    """As it is, quoted for a URL, in base64 alone and inside of more ("user:password" of HTTP)."""
+    plain = value.encode("utf-8", "surrogateescape")
+    inside = {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4].decode() for lead in range(3)}
+    whole = {value, quote(plain, safe=""), quote(plain), b64encode(plain).decode()}
+    return whole | {form for form in inside if len(form) >= SHORTEST_INSIDE}
+
+
+def _secret_parts(value: str) -> Iterator[str]:
+    """What is secret in a URL or a connection string and may be told without the rest: passwords, tokens, keys."""
+    for quoted, bare in _PASSWORD_IN_CONNINFO.findall(value):
+        yield quoted or bare
+    if "://" not in value:
+        return
+    rest = value.partition("://")[2]
+    login, at, place = rest.rpartition("@") if "@" in rest else ("", "", rest)
+    password = login.partition(":")[2]
+    yield from {password, unquote(password)} if at else ()
+    for part in re.split(r"[/?&=#:,]", f"{place}/{login}"):
+        if (len(part) >= 8 and re.search(r"\d", part) and "." not in part) or len(part) >= 20:
+            yield from {part, unquote(part)}
 
 
 def _read(reference: SecretRef) -> str:

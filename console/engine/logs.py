@@ -16,6 +16,9 @@ import structlog
 from connectors.secrets import SecretStore
 from console.clean import clean
 
+_files: list[TextIO] = []
+"""The file that is written to now."""
+
 
 class _Unbreakable:
     """A stream whose full disk or closed pipe ends nobody's work: what cannot be logged is not."""
@@ -36,6 +39,10 @@ class _Unbreakable:
 def set_up_logs(secrets: SecretStore, file: Path | None = None, level: str = "info") -> None:
     """From now on structlog writes to `file`, else to stderr."""
     stream: TextIO = sys.stderr if file is None else file.open("a", encoding="utf-8", buffering=1)
+    if _files:
+        _files.pop().close()
+    if file is not None:
+        _files.append(stream)
 
     def masked(_logger: Any, _name: str, event: Any) -> Any:
         return _shown(event, lambda text: clean(secrets.mask(text)))

@@ -200,7 +200,8 @@ class Poller:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id
-        schedules = polling.accepted_schedules(store, target_id)
+        bare = any(one.period_key is None for one in poll.runs)
+        schedules = polling.accepted_schedules(store, target_id) if bare else {}
         poll = self._masked(poll)
         records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
         tails = self._tails(connector, records)
@@ -222,8 +223,8 @@ class Poller:
             if tails:
                 store_logs.write_tails(store, fence, target_id, tails, micros(now))
         failpoint("ingest.after_commit")
-        if done.changed_run_ids or done.changed_job_ids or poll.runs or self._failures or poll.seen_until is not None:
-            self._shared.changed()
+        if done.changed_run_ids or done.changed_job_ids or tails or self._failures:
+            self._shared.changed()  # what only time changes is looked at every few seconds anyway
 
     def _masked(self, poll: Poll) -> Poll:
         """A source may repeat what we signed in with; the store keeps none of it."""

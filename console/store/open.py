@@ -89,7 +89,7 @@ class Store:
             yield
         except (OperationalError, driver.OperationalError) as error:
             reason = error.orig if isinstance(error, OperationalError) else error
-            place = self.path or self.engine.url.render_as_string()
+            place = self.path or self.engine.url.set(query={}).render_as_string()
             raise StoreUnusable(without_secrets(self.url, f"the store at {place}: {reason}")) from error
 
     def _be_durable(self, connection: Connection, durable: bool) -> None:
@@ -160,6 +160,8 @@ def _refuse_foreign(path: Path) -> None:
         with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as connection:
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
+        if not os.access(path, os.W_OK):
+            return  # the next step says why
         raise StoreUnusable(f"the store at {path}: {error}; name another store") from error
     if tables and "alembic_version" not in tables:
         raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")

@@ -71,7 +71,14 @@ def silent() -> Iterator[Silent]:
     made.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.lab),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.lab),
+    ],
+)
 def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
     tmp_path: Path, silent: Silent, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:

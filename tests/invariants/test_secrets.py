@@ -1,0 +1,292 @@
+"""Canary secrets in every place of a config, and everything goes wrong with them: none reaches the store, a log, an
+alert, an answer or what a command prints, in any usual spelling (I6, F58)."""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+import structlog
+
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    LogChunk,
+    LookUp,
+    OutcomeUnknown,
+    Poll,
+    Preview,
+    Probe,
+    Receipt,
+    Right,
+    RunRecord,
+    RunRef,
+    Secrets,
+    Skipped,
+    SystemUnreachable,
+)
+from connectors.secrets import SecretRef, SecretStore
+from console.cli.main import main
+from console.config import Config, RouteSettings
+from console.engine.logs import set_up_logs
+from console.engine.outbox import Sent
+from console.engine.requests import Requests
+from console.engine.wiring import Parts
+from console.model.ids import new_action_key
+from console.store import lease
+from console.store.lease import Lease
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
+
+PASSWORD = 'CANARY-p@ss w/"quote"-é'
+TOKEN = "CANARYTOKEN0123456789"
+ACCOUNT = "CANARY-sink-password"
+CANARIES = (PASSWORD, TOKEN, ACCOUNT)
+
+
+def spellings(secret: str) -> set[bytes]:
+    """As it is, quoted for URLs and JSON, and in base64 wherever in a longer text it stands."""
+    plain = secret.encode()
+    found = {plain, quote(secret).encode(), quote(secret, safe="").encode(), quote_plus(secret).encode()}
+    found |= {json.dumps(secret).strip('"').encode(), json.dumps(secret, ensure_ascii=False).strip('"').encode()}
+    return found | {b64encode(b"x" * lead + plain)[4 if lead else 0 : -4] for lead in range(3)}
+
+
+def hits(*texts: bytes) -> list[bytes]:
+    return [form for text in texts for secret in CANARIES for form in spellings(secret) if form in text]
+
+
+def test_the_search_finds_every_spelling() -> None:
+    assert [] != hits(b64encode(f"headway:{PASSWORD}".encode()))
+    assert [] != hits(json.dumps({"error": PASSWORD}).encode())
+    assert [] != hits(f"https://x/{quote(PASSWORD)}".encode())
+
+
+class Leaky(WorldConnector):
+    """Lets its password slip wherever it says anything."""
+
+    def __init__(self, world: World, secrets: Secrets) -> None:
+        super().__init__(world, secrets)
+        self.password = secrets(SecretRef(env="CANARY_PASSWORD"))
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        poll = super().poll(cursor, open_runs, timeout_seconds)
+        slips = tuple(replace(run, message=f"login {self.password} failed", exit_code=1) for run in poll.runs)
+        skipped = (Skipped("row 3", f"no date after {self.password}", f"sample {self.password}"),)
+        return replace(poll, runs=slips, warnings=(f"odd: {self.password}",), skipped=skipped)
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        return LogChunk(f"mysql --password={self.password}\nno space\n")
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        said = f"run with {self.password}"
+        return Preview("run", said, said, (said,), said, (said,), (said,), plan={"job": ask.run.job})
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        self._world.act(key)
+        raise OutcomeUnknown(f"POST /run?password={self.password}: connection reset")
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        raise SystemUnreachable(f"GET /run?password={quote(self.password)}: 503")
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return Probe(True, f"1 {self.password}", (Right("view", False, self.password, f"try {self.password}"),))
+
+
+def refused(password: str) -> Exception:
+    return AccessRefused(f"password {password} was refused")
+
+
+def broken(password: str) -> Exception:
+    return ValueError(f"Authorization: Basic {b64encode(password.encode()).decode()}")
+
+
+@pytest.fixture
+def canaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANARY_PASSWORD", PASSWORD)
+
+
+class Night:
+    """An engine, step by step, whose connector and receiver let slip what they can."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.url = folder, str(folder / "headway.db")
+        self.world = World(folder, "good")
+        self.secrets = SecretStore()
+        self.said: list[str] = []
+        set_up_logs(self.secrets, folder / "engine.log", "debug")
+        self.store = open_store(self.url)
+        got = lease.acquire(self.store, "engine", "test", 600)
+        assert isinstance(got, Lease)
+        self.fence = got.fence
+        self.parts = Parts(self.config(), self.store, self.secrets, self.send)
+        self.parts.begin(self.fence)
+        [self.poller] = self.parts.pollers.values()
+
+    def config(self) -> Config:
+        config = config_of(self.folder, self.world)
+        os.environ[ROUTE] = f"json://headway:{ACCOUNT}@sink.example/{TOKEN}?key={TOKEN}"
+        system = config.systems["good"]
+        kind = replace(system.kind, open=lambda _options, _target, secrets: Leaky(self.world, secrets))
+        routes = {"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))}
+        return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes)
+
+    def send(self, url: str, title: str, body: str) -> Sent:
+        self.said += [title, body]
+        if len(self.said) == 2:
+            return Sent(False, f"POST {url} answered 500 to {ACCOUNT} with {TOKEN} error=500")
+        raise ValueError(f"cannot parse {url}")
+
+    def play(self) -> None:
+        """A failure, an alert that the receiver refuses, a rerun whose answer is lost, a source that refuses."""
+        self.world.fail("extract")
+        self.turn()
+        self.rerun()
+        with self.store.write(None) as connection:
+            connection.exec_driver_sql("UPDATE delivery SET next_us = 0")
+        self.turn()
+        for error in (refused(PASSWORD), broken(PASSWORD)):
+            self.world.trouble = raising(error)
+            self.poll_whatever_comes()
+
+    def turn(self) -> None:
+        self.poller.poll_once(self.fence)
+        self.parts.evaluator.step(self.fence)
+        self.parts.outbox.step(self.fence)
+        self.parts.outbox.wait_idle()
+
+    def poll_whatever_comes(self) -> None:
+        rounds = iter([False, True])
+        self.poller.wake.set()
+        self.poller.run(self.fence, lambda: next(rounds))
+
+    def rerun(self) -> None:
+        requests = Requests(self.url)
+        with open_reads(self.url) as reads:
+            run_id = reads.incident(1).row.root_run_id
+        assert run_id is not None
+        for question in (requests.preview_rerun(run_id), requests.log(run_id), requests.probe("good")):
+            self.parts.answers.step(self.fence)
+            answer = requests.wait(question, 5)
+            assert answer.ok, answer.error
+            self.said.append(json.dumps(answer.data, ensure_ascii=False))
+        preview = json.loads(self.said[-3])
+        requests.rerun(run_id, preview, new_action_key(), "because")
+        for _ in range(2):
+            self.parts.actions.step(self.fence)
+
+    def end(self) -> None:
+        self.parts.finish()
+        self.store.close()
+        set_up_logs(SecretStore())
+        structlog.reset_defaults()
+
+
+def raising(error: Exception) -> Trouble:
+    def trouble(_: float) -> Sequence[RunRecord]:
+        raise error
+
+    return trouble
+
+
+COMMANDS = (
+    ("status",),
+    ("status", "--json"),
+    ("services",),
+    ("jobs",),
+    ("job", "good/extract"),
+    ("runs", "good/extract"),
+    ("incidents",),
+    ("incident", "1"),
+    ("incident", "1", "--json"),
+    ("drift",),
+)
+
+
+def test_f58_no_secret_reaches_store_log_alert_answer_or_command(
+    tmp_path: Path, canaries: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = Night(tmp_path)
+    night.play()
+    printed = []
+    for command in COMMANDS:
+        main(["--store", night.url, *command])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        printed += [out, err]
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    night.end()
+    assert {"headway.db", "headway.db-wal", "engine.log"} <= set(files)
+    assert (True, True) == (len(night.said) > 3, "good/extract" in "".join(printed))
+    assert {} == {name: hits(content) for name, content in files.items() if hits(content)}
+    assert [] == hits(*(text.encode() for text in [*night.said, *printed]))
+    assert "•••" in "".join(night.said)
+
+
+STORES = {
+    "closed port": f"postgresql://headway:{TOKEN}@127.0.0.1:1/headway",
+    "no port": f"postgresql://headway:{TOKEN}@127.0.0.1:port{TOKEN}/headway",
+    "no host": f"postgresql://headway:{quote(PASSWORD)}@[::1/headway",
+    "a word too much": f"postgresql://headway:{TOKEN}@127.0.0.1:1/headway?passwordd={TOKEN}",
+}
+CONFIG = """\
+[estate]
+store = { env = "CANARY_STORE" }
+[systems.flow]
+kind = "airflow"
+url = "http://127.0.0.1:1"
+username = "headway"
+password = { env = "CANARY_PASSWORD" }
+[routes.oncall]
+urls = [{ env = "CANARY_ROUTE" }]
+[alerts]
+default_route = "oncall"
+"""
+
+
+@pytest.mark.parametrize("url", STORES.values(), ids=STORES)
+@pytest.mark.parametrize("command", [("status",), ("engine",), ("check",), ("jobs", "--json")], ids=" ".join)
+def test_f58_a_store_out_of_reach_is_told_in_one_message_without_its_password(
+    tmp_path: Path,
+    canaries: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    url: str,
+    command: tuple[str, ...],
+) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG)
+    monkeypatch.setenv("CANARY_STORE", url)
+    monkeypatch.setenv("CANARY_ROUTE", f"json://headway:{ACCOUNT}@127.0.0.1:1/{TOKEN}")
+    code = main(["--config", str(config), *command])
+    out, err = capfd.readouterr()
+    assert [] == hits(out.encode(), err.encode())
+    assert (True, False) == (code in (1, 2), "Traceback" in err)
+
+
+LITERALS = {
+    "a system's password": ('password = { env = "CANARY_PASSWORD" }', f'password = "{TOKEN}"'),
+    "a store's": ('store = { env = "CANARY_STORE" }', f'store = "postgresql://headway:{TOKEN}@db/headway"'),
+    "a route's": ('urls = [{ env = "CANARY_ROUTE" }]', f'urls = ["json://headway:{TOKEN}@sink/"]'),
+    "in a system's address": ("http://127.0.0.1:1", f"http://headway:{TOKEN}@127.0.0.1:1"),
+}
+
+
+@pytest.mark.parametrize("written, literal", LITERALS.values(), ids=LITERALS)
+def test_f58_a_secret_written_into_the_config_is_refused_and_not_repeated(
+    tmp_path: Path, canaries: None, capfd: pytest.CaptureFixture[str], written: str, literal: str
+) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG.replace(written, literal))
+    code = main(["--config", str(config), "engine"])
+    out, err = capfd.readouterr()
+    assert (2, []) == (code, hits(out.encode(), err.encode()))
+    assert "headway.toml:" in err
+    assert ["headway.toml"] == [path.name for path in tmp_path.iterdir()]
