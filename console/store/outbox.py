@@ -42,26 +42,28 @@ def recover_claims(store: Store, fence: int) -> int:
 def claim_due(
     store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` deliveries that are due, oldest alert first, one per (route, url) and none of the `busy` ones."""
+    """Up to `limit` deliveries that are due, the oldest of each (route, url) and none of the `busy` ones: however many
+    wait for one that is broken, the others have theirs."""
     found = text(
         "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us"
-        " FROM delivery d JOIN alert a ON a.id = d.alert_id"
-        " WHERE d.state = 'pending' AND d.next_us <= :now ORDER BY a.id, d.url_index LIMIT 500"
+        " FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.id IN"
+        " (SELECT MIN(x.id) FROM delivery x JOIN alert y ON y.id = x.alert_id"
+        " WHERE x.state = 'pending' AND x.next_us <= :now GROUP BY y.route, x.url_index) ORDER BY a.id, d.url_index"
     )
     with store.write(fence) as connection:
-        due: dict[tuple[str, int], DueDelivery] = {}
-        for row in connection.execute(found, {"now": now_us}):
-            place = (row.route, row.url_index)
-            if place not in busy and place not in due and len(due) < limit:
-                due[place] = DueDelivery(
-                    row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
-                    maybe_repeat=row.wire_us is not None,
-                )  # fmt: skip
-        for one in due.values():
+        rows = [row for row in connection.execute(found, {"now": now_us}) if (row.route, row.url_index) not in busy]
+        due = [
+            DueDelivery(
+                row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
+                maybe_repeat=row.wire_us is not None,
+            )
+            for row in rows[:limit]
+        ]  # fmt: skip
+        for one in due:
             connection.execute(
                 text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": one.id}
             )
-    return list(due.values())
+    return due
 
 
 def touch_wire(store: Store, fence: int, delivery_id: int, now_us: int) -> None:

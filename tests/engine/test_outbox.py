@@ -14,6 +14,7 @@ import pytest
 from connectors.contract import State
 from console.engine import outbox
 from console.engine.outbox import Sent, send_by_apprise
+from console.store import outbox as rows
 from tests.engine.bench import Bench
 
 SECONDS = 10.0
@@ -148,6 +149,23 @@ def test_a_sender_that_breaks_is_tried_again_after_a_pause_as_a_marked_repeat(be
     bench.parts.outbox._send = bench.sink
     send_again(bench, Sent(True))
     assert [False, True] == [body.startswith("May be a repeat") for _, _, body in bench.sink.got]
+
+
+def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: Bench) -> None:
+    """A storm of alerts, one of two receivers down: what waits for it must not stand in the other's way."""
+    fail_and_tell(bench, Sent(True))
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 602) INSERT INTO alert"
+            " (id, incident_id, dedup_key, kind, version, route, title, body, made_us)"
+            " SELECT i, 1, 'k', 'updated', i, CASE WHEN i = 602 THEN 'oncall' ELSE 'down' END, 't', 'b', 0 FROM n"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error)"
+            " SELECT id, 0, '', 'pending', 0, 0, 0, '' FROM alert WHERE id > 1"
+        )
+    due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))
+    assert [("oncall", 0)] == [(one.route, one.url_index) for one in due]
 
 
 def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> None:
