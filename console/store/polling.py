@@ -14,8 +14,9 @@ from console.store.keys import pack, unpack
 from console.store.open import Store
 from console.store.wire import wire
 
-AROUND = timedelta(days=35)
-"""How far before a start its period may lie: a monthly job's."""
+AROUND = timedelta(hours=26)
+"""How far before a start its period may lie: `LATEST_START` of control.periods, and an hour. A job of every minute has
+1,560 runs in it, and each of its starts asks for them."""
 OPEN_RUNS = 2_000
 """Open attempts that are handed to a poll at most, newest first."""
 
@@ -83,9 +84,12 @@ def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> dict[tu
     if not unmatched:
         return {}
     sql = (
-        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} JOIN job j ON j.source_id = k.a"
-        " JOIN run r ON r.job_id = j.id JOIN attempt a ON a.run_id = r.id AND a.action_key IS NULL"
-        " WHERE j.target_id = ? AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
+        # CROSS JOIN keeps SQLite to this order, and "+ 0" to the job's name; left free, it began with every attempt
+        # that has no action key.
+        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
+        " CROSS JOIN run r CROSS JOIN attempt a WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
+        " AND j.target_id + 0 = t.id AND r.job_id = j.id AND a.run_id = r.id AND a.action_key IS NULL"
+        " AND r.attempts > 0 AND r.sort_us >= ? ORDER BY a.number DESC"
     )
     starts = [at for one in unmatched if (at := one.started_at or one.queued_at or one.ended_at) is not None]
     since = micros(min(starts) - AROUND) if starts else 0

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from console.model.views import JobFilter
+from console.store import polling
 from console.store.open import Store
 from console.store.reads import Reads
 from console.store.reads.link import Row, SqliteLink
+from console.store.wire import SqliteWire
 from tests.store.estate import JOBS, Estate, failed, run, running
 from tests.store.test_apply import day, decide, expected, incident
 
@@ -90,9 +92,25 @@ def test_a_scan_of_the_runs_would_be_seen(explaining: Explaining) -> None:
     assert SCAN_OF_RUN.search(explaining.plans[-1][1])
 
 
+def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free to choose, SQLite reads all attempts of the store for every poll that tells a start."""
+    plans: list[str] = []
+    rows = SqliteWire.rows
+
+    def explained(self: SqliteWire, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        plans.extend(row[-1] for row in rows(self, f"EXPLAIN QUERY PLAN {sql}", values))
+        return rows(self, sql, values)
+
+    monkeypatch.setattr(SqliteWire, "rows", explained)
+    polling.taken(store, 1, [run(period_key=None)])
+    wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
+              "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
+    assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
+
+
 def test_open_runs_are_found_by_their_own_index(store: Store) -> None:
     assert store.path is not None
-    from console.store import estate, polling
+    from console.store import estate
 
     found: list[str] = []
     with sqlite3.connect(store.path) as raw:
