@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.failpoints import failpoint
-from console.model.ids import micros
+from console.model.decisions import Decisions
 from console.model.values import Estate, Settings
 from console.store import logs as store_logs
 from console.store.apply import apply
@@ -62,8 +62,7 @@ class Evaluator:
             now = self._clock.now()
             seq = self._store.changed_seq()
             estate = load(self._store, now, self._settings)
-            tails = store_logs.tails_of_red_runs(self._store, micros(now - self._settings.lookback))
-        decisions = evaluate(estate, now, log_tails=tails)
+        decisions = self._decide(estate, now)
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
         failpoint("evaluate.after_commit")
         if decisions.cycles != self._cycles:
@@ -76,6 +75,13 @@ class Evaluator:
             return AT_LEAST_EVERY_SECONDS
         ahead = (decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
         return min(max(ahead, 0.2), AT_LEAST_EVERY_SECONDS)
+
+    def _decide(self, estate: Estate, now: datetime) -> Decisions:
+        """The decisions; where there is something to tell, once more with the log ends that the notices show."""
+        decisions = evaluate(estate, now)
+        roots = [one.root_run_id for one in decisions.incidents if one.notices and one.root_run_id is not None]
+        tails = store_logs.tails_of(self._store, roots) if roots else {}
+        return evaluate(estate, now, log_tails=tails) if tails else decisions
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""

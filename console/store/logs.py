@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
 
 from console.store.keys import pack, unpack
 from console.store.open import Store
+from console.store.wire import wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,13 @@ def write_tails(store: Store, fence: int, target_id: int, tails: Mapping[tuple[s
             connection.execute(text(sql), {**values, "target": target_id, "job": pack(job), "key": pack(key)})
 
 
-def tails_of_red_runs(store: Store, since_us: int) -> dict[int, str]:
-    """Run id -> tail of its latest attempt, for runs that ended red since then."""
-    sql = (
-        "SELECT r.id, t.text FROM run r JOIN log_tail t ON t.attempt_id = r.attempt_id"
-        " WHERE r.ended_us >= :since AND r.state NOT IN ('succeeded', 'running', 'partial') AND t.text <> ''"
+def tails_of(store: Store, run_ids: Sequence[int]) -> dict[int, str]:
+    """Run id -> tail of its latest attempt, of these runs and of the tasks that ran with them."""
+    query = (
+        "SELECT r.id, l.text FROM {keys} JOIN run o ON o.id = k.a"
+        " JOIN job j ON j.id = o.job_id OR j.parent_id = o.job_id"
+        " JOIN run r ON r.job_id = j.id AND r.period_key = o.period_key"
+        " JOIN log_tail l ON l.attempt_id = r.attempt_id WHERE l.text <> ''"
     )
     with store.read() as connection:
-        return {row[0]: row[1] for row in connection.execute(text(sql), {"since": since_us})}
+        return dict(wire(connection).by_keys(query, "i", run_ids))

@@ -82,6 +82,18 @@ def test_after_a_surprise_what_people_ask_uses_a_new_connection(bench: Bench) ->
         assert first is not second
 
 
+def test_a_poll_that_tells_nothing_new_wakes_nobody(bench: Bench) -> None:
+    """Two hundred quiet hosts would have the whole estate judged thirteen times a second."""
+    ends_red(bench)
+    bench.turn()
+    bench.parts.evaluator.wake.clear()
+    bench.poller.poll_once(bench.fence)
+    assert not bench.parts.evaluator.wake.is_set()
+    bench.scheduler.end("a0", State.SUCCEEDED, NOW)
+    bench.poller.poll_once(bench.fence)
+    assert bench.parts.evaluator.wake.is_set()
+
+
 def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
