@@ -37,7 +37,8 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
             with connection.begin():
                 _migrate_locked(connection, path, scripts, folder)
     except DBAPIError as error:
-        raise StoreUnusable(f"the store at {path or engine.url.set(query={}).render_as_string()}: {error.orig}") from error
+        place = path or engine.url.set(query={}).render_as_string()
+        raise StoreUnusable(f"the store at {place}: {error.orig}") from error
 
 
 def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDirectory, folder: Path) -> None:
