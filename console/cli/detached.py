@@ -10,13 +10,15 @@ from pathlib import Path
 
 def start_if_needed(url: str, config: Path) -> str:
     """Starts an engine on a SQLite store that nobody works on; what was done, in words, empty for nothing."""
-    from console.store.errors import StoreError
+    from console.store.errors import StoreError, StoreTooNew
     from console.store.reads import open_reads
 
     try:
         with open_reads(url) as reads:
             engine = reads.header().engine
-    except StoreError:
+    except StoreTooNew as error:
+        return f"no engine was started: {error}"
+    except StoreError:  # not there yet, or older: the engine makes or migrates it
         engine = None
     if engine is not None and engine.alive:
         return ""

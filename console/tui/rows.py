@@ -272,11 +272,12 @@ def _says(view: TargetView) -> Run:
     lacking = [str(right.get("name", "")) for right in view.rights if right.get("held") is False]
     if lacking:
         return f"missing right: {', '.join(lacking)}", "warn"
-    if view.skipped:
-        return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}", "warn"
+    if view.warnings:
+        more = f" (+{len(view.warnings) - 1} more)" if len(view.warnings) > 1 else ""
+        return f"{view.warnings[0]}{more}", "warn"
     if view.skew_s is not None and abs(view.skew_s) >= 2:
         return f"its clock is {view.skew_s:+.1f} s off", "warn"
-    return "; ".join(view.warnings[:1]), "warn"
+    return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}" if view.skipped else "", "warn"
 
 
 def heading(key: Hashable, text: str, note: str = "") -> Row:

@@ -404,6 +404,7 @@ class FakeReads:
     incident_: IncidentView = field(default_factory=incident)
     jobs_: list[JobRow] = field(default_factory=jobs)
     targets_: list[TargetView] = field(default_factory=targets)
+    to_mend_: int = 0
     drifts_: list[DriftView] = field(default_factory=drifts)
     actions_: list[ActionView] = field(default_factory=list)
     runs_: dict[int, RunView] = field(default_factory=dict)
@@ -462,6 +463,9 @@ class FakeReads:
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_
+
+    def to_mend(self) -> int:
+        return self.to_mend_
 
     def drift(self) -> Sequence[DriftView]:
         return self.drifts_

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 
 from console.clean import clean_line
 from console.model.ids import job_name
@@ -19,27 +18,44 @@ HINTS = 5
 class RemarkReads(JobReads):
     def remarks(self) -> list[str]:
         """One sentence each: circles of dependencies, names that match no job, warnings of the targets."""
-        rows = self.link.rows("SELECT name, value FROM meta WHERE name IN ('cycles', 'unmatched')")
-        meta: dict[str, str] = dict(rows)
-        targets = self.systems()
+        circles, names = self._known_faults()
         found = [
             f"dependencies lead back to themselves: {' → '.join(path)}. None of them counts; remove one."
-            for path in json.loads(meta.get("cycles", "[]"))
+            for path in circles
         ]
-        found += self.unmatched(json.loads(meta.get("unmatched", "[]")), {one.system for one in targets if one.jobs})
-        return found + [f"{one.system}/{one.name}: {words}" for one in targets for words in one.warnings]
+        found += self.unmatched(names)
+        return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in one.warnings]
+
+    def to_mend(self) -> int:
+        """How many circles and names without a job there are: cheap, for a screen that asks often."""
+        circles, names = self._known_faults()
+        return len(circles) + len(names)
+
+    def _known_faults(self) -> tuple[list[list[str]], list[str]]:
+        """Circles, and names without a job; of a system that has never shown any job nothing can be said."""
+        rows = self.link.rows("SELECT name, value FROM meta WHERE name IN ('cycles', 'unmatched')")
+        meta: dict[str, str] = dict(rows)
+        systems = {
+            row[0]
+            for row in self.link.rows(
+                "SELECT s.name FROM system s WHERE EXISTS (SELECT 1 FROM job j WHERE j.system_id = s.id)"
+            )
+        }
+        names = [one for one in json.loads(meta.get("unmatched", "[]")) if one.partition("/")[0] in systems]
+        return json.loads(meta.get("cycles", "[]")), names
 
     def without_job(self, patterns: Sequence[str]) -> list[str]:
         """Which of these names and patterns of a config match no job, in words."""
         rows = self.link.rows("SELECT s.name, j.native_id FROM job j JOIN system s ON s.id = j.system_id")
         names = {job_name(system, unpack(native_id)) for system, native_id in rows}
-        missing = [one for one in dict.fromkeys(patterns) if not matching(one, names)]
-        return self.unmatched(missing, {system for system, _ in rows})
+        systems = {system for system, _ in rows}
+        named = [one for one in dict.fromkeys(patterns) if one.partition("/")[0] in systems]
+        return self.unmatched([one for one in named if not matching(one, names)])
 
-    def unmatched(self, names: Sequence[str], known: AbstractSet[str]) -> list[str]:
-        """Names of config that no job has; of a system that has never shown any job nothing can be said."""
+    def unmatched(self, names: Sequence[str]) -> list[str]:
+        """Names of config that no job has, in words with near misses."""
         found = []
-        for number, name in enumerate(one for one in names if one.partition("/")[0] in known):
+        for number, name in enumerate(names):
             near = self.near_jobs(name.replace("*", "")) if number < HINTS else ()
             hint = f"Did you mean {' or '.join(near)}?" if near else "Mend the name, or remove it."
             found.append(f'config names "{clean_line(name)}", and no job has that name. {hint}')

@@ -19,11 +19,14 @@ class SystemsScreen(ShortListScreen):
     COLUMNS = rows.SYSTEMS
     EMPTY = "no system is configured yet: [systems.NAME] in the config names one"
 
-    def fetch(self) -> None:
-        self.board.ask_for(self, "systems", lambda reads: reads.systems(), self._sorted)
+    to_mend = 0
 
-    def _sorted(self, targets: Sequence[TargetView]) -> None:
+    def fetch(self) -> None:
+        self.board.ask_for(self, "systems", lambda reads: (reads.systems(), reads.to_mend()), self._sorted)
+
+    def _sorted(self, found: tuple[Sequence[TargetView], int]) -> None:
         """What is out of reach first, longest first."""
+        targets, self.to_mend = found
         self.show_views(
             sorted(
                 targets,
@@ -34,7 +37,11 @@ class SystemsScreen(ShortListScreen):
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         sick = sum(1 for view in self.views if view.failing_since is not None)
         left: list[Run] = [(" SYSTEMS", "key"), (f" {len(self.views)}", "strong")]
-        return [*left, (f"  {sick} out of reach", "warn")] if sick else left, self.marks()
+        if sick:
+            left.append((f"  {sick} out of reach", "warn"))
+        if self.to_mend:
+            left.append((f"  {self.to_mend} to mend in the config: headway status", "warn"))
+        return left, self.marks()
 
     def key_of(self, view: TargetView) -> Hashable:
         return rows.target_name(view)

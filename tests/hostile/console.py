@@ -1,0 +1,61 @@
+"""The console on a real store, driven by keys."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
+
+from textual.pilot import Pilot
+
+from console.engine.requests import Requests
+from console.store.reads import open_reads
+from console.tui.app import HeadwayApp
+from tests.hostile.world import harmful
+
+LIMIT_SECONDS = 20.0
+
+
+@dataclass
+class Desk:
+    """The console on a real store, driven by keys."""
+
+    app: HeadwayApp = field(init=False)
+    pilot: Pilot[int] = field(init=False)
+
+    @property
+    def text(self) -> str:
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text for strip in strips)
+
+    async def until(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + LIMIT_SECONDS
+        while not condition():
+            assert time.monotonic() < end, f"{what} never came; the screen:\n{self.text}"
+            await self.pilot.pause(0.01)
+
+    async def see(self, text: str) -> None:
+        await self.until(lambda: text in self.text, repr(text))
+
+    def check(self) -> None:
+        """What stands there now, as text and as a picture."""
+        assert [] == harmful(self.text)
+        picture = self.app.export_screenshot()
+        ET.fromstring(picture)
+        assert [] == harmful(picture.replace("\u200b", ""))
+
+
+def drive(url: str, steps: Callable[[Desk], Awaitable[None]], size: tuple[int, int] = (120, 40)) -> None:
+    """Takes these steps in a console of that size."""
+
+    async def go() -> None:
+        desk = Desk()
+        desk.app = HeadwayApp(lambda: open_reads(url), lambda: Requests(url))
+        async with desk.app.run_test(size=size) as pilot:
+            desk.pilot = pilot
+            await desk.until(lambda: desk.app.header is not None, "the header")
+            await steps(desk)
+
+    asyncio.run(go())
