@@ -28,6 +28,17 @@ ASKERS_LOCK = 7305
 """PostgreSQL's advisory lock of whoever asks: two people who ask for the same run are one after the other there too."""
 
 
+_NEW_ACTION = (
+    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by, requested_from, why,"
+    " requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+    " SELECT ?, 'rerun', r.job_id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
+    " JOIN incident i ON i.id = m.incident_id"
+    " WHERE m.job_id = r.job_id AND m.period_key = r.period_key AND i.closed_us IS NULL)),"
+    " 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run r WHERE r.id = ? RETURNING key"
+)
+"""Without a named incident it is told in that of which the run is part, whichever way it was asked."""
+
+
 class AlreadyAsked(Exception):
     """Somebody asked for this run already; the message says who and when."""
 
@@ -127,13 +138,8 @@ class Requests:
                 by, at, state = open_ones[0]
                 ago = duration_words((now - at) / 1e6)
                 raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
-            asked = run(
-                "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by,"
-                " requested_from, why, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
-                " SELECT ?, 'rerun', job_id, id, ?, 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run WHERE id = ?"
-                " RETURNING key",
-                (key, incident_id, json.dumps(preview), who(), where_from(), why, now, run_id),
-            )
+            values = (key, incident_id, json.dumps(preview), who(), where_from(), why, now, run_id)
+            asked = run(_NEW_ACTION, values)
         if not asked:
             raise NotFound(f"run {run_id}")
 

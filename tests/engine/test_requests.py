@@ -59,6 +59,17 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
     assert f"headway: the store at {bench.url}: database is locked\n" == capsys.readouterr().err
 
 
+def test_a_rerun_stands_in_the_timeline_of_the_incident_that_its_run_is_part_of(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    bench.turn()
+    bench.requests().rerun(1, PREVIEW, new_action_key())
+    bench.parts.actions.step(bench.fence)
+    with bench.reads() as reads:
+        view = reads.incident(1)
+    assert [("action", "run again: fake/extract")] == [(one.kind, one.words) for one in view.events[1:]]
+    assert ["sent"] == [one.state for one in view.actions]
+
+
 def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
     bench.poller.poll_once(bench.fence)
