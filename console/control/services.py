@@ -171,7 +171,9 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     after = f"; {budget.reason}" if budget.reason else ""
     if picture.now > budget.act_by:
         return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {moment(budget.act_by, zone)} has passed{after}"
-    by = f"restart by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
+    job = _name(picture, budget.job_id)
+    what = "restart" if job == threat.cause else f"restart {job}"
+    by = f"{what} by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
     return Timeliness.AT_RISK, f"{threat.cause}: {by}{after}"
 
 

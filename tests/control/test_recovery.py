@@ -104,6 +104,20 @@ def night(*runs: RunFacts, now: str = "05:20") -> Ledger:
     return ledger
 
 
+def test_once_the_root_is_repaired_the_words_name_what_is_to_be_restarted_now() -> None:
+    """ "extract: restart by 04:40" would have a person restart what is green."""
+    second = load(30)
+    deps = [*feeds(EXTRACT, second), *feeds(second, MART)]
+    night = Ledger(estate(EXTRACT, second, MART, feeds=deps, services=[service("daily", "06:30", MART)]))
+    night.run(EXTRACT, "03:10", State.FAILED, started_at=at("03:10"), ended_at=at("03:20"))
+    night.run(second, "04:00", State.SUCCEEDED, started_at=at("04:00"), ended_at=at("04:10"))
+    night.look("04:11")
+    assert night.day("daily").reason.startswith("hosts/extract: restart by ")
+    night.run(EXTRACT, "03:10", State.SUCCEEDED, started_at=at("04:20"), ended_at=at("04:25"))
+    night.look("04:26")
+    assert night.day("daily").reason.startswith("hosts/extract: restart warehouse/load by ")
+
+
 def test_followers_are_what_is_red_or_stale_from_upstream_to_downstream() -> None:
     stale, red = run(2, LOAD, "04:00"), run(3, MART, "05:00", State.FAILED)
     ledger = night(FAILED, red, stale)
