@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -17,6 +18,7 @@ from textual.screen import Screen
 from console.clock import Hand, real_now
 from console.model.views import HeaderView, ServiceView
 from console.tui.desk import Desk
+from console.tui.gate import KeyGate
 from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
@@ -70,6 +72,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
         self._home, self._incident = screen or "services", incident
+        self._gate = KeyGate(self, super().on_event)
         self.read_header()
 
     def get_default_screen(self) -> Screen[Any]:
@@ -95,6 +98,12 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.set_interval(1.0, self._tick)
         self.set_interval(HEADER_SECONDS, self.read_header)
         self.call_after_refresh(self._painted)
+
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._gate.take(event)
+        else:
+            await super().on_event(event)
 
     def _painted(self) -> None:
         if not gc.isenabled():

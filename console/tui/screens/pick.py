@@ -74,9 +74,6 @@ class PickScreen(Overlay[Any]):
         if event.key in moves:
             event.stop()
             self.grid.action_move(moves[event.key])
-        elif event.is_printable and event.character and not isinstance(self.focused, Input):
-            event.stop()  # typed ahead, before the line has the focus: it belongs into the line
-            self.query_one(Input).insert_text_at_cursor(event.character)
 
     def do_choose(self) -> None:
         self.choose()

@@ -1,0 +1,75 @@
+"""One key after the other: what is typed ahead reaches what the keys before it have opened.
+
+Textual hands keys on at once, and an action moves the focus only some messages later. Over a slow line keys come in one
+piece, and "/extract" would not fill the filter: its `r` would open the preview of a rerun, and an Enter might send it.
+So the next key waits until the last one has gone its whole way: up from the focused widget to the app, and once more,
+because an action's own message and the change of focus follow it on the same way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from textual import events
+
+if TYPE_CHECKING:
+    from textual.app import App
+    from textual.message_pump import MessagePump
+
+TURNS = 2
+LIMIT_SECONDS = 0.5
+"""A widget that goes away takes its messages with it: the gate opens all the same."""
+AT_ONCE = frozenset({"ctrl+c"})
+"""Leaving waits for nobody."""
+
+
+class KeyGate:
+    """Lets one key of an app through at a time; `handle` is what the app does with a key."""
+
+    def __init__(self, app: App[int], handle: Callable[[events.Event], Awaitable[None]]) -> None:
+        self._app, self._handle = app, handle
+        self._held: deque[events.Key] = deque()
+        self._number = 0
+        self._limit: asyncio.TimerHandle | None = None
+
+    async def take(self, event: events.Key) -> None:
+        """Handles a key now, or when those before it are through."""
+        if event.key in AT_ONCE:
+            await self._handle(event)
+        elif self._limit is not None:
+            self._held.append(event)
+        else:
+            await self._let_through(event)
+
+    async def _let_through(self, event: events.Key) -> None:
+        self._number += 1
+        number = self._number
+        self._limit = asyncio.get_running_loop().call_later(LIMIT_SECONDS, self._app.call_later, self._open, number)
+        await self._handle(event)
+        await self._turn(number, TURNS)
+
+    async def _turn(self, number: int, turns: int) -> None:
+        """Follows the key from the focused widget up to the app, behind it in each queue."""
+        if not turns:
+            await self._open(number)
+            return
+        focused = self._app.focused or self._app.screen
+        await self._hop([*focused.ancestors_with_self], number, turns)
+
+    async def _hop(self, way: list[MessagePump], number: int, turns: int) -> None:
+        while way:
+            if way.pop(0).call_later(self._hop, way, number, turns):
+                return
+        await self._turn(number, turns - 1)
+
+    async def _open(self, number: int) -> None:
+        """Lets the next key through; a limit that comes late finds another number."""
+        if number != self._number or self._limit is None:
+            return
+        self._limit.cancel()
+        self._limit = None
+        if self._held:
+            await self._let_through(self._held.popleft())

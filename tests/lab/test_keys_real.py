@@ -1,0 +1,185 @@
+"""The console by keys alone, on a terminal of 80x24, over a real estate of two cron hosts with one failed job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab.estate import Estate
+from tests.lab.headway import COMMAND, WORKING, Headway
+from tests.lab.headway_config import EXTRACT, Options
+from tests.lab.jobs import CronJobs, cron_of, next_minute
+from tests.lab.process import wait_until
+from tests.pty.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(240)
+
+A_MINUTE_AND_A_BIT = 90.0
+LEFT = b"\x1b[?1049l"
+"""What gives the shell its own screen back."""
+
+
+@pytest.fixture(scope="module")
+def headway(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Headway]:
+    """An engine on the two hosts; extract_orders on db07 has just failed."""
+    lab.smtp.mails.clear()
+    first, second = CronJobs(lab.db07), CronJobs(lab.etl02)
+    options = Options(systems=("etl-hosts",), poll_every="1s", grace="10m")
+    headway = Headway(lab.write_config(tmp_path_factory.mktemp("keys") / "config", options))
+    try:
+        first.behave("extract_orders", "fail")
+        first.schedule({"extract_orders": cron_of(next_minute()), "sweep_files": "0 3 * * *"}, wrapped=True)
+        second.schedule({"rotate_archive": "0 3 * * *"})
+        with headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+            lab.smtp.wait_for(1, A_MINUTE_AND_A_BIT)
+            yield headway
+    finally:
+        first.behave("extract_orders", "succeed")
+        lab.db07.remove_crontab("etl")
+        lab.etl02.remove_crontab("etl")
+
+
+def argv_of(headway: Headway) -> list[str]:
+    return [str(COMMAND), "--config", str(headway.config), "console", "--no-engine"]
+
+
+@contextlib.contextmanager
+def opened(headway: Headway) -> Iterator[Terminal]:
+    """A console, its first screen shown."""
+    with Terminal(argv_of(headway), env=headway.environment) as console:
+        console.wait_for("SERVICES")
+        yield console
+
+
+def lines_with(text: str, word: str) -> list[str]:
+    return [line for line in text.splitlines() if word in line]
+
+
+# -- looking ----------------------------------------------------------------------------------------------------------
+def test_the_first_screen_names_the_estate_its_incident_and_at_80_columns_the_keys(headway: Headway) -> None:
+    with opened(headway) as console:
+        shown = console.wait_for(lambda text: "1 incident" in text and text.endswith(": jump  ? keys"))
+        lines = shown.splitlines()
+        assert lines[0].startswith(" Headway lab")
+        assert " <services>  ↵ open" in lines[-1]
+
+
+def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_run(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("3")
+        jobs = console.wait_for("rotate_archive")
+        assert "failed" in lines_with(jobs, "extract_orders")[0]
+        assert "planned" in lines_with(jobs, "sweep_files")[0]
+        console.press("/", "extract")
+        console.wait_for(lambda text: "1 of 1" in text and "rotate_archive" not in text)
+        console.press("enter")
+        console.wait_for(lambda text: "filter" not in text.splitlines()[2] and "extract_orders" in text)
+        console.settle()
+        console.press("enter")
+        job = console.wait_for("JOB etl-hosts/db07:extract_orders")
+        assert "declared 14m" in job
+        assert "proof: full" in job
+        console.press("enter")
+        run = console.wait_for("orders.csv: No such file or directory")
+        assert "RUN etl-hosts/db07:extract_orders" in run
+        assert "exit 1" in run
+        console.press("ctrl+c")
+        assert 0 == console.wait_for_end()
+
+
+def test_a_filter_that_comes_in_one_piece_over_a_slow_line_is_a_filter_and_no_rerun(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("3")
+        console.wait_for("rotate_archive")
+        console.press("/extract\r\r")
+        console.wait_for("JOB etl-hosts/db07:extract_orders")
+        console.press("escape")
+        console.wait_for(lambda text: "1 of 1" in text and "/ extract" in text)
+    assert [1] == [one["attempts"] for one in headway.json("runs", EXTRACT) if one["started"]]
+
+
+def test_systems_show_each_host_with_the_age_of_its_last_poll(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("5")
+        shown = console.wait_for("etl-hosts/etl02")
+        for host in ("etl-hosts/db07", "etl-hosts/etl02"):
+            [line] = lines_with(shown, host)
+            assert "s ago" in line
+        console.press("enter")
+        console.wait_for("system:etl-hosts")
+
+
+def test_help_lists_the_keys_of_the_screen_and_escape_closes_it(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("3")
+        console.wait_for("rotate_archive")
+        console.press("?")
+        console.wait_for("keys of Jobs")
+        shown = console.wait_for(lambda text: "Esc back" in text and "accept drift" in text)
+        for key, word in (("↵", "open"), ("r", "recover"), ("l", "log"), ("d", "accept drift")):
+            assert any(line.split()[1:2] == [key] for line in lines_with(shown, word)), (key, word, shown)
+        console.press("escape")
+        console.wait_for(lambda text: "keys of Jobs" not in text and "rotate_archive" in text)
+
+
+def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press(":rotate")  # typed ahead: the list is not there yet
+        console.wait_for(lambda text: "etl-hosts/etl02:rotate_archive" in text and "INC-0001" not in text)
+        console.press("enter")
+        assert "daily at 03:00" in console.wait_for("JOB etl-hosts/etl02:rotate_archive")
+
+
+# -- acting -----------------------------------------------------------------------------------------------------------
+def test_of_two_consoles_that_send_the_same_rerun_the_second_is_told_who_asked(lab: Estate, headway: Headway) -> None:
+    jobs = CronJobs(lab.db07)
+    jobs.behave("extract_orders", "hang")
+    with opened(headway) as one, opened(headway) as other:
+        for console in (one, other):
+            console.press("2")
+            console.wait_for("INC-0001")
+            console.press("r")
+            console.wait_for("run this crontab line once on db07 as etl")
+        one.press("enter")
+        one.wait_for("started on db07 as etl", 30)
+        other.press("enter")
+        assert "already asked by" in other.wait_for("yours was not sent", 30)
+        jobs.behave("extract_orders", "succeed")
+        one.wait_for("verified", 60)
+    wait_until(lambda: headway.json("incidents") == [], "the end of the incident", 30, 0.5)
+    [run] = [one for one in headway.json("runs", EXTRACT) if one["started"]]
+    assert ("succeeded", 2) == (run["state"], run["attempts"])
+
+
+# -- leaving ----------------------------------------------------------------------------------------------------------
+def test_q_goes_back_screen_by_screen_and_leaves_from_the_first(headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("3")
+        console.wait_for("rotate_archive")
+        console.press("q")
+        console.wait_for("SERVICES")
+        console.press("q")
+        assert 0 == console.wait_for_end()
+        assert LEFT in console.received
+
+
+def test_sigterm_gives_the_shell_its_terminal_back(headway: Headway, tmp_path: Path) -> None:
+    script = tmp_path / "shell"
+    script.write_text('"$@"\necho "status $?"\nstty -a\nread line\necho "typed <$line>"\n')
+    with Terminal(["sh", str(script), *argv_of(headway)], env=headway.environment) as shell:
+        shell.wait_for("SERVICES")
+        [console] = Path(f"/proc/{shell.pid}/task/{shell.pid}/children").read_text().split()
+        os.kill(int(console), signal.SIGTERM)
+        settings = shell.wait_for(lambda text: "status" in text and "echoctl" in text, 20)
+        assert "status 143" in settings
+        assert {"icanon", "echo", "isig"} <= set(settings.replace(";", " ").split())
+        assert shell.received.rindex(LEFT) < shell.received.rindex(b"status ")
+        shell.press("hello", "enter")
+        shell.wait_for("typed <hello>")
+        assert 0 == shell.wait_for_end()
