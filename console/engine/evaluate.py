@@ -36,14 +36,12 @@ class Evaluator:
         clock: Clock,
         settings: Settings,
         routes: Mapping[str, tuple[str, ...]],
-        evaluating: threading.Lock,
         alerts_made: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
         self._routes = routes
-        self._evaluating = evaluating
         self._alerts_made = alerts_made
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self.wake = threading.Event()
@@ -58,10 +56,9 @@ class Evaluator:
     def step(self, fence: int) -> float:
         """One evaluation; real seconds until time alone may change a verdict."""
         failpoint("evaluate.before")
-        with self._evaluating:
-            now = self._clock.now()
-            seq = self._store.changed_seq()
-            estate = load(self._store, now, self._settings)
+        now = self._clock.now()
+        seq = self._store.changed_seq()
+        estate = load(self._store, now, self._settings)
         decisions = self._decide(estate, now)
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
         failpoint("evaluate.after_commit")
@@ -85,5 +82,4 @@ class Evaluator:
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""
-        with self._evaluating:
-            return load(self._store, self._clock.now(), self._settings)
+        return load(self._store, self._clock.now(), self._settings)

@@ -33,14 +33,13 @@ from console.control.periods import assign, business_date
 from console.control.schedule import in_words
 from console.engine.doors import Doors, Place, close_quietly
 from console.failpoints import failpoint
-from console.model.ids import micros
 from console.store import ingest as store_ingest
 from console.store import inventory as store_inventory
 from console.store import logs as store_logs
 from console.store import polling
+from console.store.batch import Tail
 from console.store.errors import StoreError
 from console.store.keys import is_too_long, pack
-from console.store.logs import Tail
 from console.store.open import Store
 
 log = structlog.get_logger("headway.poll")
@@ -66,8 +65,6 @@ class Shared:
     clock: Clock
     doors: Doors
     secrets: SecretStore
-    evaluating: threading.Lock
-    """Held while new facts and their log tails are written: no evaluation sees the one without the other."""
     changed: Callable[[], None]
     """Wakes the evaluator."""
     jobs_changed: Callable[[int], None]
@@ -204,7 +201,6 @@ class Poller:
         schedules = polling.accepted_schedules(store, target_id) if bare else {}
         poll = self._masked(poll)
         records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
-        tails = self._tails(connector, records)
         batch = store_ingest.IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,
@@ -214,16 +210,14 @@ class Poller:
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
             skipped=poll.skipped,
-            warnings=(*self._inventory_words, *poll.warnings),
+            warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
             gaps=poll.gaps,
             poll_ms=poll_ms,
+            tails=self._tails(connector, records),
         )
-        with self._shared.evaluating:
-            done = store_ingest.ingest(store, target_id, batch, fence)
-            if tails:
-                store_logs.write_tails(store, fence, target_id, tails, micros(now))
+        done = store_ingest.ingest(store, target_id, batch, fence)
         failpoint("ingest.after_commit")
-        if done.changed_run_ids or done.changed_job_ids or tails or self._failures:
+        if done.changed_run_ids or done.changed_job_ids or self._failures:
             self._shared.changed()  # what only time changes is looked at every few seconds anyway
 
     def _masked(self, poll: Poll) -> Poll:
@@ -284,7 +278,7 @@ def _in_words(found: Inventory) -> Inventory:
 
 def _inventory_words(found: Inventory, doubted: str) -> tuple[str, ...]:
     """What is missing from an inventory and why, for the person who reads Systems."""
-    unread = [f"{one.where}: {one.reason} {one.sample}".rstrip() for one in found.skipped]
+    unread = [f"{one.where}: {one.reason}" for one in found.skipped]
     long = [f"{job.native_id[:60]}…: its name is longer than 1,000 bytes; it is not watched"
             for job in found.jobs if is_too_long(pack(job.native_id))]  # fmt: skip
     return (*([doubted] if doubted else []), *unread, *long)

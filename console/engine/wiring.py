@@ -68,7 +68,6 @@ class Parts:
         self._told = unmatched
 
     def _join(self) -> None:
-        evaluating = threading.Lock()
         places = {
             target_id: Place(target_id, self.config.systems[system], target)
             for target_id, system, target in polling.targets(self.store)
@@ -82,7 +81,6 @@ class Parts:
             self.clock,
             plain.decision_settings(self.config),
             plain.route_words(self.config),
-            evaluating,
             alerts_made=self.outbox.wake.set,
         )
         shared = Shared(
@@ -90,7 +88,6 @@ class Parts:
             self.clock,
             self.doors,
             self.secrets,
-            evaluating,
             changed=self.evaluator.wake.set,
             jobs_changed=self.sync_config,
         )

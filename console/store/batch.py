@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from connectors.contract import Gap, RunRecord, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The cleaned end of a log, or why there is none."""
+
+    text: str
+    cut: bool = False
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class IngestBatch:
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     poll_ms: float | None = None
+    tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict)
+    """Ends of the logs of what turned red, by (job, attempt key), raw names as in `runs`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from console.store import target
 from console.store.batch import IngestBatch, Ingested
 from console.store.incoming import Identity, Incoming, read
 from console.store.latest import Shown, remove_runs, roll_latest, shown
+from console.store.logs import insert_tails
 from console.store.merging import (
     ATTEMPT_COLUMNS,
     AttemptRow,
@@ -78,6 +79,7 @@ def ingest(store: Store, target_id: int, batch: IngestBatch, fence: int | None) 
         skipped: list[Skipped] = []
         incoming = read(lines, target_id, batch, skipped)
         runs, jobs = _write_runs(connection, lines, batch, incoming)
+        insert_tails(lines, target_id, batch.tails, micros(batch.now))
         target.record_success(lines, target_id, batch, skipped)
         failpoint("ingest.before_commit")
     return Ingested(tuple(runs), tuple(jobs), tuple(skipped))

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from console.store.batch import Tail
 from console.store.keys import pack, unpack
 from console.store.open import Store
-from console.store.wire import wire
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """The cleaned end of a log, or why there is none."""
-
-    text: str
-    cut: bool = False
-    error: str = ""
+from console.store.wire import Wire, wire
 
 
 def attempts_without_tail(store: Store, target_id: int, attempts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -35,19 +26,20 @@ def attempts_without_tail(store: Store, target_id: int, attempts: Iterable[tuple
     return wanted
 
 
-def write_tails(store: Store, fence: int, target_id: int, tails: Mapping[tuple[str, str], Tail], now_us: int) -> None:
-    """Keeps the tails of attempts, by (job's source id, attempt key); an attempt that is unknown is passed over."""
+def insert_tails(lines: Wire, target_id: int, tails: Mapping[tuple[str, str], Tail], now_us: int) -> None:
+    """Keeps the tails of attempts, by (job's source id, attempt key), in the transaction that writes the attempts: no
+    alert leaves without its log. An attempt that was left out is passed over."""
     sql = (
         "INSERT INTO log_tail (attempt_id, text, cut, error, fetched_us)"
-        " SELECT a.id, :text, :cut, :error, :now FROM attempt a JOIN job j ON j.id = a.job_id"
-        " WHERE j.target_id = :target AND j.source_id = :job AND a.attempt_key = :key"
+        " SELECT a.id, ?, ?, ?, ? FROM attempt a JOIN job j ON j.id = a.job_id"
+        " WHERE j.target_id = ? AND j.source_id = ? AND a.attempt_key = ?"
         " ON CONFLICT (attempt_id) DO UPDATE SET text = excluded.text, cut = excluded.cut,"
         " error = excluded.error, fetched_us = excluded.fetched_us"
     )
-    with store.write(fence) as connection:
-        for (job, key), tail in tails.items():
-            values = {"text": tail.text, "cut": tail.cut, "error": tail.error, "now": now_us}
-            connection.execute(text(sql), {**values, "target": target_id, "job": pack(job), "key": pack(key)})
+    rows = [
+        (tail.text, tail.cut, tail.error, now_us, target_id, pack(job), pack(key)) for (job, key), tail in tails.items()
+    ]
+    lines.many(sql, rows)
 
 
 def tails_of(store: Store, run_ids: Sequence[int]) -> dict[int, str]:
