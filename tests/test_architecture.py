@@ -36,7 +36,14 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "console.model": (CONTRACT, *HELPERS),
     "console.control": ("console.model", "console.durations", "console.clean", CONTRACT),
     "console.store": ("console.model", CONTRACT, *HELPERS),
-    "console.config": ("console.model", CONTRACT, "connectors.registry", "connectors.secrets", *HELPERS),
+    "console.config": (
+        "console.model",
+        CONTRACT,
+        "console.paths",
+        "connectors.registry",
+        "connectors.secrets",
+        *HELPERS,
+    ),
     "console.engine": (
         "console.model",
         "console.control",
