@@ -64,6 +64,10 @@ class Child:
         return [json.loads(line) for line in whole.splitlines()]
 
 
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 @contextmanager
 def child(folder: Path, name: str = "engine", failpoint: str = "", url: str = "") -> Iterator[Child]:
     """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it."""

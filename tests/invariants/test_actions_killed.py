@@ -20,7 +20,7 @@ from console.store import lease
 from console.store.lease import Lease
 from console.store.open import open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import child
+from tests.invariants.engines import child, is_stopped
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 
@@ -105,7 +105,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
 ) -> None:
     """Meanwhile another engine has looked the action up and told the person that it never arrived."""
     with child(tmp_path, "first", "action.before_wire:stop") as first:
-        wait_until(lambda: stopped(first.pid), "the first engine to stop before the wire", 20)
+        wait_until(lambda: is_stopped(first.pid), "the first engine to stop before the wire", 20)
         with child(tmp_path, "second") as second:
             wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, asked).state
@@ -113,10 +113,6 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
             wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
             assert "working" in second.events()
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
-
-
-def stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:

@@ -14,7 +14,7 @@ from console.store import lease
 from console.store.lease import HeldBy, Lease
 from console.store.open import Store, open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import child, running
+from tests.invariants.engines import child, is_stopped, running
 from tests.invariants.worlds import Sink, World
 from tests.lab.process import wait_until
 
@@ -44,6 +44,21 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_
     assert [True] == [f":{second.pid}~" in name for name in holder]
     assert told(second.events()) == len(sink.got)
     assert not [line for line in first.lines() if "exception" in line]
+
+
+@pytest.mark.parametrize("name", ["outbox.claimed", "send.before"])
+def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone(tmp_path: Path, name: str) -> None:
+    """It asks the store before it touches the wire, and the store knows its fence no more."""
+    sink = Sink(tmp_path)
+    World(tmp_path, "good").fail("extract")
+    with child(tmp_path, "first", f"{name}:stop") as first:
+        wait_until(lambda: is_stopped(first.pid), "the first to stop with the alert in hand", 20)
+        with child(tmp_path, "second") as second:
+            wait_until(lambda: bool(sink.got), "the alert of the second", 20)
+            first.signal(signal.SIGCONT)
+            wait_until(lambda: "standing by" in first.events(), "the first to stand by", 20)
+    assert (1, 0, 1) == (len(sink.got), told(first.events()), told(second.events()))
+    assert "May be a repeat" not in sink.got[0].body
 
 
 def seen(folder: Path) -> bool:
