@@ -79,8 +79,11 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look. Keep it short: an open reader keeps the write-ahead log from shrinking."""
-        with self._reasons_told(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._reasons_told(), self.engine.connect() as connection:
+            if not self.is_sqlite:  # left alone, each statement there would have a look of its own
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def _reasons_told(self) -> Iterator[None]:

@@ -38,6 +38,20 @@ def test_a_store_that_is_opened_again_is_as_it_was(store: Store, store_url: str,
     again.close()
 
 
+def test_a_look_stays_one_look_while_others_write(store: Store) -> None:
+    """An evaluation that saw two states of the estate would judge one that never was."""
+    seq = "SELECT value FROM meta WHERE name = 'changed_seq'"
+    with store.write(None) as connection:
+        next_changed_seq(connection)
+    with store.read() as connection:
+        assert "1" == connection.execute(text(seq)).scalar_one()
+        with store.write(None) as other:
+            next_changed_seq(other)
+        assert "1" == connection.execute(text(seq)).scalar_one()
+    with store.read() as connection:
+        assert "2" == connection.execute(text(seq)).scalar_one()
+
+
 def test_a_store_of_a_newer_headway_is_refused_by_name(store: Store, store_url: str) -> None:
     execute(store, "UPDATE alembic_version SET version_num = '9999'")
     execute(store, "UPDATE meta SET value = '9999' WHERE name = 'schema'")
