@@ -102,6 +102,7 @@ def test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well(
     assert "NO ENGINE since" in capsys.readouterr().out
 
 
+@pytest.mark.lab
 def test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

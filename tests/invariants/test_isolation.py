@@ -94,7 +94,7 @@ def test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_aler
     good, bad = World(tmp_path, "good"), World(tmp_path, "bad", trouble)
     with running(tmp_path, good, bad, poll_every=PERIOD) as engine:
         wait_until(lambda: bool(bad.polled), "the bad system's poll", 10)
-        begun = watched(engine, 1.5)
+        begun = watched(engine, 1.0)
         failed = time.monotonic()
         good.fail("extract")
         wait_until(lambda: bool(engine.sink.got), "the alert", 10)

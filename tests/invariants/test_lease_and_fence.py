@@ -46,7 +46,7 @@ def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_
     assert not [line for line in first.lines() if "exception" in line]
 
 
-@pytest.mark.parametrize("name", ["outbox.claimed", "send.before"])
+@pytest.mark.parametrize("name", [pytest.param("outbox.claimed", marks=pytest.mark.lab), "send.before"])
 def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone(tmp_path: Path, name: str) -> None:
     """It asks the store before it touches the wire, and the store knows its fence no more."""
     sink = Sink(tmp_path)

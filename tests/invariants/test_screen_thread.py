@@ -123,6 +123,7 @@ def test_i09_keys_are_answered_while_the_store_is_slow(store: Path, watched: typ
     on_screen(store, steps)
 
 
+@pytest.mark.lab
 def test_i09_a_console_opens_and_answers_while_another_process_holds_the_store(store: Path) -> None:
     async def steps(pilot: Pilot[int], app: HeadwayApp) -> None:
         grid = await at_the_jobs(pilot, app)
