@@ -83,6 +83,8 @@ class Poller:
         self._place = place
         self._connector: Connector | None = None
         self._failures = 0
+        self._asked_to_wait = 0.0
+        """Seconds, by a server that has too much to do."""
         self._inventory_at = 0.0
         self._doubted_hash = ""
         self._inventory_words: tuple[str, ...] = ()
@@ -112,6 +114,7 @@ class Poller:
     def poll_once(self, fence: int) -> None:
         """One poll, all its pages, stored. Expected failures are recorded, not raised."""
         failpoint("poll.before")
+        self._asked_to_wait = 0.0
         try:
             self._pages(fence)
             if self._failures:
@@ -120,8 +123,10 @@ class Poller:
         except RepeatsItselfError as error:
             self.close()
             self._failed(fence, error, "broken")
-        except (SystemUnreachable, AccessRefused, ConnectorError) as error:
+        except ConnectorError as error:
             self.close()
+            if isinstance(error, SystemUnreachable):
+                self._asked_to_wait = error.retry_after_seconds or 0.0
             self._failed(fence, error, "refused" if isinstance(error, AccessRefused) else "unreachable")
 
     def close(self) -> None:
@@ -134,7 +139,7 @@ class Poller:
         every = self._place.system.settings.poll_every.total_seconds()
         pause: float = min(every * 2.0 ** min(self._failures, 4), max(BACKOFF_CAP_SECONDS, every))
         rate = self._shared.clock.rate
-        return (pause / rate if rate else 1.0) * random.uniform(0.97, 1.0)
+        return max((pause / rate if rate else 1.0) * random.uniform(0.97, 1.0), self._asked_to_wait)
 
     @property
     def _timeout(self) -> float:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import JobRecord, State
+from connectors.contract import JobRecord, State, SystemUnreachable
 from console.store.config_sync import Synced
 from tests.engine.bench import Bench
 
@@ -60,6 +60,16 @@ def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
     assert time.monotonic() - began < 1.2
     assert 1 == len(bench.sink.got)
     assert [("log 6", ""), ("log 7", "")] == tails(bench)
+
+
+def test_a_server_that_asks_for_a_pause_has_it(bench: Bench) -> None:
+    """429 with Retry-After: asked again after a second, it would refuse again, and count that too."""
+    bench.scheduler.refuse = SystemUnreachable("too many requests", 120.0)
+    bench.poller.poll_once(bench.fence)
+    assert 120.0 <= bench.poller._pause()
+    bench.scheduler.refuse = None
+    bench.poller.poll_once(bench.fence)
+    assert bench.poller._pause() < 1
 
 
 def test_after_a_surprise_the_next_poll_uses_a_new_connection(bench: Bench) -> None:
