@@ -14,7 +14,6 @@ from connectors.airflow.references import Reference, reference
 from connectors.airflow.rerun import clear_tasks_body
 from connectors.contract import Ask, NotSupported, Preview, RecordUnreadable, State
 
-RED_TASKS = frozenset({State.FAILED, State.PARTIAL})
 NAMED_TASKS = 12
 
 

@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 from connectors.contract import State
 from console.control.periods import business_date
-from console.control.picture import Key, Picture, key_of, red_since, when
+from console.control.picture import Picture, red_since, when
 from console.model.values import JobFacts, RunFacts, TargetFacts
 
 MOST_THREATENED = 500
@@ -203,7 +203,3 @@ def _name(picture: Picture, group: Group) -> str:
     if group.root is not None:
         return picture.job(group.root.job_id).name
     return f"{group.target.system}/{group.target.name}" if group.target else ""
-
-
-def keys_of(runs: Iterable[RunFacts]) -> set[Key]:
-    return {key_of(run) for run in runs}
