@@ -102,8 +102,10 @@ class HeadwayApp(App[int], inherit_bindings=False):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
             await self._gate.take(event)
-        else:
-            await super().on_event(event)
+            return
+        await super().on_event(event)
+        if isinstance(event, events.Key):
+            self._gate.back()
 
     def _painted(self) -> None:
         if not gc.isenabled():

@@ -2,13 +2,15 @@
 
 Textual hands keys on at once, and an action moves the focus only some messages later. Over a slow line keys come in one
 piece, and "/extract" would not fill the filter: its `r` would open the preview of a rerun, and an Enter might send it.
-So the next key waits until the last one has gone its whole way: up from the focused widget to the app, and once more,
-because an action's own message and the change of focus follow it on the same way.
+So a key that was typed before the last one had done its work waits until that one has gone its whole way: up from the
+focused widget to the app, and once more, because an action's own message and the change of focus follow it there. A key
+that comes later is handed on at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -27,32 +29,49 @@ AT_ONCE = frozenset({"ctrl+c"})
 
 
 class KeyGate:
-    """Lets one key of an app through at a time; `handle` is what the app does with a key."""
+    """Lets the keys of an app through in their order; `handle` is what the app does with one."""
 
     def __init__(self, app: App[int], handle: Callable[[events.Event], Awaitable[None]]) -> None:
         self._app, self._handle = app, handle
         self._held: deque[events.Key] = deque()
+        self._passed_at = self._back_at = 0.0
         self._number = 0
         self._limit: asyncio.TimerHandle | None = None
+        """Set while keys wait."""
 
     async def take(self, event: events.Key) -> None:
-        """Handles a key now, or when those before it are through."""
+        """Handles a key now, or when those before it have done their work."""
         if event.key in AT_ONCE:
             await self._handle(event)
         elif self._limit is not None:
             self._held.append(event)
+        elif self._is_ahead(event):
+            self._held.append(event)
+            await self._follow()
         else:
-            await self._let_through(event)
+            await self._pass(event)
 
-    async def _let_through(self, event: events.Key) -> None:
+    def back(self) -> None:
+        """A key has come up to the app and was acted on."""
+        self._back_at = time.monotonic()
+
+    def _is_ahead(self, event: events.Key) -> bool:
+        """True when it was typed before the last one was acted on, or that one is still on its way."""
+        is_away = self._passed_at > self._back_at and time.monotonic() - self._passed_at < LIMIT_SECONDS
+        return is_away or event.time <= self._back_at
+
+    async def _pass(self, event: events.Key) -> None:
+        self._passed_at = time.monotonic()
+        await self._handle(event)
+
+    async def _follow(self) -> None:
         self._number += 1
         number = self._number
         self._limit = asyncio.get_running_loop().call_later(LIMIT_SECONDS, self._app.call_later, self._open, number)
-        await self._handle(event)
         await self._turn(number, TURNS)
 
     async def _turn(self, number: int, turns: int) -> None:
-        """Follows the key from the focused widget up to the app, behind it in each queue."""
+        """Follows the last key from the focused widget up to the app, behind it in each queue."""
         if not turns:
             await self._open(number)
             return
@@ -72,4 +91,6 @@ class KeyGate:
         self._limit.cancel()
         self._limit = None
         if self._held:
-            await self._let_through(self._held.popleft())
+            await self._pass(self._held.popleft())
+        if self._held:
+            await self._follow()
