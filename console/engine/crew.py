@@ -78,7 +78,7 @@ class Crew:
             except Exception as error:  # noqa: BLE001 - a surprise in one part must not end the watch
                 breaks = 1 if time.monotonic() - started > WELL_SECONDS else breaks + 1
                 said = self._tell(name, error, said if breaks > 1 else "")
-            self._pause(min(FIRST_RETRY_SECONDS * 2 ** (breaks - 1), RETRY_CAP_SECONDS), part)
+            self._pause(min(FIRST_RETRY_SECONDS * 2.0 ** min(breaks - 1, 30), RETRY_CAP_SECONDS), part)
 
     def _tell(self, name: str, error: Exception, said: str) -> str:
         """Notes and logs it: once for as long as it stays the same; a store that cannot be used needs no traceback."""

@@ -225,7 +225,7 @@ class Outbox:
     def _deliver(self, one: rows.DueDelivery, fence: int) -> None:
         url = self._url(one)
         if isinstance(url, Sent):
-            self._put_off(one, fence, url)
+            self._write(lambda: self._put_off(one, fence, url))
             return
         failpoint("send.before")
         try:
@@ -246,7 +246,7 @@ class Outbox:
             failpoint("record.after_commit")
             log.info("alert sent", route=one.route, title=one.title, repeat=one.maybe_repeat)
         else:
-            self._put_off(one, fence, sent)
+            self._write(lambda: self._put_off(one, fence, sent))
 
     def _write(self, write: Callable[[], None]) -> None:
         """Writes now; later, as often as it takes, where the store cannot be used. Raises LeaseLost."""
@@ -276,7 +276,8 @@ class Outbox:
             return Sent(False, str(error))
 
     def _put_off(self, one: rows.DueDelivery, fence: int, sent: Sent) -> None:
-        wait = random.uniform(0.5, 1.0) * min(FIRST_RETRY_SECONDS * 2**one.tries, rows.RETRY_CAP_SECONDS)
+        doubled = FIRST_RETRY_SECONDS * 2.0 ** min(one.tries, 30)  # a thousand tries would leave the floats
+        wait = random.uniform(0.5, 1.0) * min(doubled, rows.RETRY_CAP_SECONDS)
         error = clean_line(self._secrets.mask(sent.words), WORDS_LIMIT)
         rows.put_off(self._store, fence, one.id, error, micros(self._clock.after(wait)), sent.arrived)
         log.warning("alert not sent, will be tried again", route=one.route, error=error, seconds=round(wait))

@@ -15,6 +15,7 @@ from connectors.contract import State
 from console.engine import outbox
 from console.engine.outbox import Sent, send_by_apprise
 from console.store import outbox as rows
+from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
 
 SECONDS = 10.0
@@ -166,6 +167,31 @@ def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: 
         )
     due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))
     assert [("oncall", 0)] == [(one.route, one.url_index) for one in due]
+
+
+def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:
+    fail_and_tell(bench, Sent(False, "error=500"))
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE delivery SET tries = 3000")
+    send_again(bench, Sent(False, "error=500"))
+    with bench.reads() as reads:
+        (delivery,) = reads.incident(1).deliveries
+    assert ("pending", 3001, 0) == (delivery.state, delivery.tries, delivery.repeats)
+
+
+def test_a_refusal_that_the_store_could_not_be_told_is_no_repeat(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_off = rows.put_off
+    full = iter([StoreUnusable("the disk is full")])
+
+    def once_full(*told: object) -> None:
+        for error in full:
+            raise error
+        put_off(*told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rows, "put_off", once_full)
+    fail_and_tell(bench, Sent(False, "error=500"))
+    send_again(bench, Sent(True))
+    assert [False, False] == [body.startswith("May be a repeat") for _, _, body in bench.sink.got]
 
 
 def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> None:
