@@ -257,7 +257,15 @@ def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict])
 
 
 def _members(picture: Picture, case: Case) -> tuple[Member, ...]:
-    """Root, red, stale, repaired, threatened: each run once, with the first of these roles that fits."""
+    """The root; then what is red or stale, what it threatens, what is repaired: each run once, with the first role that
+    fits, and upstreams before their downstreams."""
+    found = _roles(picture, case)
+    ranks = {job_id: rank for rank, job_id in enumerate(picture.graph.ordered({one.job_id for one in found}))}
+    groups = {"root": 0, "red": 1, "stale": 1, "threatened": 2, "repaired": 3}
+    return tuple(sorted(found, key=lambda one: (groups[one.role], ranks[one.job_id], one.period_key)))
+
+
+def _roles(picture: Picture, case: Case) -> Sequence[Member]:
     found: dict[tuple[int, str], Member] = {}
     if case.group.root is not None:
         _add(found, case.group.root, "root")
@@ -269,14 +277,14 @@ def _members(picture: Picture, case: Case) -> tuple[Member, ...]:
         for run in hurt_runs(picture, case.incident):
             _add(found, run, "repaired")
     if case.close_reason:
-        return tuple(found.values())
+        return list(found.values())
     if case.group.target is not None:
         for run in unfinished_on(picture, case.group.target.id):
             _add(found, run, "threatened")
     broken = [run.job_id for run in case.broken() if run.state.is_red or picture.is_stale(run)]
     for job_id, period_key, run_id in threatened_by(picture, dict.fromkeys(broken), case.group.bd):
         found.setdefault((job_id, period_key), Member(job_id, period_key, "threatened", run_id))
-    return tuple(found.values())
+    return list(found.values())
 
 
 def _add(found: dict[tuple[int, str], Member], run: RunFacts, role: str) -> None:

@@ -379,6 +379,8 @@ class IncidentMember(SQLModel, table=True):
     period_key: str = Field(primary_key=True, sa_type=Text)
     role: str = string()
     """"root", "red", "stale", "threatened", "repaired"."""
+    place: int = 0
+    """Its place among the members: the root, then upstreams before their downstreams."""
     run_id: int | None = big(default=None)
 
 

@@ -118,16 +118,18 @@ class IncidentWriter:
 
     # -- what hangs on it -------------------------------------------------------------------------------------------
     def _members(self, incident_id: int, members: Sequence[Member]) -> None:
-        wanted = {(one.job_id, pack(one.period_key)): (one.role, one.run_id) for one in members}
-        query = "SELECT job_id, period_key, role, run_id FROM incident_member WHERE incident_id = ?"
-        stored = {(row[0], row[1]): (row[2], row[3]) for row in self._lines.rows(query, (incident_id,))}
+        wanted = {
+            (one.job_id, pack(one.period_key)): (one.role, place, one.run_id) for place, one in enumerate(members)
+        }
+        query = "SELECT job_id, period_key, role, place, run_id FROM incident_member WHERE incident_id = ?"
+        stored = {(row[0], row[1]): tuple(row[2:]) for row in self._lines.rows(query, (incident_id,))}
         self._lines.many(
             "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
             [(incident_id, *key) for key in stored if wanted.get(key) != stored[key]],
         )
         self._lines.insert(
             "incident_member",
-            ("incident_id", "job_id", "period_key", "role", "run_id"),
+            ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
             [(incident_id, *key, *facts) for key, facts in wanted.items() if stored.get(key) != facts],
         )
 

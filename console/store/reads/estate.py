@@ -8,6 +8,7 @@ from datetime import datetime
 from console.model.ids import instant, maybe_instant
 from console.model.views import ActionView, DriftView, EngineView, HeaderView, TargetView
 from console.store.reads.base import table, visible, words
+from console.store.reads.holders import is_dead_here
 from console.store.reads.link import Row
 from console.store.reads.services import ServiceReads
 
@@ -36,7 +37,8 @@ class EstateReads(ServiceReads):
         )
 
     def engine(self) -> EngineView:
-        """Who holds the lease; alive is judged on real time."""
+        """Who holds the lease; alive is judged on real time. A holder that is provably dead on this machine is not,
+        though its lease still runs."""
         rows = self.link.rows(
             "SELECT holder, since_us, heartbeat_us, until_us,"
             " (SELECT value FROM meta WHERE name = 'engine_trouble') FROM lease WHERE name = 'engine'"
@@ -44,7 +46,7 @@ class EstateReads(ServiceReads):
         if not rows:
             return EngineView("", None, None, False)
         [(holder, since, heartbeat, until, trouble)] = rows
-        alive = bool(holder) and until > self.link.real_now_us()
+        alive = bool(holder) and until > self.link.real_now_us() and not is_dead_here(holder)
         return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive, trouble or "")
 
     def _sick(self) -> tuple[tuple[str, datetime | None], ...]:

@@ -27,9 +27,7 @@ _MEMBERS = (
     " COALESCE(r.stale_read, m.role = 'stale'), r.started_us, r.ended_us, j.target_id"
     " FROM incident_member m JOIN job j ON j.id = m.job_id"
     " LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ?"
-    " ORDER BY CASE m.role WHEN 'root' THEN 0 WHEN 'red' THEN 1 WHEN 'stale' THEN 2 WHEN 'threatened' THEN 3 ELSE"
-    " 4 END,"
-    " r.sort_us, j.name"
+    " ORDER BY m.place, j.name"
 )
 _LOG = (
     "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"

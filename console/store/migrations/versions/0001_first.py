@@ -175,6 +175,7 @@ def upgrade() -> None:
         sa.Column("job_id", sa.Integer(), nullable=False),
         sa.Column("period_key", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("run_id", BIG, nullable=True),
         sa.ForeignKeyConstraint(
             ["incident_id"],
