@@ -56,10 +56,13 @@ def work(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """Ends the engine that holds this store's lease, when it runs on this host."""
-    from console.engine.runner import pid_here
+    from console.store.reads.holders import is_alive, is_dead_here, pid_here
 
     with reading(arguments) as reads:
         view = reads.header().engine
+    if is_dead_here(view.holder):
+        say(f"the engine on {place_of(view.holder)}, is already dead; nothing is left to stop")
+        return Exit.NO_ENGINE
     if not view.alive:
         say("no engine works on this store")
         return Exit.NO_ENGINE
@@ -79,12 +82,3 @@ def stop(arguments: argparse.Namespace) -> int:
             return Exit.OK
         time.sleep(0.1)
     raise Stop(Exit.PROBLEM, f"the engine on {place_of(view.holder)}, was told to end and still runs after 10 s")
-
-
-def is_alive(pid: int) -> bool:
-    """False also for one that has ended and whose parent (a console that started it) has not looked yet."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in ("Z", "X")

@@ -6,16 +6,13 @@ The lease is on real time. A holder that was stopped longer than the lease finds
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -26,6 +23,7 @@ from console.failpoints import failpoint
 from console.store import lease as leases
 from console.store.errors import LeaseLost, StoreError
 from console.store.lease import HeldBy, Lease
+from console.store.reads.holders import holder_name, is_dead_here
 
 log = structlog.get_logger("headway.engine")
 
@@ -38,32 +36,6 @@ STOP_SECONDS = 2.5
 FINISH_SECONDS = 1.5
 """More, for what is being sent and answered."""
 PR_SET_PDEATHSIG = 1
-
-
-def holder_name() -> str:
-    """Who holds the lease: "host:pid~where"; `where` tells this boot and process namespace from others."""
-    return f"{socket.gethostname()}:{os.getpid()}~{_where()}"
-
-
-def is_dead_here(holder: str) -> bool:
-    """True when `holder` was a process of this very machine, boot and namespace, and is gone."""
-    pid = pid_here(holder)
-    return pid is not None and not Path(f"/proc/{pid}").exists()
-
-
-def pid_here(holder: str) -> int | None:
-    """The process of `holder`; None where that number means another process here, or none: another host, boot or
-    process namespace (a container has its host's name as often as not)."""
-    host, _, process = holder.rpartition(":")
-    pid, _, where = process.partition("~")
-    is_here = host == socket.gethostname() and where == _where() and pid.isdigit()
-    return int(pid) if is_here else None
-
-
-def _where() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    space = Path("/proc/self/ns/pid").stat().st_ino
-    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:6]
 
 
 @dataclass(slots=True)

@@ -18,11 +18,11 @@ from console.cli import console as console_command
 from console.cli import cron, jobs, log
 from console.cli.common import count, place_of
 from console.cli.console import engine_starter
-from console.cli.engine import is_alive
 from console.cli.exits import Exit
 from console.cli.incident import incident_lines
 from console.cli.main import main
 from console.model.views import IncidentRow, IncidentView
+from console.store.reads.holders import is_alive
 from tests.tui.fake_reads import FakeReads
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -13,9 +13,9 @@ import pytest
 
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.engine import runner
 from console.store import lease
 from console.store.open import open_store
+from console.store.reads import holders, open_reads
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_process_of_another_namespace_with_the_same_number_is_left_alone(
 
 
 def test_the_holder_of_the_lease_is_ended(tmp_path: Path, other: subprocess.Popen[bytes]) -> None:
-    holder = runner.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    holder = holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
     url = held_by(tmp_path, holder)
     assert Exit.OK == main(["--store", url, "engine", "stop"])
     other.wait(10)
@@ -60,7 +60,22 @@ def test_a_store_that_is_not_there_is_told_in_one_line(tmp_path: Path, capsys: p
 def test_a_dead_holder_is_known_by_its_number_only_where_that_is_its_own(other: subprocess.Popen[bytes]) -> None:
     other.kill()
     other.wait(10)
-    mine = runner.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
-    assert runner.is_dead_here(mine)
-    assert not runner.is_dead_here(mine.partition("~")[0] + "~c0ffee")
-    assert not runner.is_dead_here(f"elsewhere:{other.pid}~{mine.partition('~')[2]}")
+    mine = holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~")
+    assert holders.is_dead_here(mine)
+    assert not holders.is_dead_here(mine.partition("~")[0] + "~c0ffee")
+    assert not holders.is_dead_here(f"elsewhere:{other.pid}~{mine.partition('~')[2]}")
+
+
+def test_an_engine_that_was_killed_is_known_as_dead_at_once(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = held_by(tmp_path, holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    with open_reads(url) as reads:
+        assert reads.engine().alive
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # its parent has not looked yet
+        assert not reads.engine().alive
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    assert "NO ENGINE since" in capsys.readouterr().out
+    assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+    assert f"process {other.pid}, is already dead" in capsys.readouterr().err
