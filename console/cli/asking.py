@@ -94,7 +94,8 @@ def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
             told = action.state
             say(f"{action.state}: {action.words}" if action.words else action.state)
         if action is not None and action.state in ENDED:
-            say_lines([f"{action.state}: {action.words}"])
+            if not arguments.json:  # stdout is the one document; stderr and the exit code tell the end
+                say_lines([f"{action.state}: {action.words}"])
             return ENDED[action.state]
         if time.monotonic() > until:
             return _not_over(action, arguments.timeout)

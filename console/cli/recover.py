@@ -23,15 +23,18 @@ def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         view = reads.incident(number)
     if view.row.closed is not None:
+        closed = next((one.words for one in reversed(view.events) if one.kind in ("closed", "merged")), "closed")
         if arguments.json:
-            print_json({"steps": []})
-        say_lines([f"closed: {view.row.reason or 'nothing is left to repair'}"])
+            print_json({"steps": [], "closed": closed})
+        else:
+            say_lines([closed])
         return Exit.OK
     steps = open_steps(view)
     if not steps:
         raise Stop(Exit.PROBLEM, f"no step is left to send: {waiting_for(view)}")
     chosen = _chosen(steps, arguments.step)
-    say_lines(_list(steps, chosen))
+    if not arguments.json:
+        say_lines(_list(steps, chosen))
     return step(arguments, chosen.job, int(chosen.run_id or 0), number)
 
 
