@@ -184,7 +184,7 @@ def _hurt(verdict: ServiceDayVerdict, threatened: Threat | None) -> HurtServiceV
         service=verdict.service,
         bd=verdict.bd,
         deadline=verdict.deadline,
-        act_by=_second(budget.act_by) if budget else None,
+        act_by=_second(threatened.act_by) if threatened else None,
         green_by=_second(budget.green_by) if budget else None,
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,

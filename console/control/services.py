@@ -30,7 +30,11 @@ class Threat:
     """Name of the job or target, cleaned."""
     budget: Budget | None
     waits_for_restart: bool
-    """False while all that is broken is running again: then its forecast counts, not its act-by."""
+    """False while all that is broken is running again: then its forecast counts, and there is no act-by any more."""
+
+    @property
+    def act_by(self) -> datetime | None:
+        return self.budget.act_by if self.budget is not None and self.waits_for_restart else None
 
 
 def service_days(picture: Picture) -> list[Forecast]:
@@ -66,7 +70,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         delivered_at=done,
         expected_at=_up(ahead.p50) if ahead else None,
         late_at=_up(ahead.p90) if ahead else None,
-        act_by=_down(budget.act_by) if budget else None,
+        act_by=_down(worst.act_by) if worst else None,
         green_by=_down(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",
         incident_key=worst.key if worst else None,
