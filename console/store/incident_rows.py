@@ -50,6 +50,9 @@ class IncidentWriter:
             self._event(incident_id, kind, one.event, one.root_job_id)
         for notice in (*one.notices, *self._for_those_told(incident_id, one)):
             self._alert(incident_id, key, version, notice)
+        if incident_id in self.opened and not one.notices:
+            words = "no route is named for it, and there is no default route: nobody was told"
+            self._event(incident_id, "unsent", words, None)
 
     # -- the incident itself ----------------------------------------------------------------------------------------
     def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:

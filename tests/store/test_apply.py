@@ -264,6 +264,15 @@ def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
     ]
 
 
+def test_an_incident_that_no_route_is_named_for_says_so_in_its_timeline(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=()),))
+    decide(served, incidents=(incident(incident_id=1, notices=(), event=""),))
+    assert ["no route is named for it, and there is no default route: nobody was told"] == [
+        one for (one,) in served.rows("SELECT words FROM event WHERE kind = 'unsent'")
+    ]
+
+
 def test_an_evaluation_without_the_lease_writes_nothing(served: Estate) -> None:
     lease.acquire(served.store, lease.ENGINE, "other", 10)
     before = tables(served)
