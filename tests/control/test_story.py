@@ -121,6 +121,7 @@ def test_a_rerun_before_its_follower_starts_repairs_the_night_and_closes_the_inc
     night.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:20"))
     night.look("03:21")
     assert (Timeliness.AT_RISK, ()) == (night.day("supply-plan").timeliness, night.incident().notices)
+    assert (None, None) == (night.day("supply-plan").act_by, night.incident().act_by)
     night.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 11, exit_code=0))
     night.look("03:31")
     closed = night.incident()
