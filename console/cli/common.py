@@ -36,6 +36,13 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
+def positive_number(text: str) -> int:
+    """A count of rows as typed. Raises argparse's error for anything below 1 or that no database can hold."""
+    if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_ID or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no whole number from 1 on")
+    return int(text)
+
+
 def store_of(arguments: argparse.Namespace) -> str:
     """The store that the command line means. Raises Stop."""
     if arguments.store:
@@ -103,6 +110,25 @@ def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
         raise Stop(Exit.USAGE, str(error)) from None
 
 
+@contextmanager
+def watched(arguments: argparse.Namespace) -> Iterator[Reads]:
+    """`reading`; a line on stderr says how old everything is where no engine works."""
+    with reading(arguments) as reads:
+        engine = reads.header().engine
+        if not engine.alive:
+            say(f"headway: {age_words(engine.heartbeat, datetime.now(UTC))}")
+        yield reads
+
+
+def age_words(heartbeat: datetime | None, now: datetime) -> str:
+    """Since when nobody watches, by real time: neither the console nor a command must pass old news off as new."""
+    if heartbeat is None:
+        return "no engine has ever worked on this store; start one: headway engine"
+    return (
+        f"no engine since {stamp(heartbeat)}; what follows is {duration_words((now - heartbeat).total_seconds())} old"
+    )
+
+
 def count(things: Sized, word: str) -> str:
     """ "1 system", "2 systems"."""
     return f"{len(things)} {word}" if len(things) == 1 else f"{len(things)} {word}s"
@@ -144,3 +170,10 @@ def until(at: datetime | None, now: datetime) -> str:
         return "–"
     seconds = (at - now).total_seconds()
     return f"in {duration_words(seconds)}" if seconds >= 0 else f"{duration_words(-seconds)} ago"
+
+
+def day_words(at: datetime | None, now: datetime) -> str:
+    """`until`, with the day (UTC) where it is another one: "in 14h (Sat 21 Nov)"."""
+    if at is None or at.astimezone(UTC).date() == now.astimezone(UTC).date():
+        return until(at, now)
+    return f"{until(at, now)} ({at.astimezone(UTC):%a %-d %b})"

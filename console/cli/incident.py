@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from datetime import datetime
 
-from console.cli.common import Stop, clock_words, now_of, print_json, reading, say_lines, since_words, stamp, until
+from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, since_words, stamp, until, watched
 from console.cli.exits import Exit
 from console.model.ids import incident_id, incident_name
-from console.model.views import DeliveryView, HurtService, IncidentView
+from console.model.views import DeliveryView, HurtService, IncidentView, TargetView
 
 LOG_LINES = 15
 NONE = "  (none)"
@@ -29,22 +29,24 @@ def number_of(name: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     number = number_of(arguments.name)
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         view = reads.incident(number)
         now = now_of(reads)
+        target = next((one for one in reads.systems() if f"{one.system}/{one.name}" == view.row.root_job), None)
     if arguments.json:
         print_json(view)
     else:
-        say_lines(incident_lines(view, now))
+        say_lines(incident_lines(view, now, target))
     return Exit.OK
 
 
-def incident_lines(view: IncidentView, now: datetime) -> list[str]:
-    """The incident as lines of text, outside text behind `| `."""
+def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:
+    """The incident as lines of text, outside text behind `| `; `target`: its cause, where that is one."""
     row = view.row
     closed = f"closed {stamp(row.closed)}" if row.closed else f"act by {until(row.act_by, now)}"
     lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
-    lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}", ""]
+    lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}"]
+    lines += [*_why(view, target), ""]
     lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
@@ -54,6 +56,18 @@ def incident_lines(view: IncidentView, now: datetime) -> list[str]:
     if view.seen_before:
         lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]
     return lines
+
+
+def _why(view: IncidentView, target: TargetView | None) -> list[str]:
+    """What keeps a target out of sight, and since when; for a run the reason, where the title does not hold it."""
+    if view.row.cause != "target":
+        return [f"reason {view.row.reason}"] if view.row.reason and view.row.reason not in view.row.title else []
+    name = view.row.root_job
+    if target is None:
+        return [f"{name}: no longer watched"]
+    if target.failing_since is None:
+        return [f"{name}: answers again, last seen {stamp(target.last_ok)}"]
+    return [f"{name}: {target.error_kind}: {target.error} (since {stamp(target.failing_since)})"]
 
 
 def _service(one: HurtService, now: datetime) -> str:

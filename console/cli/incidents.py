@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, print_table, reading, since_words, until
+from console.cli.common import now_of, print_json, print_table, since_words, until, watched
 from console.cli.exits import Exit
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         incidents = reads.incidents() + (reads.incidents(closed=True) if arguments.all else [])
         now = now_of(reads)
     if arguments.json:

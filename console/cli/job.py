@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.common import now_of, print_json, reading, say_lines, until
+from console.cli.common import day_words, now_of, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.jobs import state_words
 from console.cli.runs import run_rows, table_lines
@@ -18,14 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         view = reads.job(arguments.name)
         now = now_of(reads)
     if arguments.json:
         print_json(view)
         return Exit.OK
     say_lines(job_lines(view))
-    say_lines(["", f"next {until(view.row.next, now)}", "", *table_lines(*run_rows(view.runs[:15], now))])
+    say_lines(["", f"next {day_words(view.row.next, now)}", "", *table_lines(*run_rows(view.runs[:15], now))])
     return Exit.OK
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from connectors.contract import State
-from console.cli.common import Stop, now_of, print_json, print_table, reading, since_words, until, whole_number
+from console.cli.common import Stop, day_words, now_of, positive_number, print_json, print_table, since_words, watched
 from console.cli.exits import Exit
 from console.model.views import JobFilter, JobRow
 from console.store.errors import NotFound
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", action="append", default=[])
     parser.add_argument("--owner", action="append", default=[])
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
-    parser.add_argument("--limit", type=whole_number, default=LIMIT, help=f"rows at most ({LIMIT})")
+    parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
 
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     unknown = set(wanted.states) - set(State)
     if unknown:
         raise Stop(Exit.USAGE, f"no state {', '.join(sorted(unknown))}; there are {', '.join(State)}")
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         _know_systems(reads, wanted)
         ids = reads.job_ids(wanted, "name")
         rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
@@ -77,7 +77,7 @@ def _row(one: JobRow, now: datetime) -> tuple[str, ...]:
         state_words(one),
         one.evidence or "–",
         latest,
-        until(one.next, now),
+        day_words(one.next, now),
         one.schedule or "–",
         one.owner or "–",
     )

@@ -62,6 +62,7 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _common(parser, top=True)
+    parser.add_argument("--version", action="store_true", help="the installed version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"headway: {_no_command(wanted)}")
         return Exit.USAGE
     parsed = build_parser(wanted).parse_args(arguments)
-    module: Any = import_module(COMMANDS[parsed.command or "console"].module)
+    module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
     try:
         code = int(module.run(parsed))
         sys.stdout.flush()

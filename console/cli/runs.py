@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.cli.common import now_of, print_json, reading, say_lines, stamp, table_lines, whole_number
+from console.cli.common import now_of, positive_number, print_json, say_lines, stamp, table_lines, watched
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.model.views import RunRow
@@ -18,12 +18,12 @@ HEADS = ("run", "bd", "period", "state", "evidence", "started", "took", "attempt
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id")
-    parser.add_argument("--limit", type=whole_number, default=20)
+    parser.add_argument("--limit", type=positive_number, default=20)
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         rows = reads.runs(reads.job(arguments.name).row.id, arguments.limit)
         now = now_of(reads)
     if arguments.json:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from console.cli.common import clock_words, now_of, print_json, print_table, reading, say_lines, until
+from console.cli.common import clock_words, now_of, print_json, print_table, say_lines, until, watched
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.model.views import ServiceView
 
+PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
+FAR = datetime.max.replace(tzinfo=UTC)
 HEADS = ("service", "tier", "timeliness", "deadline", "left", "slack", "act by", "data", "cause")
 
 
@@ -20,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    with reading(arguments) as reads:
+    with watched(arguments) as reads:
         services = [reads.service(arguments.name)] if arguments.name else reads.services()
         now = now_of(reads)
     if arguments.json:
@@ -33,15 +35,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Heads and rows of the board, in the order in which they were read."""
-    return HEADS, [_row(one, now) for one in services]
+    """Heads and rows of the board: what needs a person first, the soonest to act on or due before the others."""
+    return HEADS, [_row(one, now) for one in sorted(services, key=_urgency)]
 
 
-def slack_words(one: ServiceView) -> str:
-    """Deadline less the expected finish; with an open cause, the time left to act is the act-by's."""
-    if one.expected is None:
+def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
+    return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline, one.name
+
+
+def slack_words(one: ServiceView, now: datetime) -> str:
+    """Deadline less the expected finish; where an incident is open, the time left to act."""
+    if one.delivered is not None or one.expected is None:
         return "–"
-    seconds = (one.deadline - one.expected).total_seconds()
+    slack = one.act_by - now if one.act_by is not None else one.deadline - one.expected
+    seconds = slack.total_seconds()
     return f"+{duration_words(seconds)}" if seconds >= 0 else duration_words(seconds)
 
 
@@ -50,7 +57,7 @@ def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     act_by = "–" if one.act_by is None else f"{clock_words(one.act_by, one.zone)} {until(one.act_by, now)}"
     deadline = clock_words(one.deadline, one.zone)
     return (
-        one.title, str(one.tier), one.timeliness, deadline, left, slack_words(one), act_by, one.data_state or "–",
+        one.title, str(one.tier), one.timeliness, deadline, left, slack_words(one, now), act_by, one.data_state or "–",
         one.cause or "–",
     )  # fmt: skip
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from console.cli import common, cron, log
 from console.cli import console as console_command
-from console.cli import cron, jobs, log
 from console.cli.common import count, place_of
 from console.cli.console import engine_starter
 from console.cli.exits import Exit
@@ -108,8 +108,8 @@ def run_on_the_fake_night(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         monkeypatch.setattr(reads, "header", lambda: replace(header, engine=replace(header.engine, alive=False)))
         yield reads
 
-    for module in (jobs, log):
-        monkeypatch.setattr(module, "reading", reading)
+    monkeypatch.setattr(common, "reading", reading)
+    monkeypatch.setattr(log, "reading", reading)
     return main(words)
 
 

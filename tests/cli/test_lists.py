@@ -1,0 +1,105 @@
+"""What lists say when nobody watches, in which order they stand, and which clock a slack is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.cli.common import age_words, day_words
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.cli.services import service_rows, slack_words
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.tui.fake_reads import NOW as NIGHT
+from tests.tui.fake_reads import services
+
+__all__ = ["bench"]
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["services"], ["incidents"], ["jobs"], ["job", "fake/extract"], ["runs", "fake/extract"], ["incident", "1"]],
+)
+def test_a_list_of_a_store_without_an_engine_says_how_old_it_is(
+    words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    capsys.readouterr()
+    main(["--store", bench.url, *words])
+    fresh = capsys.readouterr()
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
+    assert Exit.OK == main(["--store", bench.url, *words])
+    told = capsys.readouterr()
+    assert "" == fresh.err
+    assert told.err.startswith("headway: no engine since ")
+    assert fresh.out.splitlines()[0] == told.out.splitlines()[0]
+
+
+def test_the_age_is_told_by_real_time() -> None:
+    assert "no engine since 2026-11-20 11:58:00Z; what follows is 2m old" == age_words(
+        NOON - timedelta(minutes=2), NOON
+    )
+    assert "no engine has ever worked" in age_words(None, NOON)
+
+
+def test_slack_is_the_time_left_to_act_where_an_incident_is_open() -> None:
+    by_name = {one.name: one for one in services()}
+    assert ("+40m18s", "+5h", "–", "–") == tuple(
+        slack_words(by_name[name], NIGHT) for name in ("supply-plan", "churn-scores", "stock-levels", "weekly-finance")
+    )
+
+
+def test_services_that_need_a_person_stand_first() -> None:
+    _, rows = service_rows(list(reversed(services())), NIGHT)
+    assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]
+    assert ["Stock levels", "Weekly finance", "Churn scores"] == [row[0] for row in rows[2:]]
+
+
+def test_what_comes_on_another_day_says_on_which() -> None:
+    assert "in 2h" == day_words(NOON + timedelta(hours=2), NOON)
+    assert "in 14h (Sat 21 Nov)" == day_words(NOON + timedelta(hours=14), NOON)
+    assert "–" == day_words(None, NOON)
+
+
+@pytest.mark.parametrize("words", [["jobs", "--limit", "0"], ["runs", "fake/extract", "--limit", "0"]])
+def test_a_list_of_no_rows_is_no_list(words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--store", bench.url, *words])
+    assert Exit.USAGE == end.value.code
+    assert "'0' is no whole number from 1 on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["version"], ["--version"]])
+def test_the_version_is_told_both_ways(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == main(words)
+    assert capsys.readouterr().out.startswith("headway ")
+
+
+def test_the_version_is_told_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == main(["version", "--json"])
+    assert '"version": "' in capsys.readouterr().out
+
+
+def test_an_incident_of_a_target_says_what_keeps_it_away_and_since_when(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO incident (id, key, title, cause, root_period_key, bd, reason, owner, runbook, root_target_id,"
+            " failed_since_us, opened_us, close_reason, fingerprint, version, changed_seq)"
+            " SELECT 7, 'k', 'fake/one is out of sight', 'target', '', '2026-11-20', '', '', '', id, 0, 0, '', '', 1, 0"
+            " FROM target"
+        )
+        connection.exec_driver_sql(
+            "UPDATE target SET error = 'no route to host', error_kind = 'unreachable', failing_since_us = 0"
+        )
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "incident", "7"])
+    assert "fake/one: unreachable: no route to host (since 1970-01-01 00:00:00Z)" in capsys.readouterr().out
