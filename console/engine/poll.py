@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -53,6 +53,10 @@ TAILS_A_POLL = 10
 TAIL_AGE = timedelta(hours=24)
 """Older failures are history: their logs are fetched when somebody asks."""
 BACKOFF_CAP_SECONDS = 300.0
+BITE = 2_000
+"""Records in one transaction: a source that floods holds the store for a tenth of a second, not for seconds."""
+BREATH_SECONDS = 0.005
+"""Between two of them, in which another target's thread gets the store."""
 PAGES_A_POLL = 200
 """More pages than this in one poll are left to the next one."""
 
@@ -166,7 +170,7 @@ class Poller:
             asked_at, started = self._shared.clock.now(), time.monotonic()
             poll = self._connector.poll(known.cursor, open_runs, max(1.0, deadline - started))
             failpoint("poll.after_reply")
-            self._store(self._connector, fence, poll, asked_at, (time.monotonic() - started) * 1000)
+            self._store(self._connector, fence, poll, known.cursor, asked_at, (time.monotonic() - started) * 1000)
             if not poll.more:
                 break
             if poll.cursor == known.cursor:
@@ -198,7 +202,7 @@ class Poller:
         if changes.new:  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
 
-    def _store(self, connector: Connector, fence: int, poll: Poll, now: datetime, poll_ms: float) -> None:
+    def _store(self, connector: Connector, fence: int, poll: Poll, before: str, now: datetime, poll_ms: float) -> None:
         if poll.inventory is not None:
             self._write_inventory(poll.inventory, fence)
         store, target_id = self._shared.store, self._place.target_id
@@ -220,9 +224,14 @@ class Poller:
             poll_ms=poll_ms,
             tails=self._tails(connector, records),
         )
-        done = store_ingest.ingest(store, target_id, batch, fence)
+        changed = False
+        for bite in _bites(batch, before):
+            if changed:
+                time.sleep(BREATH_SECONDS)
+            done = store_ingest.ingest(store, target_id, bite, fence)
+            changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
-        if done.changed_run_ids or done.changed_job_ids or self._failures:
+        if changed or self._failures:
             self._shared.changed()  # what only time changes is looked at every few seconds anyway
 
     def _masked(self, poll: Poll) -> Poll:
@@ -270,6 +279,22 @@ class Poller:
                 "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
             )
         return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)
+
+
+def _bites(batch: store_ingest.IngestBatch, before: str) -> Iterator[store_ingest.IngestBatch]:
+    """The batch, oldest records first, a transaction each. The cursor moves with the last: what a crash in between has
+    left out comes again, and what comes twice changes nothing."""
+    last = max(len(batch.runs) - 1, 0) // BITE * BITE
+    for at in range(0, last, BITE):
+        part = batch.runs[at : at + BITE]
+        tails = {(one.job, one.attempt_key) for one in part} & batch.tails.keys()
+        yield replace(
+            batch, runs=part, cursor=before, seen_until=None, skipped=(), gaps=(),
+            tails={key: batch.tails[key] for key in tails},
+        )  # fmt: skip
+    rest = batch.runs[last:]
+    tails = {(one.job, one.attempt_key) for one in rest} & batch.tails.keys()
+    yield replace(batch, runs=rest, tails={key: batch.tails[key] for key in tails})
 
 
 def _in_words(found: Inventory) -> Inventory:
