@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from console.cli.common import Stop, reading, say, say_lines, store_of
+from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.engine.requests import AlreadyAsked, Answer, Requests
@@ -16,25 +16,45 @@ from console.model.ids import new_action_key
 from console.model.views import ActionView
 
 ANSWER_SECONDS = 45.0
+LOOK_SECONDS = 1.0
+"""How often who waits for an answer looks whether there still is an engine."""
+TELL_SECONDS = 60.0
+"""How often who watches an action is told what it waits for."""
 ENDED = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
 
 
 def require_engine(arguments: argparse.Namespace) -> Requests:
     """The way to ask this store's engine. Raises Stop when none works on it."""
-    with reading(arguments) as reads:
-        engine = reads.header().engine
-    if not engine.alive:
-        since = f" since {engine.heartbeat:%H:%M:%S}Z" if engine.heartbeat else ""
-        raise Stop(Exit.NO_ENGINE, f"no engine works on this store{since}. Start one: headway engine")
+    if (words := no_engine(arguments)) is not None:
+        raise Stop(Exit.NO_ENGINE, f"{words}; nothing was sent. Start one: headway engine")
     return Requests(store_of(arguments))
 
 
-def answered(requests: Requests, request_id: int, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-    """The answer's data. Raises Stop with the engine's reason."""
-    answer: Answer = requests.wait(request_id, seconds)
-    if not answer.ok:
-        raise Stop(Exit.REFUSED, answer.error)
-    return answer.data
+def no_engine(arguments: argparse.Namespace) -> str | None:
+    """That no engine works on this store, in words; None while one does."""
+    with reading(arguments) as reads:
+        engine = reads.engine()
+    since = f" since {stamp(engine.heartbeat)}" if engine.heartbeat else ""
+    return None if engine.alive else f"no engine works on this store{since}"
+
+
+def answered(
+    arguments: argparse.Namespace, requests: Requests, request_id: int, seconds: float = ANSWER_SECONDS
+) -> dict[str, Any]:
+    """The answer's data. Raises Stop with the engine's reason, or without an engine that answers in time."""
+    until = time.monotonic() + seconds
+    while True:
+        left = until - time.monotonic()
+        answer: Answer = requests.wait(request_id, min(LOOK_SECONDS, left))
+        if answer.ok:
+            return answer.data
+        if requests.answer(request_id) is not None:
+            raise Stop(Exit.REFUSED, answer.error)
+        if (words := no_engine(arguments)) is not None:
+            raise Stop(Exit.NO_ENGINE, f"{words}; it did not answer, and nothing was sent. Start one: headway engine")
+        if left <= LOOK_SECONDS:
+            words = f"the engine did not answer in {duration_words(seconds)}; nothing was sent. See: headway status"
+            raise Stop(Exit.REFUSED, words)
 
 
 def preview_lines(job: str, data: dict[str, Any]) -> list[str]:
@@ -85,8 +105,8 @@ def send(
 
 
 def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
-    """Follows an action, a line on stderr for each change, until it ends or `--timeout`."""
-    until, told = time.monotonic() + arguments.timeout, ""
+    """Follows an action, a line on stderr for each change and each minute, until it ends or `--timeout`."""
+    begun, told, minutes = time.monotonic(), "", 1
     while True:
         with reading(arguments) as reads:
             action = next((one for one in reads.actions(run_id=run_id) if one.key == key), None)
@@ -97,9 +117,24 @@ def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
             if not arguments.json:  # stdout is the one document; stderr and the exit code tell the end
                 say_lines([f"{action.state}: {action.words}"])
             return ENDED[action.state]
-        if time.monotonic() > until:
+        waited = time.monotonic() - begun
+        if waited > arguments.timeout:
             return _not_over(action, arguments.timeout)
+        if waited > minutes * TELL_SECONDS:
+            minutes += 1
+            say(f"{duration_words(waited)}: {no_engine(arguments) or waits_for(action)}")
         time.sleep(0.1)
+
+
+def waits_for(action: ActionView | None) -> str:
+    """What an action that has not ended waits for."""
+    state = "requested" if action is None else action.state
+    name = "" if action is None else f" of {action.job}"
+    return {
+        "requested": "waits for the engine to take it",
+        "sending": "waits for the scheduler to answer",
+        "unknown": f"the scheduler's answer was lost; it is asked whether it has the rerun{name}",
+    }.get(state, f"waits for the scheduler's word on how the rerun{name} ended") + "; Ctrl-C ends only this command"
 
 
 def _not_over(action: ActionView | None, timeout: float) -> int:

@@ -39,6 +39,6 @@ def accept(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         job = reads.job(arguments.name)
     requests = require_engine(arguments)
-    answered(requests, requests.accept_drift(job.row.id))
+    answered(arguments, requests, requests.accept_drift(job.row.id))
     say_lines([f"{job.row.name}: accepted"])
     return Exit.OK

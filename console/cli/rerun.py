@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from console.cli.asking import (
+    ANSWER_SECONDS,
     add_sending_arguments,
     answered,
     confirmed,
@@ -35,12 +37,21 @@ def run(arguments: argparse.Namespace) -> int:
     return step(arguments, view.row.name, run_id, None)
 
 
-def step(arguments: argparse.Namespace, job: str, run_id: int, incident: int | None) -> int:
-    """Previews, asks and sends one rerun; the exit code."""
-    requests = require_engine(arguments)
-    data: dict[str, Any] = answered(requests, requests.preview_rerun(run_id))
+def step(
+    arguments: argparse.Namespace, job: str, run_id: int, incident: int | None, steps: Sequence[Any] | None = None
+) -> int:
+    """Previews, asks and sends one rerun; the exit code. `steps`: beside the preview in the one JSON document."""
+    try:
+        requests = require_engine(arguments)
+        seconds = min(ANSWER_SECONDS, arguments.timeout)
+        data = answered(arguments, requests, requests.preview_rerun(run_id), seconds)
+    except Stop:
+        if arguments.json and steps is not None:
+            print_json({"steps": steps, "preview": None})
+        raise
     if arguments.json:
-        print_json({key: value for key, value in data.items() if key != "plan"})
+        preview = {key: value for key, value in data.items() if key != "plan"}
+        print_json(preview if steps is None else {"steps": steps, "preview": preview})
     else:
         say_lines(preview_lines(job, data))
     why_not = refusal(data)

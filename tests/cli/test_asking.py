@@ -1,0 +1,71 @@
+"""How long a command waits for an engine, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.cli import asking
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.store.reads.holders import holder_name
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+
+def failed(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+    bench.turn()
+
+
+def hold(bench: Bench, holder: str) -> None:
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = ?", (holder,))
+
+
+@pytest.mark.parametrize("words", [["rerun", "fake/extract"], ["recover", "INC-0001"]])
+def test_an_engine_that_does_not_answer_is_waited_for_no_longer_than_asked(
+    words: list[str], bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(bench)
+    begun = time.monotonic()
+    assert Exit.REFUSED == main(["--store", bench.url, *words, "--yes", "--timeout", "0.3"])
+    assert time.monotonic() - begun < 5
+    assert "did not answer in 0s; nothing was sent" in capsys.readouterr().err
+    assert [] == bench.scheduler.acted
+
+
+def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed(bench)
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    hold(bench, holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    begun = time.monotonic()
+    assert Exit.NO_ENGINE == main(["--store", bench.url, "rerun", "fake/extract", "--yes", "--timeout", "30"])
+    assert time.monotonic() - begun < 10
+    assert "nothing was sent" in capsys.readouterr().err
+    other.wait(10)
+
+
+def test_who_watches_is_told_every_minute_what_it_waits_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(bench)
+    monkeypatch.setattr(asking, "TELL_SECONDS", 0.2)
+    requests = bench.requests()
+    question = requests.preview_rerun(1)
+    bench.parts.answers.step(bench.fence)
+    requests.rerun(1, requests.wait(question, 5).data, "hw-0123456789ab")
+    parsed = argparse.Namespace(store=bench.url, config=None, timeout=0.5, json=False)
+    assert Exit.UNKNOWN == asking.watch(parsed, 1, "hw-0123456789ab")
+    assert "waits for the engine to take it; Ctrl-C ends only this command" in capsys.readouterr().err
