@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 
+from connectors.words import OPEN_STATES
 from console.cli.asking import add_sending_arguments
 from console.cli.common import Stop, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.cli.incident import number_of
 from console.cli.rerun import step
-from console.model.views import IncidentView, MemberView
+from console.model.steps import next_step, open_steps, waiting_for
+from console.model.views import MemberView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,44 +27,38 @@ def run(arguments: argparse.Namespace) -> int:
     if view.row.closed is not None:
         closed = next((one.words for one in reversed(view.events) if one.kind in ("closed", "merged")), "closed")
         if arguments.json:
-            print_json({"steps": [], "closed": closed})
+            print_json({"steps": [], "preview": None, "closed": closed})
         else:
             say_lines([closed])
         return Exit.OK
-    steps = open_steps(view)
-    if not steps:
-        raise Stop(Exit.PROBLEM, f"no step is left to send: {waiting_for(view)}")
-    chosen = _chosen(steps, arguments.step)
+    steps = [one for one in open_steps(view) if one.state not in OPEN_STATES]
+    running = [one for one in open_steps(view) if one.state in OPEN_STATES]
+    chosen = _named(steps, running, arguments.step) if arguments.step is not None else next_step(view)
+    if chosen is None:
+        if arguments.json:
+            print_json({"steps": steps, "preview": None})
+        raise Stop(Exit.PROBLEM, waiting_for(view))
     if not arguments.json:
-        say_lines(_list(steps, chosen))
-    return step(arguments, chosen.job, int(chosen.run_id or 0), number)
+        say_lines(_list(steps, running, chosen))
+    return step(arguments, chosen.job, int(chosen.run_id or 0), number, steps)
 
 
-def open_steps(view: IncidentView) -> list[MemberView]:
-    """What must be rerun, in order: the root while it is red, then what it left red or stale, upstream first."""
-    live = [one for one in view.members if one.run_id is not None]
-    return [one for one in live if one.role == "root" and one.state != "succeeded"] + [
-        one for one in live if one.role in ("red", "stale")
-    ]
-
-
-def waiting_for(view: IncidentView) -> str:
-    """What an incident without a step waits for."""
-    open_ones = [one.job for one in view.members if one.state in ("planned", "queued", "running", "retrying")]
-    return f"it waits for {', '.join(open_ones)}" if open_ones else "its cause is no run; see headway incident"
-
-
-def _chosen(steps: list[MemberView], wanted: str | None) -> MemberView:
-    if wanted is None:
-        return steps[0]
-    for one in steps:
+def _named(steps: list[MemberView], running: list[MemberView], wanted: str) -> MemberView:
+    for one in [*steps, *running]:
         if one.job == wanted or one.job.rpartition("/")[2] == wanted:
+            if one in running:
+                raise Stop(Exit.REFUSED, f"{one.job} is {one.state} (run {one.run_id}); nothing was sent")
             return one
     names = ", ".join(one.job for one in steps)
     raise Stop(Exit.NOT_FOUND, f"{wanted} is no open step of this incident; they are: {names}")
 
 
-def _list(steps: list[MemberView], chosen: MemberView) -> list[str]:
+def _list(steps: list[MemberView], running: list[MemberView], chosen: MemberView) -> list[str]:
+    """One line for each step: role, job, run, period, state; below them what is being rerun now."""
     lines = ["steps, in order:"]
-    lines += [f" {'→' if one is chosen else ' '} {one.role:<6} {one.job} ({one.state})" for one in steps]
+    lines += [
+        f" {'→' if one is chosen else ' '} {one.role:<6} {one.job}  run {one.run_id}  {one.period_key} ({one.state})"
+        for one in steps
+    ]
+    lines += [f"   not yet: {one.job}  run {one.run_id}  {one.period_key} is {one.state}" for one in running]
     return [*lines, ""]

@@ -17,8 +17,9 @@ from textual.screen import Screen
 
 from console.clock import Hand, real_now
 from console.model.views import HeaderView, ServiceView
+from console.tui.chrome import is_small
 from console.tui.desk import Desk
-from console.tui.gate import KeyGate
+from console.tui.gate import AT_ONCE, KeyGate
 from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
@@ -101,8 +102,9 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key) and not event.is_forwarded:
-            await self._gate.take(event)
-            return
+            if event.key in AT_ONCE or not is_small(self.size):
+                await self._gate.take(event)
+            return  # nobody acts on what he does not see
         await super().on_event(event)
         if isinstance(event, events.Key):
             self._gate.back()

@@ -12,6 +12,8 @@ from console.tui.glyphs import Glyphs
 from console.tui.when import ZoneMode, short
 from console.tui.widgets.paint import Run, fit, length_of
 
+SMALLEST = (60, 15)
+"""Columns and lines below which only a status is shown."""
 Sides = tuple[list[Run], list[Run]]
 
 
@@ -92,9 +94,15 @@ def zone_words(look: rows.Look) -> str:
     return "each service's own" + (f" ({look.clock.label(look.now, look.clock.home)})" if look.clock.home else "")
 
 
+def is_small(size: Size) -> bool:
+    """True where only a status is shown: no key works but the one that leaves. A size of nothing is not known yet."""
+    return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
+
+
 def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: rows.Look) -> list[list[Run]]:
     """A terminal under 60x15: one line for each service that is not well, and how much room a screen needs."""
     lines: list[list[Run]] = [[(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")]]
+    lines.append([("no key works here but ^C, which leaves", "dim")])
     for service in sorted(services, key=lambda one: (not rows.is_problem(one), one.act_by or one.deadline)):
         mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
         when = look.clock.hm(service.deadline, look.now, service.zone)

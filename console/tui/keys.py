@@ -163,7 +163,7 @@ def _line(act: Act) -> str:
 
 
 _MANNERS = (
-    "Nothing that changes the world is one key: `r` shows a preview, `↵` on *Send it* sends it once; where the job is "
-    "not declared safe, or may overlap, its name is typed first; `Esc` sends nothing. A key that cannot work now "
-    "says why in the last line."
+    "Nothing that changes the world is one key: `r` shows a preview that stands on *Back*; `↓` to *Send it*, then `↵` "
+    "sends it once; where the job is not declared safe, or may overlap, its name is typed first; `Esc` sends nothing. "
+    "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."
 )

@@ -110,9 +110,7 @@ def _members(view: IncidentView, look: Look) -> Iterator[Row]:
     followers = sum(counts.get(role, 0) for role in FOLLOWERS)
     note = f"after the root, {followers} to rerun one by one (r)" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
-    for member in sorted(
-        view.members, key=lambda one: (_ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9, one.job)
-    ):
+    for member in sorted(view.members, key=lambda one: _ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9):
         runs = [*_member(member, look), *_rerun(view, member, look)]
         yield line(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     for when, reason in view.seen_before[:2]:

@@ -113,7 +113,7 @@ def repair_root_by_keys(night: Night) -> None:
         night.screens["incident"] = console.wait_for("orders.csv: No such file or directory")
         console.press("r")
         night.screens["preview"] = console.wait_for("run this crontab line once on db07 as etl")
-        console.press("enter")
+        console.press("down", "enter")
         night.screens["sent"] = console.wait_for("verified", 60)
         console.press("ctrl+c")
         console.wait_for_end()

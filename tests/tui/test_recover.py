@@ -35,7 +35,7 @@ async def test_escape_sends_nothing(night: Night) -> None:
 @on_the_night()
 async def test_a_safe_rerun_is_one_enter_on_send_it_and_is_watched_to_its_end(night: Night) -> None:
     await _preview(night)
-    await night.press("enter")
+    await night.press("down", "enter")
     await night.see("◌ requested")
     assert [1] == [run_id for run_id, _ in night.requests.sent]
     night.requests.advance("sending")
@@ -49,7 +49,7 @@ async def test_a_safe_rerun_is_one_enter_on_send_it_and_is_watched_to_its_end(ni
 @on_the_night()
 async def test_two_enters_are_one_action(night: Night) -> None:
     await _preview(night)
-    await night.press("enter", "enter", "enter")
+    await night.press("down", "enter", "enter", "enter")
     await night.until(lambda: bool(night.requests.sent), "the action")
     await night.press("enter")
     assert 1 == len(night.requests.sent)
@@ -58,7 +58,7 @@ async def test_two_enters_are_one_action(night: Night) -> None:
 @on_the_night()
 async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> None:
     await _preview(night)
-    await night.press("enter")
+    await night.press("down", "enter")
     await night.see("requested")
     night.requests.advance("failed", "exit 1")
     await night.see("● requested", "✖ failed", "It ran and failed again")
@@ -67,7 +67,7 @@ async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> Non
 @on_the_night()
 async def test_a_lost_answer_is_said_to_be_looked_up(night: Night) -> None:
     await _preview(night)
-    await night.press("enter")
+    await night.press("down", "enter")
     await night.see("requested")
     night.requests.advance("unknown")
     await night.see("looked up under our id")
@@ -157,7 +157,7 @@ async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night)
     night.requests.rerun(1, {}, "headway-of-mara-01")
     night.requests.sent.clear()
     night.requests.refuses = "already asked by mara 2m ago; it is sent"
-    await night.press("enter")
+    await night.press("down", "enter")
     await night.see("already asked by mara", "somebody asked for it already")
     assert [] == night.requests.sent
 
@@ -169,7 +169,7 @@ async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
     await night.see("HURTS", "2 to rerun one by one")
     await night.press("down", "down", "r")
     await night.see(f"RECOVER {LOAD}", "Send it")
-    await night.press("enter")
+    await night.press("down", "enter")
     await night.see("requested")
     assert [2] == [run_id for run_id, _ in night.requests.sent]
 
@@ -192,3 +192,148 @@ async def test_the_incident_shows_what_was_done(night: Night) -> None:
     await night.see("rerun ● verified")
     await night.press("end")
     await night.see("DONE 1", "exit 0")
+
+
+@on_the_night()
+async def test_enter_alone_on_a_preview_sends_nothing(night: Night) -> None:
+    await _preview(night)
+    await night.see("↓ ↵ sends it")
+    await night.press("enter")
+    await night.see("HURTS")
+    assert [] == night.requests.sent
+
+
+def _root_repaired(night: Night) -> None:
+    view = night.reads.incident_
+    root = dataclasses.replace(view.members[0], state="succeeded")
+    night.reads.incident_ = dataclasses.replace(view, members=(root, *view.members[1:]))
+
+
+@on_the_night(prepare=_root_repaired)
+async def test_r_on_services_offers_what_comes_after_a_repaired_root(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see(f"RECOVER {LOAD}")
+
+
+@on_the_night(prepare=_root_repaired)
+async def test_r_on_incidents_offers_what_comes_after_a_repaired_root(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.press("r")
+    await night.see(f"RECOVER {LOAD}")
+
+
+@on_the_night(prepare=_root_repaired)
+async def test_r_on_an_incident_offers_what_comes_after_a_repaired_root_wherever_the_cursor_began(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("r")
+    await night.see(f"RECOVER {LOAD}")
+    await night.press("escape", "home", "r")
+    await night.see(f"RECOVER {LOAD}")
+
+
+@on_the_night()
+async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("down", "up")
+    _root_repaired(night)
+    night.reads.changed()
+    await night.see("root    ● succeeded")
+    await night.press("r")
+    await night.see(f"RECOVER {LOAD}")
+
+
+def _root_runs(night: Night) -> None:
+    view = night.reads.incident_
+    root = dataclasses.replace(view.members[0], state="running", ended=None)
+    night.reads.incident_ = dataclasses.replace(view, members=(root, *view.members[1:]))
+
+
+@on_the_night(prepare=_root_runs)
+async def test_while_the_root_is_rerun_r_says_what_is_waited_for(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see(f"it waits for {EXTRACT}")
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("r")
+    await night.see(f"it waits for {EXTRACT}")
+    assert [] == night.requests.asked
+
+
+@on_the_night()
+async def test_a_rerun_that_is_on_its_way_is_waited_for(night: Night) -> None:
+    night.requests.rerun(1, {}, "headway-1", incident_id=412)
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see(f"it waits for {EXTRACT}")
+
+
+def _all_green(night: Night) -> None:
+    view = night.reads.incident_
+    done = tuple(
+        dataclasses.replace(one, role="root" if one.role == "root" else "repaired", state="succeeded")
+        for one in view.members[:3]
+    )
+    night.reads.incident_ = dataclasses.replace(view, members=done)
+
+
+@on_the_night(prepare=_all_green)
+async def test_an_incident_without_a_step_says_so(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("r")
+    await night.see("no step is left to send")
+    assert [] == night.requests.asked
+
+
+@on_the_night(size=(50, 12))
+async def test_in_a_terminal_that_is_too_small_no_key_acts_unseen(night: Night) -> None:
+    await night.see("terminal too small")
+    await night.press("r", "enter", "down", "enter", "3")
+    await night.at_rest()
+    assert ([], 1) == (night.requests.asked, len(night.app.screen_stack))
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("SERVICES 5")
+    await night.press("down", "enter")
+    await night.see("HURTS")
+
+
+@on_the_night()
+async def test_a_preview_in_a_terminal_that_became_too_small_sends_nothing(night: Night) -> None:
+    await _preview(night)
+    await night.press("down")
+    await night.pilot.resize_terminal(50, 12)
+    await night.see("terminal too small: 50x12")
+    await night.press("enter")
+    await night.at_rest()
+    assert [] == night.requests.sent
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("Send it")
+    await night.press("enter")
+    await night.see("requested")
+    assert 1 == len(night.requests.sent)
+
+
+@on_the_night(prepare=_ask)
+async def test_a_name_that_was_typed_is_not_sent_by_an_enter_that_is_not_seen(night: Night) -> None:
+    await _preview(night)
+    await night.type("db07:extract_orders")
+    await night.pilot.resize_terminal(50, 12)
+    await night.see("terminal too small")
+    await night.press("enter")
+    await night.at_rest()
+    assert [] == night.requests.sent
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("type the job's name")
+    await night.typing()
+
+
+@on_the_night(size=(50, 12))
+async def test_ctrl_c_leaves_a_terminal_that_is_too_small(night: Night) -> None:
+    await night.see("terminal too small")
+    await night.press("ctrl+c")
+    await night.until(lambda: night.app.return_code == 0 and not night.app.is_running, "the end")

@@ -128,7 +128,7 @@ def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
 
         night.requests.rerun = at_once  # type: ignore[method-assign]
 
-    assert shot(snap_compare, ("see:Supply plan", "r", "see:Send it", "enter"), "● verified", prepare=prepare)
+    assert shot(snap_compare, ("see:Supply plan", "r", "see:Send it", "down", "enter"), "● verified", prepare=prepare)
 
 
 def test_plain_letters_where_shapes_would_not_be_drawn(snap_compare: SnapCompare) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, cast
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widget import Widget
 
 from console.tui import chrome, keys
 from console.tui.ports import ReadsLike
@@ -15,12 +16,11 @@ from console.tui.rows import Look
 from console.tui.widgets.bar import Bar, Line
 
 if TYPE_CHECKING:
+    from console.model.views import IncidentView
     from console.tui.app import HeadwayApp
     from console.tui.widgets.pane import Pane
 
 Found = TypeVar("Found")
-SMALLEST = (60, 15)
-"""Columns and lines below which only a status is shown."""
 NOTICE_SECONDS = 8.0
 
 
@@ -46,6 +46,8 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         super().__init__()
         self._notice: tuple[str, str] = ("", "")
         self.lost = ""
+        self._focus_kept: Widget | None = None
+        """What had the focus before the terminal became too small: what is hidden cannot have it."""
 
     @property
     def board(self) -> HeadwayApp:
@@ -81,14 +83,19 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         self.fetch()
 
     def on_resize(self, event: events.Resize) -> None:
-        small = event.size.width < SMALLEST[0] or event.size.height < SMALLEST[1]
+        small = chrome.is_small(event.size)
         if small and not self.query("#small"):
             from console.tui.widgets.pane import Pane
 
             self.mount(Pane(id="small"))
+        if small:
+            self._focus_kept = self.focused or self._focus_kept
         for child in self.children:
             if not (child.id or "").startswith("textual-"):
                 child.display = small == (child.id == "small")
+        if not small and self._focus_kept is not None:
+            self.call_after_refresh(self._focus_kept.focus)
+            self._focus_kept = None
         self.call_after_refresh(self.paint_frame)
 
     def fetch(self) -> None:
@@ -191,6 +198,8 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         return str(reason()) if reason is not None else ""
 
     def action_act(self, name: str) -> None:
+        if chrome.is_small(self.app.size) and name != "leave":
+            return
         reason = self.why_not(name)
         if reason:
             self.notice(reason, "warn")
@@ -280,12 +289,26 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         else:
             self.notice(choice, "warn")
 
+    def with_next_step(self, incident_id: int) -> None:
+        """Previews what an incident needs next, read anew; or says what it waits for."""
+        from console.model.steps import next_step, waiting_for
+
+        def found(view: IncidentView) -> None:
+            step = next_step(view)
+            if step is None or step.run_id is None:
+                self.notice(waiting_for(view), "warn")
+            else:
+                self.board.open_preview(RunChoice(step.run_id, step.job, incident_id))
+
+        self.look_up("step", lambda reads: reads.incident(incident_id), found)
+
     def why_not_recover(self) -> str:
         choice = self.run_here()
         return choice if isinstance(choice, str) else ""
 
     def why_not_log(self) -> str:
-        return self.why_not_recover()
+        choice = self.run_here()
+        return choice if isinstance(choice, str) else ""
 
     def why_not_copy(self) -> str:
         return "" if self.name_here() else "nothing is selected"

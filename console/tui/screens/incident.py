@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from console.model.ids import incident_name
+from console.model.steps import next_step, open_steps, waiting_for
 from console.model.views import IncidentView
 from console.tui import story
 from console.tui.screens.base import BaseScreen, RunChoice
@@ -55,17 +56,24 @@ class IncidentScreen(BaseScreen):
         self.look_up("incident", lambda reads: reads.incident(self.incident_id), self._show)
 
     def _show(self, view: IncidentView) -> None:
-        first, self.view = self.view is None, view
+        before, self.view = self.view, view
         self.tick()
         self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
-        if first:
-            self._point_at_root()
+        if not self.grid.touched or self._is_over(before):
+            self._point_at_step()
 
-    def _point_at_root(self) -> None:
+    def _is_over(self, before: IncidentView | None) -> bool:
+        """True when the run under the cursor was a step to send, and is none any more."""
+        here = self.here.run_id if self.here else None
+        return before is not None and here in _step_ids(before) and here not in _step_ids(self.view)
+
+    def _point_at_step(self) -> None:
+        """Puts the cursor on the run that `r` is about: the next step, else the one it waits for."""
+        steps = open_steps(self.view) if self.view else []
         keys = [self.grid.source.key_at(index) for index in range(len(self.grid.source))]
-        root = next((member for member in self.view.members if member.role == "root"), None) if self.view else None
-        if root is not None and ("run", root.run_id, root.job) in keys:
-            self.grid.move_to(keys.index(("run", root.run_id, root.job)))
+        if steps and ("run", steps[0].run_id, steps[0].job) in keys:
+            self.grid.move_to(keys.index(("run", steps[0].run_id, steps[0].job)))
+            self.grid.touched = False
 
     def tick(self) -> None:
         super().tick()
@@ -107,6 +115,20 @@ class IncidentScreen(BaseScreen):
             return "its root cause is no run: nothing to rerun"
         return RunChoice(row.root_run_id, row.root_job, row.id)
 
+    def why_not_recover(self) -> str:
+        """The line under the cursor where a person put it on a run, else the next step."""
+        if self.view is None:
+            return self.lost or "the incident is not read yet"
+        if self.here is not None and self.grid.touched:
+            return ""
+        return "" if next_step(self.view) else waiting_for(self.view)
+
+    def do_recover(self) -> None:
+        if self.here is not None and self.grid.touched:
+            self.board.open_preview(self.here)
+        else:
+            self.with_next_step(self.incident_id)
+
     def why_not_open(self) -> str:
         choice = self.run_here()
         return choice if isinstance(choice, str) else ""
@@ -140,3 +162,7 @@ class IncidentScreen(BaseScreen):
     @on(Grid.Moved)
     def moved(self) -> None:
         self.paint_foot()
+
+
+def _step_ids(view: IncidentView | None) -> set[int | None]:
+    return {step.run_id for step in open_steps(view)} if view else set()

@@ -50,5 +50,11 @@ class IncidentsScreen(ShortListScreen):
             return "its root cause is no run: nothing to rerun"
         return RunChoice(view.root_run_id, view.root_job, view.id)
 
+    def why_not_recover(self) -> str:
+        return "" if self.here is not None else "no incident is open"
+
+    def do_recover(self) -> None:
+        self.with_next_step(self.here.id)
+
     def do_open(self) -> None:
         self.board.open_incident(self.here.id)

@@ -8,10 +8,12 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
+from textual.widget import Widget
 
-from console.tui import keys
+from console.tui import chrome, keys
 from console.tui.rows import Look
 from console.tui.widgets.bar import Bar
+from console.tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
@@ -33,6 +35,10 @@ class Overlay(ModalScreen[Chosen], inherit_bindings=False):
     def __init_subclass__(cls, **options: Any) -> None:
         cls.BINDINGS = keys.bindings(cls.WHERE)
         super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._focus_kept: Widget | None = None
 
     @property
     def board(self) -> HeadwayApp:
@@ -57,8 +63,31 @@ class Overlay(ModalScreen[Chosen], inherit_bindings=False):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width < 100 or event.size.height < 30, "-tight")
+        small = chrome.is_small(event.size)
+        if small and not self.query("#small"):
+            self.mount(Pane(id="small"))
+        if small and self.query_one("#box").display:
+            self._focus_kept = self.focused
+        self.query_one("#box").display = not small
+        for pane in self.query("#small").results(Pane):
+            pane.display = small
+        if small:
+            self.call_after_refresh(self._say_small)
+        elif self._focus_kept is not None:
+            self.call_after_refresh(self.focus_again, self._focus_kept)
+            self._focus_kept = None
+
+    def focus_again(self, kept: Widget) -> None:
+        """Gives the focus back once the box can be seen again."""
+        kept.focus()
+
+    def _say_small(self) -> None:
+        for pane in self.query("#small").results(Pane):
+            pane.show_runs(chrome.small(self.app.size, self.board.header, self.board.services, self.look))
 
     def action_act(self, name: str) -> None:
+        if chrome.is_small(self.app.size) and name != "leave":
+            return
         getattr(self, f"do_{name}")()
 
     def do_back(self) -> None:

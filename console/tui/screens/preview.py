@@ -1,7 +1,8 @@
 """Recovery preview: what a rerun would send, in the scheduler's own words; then what became of it.
 
-Nothing is sent before a person says so: one Enter where the owner declared it safe, the job's name typed where he did
-not or where it may overlap, never where he said never. The action's key is made when the preview opens, so that two
+Nothing is sent before a person says so: the cursor stands on "Back", so that Enter alone sends nothing; "Send it" below
+it where the owner declared it safe, the job's name typed where he did not or where it may overlap, never where he said
+never. The action's key is made when the preview opens, so that two
 Enters are one action.
 """
 
@@ -12,12 +13,13 @@ from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
+from textual.widget import Widget
 from textual.widgets import Input
 
 from console.model.ids import new_action_key
 from console.model.views import ActionView
 from console.model.words import Safety
-from console.tui import plan
+from console.tui import chrome, keys, plan
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.base import RunChoice
@@ -55,7 +57,7 @@ class PreviewScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False
-        self.bar("box-title").show([("RECOVER ", "key"), (self.choice.job, "strong")])
+        self._title("")
         self.pane.show_runs([[("asking the engine what a rerun would send…", "dim")]])
         self._offer([("back", "Back", "nothing is sent")])
         self._foot()
@@ -72,9 +74,20 @@ class PreviewScreen(Overlay[None]):
         if not self.query_one(Input).display:
             self.grid.focus()
 
+    def _title(self, how: str) -> None:
+        """The job, and how it is sent."""
+        self.bar("box-title").show([("RECOVER ", "key"), (self.choice.job, "strong")], [(how, "key")])
+
+    def _key(self, key: str) -> str:
+        return keys.shown(key, self.look.glyphs.plain)
+
+    def focus_again(self, kept: Widget) -> None:
+        line = self.query_one(Input)
+        (line if line.display else self.grid).focus()
+
     def _foot(self) -> None:
         words = "back; what was sent goes on" if self.sent else "nothing is sent"
-        self.bar("box-foot").show([("↵ " if not self.look.glyphs.plain else "Enter ", "key"), ("choose  ", "dim"),
+        self.bar("box-foot").show([(f"{self._key('enter')} ", "key"), ("choose  ", "dim"),
                                    ("Esc ", "key"), (words, "dim")], [(self.said, "warn")])  # fmt: skip
 
     def say(self, words: str) -> None:
@@ -99,7 +112,8 @@ class PreviewScreen(Overlay[None]):
         elif self.must_type:
             self._ask_name()
         else:
-            self._offer([("send", "Send it", str(answer.data.get("words", ""))), ("back", "Back", "nothing is sent")])
+            self._offer([("back", "Back", "nothing is sent"), ("send", "Send it", str(answer.data.get("words", "")))])
+            self._title(f"{self._key('down')} {self._key('enter')} sends it ")
 
     @property
     def must_type(self) -> bool:
@@ -140,13 +154,14 @@ class PreviewScreen(Overlay[None]):
 
     def send(self) -> None:
         """Asks the engine to send what the preview showed, once."""
-        if self.sent or self.preview is None or plan.refusal(self.preview):
+        if self.sent or self.preview is None or chrome.is_small(self.app.size) or plan.refusal(self.preview):
             return
         self.sent = True
         preview, key, choice = self.preview, self.key, self.choice
         line = self.query_one(Input)
         line.display = False
         self.say("")
+        self._title("")
         self._offer([("back", "Back", "what was sent goes on without this box")])
         self.board.ask_engine(
             "rerun", lambda requests: _rerun(requests, choice, preview, key), self._sent, self._not_sent

@@ -73,6 +73,9 @@ class ServicesScreen(ShortListScreen):
     def why_not_recover(self) -> str:
         return self.why_not_open()
 
+    def do_recover(self) -> None:
+        self.with_next_step(self.here.incident_id)
+
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
         incident_id = self.here.incident_id
 

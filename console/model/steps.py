@@ -1,0 +1,50 @@
+"""In which order an incident is repaired: its root, then what it left red or stale. Screens and commands share it."""
+
+from __future__ import annotations
+
+from connectors.words import State
+from console.model.views import IncidentView, MemberView
+
+ON_ITS_WAY = ("requested", "sending", "sent")
+"""States of an action that has not ended."""
+
+
+def open_steps(view: IncidentView) -> list[MemberView]:
+    """What must be rerun, in order: the root while it has not succeeded, then what it left red or stale, in the
+    order of the incident's members."""
+    live = [one for one in view.members if one.run_id is not None]
+    return [one for one in live if one.role == "root" and one.state != State.SUCCEEDED] + [
+        one for one in live if one.role in ("red", "stale")
+    ]
+
+
+def next_step(view: IncidentView) -> MemberView | None:
+    """The step to send now; None when none is left, or while the first one is being rerun."""
+    steps = [] if view.row.closed is not None else open_steps(view)
+    return steps[0] if steps and not _is_under_way(view, steps[0]) else None
+
+
+def waiting_for(view: IncidentView) -> str:
+    """Why an incident has no next step, in one line."""
+    if view.row.closed is not None:
+        return f"closed: {view.row.reason or 'nothing is left to repair'}"
+    first = open_steps(view)[:1]
+    ahead = [one.job for one in first or view.members if _is_under_way(view, one)]
+    if ahead:
+        return f"no step to send now: it waits for {', '.join(ahead)}"
+    if view.row.root_run_id is None:
+        return "its root cause is no run: nothing to rerun"
+    return "no step is left to send: it closes as soon as its runs are seen to be green"
+
+
+def _is_under_way(view: IncidentView, member: MemberView) -> bool:
+    """True while its run is open, or an action on it has not ended."""
+    sent = (one for one in view.actions if one.run_id == member.run_id and member.run_id is not None)
+    return _is_open(member.state) or any(one.state in ON_ITS_WAY for one in sent)
+
+
+def _is_open(state: str) -> bool:
+    try:
+        return State(state).is_open
+    except ValueError:
+        return False
