@@ -26,6 +26,8 @@ log = structlog.get_logger("headway.answers")
 
 ANSWER_SECONDS = 20.0
 LOG_BYTES = 64 * 1024
+ANSWERERS = 32
+"""More than people ask of one target that hangs, within its deadline: what they ask of the others is not held up."""
 KEEP_SECONDS = 600.0
 """How long an answer is kept for whoever asked: a log that is followed brings a page each time."""
 SWEEP_SECONDS = 60.0
@@ -54,7 +56,7 @@ class Answers:
         self._extras = extras
         """run id -> {"safety", "followers"}: what the estate knows beyond the connector."""
         self._accept_drift = accept_drift
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="answer")
+        self._pool = ThreadPoolExecutor(ANSWERERS, thread_name_prefix="answer")
         self._answering: set[int] = set()
         self._sweep_at = 0.0
         self.wake = threading.Event()

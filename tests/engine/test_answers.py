@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from connectors.secrets import SecretRef
 from console.model.ids import micros
 from console.store.errors import LeaseLost
 from tests.engine.bench import Bench
+from tests.engine.test_actions import two_systems
+from tests.fakes.scheduler import FakeScheduler
 
 NOW = datetime.now(UTC)
 HOSTILE = "mart\x1b]0;owned\x07\x1b[2J"
@@ -60,6 +64,29 @@ def test_answers_are_forgotten_once_nobody_can_wait_for_them(bench: Bench) -> No
     bench.parts.answers.step(bench.fence)
     with bench.store.read() as connection:
         assert [fresh] == list(connection.exec_driver_sql("SELECT id FROM request").scalars())
+
+
+def test_questions_to_a_system_that_hangs_hold_up_no_other_systems_answer(tmp_path: Path) -> None:
+    free = threading.Event()
+
+    def hang(_: str) -> None:
+        free.wait(20)
+
+    other = FakeScheduler()
+    other.job("report")
+    with two_systems(tmp_path, other) as bench:
+        bench.scheduler.on_log = hang
+        at = NOW - timedelta(days=3)
+        bench.scheduler.attempt("extract", "a1", State.FAILED, at)
+        other.attempt("report", "r1", State.FAILED, at)
+        for poller in bench.parts.pollers.values():
+            poller.poll_once(bench.fence)
+        for _ in range(8):
+            bench.requests().log(1)
+        try:
+            assert "run again" == answer(bench, bench.requests().preview_rerun(2))["verb"]
+        finally:
+            free.set()
 
 
 def test_an_engine_that_lost_its_lease_accepts_no_drift(bench: Bench) -> None:
