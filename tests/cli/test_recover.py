@@ -8,15 +8,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.cli.main import main
-from tests.engine.bench import Bench
+from console.config import JobSettings
+from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
+from tests.fakes.scheduler import FakeScheduler
 
 __all__ = ["bench"]
 
@@ -58,7 +62,7 @@ def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench)
     argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--yes", "--json"]
     with at_work(bench):
         done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
-    assert (Exit.OK, "run again") == (done.returncode, json.loads(done.stdout)["verb"]), done.stderr
+    assert (Exit.OK, "run again") == (done.returncode, json.loads(done.stdout)["preview"]["verb"]), done.stderr
 
 
 def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,4 +74,54 @@ def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.Capt
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001"])
     assert f"{words}\n" == capsys.readouterr().out
     assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--json"])
-    assert {"steps": [], "closed": words} == json.loads(capsys.readouterr().out)
+    assert {"steps": [], "preview": None, "closed": words} == json.loads(capsys.readouterr().out)
+
+
+def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = ''")
+    capsys.readouterr()
+    assert Exit.NO_ENGINE == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"])
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["preview"])
+    assert "nothing was sent" in told.err
+
+
+def test_a_step_says_of_which_run_and_period_it_is(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    capsys.readouterr()
+    with at_work(bench):
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--timeout", "20"])
+    assert f" → root   fake/extract  run 1  extract@{NOW - timedelta(minutes=1):%Y-%m-%d} (failed)" in (
+        capsys.readouterr().out.splitlines()
+    )
+
+
+def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    config = estate_config(tmp_path, scheduler)
+    never = replace(config, jobs={"fake/extract": JobSettings(owner="team", rerun="never")})
+    with running_bench(tmp_path, scheduler, never) as bench:
+        fail(bench)
+        argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"]
+        with at_work(bench):
+            done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
+    document = json.loads(done.stdout)
+    told = (done.returncode, [one["job"] for one in document["steps"]], document["preview"]["safety"])
+    assert (Exit.REFUSED, ["fake/extract"], "never") == told, done.stderr
+
+
+def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    bench.scheduler.attempt("extract", "a2", State.RUNNING, NOW, period_key=bench.scheduler.runs["a1"].period_key)
+    bench.turn()
+    with bench.store.write(None) as connection:  # so that it does not go out of sight meanwhile
+        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+    capsys.readouterr()
+    assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--yes"])
+    assert "it waits for fake/extract" in capsys.readouterr().err
+    assert Exit.REFUSED == main(["--store", bench.url, "recover", "INC-0001", "--step", "fake/extract"])
+    assert "fake/extract is running (run 1); nothing was sent" in capsys.readouterr().err
