@@ -41,7 +41,7 @@ lab: setup-dev packages lab-venvs ## start the same estate and open the console 
 	@$(BIN)/python -m tests.lab
 
 lab-test: setup-dev packages lab-venvs ## only the tests on the real estate
-	@$(PYTEST) -q -m lab
+	@tools/test.sh lab
 
 bench: setup-dev ## the figures, quickly; one at a time: python -m tests.bench.NAME
 	@for file in tests/bench/[a-z]*.py; do $(BIN)/python -m tests.bench.$$(basename "$$file" .py) --quick; done

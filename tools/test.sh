@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The whole suite in three sessions side by side: most of the lab's time is waiting for the next minute of a cron.
-# Each has its own estate; what each prints comes when it has ended, and the last line adds them up.
+# The whole suite, or its part `fast` or `lab`. Sessions side by side: most of the lab's time is waiting for the next
+# minute of a cron. Each session has an estate of its own, because what one night leaves red is an incident of the next.
+# What a session prints comes when all have ended; the last line adds them up.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,26 +9,34 @@ logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
 trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
 
-declare -A chosen=(
-  [airflow]='lab and airflow'
-  [lab]='lab and not airflow'
-  [fast]='not lab'
-)
-declare -A process
-for name in airflow lab fast; do
-  .venv/bin/python -m pytest -q -m "${chosen[$name]}" -p no:cacheprovider --durations=5 >"$logs/$name" 2>&1 &
-  process[$name]=$!
-done
+session() { # NAME PYTEST-ARGUMENTS…
+  local name=$1
+  shift
+  printf -- '── %s\n' "$name" >"$logs/$name"
+  .venv/bin/python -m pytest -q -p no:cacheprovider --durations=5 "$@" >>"$logs/$name" 2>&1 || touch "$logs/$name.broken"
+}
 
-failed=0
-for name in fast lab airflow; do
-  wait "${process[$name]}" || failed=1
-  printf '\n── %s: pytest -m "%s"\n' "$name" "${chosen[$name]}"
-  cat "$logs/$name"
-done
+story=tests/lab/test_first_light.py first_look=tests/lab/test_inventory_real.py
 
-count() { grep -hoE "[0-9]+ $1" <(tail -qn 1 "$logs"/*) | awk '{n += $1} END {print n + 0}'; }
+with_airflow() {
+  session story $story
+  session first-look $first_look
+  session airflow -m 'lab and airflow' --ignore=$story --ignore=$first_look
+}
+
+case ${1:-all} in
+  fast) session fast -m 'not lab' & ;;
+  lab) with_airflow & session lab -m 'lab and not airflow' & ;;
+  all) with_airflow & session lab -m 'lab and not airflow' & session fast -m 'not lab' & ;;
+  *) echo "tools/test.sh [fast|lab|all]" >&2; exit 2 ;;
+esac
+wait
+
+count() { grep -hoE "[0-9]+ $1" <(for log in "$logs"/*; do tail -n 1 "$log"; done) | awk '{n += $1} END {print n + 0}'; }
+for log in "$logs"/*; do case $log in *.broken) ;; *) cat "$log"; echo ;; esac; done
 broken=$(($(count failed) + $(count 'errors?')))
-[ "$failed" -eq 0 ] || [ "$broken" -gt 0 ] || broken=1
-printf '\n%s passed, %s failed, %s skipped\n' "$(count passed)" "$broken" "$(count skipped)"
-exit "$failed"
+crashed=0
+for log in "$logs"/*.broken; do [ ! -e "$log" ] || crashed=1; done
+[ "$crashed" -eq 0 ] || [ "$broken" -gt 0 ] || broken=1
+printf '%s passed, %s failed, %s skipped\n' "$(count passed)" "$broken" "$(count skipped)"
+exit "$crashed"

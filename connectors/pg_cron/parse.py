@@ -119,7 +119,7 @@ def run(row: Row, book: Book, queued_at: datetime | None = None) -> RunRecord:
     `queued_at` stands in where pg_cron wrote no start. Raises RecordUnreadable."""
     try:
         return _run(row, book, queued_at)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RecordUnreadable(f"row of job_run_details: {type(error).__name__}: {error}") from None
 
 
