@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from console.cli.common import now_of, place_of, print_json, print_table, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
 from console.model.views import HeaderView, TargetView
+from console.store.reads.base import STALE_POLLS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,5 +49,18 @@ def engine_words(header: HeaderView) -> str:
 
 
 def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
-    health = one.error_kind or ("ok" if one.last_ok else "not seen yet")
-    return (f"{one.system}/{one.name}", health, str(one.jobs), since_words(one.last_ok, now))
+    return (f"{one.system}/{one.name}", health_words(one, now), str(one.jobs), since_words(one.last_ok, now))
+
+
+def health_words(one: TargetView, now: datetime) -> str:
+    """ "ok" only where the target answers, lately, and nothing keeps it from telling all; warnings stand below."""
+    if one.error_kind:
+        return one.error_kind
+    if one.last_ok is None:
+        return "not seen yet"
+    if now - one.last_ok > STALE_POLLS * timedelta(seconds=one.poll_every_s):
+        return "out of sight"
+    if any(right.get("held") is False for right in one.rights):
+        return "! missing rights"
+    number = len(one.warnings)
+    return f"! {number} warning{'s' if number > 1 else ''}, see below" if number else "ok"

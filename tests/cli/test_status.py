@@ -1,0 +1,55 @@
+"""A target is called ok only where nothing keeps it from telling all that it knows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from console.cli.main import main
+from console.cli.status import health_words
+from console.model.views import TargetView
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+WELL = TargetView(
+    system="etl-hosts", kind="cron", name="db07", last_ok=NOON, failing_since=None, error="", error_kind="",
+    skew_s=0.0, zone="UTC", poll_ms=12.0, poll_every_s=15.0, skipped=0, skipped_words=(), warnings=(), version="",
+    rights=(), jobs=3, capabilities=(), missing={},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "target, words",
+    [
+        (WELL, "ok"),
+        (replace(WELL, last_ok=None), "not seen yet"),
+        (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "out of sight"),
+        (replace(WELL, error_kind="refused"), "refused"),
+        (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
+        (replace(WELL, warnings=("one", "two")), "! 2 warnings, see below"),
+        (replace(WELL, rights=({"name": "read cron's log", "held": False},)), "! missing rights"),
+    ],
+)
+def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: str) -> None:
+    assert words == health_words(target, NOON)
+
+
+def test_what_a_target_may_no_longer_read_stands_in_the_status(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+    bench.turn()
+    main(["--store", bench.url, "status"])
+    before = capsys.readouterr().out
+    bench.scheduler.warnings = ("/var/log/cron.log: denied: put the login user into group adm",)
+    bench.turn()
+    main(["--store", bench.url, "status"])
+    after = capsys.readouterr().out
+    assert ("! 1 warning" in before, "! 1 warning, see below" in after) == (False, True)
+    assert "fake/one: /var/log/cron.log: denied: put the login user into group adm" in after
