@@ -140,6 +140,21 @@ def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> 
     assert poll.seen_until is None
 
 
+def test_log_that_is_closed_to_us_after_the_start_is_a_warning_with_its_mend(
+    local: LocalHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `chmod 600`, which does not keep root out: the script's own look whether it may read says no."""
+    local.crontab.write_text(CRONTAB)
+    local.log_line(17, f"({ME}) CMD (/x)")
+    first = connect(local).poll("", (), 20)
+    can_read, run = b'[ ! -r "$p" ]', local.run
+    monkeypatch.setattr(local, "run", lambda stdin, *rest: run(stdin.replace(can_read, b"true"), *rest))
+    second = connect(local).poll(first.cursor, (), 20)
+    words = f"{local.log}: denied: put the login user into group adm, or into the group of that file"
+    assert (False, True) == (words in first.warnings, words in second.warnings)
+    assert (first.complete, second.complete, second.seen_until) == (True, False, None)
+
+
 def test_broken_line_is_told_with_place_value_and_mend_and_its_jobs_are_not_expected(local: LocalHost) -> None:
     local.crontab.write_text("# headway: fine\n0 3 * * * /x\n61 3 * * * /y\n")
     inventory = connect(local).inventory("", 20)
