@@ -16,23 +16,34 @@ session() { # NAME PYTEST-ARGUMENTS…
   .venv/bin/python -m pytest -q -p no:cacheprovider --durations=5 "$@" >>"$logs/$name" 2>&1 || touch "$logs/$name.broken"
 }
 
-story=tests/lab/test_first_light.py first_look=tests/lab/test_inventory_real.py
+# These wait for Airflow; the others have enough with the next minute.
+slow=(first_light inventory_real airflow_real check_real lab_parts lab_main)
 
-with_airflow() {
-  session story $story
-  session first-look $first_look
-  session airflow -m 'lab and airflow' --ignore=$story --ignore=$first_look
+chain() { # NAMES… of tests/lab/test_NAME.py, one after the other
+  for name; do session "lab_$name" "tests/lab/test_$name.py"; done
+}
+
+quick() {
+  for file in tests/lab/test_*.py; do
+    name=${file#tests/lab/test_}
+    case " ${slow[*]} " in *" ${name%.py} "*) ;; *) echo "${name%.py}" ;; esac
+  done
+}
+
+lab() {
+  chain "${slow[@]}" &
+  (chain $(quick); session lab_invariants -m lab tests/invariants) &
 }
 
 case ${1:-all} in
   fast) session fast -m 'not lab' & ;;
-  lab) with_airflow & session lab -m 'lab and not airflow' & ;;
-  all) with_airflow & session lab -m 'lab and not airflow' & session fast -m 'not lab' & ;;
+  lab) lab ;;
+  all) lab; session fast -m 'not lab' & ;;
   *) echo "tools/test.sh [fast|lab|all]" >&2; exit 2 ;;
 esac
 wait
 
-count() { grep -hoE "[0-9]+ $1" <(for log in "$logs"/*; do tail -n 1 "$log"; done) | awk '{n += $1} END {print n + 0}'; }
+count() { grep -hoE "[0-9]+ $1" <(for log in "$logs"/*; do tail -qn 1 "$log"; done) | awk '{n += $1} END {print n + 0}'; }
 for log in "$logs"/*; do case $log in *.broken) ;; *) cat "$log"; echo ;; esac; done
 broken=$(($(count failed) + $(count 'errors?')))
 crashed=0
