@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from console.cli.common import now_of, print_json, print_table, since_words, until, watched
 from console.cli.exits import Exit
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
 
+FAR = datetime.max.replace(tzinfo=UTC)
 HEADS = ("incident", "cause", "failed", "act by", "services", "hurt", "owner")
 
 
@@ -31,8 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Heads and rows of the list."""
-    return HEADS, [_row(one, now) for one in incidents]
+    """Heads and rows of the list: open ones by their act-by, those without one and then the closed ones below."""
+    return HEADS, [_row(one, now) for one in sorted(incidents, key=_urgency)]
+
+
+def _urgency(one: IncidentRow) -> tuple[bool, datetime, float]:
+    return one.closed is not None, (one.act_by if one.closed is None else None) or FAR, -one.opened.timestamp()
 
 
 def _row(one: IncidentRow, now: datetime) -> tuple[str, ...]:

@@ -9,12 +9,13 @@ import pytest
 from connectors.contract import State
 from console.cli.common import age_words, day_words
 from console.cli.exits import Exit
+from console.cli.incidents import incident_rows
 from console.cli.main import main
 from console.cli.services import service_rows, slack_words
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.tui.fake_reads import NOW as NIGHT
-from tests.tui.fake_reads import services
+from tests.tui.fake_reads import incident_row, services
 
 __all__ = ["bench"]
 
@@ -60,6 +61,18 @@ def test_services_that_need_a_person_stand_first() -> None:
     _, rows = service_rows(list(reversed(services())), NIGHT)
     assert ["Supply plan", "Daily revenue"] == [row[0] for row in rows[:2]]
     assert ["Stock levels", "Weekly finance", "Churn scores"] == [row[0] for row in rows[2:]]
+
+
+def test_incidents_stand_by_their_act_by_and_closed_ones_last() -> None:
+    late, soon, none, closed = (
+        incident_row(id=number, act_by=act_by, closed=end)
+        for number, act_by, end in (
+            (1, NIGHT + timedelta(hours=2), None), (2, NIGHT + timedelta(hours=1), None), (3, None, None),
+            (4, NIGHT, NIGHT),
+        )
+    )  # fmt: skip
+    _, rows = incident_rows([closed, none, late, soon], NIGHT)
+    assert ["INC-0002", "INC-0001", "INC-0003", "INC-0004"] == [row[0] for row in rows]
 
 
 def test_what_comes_on_another_day_says_on_which() -> None:
