@@ -40,7 +40,8 @@ def label(estimates: Sequence[Estimate]) -> str:
         return "no estimate"
     if "declared" in sources:
         return "declared"
-    return f"history ({min(each.runs for each in estimates)} runs)"
+    runs = min(each.runs for each in estimates)
+    return f"history ({runs} run{'s' * (runs != 1)})"
 
 
 def quantile(values: Sequence[float], share: float) -> float:

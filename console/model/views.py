@@ -35,6 +35,8 @@ class HeaderView:
     jobs: int
     replay: bool
     """True when the store has a clock row: a replay, not the present."""
+    late: int = 0
+    """How many of `at_risk` are BREACHED: their deadline has passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,10 @@ class StoreUnusable(StoreError):
     """It cannot be opened, or is not a store."""
 
 
+class StoreMissing(StoreUnusable):
+    """It is not there yet: an engine makes it."""
+
+
 class StoreTooNew(StoreUnusable):
     """It was written by a newer Headway; this one must not touch it."""
 

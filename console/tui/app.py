@@ -6,6 +6,7 @@ Before the first paint it imports textual, sqlite3 and our own light modules; a 
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,7 @@ from textual.screen import Screen
 
 from console.clock import Hand, real_now
 from console.model.views import HeaderView, ServiceView
+from console.store.errors import StoreMissing
 from console.tui.chrome import is_small
 from console.tui.desk import Desk
 from console.tui.gate import AT_ONCE, KeyGate
@@ -36,6 +38,9 @@ __all__ = ["HeadwayApp", "run_console"]
 
 HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
+
+START_SECONDS = 20.0
+"""How long an engine that was started from here may need until its store is there."""
 
 
 class HeadwayApp(App[int], inherit_bindings=False):
@@ -70,6 +75,9 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.header: HeaderView | None = None
         self.services: tuple[ServiceView, ...] = ()
         self.store_error = ""
+        self.starting = False
+        """True while the store is not there yet and `on_painted` may be bringing the engine that makes it."""
+        self._starts_until = time.monotonic() + START_SECONDS if on_painted is not None else 0.0
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
         self._home, self._incident = screen or "services", incident
@@ -160,7 +168,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.services = tuple(services)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
-        broken, self.store_error = bool(self.store_error), ""
+        broken, self.store_error, self.starting = bool(self.store_error), "", False
         if isinstance(self.screen, BaseScreen):
             self.screen.paint_frame()
             if broken:
@@ -169,6 +177,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
     def store_failed(self, error: Exception) -> None:
         """The store cannot be read: said in the banner; what was read before stays."""
         self.store_error = f"{error}" or type(error).__name__
+        is_early = self.header is None and time.monotonic() < self._starts_until
+        self.starting = is_early and (self.starting or isinstance(error, StoreMissing))
         if isinstance(self.screen, BaseScreen):
             self.screen.paint_frame()
 

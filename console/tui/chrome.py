@@ -18,7 +18,7 @@ Sides = tuple[list[Run], list[Run]]
 
 
 def head(view: HeaderView | None, look: rows.Look, width: int) -> Sides:
-    """Estate and clock left; what is wrong right: services at risk, incidents, targets out of reach with their age."""
+    """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach."""
     zone = look.clock.home
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
     if view is None:
@@ -33,8 +33,10 @@ def head(view: HeaderView | None, look: rows.Look, width: int) -> Sides:
 
 
 def _wrong(view: HeaderView, look: rows.Look, room: int) -> list[Run]:
-    parts: list[Run] = [
-        (f"{view.at_risk} at risk", "warn" if view.at_risk else "dim"),
+    at_risk = view.at_risk - view.late
+    parts: list[Run] = [(f"{view.late} late", "bad")] if view.late else []
+    parts += [
+        (f"{at_risk} at risk", "warn" if at_risk else "dim"),
         (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
     ]
     stale = look.glyphs.sign("stale")
@@ -52,8 +54,10 @@ def _wrong(view: HeaderView, look: rows.Look, room: int) -> list[Run]:
     return [*joined, (" ", "dim")]
 
 
-def banner(view: HeaderView | None, store_error: str, look: rows.Look) -> str:
+def banner(view: HeaderView | None, store_error: str, look: rows.Look, starting: bool = False) -> str:
     """What must be known before anything on the screen is believed; empty when all is well."""
+    if starting:
+        return " starting the engine…"
     if store_error:
         return f" the store cannot be read: {store_error}"
     if view is not None and view.engine.alive and view.engine.trouble:

@@ -202,7 +202,7 @@ def job(view: JobRow, look: Look, drifted: str = "") -> Row:
             cells[2],
             (view.bd, "dim"),
             (look.clock.hm(view.started, look.now), "plain"),
-            (took(view.started, view.ended, look.now) or dash, "plain"),
+            (took(view, look) or dash, "plain"),
             (next_at, "warn" if view.paused or view.gone else "plain"),
             schedule,
             (view.owner, "dim"),
@@ -210,11 +210,13 @@ def job(view: JobRow, look: Look, drifted: str = "") -> Row:
     )
 
 
-def took(started: datetime | None, ended: datetime | None, now: datetime) -> str:
-    """How long it ran, or has run; empty when it never started."""
-    if started is None:
+def took(view: JobRow | RunRow, look: Look) -> str:
+    """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
+    if view.started is None:
         return ""
-    return span((ended or now) - started)
+    if view.ended is None and (view.state == State.UNKNOWN or not _is_open(view.state)):
+        return look.glyphs.sign("dash")
+    return span((view.ended or look.now) - view.started)
 
 
 def run(view: RunRow, look: Look, zone: str = "") -> Row:
@@ -231,11 +233,27 @@ def run(view: RunRow, look: Look, zone: str = "") -> Row:
             (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
             (look.clock.hm(view.started, look.now, zone), "plain"),
             (look.clock.hm(view.ended, look.now, zone), "plain"),
-            (took(view.started, view.ended, look.now), "plain"),
+            (took(view, look), "plain"),
             ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
             (view.message or view.reason, "dim"),
         ),
     )
+
+
+def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
+    """The columns of Systems, as wide as what they hold: what says nothing leaves its room to the others."""
+    longest = {
+        "system": max((len(target_name(view)) for view in views), default=0),
+        "can": max((len(" ".join(view.capabilities)) for view in views), default=0),
+    }
+    speaks = any(_says(view)[0] for view in views)
+
+    def fitted(column: Column) -> Column:
+        if column.title in longest:
+            return column._replace(most=max(column.width, longest[column.title]), flex=6)
+        return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
+
+    return tuple(map(fitted, SYSTEMS))
 
 
 def target_name(view: TargetView) -> str:
@@ -278,6 +296,11 @@ def _says(view: TargetView) -> Run:
     if view.skew_s is not None and abs(view.skew_s) >= 2:
         return f"its clock is {view.skew_s:+.1f} s off", "warn"
     return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}" if view.skipped else "", "warn"
+
+
+def counted(number: int, word: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number} {word}{'s' * (number != 1)}"
 
 
 def heading(key: Hashable, text: str, note: str = "") -> Row:

@@ -10,13 +10,16 @@ from console.clean import clean_line
 from console.model.ids import incident_name
 from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
 from console.tui.glyphs import Role
-from console.tui.rows import Look, act_by, heading, line
+from console.tui.rows import Look, act_by, counted, heading, line
 from console.tui.when import short
-from console.tui.widgets.paint import Run, fit
+from console.tui.widgets.paint import Run, fit, fit_middle, length_of
 from console.tui.widgets.table import Row
 
 REASON_LINES = 3
-"""Lines of a service's reason; the record (`i`) has all of it."""
+WIDE_REASON_LINES = 8
+"""Lines of a service's reason, and where there is room; the record (`i`) has all of it."""
+WIDE = 24
+"""Lines of a story from which there is room."""
 FOLLOWERS = (Role.RED, Role.STALE)
 _ORDER = {role: place for place, role in enumerate((Role.ROOT, Role.RED, Role.STALE, Role.THREATENED, Role.REPAIRED))}
 
@@ -46,8 +49,8 @@ def _budget(view: IncidentView, look: Look, width: int) -> list[Run]:
     return [(look.glyphs.sign("full") * full, "warn"), (look.glyphs.sign("empty") * (8 - full), "dim")]
 
 
-def clocks(view: IncidentView, look: Look) -> list[Run]:
-    """Reason, business date, and the other clock: failed since."""
+def clocks(view: IncidentView, look: Look, width: int) -> list[list[Run]]:
+    """Reason, business date, and the other clock: failed since; on two lines where one is too short."""
     row = view.row
     since = f"{look.clock.hm(row.failed_since, look.now)} ({short((row.closed or look.now) - row.failed_since)})"
     runs: list[Run] = [
@@ -57,28 +60,28 @@ def clocks(view: IncidentView, look: Look) -> list[Run]:
     ]
     if row.owner:
         runs.append((f"   owner {row.owner}", "dim"))
-    return runs
+    if length_of(runs) <= width:
+        return [runs]
+    return [[(runs[1][0][2:], "dim"), *runs[2:]], runs[:1]]
 
 
-def lines(view: IncidentView, look: Look, width: int) -> list[Row]:
+def lines(view: IncidentView, look: Look, width: int, height: int = 0) -> list[Row]:
     """Everything of the incident, section by section, for `width` cells; services and runs can be picked."""
     return [
-        *_services(view, look, width),
+        *_services(view, look, width, WIDE_REASON_LINES if height >= WIDE else REASON_LINES),
         *_members(view, look),
         *_actions(view, look),
-        *_told(view, look),
+        *_told(view, look, width),
         *_events(view, look),
     ]
 
 
-def _services(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
-    count = len(view.services)
-    yield heading("hurts", f"HURTS {count} service{'s' * (count != 1)}", f"{view.row.hurt} runs left red or stale")
+def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator[Row]:
+    left = f"{counted(view.row.hurt, 'run')} left red or stale"
+    yield heading("hurts", f"HURTS {counted(len(view.services), 'service')}", left)
     for service in view.services:
         yield line(("service", service.name), _service(service, look), pick=True)
-        for number, text in enumerate(
-            wrap(_why(service, look), max(20, width - 4), max_lines=REASON_LINES, placeholder=" …")
-        ):
+        for number, text in enumerate(wrap(_why(service, look), max(20, width - 4), max_lines=most, placeholder=" …")):
             yield line(("why", service.name, number), [(f"   {text}", "dim")])
 
 
@@ -154,24 +157,30 @@ def _actions(view: IncidentView, look: Look) -> Iterator[Row]:
         )  # fmt: skip
 
 
-def _told(view: IncidentView, look: Look) -> Iterator[Row]:
+def _told(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     yield heading("told", f"TOLD {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
     for number, delivery in enumerate(view.deliveries):
-        yield line(("told", number), _delivery(delivery, look))
+        runs = _delivery(delivery, look, width)
+        error: list[Run] = [(f" {delivery.error}", "bad")] if delivery.error else []
+        if length_of(runs) + length_of(error) <= width:
+            yield line(("told", number), [*runs, *error])
+            continue
+        yield line(("told", number), runs)
+        for place, text in enumerate(wrap(delivery.error, max(20, width - 10), max_lines=2, placeholder=" …")):
+            yield line(("told", number, place), [(f"         {text}", "bad")])
 
 
-def _delivery(delivery: DeliveryView, look: Look) -> list[Run]:
+def _delivery(delivery: DeliveryView, look: Look, width: int) -> list[Run]:
     good = delivery.sent is not None
     when = look.clock.hm(delivery.sent, look.now) if good else f"{delivery.tries}x"
     runs: list[Run] = [
         (f"   {fit(when, 5)} ", "plain"),
         (f"{delivery.state} ", "ok" if good else "warn"),
-        (f"{delivery.kind} to {delivery.route} ({delivery.url_words})", "plain"),
     ]
+    to = f"{delivery.kind} to {delivery.route} ({delivery.url_words})"
+    runs.append((fit_middle(to, max(30, width - length_of(runs))), "plain"))
     if delivery.repeats:
         runs.append((f" repeated {delivery.repeats}x", "warn"))
-    if delivery.error:
-        runs.append((f" {delivery.error}", "bad"))
     return runs
 
 

@@ -83,6 +83,17 @@ def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_
         assert "there is no store at" not in terminal.text
 
 
+def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_starts(tmp_path: Path) -> None:
+    path = tmp_path / "later.db"
+    code = f"from console.tui.start import run_console; run_console({str(path)!r}, after_first_paint=lambda: None)"
+    with Terminal([sys.executable, "-c", code], size=(120, 30)) as terminal:
+        terminal.wait_for("starting the engine…")
+        assert "cannot be read" not in terminal.text
+        make_store(path, 40, 80)
+        terminal.wait_for("SERVICES 12", 30)
+        assert "starting the engine" not in terminal.text
+
+
 def test_what_is_heavy_is_not_loaded_by_the_first_paint(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "modules.json"
     code = f"""

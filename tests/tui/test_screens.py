@@ -6,8 +6,9 @@ import dataclasses
 from datetime import timedelta
 
 from console.model.views import EngineView
+from console.store.errors import StoreMissing
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row, job_row, run_view
+from tests.tui.fake_reads import EXTRACT, NOW, at, header, incident, incident_row, job_row, run_row, run_view, target
 
 
 @on_the_night()
@@ -438,3 +439,84 @@ async def test_an_incident_that_is_not_there_says_so(night: Night) -> None:
     await night.see('nothing is called "INC-0999"')
     await night.press("r")
     await night.see('nothing is called "INC-0999"')
+
+
+@on_the_night()
+async def test_a_run_whose_end_nobody_knows_does_not_grow(night: Night) -> None:
+    row = dataclasses.replace(run_row(6, 6, "etl-hosts/db07:rotate"), state="unknown", ended=None, exit_code=None)
+    night.reads.runs_[6] = dataclasses.replace(run_view(1), row=row)
+    night.reads.jobs_ = [job_row(6, "etl-hosts/db07:rotate", state="unknown", evidence="inferred", ended=None)]
+    night.reads.changed()
+    await night.press("3")
+    await night.see("db07:rotate")
+    [line] = [line for line in night.text.splitlines() if "db07:rotate" in line]
+    assert line.split().count("–") == 1
+    night.app.open_run(6)
+    await night.see("03:12:00–– (–)")
+
+
+@on_the_night()
+async def test_what_is_late_is_not_counted_as_a_risk(night: Night) -> None:
+    night.reads.head = header(at_risk=3, late=1)
+    night.app.read_header()
+    await night.see("1 late · 2 at risk · 1 incident")
+
+
+@on_the_night()
+async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("o")
+    await night.see("owner:", "data-platform", "https://wiki.internal/extract-orders")
+
+
+def _much_to_say(night: Night) -> None:
+    view = night.reads.incident_
+    reason = "supply-mart starts by the clock at 04:30 " + "and must find every table of the warehouse green " * 4
+    hurt = (dataclasses.replace(view.services[0], reason=reason + "AT THE END"), *view.services[1:])
+    long = "a reason that is so long that it takes nearly the whole of a line of a hundred and twenty cells by itself"
+    told = tuple(
+        dataclasses.replace(view.deliveries[0], url_words=f"env HEADWAY_MAIL_OF_THE_TEAM_ON_CALL_FOR_WAREHOUSE_{name}")
+        for name in ("ONE", "TWO")
+    )
+    row = dataclasses.replace(view.row, reason=long, hurt=1)
+    night.reads.incident_ = dataclasses.replace(view, row=row, services=hurt, deliveries=told)
+
+
+@on_the_night(size=(120, 36), prepare=_much_to_say)
+async def test_an_incident_says_all_of_it_where_there_is_room(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("AT THE END", "by itself", "failed since 03:12 (5m)", "1 run left", "HOUSE_ONE)", "HOUSE_TWO)")
+
+
+def _quiet_systems(night: Night) -> None:
+    can = ("rerun", "log", "native_dependencies", "history")
+    night.reads.targets_ = [target("orders-sfn", "orders-sfn", "step_functions", capabilities=can)]
+
+
+@on_the_night(size=(120, 36), prepare=_quiet_systems)
+async def test_what_a_system_can_do_takes_the_room_of_what_it_does_not_say(night: Night) -> None:
+    await night.press("5")
+    await night.see("rerun log native_dependencies history")
+
+
+@on_the_night(size=(100, 50))
+async def test_the_keys_of_jobs_explain_the_marks_beside_a_state(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 14")
+    await night.press("?")
+    await night.press(*"concluded")
+    await night.see("≈", "inferred", "nobody wrote its end down")
+
+
+@on_the_night(on_painted=lambda: None)
+async def test_a_store_that_is_lost_later_is_said_to_be_unreadable_though_an_engine_was_started(night: Night) -> None:
+    night.app.store_failed(StoreMissing("there is no store at x"))
+    await night.see("the store cannot be read: there is no store at x")
+
+
+@on_the_night()
+async def test_l_on_services_opens_the_log_of_the_root_run(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("l")
+    await night.see("RUN " + EXTRACT)

@@ -25,15 +25,16 @@ class EstateReads(ServiceReads):
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
         [(open_incidents,)] = self.link.rows("SELECT count(*) FROM incident WHERE closed_us IS NULL")
         [(jobs,)] = self.link.rows("SELECT COALESCE(SUM(n), 0) FROM job_counts")
-        services = self.services()
+        endangered = [one for one in self.services() if one.timeliness in ENDANGERED and one.delivered is None]
         return HeaderView(
             estate=meta.get("estate", ""),
             engine=self.engine(),
             open_incidents=open_incidents,
-            at_risk=sum(one.timeliness in ENDANGERED and one.delivered is None for one in services),
+            at_risk=len(endangered),
             sick_targets=self._sick(),
             jobs=jobs,
             replay=self.hand() is not None,
+            late=sum(one.timeliness == "breached" for one in endangered),
         )
 
     def engine(self) -> EngineView:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from console.store.errors import StoreUnusable
+from console.store.errors import StoreMissing, StoreUnusable
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_SECONDS = 5.0
@@ -66,7 +66,7 @@ class SqliteLink:
     def __init__(self, path: Path) -> None:
         self.place = str(path)
         if not path.is_file() or path.stat().st_size == 0:
-            raise StoreUnusable(f'there is no store at {path} yet; "headway engine" makes it')
+            raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
         try:
             self._raw = sqlite3.connect(
                 f"file:{quote(str(path.absolute()))}?mode=ro{_frozen(path)}",

@@ -125,9 +125,10 @@ class BaseScreen(Screen[None], inherit_bindings=False):
         board, look = self.board, self.look
         head, right = chrome.head(board.header, look, self.size.width)
         lines: list[Line] = [(tuple(head), tuple(right), "panel")]
-        banner = chrome.banner(board.header, board.store_error, look)
+        banner = chrome.banner(board.header, board.store_error, look, board.starting)
         if banner:
-            lines.append((((banner, "alarm"),), (), "alarm"))
+            style = "mark" if board.starting else "alarm"
+            lines.append((((banner, style),), (), "panel" if board.starting else "alarm"))
         left, right_of_title = self.title_runs()
         self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
 

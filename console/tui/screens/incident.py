@@ -78,8 +78,9 @@ class IncidentScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows(story.lines(self.view, self.look, self.grid.room)))
-            self.bar("clocks").show(story.clocks(self.view, self.look))
+            self.grid.show(Rows(story.lines(self.view, self.look, self.grid.room, self.grid.size.height)))
+            clocks = story.clocks(self.view, self.look, self.size.width)
+            self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
             self.bar("log-title").show(
                 [(f" log of {self.view.row.root_job or 'the cause'}", "dim")], [("l opens ", "dim")]
             )

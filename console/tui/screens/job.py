@@ -76,9 +76,8 @@ class JobScreen(BaseScreen):
     def _facts(self, view: JobView) -> tuple[list[Run], list[Run], list[Run]]:
         usual = "no estimate yet"
         if view.p50_s is not None:
-            usual = (
-                f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({view.history_runs} runs)"
-            )
+            runs = rows.counted(view.history_runs, "run")
+            usual = f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({runs})"
         elif view.expected_s is not None:
             usual = f"declared {_seconds(view.expected_s)}"
         _, safety, style = self.look.glyphs.mark("safety", view.rerun)

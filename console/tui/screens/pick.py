@@ -10,6 +10,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Input
 
+from connectors.words import Evidence
 from console.tui import keys
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 PLACES = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
 KEYS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
+
+LEGEND = (
+    (Evidence.INFERRED, "inferred", "mark: nobody wrote its end down; it was concluded from what is known"),
+    (Evidence.CONFLICT, "conflict", "mark: sources disagree, or it read its upstream too early"),
+    (Evidence.STALE, "out of reach", "mark: its system does not answer; this is what was seen last"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +118,12 @@ def act_choices(screen: BaseScreen, skip: Sequence[str] = ()) -> list[Choice]:
 def help_screen(screen: BaseScreen) -> PickScreen:
     """The keys of a screen; Enter on one runs it."""
     moves = [Choice(" ".join(keys.shown(key) for key in act.keys), act.word, act.says, None) for act in keys.MOVES]
+    legend = _legend(screen) if screen.WHERE in ("jobs", "job", "run") else []
     title = f"keys of {keys.SCREENS[screen.WHERE]}"
-    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves])
+    return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
+
+
+def _legend(screen: BaseScreen) -> list[Choice]:
+    """What the marks beside a state say."""
+    marks = [(screen.look.glyphs.mark("evidence", evidence)[0], word, says) for evidence, word, says in LEGEND]
+    return [Choice(*mark, None) for mark in marks]

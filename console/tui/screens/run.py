@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import ComposeResult
 
 from connectors.words import State
-from console.model.views import AttemptView, RunView
+from console.model.views import AttemptView, JobView, RunView
 from console.tui import rows
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike
@@ -158,7 +158,7 @@ class RunScreen(BaseScreen):
         row, look = view.row, self.look
         runs: list[Run] = [(f" {look.clock.full(row.period, view.zone) if row.period else row.period_key}", "plain")]
         if row.started:
-            took = rows.took(row.started, row.ended, look.now)
+            took = rows.took(row, look)
             runs.append(
                 (
                     f"   {look.clock.hms(row.started, view.zone)}–{look.clock.hms(row.ended, view.zone)} ({took})",
@@ -211,9 +211,25 @@ class RunScreen(BaseScreen):
     def record_here(self) -> Any:
         return self.view
 
-    def links_here(self) -> list[tuple[str, str]]:
-        address = self.attempt.native_url if self.attempt else ""
-        return [("web", address)] if address else []
+    def why_not_runbook(self) -> str:
+        return "" if self.view else "not read yet"
+
+    def do_runbook(self) -> None:
+        """Those of its job, and the attempt's own page."""
+        if self.view is not None:
+            job_id = self.view.row.job_id
+            self.look_up("job", lambda reads: reads.job(job_id), self._show_links)
+
+    def _show_links(self, job: JobView) -> None:
+        from console.tui.screens.job import job_links
+        from console.tui.screens.text import links_screen
+
+        own = self.attempt.native_url if self.attempt else ""
+        links = [*job_links(job), *([("web page of this attempt", own)] if own else [])]
+        if links:
+            self.board.push_screen(links_screen(self.name_here(), links))
+        else:
+            self.notice("no runbook, owner or web page is known for it", "warn")
 
     def run_here(self) -> RunChoice | str:
         if self.view is None:

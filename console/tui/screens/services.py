@@ -73,6 +73,9 @@ class ServicesScreen(ShortListScreen):
     def why_not_recover(self) -> str:
         return self.why_not_open()
 
+    def why_not_log(self) -> str:
+        return self.why_not_open()
+
     def do_recover(self) -> None:
         self.with_next_step(self.here.incident_id)
 

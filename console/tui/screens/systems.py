@@ -27,6 +27,7 @@ class SystemsScreen(ShortListScreen):
     def _sorted(self, found: tuple[Sequence[TargetView], int]) -> None:
         """What is out of reach first, longest first."""
         targets, self.to_mend = found
+        self.grid.set_columns(rows.systems_columns(targets))
         self.show_views(
             sorted(
                 targets,

@@ -51,6 +51,18 @@ def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
     return " " * (width - length) + text if right else text + " " * (width - length)
 
 
+def fit_middle(text: str, width: int) -> str:
+    """`text` in at most `width` cells; where it is too long its middle is left out, because names differ at the end."""
+    text = one_line(text)
+    if cell_len(text) <= width:
+        return text
+    tail = max(0, (width - 1) // 2)
+    end = text[-tail:] if tail else ""
+    while cell_len(end) > tail:
+        end = end[1:]
+    return fit(text, max(1, width - cell_len(end))) + end
+
+
 def length_of(runs: Iterable[Run]) -> int:
     """Cells that the runs take."""
     return sum(len(text) if text.isascii() else cell_len(text) for text, _ in runs)
