@@ -23,7 +23,7 @@ def start_if_needed(url: str, config: Path) -> str:
     if engine is not None and engine.alive:
         return ""
     log = Path(url).parent / "engine.log"
-    process = start_engine(url, config, log)
+    process = start_engine(url, config, log, "--only-if-free")  # two consoles may open at once
     return f"an engine was started (process {process.pid}, log {log}) and goes on; headway engine stop ends it"
 
 

@@ -15,6 +15,7 @@ from console.cli.exits import Exit
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["run", "stop"], default="run", help="stop: end the one that works")
     parser.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    parser.add_argument("--only-if-free", action="store_true", help="end at once where another engine works already")
     parser.add_argument("--log-file", metavar="PATH", type=Path, help="structured logs go there instead of stderr")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
 
@@ -47,7 +48,7 @@ def work(arguments: argparse.Namespace) -> int:
     except StoreError as error:
         raise Stop(Exit.USAGE, str(error)) from None
     parts = Parts(config, store, secrets)
-    engine = Engine(lambda: Parts(config, store, secrets), parts)
+    engine = Engine(lambda: Parts(config, store, secrets), parts, stands_by=not arguments.only_if_free)
     stop_on_signals(engine)
     engine.run()
     store.close()

@@ -53,7 +53,14 @@ class Watch:
 class Engine:
     """Runs the parts while it holds the lease of their store."""
 
-    def __init__(self, make_parts: Callable[[], Parts], parts: Parts, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        make_parts: Callable[[], Parts],
+        parts: Parts,
+        lease_seconds: float = LEASE_SECONDS,
+        stands_by: bool = True,
+    ) -> None:
+        self._stands_by = stands_by
         self._make_parts = make_parts
         self._parts = parts
         self._lease_seconds = lease_seconds
@@ -65,19 +72,22 @@ class Engine:
         """Ends the engine soon; safe from a signal handler."""
         self._end.set()
 
-    def run(self, once: Callable[[], bool] | None = None) -> None:
-        """Works until `stop`. `once` is asked between renewals whether enough is done."""
+    def run(self) -> None:
+        """Works until `stop`; without standing by, ends where another works already."""
         told: HeldBy | None = None
         while not self._end.is_set():
             try:
                 got = self._acquire()
                 if isinstance(got, Lease):
                     told = None
-                    self._hold(got, once)
+                    self._hold(got)
                     continue
             except StoreError as error:
                 self._store_trouble(error)
                 continue
+            if got is not None and not self._stands_by:
+                log.info("another engine works already", holder=got.holder)
+                return
             if got is not None and (told is None or told.holder != got.holder):
                 log.info("standing by", holder=got.holder, since=str(got.since))
             told = got
@@ -103,7 +113,7 @@ class Engine:
         self._said = words
         self._end.wait(STAND_BY_SECONDS)
 
-    def _hold(self, lease: Lease, once: Callable[[], bool] | None) -> None:
+    def _hold(self, lease: Lease) -> None:
         failpoint("lease.acquired")
         log.info("working", fence=lease.fence)
         watch = Watch(threading.Event(), 0.0)
@@ -113,7 +123,7 @@ class Engine:
             self._renew(lease, watch)  # to begin may have taken long
             crew = Crew(self._parts.running(), self._parts.secrets, watch.stopping)
             crew.start(lease.fence)
-            self._renew_until_over(lease, watch, crew, once)
+            self._renew_until_over(lease, watch, crew)
         except LeaseLost:
             failpoint("lease.lost")
             log.warning("lease lost, standing by", fence=lease.fence)
@@ -131,10 +141,10 @@ class Engine:
         leases.renew(self._parts.store, LEASE_NAME, lease, self._lease_seconds)
         watch.valid_until = asked + self._lease_seconds * 2 / 3
 
-    def _renew_until_over(self, lease: Lease, watch: Watch, crew: Crew, once: Callable[[], bool] | None) -> None:
+    def _renew_until_over(self, lease: Lease, watch: Watch, crew: Crew) -> None:
         """Returns when the engine ends, or when its parts have stopped and must be made anew. Raises LeaseLost."""
         told = ""
-        while not self._end.wait(0.2 if once else self._renew_seconds):
+        while not self._end.wait(self._renew_seconds):
             if watch.stopping():
                 log.warning("the lease was not renewed in time; the parts have stopped and start anew")
                 return
@@ -148,8 +158,6 @@ class Engine:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
-            if once is not None and once():
-                self._end.set()
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
         if words != told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from connectors.contract import AccessRefused, OutcomeUnknown, State, SystemUnreachable
 from console.engine.outbox import Sent
 from console.engine.requests import AlreadyAsked
+from console.engine.runner import Engine
 from console.model.ids import new_action_key
 from tests.engine.bench import Bench
 
@@ -217,3 +219,13 @@ def test_symptom_before_cause_is_regrouped_as_one_update(bench: Bench) -> None:
     assert "fake/extract" == incident.root_job
     assert 2 == len(bench.sink.got)
     assert all("INC-0001" in title for _, title, _ in bench.sink.got)
+
+
+def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench) -> None:
+    engine = Engine(lambda: bench.parts, bench.parts, stands_by=False)
+    thread = threading.Thread(target=engine.run, daemon=True)
+    thread.start()
+    thread.join(10)
+    still_running = thread.is_alive()
+    engine.stop()
+    assert not still_running
