@@ -27,7 +27,7 @@ def next_step(view: IncidentView) -> MemberView | None:
 def waiting_for(view: IncidentView) -> str:
     """Why an incident has no next step, in one line."""
     if view.row.closed is not None:
-        return f"closed: {view.row.reason or 'nothing is left to repair'}"
+        return next((one.words for one in reversed(view.events) if one.kind in ("closed", "merged")), "it is closed")
     first = open_steps(view)[:1]
     ahead = [one.job for one in first or view.members if _is_under_way(view, one)]
     if ahead:

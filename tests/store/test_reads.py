@@ -284,6 +284,15 @@ def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, rea
     assert ("host-1:17", True) == (reads.header().engine.holder, reads.header().engine.alive)
 
 
+def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    before = reads.header()
+    decide(served, service_days=(day(timeliness=Timeliness.BREACHED),), incidents=(incident(),))
+    after = reads.header()
+    assert ((1, 0), (1, 1)) == ((before.at_risk, before.late), (after.at_risk, after.late))
+
+
 def test_an_engine_whose_lease_is_over_is_not_alive(served: Estate, reads: Reads) -> None:
     lease.acquire(served.store, lease.ENGINE, "host-1:17", 10, now_us=0)
     assert ("host-1:17", False) == (reads.engine().holder, reads.engine().alive)
