@@ -35,7 +35,8 @@ def test_extract_orders_fails_when_told_and_the_wrapper_keeps_status_and_output(
     wait_until(lambda: "\tE\t" in records(lab), "the end of extract_orders", 2 * A_MINUTE_AND_A_BIT)
     (end,) = [line for line in records(lab).splitlines() if "\tE\t" in line]
     assert "1" == end.split("\t")[-1]
-    (output,) = (lab.db07.fs / "var/spool/headway/etl/out").iterdir()
+    run = end.split("\t")[2]
+    (output,) = [path for path in (lab.db07.fs / "var/spool/headway/etl/out").iterdir() if path.name == run]
     assert "orders.csv: No such file or directory" in output.read_text()
     assert "orders.csv" in lab.db07.run("headway", f"cat /var/spool/headway/etl/out/{output.name}")
 
