@@ -34,6 +34,8 @@ GRACE = "".join(f'\n[jobs."{job}"]\ngrace = "10m"\n' for job in (HELD, COUNT))
 class Met:
     """What was seen of the estate: at first sight, and after its first minute under watch."""
 
+    began: str
+    """When the jobs were set up: the estate may have lived before."""
     first_minute: datetime
     nightly_at: datetime
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -68,10 +70,11 @@ def met(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Me
 def live_before(estate: Estate) -> Iterator[Met]:
     """Jobs on every scheduler, each run once before any engine looks; taken back in the end."""
     database, airflow = DatabaseJobs(estate.postgres), estate.airflow
+    began = datetime.now(UTC).isoformat()
     soon = next_minute(timedelta(seconds=20))
     airflow.schedule("stock_count", cron_of(soon + timedelta(minutes=1)))
     airflow.trigger("load_orders", "before-the-engine")
-    met = Met(soon, soon + timedelta(hours=3))
+    met = Met(began, soon, soon + timedelta(hours=3))
     estate.db07.write_cron_d("plain", "# headway: plain_job\n* * * * * root true\n")
     CronJobs(estate.etl02).schedule({"proved_job": "* * * * *", "nightly_job": cron_of(met.nightly_at)})
     database.schedule("each_minute", "* * * * *")
@@ -113,7 +116,8 @@ def look_first(headway: Headway, met: Met) -> None:
     met.jobs = {one["name"]: one for one in headway.json("jobs")}
     for job in (PLAIN, PROVED, NIGHTLY, EACH_MINUTE, LOAD, SUPPLY, f"{LOAD}.load", f"{SUPPLY}.publish"):
         met.views[job] = headway.json("job", job)
-        met.history[job] = [one for one in headway.json("runs", job) if one["attempts"]]
+        runs = headway.json("runs", job)
+        met.history[job] = [one for one in runs if one["attempts"] and str(one["started"]) > met.began]
     met.drift_at_first = drift_of(headway)
 
 
@@ -202,7 +206,8 @@ def test_runs_from_before_the_first_start_are_read_back(met: Met, job: str) -> N
 
 def test_a_run_by_the_clock_has_the_instant_as_its_period_and_one_by_hand_its_native_id(met: Met) -> None:
     first = f"{met.first_minute:%Y-%m-%dT%H:%M:%SZ}"
-    assert [first] * 2 == [met.history[job][-1]["period_key"] for job in (PROVED, EACH_MINUTE)]
+    for job in (PROVED, EACH_MINUTE):
+        assert first in {one["period_key"] for one in met.history[job]}
     assert "before-the-engine" == met.history[LOAD][-1]["period_key"]
     assert "before-the-engine" == met.history[f"{LOAD}.load"][-1]["period_key"]
 
@@ -210,9 +215,11 @@ def test_a_run_by_the_clock_has_the_instant_as_its_period_and_one_by_hand_its_na
 # -- a minute later ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("job", [PLAIN, PROVED, EACH_MINUTE])
 def test_new_runs_follow_and_nothing_old_is_told_twice(met: Met, job: str) -> None:
-    expected = [f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (met.second_minute, met.first_minute)]
+    minutes = {f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (met.first_minute, met.second_minute)}
     started = [one for one in met.later[job] if one["started"] is not None]
-    assert expected == [one["period_key"] for one in started][-2:]
+    keys = [one["period_key"] for one in started]
+    assert minutes <= set(keys)
+    assert len(keys) == len(set(keys))
     assert {1} == {one["attempts"] for one in started}
 
 
@@ -225,7 +232,7 @@ def test_a_start_without_proof_of_its_end_is_unknown_and_not_green(met: Met) -> 
 
 
 def test_neither_is_it_an_incident(met: Met) -> None:
-    assert [] == met.incidents
+    assert PLAIN not in {one["root_job"] for one in met.incidents}
 
 
 def test_the_log_of_etl02_proves_the_exit(met: Met) -> None:
