@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from console.clock import Clock
 from console.control.evaluate import evaluate
+from console.control.touched import changed_jobs, part_with
 from console.failpoints import failpoint
 from console.model.decisions import Decisions
 from console.model.values import Estate, Settings
@@ -44,6 +46,10 @@ class Evaluator:
         self._routes = routes
         self._alerts_made = alerts_made
         self._cycles: tuple[tuple[str, ...], ...] = ()
+        self._before: Estate | None = None
+        """What the last evaluation saw."""
+        self._whole_at = 0.0
+        """time.monotonic() when everything is judged again, because time has passed."""
         self.wake = threading.Event()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
@@ -59,7 +65,10 @@ class Evaluator:
         now = self._clock.now()
         seq = self._store.changed_seq()
         estate = load(self._store, now, self._settings)
-        decisions = self._decide(estate, now)
+        part = self._touched(estate)
+        decisions = self._decide(part, now)
+        if part is not estate:
+            decisions = replace(decisions, cycles=self._cycles)  # the whole's matter
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
         failpoint("evaluate.after_commit")
         if decisions.cycles != self._cycles:
@@ -68,9 +77,23 @@ class Evaluator:
             told("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
         if applied.alerts:
             self._alerts_made()
-        if decisions.next_at is None:
+        self._before = estate
+        due_at = time.monotonic() + self._ahead(decisions.next_at, now)
+        self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
+        return max(self._whole_at - time.monotonic(), 0.05)
+
+    def _touched(self, estate: Estate) -> Estate:
+        """What changed since the last evaluation and all that hangs together with it; everything when time is due."""
+        if self._before is None or time.monotonic() >= self._whole_at:
+            return estate
+        changed = changed_jobs(self._before, estate)
+        return estate if changed is None else part_with(estate, changed)
+
+    def _ahead(self, next_at: datetime | None, now: datetime) -> float:
+        """Real seconds until time alone may change a verdict somewhere."""
+        if next_at is None:
             return AT_LEAST_EVERY_SECONDS
-        ahead = (decisions.next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
+        ahead = (next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
         return min(max(ahead, 0.2), AT_LEAST_EVERY_SECONDS)
 
     def _decide(self, estate: Estate, now: datetime) -> Decisions:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connectors.contract import AccessRefused, OutcomeUnknown, State, SystemUnreachable
+from console.control.evaluate import evaluate
 from console.engine.outbox import Sent
 from console.engine.requests import AlreadyAsked
 from console.engine.runner import Engine
+from console.model.decisions import Decisions
 from console.model.ids import new_action_key
+from console.model.values import Estate
 from tests.engine.bench import Bench
 
 NOW = datetime.now(UTC)
@@ -229,3 +233,20 @@ def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench)
     still_running = thread.is_alive()
     engine.stop()
     assert not still_running
+
+
+def test_a_change_has_only_what_it_can_touch_judged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.scheduler.job("alone")
+    bench.scheduler.attempt("alone", "x1", State.SUCCEEDED, NOW - AGO)
+    seen: list[set[str]] = []
+
+    def watched(estate: Estate, now: datetime, **more: Any) -> Decisions:
+        seen.append({job.native_id for job in estate.jobs.values()})
+        return evaluate(estate, now, **more)
+
+    monkeypatch.setattr("console.engine.evaluate.evaluate", watched)
+    bench.turn()
+    bench.parts.evaluator.step(bench.fence)
+    bench.scheduler.attempt("load", "l1", State.SUCCEEDED, NOW - AGO)
+    bench.turn()
+    assert ({"alone", "extract", "load"}, {"extract", "load"}) == (seen[0], seen[-1])

@@ -1,0 +1,96 @@
+"""What a change can touch is judged alone as it is judged within the whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.control.touched import changed_jobs, part_with
+from console.model.decisions import Decisions
+from console.model.values import Estate
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, run, service, target
+
+# Three lines of work on two hosts: two that feed services, one alone; the second has a DAG with a task.
+A, B, C = (job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in (1, 2, 3))
+D, E = job(4, "etl-hosts/etl02:d", "03:20", target_id=2), job(5, "etl-hosts/etl02:e", "04:00", target_id=2)
+TASK = job(6, "etl-hosts/etl02:e.task", target_id=2, parent_id=5)
+ALONE = job(7, "etl-hosts/db07:alone", "03:30")
+JOBS = (A, B, C, D, E, TASK, ALONE)
+SHORT: dict[int, tuple[float, ...]] = dict.fromkeys((each.id for each in JOBS), (600.0,) * 6)
+HOSTS = [target(1), target(2, name="etl02")]
+WHOLE = estate(
+    *JOBS, feeds=[*feeds(A, B), *feeds(B, C), *feeds(D, E)], targets=HOSTS, durations=SHORT,
+    services=[service("one", "06:30", C), service("two", "07:00", E)],
+)  # fmt: skip
+DUES = ("03:10", "03:10", "03:10", "03:20", "04:00", "04:00", "03:30")
+"""When each of JOBS is due."""
+CLOCKS = ("03:05", "03:16", "03:40", "04:10", "05:00", "06:45")
+STATES = st.sampled_from([State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN])
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(range(len(JOBS))), STATES, st.booleans()), min_size=0, max_size=5
+)  # fmt: skip
+
+
+def told(decisions: Decisions, jobs: set[int], services: set[str]) -> tuple[object, ...]:
+    """What is decided of these jobs and services, in an order of its own."""
+    roots = [each for each in decisions.incidents if not jobs.isdisjoint(one.job_id for one in each.members)]
+    return (
+        {each for each in decisions.expected if each.job_id in jobs},
+        {each for each in decisions.service_days if each.service in services},
+        {each.key: each for each in roots},
+    )
+
+
+def play(nights: list[list[tuple[int, State, bool]]]) -> list[tuple[Estate, str]]:
+    """The estate before each look of a night in which these things happen."""
+    ledger = Ledger(WHOLE)
+    seen = []
+    for clock, events in zip(CLOCKS, nights, strict=False):
+        for number, state, silent in events:
+            due = DUES[number]
+            if at(due) <= at(clock):
+                ledger.run(JOBS[number], due, state, **(ended(due, 5) if state is not State.RUNNING else
+                                                        {"started_at": at(due)}))  # fmt: skip
+            if silent:
+                ledger.target(1, failing_since=at("03:00"), error="no route", seen_until=at("03:00"))
+        seen.append((ledger.estate, clock))
+        ledger.look(clock)
+        seen.append((ledger.estate, clock))
+    return seen
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tuple[int, State, bool]]]) -> None:
+    for whole, clock in play(nights):
+        everything = evaluate(whole, at(clock))
+        for each in JOBS:
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+
+
+def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
+    assert [{1, 2, 3}, {4, 5, 6}, {7}] == [set(part_with(WHOLE, [number]).jobs) for number in (2, 6, 7)]
+
+
+def test_a_silent_host_holds_all_its_jobs_together() -> None:
+    silent = replace(WHOLE, targets={**WHOLE.targets, 1: replace(HOSTS[0], failing_since=at("03:00"))})
+    assert {1, 2, 3, 7} == set(part_with(silent, [7]).jobs)
+
+
+def test_a_new_run_touches_its_job_and_a_host_that_falls_silent_all_of_its_own() -> None:
+    later = replace(WHOLE, runs=(run(1, ALONE, "03:30"),))
+    assert {7} == changed_jobs(WHOLE, later)
+    assert {7} == changed_jobs(later, WHOLE)
+    silent = replace(WHOLE, targets={**WHOLE.targets, 2: replace(HOSTS[1], failing_since=at("03:00"))})
+    assert {4, 5, 6} == changed_jobs(WHOLE, silent)
+    assert set() == changed_jobs(WHOLE, WHOLE)
+
+
+def test_a_changed_config_touches_everything() -> None:
+    assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
