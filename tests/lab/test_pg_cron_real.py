@@ -344,5 +344,9 @@ def test_restart_in_the_middle_loses_nothing(
     wait_until(is_cut, "pg_cron to mark the run", 20)
     record = rerun_of(act, "longer", reruns)
     assert record is not None
-    assert (State.FAILED, "server restarted", None) == (record.state, record.message, record.ended_at)
+    assert record.state is State.FAILED
+    if record.ended_at is None:  # pg_cron died with the server and found the run after its restart
+        assert "server restarted" == record.message
+    else:  # it lived long enough to see its connection break
+        assert "server closed the connection" in record.message
     assert view.poll(before.cursor, (), 10).runs
