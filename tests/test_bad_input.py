@@ -243,7 +243,7 @@ def test_a_rerun_of_a_job_marked_never_is_refused_by_the_command(tmp_path: Path,
         (("incident", "INC-0999"), 6, 'nothing is called "INC-0999"'),
         (("incident", "INC-x"), 2, '"INC-x" is not an incident; write INC-0001'),
         (("job", "id:99999999999999999999"), 6, 'nothing is called "id:99999999999999999999"'),
-        (("jobs", "--limit", "-3"), 2, "'-3' is no whole number from 0 on"),
+        (("jobs", "--limit", "-3"), 2, "'-3' is no whole number from 1 on"),
         (("log", "fake/extract", "--run", "9" * 30), 2, "is no whole number from 0 on"),
     ],
 )

@@ -49,13 +49,23 @@ def run(arguments: argparse.Namespace) -> int:
     rate = arguments.rate if arguments.rate is not None else (RATE if seen else FAST)
     origin = _origin(arguments.at, rate)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda signum, _: sys.exit(128 + signum))
+        signal.signal(number, _leave)
     with _folder(arguments.keep) as folder, _playing(folder, origin, rate) as play:
         if not seen:
             return _print_story(play, _until_failure(origin, rate))
         from console.tui.app import run_console
 
         return run_console(str(play.store), ascii_only=arguments.ascii)
+
+
+_told: list[int] = []
+"""The signal that ends the demo, once it came."""
+
+
+def _leave(number: int, _: object) -> None:
+    """Ends the demo. Where a library swallows the exit, the next look of `_wait` ends it."""
+    _told.append(number)
+    sys.exit(128 + number)
 
 
 def _origin(clock: str, rate: float) -> datetime:
@@ -163,6 +173,8 @@ def _wait(
     """Returns when `done`. Raises Stop, with the end of the engine's log, when it ends or takes too long."""
     until = time.monotonic() + patience_seconds
     while not done():
+        if _told:
+            sys.exit(128 + _told[0])
         ended = engine is not None and engine.poll() is not None
         if ended or time.monotonic() > until:
             tail = play.log.read_text(errors="replace").splitlines()[-3:] if play.log.exists() else []
