@@ -106,8 +106,8 @@ JOBS: tuple[Job, ...] = (
     Job(f"{CRON}/etl02:heartbeat", "17 * * * *", (0.1, 0.2), 1, "/opt/feeds/heartbeat", nights=7),
     Job(f"{CRON}/legacy01:mirror_docs", "40 23 * * *", (25, 40), 90, "rsync -a /srv/docs/ backup:/docs/"),
     Job(f"{CRON}/legacy01:rotate_logs", "30 0 * * *", (1, 2), 10, "/usr/sbin/logrotate /etc/logrotate.conf"),
-    Job(f"{CRON}/legacy01:backup_home", "0 1 * * *", (35, 50), 100, "/root/backup-home.sh"),
-    Job(f"{CRON}/legacy01:report_mailer", "0 7 * * 1-5", (4, 6), 20, "/root/mail-reports.sh"),
+    Job(f"{CRON}/legacy01:backup_home", "0 1 * * *", (35, 50), 100, "/opt/legacy/backup-home.sh"),
+    Job(f"{CRON}/legacy01:report_mailer", "0 7 * * 1-5", (4, 6), 20, "/opt/legacy/mail-reports.sh"),
     # -- warehouse-airflow ----------------------------------------------------------------------------------------
     Job(f"{FLOW}/fx_rates", "0 2 * * *", (4, 7), 25, "dags/fx_rates.py", reads=(f"{CRON}/etl02:fetch_fx",),
         tasks=_dag("load", "publish")),
