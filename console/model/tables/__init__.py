@@ -1,0 +1,29 @@
+"""The store's tables. Every instant is BIGINT microseconds since 1970 UTC (`*_us`); names from outside are kept raw.
+
+Why each table is there: docs/architecture.md. Rows are declared here by SQLModel; ingest writes them through Core.
+"""
+
+from console.model.tables.estate import Dependency as Dependency
+from console.model.tables.estate import Drift as Drift
+from console.model.tables.estate import Job as Job
+from console.model.tables.estate import ScheduleRow as ScheduleRow
+from console.model.tables.estate import System as System
+from console.model.tables.estate import Target as Target
+from console.model.tables.incidents import Alert as Alert
+from console.model.tables.incidents import Delivery as Delivery
+from console.model.tables.incidents import Event as Event
+from console.model.tables.incidents import Incident as Incident
+from console.model.tables.incidents import IncidentMember as IncidentMember
+from console.model.tables.incidents import IncidentService as IncidentService
+from console.model.tables.runs import Attempt as Attempt
+from console.model.tables.runs import JobCounts as JobCounts
+from console.model.tables.runs import LatestRun as LatestRun
+from console.model.tables.runs import LogTail as LogTail
+from console.model.tables.runs import Run as Run
+from console.model.tables.services import Service as Service
+from console.model.tables.services import ServiceDay as ServiceDay
+from console.model.tables.work import Action as Action
+from console.model.tables.work import ClockRow as ClockRow
+from console.model.tables.work import Lease as Lease
+from console.model.tables.work import Meta as Meta
+from console.model.tables.work import Request as Request

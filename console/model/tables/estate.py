@@ -1,0 +1,138 @@
+"""What the sources have: systems, targets, jobs with their schedules and drift, and who feeds whom."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from console.model.tables.columns import big, string
+
+
+class System(SQLModel, table=True):
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, sa_type=Text)
+    kind: str = string()
+    zone: str = string("UTC")
+    cutoff: str = string("12:00")
+    poll_every_s: float = 15.0
+    capabilities: str = string()
+    """Comma-separated; and why one is missing: `missing`, JSON."""
+    missing: str = string("{}")
+    removed: bool = False
+
+
+class Target(SQLModel, table=True):
+    """What is polled on its own and fails on its own."""
+
+    __table_args__ = (UniqueConstraint("system_id", "name"),)
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: int = Field(foreign_key="system.id")
+    name: str = string()
+    cursor: str = string()
+    inventory_hash: str = string()
+    inventory_us: int | None = big(default=None)
+    next_us: int = big(default=0)
+    last_try_us: int | None = big(default=None)
+    last_ok_us: int | None = big(default=None)
+    first_ok_us: int | None = big(default=None)
+    failing_since_us: int | None = big(default=None)
+    failures: int = 0
+    """Polls failed in a row."""
+    error: str = string()
+    error_kind: str = string()
+    """"unreachable", "refused", "broken"; empty when well."""
+    skew_s: float | None = None
+    zone: str = string()
+    seen_until_us: int | None = big(default=None)
+    lost_since_us: int | None = big(default=None)
+    lost_until_us: int | None = big(default=None)
+    """The last window whose evidence is lost for good."""
+    poll_ms: float | None = None
+    skipped: int = 0
+    skipped_words: str = string("[]")
+    """JSON: the last skipped records, cleaned."""
+    warnings: str = string("[]")
+    version: str = string()
+    rights: str = string("[]")
+    """JSON: the last probe's rights."""
+    removed: bool = False
+
+
+class Job(SQLModel, table=True):
+    """Identity is (system, native_id). `source_id` is what the source calls it now, after a re-match."""
+
+    __table_args__ = (
+        UniqueConstraint("system_id", "native_id"),
+        Index("job_source", "system_id", "source_id"),
+        Index("job_name", "name", "id"),
+        Index("job_changed", "changed_seq"),
+        Index("job_target", "target_id"),
+        Index("job_parent", "parent_id"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    system_id: int = Field(foreign_key="system.id")
+    target_id: int = Field(foreign_key="target.id")
+    native_id: str = string()
+    source_id: str = string()
+    name: str = string()
+    """Cleaned "system/native-id": what is shown and sorted."""
+    title: str = string()
+    parent_id: int | None = Field(default=None, foreign_key="job.id")
+    paused_since_us: int | None = big(default=None)
+    gone_since_us: int | None = big(default=None)
+    definition: str = string()
+    definition_hash: str = string()
+    match_keys: str = string("[]")
+    proof: str = string("full")
+    run_as: str = string()
+    native_url: str = string()
+    first_seen_us: int = big(default=0)
+    owner: str = string()
+    notify: str = string("[]")
+    runbook: str = string()
+    rerun: str = string("ask")
+    expected_s: float | None = None
+    grace_s: float = 300.0
+    changed_seq: int = big(default=0)
+
+
+class ScheduleRow(SQLModel, table=True):
+    """Versions of a job's native schedule; the newest accepted one says what must run."""
+
+    __tablename__: ClassVar[str] = "schedule"
+    __table_args__ = (Index("schedule_job", "job_id", "id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    dialect: str = string()
+    expression: str = string()
+    zone: str = string()
+    words: str = string()
+    next_us: int | None = big(default=None)
+    seen_us: int = big(default=0)
+    accepted_us: int | None = big(default=None)
+    accepted_by: str = string()
+
+
+class Drift(SQLModel, table=True):
+    """A native definition that changed, vanished, was paused or appeared outside of us. Open until accepted or gone."""
+
+    __table_args__ = (Index("drift_job", "job_id"),)
+    id: int | None = Field(default=None, primary_key=True)
+    job_id: int = Field(foreign_key="job.id")
+    what: str = string()
+    """"gone", "schedule", "definition", "paused"."""
+    words: str = string()
+    seen_us: int = big()
+    accepted_us: int | None = big(default=None)
+    accepted_by: str = string()
+    ended_us: int | None = big(default=None)
+
+
+class Dependency(SQLModel, table=True):
+    __table_args__ = (UniqueConstraint("upstream_id", "downstream_id", "origin"),)
+    id: int | None = Field(default=None, primary_key=True)
+    upstream_id: int = Field(foreign_key="job.id")
+    downstream_id: int = Field(foreign_key="job.id", index=True)
+    origin: str = string("declared")

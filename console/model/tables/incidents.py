@@ -1,0 +1,119 @@
+"""Incidents, what they hurt, the timeline, and who is told."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from console.model.tables.columns import big, string
+
+
+class Incident(SQLModel, table=True):
+    """One root cause and everything it hurts, with two clocks."""
+
+    __table_args__ = (Index("incident_open", "closed_us"), Index("incident_changed", "changed_seq"))
+    id: int | None = big(default=None, primary_key=True)
+    key: str = Field(unique=True, sa_type=Text)
+    title: str = string()
+    """Cleaned: "etl-hosts/db07:extract_orders failed: exit 1"."""
+    cause: str = string()
+    """"run" or "target"."""
+    root_job_id: int | None = Field(default=None)
+    root_run_id: int | None = big(default=None)
+    root_period_key: str = string()
+    root_target_id: int | None = Field(default=None)
+    bd: str = string()
+    reason: str = string()
+    owner: str = string()
+    runbook: str = string()
+    failed_since_us: int = big()
+    opened_us: int = big()
+    act_by_us: int | None = big(default=None)
+    """The earliest act-by of its services that is still ahead, else the latest passed."""
+    closed_us: int | None = big(default=None)
+    close_reason: str = string()
+    merged_into: int | None = big(default=None)
+    fingerprint: str = string()
+    version: int = 1
+    changed_seq: int = big(default=0)
+
+
+class IncidentMember(SQLModel, table=True):
+    """A run that belongs to an incident: its root, what it left red or stale, what it threatens."""
+
+    __tablename__: ClassVar[str] = "incident_member"
+    incident_id: int = big(primary_key=True, foreign_key="incident.id")
+    job_id: int = Field(primary_key=True)
+    period_key: str = Field(primary_key=True, sa_type=Text)
+    role: str = string()
+    """"root", "red", "stale", "threatened", "repaired"."""
+    place: int = 0
+    """Its place among the members: the root, then upstreams before their downstreams."""
+    run_id: int | None = big(default=None)
+
+
+class IncidentService(SQLModel, table=True):
+    """A service that an incident hurts, with the clocks it had when last judged."""
+
+    __tablename__: ClassVar[str] = "incident_service"
+    incident_id: int = big(primary_key=True, foreign_key="incident.id")
+    service_id: int = Field(primary_key=True)
+    bd: str = Field(primary_key=True, sa_type=Text)
+    deadline_us: int = big()
+    act_by_us: int | None = big(default=None)
+    green_by_us: int | None = big(default=None)
+    expected_us: int | None = big(default=None)
+    timeliness: str = string()
+    source: str = string()
+    """"history (14 runs)", "declared", "no estimate"."""
+    reason: str = string()
+
+
+class Event(SQLModel, table=True):
+    """The timeline: what happened to an incident, a system or the estate, in order. Append only."""
+
+    __table_args__ = (Index("event_incident", "incident_id", "id"),)
+    id: int | None = big(default=None, primary_key=True)
+    at_us: int = big()
+    kind: str = string()
+    words: str = string()
+    incident_id: int | None = big(default=None)
+    job_id: int | None = Field(default=None)
+    system_id: int | None = Field(default=None)
+    actor: str = string()
+
+
+class Alert(SQLModel, table=True):
+    """One notice about an incident to one route: made in the transaction that changed the incident."""
+
+    __table_args__ = (UniqueConstraint("incident_id", "route", "kind", "version"),)
+    id: int | None = big(default=None, primary_key=True)
+    incident_id: int = big(foreign_key="incident.id")
+    dedup_key: str = string()
+    kind: str = string()
+    version: int = 1
+    route: str = string()
+    title: str = string()
+    body: str = string()
+    made_us: int = big()
+
+
+class Delivery(SQLModel, table=True):
+    """Alert × URL of its route: pending, claimed, sent, parked. `wire_us` is committed before the wire is touched."""
+
+    __table_args__ = (UniqueConstraint("alert_id", "url_index"), Index("delivery_due", "state", "next_us"))
+    id: int | None = big(default=None, primary_key=True)
+    alert_id: int = big(foreign_key="alert.id")
+    url_index: int = 0
+    url_words: str = string()
+    """The reference's words ("env ONCALL_MAIL"), never the URL."""
+    state: str = string("pending")
+    tries: int = 0
+    next_us: int = big(default=0)
+    wire_us: int | None = big(default=None)
+    sent_us: int | None = big(default=None)
+    repeats: int = 0
+    """Sent again where a crash or a lost answer fell between the wire and the record."""
+    error: str = string()

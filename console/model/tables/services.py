@@ -1,0 +1,60 @@
+"""Promises, and how each stands on each business date."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from console.model.tables.columns import big, string
+
+
+class Service(SQLModel, table=True):
+    """A promised business outcome, as config has it."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, sa_type=Text)
+    title: str = string()
+    terminals: str = string("[]")
+    """JSON: job ids."""
+    deadline: str = string()
+    zone: str = string()
+    cutoff: str = string("12:00")
+    tier: int = 3
+    owner: str = string()
+    notify: str = string("[]")
+    runbook: str = string()
+    risk: float = 0.1
+    removed: bool = False
+
+
+class ServiceDay(SQLModel, table=True):
+    """One service on one business date: the promise and how it stands. Written by evaluation only."""
+
+    __tablename__: ClassVar[str] = "service_day"
+    __table_args__ = (UniqueConstraint("service_id", "bd"), Index("service_day_changed", "changed_seq"))
+    id: int | None = big(default=None, primary_key=True)
+    service_id: int = Field(foreign_key="service.id")
+    bd: str = string()
+    deadline_us: int = big()
+    timeliness: str = string("no_estimate")
+    data_state: str = string()
+    """"complete", "stale", "failed", "open"."""
+    delivered_us: int | None = big(default=None)
+    expected_us: int | None = big(default=None)
+    """p50 of the finish."""
+    late_us: int | None = big(default=None)
+    """p90 of the finish."""
+    act_by_us: int | None = big(default=None)
+    green_by_us: int | None = big(default=None)
+    incident_id: int | None = big(default=None)
+    cause: str = string()
+    """Name of the job or target that endangers it; empty when nothing does."""
+    sources: str = string("[]")
+    """JSON: [{"job", "source": "history"|"declared"|"none", "runs", "p50_s", "p90_s"}] along the path."""
+    path: str = string("[]")
+    """JSON: job ids along the critical path, first to last."""
+    reason: str = string()
+    """Why this timeliness, one sentence."""
+    changed_seq: int = big(default=0)

@@ -1,0 +1,87 @@
+"""What people ask for, and the store's own bookkeeping: who works on it, by which clock."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import Index, Text
+from sqlmodel import Field, SQLModel
+
+from console.model.tables.columns import big, string
+
+
+class Action(SQLModel, table=True):
+    """What a person asked for. Its intent is committed under our key before the wire."""
+
+    __table_args__ = (
+        Index("action_state", "state"),
+        Index("action_run", "run_id"),
+        Index("action_incident", "incident_id"),
+        Index("action_requested", "requested_us"),
+    )
+    key: str = Field(primary_key=True, sa_type=Text)
+    verb: str = string()
+    job_id: int = Field(foreign_key="job.id")
+    run_id: int = big()
+    incident_id: int | None = big(default=None)
+    state: str = string("requested")
+    """requested, sending (intent committed), sent, verified, refused, failed, unknown."""
+    preview: str = string("{}")
+    """JSON of the Preview that the person saw."""
+    requested_by: str = string()
+    requested_from: str = string()
+    why: str = string()
+    requested_us: int = big()
+    sent_us: int | None = big(default=None)
+    ended_us: int | None = big(default=None)
+    native_ref: str = string()
+    attempt_id: int | None = big(default=None)
+    words: str = string()
+    """What came back, or why it was refused."""
+    next_us: int = big(default=0)
+    looked_up: int = 0
+    changed_seq: int = big(default=0)
+
+
+class Request(SQLModel, table=True):
+    """A question of a screen or command that only the engine can answer: a preview, a log, a probe."""
+
+    __table_args__ = (Index("request_state", "state", "id"),)
+    id: int | None = big(default=None, primary_key=True)
+    kind: str = string()
+    arguments: str = string("{}")
+    asked_by: str = string()
+    asked_us: int = big()
+    state: str = string("asked")
+    """asked, answering, answered, refused."""
+    answer: str = string("{}")
+    answered_us: int | None = big(default=None)
+
+
+class Lease(SQLModel, table=True):
+    """Who works on this store. `fence` grows with every holder; a write with an old fence is refused."""
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    holder: str = string()
+    fence: int = big(default=0)
+    until_us: int = big(default=0)
+    since_us: int = big(default=0)
+    heartbeat_us: int = big(default=0)
+
+
+class ClockRow(SQLModel, table=True):
+    """The clock of a replay: now = origin + (real - started) × rate. Without a row the clock is the real one."""
+
+    __tablename__: ClassVar[str] = "clock"
+    id: int = Field(primary_key=True)
+    origin_us: int = big()
+    started_us: int = big()
+    rate: float = 1.0
+    paused: bool = False
+
+
+class Meta(SQLModel, table=True):
+    """One value per name: schema, config digest, evaluated_seq, changed_seq, estate name."""
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    value: str = string()
