@@ -51,6 +51,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
 )
 
 __all__ = ["ConnectorConformance", "check_run", "listener", "new_key", "ref"]
@@ -217,7 +218,7 @@ class ConnectorConformance(Hooks):
         job_id = self.a_rerunnable_failure()
         missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")
         with self.opened() as connector, suppress(NotSupported):
-            preview = connector.preview(Ask("rerun", missed, State.MISSED), self.timeout_seconds)
+            preview = connector.preview(Ask(Verb.RERUN, missed, State.MISSED), self.timeout_seconds)
             assert preview.refused or preview.native_calls, f"neither a call nor a reason: {preview}"
 
     def test_key_that_was_never_sent_is_not_found(self) -> None:
@@ -338,7 +339,7 @@ class ConnectorConformance(Hooks):
         return runs[-1]
 
     def ask(self, run: RunRecord) -> Ask:
-        return Ask("rerun", ref(run), run.state)
+        return Ask(Verb.RERUN, ref(run), run.state)
 
     def wait(self, what: str, look: Callable[[], T | None]) -> T:
         """The first true answer of `look`; the world goes on between two looks."""

@@ -27,6 +27,7 @@ from connectors.words import Capability as Capability
 from connectors.words import Evidence as Evidence
 from connectors.words import Proof as Proof
 from connectors.words import State as State
+from connectors.words import Verb as Verb
 
 CONTRACT_VERSION = 1
 
@@ -205,12 +206,19 @@ class LogChunk:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a person wants done to one run. Only `verb="rerun"` exists by now."""
+    """What is wanted of one run, or of its job.
 
-    verb: str
+    `run` has an empty `attempt_key` where nothing ran yet (START, HOLD, RELEASE); for HOLD and RELEASE only `run.job`
+    counts. A kind answers a verb that it lacks with NotSupported.
+    """
+
+    verb: Verb
     run: RunRef
     state: State
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    """RERUN: "scope" = "failed" (default), "downstream" or "all". START: "period_at" (ISO instant) where it is known.
+    HOLD: "by", "until" (ISO instant): with the action's key they make its HoldMark. RELEASE: "hold", the mark's id.
+    Any: "why", a person's words, for sources that keep a note; never put into a command or a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +243,50 @@ class Preview:
     """Why it cannot be done now; None when it can."""
     plan: Mapping[str, Any] = field(default_factory=dict)
     """What `act` and `look_up` need, JSON-safe, without secrets; opaque to everybody else."""
+
+
+HOLD_MARK = re.compile(
+    r"headway-hold id=(headway-[0-9a-z]{10,40}) by=([A-Za-z0-9_.@+-]{1,64}) until=([0-9TZ:.-]{20,27})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldMark:
+    """What a hold leaves at the source, so that a person finds it, and who to ask, without Headway and its store."""
+
+    id: str
+    """The key of the action that placed it (ACTION_KEY)."""
+    by: str
+    """Who holds: [A-Za-z0-9_.@+-], at most 64."""
+    until: datetime
+    """After it, nobody should hold any more. Aware UTC, whole seconds."""
+
+    @property
+    def text(self) -> str:
+        """ "headway-hold id=headway-… by=alice until=2026-11-20T06:30:00Z": one line, safe in every comment."""
+        return f"headway-hold id={self.id} by={self.by} until={instant_key(self.until.replace(microsecond=0))}"
+
+    @classmethod
+    def read(cls, text: str) -> HoldMark | None:
+        """The first mark in a text from outside; None without one."""
+        found = HOLD_MARK.search(text)
+        if found is None:
+            return None
+        try:
+            return cls(found[1], found[2], datetime.fromisoformat(found[3]).astimezone(UTC))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeHold:
+    """A job that is held at its source under our mark."""
+
+    job: str
+    """Native id."""
+    mark: HoldMark
+    where: str
+    """For people: "crontab of etl on db07, line 4"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +373,11 @@ class Connector(Protocol):
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """Whether an action sent under `key` arrived."""
+        ...
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        """Every job of this target that is held under our mark now, whoever placed it. Raises NotSupported without
+        Capability.HOLD."""
         ...
 
     def probe(self, timeout_seconds: float) -> Probe:

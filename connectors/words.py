@@ -69,9 +69,48 @@ class Capability(StrEnum):
     """What a kind can do. A missing one disables the key and says why."""
 
     RERUN = "rerun"
+    START = "start"
+    """Start a job once for a period that it has not run."""
+    CANCEL = "cancel"
+    """End what runs now."""
+    MARK = "mark"
+    """Set a run's native state to success or skipped. Where it is missing, Headway asserts it in its own store."""
+    HOLD = "hold"
+    """Keep a job from starting, under a mark that is found at the source, and let it go again."""
     LOG = "log"
     TASKS = "tasks"
     NATIVE_DEPENDENCIES = "native_dependencies"
+
+
+class Verb(StrEnum):
+    """What may be asked of a run or job; each kind has its own native verb for it."""
+
+    RERUN = "rerun"
+    """The same period again: a new attempt of the run."""
+    START = "start"
+    """Once now, for a period that has not run."""
+    CANCEL = "cancel"
+    MARK_OK = "mark_ok"
+    SKIP = "skip"
+    HOLD = "hold"
+    RELEASE = "release"
+    """Undo a hold. It only re-enables: whether the native start came is looked at afterwards."""
+
+    @property
+    def needs(self) -> Capability:
+        """The capability that a kind must have for it."""
+        return _NEEDS[self]
+
+
+_NEEDS = {
+    Verb.RERUN: Capability.RERUN,
+    Verb.START: Capability.START,
+    Verb.CANCEL: Capability.CANCEL,
+    Verb.MARK_OK: Capability.MARK,
+    Verb.SKIP: Capability.MARK,
+    Verb.HOLD: Capability.HOLD,
+    Verb.RELEASE: Capability.HOLD,
+}
 
 
 class Proof(StrEnum):

@@ -23,6 +23,8 @@ from connectors.contract import (
     Inventory,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -77,6 +79,9 @@ class AirflowConnector:
         self._begin(timeout_seconds)
         return self._rerunner.act(preview, key)
 
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("Airflow: holds are not kept by this kind")
+
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._begin(timeout_seconds)
         return self._rerunner.look_up(preview, key)
@@ -106,6 +111,12 @@ CONNECTOR = ConnectorKind(
     targets=lambda options: [TARGET],
     open=open_airflow,
     capabilities=frozenset({Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES}),
+    missing={
+        Capability.START: "Headway cannot do this here yet",
+        Capability.CANCEL: "Headway cannot do this here yet",
+        Capability.MARK: "Headway cannot do this here yet",
+        Capability.HOLD: "Headway cannot do this here yet",
+    },
     ladder=(
         "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
         "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

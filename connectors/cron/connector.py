@@ -19,6 +19,7 @@ from connectors.contract import (
     Inventory,
     LogChunk,
     LookUp,
+    NativeHold,
     NotSupported,
     Poll,
     Preview,
@@ -158,6 +159,9 @@ class CronConnector:
                 raise NotSupported(words)
         return rerun.send(self._client, order, key, self.address.user, until - monotonic())
 
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("cron: holds are not kept by this kind")
+
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         _check_key(key)
         order = rerun.Order.from_plan(preview.plan)
@@ -235,6 +239,10 @@ CONNECTOR = ConnectorKind(
     open=CronConnector,
     capabilities=frozenset({Capability.RERUN, Capability.LOG}),
     missing={
+        Capability.START: "Headway cannot do this here yet",
+        Capability.CANCEL: "Headway cannot do this here yet",
+        Capability.MARK: "Headway cannot do this here yet",
+        Capability.HOLD: "Headway cannot do this here yet",
         Capability.TASKS: "a crontab line has no tasks",
         Capability.NATIVE_DEPENDENCIES: "cron knows no dependencies; declare them in the config",
     },

@@ -16,6 +16,8 @@ from connectors.contract import (
     Inventory,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -130,6 +132,9 @@ class PgCronConnector:
         """Adds the one-shot entry, whose name is our key."""
         return act.send(self._client, preview, key, timeout_seconds)
 
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("pg_cron: holds are not kept by this kind")
+
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the entry's name, else by the mark in the run's command."""
         return act.look_up(self._client, preview, key, timeout_seconds)
@@ -199,6 +204,10 @@ CONNECTOR = ConnectorKind(
     open=open_connector,
     capabilities=frozenset({Capability.RERUN, Capability.LOG}),
     missing={
+        Capability.START: "Headway cannot do this here yet",
+        Capability.CANCEL: "Headway cannot do this here yet",
+        Capability.MARK: "Headway cannot do this here yet",
+        Capability.HOLD: "Headway cannot do this here yet",
         Capability.TASKS: "a pg_cron job is one command, without tasks",
         Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
     },

@@ -21,6 +21,7 @@ from connectors.contract import (
     JobRecord,
     LogChunk,
     LookUp,
+    NativeHold,
     NotSupported,
     Poll,
     Preview,
@@ -161,6 +162,9 @@ class ReplayConnector:
             self._actions.append(SentAction(key, job, str(preview.plan["run"]), self._clock.now()))
         return Receipt(key, f"{preview.verb}: accepted by the replay")
 
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("the replay: holds are not kept by this kind")
+
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the replay's memory, which proves both."""
         return Found(key, "in the replay's actions") if key in {one.key for one in self._actions.read()} else Absent()
@@ -293,5 +297,11 @@ CONNECTOR = ConnectorKind(
     capabilities=frozenset(
         {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
     ),
+    missing={
+        Capability.START: "Headway cannot do this here yet",
+        Capability.CANCEL: "Headway cannot do this here yet",
+        Capability.MARK: "Headway cannot do this here yet",
+        Capability.HOLD: "Headway cannot do this here yet",
+    },
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
 )

@@ -17,6 +17,8 @@ from connectors.contract import (
     JobRecord,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -105,6 +107,9 @@ class StepFunctionsConnector:
         """Redrives, or starts an execution whose name is our key."""
         return act.send(self._client, preview, key, timeout_seconds)
 
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("Step Functions: holds are not kept by this kind")
+
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the name of the execution, or by its count of redrives."""
         return act.look_up(self._client, preview, key, timeout_seconds)
@@ -164,6 +169,10 @@ CONNECTOR = ConnectorKind(
     open=open_connector,
     capabilities=frozenset({Capability.RERUN, Capability.LOG}),
     missing={
+        Capability.START: "Headway cannot do this here yet",
+        Capability.CANCEL: "Headway cannot do this here yet",
+        Capability.MARK: "Headway cannot do this here yet",
+        Capability.HOLD: "Headway cannot do this here yet",
         Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",
         Capability.NATIVE_DEPENDENCIES: "Step Functions knows no order between state machines: declare it",
     },

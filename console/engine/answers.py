@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from connectors.contract import Ask, ConnectorError, Preview, State
+from connectors.contract import Ask, ConnectorError, Preview, State, Verb
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
@@ -119,7 +119,7 @@ class Answers:
         ref, _, target_id, state = self._ref(arguments)
         extras = self._extras(int(arguments["run_id"]))
         with self._doors.asked(target_id) as connector:
-            preview = connector.preview(Ask("rerun", ref, State(state)), ANSWER_SECONDS)
+            preview = connector.preview(Ask(Verb.RERUN, ref, State(state)), ANSWER_SECONDS)
         return {**cleaned_preview(preview, self._shown), **extras}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:

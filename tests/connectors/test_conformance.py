@@ -22,6 +22,8 @@ from connectors.contract import (
     Inventory,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Receipt,
@@ -62,6 +64,9 @@ class Faulty(PgCronConnector):
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         found: Receipt = self._through("act", super().act(preview, key, timeout_seconds))
         return found
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         found: LookUp = self._through("look_up", super().look_up(preview, key, timeout_seconds))

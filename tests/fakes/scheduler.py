@@ -22,6 +22,8 @@ from connectors.contract import (
     JobRecord,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -152,6 +154,9 @@ class FakeConnector:
         if self._scheduler.on_act is not None:
             self._scheduler.on_act(key)
         return Receipt(key, self._scheduler.words)
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._check()

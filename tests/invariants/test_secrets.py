@@ -19,6 +19,8 @@ from connectors.contract import (
     Ask,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     OutcomeUnknown,
     Poll,
     Preview,
@@ -92,6 +94,9 @@ class Leaky(WorldConnector):
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         self._world.act(key)
         raise OutcomeUnknown(f"POST /run?password={self.password}: connection reset")
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         raise SystemUnreachable(f"GET /run?password={quote(self.password)}: 503")

@@ -28,6 +28,8 @@ from connectors.contract import (
     JobRecord,
     LogChunk,
     LookUp,
+    NativeHold,
+    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -129,6 +131,9 @@ class WorldConnector:
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         self._world.act(key)
         return Receipt("", "accepted")
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         return Found("") if key in self._world.sent else Absent()

@@ -29,6 +29,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
     instant_key,
 )
 from connectors.secrets import SecretStore
@@ -94,7 +95,7 @@ def until(what: str, look: Callable[[], T | None]) -> T:
 
 
 def asking(run: RunRecord) -> Ask:
-    return Ask("rerun", ref(run), run.state)
+    return Ask(Verb.RERUN, ref(run), run.state)
 
 
 class TestAirflowConformance(ConnectorConformance):
@@ -399,7 +400,7 @@ def by_clock(connector: Connector, dag: str) -> RunRecord | None:
 def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, connector: Connector) -> None:
     airflow.behave("supply_plan", "succeed")
     at = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=1)
-    missed = Ask("rerun", RunRef("supply_plan", instant_key(at), "", ""), State.MISSED)
+    missed = Ask(Verb.RERUN, RunRef("supply_plan", instant_key(at), "", ""), State.MISSED)
     preview = connector.preview(missed, 20)
     assert (None, "trigger") == (preview.refused, preview.verb)
     key = new_key()
@@ -419,7 +420,7 @@ def test_a_missed_run_is_triggered_once_for_its_instant(airflow: AirflowServer, 
 
 def test_a_missed_run_of_a_paused_dag_says_that_it_would_wait(connector: Connector) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
-    preview = connector.preview(Ask("rerun", RunRef("parked", instant_key(at), "", ""), State.MISSED), 20)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef("parked", instant_key(at), "", ""), State.MISSED), 20)
     assert preview.notes == ("parked is paused: what is sent stays queued until somebody resumes it",)
 
 

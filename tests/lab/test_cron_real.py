@@ -23,6 +23,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
 )
 from connectors.cron.connector import CONNECTOR, CronConnector
 from connectors.cron.options import CronOptions
@@ -302,7 +303,7 @@ def test_named_users_bound_what_is_read(poor: CronHost) -> None:
 
 def test_rerun_without_the_right_names_the_sudoers_line_and_runs_nothing(poor: CronHost) -> None:
     connector = connect(poor, users=["headway"])
-    ask = Ask("rerun", RunRef("poor:seen_job", "x", "1.1", ""), State.FAILED)
+    ask = Ask(Verb.RERUN, RunRef("poor:seen_job", "x", "1.1", ""), State.FAILED)
     preview = connector.preview(ask, 30)
     assert "headway ALL=(etl) NOPASSWD: /bin/sh -s" in str(preview.refused)
     with pytest.raises(AccessRefused, match=r"headway ALL=\(etl\) NOPASSWD: /bin/sh -s"):
@@ -316,7 +317,7 @@ def test_exact_rules_without_wildcards_are_enough(poor: CronHost) -> None:
     try:
         connector = connect(poor, users=["etl"])
         assert {job.title for job in connector.inventory("", 30).jobs} == {"hidden_job", "seen_job"}
-        preview = connector.preview(Ask("rerun", RunRef("poor:hidden_job", "x", "1.1", ""), State.FAILED), 30)
+        preview = connector.preview(Ask(Verb.RERUN, RunRef("poor:hidden_job", "x", "1.1", ""), State.FAILED), 30)
         assert preview.refused is None
         assert connector.act(preview, new_key(), 30).words == "started on poor as etl"
     finally:
@@ -334,7 +335,7 @@ def test_unknown_host_key_is_refused_with_its_fingerprint(poor: CronHost, tmp_pa
 def rerun(host: CronHost, job: str) -> RunRecord:
     key, connector = new_key(), connect(host)
     cursor = connector.poll("", (), 30).cursor
-    preview = connector.preview(Ask("rerun", RunRef(job, "x", "1.1", ""), State.FAILED), 30)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef(job, "x", "1.1", ""), State.FAILED), 30)
     assert preview.refused is None
     connector.act(replace(preview, plan={**preview.plan, "overlap": True}), key, 30)
 
@@ -362,12 +363,12 @@ def test_act_answers_while_the_job_goes_on(hosts: dict[str, CronHost]) -> None:
     host = hosts["lvl15"]
     host.write_cron_d("slow", "# headway: slow\n10 3 * * * etl sleep 8\n")
     connector = connect(host)
-    preview = connector.preview(Ask("rerun", RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30)
     began = time.monotonic()
     connector.act(preview, new_key(), 30)
     assert time.monotonic() - began < 6
     overlap = wait("the overlap", lambda: connector.preview(
-        Ask("rerun", RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30).overlap, 5)  # fmt: skip
+        Ask(Verb.RERUN, RunRef("lvl15:slow", "x", "1.1", ""), State.FAILED), 30).overlap, 5)  # fmt: skip
     assert overlap.startswith("it runs now as process ")
     with pytest.raises(NotSupported, match="started meanwhile"):
         connector.act(preview, new_key(), 30)

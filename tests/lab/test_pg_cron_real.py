@@ -26,6 +26,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
 )
 from connectors.pg_cron.connector import CONNECTOR
 from connectors.secrets import SecretStore
@@ -149,7 +150,7 @@ def reruns(postgres: PostgresServer, jobs: dict[str, int]) -> dict[str, str]:
         keys = {name: new_key() for name in ("long", "longer")}
         for name, key in keys.items():
             missed = RunRef(name, "2026-11-20T03:00:00Z", "", "")
-            preview = connector.preview(Ask("rerun", missed, State.MISSED), 10)
+            preview = connector.preview(Ask(Verb.RERUN, missed, State.MISSED), 10)
             assert isinstance(connector.look_up(preview, key, 10), Absent)
             connector.act(preview, key, 10)
             connector.act(preview, key, 10)  # the door itself is idempotent; the engine never asks twice
@@ -234,7 +235,7 @@ def test_a_database_without_pg_cron_says_where_it_is(postgres: PostgresServer) -
 
 def test_view_may_look_and_is_told_what_reruns_need(view: Connector) -> None:
     run = runs_of(view, "bad")[-1]
-    preview = view.preview(Ask("rerun", ref(run), run.state), 10)
+    preview = view.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
     assert preview.refused is not None
     assert "GRANT headway_act TO headway_view;" in preview.refused
     with pytest.raises(AccessRefused, match="permission denied"):
@@ -258,7 +259,7 @@ def test_a_rerun_of_seconds_ends_unharmed_and_its_entry_goes(
     entry = f"headway:rerun:%:{reruns['long']}"
     entries = "SELECT count(*) FROM cron.job WHERE jobname LIKE %s"
     wait_until(lambda: rerun_of(act, "long", reruns) is not None, "the rerun to start", 75)
-    overlap = act.preview(Ask("rerun", RunRef("long", "x", "", ""), State.FAILED), 10).overlap
+    overlap = act.preview(Ask(Verb.RERUN, RunRef("long", "x", "", ""), State.FAILED), 10).overlap
     assert overlap is not None
     assert "is running since" in overlap
 
@@ -281,7 +282,7 @@ def test_an_entry_that_missed_its_minute_is_taken_away(
 ) -> None:
     """PostgreSQL was down at its minute: pg_cron catches nothing up, and the entry would run in a year."""
     run, key = runs_of(act, "bad")[-1], new_key()
-    preview = act.preview(Ask("rerun", ref(run), run.state), 10)
+    preview = act.preview(Ask(Verb.RERUN, ref(run), run.state), 10)
     act.act(preview, key, 10)
     past = time.strftime("%M %H %d %m *", time.gmtime(time.time() - 3600))
     postgres.execute("UPDATE cron.job SET schedule = %s WHERE jobname = %s", past, f"headway:rerun:{jobs['bad']}:{key}")
@@ -293,7 +294,7 @@ def test_an_entry_that_missed_its_minute_is_taken_away(
 def test_a_superuser_reruns_without_the_functions(postgres: PostgresServer, jobs: dict[str, int]) -> None:
     options = CONNECTOR.options(host="127.0.0.1", port=postgres.port, dbname="ops", user="lab", act_schema="nowhere")
     connector, key = CONNECTOR.open(options, "x", SecretStore()), new_key()
-    preview = connector.preview(Ask("rerun", RunRef("bad", "x", "", ""), State.MISSED), 10)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.MISSED), 10)
     assert "cron.schedule_in_database(" in preview.native_calls[0]
     connector.act(preview, key, 10)
     connector.act(preview, key, 10)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 
 from connectors.conformance import ConnectorConformance, new_key, ref
-from connectors.contract import Ask, Connector, Evidence, Found, NotSupported, Preview, RunRecord, State
+from connectors.contract import Ask, Connector, Evidence, Found, NotSupported, Preview, RunRecord, State, Verb
 from connectors.secrets import SecretStore
 from connectors.step_functions.connector import CONNECTOR
 from tests.lab import aws
@@ -144,7 +144,7 @@ def test_a_start_again_has_our_key_as_its_name_and_is_not_doubled(machines: Mach
     name = machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), cursor = poll_all(connector)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     assert ("start again", None, None) == (preview.verb, preview.overlap, preview.refused)
     assert "orders" not in str(preview.plan), "the input stays in AWS"
     key = new_key()
@@ -163,7 +163,7 @@ def test_what_runs_now_is_named_before_a_rerun(machines: Machines) -> None:
     machines.run("load", "night-2", "wait", "RUNNING", seconds=60)
     connector = machines.connect()
     run = next(one for one in poll_all(connector)[0] if one.state.is_red)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     connector.close()
     assert preview.overlap is not None
     assert "1 execution(s)" in preview.overlap
@@ -235,7 +235,7 @@ def test_look_up_finds_what_was_sent(machines: Machines) -> None:
     machines.run("load", "night-1", "fail", "FAILED")
     connector = machines.connect()
     (run,), _ = poll_all(connector)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     key = new_key()
     connector.act(preview, key, 20)
     assert isinstance(connector.look_up(preview, key, 20), Found)

@@ -47,12 +47,12 @@ def reads(served: Estate, store_url: str) -> Iterator[Reads]:
         yield opened
 
 
-SECOND = '''
-"""A second schema."""
+LATER = '''
+"""A later schema."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 def upgrade():
     op.add_column("meta", sa.Column("added", sa.Text(), nullable=True))
     {then}
@@ -66,9 +66,10 @@ def later_folder(tmp_path: Path) -> Callable[[str], Path]:
     def make(then: str) -> Path:
         folder = tmp_path / "migrations"
         (folder / "versions").mkdir(parents=True, exist_ok=True)
-        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+        names = ["env.py", "script.py.mako", *(f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py"))]
+        for name in names:
             (folder / name).write_text((migrate.FOLDER / name).read_text())
-        (folder / "versions" / "0002_second.py").write_text(SECOND.replace("{then}", then))
+        (folder / "versions" / "0003_later.py").write_text(LATER.replace("{then}", then))
         return folder
 
     return make

@@ -70,15 +70,15 @@ def test_the_readers_know_the_newest_schema(store: Store) -> None:
 def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
     jobs = night.rows("SELECT * FROM job ORDER BY id")
     migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
-    assert "0002" == night.one("SELECT version_num FROM alembic_version")
-    assert "0002" == night.one("SELECT value FROM meta WHERE name = 'schema'")
+    assert "0003" == night.one("SELECT version_num FROM alembic_version")
+    assert "0003" == night.one("SELECT value FROM meta WHERE name = 'schema'")
     assert jobs == night.rows("SELECT * FROM job ORDER BY id")
 
 
 def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
-    assert "0001" == night.one("SELECT version_num FROM alembic_version")
+    assert "0002" == night.one("SELECT version_num FROM alembic_version")
     with pytest.raises(Exception, match="added"):
         night.rows("SELECT added FROM meta")
 
@@ -164,10 +164,10 @@ class TestFile:
         execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
         migrate.migrate(opened.engine, opened.path, later_folder("pass"))
         opened.close()
-        copy = tmp_path / "headway.db.0001.bak"
+        copy = tmp_path / "headway.db.0002.bak"
         assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
         with sqlite3.connect(copy) as old:
-            assert [("0001",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
+            assert [("0002",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
             assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
         old.close()
 

@@ -3,6 +3,13 @@
 Why each table is there: docs/architecture.md. Rows are declared here by SQLModel; ingest writes them through Core.
 """
 
+from console.model.tables.acts import Action as Action
+from console.model.tables.acts import Audit as Audit
+from console.model.tables.acts import Hold as Hold
+from console.model.tables.acts import Permission as Permission
+from console.model.tables.acts import Plan as Plan
+from console.model.tables.acts import PlanStep as PlanStep
+from console.model.tables.acts import Switch as Switch
 from console.model.tables.estate import Dependency as Dependency
 from console.model.tables.estate import Drift as Drift
 from console.model.tables.estate import Job as Job
@@ -22,7 +29,6 @@ from console.model.tables.runs import LogTail as LogTail
 from console.model.tables.runs import Run as Run
 from console.model.tables.services import Service as Service
 from console.model.tables.services import ServiceDay as ServiceDay
-from console.model.tables.work import Action as Action
 from console.model.tables.work import ClockRow as ClockRow
 from console.model.tables.work import Lease as Lease
 from console.model.tables.work import Meta as Meta

@@ -136,3 +136,7 @@ class Dependency(SQLModel, table=True):
     upstream_id: int = Field(foreign_key="job.id")
     downstream_id: int = Field(foreign_key="job.id", index=True)
     origin: str = string("declared")
+    mode: str = string("observe")
+    """"observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
+    engine_down: str = string("open")
+    """What no engine means for the downstream: "open", it starts by its clock; "closed", it stays held."""

@@ -86,11 +86,11 @@ class Event(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """One notice about an incident to one route: made in the transaction that changed the incident."""
+    """One notice to one route, about an incident or about Headway itself: made in the transaction that changed it."""
 
     __table_args__ = (UniqueConstraint("incident_id", "route", "kind", "version"),)
     id: int | None = big(default=None, primary_key=True)
-    incident_id: int = big(foreign_key="incident.id")
+    incident_id: int | None = big(default=None, foreign_key="incident.id")
     dedup_key: str = string()
     kind: str = string()
     version: int = 1
@@ -101,7 +101,8 @@ class Alert(SQLModel, table=True):
 
 
 class Delivery(SQLModel, table=True):
-    """Alert × URL of its route: pending, claimed, sent, parked. `wire_us` is committed before the wire is touched."""
+    """Alert × URL of its route: pending, claimed, sent, parked (given up, told elsewhere), shadow (would have left).
+    `wire_us` is committed before the wire is touched."""
 
     __table_args__ = (UniqueConstraint("alert_id", "url_index"), Index("delivery_due", "state", "next_us"))
     id: int | None = big(default=None, primary_key=True)

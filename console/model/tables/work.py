@@ -1,4 +1,4 @@
-"""What people ask for, and the store's own bookkeeping: who works on it, by which clock."""
+"""Questions to the engine, and the store's own bookkeeping: who works on it, by which clock."""
 
 from __future__ import annotations
 
@@ -8,39 +8,6 @@ from sqlalchemy import Index, Text
 from sqlmodel import Field, SQLModel
 
 from console.model.tables.columns import big, string
-
-
-class Action(SQLModel, table=True):
-    """What a person asked for. Its intent is committed under our key before the wire."""
-
-    __table_args__ = (
-        Index("action_state", "state"),
-        Index("action_run", "run_id"),
-        Index("action_incident", "incident_id"),
-        Index("action_requested", "requested_us"),
-    )
-    key: str = Field(primary_key=True, sa_type=Text)
-    verb: str = string()
-    job_id: int = Field(foreign_key="job.id")
-    run_id: int = big()
-    incident_id: int | None = big(default=None)
-    state: str = string("requested")
-    """requested, sending (intent committed), sent, verified, refused, failed, unknown."""
-    preview: str = string("{}")
-    """JSON of the Preview that the person saw."""
-    requested_by: str = string()
-    requested_from: str = string()
-    why: str = string()
-    requested_us: int = big()
-    sent_us: int | None = big(default=None)
-    ended_us: int | None = big(default=None)
-    native_ref: str = string()
-    attempt_id: int | None = big(default=None)
-    words: str = string()
-    """What came back, or why it was refused."""
-    next_us: int = big(default=0)
-    looked_up: int = 0
-    changed_seq: int = big(default=0)
 
 
 class Request(SQLModel, table=True):

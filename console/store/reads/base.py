@@ -14,7 +14,7 @@ from console.store.errors import StoreTooNew, StoreUnusable
 from console.store.keys import unpack
 from console.store.reads.link import Link
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The schema these questions are written for: the newest in `console/store/migrations` (a test compares)."""
 STALE_POLLS = 3
 """Polls that may be missed before what is open is shown as unknown (docs: evidence STALE)."""

@@ -22,6 +22,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
 )
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
@@ -39,11 +40,11 @@ def failed_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
 
 
 def asking(run: RunRecord, state: State | None = None) -> Ask:
-    return Ask("rerun", ref(run), state or run.state)
+    return Ask(Verb.RERUN, ref(run), state or run.state)
 
 
 def missed(dag: str = "stock_count", period: str = "2026-11-20T03:00:00Z") -> Ask:
-    return Ask("rerun", RunRef(dag, period, "", ""), State.MISSED)
+    return Ask(Verb.RERUN, RunRef(dag, period, "", ""), State.MISSED)
 
 
 def posts(fake: FakeAirflow, ending: str) -> int:
@@ -115,7 +116,7 @@ def test_nothing_to_clear_is_said_and_not_sent() -> None:
 
 def test_parameters_are_refused_because_a_clear_keeps_the_conf() -> None:
     _, connector, run = failed_night()
-    ask = Ask("rerun", ref(run), run.state, {"date": "2026-11-19"})
+    ask = Ask(Verb.RERUN, ref(run), run.state, {"date": "2026-11-19"})
     assert "no parameters for it (date)" in str(connector.preview(ask, 5).refused)
 
 
@@ -128,7 +129,7 @@ def test_other_active_runs_of_the_dag_are_an_overlap() -> None:
 def test_another_verb_is_not_supported() -> None:
     _, connector, run = failed_night()
     with pytest.raises(NotSupported, match='"cancel" is not a verb'):
-        connector.preview(Ask("cancel", ref(run), run.state), 5)
+        connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 5)
 
 
 def test_a_clear_is_sent_once_and_its_attempt_carries_our_key() -> None:

@@ -22,6 +22,7 @@ from connectors.contract import (
     RunRef,
     State,
     SystemUnreachable,
+    Verb,
 )
 from connectors.cron.connector import CronConnector
 from connectors.transport.ssh import Completed, SshFailed
@@ -46,7 +47,7 @@ def connect(host: LocalHost, session: Any = None, **changes: Any) -> CronConnect
 
 
 def ask(job: str, state: State = State.FAILED) -> Ask:
-    return Ask("rerun", RunRef(job, "2026-11-20T02:10:00Z", "1.1", ""), state)
+    return Ask(Verb.RERUN, RunRef(job, "2026-11-20T02:10:00Z", "1.1", ""), state)
 
 
 def ended(host: LocalHost, key: str) -> RunRecord:

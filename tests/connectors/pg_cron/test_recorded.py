@@ -15,6 +15,7 @@ from connectors.contract import (
     NotSupported,
     RunRef,
     State,
+    Verb,
 )
 from connectors.pg_cron import act
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
@@ -156,7 +157,7 @@ def test_log_off_proves_nothing_and_refuses_reruns(fake: FakePgCron) -> None:
     assert (False, None) == (told.complete, told.seen_until)
     assert "cron.log_run is off" in told.warnings[0]
     run = next(run for run in told.runs if run.job == "bad")
-    refused = connector.preview(Ask("rerun", ref(run), run.state), 5).refused
+    refused = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
     assert refused is not None
     assert refused.startswith("cron.log_run is off")
 
@@ -190,13 +191,13 @@ def test_a_database_without_a_pg_cron_that_we_know(fake: FakePgCron, change: dic
 
 def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgCron) -> None:
     gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"runid": 12, "jobid": 99}')
-    preview = connector_on(fake).preview(Ask("rerun", gone, State.FAILED), 5)
+    preview = connector_on(fake).preview(Ask(Verb.RERUN, gone, State.FAILED), 5)
     assert "night_load is no longer in cron.job: there is no command to run" == preview.refused
 
 
 def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
     missed = RunRef("paused", "2026-11-19T02:00:00Z", "", "")
-    preview = connector_on(fake).preview(Ask("rerun", missed, State.MISSED), 5)
+    preview = connector_on(fake).preview(Ask(Verb.RERUN, missed, State.MISSED), 5)
     assert preview.refused is None
     assert "paused is paused in pg_cron; the rerun runs all the same" in preview.notes
     assert "SELECT headway.rerun(9, '<key>')" == preview.native_calls[0]
@@ -204,7 +205,7 @@ def test_a_paused_job_is_said_to_be_paused(fake: FakePgCron) -> None:
 
 def test_hidden_rows_prove_no_absence(fake: FakePgCron) -> None:
     connector = connector_on(fake)
-    preview = connector.preview(Ask("rerun", RunRef("bad", "x", "", ""), State.FAILED), 5)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.FAILED), 5)
     fake.access |= {"sees_all_runs": False}
     assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from connectors.contract import Ask, Evidence, NotSupported, Poll, RunRecord, RunRef, State, SystemUnreachable
+from connectors.contract import Ask, Evidence, NotSupported, Poll, RunRecord, RunRef, State, SystemUnreachable, Verb
 from connectors.replay import connector as room
 from connectors.replay.client import Actions, ReplayClock
 from connectors.replay.connector import ReplayConnector
@@ -100,7 +100,7 @@ def test_the_recording_proves_no_absence_after_its_end(tmp_path: Path) -> None:
 def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
     def words(system: str, target: str, job: str) -> tuple[str, str]:
         connector = opened(tmp_path, at(20), system, target)
-        preview = connector.preview(Ask("rerun", ref(the_failure(connector, job)), State.FAILED), 5.0)
+        preview = connector.preview(Ask(Verb.RERUN, ref(the_failure(connector, job)), State.FAILED), 5.0)
         assert "replay: no real scheduler is touched" in preview.notes
         return preview.verb, preview.scope
 
@@ -113,7 +113,7 @@ def test_a_preview_speaks_the_words_of_the_lent_kind(tmp_path: Path) -> None:
 def test_what_is_still_running_is_refused_and_nothing_is_sent(tmp_path: Path) -> None:
     connector = opened(tmp_path, at(15.01))
     running = [one for one in follow(connector)[0] if one.state is State.RUNNING and one.job == "db07:extract"]
-    preview = connector.preview(Ask("rerun", ref(running[0]), State.RUNNING), 5.0)
+    preview = connector.preview(Ask(Verb.RERUN, ref(running[0]), State.RUNNING), 5.0)
     assert "db07:extract is still running" == preview.refused
     with pytest.raises(NotSupported, match="still running"):
         connector.act(preview, "headway-0000000001", 5.0)
@@ -122,14 +122,14 @@ def test_what_is_still_running_is_refused_and_nothing_is_sent(tmp_path: Path) ->
 
 def test_a_run_that_never_started_has_nothing_to_run_again(tmp_path: Path) -> None:
     planned = RunRef("db07:extract", "2026-11-21T03:00:00Z", "", "")
-    preview = opened(tmp_path, at(20)).preview(Ask("rerun", planned, State.PLANNED), 5.0)
+    preview = opened(tmp_path, at(20)).preview(Ask(Verb.RERUN, planned, State.PLANNED), 5.0)
     assert preview.refused is not None
     assert "nothing of db07:extract 2026-11-21T03:00:00Z has started yet" in preview.refused
 
 
 def test_the_same_key_twice_is_one_action(tmp_path: Path) -> None:
     connector = opened(tmp_path, at(16))
-    preview = connector.preview(Ask("rerun", ref(the_failure(connector)), State.FAILED), 5.0)
+    preview = connector.preview(Ask(Verb.RERUN, ref(the_failure(connector)), State.FAILED), 5.0)
     for _ in range(2):
         connector.act(preview, "headway-0000000001", 5.0)
     assert 1 == len(Actions(tmp_path / "actions.jsonl").read())

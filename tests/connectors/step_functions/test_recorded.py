@@ -25,6 +25,7 @@ from connectors.contract import (
     RunRecord,
     State,
     SystemUnreachable,
+    Verb,
 )
 from connectors.secrets import SecretStore
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
@@ -154,7 +155,7 @@ def test_a_redrive_is_offered_where_aws_says_so_and_is_a_further_attempt(fake: F
     connector, key = fake.connector(), new_key()
     run = failed(connector)
     cursor = poll_all(connector)[1]
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     assert ("redrive", ("night-1",)) == (preview.verb, preview.affected)
     assert isinstance(connector.look_up(preview, key, 20), Absent)
     receipt = connector.act(preview, key, 20)
@@ -183,7 +184,7 @@ def test_a_redrive_of_an_old_execution_is_found_by_its_filter(fake: FakeStates) 
 def test_a_running_execution_is_not_started_beside_itself(fake: FakeStates) -> None:
     connector = fake.connector()
     run = next(one for one in poll_all(connector)[0] if one.state == State.RUNNING)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     assert "night-4 of load-orders is still running: stop it first, or wait for its end" == preview.refused
 
 
@@ -191,7 +192,7 @@ def test_an_input_that_cannot_be_read_is_not_replaced_by_nothing(fake: FakeState
     connector = fake.connector()
     run = failed(connector)
     fake.executions = [one | {"inputDetails": {"included": False}} for one in fake.executions]
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     assert preview.refused is not None
     assert "the input of night-1 cannot be read" in preview.refused
     with pytest.raises(NotSupported, match="nothing was started"):
@@ -202,7 +203,7 @@ def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     fake.add("night-5", "FAILED", given='{"password": "s3cr3t-input"}')
     run = next(one for one in poll_all(connector)[0] if one.period_key == "night-5")
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     connector.act(preview, key, 20)
     assert '{"password": "s3cr3t-input"}' == fake.executions[0]["input"]
     assert "s3cr3t-input" not in repr((run, preview, connector.look_up(preview, key, 20)))
@@ -211,7 +212,7 @@ def test_the_input_is_sent_and_never_shown(fake: FakeStates) -> None:
 def test_a_name_that_is_taken_means_that_it_arrived(fake: FakeStates) -> None:
     connector, key = fake.connector(), new_key()
     run = failed(connector)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     connector.act(preview, key, 20)
     fake.finish()
     assert f"{key} was started before" == connector.act(preview, key, 20).words
@@ -309,7 +310,7 @@ def test_an_action_whose_answer_is_lost_is_unknown_and_never_repeated(
 ) -> None:
     connector = fake.connector()
     run = failed(connector)
-    preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     fake.calls.clear()
     fake.fault_at["StartExecution"] = fault
     with pytest.raises(expected):
@@ -386,7 +387,7 @@ def test_a_redrive_is_well_formed_for_aws(fake: FakeStates) -> None:
         run = RunRecord(
             "load-orders", f"{EXECUTION}#0", State.FAILED, "FAILED", period_key="night-1", native_ref=native
         )
-        preview = connector.preview(Ask("rerun", ref(run), run.state), 20)
+        preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
         assert Preview is type(preview)
         assert f"states:RedriveExecution executionArn={EXECUTION} clientToken=<key>" == preview.native_calls[0]
         connector.act(preview, key, 20)
