@@ -258,6 +258,15 @@ def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Reads
     assert [1] == [one.id for one in reads.incidents(closed=True)]
 
 
+def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served: Estate, reads: Reads) -> None:
+    """A job that was only ever green, or rerun although it was, has not been seen red."""
+    again = run(period="02:10", attempt="r", started_at=at("02:20"), ended_at=at("02:25"))
+    served.ingest(run(period="01:00", attempt="1"), failed(period="02:00", attempt="2"))
+    served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
+    decide(served, incidents=(incident(root_run_id=served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),))
+    assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incident(1).seen_before
+
+
 def test_systems_are_told_with_their_health(served: Estate, reads: Reads) -> None:
     served.ingest(failed(), skew_s=2.5, zone="Europe/Berlin", poll_ms=12.0, warnings=("w",))
     record_failure(served.store, served.airflow, "401", "refused", at("03:20"), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from connectors.words import RED_STATES, State
 from console.model.ids import incident_name, instant, maybe_instant
 from console.model.views import DeliveryView, EventView, HurtService, IncidentRow, IncidentView, MemberView
 from console.store.errors import NotFound
@@ -33,6 +34,28 @@ _LOG = (
     "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"
     " ORDER BY CASE WHEN a.state = 'succeeded' THEN 1 ELSE 0 END, a.number DESC LIMIT 1"
 )
+
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+_RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
+_RED_BEFORE = (
+    "SELECT x.sort_us, x.state, x.attempts, x.exit_code,"
+    " (SELECT o.close_reason FROM incident o WHERE o.root_run_id = x.id AND o.closed_us IS NOT NULL"
+    " ORDER BY o.id DESC LIMIT 1),"
+    " (SELECT a.requested_by FROM action a WHERE a.run_id = x.id AND a.state = 'verified'"
+    " ORDER BY a.requested_us DESC LIMIT 1) FROM ("
+    "SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id = i.root_run_id"
+    " JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE i.id = ? ORDER BY r.sort_us DESC LIMIT 500"
+    f") x WHERE x.state IN ({_RED}) OR (x.attempts > 1 AND x.state = 'succeeded'"
+    f" AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = x.id AND t.state IN ({_RED})))"
+    " ORDER BY x.sort_us DESC LIMIT 5"
+)
+"""Earlier runs of the root's job that needed repair, among its latest 500: a job that runs each minute has many."""
+_TOLD_BEFORE = (
+    "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.id < i.id AND o.closed_us IS NOT NULL"
+    " AND (o.root_target_id = i.root_target_id OR o.root_run_id = i.root_run_id) WHERE i.id = ?"
+    " ORDER BY o.id DESC LIMIT 5"
+)
+"""Earlier incidents of the same target, or of the very same run."""
 
 
 class IncidentReads(EstateReads):
@@ -127,12 +150,19 @@ class IncidentReads(EstateReads):
         )
 
     def _seen_before(self, incident_id: int) -> tuple[tuple[datetime, str], ...]:
-        rows = self.link.rows(
-            "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.root_job_id = i.root_job_id"
-            " AND o.id < i.id AND o.closed_us IS NOT NULL WHERE i.id = ? ORDER BY o.id DESC LIMIT 5",
-            (incident_id,),
-        )
-        return tuple((instant(row[0]), row[1]) for row in rows)
+        """When its root was red earlier and how that ended, newest first, at most five."""
+        runs = [(at, _how_it_ended(*row)) for at, *row in self.link.rows(_RED_BEFORE, (incident_id,))]
+        told = self.link.rows(_TOLD_BEFORE, (incident_id,))
+        return tuple((instant(at), words) for at, words in sorted([*runs, *told], reverse=True)[:5])
+
+
+def _how_it_ended(state: str, attempts: int, exit_code: int | None, close_reason: str | None, by: str | None) -> str:
+    """ "failed: exit 1", "repaired by attempt 2, rerun by alice", or what was said when its incident closed."""
+    if close_reason:
+        return close_reason
+    if state != State.SUCCEEDED:
+        return state if exit_code is None else f"{state}: exit {exit_code}"
+    return f"repaired by attempt {attempts}" + (f", rerun by {by}" if by else "")
 
 
 def _row(row: Row) -> IncidentRow:
