@@ -8,6 +8,10 @@
         def make_success(self) -> str: ...                          # native id of a job with a run that ended well
         def make_failure(self) -> str: ...                          # native id of a job whose last run failed
 
+Kinds that start, cancel or hold have more hooks; they stand with their words in `connectors.conformance_support.Hooks`:
+`a_startable_job`, `a_running_run`, `a_holdable_job`, `pause_by_hand`, `resume_by_hand`, `let_it_fall_due`. Their tests
+are in `connectors.conformance_acts`.
+
 A hook may answer from what an earlier test made: nothing here needs a world of its own. What a kind cannot do is
 skipped by its declared capabilities, with the kind's own reason; what one WORLD cannot do (recorded replies that accept
 no rerun) is named in `limits`. Both are seen in the test report. Nothing else is skipped.
@@ -17,13 +21,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TypeVar
-from unittest import SkipTest
+from collections.abc import Callable
+from contextlib import suppress
 
+from connectors.conformance_acts import ActsConformance
 from connectors.conformance_support import (
-    Hooks,
+    MOST_BITES,
     check_clock,
     check_instant,
     check_run,
@@ -43,10 +46,7 @@ from connectors.contract import (
     Capability,
     Connector,
     Found,
-    Inventory,
     NotSupported,
-    Poll,
-    Preview,
     RunRecord,
     RunRef,
     State,
@@ -56,15 +56,12 @@ from connectors.contract import (
 
 __all__ = ["ConnectorConformance", "check_run", "listener", "new_key", "ref"]
 
-T = TypeVar("T")
-
-MOST_BITES = 500
 SHORT_SECONDS = 1.0
 GRACE_SECONDS = 2.0
 """What a deadline of SHORT_SECONDS may cost more: thread switches and a busy machine, never a second wait."""
 
 
-class ConnectorConformance(Hooks):
+class ConnectorConformance(ActsConformance):
     """The contract as tests. Assertions carry their words, so that they read well without pytest's rewriting."""
 
     # what is there
@@ -199,7 +196,7 @@ class ConnectorConformance(Hooks):
     # what we do
 
     def test_preview_names_what_would_be_sent_and_sends_nothing(self) -> None:
-        self.needs("act", Capability.RERUN)
+        self.needs("rerun", Capability.RERUN)
         run = self.latest(self.a_rerunnable_failure())
         trace = self.native_trace()
         with self.opened() as connector:
@@ -214,7 +211,7 @@ class ConnectorConformance(Hooks):
 
     def test_run_that_never_started_can_be_asked_for(self) -> None:
         """A MISSED run has no row at the source, only its job and period: it gets a preview, or words why not."""
-        self.needs("act", Capability.RERUN)
+        self.needs("rerun", Capability.RERUN)
         job_id = self.a_rerunnable_failure()
         missed = RunRef(job_id, "2026-11-19T03:00:00Z", "", "")
         with self.opened() as connector, suppress(NotSupported):
@@ -222,7 +219,7 @@ class ConnectorConformance(Hooks):
             assert preview.refused or preview.native_calls, f"neither a call nor a reason: {preview}"
 
     def test_key_that_was_never_sent_is_not_found(self) -> None:
-        self.needs("act", Capability.RERUN)
+        self.needs("rerun", Capability.RERUN)
         run = self.latest(self.a_rerunnable_failure())
         with self.opened() as connector:
             preview = connector.preview(self.ask(run), self.timeout_seconds)
@@ -230,7 +227,7 @@ class ConnectorConformance(Hooks):
         assert isinstance(answer, Absent | CannotTell), f"a key nobody sent was found: {answer}"
 
     def test_rerun_is_sent_once_found_again_and_becomes_an_attempt(self) -> None:
-        self.needs("act", Capability.RERUN)
+        self.needs("rerun", Capability.RERUN)
         run, key = self.latest(self.a_rerunnable_failure()), new_key()
         with self.opened() as connector:
             cursor = list(self.bites(connector, ""))[-1].cursor
@@ -249,9 +246,6 @@ class ConnectorConformance(Hooks):
         """The ended attempt that a rerun of `run` under `key` made, or None while there is none."""
         since = {identity(one): one for poll in self.bites(connector, cursor) for one in poll.runs}
         return next((one for one in since.values() if is_rerun(one, run, key) and not one.state.is_open), None)
-
-    def found(self, connector: Connector, preview: Preview, key: str) -> Found | Absent | CannotTell:
-        return connector.look_up(preview, key, self.timeout_seconds)
 
     # when it does not answer
 
@@ -295,56 +289,3 @@ class ConnectorConformance(Hooks):
         connector = self.connector()
         connector.close()
         connector.close()
-
-    # helpers
-
-    def needs(self, what: str, capability: Capability | None = None) -> None:
-        """Skips, with the reason, what the kind or this world says it cannot do."""
-        if capability is not None and capability not in self.kind.capabilities:
-            raise SkipTest(f"{self.kind.kind} has no {capability}: {self.kind.missing[capability]}")
-        if what in self.limits:
-            raise SkipTest(f"{what}: {self.limits[what]}")
-
-    @contextmanager
-    def opened(self, connector: Connector | None = None) -> Iterator[Connector]:
-        connector = connector or self.connector()
-        try:
-            yield connector
-        finally:
-            connector.close()
-
-    def bites(self, connector: Connector, cursor: str) -> Iterator[Poll]:
-        """Polls until there is no more. Fails when a bite moves the cursor nowhere, or when bites never end."""
-        for _ in range(MOST_BITES):
-            poll = connector.poll(cursor, (), self.timeout_seconds)
-            json.loads(poll.cursor)
-            yield poll
-            if not poll.more:
-                return
-            assert poll.cursor != cursor, f"more is promised and the cursor stays at {cursor}"
-            cursor = poll.cursor
-        raise AssertionError(f"history does not end within {MOST_BITES} bites")
-
-    def whole_inventory(self, connector: Connector) -> Inventory:
-        return connector.inventory("", self.timeout_seconds)
-
-    def runs_of(self, connector: Connector, job_id: str) -> dict[tuple[str, str], RunRecord]:
-        """Last record of each attempt of the job, in the order in which they were first told."""
-        return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs if run.job == job_id}
-
-    def latest(self, job_id: str) -> RunRecord:
-        with self.opened() as connector:
-            runs = [run for run in self.runs_of(connector, job_id).values() if run.state.is_red]
-        assert runs, f"no failed run of {job_id}"
-        return runs[-1]
-
-    def ask(self, run: RunRecord) -> Ask:
-        return Ask(Verb.RERUN, ref(run), run.state)
-
-    def wait(self, what: str, look: Callable[[], T | None]) -> T:
-        """The first true answer of `look`; the world goes on between two looks."""
-        until = time.monotonic() + self.patience_seconds
-        while not (answer := look()):
-            assert time.monotonic() < until, f"not seen within {self.patience_seconds:.0f} s: {what}"
-            self.advance()
-        return answer

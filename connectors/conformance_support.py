@@ -7,24 +7,36 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+from unittest import SkipTest
 
 from connectors.contract import (
     ACTION_KEY,
+    Ask,
+    Capability,
     Clock,
     Connector,
     ConnectorKind,
     Evidence,
+    Inventory,
+    LookUp,
+    Poll,
     Preview,
     RunRecord,
     RunRef,
     State,
+    Verb,
     instant_key,
 )
+
+T = TypeVar("T")
+
+MOST_BITES = 500
+ACTS = ("rerun", "start", "cancel", "hold", "due")
 
 
 def new_key() -> str:
@@ -47,7 +59,8 @@ class Hooks:
     patience_seconds: ClassVar[float] = 60.0
     """How long the world may take to show an action's run and its end."""
     limits: ClassVar[Mapping[str, str]] = {}
-    """What this world cannot play, with the reason: keys "act", "log", "network", "unknown_word"."""
+    """What this world cannot play, with the reason: keys "act" (every act), "rerun", "start", "cancel", "hold", "due"
+    (time does not pass, so nothing starts natively), "log", "network", "unknown_word"."""
 
     def connector(self) -> Connector:
         """A fresh connector, open on the world."""
@@ -72,6 +85,30 @@ class Hooks:
     def a_rerunnable_failure(self) -> str:
         """Native id of a job whose latest run failed and may be rerun, as often as tests ask."""
         return self.make_failure()
+
+    def a_startable_job(self) -> str:
+        """Native id of a job that may be started out of turn, as often as tests ask, and then ends by itself."""
+        return self.make_success()
+
+    def a_running_run(self) -> RunRecord:
+        """A fresh run, as a poll tells it, that runs now and would go on for longer than `patience_seconds`."""
+        raise NotImplementedError
+
+    def a_holdable_job(self) -> str:
+        """Native id of a job that is enabled, and may be held and released as often as tests ask."""
+        return self.make_success()
+
+    def pause_by_hand(self, job_id: str) -> None:
+        """Pauses a holdable job as a person would, at its source, without Headway."""
+        raise NotImplementedError
+
+    def resume_by_hand(self, job_id: str) -> None:
+        """Undoes `pause_by_hand`."""
+        raise NotImplementedError
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """Lets the next native start of a holdable job fall due, and time enough pass for its run to be seen."""
+        raise NotImplementedError
 
     def native_trace(self) -> object:
         """A comparable picture of all that an action could change in the world; None: what polls show is enough."""
@@ -129,6 +166,66 @@ def check_run(run: RunRecord) -> None:
     assert not (run.state.is_open and run.ended_at), f"open and ended: {run}"
     assert run.action_key is None or ACTION_KEY.fullmatch(run.action_key), f"not a key of ours: {run.action_key}"
     assert json.loads(json.dumps(dict(run.context))) == dict(run.context), f"context does not survive JSON: {run}"
+
+
+class World(Hooks):
+    """What the tests share: skips with their reason, polls to the end, waits with a limit."""
+
+    def needs(self, what: str, capability: Capability | None = None) -> None:
+        """Skips, with the reason, what the kind or this world says it cannot do."""
+        if capability is not None and capability not in self.kind.capabilities:
+            raise SkipTest(f"{self.kind.kind} has no {capability}: {self.kind.missing[capability]}")
+        acts = ("act",) if what in ACTS else ()
+        for limit in (what, *acts):
+            if limit in self.limits:
+                raise SkipTest(f"{limit}: {self.limits[limit]}")
+
+    @contextmanager
+    def opened(self, connector: Connector | None = None) -> Iterator[Connector]:
+        connector = connector or self.connector()
+        try:
+            yield connector
+        finally:
+            connector.close()
+
+    def bites(self, connector: Connector, cursor: str) -> Iterator[Poll]:
+        """Polls until there is no more. Fails when a bite moves the cursor nowhere, or when bites never end."""
+        for _ in range(MOST_BITES):
+            poll = connector.poll(cursor, (), self.timeout_seconds)
+            json.loads(poll.cursor)
+            yield poll
+            if not poll.more:
+                return
+            assert poll.cursor != cursor, f"more is promised and the cursor stays at {cursor}"
+            cursor = poll.cursor
+        raise AssertionError(f"history does not end within {MOST_BITES} bites")
+
+    def whole_inventory(self, connector: Connector) -> Inventory:
+        return connector.inventory("", self.timeout_seconds)
+
+    def runs_of(self, connector: Connector, job_id: str) -> dict[tuple[str, str], RunRecord]:
+        """Last record of each attempt of the job, in the order in which they were first told."""
+        return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs if run.job == job_id}
+
+    def latest(self, job_id: str) -> RunRecord:
+        with self.opened() as connector:
+            runs = [run for run in self.runs_of(connector, job_id).values() if run.state.is_red]
+        assert runs, f"no failed run of {job_id}"
+        return runs[-1]
+
+    def ask(self, run: RunRecord) -> Ask:
+        return Ask(Verb.RERUN, ref(run), run.state)
+
+    def found(self, connector: Connector, preview: Preview, key: str) -> LookUp:
+        return connector.look_up(preview, key, self.timeout_seconds)
+
+    def wait(self, what: str, look: Callable[[], T | None]) -> T:
+        """The first true answer of `look`; the world goes on between two looks."""
+        until = time.monotonic() + self.patience_seconds
+        while not (answer := look()):
+            assert time.monotonic() < until, f"not seen within {self.patience_seconds:.0f} s: {what}"
+            self.advance()
+        return answer
 
 
 @contextmanager

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("connectors.conformance", "connectors.conformance_support")
+pytest.register_assert_rewrite(
+    "connectors.conformance", "connectors.conformance_acts", "connectors.conformance_support"
+)
