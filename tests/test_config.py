@@ -91,6 +91,24 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
         ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
         ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
+        (
+            '[routes.oncall]\nurls = [{env = "X"}]\nfallback = "oncal"',
+            'headway.toml:3: routes.oncall.fallback: no route "oncal". Did you mean "oncall"?',
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nfallback = "b"\n[routes.b]\nurls = [{env = "X"}]\nfallback = "a"',
+            "fallbacks lead back to their route: a → b → a. Remove one of them.",
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nfallback = "a"',
+            "headway.toml:3: routes.a.fallback: fallbacks lead back to their route: a → a. Remove one of them.",
+        ),
+        ('[routes.a]\nurls = [{env = "X"}]\nbody = "short"', "headway.toml:3: routes.a.body: input should be 'full'"),
+        ('[routes.a]\nurls = [{env = "X"}]\nmax_per_minute = 0', "headway.toml:3: routes.a.max_per_minute: input"),
+        (
+            '[alerts]\nping = "https://hc.example/uuid"',
+            "headway.toml:2: alerts.ping: a secret is written as a reference",
+        ),
     ],
 )
 def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:

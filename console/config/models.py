@@ -135,11 +135,24 @@ class ServiceSettings(Strict):
 class RouteSettings(Strict):
     urls: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
     """References to apprise URLs; one delivery each."""
+    body: Literal["full", "masked", "link"] = "full"
+    """How much may leave the house: all; known secrets, personal data and long numbers masked; or no outside word."""
+    max_per_minute: Annotated[int, Field(ge=1)] = 10
+    """More alerts than this in a minute leave as one digest; the first of a tier-1 service never waits."""
+    give_up_after: Pause = timedelta(hours=24)
+    """What a URL has not accepted by then is parked and told elsewhere."""
+    fallback: str = ""
+    """Another route, told where no URL of this one accepts an alert."""
+    fallback_after: Pause = timedelta(minutes=2)
+    """How long the URLs of this route have for that."""
 
 
 class AlertSettings(Strict):
     default_route: str = ""
-    """Told when a job's owner has no route."""
+    """Told when a job's owner has no route, and about Headway itself."""
+    ping: SecretRef | None = None
+    """A URL that is fetched while the engine is well: whoever waits for it tells when it stops."""
+    ping_every: Pause = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)

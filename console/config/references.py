@@ -45,9 +45,25 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
         for terminal in _strings(table, "delivered_by"):
             system_of(terminal, ("services", name, "delivered_by"))
         routes(_strings(table, "notify"), ("services", name, "notify"))
+    _check_fallbacks(document, routes, reading)
     if config.alerts.default_route:
         routes((config.alerts.default_route,), ("alerts", "default_route"))
     _check_dependencies(config, system_of, reading)
+
+
+def _check_fallbacks(document: Table, routes: Any, reading: Reading) -> None:
+    """Every fallback is a route, and none leads back to where it began."""
+    tables = document.get("routes", {})
+    leads = {name: table["fallback"] for name, table in tables.items()
+             if isinstance(table, dict) and isinstance(table.get("fallback"), str) and table["fallback"]}  # fmt: skip
+    for name, fallback in leads.items():
+        routes((fallback,), ("routes", name, "fallback"))
+    cycle = find_cycle(list(leads.items()))
+    if cycle:
+        path = " → ".join([*cycle, cycle[0]])
+        reading.fault(
+            ("routes", cycle[0], "fallback"), f"fallbacks lead back to their route: {path}. Remove one of them."
+        )
 
 
 def _strings(table: Any, key: str) -> list[str]:

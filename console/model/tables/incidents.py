@@ -86,9 +86,16 @@ class Event(SQLModel, table=True):
 
 
 class Alert(SQLModel, table=True):
-    """One notice to one route, about an incident or about Headway itself: made in the transaction that changed it."""
+    """One notice to one route, about an incident or about Headway itself: made in the transaction that changed it.
 
-    __table_args__ = (UniqueConstraint("incident_id", "route", "kind", "version"),)
+    `kind`: opened, updated, recovered; fallback (another route accepted none of it), digest, headway, test."""
+
+    __table_args__ = (
+        UniqueConstraint("incident_id", "route", "kind", "version"),
+        Index("alert_waits", "waits"),
+        Index("alert_let", "route", "let_us"),
+        Index("alert_digest", "digest_id"),
+    )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int | None = big(default=None, foreign_key="incident.id")
     dedup_key: str = string()
@@ -97,12 +104,27 @@ class Alert(SQLModel, table=True):
     route: str = string()
     title: str = string()
     body: str = string()
+    plain_title: str = string()
+    """Title and body without a word from outside, for routes with body = "link"."""
+    plain_body: str = string()
     made_us: int = big()
+    urgent: bool = False
+    """The first word about a tier-1 service: no rate limit delays it."""
+    waits: bool = False
+    """Whether it leaves alone or in a digest is not decided yet."""
+    let_us: int = big(default=0)
+    """When it was let out, alone or as a digest; 0 before, and for what left in a digest."""
+    digest_id: int | None = big(default=None)
+    """The alert in which it left."""
+    fallback_of: int | None = big(default=None)
+    """The alert that no URL of its own route accepted."""
+    handed_us: int | None = big(default=None)
+    """When it was handed to the fallback route."""
 
 
 class Delivery(SQLModel, table=True):
-    """Alert × URL of its route: pending, claimed, sent, parked (given up, told elsewhere), shadow (would have left).
-    `wire_us` is committed before the wire is touched."""
+    """Alert × URL of its route: pending, claimed, sent, parked (given up, told elsewhere), digested (left in another
+    alert's), shadow (would have left). `wire_us` is committed before the wire is touched."""
 
     __table_args__ = (UniqueConstraint("alert_id", "url_index"), Index("delivery_due", "state", "next_us"))
     id: int | None = big(default=None, primary_key=True)
@@ -118,3 +140,8 @@ class Delivery(SQLModel, table=True):
     repeats: int = 0
     """Sent again where a crash or a lost answer fell between the wire and the record."""
     error: str = string()
+    since_us: int = big(default=0)
+    """Given up is counted from here: when it was made, or asked for again."""
+    refusals: int = 0
+    """How often in a row its receiver refused it for good."""
+    parked_us: int | None = big(default=None)

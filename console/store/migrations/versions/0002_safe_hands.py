@@ -19,15 +19,34 @@ def upgrade() -> None:
     _plans()
     _holds()
     _rights()
+    _keep_the_audit()
     with op.batch_alter_table("dependency") as dependency:
         dependency.add_column(sa.Column("mode", sa.Text(), nullable=False, server_default="observe"))
         dependency.add_column(sa.Column("engine_down", sa.Text(), nullable=False, server_default="open"))
-    with op.batch_alter_table("alert") as alert:
-        alert.alter_column("incident_id", existing_type=BIG, nullable=True)
+    _alerts()
     op.execute(
         "INSERT INTO switch (name, value, set_by, why, at_us) SELECT 'mode', 'live', '', 'it was live before', 0"
         " WHERE EXISTS (SELECT 1 FROM system)"
     )
+
+
+def _alerts() -> None:
+    with op.batch_alter_table("alert") as alert:
+        alert.alter_column("incident_id", existing_type=BIG, nullable=True)
+        for name in ("plain_title", "plain_body"):
+            alert.add_column(sa.Column(name, sa.Text(), nullable=False, server_default=""))
+        for name in ("urgent", "waits"):
+            alert.add_column(sa.Column(name, sa.Boolean(), nullable=False, server_default=sa.false()))
+        alert.add_column(sa.Column("let_us", BIG, nullable=False, server_default="0"))
+        for name in ("digest_id", "fallback_of", "handed_us"):
+            alert.add_column(sa.Column(name, BIG, nullable=True))
+        alert.create_index("alert_waits", ["waits"])
+        alert.create_index("alert_let", ["route", "let_us"])
+        alert.create_index("alert_digest", ["digest_id"])
+    with op.batch_alter_table("delivery") as delivery:
+        delivery.add_column(sa.Column("since_us", BIG, nullable=False, server_default="0"))
+        delivery.add_column(sa.Column("refusals", sa.Integer(), nullable=False, server_default="0"))
+        delivery.add_column(sa.Column("parked_us", BIG, nullable=True))
 
 
 def _actions() -> None:
@@ -156,3 +175,42 @@ def _rights() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("seq"),
     )
+
+
+def _keep_the_audit() -> None:
+    """No row of the audit is changed or removed, and the database itself notes which was the last."""
+    if op.get_bind().dialect.name == "sqlite":
+        for act in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER audit_refuses_{act.lower()} BEFORE {act} ON audit"
+                " BEGIN SELECT RAISE(ABORT, 'the audit is append only'); END"
+            )
+        op.execute(
+            "CREATE TRIGGER audit_notes_last AFTER INSERT ON audit BEGIN"
+            " INSERT INTO meta (name, value) VALUES ('audit_head', NEW.seq || ' ' || NEW.hash)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value; END"
+        )
+        return
+    for statement in _POSTGRES:
+        op.execute(statement)
+
+
+_POSTGRES = (
+    """CREATE FUNCTION headway_audit_refuses() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'the audit is append only' USING ERRCODE = 'insufficient_privilege'; END $$""",
+    "CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE ON audit"
+    " FOR EACH ROW EXECUTE FUNCTION headway_audit_refuses()",
+    "CREATE TRIGGER audit_refuses_truncate BEFORE TRUNCATE ON audit"
+    " FOR EACH STATEMENT EXECUTE FUNCTION headway_audit_refuses()",
+    # As its owner: a login that may only ask has no right on meta. Its own temporary tables come last in the path.
+    """CREATE FUNCTION headway_audit_notes_last() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+    BEGIN
+        INSERT INTO meta (name, value) VALUES ('audit_head', NEW.seq || ' ' || NEW.hash)
+        ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+        RETURN NULL;
+    END $$""",
+    """DO $$ BEGIN
+        EXECUTE format('ALTER FUNCTION headway_audit_notes_last() SET search_path = %I, pg_temp', current_schema());
+    END $$""",
+    "CREATE TRIGGER audit_notes_last AFTER INSERT ON audit FOR EACH ROW EXECUTE FUNCTION headway_audit_notes_last()",
+)
