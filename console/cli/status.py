@@ -60,7 +60,7 @@ def health_words(one: TargetView, now: datetime) -> str:
         return "not seen yet"
     if now - one.last_ok > STALE_POLLS * timedelta(seconds=one.poll_every_s):
         return "out of sight"
-    if any(right.get("held") is False for right in one.rights):
+    if any(right.get("held") is False and right.get("needed_for") == "view" for right in one.rights):
         return "! missing rights"
     number = len(one.warnings)
     return f"! {number} warning{'s' if number > 1 else ''}, see below" if number else "ok"

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -57,6 +57,8 @@ BITE = 2_000
 """Records in one transaction: a source that floods holds the store for a tenth of a second, not for seconds."""
 BREATH_SECONDS = 0.005
 """Between two of them, in which another target's thread gets the store."""
+RIGHTS_EVERY = timedelta(hours=1)
+"""How often a target is asked for its version and our rights there, after a poll that went well."""
 PAGES_A_POLL = 200
 """More pages than this in one poll are left to the next one."""
 
@@ -90,6 +92,7 @@ class Poller:
         self._asked_to_wait = 0.0
         """Seconds, by a server that has too much to do."""
         self._inventory_at = 0.0
+        self._rights_at = 0.0
         self._doubted_hash = ""
         self._inventory_words: tuple[str, ...] = ()
         """What the last inventory could not read or take; said with every poll until the next one."""
@@ -121,6 +124,7 @@ class Poller:
         self._asked_to_wait = 0.0
         try:
             self._pages(fence)
+            self._rights(fence)
             if self._failures:
                 self._log.info("target is back", failures=self._failures)
             self._failures = 0
@@ -187,6 +191,23 @@ class Poller:
         self._write_inventory(found, fence)
         rate = max(self._shared.clock.rate, 0.01)
         self._inventory_at = time.monotonic() + INVENTORY_EVERY.total_seconds() / rate
+
+    def _rights(self, fence: int) -> None:
+        """Which version answers there and which rights we hold. A look that fails says nothing: the polls tell."""
+        if self._connector is None or time.monotonic() < self._rights_at:
+            return
+        self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
+        try:
+            found = self._connector.probe(self._timeout)
+        except ConnectorError as error:
+            self._log.info("rights not seen", error=clean(self._shared.secrets.mask(str(error))))
+            return
+        shown = self._shown
+        rights = [{k: shown(v) if isinstance(v, str) else v for k, v in asdict(one).items()} for one in found.rights]
+        polling.record_probe(self._shared.store, self._place.target_id, shown(found.version), rights, fence)
+
+    def _shown(self, text: str) -> str:
+        return clean(self._shared.secrets.mask(text))
 
     def _write_inventory(self, found: Inventory, fence: int) -> None:
         if found.unchanged:

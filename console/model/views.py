@@ -319,9 +319,12 @@ class TargetView:
     warnings: tuple[str, ...]
     version: str
     rights: tuple[dict[str, object], ...]
+    """As the last probe told them: {"name", "held", "why", "mend", "needed_for"}."""
     jobs: int
     capabilities: tuple[str, ...]
     missing: dict[str, str]
+    lost: tuple[datetime, datetime] | None = None
+    """The last window whose evidence is lost for good."""
 
 
 @dataclass(frozen=True, slots=True)

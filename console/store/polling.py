@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,6 +46,18 @@ def state(store: Store, target_id: int) -> PollState:
             text("SELECT cursor, inventory_hash FROM target WHERE id = :id"), {"id": target_id}
         ).one()
     return PollState(unpack(row[0]), unpack(row[1]))
+
+
+def record_probe(
+    store: Store, target_id: int, version: str, rights: Sequence[Mapping[str, object]], fence: int | None
+) -> None:
+    """What the target answered about itself and our rights there; written only where it is another than before."""
+    sql = (
+        "UPDATE target SET version = :version, rights = :rights"
+        " WHERE id = :id AND (version <> :version OR rights <> :rights)"
+    )
+    with store.write(fence) as connection:
+        connection.execute(text(sql), {"id": target_id, "version": version, "rights": json.dumps(list(rights))})
 
 
 def open_runs(store: Store, target_id: int) -> list[RunRef]:
@@ -104,3 +117,9 @@ def safety_of_run(store: Store, run_id: int) -> str:
     with store.read() as connection:
         sql = "SELECT j.rerun FROM run r JOIN job j ON j.id = r.job_id WHERE r.id = :id"
         return str(connection.execute(text(sql), {"id": run_id}).scalar() or "ask")
+
+
+def safety_of_job(store: Store, job_id: int) -> str:
+    """As `safety_of_run`."""
+    with store.read() as connection:
+        return str(connection.execute(text("SELECT rerun FROM job WHERE id = :id"), {"id": job_id}).scalar() or "ask")

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.contract import Right
 from console.cli.main import main
 from console.cli.status import health_words
+from console.model.ids import micros
 from console.model.views import TargetView
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -32,7 +34,8 @@ WELL = TargetView(
         (replace(WELL, error_kind="refused"), "refused"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
         (replace(WELL, warnings=("one", "two")), "! 2 warnings, see below"),
-        (replace(WELL, rights=({"name": "read cron's log", "held": False},)), "! missing rights"),
+        (replace(WELL, rights=({"name": "read cron's log", "held": False, "needed_for": "view"},)), "! missing rights"),
+        (replace(WELL, rights=({"name": "rerun as etl", "held": False, "needed_for": "act"},)), "ok"),
     ],
 )
 def test_the_health_of_a_target_is_its_worst_trouble(target: TargetView, words: str) -> None:
@@ -53,3 +56,25 @@ def test_what_a_target_may_no_longer_read_stands_in_the_status(
     after = capsys.readouterr().out
     assert ("! 1 warning" in before, "! 1 warning, see below" in after) == (False, True)
     assert "fake/one: /var/log/cron.log: denied: put the login user into group adm" in after
+
+
+def test_a_right_that_is_missing_stands_in_the_status_with_its_mend(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.rights = (Right("rerun as etl", False, "sudo asks for a password", "Add a rule.", "act"),)
+    bench.turn()
+    main(["--store", bench.url, "status"])
+    told = capsys.readouterr().out
+    assert "fake/one: cannot act: rerun as etl is missing: sudo asks for a password. Add a rule." in told
+
+
+def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.turn()
+    [one] = bench.reads().systems()
+    assert one.last_ok is not None
+    lost = one.last_ok - timedelta(hours=1)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE target SET lost_since_us = 0, lost_until_us = ?", (micros(lost),))
+    main(["--store", bench.url, "status"])
+    words = f"what started before {lost:%Y-%m-%d %H:%M:%S}Z is lost for good; nothing there is told as missed"
+    assert words in capsys.readouterr().out

@@ -28,6 +28,7 @@ from connectors.contract import (
     Preview,
     Probe,
     Receipt,
+    Right,
     RunRecord,
     RunRef,
     Schedule,
@@ -61,6 +62,8 @@ class FakeScheduler:
     hang: threading.Event | None = None
     """A poll waits for it."""
     polls: int = 0
+    rights: tuple[Right, ...] = ()
+    """What a probe tells."""
     warnings: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     """What polls tell beside the runs."""
@@ -165,7 +168,7 @@ class FakeConnector:
 
     def probe(self, timeout_seconds: float) -> Probe:
         self._check()
-        return Probe(True, "1")
+        return Probe(True, "1", self._scheduler.rights)
 
     def close(self) -> None:
         if self._scheduler.broken_close:

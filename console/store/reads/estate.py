@@ -68,7 +68,8 @@ class EstateReads(ServiceReads):
             "SELECT t.id, s.name, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
             " t.skew_s, t.zone,"
             " t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words, t.warnings, t.version, t.rights, s.capabilities,"
-            " s.missing FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+            " s.missing, t.lost_since_us, t.lost_until_us"
+            " FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
             " ORDER BY s.name, t.name"
         )
         return [_target(row, jobs.get(row[0], 0)) for row in rows]
@@ -114,7 +115,7 @@ class EstateReads(ServiceReads):
 def _target(row: Row, jobs: int) -> TargetView:
     (
         _, system, kind, name, last_ok, failing, error, error_kind, skew, zone, poll_ms, every, skipped, skipped_words,
-        warnings, version, rights, capabilities, missing,
+        warnings, version, rights, capabilities, missing, lost_since, lost_until,
     ) = row  # fmt: skip
     return TargetView(
         system=system,
@@ -136,6 +137,7 @@ def _target(row: Row, jobs: int) -> TargetView:
         jobs=jobs,
         capabilities=tuple(filter(None, capabilities.split(","))),
         missing=table(missing),
+        lost=None if lost_since is None or lost_until is None else (instant(lost_since), instant(lost_until)),
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from console.clean import clean_line
 from console.model.ids import job_name
+from console.model.views import TargetView
 from console.store.keys import unpack
 from console.store.patterns import matching
 from console.store.reads.jobs import JobReads
 
+LOST_SHOWN = timedelta(hours=48)
+"""How long a window whose evidence is lost is told: as long as its runs are judged."""
 HINTS = 5
 """Names whose near misses are looked for: each costs a comparison with every job."""
 
@@ -24,7 +28,7 @@ class RemarkReads(JobReads):
             for path in circles
         ]
         found += self.unmatched(names)
-        return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in one.warnings]
+        return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
 
     def to_mend(self) -> int:
         """How many circles and names without a job there are: cheap, for a screen that asks often."""
@@ -60,3 +64,16 @@ class RemarkReads(JobReads):
             hint = f"Did you mean {' or '.join(near)}?" if near else "Mend the name, or remove it."
             found.append(f'config names "{clean_line(name)}", and no job has that name. {hint}')
         return found
+
+
+def _of_target(one: TargetView) -> Iterator[str]:
+    """Its warnings, the rights that are missing there, and evidence that was lost for good."""
+    yield from one.warnings
+    for right in one.rights:
+        if right.get("held") is False:
+            name, what, why, mend = (right.get(key) for key in ("name", "needed_for", "why", "mend"))
+            yield f"cannot {what}: {name} is missing: {why}. {mend}"
+    if one.lost is not None and one.last_ok is not None and one.lost[1] > one.last_ok - LOST_SHOWN:
+        since, until = one.lost
+        window = f"from {since:%Y-%m-%d %H:%M:%S}Z to" if since.year > 1970 else "before"
+        yield f"what started {window} {until:%Y-%m-%d %H:%M:%S}Z is lost for good; nothing there is told as missed"
