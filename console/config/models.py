@@ -114,6 +114,14 @@ class JobSettings(Strict):
 class DependencySettings(Strict):
     upstream: JobName
     downstream: JobName
+    mode: Literal["observe", "hold", "trigger"] = "observe"
+    """observe: warn. hold: keep the downstream from starting until its upstream is good. trigger: start it then."""
+    engine_down: Literal["open", "closed"] = "open"
+    """What no engine means: open, the downstream starts by its clock; closed, it is held always and stays so."""
+    hold_lead: Pause = timedelta(minutes=10)
+    """How long before its start the downstream is held."""
+    hold_for: Pause = timedelta(hours=6)
+    """How long after that start it is let go, whatever its upstream does; it is not started then."""
 
 
 class ServiceSettings(Strict):

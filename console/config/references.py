@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from console.config.models import Config
+from connectors.contract import Capability
+from console.config.models import Config, DependencySettings
 from console.config.reading import Reading, Table
 from console.model.ids import split_job_name
 
@@ -77,10 +78,24 @@ def _check_dependencies(config: Config, system_of: Any, reading: Reading) -> Non
         key = ("dependencies", str(number))
         system_of(one.upstream, (*key, "upstream"))
         system_of(one.downstream, (*key, "downstream"))
+        _check_mode(config, one, key, reading)
     cycle = find_cycle([(one.upstream, one.downstream) for one in config.dependencies])
     if cycle:
         path = " → ".join([*cycle, cycle[0]])
         reading.fault(("dependencies",), f"these feed each other in a circle: {path}. Remove one of them.")
+
+
+def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], reading: Reading) -> None:
+    """hold and trigger need a downstream that can be held and started; "observe" needs nothing."""
+    system = config.systems.get(split_job_name(one.downstream)[0])
+    if one.mode == "observe" or system is None:
+        return
+    for needed in (Capability.HOLD, Capability.START):
+        if needed not in system.kind.capabilities:
+            why = system.kind.missing.get(needed) or f"{system.kind.title} cannot {needed}"
+            said = why.rstrip(".")
+            reading.fault((*key, "mode"), f'"{one.mode}" cannot work on "{one.downstream}": {said}. Write "observe".')
+            return
 
 
 def find_cycle(edges: list[tuple[str, str]]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.config import Config
+from console.config import Config, DependencySettings
 from console.model.settings import (
     DependencySetting,
     EstateSettings,
@@ -10,7 +10,7 @@ from console.model.settings import (
     ServiceSetting,
     SystemSetting,
 )
-from console.model.values import Safety, Settings
+from console.model.values import EngineDown, Mode, Safety, Settings
 
 
 def estate_settings(config: Config) -> EstateSettings:
@@ -18,7 +18,7 @@ def estate_settings(config: Config) -> EstateSettings:
     return EstateSettings(
         systems=tuple(_system(name, config) for name in config.systems),
         jobs=tuple(_job(name, config) for name in config.jobs),
-        dependencies=tuple(DependencySetting(one.upstream, one.downstream) for one in config.dependencies),
+        dependencies=tuple(map(_dependency, config.dependencies)),
         services=tuple(_service(name, config) for name in config.services),
         name=config.estate.name,
         digest=config.digest,
@@ -60,6 +60,12 @@ def _job(name: str, config: Config) -> JobSetting:
         rerun=Safety(job.rerun) if "rerun" in given else None,
         grace=job.grace if "grace" in given else None,
         notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
+    )
+
+
+def _dependency(one: DependencySettings) -> DependencySetting:
+    return DependencySetting(
+        one.upstream, one.downstream, Mode(one.mode), EngineDown(one.engine_down), one.hold_lead, one.hold_for
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 
-from console.model.values import Safety
+from console.model.values import EngineDown, Mode, Safety
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,10 @@ class DependencySetting:
 
     upstream: str
     downstream: str
+    mode: Mode = Mode.OBSERVE
+    engine_down: EngineDown = EngineDown.OPEN
+    hold_lead: timedelta = timedelta(minutes=10)
+    hold_for: timedelta = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)

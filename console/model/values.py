@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
-from console.model.words import AlertKind, Origin, Safety, Timeliness
+from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
 
 __all__ = [
     "AlertKind",
     "DependencyFacts",
+    "EngineDown",
     "Estate",
     "Evidence",
+    "HoldFacts",
+    "HoldState",
     "IncidentFacts",
     "JobFacts",
+    "Mode",
     "Origin",
     "Proof",
     "RunFacts",
@@ -127,6 +131,54 @@ class DependencyFacts:
     upstream_id: int
     downstream_id: int
     origin: Origin
+    mode: Mode = Mode.OBSERVE
+    engine_down: EngineDown = EngineDown.OPEN
+    lead: timedelta = timedelta(minutes=10)
+    """How long before the downstream's start it is held."""
+    hold_for: timedelta = timedelta(hours=6)
+    """How long after that start it is let go, whatever its upstream does."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFacts:
+    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended within the
+    lookback: what was held once for a period is not held again for it."""
+
+    key: str
+    job_id: int
+    upstream_id: int | None
+    bd: date | None
+    kind: str
+    """"reactive", "standing", "person", "trigger" (nothing is held: it is started on completion)."""
+    mode: Mode
+    state: HoldState
+    held_by: str
+    why: str
+    until: datetime
+    due_at: datetime | None
+    period_key: str
+    requested_at: datetime
+    placed_at: datetime | None = None
+    released_at: datetime | None = None
+    ended_at: datetime | None = None
+    release_key: str | None = None
+    start_key: str | None = None
+    words: str = ""
+    place: ActionFacts | None = None
+    release: ActionFacts | None = None
+    start: ActionFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFacts:
+    """How far one action has come."""
+
+    state: str
+    words: str
+    ended_at: datetime | None
+    unsent: bool
+    """True where it ended and is proved never to have arrived: it may be asked for again."""
+    origin: str = "person"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,4 +248,6 @@ class Estate:
     services: tuple[ServiceFacts, ...]
     targets: Mapping[int, TargetFacts]
     incidents: tuple[IncidentFacts, ...] = ()
+    holds: tuple[HoldFacts, ...] = ()
+    """Open ones and those that ended in the lookback, in the order of their keys."""
     settings: Settings = field(default_factory=Settings)

@@ -32,6 +32,57 @@ class Origin(StrEnum):
     DECLARED = "declared"
 
 
+class Mode(StrEnum):
+    """What a dependency does about a downstream whose upstream is not good."""
+
+    OBSERVE = "observe"
+    """It warns."""
+    HOLD = "hold"
+    """It keeps the downstream from starting."""
+    TRIGGER = "trigger"
+    """It keeps it from starting, and starts it when the upstream is good."""
+
+
+class EngineDown(StrEnum):
+    """What it means for a held dependency that no engine works."""
+
+    OPEN = "open"
+    """The downstream starts by its clock: it is held only while its upstream is not good."""
+    CLOSED = "closed"
+    """It stays held: it is held always, but for the run that may start."""
+
+
+class HoldState(StrEnum):
+    """How far a hold has come. Those of ENDED_HOLDS are over."""
+
+    PLACING = "placing"
+    HELD = "held"
+    RELEASING = "releasing"
+    WATCHING = "watching"
+    """Enabled again: did the native start come?"""
+    STARTING = "starting"
+    RELEASED = "released"
+    FAILED = "failed"
+    """It was never placed."""
+    SHADOW = "shadow"
+    """It would have been placed; nothing was sent."""
+    FOUND = "found"
+    """A mark at the source that this store does not drive: another store's, or left by a crash."""
+
+    @property
+    def is_over(self) -> bool:
+        return self in ENDED_HOLDS
+
+    @property
+    def holds_back(self) -> bool:
+        """True while a run that does not start is our doing, and so not missed."""
+        return self in _HOLD_BACK
+
+
+ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW})
+_HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING})
+
+
 class AlertKind(StrEnum):
     """What a notice tells about its incident."""
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from console.clean import clean_line
 from console.model.ids import job_name
-from console.model.settings import EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
@@ -26,6 +26,7 @@ _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk", "removed",
 )  # fmt: skip
 _JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s")
+_EDGE = ("mode", "engine_down", "hold_lead_s", "hold_for_s")
 _DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0)
 
 
@@ -166,18 +167,26 @@ def _said(one: JobSetting) -> Row:
 
 
 def _dependencies(lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
-    wanted: set[tuple[int, int]] = set()
+    wanted: dict[tuple[int, int], Row] = {}
     for one in settings.dependencies:
         upstream, downstream = jobs.named(one.upstream), jobs.named(one.downstream)
         if upstream is not None and downstream is not None:
-            wanted.add((upstream, downstream))
-    query = "SELECT upstream_id, downstream_id, id FROM dependency WHERE origin = 'declared'"
-    stored = {(row[0], row[1]): row[2] for row in lines.rows(query)}
-    new = sorted(wanted - stored.keys())
-    gone = [(row_id,) for pair, row_id in stored.items() if pair not in wanted]
-    lines.insert("dependency", ("upstream_id", "downstream_id", "origin"), [(*pair, "declared") for pair in new])
+            wanted[upstream, downstream] = _edge(one)
+    names = ", ".join(_EDGE)
+    query = f"SELECT upstream_id, downstream_id, id, {names} FROM dependency WHERE origin = 'declared'"  # noqa: S608
+    stored = {(row[0], row[1]): row[2:] for row in lines.rows(query)}
+    new = sorted(wanted.keys() - stored.keys())
+    gone = [(row[0],) for pair, row in stored.items() if pair not in wanted]
+    changed = [(row[0], *wanted[pair]) for pair, row in stored.items() if pair in wanted and row[1:] != wanted[pair]]
+    columns = ("upstream_id", "downstream_id", "origin", *_EDGE)
+    lines.insert("dependency", columns, [(*pair, "declared", *wanted[pair]) for pair in new])
+    lines.update("dependency", ("id", *_EDGE), changed)
     lines.many("DELETE FROM dependency WHERE id = ?", gone)
-    return bool(new or gone)
+    return bool(new or gone or changed)
+
+
+def _edge(one: DependencySetting) -> Row:
+    return one.mode.value, one.engine_down.value, one.hold_lead.total_seconds(), one.hold_for.total_seconds()
 
 
 def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> bool:

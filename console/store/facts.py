@@ -12,8 +12,10 @@ from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
 from console.model.values import (
     DependencyFacts,
+    EngineDown,
     IncidentFacts,
     JobFacts,
+    Mode,
     Origin,
     RunFacts,
     Safety,
@@ -122,9 +124,16 @@ def run(row: Row, spans: tuple[tuple[datetime, datetime], ...]) -> RunFacts:
 
 def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
     rows = lines.rows(
-        "SELECT upstream_id, downstream_id, origin FROM dependency ORDER BY upstream_id, downstream_id, origin"
+        "SELECT upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s, hold_for_s FROM dependency"
+        " ORDER BY upstream_id, downstream_id, origin"
     )
-    return tuple(DependencyFacts(upstream, downstream, Origin(origin)) for upstream, downstream, origin in rows)
+    return tuple(
+        DependencyFacts(
+            upstream, downstream, Origin(origin), Mode(mode), EngineDown(engine_down), timedelta(seconds=lead_s),
+            timedelta(seconds=for_s),
+        )
+        for upstream, downstream, origin, mode, engine_down, lead_s, for_s in rows
+    )  # fmt: skip
 
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:

@@ -140,3 +140,7 @@ class Dependency(SQLModel, table=True):
     """"observe" (warn), "hold" (keep the downstream from starting), "trigger" (start it when satisfied)."""
     engine_down: str = string("open")
     """What no engine means for the downstream: "open", it starts by its clock; "closed", it stays held."""
+    hold_lead_s: float = 600.0
+    """How long before its start it is held."""
+    hold_for_s: float = 21_600.0
+    """How long after that start it is let go, whatever its upstream does."""

@@ -23,6 +23,8 @@ def upgrade() -> None:
     with op.batch_alter_table("dependency") as dependency:
         dependency.add_column(sa.Column("mode", sa.Text(), nullable=False, server_default="observe"))
         dependency.add_column(sa.Column("engine_down", sa.Text(), nullable=False, server_default="open"))
+        dependency.add_column(sa.Column("hold_lead_s", sa.Float(), nullable=False, server_default="600"))
+        dependency.add_column(sa.Column("hold_for_s", sa.Float(), nullable=False, server_default="21600"))
     _alerts()
     op.execute(
         "INSERT INTO switch (name, value, set_by, why, at_us) SELECT 'mode', 'live', '', 'it was live before', 0"
@@ -198,10 +200,10 @@ def _keep_the_audit() -> None:
 _POSTGRES = (
     """CREATE FUNCTION headway_audit_refuses() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'the audit is append only' USING ERRCODE = 'insufficient_privilege'; END $$""",
-    "CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE ON audit"
-    " FOR EACH ROW EXECUTE FUNCTION headway_audit_refuses()",
-    "CREATE TRIGGER audit_refuses_truncate BEFORE TRUNCATE ON audit"
-    " FOR EACH STATEMENT EXECUTE FUNCTION headway_audit_refuses()",
+    """CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION headway_audit_refuses()""",
+    """CREATE TRIGGER audit_refuses_truncate BEFORE TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION headway_audit_refuses()""",
     # As its owner: a login that may only ask has no right on meta. Its own temporary tables come last in the path.
     """CREATE FUNCTION headway_audit_notes_last() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
