@@ -32,6 +32,7 @@ FAILPOINTS = (
     "action.after_reply",
     "action.before_verify",
     "action.verified",
+    "audit.before_append",
     "lease.acquired",
     "lease.before_renew",
     "lease.lost",

@@ -12,6 +12,7 @@ from console.store.open import open_store
 from tests.lab.postgres import PostgresServer
 from tests.store import (
     test_apply,
+    test_audit,
     test_config_sync,
     test_converge,
     test_ingest,
@@ -24,7 +25,17 @@ from tests.store.fixtures import later_folder, night, reads, served, store
 
 __all__ = ["later_folder", "night", "reads", "served", "store", "store_url"]
 
-SHARED = (test_open, test_lease, test_ingest, test_converge, test_inventory, test_config_sync, test_apply, test_reads)
+SHARED = (
+    test_open,
+    test_lease,
+    test_ingest,
+    test_converge,
+    test_inventory,
+    test_config_sync,
+    test_apply,
+    test_reads,
+    test_audit,
+)
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
 
