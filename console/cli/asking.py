@@ -70,15 +70,6 @@ def preview_lines(job: str, data: dict[str, Any]) -> list[str]:
     return lines
 
 
-def refusal(data: dict[str, Any]) -> str:
-    """Why this step may not be sent; empty when it may."""
-    if data.get("refused"):
-        return str(data["refused"])
-    if data.get("safety") == "never":
-        return 'its owner marked it rerun = "never"; repair it at its source'
-    return ""
-
-
 def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> bool:
     """Asks at the terminal; a step that is not declared safe, or may overlap, wants the job's name typed."""
     if arguments.yes:

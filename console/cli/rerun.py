@@ -12,12 +12,12 @@ from console.cli.asking import (
     answered,
     confirmed,
     preview_lines,
-    refusal,
     require_engine,
     send,
 )
 from console.cli.common import Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
+from console.model.steps import refusal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,11 @@
 requested → sending (intent committed under our key) → sent → verified | failed
                └ the answer is lost, or the engine dies: unknown → looked up → sent | failed
 requested → refused (Headway or the scheduler said no; nothing happened)
+requested → verified (a mark that its scheduler cannot be told: Headway's own store has it)
 
-Each target's actions are moved along in order on a thread of their own: one that hangs holds up nobody else's.
+A request waits while another must approve it, or, where it may queue, while its job runs. Each system has one thread
+that sends, so that at most one write is in flight there, and each target one that looks and verifies: a system that
+hangs holds up nobody else's actions.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,71 +24,78 @@ import structlog
 from connectors.contract import (
     Absent,
     AccessRefused,
+    CannotTell,
     ConnectorError,
     Found,
+    LookUp,
     NotSupported,
-    Preview,
     State,
     SystemUnreachable,
+    Verb,
 )
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
+from console.engine import previews, verdicts
 from console.engine.doors import Doors
 from console.failpoints import failpoint
 from console.model.ids import micros
-from console.model.values import Safety
+from console.model.steps import refusal
 from console.store import asked, polling
 from console.store.asked import ActionRow, ActionStep
+from console.store.asserted import assert_state
 from console.store.errors import StoreError
 from console.store.open import Store
 
 log = structlog.get_logger("headway.actions")
 
 ACT_SECONDS = 60.0
+PREVIEW_SECONDS = 20.0
 LOOK_UP_SECONDS = 20.0
 LOOK_UP_PAUSE_SECONDS = 5.0
 LOOK_UPS = 60
 """How often an unknown outcome is looked up before only a person can tell. A target out of reach was not asked."""
 AWAY_SECONDS = 15.0
 """Until a target that is out of reach is asked again, and an action that broke is taken up again."""
-VERIFY_WITHIN = timedelta(hours=24)
-"""An action whose run is not seen to end for so long is over, or nobody could ever ask for that run again."""
+QUEUE_SECONDS = 10.0
+"""How often a request that waits for its job's other run looks whether that is over."""
 WORKERS = 16
+AT_ONCE = 1
+"""Most writes in flight per system."""
 
-
-def preview_of(values: dict[str, Any]) -> Preview:
-    """The Preview that was stored as JSON."""
-    lists = ("affected", "native_calls", "notes")
-    known: dict[str, Any] = {
-        name: tuple(value) if name in lists else value
-        for name, value in values.items()
-        if name in Preview.__dataclass_fields__
-    }
-    return Preview(**known)
+Lane = tuple[str, int, int]
+"""What is done one after another: what is sent to a system, what is looked up at a target."""
 
 
 class Actions:
-    """Moves every action along, those of one target one after another, oldest first."""
+    """Moves every action along: what is sent one after another, oldest first."""
 
     def __init__(
-        self, store: Store, clock: Clock, doors: Doors, secrets: SecretStore, poll_now: Callable[[int], None]
+        self,
+        store: Store,
+        clock: Clock,
+        doors: Doors,
+        secrets: SecretStore,
+        poll_now: Callable[[int], None],
+        at_once: int = AT_ONCE,
     ) -> None:
         self._store = store
         self._clock = clock
         self._doors = doors
         self._secrets = secrets
         self._poll_now = poll_now
+        self._at_once = at_once
         self._stopping: Callable[[], bool] = lambda: False
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
-        self._moving: dict[int, Future[None]] = {}
-        """By target: what is being done there now."""
+        self._moving: dict[Lane, tuple[Future[None], frozenset[str]]] = {}
+        """What is being done now, with the keys of its actions."""
         self.wake = threading.Event()
 
     def recover(self, fence: int) -> None:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
+        ours = frozenset[str]().union(*(keys for _, keys in self._moving.values()))
         for action in self._in("sending"):
-            if action.target_id in self._moving:
+            if action.key in ours:
                 continue  # not dead: a thread of ours is at it
             step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
             self._step(fence, action, "sending", step)
@@ -112,31 +121,39 @@ class Actions:
     def step(self, fence: int) -> None:
         """One round, to its end: look up what is unknown, verify what was sent, send what is asked."""
         self._begin(fence)
-        for moving in list(self._moving.values()):
+        for moving, _ in list(self._moving.values()):
             moving.exception()
         self._over()
 
     def _begin(self, fence: int) -> None:
-        """Takes up what is due at every target where nothing is being done."""
+        """Takes up what is due in every lane where nothing is being done."""
         self._over()
-        due: dict[int, list[ActionRow]] = defaultdict(list)
+        due: dict[Lane, list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             for action in self._in(state):
-                due[action.target_id].append(action)
-        for target_id, actions in due.items():
-            if target_id not in self._moving:
-                self._moving[target_id] = self._pool.submit(self._move_all, fence, actions)
+                due[self._lane(action)].append(action)
+        for lane, actions in due.items():
+            if lane not in self._moving:
+                keys = frozenset(action.key for action in actions)
+                self._moving[lane] = self._pool.submit(self._move_all, fence, actions), keys
+
+    def _lane(self, action: ActionRow) -> Lane:
+        if action.state == "requested":
+            return "send", action.system_id, action.target_id % self._at_once
+        return "look", action.system_id, action.target_id
 
     def _over(self) -> None:
         """Forgets what is done. Raises what broke there, the store's failures for example."""
-        done = {target_id: moving for target_id, moving in self._moving.items() if moving.done()}
-        for target_id in done:
-            del self._moving[target_id]
+        done = {lane: moving for lane, (moving, _) in self._moving.items() if moving.done()}
+        for lane in done:
+            del self._moving[lane]
         for moving in done.values():
             moving.result()
 
     def _move_all(self, fence: int, actions: Sequence[ActionRow]) -> None:
         for action in actions:
+            if self._stopping():
+                return  # what was not begun stays as it is, for the next engine
             try:
                 self._move(fence, action)
             except StoreError:
@@ -176,34 +193,88 @@ class Actions:
     def _send(self, fence: int, action: ActionRow) -> None:
         refused = self._refusal(action)
         if refused:
-            self._step(
-                fence, action, "requested", ActionStep("refused", refused, ended=True, event=f"refused: {refused}")
-            )
+            self._refuse(fence, action, refused)
             return
-        event = f"{action.preview.get('verb', action.verb)}: {action.job}"
-        if not self._step(fence, action, "requested", ActionStep("sending", event=event)):
+        if previews.is_asserted(self._doors.places[action.target_id], action.verb):
+            self._assert(fence, action)
+            return
+        preview = self._preview(fence, action)
+        if preview is None:
+            return
+        event = f"{preview.get('verb', action.verb)}: {action.job}"
+        if not self._step(fence, action, "requested", ActionStep("sending", event=event, preview=preview)):
             return
         failpoint("action.intent_committed")
-        step = self._act(action)
+        step = self._act(action, preview)
         if self._step(fence, action, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
         self._poll_now(action.target_id)
+
+    def _refuse(self, fence: int, action: ActionRow, why: str) -> None:
+        self._step(fence, action, "requested", ActionStep("refused", why, ended=True, event=f"refused: {why}"))
 
     def _refusal(self, action: ActionRow) -> str:
         """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
         if action.target_id not in self._doors.places:
             return f"{action.system} is not in the config any more"
-        if polling.safety_of_run(self._store, action.run_id) == Safety.NEVER:
-            return 'its owner marked it rerun = "never"; repair it at its source'
-        return clean(str(action.preview.get("refused") or ""))
+        if (word := action.verb.needs) not in self._kind(action) and action.verb not in previews.MARKS:
+            why = self._doors.places[action.target_id].system.kind.missing.get(word, "")
+            return f"{action.system} cannot {action.verb}" + (f": {why}" if why else "")
+        safety = "" if action.verb is not Verb.RERUN else polling.safety_of_job(self._store, action.job_id)
+        return clean(refusal(action.preview, action.verb, safety))
 
-    def _act(self, action: ActionRow) -> ActionStep:
+    def _kind(self, action: ActionRow) -> frozenset[Any]:
+        return self._doors.places[action.target_id].system.kind.capabilities
+
+    def _assert(self, fence: int, action: ActionRow) -> None:
+        """A mark that only Headway keeps: there is no wire, so its intent and its end are one transaction."""
+        ask = previews.ask_of(self._store, action)
+        refused = "its run is gone from the store" if ask is None else previews.asserted(ask).refused
+        if refused:
+            self._refuse(fence, action, refused)
+            return
+        state = State.SUCCEEDED if action.verb is Verb.MARK_OK else State.SKIPPED
+        step = verdicts.verified(f"{state} (asserted by {action.requested_by}; its scheduler was not told)")
+        assert_state(self._store, fence, action, state, step, self._clock.now())
+        self._poll_now(action.target_id)
+
+    def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:
+        """What will be sent: as the person saw it, or asked just now. None: refused, or it waits."""
+        if action.preview and action.overlap != "queue":
+            return action.preview
+        try:
+            ask = previews.ask_of(self._store, action)
+            if ask is None:
+                raise NotSupported("its run is gone from the store")
+            with self._doors.asked(action.target_id) as connector:
+                found = connector.preview(ask, PREVIEW_SECONDS)
+        except SystemUnreachable as error:
+            self._wait(fence, action, f"out of reach, nothing was sent yet: {self._words(error)}", AWAY_SECONDS)
+            return None
+        except ConnectorError as error:
+            self._refuse(fence, action, self._words(error))
+            return None
+        preview = previews.cleaned_preview(found, self._shown)
+        if found.overlap is not None and action.overlap == "queue":
+            self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)
+        elif found.refused:
+            self._refuse(fence, action, preview["refused"])
+        elif found.overlap is not None and action.overlap == "refuse":
+            self._refuse(fence, action, f"it may overlap: {preview['overlap']}")
+        else:
+            return preview
+        return None
+
+    def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:
+        self._step(fence, action, "requested", ActionStep("requested", words, next_us=self._later(seconds)))
+
+    def _act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
         try:
             with self._doors.asked(action.target_id) as connector:
                 failpoint("action.before_wire")
                 if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
                     return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
-                receipt = connector.act(preview_of(action.preview), action.key, ACT_SECONDS)
+                receipt = connector.act(previews.preview_of(preview), action.key, ACT_SECONDS)
                 failpoint("action.after_wire")
         except (AccessRefused, NotSupported) as error:
             return ActionStep("refused", self._words(error), ended=True, event=f"refused: {self._words(error)}")
@@ -221,21 +292,10 @@ class Actions:
 
     def _look_up(self, fence: int, action: ActionRow) -> None:
         try:
-            with self._doors.asked(action.target_id) as connector:
-                found = connector.look_up(preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+            found = self._looked_up(action)
         except SystemUnreachable as error:
             words = f"cannot look it up yet: {self._words(error)}"
             self._step(fence, action, "unknown", ActionStep("unknown", words, next_us=self._later(AWAY_SECONDS)))
-            return
-        except ConnectorError as error:
-            self._look_again(fence, action, self._words(error))
-            return
-        except KeyError:
-            self._look_again(fence, action, f"{action.system} is not in the config any more")
-            return
-        except Exception as error:  # a connector's surprise: counted like any look that told nothing
-            log.exception("look-up broke", key=action.key)
-            self._look_again(fence, action, type(error).__name__)
             return
         if isinstance(found, Found):
             step = ActionStep(
@@ -259,29 +319,46 @@ class Actions:
         )
         self._step(fence, action, "unknown", step)
 
+    def _looked_up(self, action: ActionRow) -> LookUp:
+        """What its source says under our key; what broke tells nothing. Raises SystemUnreachable."""
+        try:
+            with self._doors.asked(action.target_id) as connector:
+                return connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+        except SystemUnreachable:
+            raise
+        except ConnectorError as error:
+            return CannotTell(self._words(error))
+        except KeyError:
+            return CannotTell(f"{action.system} is not in the config any more")
+        except Exception as error:  # a connector's surprise: counted like any look that told nothing
+            log.exception("look-up broke", key=action.key)
+            return CannotTell(type(error).__name__)
+
     def _verify(self, fence: int, action: ActionRow) -> None:
-        """The scheduler's own word about the attempt that carries our key."""
-        found = asked.attempt_after(self._store, action)
-        if found is None or not found.ended:
-            self._give_up_after_a_day(fence, action)
+        """The scheduler's own word about what was sent."""
+        by_looking = action.verb in verdicts.BY_LOOKING
+        step = self._look_after(action) if by_looking else verdicts.verdict(self._store, action)
+        step = step or verdicts.unproved(action, self._now())
+        if step is None:
             return
         failpoint("action.before_verify")
-        state = State(found.state)
-        if state is State.SUCCEEDED:
-            words = f"{state} ({found.evidence})"
-            self._step(fence, action, "sent", ActionStep("verified", words, ended=True, event=f"verified: {words}"))
-        else:
-            code = "" if found.exit_code is None else f", exit {found.exit_code}"
-            words = f"ended {state}{code}: {found.message}".rstrip(": ")
-            self._step(fence, action, "sent", ActionStep("failed", words, ended=True, event=words))
+        self._step(fence, action, "sent", step)
         failpoint("action.verified")
 
-    def _give_up_after_a_day(self, fence: int, action: ActionRow) -> None:
-        if action.sent_us is None or self._now() - action.sent_us < VERIFY_WITHIN / timedelta(microseconds=1):
-            return
-        hours = VERIFY_WITHIN / timedelta(hours=1)
-        words = f"its run was not seen to end within {hours:.0f} h. Look at the scheduler itself."
-        self._step(fence, action, "sent", ActionStep("failed", words, ended=True, event="outcome stays unproved"))
+    def _look_after(self, action: ActionRow) -> ActionStep | None:
+        """A hold or a release is verified by a look at the source, which has it or not."""
+        try:
+            found = self._looked_up(action)
+        except SystemUnreachable:
+            return None
+        if isinstance(found, Found):
+            return verdicts.verified(clean(found.words) or "found at its source")
+        if isinstance(found, Absent):
+            return verdicts.failed("it was accepted, and is not there any more")
+        return None
+
+    def _shown(self, text: str) -> str:
+        return clean(self._secrets.mask(text))
 
     def _words(self, error: Exception) -> str:
-        return clean(self._secrets.mask(str(error)))
+        return self._shown(str(error))

@@ -12,11 +12,12 @@ from typing import Any
 
 import structlog
 
-from connectors.contract import Ask, ConnectorError, Preview, State, Verb
+from connectors.contract import Ask, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
 from console.engine.doors import Doors, Place, close_quietly
+from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.model.ids import micros
 from console.store import asked
 from console.store.errors import StoreError
@@ -108,18 +109,29 @@ class Answers:
             self._answering.discard(request_id)
 
     def _ref(self, arguments: dict[str, Any]) -> Any:
-        found = asked.run_ref(self._store, int(arguments["run_id"]), arguments.get("attempt_id"))
+        run_id = arguments.get("run_id")
+        if run_id is None:
+            found = asked.job_ref(self._store, int(arguments["job_id"]))
+        else:
+            found = asked.run_ref(self._store, int(run_id), arguments.get("attempt_id"))
         if found is None:
-            raise CannotAnswer(f"no run {arguments['run_id']}")
+            raise CannotAnswer(f"no job {arguments['job_id']}" if run_id is None else f"no run {run_id}")
         if found[2] not in self._doors.places:
             raise CannotAnswer(f"{found[1]} is not in the config of the running engine")
         return found
 
     def _preview(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        ref, _, target_id, state = self._ref(arguments)
-        extras = self._extras(int(arguments["run_id"]))
+        """What any verb would send, of a run or of a job; a rerun without a verb."""
+        ref, system, target_id, state = self._ref(arguments)
+        verb = Verb(arguments.get("verb", Verb.RERUN))
+        place = self._doors.places[target_id]
+        kind = place.system.kind
+        if verb.needs not in kind.capabilities and verb not in MARKS:
+            raise CannotAnswer(f"{system} cannot {verb}: {kind.missing.get(verb.needs, 'this kind cannot do it')}")
+        ask = Ask(verb, ref, State(state), arguments.get("parameters") or {})
+        extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
         with self._doors.asked(target_id) as connector:
-            preview = connector.preview(Ask(Verb.RERUN, ref, State(state)), ANSWER_SECONDS)
+            preview = preview_there(connector, place, ask, ANSWER_SECONDS)
         return {**cleaned_preview(preview, self._shown), **extras}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -157,17 +169,3 @@ class Answers:
     def _shown(self, text: str) -> str:
         """Outside text as people may read it: no secret of ours, no control sequence."""
         return clean(self._secrets.mask(text))
-
-
-def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, Any]:
-    """The preview as JSON. What people read goes through `shown`; `plan` goes back to the connector as it came."""
-    words: dict[str, Any] = {
-        name: shown(value)
-        if isinstance(value, str)
-        else [shown(one) for one in value]
-        if isinstance(value, tuple)
-        else value
-        for name, value in asdict(preview).items()
-        if name != "plan"
-    }
-    return {**words, "plan": dict(preview.plan)}

@@ -11,13 +11,14 @@ import pwd
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from connectors.words import Verb
 from console.clock import Clock, Hand
 from console.durations import duration_words
 from console.model.ids import instant, micros
@@ -29,14 +30,42 @@ ASKERS_LOCK = 7305
 
 
 _NEW_ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, requested_by, requested_from, why,"
-    " requested_us, native_ref, words, next_us, looked_up, changed_seq)"
-    " SELECT ?, 'rerun', r.job_id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
+    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
+    " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
+    " changed_seq) SELECT ?, ?, j.id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
     " JOIN incident i ON i.id = m.incident_id"
     " WHERE m.job_id = r.job_id AND m.period_key = r.period_key AND i.closed_us IS NULL)),"
-    " 'requested', ?, ?, ?, ?, ?, '', '', 0, 0, 0 FROM run r WHERE r.id = ? RETURNING key"
+    " 'requested', ?, ?, 'person', ?, ?, ?, ?, ?, '', ?, '', '', 0, 0, 0"
+    " FROM job j LEFT JOIN run r ON r.job_id = j.id AND r.id = CAST(? AS BIGINT)"
+    " WHERE j.id = COALESCE((SELECT job_id FROM run WHERE id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) RETURNING key"
 )
 """Without a named incident it is told in that of which the run is part, whichever way it was asked."""
+
+_ONE_AT_A_TIME = (
+    (Verb.RERUN, Verb.START, Verb.MARK_OK, Verb.SKIP),
+    (Verb.CANCEL,),
+    (Verb.HOLD, Verb.RELEASE),
+)
+"""Of each group one action at most is under way for a run (for a job, where it is about no run)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person wants of a run, or of a job."""
+
+    verb: Verb
+    run_id: int | None = None
+    job_id: int | None = None
+    """Where there is no run yet, and for hold and release."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """`Ask.parameters` of the contract."""
+    preview: Mapping[str, Any] = field(default_factory=dict)
+    """What the person saw; empty: the engine asks for it right before sending, and sends what it then says."""
+    why: str = ""
+    overlap: str = "refuse"
+    """Where its job is running already: "refuse", "queue" until it is not, "allow" what the person was shown."""
+    incident_id: int | None = None
+    needs_approval: bool = False
 
 
 class AlreadyAsked(Exception):
@@ -73,6 +102,22 @@ def _now_us(run: Any) -> int:
     return micros(Clock(lambda: hand).now())
 
 
+def _refuse_a_second(run: Any, wish: Wish, now_us: int) -> None:
+    """Raises AlreadyAsked where one of the same group is under way."""
+    group = next(verbs for verbs in _ONE_AT_A_TIME if wish.verb in verbs)
+    column, number = ("job_id", wish.job_id) if wish.run_id is None else ("run_id", wish.run_id)
+    open_ones = run(
+        f"SELECT requested_by, requested_us, state FROM action WHERE {column} = ?"  # noqa: S608 - one of our own names
+        f" AND verb IN ({', '.join('?' * len(group))}) AND state IN ('requested', 'sending', 'sent', 'unknown')"
+        " ORDER BY requested_us DESC",
+        (number, *(verb.value for verb in group)),
+    )
+    if open_ones:
+        by, at, state = open_ones[0]
+        ago = duration_words((now_us - at) / 1e6)
+        raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
+
+
 class Requests:
     """Asks the engine of one store. Every call is short; none waits for the engine but `wait`. All raise StoreUnusable
     where the store cannot be read or written."""
@@ -83,7 +128,12 @@ class Requests:
 
     def preview_rerun(self, run_id: int) -> int:
         """Asks what a rerun of this run would send; the request's id."""
-        return self._ask("preview", {"run_id": run_id})
+        return self.preview(Wish(Verb.RERUN, run_id))
+
+    def preview(self, wish: Wish) -> int:
+        """Asks what this would send; the request's id."""
+        of = {"run_id": wish.run_id, "job_id": wish.job_id}
+        return self._ask("preview", {**of, "verb": wish.verb.value, "parameters": dict(wish.parameters)})
 
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
         """Asks for the log of a run's latest or named attempt; the request's id."""
@@ -122,26 +172,25 @@ class Requests:
     def rerun(
         self, run_id: int, preview: dict[str, Any], key: str, why: str = "", incident_id: int | None = None
     ) -> None:
-        """Asks for the rerun that `preview` showed, under `key`. The same key twice is one action.
+        """Asks for the rerun that `preview` showed, with the overlap that it showed. As `act`."""
+        wish = Wish(Verb.RERUN, run_id, preview=preview, why=why, overlap="allow", incident_id=incident_id)
+        self.act(wish, key)
 
-        Raises AlreadyAsked when another action for this run is still under way, NotFound when the run is gone."""
+    def act(self, wish: Wish, key: str) -> None:
+        """Asks for what is wished, under `key`. The same key twice is one action.
+
+        Raises AlreadyAsked when another action for this run is still under way, NotFound when run or job is gone."""
         with self._connect() as run:
             now = _now_us(run)
             if run("SELECT 1 FROM action WHERE key = ?", (key,)):
                 return
-            open_ones = run(
-                "SELECT requested_by, requested_us, state FROM action"
-                " WHERE run_id = ? AND state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY requested_us DESC",
-                (run_id,),
-            )
-            if open_ones:
-                by, at, state = open_ones[0]
-                ago = duration_words((now - at) / 1e6)
-                raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
-            values = (key, incident_id, json.dumps(preview), who(), where_from(), why, now, run_id)
-            asked = run(_NEW_ACTION, values)
+            _refuse_a_second(run, wish, now)
+            words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
+            asker = (who(), where_from(), wish.why, wish.overlap, wish.needs_approval, now)
+            of = (wish.run_id, wish.run_id, wish.job_id)
+            asked = run(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asker, *of))
         if not asked:
-            raise NotFound(f"run {run_id}")
+            raise NotFound(f"run {wish.run_id}" if wish.run_id is not None else f"job {wish.job_id}")
 
     def _ask(self, kind: str, arguments: dict[str, Any]) -> int:
         with self._connect() as run:

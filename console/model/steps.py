@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from connectors.words import State
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.words import State, Verb
 from console.model.views import IncidentView, MemberView
+from console.model.words import Safety
 
 ON_ITS_WAY = ("requested", "sending", "sent")
 """States of an action that has not ended."""
+
+
+NEVER = 'its owner marked it rerun = "never"; repair it at its source'
+
+
+def refusal(preview: Mapping[str, Any], verb: Verb = Verb.RERUN, safety: str = "") -> str:
+    """Why a step may not be sent, by its preview and its owner's word (`safety`, else as the preview has it); empty
+    when it may. Only a rerun can be forbidden by an owner."""
+    if preview.get("refused"):
+        return str(preview["refused"])
+    never = (safety or str(preview.get("safety", ""))) == Safety.NEVER
+    return NEVER if never and verb is Verb.RERUN else ""
 
 
 def open_steps(view: IncidentView) -> list[MemberView]:

@@ -172,7 +172,8 @@ class ActionView:
     verb: str
     job: str
     job_id: int
-    run_id: int
+    run_id: int | None
+    """None where a verb is about the job (hold, release)."""
     incident_id: int | None
     state: str
     requested_by: str

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from connectors.contract import RunRef
+from connectors.contract import RunRef, State, Verb
 from console.model.ids import maybe_instant
 from console.store.keys import unpack
 from console.store.open import Store
@@ -19,53 +19,53 @@ class ActionRow:
     """One action, with where its job lives."""
 
     key: str
-    verb: str
+    verb: Verb
     state: str
     job_id: int
     job: str
     system: str
+    system_id: int
     target_id: int
-    run_id: int
+    run_id: int | None
     incident_id: int | None
     preview: dict[str, Any]
+    """Empty: it is asked from the connector right before the intent."""
+    parameters: dict[str, Any]
+    """For `Ask.parameters`; a reason that was given is in it as "why"."""
+    origin: str
     requested_by: str
+    why: str
+    overlap: str
     looked_up: int
     next_us: int
     sent_us: int | None = None
 
 
 _ACTIONS = (
-    "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.target_id, a.run_id, a.incident_id,"
-    " a.preview, a.requested_by, a.looked_up, a.next_us, a.sent_us"
-    " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
+    "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
+    " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
+    " a.sent_us FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
+_APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
 
 def actions_in(store: Store, state: str, now_us: int) -> list[ActionRow]:
-    """Actions in this state that are due, oldest first."""
-    where = " WHERE a.state = :state AND a.next_us <= :now ORDER BY a.requested_us"
+    """Actions in this state that are due and approved where they must be, oldest first."""
+    where = f" WHERE a.state = :state AND a.next_us <= :now{_APPROVED} ORDER BY a.requested_us, a.key"
     with store.read() as connection:
         rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
     return [_action(row) for row in rows]
 
 
 def _action(row: Any) -> ActionRow:
-    return ActionRow(
-        key=row.key,
-        verb=row.verb,
-        state=row.state,
-        job_id=row.job_id,
-        job=row.job,
-        system=row.system,
-        target_id=row.target_id,
-        run_id=row.run_id,
-        incident_id=row.incident_id,
-        preview=json.loads(row.preview),
-        requested_by=row.requested_by,
-        looked_up=row.looked_up,
-        next_us=row.next_us,
-        sent_us=row.sent_us,
-    )
+    known = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
+    why = {"why": row.why} if row.why else {}
+    known |= {
+        "verb": Verb(row.verb),
+        "preview": json.loads(row.preview),
+        "parameters": {**why, **json.loads(row.parameters)},
+    }
+    return ActionRow(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +79,47 @@ class ActionStep:
     next_us: int = 0
     looked_up: bool = False
     event: str = ""
+    preview: dict[str, Any] | None = None
+    """As the connector gave it just now; None leaves what is there."""
 
 
 def step_action(store: Store, fence: int, key: str, was: str, step: ActionStep, now_us: int) -> bool:
     """Moves an action on if it still is in the state `was`; True when it did. An intent is written through."""
-    sql = (
-        "UPDATE action SET state = :state, words = CASE WHEN :words = '' THEN words ELSE :words END,"
-        " native_ref = COALESCE(:ref, native_ref), next_us = :next, looked_up = looked_up + :looked,"
-        " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
-        " ended_us = CASE WHEN :ended = 1 THEN :now ELSE ended_us END, changed_seq = changed_seq + 1"
-        " WHERE key = :key AND state = :was"
-    )
+    with store.write(fence, durable=step.state == "sending") as connection:
+        return move_action(connection, key, was, step, now_us)
+
+
+_MOVE = (
+    "UPDATE action SET state = :state, words = CASE WHEN :words = '' THEN words ELSE :words END,"
+    " native_ref = COALESCE(:ref, native_ref), next_us = :next, looked_up = looked_up + :looked,"
+    " preview = COALESCE(:preview, preview),"
+    " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
+    " ended_us = CASE WHEN :ended = 1 THEN :now ELSE ended_us END, changed_seq = changed_seq + 1"
+    " WHERE key = :key AND state = :was"
+)
+_TELL = (
+    "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor)"
+    " SELECT :now, 'action', :event, incident_id, job_id, requested_by FROM action WHERE key = :key"
+)
+
+
+def move_action(connection: Connection, key: str, was: str, step: ActionStep, now_us: int) -> bool:
+    """`step_action` as part of a greater transaction."""
     values = {
         "state": step.state,
         "words": step.words,
         "ref": step.native_ref,
         "next": step.next_us,
         "looked": int(step.looked_up),
+        "preview": None if step.preview is None else json.dumps(step.preview),
         "ended": int(step.ended),
         "now": now_us,
         "key": key,
         "was": was,
     }
-    with store.write(fence, durable=step.state == "sending") as connection:
-        moved = connection.execute(text(sql), values).rowcount == 1
-        if moved and step.event:
-            connection.execute(
-                text(
-                    "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor)"
-                    " SELECT :now, 'action', :event, incident_id, job_id, requested_by FROM action WHERE key = :key"
-                ),
-                {"now": now_us, "event": step.event, "key": key},
-            )
+    moved = connection.execute(text(_MOVE), values).rowcount == 1
+    if moved and step.event:
+        connection.execute(text(_TELL), {"now": now_us, "event": step.event, "key": key})
     return moved
 
 
@@ -143,6 +152,31 @@ def attempt_after(store: Store, action: ActionRow) -> AttemptWord | None:
         if row is None
         else AttemptWord(row.id, row.state, row.evidence, bool(row.ended), row.exit_code, row.message)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RunWord:
+    """What the source says of a run now."""
+
+    state: str
+    evidence: str
+    attempts: int
+
+
+def run_word(store: Store, run_id: int) -> RunWord | None:
+    """The run as it was last seen; None when it is gone."""
+    with store.read() as connection:
+        sql = "SELECT state, evidence, attempts FROM run WHERE id = :id"
+        row = connection.execute(text(sql), {"id": run_id}).first()
+    return None if row is None else RunWord(row.state, row.evidence, row.attempts)
+
+
+def job_ref(store: Store, job_id: int) -> tuple[RunRef, str, int, str] | None:
+    """As `run_ref`, for what is asked of a job: no run, no attempt, the state "planned"."""
+    sql = "SELECT j.source_id, s.name, j.target_id FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = :job"
+    with store.read() as connection:
+        row = connection.execute(text(sql), {"job": job_id}).first()
+    return None if row is None else (RunRef(unpack(row[0]), "", "", ""), row[1], row[2], State.PLANNED.value)
 
 
 def run_ref(store: Store, run_id: int, attempt_id: int | None = None) -> tuple[RunRef, str, int, str] | None:

@@ -78,7 +78,7 @@ def ingest(store: Store, target_id: int, batch: IngestBatch, fence: int | None) 
         lines = wire(connection)
         skipped: list[Skipped] = []
         incoming = read(lines, target_id, batch, skipped)
-        runs, jobs = _write_runs(connection, lines, batch, incoming)
+        runs, jobs = write_runs(connection, lines, batch, incoming)
         insert_tails(lines, target_id, batch.tails, micros(batch.now))
         target.record_success(lines, target_id, batch, skipped)
         failpoint("ingest.before_commit")
@@ -98,7 +98,7 @@ def _without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _write_runs(
+def write_runs(
     connection: Connection, lines: Wire, batch: IngestBatch, incoming: dict[Identity, Incoming]
 ) -> tuple[list[int], list[int]]:
     work = Work()

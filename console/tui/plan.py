@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.words import State
+from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui.glyphs import Step
@@ -17,18 +18,10 @@ Lines = list[list[Run]]
 WAY = (Step.REQUESTED, Step.SENDING, Step.SENT, Step.VERIFIED)
 LABEL = 11
 """Cells of a label with its gaps: what is wrapped hangs below its text."""
-NEVER = 'its owner declared rerun = "never": it must be mended by hand (o shows the runbook)'
 
 
 def _strings(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
-
-
-def refusal(preview: Mapping[str, Any]) -> str:
-    """Why nothing can be sent now; empty when it can."""
-    if preview.get("refused"):
-        return str(preview["refused"])
-    return NEVER if str(preview.get("safety", "")) == Safety.NEVER else ""
 
 
 def lines(preview: Mapping[str, Any], look: Look) -> Lines:

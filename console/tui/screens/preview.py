@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from console.model.ids import new_action_key
+from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui import chrome, keys, plan
@@ -106,7 +107,7 @@ class PreviewScreen(Overlay[None]):
             return
         self.preview = answer.data
         self.pane.show_runs(plan.lines(answer.data, self.look))
-        refused = plan.refusal(answer.data)
+        refused = refusal(answer.data)
         if refused:
             self._offer([("back", "Back", "nothing can be sent: " + refused)])
         elif self.must_type:
@@ -154,7 +155,7 @@ class PreviewScreen(Overlay[None]):
 
     def send(self) -> None:
         """Asks the engine to send what the preview showed, once."""
-        if self.sent or self.preview is None or chrome.is_small(self.app.size) or plan.refusal(self.preview):
+        if self.sent or self.preview is None or chrome.is_small(self.app.size) or refusal(self.preview):
             return
         self.sent = True
         preview, key, choice = self.preview, self.key, self.choice

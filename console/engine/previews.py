@@ -1,0 +1,82 @@
+"""What an action will send, as its connector says, and what Headway says where it only asserts: nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from connectors.contract import Ask, Capability, Connector, Preview, RunRef, State, Verb
+from console.clean import clean_line
+from console.engine.doors import Place
+from console.store import asked
+from console.store.asked import ActionRow
+from console.store.open import Store
+
+MARKS = (Verb.MARK_OK, Verb.SKIP)
+
+
+def preview_of(values: Mapping[str, Any]) -> Preview:
+    """The Preview that was stored as JSON."""
+    lists = ("affected", "native_calls", "notes")
+    known: dict[str, Any] = {
+        name: tuple(value) if name in lists else value
+        for name, value in values.items()
+        if name in Preview.__dataclass_fields__
+    }
+    return Preview(**known)
+
+
+def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, Any]:
+    """The preview as JSON. What people read goes through `shown`; `plan` goes back to the connector as it came."""
+    words: dict[str, Any] = {
+        name: shown(value)
+        if isinstance(value, str)
+        else [shown(one) for one in value]
+        if isinstance(value, tuple)
+        else value
+        for name, value in asdict(preview).items()
+        if name != "plan"
+    }
+    return {**words, "plan": dict(preview.plan)}
+
+
+def ask_of(store: Store, action: ActionRow) -> Ask | None:
+    """What the action wants, for its connector; None when its run or job is gone."""
+    found = asked.job_ref(store, action.job_id) if action.run_id is None else asked.run_ref(store, action.run_id)
+    return None if found is None else Ask(action.verb, found[0], State(found[3]), action.parameters)
+
+
+def is_asserted(place: Place, verb: Verb) -> bool:
+    """True for a mark that this kind cannot set itself: Headway then says it in its own store."""
+    return verb in MARKS and Capability.MARK not in place.system.kind.capabilities
+
+
+def preview_there(connector: Connector, place: Place, ask: Ask, seconds: float) -> Preview:
+    """The connector's preview, or ours of a mark that it cannot set. Raises ConnectorError."""
+    return asserted(ask) if is_asserted(place, ask.verb) else connector.preview(ask, seconds)
+
+
+def asserted(ask: Ask) -> Preview:
+    """A mark that Headway alone keeps: what it says, and what it does not do."""
+    name, period = clean_line(ask.run.job), clean_line(ask.run.period_key)
+    word = "succeeded" if ask.verb is Verb.MARK_OK else "skipped"
+    return Preview(
+        verb="mark OK in Headway" if ask.verb is Verb.MARK_OK else "skip in Headway",
+        words=f"record on your word that {name} {period} {word}",
+        scope=f"{name} {period}",
+        notes=(
+            "nothing is sent: its scheduler cannot be told, and still says what it says",
+            "a later attempt of the scheduler's own wins over it",
+        ),
+        refused=_why_not_asserted(ask.run, ask.state),
+    )
+
+
+def _why_not_asserted(run: RunRef, state: State) -> str | None:
+    name = clean_line(run.job)
+    if not run.period_key:
+        return f"no run of {name} to say it of"
+    if state.is_open and state is not State.HELD:
+        return f"{name} {clean_line(run.period_key)} is {state}: cancel it first, or wait for its end"
+    return None

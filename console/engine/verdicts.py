@@ -1,0 +1,79 @@
+"""Whether what was sent came about, by the scheduler's own word: each verb has its proof."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from connectors.contract import State, Verb
+from console.store import asked
+from console.store.asked import ActionRow, ActionStep
+from console.store.open import Store
+
+BY_LOOKING = (Verb.HOLD, Verb.RELEASE)
+"""Proved by a look at the source itself; every other verb by the runs that polls bring."""
+WITHIN = {
+    Verb.RERUN: timedelta(hours=24),
+    Verb.START: timedelta(hours=24),
+    Verb.CANCEL: timedelta(hours=1),
+    Verb.MARK_OK: timedelta(minutes=10),
+    Verb.SKIP: timedelta(minutes=10),
+    Verb.HOLD: timedelta(minutes=10),
+    Verb.RELEASE: timedelta(minutes=10),
+}
+"""What was not seen to come about for so long is over, or nobody could ever ask for that run again."""
+_MARKED = {Verb.MARK_OK: (State.SUCCEEDED,), Verb.SKIP: (State.SKIPPED, State.SUCCEEDED)}
+"""Sources without a word for "skipped" say that a skipped run succeeded (Airflow's DAG runs)."""
+
+
+def verdict(store: Store, action: ActionRow) -> ActionStep | None:
+    """How the action ended, for all verbs but BY_LOOKING; None while its source has not said."""
+    if action.verb in (Verb.RERUN, Verb.START):
+        return _by_attempt(store, action)
+    return _by_run(store, action)
+
+
+def _by_attempt(store: Store, action: ActionRow) -> ActionStep | None:
+    """By the attempt that carries our key."""
+    found = asked.attempt_after(store, action)
+    if found is None or not found.ended:
+        return None
+    state = State(found.state)
+    if state is State.SUCCEEDED:
+        return verified(f"{state} ({found.evidence})")
+    code = "" if found.exit_code is None else f", exit {found.exit_code}"
+    return failed(f"ended {state}{code}: {found.message}".rstrip(": "))
+
+
+def _by_run(store: Store, action: ActionRow) -> ActionStep | None:
+    """By the state of the run that was to end, or to be marked."""
+    found = None if action.run_id is None else asked.run_word(store, action.run_id)
+    if found is None:
+        return failed("its run is gone from the store")
+    state = State(found.state)
+    if action.verb is not Verb.CANCEL:
+        return verified(f"{state} ({found.evidence})") if state in _MARKED[action.verb] else None
+    if state.is_open or state is State.UNKNOWN:
+        return None
+    if state in (State.SUCCEEDED, State.PARTIAL):
+        return failed(f"too late: it ended {state} ({found.evidence})")
+    return verified(f"{state} ({found.evidence})")
+
+
+def verified(words: str) -> ActionStep:
+    return ActionStep("verified", words, ended=True, event=f"verified: {words}")
+
+
+def failed(words: str) -> ActionStep:
+    return ActionStep("failed", words, ended=True, event=words)
+
+
+def unproved(action: ActionRow, now_us: int) -> ActionStep | None:
+    """The end of an action that nobody could prove in its time; None while there is time."""
+    within = WITHIN[action.verb]
+    if action.sent_us is None or now_us - action.sent_us < within / timedelta(microseconds=1):
+        return None
+    hours = within / timedelta(hours=1)
+    time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
+    what = "its run was not seen to end" if action.verb in (Verb.RERUN, Verb.START) else "it was not seen to take hold"
+    words = f"{what} within {time}. Look at the scheduler itself."
+    return ActionStep("failed", words, ended=True, event="outcome stays unproved")
