@@ -42,8 +42,7 @@ def read(lines: Wire, target_id: int, batch: IngestBatch, skipped: list[Skipped]
     actions: dict[str, tuple[int, int | None]] = {
         row[0]: (row[1], row[2]) for row in lines.by_keys(_ACTIONS, "t", keys, (target_id,))
     }
-    names = {record.job for record in batch.runs if record.action_key not in actions}
-    jobs = job_ids(lines, target_id, names, batch.now)
+    jobs = job_ids(lines, target_id, {record.job for record in batch.runs}, batch.now)
     observed_us = micros(batch.now)
     incoming: dict[Identity, Incoming] = {}
     for record in batch.runs:
@@ -69,7 +68,10 @@ def _incoming(
     period_key = f"attempt:{attempt_key}" if record.period_key is None else pack(record.period_key)
     if is_too_long(attempt_key) or is_too_long(period_key):
         raise ValueError("its id is longer than 1,000 bytes")
-    job_id, run_id = actions.get(record.action_key or "", (jobs.get(record.job), None))
+    job_id, content = jobs.get(record.job), content_of(record)
     if job_id is None:
         raise ValueError("its job's name is longer than 1,000 bytes")
-    return Incoming(job_id, attempt_key, period_key, content_of(record), now_us, record, run_id)
+    acted_on, run_id = actions.get(record.action_key or "", (None, None))
+    if acted_on != job_id:  # a clear writes one note on every task that it touches: the key is for the one acted on
+        content, run_id = content._replace(action_key=None), None
+    return Incoming(job_id, attempt_key, period_key, content, now_us, record, run_id)

@@ -201,6 +201,25 @@ def test_a_key_of_ours_that_another_system_shows_moves_nothing(night: Estate) ->
     assert attempt_after(night.store, action) is None
 
 
+def test_a_key_on_what_another_job_ran_too_moves_only_the_job_that_was_acted_on(night: Estate) -> None:
+    """Airflow writes the note of a cleared task on every task behind it as well."""
+    key = "headway-0123456789"
+    night.ingest(failed())
+    put_action(night, key, 1)
+    night.ingest(
+        failed(JOBS[1], attempt="p", action_key=key, started_at=at("03:31"), ended_at=at("03:32")),
+        run(attempt="99", action_key=key, started_at=at("03:30"), ended_at=at("03:31")),
+        now="03:33",
+    )
+    assert [(JOBS[0], "succeeded", 2), (JOBS[1], "failed", 1)] == night.rows(
+        "SELECT j.native_id, r.state, r.attempts FROM run r JOIN job j ON j.id = r.job_id ORDER BY r.id"
+    )
+    assert "99" == night.one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
+    [action] = actions_in(night.store, "sent", micros(at("06:00")))
+    after = attempt_after(night.store, action)
+    assert after is not None and "succeeded" == after.state
+
+
 # -- the latest run ---------------------------------------------------------------------------------------------------
 def test_the_latest_run_is_the_newest_by_period_however_late_the_others_come(night: Estate) -> None:
     night.ingest(failed(period="03:10", attempt="1"), run(period="04:10", attempt="2"))
