@@ -34,7 +34,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "console.failpoints": (),
     "console.paths": (CONTRACT, "connectors.secrets"),
     "console.model": (CONTRACT, *HELPERS),
-    "console.control": ("console.model", "console.durations", "console.clean", CONTRACT),
+    "console.control": ("console.model", "console.durations", "console.clean", CONTRACT, WORDS),
     "console.store": ("console.model", CONTRACT, *HELPERS),
     "console.config": (
         "console.model",

@@ -1,0 +1,157 @@
+"""Who may do what: every door of the table by every role, limits, reasons, approvals, policies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.words import Verb
+from console.control.authorize import DOORS, Door, Granted, Refused, authorize, role_of
+from console.model.rights import Permission, Person, Role, Rules, Subject
+
+ALICE = Person("alice", frozenset({"oncall"}))
+EXTRACT = Subject("etl-hosts", "etl-hosts/extract", (("supply-plan", 2), ("daily-revenue", 1)), why="it failed")
+SCRATCH = Subject("etl-hosts", "etl-hosts/scratch")
+ESTATE = Subject()
+NO_RULES = Rules((), ())
+
+
+def may(door: str, subject: Subject, *permissions: Permission, person: Person = ALICE, rules: Rules = NO_RULES) -> bool:
+    return isinstance(authorize(person, door, subject, permissions, rules), Granted)
+
+
+def reason(door: str, subject: Subject, *permissions: Permission, rules: Rules = NO_RULES) -> str:
+    found = authorize(ALICE, door, subject, permissions, rules)
+    assert isinstance(found, Refused)
+    return found.reason
+
+
+@pytest.mark.parametrize("role", [Role.NONE, Role.VIEW, Role.ACT, Role.APPROVE, Role.ADMIN], ids=lambda one: one.word)
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_opens_to_its_role_and_those_above_and_to_no_other(door: str, role: Role) -> None:
+    mine = Permission("alice", role) if role else Permission("bob", Role.ADMIN)
+    assert (role >= DOORS[door].role) == may(door, EXTRACT, mine)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_without_any_permission_in_config_every_door_is_open(door: str) -> None:
+    assert may(door, EXTRACT)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_whoever_is_not_named_gets_in_nowhere(door: str) -> None:
+    assert not may(door, EXTRACT, Permission("bob", Role.ADMIN), Permission("group:finance", Role.ADMIN))
+
+
+def test_what_is_in_no_table_is_refused_to_all() -> None:
+    assert 'nobody may "drop tables"' in reason("drop tables", EXTRACT)
+
+
+def test_looking_needs_view_acting_act_and_letting_loose_admin() -> None:
+    wanted = {"preview": Role.VIEW, "freeze on": Role.ACT, "freeze off": Role.ADMIN, "approve": Role.APPROVE}
+    assert wanted == {name: DOORS[name].role for name in wanted}
+    assert {Door(Role.ACT, is_action=True)} == {DOORS[verb.value] for verb in Verb}
+
+
+def test_a_group_and_everybody_are_named_like_a_person() -> None:
+    assert may("rerun", EXTRACT, Permission("group:oncall", Role.ACT))
+    assert not may("rerun", EXTRACT, Permission("oncall", Role.ACT))
+    assert not may("rerun", EXTRACT, Permission("group:alice", Role.ACT))
+    assert may("log", EXTRACT, Permission("*", Role.VIEW))
+
+
+@pytest.mark.parametrize(
+    "permission, opens",
+    [
+        (Permission("alice", Role.ACT, systems=("etl-hosts",)), True),
+        (Permission("alice", Role.ACT, systems=("etl-*",)), True),
+        (Permission("alice", Role.ACT, systems=("etl",)), False),
+        (Permission("alice", Role.ACT, systems=("dwh", "etl-hosts")), True),
+        (Permission("alice", Role.ACT, services=("supply-plan",)), False),
+        (Permission("alice", Role.ACT, services=("supply-plan", "daily-*")), True),
+        (Permission("alice", Role.ACT, tiers=(2, 3, 4, 5)), False),
+        (Permission("alice", Role.ACT, tiers=(1,)), True),
+        (Permission("alice", Role.ACT, systems=("etl-hosts",), tiers=(2,)), False),
+    ],
+)
+def test_a_limit_holds_for_the_system_for_all_services_and_for_the_most_important(
+    permission: Permission, opens: bool
+) -> None:
+    assert opens == may("rerun", EXTRACT, permission)
+
+
+def test_a_job_below_which_nothing_is_promised_counts_as_the_least_tier() -> None:
+    assert may("rerun", SCRATCH, Permission("alice", Role.ACT, tiers=(4, 5)))
+    assert not may("rerun", SCRATCH, Permission("alice", Role.ACT, tiers=(1,)))
+    assert not may("rerun", SCRATCH, Permission("alice", Role.ACT, services=("*",)))
+
+
+def test_what_concerns_the_whole_estate_takes_a_permission_without_limits() -> None:
+    assert not may("freeze off", ESTATE, Permission("alice", Role.ADMIN, systems=("*",)))
+    assert may("freeze off", ESTATE, Permission("alice", Role.ADMIN))
+
+
+def test_the_highest_role_counts() -> None:
+    several = (Permission("*", Role.VIEW), Permission("alice", Role.APPROVE), Permission("group:oncall", Role.ACT))
+    assert Role.APPROVE is role_of(ALICE, EXTRACT, several)
+
+
+def test_a_refusal_says_what_is_needed_what_there_is_and_whom_to_ask() -> None:
+    several = (Permission("*", Role.VIEW), Permission("carol", Role.ACT), Permission("group:ops", Role.ADMIN))
+    assert (
+        "needs role act on etl-hosts (tier 1 (daily-revenue)); you (alice) have view; ask carol or group:ops"
+        == reason("rerun", EXTRACT, *several)
+    )
+    alone = reason("rerun", SCRATCH, Permission("bob", Role.VIEW))
+    assert alone.startswith("needs role act on etl-hosts; you (alice) have no role there; nobody has it: add it under")
+
+
+@pytest.mark.parametrize("why", ["", "  \n"])
+def test_a_tier_that_wants_a_reason_gets_one_or_nothing(why: str) -> None:
+    rules = Rules(reason_tiers=(1,))
+    assert "tier 1 (daily-revenue) hangs on it: say why (--why)" == reason(
+        "rerun", replace(EXTRACT, why=why), rules=rules
+    )
+    assert may("rerun", EXTRACT, rules=rules)
+    assert may("rerun", replace(SCRATCH, why=why), rules=rules)
+    assert may("log", replace(EXTRACT, why=why), rules=rules)
+
+
+def test_a_tier_that_wants_an_approval_is_granted_on_condition() -> None:
+    rules = Rules((), approval_tiers=(1,))
+    assert Granted(needs_approval=True) == authorize(ALICE, "rerun", EXTRACT, (), rules)
+    assert Granted() == authorize(ALICE, "rerun", SCRATCH, (), rules)
+    assert Granted() == authorize(ALICE, "preview", EXTRACT, (), rules)
+
+
+def test_nobody_approves_what_they_asked_for() -> None:
+    admin = Permission("alice", Role.ADMIN)
+    assert "alice asked for it: another person must approve it" == reason(
+        "approve", replace(EXTRACT, asked_by="alice"), admin
+    )
+    assert may("approve", replace(EXTRACT, asked_by="bob"), admin)
+
+
+@pytest.mark.parametrize(
+    "door, subject, opens",
+    [
+        ("hold", replace(EXTRACT, modes=frozenset({"hold"})), True),
+        ("start", replace(EXTRACT, modes=frozenset({"trigger"})), True),
+        ("hold", replace(EXTRACT, modes=frozenset({"observe"})), False),
+        ("release", EXTRACT, True),
+        ("start", replace(EXTRACT, held_back=True), True),
+        ("start", EXTRACT, False),
+        ("rerun", replace(EXTRACT, modes=frozenset({"hold"})), False),
+        ("freeze off", ESTATE, False),
+    ],
+)
+def test_a_policy_acts_only_where_config_gives_the_mode(door: str, subject: Subject, opens: bool) -> None:
+    """And it is never kept from letting go what it holds, nor from the start that it owes."""
+    found = authorize(Person("headway", is_policy=True), door, subject, (Permission("bob", Role.ADMIN),), NO_RULES)
+    assert opens == isinstance(found, Granted)
+
+
+def test_a_person_who_is_called_like_headway_is_a_person() -> None:
+    named = Person("headway")
+    assert not may("hold", replace(EXTRACT, modes=frozenset({"hold"})), Permission("bob", Role.ACT), person=named)
