@@ -35,6 +35,7 @@ from connectors.contract import (
     Secrets,
     Skipped,
     State,
+    Verb,
 )
 
 
@@ -78,15 +79,25 @@ class FakeScheduler:
     opened: int = 0
     words: str = "accepted"
     """What the scheduler says when it takes an action."""
+    capabilities: frozenset[Capability] = frozenset({Capability.RERUN, Capability.LOG})
+    places: tuple[str, ...] = ("one",)
+    """Its targets; all tell the same."""
+    overlap: str | None = None
+    refused: str | None = None
+    """What previews say."""
+    done: list[tuple[str, str]] = field(default_factory=list)
+    """(verb, job) of what arrived."""
+    asks: list[Ask] = field(default_factory=list)
+    """What previews were asked for."""
 
     def kind(self) -> ConnectorKind:
         return ConnectorKind(
             kind="fake",
             title="Fake scheduler",
             options=NoOptions,
-            targets=lambda _: ["one"],
+            targets=lambda _: list(self.places),
             open=lambda _options, _target, _secrets: FakeConnector(self, _secrets),
-            capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+            capabilities=self.capabilities,
         )
 
     def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
@@ -150,10 +161,20 @@ class FakeConnector:
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         self._check()
-        return Preview("run again", f"run {ask.run.job} again", "1 run", plan={"job": ask.run.job})
+        self._scheduler.asks.append(ask)
+        verb = "run again" if ask.verb is Verb.RERUN else f"native {ask.verb}"
+        return Preview(
+            verb,
+            f"{verb.partition(' ')[0]} {ask.run.job} again" if ask.verb is Verb.RERUN else f"{ask.verb} {ask.run.job}",
+            "1 run",
+            overlap=self._scheduler.overlap,
+            refused=self._scheduler.refused,
+            plan={"job": ask.run.job, "verb": ask.verb.value},
+        )
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         self._scheduler.acted.append(key)
+        self._scheduler.done.append((str(preview.plan.get("verb", "rerun")), str(preview.plan.get("job", ""))))
         if self._scheduler.on_act is not None:
             self._scheduler.on_act(key)
         return Receipt(key, self._scheduler.words)

@@ -1,0 +1,261 @@
+"""Each verb's own way: asked with parameters, previewed right before it leaves, queued, approved, proved."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import Capability, State, SystemUnreachable, Verb
+from console.config import JobSettings
+from console.engine.requests import AlreadyAsked, Wish
+from console.model.ids import new_action_key
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+NOW = datetime.now(UTC)
+ALL = frozenset(Capability)
+UNMARKED = ALL - {Capability.MARK}
+
+
+@pytest.fixture
+def able(tmp_path: Path) -> Iterator[Bench]:
+    """A scheduler that can do everything."""
+    yield from _bench(tmp_path, ALL)
+
+
+@pytest.fixture
+def unmarked(tmp_path: Path) -> Iterator[Bench]:
+    """One that can do everything but set a run's state."""
+    yield from _bench(tmp_path, UNMARKED)
+
+
+def _bench(folder: Path, capabilities: frozenset[Capability]) -> Iterator[Bench]:
+    scheduler = FakeScheduler(capabilities=capabilities)
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as bench:
+        yield bench
+
+
+def run_of(bench: Bench, state: State, job: str = "extract") -> int:
+    """A job with one run in that state; the run's id."""
+    bench.scheduler.attempt(job, f"{job}-1", state, NOW - timedelta(minutes=1))
+    bench.poller.poll_once(bench.fence)
+    [(run_id,)] = rows(bench, "SELECT r.id FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = ?", job)
+    return int(run_id)
+
+
+def rows(bench: Bench, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql, values).all()]
+
+
+def act(bench: Bench, wish: Wish) -> str:
+    """Asked for, and one round of the engine."""
+    key = new_action_key()
+    bench.requests().act(wish, key)
+    bench.parts.actions.step(bench.fence)
+    return key
+
+
+def again(bench: Bench) -> None:
+    """What was put off is due now."""
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET next_us = 0")
+    bench.parts.actions.step(bench.fence)
+
+
+def told(bench: Bench, key: str) -> tuple[str, str]:
+    [(state, words)] = rows(bench, "SELECT state, words FROM action WHERE key = ?", key)
+    return str(state), str(words)
+
+
+def test_what_nobody_previewed_is_asked_from_the_connector_right_before_it_leaves(able: Bench) -> None:
+    run_id = run_of(able, State.RUNNING)
+    key = act(able, Wish(Verb.CANCEL, run_id, parameters={"hard": True}, why="it hangs"))
+    assert [("cancel", "extract")] == able.scheduler.done
+    [ask] = able.scheduler.asks
+    assert (Verb.CANCEL, {"hard": True, "why": "it hangs"}) == (ask.verb, dict(ask.parameters))
+    assert '"native cancel"' in rows(able, "SELECT preview FROM action WHERE key = ?", key)[0][0]
+
+
+def test_what_the_connector_refuses_in_that_preview_is_refused_and_nothing_leaves(able: Bench) -> None:
+    able.scheduler.refused = "it has ended already"
+    key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
+    assert (("refused", "it has ended already"), []) == (told(able, key), able.scheduler.done)
+
+
+def test_a_target_out_of_reach_keeps_what_nobody_previewed_waiting(able: Bench) -> None:
+    run_id = run_of(able, State.FAILED)
+    able.scheduler.refuse = SystemUnreachable("no route to host")
+    key = act(able, Wish(Verb.RERUN, run_id))
+    assert ("requested", "out of reach, nothing was sent yet: no route to host") == told(able, key)
+    able.scheduler.refuse = None
+    again(able)
+    assert "sent" == told(able, key)[0]
+
+
+def test_a_kind_without_the_verb_refuses_with_its_reason(bench: Bench) -> None:
+    key = act(bench, Wish(Verb.CANCEL, run_of(bench, State.RUNNING)))
+    assert ("refused", "fake cannot cancel") == told(bench, key)
+
+
+def test_a_cancelled_run_is_verified_when_its_source_says_that_it_ended(able: Bench) -> None:
+    key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
+    able.parts.actions.step(able.fence)
+    assert "sent" == told(able, key)[0]
+    able.scheduler.end("extract-1", State.CANCELLED, NOW)
+    able.poller.poll_once(able.fence)
+    able.parts.actions.step(able.fence)
+    assert ("verified", "cancelled (native)") == told(able, key)
+
+
+def test_a_cancel_that_came_too_late_is_no_success(able: Bench) -> None:
+    key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
+    able.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    able.poller.poll_once(able.fence)
+    able.parts.actions.step(able.fence)
+    assert ("failed", "too late: it ended succeeded (native)") == told(able, key)
+
+
+def test_a_native_mark_is_verified_by_the_runs_own_state(able: Bench) -> None:
+    key = act(able, Wish(Verb.MARK_OK, run_of(able, State.FAILED)))
+    assert ([("mark_ok", "extract")], "sent") == (able.scheduler.done, told(able, key)[0])
+    able.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    able.poller.poll_once(able.fence)
+    able.parts.actions.step(able.fence)
+    assert ("verified", "succeeded (native)") == told(able, key)
+
+
+@pytest.mark.parametrize("verb,state", [(Verb.MARK_OK, State.SUCCEEDED), (Verb.SKIP, State.SKIPPED)])
+def test_a_mark_that_the_scheduler_cannot_take_is_asserted_here_and_nothing_leaves(
+    unmarked: Bench, verb: Verb, state: State
+) -> None:
+    run_id = run_of(unmarked, State.FAILED)
+    key = act(unmarked, Wish(verb, run_id, why="loaded by hand"))
+    asserted = rows(unmarked, "SELECT state, evidence, attempts, message FROM run WHERE id = ?", run_id)[0]
+    assert ("verified", []) == (told(unmarked, key)[0], unmarked.scheduler.done)
+    assert (state.value, "asserted", 2) == asserted[:3]
+    assert asserted[3].endswith(": loaded by hand")
+
+
+def test_a_later_attempt_of_the_scheduler_wins_over_what_was_asserted(unmarked: Bench) -> None:
+    run_id = run_of(unmarked, State.FAILED)
+    act(unmarked, Wish(Verb.MARK_OK, run_id))
+    [(period,)] = rows(unmarked, "SELECT period_key FROM run WHERE id = ?", run_id)
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    unmarked.scheduler.attempt("extract", "extract-2", State.FAILED, later, period_key=period)
+    unmarked.poller.poll_once(unmarked.fence)
+    found = rows(unmarked, "SELECT state, evidence, attempts FROM run WHERE id = ?", run_id)
+    assert [("failed", "native", 3)] == found
+
+
+def test_a_run_that_still_runs_is_not_asserted_to_be_good(unmarked: Bench) -> None:
+    key = act(unmarked, Wish(Verb.MARK_OK, run_of(unmarked, State.RUNNING)))
+    state, words = told(unmarked, key)
+    assert "refused" == state
+    assert words.endswith("is running: cancel it first, or wait for its end")
+
+
+def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
+    run_id = run_of(unmarked, State.FAILED)
+    unmarked.parts.evaluator.step(unmarked.fence)
+    act(unmarked, Wish(Verb.MARK_OK, run_id))
+    unmarked.parts.evaluator.step(unmarked.fence)
+    with unmarked.reads() as reads:
+        assert [] == list(reads.incidents())
+
+
+@pytest.mark.parametrize("verb", [Verb.HOLD, Verb.RELEASE])
+def test_a_hold_is_verified_at_once_by_a_look_at_the_source(able: Bench, verb: Verb) -> None:
+    run_of(able, State.FAILED)
+    [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
+    key = act(able, Wish(verb, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
+    assert ("sent", "") == (told(able, key)[0], able.scheduler.asks[0].run.attempt_key)
+    able.parts.actions.step(able.fence)
+    assert ("verified", 1) == (told(able, key)[0], able.scheduler.look_ups)
+
+
+def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) -> None:
+    run_id = run_of(able, State.FAILED)
+    able.scheduler.overlap = "extract runs since 03:10"
+    key = act(able, Wish(Verb.RERUN, run_id, preview={"verb": "run again"}, overlap="queue"))
+    again(able)
+    assert ("requested", "waits for its turn: extract runs since 03:10") == told(able, key)
+    assert [] == able.scheduler.acted
+    able.scheduler.overlap = None
+    again(able)
+    assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
+
+
+def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench) -> None:
+    run_id = run_of(able, State.FAILED)
+    able.scheduler.overlap = "extract runs since 03:10"
+    key = act(able, Wish(Verb.RERUN, run_id))
+    assert ("refused", "it may overlap: extract runs since 03:10") == told(able, key)
+    assert [] == able.scheduler.acted
+
+
+def test_what_needs_approval_waits_for_it(able: Bench) -> None:
+    key = act(able, Wish(Verb.RERUN, run_of(able, State.FAILED), needs_approval=True))
+    assert "requested" == told(able, key)[0]
+    with able.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET approved_by = 'jo'")
+    able.parts.actions.step(able.fence)
+    assert "sent" == told(able, key)[0]
+
+
+def test_a_rerun_under_way_can_be_cancelled_but_not_asked_for_twice(able: Bench) -> None:
+    run_id = run_of(able, State.FAILED)
+    act(able, Wish(Verb.RERUN, run_id))
+    with pytest.raises(AlreadyAsked):
+        act(able, Wish(Verb.SKIP, run_id))
+    assert "sent" == told(able, act(able, Wish(Verb.CANCEL, run_id)))[0]
+
+
+def test_a_job_never_rerun_may_be_started_cancelled_and_marked(tmp_path: Path) -> None:
+    """Its owner forbids a second run of a period; a first start is none."""
+    scheduler = FakeScheduler(capabilities=ALL)
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    never = replace(config, jobs={**config.jobs, "fake/extract": JobSettings(rerun="never")})
+    with running_bench(tmp_path, scheduler, never) as bench:
+        run_id = run_of(bench, State.FAILED)
+        states = [told(bench, act(bench, Wish(verb, run_id)))[0] for verb in (Verb.RERUN, Verb.START, Verb.CANCEL)]
+        assert ["refused", "sent", "sent"] == states
+
+
+@pytest.mark.parametrize("systems_own,at_once", [(1, 1), (2, 2)])
+def test_one_write_at_most_is_in_flight_at_a_system_whatever_its_targets(
+    tmp_path: Path, systems_own: int, at_once: int
+) -> None:
+    """Unless it is allowed more."""
+    both, most = threading.Barrier(2), []
+
+    def meet(_: str) -> None:
+        try:
+            both.wait(0.3)
+            most.append(2)
+        except threading.BrokenBarrierError:
+            most.append(1)
+
+    scheduler = FakeScheduler(capabilities=ALL, places=("one", "two"), on_act=meet)
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        runs = run_of(bench, State.FAILED), run_of(bench, State.FAILED, "load")
+        with bench.store.write(None) as connection:
+            sql = "UPDATE job SET target_id = (SELECT MAX(id) FROM target) WHERE native_id = 'load'"
+            connection.exec_driver_sql(sql)
+        bench.parts.actions._at_once = at_once
+        for run_id in runs:
+            bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+        bench.parts.actions.step(bench.fence)
+    assert [systems_own] * 2 == most
