@@ -22,10 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         job = reads.job(arguments.name)
-        run_id = arguments.run or job.row.run_id
+        run_id = job.row.run_id if arguments.run is None else arguments.run
         if run_id is None:
             raise Stop(Exit.NOT_FOUND, f"{job.row.name} has no run yet")
         view = reads.run(run_id)
+        if view.row.job_id != job.row.id:
+            raise Stop(Exit.NOT_FOUND, f"run {run_id} is one of {view.row.job}, not of {job.row.name}")
         alive = reads.header().engine.alive
     attempt = _attempt(view, arguments.attempt)
     told = _from_engine(Requests(store_of(arguments)), view, attempt) if alive else None

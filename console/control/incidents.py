@@ -33,6 +33,8 @@ _FAILED = {
     State.CANCELLED: "was cancelled",
     State.BLOCKED: "was blocked by its upstream",
 }
+_UNSEEN = {"refused": "refuses Headway", "broken": "cannot be read"}
+"""Why a target is not seen, by what its polls end with."""
 Day = tuple[str, date]
 """A service day: service name and business date."""
 
@@ -210,11 +212,22 @@ def _failed_since(case: Case) -> datetime:
 def _title(picture: Picture, case: Case) -> str:
     name, root, target = cause_name(picture, case), case.group.root, case.group.target
     if target is not None and target.failing_since is not None:
-        return f"{name} does not answer"
+        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
     if root is not None and root.state.is_red:
         why = _why(picture, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
     return (case.incident.title if case.incident else "") or name
+
+
+def plain_title(picture: Picture, case: Case) -> str:
+    """The title without a word from outside but the names: what a message, a task or a native state says stays here."""
+    name, root, target = cause_name(picture, case), case.group.root, case.group.target
+    if target is not None and target.failing_since is not None:
+        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+    if root is None or not root.state.is_red:
+        return name
+    known = root.exit_code is not None and root.state is not State.MISSED
+    return f"{name} {_FAILED[root.state]}{f': exit {root.exit_code}' if known else ''}"
 
 
 def _why(picture: Picture, run: RunFacts) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from connectors.contract import Evidence, Proof, State
-from console.control.estimate import estimate
+from console.control.estimate import estimate, quantile
 from console.control.expected import has_started, out_of_sight
 from console.control.graph import Graph
 from console.model.decisions import Estimate, ExpectedRun
@@ -116,6 +116,14 @@ class Picture:
         if job_id not in self._estimates:
             self._estimates[job_id] = estimate(self.job(job_id), self.estate.durations.get(job_id, ()))
         return self._estimates[job_id]
+
+    def takes(self, job_id: int, risk: float) -> timedelta | None:
+        """How long it takes at most, but for this share of its runs; None without an estimate. What is declared, or
+        rests on nothing else, has no spread."""
+        known = self.estimate(job_id)
+        if known.source != "history":
+            return known.p90
+        return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - risk))
 
     def standing(self, run: RunFacts) -> Standing:
         """Whether the run is good, and since when, or stale."""

@@ -1,15 +1,16 @@
 """How long a broken job may stay broken: act-by and green-by for each service below it, and what must be rerun after.
 
-Approximate, by the 90 % quantiles: green-by = deadline − p90 of the path after the job; act-by = green-by − p90 of the
-job itself. A downstream that starts by the clock must find it green, or be rerun after it, once its own start is
-through; a job that is never rerun must find it green. The better of the two counts and is said.
+Approximate, by quantiles: at the usual risk of 10 % green-by = deadline − p90 of the path after the job; act-by =
+green-by − p90 of the job itself. A service that may be late more often counts with a lower quantile. A downstream that
+starts by the clock must find it green, or be rerun after it, once its own start is through; a job that is never rerun
+must find it green. The better of the two counts and is said.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from console.clean import clean_line
 from console.control.cases import cases
@@ -67,11 +68,14 @@ class Budgets:
         limit = self._limits[job_id]
         chain = self._chain(job_id)
         estimates = tuple(self._picture.estimate(each) for each in chain)
-        takes = estimates[0].p90
+        takes = self._takes(job_id)
         reasons = [self._limits[each].reason for each in chain if self._limits[each].reason]
         if limit.at is None or takes is None:
             return Budget(job_id, None, None, estimates, "; ".join(reasons))
         return Budget(job_id, limit.at - takes, limit.at, estimates, "; ".join(reasons))
+
+    def _takes(self, job_id: int) -> timedelta | None:
+        return self._picture.takes(job_id, self._day.service.risk)
 
     def _chain(self, job_id: int) -> list[int]:
         chain = [job_id]
@@ -94,7 +98,7 @@ class Budgets:
     def _needed_by(self, node: Node, native: bool) -> _Limit:
         """When this downstream needs its upstream good."""
         own = self._limits[node.job_id]
-        takes = self._picture.estimate(node.job_id).p90
+        takes = self._takes(node.job_id)
         if own.known and own.at is None:
             return own
         if own.at is None or takes is None:

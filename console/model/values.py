@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.modes import Modes
 from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
 
 __all__ = [
@@ -51,6 +52,8 @@ class TargetFacts:
     seen_until: datetime | None
     """Every start before this instant has been seen (skew already taken out): it proves MISSED."""
     first_ok_at: datetime | None
+    error_kind: str = ""
+    """"unreachable", "refused" (a person must act), "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
 
@@ -83,6 +86,8 @@ class JobFacts:
     runbook: str
     rerun: Safety
     title: str = ""
+    starts_held: bool = False
+    """Its kind can start it while it is held, so that it may start before its clock."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
 
@@ -157,7 +162,6 @@ class HoldFacts:
     until: datetime
     due_at: datetime | None
     period_key: str
-    requested_at: datetime
     placed_at: datetime | None = None
     released_at: datetime | None = None
     ended_at: datetime | None = None
@@ -250,4 +254,5 @@ class Estate:
     incidents: tuple[IncidentFacts, ...] = ()
     holds: tuple[HoldFacts, ...] = ()
     """Open ones and those that ended in the lookback, in the order of their keys."""
+    modes: Modes = field(default_factory=Modes)
     settings: Settings = field(default_factory=Settings)

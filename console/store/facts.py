@@ -161,15 +161,18 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
 
 def targets(lines: Wire) -> dict[int, TargetFacts]:
     rows = lines.rows(
-        "SELECT t.id, s.name, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error, t.seen_until_us,"
-        " t.first_ok_us, t.lost_since_us, t.lost_until_us"
+        "SELECT t.id, s.name, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
+        " t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us"
         " FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
     )
     return {row[0]: _target(row) for row in rows}
 
 
 def _target(row: Row) -> TargetFacts:
-    target_id, system, name, every, last_ok, failing, error, seen_until, first_ok, lost_since, lost_until = row
+    (
+        target_id, system, name, every, last_ok, failing, error, error_kind, seen_until, first_ok, lost_since,
+        lost_until,
+    ) = row  # fmt: skip
     return TargetFacts(
         id=target_id,
         system=system,
@@ -178,6 +181,7 @@ def _target(row: Row) -> TargetFacts:
         last_ok_at=maybe_instant(last_ok),
         failing_since=maybe_instant(failing),
         error=error,
+        error_kind=error_kind,
         seen_until=maybe_instant(seen_until),
         first_ok_at=maybe_instant(first_ok),
         lost=None if lost_until is None else (instant(lost_since or 0), instant(lost_until)),

@@ -116,3 +116,14 @@ def test_an_incident_of_a_target_says_what_keeps_it_away_and_since_when(
     capsys.readouterr()
     assert Exit.OK == main(["--store", bench.url, "incident", "7"])
     assert "fake/one: unreachable: no route to host (since 1970-01-01 00:00:00Z)" in capsys.readouterr().out
+
+
+def test_the_log_of_another_jobs_run_is_not_shown_under_this_name(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("load", "b1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    run_id = bench.reads().job("fake/load").row.run_id
+    capsys.readouterr()
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "log", "fake/extract", "--run", str(run_id)])
+    assert f"run {run_id} is one of fake/load, not of fake/extract" in capsys.readouterr().err

@@ -29,10 +29,12 @@ def night(*jobs: JobFacts, deps: Any = None, **more: Any) -> Ledger:
     return Ledger(estate(*jobs, feeds=deps, targets=TARGETS, **more))
 
 
-def silent(ledger: Ledger, since: str, number: int = 1, seen: str = "") -> None:
+def silent(ledger: Ledger, since: str, number: int = 1, seen: str = "", error_kind: str = "unreachable") -> None:
     """The target fails from then on; nothing was seen of it after `seen`."""
     told = at(seen or since)
-    ledger.target(number, failing_since=at(since), last_ok_at=told, seen_until=told, error="timed out")
+    ledger.target(
+        number, failing_since=at(since), last_ok_at=told, seen_until=told, error="timed out", error_kind=error_kind
+    )
 
 
 def roles(incident: IncidentDecision) -> dict[int, str]:
@@ -293,6 +295,15 @@ def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovere
     found = ledger.look("03:15")
     assert "out of view: its root is older than 48 h and was not seen green" == ledger.incident().close_reason
     assert [("oncall", AlertKind.UPDATED)] == notices(found)
+
+
+@pytest.mark.parametrize("kind, words", [("refused", "refuses Headway"), ("broken", "cannot be read")])
+def test_a_target_that_answers_otherwise_is_not_said_to_be_silent(kind: str, words: str) -> None:
+    ledger = night()
+    ledger.look("02:00")
+    silent(ledger, "03:00", error_kind=kind)
+    ledger.look("03:01")
+    assert f"etl-hosts/db07 {words}" == ledger.incident().title
 
 
 def test_a_target_that_does_not_answer_is_one_incident_with_the_services_it_hurts() -> None:

@@ -190,8 +190,8 @@ class JobReads(RunReads):
     def _durations(self, job_id: int) -> tuple[int, float | None, float | None]:
         """How many of the latest 60 successes there are, with median and 90 % of their seconds."""
         rows = self.link.rows(
-            "SELECT started_us, ended_us FROM run WHERE job_id = ? AND state = 'succeeded' AND started_us IS NOT NULL"
-            " AND ended_us >= started_us ORDER BY sort_us DESC LIMIT ?",
+            "SELECT started_us, ended_us FROM run WHERE job_id = ? AND state = 'succeeded' AND evidence = 'native'"
+            " AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT ?",
             (job_id, HISTORY),
         )
         seconds = [(ended - started) / 1_000_000 for started, ended in rows]

@@ -88,7 +88,10 @@ class SqliteLink:
             raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{_mend(error)}") from error
 
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterable[Row]:
-        return self._raw.execute(sql, values)
+        try:
+            yield from self._raw.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StoreUnusable(f"the store at {self.place} cannot be read: {error}{_mend(error)}") from error
 
     def by_ids(self, sql: str, ids: Sequence[int], values: Sequence[Any] = ()) -> list[Row]:
         return self.rows(_sqlite_ids(sql), (json.dumps(list(ids)), *values)) if ids else []
