@@ -19,6 +19,7 @@ from connectors.cron.spool import WrapperEnd, WrapperStart
 SAME_START_SECONDS = 30.0
 LONGEST_SECONDS = 86400.0  # a child's pid means the same process for that long
 KEPT_SECONDS = 300.0  # late evidence of an ended attempt is known again for this long
+RECORD_SECONDS = 2 * 86400.0  # so long the wrapper's own word on an end may come late, however its process was lost
 KEPT_MOST = 5000
 LINE_LENGTH = 600
 LINES_MOST = 6
@@ -56,6 +57,8 @@ class Attempt:
     from_log: bool = False
     lines: list[str] = field(default_factory=list)
     changed: bool = field(default=True, compare=False)
+    undecided: bool = field(default=False, compare=False)
+    """True while nobody has looked for its process."""
 
     @property
     def is_over(self) -> bool:
@@ -72,7 +75,9 @@ class Attempt:
 
     @property
     def last_heard(self) -> float:
-        return max(self.started, self.ended, self.gone)
+        """When what is known of it last changed; later for one whose end the wrapper may still tell."""
+        waits = self.run_id and not self.ended
+        return max(self.started, self.ended, self.gone) + (RECORD_SECONDS if waits else 0.0)
 
     def add_line(self, line: str) -> None:
         if len(self.lines) < LINES_MOST:
@@ -126,9 +131,6 @@ class Book:
         """Takes up an attempt that is not here yet."""
         self.attempts.append(attempt)
         self._index(attempt)
-
-    def has_key(self, job: str, key: str) -> bool:
-        return any(one.key == key and one.job == job for one in self.attempts)
 
     def _index(self, attempt: Attempt) -> None:
         self._by_pid.setdefault(attempt.pid, []).append(attempt)

@@ -73,7 +73,7 @@ class CronClient:
         """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
         places. `search`: paths whose place is not in the live file."""
         known = list(records)
-        calls = self._first(checksum, pids)
+        calls = self._first(checksum, pids, self._reruns)
         if log is None:
             calls += [f"first_log {FIRST_BYTES} new {_quoted(self.options.logs)}"]
         else:
@@ -85,8 +85,7 @@ class CronClient:
 
     def tail(self, timeout_seconds: float) -> list[Section]:
         """The same look with the last TAIL_BYTES of log and records only: who runs now."""
-        calls = self._first("-", ())
-        calls[1] = f'processes "$(reruns {quote(self.options.spool)})"'
+        calls = self._first("-", (), self._reruns)
         calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
         calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
         return self._ask(calls, timeout_seconds)
@@ -129,10 +128,15 @@ class CronClient:
     def _sudo(self) -> str:
         return "sudo" if self.options.sudo else "''"
 
-    def _first(self, checksum: str, pids: Iterable[int]) -> list[str]:
+    @property
+    def _reruns(self) -> str:
+        """Reruns are no children of cron: their pids are looked for from their first look on."""
+        return f"$(reruns {quote(self.options.spool)})"
+
+    def _first(self, checksum: str, pids: Iterable[int], more_pids: str = "") -> list[str]:
         asked = " ".join(str(pid) for pid in sorted(pids))
         users = " ".join(self.options.users)
-        return ["host", f"processes {quote(asked)}", f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
+        return ["host", f'processes "{asked}{more_pids}"', f"crontabs {quote(checksum)} {self._sudo} {quote(users)}"]
 
     def _ask(self, calls: Iterable[str], timeout_seconds: float, *scripts: str) -> list[Section]:
         nonce = secrets.token_hex(8)

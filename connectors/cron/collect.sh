@@ -26,6 +26,7 @@ processes() {
   [ -n "$crond" ] && read -r args <"/proc/$crond/cmdline"
   mark "PROC|$args"
   echo "crond $crond $seen"
+  echo "pids $1"
   kids=
   [ -n "$crond" ] && read -r kids <"/proc/$crond/task/$crond/children"
   for c in $kids; do

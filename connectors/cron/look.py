@@ -213,12 +213,15 @@ class Look:
     def poll(self, open_runs: tuple[RunRef, ...], inventory: Inventory | None) -> Poll:
         """The runs that changed or run, and the cursor after them."""
         book = self.memory.book
+        self.has_more |= any(one.undecided and not one.told for one in book.attempts)
         if not self.has_more:
             self._take_up(open_runs)
         runs = []
         for attempt in book.news():
             if attempt.state.is_open and not self.is_log_read and not attempt.told:
                 continue  # history: its end may be in the next bite
+            if attempt.undecided and not attempt.told:
+                continue
             attempt.told = True
             runs.append(records.run(attempt, self.spool))
         book.forget(self._past())

@@ -96,17 +96,25 @@ class Processes:
     jobs: dict[int, int] = field(default_factory=dict)
     """Pid of a job -> pid of the CRON child that waits for it."""
     births: dict[int, str] = field(default_factory=dict)
+    asked: frozenset[int] = frozenset()
+    """Pids that were looked for."""
+
+    def tells_of(self, pid: int) -> bool:
+        """Whether that pid was looked at: only then does absence prove anything."""
+        return pid in self.asked or pid in self.births
 
 
 def processes(section: Section) -> Processes:
     """cron's processes of a PROC section; lines that cannot be read are left out."""
     daemon: int | None = None
-    hidden, children, jobs, births = False, set(), {}, {}
+    hidden, children, jobs, births, asked = False, set(), {}, {}, frozenset[int]()
     for line in section.body.decode("ascii", "replace").splitlines():
         words = line.split()
         if words[:1] == ["crond"]:
             daemon = int(words[1]) if len(words) == 3 and words[1].isdigit() else None
             hidden = words[-1] == "hidden"
+        elif words[:1] == ["pids"]:
+            asked = frozenset(int(word) for word in words[1:] if word.isascii() and word.isdigit())
         elif len(words) == 4 and all(word.isascii() and word.isdigit() for word in words[1:]):
             pid = int(words[1])
             births[pid] = words[3]
@@ -115,7 +123,7 @@ def processes(section: Section) -> Processes:
             elif words[0] == "job":
                 jobs[pid] = int(words[2])
     level = None if daemon is None else _level(section.rest)
-    return Processes(daemon, level, hidden, frozenset(children), jobs, births)
+    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked)
 
 
 def _level(arguments: str) -> int:

@@ -40,6 +40,7 @@ class Sight:
 def settle(book: Book, sight: Sight) -> None:
     """Gives every running attempt of the book its state as of this look."""
     for attempt in book.attempts:
+        attempt.undecided = False
         if attempt.is_unproved and not _is_of_earlier_boot(attempt, sight) and _is_alive(attempt, sight):
             attempt.revive()
         if attempt.state is State.RUNNING:
@@ -56,7 +57,10 @@ def _judge(attempt: Attempt, sight: Sight) -> None:
         attempt.end(State.UNKNOWN, Evidence.INFERRED, attempt.word, 0, None, words)
     elif not sight.records_are_read or (not sight.log_is_read and sight.level & (ENDS_LOGGED | ERRORS_LOGGED)):
         return  # its end may be in what is not read yet
+    elif attempt.run_id and not rebooted and not sight.processes.tells_of(attempt.pid):
+        attempt.undecided = True  # it began after the table was taken, or nobody looked for it: the next look does
     elif attempt.run_id:
+        attempt.gone = sight.now
         words = "the host was started anew" if rebooted else f"process {attempt.pid} is gone without an end mark"
         attempt.end(State.LOST, Evidence.INFERRED, attempt.word, 0, None, words)
     else:

@@ -217,7 +217,8 @@ def test_a_key_on_what_another_job_ran_too_moves_only_the_job_that_was_acted_on(
     assert "99" == night.one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
     [action] = actions_in(night.store, "sent", micros(at("06:00")))
     after = attempt_after(night.store, action)
-    assert after is not None and "succeeded" == after.state
+    assert after is not None
+    assert "succeeded" == after.state
 
 
 # -- the latest run ---------------------------------------------------------------------------------------------------

@@ -41,10 +41,12 @@ def heard(name: str, level: int) -> Book:
 def look(
     book: Book, level: int, *, at: datetime = NOW, jobs: dict[int, int] | None = None, uptime: float = 1e6,
     births: dict[int, str] | None = None, hidden: bool = False, read: bool = True,
+    asked: frozenset[int] | None = None,
 ) -> None:  # fmt: skip
     running = jobs or {}
     ticks = {pid: str(int((uptime - 60) * 100)) for pid in (*running, *running.values())}
-    table = Processes(29, level, hidden, frozenset(running.values()), running, ticks | (births or {}))
+    asked = frozenset(one.pid for one in book.attempts) if asked is None else asked
+    table = Processes(29, level, hidden, frozenset(running.values()), running, ticks | (births or {}), asked)
     settle(book, Sight(HostNow(at, UTC, uptime, BOOT), table, level, read, read))
 
 
@@ -168,6 +170,33 @@ def test_wrapped_job_without_an_end_is_running_while_its_very_process_lives_and_
     assert book.attempts[0].state is State.RUNNING
     look(book, 1, at=later, births={38: "999999"})
     assert (book.attempts[0].state, book.attempts[0].evidence) == (State.LOST, Evidence.INFERRED)
+
+
+def test_process_that_nobody_looked_for_is_not_lost() -> None:
+    """A rerun is no child of cron; what began after the table was taken is in no table."""
+    book = Book()
+    book.hear_wrapper(wrapped(action="headway-abcdefghij01"), any_job)
+    later = START.at + timedelta(minutes=5)
+    look(book, 1, at=later, asked=frozenset())
+    assert (State.RUNNING, True) == (book.attempts[0].state, book.attempts[0].undecided)
+    look(book, 1, at=later)
+    assert (State.LOST, False) == (book.attempts[0].state, book.attempts[0].undecided)
+
+
+def test_record_of_an_end_that_comes_hours_after_its_process_was_lost_still_counts() -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    hours = START.at + timedelta(hours=5)
+    look(book, 1, at=hours)
+    assert State.LOST is book.attempts[0].state
+    book.forget((hours + timedelta(hours=6)).timestamp())
+    book = Book.from_json([one.as_json() for one in book.attempts])
+    end = read_record("H2\tE\t1795163041.38\t1795190000\t0", "root")
+    assert end is not None
+    book.hear_wrapper(end, any_job)
+    assert [(State.SUCCEEDED, Evidence.NATIVE)] == [(one.state, one.evidence) for one in book.attempts]
+    book.forget((hours + timedelta(days=3)).timestamp())
+    assert [] == book.attempts
 
 
 def test_wrapped_job_is_lost_by_a_reboot() -> None:

@@ -143,6 +143,33 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
     assert str(overlap).startswith("it runs now as process ")
 
 
+@pytest.mark.parametrize("has_pid_file", [True, False])
+def test_rerun_that_runs_is_running_at_the_first_look_that_reads_of_it(
+    host: LocalHost, tmp_path: Path, has_pid_file: bool
+) -> None:
+    """No pid of it was known before, and it is no child of cron."""
+    stop = tmp_path / "stop"
+    host.crontab.write_text(f"# headway: slow\n10 3 * * * while [ ! -e {stop} ]; do sleep 0.05; done\n")
+    connector, key = connect(host), new_key()
+    connector.act(connector.preview(ask("db07:slow"), 20), key, 20)
+    until = time.monotonic() + 10
+    while not (runs := list(host.spool.rglob("runs"))) or "\tS\t" not in runs[0].read_text():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    told = runs[0].read_text().split("\t")
+    told[3] = str(int(told[3]) - 60)  # it began a minute ago
+    runs[0].write_text("\t".join(told))
+    if not has_pid_file:
+        next(host.spool.rglob("pid")).unlink()
+    try:
+        first = connector.poll("", (), 20)
+        last = connector.poll(first.cursor, (), 20) if first.more else first
+        assert (not has_pid_file, [State.RUNNING]) == (first.more, [one.state for one in last.runs])
+        assert set() == {one.state for one in first.runs} - {State.RUNNING}
+    finally:
+        stop.touch()
+
+
 def test_request_that_arrives_too_late_is_not_started(host: LocalHost, tmp_path: Path) -> None:
     host.crontab.write_text(f"# headway: job\n10 3 * * * touch {tmp_path}/ran\n")
     connector = connect(host)
