@@ -49,6 +49,8 @@ def test_the_example_loads_and_names_every_setting() -> None:
         settings.ServiceSettings,
         settings.RouteSettings,
         settings.AlertSettings,
+        settings.PermissionSettings,
+        settings.ActingSettings,
         *(registry.load(kind).options for kind in ("cron", "airflow")),
     ]
     missing = [f"{model.__name__}.{name}" for model in models for name in model.model_fields if f"{name} =" not in text]
@@ -90,6 +92,15 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
         ('[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"', "services.t.deadline: is missing. Add it."),
         ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
         ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
+        ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: tuple should have at least 1 item"),
+        ('[[permissions]]\nwho = ["a"]\nrole = "root"', "permissions.1.role: input should be 'view', 'act'"),
+        (
+            '[[permissions]]\nwho = ["a"]\nrole = "act"\nsystems = ["dhw"]',
+            'headway.toml:4: permissions.1.systems: no system fits "dhw". Did you mean "dwh"?',
+        ),
+        ('[[permissions]]\nwho = ["a"]\nrole = "act"\nservices = ["x*"]', 'no service fits "x*". Known: s.'),
+        ("permissions = 1", "permissions: is no list of tables. Write [[permissions]] above each who and role."),
+        ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.0: input should be greater than or equal to 1"),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
         (
             '[routes.oncall]\nurls = [{env = "X"}]\nfallback = "oncal"',

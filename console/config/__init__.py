@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from console.config.loading import load_config
 from console.config.models import (
+    ActingSettings,
     AlertSettings,
     Config,
     DependencySettings,
     EstateSettings,
     JobSettings,
+    PermissionSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
@@ -21,6 +23,7 @@ from console.config.reading import ConfigFaults, Fault
 from console.config.references import find_cycle
 
 __all__ = [
+    "ActingSettings",
     "AlertSettings",
     "Config",
     "ConfigFaults",
@@ -28,6 +31,7 @@ __all__ = [
     "EstateSettings",
     "Fault",
     "JobSettings",
+    "PermissionSettings",
     "RouteSettings",
     "ServiceSettings",
     "SystemConfig",

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 from connectors import registry
 from console.clean import clean_line
 from console.config.models import (
+    ActingSettings,
     AlertSettings,
     Config,
     DependencySettings,
     EstateSettings,
     JobSettings,
+    PermissionSettings,
     RouteSettings,
     ServiceSettings,
     SystemConfig,
@@ -42,7 +44,7 @@ def load_config(path: Path) -> Config:
     return config
 
 
-TABLES = ("estate", "systems", "jobs", "dependencies", "services", "routes", "alerts")
+TABLES = ("estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting")
 
 
 def _unknown_tables(document: Table, reading: Reading) -> None:
@@ -58,18 +60,23 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
     services = _named(ServiceSettings, document, "services", reading)
     routes = _named(RouteSettings, document, "routes", reading)
     alerts = _check(AlertSettings, document.get("alerts", {}), ("alerts",), reading)
-    found = [
-        _check(DependencySettings, table, ("dependencies", str(number)), reading)
-        for number, table in enumerate(document.get("dependencies", []), 1)
-    ]
-    dependencies = tuple(one for one in found if one is not None)
+    acting = _check(ActingSettings, document.get("acting", {}), ("acting",), reading)
+    dependencies = _listed(DependencySettings, document, "dependencies", reading)
+    permissions = _listed(PermissionSettings, document, "permissions", reading)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
-    estate, alerts = estate or EstateSettings(), alerts or AlertSettings()
-    config = Config(path, digest, estate, systems, jobs, dependencies, services, routes, alerts)
+    estate, alerts, acting = estate or EstateSettings(), alerts or AlertSettings(), acting or ActingSettings()
+    config = Config(path, digest, estate, systems, jobs, dependencies, services, routes, alerts, permissions, acting)
     check_references(config, document, reading)
     return config
+
+
+def _listed(model: type[Model], document: Table, top: str, reading: Reading) -> tuple[Model, ...]:
+    """The tables of a list, less those with faults."""
+    tables = enumerate(document.get(top, []), 1)
+    found = [_check(model, table, (top, str(number)), reading) for number, table in tables]
+    return tuple(one for one in found if one is not None)
 
 
 def _named(model: type[Model], document: Table, top: str, reading: Reading) -> dict[str, Model]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -163,6 +163,26 @@ class AlertSettings(Strict):
     ping_every: Pause = timedelta(minutes=1)
 
 
+class PermissionSettings(Strict):
+    who: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    """Logins, "group:NAME", or "*" for everybody."""
+    role: Literal["view", "act", "approve", "admin"]
+    """Each may do what the ones before it may."""
+    systems: tuple[str, ...] = ()
+    """Names of systems, * for any text; empty: all, and what belongs to none."""
+    services: tuple[str, ...] = ()
+    """Only jobs all of whose services are among these; empty: every job."""
+    tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
+    """Only jobs whose most important service is of one of these tiers."""
+
+
+class ActingSettings(Strict):
+    reason_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1,)
+    """What is sent to a job below which a service of these tiers hangs wants a reason."""
+    approval_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
+    """And of these tiers: the approval of another person, within an hour."""
+
+
 @dataclass(frozen=True, slots=True)
 class SystemConfig:
     """One system with its kind's own options, checked."""
@@ -190,6 +210,8 @@ class Config:
     services: Mapping[str, ServiceSettings]
     routes: Mapping[str, RouteSettings]
     alerts: AlertSettings
+    permissions: tuple[PermissionSettings, ...] = ()
+    acting: ActingSettings = field(default_factory=ActingSettings)
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

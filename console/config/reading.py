@@ -10,7 +10,8 @@ from typing import Any
 
 Table = dict[str, Any]
 NAMED = ("systems", "jobs", "services", "routes")
-ALONE = ("estate", "alerts")
+ALONE = ("estate", "alerts", "acting")
+LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def _merge(document: Table, part: Table, file: Path, reading: Reading) -> None:
         wrong = _wrong_shape(top, value)
         if wrong:
             reading.faults.append(Fault(file, _line_of_value(reading.texts[file], top), top, wrong))
-            document.setdefault(top, [] if top == "dependencies" else {})
+            document.setdefault(top, [] if top in LISTS else {})
         elif isinstance(value, list):
             document.setdefault(top, []).extend(value)
         elif isinstance(value, dict) and top not in ALONE:
@@ -108,8 +109,8 @@ def _merge(document: Table, part: Table, file: Path, reading: Reading) -> None:
 
 def _wrong_shape(top: str, value: Any) -> str:
     """Why a part of the config is not what its readers take, and the mend; empty when it is."""
-    if top == "dependencies" and not isinstance(value, list):
-        return "is no list of tables. Write [[dependencies]] above each upstream and downstream."
+    if top in LISTS and not isinstance(value, list):
+        return f"is no list of tables. Write [[{top}]] above {LISTS[top]}."
     if top in NAMED and not isinstance(value, dict):
         return f"is no table of names. Write [{top}.NAME] with its keys below."
     if top in ALONE and not isinstance(value, dict):
@@ -142,11 +143,11 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
     lines = text.splitlines()
     if not key or not lines:
         return None
-    if key[0] == "dependencies" and len(key) > 1:
-        start = _nth(lines, r"\s*\[\[\s*dependencies\s*\]\]", int(key[1]))
+    if key[0] in LISTS and len(key) > 1:
+        start = _nth(lines, rf"\s*\[\[\s*{key[0]}\s*\]\]", int(key[1]))
         rest = key[2:]
     else:
-        depth = min(2, len(key)) if key[0] not in ("estate", "alerts") else 1
+        depth = min(2, len(key)) if key[0] not in ALONE else 1
         header = r"\.".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key[:depth])
         start = _nth(lines, rf"\s*\[\s*{header}\s*[\].]", 1)
         rest = key[depth:]

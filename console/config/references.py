@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -50,6 +51,23 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
     if config.alerts.default_route:
         routes((config.alerts.default_route,), ("alerts", "default_route"))
     _check_dependencies(config, system_of, reading)
+    _check_permissions(config, system_names, list(document.get("services", {})), reading)
+
+
+def _check_permissions(config: Config, systems: list[str], services: list[str], reading: Reading) -> None:
+    """What a permission is limited to is there: a limit to a name that nothing has would permit nothing, silently."""
+    for number, one in enumerate(config.permissions, 1):
+        for key, patterns, known in (("systems", one.systems, systems), ("services", one.services, services)):
+            for pattern in patterns:
+                if not fits_any(pattern, known):
+                    words = f'no {key.removesuffix("s")} fits "{pattern}". {near(pattern, known)}'
+                    reading.fault(("permissions", str(number), key), words)
+
+
+def fits_any(pattern: str, names: Iterable[str]) -> bool:
+    """True where any of the names fits the pattern: * for any text, nothing else is special."""
+    fits = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch
+    return any(fits(name) for name in names)
 
 
 def _check_fallbacks(document: Table, routes: Any, reading: Reading) -> None:

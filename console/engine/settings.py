@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from console.config import Config, DependencySettings
+from console.config import Config, DependencySettings, PermissionSettings
+from console.model.rights import Permission, Role, Rules
 from console.model.settings import (
     DependencySetting,
     EstateSettings,
@@ -20,9 +21,17 @@ def estate_settings(config: Config) -> EstateSettings:
         jobs=tuple(_job(name, config) for name in config.jobs),
         dependencies=tuple(map(_dependency, config.dependencies)),
         services=tuple(_service(name, config) for name in config.services),
+        permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
+        rules=Rules(config.acting.reason_tiers, config.acting.approval_tiers),
         name=config.estate.name,
         digest=config.digest,
     )
+
+
+def _permissions(one: PermissionSettings) -> list[Permission]:
+    """One for each of those whom the setting names."""
+    role = Role[one.role.upper()]
+    return [Permission(who, role, one.systems, one.services, one.tiers) for who in one.who]
 
 
 def decision_settings(config: Config) -> Settings:

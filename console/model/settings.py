@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 
+from console.model.rights import Permission, Rules
 from console.model.values import EngineDown, Mode, Safety
 
 
@@ -78,6 +79,8 @@ class EstateSettings:
     jobs: tuple[JobSetting, ...] = ()
     dependencies: tuple[DependencySetting, ...] = ()
     services: tuple[ServiceSetting, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    rules: Rules = field(default_factory=Rules)
     name: str = ""
     """The estate's name, shown in the header."""
     digest: str = ""

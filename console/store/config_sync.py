@@ -19,6 +19,7 @@ from console.model.settings import DependencySetting, EstateSettings, JobSetting
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
+from console.store.permissions import write_rights
 from console.store.wire import Row, Wire, wire
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "removed")
@@ -66,6 +67,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _job_columns(connection, lines, settings.jobs, jobs)
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
+        changed |= write_rights(lines.rows, settings.permissions, settings.rules)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:

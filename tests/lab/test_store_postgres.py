@@ -19,6 +19,7 @@ from tests.store import (
     test_inventory,
     test_lease,
     test_open,
+    test_permissions,
     test_reads,
 )
 from tests.store.fixtures import later_folder, night, reads, served, store
@@ -35,6 +36,7 @@ SHARED = (
     test_apply,
     test_reads,
     test_audit,
+    test_permissions,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})

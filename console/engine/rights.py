@@ -1,0 +1,52 @@
+"""May they, by what the store says at this moment? Asked in the requester's process, and by the engine before it sends.
+
+Each question runs in its caller's transaction, so what was answered still holds when the change is committed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from console.control.authorize import DOORS, Granted, Refused, authorize
+from console.model.rights import Person, Subject
+from console.store import permissions
+from console.store.chain import Run
+
+POLICY = "headway"
+"""Who asks where a mode in config does."""
+POLICIES = ("hold", "trigger")
+"""Origins of actions that config's modes cause; every other action is a person's, one of a plan too."""
+
+
+class NotAllowed(Exception):
+    """They may not; the message says what is needed and whom to ask."""
+
+
+def may(
+    run: Run,
+    person: Person,
+    door: str,
+    job_id: int | None = None,
+    system: str = "",
+    why: str = "",
+    asked_by: str = "",
+    key: str = "",
+) -> Granted | Refused:
+    """Whether this person may do that now: to a job, to a system, or, with neither, to the estate as a whole.
+
+    `asked_by`: of what is to be approved. `key`: of the action, for a start that a hold owes."""
+    allowed, rules = permissions.rights_of(run)
+    known = DOORS.get(door)
+    subject = Subject(system)
+    if job_id is not None and (allowed or person.is_policy or (known is not None and known.is_action)):
+        subject = permissions.subject_of_job(run, job_id)
+    held_back = person.is_policy and permissions.owes_start(run, key)
+    subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back)
+    return authorize(person, door, subject, allowed, rules)
+
+
+def actor(run: Run, requested_by: str, origin: str, is_postgres: bool) -> Person:
+    """Who is behind an action: config's mode, or a person with the groups of this moment."""
+    if origin in POLICIES:
+        return Person(requested_by or POLICY, is_policy=True)
+    return permissions.person_named(run, requested_by, is_postgres)

@@ -1,0 +1,147 @@
+"""Who may do what, as the store knows it at this moment: permissions and rules of config, groups, what hangs on a job.
+
+Each function runs plain SQL in its caller's transaction: whoever asks and the engine look with the same eyes.
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from console.model.rights import Permission, Person, Role, Rules, Subject
+from console.store.chain import Run
+
+ACTING = "acting"
+"""The row of `meta` that keeps `[acting]`, JSON."""
+_AT_ONCE = 400
+"""Ids in one statement: well below what either database takes."""
+
+
+# -- config -> rows --------------------------------------------------------------------------------------------------
+def write_rights(run: Run, permissions: Sequence[Permission], rules: Rules) -> bool:
+    """Makes the store hold these permissions and rules; True when it held others."""
+    wanted = [_row(one) for one in permissions]
+    stored = [tuple(row) for row in run("SELECT who, role, systems, services, tiers FROM permission ORDER BY id", ())]
+    if stored != wanted:
+        run("DELETE FROM permission", ())
+        for number, row in enumerate(wanted, 1):
+            run(
+                "INSERT INTO permission (id, who, role, systems, services, tiers) VALUES (?, ?, ?, ?, ?, ?)",
+                (number, *row),
+            )
+    acting = json.dumps({"reason_tiers": rules.reason_tiers, "approval_tiers": rules.approval_tiers}, sort_keys=True)
+    before = run("SELECT value FROM meta WHERE name = ?", (ACTING,))
+    if not before or before[0][0] != acting:
+        run(
+            "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (ACTING, acting),
+        )
+    return stored != wanted or not before or before[0][0] != acting
+
+
+def _row(one: Permission) -> tuple[str, str, str, str, str]:
+    return one.who, one.role.word, *(json.dumps(list(each)) for each in (one.systems, one.services, one.tiers))
+
+
+# -- rows -> what is decided with ------------------------------------------------------------------------------------
+def rights_of(run: Run) -> tuple[list[Permission], Rules]:
+    """What config permits, and what acting takes besides."""
+    rows = run("SELECT who, role, systems, services, tiers FROM permission ORDER BY id", ())
+    acting = run("SELECT value FROM meta WHERE name = ?", (ACTING,))
+    rules = json.loads(acting[0][0]) if acting else {}
+    return [
+        Permission(who, Role[role.upper()], *(tuple(json.loads(each)) for each in lists)) for who, role, *lists in rows
+    ], Rules(tuple(rules.get("reason_tiers", ())), tuple(rules.get("approval_tiers", ())))
+
+
+def subject_of_job(run: Run, job_id: int) -> Subject:
+    """The job's system and every service below it, whatever the origin of the dependencies."""
+    found = run("SELECT s.name, j.name FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?", (job_id,))
+    if not found:
+        return Subject()
+    below = _below(run, job_id)
+    services = run("SELECT name, tier, terminals FROM service WHERE NOT removed ORDER BY tier, name", ())
+    hit = tuple((name, tier) for name, tier, terminals in services if not below.isdisjoint(json.loads(terminals)))
+    modes = run("SELECT DISTINCT mode FROM dependency WHERE downstream_id = ?", (job_id,))
+    return Subject(found[0][0], found[0][1], hit, modes=frozenset(str(row[0]) for row in modes))
+
+
+def _below(run: Run, job_id: int) -> set[int]:
+    """The job and all that depends on it, directly or not; a task counts with its whole DAG."""
+    seen, edge = {job_id}, [job_id]
+    while edge:
+        found = {row[0] for part in _parts(edge) for row in _next(run, part)}
+        edge = [one for one in found if one is not None and one not in seen]
+        seen.update(edge)
+    return seen
+
+
+def _next(run: Run, ids: Sequence[int]) -> list[Any]:
+    marks = ", ".join("?" * len(ids))
+    return run(
+        f"SELECT downstream_id FROM dependency WHERE upstream_id IN ({marks})"  # noqa: S608 - question marks
+        f" UNION SELECT parent_id FROM job WHERE id IN ({marks}) UNION SELECT id FROM job WHERE parent_id IN ({marks})",
+        (*ids, *ids, *ids),
+    )
+
+
+def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (ids[at : at + _AT_ONCE // 3] for at in range(0, len(ids), _AT_ONCE // 3))
+
+
+def owes_start(run: Run, key: str) -> bool:
+    """True where the action is the one start that a hold of ours owes its job."""
+    return bool(run("SELECT 1 FROM hold WHERE start_key = ?", (key,)))
+
+
+# -- people ----------------------------------------------------------------------------------------------------------
+def asker(run: Run, is_postgres: bool) -> Person:
+    """Who this process is: the database login on PostgreSQL, else the OS user by the kernel's word."""
+    if is_postgres:
+        return person_named(run, str(run("SELECT session_user", ())[0][0]), is_postgres=True)
+    return person_named(run, os_user(), is_postgres=False)
+
+
+def person_named(run: Run, name: str, is_postgres: bool) -> Person:
+    """That person with the groups of this moment: roles of the database, else groups of this machine."""
+    return Person(name, frozenset(_roles(run, name) if is_postgres else _os_groups(name)))
+
+
+def os_user() -> str:
+    """The OS user by the kernel's word, never by the environment's."""
+    import os  # noqa: PLC0415 - with the next: only whoever asks needs them
+    import pwd  # noqa: PLC0415
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def _os_groups(name: str) -> Iterable[str]:
+    import grp  # noqa: PLC0415
+    import os  # noqa: PLC0415
+    import pwd  # noqa: PLC0415
+
+    try:
+        ids = os.getgrouplist(name, pwd.getpwnam(name).pw_gid)
+    except (KeyError, ValueError):
+        return
+    for number in ids:
+        try:
+            yield grp.getgrgid(number).gr_name
+        except KeyError:
+            continue  # a group that has a number and no name
+
+
+def _roles(run: Run, name: str) -> list[str]:
+    """Roles that were granted to the login, directly or not; a superuser has those alone, not all there are."""
+    rows = run(
+        "WITH RECURSIVE up(id) AS (SELECT oid FROM pg_roles WHERE rolname = ?"
+        " UNION SELECT m.roleid FROM pg_auth_members m JOIN up ON m.member = up.id)"
+        " SELECT r.rolname FROM pg_roles r JOIN up ON r.oid = up.id",
+        (name,),
+    )
+    return [str(row[0]) for row in rows]
