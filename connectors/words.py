@@ -41,6 +41,11 @@ class State(StrEnum):
         return self in RED_STATES
 
 
+def is_open(word: str) -> bool:
+    """Whether a state's word says that more is to come from the source; False for a word that is none of ours."""
+    return word in OPEN_STATES
+
+
 OPEN_STATES = frozenset(
     {
         State.PLANNED,

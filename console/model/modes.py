@@ -24,7 +24,7 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """Every switch. Without any, everything is live and nothing is frozen: a store of an estate that was live before."""
+    """Every switch. Without any, everything is live and nothing is frozen."""
 
     frozen: Switched | None = None
     estate_live: bool = True

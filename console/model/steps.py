@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.words import State, Verb
+from connectors.words import State, Verb, is_open
 from console.model.views import IncidentView, MemberView
 from console.model.words import Safety
 
-ON_ITS_WAY = ("requested", "sending", "sent")
+ON_ITS_WAY = ("requested", "sending", "sent", "unknown")
 """States of an action that has not ended."""
 
 
@@ -56,11 +56,4 @@ def waiting_for(view: IncidentView) -> str:
 def _is_under_way(view: IncidentView, member: MemberView) -> bool:
     """True while its run is open, or an action on it has not ended."""
     sent = (one for one in view.actions if one.run_id == member.run_id and member.run_id is not None)
-    return _is_open(member.state) or any(one.state in ON_ITS_WAY for one in sent)
-
-
-def _is_open(state: str) -> bool:
-    try:
-        return State(state).is_open
-    except ValueError:
-        return False
+    return is_open(member.state) or any(one.state in ON_ITS_WAY for one in sent)

@@ -103,7 +103,7 @@ def _sent(action: ActionView, preview: Mapping[str, Any], look: Look) -> str:
 def _way(action: ActionView, look: Look) -> list[Run]:
     """The four steps in a row: done, where it stands, still to come; an end that is none of them stands last."""
     steps = list(WAY)
-    reached = steps.index(Step(action.state)) if action.state in steps else (2 if action.sent else 0)
+    reached = steps.index(Step(action.state)) if action.state in steps else (1 if action.sent else 0)
     done, coming = look.glyphs.mark("state", State.SUCCEEDED)[0], look.glyphs.mark("state", State.PLANNED)[0]
     runs: list[Run] = []
     for number, step in enumerate(steps):
@@ -128,7 +128,7 @@ def _meaning(state: str) -> str:
         "sending": "It is on the wire.",
         "sent": "The scheduler took it. It counts when the run that follows is seen to end well.",
         "verified": "The scheduler's own record says that it succeeded.",
-        "refused": "The scheduler refused it: nothing happened there.",
-        "failed": "It ran and failed again; the log says why (Esc, then l).",
+        "refused": "Nothing happened at the scheduler, for the reason above.",
+        "failed": "It did not succeed, for the reason above; the log of what ran says more (Esc, then l).",
         "unknown": "The answer was lost. It is being looked up under our id; it is never sent twice.",
     }.get(state, "")

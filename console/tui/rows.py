@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from connectors.words import Evidence, State
+from connectors.words import Evidence, State, is_open
 from console.model.ids import incident_name
 from console.model.views import (
     IncidentRow,
@@ -172,17 +172,10 @@ def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
     sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
     if row.stale_read:
         sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
-    if row.stale_since is not None and (row.evidence == Evidence.STALE or _is_open(row.state)):
+    if row.stale_since is not None and (row.evidence == Evidence.STALE or is_open(row.state)):
         stale = look.glyphs.sign("stale")
         return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
     return (mark, style), (sign, sign_style), (word, style)
-
-
-def _is_open(state: str) -> bool:
-    try:
-        return State(state).is_open
-    except ValueError:
-        return True
 
 
 def job(view: JobRow, look: Look, drifted: str = "") -> Row:
@@ -214,7 +207,7 @@ def took(view: JobRow | RunRow, look: Look) -> str:
     """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
     if view.started is None:
         return ""
-    if view.ended is None and (view.state == State.UNKNOWN or not _is_open(view.state)):
+    if view.ended is None and (view.state == State.UNKNOWN or not is_open(view.state)):
         return look.glyphs.sign("dash")
     return span((view.ended or look.now) - view.started)
 

@@ -61,7 +61,7 @@ async def test_a_rerun_that_failed_again_says_where_to_look(night: Night) -> Non
     await night.press("down", "enter")
     await night.see("requested")
     night.requests.advance("failed", "exit 1")
-    await night.see("● requested", "✖ failed", "It ran and failed again")
+    await night.see("● requested", "✖ failed", "exit 1", "It did not succeed, for the reason above")
 
 
 @on_the_night()

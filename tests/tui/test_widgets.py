@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import random
 import re
 from pathlib import Path
 
@@ -9,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from textual.app import App, ComposeResult
 
 import console.tui
 from console.model.views import JobFilter
 from console.tui.screens.jobs import parse_filter
 from console.tui.widgets.paint import Palette, fit, one_line
-from console.tui.widgets.pane import breaks, piece
+from console.tui.widgets.pane import Pane, breaks, piece
 from console.tui.widgets.table import Column, plan
 from tests.corpus import HOSTILE
 
@@ -92,3 +96,27 @@ def test_no_widget_of_ours_is_given_text_that_textual_would_parse() -> None:
         if forbidden.search(line)
     ]
     assert [] == found
+
+
+class _TwoPanes(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Pane(id="grown")
+        yield Pane(id="whole")
+
+
+def test_a_log_that_grows_is_laid_out_as_if_it_had_come_at_once() -> None:
+    """Only what is new is laid out: a page that came costs the same however long the log is already."""
+    asyncio.run(_grow())
+
+
+async def _grow() -> None:
+    words = "".join(random.Random(7).choices("ab \n", weights=(30, 30, 10, 3), k=4_000))
+    app = _TwoPanes()
+    async with app.run_test(size=(40, 24)):
+        grown, whole = app.query_one("#grown", Pane), app.query_one("#whole", Pane)
+        grown.wrapped = whole.wrapped = True
+        cuts = [0, 1, 5, 700, 701, 2_000, len(words)]
+        for start, end in itertools.pairwise(cuts):
+            grown.add(words[start:end])
+            whole.show(words[:end])
+            assert (whole.text, whole._lines) == (grown.text, grown._lines)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 
-from connectors.words import State
+from connectors.words import State, is_open
 from console.model.views import AttemptView, JobView, RunView
 from console.tui import rows
 from console.tui.asking import Asking
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from textual.widgets import Input
 
 FOLLOW_SECONDS = 1.0
-LOG_LIMIT = 2_000_000
-"""Characters kept while following; older ones go first."""
+LOG_LIMIT = 256 * 1024
+"""Characters of a log that are kept on the screen; the older half goes when there are more."""
 
 
 class RunScreen(BaseScreen):
@@ -122,7 +122,8 @@ class RunScreen(BaseScreen):
 
     @property
     def is_running_now(self) -> bool:
-        return self.attempt is not None and self.attempt.ended is None
+        """Whether more of its log may come: what was lost, or nobody can tell, has no end either."""
+        return self.attempt is not None and self.attempt.ended is None and is_open(self.attempt.state)
 
     def _follow_on(self) -> None:
         if self._asking is None and self.next_start and self.pane.following:
@@ -131,8 +132,15 @@ class RunScreen(BaseScreen):
     def _take(self, text: str, replace: bool) -> None:
         if replace and text == self.text:
             return
-        self.text = (text if replace else self.text + text)[-LOG_LIMIT:]
-        self.pane.show(self.text.rstrip("\n"))
+        before, self.text = self.text, text if replace else self.text + text
+        if len(self.text) > LOG_LIMIT:
+            end = self.text[-LOG_LIMIT // 2 :]
+            self.text, replace, self.cut = end.partition("\n")[2] or end, True, True
+        if replace:
+            self.pane.show(self.text.rstrip("\n"))
+        elif text:
+            ended = len(before) - len(before.rstrip("\n"))  # line ends that are not shown while nothing follows them
+            self.pane.add("\n" * ended + text.rstrip("\n"))
 
     # showing
 

@@ -59,7 +59,7 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._text: tuple[str, ...] = ()
+        self._text: list[str] = []
         self._lines: list[tuple[int, int, int]] = []
         """(number of the line, first and last character) of each line on the screen."""
         self._runs: dict[int, list[Run]] = {}
@@ -73,23 +73,35 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self, text: str) -> None:
         """Replaces the text; the place is kept, or the end where it follows."""
         self._runs = {}
-        self._text = tuple(line[:WIDEST] for line in clean(text).split("\n"))
+        self._text = [line[:WIDEST] for line in clean(text).split("\n")]
         self._lay_out()
+
+    def add(self, text: str) -> None:
+        """Goes on where the text ends, in its last line; only what is new is laid out."""
+        last = len(self._text) - 1
+        more = clean(text).split("\n")
+        more[0] = self._text[last] + more[0] if self._text else more[0]
+        kept = last if self._text else 0
+        self._text[kept:] = [line[:WIDEST] for line in more]
+        while self._lines and self._lines[-1][0] >= kept:
+            self._lines.pop()
+        self._lay_out(kept)
 
     def show_runs(self, lines: Sequence[Sequence[Run]]) -> None:
         """Replaces the text by lines of our own runs; outside text in them is cleaned."""
         self._runs = {number: [(one_line(text), style) for text, style in line] for number, line in enumerate(lines)}
-        self._text = tuple("".join(text for text, _ in line) for line in self._runs.values())
+        self._text = ["".join(text for text, _ in line) for line in self._runs.values()]
         self._lay_out()
 
     @property
     def text(self) -> str:
         return "\n".join(self._text)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, first: int = 0) -> None:
+        """Breaks the lines from `first` on to the width; what stands before it is broken already."""
         width = max(1, self.scrollable_content_region.width)
-        self._lines = []
-        for number, line in enumerate(self._text):
+        self._lines = self._lines if first else []
+        for number, line in enumerate(self._text[first:], first):
             parts = breaks(line, width - self.hang, self.hang) if self.wrapped else [(0, len(line))]
             self._lines += [(number, *part) for part in parts]
         self.virtual_size = Size(width, len(self._lines))
