@@ -349,6 +349,14 @@ def test_the_console_starts_no_engine_on_a_store_from_a_newer_version(tmp_path: 
     assert not (tmp_path / "engine.log").exists()
 
 
+def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path) -> None:
+    config = tmp_path / "headway.toml"
+    config.write_text('[systems.fake]\nkind = "crn"\n')
+    words = start_if_needed(f"sqlite:///{tmp_path / 'headway.db'}", config)
+    assert words.startswith("the engine that was started ended at once (")
+    assert '"crn"' in words
+
+
 def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "headway.db"), "status")
     assert (2, "") == (done.code, done.out)

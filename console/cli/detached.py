@@ -7,6 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from console.clean import clean_line
+
+WORDS_LIMIT = 300
+AT_ONCE_SECONDS = 2.0
+"""A fault of config or store ends a new engine within this."""
+
 
 def start_if_needed(url: str, config: Path) -> str:
     """Starts an engine on a SQLite store that nobody works on; what was done, in words, empty for nothing."""
@@ -22,9 +28,18 @@ def start_if_needed(url: str, config: Path) -> str:
         engine = None
     if engine is not None and engine.alive:
         return ""
-    log = Path(url).parent / "engine.log"
+    log = Path(url.removeprefix("sqlite:///")).expanduser().parent / "engine.log"
     process = start_engine(url, config, log, "--only-if-free")  # two consoles may open at once
-    return f"an engine was started (process {process.pid}, log {log}) and goes on; headway engine stop ends it"
+    try:
+        code = process.wait(AT_ONCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"an engine was started (process {process.pid}, log {log}) and goes on; headway engine stop ends it"
+    return f"the engine that was started ended at once ({code}): {_last_words(log)}" if code else ""
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return clean_line(lines[-1], WORDS_LIMIT) if lines else f"see {log}"
 
 
 def start_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
