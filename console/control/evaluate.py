@@ -11,6 +11,7 @@ from console.control.cases import Case, cases
 from console.control.causes import groups
 from console.control.expected import expectations
 from console.control.forecast import Forecast, How
+from console.control.holds import holding
 from console.control.incidents import Day, decide, event_words, hits, threat, told_before
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
@@ -44,14 +45,17 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
         _told(picture, case, threatened, verdicts, log_tails or {})
         for case, threatened in zip(open_cases, threats, strict=True)
     )
+    # 8. Who is held, let go and started: it looks at upstreams as rule 2 does, and changes none of the verdicts above.
+    held = holding(picture)
     return Decisions(
         expected=due.runs,
         withdrawn=due.withdrawn,
         judgements=_judgements(picture, days, verdicts),
         service_days=tuple(verdicts.values()),
         incidents=incidents,
+        holds=tuple(held.decisions),
         cycles=tuple(tuple(picture.job(each).name for each in path) for path in picture.graph.cycles),
-        next_at=min(_turning_points(now, due.next_at, days, verdicts, incidents), default=None),
+        next_at=min([*_turning_points(now, due.next_at, days, verdicts, incidents), *held.turns], default=None),
     )
 
 

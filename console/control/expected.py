@@ -1,4 +1,5 @@
-"""The runs that the accepted schedules demand and that no start has fulfilled: PLANNED, HELD, MISSED, or out of sight.
+"""The runs that the accepted schedules demand and that no start has fulfilled: PLANNED, HELD, MISSED, or out of sight;
+and SKIPPED, where a job was held over several instants and the start after it stands for all of them.
 
 How far they are laid out: behind, to the beginning of the lookback, or to where the schedule was accepted; ahead, to
 the horizon and at most AHEAD of them. Of a job that runs more often than hourly only what can still be judged (its
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Schedule, State, instant_key
+from console.control.held import NOT_HELD, Held
 from console.control.periods import business_date
 from console.control.schedule import instants, is_interval
 from console.control.words import clock
@@ -56,13 +58,19 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
+    held = Held.by_job(estate, now)
     for job in estate.jobs.values():
         existing = runs.get(job.id, {})
         dues = _dues(job, existing, now, estate.settings, tables)
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
-        found = [_verdict(job, due, estate.targets.get(job.target_id), now, estate.settings) for due in dues]
+        target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
+        found = [
+            _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings)
+            for due in dues
+            for told in [ours.of(due.at, due.key, now)]
+        ]
         demanded += [each for each in found if _reads_otherwise(each, existing.get(each.period_key))]
-        judged_at += _judged_at(job, dues, estate.targets.get(job.target_id), now)
+        judged_at += _judged_at(job, dues, target, now)
     return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
 
 
@@ -164,6 +172,14 @@ def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime
     elif due.at <= now and out_of_sight(target, now, settings):
         evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, evidence, reason)
+
+
+def _held_back(job: JobFacts, due: _Due, told: tuple[State, str] | None) -> ExpectedRun | None:
+    """What a hold of ours makes of it; None where it makes nothing."""
+    if told is None:
+        return None
+    state, reason = told
+    return ExpectedRun(job.id, due.key, due.at, due.bd, state, Evidence.INFERRED, reason)
 
 
 def _missed_words(job: JobFacts, given_up: datetime) -> str:

@@ -19,6 +19,8 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
     """Jobs with a new fact since `before`; None where a change has no bounds: config, or which targets there are."""
     if (before.services, before.dependencies, before.settings) != (after.services, after.dependencies, after.settings):
         return None
+    if before.modes != after.modes:
+        return None
     if before.jobs.keys() != after.jobs.keys() or before.targets.keys() != after.targets.keys():
         return None
     old_runs = {run.id: run for run in before.runs}
@@ -26,6 +28,7 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
     found |= {run.job_id for run in old_runs.values()}
     found |= {number for number, job in after.jobs.items() if before.jobs[number] != job}
     found |= {number for number, taken in after.durations.items() if before.durations.get(number) != taken}
+    found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     turned = {number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])}
     return found | {job.id for job in after.jobs.values() if job.target_id in turned} if turned else found
 
@@ -50,6 +53,7 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
             for one in estate.incidents
             if one.root_job_id in jobs or (one.root_job_id is None and one.root_target_id in targets)
         ),
+        holds=tuple(one for one in estate.holds if one.job_id in jobs),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from console.model.values import AlertKind, Evidence, State, Timeliness
+from connectors.contract import Verb
+from console.model.values import AlertKind, Evidence, HoldFacts, HoldState, State, Timeliness
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,11 @@ class Notice:
     route: str
     title: str
     body: str
+    plain_title: str = ""
+    plain_body: str = ""
+    """The same without a word from outside but names: services, clocks, the command."""
+    urgent: bool = False
+    """The first word about a tier-1 service: nothing may delay it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,35 @@ class IncidentDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class NewAction:
+    """What a policy asks of a scheduler: a row of `action` under a key that is the same however often it is decided."""
+
+    key: str
+    verb: Verb
+    job_id: int
+    period_key: str = ""
+    """Of the run that it is about; empty where it is about the job."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
+    origin: str = "hold"
+    overlap: str = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldDecision:
+    """A hold as it stands from now on; written only where it still stands as the decision saw it."""
+
+    hold: HoldFacts
+    was: HoldState | None
+    """None: it is new."""
+    action: NewAction | None = None
+    withdraws: str = ""
+    """Key of an action that nobody has taken up yet, and nobody shall any more."""
+    event: str = ""
+    """For the timeline of the incident it belongs to; empty: nothing to tell."""
+
+
+@dataclass(frozen=True, slots=True)
 class Decisions:
     """All of one evaluation. `next_at`: when time alone will change a verdict."""
 
@@ -139,6 +175,7 @@ class Decisions:
     judgements: tuple[RunJudgement, ...] = ()
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()
+    holds: tuple[HoldDecision, ...] = ()
     cycles: tuple[tuple[str, ...], ...] = ()
     """Dependencies that lead back to themselves, as paths of raw job names whose last is their first: none of a path's
     dependencies is followed."""

@@ -66,3 +66,13 @@ def new_action_key() -> str:
         number, digit = divmod(number, 32)
         digits = _DIGITS[digit] + digits
     return f"headway-{digits}"
+
+
+def derived_key(*parts: str) -> str:
+    """An action's id made of what it is about: the same parts give the same id, so that what is decided twice is one
+    action."""
+    import hashlib  # noqa: PLC0415 - see new_action_key
+
+    number = int.from_bytes(hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()[:15])
+    digits = "".join(_DIGITS[number >> 5 * place & 31] for place in range(24))
+    return f"headway-{digits}"

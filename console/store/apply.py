@@ -15,6 +15,7 @@ from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
 from console.model.ids import maybe_micros, micros
+from console.store.holds import write_holds
 from console.store.incident_rows import IncidentWriter
 from console.store.keys import pack
 from console.store.latest import remove_runs, roll_latest
@@ -81,6 +82,7 @@ def apply(
         for decision in decisions.incidents:
             writer.write(decision)
         _write_days(lines, decisions.service_days, writer.ids, seq)
+        write_holds(connection, lines, seq, now_us, decisions.holds)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
         _write_meta(lines, "cycles", json.dumps([[clean_line(name) for name in path] for path in decisions.cycles]))
         failpoint("evaluate.before_commit")

@@ -15,7 +15,16 @@ from weakref import WeakKeyDictionary
 
 from connectors.contract import OPEN_STATES, State
 from console.model.ids import micros
-from console.model.values import DependencyFacts, Estate, IncidentFacts, JobFacts, RunFacts, ServiceFacts, Settings
+from console.model.values import (
+    DependencyFacts,
+    Estate,
+    HoldFacts,
+    IncidentFacts,
+    JobFacts,
+    RunFacts,
+    ServiceFacts,
+    Settings,
+)
 from console.store import facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
@@ -79,7 +88,9 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         dependencies = facts.dependencies(lines)
         targets = facts.targets(lines)
         incidents = facts.incidents(lines)
-        jobs = _that_matter(memory, services, dependencies, incidents)
+        holds = facts.holds(lines, since_us)
+        modes = facts.modes(lines)
+        jobs = _that_matter(memory, services, dependencies, incidents, holds)
         _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)
     runs = sorted(
         (one for one in memory.runs.values() if one[1].job_id in jobs),
@@ -93,6 +104,8 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         services=services,
         targets=targets,
         incidents=incidents,
+        holds=tuple(one for one in holds if one.job_id in jobs),
+        modes=modes,
         settings=settings,
     )
 
@@ -144,6 +157,7 @@ def _that_matter(
     services: Iterable[ServiceFacts],
     dependencies: Iterable[DependencyFacts],
     incidents: Iterable[IncidentFacts],
+    holds: Iterable[HoldFacts],
 ) -> dict[int, JobFacts]:
     """Jobs that something is expected of, that ran lately, or that others hang on; with their DAGs."""
     named = {one.job_id for _, one in memory.runs.values()}
@@ -152,6 +166,7 @@ def _that_matter(
     for edge in dependencies:
         named.update((edge.upstream_id, edge.downstream_id))
     named.update(one.root_job_id for one in incidents if one.root_job_id is not None)
+    named.update(one.job_id for one in holds if not one.state.is_over)
     named.update(job.id for job in memory.jobs.values() if job.schedule.dialect != "none")
     found: dict[int, JobFacts] = {}
     while named:

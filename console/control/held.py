@@ -1,0 +1,83 @@
+"""What our own holds make of the runs that they keep back: held, not missed; and no pause of somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from connectors.contract import State
+from console.clean import clean_line
+from console.model.values import Estate, HoldFacts, HoldState, JobFacts
+
+LINGERS = timedelta(minutes=3)
+"""How long after a hold an inventory may still tell the pause that it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The holds of one job."""
+
+    holds: tuple[HoldFacts, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    """Of each of them: the upstream's name, cleaned; empty without one."""
+    pauses: bool = False
+    """True while a pause that its source tells is ours."""
+
+    @staticmethod
+    def by_job(estate: Estate, now: datetime) -> dict[int, Held]:
+        """The holds that were placed, by job."""
+        found: dict[int, list[HoldFacts]] = {}
+        for hold in estate.holds:
+            if hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger":
+                found.setdefault(hold.job_id, []).append(hold)
+        return {
+            job_id: Held(
+                tuple(holds),
+                tuple(_upstream(estate, hold) for hold in holds),
+                pauses=any(hold.ended_at is None or now - hold.ended_at < LINGERS for hold in holds),
+            )
+            for job_id, holds in found.items()
+        }
+
+    def as_ours(self, job: JobFacts) -> JobFacts:
+        """The job without a pause that is ours."""
+        return replace(job, paused_since=None) if self.pauses and job.paused_since is not None else job
+
+    def of(self, at: datetime, key: str, now: datetime) -> tuple[State, str] | None:
+        """State and reason of a run for that instant that has not started; None where no hold keeps it back."""
+        for hold, upstream in zip(self.holds, self.upstreams, strict=True):
+            if hold.state.holds_back and (key == hold.period_key or _since(hold, at) <= at <= now):
+                return State.HELD, words_of(hold, upstream)
+        for hold in self.holds:
+            if hold.state is HoldState.RELEASED and key != hold.period_key and _stood_for(hold, at):
+                return State.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
+        return None
+
+
+NOT_HELD = Held()
+
+
+def words_of(hold: HoldFacts, upstream: str) -> str:
+    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)"."""
+    if hold.kind == "person":
+        why = f": {hold.why}" if hold.why else ""
+        return f"held by {hold.held_by}{why} (hold {hold.key})"
+    if hold.state in (HoldState.WATCHING, HoldState.STARTING):
+        return f"let go by Headway: its start is awaited (hold {hold.key})"
+    return f"held by Headway until {upstream or 'its upstream'} is good (hold {hold.key})"
+
+
+def _upstream(estate: Estate, hold: HoldFacts) -> str:
+    job = estate.jobs.get(hold.upstream_id or 0)
+    return clean_line(job.name) if job is not None else ""
+
+
+def _since(hold: HoldFacts, at: datetime) -> datetime:
+    return hold.placed_at or hold.due_at or at + timedelta(microseconds=1)
+
+
+def _stood_for(hold: HoldFacts, at: datetime) -> bool:
+    """True for an instant that passed while it was held, before the one whose start came in the end."""
+    if hold.placed_at is None or hold.due_at is None or hold.released_at is None:
+        return False
+    return hold.placed_at <= at < hold.due_at <= hold.released_at

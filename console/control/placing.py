@@ -1,0 +1,145 @@
+"""Which job is held next, and which one without a clock is started: `control.holds` carries on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from connectors.contract import State, Verb, instant_key
+from console.clean import clean_line
+from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
+from console.control.expected import expects_nothing, has_started
+from console.control.picture import Picture
+from console.model.decisions import HoldDecision, NewAction
+from console.model.ids import derived_key
+from console.model.values import ActionFacts, HoldFacts, HoldState, Mode, RunFacts
+
+BY = "headway"
+AGAIN = timedelta(seconds=30)
+"""Until what never arrived is asked for again."""
+
+
+def never_arrived(action: ActionFacts | None, now: datetime) -> bool:
+    """True where an action ended without having arrived, long enough ago to be asked for again."""
+    if action is None:
+        return True
+    return action.unsent and action.ended_at is not None and now - action.ended_at >= AGAIN
+
+
+class New:
+    """What a policy wants of a job that nobody holds, at one moment."""
+
+    def __init__(self, picture: Picture, policy: Policy) -> None:
+        self._picture = picture
+        self._now = picture.now
+        self._policy = policy
+        self._job = picture.job(policy.job_id)
+        self._name = clean_line(self._job.name)
+        self._due = self._next_due()
+
+    def turns(self) -> Iterator[datetime]:
+        if self._due is not None and self._due.period_at is not None:
+            yield self._due.period_at - self._policy.lead
+
+    def decide(self) -> HoldDecision | None:
+        """The hold to place, or the start to make; None when there is nothing to do."""
+        modes = self._picture.estate.modes
+        if modes.frozen is not None or self._job.paused_since is not None or self._job.gone_since is not None:
+            return None
+        live = live_edges(self._picture, self._policy)
+        policy = replace(self._policy, edges=tuple(live)) if live else self._policy
+        if expects_nothing(self._job):
+            return self._triggered(policy, bool(live)) if policy.mode is Mode.TRIGGER else None
+        return self._placed(policy, bool(live))
+
+    def _next_due(self) -> RunFacts | None:
+        ahead = (
+            run
+            for run in self._picture.runs.get(self._job.id, ())
+            if run.state in (State.PLANNED, State.HELD) and not has_started(run)
+            if run.period_at is not None and run.period_at > self._now
+        )
+        return min(ahead, key=lambda run: run.period_at or self._now, default=None)
+
+    def _placed(self, policy: Policy, live: bool) -> HoldDecision | None:
+        due = self._due
+        if due is None or due.period_at is None or self._is_running():
+            return None
+        near = due.period_at - policy.lead <= self._now
+        left = awaited(self._picture, policy.edges, due.bd, due.period_at)
+        early = self._starts_early(policy, due)
+        if not early and ((near and not left) or (not near and not (policy.stands and live))):
+            return None
+        key = self._free_key(due.period_key)
+        if key is None:
+            return None
+        kind = "standing" if policy.stands else "reactive"
+        until = due.period_at + policy.hold_for
+        waited = left or policy.edges
+        hold = HoldFacts(
+            key=key, job_id=self._job.id, upstream_id=waited[0].upstream_id, bd=due.bd, kind=kind, mode=policy.mode,
+            state=HoldState.PLACING if live else HoldState.SHADOW, held_by=BY, why="", until=until,
+            due_at=due.period_at, period_key=due.period_key, words=f"until {names(self._picture, waited)} is good",
+        )  # fmt: skip
+        hold = replace(hold, why=hold.words)
+        if not live:
+            event = f"would have held {self._name} {hold.words}: it is in shadow"
+            return HoldDecision(replace(hold, ended_at=self._now), None, event=event)
+        parameters = {"by": BY, "until": instant_key(until.replace(microsecond=0))}
+        action = NewAction(key, Verb.HOLD, self._job.id, parameters=parameters, why=hold.why)
+        return HoldDecision(hold, None, action)
+
+    def _starts_early(self, policy: Policy, due: RunFacts) -> bool:
+        """Held so that it may be started before its clock, whose own start must then not come."""
+        if policy.mode is not Mode.TRIGGER or not self._job.starts_held:
+            return False
+        return are_green(self._picture, policy.edges, due.bd, due.period_at or self._now)
+
+    def _is_running(self) -> bool:
+        """A paused DAG does not go on with the tasks of its runs: what runs is let run."""
+        runs = self._picture.runs.get(self._job.id, ())
+        return any(has_started(run) and run.state.is_open and not self._picture.is_unknown(run) for run in runs)
+
+    def _free_key(self, about: str) -> str | None:
+        """The key of a hold for this period; None where it was held, or tried a moment ago."""
+        known = {hold.key: hold for hold in self._picture.estate.holds}
+        key = derived_key(self._job.system, self._job.native_id, about, "hold")
+        while key in known:
+            if known[key].state is not HoldState.FAILED or not never_arrived(known[key].place, self._now):
+                return None
+            key = derived_key(key, "again")
+        return key
+
+    # no clock: started on completion
+    def _triggered(self, policy: Policy, live: bool) -> HoldDecision | None:
+        """Once for the latest business date for which all of its upstreams are good since a time that still counts."""
+        for bd in sorted(self._dates(policy), reverse=True):
+            goods = [good_at(self._picture, each.upstream_id, bd, self._now) for each in policy.edges]
+            since = [each for each in goods if each is not None]
+            if len(since) < len(goods) or self._now - max(since) > policy.hold_for:
+                continue
+            key = self._free_key(f"bd {bd}")
+            if key is None or any(
+                run.bd == bd and has_started(run) for run in self._picture.runs.get(self._job.id, ())
+            ):
+                return None
+            return self._started(policy, live, key, bd)
+        return None
+
+    def _dates(self, policy: Policy) -> set[date]:
+        return {run.bd for each in policy.edges for run in self._picture.runs.get(each.upstream_id, ())}
+
+    def _started(self, policy: Policy, live: bool, key: str, bd: date) -> HoldDecision:
+        why = f"{names(self._picture, policy.edges)} is good"
+        start_key = derived_key(key, "start")
+        hold = HoldFacts(
+            key=key, job_id=self._job.id, upstream_id=policy.edges[0].upstream_id, bd=bd, kind="trigger",
+            mode=Mode.TRIGGER, state=HoldState.STARTING if live else HoldState.SHADOW, held_by=BY, why=why,
+            until=self._now + policy.hold_for, due_at=None, period_key="", start_key=start_key, words=why,
+        )  # fmt: skip
+        if not live:
+            event = f"would have started {self._name}, {why}: it is in shadow"
+            return HoldDecision(replace(hold, start_key=None, ended_at=self._now), None, event=event)
+        action = NewAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
+        return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
