@@ -11,7 +11,7 @@ from typing import Any
 from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
 from console.cli.exits import Exit
 from console.durations import duration_words
-from console.engine.requests import AlreadyAsked, Answer, Requests
+from console.engine.requests import AlreadyAsked, Requests
 from console.model.ids import new_action_key
 from console.model.views import ActionView
 
@@ -45,10 +45,11 @@ def answered(
     until = time.monotonic() + seconds
     while True:
         left = until - time.monotonic()
-        answer: Answer = requests.wait(request_id, min(LOOK_SECONDS, left))
-        if answer.ok:
+        requests.wait(request_id, min(LOOK_SECONDS, left))
+        answer = requests.answer(request_id)  # one may have come since the last look
+        if answer is not None and answer.ok:
             return answer.data
-        if requests.answer(request_id) is not None:
+        if answer is not None:
             raise Stop(Exit.REFUSED, answer.error)
         if (words := no_engine(arguments)) is not None:
             raise Stop(Exit.NO_ENGINE, f"{words}; it did not answer, and nothing was sent. Start one: headway engine")

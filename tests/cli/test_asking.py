@@ -15,6 +15,7 @@ from connectors.contract import State
 from console.cli import asking
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.engine.requests import Answer, Requests
 from console.store.reads.holders import holder_name
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
@@ -42,6 +43,24 @@ def test_an_engine_that_does_not_answer_is_waited_for_no_longer_than_asked(
     assert time.monotonic() - begun < 5
     assert "did not answer in 0s; nothing was sent" in capsys.readouterr().err
     assert [] == bench.scheduler.acted
+
+
+def test_an_answer_that_comes_at_the_end_of_a_wait_is_taken(bench: Bench) -> None:
+    class Late(Requests):
+        """Its wait ends a moment before the answer is there."""
+
+        def wait(self, request_id: int, seconds: float) -> Answer:
+            early = Answer(False, {}, "no answer in 1 s; is an engine running?")
+            bench.parts.answers.step(bench.fence)
+            bench.parts.answers.close()
+            return early
+
+    failed(bench)
+    run_id = bench.reads().job("fake/extract").row.run_id
+    assert run_id is not None
+    late = Late(bench.url)
+    arguments = argparse.Namespace(store=bench.url, config=None)
+    assert "plan" in asking.answered(arguments, late, late.preview_rerun(run_id), 5)
 
 
 def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
