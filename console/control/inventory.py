@@ -117,7 +117,7 @@ def _change(job: KnownJob, record: JobRecord) -> JobChange:
         record=record,
         drift=tuple(_drift(job, record)),
         ended=tuple(what for what in sorted(job.open_drift) if _is_over(what, job, record)),
-        accept_again=woken and "paused" not in job.open_drift,
+        accept_again=woken and "paused" not in job.open_drift and not job.held,
     )
 
 
@@ -126,7 +126,7 @@ def _drift(job: KnownJob, record: JobRecord) -> Iterator[DriftFound]:
         yield DriftFound("schedule", f"{in_words(job.accepted)} became {in_words(record.schedule)}")
     if job.definition_hash and job.definition_hash != record.definition_hash:
         yield DriftFound("definition", _definition_words(job, record))
-    if record.paused and job.paused_since is None:
+    if record.paused and job.paused_since is None and not job.held:
         yield DriftFound("paused", "paused outside of Headway")
 
 

@@ -33,6 +33,8 @@ class KnownJob:
     parent_id: int | None
     open_drift: frozenset[str] = frozenset()
     """Of "gone", "schedule", "definition", "paused": what is neither accepted nor ended."""
+    held: bool = False
+    """A pause that its source tells is a hold of ours, or was one until a moment ago."""
     definition: str = ""
     """Its last definition, raw, for the words of a drift."""
 

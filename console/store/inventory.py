@@ -11,6 +11,7 @@ from connectors.contract import JobRecord, Schedule
 from console.clean import clean, clean_line
 from console.model.ids import job_name, maybe_instant, maybe_micros, micros
 from console.model.inventory import DriftFound, InventoryChanges, KnownJob
+from console.store import audit
 from console.store.errors import NotFound
 from console.store.job_ids import NAME_LIMIT, WHOLE
 from console.store.keys import is_too_long, pack, unpack
@@ -24,8 +25,11 @@ URL_LIMIT = 2_000
 _NOTHING = Schedule("none")
 
 _JOBS = (
-    "SELECT id, native_id, source_id, match_keys, definition_hash, paused_since_us, gone_since_us, parent_id,"
-    " definition FROM job WHERE target_id = ? ORDER BY id"
+    "SELECT j.id, j.native_id, j.source_id, j.match_keys, j.definition_hash, j.paused_since_us, j.gone_since_us,"
+    " j.parent_id, j.definition, EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
+    " AND h.state NOT IN ('failed', 'shadow')"
+    " AND (h.ended_us IS NULL OR h.ended_us >= COALESCE(j.paused_since_us, t.inventory_us, 0)))"
+    " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
 )
 _SCHEDULES = (
     "SELECT s.job_id, s.dialect, s.expression, s.zone, s.words, s.next_us, s.accepted_us"
@@ -72,6 +76,7 @@ def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: frozenset
         parent_id=row[7],
         open_drift=drift,
         definition=row[8],
+        held=bool(row[9]),
     )
 
 
@@ -90,7 +95,9 @@ def write_inventory(
     return touched
 
 
-def accept_drift(store: Store, job_id: int, by: str, now: datetime, fence: int | None = None) -> int:
+def accept_drift(
+    store: Store, job_id: int, by: str, now: datetime, fence: int | None = None, origin: str = audit.FROM_ENGINE
+) -> int:
     """How many open drifts of a job are accepted now: its newest schedule is the expected one; a job that is gone is
     expected no more. Raises NotFound for an unknown job."""
     now_us = micros(now)
@@ -110,6 +117,7 @@ def accept_drift(store: Store, job_id: int, by: str, now: datetime, fence: int |
         )
         words = f"{name}: accepted {', '.join(sorted(row[0] for row in accepted)) or 'its schedule'}"
         lines.rows(_EVENT, (now_us, words, job_id, system_id, clean_line(by)))
+        audit.append(connection, now_us, by, origin, "accept drift", name, {"accepted": [row[0] for row in accepted]})
         lines.rows("UPDATE job SET changed_seq = ? WHERE id = ?", (next_changed_seq(connection), job_id))
     return len(accepted)
 
