@@ -1,0 +1,246 @@
+"""What repairs an incident, or a set of runs: the fewest steps, upstreams first, with what each is worth.
+
+Of an incident: the runs that its hit services still need to have run again; where none is hit, all that is red or
+stale. What starts by itself (its clock is ahead, its scheduler waits for its upstream) is no step, nor is what is good
+again. Runs join by business date, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.contract import Capability, State, Verb, instant_key
+from console.clean import clean_line
+from console.control.cases import Case, cases
+from console.control.causes import groups
+from console.control.estimate import label
+from console.control.expected import expectations, has_started
+from console.control.forecast import Forecast, How, Node
+from console.control.incidents import Day, cause_name, hits, threat
+from console.control.picture import Key, Picture, key_of, when
+from console.control.services import service_days
+from console.control.words import clock
+from console.model.plans import WAIT, Draft, LeftOut, Save, Step
+from console.model.values import Estate, JobFacts, RunFacts, Safety
+
+Days = Mapping[Day, tuple[Forecast, list[Node]]]
+"""The service days that a cause hurts, each with what is broken in it."""
+Can = Callable[[JobFacts, Capability], bool]
+"""Whether the kind of a job's system has this capability."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A run that must run again, why, and whom it helps."""
+
+    run: RunFacts
+    why: str
+    saves: tuple[Save, ...] = ()
+    verb: str = ""
+    """Empty: whichever way it can run again."""
+
+
+def recovery(estate: Estate, incident_id: int, now: datetime, can: Can) -> Draft | None:
+    """The plan for an open incident; None when there is no such. Without steps where nothing is left to send."""
+    due = expectations(estate, now)
+    picture = Picture(estate, now, due.runs, due.withdrawn)
+    case = next(
+        (one for one in cases(picture, groups(picture)) if one.incident is not None and one.incident.id == incident_id),
+        None,
+    )
+    if case is None:
+        return None
+    days = hits(picture, case, service_days(picture))
+    saves = _saves(picture, case, days)
+    broken = [run for run in case.broken() if _is_broken(picture, run)]
+    again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
+    todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
+    todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
+    wanted, left_out = _needed(picture, days, todo) if days else (todo, [])
+    left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
+    left_out += [_left(picture, run, "it is good again") for run in case.broken() if picture.is_green(run)]
+    wanted, blocked = _without_blocked(picture, wanted)
+    steps = _steps(picture, list(wanted.values()), can)
+    title = f"repair {cause_name(picture, case)}"
+    return Draft(
+        "recovery", title, incident_id, steps, _once([*left_out, *blocked], steps), _notes(picture, case, days)
+    )
+
+
+def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can: Can) -> Draft:
+    """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
+    due = expectations(estate, now)
+    picture = Picture(estate, now, due.runs, due.withdrawn)
+    found = {number: picture.run_by_id(number) for number in dict.fromkeys(run_ids)}
+    wanted = [_Wanted(run, f"marked; it is {run.state}") for run in found.values() if run is not None]
+    gone = tuple(LeftOut(f"run {number}", number, "out of view") for number, run in found.items() if run is None)
+    steps = _steps(picture, wanted, can, verb)
+    return Draft("bulk", f"{verb} {len(steps)} runs", None, steps, gone)
+
+
+def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], list[LeftOut]]:
+    """What the hit services need to have run again of what this cause broke; what of them starts by itself."""
+    wanted: dict[Key, _Wanted] = {}
+    by_itself: list[LeftOut] = []
+    for day, _ in days.values():
+        for node in day.unfinished():
+            if node.run is not None and key_of(node.run) in todo:
+                wanted[key_of(node.run)] = todo[key_of(node.run)]
+            elif (why := _starts_itself(picture, node)) and _waits_for(picture, day, node, wanted):
+                number = node.run.id or None if node.run is not None else None
+                by_itself.append(LeftOut(clean_line(picture.job(node.job_id).name), number, why))
+    return wanted, by_itself
+
+
+def _starts_itself(picture: Picture, node: Node) -> str:
+    if node.how is How.CLOCK and node.due is not None:
+        job = picture.job(node.job_id)
+        return f"it starts by its own clock at {clock(node.due, job.zone, picture.now)}: rerun it if that is too early"
+    if node.how is How.WAITS:
+        return "its own scheduler starts it"
+    return "it runs" if node.how is How.RUNNING else ""
+
+
+def _waits_for(picture: Picture, day: Forecast, node: Node, wanted: Mapping[Key, _Wanted]) -> bool:
+    """True when something of the plan lies upstream of it."""
+    above = picture.graph.ancestors(node.job_id)
+    return any(each.run.job_id in above and each.run.bd == day.bd for each in wanted.values())
+
+
+def _without_blocked(picture: Picture, wanted: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], list[LeftOut]]:
+    """A run that its own scheduler keeps back until a step's job is good goes on by itself."""
+    jobs = {(one.run.job_id, one.run.bd) for one in wanted.values()}
+    kept: dict[Key, _Wanted] = {}
+    left: list[LeftOut] = []
+    for key, one in wanted.items():
+        above = [
+            edge.upstream
+            for edge in picture.graph.into(one.run.job_id)
+            if edge.native and (edge.upstream, one.run.bd) in jobs
+        ]
+        if one.run.state is State.BLOCKED and above:
+            name = clean_line(picture.job(above[0]).name)
+            left.append(_left(picture, one.run, f"its own scheduler starts it once {name} is good"))
+        else:
+            kept[key] = one
+    return kept, left
+
+
+def _is_broken(picture: Picture, run: RunFacts) -> bool:
+    return picture.is_red_now(run) or (has_started(run) and picture.is_stale(run))
+
+
+def _saves(picture: Picture, case: Case, days: Days) -> dict[Key, tuple[Save, ...]]:
+    """Run -> the service days that need it, and whether there still is time."""
+    found: dict[Key, list[Save]] = {}
+    for day, nodes in days.values():
+        save = _save(picture, day, threat(picture, case, day, nodes).act_by)
+        for node in day.unfinished():
+            if node.run is not None:
+                found.setdefault(key_of(node.run), []).append(save)
+    return {key: tuple(each) for key, each in found.items()}
+
+
+def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
+    name, bd = day.service.name, day.bd.isoformat()
+    if picture.now > day.deadline:
+        shown = clock(day.deadline, day.service.zone, picture.now)
+        return Save(name, bd, saved=False, words=f"its deadline {shown} has passed")
+    if act_by is None:
+        return Save(name, bd, saved=None, words="nobody can tell: no estimate")
+    shown = clock(act_by, day.service.zone, picture.now)
+    if picture.now > act_by:
+        return Save(name, bd, saved=False, words=f"its act-by {shown} has passed")
+    return Save(name, bd, saved=True, words=f"act by {shown}")
+
+
+def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | None = None) -> tuple[Step, ...]:
+    rank = {job: place for place, job in enumerate(picture.graph.ordered({one.run.job_id for one in wanted}))}
+    ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key))
+    after = _after(picture, [one.run for one in ordered])
+    return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(ordered, 1))
+
+
+def _after(picture: Picture, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
+    """Place -> the places that it waits for: of the steps upstream of it on its date those that none of the others
+    stands for, and the run of its own job before it."""
+    above: dict[int, set[int]] = {}
+    ancestors = {run.job_id: picture.graph.ancestors(run.job_id) for run in runs}
+    for place, run in enumerate(runs, 1):
+        above[place] = {
+            earlier
+            for earlier, other in enumerate(runs[: place - 1], 1)
+            if other.job_id == run.job_id or (other.bd == run.bd and other.job_id in ancestors[run.job_id])
+        }
+    return {
+        place: tuple(sorted(each for each in found if not any(each in above[other] for other in found)))
+        for place, found in above.items()
+    }
+
+
+def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], can: Can, verb: Verb | None) -> Step:
+    job, run = picture.job(one.run.job_id), one.run
+    fresh = not has_started(run)
+    chosen = one.verb or verb or (Verb.START if fresh and can(job, Capability.START) else Verb.RERUN)
+    known = picture.estimate(job.id)
+    period = {"period_at": instant_key(run.period_at)} if fresh and run.period_at is not None else {}
+    runs = chosen in (Verb.RERUN, Verb.START, WAIT)
+    return Step(
+        place=place,
+        verb=str(chosen),
+        job_id=job.id,
+        job=clean_line(job.name),
+        system=job.system,
+        run_id=run.id or None,
+        period_key=run.period_key,
+        state=run.state.value,
+        why=one.why,
+        parameters=period if chosen is Verb.START else {},
+        after=after,
+        safety=job.rerun.value,
+        expected_s=_seconds(known.p50) if runs else None,
+        source=label([known]) if runs else "",
+        saves=one.saves,
+        alternatives=() if chosen == WAIT else _alternatives(job, fresh, can),
+    )
+
+
+def _alternatives(job: JobFacts, fresh: bool, can: Can) -> tuple[str, ...]:
+    found = []
+    if fresh and can(job, Capability.START):
+        found.append("start")
+    elif job.rerun is not Safety.NEVER and can(job, Capability.RERUN):
+        found += ["failed-only", "downstream", "all"] if can(job, Capability.TASKS) else ["all"]
+    return (*found, "mark-ok", "skip")
+
+
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds()
+
+
+def _why(run: RunFacts) -> str:
+    if run.state.is_red:
+        return f"it was {run.state}" if run.state is State.MISSED else f"it ended {run.state}"
+    return "it read what its upstream had not finished"
+
+
+def _left(picture: Picture, run: RunFacts, why: str) -> LeftOut:
+    return LeftOut(clean_line(picture.job(run.job_id).name), run.id or None, why)
+
+
+def _once(left: Sequence[LeftOut], steps: Sequence[Step]) -> tuple[LeftOut, ...]:
+    """Each job once, with its first reason, and none that is a step."""
+    taken = {step.job for step in steps}
+    return tuple({one.job: one for one in reversed(left) if one.job not in taken}.values())[::-1]
+
+
+def _notes(picture: Picture, case: Case, days: Days) -> tuple[str, ...]:
+    target = case.group.target
+    if target is not None and target.failing_since is not None:
+        name = clean_line(f"{target.system}/{target.name}")
+        return (f"{name} does not answer: nothing can be sent there before it does",)
+    lost = sorted({day.service.name for day, nodes in days.values()
+                   if _save(picture, day, threat(picture, case, day, nodes).act_by).saved is False})  # fmt: skip
+    return tuple(f"{name} cannot be saved any more; the plan repairs it for those who read it late" for name in lost)

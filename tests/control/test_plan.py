@@ -1,0 +1,358 @@
+"""What repairs an incident: the fewest steps, in an order that holds, with what each is worth."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import Capability, State, Verb
+from console.control.backfill import backfill
+from console.control.plan import bulk, recovery
+from console.model.plans import Changes, Draft, PlanRefused, Step, shape
+from console.model.values import DependencyFacts, JobFacts, Origin, RunFacts, Safety, ServiceFacts
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, run, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.SAFE)
+LOAD = job(2, "warehouse/load", "04:00", expected=minutes(30))
+MART = job(3, "dwh/mart", expected=minutes(60))
+AUDIT = job(4, "dwh/audit", expected=minutes(5))
+DEPS = [*feeds(EXTRACT, LOAD, AUDIT), *feeds(LOAD, MART)]
+DAILY = service("daily", "06:30", MART)
+
+
+def can(_: JobFacts, capability: Capability) -> bool:
+    return capability in (Capability.RERUN, Capability.TASKS)
+
+
+def can_start(_: JobFacts, __: Capability) -> bool:
+    return True
+
+
+def night(*runs: RunFacts, now: str, jobs: tuple[JobFacts, ...] = (), **more: Any) -> tuple[Ledger, Draft]:
+    """The estate at that time, and the plan for its only incident."""
+    facts = {"feeds": DEPS, "services": [DAILY]} | more
+    ledger = Ledger(estate(*(jobs or (EXTRACT, LOAD, MART, AUDIT)), runs=runs, **facts))
+    ledger.look(now)
+    [incident] = ledger.estate.incidents
+    found = recovery(ledger.estate, incident.id, at(now), can)
+    assert found is not None
+    return ledger, found
+
+
+def shown(draft: Draft) -> list[tuple[int, str, str, tuple[int, ...]]]:
+    return [(step.place, step.verb, step.job, step.after) for step in draft.steps]
+
+
+def left(draft: Draft) -> dict[str, str]:
+    return {one.job: one.why for one in draft.left_out}
+
+
+FAILED = run(1, EXTRACT, "03:10", State.FAILED)
+STALE_LOAD = run(2, LOAD, "04:00")
+STALE_MART = run(3, MART, "05:00")
+STALE_AUDIT = run(4, AUDIT, "05:00")
+
+
+def test_the_root_comes_first_then_what_it_left_stale_in_the_order_in_which_they_read() -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="05:20")
+    expected = [(1, "rerun", "hosts/extract", ()), (2, "rerun", "warehouse/load", (1,)), (3, "rerun", "dwh/mart", (2,))]
+    assert expected == shown(plan)
+    assert ["it ended failed", *["it read what its upstream had not finished"] * 2] == [s.why for s in plan.steps]
+
+
+def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
+    assert "no service that is hit waits for it" == left(plan)["dwh/audit"]
+    assert "dwh/audit" not in [step.job for step in plan.steps]
+
+
+def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_AUDIT, now="05:20", services=[])
+    assert [("hosts/extract", ()), ("dwh/audit", (1,)), ("warehouse/load", (1,))] == [
+        (step.job, step.after) for step in plan.steps
+    ]
+
+
+def test_what_its_own_clock_starts_later_is_no_step() -> None:
+    _, plan = night(FAILED, now="03:40")
+    assert ["hosts/extract"] == [step.job for step in plan.steps]
+    assert "it starts by its own clock at 04:00: rerun it if that is too early" == left(plan)["warehouse/load"]
+    assert "its own scheduler starts it" == left(plan)["dwh/mart"]
+
+
+def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:
+    blocked = run(3, MART, "05:00", State.BLOCKED)
+    native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=Origin.NATIVE)]
+    _, plan = night(FAILED, STALE_LOAD, blocked, now="05:20", feeds=native)
+    assert ["hosts/extract", "warehouse/load"] == [step.job for step in plan.steps]
+    assert "its own scheduler starts it once warehouse/load is good" == left(plan)["dwh/mart"]
+
+
+def test_what_is_good_again_is_left_out_and_the_others_do_not_wait_for_it() -> None:
+    ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="05:20")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("05:25", 5))
+    ledger.look("05:31")
+    plan = recovery(ledger.estate, 1, at("05:31"), can)
+    assert plan is not None
+    assert [("warehouse/load", ()), ("dwh/mart", (1,))] == [(step.job, step.after) for step in plan.steps]
+    assert {"hosts/extract": "it is good again"} == left(plan)
+
+
+def test_what_runs_again_already_is_waited_for_and_not_sent_twice() -> None:
+    ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="05:20")
+    ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("05:25"))
+    ledger.look("05:26")
+    plan = recovery(ledger.estate, 1, at("05:26"), can)
+    assert plan is not None
+    assert [("wait", "hosts/extract"), ("rerun", "warehouse/load"), ("rerun", "dwh/mart")] == [
+        (step.verb, step.job) for step in plan.steps
+    ]
+
+
+def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> None:
+    _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
+    [step] = plan.steps
+    assert (600.0, "history (14 runs)", "safe") == (step.expected_s, step.source, step.safety)
+    assert [("daily", True, "act by 04:50")] == [(one.service, one.saved, one.words) for one in step.saves]
+
+
+@pytest.mark.parametrize(
+    "now,words", [("06:00", "its act-by 04:40 has passed"), ("06:40", "its deadline 06:30 has passed")]
+)
+def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, words: str) -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
+    assert {(False, words)} == {(one.saved, one.words) for one in plan.steps[0].saves}
+    assert ("daily cannot be saved any more; the plan repairs it for those who read it late",) == plan.notes
+
+
+def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
+    _, plan = night(FAILED, now="03:20", jobs=(EXTRACT, LOAD, job(3, "dwh/mart"), AUDIT))
+    assert [None] == [one.saved for one in plan.steps[0].saves]
+
+
+def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:
+    ledger = Ledger(estate(EXTRACT, LOAD, MART, AUDIT, feeds=DEPS, services=[DAILY]))
+    ledger.look("03:20")
+    for ability, verb, parameters in (
+        (can_start, "start", {"period_at": "2026-11-20T03:10:00Z"}),
+        (can, "rerun", {}),
+    ):
+        plan = recovery(ledger.estate, 1, at("03:20"), ability)
+        assert plan is not None
+        assert (verb, parameters, "missed") == (plan.steps[0].verb, plan.steps[0].parameters, plan.steps[0].state)
+
+
+def test_a_step_that_its_owner_forbids_says_so_and_can_still_be_marked() -> None:
+    never = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.NEVER)
+    _, plan = night(FAILED, now="03:20", jobs=(never, LOAD, MART, AUDIT))
+    [step] = plan.steps
+    assert ('its owner marked it rerun = "never"; repair it at its source', ("mark-ok", "skip")) == (
+        step.refusal,
+        step.alternatives,
+    )
+    assert "" == shape(plan, Changes(alternatives={1: "mark-ok"})).steps[0].refusal
+
+
+def test_an_incident_that_is_closed_or_was_never_there_has_no_plan() -> None:
+    assert recovery(estate(EXTRACT), 7, at("03:20"), can) is None
+
+
+def test_a_target_that_does_not_answer_is_said() -> None:
+    ledger = Ledger(estate(EXTRACT, LOAD, MART, AUDIT, feeds=DEPS, services=[DAILY]))
+    ledger.target(1, failing_since=at("03:00"), last_ok_at=at("03:00"), seen_until=at("03:00"))
+    ledger.look("03:30")
+    plan = recovery(ledger.estate, 1, at("03:30"), can)
+    assert plan is not None
+    assert (("etl-hosts/db07 does not answer: nothing can be sent there before it does",), ()) == (
+        plan.notes,
+        plan.steps,
+    )
+
+
+def test_marked_runs_are_done_upstreams_first_and_runs_of_one_job_one_after_another() -> None:
+    every = job(1, "hosts/extract")
+    runs = [run(1, every, "03:10", State.FAILED), run(2, every, "03:20", State.FAILED), run(3, LOAD, "04:00")]
+    plan = bulk(estate(every, LOAD, runs=runs, feeds=feeds(every, LOAD)), [3, 2, 1, 99], Verb.CANCEL, at("05:00"), can)
+    assert [("hosts/extract", 1, ()), ("hosts/extract", 2, (1,)), ("warehouse/load", 3, (2,))] == [
+        (step.job, step.run_id, step.after) for step in plan.steps
+    ]
+    assert ({"cancel"}, "out of view") == ({step.verb for step in plan.steps}, plan.left_out[0].why)
+
+
+def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> None:
+    instants = [at("03:10", day) for day in (-4, -3, -2, -1, 0)]
+    runs = [run(1, EXTRACT, instants[1]), run(2, EXTRACT, instants[2], State.FAILED)]
+    plan = backfill(estate(EXTRACT), 1, instants, runs, 3, at("05:00"), can_start)
+    assert [("start", None), ("rerun", 2), ("start", None)] == [(step.verb, step.run_id) for step in plan.steps]
+    assert ["2026-11-16T03:10:00Z", "2026-11-18T03:10:00Z", "2026-11-19T03:10:00Z"] == [
+        step.period_key for step in plan.steps
+    ]
+    assert ["2026-11-17T03:10:00Z is good", "2026-11-20T03:10:00Z is beyond the limit"] == [
+        one.why for one in plan.left_out
+    ]
+
+
+# What a person changes.
+
+
+def plan_of(edges: list[tuple[int, int]], size: int) -> Draft:
+    """A draft of `size` steps; (1, 2): 2 waits for 1."""
+    steps = tuple(
+        Step(place, "rerun", place, f"s/j{place}", "s", place, "p", "failed", "",
+             after=tuple(sorted(a for a, b in edges if b == place)), alternatives=("all", "mark-ok"))
+        for place in range(1, size + 1)
+    )  # fmt: skip
+    return Draft("recovery", "", 1, steps)
+
+
+CHAIN = plan_of([(1, 2), (2, 3)], 3)
+
+
+def test_what_waited_for_a_step_left_out_waits_for_what_that_waited_for() -> None:
+    found = shape(CHAIN, Changes(leave_out=frozenset({2})))
+    assert [("s/j1", ()), ("s/j3", (1,))] == [(step.job, step.after) for step in found.steps]
+    assert ("s/j3 reads s/j2, which is left out: repair that one by other means first",) == found.notes
+    assert [("s/j2", "left out by hand")] == [(one.job, one.why) for one in found.left_out]
+
+
+def test_only_some_steps_are_kept() -> None:
+    assert ["s/j2"] == [step.job for step in shape(CHAIN, Changes(only=frozenset({2}))).steps]
+
+
+def test_an_order_that_breaks_a_dependency_is_refused_and_one_between_branches_is_not() -> None:
+    with pytest.raises(PlanRefused, match="s/j2 reads s/j1: it cannot come before it"):
+        shape(CHAIN, Changes(order=(2,)))
+    branches = plan_of([(1, 2), (1, 3)], 3)
+    found = shape(branches, Changes(order=(1, 3)))
+    assert [("s/j1", 1, ()), ("s/j3", 2, (1,)), ("s/j2", 3, (1,))] == [(s.job, s.place, s.after) for s in found.steps]
+
+
+def test_a_step_gets_a_wait_and_another_way() -> None:
+    found = shape(CHAIN, Changes(waits={2: 300.0}, alternatives={3: "mark-ok"}))
+    assert [0.0, 300.0, 0.0] == [step.wait_s for step in found.steps]
+    assert ("mark_ok", None) == (found.steps[2].verb, found.steps[2].expected_s)
+
+
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        (Changes(leave_out=frozenset({9})), "there is no step 9; the plan has 3"),
+        (Changes(alternatives={1: "skip"}), r'step 1 \(s/j1\) has no alternative "skip"; it has: all, mark-ok'),
+        (Changes(waits={1: -1.0}), "step 1 cannot wait less than no time"),
+    ],
+)
+def test_what_a_step_does_not_have_is_refused_in_words(changes: Changes, words: str) -> None:
+    with pytest.raises(PlanRefused, match=words):
+        shape(CHAIN, changes)
+
+
+def test_a_draft_survives_json() -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
+    assert plan == Draft.read(plan.as_json())
+
+
+# For every estate.
+
+SIZE = 7
+
+
+@st.composite
+def estates(draw: st.DrawFn) -> tuple[Ledger, list[DependencyFacts], list[ServiceFacts]]:
+    """Jobs in a graph without cycles, services on some, the first ones red and others run after them."""
+    jobs = [job(number, f"s/j{number}", expected=minutes(5)) for number in range(1, SIZE + 1)]
+    pairs = [(a, b) for a in range(1, SIZE) for b in range(a + 1, SIZE + 1)]
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=12))
+    deps = [DependencyFacts(a, b, Origin.DECLARED) for a, b in chosen]
+    ends = draw(st.lists(st.sampled_from(jobs), unique=True, min_size=1, max_size=3))
+    services = [service(f"svc{each.id}", "11:00", each) for each in ends]
+    states = [State.SUCCEEDED, State.SUCCEEDED, State.FAILED]
+    runs = [
+        run(each.id, each, f"0{each.id}:00", State.FAILED if each.id == 1 else draw(st.sampled_from(states)))
+        for each in jobs
+        if each.id == 1 or draw(st.booleans())
+    ]
+    ledger = Ledger(estate(*jobs, runs=runs, feeds=deps, services=services))
+    ledger.look("09:00")
+    return ledger, deps, services
+
+
+@given(estates())
+def test_every_plan_is_in_order_and_names_only_steps_before(drawn: Any) -> None:
+    ledger, deps, _ = drawn
+    for incident in ledger.estate.incidents:
+        plan = recovery(ledger.estate, incident.id, at("09:00"), can)
+        assert plan is not None
+        above = _closure(plan)
+        place = {step.job_id: step.place for step in plan.steps}
+        assert list(range(1, len(plan.steps) + 1)) == [step.place for step in plan.steps]
+        assert all(each < step.place for step in plan.steps for each in step.after)
+        for upstream, downstream in _reach(deps):
+            if upstream in place and downstream in place:
+                assert place[upstream] in above[place[downstream]]
+
+
+@given(estates())
+def test_every_plan_repairs_what_it_can_and_none_of_its_steps_is_idle(drawn: Any) -> None:
+    """Played in order, every hit service that waits for nothing else is delivered; without any one step one is not."""
+    ledger, _, services = drawn
+    for incident in ledger.estate.incidents:
+        plan = recovery(ledger.estate, incident.id, at("09:00"), can)
+        assert plan is not None
+        hit = {save.service for step in plan.steps for save in step.saves}
+        full = _delivered(ledger, plan, None, services)
+        for step in plan.steps:
+            without = _delivered(ledger, plan, step.place, services)
+            if hit and hit <= full:
+                assert without < full, f"step {step.place} is idle"
+
+
+@given(st.lists(st.sampled_from([(a, b) for a in range(1, 7) for b in range(a + 1, 8)]), unique=True), st.data())
+def test_leaving_steps_out_keeps_every_order_among_the_others(
+    edges: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    draft = plan_of(edges, 7)
+    out = data.draw(st.frozensets(st.integers(1, 7)))
+    found = shape(draft, Changes(leave_out=out))
+    before, after = _closure(draft), _closure(found)
+    names = {step.place: step.job_id for step in found.steps}
+    kept = {names[place]: {names[each] for each in above} for place, above in after.items()}
+    assert {job_id: before[job_id] - out for job_id in before if job_id not in out} == kept
+
+
+def _reach(deps: list[DependencyFacts]) -> set[tuple[int, int]]:
+    pairs = {(one.upstream_id, one.downstream_id) for one in deps}
+    while True:
+        more = {(a, d) for a, b in pairs for c, d in pairs if b == c} - pairs
+        if not more:
+            return pairs
+        pairs |= more
+
+
+def _closure(draft: Draft) -> dict[int, set[int]]:
+    above: dict[int, set[int]] = {}
+    for step in sorted(draft.steps, key=lambda one: one.place):
+        above[step.place] = {*step.after, *(far for near in step.after for far in above[near])}
+    return above
+
+
+def _delivered(ledger: Ledger, plan: Draft, without: int | None, services: list[ServiceFacts]) -> set[str]:
+    """The services delivered once the plan (but for one step) was played, one step after another."""
+    runs = {one.id: one for one in ledger.estate.runs}
+    copy = Ledger(ledger.estate)
+    jobs = ledger.estate.jobs
+    start = at("09:01")
+    for step in plan.steps:
+        if step.place == without or step.run_id is None:
+            continue
+        start += timedelta(minutes=5)
+        key = runs[step.run_id].period_at
+        assert key is not None
+        copy.run(jobs[step.job_id], f"{key:%H:%M}", State.SUCCEEDED, **ended(f"{start:%H:%M}", 1))
+    copy.look("10:30")
+    days = [one for one in copy.decisions.service_days if one.bd.isoformat() == "2026-11-19"]
+    return {one.service for one in days if one.delivered_at is not None}
