@@ -31,6 +31,10 @@ from connectors.words import Verb as Verb
 
 CONTRACT_VERSION = 1
 
+SENT_AT = "sent_at"
+"""In `Preview.plan` of what was sent: when, an ISO instant by our clock. Whoever sends writes it down with the intent,
+before `act`, so that `look_up` knows how long the source may still work on it."""
+
 ACTION_KEY = re.compile(r"headway-[0-9a-z]{10,40}")
 """Our id of an action, carried in a native name wherever there is one. Safe in every scheduler's names."""
 
@@ -242,7 +246,7 @@ class Preview:
     refused: str | None = None
     """Why it cannot be done now; None when it can."""
     plan: Mapping[str, Any] = field(default_factory=dict)
-    """What `act` and `look_up` need, JSON-safe, without secrets; opaque to everybody else."""
+    """What `act` and `look_up` need, JSON-safe, without secrets; opaque to everybody else, but for SENT_AT."""
 
 
 HOLD_MARK = re.compile(
@@ -307,7 +311,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """Looked up under our id: proved that it never arrived."""
+    """Looked up under our id: proved that it never arrived, and cannot any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 import httpx
 
+from connectors.airflow.acts import Acts
 from connectors.airflow.auth import auth_of
 from connectors.airflow.client import AirflowClient
+from connectors.airflow.holding import all_holds
 from connectors.airflow.inventory import InventoryReader
 from connectors.airflow.log import LogReader
 from connectors.airflow.options import AirflowOptions
 from connectors.airflow.poll import Poller
-from connectors.airflow.preview import Previewer
 from connectors.airflow.probe import probe
-from connectors.airflow.rerun import Rerunner
+from connectors.arrival import unless_on_its_way
 from connectors.contract import (
     Ask,
     Capability,
@@ -24,7 +25,6 @@ from connectors.contract import (
     LogChunk,
     LookUp,
     NativeHold,
-    NotSupported,
     Poll,
     Preview,
     Probe,
@@ -39,6 +39,9 @@ TARGET = "api"
 SETTLE_SECONDS = 4.0
 """For how long a key must stay absent before it counts as never arrived; a clear takes 20 to 100 ms, 2 s on a busy
 SQLite (measured)."""
+
+IN_FLIGHT_SECONDS = 180.0
+"""For how long after it was sent a request may still wait in a busy web server's queue and be worked on."""
 
 
 class AirflowConnector:
@@ -56,8 +59,7 @@ class AirflowConnector:
         self._poller = Poller(self._client, door.base_url, options.dags)
         self._inventory = InventoryReader(self._client, door.base_url, self._poller.watched)
         self._log = LogReader(self._client)
-        self._previewer = Previewer(self._client)
-        self._rerunner = Rerunner(self._client, settle_seconds)
+        self._acts = Acts(self._client, settle_seconds)
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         self._begin(timeout_seconds)
@@ -73,18 +75,19 @@ class AirflowConnector:
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
         self._begin(timeout_seconds)
-        return self._previewer.preview(ask)
+        return self._acts.preview(ask)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         self._begin(timeout_seconds)
-        return self._rerunner.act(preview, key)
+        return self._acts.act(preview, key)
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("Airflow: holds are not kept by this kind")
+        self._begin(timeout_seconds)
+        return all_holds(self._client, self._poller.watched)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._begin(timeout_seconds)
-        return self._rerunner.look_up(preview, key)
+        return unless_on_its_way(self._acts.look_up(preview, key), preview, IN_FLIGHT_SECONDS)
 
     def probe(self, timeout_seconds: float) -> Probe:
         self._begin(timeout_seconds)
@@ -110,13 +113,7 @@ CONNECTOR = ConnectorKind(
     options=AirflowOptions,
     targets=lambda options: [TARGET],
     open=open_airflow,
-    capabilities=frozenset({Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES}),
-    missing={
-        Capability.START: "Headway cannot do this here yet",
-        Capability.CANCEL: "Headway cannot do this here yet",
-        Capability.MARK: "Headway cannot do this here yet",
-        Capability.HOLD: "Headway cannot do this here yet",
-    },
+    capabilities=frozenset(Capability),
     ladder=(
         "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
         "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

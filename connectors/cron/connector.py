@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
+from connectors.arrival import sent_at
 from connectors.contract import (
     ACTION_KEY,
     Absent,
@@ -157,7 +158,7 @@ class CronConnector:
             if pid is not None:
                 words = f"{order.job} started meanwhile on {self.target} as process {pid}. Look at the preview again."
                 raise NotSupported(words)
-        return rerun.send(self._client, order, key, self.address.user, until - monotonic())
+        return rerun.send(self._client, order, key, self.address.user, until - monotonic(), sent_at(preview.plan))
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
         raise NotSupported("cron: holds are not kept by this kind")
@@ -166,13 +167,20 @@ class CronConnector:
         _check_key(key)
         order = rerun.Order.from_plan(preview.plan)
         parts = self._client.mark(talk.safe_name(order.user), key, timeout_seconds)
-        answer, status = parts[0].fields(2)
+        answer, status = parts[1].fields(2)
         if answer == "found":
             return Found(key, f"its mark is on {self.target}" + (f", exit status {status}" if status else ""))
         if answer == "absent":
-            return Absent()
+            return self._absent(order, sent_at(preview.plan), _number(parts[0].rest))
         folder = f"{self.options.spool}/{order.user}/actions"
         return CannotTell(f"{self.target}: {folder} cannot be read by {self.address.user}")
+
+    def _absent(self, order: rerun.Order, sent: datetime | None, host_now: int) -> LookUp:
+        """Proved only when, by its own clock, the host would not start it any more."""
+        if sent is None or host_now > order.not_after(sent) + rerun.START_SECONDS:
+            return Absent()
+        left = int(order.not_after(sent) + rerun.START_SECONDS - host_now)
+        return CannotTell(f"no mark of it is on {self.target} yet; it may still be started for {left} s")
 
     def _running(self, until: float) -> Look:
         """A look at the end of log and records, for what runs now."""

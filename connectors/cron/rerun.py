@@ -1,29 +1,20 @@
-"""A rerun: the host finds the line again by its hash and runs it once as its own user, under our mark."""
+"""A rerun or a start: the host finds the line again by its hash and runs it once as its own user, under our mark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.contract import (
-    AccessRefused,
-    Ask,
-    NotSupported,
-    OutcomeUnknown,
-    Preview,
-    Receipt,
-    SystemUnreachable,
-)
+from connectors.contract import AccessRefused, Ask, NotSupported, Preview, Receipt, Verb
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
 from connectors.cron.parse import Section
-from connectors.transport.ssh import SshFailed
+from connectors.cron.sending import SHOWN, from_plan, not_after, refusal, section, sent, shown
 
-SHOWN = 160
 NO_PERIOD = "the line runs once more, now, with its crontab's shell and variables; it is not told for which period"
-LATE_SECONDS = 120.0  # how long after we sent it the host may still start it
+STARTS_NOW = "the line runs once, now, with its crontab's shell and variables; it is not told for which period"
+IS_HELD = "the line is held: it is run this once all the same, and stays held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,90 +42,56 @@ class Order:
     @staticmethod
     def from_plan(plan: Mapping[str, Any]) -> Order:
         """The order again. NotSupported where the plan is not one of ours."""
-        try:
-            return Order(**{name: plan[name] for name in Order.__slots__})
-        except KeyError as error:
-            raise NotSupported(f"this plan was not made for a crontab line: it lacks {error}") from error
+        return from_plan(Order, tuple(Order.__slots__), plan)
 
-    def arguments(self, key: str, spool: str, mode: str, now: datetime) -> tuple[str, ...]:
+    def arguments(self, key: str, spool: str, mode: str) -> tuple[str, ...]:
         """The arguments of run_once in act.sh."""
-        late = now + timedelta(seconds=self.skew_seconds + LATE_SECONDS)
-        numbers = (str(self.ordinal), key, spool, str(int(late.timestamp())), mode)
+        numbers = (str(self.ordinal), key, spool, not_after(self.skew_seconds), mode)
         return (self.path, self.kind, self.user, self.hash, *numbers)
-
-
-def sudoers_line(login: str, user: str) -> str:
-    """The rule that lets `login` rerun lines of `user`."""
-    return f"{login} ALL=({user}) NOPASSWD: /bin/sh -s"
 
 
 def preview(order: Order, line: Line, ask: Ask, overlap: str | None, refused: str | None) -> Preview:
     """What `act` will do, for people."""
-    command = line.command if len(line.command) <= SHOWN else line.command[:SHOWN] + "…"
     call = f"ssh {order.host} sh -s: as {order.user}, run line {order.hash[:12]} of {order.path} once"
+    notes = (NO_PERIOD if ask.verb == Verb.RERUN else STARTS_NOW, *((IS_HELD,) if line.mark else ()))
     return Preview(
         verb="run once",
-        words=f"run this crontab line once on {order.host} as {order.user}: {command}",
+        words=f"run this crontab line once on {order.host} as {order.user}: {shown(line.command)}",
         scope=f"1 run of {ask.run.job}; jobs that follow it are not started",
         overlap=overlap,
         native_calls=(call,),
-        notes=(NO_PERIOD,),
+        notes=notes,
         refused=refused,
-        plan=order.as_plan(),
+        plan={**order.as_plan(), "verb": ask.verb.value},
     )
 
 
 def find_line(client: CronClient, order: Order, login: str, timeout_seconds: float) -> str | None:
     """Why the host would not run that line now; None when it would. Starts nothing."""
-    now = datetime.now(UTC)
-    arguments = order.arguments("-", client.options.spool, "look", now)
+    arguments = order.arguments("-", client.options.spool, "look")
     parts = client.run_line(safe_name(order.user), arguments, timeout_seconds, once=False)
-    return None if _kind(parts, "LINE") else str(_refusal(parts, order, login, client))
+    return None if section(parts, "LINE") else str(_refusal(parts, order, login, client))
 
 
 def send(client: CronClient, order: Order, key: str, login: str, timeout_seconds: float) -> Receipt:
     """Starts the line under `key`. OutcomeUnknown when the host was reached and did not answer."""
-    arguments = order.arguments(key, client.options.spool, "run", datetime.now(UTC))
-    try:
-        parts = client.run_line(safe_name(order.user), arguments, timeout_seconds, once=True)
-    except SshFailed as error:
-        if error.touched:
-            raise OutcomeUnknown(f"{error} Whether {order.job} was started is looked up by its mark.") from error
-        raise
-    except SystemUnreachable as error:  # an answer came, cut short: the script had begun
-        raise OutcomeUnknown(f"{error} Whether {order.job} was started is looked up by its mark.") from error
-    if _kind(parts, "STARTED"):
+    arguments = order.arguments(key, client.options.spool, "run")
+    user = safe_name(order.user)
+    parts = sent(
+        lambda: client.run_line(user, arguments, timeout_seconds, once=True),
+        f"Whether {order.job} was started is looked up by its mark.",
+    )
+    if section(parts, "STARTED"):
         return Receipt(key, f"started on {order.host} as {order.user}")
-    if _kind(parts, "EXISTS"):
+    if section(parts, "EXISTS"):
         return Receipt(key, f"was started before on {order.host} under this key")
     raise _refusal(parts, order, login, client)
-
-
-def _kind(parts: list[Section], kind: str) -> Section | None:
-    return next((part for part in parts if part.kind == kind), None)
 
 
 def _refusal(parts: list[Section], order: Order, login: str, client: CronClient) -> AccessRefused | NotSupported:
     """The host's no, with the mend."""
     said = parts[0]
-    words = said.rest[:SHOWN]
-    if said.kind == "REFUSED":
-        return AccessRefused(
-            f"{order.host}: {login} may not run jobs as {order.user} ({words or 'refused'}). "
-            f"Add to its sudoers: {sudoers_line(login, order.user)}"
-        )
-    if said.kind == "SPOOL":
-        return AccessRefused(
-            f"{order.host}: {order.user} cannot write {words}, where the mark of a rerun belongs. "
-            f"As root: install -d -o root -g adm -m 3773 {client.options.spool}"
-        )
-    if said.kind == "GONE":
-        seen = f" ({words})" if words else ""
-        return NotSupported(
-            f"{order.job}: this line is no longer in {order.path} on {order.host}{seen}. Look at the preview again."
-        )
     if said.kind == "RUNS":
+        words = said.rest[:SHOWN]
         return NotSupported(f"{order.job}: a rerun of it runs on {order.host} as process {words}. Wait for its end.")
-    if said.kind == "LATE":
-        return NotSupported(f"{order.job}: the request reached {order.host} too late and was not started. Ask again.")
-    return NotSupported(f"{order.job}: {order.host} did not start it: {said.kind} {words}")
+    return refusal(said, order.host, order.job, order.path, order.user, login, client.options.spool)

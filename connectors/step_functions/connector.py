@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from connectors.arrival import unless_on_its_way
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -38,6 +39,9 @@ from connectors.step_functions.reading import EARLY, Reading
 
 MACHINES_KEPT_SECONDS = 300.0
 """How long a poll trusts the list of state machines of the poll before."""
+
+IN_FLIGHT_SECONDS = 180.0
+"""For how long after it was sent a call may still be on its way to AWS, through proxies and retries below us."""
 
 
 class StepFunctionsConnector:
@@ -112,7 +116,7 @@ class StepFunctionsConnector:
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the name of the execution, or by its count of redrives."""
-        return act.look_up(self._client, preview, key, timeout_seconds)
+        return unless_on_its_way(act.look_up(self._client, preview, key, timeout_seconds), preview, IN_FLIGHT_SECONDS)
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Which calls are allowed, tried out; those that change something cannot be tried."""

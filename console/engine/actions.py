@@ -22,6 +22,7 @@ from typing import Any
 import structlog
 
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     CannotTell,
@@ -32,16 +33,17 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
-from console.engine import previews, verdicts
+from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.model.steps import refusal
-from console.store import asked, polling
+from console.store import approvals, asked, polling
 from console.store.asked import ActionRow, ActionStep
 from console.store.asserted import assert_state
 from console.store.errors import StoreError
@@ -128,6 +130,8 @@ class Actions:
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
         self._over()
+        for action in asked.unapproved_since(self._store, self._later(-approvals.WITHIN_SECONDS)):
+            self._refuse(fence, action, approvals.NOBODY)
         due: dict[Lane, list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             for action in self._in(state):
@@ -191,9 +195,13 @@ class Actions:
         return asked.step_action(self._store, fence, action.key, was, step, self._now())
 
     def _send(self, fence: int, action: ActionRow) -> None:
-        refused = self._refusal(action)
+        right = permission.of_action(self._store, action, self._now())
+        refused = right.refused or self._refusal(action)
         if refused:
             self._refuse(fence, action, refused)
+            return
+        if right.waits:
+            approvals.require(self._store, fence, action.key)
             return
         if previews.is_asserted(self._doors.places[action.target_id], action.verb):
             self._assert(fence, action)
@@ -201,6 +209,7 @@ class Actions:
         preview = self._preview(fence, action)
         if preview is None:
             return
+        preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
         event = f"{preview.get('verb', action.verb)}: {action.job}"
         if not self._step(fence, action, "requested", ActionStep("sending", event=event, preview=preview)):
             return

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from connectors.arrival import sent_at
 from connectors.contract import OutcomeUnknown, RecordUnreadable, State, SystemUnreachable
 from console.config import JobSettings, SystemConfig
 from console.model.ids import new_action_key
@@ -115,6 +118,21 @@ def test_an_answer_that_nobody_can_read_is_looked_up_as_a_lost_one(bench: Bench)
     assert ("unknown", "the reply is not JSON") == told(bench, key)
     bench.parts.actions.step(bench.fence)
     assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def test_the_intent_says_when_it_was_sent_for_whoever_looks_it_up(bench: Bench) -> None:
+    """So that its connector knows for how long the source may still work on it."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    seen: list[Any] = []
+
+    def read_intent(_: str) -> None:
+        with bench.store.read() as connection:
+            seen.extend(connection.exec_driver_sql("SELECT state, preview FROM action WHERE key = ?", (key,)).one())
+
+    bench.scheduler.on_act = read_intent
+    bench.parts.actions.step(bench.fence)
+    sent = sent_at(json.loads(seen[1])["plan"])
+    assert ("sending", True) == (seen[0], sent is not None and abs(sent - datetime.now(UTC)) < timedelta(minutes=1))
 
 
 def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.conformance import new_key, ref
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
@@ -23,6 +26,7 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from tests.connectors.airflow.support import URL, latest, night, opened
 from tests.fakes.airflow import FakeAirflow
@@ -177,6 +181,8 @@ def test_a_lost_answer_is_unknown_and_found_by_the_key(how: str) -> None:
     preview, key = connector.preview(asks[how], 5), new_key()
     assert how == preview.plan["how"]
     assert isinstance(connector.look_up(preview, key, 5), Absent)
+    sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    assert isinstance(connector.look_up(sent, key, 5), CannotTell), "its server may still work on it"
     fake.lose_answer_of = endings[how]
     with pytest.raises(OutcomeUnknown, match="its answer was lost"):
         connector.act(preview, key, 5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from connectors.conformance_support import new_key
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
+    CannotTell,
     Found,
     NotSupported,
     OutcomeUnknown,
@@ -23,6 +26,7 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from connectors.cron.connector import CronConnector
 from connectors.transport.ssh import Completed, SshFailed
@@ -141,6 +145,26 @@ def test_rerun_beside_a_running_rerun_is_refused(host: LocalHost, tmp_path: Path
     overlap = connector.preview(ask("db07:slow"), 20).overlap
     stop.touch()
     assert str(overlap).startswith("it runs now as process ")
+
+
+def test_rerun_is_absent_only_when_its_host_would_not_start_it_any_more(host: LocalHost) -> None:
+    """act.sh may begin two minutes after it was sent: a mark that is not there yet proves nothing before."""
+    host.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    connector, key = connect(host), new_key()
+    preview = connector.preview(ask("db07:job"), 20)
+
+    def sent(seconds_ago: float, skew_seconds: float = 0.0) -> Preview:
+        at = instant_key(datetime.now(UTC) - timedelta(seconds=seconds_ago))
+        return replace(preview, plan={**preview.plan, "skew_seconds": skew_seconds, SENT_AT: at})
+
+    assert isinstance(connector.look_up(sent(0), key, 20), CannotTell)
+    assert isinstance(connector.look_up(sent(140), key, 20), CannotTell)
+    assert isinstance(connector.look_up(sent(160), key, 20), Absent)
+    assert isinstance(connector.look_up(sent(160, skew_seconds=60), key, 20), CannotTell)
+    with pytest.raises(NotSupported, match="too late"):
+        connector.act(sent(130), key, 20)
+    connector.act(sent(0), key, 20)
+    assert isinstance(connector.look_up(sent(0), key, 20), Found)
 
 
 @pytest.mark.parametrize("has_pid_file", [True, False])

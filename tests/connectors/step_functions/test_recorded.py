@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +14,11 @@ from botocore.stub import Stubber
 
 from connectors.conformance import ConnectorConformance, new_key, ref
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
+    CannotTell,
     Connector,
     ConnectorError,
     Found,
@@ -26,6 +29,7 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from connectors.secrets import SecretStore
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
@@ -158,6 +162,8 @@ def test_a_redrive_is_offered_where_aws_says_so_and_is_a_further_attempt(fake: F
     preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
     assert ("redrive", ("night-1",)) == (preview.verb, preview.affected)
     assert isinstance(connector.look_up(preview, key, 20), Absent)
+    sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    assert isinstance(connector.look_up(sent, key, 20), CannotTell), "it may still be on its way"
     receipt = connector.act(preview, key, 20)
     assert f"{EXECUTION}#1" == receipt.native_ref, "the attempt by the key that the poll will tell it with"
     assert [("RedriveExecution", {"executionArn": EXECUTION, "clientToken": key})] == [

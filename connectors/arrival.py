@@ -1,0 +1,29 @@
+"""Whether something that was sent may still arrive: a server works on requests whose sender is long gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.contract import SENT_AT, Absent, CannotTell, LookUp, Preview
+
+
+def sent_at(plan: Mapping[str, Any]) -> datetime | None:
+    """When the intent was written down, by our clock; None for a plan that nobody sent."""
+    try:
+        return datetime.fromisoformat(str(plan[SENT_AT])).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return None
+
+
+def unless_on_its_way(answer: LookUp, preview: Preview, seconds: float, now: datetime | None = None) -> LookUp:
+    """The answer, but CannotTell in place of Absent until `seconds` after it was sent: so long the source may still
+    be working on a request that it has. `now` is ours."""
+    sent = sent_at(preview.plan)
+    if not isinstance(answer, Absent) or sent is None:
+        return answer
+    until = sent + timedelta(seconds=seconds)
+    if (now or datetime.now(UTC)) > until:
+        return answer
+    return CannotTell(f"it is not there; what was sent may still be worked on until {until:%H:%M:%S} UTC")

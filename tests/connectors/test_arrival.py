@@ -1,0 +1,43 @@
+"""What was sent and is not there yet may still arrive: absence is proved by time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.arrival import sent_at, unless_on_its_way
+from connectors.contract import SENT_AT, Absent, CannotTell, Found, LookUp, Preview, instant_key
+
+NOW = datetime(2026, 11, 20, 3, 20, tzinfo=UTC)
+
+
+def sent(seconds_ago: float) -> Preview:
+    return Preview("clear", "clear it", "1 task", plan={SENT_AT: instant_key(NOW - timedelta(seconds=seconds_ago))})
+
+
+@pytest.mark.parametrize(
+    "answer, seconds_ago, told",
+    [
+        (Absent(), 10, CannotTell),
+        (Absent(), 181, Absent),
+        (Found("x"), 10, Found),
+        (CannotTell("why"), 181, CannotTell),
+    ],
+)
+def test_absent_counts_once_nobody_can_work_on_it_any_more(
+    answer: LookUp, seconds_ago: float, told: type[LookUp]
+) -> None:
+    assert isinstance(unless_on_its_way(answer, sent(seconds_ago), 180.0, NOW), told)
+
+
+def test_the_person_reads_until_when_it_may_still_arrive() -> None:
+    expected = CannotTell("it is not there; what was sent may still be worked on until 03:22:50 UTC")
+    assert expected == unless_on_its_way(Absent(), sent(10), 180.0, NOW)
+
+
+@pytest.mark.parametrize("plan", [{}, {SENT_AT: None}, {SENT_AT: "soon"}])
+def test_what_nobody_sent_is_absent(plan: dict[str, Any]) -> None:
+    assert sent_at(plan) is None
+    assert isinstance(unless_on_its_way(Absent(), Preview("", "", "", plan=plan), 180.0, NOW), Absent)
