@@ -35,7 +35,7 @@ def can_start(_: JobFacts, __: Capability) -> bool:
 
 def night(*runs: RunFacts, now: str, jobs: tuple[JobFacts, ...] = (), **more: Any) -> tuple[Ledger, Draft]:
     """The estate at that time, and the plan for its only incident."""
-    facts = {"feeds": DEPS, "services": [DAILY]} | more
+    facts: dict[str, Any] = {"feeds": DEPS, "services": [DAILY]} | more
     ledger = Ledger(estate(*(jobs or (EXTRACT, LOAD, MART, AUDIT)), runs=runs, **facts))
     ledger.look(now)
     [incident] = ledger.estate.incidents
