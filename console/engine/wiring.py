@@ -13,6 +13,7 @@ from connectors.secrets import SecretStore
 from console.clean import clean_line
 from console.clock import Clock
 from console.config import Config
+from console.control.backwards import backwards
 from console.control.recovery import followers
 from console.engine import settings as plain
 from console.engine.actions import Actions
@@ -23,7 +24,7 @@ from console.engine.outbox import Outbox, Sender, send_by_apprise
 from console.engine.poll import Poller, Shared
 from console.model.values import RunFacts
 from console.store import polling
-from console.store.config_sync import sync_config
+from console.store.config_sync import remember_backwards, sync_config
 from console.store.inventory import accept_drift
 from console.store.open import Store
 
@@ -56,6 +57,7 @@ class Parts:
         self._fence = fence
         self.sync_config(fence)
         self._join()
+        self._tell_backwards(fence)
         for part in (self.outbox, self.actions, self.answers):
             part.recover(fence)
 
@@ -66,6 +68,15 @@ class Parts:
         if unmatched - self._told:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
         self._told = unmatched
+
+    def _jobs_changed(self, fence: int) -> None:
+        self.sync_config(fence)
+        self._tell_backwards(fence)
+
+    def _tell_backwards(self, fence: int) -> None:
+        """Keeps in words which dependencies the clock contradicts."""
+        words = sorted(backwards(self.evaluator.estate(), self.clock.now()))
+        remember_backwards(self.store, words, fence)
 
     def _join(self) -> None:
         places = {
@@ -89,7 +100,7 @@ class Parts:
             self.doors,
             self.secrets,
             changed=self.evaluator.wake.set,
-            jobs_changed=self.sync_config,
+            jobs_changed=self._jobs_changed,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
         self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)

@@ -75,6 +75,12 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
     return Synced(tuple(jobs.unmatched), changed)
 
 
+def remember_backwards(store: Store, words: Sequence[str], fence: int | None) -> None:
+    """Dependencies that the clock contradicts, in words, for whoever reads what there is to mend."""
+    with store.write(fence) as connection:
+        _meta(wire(connection), {"backwards": json.dumps(list(words))})
+
+
 def _meta(lines: Wire, values: Mapping[str, str]) -> None:
     lines.many(
         "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import Right
+from connectors.contract import Right, Schedule
 from console.cli.main import main
 from console.cli.status import health_words
 from console.model.ids import micros
@@ -78,3 +78,14 @@ def test_evidence_that_is_lost_stands_in_the_status(bench: Bench, capsys: pytest
     main(["--store", bench.url, "status"])
     words = f"what started before {lost:%Y-%m-%d %H:%M:%S}Z is lost for good; nothing there is told as missed"
     assert words in capsys.readouterr().out
+
+
+def test_a_dependency_that_the_clock_contradicts_stands_in_the_status(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of its runs would be told as a stale read, and nothing would say why."""
+    for name, at in (("extract", "10 3 * * *"), ("load", "0 2 * * *")):
+        bench.scheduler.job(name, Schedule("debian-cron", at, "UTC"))
+    bench.turn()
+    main(["--store", bench.url, "status"])
+    assert "each of its runs counts as a stale read" in capsys.readouterr().out

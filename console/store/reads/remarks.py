@@ -28,12 +28,18 @@ class RemarkReads(JobReads):
             for path in circles
         ]
         found += self.unmatched(names)
+        found += self._backwards()
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
 
+    def _backwards(self) -> list[str]:
+        rows = self.link.rows("SELECT value FROM meta WHERE name = 'backwards'")
+        return [str(one) for (value,) in rows for one in json.loads(value)]
+
     def to_mend(self) -> int:
-        """How many circles and names without a job there are: cheap, for a screen that asks often."""
+        """How many circles, names without a job and dependencies against the clock there are: cheap, for a screen that
+        asks often."""
         circles, names = self._known_faults()
-        return len(circles) + len(names)
+        return len(circles) + len(names) + len(self._backwards())
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
         """Circles, and names without a job; of a system that has never shown any job nothing can be said."""
