@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from console.clean import clean, clean_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
-from console.control.incidents import Told, cause_name
+from console.control.incidents import Told, cause_name, plain_title
 from console.control.picture import Picture, when
 from console.control.words import dated, moment
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Notice
@@ -51,9 +51,20 @@ def notices(
     kind = kind_of(case, decision, before)
     if kind is None:
         return ()
-    title = _title(picture, decision, kind)
+    title = _title(picture, decision, kind, decision.title)
     body = "\n".join(_body(picture, case, decision, kind, log_tails, changes)) + "\n"
-    return tuple(Notice(kind, route, title, body) for route in routes(picture, case, decision))
+    bare = plain_title(picture, case)
+    plain = "\n".join(_plain_body(picture, decision, bare)) + "\n"
+    short = _title(picture, decision, kind, bare)
+    urgent = _is_urgent(picture, decision, before)
+    return tuple(Notice(kind, route, title, body, short, plain, urgent) for route in routes(picture, case, decision))
+
+
+def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None) -> bool:
+    """The first word about a tier-1 service: no rate limit delays it."""
+    told = before.services if before is not None else frozenset()
+    new = {each.service for each in decision.services if (each.service, each.bd) not in told}
+    return any(service.tier == 1 for service in picture.estate.services if service.name in new)
 
 
 def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[str, ...]:
@@ -67,7 +78,7 @@ def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[st
     return tuple(dict.fromkeys(wanted)) or picture.estate.settings.default_route
 
 
-def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind) -> str:
+def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:
     word = {AlertKind.OPENED: "", AlertKind.UPDATED: " update", AlertKind.RECOVERED: " recovered"}[kind]
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
@@ -78,7 +89,7 @@ def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind) -> str
             if passed
             else f"; act by {moment(decision.act_by, zone)}"
         )
-    return f"[Headway] {PLACEHOLDER}{word}: {decision.title}{act_by}"
+    return f"[Headway] {PLACEHOLDER}{word}: {words}{act_by}"
 
 
 def _body(
@@ -97,6 +108,14 @@ def _body(
     yield from _services(picture, decision)
     if kind is not AlertKind.RECOVERED:
         yield from _log(picture, case, log_tails)
+    yield ""
+    yield f"Open it: headway incident {PLACEHOLDER}"
+
+
+def _plain_body(picture: Picture, decision: IncidentDecision, title: str) -> Iterator[str]:
+    """Title, services, clocks and the command; nothing that a job, a log or a scheduler said."""
+    yield title
+    yield from _services(picture, decision, reasons=False)
     yield ""
     yield f"Open it: headway incident {PLACEHOLDER}"
 
@@ -134,7 +153,7 @@ def _place(picture: Picture, case: Case) -> tuple[str, str]:
     return "UTC", cause_name(picture, case)
 
 
-def _services(picture: Picture, decision: IncidentDecision) -> Iterator[str]:
+def _services(picture: Picture, decision: IncidentDecision, reasons: bool = True) -> Iterator[str]:
     yield ""
     if not decision.services:
         yield "No service waits for it."
@@ -145,13 +164,13 @@ def _services(picture: Picture, decision: IncidentDecision) -> Iterator[str]:
         title = clean_line(known.title or each.service) if known else each.service
         tier = f" (tier {known.tier})" if known else ""
         yield f"  {title}{tier}, due {dated(each.deadline, _zone(picture, each))}: {_STANDS[each.timeliness]}"
-        yield from (f"    {line}" for line in _clocks(each, _zone(picture, each), decision.closed))
+        yield from (f"    {line}" for line in _clocks(each, _zone(picture, each), decision.closed, reasons))
 
 
-def _clocks(each: HurtServiceVerdict, zone: str, closed: bool) -> Iterator[str]:
+def _clocks(each: HurtServiceVerdict, zone: str, closed: bool, reasons: bool) -> Iterator[str]:
     if each.act_by is not None and each.green_by is not None and not closed:
         yield f"act by {moment(each.act_by, zone)}, green by {moment(each.green_by, zone)} ({each.source})"
-    if each.reason:
+    if each.reason and reasons:
         yield each.reason
 
 

@@ -13,18 +13,19 @@ from connectors.secrets import SecretStore
 from console.clean import clean_line
 from console.clock import Clock
 from console.config import Config
-from console.control.backwards import backwards
 from console.control.recovery import followers
 from console.engine import settings as plain
 from console.engine.actions import Actions
 from console.engine.answers import Answers
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
-from console.engine.outbox import Outbox, Sender, send_by_apprise
+from console.engine.outbox import Outbox
 from console.engine.poll import Poller, Shared
+from console.engine.routing import Routing
+from console.engine.sending import Sender, send_by_apprise
 from console.model.values import RunFacts
 from console.store import polling
-from console.store.config_sync import remember_backwards, sync_config
+from console.store.config_sync import sync_config
 from console.store.inventory import accept_drift
 from console.store.open import Store
 
@@ -57,7 +58,6 @@ class Parts:
         self._fence = fence
         self.sync_config(fence)
         self._join()
-        self._tell_backwards(fence)
         for part in (self.outbox, self.actions, self.answers):
             part.recover(fence)
 
@@ -69,15 +69,6 @@ class Parts:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
         self._told = unmatched
 
-    def _jobs_changed(self, fence: int) -> None:
-        self.sync_config(fence)
-        self._tell_backwards(fence)
-
-    def _tell_backwards(self, fence: int) -> None:
-        """Keeps in words which dependencies the clock contradicts."""
-        words = sorted(backwards(self.evaluator.estate(), self.clock.now()))
-        remember_backwards(self.store, words, fence)
-
     def _join(self) -> None:
         places = {
             target_id: Place(target_id, self.config.systems[system], target)
@@ -85,8 +76,8 @@ class Parts:
             if system in self.config.systems
         }
         self.doors = Doors(places, self.secrets)
-        urls = {name: route.urls for name, route in self.config.routes.items()}
-        self.outbox = Outbox(self.store, self.clock, urls, self.secrets, self._send)
+        self.routing = Routing(self.store, self.clock, self.config.routes, self.config.alerts.default_route)
+        self.outbox = Outbox(self.store, self.clock, self.config.routes, self.secrets, self.routing, self._send)
         self.evaluator = Evaluator(
             self.store,
             self.clock,
@@ -100,7 +91,7 @@ class Parts:
             self.doors,
             self.secrets,
             changed=self.evaluator.wake.set,
-            jobs_changed=self._jobs_changed,
+            jobs_changed=self.sync_config,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
         self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)

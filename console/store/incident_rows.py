@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
+from console.store.alert_rows import NewAlert, insert_alert
 from console.store.keys import pack
 from console.store.wire import Row, Wire, single
 
@@ -168,25 +169,22 @@ class IncidentWriter:
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
         """An alert and one pending delivery for each URL of its route."""
         name = incident_name(incident_id)
-        rows = self._lines.rows(
-            "INSERT INTO alert (incident_id, dedup_key, kind, version, route, title, body, made_us)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id, route, kind, version) DO NOTHING RETURNING id",
-            (
-                incident_id, key, notice.kind.value, version, notice.route, notice.title.replace(PLACEHOLDER, name),
-                notice.body.replace(PLACEHOLDER, name), self._now_us,
+        texts = (notice.title, notice.body, notice.plain_title, notice.plain_body)
+        title, body, plain_title, plain_body = (text.replace(PLACEHOLDER, name) for text in texts)
+        alert_id = insert_alert(
+            self._lines,
+            self._routes,
+            NewAlert(
+                notice.route, notice.kind.value, title, body, key, plain_title, plain_body, incident_id, version,
+                notice.urgent,
             ),
+            self._now_us,
         )  # fmt: skip
-        for (alert_id,) in rows:
-            self.alerts.append(alert_id)
-            columns = ("alert_id", "url_index", "url_words", "state", "tries", "next_us", "repeats", "error")
-            urls = self._routes.get(notice.route, ())
-            self._lines.insert(
-                "delivery",
-                columns,
-                [(alert_id, place, words, "pending", 0, 0, 0, "") for place, words in enumerate(urls)],
-            )
-            if not urls:
-                self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
+        if alert_id is None:
+            return
+        self.alerts.append(alert_id)
+        if not self._routes.get(notice.route):
+            self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
 
 
 def _service(incident_id: int, service_id: int, one: HurtServiceVerdict) -> Row:

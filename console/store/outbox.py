@@ -1,4 +1,4 @@
-"""Deliveries as rows: claimed, touched the wire, sent or put off. Every step is its own transaction."""
+"""Deliveries as rows: claimed, touched the wire, sent, put off or parked. Every step is its own transaction."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from console.store.open import Store
-
-RETRY_CAP_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +23,12 @@ class DueDelivery:
     repeats: int
     maybe_repeat: bool
     """The wire was touched before and nobody knows whether it arrived."""
+    url_words: str = ""
+    kind: str = ""
+    plain_title: str = ""
+    plain_body: str = ""
+    since_us: int = 0
+    refusals: int = 0
 
 
 def recover_claims(store: Store, fence: int) -> int:
@@ -42,20 +46,23 @@ def recover_claims(store: Store, fence: int) -> int:
 def claim_due(
     store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` deliveries that are due, the oldest of each (route, url) and none of the `busy` ones: however many
-    wait for one that is broken, the others have theirs."""
+    """Up to `limit` deliveries that are due and let out, the oldest of each (route, url) and none of the `busy` ones:
+    however many wait for one that is broken, the others have theirs."""
     found = text(
-        "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us"
+        "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
+        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals"
         " FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.id IN"
         " (SELECT MIN(x.id) FROM delivery x JOIN alert y ON y.id = x.alert_id"
-        " WHERE x.state = 'pending' AND x.next_us <= :now GROUP BY y.route, x.url_index) ORDER BY a.id, d.url_index"
+        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits GROUP BY y.route, x.url_index)"
+        " ORDER BY a.id, d.url_index"
     )
     with store.write(fence) as connection:
         rows = [row for row in connection.execute(found, {"now": now_us}) if (row.route, row.url_index) not in busy]
         due = [
             DueDelivery(
                 row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
-                maybe_repeat=row.wire_us is not None,
+                row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
+                row.since_us or row.made_us, row.refusals,
             )
             for row in rows[:limit]
         ]  # fmt: skip
@@ -94,21 +101,64 @@ def record_sent(store: Store, fence: int, delivery_id: int, now_us: int) -> None
         )
 
 
-def put_off(store: Store, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None) -> None:
+def put_off(
+    store: Store, fence: int, delivery_id: int, error: str, next_us: int, arrived: bool | None, refusals: int = 0
+) -> None:
     """Tries again at `next_us`. `arrived` False: the receiver refused it or was never reached, so the next try is no
     repeat; where the answer to an earlier one was lost, it stays one. None: nobody knows."""
+    _failed(store, fence, delivery_id, "pending", error, arrived, refusals, next_us, None)
+
+
+def park(
+    store: Store, fence: int, delivery_id: int, error: str, now_us: int, arrived: bool | None, refusals: int = 0
+) -> None:
+    """Given up: never tried again but by a person's word. `arrived` as for `put_off`."""
+    _failed(store, fence, delivery_id, "parked", error, arrived, refusals, 0, now_us)
+
+
+def _failed(
+    store: Store,
+    fence: int,
+    delivery_id: int,
+    state: str,
+    error: str,
+    arrived: bool | None,
+    refusals: int,
+    next_us: int,
+    parked_us: int | None,
+) -> None:
     with store.write(fence) as connection:
         connection.execute(
             text(
-                "UPDATE delivery SET state = 'pending', error = :error, next_us = :next,"
+                "UPDATE delivery SET state = :state, error = :error, next_us = :next, refusals = :refusals,"
+                " parked_us = :parked,"
                 " wire_us = CASE WHEN :certain = 1 AND repeats = 0 THEN NULL ELSE wire_us END,"
                 " repeats = repeats + CASE WHEN :certain = 1 OR wire_us IS NULL THEN 0 ELSE 1 END WHERE id = :id"
             ),
-            {"id": delivery_id, "error": error, "next": next_us, "certain": int(arrived is False)},
+            {"id": delivery_id, "state": state, "error": error, "next": next_us, "certain": int(arrived is False),
+             "refusals": refusals, "parked": parked_us},
+        )  # fmt: skip
+
+
+def retry_parked(store: Store, fence: int, delivery_id: int | None, now_us: int) -> list[int]:
+    """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them."""
+    with store.write(fence) as connection:
+        rows = connection.execute(
+            text(
+                "UPDATE delivery SET state = 'pending', next_us = 0, since_us = :now, refusals = 0, parked_us = NULL,"
+                " tries = 0 WHERE state = 'parked' AND (CAST(:id AS BIGINT) IS NULL OR id = :id)"
+                " AND alert_id NOT IN (SELECT id FROM alert WHERE kind = 'test') RETURNING id"
+            ),
+            {"now": now_us, "id": delivery_id},
         )
+        return sorted(row[0] for row in rows)
 
 
 def next_due(store: Store) -> int | None:
-    """When the next pending delivery is due (µs); None without one."""
+    """When the next pending delivery of what is let out is due (µs); None without one."""
+    query = (
+        "SELECT min(d.next_us) FROM delivery d JOIN alert a ON a.id = d.alert_id"
+        " WHERE d.state = 'pending' AND NOT a.waits"
+    )
     with store.read() as connection:
-        return connection.execute(text("SELECT min(next_us) FROM delivery WHERE state = 'pending'")).scalar()
+        return connection.execute(text(query)).scalar()

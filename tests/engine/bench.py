@@ -21,9 +21,9 @@ from console.config import (
     SystemConfig,
     SystemSettings,
 )
-from console.engine.outbox import Sent
 from console.engine.poll import Poller
 from console.engine.requests import Requests
+from console.engine.sending import Sent
 from console.engine.wiring import Parts
 from console.model.ids import micros
 from console.store import lease

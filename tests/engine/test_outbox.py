@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from connectors.contract import State
-from console.engine import outbox
-from console.engine.outbox import Sent, send_by_apprise
+from console.engine import sending
+from console.engine.sending import Sent, send_by_apprise
 from console.store import outbox as rows
 from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench
@@ -62,7 +62,7 @@ def test_a_token_in_the_place_of_the_host_is_not_looked_for_on_the_network(
     import apprise
 
     monkeypatch.setattr("socket.create_connection", _refuse)
-    assert "" == outbox._unreachable(apprise.Apprise.instantiate(url))
+    assert "" == sending._unreachable(apprise.Apprise.instantiate(url))
 
 
 def _refuse(*_: object) -> None:
@@ -74,7 +74,7 @@ def test_a_server_of_ones_own_behind_a_proxy_is_not_looked_for_directly(monkeypa
 
     monkeypatch.setenv("http_proxy", "http://proxy.internal:3128")
     monkeypatch.setattr("socket.create_connection", _refuse)
-    assert "" == outbox._unreachable(
+    assert "" == sending._unreachable(
         apprise.Apprise.instantiate("mmost://chat.internal/3ccdd113474722377935511fc85d3dd4")
     )
 
@@ -101,7 +101,7 @@ def test_a_refusal_is_heard_although_another_sending_ended_meanwhile() -> None:
         return 500
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # as the engine's logs are set up
-    said: list[outbox.Sent] = []
+    said: list[Sent] = []
     with web_hook(answer) as url:
         first = threading.Thread(target=lambda: said.append(send_by_apprise(f"{url}/taken", "title", "body")))
         first.start()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from console.clean import clean_line
-from console.engine.outbox import send_by_apprise
+from console.engine.sending import send_by_apprise
 from tests.corpus import MARKUP
 from tests.hostile.world import World, harmful
 from tests.lab.sinks import HttpSink, SmtpSink

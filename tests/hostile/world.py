@@ -127,7 +127,7 @@ def config_of(folder: Path, scheduler: FakeScheduler, names: list[str]) -> Confi
         },
         dependencies=(),
         services={f"svc-{number}": _service(name, deadline, far) for number, name in enumerate(plain[::6])},
-        routes={"oncall": RouteSettings(urls=(SecretRef(file=folder / "url"),))},
+        routes={"oncall": RouteSettings(urls=(SecretRef(file=folder / "url"),), max_per_minute=100_000)},
         alerts=AlertSettings(default_route="oncall"),
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ import pytest
 
 from connectors.contract import Preview, Receipt
 from console.cli.main import main
-from console.engine.outbox import Sent
 from console.engine.requests import Requests
+from console.engine.sending import Sent
 from console.model.ids import new_action_key
 from console.store.reads import open_reads
 from tests.invariants import engines

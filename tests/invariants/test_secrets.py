@@ -37,8 +37,8 @@ from connectors.secrets import SecretRef, SecretStore
 from console.cli.main import main
 from console.config import Config, RouteSettings
 from console.engine.logs import set_up_logs
-from console.engine.outbox import Sent
 from console.engine.requests import Requests
+from console.engine.sending import Sent
 from console.engine.wiring import Parts
 from console.model.ids import new_action_key
 from console.store import lease

@@ -51,7 +51,7 @@ from console.config import (
     SystemConfig,
     SystemSettings,
 )
-from console.engine.outbox import Sent
+from console.engine.sending import Sent
 
 ROUTE = "INVARIANTS_URL"
 Trouble = Callable[[float], Sequence[RunRecord]]

@@ -1,0 +1,124 @@
+"""Known shapes of secrets, masked in what the store keeps of logs and messages, and more strictly in what leaves.
+
+A shape is a guess: what looks like no secret stays, and paths, hosts, dates and run ids stay readable. A text never
+grows, masking twice is masking once, and the time is linear in its length, whatever stands in it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+
+MASK = "***"
+ENTROPY_BITS = 3.9
+"""Of a character, from which on a mixed word of SHORTEST letters is taken for a key; English has about 3.3 there."""
+SHORTEST = 24
+
+_WORDS = (
+    r"pass(?:word|wd|phrase|code)|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|"
+    r"shared[_-]?key|authorization|credentials?|signature|cookie|(?<=[?&])sig"
+)
+_SEPARATOR = r"(?:\\?[\"'])?\s{0,3}(?:=>|:=|=|:(?!//))\s{0,3}"
+_VALUE = r"(\\?\"[^\"\n]{1,4096}+\"?|'[^'\n]{1,4096}+'?|[^\s\"',;&]{1,4096}+)"
+_LONG = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
+
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{1,40}-----"
+    r"(?:(?:[^-]|-(?!----)){1,8192}+-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{16,}+)++)"
+)
+_PEM_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"(?:AKIA|ASIA|AROA|AIDA)[0-9A-Z]{16}(?![0-9A-Za-z])"  # AWS: identifiers of keys, users and roles
+    r"|eyJ[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5,}+(?:\.[A-Za-z0-9_-]*+)?"  # JWT, RFC 7519
+    r"|gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_[A-Za-z0-9_]{20,}+|glpat-[A-Za-z0-9_-]{16,}+"
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}+|sk-[A-Za-z0-9_-]{20,}+|AIza[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])"
+    r")"
+)
+_HOOK = re.compile(r"(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{1,200}+")
+_BEARER = re.compile(r"\b(bearer|basic|digest|negotiate)(\s{1,3})(?=[^\s]{0,200}[0-9=])([A-Za-z0-9._~+/=-]{8,}+)", re.I)
+_LOGIN = re.compile(r"(?<=://)([^\s/@:]{0,256}+:)([^\s/]{1,256})(?=@)")
+_LOGIN_ALONE = re.compile(r"(?<=://)[^\s/@:]{16,256}+(?=@)")
+_OPTION = re.compile(
+    r"(?<![\w-])(--?(?:password|passwd|passphrase|token|secret|api-key)\s{1,3})([^\s-][^\s]{0,4096}+)", re.I
+)
+_NAMED = re.compile(
+    rf"((?:{_WORDS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}", re.I
+)
+_ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
+_ANYWHERE = re.compile(_LONG)
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+(?=@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,200})")
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9])(?:\d{12,}+|\d{4}(?:[ -]\d{4}){2}[ -]\d{1,7}|[A-Z]{2}\d{2}[A-Z0-9]{11,30})(?![A-Za-z0-9])"
+)
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
+
+
+def mask_secrets(text: str) -> str:
+    """The text with what has the shape of a secret replaced: PEM blocks, AWS keys, bearer tokens, JWTs, passwords in
+    URLs, and the values after names such as password, token or api_key, or that look random after any name."""
+    text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
+    text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
+    text = _BEARER.sub(lambda found: found[1] + found[2] + MASK, text)
+    if "://" in text:
+        text = _LOGIN.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _LOGIN_ALONE.sub(MASK, text)
+    text = _OPTION.sub(lambda found: found[1] + _stars_for(found[2]), text)
+    text = _NAMED.sub(lambda found: found[1] + _quoted(found[2]), text)
+    return _ASSIGNED.sub(_if_random, text)
+
+
+def mask_strictly(text: str) -> str:
+    """As `mask_secrets`; besides, whose mail address, card or account number it is, and random words anywhere. For
+    routes that leave the house; hosts and paths stay."""
+    text = _ANYWHERE.sub(_if_random, mask_secrets(text))
+    return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
+
+
+def _stars(found: re.Match[str]) -> str:
+    return _stars_for(found[0])
+
+
+def _stars_for(value: str) -> str:
+    return MASK[: len(value)]
+
+
+def _quoted(value: str) -> str:
+    """The value's stars inside its own quotes."""
+    head = 2 if value.startswith('\\"') else 1 if value[0] in "\"'" else 0
+    if not head:
+        return _stars_for(value)
+    closed = len(value) > head + 1 and value[-1] == value[head - 1]
+    inner = value[head : -1 if closed else None]
+    tail = "\\" if head == 2 and inner.endswith("\\") else ""
+    return value[:head] + _stars_for(inner.removesuffix(tail)) + tail + (value[-1] if closed else "")
+
+
+def _if_random(found: re.Match[str]) -> str:
+    """Stars for a word in which letters of both cases and digits are mixed as no name of a file or run is."""
+    word = found[0]
+    parts = [part for part in word.split("/") if len(part) >= SHORTEST]
+    return MASK if any(_is_random(_DATE.sub("", part)) for part in (parts or [""])) else word
+
+
+def _is_random(word: str) -> bool:
+    if len(word) < SHORTEST or not (re.search("[a-z]", word) and re.search("[A-Z]", word) and re.search(r"\d", word)):
+        return False
+    size = len(word)
+    bits = -sum(number / size * math.log2(number / size) for number in Counter(word).values())
+    return bits >= ENTROPY_BITS
+
+
+def _cut_pem(text: str) -> str:
+    """A block whose beginning is cut off: its lines before the end mark."""
+    at = text.find("-----END ")
+    if at < 0:
+        return text
+    lines = text[:at].rstrip("\n").split("\n")
+    keep = len(lines)
+    while keep and _PEM_LINE.fullmatch(lines[keep - 1].strip()):
+        keep -= 1
+    if keep == len(lines):
+        return text
+    return "\n".join([*lines[:keep], MASK]) + "\n" + text[at:]

@@ -1,0 +1,215 @@
+"""What is asked and written before anything is sent: what waits to be let out, what no URL of its route accepted,
+what was parked, and Headway's own alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from console.model.ids import incident_name
+from console.store.alert_rows import DIGEST, FALLBACK, HEADWAY, NewAlert, insert_alert
+from console.store.open import Store
+from console.store.wire import wire
+
+Routes = Mapping[str, tuple[str, ...]]
+"""Route -> the words of each of its URLs."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingAlert:
+    """An alert that has not been let out."""
+
+    id: int
+    route: str
+    made_us: int
+    urgent: bool
+    incident: str
+    title: str
+    plain_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unaccepted:
+    """An alert that its own route has not accepted in time."""
+
+    id: int
+    route: str
+    new: NewAlert
+    """As it was made."""
+    error: str
+    """What its URLs answered last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Deliveries of one route that were given up."""
+
+    route: str
+    count: int
+    news_us: int
+    """When the latest of them was given up that was not about Headway itself; 0 without one."""
+    error: str
+
+
+def waiting(store: Store) -> list[WaitingAlert]:
+    """Oldest first."""
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits ORDER BY id"
+        )
+    return [
+        WaitingAlert(row[0], row[1], row[2], bool(row[3]), incident_name(row[4]) if row[4] else "", row[5], row[6])
+        for row in rows
+    ]
+
+
+def let_since(store: Store, route: str, since_us: int) -> tuple[int, int | None]:
+    """How many alerts of the route were let out alone since then, and when its last digest left (µs)."""
+    with store.read() as connection:
+        [(alone, digest)] = wire(connection).rows(
+            "SELECT (SELECT count(*) FROM alert WHERE route = ? AND let_us >= ? AND kind NOT IN (?, ?)),"
+            " (SELECT max(let_us) FROM alert WHERE route = ? AND kind = ?)",
+            (route, since_us, DIGEST, HEADWAY, route, DIGEST),
+        )
+    return int(alone), digest
+
+
+def let_out(
+    store: Store,
+    fence: int,
+    routes: Routes,
+    alone: Sequence[int],
+    digests: Sequence[tuple[NewAlert, Sequence[int]]],
+    now_us: int,
+) -> None:
+    """Some alerts leave as they are; others in a digest, which is written in the same transaction."""
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        lines.many("UPDATE alert SET waits = ?, let_us = ? WHERE id = ?", [(False, now_us, one) for one in alone])
+        for digest, together in digests:
+            digest_id = insert_alert(lines, routes, digest, now_us)
+            lines.many(
+                "UPDATE alert SET waits = ?, digest_id = ? WHERE id = ?", [(False, digest_id, one) for one in together]
+            )
+            lines.many(
+                "UPDATE delivery SET state = 'digested' WHERE alert_id = ? AND state = 'pending'",
+                [(one,) for one in together],
+            )
+
+
+def unaccepted(store: Store, route: str, before_us: int, not_before_us: int) -> list[Unaccepted]:
+    """Alerts of the route let out in this time that nobody accepted and that were not handed on; those too that all
+    URLs have given up."""
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            "SELECT a.id, a.kind, a.title, a.body, a.dedup_key, a.plain_title, a.plain_body, a.incident_id, a.version,"
+            " a.urgent, COALESCE((SELECT max(d.error) FROM delivery d WHERE d.alert_id = a.id), '')"
+            " FROM alert a WHERE a.route = ? AND NOT a.waits AND a.digest_id IS NULL AND a.handed_us IS NULL"
+            " AND a.kind <> 'test' AND a.made_us >= ?"
+            " AND EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id"
+            " AND d.state IN ('pending', 'claimed', 'parked'))"
+            " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('sent', 'shadow'))"
+            " AND (a.let_us <= ? OR NOT EXISTS"
+            " (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state IN ('pending', 'claimed')))"
+            " ORDER BY a.id",
+            (route, not_before_us, before_us),
+        )
+    return [
+        Unaccepted(
+            row[0], route, NewAlert(route, row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8],
+                                    bool(row[9])), row[10],
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def hand_over(store: Store, fence: int, routes: Routes, found: Sequence[tuple[int, NewAlert]], now_us: int) -> None:
+    """Each alert once more, to its fallback route, in the transaction that remembers it: once, whatever is killed."""
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        for alert_id, new in found:
+            insert_alert(lines, routes, new, now_us)
+            lines.rows("UPDATE alert SET handed_us = ? WHERE id = ?", (now_us, alert_id))
+
+
+def park_strays(store: Store, fence: int, routes: Routes, now_us: int) -> list[int]:
+    """Parks what waits for a URL that its route has no more: nobody can send it. Their ids."""
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        rows = lines.rows(
+            "SELECT d.id, a.route, d.url_words, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id"
+            " WHERE d.state = 'pending' ORDER BY d.id"
+        )
+        gone = [(row[0], row[1], row[2]) for row in rows if not is_known(routes, row[1], row[2], row[3])]
+        lines.many(
+            "UPDATE delivery SET state = 'parked', parked_us = ?, error = ? WHERE id = ?",
+            [(now_us, stray_words(route, words), one) for one, route, words in gone],
+        )
+        lines.many(
+            "UPDATE alert SET waits = ? WHERE id IN (SELECT alert_id FROM delivery WHERE id = ?)",
+            [(False, one) for one, _, _ in gone],
+        )
+    return [one for one, _, _ in gone]
+
+
+def is_known(routes: Routes, route: str, words: str, index: int) -> bool:
+    """Whether config still has this URL of the route: known by the words of its reference, else by its place."""
+    urls = routes.get(route, ())
+    return words in urls if words else index < len(urls)
+
+
+def stray_words(route: str, words: str) -> str:
+    """Why a delivery whose URL left config is parked."""
+    return f'route "{route}" has no URL {words or "there"} any more'
+
+
+def parked(store: Store) -> list[Parked]:
+    """What was given up and not asked for again, by route. Tests are not among it."""
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            "SELECT a.route, count(*), max(CASE WHEN a.kind = 'headway' THEN 0 ELSE COALESCE(d.parked_us, 0) END),"
+            " max(d.error) FROM delivery d"
+            " JOIN alert a ON a.id = d.alert_id WHERE d.state = 'parked' AND a.kind <> 'test'"
+            " GROUP BY a.route ORDER BY a.route"
+        )
+    return [Parked(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def oldest_in_flight(store: Store) -> int | None:
+    """Since when the delivery that is longest on the wire is there (µs); None without one."""
+    with store.read() as connection:
+        [(at,)] = wire(connection).rows("SELECT min(wire_us) FROM delivery WHERE state = 'claimed'")
+    return None if at is None else int(at)
+
+
+def told_since(store: Store, dedup_key: str, since_us: int) -> bool:
+    """Whether an alert under this key was made since then."""
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            "SELECT 1 FROM alert WHERE dedup_key = ? AND made_us >= ? LIMIT 1", (dedup_key, since_us)
+        )
+    return bool(rows)
+
+
+def tell(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int) -> int | None:
+    """An alert that is about no incident; its id."""
+    with store.write(fence) as connection:
+        return insert_alert(wire(connection), routes, new, now_us)
+
+
+def as_fallback(one: Unaccepted, fallback: str, first_line: str, plain_line: str) -> NewAlert:
+    """The same alert for another route, with the reason on top."""
+    return NewAlert(
+        route=fallback,
+        kind=FALLBACK,
+        title=one.new.title,
+        body=f"{first_line}\n\n{one.new.body}",
+        dedup_key=one.new.dedup_key,
+        plain_title=one.new.plain_title,
+        plain_body=f"{plain_line}\n\n{one.new.plain_body}",
+        incident_id=one.new.incident_id,
+        version=one.new.version,
+        urgent=one.new.urgent,
+        fallback_of=one.id,
+    )
