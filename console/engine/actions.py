@@ -347,7 +347,7 @@ class Actions:
         """The scheduler's own word about what was sent."""
         by_looking = action.verb in verdicts.BY_LOOKING
         step = self._look_after(action) if by_looking else verdicts.verdict(self._store, action)
-        step = step or verdicts.unproved(action, self._now())
+        step = step or verdicts.unproved(self._store, action, self._now())
         if step is None:
             return
         failpoint("action.before_verify")

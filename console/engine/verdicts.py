@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from connectors.contract import State, Verb
 from console.store import asked
-from console.store.asked import ActionRow, ActionStep
+from console.store.asked import ActionRow, ActionStep, AttemptWord
 from console.store.open import Store
 
 BY_LOOKING = (Verb.HOLD, Verb.RELEASE)
@@ -21,6 +21,8 @@ WITHIN = {
     Verb.RELEASE: timedelta(minutes=10),
 }
 """What was not seen to come about for so long is over, or nobody could ever ask for that run again."""
+SEEN_WITHIN = timedelta(hours=1)
+"""An attempt that was not seen to begin for so long, or of which nobody can tell: a person must look."""
 _MARKED = {Verb.MARK_OK: (State.SUCCEEDED,), Verb.SKIP: (State.SKIPPED, State.SUCCEEDED)}
 """Sources without a word for "skipped" say that a skipped run succeeded (Airflow's DAG runs)."""
 
@@ -35,13 +37,19 @@ def verdict(store: Store, action: ActionRow) -> ActionStep | None:
 def _by_attempt(store: Store, action: ActionRow) -> ActionStep | None:
     """By the attempt that carries our key."""
     found = asked.attempt_after(store, action)
-    if found is None or not found.ended:
+    if found is None or not _is_over(found):
         return None
     state = State(found.state)
     if state is State.SUCCEEDED:
         return verified(f"{state} ({found.evidence})")
     code = "" if found.exit_code is None else f", exit {found.exit_code}"
     return failed(f"ended {state}{code}: {found.message}".rstrip(": "))
+
+
+def _is_over(found: AttemptWord) -> bool:
+    """What was lost, or failed without an end time, is over too; what nobody can tell may still be told."""
+    state = State(found.state)
+    return found.ended or not (state.is_open or state is State.UNKNOWN)
 
 
 def _by_run(store: Store, action: ActionRow) -> ActionStep | None:
@@ -67,13 +75,16 @@ def failed(words: str) -> ActionStep:
     return ActionStep("failed", words, ended=True, event=words)
 
 
-def unproved(action: ActionRow, now_us: int) -> ActionStep | None:
+def unproved(store: Store, action: ActionRow, now_us: int) -> ActionStep | None:
     """The end of an action that nobody could prove in its time; None while there is time."""
-    within = WITHIN[action.verb]
+    within, unseen = WITHIN[action.verb], "it was not seen to take hold"
+    if action.verb in (Verb.RERUN, Verb.START):
+        found, unseen = asked.attempt_after(store, action), "its run was not seen to end"
+        if found is None or found.state == State.UNKNOWN:
+            within, unseen = SEEN_WITHIN, "its run was not seen to begin" if found is None else unseen
     if action.sent_us is None or now_us - action.sent_us < within / timedelta(microseconds=1):
         return None
     hours = within / timedelta(hours=1)
     time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
-    what = "its run was not seen to end" if action.verb in (Verb.RERUN, Verb.START) else "it was not seen to take hold"
-    words = f"{what} within {time}. Look at the scheduler itself."
+    words = f"{unseen} within {time}. Look at the scheduler itself."
     return ActionStep("failed", words, ended=True, event="outcome stays unproved")

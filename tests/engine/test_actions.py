@@ -174,6 +174,8 @@ def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Ben
     run_id = fail(bench, bench.scheduler)
     key = ask(bench, run_id)
     bench.parts.actions.step(bench.fence)
+    bench.scheduler.attempt("extract", "extract-2", State.RUNNING, NOW, action_key=key, period_key=None)
+    bench.poller.poll_once(bench.fence)
     age(bench, key, 23)
     bench.parts.actions.step(bench.fence)
     assert "sent" == told(bench, key)[0]
@@ -182,6 +184,26 @@ def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Ben
     given_up = ("failed", "its run was not seen to end within 24 h. Look at the scheduler itself.")
     assert given_up == told(bench, key)
     assert key != ask(bench, run_id)
+
+
+def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench: Bench) -> None:
+    """A host that could not even write that it began."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    age(bench, key, 1)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", "its run was not seen to begin within 1 h. Look at the scheduler itself.") == told(bench, key)
+
+
+def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:
+    """A host that was rebooted, a connection that pg_cron lost: no end time ever comes."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.parts.actions.step(bench.fence)
+    more = {"action_key": key, "period_key": None, "ended_at": None}
+    bench.scheduler.attempt("extract", "extract-2", State.LOST, NOW, **more)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    assert ("failed", "ended lost") == told(bench, key)
 
 
 @pytest.mark.parametrize("state", [State.FAILED, State.PARTIAL])
