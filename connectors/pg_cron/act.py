@@ -1,4 +1,4 @@
-"""Rerunning: a one-shot entry in cron.job whose name carries our key, found again by that name and by its mark.
+"""Rerunning and starting: a one-shot entry in cron.job whose name carries our key, found by that name and by its mark.
 
 pg_cron has no "run now". The entry is a job of its own, so pg_cron's guard against overlap does not see the original.
 An entry is for one minute of one day, of every year: it is taken away when its run has ended (not before: pg_cron
@@ -23,6 +23,7 @@ from connectors.contract import (
     Preview,
     Receipt,
     RunRef,
+    Verb,
 )
 from connectors.pg_cron import parse
 from connectors.pg_cron.client import Page, PgCronClient, Situation, session_name
@@ -37,10 +38,14 @@ NOTES = (
     "starts within 65 s: pg_cron starts jobs at full minutes",
     "runs the command as it is now, with the time of now: the missed run's own context is lost",
 )
+START_NOTES = (
+    NOTES[0],
+    "runs the command as it is now; the job's own entry keeps its times and starts by them as well",
+)
 
 
-def _job_of(rows: Sequence[Row], ref: RunRef) -> Row | None:
-    """By the jobid that the poll noted; a run that never started (MISSED) has none: then by the job's name."""
+def job_of(rows: Sequence[Row], ref: RunRef) -> Row | None:
+    """The row that is meant: by the jobid that the poll noted, else (nothing ran, MISSED) by the job's name."""
     jobid = jobid_of(ref)
     ids = parse.native_ids([row for row in rows if not parse.is_entry(row)])
     return next(
@@ -79,15 +84,15 @@ def mark_of(entry: str) -> str:
 
 
 def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:
-    """What a rerun would add to cron.job; refused without the right, the job, or the rows that would prove it."""
-    if ask.verb != "rerun":
-        raise NotSupported(f'pg_cron can only rerun, not "{ask.verb}"')
-    now = client.situation(lambda rows: _job_of(rows, ask.run), timeout_seconds)
+    """What a rerun or start would add to cron.job; refused without the right, the job, or the rows that prove it."""
+    now = client.situation(lambda rows: job_of(rows, ask.run), timeout_seconds)
     way = door(now.access)
     jobid, user, database = (now.job[name] if now.job else "?" for name in ("jobid", "username", "database"))
     direct = f"cron.schedule_in_database('{ENTRY_PREFIX}{jobid}:<key>', …)"
     call = f"{client.act_schema}.rerun({jobid}, '<key>')" if way == "function" else direct
-    paused = (f"{ask.run.job} is paused in pg_cron; the rerun runs all the same",)
+    is_start = ask.verb == Verb.START
+    what = "start" if is_start else "rerun"
+    paused = (f"{ask.run.job} is paused in pg_cron; the {what} runs all the same",)
     return Preview(
         verb="run once",
         words=f"run the command of pg_cron job {ask.run.job} once, at the next full minute, "
@@ -95,8 +100,8 @@ def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:
         scope=f"one run of {ask.run.job}, for {ask.run.period_key}",
         overlap=_overlap(now, ask.run.job),
         native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
-        notes=NOTES + (paused if now.job and not now.job["active"] else ()),
-        refused=_refusal(now, way, ask.run.job),
+        notes=(START_NOTES if is_start else NOTES) + (paused if now.job and not now.job["active"] else ()),
+        refused=_refusal(now, way, ask.run.job, what),
         plan={"jobid": jobid, "after": now.newest, "door": way, "zone": parse.zone_of(now.access)},
     )
 
@@ -109,16 +114,16 @@ def _overlap(now: Situation, job: str) -> str | None:
     return f"run {row['runid']} of {job} is running" + (f" since {since:%H:%M:%S} UTC" if since else " or starting")
 
 
-def _refusal(now: Situation, way: str | None, job: str) -> str | None:
+def _refusal(now: Situation, way: str | None, job: str, what: str) -> str | None:
     role = now.access["role"]
     if now.job is None:
         return f"{job} is no longer in cron.job: there is no command to run"
     if now.access["is_standby"]:
         return "this server is a standby: pg_cron runs on the primary only"
     if now.access["log_run"] == "off":
-        return "cron.log_run is off: the rerun would leave no row that proves it; set it on and restart PostgreSQL"
+        return f"cron.log_run is off: the {what} would leave no row that proves it; set it on and restart PostgreSQL"
     if way is None or (way == "own" and now.job["username"] != role):
-        return f"role {role} may not rerun {job}: {GRANTS}, then GRANT headway_act TO {role};"
+        return f"role {role} may not {what} {job}: {GRANTS}, then GRANT headway_act TO {role};"
     return None
 
 

@@ -1,4 +1,4 @@
-"""pg_cron as a connector: history by runid, jobs by name, reruns as one-shot entries under our key."""
+"""pg_cron as a connector: history by runid, jobs by name, reruns as one-shot entries, holds as marks in commands."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from connectors.contract import (
     RunRef,
     Secrets,
     Skipped,
+    Verb,
 )
-from connectors.pg_cron import act, log, parse
+from connectors.pg_cron import act, cancel, hold, log, parse
 from connectors.pg_cron.client import BITE_ROWS, MOST_JOBS, Page, PgCronClient
 from connectors.pg_cron.cursor import Cursor
 from connectors.pg_cron.options import PgCronOptions, connection_parameters, targets
@@ -36,6 +37,7 @@ from connectors.pg_cron.parse import Row
 from connectors.pg_cron.rights import hidden_words, rights, sees_all
 from connectors.transport.sql import Deadline, PostgresSession
 
+NO_MARK = "pg_cron keeps no state that could be set; Headway asserts it itself"
 MANY_RUNS = 1_000_000
 HINT_MANY = "cron.job_run_details has about {0} rows and pg_cron purges none: delete old ones from time to time"
 
@@ -125,18 +127,39 @@ class PgCronConnector:
         return log.chunk(self._client, run, start, limit_bytes, timeout_seconds)
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        """A one-shot entry at the next full minute."""
-        return act.preview(self._client, ask, timeout_seconds)
+        """What it would change in cron.job, or which process cancel. Raises NotSupported for what pg_cron cannot."""
+        if ask.verb in (Verb.HOLD, Verb.RELEASE):
+            return hold.preview(self._client, ask, timeout_seconds)
+        if ask.verb == Verb.CANCEL:
+            return cancel.preview(self._client, ask, timeout_seconds)
+        if ask.verb in (Verb.RERUN, Verb.START):
+            return act.preview(self._client, ask, timeout_seconds)
+        raise NotSupported(f"pg_cron cannot {ask.verb}: {NO_MARK}")
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        """Adds the one-shot entry, whose name is our key."""
+        """Adds the one-shot entry, whose name is our key; or holds, releases, cancels. Raises NotSupported where the
+        job or run is not as it must be: then nothing was changed."""
+        way = preview.plan.get("way")
+        if way in ("hold", "release"):
+            return hold.send(self._client, preview.plan, key, timeout_seconds)
+        if way == "cancel":
+            return cancel.send(self._client, preview.plan, key, timeout_seconds)
         return act.send(self._client, preview, key, timeout_seconds)
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("pg_cron: holds are not kept by this kind")
+        """By the comments before the commands. Raises AccessRefused where row security hides any job."""
+        access, rows = self._client.jobs(timeout_seconds)
+        if not access["sees_all_jobs"]:
+            raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
+        return hold.holds(self._client.place, rows)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        """By the entry's name, else by the mark in the run's command."""
+        """By the entry's name or the mark in the run's command; a hold by its own mark, a cancel by the run's row."""
+        way = preview.plan.get("way")
+        if way in ("hold", "release"):
+            return hold.look_up(self._client, preview.plan, key, timeout_seconds)
+        if way == "cancel":
+            return cancel.look_up(self._client, preview.plan, key, timeout_seconds)
         return act.look_up(self._client, preview, key, timeout_seconds)
 
     def probe(self, timeout_seconds: float) -> Probe:
@@ -202,12 +225,9 @@ CONNECTOR = ConnectorKind(
     options=PgCronOptions,
     targets=targets,
     open=open_connector,
-    capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
     missing={
-        Capability.START: "Headway cannot do this here yet",
-        Capability.CANCEL: "Headway cannot do this here yet",
-        Capability.MARK: "Headway cannot do this here yet",
-        Capability.HOLD: "Headway cannot do this here yet",
+        Capability.MARK: NO_MARK,
         Capability.TASKS: "a pg_cron job is one command, without tasks",
         Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
     },

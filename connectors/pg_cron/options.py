@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from psycopg import ProgrammingError
@@ -11,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from connectors.contract import AccessRefused, Secrets
-from connectors.secrets import SecretRef
+from connectors.secrets import FilePath, SecretRef
 
 
 class PgCronOptions(BaseModel):
@@ -28,15 +27,15 @@ class PgCronOptions(BaseModel):
     dbname: str = "postgres"
     """The database where pg_cron lives: what `SHOW cron.database_name` says."""
     user: str | None = None
-    """Login role, best a member of headway_view (and of headway_act to rerun)."""
+    """Login role, best a member of headway_view (and of headway_act to act)."""
     password: SecretRef | None = None
     """Its password, where the server asks for one."""
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
     """libpq's sslmode; verify-full wherever the network is not yours."""
-    sslrootcert: Path | None = None
+    sslrootcert: FilePath | None = None
     """The CA that verify-ca and verify-full trust; libpq's default when not given."""
     act_schema: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]{0,62}$")] = "headway"
-    """Schema of the functions rerun and unschedule that grants.sql makes."""
+    """Schema of the functions that grants.sql makes."""
 
     @model_validator(mode="after")
     def one_way_in(self) -> PgCronOptions:

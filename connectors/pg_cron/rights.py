@@ -67,7 +67,7 @@ def _rights(access: Row) -> Iterator[Right]:
             "" if access[column] else mend,
         )
     yield _log_run(access)
-    yield _act(access)
+    yield from _act(access)
 
 
 def _right(name: str, held: object, mend: str) -> Right:
@@ -84,12 +84,18 @@ def _log_run(access: Row) -> Right:
     return Right(name, False, "cron.log_run is off: no run leaves a row", "cron.log_run = on, then restart PostgreSQL")
 
 
-def _act(access: Row) -> Right:
-    name, found = "rerun a job", door(access)
-    mend = f"{GRANTS}, then {_member(access, 'headway_act')}"
-    if found in ("function", "direct"):
+def _act(access: Row) -> Iterator[Right]:
+    found = door(access)
+    why = "only jobs of its own" if found == "own" else "no EXECUTE on the function rerun"
+    yield _may(access, "rerun or start a job", found in ("function", "direct"), why)
+    yield _may(access, "hold and release a job", access["may_hold"], "no EXECUTE on the functions hold and release")
+    yield _may(access, "cancel a run", access["may_cancel"], "no EXECUTE on the function cancel")
+
+
+def _may(access: Row, name: str, held: object, why: str) -> Right:
+    if held:
         return Right(name, True, needed_for="act")
-    why = "only jobs of its own" if found == "own" else "no EXECUTE on the rerun function"
+    mend = f"{GRANTS}, then {_member(access, 'headway_act')}"
     return Right(name, False, f"{why} for role {access['role']}", mend, needed_for="act")
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from connectors.pg_cron.client import BITE_ROWS, Page, PgCronClient, Situation, Trace
+from connectors.contract import HoldMark, NotSupported
+from connectors.pg_cron.client import BITE_ROWS, Left, Page, PgCronClient, Situation, Trace
 from connectors.pg_cron.parse import ENTRY_PREFIX, Row
 from connectors.pg_cron.rights import require_view
+from connectors.pg_cron.statements import HOLD_PREFIX
 from connectors.transport.sql import PostgresSession
 
 RECORDING = Path(__file__).parents[1] / "recordings" / "pg_cron" / "night.json"
@@ -25,9 +28,11 @@ class FakePgCron:
 
     def __init__(self) -> None:
         found: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.access: Row = found["access"]
+        self.access: Row = found["access"] | {"may_hold": True, "may_cancel": True}
         self.jobs: list[Row] = found["jobs"]
         self.runs: list[Row] = found["runs"]
+        self.sessions = 0
+        """Our own sessions that still send."""
         self.bite_rows = 5  # so that history comes in bites
 
     @property
@@ -42,7 +47,7 @@ class FakePgCron:
         if there:
             return int(there[0])
         added = 1 + max(int(row["jobid"]) for row in self.jobs)
-        command = f"/* {name} */ {original['command']}"
+        command = f"/* {name} */ {shown(original)['command']}"
         self.jobs.append(original | {"jobid": added, "jobname": name, "command": command, "schedule": "0 9 20 11 *"})
         return added
 
@@ -53,6 +58,7 @@ class FakePgCron:
         row = {
             "runid": self.newest + 1,
             "jobid": jobid,
+            "job_pid": 4000 + self.newest,
             "database": job["database"],
             "username": job["username"],
             "command": job["command"],
@@ -65,12 +71,52 @@ class FakePgCron:
         self.access = self.access | {"clock": str(clock + 1)}
         return row
 
+    def change(self, jobid: int, **values: Any) -> None:
+        """What a person does to an entry of cron.job."""
+        next(row for row in self.jobs if row["jobid"] == jobid).update(values)
+
+    def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str) -> None:
+        """What `headway.hold` does. Raises NotSupported as the function does."""
+        row = next((row for row in self.jobs if row["jobid"] == jobid), None)
+        prefix = f"/* {mark.text} */ "
+        if row is None:
+            raise NotSupported(f"no pg_cron job {jobid}")
+        if row["command"].startswith(prefix) and not row["active"]:
+            return
+        is_as_seen = (row["schedule"], row["command_hash"]) == (schedule, plain_hash)
+        is_running = any(run["jobid"] == jobid and run["status"] in OPEN for run in self.runs)
+        if shown(row)["hold"] or not row["active"] or not is_as_seen or is_running:
+            raise NotSupported(f"pg_cron job {jobid} is held, paused, changed or running")
+        row |= {"command": prefix + row["command"], "active": False}
+
+    def release(self, jobid: int, hold: str) -> None:
+        """What `headway.release` does. Raises NotSupported as the function does."""
+        row = next((row for row in self.jobs if row["jobid"] == jobid), None)
+        mark = HoldMark.read(str(shown(row)["hold"] or "")) if row else None
+        if row is None or mark is None or mark.id != hold:
+            raise NotSupported(f"pg_cron job {jobid} does not bear hold {hold}")
+        row |= {"command": shown(row)["command"], "active": True}
+
+    def cancel(self, runid: int) -> None:
+        """What `headway.cancel` does. Raises NotSupported as the function does."""
+        row = next((row for row in self.runs if row["runid"] == runid), None)
+        if row is None or row["status"] not in OPEN:
+            raise NotSupported(f"pg_cron run {runid} is not running")
+        words = "ERROR:  canceling statement due to user request\n"
+        row |= {"status": "failed", "message": words, "ended": self.access["clock"]}
+
     def start_entries(self) -> None:
         """The full minute comes: entries that never ran run, and go well."""
         ran = {row["jobid"] for row in self.runs}
         for row in list(self.jobs):
             if str(row["jobname"]).startswith(ENTRY_PREFIX) and row["jobid"] not in ran:
                 self.run(row["jobid"], "succeeded", "1 row")
+
+
+def shown(row: Row) -> Row:
+    """An entry as the client's SQL tells it: our mark apart from the command."""
+    found = re.match(HOLD_PREFIX, row["command"])
+    return row | {"command": row["command"][found.end() if found else 0 :], "hold": found[1] if found else None}
 
 
 class FakeClient(PgCronClient):
@@ -85,7 +131,7 @@ class FakeClient(PgCronClient):
 
     def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
         self._look()
-        return dict(self._fake.access), copy.deepcopy(self._fake.jobs)
+        return dict(self._fake.access), self._jobs()
 
     def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
         self._look()
@@ -100,11 +146,11 @@ class FakeClient(PgCronClient):
             if row["jobid"] in ours
         ]
         fake, newest, is_full = self._fake, self._fake.newest or None, len(runs) >= limit
-        return copy.deepcopy(Page(fake.access, fake.jobs, runs, old, newest, entries, is_full))
+        return copy.deepcopy(Page(fake.access, self._jobs(), runs, old, newest, entries, is_full))
 
     def situation(self, which: Callable[[Sequence[Row]], Row | None], timeout_seconds: float) -> Situation:
         self._look()
-        job = which(self._fake.jobs)
+        job = which(self._jobs())
         running = [row for row in self._fake.runs if job and row["jobid"] == job["jobid"] and row["status"] in OPEN]
         return copy.deepcopy(Situation(self._fake.access, job, running, self._fake.newest))
 
@@ -113,6 +159,31 @@ class FakeClient(PgCronClient):
         entries = [row for row in self._fake.jobs if row["jobname"] == entry]
         runs = [row for row in self._fake.runs if row["runid"] > after and row["command"].startswith(mark)]
         return copy.deepcopy(Trace(self._fake.access, entries, runs, 0))
+
+    def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> Left:
+        self._look()
+        row = next((row for row in self._jobs() if row["jobid"] == jobid), None)
+        return Left(dict(self._fake.access), row, self._fake.sessions)
+
+    def run_left(self, runid: int, session_name: str, timeout_seconds: float) -> Left:
+        self._look()
+        row = next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)
+        return Left(dict(self._fake.access), {"job_pid": 1, **row} if row else None, self._fake.sessions)
+
+    def hold(self, jobid: int, mark: HoldMark, schedule: str, plain_hash: str, timeout_seconds: float) -> list[Row]:
+        self._fake.hold(jobid, mark, schedule, plain_hash)
+        return [{"done": True}]
+
+    def release(self, jobid: int, hold: str, key: str, timeout_seconds: float) -> list[Row]:
+        self._fake.release(jobid, hold)
+        return [{"done": True}]
+
+    def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:
+        self._fake.cancel(runid)
+        return [{"done": True}]
+
+    def _jobs(self) -> list[Row]:
+        return [shown(row) for row in self._fake.jobs]
 
     def text(self, runid: int, timeout_seconds: float) -> Row | None:
         return next((dict(row) for row in self._fake.runs if row["runid"] == runid), None)

@@ -5,6 +5,7 @@ One minute is pg_cron's unit: all jobs are scheduled once, and all tests look at
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from typing import ClassVar
@@ -35,6 +36,7 @@ from tests.lab.process import wait_until
 
 MINUTE, RARELY = "* * * * *", "0 0 1 1 *"
 FIRST_RUNS_SECONDS = 75
+NUMBERS = itertools.count(1)
 
 
 def connect(
@@ -106,8 +108,41 @@ class TestPgCronConformance(ConnectorConformance):
     def make_failure(self) -> str:
         return "bad"
 
+    def a_running_run(self) -> RunRecord:
+        name = f"sleeper{next(NUMBERS)}"
+        start_sleeper(self.postgres, name)
+        connector = self.connector()
+        try:
+            return next(run for run in reversed(runs_of(connector, name)) if run.state == State.RUNNING)
+        finally:
+            connector.close()
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.postgres.execute("SELECT cron.alter_job(%s, active := false)", self.jobs[job_id])
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.postgres.execute("SELECT cron.alter_job(%s, active := true)", self.jobs[job_id])
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """At a full minute; another job that starts then shows that pg_cron had come to it."""
+        witness = self.postgres.schedule(f"witness{next(NUMBERS)}", MINUTE, "select 1")
+        self.postgres.execute("SELECT cron.alter_job(%s, schedule := %s)", self.jobs[job_id], MINUTE)
+        try:
+            wait_until(lambda: self.postgres.runs(witness), "the witness's minute", FIRST_RUNS_SECONDS)
+        finally:
+            self.postgres.execute("SELECT cron.alter_job(%s, schedule := %s)", self.jobs[job_id], RARELY)
+            self.postgres.execute("SELECT cron.alter_job(%s, schedule := %s)", witness, RARELY)
+
     def native_trace(self) -> object:
         return self.postgres.execute("SELECT jobid, jobname, schedule, command, active FROM cron.job ORDER BY jobid")
+
+
+def start_sleeper(postgres: PostgresServer, name: str, seconds: int = 300) -> int:
+    """The jobid of a new job whose first run sleeps for so long, once it does; it is not due again."""
+    jobid = postgres.schedule(name, MINUTE, f"select pg_sleep({seconds})")
+    wait_until(lambda: ("running", "") in postgres.runs(jobid), f"{name} to run", FIRST_RUNS_SECONDS)
+    postgres.execute("SELECT cron.alter_job(%s, schedule := %s)", jobid, RARELY)
+    return jobid
 
 
 def runs_of(connector: Connector, job: str) -> list[RunRecord]:

@@ -13,6 +13,7 @@ from connectors.contract import (
     CannotTell,
     Connector,
     NotSupported,
+    RunRecord,
     RunRef,
     State,
     Verb,
@@ -55,6 +56,26 @@ class TestRecordedPgCron(ConnectorConformance):
 
     def make_failure(self) -> str:
         return "bad"
+
+    def a_running_run(self) -> RunRecord:
+        row = self.fake.run(2, "running")
+        self.fake.bite_rows = 100
+        told = connector_on(self.fake).poll("", (), 5).runs
+        return next(run for run in told if run.attempt_key == str(row["runid"]))
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.change(self.jobid(job_id), active=False)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.change(self.jobid(job_id), active=True)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        row = next(row for row in self.fake.jobs if row["jobid"] == self.jobid(job_id))
+        if row["active"]:
+            self.fake.run(row["jobid"], "succeeded", "1 row")
+
+    def jobid(self, job_id: str) -> int:
+        return next(int(row["jobid"]) for row in self.fake.jobs if row["jobname"] == job_id)
 
     def native_trace(self) -> object:
         return json.dumps([self.fake.jobs, self.fake.runs])
