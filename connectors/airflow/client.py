@@ -47,6 +47,10 @@ class AirflowClient:
     def dags(self, offset: int) -> Reply:
         return self._get("/dags", {"limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
 
+    def paused(self, offset: int) -> Reply:
+        """The DAGs that are paused, a page of them."""
+        return self._get("/dags", {"paused": "true", "limit": PAGE_LIMIT, "offset": offset, "order_by": "dag_id"})
+
     def dag(self, dag: str) -> Reply:
         """Details of one DAG: time zone, version. 404 where it is gone."""
         return self._get(f"/dags/{_part(dag)}/details", accept={404})
@@ -122,8 +126,24 @@ class AirflowClient:
     def trigger(self, dag: str, body: Mapping[str, Any]) -> Reply:
         return self._send("POST", f"/dags/{_part(dag)}/dagRuns", body, accept={400, 404, 409, 422})
 
+    def patch_run(self, dag: str, run: str, body: Mapping[str, Any]) -> Reply:
+        """Sets state and note of a run in one transaction; the states are queued, success and failed."""
+        return self._send("PATCH", _run(dag, run), body, accept={400, 404, 409, 422})
+
+    def preview_mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> Reply:
+        """The instances of a task (all mapped ones) whose state would change; what is cleared below is not in it."""
+        return self._send("PATCH", f"{task_path(dag, run, task)}/dry_run", body, accept={404, 409, 422}, once=False)
+
+    def mark_task(self, dag: str, run: str, task: str, body: Mapping[str, Any]) -> Reply:
+        """Sets state and note of a task's instances; 409 where they have that state already."""
+        return self._send("PATCH", task_path(dag, run, task), body, accept={400, 404, 409, 422})
+
+    def patch_dag(self, dag: str, body: Mapping[str, Any]) -> Reply:
+        """Pauses or resumes a DAG."""
+        return self._send("PATCH", f"/dags/{_part(dag)}", body, accept={400, 404, 409, 422})
+
     def set_note(self, dag: str, run: str, note: str) -> Reply:
-        """Replaces the note of a run; may be repeated without harm, and does not move `updated_at`."""
+        """Replaces the note of a run ("" takes it away); harmless when repeated, and does not move `updated_at`."""
         return self._send("PATCH", _run(dag, run), {"note": note}, accept={404}, once=False)
 
     def may(self, path: str, body: Mapping[str, Any]) -> Reply:
@@ -171,6 +191,11 @@ def dag_path(dag: str) -> str:
 def run_path(dag: str, run: str) -> str:
     """Path of a run below /api/v2, each part percent-encoded."""
     return _run(dag, run)
+
+
+def task_path(dag: str, run: str, task: str) -> str:
+    """Path of a task in a run below /api/v2, each part percent-encoded."""
+    return f"{_run(dag, run)}/taskInstances/{_part(task)}"
 
 
 def _run(dag: str, run: str) -> str:

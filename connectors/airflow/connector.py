@@ -15,7 +15,6 @@ from connectors.airflow.log import LogReader
 from connectors.airflow.options import AirflowOptions
 from connectors.airflow.poll import Poller
 from connectors.airflow.probe import probe
-from connectors.arrival import unless_on_its_way
 from connectors.contract import (
     Ask,
     Capability,
@@ -39,9 +38,6 @@ TARGET = "api"
 SETTLE_SECONDS = 4.0
 """For how long a key must stay absent before it counts as never arrived; a clear takes 20 to 100 ms, 2 s on a busy
 SQLite (measured)."""
-
-IN_FLIGHT_SECONDS = 180.0
-"""For how long after it was sent a request may still wait in a busy web server's queue and be worked on."""
 
 
 class AirflowConnector:
@@ -87,7 +83,7 @@ class AirflowConnector:
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._begin(timeout_seconds)
-        return unless_on_its_way(self._acts.look_up(preview, key), preview, IN_FLIGHT_SECONDS)
+        return self._acts.look_up(preview, key)
 
     def probe(self, timeout_seconds: float) -> Probe:
         self._begin(timeout_seconds)

@@ -83,3 +83,8 @@ def _shown(value: Any) -> str:
         return json.dumps(value)[:SAMPLE_CHARACTERS]
     except (ValueError, TypeError, RecursionError):
         return f"a {type(value).__name__}"
+
+
+def shown(value: Any) -> str:
+    """A value of ours as JSON on one line, for people."""
+    return json.dumps(value, ensure_ascii=False)

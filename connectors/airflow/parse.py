@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,8 @@ from urllib.parse import quote
 
 from connectors.airflow import fields
 from connectors.airflow.fields import Row
-from connectors.contract import ACTION_KEY, Evidence, RecordUnreadable, RunRecord, State, instant_key
+from connectors.airflow.marks import TRIGGERED, end_of, run_action
+from connectors.contract import Evidence, RecordUnreadable, RunRecord, State, instant_key
 
 RUN_STATES: dict[str, State] = {
     "queued": State.QUEUED,
@@ -20,6 +20,13 @@ RUN_STATES: dict[str, State] = {
     "success": State.SUCCEEDED,
     "failed": State.FAILED,
 }
+
+ENDED_BY_US: dict[tuple[str, str], tuple[State, str]] = {
+    ("failed", "cancel"): (State.CANCELLED, "cancelled by Headway"),
+    ("success", "mark_ok"): (State.SUCCEEDED, "marked OK by Headway"),
+    ("success", "skip"): (State.SKIPPED, "skipped by Headway"),
+}
+"""By the native state and the word of our mark."""
 
 NOT_YET = "none"
 """Our word for a task instance whose native state is null: Airflow has not looked at it yet."""
@@ -45,9 +52,6 @@ HAS_RUN = frozenset({"running", "success", "failed", "skipped", "deferred", "up_
 """Task states in which start_date is of this attempt; in the others it still holds the attempt before (measured)."""
 
 BY_CLOCK = frozenset({"scheduled", "backfill"})
-TRIGGERED = re.compile(r"headway__([0-9a-z]{10,40})")
-"""A run that we triggered: its id is ours, which makes a second send answer 409."""
-MARK = re.compile(r"\[(?P<key>headway-[0-9a-z]{10,40}) rerun(?:; was (?P<was>[^;\]]+))?(?:; is (?P<now>[^;\]]+))?\]")
 CONTEXT_CHARACTERS = 2000
 NAMED_TASKS = 12
 
@@ -59,16 +63,6 @@ class Period:
     key: str
     at: datetime | None
     interval_start: datetime | None
-
-
-def run_id_of(key: str) -> str:
-    """The run id under which an action triggers a run."""
-    return "headway__" + key.removeprefix("headway-")
-
-
-def mark_of(key: str, was: str = "", now: str = "") -> str:
-    """What we write into a note: which action, which attempt it found, which attempt it made."""
-    return f"[{key} rerun{f'; was {was}' if was else ''}{f'; is {now}' if now else ''}]"
 
 
 def attempt_key(run_id: str, queued_at: str) -> str:
@@ -86,8 +80,11 @@ def period_of(row: Row) -> Period:
     start, end = fields.instant(row, "data_interval_start"), fields.instant(row, "data_interval_end")
     interval_start = start if start is not None and end is not None and start < end else None
     kind = fields.words(row, "run_type") or run_id.partition("__")[0]
-    timed = (kind in BY_CLOCK or TRIGGERED.fullmatch(run_id) is not None) and run_after is not None
-    return Period(instant_key(run_after) if timed and run_after else run_id, run_after, interval_start)
+    at = run_after if kind in BY_CLOCK else None
+    if TRIGGERED.fullmatch(run_id):  # ours may be started before or after their time: the period is what they are for
+        logical = fields.instant(row, "logical_date")
+        at = end if interval_start is not None else logical
+    return Period(instant_key(at) if at else run_id, at or run_after, interval_start)
 
 
 def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
@@ -95,9 +92,7 @@ def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
     row = fields.table(row)
     dag, run_id, native = fields.text(row, "dag_id"), fields.text(row, "dag_run_id"), fields.text(row, "state")
     queued, period = fields.words(row, "queued_at"), period_of(row)
-    state = RUN_STATES.get(native, State.UNKNOWN)
-    if state is State.SUCCEEDED and failed_tasks:
-        state = State.PARTIAL
+    state, ours = _state(native, fields.words(row, "note"), queued, failed_tasks)
     started, ended = ended_after_start(fields.instant(row, "start_date"), fields.instant(row, "end_date"), state)
     return RunRecord(
         job=dag,
@@ -111,7 +106,7 @@ def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
         queued_at=fields.instant(row, "queued_at"),
         started_at=started,
         ended_at=ended,
-        message=_not_green(failed_tasks),
+        message="; ".join(one for one in (ours, _not_green(failed_tasks)) if one),
         reason="slot" if state is State.QUEUED else "",
         native_ref=run_ref(dag, run_id),
         native_url=f"{base_url}/dags/{quote(dag, safe='')}/runs/{quote(run_id, safe='')}",
@@ -120,24 +115,21 @@ def run(row: Any, base_url: str, failed_tasks: Sequence[str] = ()) -> RunRecord:
     )
 
 
+def _state(native: str, note: str, queued: str, failed_tasks: Sequence[str]) -> tuple[State, str]:
+    """The state of a run, and our words where Headway itself ended this attempt: Airflow has no word of its own for a
+    run that was cancelled or skipped, and keeps the failed tasks of one that was marked OK."""
+    ended = ENDED_BY_US.get((native, end_of(note, queued)))
+    if ended is not None:
+        return ended
+    state = RUN_STATES.get(native, State.UNKNOWN)
+    return (State.PARTIAL if state is State.SUCCEEDED and failed_tasks else state), ""
+
+
 def _not_green(failed_tasks: Sequence[str]) -> str:
     if not failed_tasks:
         return ""
     more = len(failed_tasks) - NAMED_TASKS
     return f"tasks not green: {', '.join(failed_tasks[:NAMED_TASKS])}" + (f" and {more} more" if more > 0 else "")
-
-
-def run_action(run_id: str, note: str, queued_at: str) -> str | None:
-    """Our action that made this attempt: by the id of a run that we triggered, else by the mark in its note.
-
-    A mark that says which attempt it made holds for that one only; one whose second half was lost holds for any but
-    the attempt that it found."""
-    for mark in MARK.finditer(note):
-        mine = mark["now"] == queued_at if mark["now"] else mark["was"] != queued_at
-        if mine and ACTION_KEY.fullmatch(mark["key"]):
-            return mark["key"]
-    triggered = TRIGGERED.fullmatch(run_id)
-    return f"headway-{triggered[1]}" if triggered and not MARK.search(note) else None
 
 
 def ended_after_start(

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import quote
 
 from connectors.airflow import fields, parse
-from connectors.airflow.parse import MARK, NOT_YET, Period
-from connectors.contract import ACTION_KEY, Evidence, RunRecord, State
+from connectors.airflow.marks import task_action
+from connectors.airflow.parse import NOT_YET, Period
+from connectors.contract import Evidence, RunRecord, State
 
 Key = tuple[str, str, str]
 """dag, run, task."""
@@ -127,12 +128,6 @@ def merged(instances: Sequence[Instance], period: Period, base_url: str) -> RunR
         action_key=next((key for one in group if (key := task_action(one.note))), None),
         context=parse.small(_context(group), "mapped"),
     )
-
-
-def task_action(note: str) -> str | None:
-    """Our action that cleared this task, by the mark in its note. Airflow keeps notes through later tries."""
-    found = MARK.search(note)
-    return found["key"] if found and ACTION_KEY.fullmatch(found["key"]) else None
 
 
 def old_try(current: Instance, row: Any, period: Period, base_url: str, old_key: str) -> RunRecord:

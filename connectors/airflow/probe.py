@@ -3,11 +3,14 @@ answers 403 before it looks for the run, so 404 proves the right. Nothing is cha
 
 from __future__ import annotations
 
+from typing import Any
+
 from connectors.airflow import fields
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
 from connectors.contract import NotSupported, Probe, Right
 
 NO_SUCH_RUN = "headway__no_such_run"
+PAUSE = "pause DAGs (hold)"
 
 READS = (
     ("/dags", "read DAGs", "can_read on DAGs"),
@@ -47,27 +50,40 @@ def _acts(client: AirflowClient, dag: str | None) -> list[Right]:
     """Asked of one DAG; a role may hold the right on others only."""
     if dag is None:
         why, mend = "no DAG is listed to ask about", "make a DAG visible to this account, then probe again"
-        return [Right("clear runs", None, why, mend, "act"), Right("clear tasks", None, why, mend, "act")]
-    asked = (
-        ("clear runs", f"{run_path(dag, NO_SUCH_RUN)}/clear", {"dry_run": True}, "can_edit on DAG Runs"),
-        (
-            "clear tasks",
-            f"{dag_path(dag)}/clearTaskInstances",
-            {"dry_run": True, "dag_run_id": NO_SUCH_RUN},
-            "can_edit on Task Instances",
-        ),
+        return [Right(name, None, why, mend, "act") for name, *_ in _asked("")] + [_pause(None, why, mend)]
+    rights = [_act(client, dag, *one) for one in _asked(dag)]
+    edits = rights[0]
+    return [
+        *rights,
+        _pause(edits.held, edits.why, f"give the account's role can_edit on {dag} and the DAGs it may hold"),
+    ]
+
+
+def _asked(dag: str) -> tuple[tuple[str, str, dict[str, Any], str], ...]:
+    """Name, path, a body that can do nothing, and FAB's name of the right."""
+    run, tasks = f"{run_path(dag, NO_SUCH_RUN)}/clear", f"{dag_path(dag)}/clearTaskInstances"
+    return (
+        ("clear, cancel and mark runs", run, {"dry_run": True}, "can_edit on DAG Runs"),
+        ("clear and mark tasks", tasks, {"dry_run": True, "dag_run_id": NO_SUCH_RUN}, "can_edit on Task Instances"),
+        ("start runs", "/backfills/dry_run", {"dag_id": dag}, "can_create on DAG Runs"),
     )
-    rights = []
-    for name, path, body, right in asked:
-        reply = client.may(path, body)
-        if reply.status == 403:
-            mend = f"give the account's role {right} and can_edit on the DAGs it may rerun"
-            rights.append(Right(name, False, f"a dry run on {dag} answered 403", mend, "act"))
-        elif reply.status in (200, 404):
-            rights.append(Right(name, True, needed_for="act"))
-        else:
-            rights.append(Right(name, None, f"a dry run answered {reply.status}", "look at the server's log", "act"))
-    return rights
+
+
+def _act(client: AirflowClient, dag: str, name: str, path: str, body: dict[str, Any], right: str) -> Right:
+    """A backfill's dry run needs the right to start runs; without dates it is answered 422 and looks no further."""
+    reply = client.may(path, body)
+    if reply.status == 403:
+        mend = f"give the account's role {right} and can_edit on the DAGs it may act on"
+        return Right(name, False, f"a dry run on {dag} answered 403", mend, "act")
+    if reply.status in (200, 404) or (reply.status == 422 and path.startswith("/backfills")):
+        return Right(name, True, needed_for="act")
+    return Right(name, None, f"a dry run answered {reply.status}", "look at the server's log", "act")
+
+
+def _pause(held: bool | None, why: str, mend: str) -> Right:
+    """Pausing has no dry run, and a try would stand in the audit log. Both auth managers ask for the edit of the DAG
+    before they allow a change of its runs: who may clear runs may pause."""
+    return Right(PAUSE, True, needed_for="act") if held else Right(PAUSE, held, why, mend, "act")
 
 
 def _notes(client: AirflowClient, version: str, dag: str | None) -> list[str]:

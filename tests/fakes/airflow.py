@@ -1,7 +1,7 @@
 """A small Airflow 3 with a state, behind httpx: rows shaped like the recorded replies, a clock moved by hand.
 
 It plays what the connector's tests need and no more: lists by change with cursors, clears with notes, triggers under
-our id, notes, logs, roles. What it does was measured on 3.3.2.
+our id, pauses, states set by hand, notes, logs, roles. What it does was measured on 3.3.2.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import httpx
 RECORDINGS = Path(__file__).parents[1] / "recordings" / "airflow"
 START = datetime(2026, 11, 20, 4, tzinfo=UTC)
 FINISHED = ("success", "failed")
+RED = ("failed", "upstream_failed")
 
 Row = dict[str, Any]
 
@@ -35,7 +36,8 @@ def stamp(at: datetime) -> str:
 
 
 class FakeAirflow:
-    """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail."""
+    """One Airflow. `dags` maps a DAG to its tasks in a chain; `outcome[(dag, task)]` "failed" makes a task fail, "hang"
+    keeps it running. A DAG of `by_the_clock` is due at each tick. `details_of[dag]` changes what is told of a DAG."""
 
     def __init__(self, **dags: tuple[str, ...]) -> None:
         self.now = START
@@ -49,14 +51,19 @@ class FakeAirflow:
         self.versions = dict.fromkeys(dags, 1)
         self.refuse_note = False
         self.lose_answer_of: str = ""
+        self.paused: set[str] = set()
+        self.by_the_clock: set[str] = set()
+        self.details_of: dict[str, Row] = {}
         self._made = 0
 
     # -- its life ---------------------------------------------------------------------------------------------------
     def tick(self, seconds: float = 1.0) -> None:
-        """Time goes on; each queued run is run to its end."""
+        """Time goes on; each queued run of a DAG that is not paused is run to its end."""
         self.now += timedelta(seconds=seconds)
+        for dag in self.by_the_clock - self.paused:
+            self.start(dag)
         for run in self.runs:
-            if run["state"] in ("queued", "running"):
+            if run["state"] in ("queued", "running") and run["dag_id"] not in self.paused:
                 self._finish(run)
 
     def start(self, dag: str, run_id: str = "", **more: Any) -> str:
@@ -92,10 +99,16 @@ class FakeAirflow:
     def _finish(self, run: Row) -> None:
         began, blocked = self.now - timedelta(seconds=0.5), False
         for row in self.tasks_of(run["dag_id"], run["dag_run_id"]):
+            if row["state"] == "running":
+                return
             if row["state"] is not None:
                 blocked = blocked or row["state"] != "success"
                 continue
             state = "upstream_failed" if blocked else self.outcome.get((row["dag_id"], row["task_id"]), "success")
+            if state == "hang":
+                row |= {"state": "running", "try_number": 1, "start_date": stamp(began), "_updated": self.now}
+                run |= {"state": "running", "start_date": stamp(began), "_updated": self.now}
+                return
             tried = row["try_number"] + (state != "upstream_failed")
             row |= {"state": state, "try_number": tried, "start_date": stamp(began), "end_date": stamp(self.now)}
             row["_updated"] = self.now
@@ -114,7 +127,7 @@ class FakeAirflow:
         path = request.url.raw_path.decode().partition("?")[0]
         self.requests.append((request.method, path))
         status, body = self._answer(request, path)
-        if self.lose_answer_of and re.search(self.lose_answer_of, path) and request.method == "POST":
+        if self.lose_answer_of and re.search(self.lose_answer_of, path) and request.method in ("POST", "PATCH"):
             self.lose_answer_of = ""
             raise httpx.ReadError("connection reset")
         headers = {"date": format_datetime(self.now.replace(microsecond=0), usegmt=True)}
@@ -146,7 +159,11 @@ class FakeAirflow:
     # -- what is there ----------------------------------------------------------------------------------------------
     def list_dags(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         template = recorded("dags")["dags"][1]
-        rows = [{**template, "dag_id": dag, "dag_display_name": dag} for dag in sorted(self.dags)]
+        rows = [
+            {**template, "dag_id": dag, "dag_display_name": dag, "is_paused": dag in self.paused}
+            for dag in sorted(self.dags)
+            if query.get("paused") != "true" or dag in self.paused
+        ]
         return 200, self._page("dags", rows, query)
 
     def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
@@ -154,6 +171,7 @@ class FakeAirflow:
             return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
         found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": "0 0 * * *"}
         found |= {name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name}
+        found |= {"is_paused": parts[0] in self.paused, **self.details_of.get(parts[0], {})}
         return 200, {**found, "latest_dag_version": {"version_number": self.versions[parts[0]]}}
 
     def list_tasks(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
@@ -186,10 +204,12 @@ class FakeAirflow:
         if parts[0] == "~":
             return self.changed("dag_runs", self.runs, query)
         rows = [row for row in self.runs if row["dag_id"] == parts[0]]
-        if "run_after_gte" in query:
-            rows = [row for row in rows if row["run_after"][:19] == query["run_after_gte"][:19]]
+        if "logical_date_gte" in query:
+            rows = [row for row in rows if str(row["logical_date"])[:19] == query["logical_date_gte"][:19]]
         elif "state" in query:
             rows = [row for row in rows if row["state"] in ("running", "queued")]
+        if query.get("order_by") == "-id":
+            rows.reverse()
         return 200, self._page("dag_runs", rows, query)
 
     def list_instances(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
@@ -224,8 +244,7 @@ class FakeAirflow:
             return 404, recorded("dagRun_404")
         if self.refuse_note and "note" in body:
             return 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "note"], "msg": "Extra inputs"}]}
-        red = ("failed", "upstream_failed")
-        rows = [row for row in self.tasks_of(*parts) if not body["only_failed"] or row["state"] in red]
+        rows = [row for row in self.tasks_of(*parts) if not body["only_failed"] or row["state"] in RED]
         if body["dry_run"]:
             return 200, {"task_instances": rows, "total_entries": len(rows)}
         self._clear(run, rows)
@@ -241,6 +260,7 @@ class FakeAirflow:
         chain, wanted = list(self.dags[parts[0]]), body.get("task_ids", [])
         below = chain[chain.index(wanted[0]) :] if wanted and wanted[0] in chain else []
         rows = [row for row in self.tasks_of(parts[0], body["dag_run_id"]) if row["task_id"] in below]
+        rows = [row for row in rows if row["state"] in RED] if body.get("only_failed") else rows
         if not body["dry_run"]:
             if any(row["state"] == "running" for row in rows):
                 return 409, recorded("clear_running_prevented")
@@ -258,20 +278,75 @@ class FakeAirflow:
             run["_updated"] = self.now
 
     def trigger(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
-        if self.run(parts[0], body["dag_run_id"]):
+        if self.role == "viewer":
+            return 403, recorded("trigger_forbidden_viewer")
+        logical = body["logical_date"]
+        taken = any(logical and (row["dag_id"], row["logical_date"]) == (parts[0], logical) for row in self.runs)
+        if taken or self.run(parts[0], body["dag_run_id"]):
             return 409, recorded("trigger_409_same_id")
-        if any((row["dag_id"], row["logical_date"]) == (parts[0], body["logical_date"]) for row in self.runs):
-            return 409, recorded("trigger_409_same_id")
-        times = {"run_after": body["run_after"], "logical_date": body["logical_date"]}
-        self.start(parts[0], body["dag_run_id"], run_type="manual", note=body.get("note"), **times)
+        start, end = body.get("data_interval_start", logical), body.get("data_interval_end", logical)
+        times = {"logical_date": logical, "data_interval_start": start, "data_interval_end": end}
+        run_after = {"run_after": body.get("run_after", stamp(self.now))}
+        self.start(parts[0], body["dag_run_id"], run_type="manual", note=body.get("note"), **times, **run_after)
         return 200, self.run(parts[0], body["dag_run_id"])
 
+    def backfill_dry_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
+        return 422, {"detail": [{"type": "missing", "loc": ["body", "from_date"], "msg": "Field required"}]}
+
     def patch_run(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
         run = self.run(*parts)
         if run is None:
             return 404, recorded("dagRun_404")
-        run["note"] = body["note"]  # measured: this does not move updated_at
+        if len(body.get("note") or "") > 1000:
+            return 422, {"detail": [{"type": "string_too_long", "loc": ["body", "note"], "msg": "too long"}]}
+        if "note" in body:
+            run["note"] = body["note"] or None  # measured: this does not move updated_at
+        if body.get("state", run["state"]) != run["state"]:
+            self._end(run, body["state"])
         return 200, run
+
+    def _end(self, run: Row, state: str) -> None:
+        """Measured: what runs gets the state of its run, what waits is skipped, what ended stays as it is."""
+        self.now += timedelta(milliseconds=7)
+        for row in self.tasks_of(run["dag_id"], run["dag_run_id"]):
+            if row["state"] in (None, "running", "queued", "scheduled"):
+                ended = state if row["state"] == "running" else "skipped"
+                row |= {"state": ended, "end_date": stamp(self.now), "_updated": self.now}
+        run |= {"state": state, "end_date": run["end_date"] or stamp(self.now), "_updated": self.now}
+
+    def patch_dag(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
+        if parts[0] not in self.dags:
+            return 404, {"detail": f"Dag with id: {parts[0]} was not found"}
+        (self.paused.add if body["is_paused"] else self.paused.discard)(parts[0])
+        return 200, {"dag_id": parts[0], "is_paused": body["is_paused"]}
+
+    def mark_task_dry(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        rows = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]]
+        return 200, {"task_instances": [row for row in rows if row["state"] != body["new_state"]]}
+
+    def mark_task(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
+        """Measured: failed tasks that follow are cleared, and the run is queued again where there are any."""
+        if self.role == "viewer":
+            return 403, {"detail": "Forbidden"}
+        rows = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] == parts[2]]
+        if all(row["state"] == body["new_state"] for row in rows):
+            return 409, {"detail": f"Task id {parts[2]} is already in {body['new_state']} state"}
+        self.now += timedelta(milliseconds=7)
+        for row in rows:
+            row |= {"state": body["new_state"], "note": body.get("note"), "_updated": self.now}
+        chain = self.dags[parts[0]]
+        below = chain[chain.index(parts[2]) + 1 :]
+        red = [row for row in self.tasks_of(*parts[:2]) if row["task_id"] in below and row["state"] in RED]
+        run = self.run(*parts[:2])
+        if run is not None and red:
+            self._clear(run, red)
+        return 200, {"task_instances": rows, "total_entries": len(rows)}
 
 
 def _shown(body: Any) -> Any:
@@ -301,4 +376,8 @@ ROUTES: tuple[tuple[str, str, Answer], ...] = (
     ("POST", f"/dags/{PART}/clearTaskInstances", FakeAirflow.clear_tasks),
     ("POST", f"/dags/{PART}/dagRuns", FakeAirflow.trigger),
     ("PATCH", f"/dags/{PART}/dagRuns/{PART}", FakeAirflow.patch_run),
+    ("PATCH", f"/dags/{PART}", FakeAirflow.patch_dag),
+    ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}/dry_run", FakeAirflow.mark_task_dry),
+    ("PATCH", f"/dags/{PART}/dagRuns/{PART}/taskInstances/{PART}", FakeAirflow.mark_task),
+    ("POST", "/backfills/dry_run", FakeAirflow.backfill_dry_run),
 )

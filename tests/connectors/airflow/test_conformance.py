@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
 from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector
-from tests.connectors.airflow.support import night, opened
+from connectors.contract import Connector, RunRecord, State
+from tests.connectors.airflow.support import latest, night, opened
 from tests.fakes.airflow import FakeAirflow
 
 
@@ -17,9 +19,10 @@ class TestAirflowOnTheFake(ConnectorConformance):
     @pytest.fixture(autouse=True)
     def world(self) -> None:
         self.fake = night()
+        self.fake.now = datetime.now(UTC) - timedelta(seconds=30)  # asks of starts are for now, by the real clock
         for dag in self.fake.dags:
             self.fake.start(dag, f"scheduled__2026-11-20T04:00:00+00:00-{dag}")
-        self.fake.tick(5)
+        self.fake.tick(30)
 
     def connector(self) -> Connector:
         return opened(self.fake)
@@ -40,8 +43,27 @@ class TestAirflowOnTheFake(ConnectorConformance):
         other.tokens = {"token-0"}
         return opened(other)
 
+    def a_running_run(self) -> RunRecord:
+        self.fake.outcome["stock_count", "count"] = "hang"
+        self.fake.start("stock_count", "manual__hangs")
+        self.fake.tick()
+        run = latest(opened(self.fake), "stock_count")
+        assert run.state is State.RUNNING
+        return run
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.paused.add(job_id)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.paused.discard(job_id)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        self.fake.by_the_clock.add(job_id)
+        self.fake.tick(60)
+        self.fake.by_the_clock.discard(job_id)
+
     def native_trace(self) -> object:
-        return [dict(row) for row in (*self.fake.runs, *self.fake.instances)]
+        return [dict(row) for row in (*self.fake.runs, *self.fake.instances)], sorted(self.fake.paused)
 
     def advance(self) -> None:
         self.fake.tick()

@@ -390,7 +390,8 @@ def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
     fake = night()
     fake.role = "viewer"
     missing = [right for right in opened(fake).probe(5).rights if not right.held]
-    assert ["clear runs", "clear tasks"] == [right.name for right in missing]
+    names = ["clear, cancel and mark runs", "clear and mark tasks", "start runs", "pause DAGs (hold)"]
+    assert names == [right.name for right in missing]
     assert {"act"} == {right.needed_for for right in missing}
     assert "a dry run on load_orders answered 403" == missing[0].why
     assert "give the account's role can_edit on DAG Runs" in missing[0].mend
@@ -399,7 +400,7 @@ def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
 def test_without_any_dag_the_rights_to_act_cannot_be_told() -> None:
     probe = opened(FakeAirflow()).probe(5)
     assert ("no DAG is listed: there is none, or this account may read none",) == probe.notes
-    assert [None, None] == [right.held for right in probe.rights if right.needed_for == "act"]
+    assert [None] * 4 == [right.held for right in probe.rights if right.needed_for == "act"]
 
 
 def test_a_triggerer_that_is_not_deployed_is_not_down_and_a_dead_scheduler_is() -> None:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.airflow import parse, parse_inventory, parse_log, parse_tasks
-from connectors.airflow.parse import Period, mark_of, run_action
+from connectors.airflow.marks import mark_of, run_action, run_id_of
+from connectors.airflow.parse import Period
 from connectors.airflow.parse_inventory import Definition
 from connectors.contract import Evidence, RecordUnreadable, Schedule, State
 from tests.fakes.airflow import recorded
@@ -100,8 +101,8 @@ def test_an_end_before_its_start_is_pulled_to_the_start() -> None:
         ("scheduled__x", mark_of(KEY, "q1"), "q1", None),
         ("scheduled__x", f"{mark_of(KEY, 'q1', 'q2')}\nseen by Ada", "q2", KEY),
         ("scheduled__x", "headway-0123456789abcdef was here", "q2", None),
-        (parse.run_id_of(KEY), "", "q1", KEY),
-        (parse.run_id_of(KEY), mark_of(KEY, "q1", "q2"), "q3", None),
+        (run_id_of(KEY), "", "q1", KEY),
+        (run_id_of(KEY), mark_of(KEY, "q1", "q2"), "q3", None),
         ("headway__UPPER", "", "q1", None),
     ],
     ids=[

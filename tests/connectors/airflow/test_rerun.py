@@ -130,12 +130,6 @@ def test_other_active_runs_of_the_dag_are_an_overlap() -> None:
     assert "other runs of load_orders are active: manual__x (queued)" == connector.preview(asking(run), 5).overlap
 
 
-def test_another_verb_is_not_supported() -> None:
-    _, connector, run = failed_night()
-    with pytest.raises(NotSupported, match='"cancel" is not a verb'):
-        connector.preview(Ask(Verb.CANCEL, ref(run), run.state), 5)
-
-
 def test_a_clear_is_sent_once_and_its_attempt_carries_our_key() -> None:
     fake, connector, run = failed_night()
     preview, key = connector.preview(asking(run), 5), new_key()

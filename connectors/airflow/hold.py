@@ -1,0 +1,210 @@
+"""HOLD pauses a DAG under our mark; RELEASE resumes it where that mark is found.
+
+The mark is written before the pause and taken away after the resuming: whatever breaks in between, no DAG is paused by
+us without a mark. Airflow's PATCH has no condition, so what a person did is looked at right before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.airflow import facts, fields, holding
+from connectors.airflow.client import AirflowClient, dag_path, run_path
+from connectors.airflow.marks import hold_mark, note_of, with_hold, without_hold
+from connectors.airflow.sending import after_once, refused
+from connectors.contract import (
+    Absent,
+    Ask,
+    CannotTell,
+    ConnectorError,
+    Found,
+    HoldMark,
+    LookUp,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    Receipt,
+    SystemUnreachable,
+    Verb,
+)
+
+NOTES_TRIED = 10
+"""Newest runs among which one with room in its note is sought."""
+_WIDEST = "headway-" + "0" * 40
+
+
+class Holder:
+    """HOLD and RELEASE. One per Airflow."""
+
+    def __init__(self, client: AirflowClient) -> None:
+        self._client = client
+
+    def preview(self, ask: Ask) -> Preview:
+        """As the contract says."""
+        dag, verb = ask.run.job, str(ask.verb)
+        details = self._client.dag(dag)
+        if details.status == 404:
+            return facts.no_such_dag(dag, verb)
+        row = details.table()
+        if ask.verb is Verb.HOLD:
+            return self._hold(dag, row, ask)
+        held = holding.found_of(self._client, dag, str(ask.parameters.get("hold") or ""))
+        notes = holding.resuming(self._client, dag, row, facts.now_at(details))
+        return _release(dag, row, held, notes)
+
+    def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        """As the contract says."""
+        return self._place(plan, key) if plan["how"] == "hold" else self._undo(plan)
+
+    def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
+        """A hold by its mark and the pause; a release by the pause alone: nothing of it stays at the source."""
+        dag = str(plan.get("dag"))
+        paused = self._is_paused(dag)
+        if paused is None:
+            return CannotTell(f"Airflow no longer has the DAG {dag}")
+        hold = key if plan.get("how") == "hold" else str(plan.get("hold"))
+        held = holding.found_of(self._client, dag, hold)
+        ref = _ref(dag, held.run if held else str(plan.get("run")), hold)
+        if plan.get("how") == "hold":
+            return _placed(dag, paused, held, ref)
+        if not paused:
+            return Found(ref, f"{dag} is not paused")
+        return Absent() if held else CannotTell(f"{dag} is paused, and no note of its newest runs tells of this hold")
+
+    def tidy(self, plan: Mapping[str, Any], key: str) -> None:
+        """Takes a mark away from a DAG that is not paused: a person's next pause would be taken for ours."""
+        dag = str(plan.get("dag"))
+        held = holding.found_of(self._client, dag, key if plan.get("how") == "hold" else str(plan.get("hold")))
+        if held is not None and self._is_paused(dag) is False:
+            with contextlib.suppress(ConnectorError):
+                self._client.set_note(dag, held.run, without_hold(held.note, held.mark.id))
+
+    def _is_paused(self, dag: str) -> bool | None:
+        reply = self._client.dag(dag)
+        return None if reply.status == 404 else reply.table().get("is_paused") is True
+
+    # hold
+
+    def _hold(self, dag: str, row: fields.Row, ask: Ask) -> Preview:
+        until = facts.instant(ask.parameters.get("until"))
+        if until is None:
+            return facts.refused("hold", "a hold needs an end (until), after which nobody should hold any more")
+        if row.get("is_paused") is True:
+            mark = holding.held_by(self._client, dag)
+            who = f"by Headway for {mark.by} until {facts.told(mark.until)}" if mark else "not by Headway"
+            return facts.refused("hold", f"{dag} is paused already, {who}")
+        mark = hold_mark(_WIDEST, str(ask.parameters.get("by") or ""), until)
+        run = self._run_with_room(dag, mark)
+        if run is None:
+            return facts.refused(
+                "hold", f"{dag} has no run yet whose note has room for the mark of a hold: pause it by hand"
+            )
+        words = mark.text.replace(_WIDEST, "KEY")
+        return Preview(
+            verb="pause the DAG",
+            words=f"pause {dag} until {facts.told(mark.until)} at the latest, marked in the note of its run {run}",
+            scope=f"all runs of {dag}",
+            affected=(dag,),
+            native_calls=(
+                f'PATCH /api/v2{run_path(dag, run)} {{"note": {fields.shown(f"… {words}")}}}',
+                f'PATCH /api/v2{dag_path(dag)} {{"is_paused": true}}',
+            ),
+            notes=holding.pausing(self._client, dag, row),
+            plan={"how": "hold", "dag": dag, "run": run, "by": mark.by, "until": facts.told(mark.until)},
+        )
+
+    def _run_with_room(self, dag: str, mark: HoldMark) -> str | None:
+        reply = self._client.runs_of(dag, {"order_by": "-id", "limit": NOTES_TRIED})
+        fits = (row.get("dag_run_id") for row in facts.runs(reply) if with_hold(note_of(row), mark) is not None)
+        return next((str(one) for one in fits), None)
+
+    def _place(self, plan: Mapping[str, Any], key: str) -> Receipt:
+        dag, run = plan["dag"], plan["run"]
+        if self._is_paused(dag) is not False:
+            if holding.found_of(self._client, dag, key) is not None:
+                return Receipt(_ref(dag, run, key), "was held under this key before")
+            raise NotSupported(f"Airflow: {dag} is paused by now, or gone, and not by this hold; nothing was sent")
+        note, fresh = self._noted(plan, key)
+        try:
+            refused(self._client.patch_dag(dag, {"is_paused": True}))
+        except OutcomeUnknown:
+            raise
+        except ConnectorError:
+            self._put_back(dag, run, note, fresh)
+            raise
+        return Receipt(_ref(dag, run, key), f"{dag} is paused; marked in the note of its run {run}")
+
+    def _noted(self, plan: Mapping[str, Any], key: str) -> tuple[str, str]:
+        """Writes the mark: the note before and after. Raises NotSupported where nothing was written."""
+        dag, run, until = plan["dag"], plan["run"], facts.instant(plan["until"])
+        reply = self._client.run(dag, run)
+        note = note_of(reply.table()) if reply.status == 200 else ""
+        fresh = with_hold(note, hold_mark(key, plan["by"], until)) if until and reply.status == 200 else None
+        if fresh is None:
+            raise NotSupported(
+                f"Airflow: the run {run} of {dag} is gone, or its note has no room by now; nothing was sent"
+            )
+        try:
+            refused(self._client.set_note(dag, run, fresh))
+        except SystemUnreachable as error:
+            raise OutcomeUnknown(f"{error}. Whether the mark was written is looked up.") from None
+        return note, fresh
+
+    def _put_back(self, dag: str, run: str, note: str, fresh: str) -> None:
+        """The note as it was, unless somebody changed it since."""
+        with contextlib.suppress(ConnectorError):
+            if note_of(self._client.run(dag, run).table()) == fresh:
+                self._client.set_note(dag, run, note)
+
+    # release
+
+    def _undo(self, plan: Mapping[str, Any]) -> Receipt:
+        dag, hold = plan["dag"], plan["hold"]
+        held = holding.found_of(self._client, dag, hold)
+        paused = self._is_paused(dag)
+        if held is None or paused is None:
+            raise NotSupported(f"Airflow: no note of {dag} tells of this hold by now; nothing was sent")
+        if paused:
+            reply = self._client.patch_dag(dag, {"is_paused": False})
+            refused(reply)
+            after_once(reply)
+        with contextlib.suppress(ConnectorError):  # it is resumed; the look-up takes the line away where this fails
+            self._client.set_note(dag, held.run, without_hold(held.note, hold))
+        return Receipt(
+            _ref(dag, held.run, hold), f"{dag} is resumed" if paused else f"{dag} was resumed by somebody before"
+        )
+
+
+def _release(dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[str, ...]) -> Preview:
+    paused = row.get("is_paused") is True
+    if held is None:
+        why = (
+            "is paused, but no note of its newest runs tells of this hold: a person has it" if paused else "is not held"
+        )
+        return facts.refused("release", f"{dag} {why}")
+    unpause = (f'PATCH /api/v2{dag_path(dag)} {{"is_paused": false}}',) if paused else ()
+    rest = "its note without our line"
+    return Preview(
+        verb="resume the DAG" if paused else "take the mark away",
+        words=f"resume {dag} and take our line from the note of its run {held.run}"
+        if paused
+        else f"{dag} was resumed by somebody: only our line is taken from the note of its run {held.run}",
+        scope=f"all runs of {dag}",
+        affected=(dag,),
+        native_calls=(*unpause, f'PATCH /api/v2{run_path(dag, held.run)} {{"note": {fields.shown(rest)}}}'),
+        notes=notes if paused else (),
+        plan={"how": "release", "dag": dag, "run": held.run, "hold": held.mark.id},
+    )
+
+
+def _placed(dag: str, paused: bool, held: holding.Held | None, ref: str) -> LookUp:
+    if held is not None:
+        return Found(ref, f"{dag} is paused under our mark") if paused else Absent()
+    return CannotTell(f"{dag} is paused, but no note of its newest runs tells of our hold") if paused else Absent()
+
+
+def _ref(dag: str, run: str, hold: str) -> str:
+    return json.dumps({"dag": dag, "run": run, "hold": hold})

@@ -1,0 +1,122 @@
+"""Holds as they stand in Airflow: a paused DAG, and the line about it in the note of one of its newest runs.
+
+Airflow has no note on a DAG. What it does when a DAG is paused and resumed was measured on 3.3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.airflow import facts, fields
+from connectors.airflow.client import PAGE_LIMIT, AirflowClient
+from connectors.airflow.marks import holds_in, note_of
+from connectors.contract import HoldMark, NativeHold, SystemUnreachable
+
+NOTES_READ = 50
+"""Newest runs whose notes are searched: a paused DAG gets new runs only by hand, by asset or by backfill."""
+MOST_PAUSED = 500
+"""Paused DAGs that are searched, one call each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A line about a hold, and where it stands."""
+
+    dag: str
+    run: str
+    note: str
+    mark: HoldMark
+
+
+def found(client: AirflowClient, dag: str) -> list[Held]:
+    """The lines about holds in the notes of this DAG's newest runs, newest run first; paused or not."""
+    reply = client.runs_of(dag, {"order_by": "-id", "limit": NOTES_READ})
+    return [
+        Held(dag, str(row.get("dag_run_id")), note_of(row), mark)
+        for row in facts.runs(reply)
+        for mark in holds_in(note_of(row))
+    ]
+
+
+def found_of(client: AirflowClient, dag: str, hold: str) -> Held | None:
+    """The line of one hold, by its id."""
+    return next((one for one in found(client, dag) if one.mark.id == hold), None)
+
+
+def held_by(client: AirflowClient, dag: str) -> HoldMark | None:
+    """Whose hold a paused DAG is under; None where a person paused it."""
+    return next((one.mark for one in found(client, dag)), None)
+
+
+def all_holds(client: AirflowClient, watched: Callable[[str], bool]) -> tuple[NativeHold, ...]:
+    """Every watched DAG that is paused under a mark of ours. Raises SystemUnreachable where there are too many."""
+    holds = []
+    for number, dag in enumerate(dag for dag in _paused(client) if watched(dag)):
+        if number >= MOST_PAUSED:
+            raise SystemUnreachable(
+                f"Airflow: more than {MOST_PAUSED} DAGs are paused, too many to look for holds; "
+                "name those that matter in dags"
+            )
+        holds += [NativeHold(dag, one.mark, f"note of run {one.run} of {dag}") for one in found(client, dag)[:1]]
+    return tuple(holds)
+
+
+def _paused(client: AirflowClient) -> Iterator[str]:
+    offset = 0
+    while offset <= MOST_PAUSED * 20:
+        table = client.paused(offset).table()
+        rows = fields.rows(table.get("dags"))
+        # an Airflow that does not know the filter answers with all of its DAGs
+        yield from (str(row.get("dag_id")) for row in rows if isinstance(row, dict) and row.get("is_paused") is True)
+        offset += PAGE_LIMIT
+        if not rows or offset >= fields.number(table, "total_entries", 0):
+            return
+
+
+def pausing(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]:
+    """What a pause does to this DAG, for people."""
+    under_way = facts.active(client, dag)
+    told = "no run of it starts, not by hand or by backfill either: such runs stay queued"
+    if under_way is None:
+        return (told, _resumed_later(row))
+    going = under_way.replace("other runs", "runs", 1)
+    return (
+        told,
+        f"{going}: tasks that run go on to their end, what follows them waits for the release",
+        _resumed_later(row),
+    )
+
+
+def _resumed_later(row: fields.Row) -> str:
+    if row.get("timetable_periodic") is True:
+        made = (
+            "every run that fell due meanwhile"
+            if row.get("catchup") is True
+            else "the latest run that fell due meanwhile"
+        )
+        return f"when it is released, Airflow makes {made} (catchup is {'on' if row.get('catchup') is True else 'off'})"
+    return _by_asset(row) or "it has no schedule: when it is released, nothing starts by itself"
+
+
+def _by_asset(row: fields.Row) -> str:
+    if row.get("asset_expression") is None:
+        return ""
+    return "updates of its assets while it is paused start no run, also not later: Airflow forgets them"
+
+
+def resuming(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
+    """What Airflow does as soon as this DAG is resumed, for people."""
+    reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
+    waiting = [f"{one.get('dag_run_id')} ({one.get('state')})" for one in facts.runs(reply)]
+    go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
+    following = facts.instant(row.get("next_dagrun_run_after"))
+    if row.get("timetable_periodic") is False or following is None:
+        return (*go_on, _by_asset(row) or "it has no schedule: no run is made by itself")
+    if following > now:
+        return (*go_on, f"its next run is due {facts.told(following)}: Airflow makes none before")
+    if row.get("catchup") is True:
+        return (*go_on, f"Airflow makes every missed run at once, from {facts.told(following)} on (catchup is on)")
+    latest = f"Airflow makes one run at once, the latest that is due, at {facts.told(following)} or later"
+    return (*go_on, f"{latest}; earlier ones of the pause are left out (catchup is off)")
