@@ -113,14 +113,17 @@ class CronClient:
     def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
         """Has `act.sh` find a line and, in mode run, start it, as `user`. SshFailed says whether it was touched."""
         wrapper = f"wrapper() {{ cat <<'{END_MARK}_W'\n{script('headway-sh')}{END_MARK}_W\n}}\n"
-        return self._as_user(user, f"{script('act.sh')}{wrapper}", f"run_once {_quoted(arguments)}", timeout_seconds, once)
+        call = f"run_once {_quoted(arguments)}"
+        return self._as_user(user, f"{script('act.sh')}{wrapper}", call, timeout_seconds, once)
 
     def hold(
         self, user: str, name: str, arguments: Iterable[str], path: str, timeout_seconds: float, once: bool
     ) -> list[Section]:
         """Has `hold.sh` find a line and, in mode run, comment it out or enable it (`name`: hold_line, release_line), as
         `user`. SshFailed says whether it was touched."""
-        raw = f"sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum" if self.options.sudo else "true"
+        raw = (
+            f'[ "$(id -u)" = 0 ] || sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum' if self.options.sudo else ""
+        )
         call = f"{name} {_quoted(arguments)}"
         return self._as_user(user, script("hold.sh"), call, timeout_seconds, once, before=f"RAW=$({raw})")
 
@@ -137,70 +140,6 @@ class CronClient:
         given = f"{{ printf 'RAW=\"%s\"\\n' \"$RAW\"; cat <<'{END_MARK}'\n{inner}{END_MARK}\n}}"
         outer = f"{script('rights.sh')}N={nonce}\n{before}\n{given} | "
         outer += f"as_user {quote(user)} {self._sudo} {quote(self.options.spool)}\n"
-        done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
-        return sections(done.stdout, nonce, self.session.address.words)
-
-    def close(self) -> None: ...
-
-
-class CronClient:
-    """One host. Each call is one round trip and answers with the raw sections."""
-
-    def __init__(self, options: CronOptions, session: Session) -> None:
-        self.options = options
-        self.session = session
-
-    def look(
-        self, checksum: str, pids: Iterable[int], log: Place | None, records: Iterable[Place], timeout_seconds: float,
-        search: frozenset[str] = frozenset(),
-    ) -> list[Section]:  # fmt: skip
-        """Clock, processes, crontabs (text unless `checksum` holds), the log and the wrapper's records since their
-        places. `search`: paths whose place is not in the live file."""
-        known = list(records)
-        calls = self._first(checksum, pids, self._reruns)
-        if log is None:
-            calls += [f"first_log {FIRST_BYTES} new {_quoted(self.options.logs)}"]
-        else:
-            calls += [_follow(log, LOG_BYTES, log.path in search)]
-        calls += [f"left={RECORD_BYTES}"]
-        calls += [_follow(place, None, place.path in search) for place in known]
-        calls += [f"new_spools {quote(self.options.spool)} {quote(_lines(known))} new"]
-        return self._ask(calls, timeout_seconds)
-
-    def tail(self, timeout_seconds: float) -> list[Section]:
-        """The same look with the last TAIL_BYTES of log and records only: who runs now."""
-        calls = self._first("-", (), self._reruns)
-        calls += [f"first_log {TAIL_BYTES} tail {_quoted(self.options.logs)}"]
-        calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
-        return self._ask(calls, timeout_seconds)
-
-    def tables(self, timeout_seconds: float) -> list[Section]:
-        """Clock, daemon and the text of all crontabs."""
-        return self._ask(self._first("-", ()), timeout_seconds)
-
-    def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[Section]:
-        """A part of a job's output: its end, or what follows `start`."""
-        where = "tail" if start is None else str(start)
-        return self._ask([f"chunk {quote(path)} {limit_bytes} {where}"], timeout_seconds)
-
-    def rights(self, users: Iterable[str], timeout_seconds: float) -> list[Section]:
-        """What `probe` asks: this look without logs, and what the login may do."""
-        calls = [*self._first("-", ()), f"rights {quote(self.options.spool)} {quote(' '.join(users))} {self._sudo}"]
-        calls += [f"readable {_quoted(self.options.logs)}"]
-        return self._ask(calls, timeout_seconds, "collect.sh", "rights.sh")
-
-    def mark(self, user: str, key: str, timeout_seconds: float) -> list[Section]:
-        """The host's clock, and whether our mark of that action is there, looked at in this order."""
-        call = f"look_for {quote(self.options.spool)} {quote(user)} {quote(key)} {self._sudo}"
-        return self._ask(['mark "NOW|$(date +%s)"', call], timeout_seconds, "rights.sh")
-
-    def run_line(self, user: str, arguments: Iterable[str], timeout_seconds: float, once: bool) -> list[Section]:
-        """Has `act.sh` find a line and, in mode run, start it, as `user`. SshFailed says whether it was touched."""
-        nonce = secrets.token_hex(8)
-        wrapper = f"wrapper() {{ cat <<'{END_MARK}_W'\n{script('headway-sh')}{END_MARK}_W\n}}\n"
-        inner = f"{script('act.sh')}{wrapper}N={nonce}\nrun_once {_quoted(arguments)} 2>/dev/null\nmark END\n"
-        call = f"as_user {quote(user)} {self._sudo} {quote(self.options.spool)}"
-        outer = f"{script('rights.sh')}N={nonce}\n{call} <<'{END_MARK}'\n{inner}{END_MARK}\n"
         done = self.session.run(outer.encode("utf-8", "surrogateescape"), ARGV, timeout_seconds, once=once)
         return sections(done.stdout, nonce, self.session.address.words)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from connectors.contract import AccessRefused, Ask, NotSupported, Preview, Receipt, Verb
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
 from connectors.cron.parse import Section
-from connectors.cron.sending import SHOWN, from_plan, not_after, refusal, section, sent, shown
+from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
 
 NO_PERIOD = "the line runs once more, now, with its crontab's shell and variables; it is not told for which period"
 STARTS_NOW = "the line runs once, now, with its crontab's shell and variables; it is not told for which period"
@@ -44,9 +45,9 @@ class Order:
         """The order again. NotSupported where the plan is not one of ours."""
         return from_plan(Order, tuple(Order.__slots__), plan)
 
-    def arguments(self, key: str, spool: str, mode: str) -> tuple[str, ...]:
+    def arguments(self, key: str, spool: str, mode: str, sent: datetime | None = None) -> tuple[str, ...]:
         """The arguments of run_once in act.sh."""
-        numbers = (str(self.ordinal), key, spool, not_after(self.skew_seconds), mode)
+        numbers = (str(self.ordinal), key, spool, str(not_after(self.skew_seconds, sent)), mode)
         return (self.path, self.kind, self.user, self.hash, *numbers)
 
 
@@ -73,11 +74,13 @@ def find_line(client: CronClient, order: Order, login: str, timeout_seconds: flo
     return None if section(parts, "LINE") else str(_refusal(parts, order, login, client))
 
 
-def send(client: CronClient, order: Order, key: str, login: str, timeout_seconds: float) -> Receipt:
+def send(
+    client: CronClient, order: Order, key: str, login: str, timeout_seconds: float, sent: datetime | None
+) -> Receipt:
     """Starts the line under `key`. OutcomeUnknown when the host was reached and did not answer."""
-    arguments = order.arguments(key, client.options.spool, "run")
+    arguments = order.arguments(key, client.options.spool, "run", sent)
     user = safe_name(order.user)
-    parts = sent(
+    parts = answered(
         lambda: client.run_line(user, arguments, timeout_seconds, once=True),
         f"Whether {order.job} was started is looked up by its mark.",
     )
