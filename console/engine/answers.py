@@ -16,12 +16,16 @@ from connectors.contract import Ask, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
+from console.control.authorize import Refused
+from console.control.masks import mask_secrets
 from console.engine.doors import Doors, Place, close_quietly
 from console.engine.previews import MARKS, cleaned_preview, preview_there
+from console.engine.rights import about_request, may
 from console.model.ids import micros
-from console.store import asked
+from console.store import approvals, asked, permissions
 from console.store.errors import StoreError
 from console.store.open import Store
+from console.store.wire import wire
 
 log = structlog.get_logger("headway.answers")
 
@@ -48,7 +52,8 @@ class Answers:
         doors: Doors,
         secrets: SecretStore,
         extras: Callable[[int], dict[str, Any]],
-        accept_drift: Callable[[int, str], None],
+        accept_drift: Callable[[int, str, str], None],
+        approved: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -57,6 +62,8 @@ class Answers:
         self._extras = extras
         """run id -> {"safety", "followers"}: what the estate knows beyond the connector."""
         self._accept_drift = accept_drift
+        """job id, by whom, from where."""
+        self._approved = approved
         self._pool = ThreadPoolExecutor(ANSWERERS, thread_name_prefix="answer")
         self._answering: set[int] = set()
         self._sweep_at = 0.0
@@ -66,6 +73,7 @@ class Answers:
             "log": self._log,
             "probe": self._probe,
             "accept_drift": self._accept,
+            "approve": self._approve,
         }
 
     def recover(self, fence: int) -> None:
@@ -78,8 +86,9 @@ class Answers:
             self.wake.wait(0.1)
 
     def step(self, fence: int) -> None:
-        for request_id, kind, arguments in asked.claim_requests(self._store, fence):
-            self._pool.submit(self._answer, fence, request_id, kind, arguments)
+        for request_id, kind, arguments, by in asked.claim_requests(self._store, fence):
+            told = {**arguments, "by": by, "fence": fence}
+            self._pool.submit(self._answer, fence, request_id, kind, told)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_SECONDS
             asked.forget_answered(self._store, fence, micros(self._clock.after(-KEEP_SECONDS)))
@@ -95,6 +104,7 @@ class Answers:
         error = ""
         self._answering.add(request_id)
         try:
+            self._check_right(kind, arguments)
             answer = self._by_kind[kind](arguments)
         except (CannotAnswer, ConnectorError) as problem:
             error = self._shown(str(problem))
@@ -138,7 +148,7 @@ class Answers:
         ref, _, target_id, _ = self._ref(arguments)
         with self._doors.asked(target_id) as connector:
             chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
-        return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+        return {"text": mask_secrets(self._shown(chunk.text)), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         places = [place for place in self._doors.places.values() if place.system.name == arguments["system"]]
@@ -163,8 +173,26 @@ class Answers:
         return {"reachable": found.reachable, "version": self._shown(found.version), "rights": rights}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        self._accept_drift(int(arguments["job_id"]), str(arguments.get("by", "")))
+        self._accept_drift(int(arguments["job_id"]), arguments["by"], str(arguments.get("from", "")))
         return {"accepted": True}
+
+    def _approve(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        by, origin = arguments["by"], str(arguments.get("from", ""))
+        now_us = micros(self._clock.now())
+        refused = approvals.approve(self._store, arguments["fence"], str(arguments["key"]), by, origin, now_us)
+        if refused:
+            raise CannotAnswer(refused)
+        self._approved()
+        return {"approved": True}
+
+    def _check_right(self, kind: str, arguments: dict[str, Any]) -> None:
+        """Once more, by what is permitted now: whoever asked may have lost the right, or asked by another way."""
+        with self._store.read() as connection:
+            run = wire(connection).rows
+            person = permissions.person_named(run, arguments["by"], not self._store.is_sqlite)
+            answer = may(run, person, kind, **about_request(run, kind, arguments))
+        if isinstance(answer, Refused):
+            raise CannotAnswer(answer.reason)
 
     def _shown(self, text: str) -> str:
         """Outside text as people may read it: no secret of ours, no control sequence."""

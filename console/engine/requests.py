@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import socket
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import quote
 
 from connectors.words import Verb
 from console.clock import Clock, Hand
+from console.control.authorize import DOORS, Granted, Refused
 from console.durations import duration_words
+from console.engine.rights import NotAllowed, about_request, may
 from console.model.ids import instant, micros
-from console.store.errors import NotFound, StoreUnusable
-
-BUSY_SECONDS = 5.0
-ASKERS_LOCK = 7305
-"""PostgreSQL's advisory lock of whoever asks: two people who ask for the same run are one after the other there too."""
-
+from console.model.rights import Role
+from console.store import asker, chain, permissions
+from console.store.chain import Run
+from console.store.errors import NotFound
 
 _NEW_ACTION = (
     "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
@@ -81,28 +76,28 @@ class Answer:
     error: str = ""
 
 
-def who() -> str:
-    """The OS user by the kernel's word, never by the environment's."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
-
-
 def where_from() -> str:
     """The far end of an SSH line, else this host."""
     line = os.environ.get("SSH_CONNECTION", "").split()
     return line[0] if line else socket.gethostname()
 
 
-def _now_us(run: Any) -> int:
+def _now_us(run: Run) -> int:
     """Now by the store's clock: real, or a replay's."""
     rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())
     hand = Hand(instant(rows[0][0]), instant(rows[0][1]), rows[0][2], bool(rows[0][3])) if rows else None
     return micros(Clock(lambda: hand).now())
 
 
-def _refuse_a_second(run: Any, wish: Wish, now_us: int) -> None:
+def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
+    """The job that is meant. Raises NotFound."""
+    rows = run("SELECT job_id FROM run WHERE id = ?", (run_id,)) if run_id is not None else []
+    if rows or (run_id is None and run("SELECT 1 FROM job WHERE id = ?", (job_id,))):
+        return int(rows[0][0] if rows else job_id or 0)
+    raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")
+
+
+def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
     """Raises AlreadyAsked where one of the same group is under way."""
     group = next(verbs for verbs in _ONE_AT_A_TIME if wish.verb in verbs)
     column, number = ("job_id", wish.job_id) if wish.run_id is None else ("run_id", wish.run_id)
@@ -120,11 +115,12 @@ def _refuse_a_second(run: Any, wish: Wish, now_us: int) -> None:
 
 class Requests:
     """Asks the engine of one store. Every call is short; none waits for the engine but `wait`. All raise StoreUnusable
-    where the store cannot be read or written."""
+    where the store cannot be read or written; what asks for anything raises NotAllowed, and RefusedHere where the
+    database itself refuses."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._postgres = url.startswith(("postgresql://", "postgres://"))
+        self._postgres = asker.is_postgres(url)
 
     def preview_rerun(self, run_id: int) -> int:
         """Asks what a rerun of this run would send; the request's id."""
@@ -145,11 +141,15 @@ class Requests:
 
     def accept_drift(self, job_id: int) -> int:
         """Asks to accept what a job's source says now; the request's id."""
-        return self._ask("accept_drift", {"job_id": job_id, "by": who()})
+        return self._ask("accept_drift", {"job_id": job_id, "from": where_from()})
+
+    def approve(self, key: str) -> int:
+        """Asks to approve what another person asked for under `key`; the request's id."""
+        return self._ask("approve", {"key": key, "from": where_from()})
 
     def answer(self, request_id: int) -> Answer | None:
         """The engine's answer; None while there is none."""
-        with self._connect(writes=False) as run:
+        with asker.transaction(self._url, writes=False) as run:
             rows = run("SELECT state, answer FROM request WHERE id = ?", (request_id,))
         if not rows:
             return Answer(False, {}, "this question is gone from the store; ask again")
@@ -180,65 +180,54 @@ class Requests:
         """Asks for what is wished, under `key`. The same key twice is one action.
 
         Raises AlreadyAsked when another action for this run is still under way, NotFound when run or job is gone."""
-        with self._connect() as run:
-            now = _now_us(run)
+        with asker.transaction(self._url) as run:
             if run("SELECT 1 FROM action WHERE key = ?", (key,)):
                 return
-            _refuse_a_second(run, wish, now)
-            words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
-            asker = (who(), where_from(), wish.why, wish.overlap, wish.needs_approval, now)
-            of = (wish.run_id, wish.run_id, wish.job_id)
-            asked = run(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asker, *of))
-        if not asked:
-            raise NotFound(f"run {wish.run_id}" if wish.run_id is not None else f"job {wish.job_id}")
+            job_id = _job_of(run, wish.run_id, wish.job_id)
+            person = permissions.asker(run, self._postgres)
+            answer = may(run, person, wish.verb.value, job_id, why=wish.why)
+            if isinstance(answer, Granted):
+                now = _now_us(run)
+                _refuse_a_second(run, wish, now)
+                wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
+                self._insert(run, wish, key, person.name, now)
+            self._tell(run, person.name, wish, job_id, key, answer)
+        if isinstance(answer, Refused):
+            raise NotAllowed(answer.reason)
+
+    def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
+        words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
+        asked_by = (by, where_from(), wish.why, wish.overlap, wish.needs_approval, now)
+        of = (wish.run_id, wish.run_id, wish.job_id)
+        run(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asked_by, *of))
+
+    def _tell(self, run: Run, by: str, wish: Wish, job_id: int, key: str, answer: Granted | Refused) -> None:
+        """Into the audit, in the transaction of what was asked."""
+        detail: dict[str, Any] = {"key": key, "run_id": wish.run_id, "parameters": dict(wish.parameters)}
+        if isinstance(answer, Refused):
+            detail["refused"] = answer.reason
+        else:
+            detail |= {"sends": wish.preview.get("native_calls", []), "needs_approval": answer.needs_approval}
+        verb = f"{'refuse' if isinstance(answer, Refused) else 'request'} {wish.verb}"
+        self._audit(run, by, verb, job_id, detail, wish.why)
+
+    def _audit(self, run: Run, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = "") -> None:
+        rows = run("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
+        chain.append(run, _now_us(run), by, where_from(), verb, rows[0][0] if rows else "estate", detail, why)
 
     def _ask(self, kind: str, arguments: dict[str, Any]) -> int:
-        with self._connect() as run:
-            rows = run(
-                "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
-                " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
-                (kind, json.dumps(arguments), who(), _now_us(run)),
-            )
-        return int(rows[0][0])
-
-    @contextmanager
-    def _connect(self, writes: bool = True) -> Iterator[Any]:
-        """A function that runs one statement in one short transaction of its own. One that only reads waits for no
-        writer, and keeps none waiting."""
-        if self._postgres:
-            yield from self._connect_postgres(writes)
-        else:
-            yield from self._connect_sqlite(writes)
-
-    def _connect_sqlite(self, writes: bool) -> Iterator[Any]:
-        path = Path(self._url.removeprefix("sqlite:///")).expanduser().absolute()
-        try:
-            connection = sqlite3.connect(
-                f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
-            )
-            try:
-                if writes:
-                    connection.execute("PRAGMA synchronous=FULL")
-                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-                yield lambda sql, values: connection.execute(sql, values).fetchall()
-                connection.execute("COMMIT")
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            raise StoreUnusable(f"the store at {path}: {error}") from error
-
-    def _connect_postgres(self, writes: bool) -> Iterator[Any]:
-        import psycopg  # noqa: PLC0415 - an extra, only for a shared store
-
-        try:
-            with psycopg.connect(self._url) as connection:
-                if writes:
-                    connection.execute("SELECT pg_advisory_xact_lock(%s)", (ASKERS_LOCK,))
-
-                def run(sql: str, values: tuple[Any, ...]) -> list[Any]:
-                    done = connection.execute(sql.replace("?", "%s"), values)
-                    return done.fetchall() if done.description else []
-
-                yield run
-        except psycopg.Error as error:
-            raise StoreUnusable(f"the store on PostgreSQL: {str(error).strip().partition(chr(10))[0]}") from error
+        """Leaves a question, if who asks may; what is more than looking is told to the audit where it is refused."""
+        with asker.transaction(self._url) as run:
+            person = permissions.asker(run, self._postgres)
+            about = about_request(run, kind, arguments)
+            answer = may(run, person, kind, **about)
+            if isinstance(answer, Granted):
+                rows = run(
+                    "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
+                    " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
+                    (kind, json.dumps(arguments), person.name, _now_us(run)),
+                )
+                return int(rows[0][0])
+            if kind not in DOORS or DOORS[kind].role > Role.VIEW:
+                self._audit(run, person.name, f"refuse {kind}", about.get("job_id"), {"refused": answer.reason})
+        raise NotAllowed(answer.reason)

@@ -5,7 +5,9 @@ Each question runs in its caller's transaction, so what was answered still holds
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from console.control.authorize import DOORS, Granted, Refused, authorize
 from console.model.rights import Person, Subject
@@ -43,6 +45,20 @@ def may(
     held_back = person.is_policy and permissions.owes_start(run, key)
     subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back)
     return authorize(person, door, subject, allowed, rules)
+
+
+def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """What a question is about, as `may` takes it: a run's job, a job, an action's job, a system."""
+    if kind == "approve":
+        rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
+        return {"job_id": rows[0][0], "asked_by": rows[0][1]} if rows else {}
+    run_id = arguments.get("run_id")
+    if run_id is not None:
+        rows = run("SELECT job_id FROM run WHERE id = ?", (int(run_id),))
+        return {"job_id": rows[0][0]} if rows else {}
+    if arguments.get("job_id") is not None:
+        return {"job_id": int(arguments["job_id"])}
+    return {"system": str(arguments.get("system", ""))}
 
 
 def actor(run: Run, requested_by: str, origin: str, is_postgres: bool) -> Person:

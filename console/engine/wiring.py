@@ -13,6 +13,7 @@ from connectors.secrets import SecretStore
 from console.clean import clean_line
 from console.clock import Clock
 from console.config import Config
+from console.control.backwards import backwards
 from console.control.recovery import followers
 from console.engine import settings as plain
 from console.engine.actions import Actions
@@ -25,7 +26,7 @@ from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
 from console.model.values import RunFacts
 from console.store import polling
-from console.store.config_sync import sync_config
+from console.store.config_sync import remember_backwards, sync_config
 from console.store.inventory import accept_drift
 from console.store.open import Store
 
@@ -58,6 +59,7 @@ class Parts:
         self._fence = fence
         self.sync_config(fence)
         self._join()
+        self._tell_backwards(fence)
         for part in (self.outbox, self.actions, self.answers):
             part.recover(fence)
 
@@ -68,6 +70,15 @@ class Parts:
         if unmatched - self._told:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
         self._told = unmatched
+
+    def _jobs_changed(self, fence: int) -> None:
+        self.sync_config(fence)
+        self._tell_backwards(fence)
+
+    def _tell_backwards(self, fence: int) -> None:
+        """Keeps in words which dependencies the clock contradicts."""
+        words = sorted(backwards(self.evaluator.estate(), self.clock.now()))
+        remember_backwards(self.store, words, fence)
 
     def _join(self) -> None:
         places = {
@@ -91,12 +102,18 @@ class Parts:
             self.doors,
             self.secrets,
             changed=self.evaluator.wake.set,
-            jobs_changed=self.sync_config,
+            jobs_changed=self._jobs_changed,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
         self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)
         self.answers = Answers(
-            self.store, self.clock, self.doors, self.secrets, extras=self._extras, accept_drift=self._accept_drift
+            self.store,
+            self.clock,
+            self.doors,
+            self.secrets,
+            extras=self._extras,
+            accept_drift=self._accept_drift,
+            approved=self.actions.wake.set,
         )
         self._joined = True
 
@@ -136,8 +153,8 @@ class Parts:
         ]
         return {"safety": str(estate.jobs[run.job_id].rerun), "followers": named}
 
-    def _accept_drift(self, job_id: int, by: str) -> None:
-        accept_drift(self.store, job_id, by, self.clock.now(), self._fence)
+    def _accept_drift(self, job_id: int, by: str, origin: str) -> None:
+        accept_drift(self.store, job_id, by, self.clock.now(), self._fence, origin)
         self.evaluator.wake.set()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from connectors.contract import RunRef, State, Verb
 from console.model.ids import maybe_instant
+from console.store import audit
 from console.store.keys import unpack
 from console.store.open import Store
 
@@ -38,13 +39,18 @@ class ActionRow:
     overlap: str
     looked_up: int
     next_us: int
+    requested_us: int
+    needs_approval: bool
+    approved_by: str
+    approved_us: int | None
     sent_us: int | None = None
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
     " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
-    " a.sent_us FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
+    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us"
+    " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
@@ -54,6 +60,17 @@ def actions_in(store: Store, state: str, now_us: int) -> list[ActionRow]:
     where = f" WHERE a.state = :state AND a.next_us <= :now{_APPROVED} ORDER BY a.requested_us, a.key"
     with store.read() as connection:
         rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
+    return [_action(row) for row in rows]
+
+
+def unapproved_since(store: Store, before_us: int) -> list[ActionRow]:
+    """Actions that were asked for before then and that nobody has approved, though somebody must."""
+    where = (
+        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND a.requested_us < :before"
+        " ORDER BY a.requested_us, a.key"
+    )
+    with store.read() as connection:
+        rows = connection.execute(text(_ACTIONS + where), {"before": before_us}).all()
     return [_action(row) for row in rows]
 
 
@@ -118,6 +135,8 @@ def move_action(connection: Connection, key: str, was: str, step: ActionStep, no
         "was": was,
     }
     moved = connection.execute(text(_MOVE), values).rowcount == 1
+    if moved:
+        audit.append_step(connection, key, was, step.state, now_us)
     if moved and step.event:
         connection.execute(text(_TELL), {"now": now_us, "event": step.event, "key": key})
     return moved
@@ -196,18 +215,19 @@ def run_ref(store: Store, run_id: int, attempt_id: int | None = None) -> tuple[R
     return ref, row.name, row.target_id, row.state
 
 
-def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any]]]:
-    """Questions that nobody answers yet, oldest first: (id, kind, arguments)."""
+def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
+    """Questions that nobody answers yet, oldest first: (id, kind, arguments, who asks)."""
     with store.read() as connection:
         if connection.execute(text("SELECT 1 FROM request WHERE state = 'asked' LIMIT 1")).first() is None:
             return []
     with store.write(fence) as connection:
         rows = connection.execute(
-            text("SELECT id, kind, arguments FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"), {"n": limit}
+            text("SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"),
+            {"n": limit},
         ).all()
         for row in rows:
             connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
-    return [(row.id, row.kind, json.loads(row.arguments)) for row in rows]
+    return [(row.id, row.kind, json.loads(row.arguments), row.asked_by) for row in rows]
 
 
 def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:

@@ -19,6 +19,9 @@ Run = Callable[[str, Sequence[Any]], list[Any]]
 
 COLUMNS = ("seq", "at_us", "actor", "origin", "verb", "object", "detail", "why", "prev_hash", "hash")
 SELECT = f"SELECT {', '.join(COLUMNS)} FROM audit"  # noqa: S608  (our own names)
+WRITER_LOCK = 0x48454144
+"""PostgreSQL's advisory lock of whoever writes, the engine and those who ask: one after another, so that changed_seq
+follows commits, nobody asks twice at once, and the audit is one chain."""
 HEAD = "audit_head"
 """The row of `meta` that the database itself writes with every audit row: "seq hash"."""
 _INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608

@@ -14,13 +14,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from console.clean import clean_line
-from console.model.ids import job_name
+from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
+from console.store import audit
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
 from console.store.permissions import write_rights
-from console.store.wire import Row, Wire, wire
+from console.store.wire import Row, Wire, single, wire
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "removed")
 _SERVICE = (
@@ -57,9 +58,8 @@ class _Jobs:
 def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: int | None) -> Synced:
     """Writes what differs from config; names that no job has yet are reported. Raises LeaseLost.
 
-    `now` is not used for facts: config has no time. It is the engine's, for the timeline of later versions.
+    `now` is not used for facts: config has no time. It is when the audit is told that the config is another one.
     """
-    del now
     with store.write(fence) as connection:
         lines = wire(connection)
         changed = _systems(lines, settings.systems)
@@ -68,11 +68,17 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
         changed |= write_rights(lines.rows, settings.permissions, settings.rules)
+        _tell_digest(connection, lines, settings.digest, now)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:
             next_changed_seq(connection)
     return Synced(tuple(jobs.unmatched), changed)
+
+
+def _tell_digest(connection: Connection, lines: Wire, digest: str, now: datetime) -> None:
+    before = single(lines.rows("SELECT value FROM meta WHERE name = 'config_digest'"))
+    audit.config_changed(connection, micros(now), before[0] if before else "", digest)
 
 
 def remember_backwards(store: Store, words: Sequence[str], fence: int | None) -> None:

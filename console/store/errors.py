@@ -15,6 +15,10 @@ class StoreMissing(StoreUnusable):
     """It is not there yet: an engine makes it."""
 
 
+class RefusedHere(StoreError):
+    """The database itself has not given this login the right."""
+
+
 class StoreTooNew(StoreUnusable):
     """It was written by a newer Headway; this one must not touch it."""
 

@@ -22,6 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from console.clock import Hand
 from console.model.ids import instant
 from console.store import migrate
+from console.store.chain import WRITER_LOCK
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.place import checked, without_secrets
 
@@ -32,9 +33,6 @@ CHECKPOINT_PAGES = 20_000
 
 QUIET_SECONDS = 2.0
 QUIET_LOG_BYTES = 4 * 1024 * 1024
-
-WRITER_LOCK = 0x48454144
-"""PostgreSQL's advisory lock of whoever writes: one writer at a time there too, so that changed_seq follows commits."""
 
 
 class Store:

@@ -47,7 +47,7 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.poller.poll_once(bench.fence)
-    monkeypatch.setattr("console.engine.requests.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("console.store.asker.BUSY_SECONDS", 0.05)
     holder = sqlite3.connect(bench.url, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     try:

@@ -14,7 +14,8 @@ import pytest
 from connectors.contract import Capability, State, SystemUnreachable, Verb
 from console.config import JobSettings
 from console.engine.requests import AlreadyAsked, Wish
-from console.model.ids import new_action_key
+from console.model.ids import micros, new_action_key
+from console.store import approvals
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -205,8 +206,7 @@ def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench)
 def test_what_needs_approval_waits_for_it(able: Bench) -> None:
     key = act(able, Wish(Verb.RERUN, run_of(able, State.FAILED), needs_approval=True))
     assert "requested" == told(able, key)[0]
-    with able.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE action SET approved_by = 'jo'")
+    assert "" == approvals.approve(able.store, able.fence, key, "jo", "her desk", micros(datetime.now(UTC)))
     able.parts.actions.step(able.fence)
     assert "sent" == told(able, key)[0]
 

@@ -1,0 +1,46 @@
+"""May this action leave now? Asked right before its intent is committed, by what is permitted at that moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.control.authorize import Granted, Refused
+from console.engine.rights import actor, may
+from console.store import approvals, permissions
+from console.store.asked import ActionRow
+from console.store.chain import Run
+from console.store.open import Store
+from console.store.wire import wire
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Neither refused nor waiting: it may leave."""
+
+    refused: str = ""
+    waits: bool = False
+    """True until another person has approved it."""
+
+
+def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
+    """Whether whoever is behind it may do it still, and whoever approved it may still approve it."""
+    shared = not store.is_sqlite
+    with store.read() as connection:
+        run = wire(connection).rows
+        person = actor(run, action.requested_by, action.origin, shared)
+        answer = may(run, person, action.verb.value, action.job_id, why=action.why, key=action.key)
+        if isinstance(answer, Refused):
+            return Right(answer.reason)
+        if not (answer.needs_approval or action.needs_approval):
+            return Right()
+        return _approved(run, action, now_us, shared)
+
+
+def _approved(run: Run, action: ActionRow, now_us: int, shared: bool) -> Right:
+    if not action.approved_by or action.approved_us is None:
+        return Right(waits=True)
+    approver = permissions.person_named(run, action.approved_by, shared)
+    answer = may(run, approver, "approve", action.job_id, asked_by=action.requested_by)
+    if isinstance(answer, Granted):
+        return Right(approvals.too_old(action.approved_us, now_us))
+    return Right(f"approved by {action.approved_by}, who may not any more: {answer.reason}")

@@ -1,0 +1,74 @@
+"""The short connection of whoever asks: one transaction, plain SQL with `?`, on either database.
+
+The console needs neither SQLAlchemy nor an engine of its own for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from console.store.chain import WRITER_LOCK, Run
+from console.store.errors import RefusedHere, StoreUnusable
+
+BUSY_SECONDS = 5.0
+
+
+def is_postgres(url: str) -> bool:
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+@contextmanager
+def transaction(url: str, writes: bool = True) -> Iterator[Run]:
+    """A function that runs one statement in one short transaction of its own. One that only reads waits for no
+    writer, and keeps none waiting. Raises StoreUnusable, and RefusedHere where the login has not the right."""
+    yield from _on_postgres(url, writes) if is_postgres(url) else _on_sqlite(url, writes)
+
+
+def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
+    path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+    try:
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        try:
+            if writes:
+                connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            yield lambda sql, values: connection.execute(sql, values).fetchall()
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"the store at {path}: {error}") from error
+
+
+def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
+    import psycopg  # noqa: PLC0415 - an extra, only for a shared store
+
+    try:
+        with psycopg.connect(url) as connection:
+            if writes:  # one after another, with the engine too: the audit is one chain
+                connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+
+            def run(sql: str, values: Any) -> list[Any]:
+                done = connection.execute(sql.replace("?", "%s"), values)
+                return done.fetchall() if done.description else []
+
+            yield run
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise RefusedHere(
+            f"the store's database refuses it to this login: {_first_line(error)}. "
+            "Its owner gives rights by what `headway grants store` prints"
+        ) from error
+    except psycopg.Error as error:
+        raise StoreUnusable(f"the store on PostgreSQL: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,355 @@
+"""Nobody does what they may not: asked in the requester's process, and again by the engine at the moment of sending.
+
+Every door of the code stands in the one table; a right that is taken away in between refuses; what needs another
+person waits for one; and each step leaves its row in the audit.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connectors.contract import Capability, State, Verb
+from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
+from console.control.authorize import DOORS
+from console.engine.requests import Wish
+from console.engine.rights import NotAllowed
+from console.model.ids import new_action_key
+from console.store import chain
+from console.store.wire import wire
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "console" / "engine"
+Be = Callable[[str], None]
+
+
+@pytest.fixture
+def be(monkeypatch: pytest.MonkeyPatch) -> Be:
+    """Makes this process somebody else, as far as the kernel says."""
+    return lambda name: monkeypatch.setattr("console.store.permissions.os_user", lambda: name)
+
+
+def estate(folder: Path, scheduler: FakeScheduler, tier: int = 1, **acting: tuple[int, ...]) -> Config:
+    """The bench's estate: alice acts, carol approves, vera looks; its service is of `tier`."""
+    config = estate_config(folder, scheduler)
+    service = config.services["supply"].model_dump() | {"tier": tier}
+    permitted = (("alice", "act"), ("vera", "view"), ("carol", "approve"))
+    return replace(
+        config,
+        services={"supply": ServiceSettings(**service)},
+        permissions=tuple(PermissionSettings(who=(who,), role=role) for who, role in permitted),
+        acting=ActingSettings(**acting),
+    )
+
+
+def running(folder: Path, **more: Any) -> Iterator[Bench]:
+    scheduler = FakeScheduler(capabilities=frozenset(Capability))
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(folder, scheduler, estate(folder, scheduler, **more)) as made:
+        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+        made.poller.poll_once(made.fence)
+        yield made
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    yield from running(tmp_path, reason_tiers=())
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Bench]:
+    """What hangs on tier 1 wants a reason and another person's approval."""
+    yield from running(tmp_path, approval_tiers=(1,))
+
+
+def permit(bench: Bench, **roles: str) -> None:
+    """Config says something else from now on."""
+    permitted = tuple(PermissionSettings(who=(who,), role=role) for who, role in roles.items())
+    bench.parts.config = replace(bench.parts.config, permissions=permitted)
+    bench.parts.sync_config(bench.fence)
+
+
+def ask(bench: Bench, why: str = "it failed") -> str:
+    key = new_action_key()
+    preview = {"verb": "run again", "words": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
+    bench.requests().act(Wish(Verb.RERUN, 1, preview=preview, why=why), key)
+    return key
+
+
+def step(bench: Bench) -> None:
+    bench.parts.actions.step(bench.fence)
+
+
+def told(bench: Bench, key: str) -> tuple[str, str]:
+    with bench.reads() as reads:
+        [action] = [one for one in reads.actions(run_id=1) if one.key == key]
+    return action.state, action.words
+
+
+def audit(bench: Bench) -> list[tuple[str, str, dict[str, Any]]]:
+    """(actor, verb, detail) of every row, the config's left out; the chain is whole."""
+    with bench.store.read() as connection:
+        rows = wire(connection).rows(f"{chain.SELECT} ORDER BY seq")
+        noted = connection.execute(text("SELECT value FROM meta WHERE name = 'audit_head'")).scalar_one()
+    assert None is chain.verify(rows, noted).bad
+    return [(row[2], row[4], json.loads(row[6])) for row in rows if row[5] != "config"]
+
+
+def verbs(bench: Bench) -> list[tuple[str, str]]:
+    return [(who, verb) for who, verb, _ in audit(bench)]
+
+
+def answer(bench: Bench, request_id: int) -> tuple[bool, str]:
+    bench.parts.answers.step(bench.fence)
+    found = bench.requests().wait(request_id, 10)
+    return found.ok, found.error
+
+
+# -- the table and the code ------------------------------------------------------------------------------------------
+def calls(tree: ast.AST, *names: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in names:
+            yield node
+
+
+def test_every_kind_of_question_that_the_engine_answers_is_in_the_table(bench: Bench) -> None:
+    assert set() == set(bench.parts.answers._by_kind) - set(DOORS)
+
+
+def test_every_door_that_is_named_in_the_code_is_in_the_table() -> None:
+    named = {
+        argument.value
+        for path in (ROOT / "console").rglob("*.py")
+        for call in calls(ast.parse(path.read_text(encoding="utf-8")), "_ask", "may", "require")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    assert {"preview", "log", "approve"} <= named
+    assert set() == named - set(DOORS)
+
+
+def test_every_verb_is_in_the_table() -> None:
+    assert set() == {verb.value for verb in Verb} - set(DOORS)
+
+
+READS = {"answer", "wait"}
+"""What asks for nothing."""
+
+
+def test_everything_that_can_be_asked_for_asks_first_whether_it_may() -> None:
+    """A new method of `Requests` that writes without asking `may` fails here."""
+    tree = ast.parse((ENGINE / "requests.py").read_text(encoding="utf-8"))
+    [requests] = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Requests"]
+    methods = {one.name: one for one in requests.body if isinstance(one, ast.FunctionDef)}
+    asking = {name for name, one in methods.items() if any(calls(one, "may"))}
+    grown = True
+    while grown:
+        more = {name for name, one in methods.items() if any(calls(one, *asking))} - asking
+        asking |= more
+        grown = bool(more)
+    public = {name for name in methods if not name.startswith("_")}
+    assert set() == public - asking - READS
+
+
+# -- asked twice -----------------------------------------------------------------------------------------------------
+def test_who_may_act_acts_and_it_is_told_from_the_request_to_the_outcome(bench: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(bench)
+    step(bench)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+    assert [("alice", "request rerun"), ("headway", "send rerun"), ("headway", "accepted rerun")] == verbs(bench)
+    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC), action_key=key)
+    bench.poller.poll_once(bench.fence)
+    step(bench)
+    assert ("headway", "verified rerun") == verbs(bench)[-1]
+
+
+def test_who_may_only_look_is_refused_at_once_and_told_whom_to_ask(bench: Bench, be: Be) -> None:
+    be("vera")
+    with pytest.raises(NotAllowed, match=r"needs role act on fake \(tier 1 \(supply\)\); you \(vera\) have view; ask "):
+        ask(bench)
+    with bench.reads() as reads:
+        assert [] == list(reads.actions(run_id=1))
+    assert [("vera", "refuse rerun")] == verbs(bench)
+
+
+def test_a_right_that_is_taken_away_in_between_refuses_when_it_is_sent(bench: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(bench)
+    permit(bench, alice="view", carol="approve")
+    step(bench)
+    state, words = told(bench, key)
+    assert ("refused", []) == (state, bench.scheduler.acted)
+    assert words.startswith("needs role act on fake")
+    assert ("headway", "refuse rerun") == verbs(bench)[-1]
+
+
+def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench: Bench, be: Be) -> None:
+    """Another way into the table gains nothing: the engine asks by itself."""
+    be("alice")
+    key = ask(bench)
+    with bench.store.write(None) as connection:
+        connection.execute(text("UPDATE action SET requested_by = 'vera'"))
+    step(bench)
+    assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+@pytest.mark.parametrize("kind", ["accept_drift", "approve", "preview", "log", "probe"])
+def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, kind: str) -> None:
+    arguments = json.dumps({"run_id": 1, "job_id": 1, "system": "fake", "key": "headway-x", "by": "carol"})
+    with bench.store.write(None) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
+                " VALUES (1, :kind, :arguments, 'mallory', 0, 'asked', '{}')"
+            ),
+            {"kind": kind, "arguments": arguments},
+        )
+    ok, error = answer(bench, 1)
+    assert not ok
+    assert "you (mallory) have no role there" in error
+
+
+def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
+    be("mallory")
+    requests = bench.requests()
+    for question in (requests.preview_rerun, requests.log, requests.accept_drift):
+        with pytest.raises(NotAllowed, match=r"you \(mallory\) have no role there"):
+            question(1)
+    assert [("mallory", "refuse accept_drift")] == verbs(bench)
+
+
+def test_who_may_look_gets_an_answer(bench: Bench, be: Be) -> None:
+    be("vera")
+    assert (True, "") == answer(bench, bench.requests().preview_rerun(1))
+
+
+def test_an_accepted_drift_is_told_with_who_and_from_where(bench: Bench, be: Be) -> None:
+    be("alice")
+    assert (True, "") == answer(bench, bench.requests().accept_drift(1))
+    assert ("alice", "accept drift") == verbs(bench)[-1]
+
+
+def test_an_estate_without_permissions_is_open_to_who_can_write_its_store(bench: Bench, be: Be) -> None:
+    permit(bench)
+    be("mallory")
+    key = ask(bench)
+    step(bench)
+    assert "sent" == told(bench, key)[0]
+
+
+# -- reasons and approvals -------------------------------------------------------------------------------------------
+def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) -> None:
+    be("alice")
+    with pytest.raises(NotAllowed, match=r"tier 1 \(supply\) hangs on it: say why"):
+        ask(strict, why=" ")
+
+
+def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(strict)
+    step(strict)
+    assert ("requested", []) == (told(strict, key)[0], strict.scheduler.acted)
+    with pytest.raises(NotAllowed, match="needs role approve"):
+        strict.requests().approve(key)
+    permit(strict, alice="admin", carol="approve")
+    with pytest.raises(NotAllowed, match="alice asked for it: another person must approve it"):
+        strict.requests().approve(key)
+    be("carol")
+    assert (True, "") == answer(strict, strict.requests().approve(key))
+    assert (False, "it is approved already, by carol") == answer(strict, strict.requests().approve(key))
+    step(strict)
+    assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
+    assert ("carol", "approve rerun") in verbs(strict)
+    [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
+    assert ("alice", "carol", ["POST /again"]) == (sent["asked_by"], sent["approved_by"], sent["sends"])
+
+
+def test_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(strict)
+    with strict.store.write(None) as connection:
+        connection.execute(text("UPDATE action SET requested_us = requested_us - 3601000000"))
+    be("carol")
+    ok, error = answer(strict, strict.requests().approve(key))
+    assert (False, True) == (ok, error.startswith("that was 1h"))
+    step(strict)
+    assert ("refused", "nobody approved it within 1h: ask again") == told(strict, key)
+    assert [] == strict.scheduler.acted
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ("approved_us = approved_us - 3601000000", "and an approval counts for 1h"),
+        ("approved_by = 'alice'", "approved by alice, who may not any more"),
+        ("approved_by = 'vera'", "approved by vera, who may not any more"),
+    ],
+)
+def test_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, words: str) -> None:
+    be("alice")
+    key = ask(strict)
+    be("carol")
+    assert (True, "") == answer(strict, strict.requests().approve(key))
+    with strict.store.write(None) as connection:
+        connection.execute(text(f"UPDATE action SET {change}"))
+    step(strict)
+    assert ("refused", True, []) == (told(strict, key)[0], words in told(strict, key)[1], strict.scheduler.acted)
+
+
+def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(bench)
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(1,)))
+    bench.parts.sync_config(bench.fence)
+    step(bench)
+    assert ("requested", f"waits for the approval of another person: headway approve {key}") == told(bench, key)
+    be("carol")
+    assert (True, "") == answer(bench, bench.requests().approve(key))
+    step(bench)
+    assert "sent" == told(bench, key)[0]
+
+
+# -- policies --------------------------------------------------------------------------------------------------------
+POLICYS = (
+    "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why,"
+    " overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+    " SELECT 'headway-0123456789ab', 'hold', id, 'requested', '{}', '{}', 'hold', 'headway', '', '', 'refuse', FALSE,"
+    " '', 0, '', '', 0, 0, 0 FROM job WHERE native_id = 'load'"
+)
+
+
+@pytest.mark.parametrize("mode, state", [("hold", "sent"), ("observe", "refused")])
+def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state: str) -> None:
+    edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode)
+    bench.parts.config = replace(bench.parts.config, dependencies=(edge,))
+    bench.parts.sync_config(bench.fence)
+    with bench.store.write(None) as connection:
+        connection.execute(text(POLICYS))
+    step(bench)
+    with bench.store.read() as connection:
+        found = connection.execute(text("SELECT state FROM action")).scalar_one()
+    assert state == found
+
+
+def test_a_config_that_is_another_one_is_told_with_both_digests(bench: Bench) -> None:
+    settings = replace(bench.parts.config, digest="another")
+    bench.parts.config = settings
+    bench.parts.sync_config(bench.fence)
+    bench.parts.sync_config(bench.fence)
+    with bench.store.read() as connection:
+        rows = connection.execute(text("SELECT detail FROM audit WHERE object = 'config' ORDER BY seq")).scalars().all()
+    assert [("", "digest"), ("digest", "another")] == [
+        (json.loads(one)["before"], json.loads(one)["after"]) for one in rows
+    ]
