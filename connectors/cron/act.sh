@@ -1,23 +1,5 @@
-# Runs one line of a crontab once, as its own user. Sent to `sh -s` as that user; the call follows at the end.
-# The line is named by the hash of (user, file, command); this script finds it in the host's own crontab. No command
-# text is sent. `mkdir actions/KEY` is the mark that makes a second try of the same key do nothing.
-LC_ALL=C; export LC_ALL
-mark() { printf '\n\036%s %s\n' "$N" "$1"; }
-
-# The job lines of a crontab on standard input, as "line number, blank, command": $1 system (with a user column) or user.
-job_lines() {
-  awk -v kind="$1" -v user="$2" '
-    { line = $0; sub(/^[ \t]+/, "", line) }
-    line == "" || line ~ /^#/ { next }
-    line ~ /^("[^"]*"|'"'[^']*'"'|[^ \t=]+)[ \t]*=/ { next }
-    { n = (line ~ /^@/) ? 1 : 5
-      for (i = 0; i < n; i++) { if (!match(line, /[ \t]+/)) next; line = substr(line, RSTART + RLENGTH) }
-      if (kind == "system") {
-        if (!match(line, /[ \t]/)) next
-        if (substr(line, 1, RSTART - 1) != user) next
-        line = substr(line, RSTART + 1) }
-      print NR " " line }'
-}
+# Runs one line of a crontab once, as its own user. Sent to `sh -s` as that user after line.sh; the call follows at the
+# end. `mkdir actions/KEY` is the mark that makes a second try of the same key do nothing.
 # The variables that a crontab sets above line $1, as NAME=VALUE, as cron reads them (entry.c, env.c).
 settings() {
   awk -v end="$1" '
@@ -36,36 +18,20 @@ login_settings() {
   sed -n "s/^[ \t]*\(export[ \t]\{1,\}\)\{0,1\}\([A-Za-z_][A-Za-z0-9_]*\)=\([\"']\{0,1\}\)\(.*\)\3[ \t]*\$/\2=\4/p" \
     /etc/environment /etc/default/locale 2>/dev/null
 }
-hash_of() { printf '%s\n%s\n%s' "$1" "$2" "$3" | sha256sum | cut -c1-64; }
-
 # run_once FILE KIND USER HASH ORDINAL KEY SPOOL NOT_AFTER MODE; MODE is look (find the line, start nothing) or run.
 run_once() {
-  file=$1 kind=$2 user=$3 hash=$4 ordinal=$5 want=$5 key=$6 spool=$7 not_after=$8 mode=$9
-  table() { if [ "$kind" = system ]; then cat "$file"; else crontab -l; fi; }
-  [ "$(id -un)" = "$user" ] || { mark "REFUSED|this ran as $(id -un), not as $user"; return; }
-  lines=$(table 2>&1 | job_lines "$kind" "$user") number=
-  old_ifs=$IFS; IFS='
-'; set -f
-  for l in $lines; do
-    [ "$(hash_of "$user" "$file" "${l#* }")" = "$hash" ] || continue
-    ordinal=$((ordinal - 1)); [ "$ordinal" -lt 1 ] && { number=${l%% *} command=${l#* }; break; }
-  done
-  IFS=$old_ifs; set +f
-  [ -n "$number" ] || { mark "GONE|$(table 2>&1 >/dev/null | head -n 1)"; return; }
+  file=$1 kind=$2 user=$3 hash=$4 want=$5 key=$6 spool=$7 not_after=$8 mode=$9
+  not_me "$user" && return
+  find_line "$want" || { gone; return; }
   [ "$mode" = run ] || { mark "LINE|$number"; return; }
-  [ "$(date +%s)" -le "$not_after" ] || { mark "LATE|$(date +%s)"; return; }
-  d=$spool/$user; umask 027
-  mkdir -p "$d/actions" "$d/out" && [ -O "$d" ] && [ ! -L "$d" ] || { mark "SPOOL|$d"; return; }
+  too_late "$not_after" && return
+  own_folder "$spool" "$user" || return
   for m in "$d"/actions/*/; do # one of ours that still runs
     [ -f "$m/pid" ] && [ ! -f "$m/status" ] && [ "$(cat "$m/job" 2>/dev/null)" = "$hash" ] || continue
-    read -r pid birth <"$m/pid"; now=; read -r now <"/proc/$pid/stat"; set -f; set -- ${now##*) }; set +f
-    [ "${20-}" = "$birth" ] && { mark "RUNS|$pid"; return; }
+    read -r pid was <"$m/pid"
+    born "$pid" && [ "$birth" = "$was" ] && { mark "RUNS|$pid"; return; }
   done
-  m=$d/actions/$key
-  if ! mkdir "$m"; then
-    if [ -d "$m" ]; then mark "EXISTS|$key"; else mark "SPOOL|$d/actions"; fi
-    return
-  fi
+  mark_once "$key" || return
   start || { mark "FAILED|could not be started"; echo 126 >"$m/status"; }
 }
 start() { # as cron's do_command.c: the command ends at the first bare %, the rest is its input, line by line

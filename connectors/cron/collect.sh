@@ -103,7 +103,7 @@ user_crontabs() {
   for u in $asked; do
     if [ "$u" = "$me" ]; then
       mark "TAB|600|$u|$CRONTABS/$u"
-      { err=$(crontab -l 2>&1 >&3) && rc=0 || rc=1; } 3>&1
+      { err=$(CRONTAB_NOHEADER=N crontab -l 2>&1 >&3) && rc=0 || rc=1; } 3>&1 # else leading comments are hidden
       mark "TABEND|$rc|$err"
     elif [ -n "$sudo" ]; then by_sudo "$CRONTABS/$u"
     else mark "DENIED|$CRONTABS/$u"; fi

@@ -7,16 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
-from connectors.arrival import sent_at
 from connectors.contract import (
-    ACTION_KEY,
-    Absent,
-    AccessRefused,
     Ask,
-    CannotTell,
     Capability,
     ConnectorKind,
-    Found,
     Inventory,
     LogChunk,
     LookUp,
@@ -28,16 +22,16 @@ from connectors.contract import (
     Receipt,
     RunRef,
     Secrets,
-    State,
 )
 from connectors.cron import client as talk
-from connectors.cron import parse, rerun
+from connectors.cron import parse
+from connectors.cron.acts import CronActs
 from connectors.cron.client import CronClient
-from connectors.cron.crontab import Line, bytes_of, text_of
+from connectors.cron.crontab import bytes_of, text_of
 from connectors.cron.look import Answer, Crontabs, Look, crontabs
 from connectors.cron.options import CronOptions, targets
-from connectors.cron.probe import denied_words, probe
-from connectors.cron.records import Ref, native_id
+from connectors.cron.probe import probe
+from connectors.cron.records import Ref
 from connectors.cron.state import Memory
 from connectors.transport.ssh import SshSession
 
@@ -59,6 +53,7 @@ class CronConnector:
         self.address = talk.address(options, target, secrets)
         self._client = CronClient(options, session or SshSession(self.address))
         self.crontabs: Crontabs | None = None
+        self._acts = CronActs(self._client, target, self.address.user, self)
         self._inventory: Inventory | None = None
         self._inventory_of: tuple[Crontabs, int] | None = None
 
@@ -135,54 +130,20 @@ class CronConnector:
         end = begin + len(data)
         return LogChunk(text_of(data), str(end), end < size and bool(data), bool(cut) or begin > 0 or end < size)
 
-    # -- rerun --------------------------------------------------------------------------------------------------------
+    # -- acts ---------------------------------------------------------------------------------------------------------
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        if ask.verb != "rerun":
-            raise NotSupported(f'cron has no "{ask.verb}"; what it has is: rerun')
-        until = monotonic() + timeout_seconds
-        look = self._running(until)
-        line = self._line(look, ask.run.job)
-        overlap = _overlap(look, ask)
-        skew = look.answer.clock(look.ours, "").skew_seconds
-        order = rerun.Order.of(self.target, ask.run.job, line, skew, overlap is not None)
-        refused = rerun.find_line(self._client, order, self.address.user, until - monotonic())
-        return rerun.preview(order, line, ask, overlap, refused)
+        return self._acts.preview(ask, monotonic() + timeout_seconds)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        until = monotonic() + timeout_seconds
-        _check_key(key)
-        order = rerun.Order.from_plan(preview.plan)
-        talk.safe_name(order.user)
-        if not order.overlap:
-            pid = _runs(self._running(until), order.job)
-            if pid is not None:
-                words = f"{order.job} started meanwhile on {self.target} as process {pid}. Look at the preview again."
-                raise NotSupported(words)
-        return rerun.send(self._client, order, key, self.address.user, until - monotonic(), sent_at(preview.plan))
-
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("cron: holds are not kept by this kind")
+        return self._acts.act(preview, key, monotonic() + timeout_seconds)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        _check_key(key)
-        order = rerun.Order.from_plan(preview.plan)
-        parts = self._client.mark(talk.safe_name(order.user), key, timeout_seconds)
-        answer, status = parts[1].fields(2)
-        if answer == "found":
-            return Found(key, f"its mark is on {self.target}" + (f", exit status {status}" if status else ""))
-        if answer == "absent":
-            return self._absent(order, sent_at(preview.plan), _number(parts[0].rest))
-        folder = f"{self.options.spool}/{order.user}/actions"
-        return CannotTell(f"{self.target}: {folder} cannot be read by {self.address.user}")
+        return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
 
-    def _absent(self, order: rerun.Order, sent: datetime | None, host_now: int) -> LookUp:
-        """Proved only when, by its own clock, the host would not start it any more."""
-        if sent is None or host_now > order.not_after(sent) + rerun.START_SECONDS:
-            return Absent()
-        left = int(order.not_after(sent) + rerun.START_SECONDS - host_now)
-        return CannotTell(f"no mark of it is on {self.target} yet; it may still be started for {left} s")
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        return self._acts.holds(monotonic() + timeout_seconds)
 
-    def _running(self, until: float) -> Look:
+    def running(self, until: float) -> Look:
         """A look at the end of log and records, for what runs now."""
         before = datetime.now(UTC)
         look = self._look_at(self._client.tail(until - monotonic()), Memory(), before)
@@ -190,15 +151,11 @@ class CronConnector:
         look.take()
         return look
 
-    def _line(self, look: Look, job: str) -> Line:
-        for line in look.crontabs.tables.lines:
-            if native_id(self.target, line) == job:
-                return line
-        if look.crontabs.denied:
-            raise AccessRefused(denied_words(look.crontabs.denied, self.target, self.address.user))
-        raise NotSupported(f"{job} is in no crontab of {self.target} now, so cron has nothing to run")
+    def crontabs_now(self, until: float) -> Look:
+        """A look at the crontabs alone."""
+        before = datetime.now(UTC)
+        return self._look_at(self._client.tables(until - monotonic()), Memory(), before)
 
-    # -- probe --------------------------------------------------------------------------------------------------------
     def probe(self, timeout_seconds: float) -> Probe:
         until = monotonic() + timeout_seconds
         before = datetime.now(UTC)
@@ -209,28 +166,6 @@ class CronConnector:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _overlap(look: Look, ask: Ask) -> str | None:
-    pid = _runs(look, ask.run.job)
-    if pid is not None:
-        return f"it runs now as process {pid}; cron itself never keeps two runs of a line apart"
-    if look.answer.processes.hidden:
-        return "the host hides other users' processes (hidepid), so whether it runs cannot be seen"
-    return None
-
-
-def _runs(look: Look, job: str) -> int | None:
-    """Process id of a run of that job that is alive now."""
-    for one in look.memory.book.attempts:
-        if one.job == job and one.state is State.RUNNING and not one.gone:
-            return one.pid
-    return None
-
-
-def _check_key(key: str) -> None:
-    if not ACTION_KEY.fullmatch(key):
-        raise NotSupported(f"not an action key of ours: {key[:60]!r}")
 
 
 def _number(text: str) -> int:
@@ -245,12 +180,11 @@ CONNECTOR = ConnectorKind(
     options=CronOptions,
     targets=targets,
     open=CronConnector,
-    capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+    capabilities=frozenset(
+        {Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG},
+    ),
     missing={
-        Capability.START: "Headway cannot do this here yet",
-        Capability.CANCEL: "Headway cannot do this here yet",
-        Capability.MARK: "Headway cannot do this here yet",
-        Capability.HOLD: "Headway cannot do this here yet",
+        Capability.MARK: "cron keeps no state of a run; Headway asserts it itself",
         Capability.TASKS: "a crontab line has no tasks",
         Capability.NATIVE_DEPENDENCIES: "cron knows no dependencies; declare them in the config",
     },

@@ -13,11 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
+from connectors.contract import HOLD_MARK
 from connectors.cron.fields import BadField, times
 
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
 SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
 OUR_NAME = re.compile(r"#\s*headway:\s*(\S.*?)\s*$")
+MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
+"""A whole line that is a hold's mark; line.sh reads the same."""
 SLUG_LENGTH = 40
 SAMPLE = 200
 WRAPPER = "headway-sh"
@@ -84,6 +87,10 @@ class Line:
     ordinal: int = 1
     """Counts lines of the same user, file and command from 1."""
     settings: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0
+    """Its line in the file, from 1."""
+    mark: str = ""
+    """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
 
     @property
     def command(self) -> str:
@@ -138,30 +145,47 @@ class Tables:
     """What all crontabs of a host say: the lines that run, and the faults of the files that do not."""
 
     lines: tuple[Line, ...]
+    """Held ones too."""
     faults: tuple[Fault, ...]
-    notes: tuple[str, ...] = ()
+    held_in_ignored: tuple[Line, ...] = ()
+    """Lines that are held in files which cron ignores as a whole."""
+
+    @property
+    def held(self) -> tuple[Line, ...]:
+        """Every line under a mark of ours."""
+        return (*(line for line in self.lines if line.mark), *self.held_in_ignored)
 
 
 def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tables:
     """All files as lines, in their order. `users`: those that exist on the host; None: not known, all are taken."""
     lines: list[Line] = []
     faults: list[Fault] = []
+    held: list[Line] = []
     for table in files:
         if table.in_cron_d and table.path.rpartition("/")[2].startswith("."):
             continue  # .placeholder: nobody means it to run
         found, wrong = _read_file(table, users)
         faults += wrong
-        if not wrong:
+        if wrong:
+            held += [line for line in found if line.mark]
+        else:
             lines += found
-    return Tables(tuple(named(lines)), tuple(faults))
+    return Tables(tuple(named(lines)), tuple(faults), tuple(held))
 
 
 def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Line], list[Fault]]:
     lines: list[Line] = []
     faults: list[Fault] = []
     settings: dict[str, str] = {}
-    comment = ""
+    comment = mark = ""
     for number, text in enumerate(table.text.split("\n"), 1):
+        held, mark = mark, _mark_in(text)
+        if mark:
+            continue  # the name above it stays the name of the line below it
+        if held and (line := _held_job(table, text, comment, len(lines) + 1, settings, users)):
+            lines.append(replace(line, number=number, mark=held))
+            comment = ""
+            continue
         bare = text.lstrip(" \t")
         if not bare or bare.startswith("#"):
             found = OUR_NAME.match(bare)
@@ -170,12 +194,32 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
             settings[_unquoted(setting[1])] = _unquoted(setting[2])
         else:
             try:
-                lines.append(_job(table, bare, comment, len(lines) + 1, settings, users))
+                line = _job(table, bare, comment, len(lines) + 1, settings, users)
+                lines.append(replace(line, number=number))
             except BadField as error:
                 mend = f'Mend "{text[:80]}" or comment it out.'
                 faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend))
             comment = ""
     return lines, [*_file_faults(table, bool(lines or faults)), *faults]
+
+
+def _mark_in(text: str) -> str:
+    """The mark of a hold where the whole line is one, else nothing."""
+    found = MARK_LINE.fullmatch(text)
+    return found[1] if found else ""
+
+
+def _held_job(
+    table: TableFile, text: str, comment: str, position: int, settings: Mapping[str, str], users: frozenset[str] | None
+) -> Line | None:
+    """The job behind the `#` of a line below a mark; None where somebody made something else of it."""
+    bare = text[1:].lstrip(" \t")
+    if not text.startswith("#") or not bare or bare.startswith("#") or SETTING.fullmatch(bare):
+        return None
+    try:
+        return _job(table, bare, comment, position, settings, users)
+    except BadField:
+        return None
 
 
 def _job(

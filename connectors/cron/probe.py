@@ -9,7 +9,7 @@ from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
 from connectors.cron.look import Answer, Crontabs
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import Section
-from connectors.cron.rerun import sudoers_line
+from connectors.cron.sending import sudoers_line
 
 
 def probe(parts: list[Section], answer: Answer, crontabs: Crontabs, options: CronOptions, clock: Clock) -> Probe:

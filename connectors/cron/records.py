@@ -48,6 +48,7 @@ def job(host: str, line: Line, zone: str, level: int) -> JobRecord:
         native_id=native_id(host, line),
         title=line.name,
         schedule=Schedule(dialect, expression, zone, words(line.expression)),
+        paused=bool(line.mark),
         definition=line.command,
         definition_hash=sha256(bytes_of(f"{line.hash}{sorted(line.settings.items())}")).hexdigest(),
         match_keys=(f"{line.user}|{line.path}|{line.expression}", f"{line.path}#{line.position}"),

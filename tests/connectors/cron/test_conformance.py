@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from connectors.conformance import ConnectorConformance
-from connectors.contract import Connector, State
+from connectors.conformance import ConnectorConformance, new_key
+from connectors.contract import Connector, RunRecord, State
 from connectors.cron.connector import CONNECTOR, CronConnector
 from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
 
@@ -24,6 +24,8 @@ SHELL=/usr/local/bin/headway-sh
 10 3 * * * echo fine
 # headway: bad_job
 20 3 * * * echo orders.csv: No such file; exit 3
+# headway: long_job
+30 3 * * * sleep 600 & sleep 600; echo never
 """
 
 
@@ -80,8 +82,30 @@ class TestCronConformance(ConnectorConformance):
         self.host.log_line(pid + 1000, f"(CRON) error (grandchild #{pid} was eaten)")
         return self.connector()
 
+    limits: ClassVar[Mapping[str, str]] = {"due": "no cron runs here; tests/lab shows it on a real one"}
+
+    def a_startable_job(self) -> str:
+        return "db07:good_job"
+
+    def a_running_run(self) -> RunRecord:
+        """A run that we started ourselves: it is proved by pid and start, as the wrapper wrote them."""
+        with self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            preview = self.allowed(connector, self.start_ask("db07:long_job"))
+            key = new_key()
+            connector.act(preview, key, self.timeout_seconds)
+            return self.wait(
+                "the long run", lambda: next(iter(self.started_under(connector, cursor, key).values()), None)
+            )
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.host.crontab.write_text(self.host.crontab_text().replace("10 3 * * * echo fine", "#10 3 * * * echo fine"))
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.host.crontab.write_text(self.host.crontab_text().replace("#10 3 * * * echo fine", "10 3 * * * echo fine"))
+
     def native_trace(self) -> object:
-        return sorted(str(path) for path in self.host.spool.rglob("*"))
+        return self.host.crontab_text(), sorted(str(path) for path in self.host.spool.rglob("*"))
 
 
 def connect(host: LocalHost, **changes: Any) -> CronConnector:
