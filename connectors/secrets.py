@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from connectors.contract import AccessRefused
 
@@ -30,6 +30,21 @@ SHORTEST_INSIDE = 8
 _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 
 
+def refuse_pasted(value: Any) -> Any:
+    """The value as it is. Raises ValueError, without showing it, for the text of a key where a file is meant: as a
+    path it would stand in every error message."""
+    if isinstance(value, str) and ("\n" in value or "\r" in value or "PRIVATE KEY" in value):
+        raise ValueError(
+            "this is the text of a secret or a certificate, not a path: put it into a file of ours and name that file "
+            'here; a key may also be a reference, { env = "NAME" } or { command = ["pass", "show", "x"] }'
+        )
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(refuse_pasted)]
+"""A path in a setting, into which nobody has pasted what belongs into the file."""
+
+
 class SecretRef(BaseModel):
     """Where a secret is: exactly one of env, file, command, keyring."""
 
@@ -37,7 +52,7 @@ class SecretRef(BaseModel):
 
     env: str | None = None
     """Name of an environment variable of the engine."""
-    file: Path | None = None
+    file: FilePath | None = None
     """A file of ours, mode 0600 or 0400; one trailing newline is cut."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Program and arguments, run without a shell, 10 s and 64 KiB at most."""

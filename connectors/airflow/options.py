@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import SecretRef
+from connectors.secrets import FilePath, SecretRef
 from connectors.transport.http import checked_origin
 
 
@@ -23,7 +21,7 @@ class AirflowOptions(BaseModel):
     """Its password; read again at each login, so that it may be changed at any time."""
     token: SecretRef | None = None
     """A ready bearer token, instead of username and password; read again when it is refused."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
     plain_http: bool = False
     """Allows http:// to a host that is not this one: password and token then cross the network unencrypted."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from connectors.secrets import SecretRef
+from connectors.secrets import FilePath, SecretRef, refuse_pasted
 
 HostName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\s:/]+$")]
 UserName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*\$?$")]
@@ -40,11 +40,11 @@ class CronOptions(BaseModel):
     """User to sign in as: root, or a plain user in group adm (logs) with sudo rules (crontabs, reruns)."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     """Port of sshd."""
-    key: Path | SecretRef
+    key: Annotated[Path | SecretRef, BeforeValidator(refuse_pasted)]
     """Private key: a file that only we may read, or a reference to its text. No agent and no default key is tried."""
     key_passphrase: SecretRef | None = None
     """Passphrase of the key."""
-    known_hosts: Path = Path("~/.ssh/known_hosts")
+    known_hosts: FilePath = Path("~/.ssh/known_hosts")
     """Host keys we trust, as `host` or `[host]:port`. An unknown or changed key is refused."""
     logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = ("/var/log/cron.log", "/var/log/syslog")
     """Where cron's log is; the first that can be read counts."""

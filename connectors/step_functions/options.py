@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connectors.secrets import SecretRef
+from connectors.secrets import FilePath, SecretRef
 from connectors.transport.http import checked_origin
 
 
@@ -22,7 +21,7 @@ class StepFunctionsOptions(BaseModel):
     """Another address of the service: a VPC endpoint, or a moto server in tests."""
     plain_http: bool = False
     """Allows http:// to an endpoint_url that is not this machine."""
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """PEM file of the CA that signed endpoint_url's certificate; the machine's own CAs when not given."""
     access_key_id: SecretRef | None = None
     """Access key, with secret_access_key. Without keys and profile: AWS's usual chain (environment, instance role)."""

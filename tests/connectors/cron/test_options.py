@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 
 from connectors.cron.client import address
 from connectors.cron.options import CronOptions, targets
+from console.config import ConfigFaults, load_config
 
 
 def options(**values: Any) -> CronOptions:
@@ -29,6 +31,26 @@ def test_key_may_be_a_reference_and_never_a_literal() -> None:
     assert "SECRET" not in repr(found)
     with pytest.raises(ValidationError, match="a secret is written as a reference"):
         options(key_passphrase="hunter2")
+
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nCANARY\n-----END OPENSSH PRIVATE KEY-----\n"
+
+
+@pytest.mark.parametrize("value", [KEY, KEY.replace("\n", " "), "CANARY\nb64"])
+@pytest.mark.parametrize("setting", ["key", "known_hosts", "file of key"])
+def test_a_pasted_key_is_refused_and_never_repeated(setting: str, value: str, tmp_path: Path) -> None:
+    """As a path it would stand in every error about the file that is not there."""
+    written = {"key": '"/etc/headway/key"', setting: json.dumps(value)}
+    if setting == "file of key":
+        written = {"key": f"{{ file = {json.dumps(value)} }}"}
+    config = tmp_path / "headway.toml"
+    lines = "".join(f"{name} = {one}\n" for name, one in written.items())
+    config.write_text(f'[systems.etl]\nkind = "cron"\nhosts = ["db07"]\n{lines}')
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(config)
+    told = [str(fault) for fault in raised.value.faults]
+    assert any("the text of a secret" in one for one in told), told
+    assert "CANARY" not in "".join(told)
 
 
 @pytest.mark.parametrize(
