@@ -9,23 +9,27 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 
 MASK = "***"
 ENTROPY_BITS = 3.9
 """Of a character, from which on a mixed word of SHORTEST letters is taken for a key; English has about 3.3 there."""
 SHORTEST = 24
+PASSES = 8
 
 _WORDS = (
     r"pass(?:word|wd|phrase|code)|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|private[_-]?key|"
     r"shared[_-]?key|authorization|credentials?|signature|cookie|(?<=[?&])sig"
 )
+_HINTS = ("pass", "secret", "token", "key", "authorization", "credential", "signature", "cookie", "sig=", "pwd")
+"""One of these stands in every text in which `_WORDS` could be found: most texts are passed over quickly."""
 _SEPARATOR = r"(?:\\?[\"'])?\s{0,3}(?:=>|:=|=|:(?!//))\s{0,3}"
 _VALUE = r"(\\?\"[^\"\n]{1,4096}+\"?|'[^'\n]{1,4096}+'?|[^\s\"',;&]{1,4096}+)"
 _LONG = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,40}-----"
-    r"(?:(?:[^-]|-(?!----)){1,8192}+-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{16,}+)++)"
+    r"(?:(?:[^-*]|-(?!----)){1,8192}+-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{16,}+)++)"
 )
 _PEM_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _TOKENS = re.compile(
@@ -58,21 +62,41 @@ _DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}")
 def mask_secrets(text: str) -> str:
     """The text with what has the shape of a secret replaced: PEM blocks, AWS keys, bearer tokens, JWTs, passwords in
     URLs, and the values after names such as password, token or api_key, or that look random after any name."""
-    text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
-    text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
-    text = _BEARER.sub(lambda found: found[1] + found[2] + MASK, text)
-    if "://" in text:
-        text = _LOGIN.sub(lambda found: found[1] + _stars_for(found[2]), text)
-        text = _LOGIN_ALONE.sub(MASK, text)
-    text = _OPTION.sub(lambda found: found[1] + _stars_for(found[2]), text)
-    text = _NAMED.sub(lambda found: found[1] + _quoted(found[2]), text)
-    return _ASSIGNED.sub(_if_random, text)
+    return _settled(_masked_once, text)
 
 
 def mask_strictly(text: str) -> str:
     """As `mask_secrets`; besides, whose mail address, card or account number it is, and random words anywhere. For
     routes that leave the house; hosts and paths stay."""
-    text = _ANYWHERE.sub(_if_random, mask_secrets(text))
+    return _settled(_strictly_once, text)
+
+
+def _settled(mask: Callable[[str], str], text: str) -> str:
+    """Stars may complete another shape beside them: masked again, until nothing changes."""
+    for _ in range(PASSES):
+        before, text = text, mask(text)
+        if text == before:
+            break
+    return text
+
+
+def _masked_once(text: str) -> str:
+    text = _cut_pem(_PEM.sub(MASK, text)) if "-----" in text else text
+    text = _HOOK.sub(_stars, _TOKENS.sub(MASK, text))
+    low = text.lower()
+    if any(word in low for word in ("bearer", "basic", "digest", "negotiate")):
+        text = _BEARER.sub(lambda found: found[1] + found[2] + MASK, text)
+    if "://" in text:
+        text = _LOGIN.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _LOGIN_ALONE.sub(MASK, text)
+    if any(word in low for word in _HINTS):
+        text = _OPTION.sub(lambda found: found[1] + _stars_for(found[2]), text)
+        text = _NAMED.sub(lambda found: found[1] + _quoted(found[2]), text)
+    return _ASSIGNED.sub(_if_random, text)
+
+
+def _strictly_once(text: str) -> str:
+    text = _ANYWHERE.sub(_if_random, _masked_once(text))
     return _ADDRESS.sub(_stars, _NUMBER.sub(MASK, text))
 
 

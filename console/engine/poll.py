@@ -29,6 +29,7 @@ from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
 from console.control.inventory import match
+from console.control.masks import mask_secrets
 from console.control.periods import assign, business_date
 from console.control.schedule import in_words
 from console.engine.doors import Doors, Place, close_quietly
@@ -256,11 +257,12 @@ class Poller:
             self._shared.changed()  # what only time changes is looked at every few seconds anyway
 
     def _masked(self, poll: Poll) -> Poll:
-        """A source may repeat what we signed in with; the store keeps none of it."""
+        """A source may repeat what we signed in with, or tell what its job did; the store keeps no secret of either."""
         mask = self._shared.secrets.mask
+        said = {text: mask_secrets(mask(text)) for text in {run.message for run in poll.runs}}
         return replace(
             poll,
-            runs=tuple(replace(run, message=mask(run.message)) if run.message else run for run in poll.runs),
+            runs=tuple(replace(run, message=said[run.message]) if run.message else run for run in poll.runs),
             skipped=tuple(replace(one, reason=mask(one.reason), sample=mask(one.sample)) for one in poll.skipped),
             warnings=tuple(map(mask, poll.warnings)),
         )
@@ -299,7 +301,7 @@ class Poller:
             return Tail(
                 "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
             )
-        return Tail(clean(self._shared.secrets.mask(chunk.text)), chunk.cut)
+        return Tail(mask_secrets(clean(self._shared.secrets.mask(chunk.text))), chunk.cut)
 
 
 def _bites(batch: store_ingest.IngestBatch, before: str) -> Iterator[store_ingest.IngestBatch]:

@@ -85,7 +85,7 @@ PIECES = st.sampled_from(
 TEXTS = st.one_of(st.text(max_size=300), st.lists(PIECES, max_size=40).map("".join))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(TEXTS)
 def test_masking_twice_is_masking_once_and_no_text_grows(text: str) -> None:
     for mask in (mask_secrets, mask_strictly):
