@@ -27,7 +27,7 @@ from connectors.pg_cron.statements import (
     TEXT,
     UNSCHEDULE_DIRECT,
 )  # fmt: skip
-from connectors.transport.sql import PostgresSession, Reader
+from connectors.transport.sql import Deadline, PostgresSession, Reader
 
 BITE_ROWS = 1000
 MOST_JOBS = 50_000
@@ -148,13 +148,15 @@ class PgCronClient:
     def trace(self, entry: str, mark: str, after: int, session_name: str, timeout_seconds: float) -> Trace:
         """What is left of an action: its entry, its run after `after`, and sessions that may still send it."""
 
+        deadline = Deadline(timeout_seconds)
+        alive = self._alive(session_name, deadline)
+
         def work(reader: Reader) -> Trace:
             access = self._checked(reader)
-            alive = int(reader.row(SESSIONS, {"name": session_name})["alive"])
             entries = reader.rows(ENTRY, {"entry": entry})
             return Trace(access, entries, reader.rows(MARKED, {"after": after, "mark": mark}), alive)
 
-        trace: Trace = self._session.read(work, timeout_seconds)
+        trace: Trace = self._session.read(work, deadline.left)
         return trace
 
     def job_left(self, jobid: int, session_name: str, timeout_seconds: float) -> Left:
@@ -212,14 +214,22 @@ class PgCronClient:
         self._session.close()
 
     def _left(self, ask: Callable[[Reader], list[Row]], name: str, timeout_seconds: float) -> Left:
+        deadline = Deadline(timeout_seconds)
+        alive = self._alive(name, deadline)
+
         def work(reader: Reader) -> Left:
             access = self._checked(reader)
-            alive = int(reader.row(SESSIONS, {"name": name})["alive"])
             rows = ask(reader)
             return Left(access, rows[0] if rows else None, alive)
 
-        left: Left = self._session.read(work, timeout_seconds)
+        left: Left = self._session.read(work, deadline.left)
         return left
+
+    def _alive(self, name: str, deadline: Deadline) -> int:
+        """Sessions of that name, in a transaction before the look at what they leave: what one of them commits before
+        it goes is then in the snapshot of that look."""
+        row: Row = self._session.read(lambda reader: reader.row(SESSIONS, {"name": name}), deadline.left)
+        return int(row["alive"])
 
     def _access(self, reader: Reader) -> Row:
         return reader.row(ACCESS, {"act_schema": self._schema})
