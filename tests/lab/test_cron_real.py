@@ -40,6 +40,10 @@ ETL_JOBS = """\
 * * * * * echo orders.csv: No such file; exit 3
 # headway: long_job
 * * * * * sleep 600; echo never
+# headway: held_job
+* * * * * : held_job
+# headway: nightly_job
+10 3 * * * echo nightly
 """
 SYSTEM_JOBS = """\
 # headway: plain_good
@@ -232,8 +236,34 @@ class TestCronConformanceOnARealHost(ConnectorConformance):
         self.host.log_to_syslog("(CRON) error (grandchild #99991 was eaten)", tag="CRON[99990]")
         return self.connector()
 
+    def a_startable_job(self) -> str:
+        return "lvl15:nightly_job"
+
+    def a_running_run(self) -> RunRecord:
+        with self.opened() as connector:
+            runs = self.runs_of(connector, "lvl15:long_job").values()
+        return [run for run in runs if run.state is State.RUNNING][-1]
+
+    def a_holdable_job(self) -> str:
+        return "lvl15:held_job"
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.edit("* * * * * : held_job", "#* * * * * : held_job")
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.edit("#* * * * * : held_job", "* * * * * : held_job")
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.host.run("etl", "crontab -l")
+        assert old in text
+        self.host.write_crontab("etl", text.replace(old, new))
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        """Sleeps into the next minute: cron starts what is due within its first second."""
+        time.sleep(60 - time.time() % 60 + 4)
+
     def native_trace(self) -> object:
-        return self.host.run("root", "find /var/spool/headway -path '*actions*'")
+        return self.host.run("root", "crontab -u etl -l; find /var/spool/headway -path '*actions*'")
 
 
 # -- rotation by the real rsyslog -------------------------------------------------------------------------------------
