@@ -32,6 +32,8 @@ FAILPOINTS = (
     "action.after_reply",
     "action.before_verify",
     "action.verified",
+    "plan.before_step",
+    "plan.after_step",
     "audit.before_append",
     "lease.acquired",
     "lease.before_renew",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from connectors.contract import Capability, State, Verb, instant_key
 from console.clean import clean_line
@@ -11,8 +11,22 @@ from console.control.estimate import label
 from console.control.expected import has_started
 from console.control.picture import Picture, when
 from console.control.plan import Can
+from console.control.schedule import instants, is_interval
+from console.control.zones import window, zone_of
 from console.model.plans import Draft, LeftOut, Step
 from console.model.values import Estate, JobFacts, RunFacts
+
+_TICK = timedelta(microseconds=1)
+
+
+def periods(job: JobFacts, first: date, last: date, now: datetime) -> list[datetime]:
+    """The instants of these business dates, both included, at which the job's present schedule is due, and that have
+    come by now; none without a schedule."""
+    zone = zone_of(job.zone)
+    opens, closes = window(first, zone, job.cutoff)[0], window(last, zone, job.cutoff)[1]
+    if job.schedule.dialect == "none" or is_interval(job.schedule):
+        return []
+    return instants(job.schedule, opens - _TICK, min(closes - _TICK, now))
 
 
 def backfill(
@@ -39,6 +53,9 @@ def backfill(
             left_out.append(LeftOut(clean_line(job.name), run.id, f"{clean_line(key)} is good"))
         elif run is not None and run.state.is_open and has_started(run):
             left_out.append(LeftOut(clean_line(job.name), run.id, f"{clean_line(key)} is {run.state}"))
+        elif (run is None or not run.id) and not can(job, Capability.START):
+            words = f"{clean_line(key)} has not run, and its kind cannot start it for a period"
+            left_out.append(LeftOut(clean_line(job.name), None, words))
         elif limit is None or len(steps) < limit:
             steps.append(_period_step(picture, job, key, run, periods.get(key), len(steps) + 1, can))
         else:

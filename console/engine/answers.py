@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
@@ -54,6 +54,7 @@ class Answers:
         extras: Callable[[int], dict[str, Any]],
         accept_drift: Callable[[int, str, str], None],
         approved: Callable[[], None] = lambda: None,
+        others: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -68,13 +69,14 @@ class Answers:
         self._answering: set[int] = set()
         self._sweep_at = 0.0
         self.wake = threading.Event()
-        self._by_kind = {
+        self._by_kind: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "preview": self._preview,
             "log": self._log,
             "probe": self._probe,
             "accept_drift": self._accept,
             "approve": self._approve,
         }
+        self._by_kind |= others or {}
 
     def recover(self, fence: int) -> None:
         asked.refuse_unanswered(self._store, fence, micros(self._clock.now()))

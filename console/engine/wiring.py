@@ -17,11 +17,14 @@ from console.control.backwards import backwards
 from console.control.recovery import followers
 from console.engine import settings as plain
 from console.engine.actions import Actions
+from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.outbox import Outbox
+from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
+from console.engine.proposals import Proposals
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
 from console.model.values import RunFacts
@@ -106,6 +109,8 @@ class Parts:
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
         self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)
+        proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
+        self.plans = Plans(self.store, self.clock, asked=self.actions.wake.set)
         self.answers = Answers(
             self.store,
             self.clock,
@@ -114,8 +119,13 @@ class Parts:
             extras=self._extras,
             accept_drift=self._accept_drift,
             approved=self.actions.wake.set,
+            others={"plan preview": proposals.propose, **self._alert_answers().by_kind()},
         )
         self._joined = True
+
+    def _alert_answers(self) -> AlertAnswers:
+        config, wake = self.config, self.outbox.wake.set
+        return AlertAnswers(self.store, self.clock, config.routes, config.estate.name, wake)
 
     def running(self) -> list[tuple[str, Part]]:
         """What needs a thread, with the thread's name."""
@@ -123,6 +133,7 @@ class Parts:
             ("evaluate", self.evaluator),
             ("outbox", self.outbox),
             ("actions", self.actions),
+            ("plans", self.plans),
             ("answers", self.answers),
         ]
         return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]

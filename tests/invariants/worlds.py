@@ -91,18 +91,23 @@ class World:
     @property
     def sent(self) -> list[str]:
         """Keys of actions in the order in which they arrived, once for each time one touched the wire."""
-        return _lines(self._file("acted"))
+        return [line.partition(" ")[0] for line in _lines(self._file("acted"))]
 
-    def act(self, key: str) -> None:
-        _append(self._file("acted"), key)
+    @property
+    def sent_jobs(self) -> list[str]:
+        """The job of each of `sent`."""
+        return [line.partition(" ")[2] for line in _lines(self._file("acted"))]
+
+    def act(self, key: str, job: str = "extract") -> None:
+        _append(self._file("acted"), f"{key} {job}")
 
     def runs(self) -> Iterator[RunRecord]:
         """What failed, and one good attempt for each action that arrived."""
         for line in map(json.loads, _lines(self._file("failed"))):
             at = datetime.fromisoformat(line["at"])
             yield _record(line["job"], line["key"], State.FAILED, at, period_key=line["period"])
-        for number, key in enumerate(self.sent):
-            yield _record("extract", f"again {number}", State.SUCCEEDED, datetime.now(UTC), action_key=key)
+        for number, (key, job) in enumerate(zip(self.sent, self.sent_jobs, strict=True)):
+            yield _record(job, f"again {number}", State.SUCCEEDED, datetime.now(UTC), action_key=key)
 
     def _file(self, what: str) -> Path:
         return self.folder / f"{self.name}.{what}"
@@ -129,7 +134,7 @@ class WorldConnector:
         return Preview("run again", f"run {ask.run.job} again", "1 run", plan={"job": ask.run.job})
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        self._world.act(key)
+        self._world.act(key, str(preview.plan["job"]))
         return Receipt("", "accepted")
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
@@ -188,7 +193,7 @@ def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name="invariants"),
+        estate=EstateSettings(name="invariants", starts_in="live"),
         systems={world.name: SystemConfig(world.name, settings, world.kind(), NoOptions()) for world in worlds},
         jobs={f"{name}/{native}": job for name in names for native in ("extract", "load")},
         dependencies=tuple(DependencySettings(upstream=f"{name}/extract", downstream=f"{name}/load") for name in names),

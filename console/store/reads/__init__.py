@@ -7,14 +7,14 @@ Each function is one question. Nothing is kept open between two of them, so a re
 from __future__ import annotations
 
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
+from console.store.reads.alerts import AlertReads
 from console.store.reads.base import SCHEMA
 from console.store.reads.link import open_link
-from console.store.reads.remarks import RemarkReads
 
 __all__ = ["SCHEMA", "NotFound", "Reads", "StoreError", "StoreTooNew", "StoreUnusable", "open_reads"]
 
 
-class Reads(RemarkReads):
+class Reads(AlertReads):
     """All questions. For one thread at a time."""
 
 

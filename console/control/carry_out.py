@@ -1,0 +1,116 @@
+"""How a plan that was started goes on: its rows and the time in, the next moves out.
+
+A step is asked once those that it waits for are verified; the first that fails stops the plan, and what is under way
+then goes on to its end. A run that became good by other means needs no step. A plan that a person paused or aborted
+asks nothing; an aborted one gives up what it has not asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from connectors.contract import State, Verb
+from console.control.picture import CLOCKS
+from console.model.plans import WAIT, Ask, EndStep, Move, MovePlan, PlanNow, StepNow, Wait
+
+OVER = ("verified", "left_out")
+_ENDED_BADLY = ("refused", "failed")
+
+
+def next_moves(plan: PlanNow, now: datetime) -> list[Move]:
+    """What happens now, in order; none while it waits. Asked again after they were made, it goes on from there."""
+    ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(step)) is not None]
+    states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
+    if plan.state == "aborted":
+        return [*ends, *_given_up(plan)]
+    if plan.state != "running":
+        return [*ends]
+    red = [end for end in ends if end.state == "failed"]
+    if red or "failed" in states.values():
+        return [*ends, MovePlan("stopped", _stopped(plan, red, states))]
+    moves: list[Move] = [*ends]
+    busy = Counter(step.system for step in plan.steps if states[step.place] == "asked")
+    for step in sorted(plan.steps, key=lambda one: one.place):
+        if states[step.place] != "planned" or any(states.get(each) not in OVER for each in step.after):
+            continue
+        move = _move(plan, step, now, busy[step.system])
+        if isinstance(move, Ask):
+            busy[step.system] += 1
+        if isinstance(move, EndStep):
+            states[step.place] = move.state
+        if move is not None:
+            moves.append(move)
+    return moves + _finish(plan, states)
+
+
+def _finish(plan: PlanNow, states: Mapping[int, str]) -> list[Move]:
+    if "failed" in states.values():
+        return [MovePlan("stopped", _stopped(plan, [], states))]
+    if all(state in OVER for state in states.values()):
+        return [MovePlan("done", f"{len(states)} of {len(states)} steps are over")]
+    return []
+
+
+def _end_of(step: StepNow) -> EndStep | None:
+    """How a step that was asked ended, by its action."""
+    if step.action_state == "verified":
+        return EndStep(step, "verified", step.action_words)
+    if step.action_state in _ENDED_BADLY:
+        return EndStep(step, "failed", f"{step.action_state}: {step.action_words}")
+    return None
+
+
+def _move(plan: PlanNow, step: StepNow, now: datetime, busy: int) -> Move | None:
+    """What becomes of a step whose turn it is."""
+    if step.verb == WAIT:
+        return _waited(step)
+    if words := by_other_means(plan, step):
+        return EndStep(step, "verified", words)
+    if step.wait_s and step.due is None:
+        return Wait(step, now + timedelta(seconds=step.wait_s))
+    if (step.due is not None and now < step.due) or step.others or busy >= plan.at_once:
+        return None
+    return Ask(step)
+
+
+def _waited(step: StepNow) -> EndStep | None:
+    """A run that was running already when the plan was made: it must end well."""
+    if step.run is None:
+        return EndStep(step, "failed", "its run is gone from the store")
+    state = State(step.run.state)
+    if state is State.SUCCEEDED and not step.run.stale:
+        return EndStep(step, "verified", f"{state} ({step.run.evidence})")
+    if state.is_open or (state is State.UNKNOWN and step.run.ended is None):
+        return None
+    return EndStep(step, "failed", f"ended {state}{' on stale data' if step.run.stale else ''}")
+
+
+def by_other_means(plan: PlanNow, step: StepNow) -> str:
+    """Why the step is not needed any more, in words: since the plan was asked for, its run came to what the step wants,
+    after all that it waits for; empty while it is needed."""
+    run = step.run
+    if run is None or run.ended is None or run.ended <= plan.requested:
+        return ""
+    state = State(run.state)
+    if step.verb == Verb.CANCEL:
+        return "" if state.is_open or state is State.UNKNOWN else f"it has ended: {state} ({run.evidence})"
+    if state is not State.SUCCEEDED or run.stale:
+        return ""
+    above = (one.run for one in plan.steps if one.place in step.after)
+    read_before = any(
+        one is not None and one.ended is not None and (run.started or run.ended) + CLOCKS < one.ended for one in above
+    )
+    return "" if read_before else f"good by other means: {state} ({run.evidence})"
+
+
+def _stopped(plan: PlanNow, red: list[EndStep], states: Mapping[int, str]) -> str:
+    if red:
+        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words}"
+    step = next(one for one in plan.steps if states[one.place] == "failed")
+    return f"step {step.place}, {step.job}, failed"
+
+
+def _given_up(plan: PlanNow) -> list[EndStep]:
+    return [EndStep(step, "given_up", "the plan was aborted") for step in plan.steps if step.state == "planned"]

@@ -1,0 +1,184 @@
+"""What screens and commands ask about plans: a proposal of the engine's, then rows that the engine carries out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date
+
+from connectors.words import Verb
+from console.control.authorize import Granted, Refused
+from console.durations import duration_words
+from console.engine.requests import AlreadyAsked, Requests, _now_us, where_from
+from console.engine.rights import may
+from console.model.plans import WAIT, Draft, PlanRefused, Step
+from console.model.rights import Person
+from console.store import asker, permissions
+from console.store.chain import Run
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded
+from console.store.keys import pack
+
+_NEW_PLAN = (
+    "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
+    " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
+)
+_NEW_STEP = (
+    "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,"
+    " expected_s, saves, preview, state, words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
+)
+_STEERING = {
+    "pause": (("running",), "paused"),
+    "resume": (("paused", "stopped"), "running"),
+    "abort": (("running", "paused", "stopped"), "aborted"),
+}
+"""What a person may do with a plan: in which states, and what comes of it."""
+
+
+class PlanRequests(Requests):
+    """Everything that `Requests` may ask, and plans. Raises as it does."""
+
+    def propose(self, incident_id: int) -> int:
+        """Asks what would repair the incident; the request's id. Its answer is a `Draft` as JSON."""
+        with asker.transaction(self._url, writes=False) as run:
+            rows = run("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
+        return self._ask("plan preview", {"incident_id": incident_id, "job_id": rows[0][0] if rows else None})
+
+    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
+        """Asks for a plan that does the same with each of these runs."""
+        first = run_ids[0] if run_ids else None
+        return self._ask("plan preview", {"run_ids": list(run_ids), "run_id": first, "verb": verb.value})
+
+    def propose_backfill(self, job_id: int, first: date, last: date, limit: int | None = None) -> int:
+        """Asks for a plan that fills what the job has not done on these business dates, both included."""
+        dates = {"first": first.isoformat(), "last": last.isoformat()}
+        return self._ask("plan preview", {"job_id": job_id, **dates, "limit": limit})
+
+    def start_plan(self, draft: Draft, key: str, why: str = "", at_once: int = 1) -> int:
+        """Hands the plan over under `key`; its number. The same key twice is one plan.
+
+        Raises PlanRefused for a plan that cannot be carried out, AlreadyAsked where one for this incident goes on."""
+        _refuse_useless(draft, at_once)
+        with asker.transaction(self._url) as run:
+            if rows := run("SELECT id FROM plan WHERE key = ?", (key,)):
+                return int(rows[0][0])
+            now = _now_us(run)
+            person = permissions.asker(run, self._postgres)
+            answer = _may_all(run, person, draft.steps, why)
+            number = 0
+            if isinstance(answer, Granted):
+                _refuse_a_second(run, draft, now)
+                told = (key, draft.kind, draft.title, draft.incident_id, person.name, where_from(), why, now, at_once)
+                number = int(run(_NEW_PLAN, told)[0][0])
+                for step in draft.steps:
+                    run(_NEW_STEP, (number, *_row(step)))
+                self._tell_event(run, draft.incident_id, f"plan {number} started: {draft.title}", person.name, now)
+            detail = {"plan": number, "steps": [f"{one.verb} {one.job}" for one in draft.steps]}
+            self._tell_plan(run, person.name, "start", number, detail, answer, why)
+        if isinstance(answer, Refused):
+            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+        return number
+
+    def steer_plan(self, number: int, how: str, why: str = "") -> str:
+        """Pauses, resumes or aborts a plan ("pause", "resume", "abort"); the state that it comes into.
+
+        Resumed, what failed is asked anew, unless it became good by other means meanwhile. Raises NotFound, and
+        PlanRefused where the plan is in no state for it."""
+        allowed, state = _STEERING[how]
+        with asker.transaction(self._url) as run:
+            rows = run("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
+            if not rows:
+                raise NotFound(f"plan {number}")
+            now = _now_us(run)
+            person = permissions.asker(run, self._postgres)
+            jobs = [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
+            answer = _first_refusal([may(run, person, f"plan {how}", job, why=why) for job in jobs])
+            if isinstance(answer, Granted):
+                if rows[0][0] not in allowed:
+                    raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
+                _steer(run, number, state, f"{state} by {person.name}", now)
+                self._tell_event(run, rows[0][1], f"plan {number} {state} by {person.name}", person.name, now)
+            self._tell_plan(run, person.name, how, number, {"plan": number}, answer, why)
+        if isinstance(answer, Refused):
+            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+        return state
+
+    def _tell_event(self, run: Run, incident_id: int | None, words: str, by: str, now: int) -> None:
+        sql = "INSERT INTO event (at_us, kind, words, incident_id, actor) VALUES (?, 'plan', ?, ?, ?)"
+        run(sql, (now, words, incident_id, by))
+
+    def _tell_plan(
+        self, run: Run, by: str, what: str, number: int, detail: dict[str, object], answer: Granted | Refused, why: str
+    ) -> None:
+        if isinstance(answer, Refused):
+            self._audit(run, by, f"refuse plan {what}", None, {**detail, "refused": answer.reason}, why)
+        else:
+            self._audit(run, by, f"plan {what}", None, detail, why)
+
+
+def _refuse_useless(draft: Draft, at_once: int) -> None:
+    if not draft.steps:
+        raise PlanRefused("the plan has no step: nothing to do")
+    if at_once < 1:
+        raise PlanRefused("at least one write must be allowed at once")
+    for step in draft.steps:
+        if step.refusal:
+            raise PlanRefused(f"step {step.place}, {step.job}: {step.refusal}; leave it out or mark it OK")
+
+
+def _refuse_a_second(run: Run, draft: Draft, now_us: int) -> None:
+    """Raises AlreadyAsked where a plan for this incident goes on, whoever asked for it."""
+    rows = run(
+        "SELECT id, requested_by, requested_us, state FROM plan WHERE incident_id = ?"
+        " AND state IN ('running', 'paused', 'stopped') ORDER BY id DESC",
+        (draft.incident_id,),
+    )
+    if draft.incident_id is not None and rows:
+        number, by, at, state = rows[0]
+        ago = duration_words((now_us - at) / 1e6)
+        raise AlreadyAsked(f"plan {number} was started by {by} {ago} ago; it is {state}: resume or abort it")
+
+
+def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str) -> Granted | Refused:
+    """Whether this person may do every step."""
+    sent = [step for step in steps if step.verb != WAIT]
+    answers = [may(run, person, door, step.job_id, why=why) for step in sent for door in ("plan start", step.verb)]
+    return _first_refusal(answers)
+
+
+def _first_refusal(answers: Sequence[Granted | Refused]) -> Granted | Refused:
+    return next((one for one in answers if isinstance(one, Refused)), Granted())
+
+
+def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:
+    run(
+        "UPDATE plan SET state = ?, words = ?, changed_seq = changed_seq + 1,"
+        " ended_us = CASE WHEN CAST(? AS TEXT) = 'aborted' THEN CAST(? AS BIGINT) ELSE ended_us END WHERE id = ?",
+        (state, words, state, now, number),
+    )
+    if state == "running":
+        run(
+            "UPDATE plan_step SET state = 'planned', action_key = NULL, due_us = NULL, ended_us = NULL"
+            " WHERE plan_id = ? AND state = 'failed'",
+            (number,),
+        )
+
+
+def _row(step: Step) -> tuple[object, ...]:
+    """Its columns from `place` to `preview`."""
+    shown = {key: value for key, value in step.preview.items() if key != "plan"}
+    return (
+        step.place,
+        step.verb,
+        step.job_id,
+        step.run_id,
+        pack(step.period_key),
+        json.dumps(dict(step.parameters)),
+        json.dumps(list(step.after)),
+        step.wait_s,
+        step.safety,
+        step.expected_s,
+        json.dumps(
+            [{"service": one.service, "bd": one.bd, "saved": one.saved, "words": one.words} for one in step.saves]
+        ),
+        json.dumps(shown),
+    )

@@ -1,0 +1,62 @@
+"""Carries plans out: each move is a row, so that after a kill it goes on where it stood.
+
+planned → asked (its action is made in the same transaction) → verified | failed; the actions' own machine sends it,
+looks it up and verifies it. The first red step stops the plan.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from console.clock import Clock
+from console.control.carry_out import next_moves
+from console.failpoints import failpoint
+from console.model.ids import new_action_key
+from console.model.plans import Ask, EndStep, Move, PlanNow, Wait
+from console.store import plans
+from console.store.open import Store
+
+log = structlog.get_logger("headway.plans")
+
+LOOK_SECONDS = 0.25
+
+
+class Plans:
+    """Moves every plan along."""
+
+    def __init__(self, store: Store, clock: Clock, asked: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._asked = asked
+        """Wakes whoever sends actions."""
+        self.wake = threading.Event()
+
+    def run(self, fence: int, stopping: Callable[[], bool]) -> None:
+        """Until `stopping`."""
+        while not stopping():
+            self.wake.clear()
+            self.step(fence)
+            self.wake.wait(LOOK_SECONDS)
+
+    def step(self, fence: int) -> None:
+        """One round over all plans."""
+        for plan in plans.at_work(self._store):
+            for move in next_moves(plan, self._clock.now()):
+                self._make(fence, plan, move)
+
+    def _make(self, fence: int, plan: PlanNow, move: Move) -> None:
+        now = self._clock.now()
+        if isinstance(move, Ask):
+            failpoint("plan.before_step")
+            if plans.ask_step(self._store, fence, move.step, new_action_key(), now):
+                self._asked()
+            failpoint("plan.after_step")
+        elif isinstance(move, Wait):
+            plans.wait_step(self._store, fence, move.step, move.until)
+        elif isinstance(move, EndStep):
+            plans.end_step(self._store, fence, plan, move, now)
+        elif plans.move_plan(self._store, fence, plan, move.state, move.words, now):
+            log.info("plan", plan=plan.id, state=move.state, words=move.words)

@@ -1,0 +1,107 @@
+"""Plans as they are proposed: decided from the estate, each step previewed by its own scheduler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from connectors.contract import Ask, Capability, ConnectorError, State, Verb
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.clock import Clock
+from console.control.backfill import backfill, periods
+from console.control.plan import Can, bulk, recovery
+from console.engine.answers import CannotAnswer
+from console.engine.doors import Doors
+from console.engine.previews import cleaned_preview, preview_there
+from console.model.ids import incident_name
+from console.model.plans import WAIT, Draft, Step
+from console.model.values import Estate, JobFacts
+from console.store import asked, plans
+from console.store.open import Store
+
+PREVIEW_SECONDS = 15.0
+"""For the previews of all steps together."""
+PREVIEWED = 40
+"""Steps that are previewed: a plan of more is shown without the schedulers' own words."""
+WIDE = 8
+
+
+class Proposals:
+    """Answers what would repair an incident, be done to marked runs, or fill a job's past periods."""
+
+    def __init__(
+        self, store: Store, clock: Clock, doors: Doors, secrets: SecretStore, estate: Callable[[], Estate]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._doors = doors
+        self._secrets = secrets
+        self._estate = estate
+
+    def propose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The draft as JSON. Raises CannotAnswer with the reason."""
+        draft = self._draft(arguments, self._estate())
+        return self._previewed(draft).as_json()
+
+    def _draft(self, arguments: Mapping[str, Any], estate: Estate) -> Draft:
+        now, can = self._clock.now(), self._can()
+        if arguments.get("incident_id") is not None:
+            found = recovery(estate, int(arguments["incident_id"]), now, can)
+            if found is None:
+                raise CannotAnswer(f"{incident_name(int(arguments['incident_id']))} is not open: nothing to repair")
+            return found
+        if arguments.get("run_ids") is not None:
+            return bulk(estate, [int(each) for each in arguments["run_ids"]], Verb(arguments["verb"]), now, can)
+        job = estate.jobs.get(int(arguments["job_id"]))
+        if job is None:
+            raise CannotAnswer(f"no job {arguments['job_id']}")
+        first, last = date.fromisoformat(arguments["first"]), date.fromisoformat(arguments["last"])
+        runs = plans.runs_between(self._store, job.id, first, last)
+        return backfill(estate, job.id, periods(job, first, last, now), runs, arguments.get("limit"), now, can)
+
+    def _can(self) -> Can:
+        def can(job: JobFacts, capability: Capability) -> bool:
+            place = self._doors.places.get(job.target_id)
+            return place is not None and capability in place.system.kind.capabilities
+
+        return can
+
+    def _previewed(self, draft: Draft) -> Draft:
+        """Each step with its scheduler's own words, as far as these come in time."""
+        wanted = [step for step in draft.steps[:PREVIEWED] if step.verb != WAIT]
+        until = time.monotonic() + PREVIEW_SECONDS
+        pool = ThreadPoolExecutor(WIDE, thread_name_prefix="proposal")
+        asked_for = {step.place: pool.submit(self._preview, step) for step in wanted}
+        wait(asked_for.values(), timeout=max(0.0, until - time.monotonic()))
+        pool.shutdown(wait=False, cancel_futures=True)
+        late = "its scheduler did not answer in time; it is asked again before anything leaves"
+        steps = (
+            step
+            if step.place not in asked_for
+            else asked_for[step.place].result()
+            if asked_for[step.place].done() and not asked_for[step.place].cancelled()
+            else replace(step, trouble=late)
+            for step in draft.steps
+        )
+        return replace(draft, steps=tuple(steps))
+
+    def _preview(self, step: Step) -> Step:
+        run_id = step.run_id
+        found = asked.job_ref(self._store, step.job_id) if run_id is None else asked.run_ref(self._store, run_id)
+        if found is None or found[2] not in self._doors.places:
+            return replace(step, trouble=f"{step.system} is not in the config of the running engine")
+        ask = Ask(Verb(step.verb), found[0], State(found[3]), dict(step.parameters))
+        try:
+            with self._doors.asked(found[2]) as connector:
+                preview = preview_there(connector, self._doors.places[found[2]], ask, PREVIEW_SECONDS)
+        except ConnectorError as error:
+            return replace(step, trouble=self._shown(str(error)))
+        return replace(step, preview=cleaned_preview(preview, self._shown))
+
+    def _shown(self, text: str) -> str:
+        return clean(self._secrets.mask(text))

@@ -1,0 +1,131 @@
+"""How a plan goes on: rows and the time in, the next moves out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from console.control.carry_out import next_moves
+from console.model.plans import Ask, EndStep, MovePlan, PlanNow, RunNow, StepNow, Wait
+from tests.factories import at, minutes
+
+NOW = at("04:00")
+RED = RunNow("failed", "native", False, at("03:00"), at("03:10"))
+
+
+def step(place: int, *after: int, state: str = "planned", **more: Any) -> StepNow:
+    facts: dict[str, Any] = {
+        "id": place, "verb": "rerun", "job": f"s/j{place}", "system": "s", "run_id": place, "wait_s": 0.0, "due": None,
+        "action_key": None, "action_state": "", "action_words": "", "run": RED,
+        "others": "",
+    }  # fmt: skip
+    return StepNow(place=place, after=after, state=state, **(facts | more))
+
+
+def plan(*steps: StepNow, state: str = "running", at_once: int = 1) -> PlanNow:
+    return PlanNow(1, "recovery", "repair", 1, state, "mara", at("03:30"), at_once, steps)
+
+
+def moves(told: PlanNow, now: Any = NOW) -> list[tuple[str, Any]]:
+    """Each move in short: what, and to which step or state."""
+    found: list[tuple[str, Any]] = []
+    for move in next_moves(told, now):
+        if isinstance(move, Ask | Wait):
+            found.append((type(move).__name__, move.step.place))
+        elif isinstance(move, EndStep):
+            found.append((move.state, move.step.place))
+        elif isinstance(move, MovePlan):
+            found.append(("plan", move.state))
+    return found
+
+
+GOOD = RunNow("succeeded", "native", False, at("03:40"), at("03:50"))
+
+
+def test_the_first_step_is_asked_and_those_that_wait_for_it_are_not() -> None:
+    assert [("Ask", 1)] == moves(plan(step(1), step(2, 1), step(3, 2)))
+
+
+def test_a_verified_step_lets_the_next_one_go() -> None:
+    asked = step(1, state="asked", action_state="verified", action_words="succeeded (native)")
+    assert [("verified", 1), ("Ask", 2)] == moves(plan(asked, step(2, 1)))
+
+
+def test_while_an_action_is_under_way_its_step_waits() -> None:
+    for state in ("requested", "sending", "sent", "unknown"):
+        assert [] == moves(plan(step(1, state="asked", action_state=state), step(2, 1)))
+
+
+def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
+    red = step(1, state="asked", action_state="failed", action_words="exit 1")
+    told = plan(red, step(2, 1), step(3, system="other"))
+    assert [("failed", 1), ("plan", "stopped")] == moves(told)
+    assert MovePlan("stopped", "step 1, s/j1: failed: exit 1") == next_moves(told, NOW)[-1]
+
+
+def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:
+    """The engine died between the two."""
+    assert [("plan", "stopped")] == moves(plan(step(1, state="failed"), step(2, system="other")))
+
+
+def test_what_was_under_way_when_a_plan_stopped_or_was_paused_goes_on_to_its_end() -> None:
+    asked = step(2, state="asked", action_state="verified")
+    for state in ("stopped", "paused"):
+        assert [("verified", 2)] == moves(plan(step(1, state="failed"), asked, step(3, 2), state=state))
+
+
+def test_an_aborted_plan_gives_up_what_it_has_not_asked() -> None:
+    assert [("given_up", 2)] == moves(plan(step(1, state="asked", action_state="sent"), step(2, 1), state="aborted"))
+
+
+def test_a_plan_whose_steps_are_all_over_is_done() -> None:
+    over = (step(1, state="verified"), step(2, state="left_out"))
+    assert [("plan", "done")] == moves(plan(*over))
+
+
+def test_a_run_that_became_good_by_other_means_is_not_sent_again() -> None:
+    told = plan(step(1, run=GOOD), step(2, 1))
+    assert [("verified", 1), ("Ask", 2)] == moves(told)
+    assert "good by other means: succeeded (native)" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+
+
+def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is_sent() -> None:
+    before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
+    for run in (before, replace(GOOD, stale=True), None):
+        assert [("Ask", 1)] == moves(plan(step(1, run=run)))
+    early = step(2, 1, run=GOOD)
+    assert [("Ask", 2)] == moves(plan(step(1, state="verified", run=replace(GOOD, ended=at("03:45"))), early))
+
+
+def test_a_cancel_is_not_needed_once_its_run_has_ended() -> None:
+    ended = RunNow("failed", "native", False, at("03:00"), at("03:40"))
+    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, verb="cancel", run=ended)))
+
+
+def test_at_most_so_many_writes_as_the_plan_allows_are_in_flight_at_a_system() -> None:
+    three = (step(1), step(2), step(3, system="other"))
+    assert [("Ask", 1), ("Ask", 3)] == moves(plan(*three))
+    assert [("Ask", 1), ("Ask", 2), ("Ask", 3)] == moves(plan(*three, at_once=2))
+    assert [("Ask", 3)] == moves(plan(step(1, state="asked", action_state="sent"), *three[1:]))
+
+
+def test_a_wait_begins_when_its_turn_comes_and_is_kept_once_begun() -> None:
+    slow = step(1, wait_s=300.0)
+    [move] = next_moves(plan(slow), NOW)
+    assert Wait(slow, NOW + minutes(5)) == move
+    begun = plan(replace(slow, due=NOW + minutes(5)))
+    assert [] == moves(begun, NOW + minutes(4))
+    assert [("Ask", 1)] == moves(begun, NOW + minutes(5))
+
+
+def test_a_step_waits_for_somebody_elses_action_on_its_run() -> None:
+    assert [] == moves(plan(step(1, others="jo rerun")))
+
+
+def test_a_run_that_runs_already_is_waited_for_and_must_end_well() -> None:
+    running = RunNow("running", "native", False, at("03:20"), None)
+    waits = step(1, verb="wait", run=running)
+    assert [] == moves(plan(waits, step(2, 1)))
+    assert [("verified", 1), ("Ask", 2)] == moves(plan(replace(waits, run=GOOD), step(2, 1)))
+    red = replace(GOOD, state="failed")
+    assert [("failed", 1), ("plan", "stopped")] == moves(plan(replace(waits, run=red), step(2, 1)))

@@ -1,0 +1,270 @@
+"""Plans on an engine: proposed, started, carried out, stopped, resumed; each step through its scheduler's door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import Capability, State, SystemUnreachable, Verb
+from console.config import JobSettings
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import AlreadyAsked
+from console.model.ids import new_action_key
+from console.model.plans import Changes, Draft, PlanRefused, PlanView, shape
+from console.store.errors import NotFound
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+NOW = datetime.now(UTC)
+MARK = Capability.MARK
+ABLE = frozenset(Capability) - {MARK}
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Bench]:
+    """extract has failed, load has read what it left, and there is an incident."""
+    yield from night_in(tmp_path)
+
+
+def night_in(folder: Path, **jobs: JobSettings) -> Iterator[Bench]:
+    scheduler = FakeScheduler(capabilities=ABLE)
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(folder, scheduler)
+    config = replace(config, jobs={**config.jobs, **{f"fake/{name}": one for name, one in jobs.items()}})
+    with running_bench(folder, scheduler, config) as bench:
+        bench.poller.poll_once(bench.fence)
+        bench.parts.sync_config(bench.fence)
+        scheduler.attempt("extract", "extract-1", State.FAILED, NOW - timedelta(minutes=9))
+        scheduler.attempt("load", "load-1", State.SUCCEEDED, NOW - timedelta(minutes=5))
+        bench.turn()
+        yield bench
+
+
+def requests(bench: Bench) -> PlanRequests:
+    return PlanRequests(bench.url)
+
+
+def answer(bench: Bench, question: int) -> Draft:
+    bench.parts.answers.step(bench.fence)
+    found = requests(bench).wait(question, 10)
+    assert found.ok, found.error
+    return Draft.read(found.data)
+
+
+def proposed(bench: Bench) -> Draft:
+    return answer(bench, requests(bench).propose(1))
+
+
+def started(bench: Bench, draft: Draft | None = None, **more: Any) -> int:
+    return requests(bench).start_plan(draft or proposed(bench), new_action_key(), **more)
+
+
+def view(bench: Bench, number: int = 1) -> PlanView:
+    with bench.reads() as reads:
+        return reads.plan(number)
+
+
+def states(bench: Bench, number: int = 1) -> list[str]:
+    return [view(bench, number).state, *(step.state for step in view(bench, number).steps)]
+
+
+def turn(bench: Bench) -> None:
+    """The plan, then the actions, once."""
+    bench.parts.plans.step(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    bench.parts.plans.step(bench.fence)
+
+
+def ends(bench: Bench, place: int, state: State = State.SUCCEEDED) -> None:
+    """The run that this step started ends so, and is seen."""
+    step = view(bench).steps[place - 1]
+    job = step.job.rpartition("/")[2]
+    more = {"action_key": step.action_key, "period_key": None}
+    bench.scheduler.attempt(job, f"{job}-{step.action_key}", state, datetime.now(UTC), **more)
+    bench.turn()
+    turn(bench)
+    turn(bench)
+
+
+def test_a_plan_is_proposed_with_the_schedulers_own_words(night: Bench) -> None:
+    plan = proposed(night)
+    assert [("rerun", "fake/extract", ()), ("rerun", "fake/load", (1,))] == [
+        (s.verb, s.job, s.after) for s in plan.steps
+    ]
+    assert ["run again", "run again"] == [step.preview["verb"] for step in plan.steps]
+    assert ("safe", 600.0, "declared") == (plan.steps[0].safety, plan.steps[0].expected_s, plan.steps[0].source)
+    assert [("supply", True)] == [(one.service, one.saved) for one in plan.steps[0].saves]
+
+
+def test_a_plan_is_carried_out_step_by_step_and_its_incident_closes(night: Bench) -> None:
+    started(night, why="disk was full")
+    turn(night)
+    assert ["running", "asked", "planned"] == states(night)
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+    ends(night, 2)
+    assert ["done", "verified", "verified"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+    night.turn()
+    with night.reads() as reads:
+        assert [] == list(reads.incidents())
+        told = [one.words for one in reads.incident(1).events if one.kind == "plan"]
+        origins = {one.requested_by for one in reads.actions()}
+    assert ["plan 1 started: repair fake/extract", "plan 1 done: 2 of 2 steps are over"] == told
+    assert 1 == len(origins)
+
+
+def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> None:
+    number = started(night)
+    night.scheduler.refused = "it is locked"
+    turn(night)
+    assert "stopped" == view(night, number).state
+    assert "step 1, fake/extract: refused: it is locked" == view(night, number).words
+    assert [] == night.scheduler.done
+
+
+def test_a_red_step_stops_the_plan_and_resumed_it_is_asked_anew(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    first = view(night).steps[0].action_key
+    ends(night, 1, State.FAILED)
+    assert ["stopped", "failed", "planned"] == states(night)
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    assert ["running", "asked", "planned"] == states(night)
+    assert first != view(night).steps[0].action_key
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+
+
+def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    ends(night, 1, State.FAILED)
+    [(period,)] = rows(
+        night, "SELECT period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'extract'"
+    )
+    night.scheduler.attempt("extract", "by-hand", State.SUCCEEDED, datetime.now(UTC), period_key=period)
+    night.turn()
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    assert "paused" == requests(night).steer_plan(number, "pause")
+    ends(night, 1)
+    assert ["paused", "verified", "planned"] == states(night)
+    requests(night).steer_plan(number, "abort", "tomorrow is soon enough")
+    turn(night)
+    assert ["aborted", "verified", "given_up"] == states(night)
+    with pytest.raises(PlanRefused, match="plan 1 is aborted: it cannot resume"):
+        requests(night).steer_plan(number, "resume")
+
+
+def test_steps_left_out_waits_and_other_ways_are_carried_out_as_they_were_chosen(night: Bench) -> None:
+    draft = shape(proposed(night), Changes(alternatives={1: "mark-ok"}, waits={2: 3600.0}))
+    started(night, draft)
+    turn(night)
+    turn(night)
+    assert ["running", "verified", "planned"] == states(night)
+    assert "succeeded (asserted by" in view(night).steps[0].words
+    assert [] == night.scheduler.done
+    assert view(night).steps[1].due is not None
+
+
+def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> None:
+    night.scheduler.overlap = "extract runs since 03:10"
+    started(night)
+    turn(night)
+    assert ("asked", "waits for its turn: extract runs since 03:10") == (
+        view(night).steps[0].state,
+        view(night).steps[0].words,
+    )
+
+
+def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_refused(night: Bench) -> None:
+    draft, key = proposed(night), new_action_key()
+    assert 1 == requests(night).start_plan(draft, key) == requests(night).start_plan(draft, key)
+    with pytest.raises(AlreadyAsked, match=r"plan 1 was started by .* it is running: resume or abort it"):
+        started(night, draft)
+
+
+def test_a_plan_without_steps_or_with_a_forbidden_one_is_not_started(tmp_path: Path) -> None:
+    for night in night_in(tmp_path, extract=JobSettings(rerun="never", expected=timedelta(minutes=1))):
+        draft = proposed(night)
+        with pytest.raises(PlanRefused, match=r'step 1, fake/extract: its owner marked it rerun = "never"'):
+            started(night, draft)
+        with pytest.raises(PlanRefused, match="the plan has no step: nothing to do"):
+            started(night, replace(draft, steps=()))
+        with pytest.raises(PlanRefused, match="at least one write must be allowed at once"):
+            started(night, shape(draft, Changes(only=frozenset({2}))), at_once=0)
+
+
+def test_an_incident_that_is_not_open_has_no_plan(night: Bench) -> None:
+    question = requests(night).propose(77)
+    night.parts.answers.step(night.fence)
+    assert "INC-0077 is not open: nothing to repair" == requests(night).wait(question, 5).error
+
+
+def test_a_scheduler_that_cannot_be_asked_leaves_its_step_without_its_words(night: Bench) -> None:
+    night.scheduler.refuse = SystemUnreachable("no route to host")
+    assert {"no route to host"} == {step.trouble for step in proposed(night).steps}
+
+
+def test_marked_runs_are_cancelled_together(night: Bench) -> None:
+    for name in ("extract", "load"):
+        night.scheduler.attempt(name, f"{name}-9", State.RUNNING, datetime.now(UTC))
+    night.turn()
+    ids = [row[0] for row in rows(night, "SELECT id FROM run WHERE state = 'running' ORDER BY id")]
+    draft = answer(night, requests(night).propose_bulk(ids, Verb.CANCEL))
+    started(night, draft, at_once=2)
+    turn(night)
+    assert {("cancel", "extract")} == set(night.scheduler.done)
+    for name in ("extract", "load"):
+        night.scheduler.end(f"{name}-9", State.CANCELLED, datetime.now(UTC))
+    night.turn()
+    turn(night)
+    assert ["done", "verified", "verified"] == states(night)
+
+
+def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench) -> None:
+    [(job_id,)] = rows(night, "SELECT id FROM job WHERE native_id = 'extract'")
+    today = NOW.date()
+    draft = answer(night, requests(night).propose_backfill(job_id, today - timedelta(days=2), today, 1))
+    assert ("backfill", ["rerun"], ["failed"]) == (
+        draft.kind,
+        [step.verb for step in draft.steps],
+        [step.state for step in draft.steps],
+    )
+
+
+def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
+    with pytest.raises(NotFound, match="plan 9"):
+        requests(night).steer_plan(9, "pause")
+    with pytest.raises(NotFound, match="no plan 9; headway recovery lists them"):
+        view(night, 9)
+
+
+def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
+    started(night)
+    turn(night)
+    night.restart()
+    ends(night, 1)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql).all()]

@@ -1,0 +1,107 @@
+"""kill -9 around a plan at every named point: it goes on where it stood, and no step is sent twice for one approval."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from connectors.secrets import SecretStore
+from console.engine.plan_requests import PlanRequests
+from console.engine.wiring import Parts
+from console.failpoints import FAILPOINTS
+from console.model.ids import new_action_key
+from console.model.plans import Draft, PlanView
+from console.store import lease
+from console.store.lease import Lease
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.invariants.engines import child
+from tests.invariants.worlds import Sink, World, config_of
+from tests.lab.process import wait_until
+
+GOES_ON, STOPS = "done", "stopped"
+ENDS = {
+    "plan.before_step": GOES_ON,
+    "plan.after_step": GOES_ON,
+    "action.requested": GOES_ON,
+    "action.intent_committed": STOPS,
+    "action.before_wire": STOPS,
+    "action.after_wire": GOES_ON,
+    "action.after_reply": GOES_ON,
+    "action.before_verify": GOES_ON,
+    "action.verified": GOES_ON,
+}
+"""Where nobody can prove that it left, it is looked up; proved absent, a person is asked before it is sent again."""
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> str:
+    """extract and load have failed, a plan for both was approved, and no engine works; the store's URL."""
+    world, sink = World(tmp_path, "good"), Sink(tmp_path)
+    world.fail("extract")
+    world.fail("load", "b1")
+    url = str(tmp_path / "headway.db")
+    store = open_store(url)
+    got = lease.acquire(store, "engine", "test", 60)
+    assert isinstance(got, Lease)
+    parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)
+    parts.begin(got.fence)
+    for poller in parts.pollers.values():
+        poller.poll_once(got.fence)
+    parts.evaluator.step(got.fence)
+    requests = PlanRequests(url)
+    question = requests.propose(1)
+    parts.answers.step(got.fence)
+    draft = Draft.read(requests.wait(question, 5).data)
+    assert ["good/extract", "good/load"] == [step.job for step in draft.steps]
+    requests.start_plan(draft, new_action_key(), "the disk was full")
+    lease.release(store, "engine", got)
+    parts.finish()
+    store.close()
+    return url
+
+
+def plan(url: str) -> PlanView:
+    with open_reads(url) as reads:
+        return reads.plan(1)
+
+
+def ended(folder: Path, url: str, name: str) -> PlanView:
+    """The plan, once an engine has worked on it until it went no further."""
+    with child(folder, name):
+        wait_until(lambda: plan(url).state != "running", "the plan's end", 20)
+    return plan(url)
+
+
+def test_every_point_of_a_plan_has_its_expected_end() -> None:
+    assert [name for name in FAILPOINTS if name.startswith(("action.", "plan."))] == [*list(ENDS)[2:], *list(ENDS)[:2]]
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
+    tmp_path: Path, planned: str, name: str
+) -> None:
+    world = World(tmp_path, "good")
+    with child(tmp_path, "armed", f"{name}:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+    found = ended(tmp_path, planned, "next")
+    assert ENDS[name] == found.state
+    if ENDS[name] == STOPS:
+        assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
+        PlanRequests(planned).steer_plan(1, "resume")
+        assert GOES_ON == ended(tmp_path, planned, "resumed").state
+    assert ["extract", "load"] == world.sent_jobs
+    assert len(world.sent) == len(set(world.sent))
+
+
+@pytest.mark.parametrize("name", ["plan.before_step", "plan.after_step"])
+def test_f02_killed_at_its_second_step_a_plan_does_not_repeat_its_first(
+    tmp_path: Path, planned: str, name: str
+) -> None:
+    with child(tmp_path, "armed", f"{name}:kill:2") as armed:
+        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached a second time"
+    assert "verified" == plan(planned).steps[0].state
+    assert GOES_ON == ended(tmp_path, planned, "next").state
+    assert ["extract", "load"] == World(tmp_path, "good").sent_jobs
