@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from console.clean import clean
 from console.cli.common import Stop, say
 from console.cli.exits import Exit
-from console.store.errors import NotFound, StoreError
+from console.store.errors import NotAllowed, NotFound, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,13 @@ COMMANDS: dict[str, Command] = {
     "recover": Command("console.cli.recover", "repair an incident: the root's rerun, then what it left red or stale"),
     "rerun": Command("console.cli.rerun", "rerun one run through its scheduler's own door, and verify it"),
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
+    "alert": Command("console.cli.alert", "alerts that were not delivered; `alert test ROUTE`, `alert retry`"),
+    "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
+    "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),
+    "audit": Command("console.cli.audit", "who did what, when, why, what came back; `audit verify`, `audit head`"),
+    "grants": Command("console.cli.grants", "what to run at a system or the store so that Headway may do just enough"),
+    "freeze": Command("console.cli.freeze", "stop all sending at once, or `--off`; watching and alerts go on"),
+    "shadow": Command("console.cli.shadow", "what is watched only; `shadow off` turns it live, `shadow report`"),
     "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
     "version": Command("console.cli.version", "the installed version"),
 }
@@ -97,12 +104,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code
     except StoreError as error:
         say(f"headway: {error}")
-        return Exit.NOT_FOUND if isinstance(error, NotFound) else Exit.USAGE
+        return _code_of(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
+
+
+def _code_of(error: StoreError) -> Exit:
+    if isinstance(error, NotAllowed):
+        return Exit.REFUSED
+    return Exit.NOT_FOUND if isinstance(error, NotFound) else Exit.USAGE
 
 
 def _no_command(word: str) -> str:

@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
                     "remarks": remarks})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
+        say_lines([f"FROZEN: {header.frozen}; nothing is sent"] if header.frozen else [])
+        say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
         print()
         print_table(("system", "health", "jobs", "last seen"), [_system(one, now) for one in systems])
         print()

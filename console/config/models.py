@@ -75,6 +75,8 @@ class EstateSettings(Strict):
     """Shown in the header and in alerts."""
     store: str | SecretRef = "headway.db"
     """A file beside the config, or a reference to a postgresql:// URL."""
+    starts_in: Literal["shadow", "live"] = "shadow"
+    """The mode of a new store: in shadow everything is watched and nothing is sent; `headway shadow off` ends it."""
 
     @field_validator("store", mode="before")
     @classmethod
@@ -158,6 +160,8 @@ class RouteSettings(Strict):
 class AlertSettings(Strict):
     default_route: str = ""
     """Told when a job's owner has no route, and about Headway itself."""
+    shadow_route: str = ""
+    """Told in place of the routes of what is in shadow; without it that is only recorded."""
     ping: SecretRef | None = None
     """A URL that is fetched while the engine is well: whoever waits for it tells when it stops."""
     ping_every: Pause = timedelta(minutes=1)

@@ -50,6 +50,8 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
     _check_fallbacks(document, routes, reading)
     if config.alerts.default_route:
         routes((config.alerts.default_route,), ("alerts", "default_route"))
+    if config.alerts.shadow_route:
+        routes((config.alerts.shadow_route,), ("alerts", "shadow_route"))
     _check_dependencies(config, system_of, reading)
     _check_permissions(config, system_names, list(document.get("services", {})), reading)
 

@@ -57,7 +57,12 @@ def notices(
     plain = "\n".join(_plain_body(picture, decision, bare)) + "\n"
     short = _title(picture, decision, kind, bare)
     urgent = _is_urgent(picture, decision, before)
-    return tuple(Notice(kind, route, title, body, short, plain, urgent) for route in routes(picture, case, decision))
+    live, _ = routes(picture, case, decision)
+    told = [Notice(kind, route, title, body, short, plain, urgent) for route in live]
+    if decision.in_shadow and (route := picture.estate.settings.shadow_route):
+        words = f"In shadow: this would have gone to {', '.join(decision.in_shadow)}.\n\n"
+        told.append(Notice(kind, route, f"[shadow] {title}", words + body, f"[shadow] {short}", words + plain))
+    return tuple(told)
 
 
 def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None) -> bool:
@@ -67,15 +72,22 @@ def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None
     return any(service.tier == 1 for service in picture.estate.services if service.name in new)
 
 
-def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[str, ...]:
-    """The routes of the root's job and of the services that were hurt, each once; else the default route."""
-    wanted: list[str] = []
-    if case.group.root is not None:
-        wanted += picture.job(case.group.root.job_id).notify
-    named = {each.service for each in decision.services}
+def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The routes that are told, and those that would be if nothing were in shadow, each once: of the root's job where
+    its system is live, of the hurt services that are; the default route where nobody else is named."""
+    modes, hurt = picture.estate.modes, {each.service for each in decision.services}
+    root = picture.job(case.group.root.job_id) if case.group.root is not None else None
+    target = case.group.target
+    system = root.system if root is not None else target.system if target is not None else ""
+    is_live = modes.system_is_live(system)
+    wanted = [(name, is_live) for name in (root.notify if root is not None else ())]
     for service in picture.estate.services:
-        wanted += service.notify if service.name in named else ()
-    return tuple(dict.fromkeys(wanted)) or picture.estate.settings.default_route
+        if service.name in hurt:
+            wanted += [(name, modes.service_is_live(service.name)) for name in service.notify]
+            is_live = is_live or modes.service_is_live(service.name)
+    wanted = wanted or [(name, is_live) for name in picture.estate.settings.default_route]
+    live = dict.fromkeys(name for name, told in wanted if told)
+    return tuple(live), tuple(dict.fromkeys(name for name, told in wanted if not told and name not in live))
 
 
 def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:

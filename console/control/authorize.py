@@ -46,6 +46,7 @@ DOORS: dict[str, Door] = {
     "shadow on": Door(Role.ACT),
     "shadow off": Door(Role.ADMIN),
     "alert test": Door(Role.ACT),
+    "alert retry": Door(Role.ACT),
 }
 """Every kind of request and answer, every verb, every switch. Stopping takes less than letting loose."""
 _POLICY = ("hold", "release", "start")
@@ -64,6 +65,8 @@ class Refused:
     """It may not; `reason` says what is needed, what there is, and whom to ask."""
 
     reason: str
+    wants_reason: bool = False
+    """True where saying why is all that is missing."""
 
 
 def authorize(
@@ -83,7 +86,7 @@ def authorize(
     if not known.is_action or subject.tier is None:
         return Granted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
-        return Refused(f"{_hurt(subject)} hangs on it: say why (--why)")
+        return Refused(f"{_hurt(subject)} hangs on it: say why (--why)", wants_reason=True)
     return Granted(needs_approval=subject.tier in rules.approval_tiers)
 
 

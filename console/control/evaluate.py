@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from console.control.alerts import notices
+from console.control.alerts import notices, routes
 from console.control.cases import Case, cases
 from console.control.causes import groups
 from console.control.expected import expectations
 from console.control.forecast import Forecast, How
 from console.control.holds import holding
-from console.control.incidents import Day, decide, event_words, hits, threat, told_before
+from console.control.incidents import Day, decide, event_words, hits, shaded, threat, told_before
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
@@ -83,6 +83,7 @@ def _told(
 ) -> IncidentDecision:
     before = told_before(case)
     decision = decide(picture, case, threats, verdicts)
+    decision = shaded(decision, routes(picture, case, decision)[1])
     event = event_words(decision, before)
     return replace(decision, event=event, notices=notices(picture, case, decision, before, log_tails, event))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from connectors.contract import State, instant_key
@@ -46,10 +46,13 @@ class Told:
     root: str
     services: frozenset[Day]
     closed: bool
+    in_shadow: tuple[str, ...] = ()
+    """Routes that were not told because of a shadow: once it is gone, they are."""
 
     def text(self) -> str:
         days = sorted((name, bd.isoformat()) for name, bd in self.services)
-        return json.dumps([self.root, days, self.closed], separators=(",", ":"))
+        shadow = [sorted(self.in_shadow)] if self.in_shadow else []
+        return json.dumps([self.root, days, self.closed, *shadow], separators=(",", ":"))
 
 
 def told_before(case: Case) -> Told | None:
@@ -57,10 +60,23 @@ def told_before(case: Case) -> Told | None:
     if case.incident is None:
         return None
     try:
-        root, days, closed = json.loads(case.incident.fingerprint)
-        return Told(root, frozenset((name, date.fromisoformat(bd)) for name, bd in days), bool(closed))
+        return _read(case.incident.fingerprint)
     except (ValueError, TypeError):
         return Told("", frozenset(), False)
+
+
+def _read(fingerprint: str) -> Told:
+    root, days, closed, *shadow = json.loads(fingerprint)
+    told = frozenset((name, date.fromisoformat(bd)) for name, bd in days)
+    return Told(root, told, bool(closed), tuple(*shadow))
+
+
+def shaded(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:
+    """The same, of which these routes are not told because of a shadow."""
+    if not routes:
+        return decision
+    told = replace(_read(decision.fingerprint), in_shadow=routes)
+    return replace(decision, in_shadow=routes, fingerprint=told.text())
 
 
 def key_of_case(picture: Picture, case: Case) -> str:

@@ -15,7 +15,7 @@ SINK = "HEADWAY_DEMO_SINK"
 
 def config_text(night: Path, actions: Path, clock_file: Path) -> str:
     """TOML of the whole estate; the files are those of one play."""
-    tables = ['[estate]\nname = "demo night"\nstore = "headway.db"\n']
+    tables = ['[estate]\nname = "demo night"\nstore = "headway.db"\nstarts_in = "live"\n']
     tables += [_system(name, night, actions, clock_file) for name in estate.KINDS]
     tables += [_job(job) for job in estate.JOBS]
     tables += _dependencies()

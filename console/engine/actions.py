@@ -59,6 +59,8 @@ LOOK_UPS = 60
 """How often an unknown outcome is looked up before only a person can tell. A target out of reach was not asked."""
 AWAY_SECONDS = 15.0
 """Until a target that is out of reach is asked again, and an action that broke is taken up again."""
+FROZEN_SECONDS = 5.0
+"""How often what a hold owes looks whether the estate is still frozen."""
 QUEUE_SECONDS = 10.0
 """How often a request that waits for its job's other run looks whether that is over."""
 WORKERS = 16
@@ -199,6 +201,9 @@ class Actions:
         refused = right.refused or self._refusal(action)
         if refused:
             self._refuse(fence, action, refused)
+            return
+        if right.later:
+            self._wait(fence, action, right.later, FROZEN_SECONDS)
             return
         if right.waits:
             approvals.require(self._store, fence, action.key)

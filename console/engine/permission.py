@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.control.authorize import Granted, Refused
-from console.engine.rights import actor, may
-from console.store import approvals, permissions
+from console.engine.rights import POLICIES, actor, may
+from console.model.modes import Modes, frozen_words
+from console.store import approvals, permissions, switches
 from console.store.asked import ActionRow
 from console.store.chain import Run
 from console.store.open import Store
@@ -18,6 +19,8 @@ class Right:
     """Neither refused nor waiting: it may leave."""
 
     refused: str = ""
+    later: str = ""
+    """Why it is not sent now; it is looked at again."""
     waits: bool = False
     """True until another person has approved it."""
 
@@ -27,6 +30,9 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
     shared = not store.is_sqlite
     with store.read() as connection:
         run = wire(connection).rows
+        kept = _kept(switches.modes(run), action)
+        if kept is not None:
+            return kept
         person = actor(run, action.requested_by, action.origin, shared)
         answer = may(run, person, action.verb.value, action.job_id, why=action.why, key=action.key)
         if isinstance(answer, Refused):
@@ -34,6 +40,14 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
         if not (answer.needs_approval or action.needs_approval):
             return Right()
         return _approved(run, action, now_us, shared)
+
+
+def _kept(modes: Modes, action: ActionRow) -> Right | None:
+    """Frozen or in shadow: what a person asked for is refused; what a hold owes waits, and was decided as live."""
+    if action.origin in POLICIES:
+        return None if modes.frozen is None else Right(later=f"{frozen_words(modes.frozen)}: it waits")
+    why = modes.why_not_sent(action.system)
+    return Right(refused=why) if why else None
 
 
 def _approved(run: Run, action: ActionRow, now_us: int, shared: bool) -> Right:

@@ -17,12 +17,12 @@ from connectors.words import Verb
 from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused
 from console.durations import duration_words
-from console.engine.rights import NotAllowed, about_request, may
+from console.engine.rights import about_request, may
 from console.model.ids import instant, micros
 from console.model.rights import Role
-from console.store import asker, chain, permissions
+from console.store import asker, chain, permissions, switches
 from console.store.chain import Run
-from console.store.errors import NotFound
+from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 
 _NEW_ACTION = (
     "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
@@ -97,6 +97,13 @@ def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
     raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")
 
 
+def _kept_back(run: Run, job_id: int) -> Refused | None:
+    """Whatever the right, nothing is asked of a system that is in shadow, nor of any while all is frozen."""
+    [(system,)] = run("SELECT s.name FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?", (job_id,))
+    why = switches.modes(run).why_not_sent(system)
+    return Refused(why) if why else None
+
+
 def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
     """Raises AlreadyAsked where one of the same group is under way."""
     group = next(verbs for verbs in _ONE_AT_A_TIME if wish.verb in verbs)
@@ -115,8 +122,8 @@ def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
 
 class Requests:
     """Asks the engine of one store. Every call is short; none waits for the engine but `wait`. All raise StoreUnusable
-    where the store cannot be read or written; what asks for anything raises NotAllowed, and RefusedHere where the
-    database itself refuses."""
+    where the store cannot be read or written; what asks for anything raises NotAllowed, and ReasonNeeded where only
+    a reason is missing."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -146,6 +153,26 @@ class Requests:
     def approve(self, key: str) -> int:
         """Asks to approve what another person asked for under `key`; the request's id."""
         return self._ask("approve", {"key": key, "from": where_from()})
+
+    def test_route(self, route: str) -> int:
+        """Asks for a test message to every URL of a route; the request's id. The answer names its alert."""
+        return self._ask("alert test", {"route": route, "from": where_from()})
+
+    def retry_parked(self, delivery: int | None = None) -> int:
+        """Asks to send a parked delivery again, or all of them; the request's id."""
+        return self._ask("alert retry", {"delivery": delivery, "from": where_from()})
+
+    def turn(self, name: str, value: str, door: str, why: str, system: str = "") -> bool:
+        """Turns a switch of `console.model.modes` at once, engine or not; False where it stood so already. `system`: of
+        a switch that is about one. Raises NotAllowed."""
+        with asker.transaction(self._url) as run:
+            person = permissions.asker(run, self._postgres)
+            answer = may(run, person, door, system=system, why=why)
+            now = _now_us(run)
+            if isinstance(answer, Granted):
+                return switches.turn(run, name, value, person.name, where_from(), why, now)
+            chain.append(run, now, person.name, where_from(), f"refuse {door}", name, {"refused": answer.reason}, why)
+        raise NotAllowed(answer.reason)
 
     def answer(self, request_id: int) -> Answer | None:
         """The engine's answer; None while there is none."""
@@ -185,7 +212,7 @@ class Requests:
                 return
             job_id = _job_of(run, wish.run_id, wish.job_id)
             person = permissions.asker(run, self._postgres)
-            answer = may(run, person, wish.verb.value, job_id, why=wish.why)
+            answer = _kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why)
             if isinstance(answer, Granted):
                 now = _now_us(run)
                 _refuse_a_second(run, wish, now)
@@ -193,7 +220,7 @@ class Requests:
                 self._insert(run, wish, key, person.name, now)
             self._tell(run, person.name, wish, job_id, key, answer)
         if isinstance(answer, Refused):
-            raise NotAllowed(answer.reason)
+            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
 
     def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
         words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))

@@ -24,6 +24,7 @@ def estate_settings(config: Config) -> EstateSettings:
         permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
         rules=Rules(config.acting.reason_tiers, config.acting.approval_tiers),
         name=config.estate.name,
+        starts_in=config.estate.starts_in,
         digest=config.digest,
     )
 
@@ -36,7 +37,7 @@ def _permissions(one: PermissionSettings) -> list[Permission]:
 
 def decision_settings(config: Config) -> Settings:
     default = config.alerts.default_route
-    return Settings(default_route=(default,) if default else ())
+    return Settings(default_route=(default,) if default else (), shadow_route=config.alerts.shadow_route)
 
 
 def route_words(config: Config) -> dict[str, tuple[str, ...]]:

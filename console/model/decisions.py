@@ -131,6 +131,8 @@ class IncidentDecision:
     merges: tuple[int, ...] = ()
     """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()
+    in_shadow: tuple[str, ...] = ()
+    """Routes that are not told because what they would be told of is in shadow."""
     event: str = ""
     """What to write into the timeline; empty: nothing new."""
 

@@ -43,8 +43,12 @@ class Modes:
         return self.system_is_live(system) if named is None else named
 
     @property
-    def anything_in_shadow(self) -> bool:
-        return not self.estate_live or not all(self.scoped.values())
+    def in_shadow(self) -> tuple[str, ...]:
+        """What is watched only: "the estate", less what is live in it, or the scopes that are not live, by name."""
+        live = sorted(name for name, is_live in self.scoped.items() if is_live)
+        if self.estate_live:
+            return tuple(sorted(self.scoped.keys() - set(live)))
+        return (f"the estate, but for {', '.join(live)}" if live else "the estate",)
 
     def why_not_sent(self, system: str) -> str:
         """Why nothing is sent to this system's scheduler now, with the mend; empty when it may be."""

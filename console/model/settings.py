@@ -83,5 +83,7 @@ class EstateSettings:
     rules: Rules = field(default_factory=Rules)
     name: str = ""
     """The estate's name, shown in the header."""
+    starts_in: str = "live"
+    """The mode of a store that has none yet: "shadow" or "live"."""
     digest: str = ""
     """Of the config files; kept in `meta`."""

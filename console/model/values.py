@@ -232,6 +232,8 @@ class Settings:
     """Estate-wide settings that decisions use."""
 
     default_route: tuple[str, ...] = ()
+    shadow_route: str = ""
+    """Told what would have been told, where that is in shadow; empty: nobody."""
     horizon: timedelta = timedelta(hours=36)
     """How far ahead expected runs and service days are laid out."""
     lookback: timedelta = timedelta(hours=48)

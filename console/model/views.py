@@ -37,6 +37,10 @@ class HeaderView:
     """True when the store has a clock row: a replay, not the present."""
     late: int = 0
     """How many of `at_risk` are BREACHED: their deadline has passed."""
+    frozen: str = ""
+    """Since when, by whom and why nothing is sent; empty when it is."""
+    in_shadow: tuple[str, ...] = ()
+    """What is watched only: "the estate", or scoped names ("system etl-hosts"); empty when all is live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,28 @@ class DeliveryView:
     repeats: int
     sent: datetime | None
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDelivery:
+    """One alert to one address, with the number by which `headway alert` knows it."""
+
+    id: int
+    route: str
+    kind: str
+    title: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    made: datetime
+    sent: datetime | None
+    error: str
+
+    @property
+    def is_over(self) -> bool:
+        """True where nothing more becomes of it by itself."""
+        return self.state in ("sent", "parked", "digested", "shadow")
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,10 @@ _MOVE = (
     " preview = COALESCE(:preview, preview),"
     " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
     " ended_us = CASE WHEN :ended = 1 THEN :now ELSE ended_us END, changed_seq = changed_seq + 1"
-    " WHERE key = :key AND state = :was"
+    " WHERE key = :key AND state = :was AND NOT (:state = 'sending' AND EXISTS"
+    " (SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on'))"
 )
+"""Once a freeze is committed no intent is."""
 _TELL = (
     "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor)"
     " SELECT :now, 'action', :event, incident_id, job_id, requested_by FROM action WHERE key = :key"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from console.clean import clean_line
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store import audit
+from console.store import audit, switches
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
@@ -62,6 +62,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
     """
     with store.write(fence) as connection:
         lines = wire(connection)
+        switches.begin_in(lines.rows, settings.starts_in, micros(now))
         changed = _systems(lines, settings.systems)
         jobs = _Jobs(_job_names(lines))
         changed |= _job_columns(connection, lines, settings.jobs, jobs)

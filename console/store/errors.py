@@ -15,8 +15,12 @@ class StoreMissing(StoreUnusable):
     """It is not there yet: an engine makes it."""
 
 
-class RefusedHere(StoreError):
-    """The database itself has not given this login the right."""
+class NotAllowed(StoreError):
+    """They may not: by what config permits, or by what the database grants. The message says whom to ask."""
+
+
+class ReasonNeeded(NotAllowed):
+    """They may, once they say why."""
 
 
 class StoreTooNew(StoreUnusable):

@@ -11,7 +11,7 @@ from typing import Any
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
-from console.model.modes import Modes, Switched, modes_of
+from console.model.modes import Modes
 from console.model.values import (
     ActionFacts,
     DependencyFacts,
@@ -28,6 +28,7 @@ from console.model.values import (
     TargetFacts,
     Timeliness,
 )
+from console.store import switches
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
 
@@ -286,7 +287,4 @@ def _action(row: Sequence[Any]) -> ActionFacts | None:
 
 def modes(lines: Wire) -> Modes:
     """What is frozen and what is in shadow."""
-    rows = lines.rows("SELECT name, value, set_by, why, at_us FROM switch ORDER BY name")
-    return modes_of(
-        (name, Switched(value, by, why, maybe_instant(at_us or None))) for name, value, by, why, at_us in rows
-    )
+    return switches.modes(lines.rows)

@@ -51,7 +51,10 @@ class IncidentWriter:
             self._event(incident_id, kind, one.event, one.root_job_id)
         for notice in (*one.notices, *self._for_those_told(incident_id, one)):
             self._alert(incident_id, key, version, notice)
-        if incident_id in self.opened and not one.notices:
+        if one.in_shadow and (one.event or one.notices):
+            words = f"would have told {', '.join(one.in_shadow)}: {one.event or one.title}"
+            self._event(incident_id, "shadow", words, one.root_job_id)
+        if incident_id in self.opened and not one.notices and not one.in_shadow:
             words = "no route is named for it, and there is no default route: nobody was told"
             self._event(incident_id, "unsent", words, None)
 
@@ -164,7 +167,7 @@ class IncidentWriter:
             (incident_id, incident_id),
         )
         now_told = {notice.route for notice in one.notices}
-        return [replace(one.notices[0], route=route) for (route,) in rows if route not in now_told]
+        return [replace(one.notices[0], route=route) for (route,) in rows if route not in {*now_told, *one.in_shadow}]
 
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
         """An alert and one pending delivery for each URL of its route."""

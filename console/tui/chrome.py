@@ -63,11 +63,20 @@ def banner(view: HeaderView | None, store_error: str, look: rows.Look, starting:
     if view is not None and view.engine.alive and view.engine.trouble:
         return f" the engine has trouble, see its log: {view.engine.trouble}"
     if view is None or view.engine.alive:
-        return ""
+        return _kept_back(view) if view is not None else ""
     since = view.engine.heartbeat
     if since is None:
         return ' no engine has run on this store yet: nothing is watched; start one with "headway engine"'
     return f' no engine since {look.clock.hm(since, look.now)} — the data below is old; start one with "headway engine"'
+
+
+def _kept_back(view: HeaderView) -> str:
+    """Why nothing is sent although somebody watches."""
+    if view.frozen:
+        return f" FROZEN: {view.frozen}; nothing is sent"
+    if view.in_shadow:
+        return f" in shadow: {', '.join(view.in_shadow)}; watched, and nothing is sent"
+    return ""
 
 
 def foot(where: str, crumb: str, dead: set[str], glyphs: Glyphs, width: int) -> Sides:

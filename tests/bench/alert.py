@@ -61,7 +61,7 @@ class Bench:
         path = folder / "headway.toml"
         key, known = self.host.key, self.host.folder / "known_hosts"
         path.write_text(
-            f'[systems.hosts]\nkind = "cron"\npoll_every = "{POLL_SECONDS:g}s"\n'
+            f'[estate]\nstarts_in = "live"\n[systems.hosts]\nkind = "cron"\npoll_every = "{POLL_SECONDS:g}s"\n'
             f'hosts = [{{ name = "db07", address = "127.0.0.1", port = {self.host.port} }}]\n'
             f"key = {quoted(str(key))}\nknown_hosts = {quoted(str(known))}\n"
             f'[routes.oncall]\nurls = [{{ file = {quoted(str(secret))} }}]\n[alerts]\ndefault_route = "oncall"\n'

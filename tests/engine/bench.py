@@ -103,7 +103,7 @@ def estate_config(folder: Path, scheduler: FakeScheduler) -> Config:
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name="bench"),
+        estate=EstateSettings(name="bench", starts_in="live"),
         systems={"fake": SystemConfig("fake", settings, scheduler.kind(), NoOptions())},
         jobs={"fake/extract": safe, "fake/load": safe},
         dependencies=(DependencySettings(upstream="fake/extract", downstream="fake/load"),),

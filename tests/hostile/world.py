@@ -119,7 +119,7 @@ def config_of(folder: Path, scheduler: FakeScheduler, names: list[str]) -> Confi
     return Config(
         path=folder / "headway.toml",
         digest="digest",
-        estate=EstateSettings(name=WORST),
+        estate=EstateSettings(name=WORST, starts_in="live"),
         systems={"hostile": SystemConfig("hostile", settings, kind_of(scheduler), NoOptions())},
         jobs={
             f"hostile/{name}": JobSettings(owner=name, runbook=name, rerun="safe")

@@ -60,7 +60,7 @@ class ConfigFolder:
             "dwh": self._pg_cron,
             "orders-sfn": self._step_functions,
         }
-        lines = ["[estate]", 'name = "lab"', f"store = {quoted(self.options.store)}"]
+        lines = ["[estate]", 'name = "lab"', 'starts_in = "live"', f"store = {quoted(self.options.store)}"]
         for name in self.options.systems:
             lines += ["", f"[systems.{name}]", *makers[name](), *self._common()]
         lines += [*self._jobs(), *self._dependencies(), *self._services(), *self._routes(), "", self.options.extra]

@@ -47,7 +47,7 @@ def stranger(db07: CronHost, postgres: PostgresServer, smtp: SmtpSink, tmp_path:
 def test_a_stranger_gets_from_check_to_a_board_by_the_words_of_the_readme(stranger: Headway) -> None:
     commands = [line.partition("#")[0].strip(" &\n") for line in block("bash", "headway check").splitlines()]
     words = [line.removeprefix("headway").split() for line in commands if line.startswith("headway")]
-    assert [["check"], ["engine"], ["status"], [], ["engine", "stop"]] == words
+    assert [["check"], ["engine"], ["status"], [], ["shadow", "off"], ["engine", "stop"]] == words
 
     check = stranger.run("check")
     assert (0, True) == (check.exit_status, "2 systems, 1 service, no fault" in check.stderr), check
@@ -57,6 +57,8 @@ def test_a_stranger_gets_from_check_to_a_board_by_the_words_of_the_readme(strang
         assert (0, True) == (status.exit_status, "daily-revenue" in status.stdout)
         job = stranger.json("job", REVENUE)
         assert ([[EXTRACT, "declared"]], ["daily-revenue"]) == (job["upstreams"], job["services"])
+        assert "IN SHADOW: the estate" in status.stdout
+        assert "all is live" in stranger.run("shadow", "off").stdout
         stop = stranger.run("engine", "stop")
         assert (0, True) == (stop.exit_status, "has ended" in stop.stderr)
 

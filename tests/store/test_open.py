@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
 from console.model.ids import instant
@@ -170,6 +170,30 @@ class TestFile:
             assert [("0002",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
             assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
         old.close()
+
+    @pytest.mark.parametrize("watched, mode", [(True, [("mode", "live")]), (False, [])])
+    def test_an_estate_that_was_watched_before_there_was_a_shadow_stays_live(
+        self, tmp_path: Path, watched: bool, mode: list[tuple[str, str]]
+    ) -> None:
+        path = tmp_path / "headway.db"
+        first = tmp_path / "first"
+        (first / "versions").mkdir(parents=True)
+        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+            (first / name).write_text((migrate.FOLDER / name).read_text())
+        engine = create_engine(f"sqlite:///{path}")
+        migrate.migrate(engine, path, first)
+        if watched:
+            with engine.begin() as connection:
+                columns = "name, kind, zone, cutoff, poll_every_s, capabilities, missing, removed"
+                connection.exec_driver_sql(
+                    f"INSERT INTO system ({columns}) VALUES ('hosts', 'cron', 'UTC', '12:00', 15, '', '{{}}', 0)"
+                )
+        engine.dispose()
+        opened = open_store(str(path))
+        with opened.read() as connection:
+            found = connection.exec_driver_sql("SELECT name, value FROM switch").all()
+        opened.close()
+        assert mode == [tuple(row) for row in found]
 
     def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
         path = tmp_path / "headway.db"

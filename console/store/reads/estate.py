@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from console.model.ids import instant, maybe_instant
-from console.model.views import ActionView, DriftView, EngineView, HeaderView, TargetView
+from console.model.ids import instant, maybe_instant, micros
+from console.model.modes import Modes, frozen_words
+from console.model.views import ActionView, DriftView, EngineView, EventView, HeaderView, TargetView
+from console.store import switches
 from console.store.reads.base import table, visible, words
 from console.store.reads.holders import is_dead_here
 from console.store.reads.link import Row
@@ -25,6 +27,7 @@ class EstateReads(ServiceReads):
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
         [(open_incidents,)] = self.link.rows("SELECT count(*) FROM incident WHERE closed_us IS NULL")
         [(jobs,)] = self.link.rows("SELECT COALESCE(SUM(n), 0) FROM job_counts")
+        modes = switches.modes(self.link.rows)
         endangered = [one for one in self.services() if one.timeliness in ENDANGERED and one.delivered is None]
         return HeaderView(
             estate=meta.get("estate", ""),
@@ -35,6 +38,8 @@ class EstateReads(ServiceReads):
             jobs=jobs,
             replay=self.hand() is not None,
             late=sum(one.timeliness == "breached" for one in endangered),
+            frozen=frozen_words(modes.frozen) if modes.frozen is not None else "",
+            in_shadow=modes.in_shadow,
         )
 
     def engine(self) -> EngineView:
@@ -96,6 +101,33 @@ class EstateReads(ServiceReads):
             f"{_ACTIONS}{where} ORDER BY a.requested_us DESC, a.key DESC LIMIT 100", () if value is None else (value,)
         )
         return [_action(row) for row in rows]
+
+    def modes(self) -> Modes:
+        """What is frozen, what is in shadow."""
+        return switches.modes(self.link.rows)
+
+    def on_the_wire(self) -> list[tuple[str, str, str]]:
+        """(job, verb, who) of what is being sent or may have arrived: no freeze calls it back."""
+        return [
+            (row[0], row[1], row[2])
+            for row in self.link.rows(
+                "SELECT j.name, a.verb, a.requested_by FROM action a JOIN job j ON j.id = a.job_id"
+                " WHERE a.state IN ('sending', 'unknown') ORDER BY a.requested_us"
+            )
+        ]
+
+    def would_have(self, since: datetime) -> tuple[list[EventView], int]:
+        """What a shadow kept from being told and held since then, newest first; how often people asked in vain."""
+        rows = self.link.rows(
+            "SELECT at_us, kind, words, actor FROM event WHERE at_us >= ? AND kind IN ('shadow', 'hold')"
+            " AND words LIKE 'would have %' ORDER BY id DESC",
+            (micros(since),),
+        )
+        [(refused,)] = self.link.rows(
+            "SELECT count(*) FROM audit WHERE at_us >= ? AND verb LIKE 'refuse %' AND detail LIKE '%is in shadow:%'",
+            (micros(since),),
+        )
+        return [EventView(instant(row[0]), row[1], row[2], row[3]) for row in rows], int(refused)
 
     def changed_seq(self) -> int:
         """The number of the newest change."""

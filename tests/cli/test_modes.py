@@ -1,0 +1,156 @@
+"""The freeze and the shadow, by their commands: what leaves, what does not, and how that is said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State, Verb
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.engine.requests import Wish
+from console.model.ids import new_action_key
+from console.store.asked import ActionStep, step_action
+from console.store.errors import NotAllowed
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+
+def failed(bench: Bench) -> int:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+    bench.turn()
+    run_id = bench.reads().job("fake/extract").row.run_id
+    assert run_id is not None
+    return run_id
+
+
+def headway(bench: Bench, *words: str) -> int:
+    return main(["--store", bench.url, *words])
+
+
+def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
+    with bench.store.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+
+
+def in_shadow(bench: Bench) -> None:
+    assert Exit.OK == headway(bench, "shadow", "on")
+
+
+# -- freeze -----------------------------------------------------------------------------------------------------------
+def test_a_freeze_stops_what_was_asked_before_it_and_what_is_asked_after(bench: Bench) -> None:
+    run_id, before = failed(bench), new_action_key()
+    bench.requests().act(Wish(Verb.RERUN, run_id), before)
+    assert Exit.OK == headway(bench, "freeze", "--why", "the network is being moved")
+    bench.parts.actions.step(bench.fence)
+    [(state, words)] = rows(bench, "SELECT state, words FROM action")
+    assert ("refused", []) == (state, bench.scheduler.acted)
+    assert words.startswith("frozen by ")
+    assert "the network is being moved; nothing is sent. Thaw: headway freeze --off" in words
+    with pytest.raises(NotAllowed, match="nothing is sent"):
+        bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+
+
+def test_a_freeze_that_comes_after_the_last_look_lets_no_intent_through(bench: Bench) -> None:
+    """The intent and the freeze are rows of one store: one of them is first."""
+    key = new_action_key()
+    bench.requests().act(Wish(Verb.RERUN, failed(bench)), key)
+    headway(bench, "freeze")
+    assert not step_action(bench.store, bench.fence, key, "requested", ActionStep("sending"), 1)
+
+
+def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench) -> None:
+    run_id = failed(bench)
+    headway(bench, "freeze", "--why", "a test")
+    headway(bench, "freeze", "--off")
+    bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+    bench.parts.actions.step(bench.fence)
+    assert 1 == len(bench.scheduler.acted)
+    told = rows(bench, "SELECT verb, object, why FROM audit WHERE object = 'freeze' ORDER BY seq")
+    assert [("turn on", "freeze", "a test"), ("turn off", "freeze", "")] == told
+
+
+def test_a_freeze_outlives_the_engine_and_stands_in_the_status(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headway(bench, "freeze", "--why", "a test")
+    bench.restart()
+    headway(bench, "status")
+    assert ": a test; nothing is sent" in capsys.readouterr().out
+    assert "a test" in bench.reads().header().frozen
+
+
+def test_alerts_leave_while_all_is_frozen(bench: Bench) -> None:
+    headway(bench, "freeze")
+    failed(bench)
+    assert 1 == len(bench.sink.got)
+
+
+def test_what_left_before_the_freeze_is_named(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    key = new_action_key()
+    bench.requests().act(Wish(Verb.RERUN, failed(bench)), key)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET state = 'unknown'")
+    capsys.readouterr()
+    headway(bench, "freeze", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert ["fake/extract", "rerun"] == told["on_the_wire"][0][:2]
+
+
+# -- shadow -----------------------------------------------------------------------------------------------------------
+def test_in_shadow_nobody_is_told_and_what_would_have_been_is_in_the_report(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_shadow(bench)
+    run_id = failed(bench)
+    assert [] == bench.sink.got
+    with pytest.raises(NotAllowed, match="fake is in shadow"):
+        bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
+    capsys.readouterr()
+    headway(bench, "shadow", "report", "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert ({"would have told": 1}, 1) == (told["counts"], told["asked_in_vain"])
+    assert "would have told oncall: opened: fake/extract failed" in told["events"][0]["words"]
+
+
+def test_what_is_open_when_the_shadow_ends_is_told_then(bench: Bench) -> None:
+    in_shadow(bench)
+    failed(bench)
+    headway(bench, "shadow", "off")
+    bench.turn()
+    assert ["INC-0001" in title for _, title, _ in bench.sink.got] == [True]
+    bench.turn()
+    assert 1 == len(bench.sink.got)
+
+
+def test_one_service_turned_live_has_its_routes_told(bench: Bench) -> None:
+    in_shadow(bench)
+    assert Exit.OK == headway(bench, "shadow", "off", "--service", "supply")
+    failed(bench)
+    assert 1 == len(bench.sink.got)
+
+
+def test_one_system_turned_live_is_acted_on(bench: Bench) -> None:
+    in_shadow(bench)
+    assert Exit.OK == headway(bench, "shadow", "off", "--system", "fake")
+    bench.requests().act(Wish(Verb.RERUN, failed(bench)), new_action_key())
+    bench.parts.actions.step(bench.fence)
+    assert 1 == len(bench.scheduler.acted)
+    assert ("the estate, but for system fake",) == bench.reads().header().in_shadow
+
+
+@pytest.mark.parametrize(
+    "scope", [["--system", "nope"], ["--service", "nope"], ["--dependency", "fake/extract", "fake/nope"]]
+)
+def test_a_scope_that_is_not_there_is_refused_and_nothing_is_turned(
+    bench: Bench, scope: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.turn()
+    assert Exit.NOT_FOUND == headway(bench, "shadow", "off", *scope)
+    assert "nope" in capsys.readouterr().err
+    assert [("mode", "live")] == rows(bench, "SELECT name, value FROM switch")
