@@ -67,7 +67,9 @@ class CronConnector:
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         until = monotonic() + timeout_seconds
         known = self.crontabs
-        look = self._ask(Memory.from_json(cursor), known, frozenset(), until)
+        memory = Memory.from_json(cursor)
+        memory.follow_only(self.options.logs, self.options.spool)
+        look = self._ask(memory, known, frozenset(), until)
         moved = look.moved()
         if moved:
             look = self._ask(look.memory, known, moved, until)

@@ -13,11 +13,12 @@ from connectors.cron.follow import FileLook, Place, Reading
 from connectors.cron.lines import Lines
 from connectors.cron.logline import Event, Word, read_line
 from connectors.cron.parse import HostNow, Processes, Section, TablesReply
-from connectors.cron.settle import Sight, settle
+from connectors.cron.settle import Sight, began, settle
 from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
 
 LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
+STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
 WARNED_MOST = 20
 UNMATCHED_SHOWN = 5
 
@@ -120,10 +121,11 @@ class Look:
                 self._read_log(look, lines)
         processes, host = self.answer.processes, self.answer.host
         settle(memory.book, Sight(host, processes, self.level, self.is_log_read, self.are_records_read))
+        self._listen()
         self._warn()
 
     def _is_records(self, path: str) -> bool:
-        return path.startswith(f"{self.spool}/")
+        return path.startswith(f"{self.spool}/") and path.endswith("/runs")
 
     # -- files --------------------------------------------------------------------------------------------------------
     def _read(self, look: FileLook, place: Place | None) -> Reading | None:
@@ -172,6 +174,18 @@ class Look:
             self._heard_words(event.text)
         self.memory.book.hear_log(event, lines.find, self.level)
 
+    def _listen(self) -> None:
+        """Whether the log still tells what cron starts: a log that nobody writes any more proves nothing missed."""
+        memory, host = self.memory, self.answer.host
+        if memory.heard >= memory.silent - STAMP_SECONDS:
+            memory.silent = 0.0
+        if not self.is_log_read:
+            return
+        now = host.now.timestamp()
+        starts = [began(host, ticks) for pid, ticks in self.answer.processes.of_cron()]
+        untold = [at for at in starts if memory.heard + STAMP_SECONDS < at < now - LOG_LAG.total_seconds()]
+        memory.silent = memory.silent or min(untold, default=0.0)
+
     def _read_records(self, look: FileLook, lines: Lines) -> None:
         if look.status == "absent":
             self.memory.records.pop(look.path, None)
@@ -199,6 +213,11 @@ class Look:
             self.warnings.append(f"cron does not run on {self.target}: no job will start. systemctl start cron")
         if not any(look.status != "absent" and not self._is_records(look.path) for look in self.answer.files):
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
+        if self.memory.silent and self.memory.log is not None:
+            self.warnings.append(
+                f"{self.memory.log.path}: cron started a job at {instant(self.memory.silent):%Y-%m-%d %H:%M:%S} UTC "
+                "and the log has no line of it: nothing is proved missed until it speaks. systemctl restart rsyslog"
+            )
         for words in self.memory.book.warnings:
             self._heard_words(words)
         for user, text in list(self.memory.book.unmatched)[:UNMATCHED_SHOWN]:
@@ -225,7 +244,7 @@ class Look:
             attempt.told = True
             runs.append(records.run(attempt, self.spool))
         book.forget(self._past())
-        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read else None
+        seen_until = self.answer.host.now - LOG_LAG if self.is_log_read and not self.memory.silent else None
         complete = self.is_complete and not self.crontabs.denied
         clock = self.answer.clock(self.ours, self.crontabs.zone)
         return Poll(

@@ -99,6 +99,10 @@ class Processes:
     asked: frozenset[int] = frozenset()
     """Pids that were looked for."""
 
+    def of_cron(self) -> list[tuple[int, str]]:
+        """cron's children and their jobs: pid and birth in ticks."""
+        return [(pid, self.births[pid]) for pid in (*self.children, *self.jobs)]
+
     def tells_of(self, pid: int) -> bool:
         """Whether that pid was looked at: only then does absence prove anything."""
         return pid in self.asked or pid in self.births

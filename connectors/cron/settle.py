@@ -96,5 +96,9 @@ def _is_alive(attempt: Attempt, sight: Sight) -> bool:
 
 def _began_near(attempt: Attempt, sight: Sight, pid: int) -> bool:
     """Whether that process can be the attempt's: pids come back, and a clock may have been set meanwhile."""
-    born = sight.booted + int(sight.processes.births[pid]) / TICKS
-    return abs(born - attempt.started) < SAME_PROCESS_SECONDS
+    return abs(began(sight.host, sight.processes.births[pid]) - attempt.started) < SAME_PROCESS_SECONDS
+
+
+def began(host: HostNow, ticks: str) -> float:
+    """When a process began, epoch seconds by the host's clock of now."""
+    return host.now.timestamp() - host.uptime_seconds + int(ticks) / TICKS

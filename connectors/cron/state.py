@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,8 +30,16 @@ class Memory:
     heard: float = 0.0
     """Stamp of the latest log line read, epoch seconds."""
     warned: list[str] = field(default_factory=list)
+    silent: float = 0.0
+    """When cron started something that its log should have told and has not; 0 while the log is believed."""
     inventory: str = ""
     """Hash of the inventory that came with an earlier poll."""
+
+    def follow_only(self, logs: Sequence[str], spool: str) -> None:
+        """Forgets places in files that the settings of now do not name: another file's place proves nothing."""
+        if self.log is not None and self.log.path not in logs:
+            self.log, self.heard, self.silent = None, 0.0, 0.0
+        self.records = {path: place for path, place in self.records.items() if path.startswith(f"{spool}/")}
 
     def as_json(self) -> str:
         """The cursor's text."""
@@ -45,6 +53,7 @@ class Memory:
             "old": self.old_names,
             "hrd": self.heard,
             "wrn": self.warned,
+            "sil": self.silent,
             "inv": self.inventory,
         }
         return json.dumps(value, separators=(",", ":"))
@@ -67,6 +76,7 @@ class Memory:
                 old_names=_texts(value["old"]),
                 heard=float(value["hrd"]),
                 warned=[str(words) for words in value["wrn"]],
+                silent=float(value.get("sil", 0.0)),
                 inventory=str(value["inv"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from connectors.conformance import ConnectorConformance, new_key
 from connectors.contract import Connector, RunRecord, State
 from connectors.cron.connector import CONNECTOR, CronConnector
+from connectors.transport.ssh import Completed
 from tests.fakes.ssh_local import ME, WRAPPER, LocalHost
 
 CRONTAB = """\
@@ -155,6 +159,65 @@ def test_log_line_belongs_to_the_nearest_due_line_of_that_command(local: LocalHo
     runs = connect(local).poll("", (), 20).runs
     assert [run.job for run in runs] == ["db07:night", "db07:noon"]
     assert {run.state for run in runs} == {State.UNKNOWN}
+
+
+def test_another_log_in_the_config_is_read_from_then_on(local: LocalHost, tmp_path: Path) -> None:
+    local.crontab.write_text("# headway: job\n* * * * * true\n")
+    local.log_line(701, f"({ME}) CMD (true)", at=time.time() - 60)
+    first = connect(local).poll("", (), 20)
+    other = tmp_path / "other.log"
+    local.log.rename(other)
+    local.log = other
+    local.log_line(702, f"({ME}) CMD (true)")
+    told = connect(local).poll(first.cursor, (), 20)
+    assert ([702], str(other)) == ([run.context["pid"] for run in told.runs], json.loads(told.cursor)["log"][0])
+
+
+def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tmp_path: Path) -> None:
+    """The records of the old spool were read as cron's log, which then told of no start."""
+    local.crontab.write_text("# headway: job\n* * * * * true\n")
+    local.run_wrapped("true")
+    first = connect(local).poll("", (), 20)
+    local.log_line(702, f"({ME}) CMD (true)")
+    told = connect(local, spool=str(tmp_path / "spool2")).poll(first.cursor, (), 20)
+    assert [702] == [run.context["pid"] for run in told.runs]
+    assert local.log == Path(json.loads(told.cursor)["log"][0])
+    assert [] == json.loads(told.cursor)["rec"]
+
+
+class WithChild(LocalHost):
+    """A host whose cron has a job that began a while ago."""
+
+    age_seconds = 60.0
+
+    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed:
+        done = super().run(stdin, argv, timeout_seconds, once)
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+        ticks = b"%d" % int((uptime - self.age_seconds) * 100)
+        child = rb"\1child 900 29 %s\njob 901 900 %s\n" % (ticks, ticks)
+        return Completed(re.sub(rb"(\npids [0-9 ]*\n)", child, done.stdout), done.stderr, done.exit_status)
+
+
+def test_log_without_a_line_of_what_cron_started_proves_nothing_missed_until_it_speaks(tmp_path: Path) -> None:
+    """rsyslog has stopped and its file stays: every job would be told missed."""
+    host = WithChild(tmp_path / "db07")
+    host.log_line(700, f"({ME}) CMD (true)", at=time.time() - 300)
+    silent = connect(host).poll("", (), 20)
+    assert silent.seen_until is None
+    assert 1 == sum("has no line of it" in words for words in silent.warnings), silent.warnings
+    host.age_seconds = 0.0  # it has ended, and nothing else has begun: the log is as silent as before
+    still = connect(host).poll(silent.cursor, (), 20)
+    assert still.seen_until is None
+    host.log_line(902, f"({ME}) CMD (true)")
+    again = connect(host).poll(still.cursor, (), 20)
+    assert again.seen_until is not None
+    assert not any("has no line of it" in words for words in again.warnings)
+
+
+def test_log_with_a_line_of_what_cron_started_proves_what_is_missed(tmp_path: Path) -> None:
+    host = WithChild(tmp_path / "db07")
+    host.log_line(901, f"({ME}) CMD (true)", at=time.time() - 60)
+    assert connect(host).poll("", (), 20).seen_until is not None
 
 
 def test_denied_log_is_said_and_the_poll_proves_no_absence(local: LocalHost) -> None:
