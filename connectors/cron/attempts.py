@@ -8,108 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zlib import crc32
 
 from connectors.contract import Evidence, State
+from connectors.cron.attempt import Attempt as Attempt
+from connectors.cron.attempt import instant as instant
 from connectors.cron.logline import Event, Word
-from connectors.cron.spool import WrapperEnd, WrapperStart
+from connectors.cron.spool import Cancel, WrapperEnd, WrapperStart
 
 SAME_START_SECONDS = 30.0
 LONGEST_SECONDS = 86400.0  # a child's pid means the same process for that long
 KEPT_SECONDS = 300.0  # late evidence of an ended attempt is known again for this long
-RECORD_SECONDS = 2 * 86400.0  # so long the wrapper's own word on an end may come late, however its process was lost
 KEPT_MOST = 5000
-LINE_LENGTH = 600
-LINES_MOST = 6
 PID_SPACE = 4194304
 ENDS_LOGGED, ERRORS_LOGGED = 2, 4  # bits of cron -L, cron(8)
 
 FindJob = Callable[[str, str, datetime, str], str | None]
 """user, text, start, job mark of a rerun -> native id, or None where no crontab has that line."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One try as far as it is known. Instants are epoch seconds by the host's clock."""
-
-    key: str
-    job: str
-    user: str
-    pid: int
-    started: float
-    text: int
-    """crc32 of the command, to join a line that names neither job pid nor child."""
-    child: int = 0
-    birth: str = ""
-    run_id: str = ""
-    action: str = ""
-    ended: float = 0.0
-    exit_code: int | None = None
-    state: State = State.RUNNING
-    evidence: Evidence = Evidence.NATIVE
-    word: str = "CMD"
-    message: str = ""
-    gone: float = 0.0
-    """When its process was first missed."""
-    told: bool = False
-    from_log: bool = False
-    lines: list[str] = field(default_factory=list)
-    changed: bool = field(default=True, compare=False)
-    undecided: bool = field(default=False, compare=False)
-    """True while nobody has looked for its process."""
-
-    @property
-    def is_over(self) -> bool:
-        """Proved to have ended; UNKNOWN may still learn its end."""
-        return self.state not in (State.RUNNING, State.UNKNOWN)
-
-    @property
-    def is_unproved(self) -> bool:
-        """UNKNOWN only because its process was not seen: seen again, it runs."""
-        return self.state is State.UNKNOWN and self.evidence is Evidence.INFERRED and not self.ended
-
-    def revive(self) -> None:
-        self.state, self.evidence, self.message, self.gone, self.changed = State.RUNNING, Evidence.NATIVE, "", 0.0, True
-
-    @property
-    def last_heard(self) -> float:
-        """When what is known of it last changed; later for one whose end the wrapper may still tell."""
-        waits = self.run_id and not self.ended
-        return max(self.started, self.ended, self.gone) + (RECORD_SECONDS if waits else 0.0)
-
-    def add_line(self, line: str) -> None:
-        if len(self.lines) < LINES_MOST:
-            self.lines.append(line[:LINE_LENGTH])
-
-    def end(self, state: State, evidence: Evidence, word: str, at: float, code: int | None, message: str = "") -> None:
-        """The end as its best evidence tells it."""
-        self.state, self.evidence, self.word, self.message, self.exit_code = state, evidence, word, message, code
-        self.ended = max(at, self.started) if at else 0.0
-        self.changed = True
-
-    def as_json(self) -> dict[str, Any]:
-        """What a cursor keeps; what is empty is left out, and the lines of what is over."""
-        values = {short: getattr(self, name) for short, name in SHORT.items()}
-        kept = {short: value for short, value in values.items() if value not in ("", 0, 0.0, None, False, [])}
-        if self.is_over:
-            kept.pop("l", None)
-        return kept
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> Attempt:
-        """The attempt again. KeyError, TypeError or ValueError for anything else."""
-        known = {SHORT[short]: entry for short, entry in value.items()}
-        known["state"], known["evidence"] = State(known["state"]), Evidence(known["evidence"])
-        return Attempt(**known, changed=False)
-
-
-SHORT = {
-    "k": "key", "j": "job", "u": "user", "p": "pid", "s": "started", "t": "text", "c": "child", "b": "birth",
-    "r": "run_id", "a": "action", "e": "ended", "x": "exit_code", "z": "state", "v": "evidence", "w": "word",
-    "m": "message", "g": "gone", "d": "told", "f": "from_log", "l": "lines",
-}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -218,9 +135,11 @@ class Book:
         return min(free, key=lambda one: (one.pid - event.pid) % PID_SPACE, default=None)
 
     # -- the wrapper --------------------------------------------------------------------------------------------------
-    def hear_wrapper(self, record: WrapperStart | WrapperEnd, find_job: FindJob) -> None:
-        """Takes in one record of the shell wrapper."""
-        if isinstance(record, WrapperEnd):
+    def hear_wrapper(self, record: WrapperStart | WrapperEnd | Cancel, find_job: FindJob) -> None:
+        """Takes in one record of the shell wrapper, or of a cancel of ours."""
+        if isinstance(record, Cancel):
+            self._cancelled(record)
+        elif isinstance(record, WrapperEnd):
             self._wrapper_end(record)
         elif record.run_id not in self._by_run:
             self._wrapper_start(record, find_job)
@@ -243,12 +162,22 @@ class Book:
 
     def _wrapper_end(self, record: WrapperEnd) -> None:
         attempt = self._by_run.get(record.run_id)
-        if attempt is None or (attempt.is_over and attempt.state is not State.LOST):
+        if attempt is None or (attempt.is_over and attempt.evidence is Evidence.NATIVE):
             return
         code = record.exit_code
         state = State.SUCCEEDED if code == 0 else State.FAILED
         words = "" if code == 0 else f"exit status {code}" + (f" (signal {code - 128})" if 128 < code < 193 else "")
         attempt.end(state, Evidence.NATIVE, f"E {code}", record.at.timestamp(), code, words)
+
+    def _cancelled(self, record: Cancel) -> None:
+        at, births = record.at.timestamp(), ("", "-", record.birth)
+        same = [one for one in self._by_pid.get(record.pid, ()) if one.user == record.user and one.birth in births]
+        one = max((one for one in same if one.started <= at + 1), key=lambda one: one.started, default=None)
+        if one is None or one.cancel or (one.ended and one.ended < at - 1):
+            return
+        one.cancel, one.changed = record.action, True
+        if one.is_over or one.is_unproved:
+            one.end(one.state, one.evidence, one.word, one.ended, one.exit_code, one.message)
 
     # -- what is kept -------------------------------------------------------------------------------------------------
     def forget(self, before: float) -> None:
@@ -284,11 +213,3 @@ def attempt_key(started: float, pid: int) -> str:
 def text_mark(text: str) -> int:
     """A short name of a command."""
     return crc32(text.encode("utf-8", "surrogateescape"))
-
-
-def instant(epoch: float) -> datetime | None:
-    """Aware UTC; None for 0 and for what no calendar has."""
-    try:
-        return datetime.fromtimestamp(epoch, UTC) if epoch else None
-    except (ValueError, OverflowError, OSError):
-        return None

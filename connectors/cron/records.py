@@ -76,7 +76,7 @@ def run(attempt: Attempt, spool: str) -> RunRecord:
     return RunRecord(
         job=attempt.job,
         attempt_key=attempt.key,
-        state=attempt.state,
+        state=State.CANCELLING if attempt.cancel and attempt.state is State.RUNNING else attempt.state,
         native_state=attempt.word,
         evidence=attempt.evidence,
         started_at=instant(attempt.started),

@@ -1,4 +1,5 @@
-"""Records of the shell wrapper -> events. Pure; the owner of the file is the user, whatever a record claims."""
+"""Records of the shell wrapper and of our cancels -> events. Pure; the owner of the file is the user, whatever a
+record claims."""
 
 from __future__ import annotations
 
@@ -41,7 +42,19 @@ class WrapperEnd:
     exit_code: int
 
 
-def read_record(line: str, owner: str) -> WrapperStart | WrapperEnd | None:
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """`H2 C`: we sent SIGTERM to the session of that process (cancel.sh)."""
+
+    at: datetime
+    pid: int
+    birth: str
+    user: str
+    """Owner of the file of records."""
+    action: str
+
+
+def read_record(line: str, owner: str) -> WrapperStart | WrapperEnd | Cancel | None:
     """The record of one line without its newline; None where it is none, torn or foreign."""
     fields = line.split("\t")
     if len(fields) < 3 or fields[0] != "H2":
@@ -50,6 +63,8 @@ def read_record(line: str, owner: str) -> WrapperStart | WrapperEnd | None:
         return _start(fields, owner)
     if fields[1] == "E" and len(fields) == 5:
         return _end(fields)
+    if fields[1] == "C" and len(fields) == 7:
+        return _cancel(fields, owner)
     return None
 
 
@@ -68,6 +83,13 @@ def _end(fields: list[str]) -> WrapperEnd | None:
     if not RUN_ID.fullmatch(fields[2]) or at is None or not NUMBER.fullmatch(fields[4]):
         return None
     return WrapperEnd(fields[2], at, int(fields[4]))
+
+
+def _cancel(fields: list[str], owner: str) -> Cancel | None:
+    at = _instant(fields[2])
+    if at is None or not NUMBER.fullmatch(fields[3]) or not ACTION_KEY.fullmatch(fields[6]):
+        return None
+    return Cancel(at, int(fields[3]), fields[4], owner, fields[6])
 
 
 def as_recorded(command: str) -> str:

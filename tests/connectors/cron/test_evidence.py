@@ -14,6 +14,7 @@ from connectors.contract import Evidence, State
 from connectors.cron.attempts import Attempt, Book
 from connectors.cron.logline import Event, Word, read_line
 from connectors.cron.parse import HostNow, Processes
+from connectors.cron.records import run as run_of
 from connectors.cron.settle import Sight, settle
 from connectors.cron.spool import WrapperStart, read_record
 
@@ -283,3 +284,63 @@ def test_attempt_survives_its_cursor() -> None:
     again = Book.from_json([one.as_json() for one in book.attempts])
     assert again.attempts == book.attempts
     assert isinstance(again.attempts[0], Attempt)
+
+
+# -- our own SIGTERM --------------------------------------------------------------------------------------------------
+KEY = "headway-0000000000000001"
+
+
+def cancelled(book: Book, pid: int = 38, birth: str = "777", at: int = 1795163045) -> None:
+    found = read_record(f"H2\tC\t{at}\t{pid}\t{birth}\t{BOOT}\t{KEY}", "root")
+    assert found is not None
+    book.hear_wrapper(found, any_job)
+
+
+@pytest.mark.parametrize("end_comes_first", [True, False])
+@pytest.mark.parametrize("status, state", [(143, State.CANCELLED), (1, State.CANCELLED), (0, State.SUCCEEDED)])
+def test_run_that_we_ended_is_cancelled_unless_it_ended_well(end_comes_first: bool, status: int, state: State) -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    end = read_record(f"H2\tE\t1795163041.38\t1795163046\t{status}", "root")
+    assert end is not None
+    if end_comes_first:
+        book.hear_wrapper(end, any_job)
+        cancelled(book)
+    else:
+        cancelled(book)
+        book.hear_wrapper(end, any_job)
+    (one,) = book.attempts
+    assert (one.state, one.evidence, one.exit_code) == (state, Evidence.NATIVE, status)
+    assert (KEY in one.message) is (state is State.CANCELLED)
+
+
+@pytest.mark.parametrize("pid, birth, at", [(39, "777", 1795163045), (38, "778", 1795163045), (38, "777", 1795163000)])
+def test_cancel_of_another_process_changes_nothing(pid: int, birth: str, at: int) -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    cancelled(book, pid, birth, at)
+    assert [one.cancel for one in book.attempts] == [""]
+
+
+def test_cancelled_run_is_told_as_ending_while_its_process_lives() -> None:
+    book = Book()
+    book.hear_wrapper(wrapped(), any_job)
+    cancelled(book)
+    assert [run_of(one, "/spool").state for one in book.attempts] == [State.CANCELLING]
+    again = Book.from_json([one.as_json() for one in book.attempts])
+    assert [one.cancel for one in again.attempts] == [KEY]
+
+
+def test_cancelled_run_whose_end_nothing_tells_is_cancelled_by_deduction() -> None:
+    """At cron -L 1 nothing is logged of an end."""
+    book = heard("debian12-L1.log", 1)
+    one = book.attempts[0]
+    book.attempts = [one]
+    cancelled(book, one.pid, "777", int(one.started) + 2)
+    look(book, 1, at=NOW)
+    assert (one.state, one.evidence) == (State.CANCELLED, Evidence.INFERRED)
+
+
+@pytest.mark.parametrize("line", ["H2\tC\tx\t1\t2\tb\t" + KEY, "H2\tC\t1\t-1\t2\tb\t" + KEY, "H2\tC\t1\t1\t2\tb\tx"])
+def test_torn_or_foreign_record_of_a_cancel_is_none(line: str) -> None:
+    assert read_record(line, "root") is None

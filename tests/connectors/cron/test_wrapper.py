@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.cron.spool import WrapperEnd, WrapperStart, read_record
+from connectors.cron.spool import Cancel, WrapperEnd, WrapperStart, read_record
 from tests.fakes.ssh_local import ME, WRAPPER
 
 
@@ -33,7 +33,7 @@ class Cron:
         out, _ = process.communicate(stdin, timeout=30)
         return process.returncode, out
 
-    def records(self) -> list[WrapperStart | WrapperEnd]:
+    def records(self) -> list[WrapperStart | WrapperEnd | Cancel]:
         found = [read_record(line, ME) for line in self.runs.read_text().splitlines()]
         return [one for one in found if one is not None]
 
