@@ -24,7 +24,8 @@ MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
     Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, or a "
     "name that no job has; `drift` one that is not accepted; `rerun` and `recover` a rerun that failed, `recover` an "
-    "incident without a step; `demo` and `engine stop` what did not come about in time.",
+    "incident without a step; `alert test` a URL that accepted nothing; `demo` and `engine stop` what did not come "
+    "about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none.",
     Exit.REFUSED: "Headway, the scheduler or the person at the question refused, or no answer came; nothing was sent.",

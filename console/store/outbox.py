@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from console.store import audit
 from console.store.open import Store
 
 
@@ -140,7 +141,9 @@ def _failed(
         )  # fmt: skip
 
 
-def retry_parked(store: Store, fence: int, delivery_id: int | None, now_us: int) -> list[int]:
+def retry_parked(
+    store: Store, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
+) -> list[int]:
     """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them."""
     with store.write(fence) as connection:
         rows = connection.execute(
@@ -151,7 +154,10 @@ def retry_parked(store: Store, fence: int, delivery_id: int | None, now_us: int)
             ),
             {"now": now_us, "id": delivery_id},
         )
-        return sorted(row[0] for row in rows)
+        found = sorted(row[0] for row in rows)
+        if found:
+            audit.append(connection, now_us, by, origin, "alert retry", "parked deliveries", {"deliveries": found})
+        return found
 
 
 def next_due(store: Store) -> int | None:

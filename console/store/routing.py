@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console.model.ids import incident_name
+from console.store import audit
 from console.store.alert_rows import DIGEST, FALLBACK, HEADWAY, NewAlert, insert_alert
 from console.store.open import Store
 from console.store.wire import wire
@@ -196,6 +197,14 @@ def tell(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int) -
     """An alert that is about no incident; its id."""
     with store.write(fence) as connection:
         return insert_alert(wire(connection), routes, new, now_us)
+
+
+def tell_for(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int, by: str, origin: str) -> int | None:
+    """An alert that a person asked for, and that they did; its id."""
+    with store.write(fence) as connection:
+        alert_id = insert_alert(wire(connection), routes, new, now_us)
+        audit.append(connection, now_us, by, origin, f"alert {new.kind}", f"route {new.route}", {"alert": alert_id})
+    return alert_id
 
 
 def as_fallback(one: Unaccepted, fallback: str, first_line: str, plain_line: str) -> NewAlert:

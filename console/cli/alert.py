@@ -1,0 +1,132 @@
+"""`headway alert`: what was not delivered; `alert test ROUTE` shows that a route works; `alert retry` sends again."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+from console.cli.asking import answered, require_engine
+from console.cli.common import (
+    Stop,
+    count,
+    now_of,
+    print_json,
+    print_table,
+    reading,
+    say,
+    say_lines,
+    since_words,
+    whole_number,
+)
+from console.cli.exits import Exit
+from console.durations import duration_words
+from console.model.views import AlertDelivery
+
+TEST_SECONDS = 90.0
+"""Longer than a mail server keeps anybody waiting that will answer at all."""
+HEADS = ("id", "route", "to", "state", "tries", "made", "alert", "last answer")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=["list", "test", "retry"], default="list")
+    parser.add_argument("name", nargs="?", help="test: a route; retry: the id of a parked delivery")
+    parser.add_argument("--parked", action="store_true", help="retry: all that are parked")
+    parser.add_argument(
+        "--timeout", type=float, default=TEST_SECONDS, metavar="SECONDS", help="test: wait that long (90)"
+    )
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return {"list": show, "test": test, "retry": retry}[arguments.what](arguments)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Deliveries that were given up, or that nobody has accepted yet."""
+    with reading(arguments) as reads:
+        found, now = reads.unsent(), now_of(reads)
+    if arguments.json:
+        print_json(found)
+        return Exit.OK
+    rows = [
+        (str(one.id), one.route, one.url_words, one.state, str(one.tries), since_words(one.made, now), one.title,
+         one.error)
+        for one in found
+    ]  # fmt: skip
+    print_table(HEADS, rows)
+    if any(one.state == "parked" for one in found):
+        say("parked: not tried again by itself; once it is mended: headway alert retry --parked, or with its id")
+    return Exit.OK
+
+
+def test(arguments: argparse.Namespace) -> int:
+    """A message to each URL of a route; what became of each."""
+    if not arguments.name:
+        raise Stop(Exit.USAGE, "headway alert test ROUTE: which route?")
+    requests = require_engine(arguments)
+    data = answered(arguments, requests, requests.test_route(arguments.name))
+    found = _outcomes(arguments, int(data["alert"]))
+    if arguments.json:
+        print_json(found)
+    return _exit(found)
+
+
+def _outcomes(arguments: argparse.Namespace, alert_id: int) -> Sequence[AlertDelivery]:
+    """The deliveries of a test once each is over, or when the time is; each is told as it ends."""
+    until, told = time.monotonic() + arguments.timeout, set[int]()
+    with reading(arguments) as reads:
+        while True:
+            found = reads.deliveries_of(alert_id)
+            for one in found:
+                if one.is_over and one.id not in told:
+                    told.add(one.id)
+                    _tell(arguments, one)
+            if len(told) == len(found) or time.monotonic() > until:
+                break
+            time.sleep(0.1)
+    for one in found:
+        if not one.is_over:
+            words = f"no outcome in {duration_words(arguments.timeout)}; it goes on without this command"
+            _say(arguments, f"{one.url_words}: {words}: headway alert")
+    return found
+
+
+def _tell(arguments: argparse.Namespace, one: AlertDelivery) -> None:
+    if one.state == "sent":
+        took = duration_words((one.sent - one.made).total_seconds()) if one.sent else ""
+        _say(arguments, f"{one.url_words}: accepted{f' in {took}' if took else ''}")
+    elif one.repeats:
+        _say(arguments, f"{one.url_words}: sent, and nobody knows whether it arrived: {one.error}")
+    else:
+        _say(arguments, f"{one.url_words}: not accepted: {one.error}")
+
+
+def _say(arguments: argparse.Namespace, line: str) -> None:
+    if arguments.json:
+        say(line)  # stdout is the one document
+    else:
+        say_lines([line])
+
+
+def _exit(found: Sequence[AlertDelivery]) -> int:
+    if any(one.state == "parked" and not one.repeats for one in found):
+        return Exit.PROBLEM
+    return Exit.OK if all(one.state == "sent" for one in found) else Exit.UNKNOWN
+
+
+def retry(arguments: argparse.Namespace) -> int:
+    """Parked deliveries leave again; `headway alert` tells how they fare."""
+    if arguments.parked == bool(arguments.name):
+        raise Stop(Exit.USAGE, "headway alert retry ID, or --parked for all: which?")
+    requests = require_engine(arguments)
+    try:
+        wanted = None if arguments.parked else whole_number(arguments.name)
+    except argparse.ArgumentTypeError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    data = answered(arguments, requests, requests.retry_parked(wanted))
+    if arguments.json:
+        print_json(data)
+    else:
+        say_lines([f"{count(data['deliveries'], 'alert')} will be sent again; how it goes: headway alert"])
+    return Exit.OK

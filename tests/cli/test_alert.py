@@ -1,0 +1,121 @@
+"""`headway alert`: a route is tested through the engine, what was given up is listed and sent again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.engine.sending import Sent
+from tests.engine.bench import Bench
+from tests.engine.test_routing import BAD, bench_of, fail, later, post_of, route, rows
+
+
+@contextmanager
+def at_work(bench: Bench) -> Iterator[None]:
+    """The parts that answer and send run, as in an engine."""
+    stop = threading.Event()
+    parts = (bench.parts.answers, bench.parts.outbox)
+    threads = [threading.Thread(target=one.run, args=(bench.fence, stop.is_set)) for one in parts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for one in parts:
+            one.wake.set()
+        for thread in threads:
+            thread.join(10)
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The one JSON document on stdout; the engine of this process logs there too, a line each."""
+    lines = capsys.readouterr().out.splitlines()
+    start = next(at for at, line in enumerate(lines) if line in ("[", "[]"))
+    found: list[dict[str, Any]] = json.loads(
+        "\n".join(lines[start : lines.index("]" if lines[start] == "[" else "[]") + 1])
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    "answer, code, words",
+    [
+        (Sent(True), Exit.OK, "env ROUTE_ONE: accepted in"),
+        (BAD, Exit.PROBLEM, "env ROUTE_ONE: not accepted: Failed to send: Bad Request, error=400."),
+        (Sent(None, "timed out"), Exit.UNKNOWN, "env ROUTE_ONE: sent, and nobody knows whether it arrived: timed out"),
+    ],
+)
+def test_a_test_tells_of_each_url_what_became_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: Sent, code: Exit, words: str
+) -> None:
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench, at_work(bench):
+        post_of(bench).answers["one"] = answer
+        assert code == main(["--store", bench.url, "alert", "test", "oncall", "--timeout", "20"])
+        out = [line for line in capsys.readouterr().out.splitlines() if line.startswith("env ")]
+        assert 2 == len(out)
+        assert any(line.startswith(words) for line in out)
+        assert any(line.startswith("env ROUTE_TWO: accepted in") for line in out)
+        [(title, body)] = post_of(bench).to("two")
+        assert ('[Headway] test of route "oncall"', True) == (title, "Nothing is wrong" in body)
+        verbs = [verb for (verb,) in rows(bench, "SELECT verb FROM audit") if verb.startswith("alert")]
+        assert ["alert test"] == verbs
+
+
+def test_a_test_is_tried_once_and_is_no_trouble_of_the_outbox(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench_of(tmp_path, oncall=route("ONE"), boss=route("BOSS")) as bench:
+        post_of(bench).answers["one"] = Sent(False, "error=500")
+        with at_work(bench):
+            assert Exit.PROBLEM == main(["--store", bench.url, "alert", "test", "oncall", "--json"])
+        assert "parked" == document(capsys)[0]["state"]
+        later(bench)
+        assert 1 == len(post_of(bench).got)
+        assert Exit.OK == main(["--store", bench.url, "alert", "--json"])
+        assert [] == document(capsys)
+
+
+def test_a_route_that_is_not_there_is_told_with_the_near_miss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench, at_work(bench):
+        assert Exit.REFUSED == main(["--store", bench.url, "alert", "test", "oncal\x1b[2J"])
+        assert 'no route "oncal". Did you mean "oncall"?' in capsys.readouterr().err
+
+
+def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, "extract")
+        for _ in range(4):
+            later(bench)
+        assert Exit.OK == main(["--store", bench.url, "alert"])
+        told = capsys.readouterr()
+        assert "parked" in told.out
+        assert "(refused for good 3 times)" in told.out
+        assert "headway alert retry --parked" in told.err
+        post_of(bench).answers.clear()
+        with at_work(bench):
+            assert Exit.OK == main(["--store", bench.url, "alert", "retry", "1"])
+            assert Exit.REFUSED == main(["--store", bench.url, "alert", "retry", "1"])
+            assert "delivery 1 is not parked" in capsys.readouterr().err
+            assert Exit.OK == main(["--store", bench.url, "alert", "retry", "--parked"])
+        later(bench)
+        assert set() == {state for (state,) in rows(bench, "SELECT state FROM delivery")} - {"sent"}
+
+
+@pytest.mark.parametrize("words", [["test"], ["retry"], ["retry", "7", "--parked"], ["retry", "seven"]])
+def test_what_is_meant_must_be_said(tmp_path: Path, words: list[str]) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        assert Exit.USAGE == main(["--store", bench.url, "alert", *words])
