@@ -20,10 +20,6 @@ POLICIES = ("hold", "trigger")
 """Origins of actions that config's modes cause; every other action is a person's, one of a plan too."""
 
 
-class NotAllowed(Exception):
-    """They may not; the message says what is needed and whom to ask."""
-
-
 def may(
     run: Run,
     person: Person,

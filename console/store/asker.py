@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from console.store.chain import WRITER_LOCK, Run
-from console.store.errors import RefusedHere, StoreUnusable
+from console.store.errors import NotAllowed, StoreUnusable
 
 BUSY_SECONDS = 5.0
 
@@ -25,7 +25,7 @@ def is_postgres(url: str) -> bool:
 @contextmanager
 def transaction(url: str, writes: bool = True) -> Iterator[Run]:
     """A function that runs one statement in one short transaction of its own. One that only reads waits for no
-    writer, and keeps none waiting. Raises StoreUnusable, and RefusedHere where the login has not the right."""
+    writer, and keeps none waiting. Raises StoreUnusable, and NotAllowed where the login has not the right."""
     yield from _on_postgres(url, writes) if is_postgres(url) else _on_sqlite(url, writes)
 
 
@@ -62,7 +62,7 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
 
             yield run
     except psycopg.errors.InsufficientPrivilege as error:
-        raise RefusedHere(
+        raise NotAllowed(
             f"the store's database refuses it to this login: {_first_line(error)}. "
             "Its owner gives rights by what `headway grants store` prints"
         ) from error

@@ -21,9 +21,9 @@ from connectors.contract import Capability, State, Verb
 from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
 from console.control.authorize import DOORS
 from console.engine.requests import Wish
-from console.engine.rights import NotAllowed
 from console.model.ids import new_action_key
 from console.store import chain
+from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -252,7 +252,7 @@ def test_an_estate_without_permissions_is_open_to_who_can_write_its_store(bench:
 # -- reasons and approvals -------------------------------------------------------------------------------------------
 def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) -> None:
     be("alice")
-    with pytest.raises(NotAllowed, match=r"tier 1 \(supply\) hangs on it: say why"):
+    with pytest.raises(ReasonNeeded, match=r"tier 1 \(supply\) hangs on it: say why"):
         ask(strict, why=" ")
 
 
@@ -325,7 +325,7 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
 POLICYS = (
     "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why,"
     " overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
-    " SELECT 'headway-0123456789ab', 'hold', id, 'requested', '{}', '{}', 'hold', 'headway', '', '', 'refuse', FALSE,"
+    " SELECT 'headway-0123456789ab', 'hold', id, 'requested', '{}', :ask, 'hold', 'headway', '', '', 'refuse', FALSE,"
     " '', 0, '', '', 0, 0, 0 FROM job WHERE native_id = 'load'"
 )
 
@@ -336,7 +336,7 @@ def test_a_policy_holds_only_where_config_says_so(bench: Bench, mode: str, state
     bench.parts.config = replace(bench.parts.config, dependencies=(edge,))
     bench.parts.sync_config(bench.fence)
     with bench.store.write(None) as connection:
-        connection.execute(text(POLICYS))
+        connection.execute(text(POLICYS), {"ask": json.dumps({"by": "headway", "until": "2126-01-01T00:00:00Z"})})
     step(bench)
     with bench.store.read() as connection:
         found = connection.execute(text("SELECT state FROM action")).scalar_one()

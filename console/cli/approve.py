@@ -1,0 +1,66 @@
+"""`headway approvals` and `headway approve KEY`: what another person must say yes to, within the hour."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from console.cli.asking import answered, require_engine
+from console.cli.common import Stop, now_of, print_json, print_table, reading, say_lines, since_words
+from console.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from console.store.reads.audit import ApprovalView
+
+HEADS = ("key", "asked by", "when", "verb", "job", "why")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    if parser.prog.endswith("approvals"):
+        parser.add_argument("--json", action="store_true")
+    else:
+        parser.add_argument("key", help="as `headway approvals` lists it")
+        parser.add_argument("--yes", action="store_true", help="approve without asking")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return approve(arguments) if arguments.command == "approve" else show(arguments)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        waiting, now = reads.approvals(), now_of(reads)
+    if arguments.json:
+        print_json(waiting)
+    else:
+        cells = [(one.key, one.requested_by, since_words(one.requested, now), one.verb, one.job, one.why or "–")
+                 for one in waiting]  # fmt: skip
+        print_table(HEADS, cells)
+    return Exit.OK
+
+
+def approve(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        waiting = next((one for one in reads.approvals() if one.key == arguments.key), None)
+    if waiting is None:
+        raise Stop(Exit.NOT_FOUND, f'nothing waits for approval as "{arguments.key}"; see: headway approvals')
+    requests = require_engine(arguments)
+    say_lines(_what(waiting))
+    if not arguments.yes and not _agreed():
+        raise Stop(Exit.REFUSED, "nothing was approved")
+    answered(arguments, requests, requests.approve(arguments.key))
+    say_lines([f"{waiting.key}: approved; it is sent now"])
+    return Exit.OK
+
+
+def _what(one: ApprovalView) -> list[str]:
+    lines = [f"{one.verb} {one.job}", f"  asked by  {one.requested_by}", f"  why       {one.why or '–'}"]
+    return lines + [f"  sends     {call}" for call in one.sends]
+
+
+def _agreed() -> bool:
+    import sys
+
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nothing was approved: add --yes to approve without a terminal")
+    return input("approve it? [y/N] ").strip().lower() in ("y", "yes")

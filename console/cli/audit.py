@@ -1,0 +1,100 @@
+"""`headway audit`: who did what, when, from where, why, what came back; `verify` it; the `head` to keep elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from console.cli.common import Stop, now_of, positive_number, print_json, print_table, reading, say, say_lines, stamp
+from console.cli.exits import Exit
+from console.durations import parse_duration
+
+if TYPE_CHECKING:
+    from console.store.reads.audit import AuditRow
+
+OPEN_ESTATE = (
+    "config has no [[permissions]]: whoever can write this store may do everything (docs/security.md says how to limit)"
+)
+HEADS = ("row", "at", "who", "from", "did", "to", "why")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="?", choices=["list", "verify", "head"], default="list")
+    parser.add_argument("--since", metavar="WHEN", help='"2h", "3d", or an instant: 2026-11-20T03:00Z')
+    parser.add_argument("--actor", default="", metavar="WHO", help="only this person's rows")
+    parser.add_argument("--object", default="", metavar="TEXT", help="only rows about a job, plan or switch with it")
+    parser.add_argument("--limit", type=positive_number, default=200, metavar="N", help="the latest N rows (200)")
+    parser.add_argument("--head", default="", metavar="HASH", help="verify: a head that was kept elsewhere")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return {"list": show, "verify": verify, "head": head}[arguments.what](arguments)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        since = since_of(arguments.since, now_of(reads))
+        rows = reads.audit(since, arguments.actor, arguments.object, arguments.limit)
+        if not reads.has_permissions():
+            say(f"headway: {OPEN_ESTATE}")
+    if arguments.json:
+        print_json(rows)
+        return Exit.OK
+    print_table(HEADS, [_cells(one) for one in rows])
+    return Exit.OK
+
+
+def _cells(one: AuditRow) -> Sequence[str]:
+    return (str(one.seq), stamp(one.at), one.actor, one.origin or "–", _did(one), one.object, one.why or "–")
+
+
+def _did(one: AuditRow) -> str:
+    """The verb, with what is said of it: a refusal's reason, what came back."""
+    more = one.detail.get("refused") or one.detail.get("words")
+    return f"{one.verb}: {more}" if more else one.verb
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    """Whether nothing was changed, dropped, put in, swapped or cut since it was written."""
+    if arguments.head and re.fullmatch(r"(\d{1,18}:)?[0-9a-f]{64}", arguments.head) is None:
+        raise Stop(Exit.USAGE, '--head takes what "headway audit head" printed: ROW:HASH, 64 hex digits')
+    with reading(arguments) as reads:
+        found = reads.verify_audit(arguments.head)
+    if arguments.json:
+        print_json(found)
+    elif found.bad is None:
+        say_lines([f"{found.rows} rows, unbroken; the last is {found.head or 'none'}"])
+        if not arguments.head:
+            say("a cut at the end and a chain made anew are found only with --head, kept outside of this store")
+    else:
+        say_lines([f"NOT WHOLE at row {found.bad}: {found.words}"])
+    return Exit.OK if found.bad is None else Exit.PROBLEM
+
+
+def head(arguments: argparse.Namespace) -> int:
+    """The last row's number and hash: kept elsewhere, it proves later that nothing up to it was touched."""
+    with reading(arguments) as reads:
+        found = reads.audit_head()
+    if not found:
+        raise Stop(Exit.NOT_FOUND, "the audit has no row yet")
+    say_lines([found])
+    return Exit.OK
+
+
+def since_of(text: str | None, now: datetime) -> datetime | None:
+    """An instant, or that long before now. Raises Stop for anything else."""
+    if text is None:
+        return None
+    try:
+        return now - parse_duration(text)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Stop(Exit.USAGE, f'--since {text[:40]!a} is neither "2h" nor an instant: 2026-11-20T03:00Z') from None

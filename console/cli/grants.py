@@ -1,0 +1,32 @@
+"""`headway grants store|KIND`: what to run at the store's database or at a system, so that Headway may just do it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.resources import files
+
+from console.cli.exits import Exit
+
+GRANTS = {
+    "store": ("console.store", "grants.sql"),
+    "airflow": ("connectors.airflow", "grants.txt"),
+    "cron": ("connectors.cron", "grants.txt"),
+    "pg_cron": ("connectors.pg_cron", "grants.sql"),
+    "step_functions": ("connectors.step_functions", "grants.json"),
+}
+"""What for -> the package and the file in it, printed as it is: it can be piped into psql or a file."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=list(GRANTS), help="the shared store on PostgreSQL, or a kind of system")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(grants_text(arguments.what))
+    return Exit.OK
+
+
+def grants_text(what: str) -> str:
+    package, name = GRANTS[what]
+    return files(package).joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,191 @@
+"""`headway audit`, `approvals`, `approve`, `grants`: read, proved, refused, printed."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from connectors import registry
+from connectors.contract import State
+from connectors.words import Verb
+from console.cli.grants import GRANTS
+from console.config import ActingSettings, ServiceSettings
+from console.engine.requests import Wish
+from console.model.ids import new_action_key
+from console.store import audit
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """An engine's store in which what hangs on tier 1 wants an approval."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    service = ServiceSettings(**(config.services["supply"].model_dump() | {"tier": 1}))
+    config = replace(config, services={"supply": service}, acting=ActingSettings(approval_tiers=(1,)))
+    with running_bench(tmp_path, scheduler, config) as made:
+        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+        made.poller.poll_once(made.fence)
+        yield made
+
+
+@pytest.fixture
+def key(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A rerun that alice asked for; from then on this process is carol's."""
+    made = new_action_key()
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
+    shown = {"verb": "run again", "words": "run it again", "scope": "1 run", "native_calls": ["POST /again"]}
+    bench.requests().act(Wish(Verb.RERUN, 1, preview=shown, why="a bad file"), made)
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "carol")
+    return made
+
+
+@contextmanager
+def answering(bench: Bench) -> Iterator[None]:
+    """The engine answers for as long as the context lasts."""
+    ending = threading.Event()
+    engine = threading.Thread(target=bench.parts.answers.run, args=(bench.fence, ending.is_set))
+    engine.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        engine.join(10)
+
+
+def test_what_was_asked_is_read_with_who_and_why(bench: Bench, key: str) -> None:
+    done = headway(bench.url, "audit")
+    assert (0, True) == (done.code, "whoever can write this store may do everything" in done.err)
+    [line] = [line for line in done.out.splitlines() if "request rerun" in line]
+    assert [] == [word for word in ("alice", "fake/extract", "a bad file") if word not in line]
+    [row] = headway(bench.url, "audit", "--actor", "alice", "--json").data
+    assert (key, ["POST /again"]) == (row["detail"]["key"], row["detail"]["sends"])
+
+
+@pytest.mark.parametrize(
+    "options, rows",
+    [
+        (("--object", "EXTRACT"), 1),
+        (("--object", "load"), 0),
+        (("--actor", "bob"), 0),
+        (("--since", "1h"), 2),
+        (("--since", "2126-01-01"), 0),
+        (("--limit", "1"), 1),
+    ],
+)
+def test_rows_are_chosen_by_time_person_and_object(bench: Bench, key: str, options: tuple[str, ...], rows: int) -> None:
+    assert rows == len(headway(bench.url, "audit", *options, "--json").data)
+
+
+@pytest.mark.parametrize("since", ["soon", "99999999999d", "2026-13-01"])
+def test_a_time_that_is_none_is_refused(bench: Bench, since: str) -> None:
+    done = headway(bench.url, "audit", "--since", since)
+    assert (2, True) == (done.code, 'neither "2h" nor an instant' in done.err)
+
+
+def test_a_chain_that_is_whole_is_said_to_be_with_what_that_does_not_prove(bench: Bench, key: str) -> None:
+    kept = headway(bench.url, "audit", "head").out.strip()
+    done = headway(bench.url, "audit", "verify")
+    assert (0, "2 rows, unbroken; the last is " + kept.partition(":")[2] + "\n") == (done.code, done.out)
+    assert "only with --head, kept outside" in done.err
+    assert 0 == headway(bench.url, "audit", "verify", "--head", kept).code
+
+
+def test_a_row_that_was_changed_is_named(bench: Bench, key: str) -> None:
+    with bench.store.write(None) as connection:
+        connection.execute(text("DROP TRIGGER audit_refuses_update"))
+        connection.execute(text("UPDATE audit SET actor = 'bob' WHERE seq = 2"))
+    done = headway(bench.url, "audit", "verify")
+    assert (1, "NOT WHOLE at row 2: row 2 was changed after it was written\n") == (done.code, done.out)
+    assert 2 == headway(bench.url, "audit", "verify", "--json").data["bad"]
+
+
+def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Bench, key: str) -> None:
+    kept = headway(bench.url, "audit", "head").out.strip()
+    with bench.store.write(None) as connection:
+        connection.execute(text("DROP TRIGGER audit_refuses_delete"))
+        connection.execute(text("DELETE FROM audit WHERE seq = 2"))
+        connection.execute(
+            text("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
+        )
+    assert 0 == headway(bench.url, "audit", "verify").code
+    done = headway(bench.url, "audit", "verify", "--head", kept)
+    assert (1, True) == (done.code, done.out.startswith("NOT WHOLE at row 2: the head that was kept elsewhere (row 2)"))
+
+
+@pytest.mark.parametrize("head", ["x", "1:abc", "g" * 64])
+def test_a_head_that_is_none_is_refused(bench: Bench, head: str) -> None:
+    assert 2 == headway(bench.url, "audit", "verify", "--head", head).code
+
+
+def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench, key: str) -> None:
+    assert [key] == [one["key"] for one in headway(bench.url, "approvals", "--json").data]
+    assert "a bad file" in headway(bench.url, "approvals").out
+    with answering(bench):
+        done = headway(bench.url, "approve", key, "--yes")
+    assert (0, True) == (done.code, f"{key}: approved" in done.out), done.err
+    bench.parts.actions.step(bench.fence)
+    assert [key] == bench.scheduler.acted
+    assert [] == headway(bench.url, "approvals", "--json").data
+
+
+def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
+    done = headway(bench.url, "approve", key, "--yes")
+    assert (4, True) == (done.code, "another person must approve it" in done.err)
+
+
+def test_what_nobody_asked_for_cannot_be_approved(bench: Bench) -> None:
+    assert 6 == headway(bench.url, "approve", "headway-nothing", "--yes").code
+
+
+def test_approving_without_a_terminal_takes_a_yes(bench: Bench, key: str) -> None:
+    done = headway(bench.url, "approve", key)
+    assert (2, True) == (done.code, "add --yes" in done.err)
+
+
+def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Bench) -> None:
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.sync_config(bench.fence)
+    with answering(bench):
+        done = headway(bench.url, "rerun", "fake/extract", "--yes", "--timeout", "10")
+    assert (4, True) == (done.code, "say why (--why)" in done.err), done.err
+
+
+@pytest.mark.parametrize("what", GRANTS)
+def test_the_grants_are_printed_as_they_are(what: str) -> None:
+    done = headway("none.db", "grants", what)
+    assert (0, "") == (done.code, done.err)
+    assert "headway" in done.out.lower()
+
+
+def test_every_kind_that_is_reached_over_a_door_of_its_own_has_its_grants() -> None:
+    assert {"replay"} == set(registry.kinds()) - set(GRANTS)
+
+
+def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named() -> None:
+    policy = json.loads(headway("none.db", "grants", "step_functions").out)
+    actions = [one["Action"] for one in policy["Statement"]]
+    named = [each for one in actions for each in (one if isinstance(one, list) else [one])]
+    assert [] == [one for one in named if "*" in one]
+
+
+def test_a_hostile_row_is_printed_harmlessly(bench: Bench) -> None:
+    with bench.store.write(None) as connection:
+        audit.append(
+            connection, 1, "\x1b[2Jmallory", "", "freeze", "\u202eestate", {"refused": "\x1b]0;x\x07no"}, "[/]"
+        )
+    done = headway(bench.url, "audit")
+    assert ("\x1b" in done.out, "\u202e" in done.out, "[/]" in done.out) == (False, False, True)
