@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.contract import (
@@ -35,9 +35,9 @@ def preview(client: StepFunctionsClient, ask: Ask, timeout_seconds: float) -> Pr
     """What a rerun would call. The input is not in it: it stays in AWS and is read again when it is sent."""
     client.begin(timeout_seconds)
     ref = parse.reference(ask.run)
-    if ask.verb != "rerun" or not ref:
+    if not ref:
         raise NotSupported(
-            f'Step Functions can only rerun an execution that it has, not "{ask.verb}" {ask.run.attempt_key}'
+            f"Step Functions can only rerun an execution that it has: start {ask.run.job} {ask.run.period_key} instead"
         )
     found = client.execution(ref["arn"], with_data=True)
     running = client.executions(ref["machine"], LISTED_RUNNING, status="RUNNING").get("executions", [])
@@ -53,7 +53,7 @@ def _redrive(found: Reply, ask: Ask, running: list[Reply]) -> Preview:
         words=f"redrive execution {name} of {ask.run.job} from its failed step",
         scope=f"the unsuccessful steps of {ask.run.job} {name}",
         affected=(name,),
-        overlap=_overlap(running, ask.run.job),
+        overlap=overlap(running, ask.run.job),
         native_calls=(f"states:RedriveExecution executionArn={found['executionArn']} clientToken=<key>",),
         notes=("keeps the input and the definition that the execution began with", f"redrive number {count + 1}"),
         plan={"way": "redrive", "arn": str(found["executionArn"]), "redrives": count},
@@ -71,7 +71,7 @@ def _start(found: Reply, ask: Ask, running: list[Reply]) -> Preview:
         verb="start again",
         words=f"start {ask.run.job} again from its first step, with the input of {name}",
         scope=f"the whole of {ask.run.job} {name}",
-        overlap=_overlap(running, ask.run.job),
+        overlap=overlap(running, ask.run.job),
         native_calls=(f"states:StartExecution stateMachineArn={machine} name=<key> input=<that of {name}>",),
         notes=tuple(notes),
         refused=_refusal(found, ask),
@@ -87,7 +87,8 @@ def _refusal(found: Mapping[str, Any], ask: Ask) -> str | None:
     return None
 
 
-def _overlap(running: list[Reply], job: str) -> str | None:
+def overlap(running: Sequence[Reply], job: str) -> str | None:
+    """What runs of this state machine now; None when nothing does."""
     if not running:
         return None
     since = parse.instant(running[0].get("startDate"))
@@ -130,12 +131,13 @@ def look_up(client: StepFunctionsClient, preview: Preview, key: str, timeout_sec
     try:
         if plan["way"] == "redrive":
             return _redriven(client, str(plan["arn"]), int(plan["redrives"]))
-        return _started(client, parse.execution_arn(str(plan["machine"]), key))
+        return started(client, parse.execution_arn(str(plan["machine"]), key))
     except NotSupported as error:
         return CannotTell(str(error))
 
 
-def _started(client: StepFunctionsClient, arn: str) -> LookUp:
+def started(client: StepFunctionsClient, arn: str) -> LookUp:
+    """Whether the execution that was started is there."""
     for is_last in (False, True):
         try:
             return Found(f"{arn}#0", f"execution {arn.rpartition(':')[2]}: {client.execution(arn)['status']}")

@@ -1,6 +1,7 @@
-"""Talks to Step Functions by boto3: one method per call, replies as boto3 gives them.
+"""Talks to Step Functions and EventBridge Scheduler by boto3: one method per call, replies as boto3 gives them.
 
-Page sizes and rules: Step Functions API reference. ListExecutions has no "since" and answers newest first.
+Page sizes and rules: the API references of both. ListExecutions has no "since" and answers newest first; ListSchedules
+tells target and state of each schedule, and neither expression nor description.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from connectors.transport.http_wire import Deadline
 Reply = dict[str, Any]
 LIST_SIZE = 1000  # maxResults, "The default is 100 and the maximum allowed page size is 1000"
 MOST_PAGES = 100
-SERVICES = ("stepfunctions", "sts")
+SCHEDULES_SIZE = 100  # MaxResults of ListSchedules, "Valid Range: Minimum value of 1. Maximum value of 100"
 
 
 class StepFunctionsClient:
@@ -50,17 +51,41 @@ class StepFunctionsClient:
 
     def state_machines(self) -> Iterator[Reply]:
         """All of the region, page by page. Raises SystemUnreachable when pages repeat."""
+
+        def page(token: str | None) -> Reply:
+            return self._call("list_state_machines", "stateMachines", maxResults=LIST_SIZE, **_given(nextToken=token))
+
+        return self._pages("ListStateMachines", page, "stateMachines", "nextToken")
+
+    def schedules(self) -> Iterator[Reply]:
+        """All of EventBridge Scheduler in the region: group, name, state, target; neither times nor description."""
+
+        def page(token: str | None) -> Reply:
+            more = {"MaxResults": SCHEDULES_SIZE, **_given(NextToken=token)}
+            return self._call("list_schedules", "Schedules", service="scheduler", **more)
+
+        return self._pages("ListSchedules", page, "Schedules", "NextToken")
+
+    def schedule(self, group: str, name: str) -> Reply:
+        """One schedule, whole. Raises Gone."""
+        return self._call("get_schedule", "Target", service="scheduler", GroupName=group, Name=name)
+
+    def update_schedule(self, fields: Reply, token: str) -> Reply:
+        """Writes a whole schedule: what is not among the fields is reset. The same token again changes nothing."""
+        return self._call("update_schedule", "ScheduleArn", "scheduler", once=True, ClientToken=token, **fields)
+
+    def _pages(self, operation: str, page: Callable[[str | None], Reply], rows: str, next_name: str) -> Iterator[Reply]:
         token, seen = None, set()
         for _ in range(MOST_PAGES):
-            reply = self._call("list_state_machines", "stateMachines", maxResults=LIST_SIZE, **_given(nextToken=token))
-            yield from reply["stateMachines"]
-            token = reply.get("nextToken")
+            reply = page(token)
+            yield from reply[rows]
+            token = reply.get(next_name)
             if not token:
                 return
             if token in seen:
                 break
             seen.add(token)
-        raise SystemUnreachable(f"{self.place}: ListStateMachines never ends: its pages repeat")
+        raise SystemUnreachable(f"{self.place}: {operation} never ends: its pages repeat")
 
     def state_machine(self, arn: str) -> Reply:
         """Definition, role, type and status of one state machine."""
@@ -90,6 +115,10 @@ class StepFunctionsClient:
     def start(self, machine: str, name: str, given: str) -> Reply:
         """Starts an execution; the same name with the same input answers the one that runs already."""
         return self._call("start_execution", "executionArn", once=True, stateMachineArn=machine, name=name, input=given)
+
+    def stop(self, arn: str, error: str, cause: str) -> Reply:
+        """Stops an execution; error and cause stay with it. One that has ended stays as it is."""
+        return self._call("stop_execution", "ResponseMetadata", once=True, executionArn=arn, error=error, cause=cause)
 
     def identity(self) -> str:
         """ARN of who asks, by sts:GetCallerIdentity, which needs no right."""
@@ -149,7 +178,8 @@ class StepFunctionsClient:
         session: Any = boto3.session.Session(
             botocore_session=bare, profile_name=options.profile, region_name=options.region
         )
-        client = session.client(service, endpoint_url=options.endpoint_url, config=config, **keys)
+        address = options.scheduler_endpoint_url if service == "scheduler" else options.endpoint_url
+        client = session.client(service, endpoint_url=address, config=config, **keys)
         client.meta.events.register("before-send", self._wire.send)
         return client
 

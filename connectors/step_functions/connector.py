@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from connectors.arrival import unless_on_its_way
 from connectors.contract import (
     AccessRefused,
     Ask,
+    CannotTell,
     Capability,
     Connector,
     ConnectorKind,
@@ -27,16 +29,21 @@ from connectors.contract import (
     RecordUnreadable,
     RunRecord,
     RunRef,
+    Schedule,
     Secrets,
     Skipped,
+    Verb,
 )
-from connectors.step_functions import act, log, parse, rights
+from connectors.step_functions import act, begin, hold, log, parse, rights, schedules
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.cursor import Cursor
 from connectors.step_functions.errors import Gone
-from connectors.step_functions.options import StepFunctionsOptions, targets
+from connectors.step_functions.options import StepFunctionsOptions, reads_schedules, targets
 from connectors.step_functions.reading import EARLY, Reading
+from connectors.step_functions.schedules import Clocks
 
+NO_MARK = "AWS keeps no state of an execution that could be set; Headway asserts it itself"
+NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give scheduler_endpoint_url as well"
 MACHINES_KEPT_SECONDS = 300.0
 """How long a poll trusts the list of state machines of the poll before."""
 
@@ -49,26 +56,30 @@ class StepFunctionsConnector:
 
     def __init__(self, client: StepFunctionsClient, options: StepFunctionsOptions) -> None:
         self._client, self._options = client, options
+        self._clocks = Clocks(client)
         self._machines: dict[str, str] = {}
         self._machines_until = 0.0
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        """All state machines that the options name, with their definitions. Schedules are not theirs: EventBridge's."""
+        """All state machines that the options name, with their definitions and what EventBridge Scheduler says."""
         self._client.begin(timeout_seconds)
         jobs: list[JobRecord] = []
         skipped: list[Skipped] = []
         listed = list(self._listed())
         self._remember(listed)
+        by_machine, blind = self._schedules(listed)
         for machine in listed:
             try:
-                jobs.append(parse.job({**machine, **self._described(machine)}, self._options.region))
+                job = parse.job({**machine, **self._described(machine)}, self._options.region)
+                jobs.append(_with_schedules(job, by_machine.get(str(machine["stateMachineArn"]), ()), blind))
             except Gone:
                 continue
             except (RecordUnreadable, AccessRefused) as error:
                 skipped.append(Skipped(str(machine.get("name")), str(error), str(machine)[:200]))
         if skipped and not jobs:
             raise AccessRefused(skipped[0].reason)
-        now = parse.digest([(job.native_id, job.definition_hash, job.match_keys) for job in jobs])
+        told = [(job.native_id, job.definition_hash, job.match_keys, job.schedule.words, job.paused) for job in jobs]
+        now = parse.digest(told)
         is_same = now == previous_hash
         return Inventory(
             () if is_same else tuple(jobs), not skipped, now, is_same, clock=self._client.clock, skipped=tuple(skipped)
@@ -104,25 +115,65 @@ class StepFunctionsConnector:
         return log.chunk(self._client, run, start, limit_bytes, timeout_seconds)
 
     def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        """A redrive where AWS offers it, else a start with the same input."""
-        return act.preview(self._client, ask, timeout_seconds)
+        """A rerun is a redrive where AWS offers it, else a start with the same input; a hold disables schedules."""
+        if ask.verb == Verb.RERUN:
+            return act.preview(self._client, ask, timeout_seconds)
+        self._client.begin(timeout_seconds)
+        if ask.verb == Verb.CANCEL:
+            return begin.preview_stop(self._client, ask)
+        if ask.verb not in (Verb.START, Verb.HOLD, Verb.RELEASE):
+            raise NotSupported(f"Step Functions cannot {ask.verb}: {NO_MARK}")
+        machine = self._machine(ask.run.job)
+        by_machine, blind = self._schedules([machine])
+        found = by_machine.get(str(machine["stateMachineArn"]), [])
+        if ask.verb == Verb.START:
+            shown = begin.preview_start(self._client, ask, machine, found)
+        else:
+            shown = hold.hold(ask, found) if ask.verb == Verb.HOLD else hold.release(ask, found)
+        return replace(shown, refused=blind) if blind else shown
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        """Redrives, or starts an execution whose name is our key."""
-        return act.send(self._client, preview, key, timeout_seconds)
+        """Redrives, starts under our key, stops, or writes schedules. Raises NotSupported where nothing was changed."""
+        plan, way = preview.plan, preview.plan["way"]
+        if way in ("redrive", "start"):
+            return act.send(self._client, preview, key, timeout_seconds)
+        self._client.begin(timeout_seconds)
+        if way == "begin":
+            return begin.start(self._client, plan, key)
+        return begin.stop(self._client, plan, key) if way == "stop" else hold.send(self._client, plan, key)
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("Step Functions: holds are not kept by this kind")
+        """Our marks in the descriptions of schedules. Raises AccessRefused or NotSupported where they are not read."""
+        self._client.begin(timeout_seconds)
+        listed = [one for one in self._listed() if one.get("stateMachineArn")]
+        by_machine, blind = self._schedules(listed)
+        if blind:
+            raise (AccessRefused if reads_schedules(self._options) else NotSupported)(blind)
+        names = {str(one["stateMachineArn"]): str(one.get("name")) for one in listed}
+        return tuple(each for arn, found in by_machine.items() for each in hold.holds(names[arn], found))
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        """By the name of the execution, or by its count of redrives."""
-        return unless_on_its_way(act.look_up(self._client, preview, key, timeout_seconds), preview, IN_FLIGHT_SECONDS)
+        """By the name of the execution, its count of redrives or its cause; a hold by its mark."""
+        return unless_on_its_way(self._looked_up(preview, key, timeout_seconds), preview, IN_FLIGHT_SECONDS)
+
+    def _looked_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        plan, way = preview.plan, preview.plan["way"]
+        if way in ("redrive", "start"):
+            return act.look_up(self._client, preview, key, timeout_seconds)
+        self._client.begin(timeout_seconds)
+        try:
+            if way in ("hold", "release"):
+                return hold.look_up(self._client, plan, key)
+            return (begin.look_up_stop if way == "stop" else begin.look_up_start)(self._client, plan, key)
+        except NotSupported as error:
+            return CannotTell(str(error))
 
     def probe(self, timeout_seconds: float) -> Probe:
         """Which calls are allowed, tried out; those that change something cannot be tried."""
         self._client.begin(timeout_seconds)
         machines, found = rights.listed(self._listed)
-        held = (*found, *rights.tried(self._client, machines), rights.ACT)
+        clocks = rights.schedules(self._client) if reads_schedules(self._options) else (rights.NO_SCHEDULES,)
+        held = (*found, *rights.tried(self._client, machines), *clocks, *rights.ACTS)
         notes = (rights.identity(self._client), *rights.express_note(machines))
         return Probe(True, "", held, notes, self._client.clock)
 
@@ -136,6 +187,23 @@ class StepFunctionsConnector:
             names = (str(machine.get("name")), str(machine.get("stateMachineArn")))
             if any(fnmatchcase(name, pattern) for pattern in self._options.state_machines for name in names):
                 yield machine
+
+    def _machine(self, name: str) -> Reply:
+        """The state machine of this name. Raises NotSupported when there is none any more."""
+        for one in self._listed():
+            if str(one.get("name")) == name and one.get("stateMachineArn"):
+                return one
+        raise NotSupported(f"{self._client.place}: there is no state machine {name} any more")
+
+    def _schedules(self, machines: Sequence[Reply]) -> tuple[dict[str, list[Reply]], str]:
+        """The schedules of these state machines by ARN; or why they cannot be read."""
+        if not reads_schedules(self._options):
+            return {}, NO_ADDRESS
+        arns = [str(one["stateMachineArn"]) for one in machines if one.get("stateMachineArn")]
+        try:
+            return self._clocks.of(arns, datetime.now(UTC)), ""
+        except AccessRefused as error:
+            return {}, str(error)
 
     def _described(self, machine: Reply) -> Reply:
         arn = machine.get("stateMachineArn")
@@ -155,6 +223,12 @@ class StepFunctionsConnector:
         self._machines_until = time.monotonic() + MACHINES_KEPT_SECONDS
 
 
+def _with_schedules(job: JobRecord, found: Sequence[Reply], blind: str) -> JobRecord:
+    """The job with its schedules in words: no start is expected by them, since AWS tells none that it has made."""
+    words = f"its schedules cannot be read: {blind}" if blind and blind != NO_ADDRESS else schedules.words(found)
+    return replace(job, schedule=Schedule("none", words=words), paused=schedules.is_paused(found))
+
+
 def _by_start(run: RunRecord) -> tuple[datetime, str]:
     return run.started_at or EARLY, run.attempt_key
 
@@ -171,12 +245,9 @@ CONNECTOR = ConnectorKind(
     options=StepFunctionsOptions,
     targets=targets,
     open=open_connector,
-    capabilities=frozenset({Capability.RERUN, Capability.LOG}),
+    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
     missing={
-        Capability.START: "Headway cannot do this here yet",
-        Capability.CANCEL: "Headway cannot do this here yet",
-        Capability.MARK: "Headway cannot do this here yet",
-        Capability.HOLD: "Headway cannot do this here yet",
+        Capability.MARK: NO_MARK,
         Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",
         Capability.NATIVE_DEPENDENCIES: "Step Functions knows no order between state machines: declare it",
     },

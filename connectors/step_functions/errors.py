@@ -1,6 +1,6 @@
 """botocore's errors, sorted by what happens next.
 
-Codes: "Common Errors" and the operations' own errors in the Step Functions API reference.
+Codes: "Common Errors" and the operations' own errors in the API references of Step Functions and EventBridge Scheduler.
 """
 
 from __future__ import annotations
@@ -30,19 +30,33 @@ THROTTLED = frozenset({
     "KmsThrottlingException", "RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException",
     "TooManyRequestsException",
 })  # fmt: skip
-LATER = frozenset({"InternalFailure", "InternalServerError", "RequestTimeout", "RequestExpired", "ServiceUnavailable"})
-GONE = frozenset({"ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound"})
+LATER = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
+        "RequestTimeout",
+        "RequestExpired",
+        "ServiceUnavailable",
+    }
+)
+GONE = frozenset({"ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound", "ResourceNotFoundException"})
 NO_IDENTITY = (
     NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError,
     TokenRetrievalError,
 )  # fmt: skip
 THROTTLED_SECONDS = 5.0
+SCHEDULER_RIGHTS = {
+    "ListSchedules": "scheduler:ListSchedules",
+    "GetSchedule": "scheduler:GetSchedule",
+    "UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,",
+}
 EVERYWHERE = frozenset({"ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution"})
 """What every Step Functions has: a 500 there is a bad moment, elsewhere it may be a server without the operation."""
 
 
 class Gone(NotSupported):
-    """The execution or state machine is not there (any more)."""
+    """The execution, state machine or schedule is not there (any more)."""
 
 
 class AlreadyThere(NotSupported):
@@ -58,6 +72,11 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
+def right_of(operation: str) -> str:
+    """The IAM action that allows an operation."""
+    return SCHEDULER_RIGHTS.get(operation, f"states:{operation}")
+
+
 def sorted_client_error(error: ClientError, place: str, once: bool) -> ConnectorError:
     """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
     code, operation = code_of(error), str(error.operation_name)
@@ -65,7 +84,7 @@ def sorted_client_error(error: ClientError, place: str, once: bool) -> Connector
     said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
     words = f"{place}: {operation} answered {status} {code}: {said}"
     if code in REFUSED:
-        return AccessRefused(f"{words}. Check the keys, and allow states:{operation} to this identity.")
+        return AccessRefused(f"{words}. Check the keys, and allow {right_of(operation)} to this identity.")
     if code in THROTTLED or status == 429:
         return Throttled(words, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
     if code in GONE:

@@ -19,8 +19,10 @@ class StepFunctionsOptions(BaseModel):
     """AWS region: "eu-central-1"."""
     endpoint_url: str | None = None
     """Another address of the service: a VPC endpoint, or a moto server in tests."""
+    scheduler_endpoint_url: str | None = None
+    """Another address of EventBridge Scheduler. With endpoint_url and without this, its schedules are not read."""
     plain_http: bool = False
-    """Allows http:// to an endpoint_url that is not this machine."""
+    """Allows http:// to an endpoint_url or scheduler_endpoint_url that is not this machine."""
     ca_file: FilePath | None = None
     """PEM file of the CA that signed endpoint_url's certificate; the machine's own CAs when not given."""
     access_key_id: SecretRef | None = None
@@ -36,8 +38,9 @@ class StepFunctionsOptions(BaseModel):
 
     @model_validator(mode="after")
     def one_identity(self) -> StepFunctionsOptions:
-        if self.endpoint_url is not None:
-            checked_origin(self.endpoint_url, self.plain_http)
+        for address in (self.endpoint_url, self.scheduler_endpoint_url):
+            if address is not None:
+                checked_origin(address, self.plain_http)
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("access_key_id and secret_access_key belong together: give both or none")
         if self.profile is not None and self.access_key_id is not None:
@@ -45,6 +48,11 @@ class StepFunctionsOptions(BaseModel):
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("session_token belongs to access_key_id and secret_access_key")
         return self
+
+
+def reads_schedules(options: StepFunctionsOptions) -> bool:
+    """False where only the address of Step Functions is known: EventBridge Scheduler is another service."""
+    return options.endpoint_url is None or options.scheduler_endpoint_url is not None
 
 
 def targets(options: StepFunctionsOptions) -> list[str]:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 
 from connectors.contract import AccessRefused, ConnectorError, Right
 from connectors.step_functions import parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
+from connectors.step_functions.errors import Gone, right_of
 
-ACT = Right(
-    "rerun an execution",
-    None,
-    "AWS tells only when it is tried",
-    "allow states:StartExecution on the state machines and states:RedriveExecution on their executions",
+UNTRIED = "AWS tells only when it is tried"
+ACTS = (
+    Right(
+        "rerun or start an execution",
+        None,
+        UNTRIED,
+        "allow states:StartExecution on the state machines and states:RedriveExecution on their executions",
+        needed_for="act",
+    ),
+    Right("stop an execution", None, UNTRIED, "allow states:StopExecution on the executions", needed_for="act"),
+    Right(
+        "hold and release schedules",
+        None,
+        UNTRIED,
+        "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
+        needed_for="act",
+    ),
+)
+NO_SCHEDULES = Right(
+    "scheduler:ListSchedules",
+    False,
+    "endpoint_url is the address of Step Functions alone",
+    "give scheduler_endpoint_url as well",
     needed_for="act",
 )
 
@@ -43,6 +65,22 @@ def tried(client: StepFunctionsClient, machines: Sequence[Reply]) -> Iterator[Ri
         yield _tried("GetExecutionHistory", partial(client.history, str(one.get("executionArn")), 1, None))
 
 
+def schedules(client: StepFunctionsClient) -> Iterator[Right]:
+    """The calls that reading schedules needs, tried; without them nothing can be held."""
+    rows: list[Reply] = []
+
+    def list_one() -> None:
+        rows.extend(islice(client.schedules(), 1))
+
+    def get_one() -> None:
+        with suppress(Gone):
+            client.schedule(str(rows[0].get("GroupName") or "default"), str(rows[0].get("Name")))
+
+    yield replace(_tried("ListSchedules", list_one), needed_for="act")
+    if rows:
+        yield replace(_tried("GetSchedule", get_one), needed_for="act")
+
+
 def identity(client: StepFunctionsClient) -> str:
     """Who asks, in words; an endpoint of Step Functions alone does not know."""
     try:
@@ -67,8 +105,8 @@ def _tried(call: str, do: Callable[[], object]) -> Right:
 
 
 def _held(call: str) -> Right:
-    return Right(f"states:{call}", True)
+    return Right(right_of(call), True)
 
 
 def _refused(call: str, error: AccessRefused) -> Right:
-    return Right(f"states:{call}", False, str(error), f"allow states:{call} to this identity")
+    return Right(right_of(call), False, str(error), f"allow {right_of(call)} to this identity")

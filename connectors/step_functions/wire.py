@@ -89,7 +89,7 @@ class AwsWire:
             content = self._body(answer)
         finally:
             answer.close()
-        self._check(answer)
+        self._check(answer, content)
         if answer.status_code < 300 and "X-Amz-Target" in request.headers:
             self._check_json(content)
         self.clock = clock_of(answer.headers.get("date")) or self.clock
@@ -115,10 +115,11 @@ class AwsWire:
             return OutcomeUnknown(f"{self.place}: sent, and the answer was lost: {words}. It is looked up.")
         return SystemUnreachable(f"{self.place}: {words}")
 
-    def _check(self, answer: httpx.Response) -> None:
-        """A login page or a redirect is no answer of AWS, whatever its status says."""
+    def _check(self, answer: httpx.Response, content: bytes) -> None:
+        """A login page or a redirect is no answer of AWS, whatever its status says. (moto calls its schedules HTML.)"""
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if 300 <= answer.status_code < 400 or (answer.status_code < 300 and kind in ("text/html", "text/plain")):
+        is_page = kind in ("text/html", "text/plain") and not content.lstrip().startswith(b"{")
+        if 300 <= answer.status_code < 400 or (answer.status_code < 300 and is_page):
             raise AccessRefused(
                 f"{self.place}: answered {answer.status_code} with {kind or 'no content type'}, not as AWS does: "
                 "a login or a proxy stands in between. Correct endpoint_url or the network."

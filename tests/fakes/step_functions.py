@@ -1,4 +1,5 @@
-"""A Step Functions in memory that speaks its wire protocol (JSON 1.0), begun from replies recorded at a moto server.
+"""Step Functions and EventBridge Scheduler in memory, speaking their wire protocols (JSON 1.0 and REST), begun from
+replies recorded at a moto server.
 
 What moto lacks is after AWS's API reference: redrives, throttling, refusals. AWS never saw it; botocore's model of AWS
 checks our requests and reads these replies.
@@ -42,6 +43,7 @@ class FakeStates(httpx.BaseTransport):
         listed = [one for reply in recorded["ListExecutions"] for one in reply["body"]["executions"]]
         self.executions: list[Body] = [described.get(one["executionArn"], one) for one in listed]
         self.history: list[Body] = recorded["GetExecutionHistory"][0]["body"]["events"]
+        self.schedules: list[Body] = []
         self.calls: list[tuple[str, Body]] = []
         self.faults: deque[httpx.Response | Callable[[httpx.Request], httpx.Response] | None] = deque()
         self.fault_at: dict[str, httpx.Response | Callable[[httpx.Request], httpx.Response]] = {}
@@ -58,10 +60,12 @@ class FakeStates(httpx.BaseTransport):
         return SecretStore()(reference)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        operation = request.headers.get("X-Amz-Target", "sts").partition(".")[2]
+        operation = request.headers.get("X-Amz-Target", "sts").partition(".")[2] or _scheduler_operation(request)
         if not operation:
             return answer(404, b"", "text/plain")  # sts lives elsewhere
-        body: Body = json.loads(request.read() or b"{}")
+        body: Body = json.loads(request.read() or b"{}") | dict(request.url.params)
+        if request.url.path.startswith("/schedules/"):
+            body["Name"] = request.url.path.rpartition("/")[2]
         self.calls.append((operation, body))
         if operation in self.fault_at or self.faults:
             fault = self.fault_at.pop(operation, None) or self.faults.popleft()
@@ -71,7 +75,7 @@ class FakeStates(httpx.BaseTransport):
             found: Body = getattr(self, f"_{operation}")(body)
         except Refused as error:
             status, code, message = error.args
-            return answer(status, {"__type": code, "message": message})
+            return answer(status, {"__type": code, "message": message}, x_amzn_errortype=code)
         return answer(200, found)
 
     def add(self, name: str, status: str, machine: str = "load-orders", given: str = "{}", **more: Any) -> Body:
@@ -93,6 +97,53 @@ class FakeStates(httpx.BaseTransport):
             if one["status"] == "RUNNING" and (one["name"].startswith("headway-") or one.get("redriveCount")):
                 self.now += 1
                 one |= {"status": "SUCCEEDED", "stopDate": self.now}
+
+    def schedule(self, name: str, machine: str = "mart", **more: Any) -> Body:
+        """A new schedule in group default, enabled, with the fields that AWS tells."""
+        arn = next(one["stateMachineArn"] for one in self.machines if one["name"] == machine)
+        target = {"Arn": arn, "RoleArn": "arn:aws:iam::123456789012:role/lab", "Input": '{"do":"pass"}'}
+        self.now += 1
+        body = {
+            "Arn": f"arn:aws:scheduler:eu-central-1:123456789012:schedule/default/{name}",
+            "GroupName": "default", "Name": name, "ScheduleExpression": "cron(15 4 * * ? *)",
+            "ScheduleExpressionTimezone": "Europe/Berlin", "State": "ENABLED", "Target": target,
+            "FlexibleTimeWindow": {"Mode": "OFF"}, "ActionAfterCompletion": "NONE",
+            "CreationDate": self.now, "LastModificationDate": self.now, **more,
+        }  # fmt: skip
+        self.schedules.append(body)
+        return body
+
+    def _ListSchedules(self, body: Body) -> Body:
+        names = ("Arn", "GroupName", "Name", "State", "CreationDate", "LastModificationDate")
+        rows = [
+            {name: one[name] for name in names} | {"Target": {"Arn": one["Target"]["Arn"]}} for one in self.schedules
+        ]
+        page = self._page("Schedules", rows, {"nextToken": body["NextToken"]} if "NextToken" in body else {})
+        return {"NextToken" if name == "nextToken" else name: value for name, value in page.items()}
+
+    def _GetSchedule(self, body: Body) -> Body:
+        for one in self.schedules:
+            if (one["GroupName"], one["Name"]) == (body["groupName"], body["Name"]):
+                return one
+        raise Refused(404, "ResourceNotFoundException", f"Schedule {body['Name']} does not exist.")
+
+    def _UpdateSchedule(self, body: Body) -> Body:
+        """As AWS does: what is not given is reset."""
+        one = self._GetSchedule({"groupName": body["GroupName"], "Name": body["Name"]})
+        kept = {name: one[name] for name in ("Arn", "GroupName", "Name", "CreationDate")}
+        self.now += 1
+        given = {name: value for name, value in body.items() if name != "ClientToken"}
+        one.clear()
+        one |= kept | {"State": "ENABLED"} | given | {"LastModificationDate": self.now}
+        return {"ScheduleArn": one["Arn"]}
+
+    def _StopExecution(self, body: Body) -> Body:
+        one = self._find(body["executionArn"])
+        if one["status"] == "RUNNING":
+            self.now += 1
+            one |= {"status": "ABORTED", "stopDate": self.now}
+            one |= {name: body[name] for name in ("error", "cause") if name in body}
+        return {"stopDate": one["stopDate"]}
 
     def _ListStateMachines(self, body: Body) -> Body:
         names = ("stateMachineArn", "name", "type", "creationDate")
@@ -163,6 +214,15 @@ class FakeStates(httpx.BaseTransport):
         one |= {"status": "RUNNING", "redriveCount": count, "redriveDate": self.now, "redriveStatus": "NOT_REDRIVABLE"}
         one.pop("stopDate", None)
         return {"redriveDate": self.now}
+
+
+def _scheduler_operation(request: httpx.Request) -> str:
+    """The operation of EventBridge Scheduler's REST API; "" for what is none."""
+    if request.url.path == "/schedules":
+        return "ListSchedules"
+    if request.url.path.startswith("/schedules/"):
+        return "UpdateSchedule" if request.method == "PUT" else "GetSchedule"
+    return ""
 
 
 def answer(status: int, body: Body | bytes, kind: str = "application/x-amz-json-1.0", **headers: str) -> httpx.Response:

@@ -94,6 +94,30 @@ class MotoServer:
         )  # fmt: skip
         return client
 
+    def scheduler(self) -> Any:
+        """A client of EventBridge Scheduler for this server: it keeps schedules and never starts anything."""
+        config = Config(retries={"max_attempts": 0})
+        return boto3.client(
+            "scheduler", endpoint_url=self.endpoint, region_name=REGION, config=config,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )  # fmt: skip
+
+    def schedule(self, name: str, machine: str, arguments: dict[str, Any] | None = None, **more: Any) -> None:
+        """A new schedule of group default that would start the state machine at 04:15 in Berlin."""
+        target = {"Arn": machine, "RoleArn": ROLE, "Input": json.dumps(arguments or {"do": "pass"})}
+        given = {"ScheduleExpression": "cron(15 4 * * ? *)", "ScheduleExpressionTimezone": "Europe/Berlin"}
+        window = {"Mode": "OFF"}
+        self.scheduler().create_schedule(Name=name, Target=target, FlexibleTimeWindow=window, **(given | more))
+
+    def switch(self, name: str, state: str) -> None:
+        """Sets a schedule of group default to ENABLED or DISABLED, as a person does in the console."""
+        client = self.scheduler()
+        found = client.get_schedule(GroupName="default", Name=name)
+        names = client.meta.service_model.operation_model("UpdateSchedule").input_shape.members
+        kept = {key: value for key, value in found.items() if key in names}
+        client.update_schedule(**(kept | {"State": state}))
+
     def create(self, name: str, definition: dict[str, Any]) -> str:
         """The ARN of a new state machine."""
         reply = self.client().create_state_machine(name=name, definition=json.dumps(definition), roleArn=ROLE)

@@ -99,6 +99,7 @@ class ConfigFolder:
         yield 'kind = "step_functions"'
         yield f'region = "{aws.REGION}"'
         yield f'endpoint_url = "{self.estate.moto.endpoint}"'
+        yield f'scheduler_endpoint_url = "{self.estate.moto.endpoint}"'
         yield f"access_key_id = {self.secret('aws-key', aws.CREDENTIALS['AWS_ACCESS_KEY_ID'])}"
         yield f"secret_access_key = {self.secret('aws-secret', aws.CREDENTIALS['AWS_SECRET_ACCESS_KEY'])}"
 

@@ -4,7 +4,7 @@ access rights and no throttling; those are tested on replies of AWS's own shapes
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,7 +21,7 @@ NUMBERS = itertools.count(1)
 
 def connect(endpoint: str, *machines: str) -> Connector:
     options = CONNECTOR.options(
-        region=aws.REGION, endpoint_url=endpoint, state_machines=machines or ("*",),
+        region=aws.REGION, endpoint_url=endpoint, scheduler_endpoint_url=endpoint, state_machines=machines or ("*",),
         access_key_id={"env": "LAB_KEY_ID"}, secret_access_key={"env": "LAB_KEY"},
     )  # fmt: skip
     return CONNECTOR.open(options, aws.REGION, SecretStore())
@@ -39,12 +39,29 @@ class Machines:
     def __init__(self, moto: MotoServer) -> None:
         self.moto, self.prefix = moto, f"sf{next(NUMBERS)}"
         self.arns: dict[str, str] = {}
+        self.scheduled: dict[str, list[str]] = {}
+        """Names of the schedules of each state machine."""
 
     def create(self, name: str) -> str:
         full = f"{self.prefix}-{name}"
         if full not in self.arns:
             self.arns[full] = self.moto.create(full, aws.by_input())
         return full
+
+    def schedule(self, name: str, suffix: str = "", arguments: dict[str, Any] | None = None, **more: Any) -> str:
+        """Name of a new schedule that starts the state machine."""
+        full = self.create(name)
+        schedule = f"{full}-{suffix or 'main'}"
+        self.moto.schedule(schedule, self.arns[full], arguments, **more)
+        self.scheduled.setdefault(full, []).append(schedule)
+        return schedule
+
+    def written(self, schedule: str) -> dict[str, Any]:
+        """All that a schedule says now, less when it was changed."""
+        found: dict[str, Any] = self.moto.scheduler().get_schedule(GroupName="default", Name=schedule)
+        return {
+            name: value for name, value in found.items() if name not in ("ResponseMetadata", "LastModificationDate")
+        }
 
     def run(self, name: str, execution: str, do: str, wanted: str, seconds: int = 0) -> str:
         """Starts an execution and waits for a status; the state machine's full name."""
@@ -64,7 +81,10 @@ def machines(moto: MotoServer) -> Machines:
 
 class TestStepFunctionsConformance(ConnectorConformance):
     kind = CONNECTOR
-    limits: ClassVar[dict[str, str]] = {"unknown_word": "moto says no word that it does not have"}
+    limits: ClassVar[dict[str, str]] = {
+        "unknown_word": "moto says no word that it does not have",
+        "due": "moto keeps schedules and never starts anything by them",
+    }
 
     @pytest.fixture(autouse=True)
     def world(self, machines: Machines) -> None:
@@ -82,13 +102,37 @@ class TestStepFunctionsConformance(ConnectorConformance):
     def make_failure(self) -> str:
         return self.machines.run("bad", f"bad{next(NUMBERS)}", "fail", "FAILED")
 
+    def a_running_run(self) -> RunRecord:
+        name = self.machines.run("slow", f"slow{next(NUMBERS)}", "wait", "RUNNING", seconds=300)
+        connector = self.connector()
+        try:
+            return next(run for run in poll_all(connector)[0] if run.job == name and run.state.is_open)
+        finally:
+            connector.close()
+
+    def a_holdable_job(self) -> str:
+        name = self.machines.create("nightly")
+        if name not in self.machines.scheduled:
+            self.machines.schedule("nightly", Description="the nightly load")
+            self.machines.schedule("nightly", "noon", ScheduleExpression="cron(0 12 * * ? *)")
+        return name
+
+    def pause_by_hand(self, job_id: str) -> None:
+        for schedule in self.machines.scheduled[job_id]:
+            self.machines.moto.switch(schedule, "DISABLED")
+
+    def resume_by_hand(self, job_id: str) -> None:
+        for schedule in self.machines.scheduled[job_id]:
+            self.machines.moto.switch(schedule, "ENABLED")
+
     def native_trace(self) -> object:
         client = self.machines.moto.client()
-        return [
+        executions = [
             one["executionArn"]
             for arn in self.machines.arns.values()
             for one in client.list_executions(stateMachineArn=arn)["executions"]
         ]
+        return executions, [self.machines.written(name) for names in self.machines.scheduled.values() for name in names]
 
 
 def poll_all(connector: Connector, cursor: str = "") -> tuple[list[RunRecord], str]:
@@ -226,8 +270,10 @@ def test_probe_tries_the_calls_that_watching_needs(machines: Machines) -> None:
     probe = connector.probe(20)
     connector.close()
     calls = ["ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution", "GetExecutionHistory"]
-    assert [(f"states:{call}", True) for call in calls] == [(right.name, right.held) for right in probe.rights[:-1]]
-    assert ("act", None) == (probe.rights[-1].needed_for, probe.rights[-1].held)
+    tried = [(f"states:{call}", True) for call in calls]
+    assert tried == [(right.name, right.held) for right in probe.rights if right.name.startswith("states:")]
+    assert ("scheduler:ListSchedules", True) in [(right.name, right.held) for right in probe.rights]
+    assert [("act", None)] * 3 == [(right.needed_for, right.held) for right in probe.rights[-3:]]
     assert any("asks as arn:aws:sts::" in note for note in probe.notes)
 
 

@@ -75,8 +75,34 @@ class TestRecordedStepFunctions(ConnectorConformance):
     def make_failure(self) -> str:
         return "load-orders"
 
+    def a_running_run(self) -> RunRecord:
+        name = f"slow-{len(self.fake.executions)}"
+        self.fake.add(name, "RUNNING")
+        return next(run for run in poll_all(self.fake.connector())[0] if run.period_key == name)
+
+    def a_holdable_job(self) -> str:
+        if not self.fake.schedules:
+            self.fake.schedule("nightly", "mart", Description="the nightly load")
+            self.fake.schedule("noon", "mart", ScheduleExpression="cron(0 12 * * ? *)")
+        return "mart"
+
+    def pause_by_hand(self, job_id: str) -> None:
+        for one in self.fake.schedules:
+            one["State"] = "DISABLED"
+
+    def resume_by_hand(self, job_id: str) -> None:
+        for one in self.fake.schedules:
+            one["State"] = "ENABLED"
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        for one in self.fake.schedules:
+            if one["State"] == "ENABLED":
+                self.fake.add(f"by-the-clock-{len(self.fake.executions)}", "SUCCEEDED", job_id)
+
     def native_trace(self) -> object:
-        return json.dumps(self.fake.executions)
+        written = ("LastModificationDate",)
+        rows = [{name: value for name, value in one.items() if name not in written} for one in self.fake.schedules]
+        return json.dumps([self.fake.executions, rows], sort_keys=True)
 
     def advance(self) -> None:
         self.fake.finish()

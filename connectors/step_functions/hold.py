@@ -1,0 +1,231 @@
+"""Holding a state machine: every enabled schedule of EventBridge Scheduler that starts it is disabled, our mark in its
+description; released by the mark's id.
+
+UpdateSchedule replaces a whole schedule and knows no condition: each is read again right before it is written, and
+written with all that was read. Other ways to start it (EventBridge rules, universal targets, callers) stay open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.contract import (
+    HOLD_MARK,
+    Absent,
+    Ask,
+    CannotTell,
+    ConnectorError,
+    Found,
+    HoldMark,
+    LookUp,
+    NativeHold,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    Receipt,
+)
+from connectors.step_functions import schedules
+from connectors.step_functions.client import Reply, StepFunctionsClient
+from connectors.step_functions.errors import Gone
+
+KEY_TO_COME = "headway-0000000000"
+"""Stands for the action's key, which a preview does not know."""
+NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
+HOLD_NOTES = (
+    "EventBridge rules, universal targets and other callers are not held: they may start it all the same",
+    "what falls due while it is held is not made up for: EventBridge Scheduler starts it at its next instant",
+)
+
+
+def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
+    """The mark that a hold under `key` leaves; None when what was asked makes none."""
+    try:
+        mark = HoldMark(key, str(plan["by"]), datetime.fromisoformat(str(plan["until"])).astimezone(UTC))
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return mark if HOLD_MARK.fullmatch(mark.text) else None
+
+
+def hold(ask: Ask, found: Sequence[Reply]) -> Preview:
+    """Which schedules would be disabled; refused where none is enabled, or one cannot bear our mark."""
+    chosen = [one for one in found if schedules.is_enabled(one) and not schedules.is_over(one, datetime.now(UTC))]
+    names = tuple(schedules.full_name(one) for one in chosen)
+    plan = {
+        "way": "hold",
+        "by": str(ask.parameters.get("by", "")),
+        "until": str(ask.parameters.get("until", "")),
+        "schedules": [[*_place(one), schedules.seen(one)] for one in chosen],
+    }
+    mark = mark_of(plan, KEY_TO_COME)
+    return Preview(
+        verb="disable its schedules",
+        words=f"disable {_count(names)} of {ask.run.job}, with a description that says who holds it until when",
+        scope=f"every start of {ask.run.job} by {', '.join(names) or 'the clock'} until it is released",
+        affected=names,
+        native_calls=tuple(
+            f"scheduler:UpdateSchedule GroupName={group} Name={name} State=DISABLED Description=… headway-hold id=<key>"
+            for group, name, _ in plan["schedules"]
+        )
+        or ("scheduler:UpdateSchedule",),
+        notes=HOLD_NOTES + _rate_note(chosen),
+        refused=_not_held(ask.run.job, found, chosen, mark),
+        plan=plan,
+    )
+
+
+def release(ask: Ask, found: Sequence[Reply]) -> Preview:
+    """Which schedules bear the mark and would be enabled; refused where none does."""
+    wanted = str(ask.parameters.get("hold", ""))
+    chosen = [one for one in found if (mark := schedules.mark_in(one)) is not None and mark.id == wanted]
+    names = tuple(schedules.full_name(one) for one in chosen)
+    return Preview(
+        verb="enable its schedules",
+        words=f"enable {_count(names)} of {ask.run.job} again and take our mark from the description",
+        scope=f"hold {wanted} of {ask.run.job}",
+        affected=names,
+        native_calls=tuple(
+            f"scheduler:UpdateSchedule GroupName={group} Name={name} State=ENABLED Description=(as it was)"
+            for group, name in map(_place, chosen)
+        )
+        or ("scheduler:UpdateSchedule",),
+        notes=HOLD_NOTES[1:] + _rate_note(chosen),
+        refused=None if chosen else _not_released(ask.run.job, found, wanted),
+        plan={"way": "release", "hold": wanted, "schedules": [_place(one) for one in chosen]},
+    )
+
+
+def _place(schedule: Mapping[str, Any]) -> list[str]:
+    return [str(schedule.get("GroupName") or "default"), str(schedule.get("Name"))]
+
+
+def _count(names: Sequence[str]) -> str:
+    return f"schedule {names[0]}" if len(names) == 1 else f"{len(names)} schedules"
+
+
+def _rate_note(chosen: Sequence[Reply]) -> tuple[str, ...]:
+    rates = [
+        one for one in chosen if str(one.get("ScheduleExpression")).startswith("rate(") and not one.get("StartDate")
+    ]
+    return ("a rate without a start date may be counted anew from the change",) if rates else ()
+
+
+def _not_held(job: str, found: Sequence[Reply], chosen: Sequence[Reply], mark: HoldMark | None) -> str | None:
+    marks = [there for one in found if (there := schedules.mark_in(one)) is not None]
+    if marks:
+        return f"{job} is held already: {marks[0].text}"
+    if not found:
+        return NO_CLOCK.format(job=job)
+    if not chosen:
+        names = ", ".join(schedules.full_name(one) for one in found)
+        return f"no schedule of {job} is enabled, and not by us: who disabled {names} must enable it"
+    if mark is None:
+        return "who holds it, or until when, cannot be written down at its source"
+    return next((why for one in chosen if (why := _unfit(one, mark))), None)
+
+
+def _unfit(schedule: Reply, mark: HoldMark) -> str | None:
+    name = schedules.full_name(schedule)
+    if unknown := schedules.unknown_fields(schedule):
+        return f"schedule {name} has fields that would be lost: {', '.join(unknown)}. Update boto3"
+    if len(str(schedules.with_mark(schedule, mark)["Description"])) > schedules.DESCRIPTION_CHARACTERS:
+        return f"the description of schedule {name} leaves no room for our mark: shorten it"
+    return None
+
+
+def _not_released(job: str, found: Sequence[Reply], wanted: str) -> str:
+    marks = [there for one in found if (there := schedules.mark_in(one)) is not None]
+    if marks:
+        return f"{job} is held by another: {marks[0].text}"
+    return f"no schedule of {job} bears hold {wanted}: nothing of ours is there to undo"
+
+
+def send(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> Receipt:
+    """Writes the schedules. Raises NotSupported where they are not as they must be: then nothing was changed."""
+    wanted = _held(client, plan, key) if plan["way"] == "hold" else _released(client, plan)
+    done: list[Reply] = []
+    for one in wanted:
+        try:
+            client.update_schedule(one, f"{key}-{len(done)}")
+        except ConnectorError as error:
+            if done and not isinstance(error, OutcomeUnknown):
+                names = ", ".join(schedules.full_name(each) for each in done)
+                raise OutcomeUnknown(f"{names} was written, then: {error}") from None
+            raise
+        done.append(one)
+    names = ", ".join(f"{group}/{name}" for group, name, *_ in plan["schedules"])
+    return Receipt(names, f"{'disabled' if plan['way'] == 'hold' else 'enabled'}: {names}")
+
+
+def _held(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> list[Reply]:
+    """What to write for a hold. Raises NotSupported unless every schedule is as it was seen."""
+    mark = mark_of(plan, key)
+    if mark is None or not plan["schedules"]:
+        raise NotSupported(f"{client.place}: there is nothing to hold, or no mark for it: nothing was changed")
+    wanted = []
+    for group, name, seen in plan["schedules"]:
+        now = client.schedule(group, name)
+        there = schedules.mark_in(now)
+        if there is not None and there.id == key and not schedules.is_enabled(now):
+            continue  # the same key again
+        if there is not None or not schedules.is_enabled(now) or schedules.seen(now) != seen:
+            why = "held" if there else "changed" if schedules.is_enabled(now) else "disabled"
+            raise NotSupported(f"schedule {group}/{name} was {why} since it was looked at: nothing was changed")
+        if unfit := _unfit(now, mark):
+            raise NotSupported(f"{unfit}: nothing was changed")
+        wanted.append(schedules.with_mark(now, mark))
+    return wanted
+
+
+def _released(client: StepFunctionsClient, plan: Mapping[str, Any]) -> list[Reply]:
+    """What to write for a release: only what bears the mark."""
+    wanted = []
+    for group, name in plan["schedules"]:
+        try:
+            now = client.schedule(group, name)
+        except Gone:
+            continue
+        mark = schedules.mark_in(now)
+        if mark is not None and mark.id == plan["hold"]:
+            if unknown := schedules.unknown_fields(now):
+                raise NotSupported(f"schedule {group}/{name} has fields that would be lost: {', '.join(unknown)}")
+            wanted.append(schedules.without_mark(now))
+    if not wanted:
+        raise NotSupported(f"{client.place}: no schedule bears hold {plan['hold']}: nothing was changed")
+    return wanted
+
+
+def look_up(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> LookUp:
+    """A hold by its mark in every schedule, a release by its being away and the schedules enabled."""
+    now = [one for group, name, *_ in plan["schedules"] if (one := _there(client, group, name)) is not None]
+    names = ", ".join(schedules.full_name(one) for one in now)
+    if not now:
+        return Absent()
+    wanted = key if plan["way"] == "hold" else str(plan["hold"])
+    marked = [one for one in now if (mark := schedules.mark_in(one)) is not None and mark.id == wanted]
+    if plan["way"] == "release":
+        is_released = not marked and all(schedules.is_enabled(one) for one in now)
+        return Found(names, f"enabled, without the mark: {names}") if is_released else Absent()
+    if marked and len(marked) < len(now):
+        return CannotTell(f"only {', '.join(schedules.full_name(one) for one in marked)} of {names} bears our mark")
+    return Found(names, f"disabled with our mark: {names}") if marked else Absent()
+
+
+def _there(client: StepFunctionsClient, group: str, name: str) -> Reply | None:
+    try:
+        return client.schedule(group, name)
+    except Gone:
+        return None
+
+
+def holds(job: str, found: Sequence[Reply]) -> list[NativeHold]:
+    """Our marks at the schedules of one state machine: one hold for each id."""
+    by_id: dict[str, tuple[HoldMark, list[str]]] = {}
+    for one in found:
+        if (mark := schedules.mark_in(one)) is not None:
+            by_id.setdefault(mark.id, (mark, []))[1].append(schedules.full_name(one))
+    return [
+        NativeHold(job, mark, f"description of schedule {', '.join(names)} in EventBridge Scheduler")
+        for mark, names in by_id.values()
+    ]

@@ -1,0 +1,161 @@
+"""Schedules of EventBridge Scheduler that start state machines: what they say, and our mark in their description.
+
+Only schedules whose target is a state machine itself are seen ("templated" targets). Facts: EventBridge Scheduler API
+reference, GetSchedule and UpdateSchedule. Pure, but for `Clocks`, which reads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.contract import HOLD_MARK, HoldMark
+from connectors.step_functions import parse
+from connectors.step_functions.client import Reply, StepFunctionsClient
+from connectors.step_functions.errors import Gone
+
+UPDATABLE = frozenset({
+    "Name", "GroupName", "ScheduleExpression", "StartDate", "EndDate", "Description", "ScheduleExpressionTimezone",
+    "State", "KmsKeyArn", "Target", "FlexibleTimeWindow", "ActionAfterCompletion",
+})  # fmt: skip
+READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
+DESCRIPTION_CHARACTERS = 512
+AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+SETTLED = timedelta(minutes=1)
+"""A schedule that was written less than this long ago may have been written again at the same instant."""
+
+
+def full_name(schedule: Mapping[str, Any]) -> str:
+    """ "default/nightly": group and name."""
+    return f"{schedule.get('GroupName') or 'default'}/{schedule.get('Name')}"
+
+
+def target_of(schedule: Mapping[str, Any]) -> str:
+    """ARN of what it starts; "" where it names none."""
+    return str((schedule.get("Target") or {}).get("Arn") or "")
+
+
+def machine_of(schedule: Mapping[str, Any]) -> str:
+    """ARN of the state machine that it starts, without version or alias; "" for other targets."""
+    parts = target_of(schedule).split(":")
+    return ":".join(parts[:7]) if parts[2:3] == ["states"] and parts[5:6] == ["stateMachine"] else ""
+
+
+def mark_in(schedule: Mapping[str, Any]) -> HoldMark | None:
+    """Our mark in its description."""
+    return HoldMark.read(str(schedule.get("Description") or ""))
+
+
+def is_enabled(schedule: Mapping[str, Any]) -> bool:
+    return str(schedule.get("State")) == "ENABLED"
+
+
+def is_over(schedule: Mapping[str, Any], now: datetime) -> bool:
+    """True when its end or its only instant has passed for certain: there is nothing to hold any more."""
+    end = parse.instant(schedule.get("EndDate"))
+    once = AT.fullmatch(str(schedule.get("ScheduleExpression") or ""))
+    latest = datetime.fromisoformat(once[1]).replace(tzinfo=UTC) + timedelta(hours=14) if once else None
+    return any(at is not None and at < now for at in (end, latest))
+
+
+def with_mark(schedule: Mapping[str, Any], mark: HoldMark) -> Reply:
+    """The fields that hold it: disabled, everything else as it is."""
+    description = str(schedule.get("Description") or "")
+    return fields(schedule) | {
+        "State": "DISABLED",
+        "Description": f"{description} {mark.text}" if description else mark.text,
+    }
+
+
+def without_mark(schedule: Mapping[str, Any]) -> Reply:
+    """The fields that release it: enabled, its description as it was before our mark."""
+    kept = {name: value for name, value in fields(schedule).items() if name != "Description"}
+    description = plain(schedule)
+    return kept | {"State": "ENABLED"} | ({"Description": description} if description else {})
+
+
+def plain(schedule: Mapping[str, Any]) -> str:
+    """Its description without our mark."""
+    description = str(schedule.get("Description") or "")
+    found = HOLD_MARK.search(description)
+    return description[: found.start()].removesuffix(" ") + description[found.end() :] if found else description
+
+
+def fields(schedule: Mapping[str, Any]) -> Reply:
+    """What UpdateSchedule must be given: it resets whatever is left out."""
+    return {name: value for name, value in schedule.items() if name not in READ_ONLY and value is not None}
+
+
+def unknown_fields(schedule: Mapping[str, Any]) -> list[str]:
+    """Names of fields that UpdateSchedule does not know here: they would be lost."""
+    return sorted(set(schedule) - UPDATABLE - READ_ONLY)
+
+
+def seen(schedule: Mapping[str, Any]) -> str:
+    """A digest of all that a person could have changed; inputs do not leave AWS by it."""
+    return parse.digest(_flat(fields(schedule)))
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _flat(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_flat(one) for one in value]
+    at = parse.instant(value)
+    return at.isoformat() if at else value
+
+
+def words(schedules: Sequence[Mapping[str, Any]]) -> str:
+    """ "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin". A hold of ours changes nothing in it."""
+    parts = [_words(one) for one in schedules]
+    return f"EventBridge Scheduler: {'; '.join(parts)}" if parts else ""
+
+
+def _words(schedule: Mapping[str, Any]) -> str:
+    expression = str(schedule.get("ScheduleExpression") or full_name(schedule))
+    zone = "" if expression.startswith("rate(") else f" {schedule.get('ScheduleExpressionTimezone') or 'UTC'}"
+    is_off = not is_enabled(schedule) and mark_in(schedule) is None
+    return f"{expression}{zone}{' (disabled)' if is_off else ''}"
+
+
+def is_paused(schedules: Sequence[Mapping[str, Any]]) -> bool:
+    """True when schedules start it and all of them are disabled."""
+    return bool(schedules) and not any(is_enabled(one) for one in schedules)
+
+
+@dataclass(slots=True)
+class Clocks:
+    """Reads the schedules of state machines; what did not change since is not read again."""
+
+    client: StepFunctionsClient
+    known: dict[str, Reply] = field(default_factory=dict)
+    """By ARN of the schedule."""
+
+    def of(self, machines: Sequence[str], now: datetime) -> dict[str, list[Reply]]:
+        """The schedules of each state machine (by ARN), by name. Raises AccessRefused or SystemUnreachable."""
+        wanted = set(machines)
+        listed = [one for one in self.client.schedules() if machine_of(one) in wanted]
+        whole = [one for row in listed if (one := self._whole(row, now)) is not None]
+        arns = {str(row.get("Arn")) for row in listed}
+        self.known = {arn: one for arn, one in self.known.items() if arn in arns}
+        found: dict[str, list[Reply]] = {machine: [] for machine in machines}
+        for one in sorted(whole, key=full_name):
+            if machine_of(one) in wanted:
+                found[machine_of(one)].append(one)
+        return found
+
+    def _whole(self, row: Reply, now: datetime) -> Reply | None:
+        arn, at = str(row.get("Arn")), parse.instant(row.get("LastModificationDate"))
+        known = self.known.get(arn)
+        if known is not None and known.get("LastModificationDate") == row.get("LastModificationDate"):
+            return known
+        try:
+            found = self.client.schedule(str(row.get("GroupName") or "default"), str(row.get("Name")))
+        except Gone:
+            return None
+        if at is not None and now - at > SETTLED:
+            self.known[arn] = found
+        return found
