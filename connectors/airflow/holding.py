@@ -77,33 +77,26 @@ def _paused(client: AirflowClient) -> Iterator[str]:
 
 def pausing(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]:
     """What a pause does to this DAG, for people."""
+    stopped = "no run of it starts, not by hand or by backfill either: such runs stay queued"
     under_way = facts.active(client, dag)
-    told = "no run of it starts, not by hand or by backfill either: such runs stay queued"
     if under_way is None:
-        return (told, _resumed_later(row))
-    going = under_way.replace("other runs", "runs", 1)
-    return (
-        told,
-        f"{going}: tasks that run go on to their end, what follows them waits for the release",
-        _resumed_later(row),
-    )
+        return (stopped, *_resumed_later(row), *_by_asset(row))
+    going = f"{under_way.replace('other runs', 'runs', 1)}: tasks that run go on to their end"
+    return (stopped, f"{going}, what follows them waits for the release", *_resumed_later(row), *_by_asset(row))
 
 
-def _resumed_later(row: fields.Row) -> str:
+def _resumed_later(row: fields.Row) -> tuple[str, ...]:
     if row.get("timetable_periodic") is True:
-        made = (
-            "every run that fell due meanwhile"
-            if row.get("catchup") is True
-            else "the latest run that fell due meanwhile"
-        )
-        return f"when it is released, Airflow makes {made} (catchup is {'on' if row.get('catchup') is True else 'off'})"
-    return _by_asset(row) or "it has no schedule: when it is released, nothing starts by itself"
+        on = row.get("catchup") is True
+        made = f"{'every' if on else 'the latest'} run that fell due meanwhile (catchup is {'on' if on else 'off'})"
+        return (f"when it is released, Airflow makes {made}",)
+    return () if _by_asset(row) else ("it has no schedule: when it is released, nothing starts by itself",)
 
 
-def _by_asset(row: fields.Row) -> str:
+def _by_asset(row: fields.Row) -> tuple[str, ...]:
     if row.get("asset_expression") is None:
-        return ""
-    return "updates of its assets while it is paused start no run, also not later: Airflow forgets them"
+        return ()
+    return ("updates of its assets while it is paused start no run, also not later: Airflow forgets them",)
 
 
 def resuming(client: AirflowClient, dag: str, row: fields.Row, now: datetime) -> tuple[str, ...]:
@@ -111,12 +104,16 @@ def resuming(client: AirflowClient, dag: str, row: fields.Row, now: datetime) ->
     reply = client.runs_of(dag, {"state": ["running", "queued"], "limit": 5, "order_by": "-run_after"})
     waiting = [f"{one.get('dag_run_id')} ({one.get('state')})" for one in facts.runs(reply)]
     go_on = (f"go on at once: {', '.join(waiting)}",) if waiting else ()
+    return (*go_on, *_made_by_the_clock(row, now), *_by_asset(row))
+
+
+def _made_by_the_clock(row: fields.Row, now: datetime) -> tuple[str, ...]:
     following = facts.instant(row.get("next_dagrun_run_after"))
     if row.get("timetable_periodic") is False or following is None:
-        return (*go_on, _by_asset(row) or "it has no schedule: no run is made by itself")
+        return () if _by_asset(row) else ("it has no schedule: no run is made by itself",)
     if following > now:
-        return (*go_on, f"its next run is due {facts.told(following)}: Airflow makes none before")
+        return (f"its next run is due {facts.told(following)}: Airflow makes none before",)
     if row.get("catchup") is True:
-        return (*go_on, f"Airflow makes every missed run at once, from {facts.told(following)} on (catchup is on)")
+        return (f"Airflow makes every missed run at once, from {facts.told(following)} on (catchup is on)",)
     latest = f"Airflow makes one run at once, the latest that is due, at {facts.told(following)} or later"
-    return (*go_on, f"{latest}; earlier ones of the pause are left out (catchup is off)")
+    return (f"{latest}; earlier ones of the pause are left out (catchup is off)",)

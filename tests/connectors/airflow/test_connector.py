@@ -18,7 +18,8 @@ from connectors.contract import AccessRefused, ConnectorError, NotSupported, Run
 from connectors.secrets import SecretStore
 from connectors.transport.http import Deadline, HttpDoor
 from tests.connectors.airflow.support import URL, latest, night, opened
-from tests.fakes.airflow import FakeAirflow, recorded
+from tests.fakes.airflow import FakeAirflow
+from tests.fakes.airflow_acts import recorded
 
 Handler = Callable[[httpx.Request], httpx.Response]
 

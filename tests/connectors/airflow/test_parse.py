@@ -19,7 +19,7 @@ from connectors.airflow.marks import mark_of, run_action, run_id_of
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_inventory import Definition
 from connectors.contract import Evidence, RecordUnreadable, Schedule, State
-from tests.fakes.airflow import recorded
+from tests.fakes.airflow_acts import recorded
 
 BASE = "https://airflow.example.com"
 SCHEDULED, MANUAL = 0, 1

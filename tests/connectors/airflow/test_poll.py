@@ -20,7 +20,8 @@ from connectors.conformance import ref
 from connectors.contract import AccessRefused, Evidence, RunRef, State, SystemUnreachable
 from connectors.transport.http import Deadline, HttpDoor
 from tests.connectors.airflow.support import URL, latest, night, opened, told
-from tests.fakes.airflow import START, FakeAirflow, recorded
+from tests.fakes.airflow import START, FakeAirflow
+from tests.fakes.airflow_acts import recorded
 
 
 def answering(fake: FakeAirflow, change: Callable[[str, Any], Any]) -> AirflowConnector:

@@ -1,0 +1,374 @@
+"""Starts, cancels and marks: what is said before, what is sent once, and how a lost answer is found again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectors.airflow.connector import AirflowConnector
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    SENT_AT,
+    Absent,
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+    instant_key,
+)
+from tests.connectors.airflow.support import latest, night, opened
+from tests.fakes.airflow import FakeAirflow
+
+RUN = "scheduled__2026-11-20T04:00:00+00:00"
+DUE = "2026-11-20T03:00:00Z"
+PATH = f"/api/v2/dags/load_orders/dagRuns/{RUN.replace(':', '%3A').replace('+', '%2B')}"
+
+
+def ended_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
+    """load_orders failed at `load`."""
+    fake = night()
+    fake.start("load_orders", RUN)
+    fake.tick()
+    connector = opened(fake)
+    return fake, connector, latest(connector, "load_orders")
+
+
+def running_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
+    """load_orders hangs at `load`."""
+    fake = night()
+    fake.outcome["load_orders", "load"] = "hang"
+    fake.start("load_orders", RUN)
+    fake.tick()
+    connector = opened(fake)
+    return fake, connector, latest(connector, "load_orders")
+
+
+def of(verb: Verb, run: RunRecord, **parameters: Any) -> Ask:
+    return Ask(verb, ref(run), run.state, parameters)
+
+
+def start(period: str = DUE, dag: str = "stock_count") -> Ask:
+    return Ask(Verb.START, RunRef(dag, period, "", ""), State.PLANNED, {"period_at": period} if period else {})
+
+
+def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
+    preview = connector.preview(ask, 5)
+    assert None is preview.refused
+    return preview
+
+
+# start
+
+
+def test_a_start_takes_the_logical_date_that_airflows_own_run_would_have() -> None:
+    _, connector, _ = ended_night()
+    preview = allowed(connector, start())
+    assert ("trigger", "trigger a run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.words)
+    body = f'{{"dag_run_id": "headway__KEY", "logical_date": "{DUE}", "run_after": "{DUE}"}}'
+    assert (f"POST /api/v2/dags/stock_count/dagRuns {body}",) == preview.native_calls
+    connector.act(preview, new_key(), 5)
+    assert "Airflow has this run by now: headway__" in str(connector.preview(start(), 5).refused)
+
+
+def interval(fake: FakeAirflow, start: str, end: str) -> None:
+    times = {"next_dagrun_logical_date": start, "next_dagrun_run_after": end}
+    fake.details_of["stock_count"] = {
+        **times,
+        "next_dagrun_data_interval_start": start,
+        "next_dagrun_data_interval_end": end,
+    }
+
+
+def test_the_next_run_of_a_dag_with_data_intervals_is_started_with_its_interval() -> None:
+    fake, connector, _ = ended_night()
+    interval(fake, "2026-11-19T03:00:00Z", DUE)
+    preview, key = allowed(connector, start()), new_key()
+    connector.act(preview, key, 5)
+    row = fake.run("stock_count", f"headway__{key[8:]}")
+    assert row is not None
+    assert ("2026-11-19T03:00:00Z", "2026-11-19T03:00:00Z", DUE) == (
+        row["logical_date"],
+        row["data_interval_start"],
+        row["data_interval_end"],
+    )
+    fake.tick()
+    assert (DUE, key) == ((told := latest(connector, "stock_count")).period_key, told.action_key)
+
+
+@pytest.mark.parametrize(
+    "details, words",
+    [
+        ({"is_paused": True}, "stock_count is paused, not by Headway: the run would stay queued"),
+        ({"allowed_run_types": ["scheduled"]}, "does not allow runs by hand"),
+        ({"has_import_errors": True}, "cannot be imported"),
+        ({"is_stale": True}, "cannot be imported or is gone"),
+        ({"start_date": "2026-11-20T03:30:00Z"}, "would call a run before it green without running a task"),
+        ({"next_dagrun_data_interval_start": "2026-11-01T00:00:00Z"}, "airflow backfill create --dag-id stock_count"),
+    ],
+)
+def test_what_airflow_would_not_run_is_not_started(details: dict[str, Any], words: str) -> None:
+    fake, connector, _ = ended_night()
+    fake.details_of["stock_count"] = details
+    assert words in str(connector.preview(start(), 5).refused)
+
+
+def test_a_start_for_a_time_to_come_is_refused_because_its_tasks_would_wait() -> None:
+    _, connector, _ = ended_night()
+    later = instant_key(datetime(2030, 1, 1, tzinfo=UTC))
+    assert "runs no task before the logical date of its run" in str(connector.preview(start(later), 5).refused)
+
+
+def test_a_dag_without_a_period_is_started_without_a_date() -> None:
+    fake, connector, _ = ended_night()
+    preview, key = allowed(connector, start("")), new_key()
+    assert "trigger a run of stock_count now, without a date" == preview.words
+    connector.act(preview, key, 5)
+    row = fake.run("stock_count", f"headway__{key[8:]}")
+    assert row is not None
+    assert None is row["logical_date"]
+
+
+def test_a_start_whose_answer_is_lost_is_found_and_never_doubled() -> None:
+    fake, connector, _ = ended_night()
+    preview, key = allowed(connector, start()), new_key()
+    fake.lose_answer_of = "/dagRuns$"
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert "was triggered under this key before" == connector.act(preview, key, 5).words
+    with pytest.raises(NotSupported, match="has another run for"):
+        connector.act(preview, new_key(), 5)
+    assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"])
+
+
+def test_a_task_is_not_started_by_itself() -> None:
+    _, connector, _ = ended_night()
+    with pytest.raises(NotSupported, match=r"Airflow has no DAG load_orders\.load; if that is a task"):
+        connector.preview(start(dag="load_orders.load"), 5)
+    assert "Airflow has no DAG gone" == connector.preview(start(dag="gone"), 5).refused
+
+
+# cancel
+
+
+def test_a_cancel_says_what_is_killed_and_what_is_skipped() -> None:
+    fake, connector, run = running_night()
+    preview = allowed(connector, of(Verb.CANCEL, run))
+    words = "end load_orders 2026-11-20 04:00Z: Airflow fails what runs (load), skips what waits (publish)"
+    assert (words, ("load", "publish"), None) == (preview.words, preview.affected, preview.overlap)
+    assert (f'PATCH {PATH} {{"state": "failed", "note": "[KEY cancel]"}}',) == preview.native_calls
+    assert "ends at its next heartbeat, some seconds later" in preview.notes[0]
+    fake.runs[0]["note"] = "seen by Ada"
+    key = new_key()
+    assert "Airflow says failed" == connector.act(preview, key, 5).words
+    told = latest(connector, "load_orders")
+    assert (State.CANCELLED, "failed", run.attempt_key) == (told.state, told.native_state, told.attempt_key)
+    assert None is told.action_key, "the attempt is not ours, its end is"
+    assert f"[{key} cancel; was {fake.runs[0]['queued_at']}]\nseen by Ada" == fake.runs[0]["note"]
+
+
+def test_a_run_that_was_cancelled_and_cleared_and_fails_again_has_failed() -> None:
+    fake, connector, run = running_night()
+    connector.act(allowed(connector, of(Verb.CANCEL, run)), new_key(), 5)
+    fake.outcome["load_orders", "load"] = "failed"
+    connector.act(allowed(connector, of(Verb.RERUN, latest(connector, "load_orders"))), new_key(), 5)
+    fake.tick()
+    assert State.FAILED == latest(connector, "load_orders").state
+
+
+def test_a_cancel_is_not_sent_to_a_run_that_is_over_or_is_another_attempt_by_now() -> None:
+    fake, connector, run = running_night()
+    preview = allowed(connector, of(Verb.CANCEL, run))
+    fake.runs[0]["queued_at"] = "2026-11-20T04:30:00Z"
+    with pytest.raises(NotSupported, match="changed since the preview"):
+        connector.act(preview, new_key(), 5)
+    fake.runs[0] |= {"queued_at": run.attempt_key.rpartition("@")[2], "state": "success"}
+    with pytest.raises(NotSupported, match="it was running, it is success"):
+        connector.act(preview, new_key(), 5)
+    assert "the run is over: Airflow says success" == connector.preview(of(Verb.CANCEL, run), 5).refused
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
+def test_a_state_whose_answer_is_lost_is_found_by_the_note(verb: Verb) -> None:
+    fake, connector, run = running_night() if verb is Verb.CANCEL else ended_night()
+    preview, key = allowed(connector, of(verb, run)), new_key()
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    assert isinstance(connector.look_up(sent, key, 5), CannotTell), "its server may still work on it"
+    fake.lose_answer_of = f"{RUN[:9]}[^/]*$"
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+def test_a_task_is_not_cancelled_by_itself() -> None:
+    _, connector, _ = running_night()
+    with pytest.raises(NotSupported, match="cancel the run of its DAG load_orders"):
+        connector.preview(of(Verb.CANCEL, latest(connector, "load_orders.load")), 5)
+
+
+# mark
+
+
+@pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, State.SUCCEEDED), (Verb.SKIP, State.SKIPPED)])
+def test_a_marked_run_is_what_was_said_and_its_tasks_stay(verb: Verb, state: State) -> None:
+    fake, connector, run = ended_night()
+    preview = allowed(connector, of(verb, run))
+    assert "nothing runs: its tasks stay as they are (load, publish not green)" == preview.notes[0]
+    connector.act(preview, new_key(), 5)
+    told = latest(connector, "load_orders")
+    assert (state, "success", run.attempt_key) == (told.state, told.native_state, told.attempt_key)
+    assert told.message.endswith("by Headway; tasks not green: load (failed), publish (upstream_failed)")
+    assert ["success", "failed", "upstream_failed"] == [row["state"] for row in fake.instances]
+    assert "Airflow says success already" == connector.preview(of(verb, run), 5).refused
+
+
+def test_a_run_that_is_green_with_failed_tasks_names_the_tasks_to_mark() -> None:
+    """Airflow changes nothing about such a run, so no poll would see a mark."""
+    fake, connector, run = ended_night()
+    fake.runs[0]["state"] = "success"
+    refused = connector.preview(of(Verb.MARK_OK, run), 5).refused
+    assert "Airflow says success already; mark the tasks that are not green: load, publish" == refused
+
+
+def test_what_runs_is_not_marked() -> None:
+    _, connector, run = running_night()
+    assert "the run is running: cancel it first" in str(connector.preview(of(Verb.MARK_OK, run), 5).refused)
+    task = latest(connector, "load_orders.load")
+    assert "let it end first, or cancel it" in str(connector.preview(of(Verb.SKIP, task), 5).refused)
+
+
+def test_a_run_that_airflow_has_no_row_of_cannot_be_marked() -> None:
+    _, connector, _ = ended_night()
+    missed = Ask(Verb.MARK_OK, RunRef("stock_count", DUE, "", ""), State.MISSED)
+    with pytest.raises(NotSupported, match="Airflow has no row of the run 2026-11-20T03:00:00Z of stock_count"):
+        connector.preview(missed, 5)
+
+
+def test_a_task_is_marked_and_what_failed_after_it_runs_as_was_said() -> None:
+    fake, connector, _ = ended_night()
+    task = latest(connector, "load_orders.load")
+    preview, key = allowed(connector, of(Verb.MARK_OK, task)), new_key()
+    assert ("mark task load of load_orders 2026-11-20 04:00Z as success", ("load",)) == (
+        preview.words,
+        preview.affected,
+    )
+    assert ("Airflow then clears what failed after it, and runs it: publish",) == preview.notes
+    fake.lose_answer_of = "/taskInstances/load$"
+    with pytest.raises(OutcomeUnknown):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    fake.tick()
+    assert State.SUCCEEDED == latest(connector, "load_orders").state
+    with pytest.raises(NotSupported, match="is success by now; nothing was sent"):
+        connector.act(preview, new_key(), 5)
+    assert "nothing to do: load is success" in str(connector.preview(of(Verb.MARK_OK, task), 5).refused)
+
+
+def test_the_last_task_that_is_skipped_leaves_its_run_failed_and_that_is_said() -> None:
+    fake, connector, _ = ended_night()
+    fake.dags = {"load_orders": ("check", "load")}
+    task = latest(connector, "load_orders.load")
+    preview = allowed(connector, of(Verb.SKIP, task))
+    assert "the run of load_orders stays failed; mark the run itself too" in preview.notes[0]
+    assert isinstance(connector.look_up(preview, new_key(), 5), Absent)
+    connector.act(preview, new_key(), 5)
+    assert State.SKIPPED == latest(connector, "load_orders.load").state
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+def test_a_viewer_is_refused_and_nothing_is_changed() -> None:
+    fake, connector, run = ended_night()
+    asks = [start(), of(Verb.MARK_OK, run), of(Verb.SKIP, latest(connector, "load_orders.load"))]
+    previews = [allowed(connector, ask) for ask in asks]
+    before = [dict(row) for row in (*fake.runs, *fake.instances)]
+    fake.role = "viewer"
+    for preview in previews:
+        with pytest.raises(AccessRefused, match="Forbidden"):
+            connector.act(preview, new_key(), 5)
+    assert before == [dict(row) for row in (*fake.runs, *fake.instances)]
+
+
+# rerun by scope
+
+
+@pytest.mark.parametrize(
+    "scope, verb, affected",
+    [
+        ("failed", "clear failed tasks", ("load", "publish")),
+        ("all", "clear the whole run", ("check", "load", "publish")),
+        ("downstream", "clear failed tasks and what follows", ("load", "publish")),
+    ],
+)
+def test_the_scope_says_which_tasks_run_again(scope: str, verb: str, affected: tuple[str, ...]) -> None:
+    fake, connector, run = ended_night()
+    preview, key = allowed(connector, of(Verb.RERUN, run, scope=scope)), new_key()
+    assert (verb, affected) == (preview.verb, preview.affected)
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    fake.outcome.clear()
+    fake.tick()
+    again = latest(connector, "load_orders")
+    assert (State.SUCCEEDED, key, run.period_key) == (again.state, again.action_key, again.period_key)
+
+
+def test_downstream_takes_what_succeeded_after_the_failed_task_too() -> None:
+    fake, connector, run = ended_night()
+    fake.instances[2]["state"] = "success"
+    assert ("load",) == allowed(connector, of(Verb.RERUN, run, scope="failed")).affected
+    assert ("load", "publish") == allowed(connector, of(Verb.RERUN, run, scope="downstream")).affected
+
+
+def test_a_clear_that_never_came_takes_its_mark_away_again() -> None:
+    """The run's note is written before: it would claim the next clear, whoever asked for that."""
+    fake, connector, run = ended_night()
+    fake.runs[0]["note"] = "seen by Ada"
+    preview, key = allowed(connector, of(Verb.RERUN, run, scope="downstream")), new_key()
+    fake.runs[0]["note"] = f"[{key} rerun; was {fake.runs[0]['queued_at']}]\nseen by Ada"
+    sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    assert isinstance(connector.look_up(sent, key, 5), CannotTell)
+    assert "rerun" in fake.runs[0]["note"], "it may still come"
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert "seen by Ada" == fake.runs[0]["note"]
+
+
+def test_a_clear_that_is_refused_leaves_the_note_as_it_was() -> None:
+    fake, connector, run = ended_night()
+    preview = allowed(connector, of(Verb.RERUN, run, scope="downstream"))
+    fake.instances[1]["state"] = "running"
+    with pytest.raises(NotSupported, match="AirflowClearRunningTaskException"):
+        connector.act(preview, new_key(), 5)
+    assert not fake.runs[0]["note"]
+
+
+@pytest.mark.parametrize(
+    "scope, words",
+    [("failed", 'it has no failed task; "all" would clear'), ("downstream", "no failed task to begin at")],
+)
+def test_a_green_run_has_no_failed_tasks_to_rerun(scope: str, words: str) -> None:
+    fake, connector, _ = ended_night()
+    fake.start("stock_count", RUN)
+    fake.tick()
+    run = latest(connector, "stock_count")
+    assert words in str(connector.preview(of(Verb.RERUN, run, scope=scope), 5).refused)
+
+
+def test_an_odd_scope_is_refused_and_a_task_is_not_rerun_with_all() -> None:
+    _, connector, run = ended_night()
+    words = 'the scope is "most", not one of failed, downstream, all'
+    assert words == connector.preview(of(Verb.RERUN, run, scope="most"), 5).refused
+    task = latest(connector, "load_orders.load")
+    assert "rerun the run of load_orders for all of it" in str(
+        connector.preview(of(Verb.RERUN, task, scope="all"), 5).refused
+    )

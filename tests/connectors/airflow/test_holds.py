@@ -1,0 +1,275 @@
+"""Holds: a paused DAG with our mark in a note, what a person did before us, and every place where we may break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from connectors.airflow import holding
+from connectors.airflow.connector import AirflowConnector
+from connectors.conformance import new_key
+from connectors.contract import (
+    SENT_AT,
+    Absent,
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Found,
+    HoldMark,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    RunRef,
+    State,
+    SystemUnreachable,
+    Verb,
+    instant_key,
+)
+from tests.connectors.airflow.support import night, opened
+from tests.fakes.airflow import FakeAirflow
+
+RUN = "scheduled__1"
+UNTIL = "2026-11-20T06:30:00Z"
+
+
+def quiet_night() -> tuple[FakeAirflow, AirflowConnector]:
+    """stock_count has one green run, whose note Ada wrote."""
+    fake = night()
+    fake.start("stock_count", RUN, note="seen by Ada")
+    fake.tick()
+    return fake, opened(fake)
+
+
+def hold(dag: str = "stock_count", **more: Any) -> Ask:
+    return Ask(Verb.HOLD, RunRef(dag, "", "", ""), State.PLANNED, {"by": "ada", "until": UNTIL, **more})
+
+
+def release(key: str, dag: str = "stock_count") -> Ask:
+    return Ask(Verb.RELEASE, RunRef(dag, "", "", ""), State.HELD, {"hold": key})
+
+
+def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
+    preview = connector.preview(ask, 5)
+    assert None is preview.refused
+    return preview
+
+
+def held_night() -> tuple[FakeAirflow, AirflowConnector, str]:
+    fake, connector = quiet_night()
+    key = new_key()
+    connector.act(allowed(connector, hold()), key, 5)
+    return fake, connector, key
+
+
+def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
+    _, connector = quiet_night()
+    preview = allowed(connector, hold())
+    words = f"pause stock_count until {UNTIL} at the latest, marked in the note of its run {RUN}"
+    assert ("pause the DAG", words) == (preview.verb, preview.words)
+    mark = f"… headway-hold id=KEY by=ada until={UNTIL}"
+    assert (
+        f'PATCH /api/v2/dags/stock_count/dagRuns/{RUN} {{"note": "{mark}"}}',
+        'PATCH /api/v2/dags/stock_count {"is_paused": true}',
+    ) == preview.native_calls
+    assert (
+        "no run of it starts, not by hand or by backfill either: such runs stay queued",
+        "when it is released, Airflow makes the latest run that fell due meanwhile (catchup is off)",
+    ) == preview.notes
+
+
+@pytest.mark.parametrize(
+    "details, words",
+    [
+        ({"catchup": True}, "when it is released, Airflow makes every run that fell due meanwhile (catchup is on)"),
+        ({"timetable_periodic": False, "asset_expression": {"any": []}}, "updates of its assets while it is paused"),
+        ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: when it is released, nothing"),
+    ],
+)
+def test_what_a_release_will_bring_is_said_before_the_hold(details: dict[str, Any], words: str) -> None:
+    fake, connector = quiet_night()
+    fake.details_of["stock_count"] = details
+    assert allowed(connector, hold()).notes[-1].startswith(words)
+
+
+def test_a_run_under_way_is_said_to_stop_after_its_task() -> None:
+    fake, connector = quiet_night()
+    fake.start("stock_count", "manual__2")
+    words = (
+        "runs of stock_count are active: manual__2 (queued): tasks that run go on to their end, what follows them waits"
+    )
+    assert allowed(connector, hold()).notes[1].startswith(words)
+
+
+def test_a_mark_is_written_before_the_pause_below_what_people_wrote() -> None:
+    fake, connector, key = held_night()
+    assert f"seen by Ada\nheadway-hold id={key} by=ada until={UNTIL}" == fake.runs[0]["note"]
+    assert {"stock_count"} == fake.paused
+    patched = [path for method, path in fake.requests if method == "PATCH"]
+    assert [f"/api/v2/dags/stock_count/dagRuns/{RUN}", "/api/v2/dags/stock_count"] == patched
+    (told,) = connector.holds(5)
+    assert ("stock_count", key, "ada", f"note of run {RUN} of stock_count") == (
+        told.job,
+        told.mark.id,
+        told.mark.by,
+        told.where,
+    )
+
+
+def test_a_hold_is_found_below_later_runs() -> None:
+    fake, connector, key = held_night()
+    for number in range(20):
+        fake.start("stock_count", f"manual__{number}")
+    assert [key] == [one.mark.id for one in connector.holds(5)]
+    assert "stock_count is paused already, by Headway for ada until" in str(connector.preview(hold(), 5).refused)
+
+
+@pytest.mark.parametrize(
+    "ask, words",
+    [
+        (
+            hold("load_orders"),
+            "load_orders has no run yet whose note has room for the mark of a hold: pause it by hand",
+        ),
+        (hold("gone"), "Airflow has no DAG gone"),
+        (hold(until="soon"), "a hold needs an end (until)"),
+    ],
+)
+def test_what_cannot_be_held_says_why(ask: Ask, words: str) -> None:
+    _, connector = quiet_night()
+    assert words in str(connector.preview(ask, 5).refused)
+
+
+def test_a_note_that_is_full_is_passed_over_for_an_older_run() -> None:
+    fake, connector = quiet_night()
+    fake.start("stock_count", "manual__2", note="x" * 950)
+    assert RUN == allowed(connector, hold()).plan["run"]
+
+
+def test_a_task_is_not_held_by_itself() -> None:
+    _, connector = quiet_night()
+    with pytest.raises(NotSupported, match="hold no single task, hold its DAG"):
+        connector.preview(hold("stock_count.count"), 5)
+
+
+# what a person did
+
+
+def test_a_dag_that_a_person_pauses_after_the_preview_is_not_held() -> None:
+    fake, connector = quiet_night()
+    preview = allowed(connector, hold())
+    fake.paused.add("stock_count")
+    with pytest.raises(NotSupported, match="is paused by now, or gone, and not by this hold; nothing was sent"):
+        connector.act(preview, new_key(), 5)
+    assert "seen by Ada" == fake.runs[0]["note"]
+    assert "stock_count is paused already, not by Headway" == connector.preview(hold(), 5).refused
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+    assert () == connector.holds(5)
+
+
+def test_a_person_who_takes_the_mark_away_has_the_pause() -> None:
+    fake, connector, key = held_night()
+    preview = allowed(connector, release(key))
+    fake.runs[0]["note"] = "mine now, Ada"
+    assert "a person has it" in str(connector.preview(release(key), 5).refused)
+    with pytest.raises(NotSupported, match="tells of this hold by now; nothing was sent"):
+        connector.act(preview, new_key(), 5)
+    assert {"stock_count"} == fake.paused
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+def test_a_person_who_resumes_the_dag_leaves_only_the_mark_to_take_away() -> None:
+    fake, connector, key = held_night()
+    fake.paused.clear()
+    preview = allowed(connector, release(key))
+    assert ("take the mark away", 1) == (preview.verb, len(preview.native_calls))
+    assert "stock_count was resumed by somebody before" == connector.act(preview, new_key(), 5).words
+    assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
+    assert "stock_count is not held" == connector.preview(release(key), 5).refused
+
+
+# where we may break
+
+
+def test_a_hold_that_broke_after_its_mark_is_absent_and_its_mark_goes() -> None:
+    """A person's next pause would be taken for ours."""
+    fake, connector = quiet_night()
+    preview, key = allowed(connector, hold()), new_key()
+    fake.lose_answer_of = f"dagRuns/{RUN}$"
+    fake.runs[0]["note"] = f"seen by Ada\n{HoldMark(key, 'ada', datetime(2026, 11, 20, 6, 30, tzinfo=UTC)).text}"
+    sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    assert isinstance(connector.look_up(sent, key, 5), CannotTell)
+    assert key in fake.runs[0]["note"], "the pause may still come, and would have no mark"
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    assert "seen by Ada" == fake.runs[0]["note"]
+
+
+def test_a_pause_whose_answer_is_lost_is_found() -> None:
+    fake, connector = quiet_night()
+    preview, key = allowed(connector, hold()), new_key()
+    assert isinstance(connector.look_up(preview, key, 5), Absent)
+    fake.lose_answer_of = "/dags/stock_count$"
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    assert "was held under this key before" == connector.act(preview, key, 5).words
+
+
+def test_a_pause_that_is_refused_leaves_the_note_as_it_was() -> None:
+    fake, connector = quiet_night()
+    preview = allowed(connector, hold())
+    fake.forbidden = "/dags/stock_count$"
+    with pytest.raises(AccessRefused, match="Forbidden"):
+        connector.act(preview, new_key(), 5)
+    assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
+
+
+def test_a_release_whose_answer_is_lost_is_found_and_its_mark_is_taken_away_then() -> None:
+    fake, connector, key = held_night()
+    preview, mine = allowed(connector, release(key)), new_key()
+    assert isinstance(connector.look_up(preview, mine, 5), Absent)
+    fake.lose_answer_of = "/dags/stock_count$"
+    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+        connector.act(preview, mine, 5)
+    assert key in fake.runs[0]["note"]
+    assert isinstance(connector.look_up(preview, mine, 5), Found)
+    assert ("seen by Ada", set()) == (fake.runs[0]["note"], fake.paused)
+
+
+@pytest.mark.parametrize(
+    "details, words",
+    [
+        (
+            {"next_dagrun_run_after": "2030-01-01T00:00:00Z"},
+            "its next run is due 2030-01-01T00:00:00Z: Airflow makes none",
+        ),
+        (
+            {"next_dagrun_run_after": "2026-11-20T03:00:00Z"},
+            "Airflow makes one run at once, the latest that is due, at",
+        ),
+        (
+            {"next_dagrun_run_after": "2026-11-20T03:00:00Z", "catchup": True},
+            "Airflow makes every missed run at once, from 2026-11-20T03:00:00Z on",
+        ),
+        ({"timetable_periodic": False, "asset_expression": {"any": []}}, "updates of its assets while it is paused"),
+        ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: no run is made by itself"),
+    ],
+)
+def test_a_release_says_what_airflow_does_then(details: dict[str, Any], words: str) -> None:
+    fake, connector, key = held_night()
+    fake.details_of["stock_count"] = details
+    fake.start("stock_count", "manual__2")
+    preview = allowed(connector, release(key))
+    assert "go on at once: manual__2 (queued)" == preview.notes[0]
+    assert preview.notes[1].startswith(words)
+
+
+def test_too_many_paused_dags_are_told_and_not_half_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, connector, _ = held_night()
+    monkeypatch.setattr(holding, "MOST_PAUSED", 1)
+    fake.paused.add("load_orders")
+    with pytest.raises(SystemUnreachable, match="more than 1 DAGs are paused"):
+        connector.holds(5)
+    assert 1 == len(opened(fake, dags=["stock_*"]).holds(5))
