@@ -33,6 +33,8 @@ from console.control.masks import mask_secrets
 from console.control.periods import assign, business_date
 from console.control.schedule import in_words
 from console.engine.doors import Doors, Place, close_quietly
+from console.engine.health import Pulse
+from console.engine.holds import HoldLooker
 from console.failpoints import failpoint
 from console.store import ingest as store_ingest
 from console.store import inventory as store_inventory
@@ -97,7 +99,9 @@ class Poller:
         self._doubted_hash = ""
         self._inventory_words: tuple[str, ...] = ()
         """What the last inventory could not read or take; said with every poll until the next one."""
+        self._holds = HoldLooker(shared.store, shared.clock, shared.secrets, place)
         self.wake = threading.Event()
+        self.pulse = Pulse()
         self.name = place.name
         self.target_id = place.target_id
         self._log = log.bind(target=place.name)
@@ -107,6 +111,7 @@ class Poller:
         while not stopping():
             self.wake.clear()
             started = time.monotonic()
+            self.pulse.beat(self._timeout)
             try:
                 self.poll_once(fence)
             except StoreError:
@@ -116,7 +121,9 @@ class Poller:
                 self._log.exception("poll broke")
                 self.close()
                 self._failed(fence, error, "broken")
-            self.wake.wait(max(0.05, self._pause() - (time.monotonic() - started)))
+            pause = max(0.05, self._pause() - (time.monotonic() - started))
+            self.pulse.beat(pause)
+            self.wake.wait(pause)
         self.close()
 
     def poll_once(self, fence: int) -> None:
@@ -170,6 +177,7 @@ class Poller:
         known = polling.state(self._shared.store, self._place.target_id)
         self._inventory(self._connector, fence, known.inventory_hash)
         for page in range(PAGES_A_POLL):
+            self.pulse.beat(self._timeout)
             known = polling.state(self._shared.store, self._place.target_id)
             open_runs = polling.open_runs(self._shared.store, self._place.target_id)
             asked_at, started = self._shared.clock.now(), time.monotonic()
@@ -183,6 +191,8 @@ class Poller:
             if page:
                 failpoint("poll.mid_pages")
             deadline = time.monotonic() + self._timeout
+        if self._holds.look(self._connector, fence, self._timeout):
+            self._shared.changed()
 
     def _inventory(self, connector: Connector, fence: int, previous_hash: str) -> None:
         kind = self._place.system.kind

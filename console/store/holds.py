@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -14,7 +14,7 @@ from connectors.contract import NativeHold
 from console.clean import clean, clean_line
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import maybe_micros, micros
-from console.model.values import HoldFacts, HoldState
+from console.model.values import HoldFacts, HoldState, Mode
 from console.store import audit
 from console.store.keys import pack
 from console.store.open import Store, next_changed_seq
@@ -43,6 +43,7 @@ def write_holds(
     connection: Connection, lines: Wire, seq: Callable[[], int], now_us: int, decisions: Sequence[HoldDecision]
 ) -> None:
     """Each decision whose hold still stands as the decision saw it; one that a person moved meanwhile is left alone."""
+    _adopt(lines, seq, now_us)
     for one in decisions:
         if not _written(lines, seq, one):
             continue
@@ -55,6 +56,36 @@ def write_holds(
             _ask(connection, lines, one.action, now_us)
         if one.event:
             _tell(lines, now_us, one.event, one.hold)
+
+
+_ASKED = (
+    "SELECT a.key, a.job_id, a.requested_by, a.why, a.parameters FROM action a LEFT JOIN hold h ON h.key = a.key"
+    " WHERE a.requested_us >= ? AND a.verb = 'hold' AND h.key IS NULL AND a.state NOT IN ('refused', 'failed')"
+)
+_LET_GO = (
+    "SELECT a.key, a.parameters FROM action a WHERE a.requested_us >= ? AND a.verb = 'release' AND a.origin <> 'hold'"
+    " AND a.state NOT IN ('refused', 'failed') AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key)"
+)
+LATELY = timedelta(days=2)
+
+
+def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
+    """What people asked for becomes theirs: the hold that an action places, the release of a hold that stands."""
+    since = now_us - LATELY // timedelta(microseconds=1)
+    for key, job_id, by, why, parameters in lines.rows(_ASKED, (since,)):
+        until = datetime.fromisoformat(json.loads(parameters)["until"])
+        hold = HoldFacts(
+            key=key, job_id=job_id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD, state=HoldState.PLACING,
+            held_by=by, why=why, until=until, due_at=None, period_key="", words=f"by {by}",
+        )  # fmt: skip
+        _written(lines, seq, HoldDecision(hold, None))
+    for key, parameters in lines.rows(_LET_GO, (since,)):
+        wanted = json.loads(parameters).get("hold", "")
+        if lines.rows("SELECT 1 FROM hold WHERE key = ? AND state IN ('held', 'found')", (wanted,)):
+            lines.rows(
+                "UPDATE hold SET state = 'releasing', release_key = ?, changed_seq = ? WHERE key = ?",
+                (key, seq(), wanted),
+            )
 
 
 def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:

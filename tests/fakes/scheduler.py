@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from connectors.contract import (
     Clock,
     ConnectorKind,
     Found,
+    HoldMark,
     Inventory,
     JobRecord,
     LogChunk,
@@ -77,6 +78,10 @@ class FakeScheduler:
     broken_close: bool = False
     """Closing a connection raises what no contract foresees."""
     opened: int = 0
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    """Its own clock."""
+    marks: dict[str, HoldMark] = field(default_factory=dict)
+    """What is held, by job."""
     words: str = "accepted"
     """What the scheduler says when it takes an action."""
     capabilities: frozenset[Capability] = frozenset({Capability.RERUN, Capability.LOG})
@@ -99,6 +104,23 @@ class FakeScheduler:
             open=lambda _options, _target, _secrets: FakeConnector(self, _secrets),
             capabilities=self.capabilities,
         )
+
+    def told(self) -> Iterator[JobRecord]:
+        """The jobs as they are now: what is held is paused."""
+        return (replace(job, paused=True) if name in self.marks else job for name, job in self.jobs.items())
+
+    def mark(self, plan: Mapping[str, Any], key: str) -> None:
+        """Holds or releases by compare-and-set; another verb changes nothing here."""
+        job, asked = str(plan.get("job", "")), plan.get("parameters", {})
+        there = self.marks.get(job)
+        if plan.get("verb") == "hold":
+            if self.jobs[job].paused or (there is not None and there.id != key):
+                raise NotSupported(f"{job} is paused already; it is not held")
+            self.marks[job] = HoldMark(key, asked["by"], datetime.fromisoformat(asked["until"]))
+        elif plan.get("verb") == "release":
+            if there is None or there.id != asked["hold"]:
+                raise NotSupported(f"{job} is not held under {asked['hold']}")
+            del self.marks[job]
 
     def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
         self.jobs[native_id] = JobRecord(native_id, schedule=schedule or Schedule("none"), **more)
@@ -129,9 +151,9 @@ class FakeConnector:
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         self._check()
         return Inventory(
-            tuple(self._scheduler.jobs.values()),
+            tuple(self._scheduler.told()),
             complete=True,
-            hash=str(len(self._scheduler.jobs)),
+            hash=f"{len(self._scheduler.jobs)} {sorted(self._scheduler.marks)}",
             skipped=self._scheduler.unread,
         )
 
@@ -140,7 +162,7 @@ class FakeConnector:
         if self._scheduler.hang is not None:
             self._scheduler.hang.wait(timeout_seconds)
         self._check()
-        now = datetime.now(UTC)
+        now = self._scheduler.now()
         runs = tuple(self._scheduler.runs.values())
         seen = now if self._scheduler.seen else None
         return Poll(
@@ -169,7 +191,7 @@ class FakeConnector:
             "1 run",
             overlap=self._scheduler.overlap,
             refused=self._scheduler.refused,
-            plan={"job": ask.run.job, "verb": ask.verb.value},
+            plan={"job": ask.run.job, "verb": ask.verb.value, "parameters": dict(ask.parameters)},
         )
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
@@ -177,10 +199,12 @@ class FakeConnector:
         self._scheduler.done.append((str(preview.plan.get("verb", "rerun")), str(preview.plan.get("job", ""))))
         if self._scheduler.on_act is not None:
             self._scheduler.on_act(key)
+        self._scheduler.mark(preview.plan, key)
         return Receipt(key, self._scheduler.words)
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("this world: holds are not kept by this kind")
+        self._check()
+        return tuple(NativeHold(job, mark, f"the notes of {job}") for job, mark in self._scheduler.marks.items())
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._check()

@@ -1,0 +1,51 @@
+"""What is really held at a target, beside what the store holds: looked at as soon as an engine polls, then again."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import structlog
+
+from connectors.contract import Capability, Connector, ConnectorError
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.clock import Clock
+from console.engine.doors import Place
+from console.store import holds
+from console.store.open import Store
+
+log = structlog.get_logger("headway.holds")
+
+LOOK_EVERY = timedelta(minutes=1)
+"""Of the store's clock. What a person undoes at the source is known after it."""
+
+
+class HoldLooker:
+    """One target's marks, on its poller's thread and connection."""
+
+    def __init__(self, store: Store, clock: Clock, secrets: SecretStore, place: Place) -> None:
+        self._store = store
+        self._clock = clock
+        self._secrets = secrets
+        self._place = place
+        self._look_at = 0.0
+        self._failed = ""
+
+    def look(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
+        """True when something differed and was written. A source that does not tell its marks fails no poll: it is
+        said once, and asked again."""
+        if Capability.HOLD not in self._place.system.kind.capabilities or time.monotonic() < self._look_at:
+            return False
+        self._look_at = time.monotonic() + LOOK_EVERY.total_seconds() / max(self._clock.rate, 0.01)
+        looked_at = self._clock.now()
+        try:
+            found = connector.holds(timeout_seconds)
+        except ConnectorError as error:
+            words = clean(self._secrets.mask(str(error)))
+            if words != self._failed:
+                log.warning("its holds cannot be read", target=self._place.name, error=words)
+            self._failed = words
+            return False
+        self._failed = ""
+        return holds.reconcile(self._store, self._place.target_id, found, looked_at, self._clock.now(), fence)

@@ -1,0 +1,219 @@
+"""A night with two schedulers that can be held: what they do by themselves, what is decided, and what comes of it.
+
+Time goes in steps. In each the world moves (the upstream ends, a clock starts what is neither held nor paused), what
+was asked for arrives, a poll tells it, unless it is late, and an evaluation is kept whole or, at a crash, not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from connectors.contract import State, Verb, instant_key
+from console.control.evaluate import evaluate
+from console.control.expected import expectations
+from console.control.holds import holding
+from console.control.picture import Picture
+from console.model.decisions import Decisions, HoldDecision, NewAction
+from console.model.modes import Modes
+from console.model.values import ActionFacts, DependencyFacts, Estate, HoldFacts, HoldState, JobFacts, Mode, Origin
+from tests.control.ledger import Ledger
+from tests.factories import at, estate, job, target
+
+STEP = timedelta(seconds=30)
+EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
+LOAD = job(2, "warehouse/load", "04:00", target_id=2)
+DUE = at("04:00")
+PERIOD = instant_key(DUE)
+
+
+def hold_edge(mode: Mode = Mode.HOLD, up: JobFacts = EXTRACT, down: JobFacts = LOAD, **more: object) -> DependencyFacts:
+    return replace(DependencyFacts(up.id, down.id, Origin.DECLARED, mode), **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class Asked:
+    """One action on its way."""
+
+    action: NewAction
+    at: datetime
+    state: str = "requested"
+    words: str = ""
+    ended_at: datetime | None = None
+
+
+@dataclass
+class Source:
+    """What the downstream's scheduler has, whoever looks."""
+
+    mark: str | None = None
+    paused: bool = False
+    """By a person."""
+    starts: list[tuple[datetime, str]] = field(default_factory=list)
+    """When it really started, and by whom: "clock" or an action's key."""
+
+    @property
+    def asleep(self) -> bool:
+        return self.paused or self.mark is not None
+
+
+class Stage(Ledger):
+    """The night over time. `latency`: how long an action takes; `reply`: what becomes of each (None: it arrives)."""
+
+    def __init__(self, *edges: DependencyFacts, load: JobFacts = LOAD, extra: tuple[JobFacts, ...] = ()) -> None:
+        jobs = (EXTRACT, load, *extra)
+        hosts = [target(1), target(2, "warehouse", "warehouse")]
+        super().__init__(estate(*jobs, feeds=edges or [hold_edge()], targets=hosts, services=[]))
+        self.load = load
+        self.now = at("03:00")
+        self.source = Source()
+        self.asked: dict[str, Asked] = {}
+        self.held: dict[str, HoldFacts] = {}
+        self.events: list[str] = []
+        self.latency = timedelta(0)
+        self.reply: Callable[[NewAction], str | None] = lambda _: None
+        self.late: Callable[[datetime], bool] = lambda _: False
+        self.crash: Callable[[datetime], bool] = lambda _: False
+        self.script: dict[datetime, Callable[[], None]] = {}
+        self.step = STEP
+        self.whole = True
+        """False: only what holds need is judged, which takes a tenth of the time."""
+
+    # what a test asks
+    def until(self, clock: str) -> None:
+        """Plays on to that time."""
+        while self.now <= at(clock):
+            self._world()
+            self._arrive()
+            if not self.late(self.now):
+                self._polled()
+            if not self.crash(self.now):
+                self._evaluated()
+            self.now += self.step
+
+    def when(self, clock: str, do: Callable[[], None]) -> None:
+        self.script[at(clock)] = do
+
+    def extract_ends(self, state: State, started: str, ended: str) -> None:
+        """The upstream's next attempt, from now on as told."""
+        end = at(ended) if not state.is_open else None
+        self.run(EXTRACT, "03:10", state, started_at=at(started), ended_at=end)
+
+    def hold(self) -> HoldFacts:
+        """The only one."""
+        (found,) = self.held.values()
+        return found
+
+    def started(self) -> list[tuple[datetime, str]]:
+        return [(when, "clock" if by == "clock" else "headway") for when, by in self.source.starts]
+
+    def sent(self) -> list[Verb]:
+        return [one.action.verb for one in self.asked.values()]
+
+    # the world
+    def _world(self) -> None:
+        if self.now in self.script:
+            self.script[self.now]()
+        if self.now == DUE and not self.source.asleep and self.load.schedule.dialect != "none":
+            self.source.starts.append((self.now, "clock"))
+
+    def _arrive(self) -> None:
+        for key, one in self.asked.items():
+            if one.state not in ("requested", "sent") or self.now < one.at + self.latency:
+                continue
+            answer = self.reply(one.action) if one.state == "requested" else None
+            if answer is not None:
+                one.state, one.words, one.ended_at = "failed" if "not sent" in answer else "refused", answer, self.now
+            else:
+                self._do(key, one)
+
+    def _do(self, key: str, one: Asked) -> None:
+        """Compare-and-set, as every connector promises."""
+        source, verb = self.source, one.action.verb
+        if verb is Verb.START:
+            if one.state == "requested":
+                source.starts.append((self.now, key))
+                one.state = "sent"
+            else:
+                one.state, one.ended_at = "verified", self.now
+            return
+        wanted = None if verb is Verb.HOLD else one.action.parameters["hold"]
+        if source.mark != wanted or (verb is Verb.HOLD and source.paused):
+            one.state, one.words = "refused", "paused by a person" if source.paused else "that mark is not there"
+        else:
+            source.mark = key if verb is Verb.HOLD else None
+            one.state = "verified"
+        one.ended_at = self.now
+
+    def _polled(self) -> None:
+        for number in (1, 2):
+            self.target(number, last_ok_at=self.now, seen_until=self.now)
+        asleep = self.now if self.source.asleep else None
+        known = self.estate.jobs[self.load.id]
+        since = (known.paused_since or asleep) if asleep else None
+        self.estate = replace(self.estate, jobs={**self.estate.jobs, self.load.id: replace(known, paused_since=since)})
+        for number, (started, by) in enumerate(self.source.starts):
+            clocked = self.load.schedule.dialect != "none"
+            if clocked and started >= DUE - timedelta(hours=2):
+                self._told(f"{DUE:%H:%M}", started, number)
+            elif not clocked:
+                self._told(f"{started:%H:%M}", started, number)
+            del by
+
+    def _told(self, clock: str, started: datetime, number: int) -> None:
+        if number == 0:  # a second one is the test's finding, whatever its run would be called
+            ended = started + timedelta(minutes=5)
+            state = State.SUCCEEDED if ended <= self.now else State.RUNNING
+            done = {"ended_at": ended} if state is State.SUCCEEDED else {}
+            self.run(self.load, clock, state, started_at=started, bd=at("00:00").date() - timedelta(days=1), **done)
+
+    # the engine
+    def _evaluated(self) -> None:
+        looked = replace(self.estate, holds=self._facts())
+        decisions = self._decided(looked)
+        assert decisions == self._decided(looked)
+        self._keep(decisions, self.now)
+        for one in decisions.holds:
+            self._keep_hold(one)
+
+    def _decided(self, looked: Estate) -> Decisions:
+        if self.whole:
+            return evaluate(looked, self.now)
+        due = expectations(looked, self.now)
+        held = holding(Picture(looked, self.now, due.runs, due.withdrawn))
+        return Decisions(expected=due.runs, withdrawn=due.withdrawn, holds=tuple(held.decisions))
+
+    def _keep_hold(self, one: HoldDecision) -> None:
+        known = self.held.get(one.hold.key)
+        if (known.state if known is not None else None) is not one.was:
+            return
+        self.held[one.hold.key] = one.hold
+        self.events += [one.event] if one.event else []
+        if one.withdraws and self.asked[one.withdraws].state == "requested":
+            self.asked[one.withdraws].state = "refused"
+        if one.action is not None and one.action.key not in self.asked:
+            self.asked[one.action.key] = Asked(one.action, self.now)
+
+    def _facts(self) -> tuple[HoldFacts, ...]:
+        def facts(key: str | None) -> ActionFacts | None:
+            one = self.asked.get(key or "")
+            if one is None:
+                return None
+            return ActionFacts(one.state, one.words, one.ended_at, one.words.startswith("not sent"), one.action.origin)
+
+        return tuple(
+            replace(hold, place=facts(hold.key), release=facts(hold.release_key), start=facts(hold.start_key))
+            for _, hold in sorted(self.held.items())
+        )
+
+    def reconciled(self) -> None:
+        """As a look at the source does: a hold whose mark is gone was released by a person."""
+        for key, hold in self.held.items():
+            if hold.state is HoldState.HELD and self.source.mark != key:
+                self.held[key] = replace(
+                    hold, state=HoldState.RELEASED, ended_at=self.now, words="released by a person"
+                )
+
+    def freeze(self, modes: Modes) -> None:
+        self.estate = replace(self.estate, modes=modes)

@@ -1,0 +1,386 @@
+"""Holds and triggers over a night: `extract` (03:10) feeds `load` (04:00), which is held for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.contract import State, Verb
+from console.model.modes import Modes, Switched, scope_name
+from console.model.values import EngineDown, HoldState, Mode
+from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Stage, hold_edge
+from tests.factories import at, job, minutes
+
+HOUR = timedelta(hours=1)
+
+
+def failed(stage: Stage) -> Stage:
+    """The upstream fails at 03:12."""
+    stage.when("03:12", lambda: stage.extract_ends(State.FAILED, "03:10", "03:12"))
+    return stage
+
+
+def repaired(stage: Stage, clock: str) -> Stage:
+    """Its rerun succeeds then."""
+    done = at(clock)
+    stage.when(clock, lambda: stage.run(EXTRACT, "03:10", State.SUCCEEDED, started_at=done - minutes(1), ended_at=done))
+    return stage
+
+
+def good(stage: Stage) -> Stage:
+    stage.when("03:20", lambda: stage.extract_ends(State.SUCCEEDED, "03:10", "03:20"))
+    return stage
+
+
+def reason(stage: Stage) -> tuple[State, str]:
+    run = stage.state(stage.load, "04:00")
+    return run.state, run.reason
+
+
+def test_nothing_is_held_where_the_upstream_is_good_in_time() -> None:
+    stage = good(Stage())
+    stage.until("04:30")
+    assert ({}, [(DUE, "clock")]) == (stage.held, stage.started())
+
+
+def test_a_downstream_is_held_from_its_lead_on_while_its_upstream_is_red() -> None:
+    stage = failed(Stage())
+    stage.until("03:49")
+    assert {} == stage.held
+    stage.until("04:30")
+    hold = stage.hold()
+    assert (HoldState.HELD, "reactive", at("03:50:30"), PERIOD) == (
+        hold.state,
+        hold.kind,
+        hold.placed_at,
+        hold.period_key,
+    )
+    assert ([], hold.key) == (stage.source.starts, stage.source.mark)
+    held = f"held by Headway until {EXTRACT.name} is good (hold {hold.key})"
+    assert (State.HELD, held) == reason(stage)
+    assert at("10:00") == hold.until
+
+
+def test_what_is_let_go_before_its_instant_is_started_by_its_own_clock() -> None:
+    stage = repaired(failed(Stage()), "03:55")
+    stage.until("05:00")
+    assert ([(DUE, "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
+    assert (HoldState.RELEASED, "its own clock starts it at 04:00") == (stage.hold().state, stage.hold().words)
+
+
+def test_what_is_let_go_after_its_instant_is_started_once() -> None:
+    stage = repaired(failed(Stage()), "04:30")
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("04:30") < started < at("04:33"))
+    assert [Verb.HOLD, Verb.RELEASE, Verb.START] == stage.sent()
+    start = next(one.action for one in stage.asked.values() if one.action.verb is Verb.START)
+    assert (PERIOD, {"period_at": PERIOD}, "queue") == (start.period_key, start.parameters, start.overlap)
+    assert HoldState.RELEASED is stage.hold().state
+
+
+def test_a_start_of_the_schedulers_own_after_the_release_is_enough() -> None:
+    """Airflow makes up for the latest interval when a DAG wakes."""
+    stage = repaired(failed(Stage()), "04:30")
+    stage.when("04:31", lambda: stage.source.starts.append((stage.now, "clock")))
+    stage.until("06:00")
+    assert ([Verb.HOLD, Verb.RELEASE], "its run has started") == (stage.sent(), stage.hold().words)
+
+
+def test_nothing_is_started_before_the_source_was_seen_after_the_release() -> None:
+    """A poll that is late may bring the native start any moment."""
+    stage = repaired(failed(Stage()), "04:30")
+    stage.late = lambda now: at("04:31") <= now < at("05:10")
+    stage.when("04:32", lambda: stage.source.starts.append((stage.now, "clock")))
+    stage.until("06:00")
+    assert ([(at("04:32"), "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
+
+
+def test_one_hold_stands_for_all_upstreams_and_ends_when_the_last_is_good() -> None:
+    stock = job(3, "etl-hosts/db07:stock", "03:15")
+    stage = repaired(failed(Stage(hold_edge(), hold_edge(up=stock), extra=(stock,))), "04:10")
+    stage.when(
+        "04:40", lambda: stage.run(stock, "03:15", State.SUCCEEDED, started_at=at("04:35"), ended_at=at("04:40"))
+    )
+    stage.until("04:39")
+    assert (HoldState.HELD, []) == (stage.hold().state, stage.source.starts)
+    stage.until("06:00")
+    assert (1, HoldState.RELEASED) == (len(stage.source.starts), stage.hold().state)
+
+
+def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> None:
+    stage = failed(Stage(hold_edge(hold_for=HOUR)))
+    stage.until("06:00")
+    assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
+    assert f"let go at 05:00 and not started; {EXTRACT.name} is not good" == stage.hold().words
+    assert f"{LOAD.name} was {stage.hold().words}" == stage.events[-1]
+    assert State.MISSED is reason(stage)[0]
+
+
+def test_a_job_that_a_person_paused_is_not_held_and_stays_paused() -> None:
+    stage = failed(Stage())
+    stage.when("03:30", lambda: setattr(stage.source, "paused", True))
+    stage.until("06:00")
+    assert ({}, True, []) == (stage.held, stage.source.paused, stage.source.starts)
+
+
+def test_a_job_that_a_person_pauses_under_our_hand_is_not_held() -> None:
+    stage = failed(Stage())
+    stage.latency = minutes(2)
+    stage.when("03:51", lambda: setattr(stage.source, "paused", True))
+    stage.until("06:00")
+    assert (HoldState.FAILED, "paused by a person") == (stage.hold().state, stage.hold().words)
+    assert [Verb.HOLD] == stage.sent()
+
+
+def test_a_hold_that_a_person_undid_ends_and_is_not_placed_again() -> None:
+    stage = failed(Stage())
+    stage.when("03:55", lambda: setattr(stage.source, "mark", None))
+    stage.when("03:56", stage.reconciled)
+    stage.until("06:00")
+    assert ([(DUE, "clock")], [Verb.HOLD]) == (stage.started(), stage.sent())
+    assert "released by a person" == stage.hold().words
+
+
+def test_a_run_that_goes_on_is_not_held_in_mid_run() -> None:
+    """A paused DAG goes on with no task."""
+    stage = failed(Stage())
+    stage.run(LOAD, "04:00", State.RUNNING, started_at=at("03:40"))
+    stage.until("03:59")
+    assert {} == stage.held
+
+
+def test_a_hold_that_nobody_could_place_in_time_is_withdrawn() -> None:
+    stage = failed(Stage())
+    stage.latency = minutes(15)
+    stage.until("06:00")
+    assert ([(DUE, "clock")], HoldState.FAILED) == (stage.started(), stage.hold().state)
+    assert "refused" == stage.asked[stage.hold().key].state
+
+
+def test_a_hold_that_never_arrived_is_placed_again_while_there_is_time() -> None:
+    stage = failed(Stage())
+    answers = iter(["not sent: no route to host"])
+    stage.reply = lambda action: next(answers, None)
+    stage.until("04:30")
+    assert [HoldState.FAILED, HoldState.HELD] == sorted((one.state for one in stage.held.values()), key=str)
+    assert [] == stage.source.starts
+
+
+def test_a_release_that_is_refused_is_asked_for_again() -> None:
+    stage = repaired(failed(Stage()), "04:10")
+    answers = iter([None, "no right to do this"])
+    stage.reply = lambda action: next(answers, None)
+    stage.until("04:11")
+    assert (HoldState.HELD, "no right to do this") == (stage.hold().state, stage.hold().words)
+    stage.until("06:00")
+    assert (1, None) == (len(stage.source.starts), stage.source.mark)
+
+
+@pytest.mark.parametrize("words, starts", [("not sent: no route to host", 1), ("the job is gone", 0)])
+def test_a_start_is_repeated_only_where_it_is_proved_that_it_never_arrived(words: str, starts: int) -> None:
+    stage = repaired(failed(Stage()), "04:10")
+    answers = iter([None, None, words])
+    stage.reply = lambda action: next(answers, None)
+    stage.until("06:00")
+    assert (starts, HoldState.RELEASED) == (len(stage.source.starts), stage.hold().state)
+
+
+def test_a_standing_hold_is_there_long_before_and_let_go_at_the_lead_where_the_upstream_is_good() -> None:
+    stage = good(Stage(hold_edge(engine_down=EngineDown.CLOSED)))
+    stage.until("03:49")
+    assert (HoldState.HELD, "standing", at("03:00:30")) == (
+        stage.hold().state,
+        stage.hold().kind,
+        stage.hold().placed_at,
+    )
+    stage.until("03:59")
+    assert (HoldState.RELEASED, None) == (stage.hold().state, stage.source.mark)
+    stage.until("04:30")
+    assert [(DUE, "clock")] == stage.started()
+    assert {PERIOD, "2026-11-21T04:00:00Z"} == {one.period_key for one in stage.held.values()}
+
+
+def test_a_dependency_that_leaves_the_config_lets_go() -> None:
+    stage = failed(Stage())
+    stage.when("04:20", lambda: setattr(stage, "estate", replace(stage.estate, dependencies=())))
+    stage.until("06:00")
+    assert (1, HoldState.RELEASED) == (len(stage.source.starts), stage.hold().state)
+
+
+def test_nothing_is_placed_in_a_freeze_and_what_is_held_stays_held() -> None:
+    stage = repaired(failed(Stage()), "04:10")
+    stage.when("03:40", lambda: stage.freeze(Modes(frozen=Switched("on", "alice"))))
+    stage.until("05:00")
+    assert ({}, [(DUE, "clock")]) == (stage.held, stage.started())
+    held = repaired(failed(Stage()), "04:10")
+    held.when("04:05", lambda: held.freeze(Modes(frozen=Switched("on", "alice"))))
+    held.until("05:00")
+    assert (HoldState.HELD, [], [Verb.HOLD]) == (held.hold().state, held.source.starts, held.sent())
+    held.freeze(Modes())
+    held.until("05:10")
+    assert 1 == len(held.source.starts)
+
+
+def test_in_shadow_it_is_told_once_what_would_have_been_held() -> None:
+    stage = failed(Stage())
+    stage.freeze(Modes(estate_live=False))
+    stage.until("05:00")
+    assert ([(DUE, "clock")], []) == (stage.started(), stage.sent())
+    assert [f"would have held {LOAD.name} until {EXTRACT.name} is good: it is in shadow"] == stage.events
+    live = failed(Stage())
+    live.freeze(Modes(estate_live=False, scoped={scope_name("dependency", EXTRACT.name, LOAD.name): True}))
+    live.until("05:00")
+    assert HoldState.HELD is live.hold().state
+
+
+def test_a_trigger_without_a_clock_starts_once_when_its_upstream_is_good() -> None:
+    ready = job(2, "warehouse/load", target_id=2)
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER, down=ready), load=ready)), "04:10")
+    stage.until("04:09")
+    assert {} == stage.held
+    stage.until("07:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("04:10") <= started <= at("04:11"))
+    assert ([Verb.START], HoldState.RELEASED) == (stage.sent(), stage.hold().state)
+
+
+def test_a_trigger_makes_up_for_nothing_that_is_older_than_its_hold_for() -> None:
+    ready = job(2, "warehouse/load", target_id=2)
+    stage = Stage(hold_edge(Mode.TRIGGER, down=ready, hold_for=HOUR), load=ready)
+    stage.extract_ends(State.SUCCEEDED, "00:10", "00:20")
+    stage.until("04:00")
+    assert {} == stage.held
+
+
+def test_a_trigger_before_its_clock_starts_at_once_and_its_clock_does_not_start_it_again() -> None:
+    early = replace(LOAD, starts_held=True)
+    stage = good(Stage(hold_edge(Mode.TRIGGER), load=early))
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("03:20") <= started <= at("03:22"))
+    assert (None, [Verb.HOLD, Verb.START, Verb.RELEASE]) == (stage.source.mark, stage.sent())
+    assert HoldState.RELEASED is stage.hold().state
+
+
+def test_a_trigger_whose_kind_cannot_start_what_is_held_waits_for_its_clock() -> None:
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER))), "03:55")
+    stage.until("06:00")
+    assert [(DUE, "clock")] == stage.started()
+
+
+def test_a_late_trigger_starts_on_completion() -> None:
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER))), "04:30")
+    stage.until("06:00")
+    assert ["headway"] == [by for _, by in stage.started()]
+    assert {"hold", "trigger"} == {one.action.origin for one in stage.asked.values()}
+
+
+def test_a_skipped_upstream_holds_nobody() -> None:
+    stage = failed(Stage())
+    stage.when("04:10", lambda: stage.run(EXTRACT, "03:10", State.SKIPPED))
+    stage.until("06:00")
+    assert 1 == len(stage.source.starts)
+
+
+def test_an_upstream_whose_end_is_unknown_is_not_good() -> None:
+    stage = Stage(hold_edge(hold_for=HOUR))
+    stage.when("03:12", lambda: stage.run(EXTRACT, "03:10", State.UNKNOWN, started_at=at("03:10")))
+    stage.until("04:50")
+    assert HoldState.HELD is stage.hold().state
+
+
+def crashed(now: datetime, every: int) -> bool:
+    return int(now.timestamp() // 30) % every == 0
+
+
+def test_evaluations_that_are_lost_to_a_crash_change_nothing_but_the_time() -> None:
+    stage = repaired(failed(Stage()), "04:30")
+    stage.crash = lambda now: crashed(now, 2)
+    stage.until("06:00")
+    assert (1, [Verb.HOLD, Verb.RELEASE, Verb.START]) == (len(stage.source.starts), stage.sent())
+
+
+MOMENTS = st.integers(min_value=0, max_value=239).map(lambda number: at("03:02") + timedelta(seconds=60) * number)
+WINDOWS = st.tuples(MOMENTS, st.integers(min_value=1, max_value=40).map(minutes))
+NIGHTS = st.fixed_dictionaries(
+    {
+        "good": st.none() | MOMENTS,
+        "latency": st.sampled_from([0.0, 0.5, 1.0, 4.0]).map(minutes),
+        "late": st.lists(WINDOWS, max_size=2),
+        "crash": st.lists(WINDOWS, max_size=2),
+        "undone": st.none() | MOMENTS,
+        "paused": st.none() | WINDOWS,
+        "lost": st.integers(min_value=0, max_value=3),
+        "native": st.booleans(),
+        "mode": st.sampled_from([Mode.HOLD, Mode.TRIGGER]),
+        "down": st.sampled_from(list(EngineDown)),
+        "early": st.booleans(),
+    }
+)
+"""A night: when the upstream is good, how long actions take, when polls are late and evaluations lost, what a person
+does at the source, how many requests never arrive, whether the scheduler makes up for what it missed."""
+
+
+def within(windows: list[tuple[datetime, timedelta]], now: datetime) -> bool:
+    return any(begin <= now < begin + span for begin, span in windows)
+
+
+def played(night: dict[str, Any]) -> Stage:
+    edge = hold_edge(night["mode"], engine_down=night["down"], hold_for=2 * HOUR)
+    stage = Stage(edge, load=replace(LOAD, starts_held=night["early"]))
+    stage.whole, stage.step = False, minutes(1)
+    stage.latency = night["latency"]
+    stage.late = lambda now: within(night["late"], now)
+    stage.crash = lambda now: within(night["crash"], now)
+    lost = iter(["not sent: no route to host"] * night["lost"])
+    stage.reply = lambda action: next(lost, None)
+    if night["good"] is not None:
+        stage.script[night["good"]] = lambda: stage.extract_ends(State.SUCCEEDED, "03:01", f"{night['good']:%H:%M}")
+    before = dict(stage.script)
+
+    def world() -> None:
+        before.get(stage.now, lambda: None)()
+        if stage.now == night["undone"]:
+            stage.source.mark = None
+        if night["paused"] is not None:
+            begin, span = night["paused"]
+            if stage.now == begin and stage.source.mark is None:
+                stage.source.paused = True
+            if stage.now == begin + span:
+                stage.source.paused = False
+        if night["native"] and stage.now > DUE and not stage.source.asleep and not stage.source.starts:
+            stage.source.starts.append((stage.now, "clock"))
+        if stage.now.minute % 3 == 0 and not stage.late(stage.now) and not stage.crash(stage.now):
+            stage.reconciled()
+
+    instant = at("03:00")
+    while instant <= at("09:00"):
+        stage.script[instant] = world
+        instant += stage.step
+    stage.until("09:00")
+    return stage
+
+
+@settings(max_examples=50, deadline=None)
+@given(NIGHTS)
+def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck(night: dict[str, Any]) -> None:
+    stage = played(night)
+    starts, about = stage.started(), [one for one in stage.held.values() if one.period_key == PERIOD]
+    by_hand = night["undone"] is not None and ("headway" in {by for _, by in starts[:1]})
+    assert len(starts) <= 1 or by_hand, (starts, stage.events)  # whoever undoes a hold lets its clock start it
+    for when, by in starts:  # what we start reads what its upstream has finished
+        assert by == "clock" or (night["good"] is not None and night["good"] <= when)
+    open_ones = [one for one in stage.held.values() if not one.state.is_over and one.period_key == PERIOD]
+    assert [] == open_ones
+    assert stage.source.mark is None or stage.held[stage.source.mark].period_key != PERIOD
+    if not starts and not stage.source.paused:  # it is said why it did not run
+        asleep = night["paused"] is not None and within([night["paused"]], DUE)
+        assert asleep or any(one.state is HoldState.RELEASED and one.words for one in about), stage.held
+        left = [one for one in about if "not good" in one.words or "person" in one.words]
+        assert asleep or left or night["lost"], (stage.held, stage.events)

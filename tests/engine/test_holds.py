@@ -1,0 +1,249 @@
+"""A hold from its decision to the scheduler and back, through the real store, actions and pollers; the clock stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import Capability, HoldMark, Schedule, State, SystemUnreachable, Verb
+from console.config import DependencySettings
+from console.engine.requests import Wish
+from console.model.ids import micros, new_action_key
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+NIGHT = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+ABLE = frozenset({Capability.RERUN, Capability.LOG, Capability.START, Capability.HOLD})
+
+
+def at(clock: str) -> datetime:
+    hours, minutes = map(int, clock.split(":"))
+    return NIGHT.replace(hour=hours, minute=minutes)
+
+
+@dataclass
+class Night:
+    """A bench whose clock stands where the test says."""
+
+    bench: Bench
+    now: datetime = NIGHT
+
+    def at(self, clock: str) -> Night:
+        """It is that time."""
+        self.now = at(clock)
+        with self.bench.store.write(None) as connection:
+            connection.exec_driver_sql("DELETE FROM clock")
+            connection.exec_driver_sql(
+                "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, 0, 1, TRUE)",
+                (micros(self.now),),
+            )
+        self.bench.parts.clock._look_at = 0.0
+        return self
+
+    def rounds(self, count: int = 3) -> Night:
+        """Poll, evaluate, move the actions, with fresh looks at the source's marks and jobs."""
+        for _ in range(count):
+            self.bench.parts.clock._look_at = 0.0
+            self.bench.poller._inventory_at = 0.0
+            self.bench.poller._holds._look_at = 0.0
+            self.bench.turn()
+            self.bench.parts.actions.step(self.bench.fence)
+        return self
+
+    def restart(self) -> None:
+        """A new engine on the same store, as after a crash."""
+        with self.bench.store.write(None) as connection:
+            connection.exec_driver_sql("UPDATE lease SET until_us = 0")
+        self.bench.restart()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.bench.store.read() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+
+    def hold(self) -> tuple[Any, ...]:
+        [row] = self.rows("SELECT state, kind, period_key, words FROM hold")
+        return row
+
+    def load(self) -> tuple[Any, ...]:
+        """The run of load that is due at 04:00."""
+        [row] = self.rows(
+            "SELECT r.state, r.reason FROM run r JOIN job j ON j.id = r.job_id"
+            " WHERE j.native_id = 'load' AND r.period_key = '2026-11-20T04:00:00Z'"
+        )
+        return row
+
+    def events(self) -> list[str]:
+        return [row[0] for row in self.rows("SELECT words FROM event WHERE kind = 'hold' ORDER BY id")]
+
+    def job_id(self, name: str) -> int:
+        return int(self.rows(f"SELECT id FROM job WHERE native_id = '{name}'")[0][0])
+
+
+@contextmanager
+def a_night(folder: Path, mode: str = "hold", clock: str = "0 4 * * *") -> Iterator[Night]:
+    """`load` is due at 04:00, or whenever it is asked for, and held for `extract`, which failed at 03:12."""
+    scheduler = FakeScheduler(capabilities=ABLE)
+    scheduler.job("extract")
+    scheduler.job("load", Schedule("debian-cron", clock, "UTC") if clock else None)
+    config = estate_config(folder, scheduler)
+    edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode)
+    noon = {"cutoff": at("12:00").time()}
+    system = config.systems["fake"]
+    system = replace(system, settings=system.settings.model_copy(update=noon))
+    config = replace(config, dependencies=(edge,), systems={"fake": system}, services={})
+    with running_bench(folder, scheduler, config) as bench:
+        night = Night(bench)
+        scheduler.now = lambda: night.now
+        night.at("03:00").rounds(1)
+        scheduler.attempt("extract", "e1", State.FAILED, at("03:10"), ended_at=at("03:12"))
+        yield night
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    with a_night(tmp_path) as made:
+        yield made
+
+
+def repair(night: Night, clock: str) -> None:
+    night.bench.scheduler.attempt(
+        "extract", "e2", State.SUCCEEDED, at(clock) - timedelta(minutes=1), ended_at=at(clock),
+        period_key="extract@2026-11-20",
+    )  # fmt: skip
+
+
+def started(night: Night) -> list[tuple[str, str]]:
+    return [one for one in night.bench.scheduler.done if one[0] == "start"]
+
+
+def test_a_downstream_is_held_started_once_and_told(night: Night) -> None:
+    scheduler = night.bench.scheduler
+    night.at("03:51").rounds()
+    [(key,)] = night.rows("SELECT key FROM hold")
+    mark = scheduler.marks["load"]
+    assert (key, "headway", at("10:00")) == (mark.id, mark.by, mark.until)
+    assert ("held", "reactive", "2026-11-20T04:00:00Z", "until fake/extract is good") == night.hold()
+    night.at("04:05").rounds()
+    assert ("held", f"held by Headway until fake/extract is good (hold {key})") == night.load()
+    assert [] == night.rows("SELECT what FROM drift")
+    repair(night, "04:10")
+    night.at("04:11").rounds(4)
+    assert ("watching", {}) == (night.hold()[0], scheduler.marks)
+    night.at("04:13").rounds()
+    assert [("start", "load")] == started(night)
+    [(start_key,)] = night.rows("SELECT start_key FROM hold")
+    scheduler.attempt("load", "l1", State.SUCCEEDED, at("04:13"), action_key=start_key, period_key=None)
+    night.at("04:14").rounds()
+    assert ("succeeded", "released") == (night.load()[0], night.hold()[0])
+    assert [("hold", "verified"), ("release", "verified"), ("start", "verified")] == night.rows(
+        "SELECT verb, state FROM action ORDER BY requested_us"
+    )
+    assert [
+        "fake/load is held until fake/extract is good",
+        "fake/load is let go: fake/extract is good",
+        "fake/load is started: no start of its own came after it was let go",
+    ] == night.events()
+    requested = night.rows("SELECT verb FROM audit WHERE verb LIKE 'request %' ORDER BY seq")
+    assert [("request hold",), ("request release",), ("request start",)] == requested
+
+
+def test_an_engine_that_dies_between_any_two_steps_goes_on_with_the_same_hold(night: Night) -> None:
+    """The rows are the memory: a new engine after each round."""
+    for clock in ("03:51", "03:52", "03:53", "04:05"):
+        night.at(clock).rounds(1)
+        night.restart()
+    repair(night, "04:10")
+    for clock in ("04:11", "04:12", "04:13", "04:14", "04:15", "04:16", "04:17"):
+        night.at(clock).rounds(1)
+        night.restart()
+    assert [("hold", "load"), ("release", "load"), ("start", "load")] == night.bench.scheduler.done
+
+
+def test_a_mark_that_a_person_took_away_ends_the_hold_for_its_period(night: Night) -> None:
+    night.at("03:51").rounds()
+    del night.bench.scheduler.marks["load"]
+    night.at("03:55").rounds()
+    assert ("released", "its mark is gone from its source: released by a person") == (night.hold()[0], night.hold()[3])
+    assert {} == night.bench.scheduler.marks
+    assert "planned" == night.load()[0]
+
+
+def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night) -> None:
+    mark = HoldMark("headway-0123456789abcdef", "other-store", at("09:00"))
+    night.bench.scheduler.marks["load"] = mark
+    night.at("03:51").rounds()
+    assert ("found", "found", "") == night.hold()[:3]
+    assert {"load": mark} == night.bench.scheduler.marks
+    [told] = night.events()
+    assert told.startswith(
+        "fake/load is held by other-store under headway-0123456789abcdef: a mark that this store did"
+    )
+    del night.bench.scheduler.marks["load"]
+    night.at("03:56").rounds(1)
+    found = night.rows("SELECT state FROM hold WHERE key = 'headway-0123456789abcdef'")
+    assert [("released",)] == found
+
+
+def test_marks_that_cannot_be_read_fail_no_poll_and_change_nothing(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.at("03:51").rounds()
+    held = night.hold()
+
+    def refused(_: float) -> tuple[()]:
+        raise SystemUnreachable("the notes cannot be read")
+
+    connector = night.bench.poller._connector
+    assert connector is not None
+    monkeypatch.setattr(connector, "holds", refused)
+    night.at("03:55").rounds()
+    assert (held, [("", None)]) == (night.hold(), night.rows("SELECT error, failing_since_us FROM target"))
+
+
+def test_a_person_holds_and_lets_go_and_what_came_due_is_started_once(night: Night) -> None:
+    repair(night, "03:20")
+    requests, job_id = night.bench.requests(), 0
+    night.at("03:30").rounds()
+    job_id, key = night.job_id("load"), new_action_key()
+    until = {"by": "alice", "until": "2026-11-20T08:00:00Z"}
+    requests.act(Wish(Verb.HOLD, job_id=job_id, parameters=until, why="the network is moved"), key)
+    night.rounds()
+    assert ("held", "person", "") == night.hold()[:3]
+    night.at("04:05").rounds()
+    assert "held" == night.load()[0]
+    requests.act(Wish(Verb.RELEASE, job_id=job_id, parameters={"hold": key}), new_action_key())
+    night.rounds()
+    assert ("watching", "2026-11-20T04:00:00Z") == (night.hold()[0], night.hold()[2])
+    night.at("04:08").rounds()
+    assert [("start", "load")] == started(night)
+
+
+def test_nothing_that_was_not_sent_is_taken_for_lost(night: Night) -> None:
+    """The words by which the store knows that an action never arrived are those that the engine writes."""
+    scheduler = night.bench.scheduler
+
+    def away(_: str) -> None:
+        scheduler.on_act = None
+        raise SystemUnreachable("no route to host")
+
+    scheduler.on_act = away
+    night.at("03:51").rounds(2)
+    assert ("failed", {}) == (night.hold()[0], scheduler.marks)
+    night.at("03:53").rounds()
+    assert ["load"] == list(scheduler.marks)
+    assert [("failed",), ("held",)] == night.rows("SELECT state FROM hold ORDER BY state")
+
+
+def test_a_job_without_a_clock_is_started_when_its_upstream_is_good(tmp_path: Path) -> None:
+    with a_night(tmp_path, "trigger", clock="") as night:
+        night.at("03:20").rounds()
+        repair(night, "03:30")
+        night.at("03:31").rounds()
+        assert [("start", "load")] == night.bench.scheduler.done
+        assert ("released", "trigger") == night.hold()[:2]
