@@ -3,45 +3,49 @@
 -- Run it with psql in the store's database, as the login that owns the tables (it migrates the store; it needs
 -- CREATEROLE), after that login has started the engine once; run it again after each upgrade. It changes nothing twice.
 -- The store's schema must be the first of the search_path. Then make a login for each person and one for the engine:
---     CREATE ROLE alice LOGIN PASSWORD '...';      GRANT headway_act TO alice;        -- or headway_view, headway_admin
---     CREATE ROLE watcher LOGIN PASSWORD '...';    GRANT headway_engine TO watcher;   -- the engine's service unit
---     CREATE ROLE oncall NOLOGIN;                  GRANT oncall TO alice;             -- who = ["group:oncall"]
+--     CREATE ROLE alice LOGIN PASSWORD '...';    GRANT headway_store_act TO alice;     -- or …_view, or …_admin
+--     CREATE ROLE watcher LOGIN PASSWORD '...';  GRANT headway_store_engine TO watcher;  -- the engine's service unit
+--     CREATE ROLE oncall NOLOGIN;                GRANT oncall TO alice;                -- who = ["group:oncall"]
 --
--- headway_view reads. headway_act may also ask: it inserts, and what it inserts carries the login's name whatever a
--- console claims; the engine then asks [[permissions]] before it sends. headway_admin may also let loose: thaw, turn
--- live, resume another's plan. headway_engine works. Nobody but the owner may change or remove a row of the audit.
+-- headway_store_view reads. headway_store_act may also ask: it inserts, and what it inserts carries the login's name
+-- whatever a console claims; the engine then asks [[permissions]] before it sends. headway_store_admin may also let
+-- loose: thaw, turn live, resume another's plan. headway_store_engine works. Nobody but the owner may change or remove
+-- a row of the audit. A superuser counts as the engine. (pg_cron's headway_act is another door: headway grants pg_cron.)
 
 BEGIN;
 DO $$
 DECLARE
+    home text := current_schema();
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['headway_view', 'headway_act', 'headway_admin', 'headway_engine'] LOOP
-        IF to_regrole(role) IS NULL THEN EXECUTE format('CREATE ROLE %I NOLOGIN', role); END IF;
+    FOREACH role IN ARRAY ARRAY['view', 'act', 'admin', 'engine'] LOOP
+        IF to_regrole('headway_store_' || role) IS NULL THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', 'headway_store_' || role);
+        END IF;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM %I', home, 'headway_store_' || role);
     END LOOP;
-    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC, headway_view, headway_act, headway_admin, '
-                   'headway_engine', current_schema());
-    EXECUTE format('GRANT USAGE ON SCHEMA %I TO headway_view, headway_engine', current_schema());
-    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO headway_view', current_schema());
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO headway_engine', current_schema());
-    EXECUTE format('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA %I TO headway_engine', current_schema());
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', home);
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I FROM PUBLIC', home);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO headway_store_view, headway_store_engine', home);
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO headway_store_view', home);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA %I TO headway_store_engine', home);
+    EXECUTE format('GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA %I TO headway_store_engine', home);
 END $$;
-GRANT headway_view TO headway_act;
-GRANT headway_act TO headway_admin;
-REVOKE UPDATE, DELETE ON audit FROM headway_engine;
-REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_engine;
-GRANT INSERT ON action, request, plan, plan_step, event, switch, audit TO headway_act;
-GRANT UPDATE (state, words, changed_seq, ended_us) ON plan TO headway_act;
-GRANT UPDATE (state, action_key, due_us, ended_us) ON plan_step TO headway_act;
-GRANT UPDATE ON switch TO headway_act;
-GRANT USAGE ON SEQUENCE request_id_seq, plan_id_seq, plan_step_id_seq, event_id_seq TO headway_act;
+GRANT headway_store_view TO headway_store_act;
+GRANT headway_store_act TO headway_store_admin;
+REVOKE UPDATE, DELETE ON audit FROM headway_store_engine;
+REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
+GRANT INSERT ON action, request, plan, plan_step, event, switch, audit TO headway_store_act;
+GRANT UPDATE (state, words, changed_seq, ended_us) ON plan TO headway_store_act;
+GRANT UPDATE (state, action_key, due_us, ended_us) ON plan_step TO headway_store_act;
+GRANT UPDATE ON switch TO headway_store_act;
+GRANT USAGE ON SEQUENCE request_id_seq, plan_id_seq, plan_step_id_seq, event_id_seq TO headway_store_act;
 
 -- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
 CREATE OR REPLACE FUNCTION headway_is(wanted text) RETURNS boolean LANGUAGE sql STABLE AS
 $$ SELECT pg_has_role(session_user, wanted, 'MEMBER') $$;
 
-CREATE OR REPLACE FUNCTION headway_now_us(claimed bigint) RETURNS bigint LANGUAGE sql VOLATILE AS
+CREATE OR REPLACE FUNCTION headway_now_us() RETURNS bigint LANGUAGE sql VOLATILE AS
 $$ SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) $$;
 
 CREATE OR REPLACE FUNCTION headway_from(claimed text) RETURNS text LANGUAGE sql STABLE AS
@@ -51,13 +55,13 @@ $$ SELECT coalesce(host(inet_client_addr()), 'local') || ' (' || left(claimed, 2
 -- what a console shows may be anything.
 CREATE OR REPLACE FUNCTION headway_stamp_action() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     IF NEW.key !~ '^headway-[0-9a-z]{10,40}$' THEN
         RAISE EXCEPTION 'not an action key of Headway' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     NEW.requested_by := session_user;
     NEW.requested_from := headway_from(NEW.requested_from);
-    NEW.requested_us := headway_now_us(NEW.requested_us);
+    NEW.requested_us := headway_now_us();
     NEW.origin := 'person';
     NEW.state := 'requested';
     NEW.preview := '{}';
@@ -75,9 +79,9 @@ END $$;
 
 CREATE OR REPLACE FUNCTION headway_stamp_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     NEW.asked_by := session_user;
-    NEW.asked_us := headway_now_us(NEW.asked_us);
+    NEW.asked_us := headway_now_us();
     NEW.state := 'asked';
     NEW.answer := '{}';
     NEW.answered_us := NULL;
@@ -86,9 +90,9 @@ END $$;
 
 CREATE OR REPLACE FUNCTION headway_stamp_event() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NOT headway_is('headway_engine') THEN
+    IF NOT headway_is('headway_store_engine') THEN
         NEW.actor := session_user;
-        NEW.at_us := headway_now_us(NEW.at_us);
+        NEW.at_us := headway_now_us();
     END IF;
     RETURN NEW;
 END $$;
@@ -96,14 +100,14 @@ END $$;
 -- A plan is its starter's: its steps act by the starter's rights, so nobody else adds one or lets it go on.
 CREATE OR REPLACE FUNCTION headway_stamp_plan() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.requested_by := session_user;
         NEW.requested_from := headway_from(NEW.requested_from);
-        NEW.requested_us := headway_now_us(NEW.requested_us);
+        NEW.requested_us := headway_now_us();
     ELSIF NEW.state NOT IN ('paused', 'aborted') AND OLD.requested_by <> session_user
-          AND NOT headway_is('headway_admin') THEN
-        RAISE EXCEPTION 'plan % is %''s: to let it go on takes headway_admin', OLD.id, OLD.requested_by
+          AND NOT headway_is('headway_store_admin') THEN
+        RAISE EXCEPTION 'plan % is %''s: to let it go on takes headway_store_admin', OLD.id, OLD.requested_by
             USING ERRCODE = 'insufficient_privilege';
     ELSE
         NEW.words := NEW.state || ' by ' || session_user;
@@ -115,8 +119,8 @@ CREATE OR REPLACE FUNCTION headway_stamp_plan_step() RETURNS trigger LANGUAGE pl
 DECLARE
     starter text := (SELECT p.requested_by FROM plan p WHERE p.id = NEW.plan_id);
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
-    IF starter IS DISTINCT FROM session_user::text AND NOT (TG_OP = 'UPDATE' AND headway_is('headway_admin')) THEN
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
+    IF starter IS DISTINCT FROM session_user::text AND NOT (TG_OP = 'UPDATE' AND headway_is('headway_store_admin')) THEN
         RAISE EXCEPTION 'plan % is %''s', NEW.plan_id, starter USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF TG_OP = 'UPDATE' AND OLD.state <> 'failed' THEN
@@ -130,12 +134,14 @@ END $$;
 -- Whoever may act may stop everything; letting loose takes more.
 CREATE OR REPLACE FUNCTION headway_stamp_switch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
-    IF NEW.value <> CASE NEW.name WHEN 'freeze' THEN 'on' ELSE 'shadow' END AND NOT headway_is('headway_admin') THEN
-        RAISE EXCEPTION 'to turn % % takes headway_admin', NEW.name, NEW.value USING ERRCODE = 'insufficient_privilege';
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
+    IF NEW.value <> (CASE NEW.name WHEN 'freeze' THEN 'on' ELSE 'shadow' END)
+       AND NOT headway_is('headway_store_admin') THEN
+        RAISE EXCEPTION 'to turn % % takes headway_store_admin', NEW.name, NEW.value
+            USING ERRCODE = 'insufficient_privilege';
     END IF;
     NEW.set_by := session_user;
-    NEW.at_us := headway_now_us(NEW.at_us);
+    NEW.at_us := headway_now_us();
     RETURN NEW;
 END $$;
 
@@ -145,12 +151,12 @@ CREATE OR REPLACE FUNCTION headway_seal_audit() RETURNS trigger LANGUAGE plpgsql
 DECLARE
     last record;
 BEGIN
-    IF headway_is('headway_engine') THEN RETURN NEW; END IF;
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     PERFORM pg_advisory_xact_lock(1212498244);
     SELECT a.seq, a.hash INTO last FROM audit a ORDER BY a.seq DESC LIMIT 1;
     NEW.seq := coalesce(last.seq, 0) + 1;
     NEW.prev_hash := coalesce(last.hash, '');
-    NEW.at_us := headway_now_us(NEW.at_us);
+    NEW.at_us := headway_now_us();
     NEW.actor := session_user;
     NEW.origin := headway_from(NEW.origin);
     NEW.hash := encode(sha256(convert_to(
@@ -172,7 +178,7 @@ BEGIN
     DROP TRIGGER IF EXISTS headway_seal ON audit;
     CREATE TRIGGER headway_seal BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION headway_seal_audit();
     -- Their own temporary tables come last in the path: none of them can stand in for one of the store's.
-    FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us(bigint)', 'headway_from(text)',
+    FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us()', 'headway_from(text)',
         'headway_stamp_action()', 'headway_stamp_request()', 'headway_stamp_event()', 'headway_stamp_plan()',
         'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_seal_audit()'] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());

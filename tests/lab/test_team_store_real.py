@@ -1,17 +1,40 @@
-"""A team's store on PostgreSQL: two engines share it, one works; a kill passes the work on, nothing is told twice."""
+"""A team's store on PostgreSQL: two engines share it, one works; a kill passes the work on, nothing is told twice; and
+who somebody is, and may ask for, is the database's word: a console that somebody changed gains nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, LiteralString
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from connectors.contract import Capability, State, Verb
+from connectors.secrets import SecretStore
+from console.config import ActingSettings, PermissionSettings
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import Wish
+from console.engine.wiring import Parts
+from console.model.ids import new_action_key
+from console.model.views import JobFilter
+from console.store import audit, chain, lease
+from console.store.errors import NotAllowed
+from console.store.open import Store, open_store
+from console.store.reads import open_reads
+from tests.engine.bench import Sink, estate_config
+from tests.fakes.scheduler import FakeScheduler
 from tests.lab.estate import Estate
 from tests.lab.headway import Headway
 from tests.lab.headway_config import EXTRACT, Options
 from tests.lab.jobs import Story, next_minute
+from tests.lab.postgres import PostgresServer
 from tests.lab.process import tail, wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -57,3 +80,268 @@ def test_a_console_on_a_shared_store_never_starts_an_engine_and_says_since_when_
         assert engine.pid > 0
     answer = member.run("status")
     assert (3, True) == (answer.exit_status, "NO ENGINE" in answer.stdout), answer
+
+
+# -- rights by the database's own word -------------------------------------------------------------------------------
+GRANTS = Path(__file__).parents[2] / "console" / "store" / "grants.sql"
+LOGINS = {"vera": "view", "alice": "act", "mallory": "act", "carol": "act", "ada": "admin", "watcher": "engine"}
+PERMITTED = (("alice", "act"), ("group:approvers", "approve"), ("ada", "admin"), ("vera", "view"))
+KEY = "headway-0123456789abc"
+FORGED = {
+    "key": KEY, "verb": "rerun", "job_id": 1, "run_id": 1, "state": "sending", "preview": '{"plan": {"job": "x"}}',
+    "parameters": "{}", "origin": "hold", "requested_by": "alice", "requested_from": "her desk", "why": "x",
+    "overlap": "refuse", "needs_approval": False, "approved_by": "carol", "requested_us": 1, "native_ref": "",
+    "words": "", "next_us": 0, "looked_up": 0, "changed_seq": 0,
+}  # fmt: skip
+
+
+@dataclass
+class Team:
+    """A store with its roles, the logins of its people, and an engine's parts that sign in as `watcher`."""
+
+    postgres: PostgresServer
+    database: str
+    store: Store
+    parts: Parts
+    fence: int
+    scheduler: FakeScheduler
+
+    def url(self, login: str) -> str:
+        return f"postgresql://{login}:{login}-pw@127.0.0.1:{self.postgres.port}/{self.database}"
+
+    def requests(self, login: str) -> PlanRequests:
+        return PlanRequests(self.url(login))
+
+    def connect(self, login: str) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url(login), autocommit=True)
+
+    def insert(self, login: str, table: str, values: Mapping[str, Any]) -> None:
+        """As a console would that somebody has changed."""
+        with self.connect(login) as connection:
+            names = sql.SQL(", ").join(map(sql.Identifier, values))
+            marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
+            words = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, marks)
+            connection.execute(words, list(values.values()))
+
+    def rows(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        return self.postgres.execute(statement, database=self.database)
+
+    def ask(self, login: str, why: str = "it failed") -> str:
+        key = new_action_key()
+        shown = {"verb": "run again", "words": "run it again", "scope": "1 run"}
+        self.requests(login).act(Wish(Verb.RERUN, 1, preview=shown, why=why), key)
+        return key
+
+    def step(self) -> None:
+        self.parts.actions.step(self.fence)
+
+    def answer(self, login: str, request_id: int) -> tuple[bool, str]:
+        self.parts.answers.step(self.fence)
+        found = self.requests(login).wait(request_id, 10)
+        return found.ok, found.error
+
+    def state(self, key: str) -> tuple[str, str]:
+        [found] = [row[1:] for row in self.rows("SELECT key, state, words FROM action") if row[0] == key]
+        return found[0], found[1]
+
+    def verdict(self) -> chain.Verdict:
+        with open_reads(self.url("vera")) as reads:
+            return reads.verify_audit()
+
+
+@pytest.fixture(scope="module")
+def people(postgres: PostgresServer) -> None:
+    """Logins of this cluster; their roles come with the store's grants."""
+    for login in LOGINS:
+        words = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
+        postgres.execute(words.format(sql.Identifier(login), sql.Literal(f"{login}-pw")))
+    postgres.execute("CREATE ROLE approvers NOLOGIN")
+    postgres.execute("GRANT approvers TO carol")
+
+
+@pytest.fixture
+def shared(postgres: PostgresServer, people: None, store_dsn: str, tmp_path: Path) -> Iterator[Team]:
+    database = store_dsn.rpartition("/")[2]
+    open_store(store_dsn).close()
+    for _ in range(2):  # it changes nothing twice
+        with psycopg.connect(store_dsn, autocommit=True) as connection:
+            connection.execute(GRANTS.read_bytes())
+    for login, role in LOGINS.items():
+        words = sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"headway_store_{role}"), sql.Identifier(login))
+        postgres.execute(words)
+    scheduler = FakeScheduler(capabilities=frozenset(Capability))
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    permitted = tuple(PermissionSettings.model_validate({"who": (who,), "role": role}) for who, role in PERMITTED)
+    config = replace(config, permissions=permitted)
+    store = open_store(f"postgresql://watcher:watcher-pw@127.0.0.1:{postgres.port}/{database}")
+    got = lease.acquire(store, "engine", "test", 600)
+    assert isinstance(got, lease.Lease)
+    parts = Parts(config, store, SecretStore(), Sink())
+    parts.begin(got.fence)
+    scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    for poller in parts.pollers.values():
+        poller.poll_once(got.fence)
+    parts.evaluator.step(got.fence)
+    try:
+        yield Team(postgres, database, store, parts, got.fence, scheduler)
+    finally:
+        parts.finish()
+        store.close()
+
+
+def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(shared: Team) -> None:
+    key = shared.ask("alice")
+    shared.step()
+    assert ("sent", [key]) == (shared.state(key)[0], shared.scheduler.acted)
+    assert (True, "") == shared.answer("alice", shared.requests("alice").accept_drift(1))
+    assert [("open",)] == shared.rows("SELECT CASE WHEN closed_us IS NULL THEN 'open' END FROM incident")
+    while shared.parts.outbox.step(shared.fence):
+        shared.parts.outbox.wait_idle()
+    assert [("sent",)] == shared.rows("SELECT state FROM delivery")
+
+
+def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
+    """Mallory may ask the database; her console claims to be alice's, already approved, a policy's, for another job."""
+    shared.insert("mallory", "action", FORGED)
+    stamped = shared.rows("SELECT requested_by, origin, state, preview, approved_by FROM action")
+    assert [("mallory", "person", "requested", "{}", "")] == stamped
+    shared.step()
+    state, words = shared.state(KEY)
+    assert ("refused", []) == (state, shared.scheduler.acted)
+    assert "you (mallory) have no role there" in words
+
+
+def test_a_question_in_another_name_is_refused(shared: Team) -> None:
+    asked = {"kind": "accept_drift", "arguments": '{"job_id": 1, "by": "alice"}', "asked_by": "alice", "asked_us": 1}
+    shared.insert("mallory", "request", {**asked, "state": "answered", "answer": "{}"})
+    [(number, by, state)] = shared.rows("SELECT id, asked_by, state FROM request")
+    assert ("mallory", "asked") == (by, state)
+    assert (False, True) == (shared.answer("mallory", number)[0], "mallory" in shared.answer("mallory", number)[1])
+
+
+def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -> None:
+    shared.ask("alice")
+    lie = dict.fromkeys(("actor", "origin", "verb", "object", "why", "prev_hash", "hash"), 'alice\u2028"\\ü\n')
+    shared.insert("mallory", "audit", {"seq": 1, "at_us": 1, "detail": "{}", **lie})
+    [(actor,)] = shared.rows("SELECT actor FROM audit ORDER BY seq DESC LIMIT 1")
+    assert ("mallory", None) == (actor, shared.verdict().bad)
+    shared.step()
+    assert None is shared.verdict().bad
+
+
+@pytest.mark.parametrize("table", ["action", "request", "plan", "switch", "audit", "permission", "event", "meta"])
+def test_a_login_that_may_only_look_cannot_insert(shared: Team, table: str) -> None:
+    with shared.connect("vera") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(sql.Identifier(table)))
+
+
+def test_a_login_that_may_only_look_is_told_who_gives_the_right(shared: Team) -> None:
+    with pytest.raises(NotAllowed, match=r"refuses it to this login: permission denied.*headway grants store"):
+        shared.requests("vera").log(1)
+    with open_reads(shared.url("vera")) as reads:
+        assert 2 == len(reads.job_ids(JobFilter()))
+
+
+@pytest.mark.parametrize(
+    "login, statement",
+    [
+        ("alice", "UPDATE action SET approved_by = 'carol'"),
+        ("alice", "INSERT INTO permission SELECT 9, 'alice', 'admin', '[]', '[]', '[]'"),
+        ("alice", "UPDATE meta SET value = '{}' WHERE name = 'acting'"),
+        ("alice", "UPDATE lease SET fence = 99"),
+        ("ada", "DELETE FROM audit"),
+        ("watcher", "UPDATE audit SET actor = 'bob'"),
+        ("watcher", "DELETE FROM audit"),
+        ("watcher", "TRUNCATE audit"),
+        ("watcher", "DROP TABLE audit"),
+        ("lab", "DELETE FROM audit"),
+        ("alice", "CREATE FUNCTION headway_is(name) RETURNS boolean LANGUAGE sql AS 'SELECT true'"),
+    ],
+)  # fmt: skip
+def test_nobody_has_more_than_their_role(shared: Team, login: str, statement: LiteralString) -> None:
+    shared.ask("alice")
+    url = shared.url(login) if login != "lab" else shared.postgres.dsn(shared.database)
+    with psycopg.connect(url, autocommit=True) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(statement)
+
+
+def test_a_table_of_her_own_does_not_stand_in_for_one_of_the_stores(shared: Team) -> None:
+    with shared.connect("mallory") as connection:
+        connection.execute("CREATE TEMP TABLE meta (name text PRIMARY KEY, value text)")
+        connection.execute("CREATE TEMP TABLE audit_own AS SELECT * FROM audit WITH NO DATA")
+        connection.execute(
+            "INSERT INTO audit (seq, at_us, actor, origin, verb, object, detail, why, prev_hash, hash)"
+            " VALUES (1, 1, 'alice', '', 'x', 'x', '{}', '', '', '')"
+        )
+    assert None is shared.verdict().bad
+
+
+def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared: Team) -> None:
+    frozen = {"name": "freeze", "value": "on", "set_by": "ada", "why": "", "at_us": 1}
+    shared.insert("mallory", "switch", frozen)
+    assert [("mallory",)] == shared.rows("SELECT set_by FROM switch WHERE name = 'freeze'")
+    for value in ("off", "shadow", ""):
+        with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="admin"):
+            connection.execute("UPDATE switch SET value = %s WHERE name = 'freeze'", (value,))
+    with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege, match="admin"):
+        connection.execute("INSERT INTO switch SELECT 'system x', 'live', '', '', 0")
+    with shared.connect("ada") as connection:
+        connection.execute("UPDATE switch SET value = 'off' WHERE name = 'freeze'")
+    assert [("ada", "off")] == shared.rows("SELECT set_by, value FROM switch WHERE name = 'freeze'")
+
+
+def test_a_plan_is_its_starters(shared: Team) -> None:
+    plan = {"key": "p1", "kind": "recovery", "title": "", "state": "running", "requested_by": "carol", "why": ""}
+    more = {"requested_from": "", "requested_us": 1, "at_once": 1, "words": "", "changed_seq": 0}
+    shared.insert("alice", "plan", plan | more)
+    [(number, by)] = shared.rows("SELECT id, requested_by FROM plan")
+    assert "alice" == by
+    step = {"plan_id": number, "place": 1, "verb": "rerun", "period_key": "", "parameters": "{}", "after": "[]"}
+    step |= {"wait_s": 0, "safety": "ask", "saves": "[]", "preview": "{}", "state": "asked", "words": ""}
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is alice's"):
+        shared.insert("mallory", "plan_step", step)
+    shared.insert("alice", "plan_step", step)
+    assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
+    with shared.connect("mallory") as connection:
+        connection.execute("UPDATE plan SET state = 'paused', words = 'by the engine'")
+        assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to let it go on takes headway_store_admin"):
+            connection.execute("UPDATE plan SET state = 'running'")
+
+
+def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(shared: Team) -> None:
+    shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    shared.parts.sync_config(shared.fence)
+    key = shared.ask("alice")
+    shared.step()
+    assert [] == shared.scheduler.acted
+    with pytest.raises(NotAllowed, match="needs role approve"):
+        shared.requests("alice").approve(key)
+    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key))
+    shared.step()
+    assert [key] == shared.scheduler.acted
+    assert [("alice", "carol")] == shared.rows("SELECT requested_by, approved_by FROM action")
+
+
+def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) -> None:
+    def refused(login: str) -> None:
+        for _ in range(6):
+            with pytest.raises(NotAllowed):
+                shared.ask(login)
+
+    def engine() -> None:
+        for number in range(12):
+            with shared.store.write(shared.fence) as connection:
+                audit.append(connection, number, "headway", "engine", "note", "estate", {"n": number})
+
+    before = shared.verdict().rows
+    work = [threading.Thread(target=refused, args=(login,)) for login in ("mallory", "mallory", "watcher")]
+    work.append(threading.Thread(target=engine))
+    for one in work:
+        one.start()
+    for one in work:
+        one.join(60)
+    found = shared.verdict()
+    assert (before + 30, None) == (found.rows, found.bad)
