@@ -93,7 +93,8 @@ by_sudo() {
 # Names of all users that exist among the words that may be user names in the system's crontabs.
 names() {
   mark NAMES
-  awk '!/^[ \t]*#/ { print $6; print $2 }' "$ETC/crontab" "$ETC"/cron.d/* | sort -u | grep -E '^[A-Za-z_][A-Za-z0-9_.-]*$' |
+  cat "$ETC/crontab" "$ETC"/cron.d/* |
+    awk '{ if (held) sub(/^#/, ""); held = /^# headway-hold id=/ } !/^[ \t]*#/ { print $6; print $2 }' | sort -u | grep -E '^[A-Za-z_][A-Za-z0-9_.-]*$' |
     head -n 300 | while read -r u; do id -u "$u" >/dev/null && echo "$u"; done
 }
 user_crontabs() {

@@ -1,0 +1,53 @@
+"""What the tests of acts share: a session whose answers get lost, asks, and the words of hostile crontabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.contract import Ask, RunRef, State, Verb, instant_key
+from connectors.cron.connector import CronConnector
+from connectors.transport.ssh import Completed, SshFailed
+from tests.fakes.ssh_local import LocalHost
+
+HOSTILE = (
+    "$(touch {canary})", "`touch {canary}`", "; touch {canary}", "'; touch {canary}; '", "\"; touch {canary}; \"",
+    "-rf {canary}", "* ? [a]", "| tee {canary}", "&& touch {canary}", "\\n touch {canary}", "%touch {canary}",
+    "[b]markup[/b]", "name\u202eevil", "../../../../tmp/x",
+)  # fmt: skip
+
+
+def connect(host: LocalHost, session: Any = None, **changes: Any) -> CronConnector:
+    return CronConnector(host.options(**changes), "db07", lambda _: "", session or host)
+
+
+def ask(verb: Verb, job: str, parameters: Mapping[str, Any] | None = None, run: RunRef | None = None) -> Ask:
+    return Ask(verb, run or RunRef(job, "", "", ""), State.PLANNED, parameters or {})
+
+
+def until() -> str:
+    """In two hours, as an ask has it."""
+    return instant_key((datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0))
+
+
+class Breaking:
+    """A session whose next call of `act` breaks: before the host, after it was reached, or with half an answer."""
+
+    def __init__(self, host: LocalHost, how: str) -> None:
+        self.host = host
+        self.how = how
+        self.address = host.address
+
+    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
+        if not once:
+            return self.host.run(stdin, argv, timeout_seconds)
+        if self.how == "before":
+            raise SshFailed("gone", touched=False)
+        done = self.host.run(stdin, argv, timeout_seconds)
+        if self.how == "after":
+            raise SshFailed("gone", touched=True)
+        return Completed(done.stdout[:40], b"", None)
+
+    def close(self) -> None:
+        """Nothing is kept."""
