@@ -41,7 +41,7 @@ def write_rights(run: Run, permissions: Sequence[Permission], rules: Rules) -> b
     return stored != wanted or not before or before[0][0] != acting
 
 
-def _row(one: Permission) -> tuple[str, str, str, str, str]:
+def _row(one: Permission) -> tuple[str, ...]:
     return one.who, one.role.word, *(json.dumps(list(each)) for each in (one.systems, one.services, one.tiers))
 
 
