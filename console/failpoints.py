@@ -1,6 +1,7 @@
 """Named places where a test may kill, raise, stop or slow the engine. Nothing happens unless the environment arms one.
 
-`HEADWAY_FAILPOINT=send.after_wire:kill` (or `raise`, `stop`, `sleep=5`; `:n` after it means the n-th passage).
+`HEADWAY_FAILPOINT=send.after_wire:kill` (or `raise`, `stop`, `sleep=5`, `full=5`: for so many seconds this process can
+write to no file, as on a full disk; `:n` after it means the n-th passage).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ FAILPOINTS = (
     "lease.acquired",
     "lease.before_renew",
     "lease.lost",
+    "backup.mid",
+    "backup.before_swap",
 )
 VARIABLE = "HEADWAY_FAILPOINT"
 
@@ -74,5 +77,18 @@ def _do(name: str, act: str) -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # this thread, so that it stops here and not later
     elif act.startswith("sleep="):
         time.sleep(float(act.removeprefix("sleep=")))
+    elif act.startswith("full="):
+        _fill(float(act.removeprefix("full=")))
     else:
         raise FailpointReached(name)
+
+
+def _fill(seconds: float) -> None:
+    """No file of this process grows for a while; Python ignores the signal that tells of it (SIGXFSZ)."""
+    import resource  # noqa: PLC0415 - only where a test fills the disk
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    again = threading.Timer(seconds, resource.setrlimit, (resource.RLIMIT_FSIZE, (soft, hard)))
+    again.daemon = True
+    again.start()

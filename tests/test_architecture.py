@@ -72,6 +72,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.store.reads",
         "console.engine.requests",
         "console.engine.plan_requests",
+        "console.store.backup",
         CONTRACT,
         "connectors.registry",
         "connectors.secrets",

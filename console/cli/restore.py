@@ -1,0 +1,42 @@
+"""`headway restore FILE`: a copy in the place of the store, frozen, so that nothing is done a second time."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from console.cli.backup import file_of, words
+from console.cli.common import Stop, say, say_lines
+from console.cli.exits import Exit
+from console.engine.requests import where_from
+from console.store.backup import restore
+from console.store.errors import StoreError
+from console.store.reads import open_reads
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a copy that `headway backup` made")
+    parser.add_argument("--replace", action="store_true", help="move the store that is there aside")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    store = file_of(arguments)
+    _refuse_while_watched(store)
+    found, moved = restore(arguments.file, store, where_from(), datetime.now(UTC), arguments.replace)
+    say_lines([f"{store}: {words(found)}"])
+    if moved is not None:
+        say(f"what was there is now {moved}")
+    say("frozen: look at headway holds and at what was under way (headway audit), then headway freeze --off")
+    return Exit.OK
+
+
+def _refuse_while_watched(store: Path) -> None:
+    """Raises Stop while an engine works on the store. One that cannot be read is no reason to keep it."""
+    try:
+        with open_reads(str(store)) as reads:
+            engine = reads.engine()
+    except StoreError:
+        return
+    if engine.alive:
+        raise Stop(Exit.REFUSED, f"an engine works on {store} ({engine.holder}): headway engine stop, then restore")

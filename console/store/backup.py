@@ -1,0 +1,191 @@
+"""A copy of a store while it is in use, and a store from a copy that does nothing a second time.
+
+SQLite only: PostgreSQL has its own means, and they know more. What a copy remembers as still to be sent may have been
+sent since: nothing of it leaves by itself after a restore, and the estate is frozen until a person has looked.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from console.failpoints import failpoint
+from console.model.ids import instant, micros
+from console.model.modes import FREEZE
+from console.store import chain, switches
+from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.permissions import os_user
+from console.store.reads.base import SCHEMA
+
+PAGES = 512
+"""Copied at a time: a writer waits for one such step at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy holds, as it was looked through."""
+
+    bytes: int
+    jobs: int
+    runs: int
+    audit: int
+    """Rows of the audit, whose chain was verified."""
+    head: str
+    """Hash of its last row."""
+    newest: datetime | None
+    """When the store last saw anything."""
+
+
+def back_up(store: Path, target: Path, replace: bool = False) -> Copied:
+    """Writes a checked copy of the store to `target`, mode 0600; what is committed meanwhile may or may not be in it.
+
+    Raises StoreUnusable: no store there, a target that exists already, no space, or a copy that does not hold."""
+    if target.exists() and not replace:
+        raise StoreUnusable(f"{target} exists already; name another file, or say --replace")
+    with _made(target) as draft:
+        with closing(_open(store)) as old, closing(sqlite3.connect(draft)) as new:
+            old.backup(new, pages=PAGES, progress=lambda *_: failpoint("backup.mid"), sleep=0.001)
+            new.execute("PRAGMA journal_mode=DELETE")
+        return look_through(draft)
+
+
+def look_through(copy: Path) -> Copied:
+    """Checks a copy: integrity, schema, and the audit's chain. Raises StoreUnusable, StoreTooNew."""
+    with closing(_open(copy)) as connection, _told(copy):
+        found = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+        if found != "ok":
+            raise StoreUnusable(f"{copy} is damaged: {found.splitlines()[0]}; take an older copy")
+        _check_schema(connection, copy)
+        rows = connection.execute(f"{chain.SELECT} ORDER BY seq")
+        noted = connection.execute("SELECT value FROM meta WHERE name = ?", (chain.HEAD,)).fetchone()
+        verdict = chain.verify(rows, noted[0] if noted else "")
+        if verdict.bad is not None:
+            raise StoreUnusable(f"{copy}: its audit does not hold: {verdict.words}; take an older copy")
+        [(jobs, runs, newest)] = connection.execute(
+            "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
+        ).fetchall()
+    size = copy.stat().st_size
+    return Copied(size, jobs, runs, verdict.rows, verdict.head, instant(newest) if newest else None)
+
+
+def restore(
+    copy: Path, store: Path, origin: str, now: datetime, replace: bool = False
+) -> tuple[Copied, Path | None]:
+    """Puts a checked copy in the place of the store, frozen; where the store was moved to, if there was one.
+
+    Nobody may be working on it: the caller has made sure. Raises StoreUnusable, StoreTooNew."""
+    found = look_through(copy)
+    if store.exists() and not replace:
+        raise StoreUnusable(f"{store} exists; say --replace to move it aside and restore {copy} in its place")
+    with _made(store) as draft:
+        with closing(_open(copy)) as old, closing(sqlite3.connect(draft)) as new:
+            old.backup(new)
+            new.isolation_level = None
+            new.execute("PRAGMA journal_mode=DELETE")
+            new.execute("BEGIN IMMEDIATE")
+            _calm(new, os_user(), origin, now, found)
+            new.execute("COMMIT")
+        moved = _move_aside(store, now) if store.exists() else None
+    return found, moved
+
+
+def _calm(connection: sqlite3.Connection, by: str, origin: str, now: datetime, found: Copied) -> None:
+    """Nothing that the copy remembers as under way is done a second time. The fence jumps to the milliseconds of now:
+    no engine of the time after the copy, nor of an earlier restore, can write into what was restored."""
+    connection.execute(
+        "INSERT INTO lease (name, holder, fence, until_us, since_us, heartbeat_us) VALUES ('engine', '', ?, 0, 0, 0)"
+        " ON CONFLICT (name) DO UPDATE SET fence = max(fence + 1, excluded.fence), holder = '', until_us = 0",
+        (micros(now) // 1_000,),
+    )
+    connection.execute(
+        "UPDATE action SET state = 'failed', ended_us = ?, words = 'restored from a copy before it was sent, as far as"
+        " the copy knows. Look at the scheduler, then ask again.' WHERE state = 'requested'",
+        (micros(now),),
+    )
+    connection.execute("UPDATE action SET state = 'unknown', next_us = 0 WHERE state IN ('sending', 'sent')")
+    connection.execute("UPDATE plan SET state = 'paused', words = 'restored from a copy' WHERE state = 'running'")
+    connection.execute(
+        "UPDATE delivery SET wire_us = COALESCE(wire_us, ?), repeats = repeats + 1, state = 'pending'"
+        " WHERE state IN ('pending', 'claimed')",
+        (micros(now),),
+    )
+    newest = f"{found.newest:%Y-%m-%d %H:%M:%S}Z" if found.newest else "an empty store"
+    why = f"restored from a copy of {newest}: look at holds and actions, then thaw"
+
+    def run(sql: str, values: Sequence[Any]) -> list[Any]:
+        return connection.execute(sql, values).fetchall()
+
+    chain.append(run, micros(now), by, origin, "restore", "store", {"newest": newest, "audit": found.audit}, why)
+    switches.turn(run, FREEZE, "on", by, origin, why, micros(now))
+
+
+def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
+    try:
+        [(schema,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except (sqlite3.Error, ValueError):
+        raise StoreUnusable(f"{copy} is no store of Headway's") from None
+    if schema > SCHEMA:
+        raise StoreTooNew(
+            f"{copy} has schema {schema}; this Headway knows schemas up to {SCHEMA}. Install a newer one."
+        )
+    if schema < SCHEMA:
+        words = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
+        raise StoreUnusable(f"{words}. Migrate it first: headway --store {copy} engine, and end that engine")
+
+
+def _move_aside(store: Path, now: datetime) -> Path:
+    """The store that stands there, with all of its log in it, under another name."""
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")
+    os.link(store, moved)
+    for suffix in ("-wal", "-shm"):
+        store.with_name(store.name + suffix).unlink(missing_ok=True)
+    return moved
+
+
+@contextmanager
+def _made(target: Path) -> Iterator[Path]:
+    """A draft beside the target that takes its place, whole and on the disk, when the block ends well."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.draft")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with _told(target):
+            yield draft
+        _to_disk(draft)
+        failpoint("backup.before_swap")
+        draft.replace(target)
+        _to_disk(target.parent)
+    except OSError as error:
+        raise StoreUnusable(f"{target}: {error.strerror}; nothing was changed there") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StoreUnusable(f"there is no file {path}")
+    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, timeout=30)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"{path}: {error}; nothing was changed there") from error
