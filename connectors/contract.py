@@ -414,6 +414,8 @@ class ConnectorKind:
     missing: Mapping[Capability, str] = field(default_factory=dict)
     """Why a capability is missing, for people."""
     inventory_rides_poll: bool = False
+    starts_held: bool = False
+    """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
     ladder: str = ""
     """One paragraph: how much this kind proves, and by what."""
     contract_version: int = CONTRACT_VERSION

@@ -33,7 +33,7 @@ from connectors.cron.options import CronOptions, targets
 from connectors.cron.probe import probe
 from connectors.cron.records import Ref
 from connectors.cron.state import Memory
-from connectors.transport.ssh import SshSession
+from connectors.transport.ssh import SshSession, trust_words
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
 LADDER = (
@@ -74,6 +74,7 @@ class CronConnector:
         if moved:
             look = self._ask(look.memory, known, moved, until)
         look.take()
+        look.warnings += trust_words(self.address)
         return look.poll(tuple(open_runs), self._news(look))
 
     def _news(self, look: Look) -> Inventory | None:
@@ -185,6 +186,7 @@ CONNECTOR = ConnectorKind(
     capabilities=frozenset(
         {Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG},
     ),
+    starts_held=True,
     missing={
         Capability.MARK: "cron keeps no state of a run; Headway asserts it itself",
         Capability.TASKS: "a crontab line has no tasks",

@@ -226,6 +226,7 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=open_connector,
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
+    starts_held=True,
     missing={
         Capability.MARK: NO_MARK,
         Capability.TASKS: "a pg_cron job is one command, without tasks",

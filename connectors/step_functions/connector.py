@@ -246,6 +246,7 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=open_connector,
     capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
+    starts_held=True,
     missing={
         Capability.MARK: NO_MARK,
         Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",

@@ -56,6 +56,7 @@ def _system(name: str, config: Config) -> SystemSetting:
         poll_every=system.settings.poll_every,
         capabilities=tuple(sorted(system.kind.capabilities)),
         missing={str(capability): why for capability, why in system.kind.missing.items()},
+        starts_held=system.kind.starts_held,
     )
 
 

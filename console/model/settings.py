@@ -24,6 +24,8 @@ class SystemSetting:
     capabilities: tuple[str, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why it is missing, for people."""
+    starts_held: bool = False
+    """Its kind can start what is held."""
 
 
 @dataclass(frozen=True, slots=True)

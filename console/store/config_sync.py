@@ -23,7 +23,7 @@ from console.store.patterns import matching
 from console.store.permissions import write_rights
 from console.store.wire import Row, Wire, single, wire
 
-_SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "removed")
+_SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
 _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk", "removed",
 )  # fmt: skip
@@ -132,7 +132,8 @@ _UNSEEN: Row = ("", "", 0, 0, "", "", "", 0, "[]", "[]", "", "[]", False)
 def _system_row(one: SystemSetting) -> Row:
     return (
         one.name, one.kind, one.zone, one.cutoff.isoformat("minutes"), one.poll_every.total_seconds(),
-        ",".join(sorted(one.capabilities)), json.dumps(dict(one.missing), sort_keys=True), False,
+        ",".join(sorted(one.capabilities)), json.dumps(dict(one.missing), sort_keys=True), one.starts_held,
+        False,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ JOBS = (
     "SELECT j.id, s.name, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone, c.words,"
     " c.next_us,"
     " c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
-    " j.notify, j.runbook, j.rerun, j.title, j.definition FROM job j JOIN system s ON s.id = j.system_id"
+    " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held FROM job j JOIN system s ON s.id = j.system_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
     " NOT NULL)"
     " WHERE NOT s.removed"
@@ -56,6 +56,7 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
     (
         job_id, system, native_id, kind, target_id, parent_id, dialect, expression, schedule_zone, words, next_us,
         accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
+        starts_held,
     ) = row  # fmt: skip
     return JobFacts(
         id=job_id,
@@ -78,6 +79,7 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
         runbook=runbook,
         rerun=Safety(rerun),
         title=title,
+        starts_held=bool(starts_held),
         drift_reason=next((drift[what] for what in _DRIFT_ORDER if what in drift), ""),
     )
 

@@ -20,6 +20,8 @@ class System(SQLModel, table=True):
     capabilities: str = string()
     """Comma-separated; and why one is missing: `missing`, JSON."""
     missing: str = string("{}")
+    starts_held: bool = False
+    """Its kind can start what is held."""
     removed: bool = False
 
 

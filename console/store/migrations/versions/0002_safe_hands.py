@@ -20,6 +20,8 @@ def upgrade() -> None:
     _holds()
     _rights()
     _keep_the_audit()
+    with op.batch_alter_table("system") as system:
+        system.add_column(sa.Column("starts_held", sa.Boolean(), nullable=False, server_default=sa.false()))
     with op.batch_alter_table("dependency") as dependency:
         dependency.add_column(sa.Column("mode", sa.Text(), nullable=False, server_default="observe"))
         dependency.add_column(sa.Column("engine_down", sa.Text(), nullable=False, server_default="open"))
