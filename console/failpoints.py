@@ -39,6 +39,9 @@ FAILPOINTS = (
     "lease.acquired",
     "lease.before_renew",
     "lease.lost",
+    "migrate.backed_up",
+    "migrate.step",
+    "migrate.before_commit",
     "backup.mid",
     "backup.before_swap",
 )

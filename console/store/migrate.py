@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from console.failpoints import failpoint
 from console.store.errors import StoreTooNew, StoreUnusable
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -54,11 +55,13 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
         raise StoreUnusable(f"{path or 'the database'} holds tables that Headway did not make; name another store")
     if path is not None and current is not None:
         _back_up(path, path.with_name(f"{path.name}.{current}.bak"))
+    failpoint("migrate.backed_up")
     config = Config()
     config.set_main_option("script_location", str(folder))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     _write_versions(connection, scripts.get_current_head() or "")
+    failpoint("migrate.before_commit")
 
 
 def _current(connection: Connection) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from console.store import migrate
 from console.store.config_sync import sync_config
@@ -73,3 +74,19 @@ def later_folder(tmp_path: Path) -> Callable[[str], Path]:
         return folder
 
     return make
+
+
+def first_schema(path: Path, folder: Path, watched: bool = True) -> None:
+    """A store as the first version left it; `watched`: with a system in it. `folder`: for that version's migrations."""
+    (folder / "versions").mkdir(parents=True)
+    for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+        (folder / name).write_text((migrate.FOLDER / name).read_text())
+    engine = create_engine(f"sqlite:///{path}")
+    migrate.migrate(engine, path, folder)
+    if watched:
+        columns = "name, kind, zone, cutoff, poll_every_s, capabilities, missing, removed"
+        with engine.begin() as connection:
+            connection.exec_driver_sql(
+                f"INSERT INTO system ({columns}) VALUES ('hosts', 'cron', 'UTC', '12:00', 15, '', '{{}}', 0)"
+            )
+    engine.dispose()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from console.model.ids import instant
@@ -19,6 +19,7 @@ from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
 from console.store.open import Store, next_changed_seq, open_store
 from console.store.reads import SCHEMA, open_reads
 from tests.store.estate import Estate
+from tests.store.fixtures import first_schema
 
 
 def execute(store: Store, sql: str) -> None:
@@ -176,19 +177,7 @@ class TestFile:
         self, tmp_path: Path, watched: bool, mode: list[tuple[str, str]]
     ) -> None:
         path = tmp_path / "headway.db"
-        first = tmp_path / "first"
-        (first / "versions").mkdir(parents=True)
-        for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
-            (first / name).write_text((migrate.FOLDER / name).read_text())
-        engine = create_engine(f"sqlite:///{path}")
-        migrate.migrate(engine, path, first)
-        if watched:
-            with engine.begin() as connection:
-                columns = "name, kind, zone, cutoff, poll_every_s, capabilities, missing, removed"
-                connection.exec_driver_sql(
-                    f"INSERT INTO system ({columns}) VALUES ('hosts', 'cron', 'UTC', '12:00', 15, '', '{{}}', 0)"
-                )
-        engine.dispose()
+        first_schema(path, tmp_path / "first", watched)
         opened = open_store(str(path))
         with opened.read() as connection:
             found = connection.exec_driver_sql("SELECT name, value FROM switch").all()
