@@ -89,7 +89,7 @@ class Night:
         answer = self.requests.wait(self.requests.preview_rerun(run_id), LIMIT_SECONDS)
         assert answer.ok, answer.error
         key = new_action_key()
-        self.requests.rerun(run_id, answer.data, key)
+        self.requests.rerun(run_id, answer.data, key, "a bad file")
         self.wait(f"the rerun of {name} is sent", lambda: self.action(key) not in ("requested", "sending"))
         return key
 

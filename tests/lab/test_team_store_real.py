@@ -64,7 +64,7 @@ def test_two_engines_share_a_store_and_the_second_goes_on_where_the_first_was_ki
             os.kill(holding.pid, signal.SIGKILL)
             story.cron.behave("extract_orders", "succeed")
             wait_until(lambda: "standing by" not in tail(other.log).splitlines()[-1], "the other to work", 30)
-            answer = second.run("rerun", EXTRACT, "--yes", "--timeout", "40")
+            answer = second.run("rerun", EXTRACT, "--yes", "--why", "a bad file", "--timeout", "40")
             assert (0, "verified") == (answer.exit_status, answer.stdout.splitlines()[-1][:8]), answer
             wait_until(lambda: len(lab.smtp.mails) >= 2, "the recovery note", 30)
     subjects = [mail.subject for mail in lab.smtp.mails]
