@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from shlex import join
@@ -22,6 +21,7 @@ from shlex import join
 import paramiko
 
 from connectors.contract import AccessRefused, SystemUnreachable
+from connectors.transport.known_hosts import known_hosts
 
 KEEPALIVE_SECONDS = 30
 CONNECT_LIMIT_SECONDS = 20.0
@@ -188,13 +188,14 @@ def _watchdog(close: Callable[[], None], until: float) -> Iterator[None]:
 
 
 class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
-    def __init__(self, address: SshAddress) -> None:
+    def __init__(self, address: SshAddress, unread: str) -> None:
         self.address = address
+        self.unread = f" ({unread}: mend or remove it)" if unread else ""
 
     def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
         raise AccessRefused(
             f"{self.address.words}: host key {key.get_name()} {key.fingerprint} is not in {self.address.known_hosts}"
-            f' under "{hostname}". Check the fingerprint on the host, then: '
+            f' under "{hostname}"{self.unread}. Check the fingerprint on the host, then: '
             f"ssh-keyscan -p {self.address.port} {self.address.address} >> {self.address.known_hosts}"
         )
 
@@ -205,8 +206,7 @@ def _connect(address: SshAddress, until: float) -> paramiko.SSHClient:
         raise TimeoutError("no time left to connect")
     key = _private_key(address)
     client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_RefuseUnknown(address))
-    _trust(client, address)
+    client.set_missing_host_key_policy(_RefuseUnknown(address, _trust(client, address)))
     sock = _socket(address, limit)
     try:
         with _watchdog(sock.close, time.monotonic() + limit):
@@ -245,27 +245,28 @@ def _sorted(error: BaseException, address: SshAddress) -> BaseException:
     return error
 
 
-def _trust(client: paramiko.SSHClient, address: SshAddress) -> None:
-    """Gives `client` the keys known for this host, under the name that it will look for."""
+def _trust(client: paramiko.SSHClient, address: SshAddress) -> str:
+    """Gives `client` the keys known for this host, under the name that it will look for; which lines of the file
+    cannot be read, in words."""
     try:
-        info = address.known_hosts.expanduser().stat()
+        known = known_hosts(address.known_hosts.expanduser())
     except OSError as error:
         raise AccessRefused(
             f"{address.words}: known_hosts {address.known_hosts}: {error.strerror}. "
             f"Make it with: ssh-keyscan -p {address.port} {address.address} >> {address.known_hosts}"
         ) from error
-    known = _known_hosts(address.known_hosts.expanduser(), info.st_mtime_ns)
-    for name in address.key_names:
-        found = known.lookup(name)
-        if found:
-            for kind, key in found.items():
-                client.get_host_keys().add(address.key_names[0], kind, key)
-            return
+    for key in reversed(known.keys_of(address.key_names)):  # of two of one kind the first counts
+        client.get_host_keys().add(address.key_names[0], key.get_name(), key)
+    return known.words
 
 
-@lru_cache(maxsize=16)
-def _known_hosts(path: Path, _mtime_ns: int) -> paramiko.HostKeys:
-    return paramiko.HostKeys(str(path))
+def trust_words(address: SshAddress) -> tuple[str, ...]:
+    """What a person should know of the file of host keys; nothing where all of it can be read."""
+    try:
+        words = known_hosts(address.known_hosts.expanduser()).words
+    except OSError:
+        return ()  # without it no connection is made, and that refusal says why
+    return (f"{address.known_hosts}: {words}; it is left out. Mend or remove it.",) if words else ()
 
 
 def _private_key(address: SshAddress) -> paramiko.PKey:

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from connectors.contract import AccessRefused, SystemUnreachable
-from connectors.transport.ssh import WEAK, Completed, SshAddress, SshFailed, SshSession
+from connectors.transport.ssh import WEAK, Completed, SshAddress, SshFailed, SshSession, trust_words
 from tests.fakes.ssh_stub import StubServer, answer, new_key
 
 ARGV = ("sh", "-s")
@@ -165,6 +165,44 @@ def test_key_of_another_port_does_not_count(server: StubServer, session: SshSess
     line = f"[127.0.0.1]:{server.port + 1},127.0.0.1 {server.host_key.get_name()} {server.host_key.get_base64()}\n"
     server.known_hosts.write_text(line)
     with pytest.raises(AccessRefused, match="is not in"):
+        session.run(b"", ARGV, 5)
+
+
+BAD_LINES = {
+    "broken base64": b"other ssh-ed25519 AAAAC3Nza\n",
+    "not a key": b"other ssh-ed25519 Zm9v\n",
+    "not UTF-8": b"caf\xe9 ssh-ed25519 \xff\xfe\n",
+    "torn": b"other ssh-ed2\n",
+}
+
+
+@pytest.mark.parametrize("line", BAD_LINES.values(), ids=BAD_LINES)
+def test_a_line_of_known_hosts_that_cannot_be_read_spoils_no_other_hosts(
+    server: StubServer, session: SshSession, line: bytes
+) -> None:
+    server.known_hosts.write_bytes(b"# ours\n" + line + server.known_hosts.read_bytes())
+    assert session.run(b"", ARGV, 5).stdout == b"out"
+    told = f"{server.known_hosts}: line 2 cannot be read; it is left out. Mend or remove it."
+    assert (told,) == trust_words(address(server))
+
+
+def test_an_own_line_that_cannot_be_read_is_refused_with_its_number(server: StubServer, session: SshSession) -> None:
+    server.known_hosts.write_text(f"[127.0.0.1]:{server.port} ssh-ed25519 AAAAC3Nza\n")
+    with pytest.raises(AccessRefused, match=r"line 1 cannot be read: mend or remove it\). Check the fingerprint"):
+        session.run(b"", ARGV, 5)
+
+
+def test_a_revoked_host_key_is_refused_though_it_is_trusted_too(server: StubServer, session: SshSession) -> None:
+    trusted = server.known_hosts.read_text()
+    server.known_hosts.write_text(f"@cert-authority * ssh-ed25519 AAAA\n{trusted}@revoked {trusted}")
+    with pytest.raises(AccessRefused, match="is not in"):
+        session.run(b"", ARGV, 5)
+
+
+def test_known_hosts_that_we_may_not_read_is_refused_with_the_mend(server: StubServer, session: SshSession) -> None:
+    server.known_hosts.unlink()
+    server.known_hosts.mkdir()
+    with pytest.raises(AccessRefused, match=f"known_hosts {server.known_hosts}: Is a directory"):
         session.run(b"", ARGV, 5)
 
 
