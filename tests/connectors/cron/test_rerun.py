@@ -6,7 +6,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,15 +27,8 @@ from connectors.contract import (
     Verb,
     instant_key,
 )
-from connectors.cron.connector import CronConnector
-from connectors.transport.ssh import Completed, SshFailed
+from tests.connectors.cron.support import HOSTILE, Breaking, connect
 from tests.fakes.ssh_local import ME, LocalHost
-
-HOSTILE = (
-    "$(touch {canary})", "`touch {canary}`", "; touch {canary}", "'; touch {canary}; '", "\"; touch {canary}; \"",
-    "-rf {canary}", "* ? [a]", "| tee {canary}", "&& touch {canary}", "\\n touch {canary}", "%touch {canary}",
-    "[b]markup[/b]", "name\u202eevil", "../../../../tmp/x",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -44,10 +36,6 @@ def host(tmp_path: Path) -> LocalHost:
     made = LocalHost(tmp_path / "db07")
     made.log.write_text("")
     return made
-
-
-def connect(host: LocalHost, session: Any = None, **changes: Any) -> CronConnector:
-    return CronConnector(host.options(**changes), "db07", lambda _: "", session or host)
 
 
 def ask(job: str, state: State = State.FAILED) -> Ask:
@@ -244,28 +232,6 @@ def test_hostile_key_and_user_never_get_to_the_host(host: LocalHost, tmp_path: P
         with pytest.raises(NotSupported, match="not an action key"):
             connector.look_up(preview, key, 20)
     assert not canary.exists()
-
-
-class Breaking:
-    """A session whose next call of `act` breaks: before the host, after it was reached, or with half an answer."""
-
-    def __init__(self, host: LocalHost, how: str) -> None:
-        self.host = host
-        self.how = how
-        self.address = host.address
-
-    def run(self, stdin: bytes, argv: Any, timeout_seconds: float, once: bool = False) -> Completed:
-        if not once:
-            return self.host.run(stdin, argv, timeout_seconds)
-        if self.how == "before":
-            raise SshFailed("gone", touched=False)
-        done = self.host.run(stdin, argv, timeout_seconds)
-        if self.how == "after":
-            raise SshFailed("gone", touched=True)
-        return Completed(done.stdout[:40], b"", None)
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
 
 @pytest.mark.parametrize(
