@@ -24,6 +24,8 @@ RETRY_CAP_SECONDS = 30.0
 WELL_SECONDS = 60.0
 """A part that has worked this long since it broke is well again."""
 WORDS_LIMIT = 160
+OFTEN = 3
+"""A part that broke as often keeps breaking: somebody is told."""
 
 
 class Crew:
@@ -36,6 +38,8 @@ class Crew:
         self._lock = threading.Lock()
         self._broken: dict[str, tuple[float, str]] = {}
         """Part -> (when it broke last, by `time.monotonic`; in words)."""
+        self._often: dict[str, tuple[str, bool]] = {}
+        """Parts that broke OFTEN times, never well in between: in words, and whether the store was the reason."""
         self._threads: list[threading.Thread] = []
 
     def start(self, fence: int) -> None:
@@ -57,6 +61,16 @@ class Crew:
             self._broken = {name: broken for name, broken in self._broken.items() if broken[0] > lately}
             return "; ".join(f"{name} {broken[1]}" for name, broken in sorted(self._broken.items()))
 
+    def keeps_breaking(self) -> tuple[str, str]:
+        """What breaks parts again and again: the store, in words; and other reasons, with the parts' names."""
+        self.trouble()
+        with self._lock:
+            lasting = {name: said for name, said in self._often.items() if name in self._broken}
+        store = next((words for words, by_store in lasting.values() if by_store), "")
+        return store, "; ".join(
+            f"{name} {words}" for name, (words, by_store) in sorted(lasting.items()) if not by_store
+        )
+
     def join(self, until: float) -> list[str]:
         """Waits for all threads until `time.monotonic` is `until`; the names of those that are left behind."""
         while self.gone() != [thread.name for thread in self._threads] and time.monotonic() < until:
@@ -77,14 +91,18 @@ class Crew:
                 return  # the renewal finds it too, and says so once
             except Exception as error:  # noqa: BLE001 - a surprise in one part must not end the watch
                 breaks = 1 if time.monotonic() - started > WELL_SECONDS else breaks + 1
-                said = self._tell(name, error, said if breaks > 1 else "")
+                said = self._tell(name, error, said if breaks > 1 else "", breaks)
             self._pause(min(FIRST_RETRY_SECONDS * 2.0 ** min(breaks - 1, 30), RETRY_CAP_SECONDS), part)
 
-    def _tell(self, name: str, error: Exception, said: str) -> str:
+    def _tell(self, name: str, error: Exception, said: str, breaks: int) -> str:
         """Notes and logs it: once for as long as it stays the same; a store that cannot be used needs no traceback."""
         reason = clean_line(self._secrets.mask(str(error).partition("\n")[0]), WORDS_LIMIT)
         words = reason if isinstance(error, StoreError) else f"broke: {type(error).__name__}: {reason}"
         with self._lock:
+            if breaks >= OFTEN:
+                self._often[name] = (words, isinstance(error, StoreError))
+            else:
+                self._often.pop(name, None)
             self._broken[name] = (time.monotonic(), f"{words} (last at {datetime.now(UTC):%H:%M:%S}Z)")
         if words != said and isinstance(error, StoreError):
             log.warning("part waits for the store", part=name, error=words)

@@ -13,6 +13,7 @@ import structlog
 from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
+from console.engine.health import Pulse
 from console.failpoints import failpoint
 from console.model.decisions import Decisions
 from console.model.values import Estate, Settings
@@ -51,12 +52,16 @@ class Evaluator:
         self._whole_at = 0.0
         """time.monotonic() when everything is judged again, because time has passed."""
         self.wake = threading.Event()
+        self.pulse = Pulse()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`. What breaks is raised: the crew starts it again, and says so."""
         while not stopping():
             self.wake.clear()
-            if self.wake.wait(self.step(fence)):
+            self.pulse.beat()
+            pause = self.step(fence)
+            self.pulse.beat(pause)
+            if self.wake.wait(pause):
                 time.sleep(PAUSE_SECONDS)
 
     def step(self, fence: int) -> float:

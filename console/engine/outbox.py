@@ -23,6 +23,7 @@ from console.clock import Clock
 from console.config import RouteSettings
 from console.control.masks import mask_strictly
 from console.control.retries import after_failure
+from console.engine.health import Pulse
 from console.engine.routing import Routing
 from console.engine.sending import Sender, Sent, neutralise, send_by_apprise
 from console.failpoints import failpoint
@@ -58,15 +59,15 @@ class Outbox:
         self._secrets = secrets
         self._routing = routing
         self._send = send
-        self._busy: set[tuple[str, int]] = set()
+        self._busy: dict[tuple[str, int], float] = {}
+        """(route, URL's place) -> since when something is sent there, by `time.monotonic`."""
         self._sending = 0
         self._unwritten: list[Callable[[], None]] = []
         """What a store that could not be used has not been told; a delivery stays claimed until it is."""
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
         self.wake = threading.Event()
-        self.seen = time.monotonic()
-        """When the last step ended: a sender that stopped is seen by its age."""
+        self.pulse = Pulse()
 
     def recover(self, fence: int) -> None:
         found = rows.recover_claims(self._store, fence)
@@ -78,6 +79,7 @@ class Outbox:
         """Sends until `stopping`; wakes at once when `wake` is set, else every second."""
         while not stopping():
             self.wake.clear()
+            self.pulse.beat()
             if not self.step(fence):
                 self.wake.wait(1.0)
 
@@ -92,15 +94,21 @@ class Outbox:
             failpoint("outbox.claimed")
         for one in due:
             with self._lock:
-                self._busy.add((one.route, one.url_index))
+                self._busy[one.route, one.url_index] = time.monotonic()
             self._pool.submit(self._deliver_guarded, one, fence)
-        self.seen = time.monotonic()
         return len(due)
 
     def wait_idle(self) -> None:
         """Returns once nothing is being sent."""
         while self._busy:
             self.wake.wait(0.01)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Where a sending takes longer than that, and for how long it does."""
+        now = time.monotonic()
+        with self._lock:
+            found = {at: now - since for at, since in self._busy.items() if now - since > seconds}
+        return {f'route "{route}", URL {place + 1}': taken for (route, place), taken in found.items()}
 
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being sent until `time.monotonic` is `until`; the next engine tells what was left."""
@@ -129,7 +137,7 @@ class Outbox:
         finally:
             with self._lock:
                 self._sending -= 1
-                self._busy.discard((one.route, one.url_index))
+                self._busy.pop((one.route, one.url_index), None)
             self.wake.set()
 
     def _deliver(self, one: rows.DueDelivery, fence: int) -> None:

@@ -58,6 +58,10 @@ class Routing:
         if found:
             log.error("alerts whose URL left the config were given up", deliveries=found)
 
+    def given_up(self) -> dict[str, int]:
+        """Route -> how many deliveries are parked."""
+        return {one.route: one.count for one in rows.parked(self._store)}
+
     def _let_out(self, fence: int) -> None:
         waiting = rows.waiting(self._store)
         if not waiting:

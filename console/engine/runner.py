@@ -18,6 +18,7 @@ from typing import NoReturn
 import structlog
 
 from console.engine.crew import Crew
+from console.engine.own_alerts import PARTS, STORE, OwnAlerts
 from console.engine.wiring import Parts
 from console.failpoints import failpoint
 from console.store import lease as leases
@@ -67,6 +68,7 @@ class Engine:
         self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 5)
         self._end = threading.Event()
         self._said = ""
+        self._own = OwnAlerts()
 
     def stop(self) -> None:
         """Ends the engine soon; safe from a signal handler."""
@@ -111,6 +113,7 @@ class Engine:
         if words != self._said:
             log.warning("the engine waits for its store", error=words)
         self._said = words
+        self._own.look(self._parts, None, {STORE: words})
         self._end.wait(STAND_BY_SECONDS)
 
     def _hold(self, lease: Lease) -> None:
@@ -153,11 +156,14 @@ class Engine:
                 return
             try:
                 self._renew(lease, watch)
-                told = self._tell_trouble(lease, crew.trouble(), told)
+                told = self._tell_trouble(lease, self._parts.trouble(crew.trouble()), told)
+                self._own.look(self._parts, lease.fence, _lasting(crew))
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
+                if isinstance(error, StoreError):
+                    self._own.look(self._parts, None, {STORE: str(error)})
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
         if words != told:
@@ -176,6 +182,11 @@ class Engine:
             leases.release(self._parts.store, LEASE_NAME, lease)
         except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
+
+
+def _lasting(crew: Crew) -> dict[str, str]:
+    store, others = crew.keeps_breaking()
+    return {key: words for key, words in ((STORE, store), (PARTS, others)) if words}
 
 
 def stop_on_signals(engine: Engine) -> None:

@@ -21,7 +21,9 @@ from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
+from console.engine.health import Health, Pulse
 from console.engine.outbox import Outbox
+from console.engine.ping import Ping
 from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
 from console.engine.proposals import Proposals
@@ -121,7 +123,27 @@ class Parts:
             approved=self.actions.wake.set,
             others={"plan preview": proposals.propose, **self._alert_answers().by_kind()},
         )
+        self._make_health()
         self._joined = True
+
+    def _make_health(self) -> None:
+        """Pings only where config says so."""
+        self.health = Health(self._pulses, self.outbox.hanging, self.routing.given_up)
+        alerts = self.config.alerts
+        self.ping = Ping(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
+
+    def _pulses(self) -> dict[str, Pulse]:
+        own = {"evaluate": self.evaluator.pulse, "outbox": self.outbox.pulse}
+        return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
+
+    def trouble(self, broken: str) -> str:
+        """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
+        self.health.hear(broken)
+        return self.health.words()
+
+    @property
+    def send(self) -> Sender:
+        return self._send
 
     def _alert_answers(self) -> AlertAnswers:
         config, wake = self.config, self.outbox.wake.set
@@ -136,6 +158,7 @@ class Parts:
             ("plans", self.plans),
             ("answers", self.answers),
         ]
+        named += [("ping", self.ping)] if self.ping is not None else []
         return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
 
     def finish(self, until: float = math.inf) -> None:

@@ -53,6 +53,18 @@ class Parked:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How far one URL of an alert came that left from memory."""
+
+    arrived: bool
+    at_us: int
+    tries: int
+    error: str
+    maybe_arrived: bool
+    """The answer to one of the tries was lost."""
+
+
 def waiting(store: Store) -> list[WaitingAlert]:
     """Oldest first."""
     with store.read() as connection:
@@ -197,6 +209,25 @@ def tell(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int) -
     """An alert that is about no incident; its id."""
     with store.write(fence) as connection:
         return insert_alert(wire(connection), routes, new, now_us)
+
+
+def record_told(
+    store: Store, fence: int, routes: Routes, new: NewAlert, made_us: int, outcomes: Mapping[int, Outcome]
+) -> None:
+    """An alert that left from memory while the store could not be used: what arrived is sent, the rest is due."""
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        alert_id = insert_alert(lines, routes, new, made_us)
+        for place, one in outcomes.items():
+            lines.rows(
+                "UPDATE delivery SET state = ?, sent_us = ?, wire_us = ?, tries = ?, error = ?, repeats = ?"
+                " WHERE alert_id = ? AND url_index = ?",
+                (
+                    "sent" if one.arrived else "pending", one.at_us if one.arrived else None,
+                    one.at_us if one.arrived or one.maybe_arrived else None, one.tries,
+                    "" if one.arrived else one.error, int(one.maybe_arrived), alert_id, place,
+                ),
+            )  # fmt: skip
 
 
 def tell_for(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int, by: str, origin: str) -> int | None:

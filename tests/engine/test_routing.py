@@ -55,7 +55,7 @@ def bench_of(folder: Path, jobs: Sequence[str] = ("extract", "load"), **routes: 
     with running_bench(folder, scheduler, config) as bench:
         post = Post()
         bench.sink = post  # type: ignore[assignment]
-        bench.parts.outbox._send = post
+        bench.parts._send = bench.parts.outbox._send = post
         yield bench
 
 
@@ -153,7 +153,7 @@ def test_a_parked_delivery_leaves_when_somebody_asks_for_it(tmp_path: Path) -> N
 def restarted(bench: Bench, config: Config) -> None:
     bench.config = config
     bench.restart()
-    bench.parts.outbox._send = post_of(bench)
+    bench.parts._send = bench.parts.outbox._send = post_of(bench)
     bench.parts.routing._look_at = 0.0
 
 
