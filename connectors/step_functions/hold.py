@@ -129,6 +129,8 @@ def _unfit(schedule: Reply, mark: HoldMark) -> str | None:
     name = schedules.full_name(schedule)
     if unknown := schedules.unknown_fields(schedule):
         return f"schedule {name} has fields that would be lost: {', '.join(unknown)}. Update boto3"
+    if turn := schedules.turn_before(schedule, datetime.now(UTC), mark.until):
+        return f"schedule {name} {turn} while it would be held: AWS may refuse to write it back after that"
     if len(str(schedules.with_mark(schedule, mark)["Description"])) > schedules.DESCRIPTION_CHARACTERS:
         return f"the description of schedule {name} leaves no room for our mark: shorten it"
     return None

@@ -24,6 +24,7 @@ UPDATABLE = frozenset({
 READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
 DESCRIPTION_CHARACTERS = 512
 AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
+ZONES_APART = timedelta(hours=14)
 SETTLED = timedelta(minutes=1)
 """A schedule that was written less than this long ago may have been written again at the same instant."""
 
@@ -55,10 +56,28 @@ def is_enabled(schedule: Mapping[str, Any]) -> bool:
 
 def is_over(schedule: Mapping[str, Any], now: datetime) -> bool:
     """True when its end or its only instant has passed for certain: there is nothing to hold any more."""
-    end = parse.instant(schedule.get("EndDate"))
+    end, once = parse.instant(schedule.get("EndDate")), _only_instant(schedule)
+    return any(at is not None and at < now for at in (end, once and once + ZONES_APART))
+
+
+def turn_before(schedule: Mapping[str, Any], now: datetime, until: datetime) -> str:
+    """What happens to it once in its life between now and then: "begins", "ends" or "starts its only time"."""
+    once = _only_instant(schedule)
+    if once is not None and once - ZONES_APART <= until:
+        return "starts its only time"
+    begins, ends = parse.instant(schedule.get("StartDate")), parse.instant(schedule.get("EndDate"))
+    if begins is not None and now < begins <= until:
+        return "begins"
+    return "ends" if ends is not None and ends <= until else ""
+
+
+def _only_instant(schedule: Mapping[str, Any]) -> datetime | None:
+    """Of a one-time schedule, as if its zone were UTC."""
     once = AT.fullmatch(str(schedule.get("ScheduleExpression") or ""))
-    latest = datetime.fromisoformat(once[1]).replace(tzinfo=UTC) + timedelta(hours=14) if once else None
-    return any(at is not None and at < now for at in (end, latest))
+    try:
+        return datetime.fromisoformat(once[1]).replace(tzinfo=UTC) if once else None
+    except ValueError:
+        return None
 
 
 def with_mark(schedule: Mapping[str, Any], mark: HoldMark) -> Reply:
