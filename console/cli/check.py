@@ -46,6 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
             print_json({"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []})
         raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
     say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
+    if not config.permissions:
+        say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)

@@ -100,6 +100,23 @@ def test_f02_killed_again_and_again_it_is_still_sent_once(tmp_path: Path, asked:
     assert ([asked], "verified") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
 
 
+@pytest.mark.parametrize("passage", [1, 2, 3])
+def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_action(
+    tmp_path: Path, asked: str, passage: int
+) -> None:
+    """The row and the change are one: the intent, what came back, the outcome."""
+    with child(tmp_path, "armed", f"audit.before_append:kill:{passage}") as armed:
+        assert -signal.SIGKILL == armed.ended(20), "it was never reached"
+    with child(tmp_path, "next"):
+        wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
+    assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, asked).state)
+    with open_reads(str(tmp_path / "headway.db")) as reads:
+        verbs = [row.verb for row in reads.audit() if row.detail.get("key") == asked]
+        assert None is reads.verify_audit().bad
+    assert ["request rerun", "send rerun"] == verbs[:2]
+    assert ("verified rerun", 1) == (verbs[-1], verbs.count("send rerun"))
+
+
 def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back(
     tmp_path: Path, asked: str
 ) -> None:
