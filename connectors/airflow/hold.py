@@ -107,7 +107,6 @@ class Holder:
             verb="pause the DAG",
             words=f"pause {dag} until {facts.told(mark.until)} at the latest, marked in the note of its run {run}",
             scope=f"all runs of {dag}",
-            affected=(dag,),
             native_calls=(
                 f'PATCH /api/v2{run_path(dag, run)} {{"note": {fields.shown(f"… {words}")}}}',
                 f'PATCH /api/v2{dag_path(dag)} {{"is_paused": true}}',
@@ -193,7 +192,6 @@ def _release(dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[
         if paused
         else f"{dag} was resumed by somebody: only our line is taken from the note of its run {held.run}",
         scope=f"all runs of {dag}",
-        affected=(dag,),
         native_calls=(*unpause, f'PATCH /api/v2{run_path(dag, held.run)} {{"note": {fields.shown(rest)}}}'),
         notes=notes if paused else (),
         plan={"how": "release", "dag": dag, "run": held.run, "hold": held.mark.id},

@@ -12,6 +12,7 @@ from datetime import datetime
 from connectors.airflow import facts, fields
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
 from connectors.airflow.marks import holds_in, note_of
+from connectors.airflow.parse_inventory import is_periodic
 from connectors.contract import HoldMark, NativeHold, SystemUnreachable
 
 NOTES_READ = 50
@@ -86,7 +87,7 @@ def pausing(client: AirflowClient, dag: str, row: fields.Row) -> tuple[str, ...]
 
 
 def _resumed_later(row: fields.Row) -> tuple[str, ...]:
-    if row.get("timetable_periodic") is True:
+    if is_periodic(row):
         on = row.get("catchup") is True
         made = f"{'every' if on else 'the latest'} run that fell due meanwhile (catchup is {'on' if on else 'off'})"
         return (f"when it is released, Airflow makes {made}",)
@@ -109,7 +110,7 @@ def resuming(client: AirflowClient, dag: str, row: fields.Row, now: datetime) ->
 
 def _made_by_the_clock(row: fields.Row, now: datetime) -> tuple[str, ...]:
     following = facts.instant(row.get("next_dagrun_run_after"))
-    if row.get("timetable_periodic") is False or following is None:
+    if not is_periodic(row) or following is None:
         return () if _by_asset(row) else ("it has no schedule: no run is made by itself",)
     if following > now:
         return (f"its next run is due {facts.told(following)}: Airflow makes none before",)

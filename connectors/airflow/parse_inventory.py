@@ -101,14 +101,20 @@ def schedule(row: fields.Row, zone: str) -> Schedule:
     be any code."""
     summary, said = fields.words(row, "timetable_summary"), fields.words(row, "timetable_description")
     following = fields.instant(row, "next_dagrun_run_after")
-    periodic = row.get("timetable_periodic")
-    if periodic is None:  # before 3.3 Airflow does not say: what has a next run, or five fields, runs by the clock
-        periodic = following is not None or len(summary.split()) == 5
-    if periodic is not True:
+    if not is_periodic(row):
         return Schedule("none", zone=zone, words=said or summary)
     if following is None or _gives(summary, zone, following):
         return Schedule("airflow", summary, zone, said or summary, following)
     return Schedule("airflow", "", zone, f"{said or summary} (in a zone that Airflow does not tell)", following)
+
+
+def is_periodic(row: fields.Row) -> bool:
+    """Whether a DAG runs by the clock. Before 3.3 Airflow does not say: what has a next run, or five fields, does."""
+    periodic = row.get("timetable_periodic")
+    if periodic is None:
+        by_words = len(fields.words(row, "timetable_summary").split()) == 5
+        return fields.instant(row, "next_dagrun_run_after") is not None or by_words
+    return periodic is True
 
 
 def _gives(expression: str, zone: str, at: datetime) -> bool:

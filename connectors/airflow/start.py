@@ -7,7 +7,7 @@ scheduled start that comes later is skipped, and where one came before ours is a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.airflow import facts, fields
@@ -17,6 +17,9 @@ from connectors.airflow.marks import mark_of, run_id_of
 from connectors.airflow.parse import Period, run_ref
 from connectors.airflow.sending import after_once, refused
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
+
+SOON = timedelta(seconds=5)
+"""The server's Date has whole seconds and may be a moment old; a task that is due in a moment just waits for it."""
 
 
 class Starter:
@@ -45,10 +48,11 @@ class Starter:
         notes = facts.paused_note(self._client, dag, row)
         if starts and notes and why is None:
             why, notes = self._of_a_pause(dag)
-        if why is not None:
-            return facts.refused(verb, why)
+        return facts.refused(verb, why) if why is not None else self._allowed(plan, at, notes, starts)
+
+    def _allowed(self, plan: Mapping[str, Any], at: datetime | None, notes: tuple[str, ...], starts: bool) -> Preview:
+        dag, what = plan["dag"], "a run" if starts else "the missed run"
         label = facts.label(Period(facts.told(at), at, None), "") if at else "now"
-        what = "a run" if starts else "the missed run"
         return Preview(
             verb="trigger",
             words=f"trigger {what} of {dag} for {label}" if at else f"trigger {what} of {dag} now, without a date",
@@ -85,7 +89,7 @@ class Starter:
                 f"the runs of {dag} cover data intervals, and Airflow tells only the interval of the next run: "
                 f"airflow backfill create --dag-id {dag} --from-date {day} --to-date {day}"
             )
-        if logical > now:
+        if logical > now + SOON:
             return f"Airflow runs no task before the logical date of its run ({facts.told(logical)}): it is to come"
         began = facts.instant(row.get("start_date"))
         if began is not None and logical < began:

@@ -62,27 +62,8 @@ class StateSetter:
         if not affected:
             said = f" ({changed.said})" if changed.said else ""
             return facts.refused(do, f"nothing to do: {at.task} is {_states(group) or 'gone'}{said}")
-        below = self._below(at)
-        label = facts.label(period_of(row), at.run)
-        body = f'{{"new_state": "{state}", "note": "{mark_of("KEY", word=str(verb))}"}}'
-        return Preview(
-            verb=f"mark task {state}",
-            words=f"mark task {at.task} of {at.dag} {label} as {state}",
-            scope=f"{facts.count(affected)} of {at.dag} {label}: {facts.names(affected)}",
-            affected=tuple(parse_tasks.name_of(one) for one in affected),
-            native_calls=(f"PATCH /api/v2{task_path(at.dag, at.run, at.task)} {body}",),
-            notes=(*facts.paused_note(self._client, at.dag), *_what_follows(at, row, below)),
-            plan={
-                "how": "task_state",
-                "word": str(verb),
-                "dag": at.dag,
-                "run": at.run,
-                "task": at.task,
-                "try": at.try_number,
-                "state": state,
-                "was": sorted({one.native for one in group}),
-            },
-        )
+        notes = (*facts.paused_note(self._client, at.dag), *_what_follows(at, row, self._below(at)))
+        return _marked_task(verb, at, row, affected, notes, sorted({one.native for one in group}))
 
     def _below(self, at: Reference) -> list[Instance]:
         """The failed tasks that follow: Airflow clears them when the task is marked, so they run."""
@@ -208,9 +189,31 @@ def _mark_run(verb: Verb, at: Reference, row: fields.Row, tasks: Sequence[Instan
     )
 
 
+def _marked_task(
+    verb: Verb,
+    at: Reference,
+    row: fields.Row,
+    affected: Sequence[Instance],
+    notes: tuple[str, ...],
+    was: Sequence[str],
+) -> Preview:
+    state, label = NATIVE[verb], facts.label(period_of(row), at.run)
+    body = {"new_state": state, "note": mark_of("KEY", word=str(verb))}
+    task = {"dag": at.dag, "run": at.run, "task": at.task, "try": at.try_number}
+    return Preview(
+        verb=f"mark task {state}",
+        words=f"mark task {at.task} of {at.dag} {label} as {state}",
+        scope=f"{facts.count(affected)} of {at.dag} {label}: {facts.names(affected)}",
+        affected=tuple(parse_tasks.name_of(one) for one in affected),
+        native_calls=(f"PATCH /api/v2{task_path(at.dag, at.run, at.task)} {fields.shown(body)}",),
+        notes=notes,
+        plan={"how": "task_state", "word": str(verb), **task, "state": state, "was": list(was)},
+    )
+
+
 def _patch(at: Reference, state: str, verb: Verb) -> str:
-    mark = mark_of("KEY", word=str(verb))
-    return f'PATCH /api/v2{run_path(at.dag, at.run)} {{"state": "{state}", "note": "{mark}"}}'
+    body = {"state": state, "note": mark_of("KEY", word=str(verb))}
+    return f"PATCH /api/v2{run_path(at.dag, at.run)} {fields.shown(body)}"
 
 
 def _plan(at: Reference, row: fields.Row, verb: Verb, state: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from tests.lab import guard, venvs
 from tests.lab.process import Daemon, LabError, clean_environment, free_port, tail, wait_until
 
 DAGS = Path(__file__).with_name("dags")
-DAG_IDS = ("load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
+DAG_IDS = ("caught_up", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
 PASSWORDS = {"admin": "admin-pw", "headway": "headway-pw", "viewer": "viewer-pw"}
 """`headway` has Airflow's role `user` (may clear and trigger), `viewer` may only look."""
 ROLES = "admin:admin,headway:user,viewer:viewer"
@@ -181,10 +181,12 @@ class AirflowServer:
         """Says what the next tasks of a DAG do; a hanging one that is told otherwise goes on within half a second."""
         self._write(dag_id, how)
 
-    def schedule(self, dag_id: str, cron: str | None) -> None:
-        """Changes when a DAG runs (UTC; None: never by the clock) and waits until Airflow has read it."""
+    def schedule(self, dag_id: str, cron: str | None, since: datetime | None = None) -> None:
+        """Changes when a DAG runs (UTC; None: never by the clock) and waits until Airflow has read it. `since`: the
+        start date of "caught_up", from which on it makes up for every run."""
         timetable = json.loads((self.control / "timetable.json").read_text())
-        self._write("timetable.json", json.dumps({**timetable, dag_id: cron}))
+        begins = {f"{dag_id}.since": since.isoformat()} if since else {}
+        self._write("timetable.json", json.dumps({**timetable, dag_id: cron, **begins}))
         if self._daemons:
             self._wait(f"schedule {cron} of {dag_id}", lambda: self._cron_of(dag_id) == cron)
 

@@ -84,6 +84,7 @@ def test_a_hold_says_where_its_mark_will_stand_and_what_a_pause_does() -> None:
     "details, words",
     [
         ({"catchup": True}, "when it is released, Airflow makes every run that fell due meanwhile (catchup is on)"),
+        ({"timetable_periodic": None}, "when it is released, Airflow makes the latest run that fell due meanwhile"),
         ({"timetable_periodic": False, "asset_expression": {"any": []}}, "updates of its assets while it is paused"),
         ({"timetable_periodic": False, "asset_expression": None}, "it has no schedule: when it is released, nothing"),
     ],

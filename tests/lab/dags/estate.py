@@ -78,6 +78,18 @@ with DAG("stock_count", schedule=TIMETABLE.get("stock_count"), **COMMON) as stoc
 
     count()
 
+# The same, but Airflow makes up for every run that it missed.
+SINCE = datetime.fromisoformat(TIMETABLE.get("caught_up.since", TIMETABLE["start_date"]))
+with DAG(
+    "caught_up", schedule=TIMETABLE.get("caught_up"), **{**COMMON, "catchup": True, "start_date": SINCE}
+) as caught_up:
+
+    @task
+    def catch_up() -> None:
+        obey("caught_up")
+
+    catch_up()
+
 with DAG("retried", schedule=None, **COMMON) as retried:
 
     @task(retries=1, retry_delay=timedelta(seconds=1))

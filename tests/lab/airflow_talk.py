@@ -1,0 +1,115 @@
+"""How the tests talk to the lab's Airflow through the connector, and a relay that loses answers."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from connectors.airflow.connector import CONNECTOR
+from connectors.conformance import new_key, ref
+from connectors.contract import Ask, Connector, RunRecord, State, Verb
+from connectors.secrets import SecretStore
+from tests.lab.airflow import AirflowServer
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 90.0
+
+
+def connect(url: str, user: str = "headway") -> Connector:
+    options = CONNECTOR.options(url=url, username=user, password={"env": f"HEADWAY_AF_{user.upper()}"})
+    return CONNECTOR.open(options, "api", SecretStore())
+
+
+def ran(airflow: AirflowServer, dag: str, how: str, state: str) -> str:
+    """Native id of a run of this DAG that ended in `state` just now."""
+    if how in ("succeed", "fail"):
+        airflow.behave(dag, "fail" if how == "fail" else "succeed")
+    run = f"lab__{new_key()}"
+    airflow.trigger(dag, run)
+    airflow.wait_for(dag, run, state)
+    return run
+
+
+def every(connector: Connector, cursor: str = "") -> list[RunRecord]:
+    """The last word on each attempt since the cursor."""
+    told: dict[tuple[str, str], RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 20)
+        told |= {(one.job, one.attempt_key): one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return list(told.values())
+
+
+def attempt(connector: Connector, job: str, run: str) -> RunRecord:
+    """The latest attempt of one run of a DAG or task."""
+    found = [one for one in every(connector) if one.job == job and one.context.get("run_id", one.period_key) == run]
+    assert found, f"no attempt of {job} {run}"
+    return found[-1]
+
+
+def until(what: str, look: Callable[[], T | None]) -> T:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := look()):
+        assert time.monotonic() < end, f"not seen within {PATIENCE_SECONDS:.0f} s: {what}"
+        time.sleep(0.3)
+    return found
+
+
+def asking(run: RunRecord) -> Ask:
+    return Ask(Verb.RERUN, ref(run), run.state)
+
+
+def running(airflow: AirflowServer, connector: Connector, dag: str, task: str) -> RunRecord:
+    """A fresh run of a DAG that obeys, whose task hangs."""
+    airflow.behave(dag, "hang")
+    run = f"lab__{new_key()}"
+    airflow.trigger(dag, run)
+
+    def hanging() -> RunRecord | None:
+        told = {one.job: one for one in every(connector) if one.period_key == run}
+        both = [told.get(dag), told.get(f"{dag}.{task}")]
+        return told.get(dag) if all(one and one.state is State.RUNNING for one in both) else None
+
+    return until(f"{task} of {dag} to hang", hanging)
+
+
+@contextmanager
+def eating_answers(port: int, to: bytes) -> Iterator[int]:
+    """Port of a relay to `port` that closes instead of passing on the answer to a request whose first line has `to`."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        thread = threading.Thread(target=relay, args=(listener, port, to, over), daemon=True)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            over.set()
+            thread.join(5)
+
+
+def relay(listener: socket.socket, port: int, to: bytes, over: threading.Event) -> None:
+    while not over.is_set():
+        with suppress(TimeoutError):
+            near = listener.accept()[0]
+            far = socket.create_connection(("127.0.0.1", port))
+            pair = (near, far, to, over)
+            threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+
+def pass_on(near: socket.socket, far: socket.socket, to: bytes, over: threading.Event) -> None:
+    eat = False
+    with near, far, suppress(OSError):
+        while not over.is_set():
+            for one in select.select([near, far], [], [], 0.1)[0]:
+                data = one.recv(65536)
+                eat = eat or (one is near and to in data.partition(b"\r\n")[0])
+                if not data or (one is far and eat):
+                    return
+                (far if one is near else near).sendall(data)

@@ -1,0 +1,414 @@
+"""What starts, cancels, marks and holds do to a real Airflow: the facts of docs/connectors/airflow.md are proved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    Absent,
+    AccessRefused,
+    Ask,
+    Connector,
+    Found,
+    HoldMark,
+    NotSupported,
+    OutcomeUnknown,
+    Preview,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+    instant_key,
+)
+from tests.lab.airflow import PASSWORDS, AirflowServer
+from tests.lab.airflow_talk import attempt, connect, eating_answers, every, ran, running, until
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user, password in PASSWORDS.items():
+        monkeypatch.setenv(f"HEADWAY_AF_{user.upper()}", password)
+
+
+@pytest.fixture
+def connector(airflow: AirflowServer) -> Iterator[Connector]:
+    """As the least account that may act."""
+    opened = connect(airflow.url)
+    yield opened
+    opened.close()
+
+
+def of_job(verb: Verb, job: str, **parameters: Any) -> Ask:
+    return Ask(verb, RunRef(job, str(parameters.get("period_at", "")), "", ""), State.PLANNED, parameters)
+
+
+def hold_ask(job: str) -> Ask:
+    until_then = instant_key((datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0))
+    return of_job(Verb.HOLD, job, by="ada", until=until_then)
+
+
+def of_run(verb: Verb, run: RunRecord, **parameters: Any) -> Ask:
+    return Ask(verb, ref(run), run.state, parameters)
+
+
+def allowed(connector: Connector, ask: Ask) -> Preview:
+    preview = connector.preview(ask, 20)
+    assert preview.refused is None
+    return preview
+
+
+def sent(connector: Connector, ask: Ask) -> str:
+    """Does what is asked; the key."""
+    key = new_key()
+    connector.act(allowed(connector, ask), key, 20)
+    return key
+
+
+@contextmanager
+def held(connector: Connector, job: str) -> Iterator[str]:
+    """Holds a DAG; it is released when this ends, where nobody did so before."""
+    key = sent(connector, hold_ask(job))
+    try:
+        yield key
+    finally:
+        if any(one.mark.id == key for one in connector.holds(20)):
+            sent(connector, of_job(Verb.RELEASE, job, hold=key))
+
+
+def runs_of(airflow: AirflowServer, dag: str) -> list[dict[str, Any]]:
+    """Newest first."""
+    runs: list[dict[str, Any]] = airflow.call("GET", f"dags/{dag}/dagRuns?order_by=-run_after&limit=100")["dag_runs"]
+    return runs
+
+
+def note(airflow: AirflowServer, dag: str, run: str) -> str | None:
+    found: str | None = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")["note"]
+    return found
+
+
+def is_paused(airflow: AirflowServer, dag: str) -> bool:
+    return bool(airflow.call("GET", f"dags/{dag}")["is_paused"])
+
+
+# holds and the clock
+
+
+def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchup_every_run(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    """A run that was left out is then started under our key, exactly once; one that came is not started again."""
+    for dag in ("stock_count", "caught_up"):
+        ran(airflow, dag, "succeed", "success")
+    began = datetime.now(UTC).replace(second=0, microsecond=0)
+    dues = [began + MINUTE, began + 2 * MINUTE]
+    try:
+        with held(connector, "stock_count") as plain, held(connector, "caught_up") as caught:
+            airflow.schedule("stock_count", "* * * * *")
+            airflow.schedule("caught_up", "* * * * *", since=began)
+            time.sleep((dues[1] - datetime.now(UTC)).total_seconds() + 8)
+            assert {"stock_count", "caught_up"} == {one.job for one in connector.holds(20)}
+            assert [] == [
+                row for dag in ("stock_count", "caught_up") for row in scheduled(airflow, dag, began + MINUTE)
+            ]
+            told = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), 20)
+            assert told.notes[-1].startswith("Airflow makes every missed run at once, from ")
+            told = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), 20)
+            assert told.notes[-1].endswith("earlier ones of the pause are left out (catchup is off)")
+        until("the run of the latest instant", lambda: scheduled(airflow, "stock_count", dues[1]))
+        until("the run of every instant", lambda: len(scheduled(airflow, "caught_up", dues[0])) >= 2)
+    finally:
+        for dag in ("stock_count", "caught_up"):
+            airflow.schedule(dag, None)
+    assert dues[0] not in {at(row) for row in scheduled(airflow, "stock_count", dues[0])}, "left out without catch-up"
+    assert set(dues) <= {at(row) for row in scheduled(airflow, "caught_up", dues[0])}
+    key = sent(connector, of_job(Verb.START, "stock_count", period_at=instant_key(dues[0])))
+    run = f"headway__{key.removeprefix('headway-')}"
+    airflow.wait_for("stock_count", run, "success")
+    started = attempt(connector, "stock_count", run)
+    assert (State.SUCCEEDED, key, instant_key(dues[0])) == (started.state, started.action_key, started.period_key)
+    there = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(dues[1])), 20)
+    assert "Airflow has this run by now: scheduled__" in str(there.refused)
+
+
+def scheduled(airflow: AirflowServer, dag: str, since: datetime) -> list[dict[str, Any]]:
+    return [row for row in runs_of(airflow, dag) if row["run_type"] == "scheduled" and at(row) >= since]
+
+
+def at(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["run_after"])
+
+
+def test_a_run_that_we_started_ahead_of_the_release_is_not_made_again_by_the_clock(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    ran(airflow, "stock_count", "succeed", "success")
+    try:
+        with held(connector, "stock_count"):
+            airflow.schedule("stock_count", "* * * * *")
+            due = datetime.now(UTC).replace(second=0, microsecond=0) + MINUTE
+            early = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(due)), 20)
+            assert "runs no task before the logical date" in str(early.refused)
+            time.sleep((due - datetime.now(UTC)).total_seconds() + 2)
+            preview = allowed(connector, of_job(Verb.START, "stock_count", period_at=instant_key(due)))
+            assert "stock_count is held by ada" in preview.notes[0]
+            key = new_key()
+            connector.act(preview, key, 20)
+            run = f"headway__{key.removeprefix('headway-')}"
+            assert "queued" == airflow.state("stock_count", run)
+        airflow.wait_for("stock_count", run, "success")
+        until("the next run by the clock", lambda: scheduled(airflow, "stock_count", due + MINUTE))
+    finally:
+        airflow.schedule("stock_count", None)
+    assert [run] == [row["dag_run_id"] for row in runs_of(airflow, "stock_count") if row["logical_date"] == told(due)]
+
+
+def told(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def test_asset_updates_during_a_hold_are_lost_and_a_start_makes_up_for_them(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    ran(airflow, "load_orders", "succeed", "success")
+    until("a first run of supply_plan", lambda: [row for row in runs_of(airflow, "supply_plan") if row["end_date"]])
+    before = len(runs_of(airflow, "supply_plan"))
+    preview = allowed(connector, hold_ask("supply_plan"))
+    assert (
+        "updates of its assets while it is paused start no run, also not later: Airflow forgets them" in preview.notes
+    )
+    with held(connector, "supply_plan"):
+        ran(airflow, "load_orders", "succeed", "success")
+    time.sleep(5)
+    assert before == len(runs_of(airflow, "supply_plan")), "resumed, and the update was forgotten"
+    key = sent(connector, of_job(Verb.START, "supply_plan"))
+    run = f"headway__{key.removeprefix('headway-')}"
+    airflow.wait_for("supply_plan", run, "success")
+    assert key == attempt(connector, "supply_plan", run).action_key
+
+
+def test_a_run_under_way_stops_after_its_task_while_its_dag_is_held(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = running(airflow, connector, "load_orders", "load")
+    preview = allowed(connector, hold_ask("load_orders"))
+    assert f"runs of load_orders are active: {run.period_key} (running): tasks that run go on" in preview.notes[1]
+    with held(connector, "load_orders") as key:
+        airflow.behave("load_orders", "succeed")
+        path = f"dags/load_orders/dagRuns/{run.period_key}/taskInstances"
+        load, publish = f"{path}/load", f"{path}/publish"
+        until("its running task ends", lambda: airflow.call("GET", load)["state"] == "success")
+        time.sleep(4)
+        assert ("running", None) == (
+            airflow.state("load_orders", str(run.period_key)),
+            airflow.call("GET", publish)["state"],
+        )
+        release = connector.preview(of_job(Verb.RELEASE, "load_orders", hold=key), 20)
+        assert release.notes[0] == f"go on at once: {run.period_key} (running)"
+    airflow.wait_for("load_orders", str(run.period_key), "success")
+
+
+# marks in notes
+
+
+def test_a_hold_keeps_what_people_wrote_and_its_release_leaves_nothing(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = ran(airflow, "stock_count", "succeed", "success")
+    airflow.call("PATCH", f"dags/stock_count/dagRuns/{run}", {"note": "seen by Ada\n"})
+    with held(connector, "stock_count") as key:
+        written = str(note(airflow, "stock_count", run))
+        mark = HoldMark.read(written)
+        assert mark is not None
+        assert (f"seen by Ada\n\n{mark.text}", key, "ada") == (written, mark.id, mark.by)
+        assert is_paused(airflow, "stock_count")
+        airflow.call("PATCH", f"dags/stock_count/dagRuns/{run}", {"note": f"{written}\nand Bob"})
+    assert ("seen by Ada\n\nand Bob", False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
+
+
+def test_a_person_who_resumes_a_held_dag_wins_and_the_release_takes_only_the_mark(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = ran(airflow, "stock_count", "succeed", "success")
+    key = sent(connector, hold_ask("stock_count"))
+    airflow.call("PATCH", "dags/stock_count", {"is_paused": False})
+    preview = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
+    assert "take the mark away" == preview.verb
+    connector.act(preview, new_key(), 20)
+    assert (None, False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
+
+
+@pytest.mark.parametrize("lost", [b"PATCH /api/v2/dags/stock_count HTTP", b"PATCH /api/v2/dags/stock_count/dagRuns/"])
+def test_a_hold_whose_answer_is_lost_is_looked_up(airflow: AirflowServer, connector: Connector, lost: bytes) -> None:
+    """The pause's answer: it is held. The mark's answer: nothing is paused, and the mark is taken away again."""
+    run = ran(airflow, "stock_count", "succeed", "success")
+    preview, key = allowed(connector, hold_ask("stock_count")), new_key()
+    with eating_answers(airflow.port, lost) as port:
+        cut_off = connect(f"http://127.0.0.1:{port}")
+        with pytest.raises((OutcomeUnknown, NotSupported)):
+            cut_off.act(preview, key, 20)
+        cut_off.close()
+    paused = is_paused(airflow, "stock_count")
+    assert (Found if paused else Absent) is type(connector.look_up(preview, key, 20))
+    assert paused == (b"dagRuns" not in lost)
+    if paused:
+        release = allowed(connector, of_job(Verb.RELEASE, "stock_count", hold=key))
+        assert isinstance(connector.look_up(release, new_key(), 20), Absent)
+        connector.act(release, new_key(), 20)
+        assert isinstance(connector.look_up(release, new_key(), 20), Found)
+    assert None is note(airflow, "stock_count", run)
+
+
+def test_a_task_is_not_held_and_a_dag_without_runs_is_refused_with_the_reason(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    with pytest.raises(NotSupported, match="Airflow can hold no single task, hold its DAG"):
+        connector.preview(hold_ask("load_orders.load"), 20)
+    airflow.call("PATCH", "dags/parked", {"is_paused": False})
+    try:
+        runs = {row["dag_run_id"] for row in runs_of(airflow, "parked")}
+        refused = connector.preview(hold_ask("parked"), 20).refused
+        assert runs or "no run yet whose note has room" in str(refused)
+    finally:
+        airflow.call("PATCH", "dags/parked", {"is_paused": True})
+    assert "parked is paused already, not by Headway" == connector.preview(hold_ask("parked"), 20).refused
+    start = connector.preview(of_job(Verb.START, "parked", period_at=instant_key(datetime.now(UTC))), 20)
+    assert start.refused is not None
+
+
+def test_a_viewer_may_neither_hold_nor_start(airflow: AirflowServer) -> None:
+    run = ran(airflow, "stock_count", "succeed", "success")
+    viewer = connect(airflow.url, "viewer")
+    try:
+        for ask in (hold_ask("stock_count"), of_job(Verb.START, "stock_count")):
+            preview = allowed(viewer, ask)
+            with pytest.raises(AccessRefused, match="Forbidden"):
+                viewer.act(preview, new_key(), 20)
+        assert (None, False) == (note(airflow, "stock_count", run), is_paused(airflow, "stock_count"))
+    finally:
+        viewer.close()
+
+
+# states
+
+
+def test_a_cancelled_run_is_failed_at_once_and_its_process_ends(airflow: AirflowServer, connector: Connector) -> None:
+    run = running(airflow, connector, "load_orders", "load")
+    airflow.call("PATCH", f"dags/load_orders/dagRuns/{run.period_key}", {"note": "seen by Ada"})
+    preview = allowed(connector, of_run(Verb.CANCEL, run))
+    assert (
+        f"end load_orders {run.period_key}: Airflow fails what runs (load), skips what waits (publish)" == preview.words
+    )
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    told = {one.job: one for one in every(connector) if one.period_key == run.period_key}
+    states = {job: one.native_state for job, one in told.items()}
+    expected = {"load_orders.check_file": "success", "load_orders.load": "failed", "load_orders.publish": "skipped"}
+    assert {"load_orders": "failed", **expected} == states
+    assert (State.CANCELLED, run.attempt_key) == (told["load_orders"].state, told["load_orders"].attempt_key)
+    assert str(note(airflow, "load_orders", str(run.period_key))).endswith("]\nseen by Ada")
+    until("the process of the task ends", lambda: is_silent(connector, told["load_orders.load"]))
+    airflow.behave("load_orders", "succeed")
+    assert "the run is over: Airflow says failed" == connector.preview(of_run(Verb.CANCEL, run), 20).refused
+
+
+def is_silent(connector: Connector, task: RunRecord) -> bool:
+    """Whether a task that said something twice a second says nothing more for two seconds."""
+    first = connector.log(ref(task), None, 65536, 20).text
+    time.sleep(2)
+    return first == connector.log(ref(task), None, 65536, 20).text
+
+
+def test_a_cancel_whose_answer_is_lost_is_found_by_its_note(airflow: AirflowServer, connector: Connector) -> None:
+    run = running(airflow, connector, "load_orders", "load")
+    preview, key = allowed(connector, of_run(Verb.CANCEL, run)), new_key()
+    with eating_answers(airflow.port, b"PATCH ") as port:
+        cut_off = connect(f"http://127.0.0.1:{port}")
+        with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+            cut_off.act(preview, key, 20)
+        cut_off.close()
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.behave("load_orders", "succeed")
+
+
+@pytest.mark.parametrize("verb, state", [(Verb.MARK_OK, State.SUCCEEDED), (Verb.SKIP, State.SKIPPED)])
+def test_a_marked_run_is_what_was_said_and_runs_nothing(
+    airflow: AirflowServer, connector: Connector, verb: Verb, state: State
+) -> None:
+    failed = attempt(connector, "load_orders", ran(airflow, "load_orders", "fail", "failed"))
+    plans = len(runs_of(airflow, "supply_plan"))
+    preview = allowed(connector, of_run(verb, failed))
+    assert preview.notes[0] == "nothing runs: its tasks stay as they are (load, publish not green)"
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    marked = attempt(connector, "load_orders", str(failed.period_key))
+    assert (state, "success", failed.attempt_key) == (marked.state, marked.native_state, marked.attempt_key)
+    time.sleep(3)
+    assert plans == len(runs_of(airflow, "supply_plan")), "no asset is updated by a mark"
+    assert "failed" == airflow.call("GET", f"dags/load_orders/dagRuns/{failed.period_key}/taskInstances/load")["state"]
+    assert "Airflow says success already" == connector.preview(of_run(verb, replace(failed)), 20).refused
+
+
+def test_a_task_that_is_marked_ok_lets_what_failed_after_it_run(airflow: AirflowServer, connector: Connector) -> None:
+    run = ran(airflow, "load_orders", "fail", "failed")
+    task = attempt(connector, "load_orders.load", run)
+    preview = allowed(connector, of_run(Verb.MARK_OK, task))
+    assert ("mark task success", ("load",)) == (preview.verb, preview.affected)
+    assert preview.notes == ("Airflow then clears what failed after it, and runs it: publish",)
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.wait_for("load_orders", run, "success")
+    told = {one.job: one.state for one in every(connector) if one.period_key == run}
+    assert {State.SUCCEEDED} == set(told.values())
+    with pytest.raises(NotSupported, match="by now; nothing was sent"):
+        connector.act(preview, new_key(), 20)
+
+
+def test_a_skipped_last_task_leaves_its_run_failed_and_that_is_said_before(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    run = ran(airflow, "stock_count", "fail", "failed")
+    task = attempt(connector, "stock_count.count", run)
+    preview = allowed(connector, of_run(Verb.SKIP, task))
+    assert "the run of stock_count stays failed; mark the run itself too" in preview.notes[0]
+    connector.act(preview, new_key(), 20)
+    assert State.SKIPPED == attempt(connector, "stock_count.count", run).state
+    assert "failed" == airflow.state("stock_count", run)
+    airflow.behave("stock_count", "succeed")
+
+
+def test_a_rerun_of_failed_tasks_with_what_follows_is_one_attempt_under_our_key(
+    airflow: AirflowServer, connector: Connector
+) -> None:
+    failed = attempt(connector, "load_orders", ran(airflow, "load_orders", "fail", "failed"))
+    preview = allowed(connector, of_run(Verb.RERUN, failed, scope="downstream"))
+    assert ("clear failed tasks and what follows", ("load", "publish")) == (preview.verb, preview.affected)
+    whole = allowed(connector, of_run(Verb.RERUN, failed, scope="all"))
+    assert ("check_file", "load", "publish") == whole.affected
+    airflow.behave("load_orders", "succeed")
+    key = new_key()
+    assert isinstance(connector.look_up(preview, key, 20), Absent)
+    with eating_answers(airflow.port, b"/clearTaskInstances HTTP") as port:
+        cut_off = connect(f"http://127.0.0.1:{port}")
+        with pytest.raises(OutcomeUnknown, match="its answer was lost"):
+            cut_off.act(preview, key, 20)
+        cut_off.close()
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    airflow.wait_for("load_orders", str(failed.period_key), "success")
+    again = attempt(connector, "load_orders", str(failed.period_key))
+    assert (State.SUCCEEDED, key) == (again.state, again.action_key)
