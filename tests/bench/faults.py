@@ -1,0 +1,173 @@
+"""How punctual the polls of good targets stay while a tenth of the targets is bad.
+
+Real sshd, real connections, the whole engine on SQLite. Bad targets are the same host behind proxies that hang, drip,
+swallow every answer, reset in the middle of one, or refuse. Needs root, as the lab.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import Connector, Poll, RunRef, Secrets
+from connectors.cron.connector import CONNECTOR
+from connectors.cron.options import CronOptions
+from connectors.secrets import SecretStore
+from console.config import AlertSettings, Config, EstateSettings, SystemConfig, SystemSettings
+from console.engine.logs import set_up_logs
+from console.engine.runner import Engine
+from console.engine.wiring import Parts
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.bench.figures import Figure, arguments, emit
+from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
+from tests.invariants.engines import in_thread
+from tests.lab.cronhost import CronHost
+from tests.lab.process import private_folder, remove_folder
+
+FAULTS = (Fault(hang=True), Fault(drip=3), Fault(swallow=True), Fault(reset_after=3_000), Fault(refuse=True))
+
+SHORTEST = 0.97
+"""Share of the period after which a poller begins again at the earliest (`console.engine.poll`)."""
+
+
+class Recorded:
+    """A connector of which the beginnings of its polls are known."""
+
+    def __init__(self, inner: Connector, starts: list[float]) -> None:
+        self._inner = inner
+        self._starts = starts
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        self._starts.append(time.monotonic())
+        return self._inner.poll(cursor, open_runs, timeout_seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class Field:
+    """Targets of one host: the good ones directly, the bad ones each behind a proxy."""
+
+    def __init__(self, host: CronHost, count: int, every: float) -> None:
+        self.host = host
+        self.every = every
+        self.bad = max(1, count // 10)
+        self.good = count - self.bad
+        self.starts: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def watched(self, folder: Path, faults: Sequence[Fault]) -> Iterator[None]:
+        """An engine at work on all of them; the bad ones turn bad once everybody was seen."""
+        with ExitStack() as stack:
+            proxies = [stack.enter_context(FaultProxy(self.host.port, number)) for number in range(self.bad)]
+            store = open_store(str(folder / "headway.db"))
+            stack.callback(store.close)
+            config = self._config(folder, [proxy.port for proxy in proxies])
+            secrets = SecretStore()
+            set_up_logs(secrets, folder / "engine.log")
+            parts = Parts(config, store, secrets)
+            stack.enter_context(in_thread(Engine(lambda: parts, parts)))
+            self._wait_for_all()
+            for number, proxy in enumerate(proxies):
+                proxy.fault = faults[number % len(faults)]
+            yield
+
+    def delays(self, seconds: float) -> list[float]:
+        """How much later than it was meant each poll of a good target began, in these next seconds: after the shortest
+        pause between two polls, 97 % of the period; up to 3 % of the period are the spread that is meant."""
+        since = time.monotonic()
+        time.sleep(seconds)
+        found = []
+        for name, starts in self.starts.items():
+            if name.startswith("good"):
+                pairs = [(before, after) for before, after in pairwise(starts) if before >= since]
+                found += [after - before - SHORTEST * self.every for before, after in pairs]
+        return found
+
+    def _wait_for_all(self) -> None:
+        until = time.monotonic() + 120
+        while sum(len(starts) >= 2 for starts in self.starts.values()) < self.good + self.bad:
+            assert time.monotonic() < until, "not every target was polled twice in two minutes"
+            time.sleep(0.1)
+
+    def _config(self, folder: Path, proxies: Sequence[int]) -> Config:
+        entries = [{"name": f"good{n}", "address": "127.0.0.1", "port": self.host.port} for n in range(self.good)]
+        entries += [{"name": f"bad{n}", "address": "127.0.0.1", "port": port} for n, port in enumerate(proxies)]
+        options = CronOptions.model_validate(
+            {
+                "hosts": entries,
+                "user": "root",
+                "key": str(self.host.key),
+                "known_hosts": str(self._known(folder, proxies)),
+            }
+        )
+        settings = SystemSettings(
+            kind="cron", poll_every=timedelta(seconds=self.every), poll_timeout=timedelta(seconds=max(2.0, self.every))
+        )
+        kind = replace(CONNECTOR, open=self._open)
+        return Config(
+            path=folder / "headway.toml", digest="", estate=EstateSettings(starts_in="live"),
+            systems={"hosts": SystemConfig("hosts", settings, kind, options)}, jobs={}, dependencies=(), services={},
+            routes={}, alerts=AlertSettings(),
+        )  # fmt: skip
+
+    def _known(self, folder: Path, proxies: Sequence[int]) -> Path:
+        """The host's key, under the port of each proxy too."""
+        line = self.host.known_hosts.read_text().splitlines()[0]
+        key = line.partition(" ")[2]
+        file = folder / "known_hosts"
+        file.write_text("".join(f"[127.0.0.1]:{port} {key}\n" for port in (self.host.port, *proxies)))
+        return file
+
+    def _open(self, options: Any, target: str, secrets: Secrets) -> Connector:
+        return Recorded(CONNECTOR.open(options, target, secrets), self.starts[target])
+
+
+def out_of_reach(folder: Path) -> int:
+    """Targets whose last poll failed."""
+    with open_reads(str(folder / "headway.db")) as reads:
+        return sum(one.failing_since is not None for one in reads.systems())
+
+
+def p99(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+
+
+def figures(quick: bool) -> list[Figure]:
+    folder = Path(private_folder("bench-faults"))
+    count, every, seconds = (60, 3.0, 9.0) if quick else (200, 10.0, 60.0)
+    host = CronHost(folder / "db07", "db07", cron_level=15)
+    found: dict[str, list[float]] = {}
+    failing: dict[str, int] = {}
+    try:
+        host.start()
+        for name, faults in (("calm", (GOOD,)), ("faulty", FAULTS)):
+            field = Field(host, count, every)
+            (folder / name).mkdir()
+            with field.watched(folder / name, faults):
+                found[name] = field.delays(seconds)
+                failing[name] = out_of_reach(folder / name)
+    finally:
+        host.stop()
+        remove_folder(folder)
+    beside = "the same without faults"
+    return [
+        Figure("good_poll_delay_p99", p99(found["faulty"]), "s", beside, p99(found["calm"])),
+        Figure("good_poll_delay_max", max(found["faulty"]), "s", beside, max(found["calm"])),
+        Figure("targets_out_of_reach", failing["faulty"], f"of {count}", beside, failing["calm"]),
+        Figure("good_polls", len(found["faulty"]), "polls", beside, len(found["calm"])),
+    ]
+
+
+if __name__ == "__main__":
+    asked = arguments(__doc__ or "")
+    emit("faults", figures(asked.quick), asked.json)
