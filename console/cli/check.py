@@ -12,7 +12,7 @@ from console.cli.exits import Exit
 
 if TYPE_CHECKING:
     from connectors.contract import Probe
-    from connectors.secrets import SecretStore
+    from connectors.secrets import SecretRef, SecretStore
     from console.config import Config, SystemConfig
 
 
@@ -127,7 +127,20 @@ def check_routes(config: Config, secrets: SecretStore) -> list[Found]:
             except ConnectorError as error:
                 words = (secrets.mask(str(error)),)
             found.append(Found(f"route {name} ({url.words})", "refused" if words else "ok", "", words))
+    if config.alerts.ping is not None:
+        found.append(_ping(config.alerts.ping, secrets))
     return found
+
+
+def _ping(url: SecretRef, secrets: SecretStore) -> Found:
+    """Whether there is an address; nothing is asked for."""
+    from connectors.contract import ConnectorError
+
+    try:
+        secrets(url)
+    except ConnectorError as error:
+        return Found(f"ping ({url.words})", "refused", "", (secrets.mask(str(error)),))
+    return Found(f"ping ({url.words})", "ok", "", ())
 
 
 def _show(found: list[Found], names: list[str], path: str, as_json: bool) -> None:

@@ -140,7 +140,9 @@ class IncidentReads(EstateReads):
 
     def _deliveries(self, incident_id: int) -> tuple[DeliveryView, ...]:
         rows = self.link.rows(
-            "SELECT a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, d.sent_us, d.error FROM alert a"
+            "SELECT a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
+            " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.url_words = d.url_words)),"
+            " d.error FROM alert a"
             " JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ? ORDER BY a.id, d.url_index",
             (incident_id,),
         )
