@@ -78,6 +78,8 @@ class Field:
             self._wait_for_all()
             for number, proxy in enumerate(proxies):
                 proxy.fault = faults[number % len(faults)]
+                if proxy.fault.refuse:
+                    proxy.reset_all()
             yield
 
     def delays(self, seconds: float) -> list[float]:
