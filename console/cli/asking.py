@@ -8,10 +8,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from connectors.words import Verb
 from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
 from console.cli.exits import Exit
 from console.durations import duration_words
-from console.engine.requests import AlreadyAsked, Requests
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import AlreadyAsked, Requests, Wish
 from console.model.ids import new_action_key
 from console.model.views import ActionView
 
@@ -20,14 +22,15 @@ LOOK_SECONDS = 1.0
 """How often who waits for an answer looks whether there still is an engine."""
 TELL_SECONDS = 60.0
 """How often who watches an action is told what it waits for."""
+STARTING = (Verb.RERUN, Verb.START)
 ENDED = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
 
 
-def require_engine(arguments: argparse.Namespace) -> Requests:
+def require_engine(arguments: argparse.Namespace) -> PlanRequests:
     """The way to ask this store's engine. Raises Stop when none works on it."""
     if (words := no_engine(arguments)) is not None:
         raise Stop(Exit.NO_ENGINE, f"{words}; nothing was sent. Start one: headway engine")
-    return Requests(store_of(arguments))
+    return PlanRequests(store_of(arguments))
 
 
 def no_engine(arguments: argparse.Namespace) -> str | None:
@@ -58,42 +61,55 @@ def answered(
             raise Stop(Exit.REFUSED, words)
 
 
-def preview_lines(job: str, data: dict[str, Any]) -> list[str]:
+def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> list[str]:
     """The step as it will be sent, in the scheduler's own words."""
     lines = [f"{data['verb']}: {data['words']}", f"  job       {job}", f"  scope     {data['scope']}"]
     lines += [f"  touches   {name}" for name in data.get("affected", [])]
-    lines += [f"  overlap   {data['overlap'] or 'nothing of it runs now'}", f"  rerun     {data.get('safety', 'ask')}"]
+    if verb in STARTING:
+        lines.append(f"  overlap   {data['overlap'] or 'nothing of it runs now'}")
+        lines.append(f"  rerun     {data.get('safety', 'ask')}")
     lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
     lines += [f"  note      {note}" for note in data.get("notes", [])]
-    followers: Sequence[Sequence[Any]] = data.get("followers", [])
+    followers: Sequence[Sequence[Any]] = data.get("followers", []) if verb in STARTING else []
     if followers:
         lines += ["  after it, one by one:"] + [f"    {name} (run {run_id}): {why}" for name, run_id, why in followers]
     return lines
 
 
-def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> bool:
+def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> bool:
     """Asks at the terminal; a step that is not declared safe, or may overlap, wants the job's name typed."""
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to send without a terminal")
-    if data.get("safety") == "safe" and not data.get("overlap"):
+    if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data):
         return input("send it? [y/N] ").strip().lower() in ("y", "yes")
     name = job.rpartition("/")[2]
-    return input(f"not declared safe: type {name} to send it: ").strip() == name
+    why = "not declared safe: " if verb in STARTING else ""
+    return input(f"{why}type {name} to send it: ").strip() == name
 
 
-def send(
-    arguments: argparse.Namespace, requests: Requests, run_id: int, data: dict[str, Any], incident: int | None
-) -> int:
+def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:
+    """True where it runs now and may not simply wait for that."""
+    return bool(data.get("overlap")) and getattr(arguments, "overlap", None) != "queue"
+
+
+def refuse_overlap(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> None:
+    """Raises Stop where it runs now and nobody chose what then. At the terminal, typing its name chooses."""
+    if arguments.yes and overlaps(arguments, data) and getattr(arguments, "overlap", None) != "allow":
+        words = "--overlap queue waits until it is over, --overlap allow sends it all the same"
+        raise Stop(Exit.REFUSED, f"{job}: {data['overlap']}; nothing was sent. {words}")
+
+
+def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
     """Sends one step and watches it until the scheduler's own word is there; the exit code."""
     key = new_action_key()
     try:
-        requests.rerun(run_id, data, key, arguments.why or "", incident)
+        requests.act(wish, key)
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     say(f"asked as {key}")
-    return watch(arguments, run_id, key)
+    return watch(arguments, int(wish.run_id or 0), key)
 
 
 def watch(arguments: argparse.Namespace, run_id: int, key: str) -> int:
@@ -123,9 +139,9 @@ def waits_for(action: ActionView | None) -> str:
     state = "requested" if action is None else action.state
     name = "" if action is None else f" of {action.job}"
     return {
-        "requested": "waits for the engine to take it",
+        "requested": (action.words if action is not None else "") or "waits for the engine to take it",
         "sending": "waits for the scheduler to answer",
-        "unknown": f"the scheduler's answer was lost; it is asked whether it has the rerun{name}",
+        "unknown": f"the scheduler's answer was lost; it is asked whether it has it{name}",
     }.get(state, f"waits for the scheduler's word on how the rerun{name} ended") + "; Ctrl-C ends only this command"
 
 
@@ -142,3 +158,11 @@ def add_sending_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--why", default="", help="reason, kept with the action")
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="watch that long (3600)")
     parser.add_argument("--json", action="store_true", help="the preview as JSON")
+
+
+def add_overlap_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--overlap",
+        choices=("refuse", "queue", "allow"),
+        help="while it runs already: refuse (default), queue until that is over, allow",
+    )

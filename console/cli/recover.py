@@ -1,22 +1,36 @@
-"""`headway recover INC-0001`: the next step that repairs an incident: its root, then what it left red or stale."""
+"""`headway recover INC-0001`: the whole plan that repairs an incident, shown, then carried out step by step."""
 
 from __future__ import annotations
 
 import argparse
 
-from connectors.words import OPEN_STATES
+from connectors.words import OPEN_STATES, Verb
 from console.cli.asking import add_sending_arguments
 from console.cli.common import Stop, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.cli.incident import number_of
+from console.cli.planning import add_at_once_argument, add_change_arguments, carry_out, changed, proposal
 from console.cli.rerun import step
+from console.engine.requests import Wish
+from console.model.ids import incident_name
+from console.model.plans import WAIT
 from console.model.steps import next_step, open_steps, waiting_for
-from console.model.views import MemberView
+from console.model.views import IncidentView, MemberView
+
+NEXT = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="INC-0001")
-    parser.add_argument("--step", metavar="JOB", help="another step than the next one: system/native-id")
+    parser.add_argument(
+        "--step",
+        nargs="?",
+        const=NEXT,
+        metavar="JOB",
+        help="no plan: only the next step, or this one (system/native-id)",
+    )
+    add_change_arguments(parser)
+    add_at_once_argument(parser)
     add_sending_arguments(parser)
 
 
@@ -31,16 +45,35 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             say_lines([closed])
         return Exit.OK
+    return _plan(arguments, number, view) if arguments.step is None else _one_step(arguments, number, view)
+
+
+def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
+    try:
+        proposed = proposal(arguments, lambda requests: requests.propose(number))
+        draft = changed(arguments, proposed)
+    except Stop:
+        if arguments.json:
+            print_json({"steps": open_steps(view), "number": None})
+        raise
+    if all(one.verb == WAIT for one in proposed.steps) and not arguments.dry_run:
+        if arguments.json:
+            print_json({**draft.as_json(), "number": None})
+        raise Stop(Exit.PROBLEM, waiting_for(view))
+    return carry_out(arguments, draft, incident_name(number))
+
+
+def _one_step(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
     steps = [one for one in open_steps(view) if one.state not in OPEN_STATES]
     running = [one for one in open_steps(view) if one.state in OPEN_STATES]
-    chosen = _named(steps, running, arguments.step) if arguments.step is not None else next_step(view)
+    chosen = _named(steps, running, arguments.step) if arguments.step != NEXT else next_step(view)
     if chosen is None:
         if arguments.json:
             print_json({"steps": steps, "preview": None})
         raise Stop(Exit.PROBLEM, waiting_for(view))
     if not arguments.json:
         say_lines(_list(steps, running, chosen))
-    return step(arguments, chosen.job, int(chosen.run_id or 0), number, steps)
+    return step(arguments, chosen.job, Wish(Verb.RERUN, int(chosen.run_id or 0), incident_id=number), steps)
 
 
 def _named(steps: list[MemberView], running: list[MemberView], wanted: str) -> MemberView:

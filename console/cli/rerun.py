@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from connectors.words import Verb
 from console.cli.asking import (
     ANSWER_SECONDS,
+    add_overlap_argument,
     add_sending_arguments,
     answered,
     confirmed,
     preview_lines,
+    refuse_overlap,
     require_engine,
     send,
 )
 from console.cli.common import Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
+from console.engine.requests import Wish
 from console.model.steps import refusal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id, for its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
+    add_overlap_argument(parser)
     add_sending_arguments(parser)
 
 
@@ -34,17 +40,15 @@ def run(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.NOT_FOUND, f"{view.row.name} has no run yet")
     if arguments.run is not None and arguments.run not in {one.id for one in view.runs}:
         raise Stop(Exit.NOT_FOUND, f"run {arguments.run} is none of the latest runs of {view.row.name}")
-    return step(arguments, view.row.name, run_id, None)
+    return step(arguments, view.row.name, Wish(Verb.RERUN, run_id))
 
 
-def step(
-    arguments: argparse.Namespace, job: str, run_id: int, incident: int | None, steps: Sequence[Any] | None = None
-) -> int:
-    """Previews, asks and sends one rerun; the exit code. `steps`: beside the preview in the one JSON document."""
+def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[Any] | None = None) -> int:
+    """Previews, asks and sends one action; the exit code. `steps`: beside the preview in the one JSON document."""
     try:
         requests = require_engine(arguments)
         seconds = min(ANSWER_SECONDS, arguments.timeout)
-        data = answered(arguments, requests, requests.preview_rerun(run_id), seconds)
+        data = answered(arguments, requests, requests.preview(wish), seconds)
     except Stop:
         if arguments.json and steps is not None:
             print_json({"steps": steps, "preview": None})
@@ -53,12 +57,16 @@ def step(
         preview = {key: value for key, value in data.items() if key != "plan"}
         print_json(preview if steps is None else {"steps": steps, "preview": preview})
     else:
-        say_lines(preview_lines(job, data))
-    why_not = refusal(data)
+        say_lines(preview_lines(job, data, wish.verb))
+    why_not = refusal(data, wish.verb)
     if why_not:
         raise Stop(Exit.REFUSED, f"{job}: {why_not}; nothing was sent")
     if arguments.dry_run:
         return Exit.OK
-    if not confirmed(arguments, job, data):
+    refuse_overlap(arguments, job, data)
+    if not confirmed(arguments, job, data, wish.verb):
         raise Stop(Exit.REFUSED, "nothing was sent")
-    return send(arguments, requests, run_id, data, incident)
+    overlap = (
+        getattr(arguments, "overlap", None) or "allow"
+    )  # of what was shown: refused above, or typed at the terminal
+    return send(arguments, requests, replace(wish, preview=data, why=arguments.why or "", overlap=overlap))

@@ -208,12 +208,8 @@ def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], ca
 
 
 def _alternatives(job: JobFacts, fresh: bool, can: Can) -> tuple[str, ...]:
-    found = []
-    if fresh and can(job, Capability.START):
-        found.append("start")
-    elif job.rerun is not Safety.NEVER and can(job, Capability.RERUN):
-        found += ["failed-only", "downstream", "all"] if can(job, Capability.TASKS) else ["all"]
-    return (*found, "mark-ok", "skip")
+    has_parts = not fresh and job.rerun is not Safety.NEVER and can(job, Capability.TASKS)
+    return (*(("failed-only", "downstream", "all") if has_parts else ()), "mark-ok", "skip")
 
 
 def _seconds(span: timedelta | None) -> float | None:

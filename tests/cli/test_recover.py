@@ -1,4 +1,4 @@
-"""`headway recover`: what goes to stdout is data, for people or for a program."""
+"""`headway recover`: the whole plan, and one step by hand; what goes to stdout is data, for people or for a program."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def at_work(bench: Bench) -> Iterator[None]:
     def work() -> None:
         while not over.wait(0.02):
             bench.parts.answers.step(bench.fence)
+            bench.parts.plans.step(bench.fence)
             bench.parts.actions.step(bench.fence)
             bench.turn()
 
@@ -54,12 +55,17 @@ def fail(bench: Bench) -> None:
 
 
 def succeed(bench: Bench, key: str) -> None:
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, NOW, action_key=key, period_key=None)
+    end(bench, key, State.SUCCEEDED)
+
+
+def end(bench: Bench, key: str, state: State) -> None:
+    message = "exit 1" if state is State.FAILED else ""
+    bench.scheduler.attempt("extract", "a2", state, NOW, action_key=key, period_key=None, message=message)
 
 
 def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench) -> None:
     fail(bench)
-    argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--yes", "--json"]
+    argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--json"]
     with at_work(bench):
         done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
     assert (Exit.OK, "run again") == (done.returncode, json.loads(done.stdout)["preview"]["verb"]), done.stderr
@@ -85,7 +91,7 @@ def test_without_an_engine_a_recovery_is_still_one_document(bench: Bench, capsys
     assert Exit.NO_ENGINE == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"])
     told = capsys.readouterr()
     document = json.loads(told.out)
-    assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["preview"])
+    assert (["fake/extract"], None) == ([one["job"] for one in document["steps"]], document["number"])
     assert "nothing was sent" in told.err
 
 
@@ -93,10 +99,91 @@ def test_a_step_says_of_which_run_and_period_it_is(bench: Bench, capsys: pytest.
     fail(bench)
     capsys.readouterr()
     with at_work(bench):
-        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", "--timeout", "20"])
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--step", "--dry-run", "--timeout", "20"])
     assert f" → root   fake/extract  run 1  extract@{NOW - timedelta(minutes=1):%Y-%m-%d} (failed)" in (
         capsys.readouterr().out.splitlines()
     )
+
+
+def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    with at_work(bench):
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run"])
+        shown = capsys.readouterr().out.splitlines()
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
+    told = capsys.readouterr()
+    for line in (
+        "repair fake/extract: 1 step",
+        f"  1 run again: fake/extract  run 1  extract@{NOW - timedelta(minutes=1):%Y-%m-%d} (failed)",
+        "      why      it ended failed",
+        "      takes    10m (declared)",
+        "      safety   safe",
+        "      or       mark-ok, skip",
+        "  left out   fake/load: its own scheduler starts it",
+    ):
+        assert line in shown
+    assert any(line.startswith("      saves    supply: act by ") for line in shown)
+    assert "plan 1 started; headway recovery 1 shows it" in told.err
+    assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
+    assert "plan 1 done: 1 of 1 steps are over" == told.out.splitlines()[-1]
+
+
+def test_a_plan_as_json_is_one_document_with_its_number(bench: Bench) -> None:
+    fail(bench)
+    argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--yes", "--json"]
+    with at_work(bench):
+        done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
+    document = json.loads(done.stdout)
+    assert (Exit.OK, 1, ["fake/extract"]) == (
+        done.returncode,
+        document["number"],
+        [step["job"] for step in document["steps"]],
+    )
+    preview = document["steps"][0]["preview"]
+    assert ("run again", False) == (preview["verb"], "plan" in preview)
+
+
+def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail(bench)
+    bench.scheduler.on_act = lambda key: end(bench, key, State.FAILED)
+    with at_work(bench):
+        assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
+        capsys.readouterr()
+        assert Exit.PROBLEM == main(["--store", bench.url, "recovery", "1"])
+        shown = capsys.readouterr().out
+        assert "plan 1 is stopped: repair fake/extract  INC-0001" in shown
+        assert "  step 1, fake/extract: failed: ended failed: exit 1" in shown
+        assert Exit.OK == main(["--store", bench.url, "recovery"])
+        assert "stopped" in capsys.readouterr().out
+        assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--abort", "--json"])
+        out = capsys.readouterr().out
+        assert '"state": "aborted"' in out
+        assert Exit.REFUSED == main(["--store", bench.url, "recovery", "1", "--resume"])
+        assert "plan 1 is aborted: it cannot resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more, code, words",
+    [
+        (("--leave-out", "7"), Exit.USAGE, "there is no step 7; the plan has 1; nothing was sent"),
+        (("--only", "load"), Exit.USAGE, '"load" names no steps; the plan has: 1 fake/extract'),
+        (("--wait", "1"), Exit.USAGE, '"1" names no step; write STEP=VALUE'),
+        (("--wait", "1=soon"), Exit.USAGE, '"soon" is not a duration'),
+        (("--alternative", "extract=downstream"), Exit.USAGE, 'has no alternative "downstream"; it has: mark-ok, skip'),
+        (("--leave-out", "extract"), Exit.PROBLEM, "the plan has no step to send"),
+        ((), Exit.USAGE, "nothing was sent: add --yes to start it without a terminal"),
+    ],
+)
+def test_what_a_plan_cannot_be_changed_to_is_said_and_nothing_leaves(
+    bench: Bench, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: Exit, words: str
+) -> None:
+    fail(bench)
+    with at_work(bench):
+        assert code == main(["--store", bench.url, "recover", "INC-0001", *more])
+    assert words in capsys.readouterr().err
+    assert [] == bench.scheduler.acted
 
 
 def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
@@ -106,7 +193,18 @@ def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
     never = replace(config, jobs={"fake/extract": JobSettings(owner="team", rerun="never")})
     with running_bench(tmp_path, scheduler, never) as bench:
         fail(bench)
-        argv = [sys.executable, "-m", "console", "--store", bench.url, "recover", "INC-0001", "--dry-run", "--json"]
+        argv = [
+            sys.executable,
+            "-m",
+            "console",
+            "--store",
+            bench.url,
+            "recover",
+            "INC-0001",
+            "--step",
+            "--dry-run",
+            "--json",
+        ]
         with at_work(bench):
             done = subprocess.run([*argv, "--timeout", "30"], capture_output=True, text=True, timeout=60, check=False)
     document = json.loads(done.stdout)
@@ -121,7 +219,7 @@ def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFi
     with bench.store.write(None) as connection:  # so that it does not go out of sight meanwhile
         connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
     capsys.readouterr()
-    assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--yes"])
+    assert Exit.PROBLEM == main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes"])
     assert "it waits for fake/extract" in capsys.readouterr().err
     assert Exit.REFUSED == main(["--store", bench.url, "recover", "INC-0001", "--step", "fake/extract"])
     assert "fake/extract is running (run 1); nothing was sent" in capsys.readouterr().err

@@ -173,14 +173,15 @@ def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
         assert [] == list(reads.incidents())
 
 
-@pytest.mark.parametrize("verb", [Verb.HOLD, Verb.RELEASE])
-def test_a_hold_is_verified_at_once_by_a_look_at_the_source(able: Bench, verb: Verb) -> None:
+def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(able: Bench) -> None:
     run_of(able, State.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
-    key = act(able, Wish(verb, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
-    assert ("sent", "") == (told(able, key)[0], able.scheduler.asks[0].run.attempt_key)
+    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
+    assert ("sent", "") == (told(able, held)[0], able.scheduler.asks[0].run.attempt_key)
     able.parts.actions.step(able.fence)
-    assert ("verified", 1) == (told(able, key)[0], able.scheduler.look_ups)
+    let_go = act(able, Wish(Verb.RELEASE, job_id=job_id, parameters={"hold": held}))
+    able.parts.actions.step(able.fence)
+    assert ("verified", "verified", 2) == (told(able, held)[0], told(able, let_go)[0], able.scheduler.look_ups)
 
 
 def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) -> None:

@@ -120,13 +120,14 @@ def repair_root_by_keys(night: Night) -> None:
 
 
 def repair_followers(night: Night) -> None:
-    """One by one, as `headway recover` proposes them, until nothing is left red or stale."""
+    """One by one, as `headway recover --step` proposes them, until nothing is left red or stale."""
     for _ in range(6):
         wait_until(lambda: has_step(night), "a next step, or the end", AIRFLOW_RUN, 1.0)
         if night.incident()["row"]["closed"] is not None:
             return
         step = next(one["job"] for one in night.incident()["members"] if one["role"] in ("red", "stale"))
-        answer = night.headway.run("recover", "INC-0001", "--yes", "--timeout", "200", limit_seconds=260)
+        words = ("recover", "INC-0001", "--step", "--yes", "--why", "after its root", "--timeout", "200")
+        answer = night.headway.run(*words, limit_seconds=260)
         night.recoveries.append((step, answer))
 
 

@@ -1,0 +1,45 @@
+"""`headway backfill JOB --from DATE --to DATE`: the periods that a job has not done well, as one plan, oldest first."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+
+from console.cli.asking import add_sending_arguments
+from console.cli.common import Stop, positive_number, print_json, reading, say_lines
+from console.cli.exits import Exit
+from console.cli.planning import add_at_once_argument, carry_out, document, draft_lines, proposal
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="system/native-id")
+    parser.add_argument("--from", dest="first", type=_date, required=True, metavar="DATE", help="first business date")
+    parser.add_argument("--to", dest="last", type=_date, required=True, metavar="DATE", help="last one, included")
+    parser.add_argument("--limit", type=positive_number, metavar="N", help="at most so many periods, oldest first")
+    add_at_once_argument(parser)
+    add_sending_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.last < arguments.first:
+        raise Stop(Exit.USAGE, f"--to {arguments.last} is before --from {arguments.first}")
+    with reading(arguments) as reads:
+        view = reads.job(arguments.name)
+    draft = proposal(
+        arguments,
+        lambda requests: requests.propose_backfill(view.row.id, arguments.first, arguments.last, arguments.limit),
+    )
+    if not draft.steps:
+        if arguments.json:
+            print_json(document(draft, None))
+        else:
+            say_lines(draft_lines(draft))
+        return Exit.OK
+    return carry_out(arguments, draft, view.row.name.rpartition("/")[2])
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-19") from None

@@ -1,0 +1,211 @@
+"""What commands about plans share: a proposal changed and shown, confirmed, handed over, and watched to its end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from console.cli.asking import ANSWER_SECONDS, TELL_SECONDS, answered, no_engine, require_engine
+from console.cli.common import Stop, positive_number, print_json, reading, say, say_lines
+from console.cli.exits import Exit
+from console.durations import duration_words, parse_duration
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import AlreadyAsked
+from console.model.ids import new_action_key
+from console.model.plans import WAIT, Changes, Draft, PlanRefused, PlanView, Step, StepView, shape
+from console.model.words import Safety
+
+ENDED = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}
+
+
+def add_at_once_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--at-once", type=positive_number, default=1, metavar="N", help="writes in flight per system at most (1)"
+    )
+
+
+def add_change_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a proposal is changed; a STEP is its number or its job."""
+    parser.add_argument("--only", action="append", default=[], metavar="STEP", help="this step and no other; repeat it")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="STEP", help="without this step; repeat it")
+    parser.add_argument("--first", action="append", default=[], metavar="STEP", help="this one first; repeat it")
+    parser.add_argument("--wait", action="append", default=[], metavar="STEP=5m", help="wait so long before it")
+    parser.add_argument(
+        "--alternative",
+        action="append",
+        default=[],
+        metavar="STEP=WAY",
+        help="another way: failed-only, downstream, all, start, mark-ok, skip",
+    )
+
+
+def proposal(arguments: argparse.Namespace, ask: Callable[[PlanRequests], int]) -> Draft:
+    """What the engine proposes. Raises Stop."""
+    requests = require_engine(arguments)
+    seconds = min(ANSWER_SECONDS, arguments.timeout)
+    return Draft.read(answered(arguments, requests, ask(requests), seconds))
+
+
+def changed(arguments: argparse.Namespace, draft: Draft) -> Draft:
+    """The draft as the command line wants it. Raises Stop for a step or a way that there is not."""
+    try:
+        return shape(
+            draft,
+            Changes(
+                only=frozenset(_place(draft, one) for one in arguments.only),
+                leave_out=frozenset(_place(draft, one) for one in arguments.leave_out),
+                order=tuple(_place(draft, one) for one in arguments.first),
+                waits={place: parse_duration(text).total_seconds() for place, text in _pairs(draft, arguments.wait)},
+                alternatives=dict(_pairs(draft, arguments.alternative)),
+            ),
+        )
+    except (PlanRefused, ValueError) as error:
+        raise Stop(Exit.USAGE, f"{error}; nothing was sent") from None
+
+
+def _pairs(draft: Draft, texts: Sequence[str]) -> list[tuple[int, str]]:
+    for text in texts:
+        if "=" not in text:
+            raise PlanRefused(f'"{text}" names no step; write STEP=VALUE')
+    return [(_place(draft, text.rpartition("=")[0]), text.rpartition("=")[2]) for text in texts]
+
+
+def _place(draft: Draft, name: str) -> int:
+    if name.isascii() and name.isdigit() and len(name) < 6:
+        return int(name)
+    found = [step.place for step in draft.steps if name in (step.job, step.job.rpartition("/")[2])]
+    if len(found) != 1:
+        has = ", ".join(f"{step.place} {step.job}" for step in draft.steps) or "no step"
+        raise PlanRefused(f'"{name}" names {len(found) or "no"} steps; the plan has: {has}')
+    return found[0]
+
+
+def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
+    """Shows the plan, asks, hands it over and watches it; the exit code. `word` is typed where it is not safe."""
+    number: int | None = None
+    try:
+        if not arguments.json:
+            say_lines(draft_lines(draft))
+        _refuse(draft)
+        if arguments.dry_run:
+            return Exit.OK
+        if not draft.steps:
+            raise Stop(Exit.PROBLEM, "the plan has no step to send")
+        if not _confirmed(arguments, draft, word):
+            raise Stop(Exit.REFUSED, "nothing was sent")
+        number = _start(arguments, draft)
+    finally:
+        if arguments.json:
+            print_json(document(draft, number))
+    say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
+    return watch_plan(arguments, number)
+
+
+def document(draft: Draft, number: int | None) -> dict[str, Any]:
+    """The one JSON document: the draft, without what only connectors understand, and the plan's number once it is."""
+    data = draft.as_json()
+    for step in data["steps"]:
+        step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
+    return {**data, "number": number}
+
+
+def _refuse(draft: Draft) -> None:
+    for step in draft.steps:
+        refused = step.refusal or (step.preview.get("refused") if not step.after else "")
+        if refused:
+            raise Stop(Exit.REFUSED, f"step {step.place}, {step.job}: {refused}; nothing was sent")
+
+
+def _confirmed(arguments: argparse.Namespace, draft: Draft, word: str) -> bool:
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nothing was sent: add --yes to start it without a terminal")
+    if all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps):
+        return input("start it? [y/N] ").strip().lower() in ("y", "yes")
+    return input(f"not all of it is declared safe: type {word} to start it: ").strip() == word
+
+
+def _start(arguments: argparse.Namespace, draft: Draft) -> int:
+    try:
+        return PlanRequests.start_plan(
+            require_engine(arguments), draft, new_action_key(), arguments.why or "", arguments.at_once
+        )
+    except AlreadyAsked as error:
+        raise Stop(Exit.REFUSED, str(error)) from None
+    except PlanRefused as error:
+        raise Stop(Exit.REFUSED, f"{error}; nothing was sent") from None
+
+
+def draft_lines(draft: Draft) -> list[str]:
+    """The whole plan: each step in its scheduler's own words, then what is left out and why."""
+    lines = [f"{draft.title}: {len(draft.steps)} step{'s' * (len(draft.steps) != 1)}"]
+    for step in draft.steps:
+        lines += _step_lines(step)
+    lines += [f"  left out   {one.job}: {one.why}" for one in draft.left_out]
+    return [*lines, *(f"  note       {note}" for note in draft.notes)]
+
+
+def _step_lines(step: Step) -> list[str]:
+    shown = step.preview
+    verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or step.verb.replace("_", " "))
+    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    run = f"  run {step.run_id}" if step.run_id is not None else ""
+    lines = [f"{step.place:>3} {verb}: {step.job}{run}  {step.period_key} ({step.state}){after}"]
+    takes = "no estimate" if step.expected_s is None else f"{duration_words(step.expected_s)} ({step.source})"
+    rows = [("why", step.why), ("scope", shown.get("scope", "")), ("takes", takes if step.verb != WAIT else "")]
+    rows += [("overlap", shown.get("overlap") or ""), ("refused", step.refusal or shown.get("refused") or "")]
+    rows += [("trouble", step.trouble), ("waits", duration_words(step.wait_s) if step.wait_s else "")]
+    rows += [("safety", step.safety if step.verb in ("rerun", "start") else "")]
+    rows += [("sends", call) for call in shown.get("native_calls", ())]
+    rows += [("saves" if one.saved else "cannot" if one.saved is False else "may save", f"{one.service}: {one.words}")
+             for one in step.saves]  # fmt: skip
+    rows += [("or", ", ".join(step.alternatives))]
+    return lines + [f"      {label:<9}{text}" for label, text in rows if text]
+
+
+def watch_plan(arguments: argparse.Namespace, number: int) -> int:
+    """Follows a plan, a line on stderr for each change and each minute, until it ends or `--timeout`."""
+    begun, minutes = time.monotonic(), 1
+    told: dict[int, str] = {}
+    while True:
+        with reading(arguments) as reads:
+            plan = reads.plan(number)
+        for line in _news(plan, told):
+            say(line)
+        if plan.state in ENDED:
+            if not arguments.json:
+                say_lines([f"plan {number} {plan.state}: {plan.words}"])
+            return ENDED[plan.state]
+        waited = time.monotonic() - begun
+        if waited > arguments.timeout:
+            say(f"still {plan.state} after {duration_words(waited)}; it goes on: headway recovery {number}")
+            return Exit.UNKNOWN
+        if waited > minutes * TELL_SECONDS:
+            minutes += 1
+            say(f"{duration_words(waited)}: {no_engine(arguments) or where(plan)}")
+        time.sleep(0.2)
+
+
+def _news(plan: PlanView, told: dict[int, str]) -> list[str]:
+    lines = []
+    for step in plan.steps:
+        state = _state(step)
+        if told.get(step.place, "planned") != state:
+            told[step.place] = state
+            lines.append(f"{step.place} {step.job}: {state}{': ' * bool(step.words)}{step.words}")
+    return lines
+
+
+def _state(step: StepView) -> str:
+    """The step's state; while its action is under way, that of the action."""
+    return step.action_state or step.state if step.state == "asked" else step.state
+
+
+def where(plan: PlanView) -> str:
+    """Where the plan stands, in one line."""
+    now = [f"{step.place} {step.job} is {_state(step)}" for step in plan.steps if step.state == "asked"]
+    return f"{plan.state}, {plan.done} of {len(plan.steps)} steps over{'; ' * bool(now)}{', '.join(now)}"

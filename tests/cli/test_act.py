@@ -1,0 +1,138 @@
+"""`headway cancel`, `skip`, `mark-ok`, `backfill`, and `rerun` over a run that goes on: what leaves, what is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import Capability, State
+from console.cli.exits import Exit
+from console.cli.main import main
+from tests.cli.test_recover import at_work
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def able(tmp_path: Path) -> Iterator[Bench]:
+    """A scheduler that can do all but set a run's state; extract has failed, load runs."""
+    scheduler = FakeScheduler(capabilities=frozenset(Capability) - {Capability.MARK})
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
+        scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=2))
+        scheduler.attempt("load", "b1", State.RUNNING, NOW - timedelta(minutes=1))
+        bench.turn()
+        yield bench
+
+
+def document(text: str) -> Any:
+    """The JSON document in it; the engine, in the same process here, may log beside it."""
+    return json.JSONDecoder().raw_decode(text[text.index("{\n") :])[0]
+
+
+def headway(bench: Bench, *words: str) -> int:
+    with at_work(bench):
+        return main(["--store", bench.url, *words, "--timeout", "20"])
+
+
+def ends(bench: Bench, key: str, state: State) -> None:
+    bench.scheduler.attempt("extract", "a9", state, NOW, action_key=key, period_key=None)
+
+
+def ends_cancelled(bench: Bench, *keys: str) -> None:
+    """What is asked to end, ends."""
+
+    def act(_: str) -> None:
+        for key in keys:
+            bench.scheduler.end(key, State.CANCELLED, datetime.now(UTC))
+
+    bench.scheduler.on_act = act
+
+
+def test_the_run_that_goes_on_is_cancelled_by_its_job_s_name(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    ends_cancelled(able, "b1")
+    assert Exit.OK == headway(able, "cancel", "fake/load", "--yes", "--why", "it hangs")
+    told = capsys.readouterr()
+    assert "native cancel: cancel load" in told.out
+    assert "verified: cancelled (native)" == told.out.splitlines()[-1]
+    assert [("cancel", "load")] == able.scheduler.done
+
+
+def test_a_job_of_which_nothing_runs_has_nothing_to_cancel(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.NOT_FOUND == headway(able, "cancel", "fake/extract", "--yes")
+    assert "fake/extract has no run that goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command, state", [("mark-ok", "succeeded"), ("skip", "skipped")])
+def test_a_mark_that_its_scheduler_cannot_take_says_that_nothing_is_sent(
+    able: Bench, capsys: pytest.CaptureFixture[str], command: str, state: str
+) -> None:
+    assert Exit.OK == headway(able, command, "fake/extract", "--yes")
+    told = capsys.readouterr().out
+    assert "note      nothing is sent: its scheduler cannot be told, and still says what it says" in told
+    assert f"verified: {state} (asserted by " in told
+    assert [] == able.scheduler.done
+
+
+def test_what_is_shown_is_not_sent_before_somebody_says_so(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == headway(able, "cancel", "fake/load", "--dry-run", "--json")
+    assert "native cancel" == document(capsys.readouterr().out)["verb"]
+    assert Exit.USAGE == headway(able, "cancel", "fake/load")
+    assert [] == able.scheduler.done
+
+
+def test_several_runs_are_one_plan(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    able.scheduler.attempt("extract", "a2", State.RUNNING, NOW)
+    able.turn()
+    ends_cancelled(able, "a2", "b1")
+    with able.reads() as reads:
+        ids = [str(reads.job(name).row.run_id) for name in ("fake/extract", "fake/load")]
+    assert Exit.OK == headway(able, "cancel", *ids, "--yes")
+    told = capsys.readouterr()
+    assert "cancel 2 runs: 2 steps" == told.out.splitlines()[0]
+    assert "plan 1 done: 2 of 2 steps are over" == told.out.splitlines()[-1]
+
+
+def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    able.scheduler.overlap = "extract runs since 03:10"
+    assert Exit.REFUSED == headway(able, "rerun", "fake/extract", "--yes")
+    assert "--overlap queue waits until it is over, --overlap allow sends it all the same" in capsys.readouterr().err
+    assert [] == able.scheduler.done
+    with at_work(able):
+        assert Exit.UNKNOWN == main(
+            ["--store", able.url, "rerun", "fake/extract", "--yes", "--overlap", "queue", "--timeout", "1"]
+        )
+    assert (
+        "requested: waits for its turn: extract runs since 03:10" in capsys.readouterr().err
+        or able.scheduler.done == []
+    )
+
+
+def test_one_that_may_overlap_by_choice_is_sent(able: Bench) -> None:
+    able.scheduler.overlap = "extract runs since 03:10"
+    able.scheduler.on_act = lambda key: ends(able, key, State.SUCCEEDED)
+    assert Exit.OK == headway(able, "rerun", "fake/extract", "--yes", "--overlap", "allow")
+    assert [("rerun", "extract")] == able.scheduler.done
+
+
+def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    first, last = (NOW - timedelta(days=3)).date().isoformat(), (NOW + timedelta(days=1)).date().isoformat()
+    assert Exit.OK == headway(able, "backfill", "fake/extract", "--from", first, "--to", last, "--dry-run")
+    assert "backfill fake/extract: 1 periods" in capsys.readouterr().out
+    assert Exit.OK == headway(able, "backfill", "fake/load", "--from", first, "--to", last, "--json")
+    found = document(capsys.readouterr().out)
+    assert ([], None) == (found["steps"], found["number"])
+    assert found["left_out"][0]["why"].endswith("is running")
+
+
+def test_a_range_that_ends_before_it_begins_is_told(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.USAGE == headway(able, "backfill", "fake/extract", "--from", "2026-11-20", "--to", "2026-11-19")
+    assert "--to 2026-11-19 is before --from 2026-11-20" in capsys.readouterr().err
