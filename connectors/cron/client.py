@@ -99,9 +99,12 @@ class CronClient:
         where = "tail" if start is None else str(start)
         return self._ask([f"chunk {quote(path)} {limit_bytes} {where}"], timeout_seconds)
 
-    def rights(self, users: Iterable[str], timeout_seconds: float) -> list[Section]:
-        """What `probe` asks: this look without logs, and what the login may do."""
+    def rights(
+        self, users: Iterable[str], holders: Iterable[str], has_system: bool, timeout_seconds: float
+    ) -> list[Section]:
+        """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs."""
         calls = [*self._first("-", ()), f"rights {quote(self.options.spool)} {quote(' '.join(users))} {self._sudo}"]
+        calls += [f"may_hold {quote(' '.join(holders))} {'system' if has_system else 'none'} {self._sudo}"]
         calls += [f"readable {_quoted(self.options.logs)}"]
         return self._ask(calls, timeout_seconds, "collect.sh", "rights.sh")
 

@@ -163,8 +163,11 @@ class CronConnector:
         until = monotonic() + timeout_seconds
         before = datetime.now(UTC)
         look = self._look_at(self._client.tables(timeout_seconds), Memory(), before)
-        users = [user for user in look.crontabs.users if talk.is_safe_name(user)]
-        parts = self._client.rights(users, until - monotonic())
+        lines = [line for line in look.crontabs.tables.lines if talk.is_safe_name(line.user)]
+        holders = sorted({line.user for line in lines if not line.is_system})
+        has_system = any(line.is_system for line in lines)
+        users = sorted({line.user for line in lines})
+        parts = self._client.rights(users, holders, has_system, until - monotonic())
         return probe(parts, look.answer, look.crontabs, self.options, look.answer.clock(look.ours, look.crontabs.zone))
 
     def close(self) -> None:

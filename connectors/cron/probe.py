@@ -21,6 +21,7 @@ def probe(parts: list[Section], answer: Answer, crontabs: Crontabs, options: Cro
         _log(parts, me[0]),
         _records(parts, options),
         *_reruns(parts, me[0]),
+        *_holds(parts, me[0]),
     )
     return Probe(True, me[3], rights, tuple(_notes(answer, crontabs, parts, me)), clock)
 
@@ -81,6 +82,18 @@ def _reruns(parts: list[Section], login: str) -> Iterator[Right]:
             else:
                 mend = f"add to sudoers: {sudoers_line(login, user)}"
                 yield Right(name, False, words or "refused", mend, needed_for="act")
+
+
+def _holds(parts: list[Section], login: str) -> Iterator[Right]:
+    for part in parts:
+        if part.kind == "HOLD":
+            answer, user, words = part.fields(3)
+            name = f"hold lines of {user}" if user else "hold lines of /etc/crontab and /etc/cron.d"
+            rule = f"add to sudoers: {sudoers_line(login, user or 'root')}"
+            mend = {"yes": "", "deny": f"add {user} to /etc/cron.allow: holds go through crontab(1)"}.get(answer, rule)
+            if not user and mend:
+                mend += "; it makes the login as strong as root, as whoever writes those files is"
+            yield Right(name, answer == "yes", words or ("" if answer == "yes" else "refused"), mend, needed_for="act")
 
 
 def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section], me: list[str]) -> Iterator[str]:

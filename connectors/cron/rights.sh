@@ -27,6 +27,18 @@ rights() { # SPOOL USERS SUDO
   wrapped=; [ -x /usr/local/bin/headway-sh ] && wrapped=yes
   mark "WRAPPER|$wrapped"
 }
+# May the login hold lines: of the crontabs of users ($1, as themselves or as root), of the system's ($2, if any)?
+may_hold() { # USERS SYSTEM SUDO
+  [ "$2" = system ] && { err=$(become root "$3" </dev/null 2>&1 >/dev/null) && mark "HOLD|yes||" || mark "HOLD|no||$(printf '%s' "$err" | head -n 1)"; }
+  for u in $1; do
+    if [ "$(id -u)" = 0 ]; then said=$(crontab -u "$u" -l 2>&1 >/dev/null)
+    else
+      err=$(become "$u" "$3" </dev/null 2>&1 >/dev/null) || { mark "HOLD|no|$u|$(printf '%s' "$err" | head -n 1)"; continue; }
+      said=$(echo 'crontab -l 2>&1 >/dev/null' | become "$u" "$3" 2>/dev/null)
+    fi
+    case $said in *allowed* | *"cannot use"*) mark "HOLD|deny|$u|$(printf '%s' "$said" | head -n 1)" ;; *) mark "HOLD|yes|$u|" ;; esac
+  done
+}
 readable() {
   for p in "$@"; do
     if [ -r "$p" ]; then mark "READ|ok|$p"; elif [ -e "$p" ]; then mark "READ|denied|$p"; else mark "READ|absent|$p"; fi
