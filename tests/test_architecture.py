@@ -73,6 +73,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.requests",
         "console.engine.plan_requests",
         "console.store.backup",
+        "console.control.gate",
         CONTRACT,
         "connectors.registry",
         "connectors.secrets",

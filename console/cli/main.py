@@ -23,6 +23,8 @@ class Command:
 
     module: str
     help: str
+    takes_command: bool = False
+    """What stands after -- is a command line of somebody else's: `argv`, as it was typed."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -45,6 +47,10 @@ COMMANDS: dict[str, Command] = {
     "skip": Command("console.cli.act", "let a run count as skipped: RUN…"),
     "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
     "backfill": Command("console.cli.backfill", "run a job for the past dates that it has not done"),
+    "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
+    "release": Command("console.cli.hold", "let a held job go; what came due meanwhile is started once"),
+    "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
+    "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
     "alert": Command("console.cli.alert", "alerts that were not delivered; `alert test ROUTE`, `alert retry`"),
     "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
@@ -100,7 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if wanted is not None and wanted not in COMMANDS:
         say(f"headway: {_no_command(wanted)}")
         return Exit.USAGE
+    after: list[str] = []
+    if wanted is not None and COMMANDS[wanted].takes_command and "--" in arguments:
+        at = arguments.index("--")
+        arguments, after = arguments[:at], arguments[at + 1 :]
     parsed = build_parser(wanted).parse_args(arguments)
+    parsed.argv = after
     module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
     try:
         code = int(module.run(parsed))

@@ -82,6 +82,12 @@ def where_from() -> str:
     return line[0] if line else socket.gethostname()
 
 
+def mark_name() -> str:
+    """This process's user as the mark of a hold can bear it (`HoldMark.by`)."""
+    bearable = (one if one.isascii() and (one.isalnum() or one in "_.@+-") else "-" for one in permissions.os_user())
+    return "".join(bearable)[:64]
+
+
 def _now_us(run: Run) -> int:
     """Now by the store's clock: real, or a replay's."""
     rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())

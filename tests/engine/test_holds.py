@@ -50,6 +50,7 @@ class Night:
         """Poll, evaluate, move the actions, with fresh looks at the source's marks and jobs."""
         for _ in range(count):
             self.bench.parts.clock._look_at = 0.0
+            self.bench.parts.evaluator._whole_at = 0.0
             self.bench.poller._inventory_at = 0.0
             self.bench.poller._holds._look_at = 0.0
             self.bench.turn()

@@ -9,12 +9,13 @@ from __future__ import annotations
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
 from console.store.reads.alerts import AlertReads
 from console.store.reads.base import SCHEMA
+from console.store.reads.holds import HoldReads
 from console.store.reads.link import open_link
 
 __all__ = ["SCHEMA", "NotFound", "Reads", "StoreError", "StoreTooNew", "StoreUnusable", "open_reads"]
 
 
-class Reads(AlertReads):
+class Reads(HoldReads, AlertReads):
     """All questions. For one thread at a time."""
 
 

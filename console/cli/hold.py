@@ -1,0 +1,102 @@
+"""`headway hold JOB`: keeps a job from starting, under a mark at its scheduler; `headway release JOB` lets it go."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import timedelta
+from typing import Any
+
+from connectors.words import Verb
+from console.cli.asking import ANSWER_SECONDS, answered, confirmed, preview_lines, require_engine
+from console.cli.common import Stop, print_json, reading, say, say_lines, stamp
+from console.cli.exits import Exit
+from console.durations import duration_words, parse_duration
+from console.engine.requests import AlreadyAsked, Requests, Wish, mark_name
+from console.model.ids import new_action_key
+from console.model.views import ActionView, HoldView
+from console.store.reads import Reads
+
+HOLD_FOR = timedelta(hours=6)
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="JOB", help="system/native-id; for release also the key of a hold")
+    if parser.prog.endswith(" hold"):
+        parser.add_argument("--for", dest="hold_for", type=_duration, default=HOLD_FOR, help="let go after this (6h)")
+    parser.add_argument("--yes", action="store_true", help="send without asking")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+    parser.add_argument("--why", default="", help="reason, kept with it")
+    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="watch that long (120)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        wish, job = (_holding if arguments.command == "hold" else _releasing)(arguments, reads)
+    requests = require_engine(arguments)
+    data = answered(arguments, requests, requests.preview(wish), ANSWER_SECONDS)
+    if arguments.json:
+        print_json({key: value for key, value in data.items() if key != "plan"})
+    else:
+        say_lines(preview_lines(job, data, wish.verb))
+    if data.get("refused"):
+        raise Stop(Exit.REFUSED, f"{job}: {data['refused']}; nothing was sent")
+    if arguments.dry_run:
+        return Exit.OK
+    if not confirmed(arguments, job, data, wish.verb):
+        raise Stop(Exit.REFUSED, "nothing was sent")
+    return _send(arguments, requests, wish)
+
+
+def _holding(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
+    job = reads.job(arguments.name).row
+    held = [one for one in reads.holds() if one.job_id == job.id]
+    if held:
+        raise Stop(Exit.REFUSED, f"{job.name} is {held[0].state} already: {_line(held[0])}; nothing was sent")
+    until = (reads.now() + arguments.hold_for).replace(microsecond=0)
+    parameters: dict[str, Any] = {"by": mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
+    return Wish(Verb.HOLD, job_id=job.id, parameters=parameters, why=arguments.why), job.name
+
+
+def _releasing(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
+    hold = reads.hold(arguments.name)
+    if hold.state not in ("held", "found"):
+        raise Stop(Exit.REFUSED, f"{hold.job} is {hold.state}: {_line(hold)}; nothing was sent")
+    return Wish(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key}, why=arguments.why), hold.job
+
+
+def _line(hold: HoldView) -> str:
+    return f"{hold.words or hold.why} (hold {hold.key}, until {stamp(hold.until)})"
+
+
+def _send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
+    key = new_action_key()
+    try:
+        requests.act(wish, key)
+    except AlreadyAsked as error:
+        raise Stop(Exit.REFUSED, str(error)) from None
+    say(f"asked as {key}")
+    begun, told = time.monotonic(), ""
+    while time.monotonic() - begun < arguments.timeout:
+        action = _action(arguments, key)
+        if action is not None and action.state != told:
+            told = action.state
+            say(f"{action.state}: {action.words}" if action.words else action.state)
+        if told in ("verified", "failed", "refused"):
+            return {"verified": Exit.OK, "failed": Exit.PROBLEM}.get(told, Exit.REFUSED)
+        time.sleep(0.1)
+    say(f"still {told} after {duration_words(arguments.timeout)}; it goes on without this command: headway holds")
+    return Exit.UNKNOWN
+
+
+def _action(arguments: argparse.Namespace, key: str) -> ActionView | None:
+    with reading(arguments) as reads:
+        return next((one for one in reads.actions() if one.key == key), None)

@@ -1,0 +1,174 @@
+"""`headway holds`: what is held, by whom, until when; `--from-native` asks the schedulers, without a store."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from console.cli.common import (
+    Stop,
+    clock_words,
+    day_words,
+    print_json,
+    print_table,
+    say,
+    say_lines,
+    stamp,
+    watched,
+)
+from console.cli.exits import Exit
+
+if TYPE_CHECKING:
+    from connectors.contract import Connector, NativeHold
+    from connectors.secrets import SecretStore
+    from console.config import Config, SystemConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="those that are over too")
+    parser.add_argument("--from-native", action="store_true", help="ask the schedulers; needs the config, and no store")
+    parser.add_argument("--release", action="store_true", help="with --from-native: let each of them go")
+    parser.add_argument("--yes", action="store_true", help="let go without asking")
+    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for each target (20)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.release and not arguments.from_native:
+        raise Stop(Exit.USAGE, "--release goes with --from-native; one hold is let go by: headway release JOB")
+    return _from_native(arguments) if arguments.from_native else _from_store(arguments)
+
+
+def _from_store(arguments: argparse.Namespace) -> int:
+    with watched(arguments) as reads:
+        found = reads.holds() + (reads.holds(ended=True) if arguments.all else [])
+        now, modes = reads.now(), reads.modes()
+    if arguments.json:
+        print_json(found)
+        return Exit.OK
+    print_table(
+        ("job", "state", "kind", "keeps back", "until", "by", "hold", "why"),
+        [
+            (one.job, one.state, one.kind, clock_words(one.due), day_words(one.until, now), one.held_by, one.key,
+             one.words or one.why)
+            for one in found
+        ],
+    )  # fmt: skip
+    if modes.frozen is not None and found:
+        say("frozen: what is held stays held until somebody thaws: headway freeze --off")
+    return Exit.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """One job that is held at its source under our mark; or why a target cannot be asked (then `job` is empty)."""
+
+    target: str
+    job: str
+    hold: str
+    by: str
+    until: datetime | None
+    where: str
+    error: str = ""
+
+
+def _from_native(arguments: argparse.Namespace) -> int:
+    from connectors.contract import Capability
+    from connectors.secrets import SecretStore
+
+    config, secrets = _config(arguments), SecretStore()
+    places = [
+        (system, target)
+        for system in config.systems.values()
+        if Capability.HOLD in system.kind.capabilities
+        for target in system.targets
+    ]
+    with ThreadPoolExecutor(min(16, len(places) or 1)) as pool:
+        each = list(pool.map(lambda place: _marks(place, secrets, arguments.timeout), places))
+    found = [one for marks in each for one in marks]
+    held = [one for one in found if not one.error]
+    _show(arguments, found, held)
+    if not arguments.release:
+        return Exit.PROBLEM if len(held) < len(found) else Exit.OK
+    if held and not _confirmed(arguments, held):
+        raise Stop(Exit.REFUSED, "nothing was let go")
+    kept = [one for one in held if not _let_go(config, secrets, one, arguments.timeout)]
+    return Exit.PROBLEM if kept or len(held) < len(found) else Exit.OK
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    from console.config import ConfigFaults, load_config
+    from console.paths import config_path
+
+    try:
+        return load_config(config_path(arguments.config))
+    except ConfigFaults as faults:
+        raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+
+
+def _marks(place: tuple[SystemConfig, str], secrets: SecretStore, timeout: float) -> list[Marked]:
+    system, target = place
+    name = f"{system.name}/{target}"
+    try:
+        connector = system.kind.open(system.options, target, secrets)
+        try:
+            return [_marked(name, one) for one in connector.holds(timeout)]
+        finally:
+            connector.close()
+    except Exception as error:  # noqa: BLE001 - one target that breaks must not hide the marks of the others
+        return [Marked(name, "", "", "", None, "", secrets.mask(f"{error}") or type(error).__name__)]
+
+
+def _marked(target: str, one: NativeHold) -> Marked:
+    return Marked(target, one.job, one.mark.id, one.mark.by, one.mark.until, one.where)
+
+
+def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]) -> None:
+    if arguments.json:
+        print_json(found)
+        return
+    print_table(
+        ("target", "job", "until", "by", "hold", "where"),
+        [(one.target, one.job, stamp(one.until), one.by, one.hold, one.where) for one in held],
+    )
+    say_lines([f"{one.target} could not be asked: {one.error}" for one in found if one.error])
+
+
+def _confirmed(arguments: argparse.Namespace, held: list[Marked]) -> bool:
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nothing was let go: add --yes to let go without a terminal")
+    return input(f"let go of {len(held)}? Headway starts none of them. [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float) -> bool:
+    """Releases that very mark, if it is still there. Whatever it says is printed."""
+    system, _, target = one.target.partition("/")
+    kind, options = config.systems[system].kind, config.systems[system].options
+    try:
+        connector = kind.open(options, target, secrets)
+        try:
+            words, done = _release(connector, one, timeout)
+        finally:
+            connector.close()
+    except Exception as error:  # noqa: BLE001 - the others are let go all the same
+        words, done = secrets.mask(f"{error}") or type(error).__name__, False
+    say(f"{one.target} {one.job}: {'let go' if done else 'still held'}: {words}")
+    return done
+
+
+def _release(connector: Connector, one: Marked, timeout: float) -> tuple[str, bool]:
+    from connectors.contract import Ask, RunRef, State, Verb
+    from console.model.ids import new_action_key
+
+    parameters: dict[str, Any] = {"hold": one.hold}
+    preview = connector.preview(Ask(Verb.RELEASE, RunRef(one.job, "", "", ""), State.HELD, parameters), timeout)
+    if preview.refused:
+        return preview.refused, False
+    receipt = connector.act(preview, new_action_key(), timeout)
+    return receipt.words or preview.words, True

@@ -1,0 +1,132 @@
+"""What is held, and what a gate waits for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from console.model.ids import instant, maybe_instant, micros
+from console.model.views import GateView, HoldView, UpstreamView
+from console.store.errors import NotFound
+from console.store.keys import pack
+from console.store.reads.base import visible
+from console.store.reads.jobs import JobReads
+from console.store.reads.link import Row
+
+_HOLDS = (
+    "SELECT h.key, h.job_id, j.name, s.name, h.state, h.kind, h.mode, COALESCE(u.name, ''), h.held_by, h.why, h.words,"
+    " h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key, h.start_key"
+    " FROM hold h JOIN job j ON j.id = h.job_id JOIN system s ON s.id = j.system_id LEFT JOIN job u"
+    " ON u.id = h.upstream_id"
+)
+ENDED_SHOWN = 200
+"""Holds that are over which a list shows at most, newest first."""
+AT_ITS_START = timedelta(seconds=90)
+"""A gate that runs so much before the instant of its job is asked for that instant."""
+ITS_PERIOD = timedelta(hours=25)
+"""An instant further back than this is not the one a gate is asked for now."""
+
+
+class HoldReads(JobReads):
+    def holds(self, ended: bool = False) -> list[HoldView]:
+        """Open holds, longest first; with `ended`, those that are over, newest first."""
+        if ended:
+            order = f" WHERE h.ended_us IS NOT NULL ORDER BY h.ended_us DESC, h.key LIMIT {ENDED_SHOWN}"
+        else:
+            order = " WHERE h.ended_us IS NULL ORDER BY COALESCE(h.placed_us, h.due_us, 0), h.key"
+        return [_hold(row) for row in self.link.rows(_HOLDS + order)]
+
+    def hold(self, name: str) -> HoldView:
+        """The open hold of that key, or of the job of that name. Raises NotFound."""
+        rows = self.link.rows(f"{_HOLDS} WHERE h.key = ?", (name,))
+        if rows:
+            return _hold(rows[0])
+        job = self.job(name)
+        found = [one for one in self.holds() if one.job_id == job.row.id]
+        if not found:
+            raise NotFound(f"{job.row.name} is not held")
+        return found[0]
+
+    def gate(self, name: str, period: str = "", bd: str = "") -> GateView:
+        """What the job of that name waits for: for that period, else that business date, else its instant that is due
+        now. `bd` is empty where none of these is known. Raises NotFound."""
+        job = self.job(name)
+        number, now = job.row.id, self.now()
+        row = self._gate_run(number, period, bd, now)
+        if period and row is None:
+            raise NotFound(f"no run {period} of {job.row.name}")
+        at = now if row is None or row[1] is None else instant(row[1])
+        date = bd or (row[2] if row is not None else "")
+        period_key = visible(row[0]) if row is not None else ""
+        return GateView(number, job.row.name, date, at, period_key, self._upstreams(number, date, at))
+
+    def gate_zone(self, job_id: int) -> tuple[str, str]:
+        """(zone, cutoff) of the job's system, for a business date that no run tells."""
+        [(zone, cutoff)] = self.link.rows(
+            "SELECT s.zone, s.cutoff FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?", (job_id,)
+        )
+        return zone, cutoff
+
+    def _gate_run(self, job_id: int, period: str, bd: str, now: datetime) -> Row | None:
+        """(period key, its instant, business date) of the run that is meant."""
+        values: tuple[object, ...]
+        if period:
+            where, values = "r.period_key = ?", (pack(period),)
+        elif bd:
+            where, values = "r.bd = ? AND r.period_us IS NOT NULL", (bd,)
+        else:
+            where = "r.period_us <= ? AND r.period_us >= ?"
+            values = (micros(now + AT_ITS_START), micros(now - ITS_PERIOD))
+        rows = self.link.rows(
+            "SELECT r.period_key, r.period_us, r.bd FROM run r WHERE r.job_id = ?"  # noqa: S608  (our own words)
+            f" AND {where} ORDER BY r.sort_us DESC LIMIT 1",
+            (job_id, *values),
+        )
+        return rows[0] if rows else None
+
+    def _upstreams(self, job_id: int, bd: str, at: datetime) -> tuple[UpstreamView, ...]:
+        stale = self.stale_targets()
+        rows = self.link.rows(
+            "SELECT DISTINCT u.id, u.name, d.mode, u.target_id, COALESCE((SELECT c.dialect FROM schedule c WHERE c.id ="
+            " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = u.id AND x.accepted_us IS NOT NULL)), 'none')"
+            " FROM dependency d JOIN job u ON u.id = d.upstream_id JOIN job w ON w.id = d.downstream_id"
+            " WHERE (w.id = ? OR w.parent_id = ?) AND COALESCE(u.parent_id, u.id) <> ? ORDER BY u.name, u.id",
+            (job_id, job_id, job_id),
+        )
+        found: dict[int, UpstreamView] = {}
+        for number, name, mode, target, dialect in rows:
+            run = self._read(number, bd, at)
+            found.setdefault(number, _upstream(number, name, mode, dialect, run, target in stale, stale.get(target)))
+        return tuple(found.values())
+
+    def _read(self, job_id: int, bd: str, at: datetime) -> Row | None:
+        """The run that is read: the last of that date before the instant, else the first."""
+        query = (
+            "SELECT id, period_key, state, evidence, reason, stale_read FROM run WHERE job_id = ? AND bd = ?{} ORDER BY"
+            " sort_us {} LIMIT 1"
+        )
+        before = self.link.rows(query.format(" AND sort_us < ?", "DESC"), (job_id, bd, micros(at)))
+        rows = before or self.link.rows(query.format("", "ASC"), (job_id, bd))
+        return rows[0] if rows else None
+
+
+def _upstream(
+    number: int, name: str, mode: str, dialect: str, run: Row | None, unseen: bool, since: datetime | None
+) -> UpstreamView:
+    told = run or (None, "", "", "", "", False)
+    run_id, period_key, state, evidence, reason, stale_read = told
+    return UpstreamView(
+        number, name, mode, dialect != "none", run_id, visible(period_key) if period_key else "", state, evidence,
+        reason, bool(stale_read), since, unseen,
+    )  # fmt: skip
+
+
+def _hold(row: Row) -> HoldView:
+    (
+        key, job_id, job, system, state, kind, mode, upstream, held_by, why, words, placed, until, due, period_key,
+        ended, release_key, start_key,
+    ) = row  # fmt: skip
+    return HoldView(
+        key, job_id, job, system, state, kind, mode, upstream, held_by, why, words, maybe_instant(placed),
+        instant(until), maybe_instant(due), visible(period_key) if period_key else "", maybe_instant(ended),
+        release_key, start_key,
+    )  # fmt: skip

@@ -1,0 +1,225 @@
+"""`headway hold`, `release`, `holds` and `gate`: what is asked, what is shown, with which code they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import console.cli.gate as gate_command
+from connectors.contract import State
+from console.cli.exits import Exit
+from console.cli.main import main
+from tests.engine.test_holds import Night, a_night, at, repair
+
+JOB = "fake/load"
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    with a_night(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def at_work(night: Night) -> Iterator[None]:
+    """The engine's parts, on a thread."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(0.02):
+            night.bench.parts.answers.step(night.bench.fence)
+            night.rounds(1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def run(night: Night, *words: str) -> int:
+    return main(["--store", night.bench.url, *words])
+
+
+def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    repair(night, "03:20")
+    night.at("03:30").rounds()
+    with at_work(night):
+        assert Exit.OK == run(night, "hold", JOB, "--for", "2h", "--why", "the network is moved", "--yes")
+        mark = night.bench.scheduler.marks["load"]
+        assert at("05:30") == mark.until
+        capsys.readouterr()
+        while run(night, "holds", "--json") == Exit.OK and "held" not in (out := capsys.readouterr().out):
+            pass
+        [told] = json.loads(out)
+        shown = (told["job"], told["state"], told["kind"], told["key"], told["why"])
+        assert (JOB, "held", "person", mark.id, "the network is moved") == shown
+        assert Exit.REFUSED == run(night, "hold", JOB, "--yes")
+        assert f"{JOB} is held already" in capsys.readouterr().err
+        assert Exit.OK == run(night, "release", mark.id, "--yes")
+    assert {} == night.bench.scheduler.marks
+
+
+def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.NOT_FOUND == run(night, "release", JOB, "--yes")
+    assert f"{JOB} is not held" in capsys.readouterr().err
+
+
+def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night.at("03:51").rounds()
+    capsys.readouterr()
+    assert Exit.OK == run(night, "holds")
+    out = capsys.readouterr().out
+    assert "until fake/extract is good" in out
+    assert "04:00 UTC" in out
+
+
+def gate(night: Night, *words: str) -> int:
+    return run(night, "gate", JOB, *words)
+
+
+def test_a_gate_is_open_where_the_upstream_is_good_for_that_date(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repair(night, "03:20")
+    night.at("04:00").rounds()
+    capsys.readouterr()
+    assert Exit.OK == gate(night, "--timeout", "0s")
+    assert f"headway gate {JOB}: open: fake/extract is good\n" == capsys.readouterr().err
+    assert Exit.OK == gate(night, "--timeout", "0s", "--for", "2026-11-19")
+    assert Exit.OK == gate(night, "--timeout", "0s", "--for", "2026-11-20T04:00:00Z")
+    assert Exit.TIMEOUT == gate(night, "--timeout", "0s", "--for", "2026-11-20")
+    assert Exit.NOT_FOUND == gate(night, "--for", "2026-11-20T04:30:00Z")
+
+
+def test_a_gate_says_red_unless_it_is_repaired_in_time(
+    night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate_command, "LOOK_SECONDS", 0.02)
+    night.at("03:59").rounds()
+    capsys.readouterr()
+    assert Exit.RED == gate(night, "--timeout", "1m", "--fail-fast")
+    assert f"headway gate {JOB}: shut: fake/extract is failed\n" == capsys.readouterr().err
+    assert Exit.RED == gate(night, "--timeout", "0s")
+    codes: list[int] = []
+    waiting = threading.Thread(target=lambda: codes.append(gate(night, "--timeout", "20s")))
+    waiting.start()
+    repair(night, "03:59")
+    night.rounds()
+    waiting.join(20)
+    assert [Exit.OK] == codes
+
+
+def test_a_gate_shuts_where_nobody_can_tell_unless_it_is_told_to_open(
+    night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate_command, "UNKNOWN_SECONDS", 0.0)
+    night.bench.scheduler.attempt("extract", "e2", State.RUNNING, at("03:50"), period_key="extract@2026-11-20")
+    night.at("03:59").rounds()
+    with night.bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
+    capsys.readouterr()
+    assert Exit.NO_ENGINE == gate(night, "--timeout", "0s")
+    assert "shut: fake/extract is not watched: no engine works" in capsys.readouterr().err
+    assert Exit.OK == gate(night, "--timeout", "1m", "--if-unknown", "open")
+    assert Exit.NO_ENGINE == main(["--store", str(night.bench.folder / "none.db"), "gate", JOB, "--timeout", "0s"])
+
+
+def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
+    """No shell: what looks like one is an argument; streams and exit code are the command's own."""
+    repair(night, "03:20")
+    night.at("04:00").rounds()
+    script = "import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(17)"
+    words = ["-c", script, "--flag", "a b", "$(id)", "--", "*"]
+    done = subprocess.run(
+        [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--", sys.executable, *words],
+        input="from cron", capture_output=True, text=True, timeout=60, env={**os.environ},
+    )  # fmt: skip
+    assert (17, "['--flag', 'a b', '$(id)', '--', '*'] from cron\n") == (done.returncode, done.stdout), done.stderr
+    assert f"headway gate {JOB}: open: fake/extract is good\n" == done.stderr
+
+
+def test_a_command_behind_a_shut_gate_never_starts(night: Night, tmp_path: Path) -> None:
+    night.at("03:59").rounds()
+    made = tmp_path / "made"
+    assert Exit.RED == gate(night, "--timeout", "0s", "--", "touch", str(made))
+    assert not made.exists()
+    repair(night, "03:59")
+    night.at("04:00").rounds()
+    assert Exit.USAGE == gate(night, "--", str(tmp_path / "missing"))
+
+
+def test_a_job_without_upstreams_passes(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == run(night, "gate", "fake/extract", "--timeout", "0s")
+    assert "open: it has no upstream" in capsys.readouterr().err
+
+
+CONFIG = """
+[systems.nightly]
+kind = "held"
+"""
+
+
+def test_marks_are_listed_and_let_go_without_a_store(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The schedulers alone know; what a person paused, or another mark, is left alone."""
+    from console import config as configs
+
+    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG)
+    night.at("03:51").rounds()
+    scheduler = night.bench.scheduler
+    mark = scheduler.marks["load"]
+    (night.bench.folder / "headway.db").rename(tmp_path / "gone.db")
+    capsys.readouterr()
+    command = ["--config", str(path), "holds", "--from-native"]
+    assert Exit.OK == main([*command, "--json"])
+    [told] = json.loads(capsys.readouterr().out)
+    shown = (told["target"], told["job"], told["hold"], told["by"], told["where"])
+    assert ("fake/one", "load", mark.id, "headway", "the notes of load") == shown
+    assert Exit.USAGE == main([*command, "--release"])
+    assert {"load": mark} == scheduler.marks
+    assert Exit.OK == main([*command, "--release", "--yes"])
+    assert {} == scheduler.marks
+    assert "fake/one load: let go: accepted" in capsys.readouterr().err
+    (tmp_path / "gone.db").rename(night.bench.folder / "headway.db")
+
+
+def test_a_target_that_cannot_be_asked_is_named(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from console import config as configs
+
+    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    path = tmp_path / "headway.toml"
+    path.write_text(CONFIG)
+    night.bench.scheduler.refuse = OSError("no route to host")
+    assert Exit.PROBLEM == main(["--config", str(path), "holds", "--from-native"])
+    assert "fake/one could not be asked: no route to host" in capsys.readouterr().out
+
+
+def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night.at("03:51").rounds()
+    night.at("10:01").rounds(6)
+    night.now += timedelta(minutes=2)
+    capsys.readouterr()
+    run(night, "holds", "--json")
+    assert [] == [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
+    night.at("10:03").rounds()
+    capsys.readouterr()
+    run(night, "holds", "--all", "--json")
+    [over] = [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
+    assert over["words"].startswith("let go at 10:01 and not started; fake/extract is not good")
