@@ -15,7 +15,9 @@ from console.store.open import Store
 from console.store.wire import wire
 
 
-def assert_state(store: Store, fence: int, action: ActionRow, state: State, step: ActionStep, now: datetime) -> bool:
+def assert_state(
+    store: Store, fence: int | None, action: ActionRow, state: State, step: ActionStep, now: datetime
+) -> bool:
     """Writes the attempt and ends the action that asks for it, in one transaction; False when it is not "requested"
     any more. Its evidence is ASSERTED, its key the action's. Raises StoreUnusable where the run cannot take it."""
     found = None if action.run_id is None else run_ref(store, action.run_id)

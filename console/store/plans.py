@@ -93,7 +93,7 @@ _ACTION = (
 )
 
 
-def ask_step(store: Store, fence: int, step: StepNow, key: str, now: datetime) -> bool:
+def ask_step(store: Store, fence: int | None, step: StepNow, key: str, now: datetime) -> bool:
     """Makes the step's action under `key`; False when the step is not planned, or its plan not running, any more."""
     with store.write(fence, durable=True) as connection:
         values = {"key": key, "step": step.id, "now": micros(now)}
@@ -103,14 +103,14 @@ def ask_step(store: Store, fence: int, step: StepNow, key: str, now: datetime) -
         return True
 
 
-def wait_step(store: Store, fence: int, step: StepNow, until: datetime) -> None:
+def wait_step(store: Store, fence: int | None, step: StepNow, until: datetime) -> None:
     """The step's wait begins; begun once, it is not begun again."""
     with store.write(fence) as connection:
         sql = "UPDATE plan_step SET due_us = :until WHERE id = :id AND due_us IS NULL AND state = 'planned'"
         connection.execute(text(sql), {"until": micros(until), "id": step.id})
 
 
-def end_step(store: Store, fence: int, plan: PlanNow, end: EndStep, now: datetime) -> None:
+def end_step(store: Store, fence: int | None, plan: PlanNow, end: EndStep, now: datetime) -> None:
     """The step is over; told in its incident's timeline where no action of it tells that."""
     with store.write(fence) as connection:
         sql = (
@@ -123,7 +123,7 @@ def end_step(store: Store, fence: int, plan: PlanNow, end: EndStep, now: datetim
             _tell(connection, plan, f"step {end.step.place}, {end.step.job}: {end.words}", now)
 
 
-def move_plan(store: Store, fence: int, plan: PlanNow, state: str, words: str, now: datetime) -> bool:
+def move_plan(store: Store, fence: int | None, plan: PlanNow, state: str, words: str, now: datetime) -> bool:
     """The running plan comes into `state`; False when it is not running any more."""
     sql = (
         "UPDATE plan SET state = :state, words = :words, changed_seq = changed_seq + 1,"

@@ -13,6 +13,7 @@ from tests.lab.postgres import PostgresServer
 from tests.store import (
     test_apply,
     test_audit,
+    test_carrying,
     test_config_sync,
     test_converge,
     test_ingest,
@@ -23,8 +24,9 @@ from tests.store import (
     test_reads,
 )
 from tests.store.fixtures import later_folder, night, reads, served, store
+from tests.store.test_carrying import draft
 
-__all__ = ["later_folder", "night", "reads", "served", "store", "store_url"]
+__all__ = ["draft", "later_folder", "night", "reads", "served", "store", "store_url"]
 
 SHARED = (
     test_open,
@@ -37,6 +39,7 @@ SHARED = (
     test_reads,
     test_audit,
     test_permissions,
+    test_carrying,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})

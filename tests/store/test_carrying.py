@@ -1,0 +1,179 @@
+"""Plans as rows: started once, moved one row at a time, steered by people, read back as they stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connectors.contract import State
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import AlreadyAsked
+from console.model.ids import new_action_key
+from console.model.plans import Draft, EndStep, PlanRefused, Save, Step
+from console.store import asked, asserted, plans
+from console.store.asked import ActionStep
+from console.store.reads import Reads, open_reads
+from tests.store.estate import JOBS, Estate, at, failed, running
+
+WHY = "the disk was full"
+SAVE = Save("plan", "2026-11-19", saved=True, words="act by 04:20")
+
+
+def rows(served: Estate, sql: str, **values: Any) -> list[Any]:
+    with served.store.read() as connection:
+        return [tuple(row) for row in connection.execute(text(sql), values)]
+
+
+@pytest.fixture
+def draft(served: Estate) -> Draft:
+    """Two failed runs, the second one reads the first."""
+    served.ingest(failed(JOBS[0]), failed(JOBS[1], "04:00"))
+    found = rows(served, "SELECT r.id, r.job_id, r.period_key, j.name FROM run r JOIN job j ON j.id = r.job_id"
+                         " WHERE r.state = 'failed' ORDER BY r.sort_us")  # fmt: skip
+    steps = tuple(
+        Step(place, "rerun", job_id, name, "etl-hosts", run_id, period, "failed", "it ended failed",
+             after=(1,) if place == 2 else (), expected_s=600.0, saves=(SAVE,),
+             alternatives=("mark-ok",), preview={"verb": "run once", "plan": {"line": 4}})
+        for place, (run_id, job_id, period, name) in enumerate(found, 1)
+    )  # fmt: skip
+    return Draft("recovery", "repair extract", None, steps)
+
+
+def requests(served: Estate) -> PlanRequests:
+    return PlanRequests(served.store.url)
+
+
+def start(served: Estate, draft: Draft, key: str = "", **more: Any) -> int:
+    return requests(served).start_plan(draft, key or new_action_key(), WHY, **more)
+
+
+def reading(served: Estate) -> Reads:
+    return open_reads(served.store.url)
+
+
+def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: Draft) -> None:
+    number = start(served, draft, at_once=3)
+    with reading(served) as reads:
+        plan = reads.plan(number)
+        assert [number] == [one.id for one in reads.plans(ended=False)]
+    assert ("running", "recovery", "repair extract", WHY, 3) == (
+        plan.state,
+        plan.kind,
+        plan.title,
+        plan.why,
+        plan.at_once,
+    )
+    assert [(1, (), "planned", 600.0), (2, (1,), "planned", 600.0)] == [
+        (step.place, step.after, step.state, step.expected_s) for step in plan.steps
+    ]
+    assert [step.run_id for step in draft.steps] == [step.run_id for step in plan.steps]
+    assert [('{"verb": "run once"}',)] * 2 == rows(served, "SELECT preview FROM plan_step ORDER BY place")
+
+
+def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Estate, draft: Draft) -> None:
+    assert start(served, draft, "headway-0123456789ab") == start(served, draft, "headway-0123456789ab")
+    assert [(1,)] == rows(served, "SELECT count(*) FROM plan")
+    assert [(WHY,)] == rows(served, "SELECT why FROM audit WHERE verb = 'plan start'")
+
+
+def test_a_second_plan_for_an_incident_that_has_one_is_refused(served: Estate, draft: Draft) -> None:
+    about = Draft(draft.kind, draft.title, 7, draft.steps)
+    number = start(served, about)
+    with pytest.raises(AlreadyAsked, match=f"plan {number} was started by"):
+        start(served, about)
+    requests(served).steer_plan(number, "abort")
+    assert number < start(served, about)
+
+
+def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(served: Estate, draft: Draft) -> None:
+    number = start(served, draft)
+    [plan] = plans.at_work(served.store)
+    assert [number] == [plan.id]
+    assert plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is True
+    assert plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ac", at("03:30")) is False
+    [action] = asked.actions_in(served.store, "requested", 2**62)
+    assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
+        action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
+    [now] = plans.at_work(served.store)
+    assert ("asked", "requested", "failed") == (
+        now.steps[0].state,
+        now.steps[0].action_state,
+        now.steps[0].run.state if now.steps[0].run else "",
+    )
+
+
+def test_a_plan_that_is_paused_meanwhile_asks_nothing(served: Estate, draft: Draft) -> None:
+    number = start(served, draft)
+    [plan] = plans.at_work(served.store)
+    requests(served).steer_plan(number, "pause")
+    assert plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is False
+    assert [] == rows(served, "SELECT key FROM action")
+
+
+def test_steps_wait_and_end_and_the_plan_with_them(served: Estate, draft: Draft) -> None:
+    number = start(served, draft)
+    [plan] = plans.at_work(served.store)
+    for until in ("04:00", "05:00"):
+        plans.wait_step(served.store, None, plan.steps[1], at(until))
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "verified", "good by other means"), at("03:31"))
+    assert plans.move_plan(served.store, None, plan, "done", "2 of 2 steps are over", at("04:31")) is True
+    assert plans.move_plan(served.store, None, plan, "stopped", "late", at("04:32")) is False
+    with reading(served) as reads:
+        found = reads.plan(number)
+    assert ("done", at("04:31"), at("04:00"), "verified") == (
+        found.state, found.ended, found.steps[1].due, found.steps[0].state)  # fmt: skip
+    assert [("plan done",)] == rows(served, "SELECT verb FROM audit WHERE verb LIKE 'plan d%'")
+
+
+def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Estate, draft: Draft) -> None:
+    number = start(served, draft)
+    [plan] = plans.at_work(served.store)
+    plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
+    plans.end_step(served.store, None, plan, EndStep(plan.steps[0], "failed", "exit 1"), at("03:31"))
+    plans.move_plan(served.store, None, plan, "stopped", "step 1: exit 1", at("03:31"))
+    assert [] == plans.at_work(served.store)
+    assert "running" == requests(served).steer_plan(number, "resume")
+    [again] = plans.at_work(served.store)
+    assert [("planned", None), ("planned", None)] == [(step.state, step.action_key) for step in again.steps]
+    requests(served).steer_plan(number, "abort")
+    with pytest.raises(PlanRefused, match=f"plan {number} is aborted: it cannot pause"):
+        requests(served).steer_plan(number, "pause")
+
+
+def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: Draft) -> None:
+    start(served, draft)
+    requests(served).rerun(int(draft.steps[0].run_id or 0), {"verb": "run once"}, new_action_key())
+    [plan] = plans.at_work(served.store)
+    assert (True, "") == (plan.steps[0].others.endswith(" rerun"), plan.steps[1].others)
+
+
+def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: Draft) -> None:
+    first = Step(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, "2026-11-20T05:10:00Z",
+                 "planned", "it has not run", {"period_at": "2026-11-20T05:10:00Z"})  # fmt: skip
+    start(served, Draft("backfill", "backfill", None, (first,)))
+    [plan] = plans.at_work(served.store)
+    assert (None, None) == (plan.steps[0].run_id, plan.steps[0].run)
+    served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
+    [plan] = plans.at_work(served.store)
+    assert "running" == (plan.steps[0].run.state if plan.steps[0].run else "")
+
+
+def test_the_runs_of_some_dates_are_read_in_order(served: Estate, draft: Draft) -> None:
+    step = draft.steps[0]
+    found = plans.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
+    assert [step.run_id] == [run.id for run in found]
+    assert [] == plans.runs_between(served.store, step.job_id, at("03:10").date(), at("03:10").date())
+
+
+def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served: Estate, draft: Draft) -> None:
+    start(served, draft)
+    [plan] = plans.at_work(served.store)
+    plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
+    [action] = asked.actions_in(served.store, "requested", 2**62)
+    step = ActionStep("verified", "succeeded", ended=True)
+    for wrote in (True, False):
+        assert wrote is asserted.assert_state(served.store, None, action, State.SUCCEEDED, step, at("03:40"))
+    sql = "SELECT state, evidence, attempts FROM run WHERE id = :id"
+    assert [("succeeded", "asserted", 2)] == rows(served, sql, id=draft.steps[0].run_id)
