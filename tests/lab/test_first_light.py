@@ -114,6 +114,8 @@ def repair_root_by_keys(night: Night) -> None:
         console.press("r")
         night.screens["preview"] = console.wait_for("run this crontab line once on db07 as etl")
         console.press("down", "enter")
+        night.screens["why"] = console.wait_for("hangs on it: say why")
+        console.press("the file was late", "enter")
         night.screens["sent"] = console.wait_for("The scheduler's own record says that it succeeded", 60)
         console.press("ctrl+c")
         console.wait_for_end()

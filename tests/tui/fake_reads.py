@@ -31,6 +31,7 @@ from console.model.views import (
     ServiceView,
     TargetView,
 )
+from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
 
 Found = TypeVar("Found")
@@ -515,9 +516,11 @@ class FakeRequests:
     preview_error: str = ""
     silent: bool = False
     refuses: str = ""
+    wants_why: bool = False
     log_text: str = LOG
     asked: list[tuple[str, Any]] = field(default_factory=list)
     sent: list[tuple[int, str]] = field(default_factory=list)
+    whys: list[str] = field(default_factory=list)
 
     def _ask(self, kind: str, what: Any) -> int:
         self.asked.append((kind, what))
@@ -553,9 +556,12 @@ class FakeRequests:
     ) -> None:
         if self.refuses:
             raise RuntimeError(self.refuses)
+        if self.wants_why and not why:
+            raise ReasonNeeded("tier 1 (daily-revenue) hangs on it: say why (--why)")
         if any(action.key == key for action in self.reads.actions_):
             return
         self.sent.append((run_id, key))
+        self.whys.append(why)
         job = {job.run_id: job.name for job in self.reads.jobs_}.get(run_id, EXTRACT)
         self.reads.actions_.append(
             ActionView(

@@ -46,6 +46,33 @@ async def test_a_safe_rerun_is_one_enter_on_send_it_and_is_watched_to_its_end(ni
     await night.see("● verified", "says that it succeeded", f"2 {LOAD}")
 
 
+def _wants_why(night: Night) -> None:
+    night.requests.wants_why = True
+
+
+@on_the_night(prepare=_wants_why)
+async def test_what_hangs_on_tier_one_is_sent_once_a_person_has_said_why(night: Night) -> None:
+    await _preview(night)
+    await night.press("down", "enter")
+    await night.see("tier 1 (daily-revenue) hangs on it: say why", "say why, then Enter sends it")
+    await night.press("enter")
+    assert [] == night.requests.sent
+    await night.type("a bad file")
+    await night.press("enter")
+    await night.see("◌ requested")
+    assert ["a bad file"] == night.requests.whys
+
+
+@on_the_night(prepare=_wants_why)
+async def test_escape_instead_of_a_reason_sends_nothing(night: Night) -> None:
+    await _preview(night)
+    await night.press("down", "enter")
+    await night.see("say why, then Enter sends it")
+    await night.press("escape")
+    await night.see("HURTS")
+    assert [] == night.requests.sent
+
+
 @on_the_night()
 async def test_two_enters_are_one_action(night: Night) -> None:
     await _preview(night)

@@ -2,8 +2,8 @@
 
 Nothing is sent before a person says so: the cursor stands on "Back", so that Enter alone sends nothing; "Send it" below
 it where the owner declared it safe, the job's name typed where he did not or where it may overlap, never where he said
-never. The action's key is made when the preview opens, so that two
-Enters are one action.
+never. What hangs on a tier that wants a reason asks for one. The action's key is made when the preview opens, so that
+two Enters are one action.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from console.model.ids import new_action_key
 from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
+from console.store.errors import ReasonNeeded
 from console.tui import chrome, keys, plan
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike
@@ -45,6 +46,8 @@ class PreviewScreen(Overlay[None]):
         self.key = new_action_key()
         self.preview: dict[str, Any] | None = None
         self.sent = False
+        self.why = ""
+        self.wants_why = False
         self.watched: tuple[ActionView, ...] = ()
         self.said = ""
         self.pane = Pane(id="plan")
@@ -147,6 +150,11 @@ class PreviewScreen(Overlay[None]):
 
     @on(Input.Submitted)
     def typed(self, event: Input.Submitted) -> None:
+        if self.wants_why:
+            self.why = event.value.strip()
+            if self.why:
+                self.send()
+            return
         wanted = self.choice.job
         if event.value.strip() in (wanted, wanted.partition("/")[2]):
             self.send()
@@ -158,22 +166,35 @@ class PreviewScreen(Overlay[None]):
         if self.sent or self.preview is None or chrome.is_small(self.app.size) or refusal(self.preview):
             return
         self.sent = True
-        preview, key, choice = self.preview, self.key, self.choice
+        preview, key, choice, why = self.preview, self.key, self.choice, self.why
         line = self.query_one(Input)
         line.display = False
         self.say("")
         self._title("")
         self._offer([("back", "Back", "what was sent goes on without this box")])
         self.board.ask_engine(
-            "rerun", lambda requests: _rerun(requests, choice, preview, key), self._sent, self._not_sent
+            "rerun", lambda requests: _rerun(requests, choice, preview, key, why), self._sent, self._not_sent
         )
 
     def _sent(self, _: None) -> None:
         self.fetch()
 
     def _not_sent(self, error: Exception) -> None:
+        if isinstance(error, ReasonNeeded):
+            self._ask_why(str(error))
+            return
         self.say(str(error) or type(error).__name__)
         self.fetch()
+
+    def _ask_why(self, words: str) -> None:
+        """Nothing was sent yet: what a person says here goes into the audit with it."""
+        self.sent, self.wants_why = False, True
+        line = self.query_one(Input)
+        line.display, line.value = True, ""
+        line.placeholder = "say why, then Enter sends it"
+        line.focus()
+        self._offer([("back", "Back", "nothing is sent")])
+        self.say(words.removesuffix(" (--why)"))
 
     # watching
 
@@ -199,5 +220,5 @@ class PreviewScreen(Overlay[None]):
         self.fetch()
 
 
-def _rerun(requests: RequestsLike, choice: RunChoice, preview: dict[str, Any], key: str) -> None:
-    requests.rerun(choice.run_id, preview, key, "by hand in the console", incident_id=choice.incident_id)
+def _rerun(requests: RequestsLike, choice: RunChoice, preview: dict[str, Any], key: str, why: str) -> None:
+    requests.rerun(choice.run_id, preview, key, why, incident_id=choice.incident_id)
