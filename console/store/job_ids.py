@@ -33,28 +33,21 @@ def job_ids(lines: Wire, target_id: int, names: AbstractSet[str], now: datetime)
     [(system_id, system)] = lines.rows(
         "SELECT s.id, s.name FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?", (target_id,)
     )
-    found: dict[str, int] = dict(
-        lines.by_keys(
-            "SELECT k.a, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.source_id = k.a",
-            "t",
-            wanted,
-            (system_id,),
-        )
-    )
+    found = _known(lines, "source_id", system_id, wanted)
     missing = [name for name in wanted if name not in found]
     if missing:
-        found |= dict(
-            lines.by_keys(
-                "SELECT k.a, j.id FROM {keys} JOIN job j ON j.system_id = ? AND j.native_id = k.a",
-                "t",
-                missing,
-                (system_id,),
-            )
-        )
+        found |= _known(lines, "native_id", system_id, missing)
         found |= _make(
             lines, system_id, system, target_id, [name for name in missing if name not in found], micros(now)
         )
     return {packed[name]: job_id for name, job_id in found.items()}
+
+
+def _known(lines: Wire, column: str, system_id: int, names: list[str]) -> dict[str, int]:
+    """Ids of those jobs that are stored. The outer join makes SQLite look each name up in the index; an inner one has
+    it go through all names for each job: 5,000 of both took two seconds."""
+    query = f"SELECT k.a, j.id FROM {{keys}} LEFT JOIN job j ON j.system_id = ? AND j.{column} = k.a"  # noqa: S608
+    return {name: job_id for name, job_id in lines.by_keys(query, "t", names, (system_id,)) if job_id is not None}
 
 
 def _make(lines: Wire, system_id: int, system: str, target_id: int, names: list[str], now_us: int) -> dict[str, int]:

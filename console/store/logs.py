@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import text
-
 from console.store.batch import Tail
 from console.store.keys import pack, unpack
 from console.store.open import Store
@@ -15,15 +13,15 @@ from console.store.wire import Wire, wire
 def attempts_without_tail(store: Store, target_id: int, attempts: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the (job's source id, attempt key) that have no tail yet, known or not."""
     wanted = set(attempts)
-    sql = (
-        "SELECT j.source_id, a.attempt_key FROM log_tail t JOIN attempt a ON a.id = t.attempt_id"
-        " JOIN job j ON j.id = a.job_id WHERE j.target_id = :target AND a.attempt_key = :key"
+    query = (
+        "SELECT k.a, k.b, t.attempt_id FROM {keys}"
+        " LEFT JOIN job j ON j.system_id = (SELECT system_id FROM target WHERE id = ?) AND j.source_id = k.a"
+        " LEFT JOIN attempt a ON a.job_id = j.id AND a.attempt_key = k.b LEFT JOIN log_tail t ON t.attempt_id = a.id"
     )
+    keys = [(pack(job), pack(key)) for job, key in wanted]
     with store.read() as connection:
-        for _, key in list(wanted):
-            for row in connection.execute(text(sql), {"target": target_id, "key": pack(key)}):
-                wanted.discard((unpack(row[0]), unpack(row[1])))
-    return wanted
+        known = wire(connection).by_keys(query, "tt", keys, (target_id,))
+    return wanted - {(unpack(job), unpack(key)) for job, key, tail in known if tail is not None}
 
 
 def insert_tails(lines: Wire, target_id: int, tails: Mapping[tuple[str, str], Tail], now_us: int) -> None:
