@@ -82,6 +82,7 @@ class Actions:
         secrets: SecretStore,
         poll_now: Callable[[int], None],
         at_once: int = AT_ONCE,
+        moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -89,6 +90,8 @@ class Actions:
         self._secrets = secrets
         self._poll_now = poll_now
         self._at_once = at_once
+        self._moved = moved
+        """Called when an action was accepted or ended: a hold goes on from there."""
         self._stopping: Callable[[], bool] = lambda: False
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
         self._moving: dict[Lane, tuple[Future[None], frozenset[str]]] = {}
@@ -194,7 +197,10 @@ class Actions:
         return micros(self._clock.after(seconds))
 
     def _step(self, fence: int, action: ActionRow, was: str, step: ActionStep) -> bool:
-        return asked.step_action(self._store, fence, action.key, was, step, self._now())
+        done = asked.step_action(self._store, fence, action.key, was, step, self._now())
+        if done and (step.ended or step.state == "sent"):
+            self._moved()
+        return done
 
     def _send(self, fence: int, action: ActionRow) -> None:
         right = permission.of_action(self._store, action, self._now())

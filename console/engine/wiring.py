@@ -110,7 +110,14 @@ class Parts:
             jobs_changed=self._jobs_changed,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
-        self.actions = Actions(self.store, self.clock, self.doors, self.secrets, poll_now=self._poll_now)
+        self.actions = Actions(
+            self.store,
+            self.clock,
+            self.doors,
+            self.secrets,
+            poll_now=self._poll_now,
+            moved=self.evaluator.wake.set,
+        )
         proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
         self.plans = Plans(self.store, self.clock, asked=self.actions.wake.set)
         self.answers = Answers(
