@@ -15,6 +15,7 @@ from connectors.contract import Capability, State, Verb, instant_key
 from console.clean import clean_line
 from console.control.cases import Case, cases
 from console.control.causes import groups
+from console.control.conditions import Policy, policies
 from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.forecast import Forecast, How, Node
@@ -23,7 +24,7 @@ from console.control.picture import Key, Picture, key_of, when
 from console.control.services import service_days
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
-from console.model.values import Estate, JobFacts, RunFacts, Safety
+from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
 
 Days = Mapping[Day, tuple[Forecast, list[Node]]]
 """The service days that a cause hurts, each with what is broken in it."""
@@ -84,23 +85,38 @@ def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[
     """What the hit services need to have run again of what this cause broke; what of them starts by itself."""
     wanted: dict[Key, _Wanted] = {}
     by_itself: list[LeftOut] = []
+    held = policies(picture)
     for day, _ in days.values():
         for node in day.unfinished():
             if node.run is not None and key_of(node.run) in todo:
                 wanted[key_of(node.run)] = todo[key_of(node.run)]
-            elif (why := _starts_itself(picture, node)) and _waits_for(picture, day, node, wanted):
+            elif (why := _starts_itself(picture, held, node)) and _waits_for(picture, day, node, wanted):
                 number = node.run.id or None if node.run is not None else None
                 by_itself.append(LeftOut(clean_line(picture.job(node.job_id).name), number, why))
     return wanted, by_itself
 
 
-def _starts_itself(picture: Picture, node: Node) -> str:
+def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> str:
+    """Why what waits for a step is none itself; empty for what is not about to start."""
+    kept = held.get(node.job_id)
+    if kept is not None and node.how in (How.CLOCK, How.WAITS, How.UNKNOWN):
+        return _kept_back(picture, kept, node)
     if node.how is How.CLOCK and node.due is not None:
         job = picture.job(node.job_id)
         return f"it starts by its own clock at {clock(node.due, job.zone, picture.now)}: rerun it if that is too early"
     if node.how is How.WAITS:
         return "its own scheduler starts it"
     return "it runs" if node.how is How.RUNNING else ""
+
+
+def _kept_back(picture: Picture, kept: Policy, node: Node) -> str:
+    """What Headway does with its start, and what becomes of that while no engine works."""
+    job = picture.job(node.job_id)
+    due = f" of {clock(node.due, job.zone, picture.now)}" if node.due is not None else ""
+    alone = "it stays held" if kept.stands else "it starts all the same"
+    if kept.mode is Mode.TRIGGER and node.due is None:
+        return "Headway starts it once what it reads is good; while no engine works nobody does"
+    return f"its start{due} is held until what it reads is good; while no engine works {alone}"
 
 
 def _waits_for(picture: Picture, day: Forecast, node: Node, wanted: Mapping[Key, _Wanted]) -> bool:

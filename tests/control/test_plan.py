@@ -13,7 +13,16 @@ from connectors.contract import Capability, State, Verb
 from console.control.backfill import backfill
 from console.control.plan import bulk, recovery
 from console.model.plans import Changes, Draft, PlanRefused, Step, shape
-from console.model.values import DependencyFacts, JobFacts, Origin, RunFacts, Safety, ServiceFacts
+from console.model.values import (
+    DependencyFacts,
+    EngineDown,
+    JobFacts,
+    Mode,
+    Origin,
+    RunFacts,
+    Safety,
+    ServiceFacts,
+)
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service
 
@@ -83,6 +92,27 @@ def test_what_its_own_clock_starts_later_is_no_step() -> None:
     assert ["hosts/extract"] == [step.job for step in plan.steps]
     assert "it starts by its own clock at 04:00: rerun it if that is too early" == left(plan)["warehouse/load"]
     assert "its own scheduler starts it" == left(plan)["dwh/mart"]
+
+
+HELD = "its start of 04:00 is held until what it reads is good; while no engine works "
+TRIGGERED = "Headway starts it once what it reads is good; while no engine works nobody does"
+
+
+@pytest.mark.parametrize(
+    "mode, engine_down, due, words",
+    [
+        (Mode.HOLD, EngineDown.OPEN, "04:00", f"{HELD}it starts all the same"),
+        (Mode.HOLD, EngineDown.CLOSED, "04:00", f"{HELD}it stays held"),
+        (Mode.TRIGGER, EngineDown.OPEN, "", TRIGGERED),
+    ],
+)
+def test_what_headway_keeps_back_is_said_with_what_becomes_of_it_without_an_engine(
+    mode: Mode, engine_down: EngineDown, due: str, words: str
+) -> None:
+    kept = job(2, "warehouse/load", due, expected=minutes(30))
+    deps = [DependencyFacts(1, 2, Origin.DECLARED, mode, engine_down), *feeds(kept, MART)]
+    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, kept, MART, AUDIT), feeds=deps)
+    assert words == left(plan)["warehouse/load"]
 
 
 def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:
