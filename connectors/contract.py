@@ -116,6 +116,9 @@ class Inventory:
     """True when `previous_hash` still holds: `jobs` is then empty and means nothing."""
     clock: Clock | None = None
     skipped: tuple[Skipped, ...] = ()
+    asks_for: Callable[[str, tuple[str, ...]], bool] | None = field(default=None, compare=False)
+    """Whether the settings of now ask for a job (native id, match keys), where they choose: one that they leave out is
+    watched no more, which is no drift. Asked of jobs without parent only; tasks go with theirs. None: all are."""
 
 
 @dataclass(frozen=True, slots=True)

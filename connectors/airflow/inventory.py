@@ -50,7 +50,10 @@ class InventoryReader:
         digest = parse_inventory.digest([complete, [repr(one) for one in (*jobs, *broken)]])
         if digest == previous_hash and complete:
             return Inventory((), complete, digest, unchanged=True, clock=clock, skipped=(*skipped, *broken))
-        return Inventory(jobs, complete, digest, clock=clock, skipped=(*skipped, *broken))
+        told = (*skipped, *broken)
+        return Inventory(
+            jobs, complete, digest, clock=clock, skipped=told, asks_for=lambda name, _: self._watched(name)
+        )
 
     def _dags(self, skipped: list[Skipped]) -> tuple[dict[str, fields.Row], Clock | None, bool]:
         rows, clock, whole = self._pages(self._client.dags, "dags")

@@ -31,7 +31,7 @@ from connectors.cron.crontab import bytes_of, text_of
 from connectors.cron.look import Answer, Crontabs, Look, crontabs
 from connectors.cron.options import CronOptions, targets
 from connectors.cron.probe import probe
-from connectors.cron.records import Ref
+from connectors.cron.records import Ref, user_of_table
 from connectors.cron.state import Memory
 from connectors.transport.ssh import SshSession, trust_words
 
@@ -59,7 +59,7 @@ class CronConnector:
 
     def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
         look = self._look_at(self._client.tables(timeout_seconds), Memory(), datetime.now(UTC))
-        found = look.inventory()
+        found = self._asked_for(look)
         if previous_hash and found.hash == previous_hash:
             return Inventory((), True, found.hash, unchanged=True, clock=found.clock)
         return found
@@ -81,11 +81,19 @@ class CronConnector:
         """The inventory where it is not the one that came with an earlier poll of this cursor."""
         made_of = (look.crontabs, look.level)
         if self._inventory is None or self._inventory_of != made_of:
-            self._inventory, self._inventory_of = look.inventory(), made_of
+            self._inventory, self._inventory_of = self._asked_for(look), made_of
         if self._inventory.hash == look.memory.inventory:
             return None
         look.memory.inventory = self._inventory.hash
         return replace(self._inventory, clock=look.answer.clock(look.ours, look.crontabs.zone))
+
+    def _asked_for(self, look: Look) -> Inventory:
+        """The inventory of a look, and which crontabs the settings ask for: `users` counts for a login that cannot
+        list them all."""
+        users, found = self.options.users, look.inventory()
+        if not users or look.crontabs.sees_all:
+            return found
+        return replace(found, asks_for=lambda _, keys: user_of_table(keys) in (None, *users))
 
     def _ask(self, memory: Memory, known: Crontabs | None, search: frozenset[str], until: float) -> Look:
         unended = [one for one in memory.book.attempts if one.state.is_open or one.is_unproved]

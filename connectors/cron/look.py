@@ -32,6 +32,8 @@ class Crontabs:
     denied: tuple[tuple[str, str], ...]
     zone: str
     users: tuple[str, ...] = ()
+    sees_all: bool = True
+    """False where users' crontabs are read one by one."""
 
 
 @dataclass(slots=True)
@@ -63,7 +65,7 @@ def crontabs(reply: TablesReply, offset: str) -> Crontabs:
     """What the host sent of its crontabs, read."""
     tables = read_tables(reply.files, reply.users)
     users = tuple(sorted({line.user for line in tables.lines}))
-    return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users)
+    return Crontabs(reply.checksum, tables, tuple(reply.denied), reply.zone or offset, users, reply.sees_all)
 
 
 @dataclass(slots=True)

@@ -57,6 +57,12 @@ def job(host: str, line: Line, zone: str, level: int) -> JobRecord:
     )
 
 
+def user_of_table(match_keys: tuple[str, ...]) -> str | None:
+    """Whose own crontab a job stands in, by its keys; None for the system's tables."""
+    folder, _, user = match_keys[-1].rpartition("#")[0].rpartition("/") if match_keys else ("", "", "")
+    return user if folder.endswith("crontabs") else None
+
+
 def inventory(
     host: str, tables: Tables, denied: Iterable[tuple[str, str]], zone: str, level: int, clock: Clock
 ) -> Inventory:

@@ -82,8 +82,9 @@ class StepFunctionsConnector:
         now = parse.digest(told)
         is_same = now == previous_hash
         return Inventory(
-            () if is_same else tuple(jobs), not skipped, now, is_same, clock=self._client.clock, skipped=tuple(skipped)
-        )
+            () if is_same else tuple(jobs), not skipped, now, is_same, self._client.clock, tuple(skipped),
+            asks_for=lambda name, keys: self._chooses(name, *keys),
+        )  # fmt: skip
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         """New executions of each state machine, redrives, and the open runs, oldest first."""
@@ -184,9 +185,11 @@ class StepFunctionsConnector:
     def _listed(self) -> Iterator[Reply]:
         """State machines that the options name, as the list tells them."""
         for machine in self._client.state_machines():
-            names = (str(machine.get("name")), str(machine.get("stateMachineArn")))
-            if any(fnmatchcase(name, pattern) for pattern in self._options.state_machines for name in names):
+            if self._chooses(str(machine.get("name")), str(machine.get("stateMachineArn"))):
                 yield machine
+
+    def _chooses(self, *names: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in self._options.state_machines for name in names)
 
     def _machine(self, name: str) -> Reply:
         """The state machine of this name. Raises NotSupported when there is none any more."""

@@ -31,13 +31,25 @@ def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -
     changed = [_change(job, record) for job, record in pairs.values() if _differs(job, record)]
     matched = {job.id for job, _ in pairs.values()}
     new = tuple(record for place, record in enumerate(records) if place not in pairs)
-    lost = [job for job in known if job.id not in matched and job.gone_since is None]
-    alive = sum(job.gone_since is None for job in known)
+    missing = [job for job in known if job.id not in matched and not job.unwatched]
+    unwatched = _not_asked_for(known, missing, found)
+    lost = [job for job in missing if job.id not in unwatched and job.gone_since is None]
+    alive = sum(job.gone_since is None and not job.unwatched for job in known) - len(unwatched)
     gone = tuple(GoneJob(job.id, _gone_words(job)) for job in lost) if found.complete else ()
     doubt = _doubt(len(gone), alive, found.hash == doubted_hash != "")
     if doubt:
-        return InventoryChanges(new=new, changed=tuple(changed), complete=False, doubted=doubt)
-    return InventoryChanges(new, tuple(changed), gone, found.hash, found.complete)
+        return InventoryChanges(new, tuple(changed), unwatched=unwatched, complete=False, doubted=doubt)
+    return InventoryChanges(new, tuple(changed), gone, unwatched, found.hash, found.complete)
+
+
+def _not_asked_for(known: Sequence[KnownJob], missing: Sequence[KnownJob], found: Inventory) -> tuple[int, ...]:
+    """Ids of the missing that the settings leave out; a task goes with its job."""
+    asks_for = found.asks_for
+    if asks_for is None:
+        return ()
+    by_id = {job.id: job for job in known}
+    whole = {job.id: by_id.get(job.parent_id or job.id, job) for job in missing}
+    return tuple(job.id for job in missing if not asks_for(whole[job.id].source_id, whole[job.id].match_keys))
 
 
 def _doubt(gone: int, alive: int, said_twice: bool) -> str:
@@ -101,6 +113,7 @@ def _differs(job: KnownJob, record: JobRecord) -> bool:
     are kept cleaned and so cannot be compared; the definition's hash stands for them."""
     return (
         job.gone_since is not None
+        or job.unwatched
         or job.source_id != record.native_id
         or job.match_keys != record.match_keys
         or job.definition_hash != record.definition_hash
@@ -111,6 +124,8 @@ def _differs(job: KnownJob, record: JobRecord) -> bool:
 
 
 def _change(job: KnownJob, record: JobRecord) -> JobChange:
+    if job.unwatched:  # as at first sight: nobody looked meanwhile
+        return JobChange(job.id, record, ended=tuple(sorted(job.open_drift)), accept_again=True)
     woken = job.paused_since is not None and not record.paused
     return JobChange(
         job_id=job.id,

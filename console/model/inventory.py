@@ -33,6 +33,8 @@ class KnownJob:
     parent_id: int | None
     open_drift: frozenset[str] = frozenset()
     """Of "gone", "schedule", "definition", "paused": what is neither accepted nor ended."""
+    unwatched: bool = False
+    """The settings did not ask for it when last looked."""
     held: bool = False
     """A pause that its source tells is a hold of ours, or was one until a moment ago."""
     definition: str = ""
@@ -82,6 +84,8 @@ class InventoryChanges:
     """First sight: their schedule is accepted."""
     changed: tuple[JobChange, ...] = ()
     gone: tuple[GoneJob, ...] = ()
+    unwatched: tuple[int, ...] = ()
+    """Ids of jobs that the settings do not ask for any more."""
     hash: str = ""
     """Of the inventory, handed back to the connector as `previous_hash`; written when `complete`."""
     complete: bool = True

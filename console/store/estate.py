@@ -142,7 +142,7 @@ def _load_jobs(lines: Wire, memory: _Memory) -> None:
     [version] = lines.rows(
         "SELECT (SELECT MAX(changed_seq) FROM job), (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
         " (SELECT MAX(id) FROM drift), (SELECT value FROM meta WHERE name = 'config_digest'),"
-        " (SELECT count(*) FROM system WHERE NOT removed)"
+        " (SELECT count(*) FROM system WHERE NOT removed), (SELECT count(*) FROM target WHERE NOT removed)"
     )
     if version != memory.jobs_version or not memory.jobs:
         drift: dict[int, dict[str, str]] = defaultdict(dict)

@@ -37,9 +37,10 @@ JOBS = (
     " c.next_us,"
     " c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
     " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held FROM job j JOIN system s ON s.id = j.system_id"
+    " JOIN target t ON t.id = j.target_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
     " NOT NULL)"
-    " WHERE NOT s.removed"
+    " WHERE NOT s.removed AND NOT t.removed AND NOT j.unwatched"
 )
 RUN = (
     "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"

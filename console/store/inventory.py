@@ -26,7 +26,8 @@ _NOTHING = Schedule("none")
 
 _JOBS = (
     "SELECT j.id, j.native_id, j.source_id, j.match_keys, j.definition_hash, j.paused_since_us, j.gone_since_us,"
-    " j.parent_id, j.definition, EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
+    " j.parent_id, j.definition, j.unwatched,"
+    " EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
     " AND h.state NOT IN ('failed', 'shadow')"
     " AND (h.ended_us IS NULL OR h.ended_us >= COALESCE(j.paused_since_us, t.inventory_us, 0)))"
     " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
@@ -76,7 +77,8 @@ def _known(row: Row, versions: Sequence[tuple[Schedule, bool]], drift: frozenset
         parent_id=row[7],
         open_drift=drift,
         definition=row[8],
-        held=bool(row[9]),
+        unwatched=bool(row[9]),
+        held=bool(row[10]),
     )
 
 
@@ -86,7 +88,7 @@ def write_inventory(
     """Ids of the jobs that are new or changed, in one transaction with the hash. Raises LeaseLost."""
     with store.write(fence) as connection:
         lines = wire(connection)
-        if not (changes.new or changes.changed or changes.gone):
+        if not (changes.new or changes.changed or changes.gone or changes.unwatched):
             _write_hash(lines, target_id, changes, now)
             return []
         writing = _Writing(lines, target_id, next_changed_seq(connection), micros(now))
@@ -159,9 +161,11 @@ class _Writing:
         ids = self._new(new)
         self._changed(changes)
         self._gone(changes)
+        self._unwatched(changes.unwatched)
         records = [*zip(ids, new, strict=True), *((one.job_id, one.record) for one in changes.changed)]
         self._relations(records)
-        return sorted({*ids, *(one.job_id for one in changes.changed), *(one.job_id for one in changes.gone)})
+        known = (*(one.job_id for one in changes.changed), *(one.job_id for one in changes.gone), *changes.unwatched)
+        return sorted({*ids, *known})
 
     def _new(self, records: Sequence[JobRecord]) -> list[int]:
         """Ids of new jobs; one that so far was known by its runs only is taken over."""
@@ -194,7 +198,7 @@ class _Writing:
             " match_keys = ?, proof = ?, run_as = ?, native_url = ?,"
             " owner = CASE WHEN owner = '' THEN ? ELSE owner END,"
             " paused_since_us = CASE WHEN ? THEN COALESCE(paused_since_us, ?) ELSE NULL END, gone_since_us = NULL,"
-            " changed_seq = ? WHERE id = ?",
+            " unwatched = FALSE, changed_seq = ? WHERE id = ?",
             [
                 (
                     self._target_id, pack(record.native_id), *_told(record), clean_line(record.owner), record.paused,
@@ -250,6 +254,15 @@ class _Writing:
             [(self._now_us, self._seq, one.job_id) for one in changes.gone],
         )
         self._drift([(one.job_id, DriftFound("gone", one.words)) for one in changes.gone])
+
+    def _unwatched(self, job_ids: Sequence[int]) -> None:
+        self._lines.many(
+            "UPDATE job SET unwatched = TRUE, changed_seq = ? WHERE id = ?", [(self._seq, one) for one in job_ids]
+        )
+        self._lines.many(
+            "UPDATE drift SET ended_us = ? WHERE job_id = ? AND accepted_us IS NULL AND ended_us IS NULL",
+            [(self._now_us, one) for one in job_ids],
+        )
 
     def _drift(self, found: Sequence[tuple[int, DriftFound]]) -> None:
         """A row and an event for each drift that is not open already."""

@@ -56,6 +56,29 @@ def only_change(changes: InventoryChanges) -> JobChange:
     return change
 
 
+def test_a_job_that_the_settings_leave_out_is_not_watched_any_more_and_no_drift() -> None:
+    task = known(4, "b.load", parent_id=2)
+    asked = replace(inventory(found(A)), asks_for=lambda name, _: name == "a")
+    assert InventoryChanges(unwatched=(2, 4), hash="h") == match([A, B, task], asked)
+    asked = replace(asked, asks_for=lambda name, _: True)
+    assert [2, 4] == [one.job_id for one in match([A, B, task], asked).gone]
+
+
+def test_a_job_that_is_asked_for_again_is_as_at_first_sight() -> None:
+    """Nobody looked meanwhile: what changed is no drift, and nothing is expected of that time."""
+    asleep = replace(B, unwatched=True, open_drift=frozenset({"paused"}))
+    assert InventoryChanges(hash="h") == match([A, asleep], inventory(found(A)))
+    change = only_change(match([A, asleep], inventory(found(A), found(B, schedule=daily("05:00")))))
+    assert JobChange(2, found(B, schedule=daily("05:00")), ended=("paused",), accept_again=True) == change
+
+
+def test_a_narrowed_choice_is_not_doubted() -> None:
+    many = [known(number, f"job{number}") for number in range(1, 40)]
+    asked = replace(inventory(found(many[0])), asks_for=lambda name, _: name == "job1")
+    changes = match(many, asked)
+    assert ((), 38, "") == (changes.gone, len(changes.unwatched), changes.doubted)
+
+
 def test_what_is_as_it_was_changes_nothing_but_the_hash() -> None:
     assert InventoryChanges(hash="h") == match([A, B], inventory(found(A), found(B)))
     assert InventoryChanges(hash="h") == match([A, B], Inventory((), True, "h", unchanged=True))

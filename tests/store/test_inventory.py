@@ -9,7 +9,9 @@ import pytest
 from connectors.contract import JobRecord, Proof, Schedule
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
+from console.model.values import Settings
 from console.store.errors import NotFound
+from console.store.estate import load
 from console.store.inventory import accept_drift, known_jobs, write_inventory
 from tests.corpus import HOSTILE
 from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
@@ -85,6 +87,17 @@ def test_accepted_drift_makes_the_newest_schedule_the_expected_one(night: Estate
     assert ("etl-hosts/db07:extract_orders: accepted schedule", "anna") == night.one(
         "SELECT words, actor FROM event WHERE actor <> ''"
     )
+
+
+def test_a_job_that_is_not_watched_any_more_is_neither_expected_nor_drift_until_it_is_again(night: Estate) -> None:
+    write(night, gone=(GoneJob(night.job_id(), "crontab line gone"),))
+    assert [night.job_id()] == write(night, unwatched=(night.job_id(),))
+    assert (True, frozenset()) == (known(night).unwatched, known(night).open_drift)
+    settings = Settings()
+    assert night.job_id() not in load(night.store, at("05:00"), settings).jobs
+    write(night, changed=(JobChange(night.job_id(), record(JOBS[0]), accept_again=True),), now="06:00")
+    assert (False, None) == (known(night).unwatched, known(night).gone_since)
+    assert at("06:00") == load(night.store, at("06:00"), settings).jobs[night.job_id()].accepted_at
 
 
 def test_a_job_that_is_gone_is_expected_until_somebody_accepts_it(night: Estate) -> None:

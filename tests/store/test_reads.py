@@ -14,10 +14,11 @@ from sqlalchemy import text
 from connectors.contract import JobRecord
 from console.model.decisions import Decisions, RunJudgement
 from console.model.inventory import GoneJob, InventoryChanges
-from console.model.values import Timeliness
+from console.model.values import Settings, Timeliness
 from console.model.views import JobFilter
 from console.store import lease
 from console.store.apply import apply
+from console.store.estate import load
 from console.store.ingest import ingest, record_failure
 from console.store.inventory import write_inventory
 from console.store.reads import NotFound, Reads, open_reads
@@ -291,6 +292,24 @@ def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, rea
     assert ("", False) == (header.engine.holder, header.engine.alive)
     lease.acquire(served.store, lease.ENGINE, "host-1:17", 60)
     assert ("host-1:17", True) == (reads.header().engine.holder, reads.header().engine.alive)
+
+
+def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: Estate, reads: Reads) -> None:
+    """Taken out of `hosts`, of the config, or not asked for any more; each is still told when it is named."""
+    served.ingest(failed())
+    assert 4 == reads.header().jobs
+    write_inventory(served.store, served.host, InventoryChanges(unwatched=(served.job_id(JOBS[1]),)), at("04:00"), None)
+    watched = {served.job_id(JOBS[0]), served.job_id(JOBS[2]), served.job_id("load_orders")}
+    assert (3, watched) == (reads.header().jobs, set(reads.job_ids(JobFilter())))
+    assert [2, 1] == [one.jobs for one in sorted(reads.systems(), key=lambda one: -one.jobs)]
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE target SET removed = TRUE WHERE id = :host"), {"host": served.host})
+    for sort in ("attention", "name", "system", "started"):
+        assert [served.job_id("load_orders")] == list(reads.job_ids(JobFilter(), sort))
+    assert [] == list(reads.job_ids(JobFilter(problems_only=True)))
+    assert 1 == reads.header().jobs
+    assert "failed" == reads.job(EXTRACT).row.state
+    assert {served.job_id("load_orders")} == set(load(served.store, at("04:00"), Settings()).jobs)
 
 
 def test_the_header_counts_those_whose_deadline_has_passed_apart(served: Estate, reads: Reads) -> None:

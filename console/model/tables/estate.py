@@ -72,6 +72,7 @@ class Job(SQLModel, table=True):
         Index("job_changed", "changed_seq"),
         Index("job_target", "target_id"),
         Index("job_parent", "parent_id"),
+        Index("job_unwatched", "unwatched"),
     )
     id: int | None = Field(default=None, primary_key=True)
     system_id: int = Field(foreign_key="system.id")
@@ -84,6 +85,8 @@ class Job(SQLModel, table=True):
     parent_id: int | None = Field(default=None, foreign_key="job.id")
     paused_since_us: int | None = big(default=None)
     gone_since_us: int | None = big(default=None)
+    unwatched: bool = False
+    """Its system's settings do not ask for it any more: kept with its history, not expected, not listed."""
     definition: str = string()
     definition_hash: str = string()
     match_keys: str = string("[]")

@@ -86,6 +86,17 @@ class Base:
         """Another number after anything was committed by anybody else."""
         return self.link.data_version()
 
+    def unwatched(self) -> str:
+        """The condition that a job `j` is watched no more (its system, its target or the settings left it out); empty
+        where all are: then nobody needs to look at each."""
+        rows = self.link.rows(
+            "SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE t.removed OR s.removed ORDER BY t.id"
+        )
+        said = [f"j.target_id IN ({', '.join(str(row[0]) for row in rows)})"] if rows else []
+        if self.link.rows("SELECT 1 FROM job WHERE unwatched LIMIT 1"):
+            said.append("j.unwatched")
+        return f"({' OR '.join(said)})" if said else ""
+
     def stale_targets(self) -> dict[int, datetime | None]:
         """Target id -> last good poll, of the targets that were not seen for three poll intervals."""
         now = self.now()

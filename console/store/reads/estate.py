@@ -27,6 +27,8 @@ class EstateReads(ServiceReads):
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
         [(open_incidents,)] = self.link.rows("SELECT count(*) FROM incident WHERE closed_us IS NULL")
         [(jobs,)] = self.link.rows("SELECT COALESCE(SUM(n), 0) FROM job_counts")
+        if unwatched := self.unwatched():
+            jobs -= self.link.rows(f"SELECT count(*) FROM job j WHERE {unwatched}")[0][0]  # noqa: S608  (our own words)
         modes = switches.modes(self.link.rows)
         endangered = [one for one in self.services() if one.timeliness in ENDANGERED and one.delivered is None]
         return HeaderView(
@@ -68,7 +70,9 @@ class EstateReads(ServiceReads):
 
     def systems(self) -> list[TargetView]:
         """Every target, by system and name."""
-        jobs: dict[int, int] = dict(self.link.rows("SELECT target_id, count(*) FROM job GROUP BY target_id"))
+        jobs: dict[int, int] = dict(
+            self.link.rows("SELECT target_id, count(*) FROM job WHERE NOT unwatched GROUP BY target_id")
+        )
         rows = self.link.rows(
             "SELECT t.id, s.name, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
             " t.skew_s, t.zone,"

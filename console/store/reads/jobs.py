@@ -149,6 +149,9 @@ class JobReads(RunReads):
         if wanted.states or wanted.problems_only:
             joins[job] = None
             self._where_state(wanted, where, values)
+        if unwatched := self.unwatched():
+            joins[job] = None
+            where.append(f"NOT {unwatched}")
         return "".join(joins), where, values
 
     def _where_state(self, wanted: JobFilter, where: list[str], values: list[object]) -> None:

@@ -185,6 +185,22 @@ def test_another_spool_in_the_config_leaves_the_log_the_log(local: LocalHost, tm
     assert [] == json.loads(told.cursor)["rec"]
 
 
+def test_the_inventory_says_whose_crontabs_the_settings_ask_for(local: LocalHost) -> None:
+    """One that `users` leaves out is watched no more; its lines are not gone. Who lists them all is asked for all."""
+    local.crontab.write_text("# headway: job\n10 3 * * * true\n")
+    assert connect(local, users=[ME]).inventory("", 20).asks_for is None
+    local.shim("crontab", "echo '10 3 * * * true'")
+    local.crontab.unlink()
+    local.crontab.parent.rmdir()
+    assert connect(local).inventory("", 20).asks_for is None
+    found = connect(local, users=[ME]).inventory("", 20)
+    assert found.asks_for is not None
+    assert [True, True, False] == [
+        found.asks_for("db07:x", ("a key", path))
+        for path in (f"/var/spool/cron/crontabs/{ME}#1", "/etc/cron.d/crontabs#1", "/var/spool/cron/crontabs/other#2")
+    ]
+
+
 class WithChild(LocalHost):
     """A host whose cron has a job that began a while ago."""
 

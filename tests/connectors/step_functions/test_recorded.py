@@ -32,6 +32,7 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.secrets import SecretStore
+from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
 from tests.fakes.step_functions import OPTIONS, FakeStates, answer
 
@@ -432,6 +433,20 @@ def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeStates, cursor: str) 
     poll = fake.connector().poll(cursor, (), 20)
     assert poll.more
     assert ("the cursor is not one of ours: reading anew",) == poll.warnings
+
+
+def test_the_inventory_says_which_machines_the_options_ask_for(fake: FakeStates) -> None:
+    """One that they leave out is watched no more; it is not gone."""
+    asks_for = fake.connector().inventory("", 20).asks_for
+    assert asks_for is not None
+    assert asks_for("load-orders", (MACHINE,))
+    chosen = OPTIONS.model_copy(update={"state_machines": ("nightly-*", "arn:*:load-*")})
+    connector = StepFunctionsConnector(StepFunctionsClient(chosen, fake.secret, fake), chosen)
+    narrowed = connector.inventory("", 20).asks_for
+    assert narrowed is not None
+    assert [True, True, False] == [
+        narrowed(name, keys) for name, keys in (("nightly-1", ()), ("load-orders", (MACHINE,)), ("load-orders", ("x",)))
+    ]
 
 
 def test_the_options_choose_by_name_or_arn() -> None:

@@ -27,6 +27,9 @@ def upgrade() -> None:
         dependency.add_column(sa.Column("engine_down", sa.Text(), nullable=False, server_default="open"))
         dependency.add_column(sa.Column("hold_lead_s", sa.Float(), nullable=False, server_default="600"))
         dependency.add_column(sa.Column("hold_for_s", sa.Float(), nullable=False, server_default="21600"))
+    with op.batch_alter_table("job") as job:
+        job.add_column(sa.Column("unwatched", sa.Boolean(), nullable=False, server_default=sa.false()))
+        job.create_index("job_unwatched", ["unwatched"])
     _alerts()
     op.execute(
         "INSERT INTO switch (name, value, set_by, why, at_us) SELECT 'mode', 'live', '', 'it was live before', 0"
