@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from unittest import SkipTest
 
 from connectors.conformance_support import World, check_run, identity, new_key, ref, through_json
 from connectors.contract import (
@@ -213,6 +214,18 @@ class ActsConformance(World):
         self.let_it_fall_due(job_id)
         with self.opened() as connector:  # else the first half proved nothing
             self.wait("a native start after the release", lambda: set(self.runs_of(connector, job_id)) - before)
+
+    def test_job_that_is_held_starts_under_our_key_and_stays_held(self) -> None:
+        if not self.kind.starts_held:
+            raise SkipTest(f"{self.kind.kind} starts nothing that is held")
+        self.needs("start", Capability.START)
+        self.needs("hold", Capability.HOLD)
+        job_id, start = self.a_job_to_start_held(), new_key()
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            cursor = list(self.bites(connector, ""))[-1].cursor
+            connector.act(self.allowed(connector, self.start_ask(job_id)), start, self.timeout_seconds)
+            self.wait("the run of the held job", lambda: self.ended_under(connector, cursor, start))
+            assert [hold.mark.id for hold in self.holds_of(connector, job_id)] == [key], "started, and held no more"
 
     # helpers
 

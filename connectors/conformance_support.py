@@ -98,6 +98,10 @@ class Hooks:
         """Native id of a job that is enabled, and may be held and released as often as tests ask."""
         return self.make_success()
 
+    def a_job_to_start_held(self) -> str:
+        """Native id of a job that may be held, and started while it is held (`ConnectorKind.starts_held`)."""
+        return self.a_holdable_job()
+
     def pause_by_hand(self, job_id: str) -> None:
         """Pauses a holdable job as a person would, at its source, without Headway."""
         raise NotImplementedError

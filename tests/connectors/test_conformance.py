@@ -23,7 +23,6 @@ from connectors.contract import (
     LogChunk,
     LookUp,
     NativeHold,
-    NotSupported,
     Poll,
     Preview,
     Receipt,
@@ -66,11 +65,20 @@ class Faulty(PgCronConnector):
         return found
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        raise NotSupported("this world: holds are not kept by this kind")
+        found: tuple[NativeHold, ...] = self._through("holds", super().holds(timeout_seconds))
+        return found
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         found: LookUp = self._through("look_up", super().look_up(preview, key, timeout_seconds))
         return found
+
+
+LOAD = 2
+"""load_orders: ends well, may be held."""
+
+
+def is_active(fake: FakePgCron) -> bool:
+    return any(row["active"] for row in fake.jobs if row["jobid"] == LOAD)
 
 
 class Judge(ConnectorConformance):
@@ -95,6 +103,21 @@ class Judge(ConnectorConformance):
 
     def make_failure(self) -> str:
         return "bad"
+
+    def a_running_run(self) -> RunRecord:
+        row, self.fake.bite_rows = self.fake.run(LOAD, "running"), 100
+        told = PgCronConnector(FakeClient(self.fake)).poll("", (), 5).runs
+        return next(run for run in told if run.attempt_key == str(row["runid"]))
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.change(LOAD, active=False)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.change(LOAD, active=True)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        if is_active(self.fake):
+            self.fake.run(LOAD, "succeeded")
 
     def native_trace(self) -> object:
         return json.dumps([self.fake.jobs, self.fake.runs])

@@ -247,6 +247,9 @@ class TestCronConformanceOnARealHost(ConnectorConformance):
     def a_holdable_job(self) -> str:
         return "lvl15:held_job"
 
+    def a_job_to_start_held(self) -> str:
+        return self.a_startable_job()
+
     def pause_by_hand(self, job_id: str) -> None:
         self.edit("* * * * * : held_job", "#* * * * * : held_job")
 
