@@ -32,5 +32,5 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _turn(arguments: argparse.Namespace) -> None:
     value = "off" if arguments.off else "on"
-    if not Requests(store_of(arguments)).turn(FREEZE, value, f"freeze {value}", arguments.why):
+    if not Requests(store_of(arguments)).turn(FREEZE, value, arguments.why):
         say(f"headway: it was {value} already")

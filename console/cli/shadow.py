@@ -48,7 +48,7 @@ def _turn(arguments: argparse.Namespace) -> None:
     value = "live" if arguments.what == "off" else "shadow"
     with reading(arguments) as reads:
         name, system = _scope(arguments, reads)
-    Requests(store_of(arguments)).turn(name, value, f"shadow {arguments.what}", arguments.why, system)
+    Requests(store_of(arguments)).turn(name, value, arguments.why, system)
 
 
 def _scope(arguments: argparse.Namespace, reads: Reads) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from connectors.words import Verb
+from console.model.modes import FREEZE
 from console.model.rights import EVERYBODY, GROUP, Permission, Person, Role, Rules, Subject
 
 LEAST_TIER = 5
@@ -88,6 +89,14 @@ def authorize(
     if subject.tier in rules.reason_tiers and not subject.why.strip():
         return Refused(f"{_hurt(subject)} hangs on it: say why (--why)", wants_reason=True)
     return Granted(needs_approval=subject.tier in rules.approval_tiers)
+
+
+def switch_door(name: str, value: str) -> str:
+    """The door that turning a switch of `console.model.modes` to this value goes through: what stops, or what lets
+    loose. A value that it knows nothing of has no door."""
+    if name == FREEZE:
+        return f"freeze {value}"
+    return {"live": "shadow off", "shadow": "shadow on"}.get(value, f"turn {value}")
 
 
 def role_of(person: Person, subject: Subject, permissions: Sequence[Permission]) -> Role:

@@ -15,7 +15,7 @@ from typing import Any
 
 from connectors.words import Verb
 from console.clock import Clock, Hand
-from console.control.authorize import DOORS, Granted, Refused
+from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
 from console.engine.rights import about_request, may
 from console.model.ids import instant, micros
@@ -168,9 +168,10 @@ class Requests:
         """Asks to send a parked delivery again, or all of them; the request's id."""
         return self._ask("alert retry", {"delivery": delivery, "from": where_from()})
 
-    def turn(self, name: str, value: str, door: str, why: str, system: str = "") -> bool:
+    def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         """Turns a switch of `console.model.modes` at once, engine or not; False where it stood so already. `system`: of
         a switch that is about one. Raises NotAllowed."""
+        door = switch_door(name, value)
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
             answer = may(run, person, door, system=system, why=why)

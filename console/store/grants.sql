@@ -10,7 +10,7 @@
 -- headway_store_view reads. headway_store_act may also ask: it inserts, and what it inserts carries the login's name
 -- whatever a console claims; the engine then asks [[permissions]] before it sends. headway_store_admin may also let
 -- loose: thaw, turn live, resume another's plan. headway_store_engine works. Nobody but the owner may change or remove
--- a row of the audit. A superuser counts as the engine. (pg_cron's headway_act is another door: headway grants pg_cron.)
+-- a row of the audit. A superuser counts as the engine. (pg_cron's headway_act is another door.)
 
 BEGIN;
 DO $$
@@ -63,6 +63,10 @@ BEGIN
     NEW.requested_from := headway_from(NEW.requested_from);
     NEW.requested_us := headway_now_us();
     NEW.origin := 'person';
+    IF NEW.parameters::jsonb ? 'by' THEN  -- the mark that a hold leaves at its source
+        NEW.parameters := jsonb_set(NEW.parameters::jsonb, '{by}', to_jsonb(
+            left(regexp_replace(session_user, '[^A-Za-z0-9_.@+-]', '-', 'g'), 64)))::text;
+    END IF;
     NEW.state := 'requested';
     NEW.preview := '{}';
     NEW.approved_by := '';

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from connectors.words import Verb
-from console.control.authorize import DOORS, Door, Granted, Refused, authorize, role_of
+from console.control.authorize import DOORS, Door, Granted, Refused, authorize, role_of, switch_door
 from console.model.rights import Permission, Person, Role, Rules, Subject
 
 ALICE = Person("alice", frozenset({"oncall"}))
@@ -123,6 +123,24 @@ def test_a_tier_that_wants_an_approval_is_granted_on_condition() -> None:
     assert Granted(needs_approval=True) == authorize(ALICE, "rerun", EXTRACT, (), rules)
     assert Granted() == authorize(ALICE, "rerun", SCRATCH, (), rules)
     assert Granted() == authorize(ALICE, "preview", EXTRACT, (), rules)
+
+
+@pytest.mark.parametrize(
+    "name, value, door",
+    [
+        ("freeze", "on", "freeze on"),
+        ("freeze", "off", "freeze off"),
+        ("mode", "live", "shadow off"),
+        ("system etl-hosts", "shadow", "shadow on"),
+    ],
+)
+def test_a_switch_is_turned_through_the_door_of_what_it_does(name: str, value: str, door: str) -> None:
+    assert (door, True) == (switch_door(name, value), door in DOORS)
+
+
+@pytest.mark.parametrize("name, value", [("freeze", "shadow"), ("freeze", "live"), ("mode", "on"), ("mode", "")])
+def test_a_switch_has_no_door_to_what_it_cannot_say(name: str, value: str) -> None:
+    assert switch_door(name, value) not in DOORS
 
 
 def test_nobody_approves_what_they_asked_for() -> None:

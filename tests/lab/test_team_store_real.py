@@ -89,7 +89,7 @@ PERMITTED = (("alice", "act"), ("group:approvers", "approve"), ("ada", "admin"),
 KEY = "headway-0123456789abc"
 FORGED = {
     "key": KEY, "verb": "rerun", "job_id": 1, "run_id": 1, "state": "sending", "preview": '{"plan": {"job": "x"}}',
-    "parameters": "{}", "origin": "hold", "requested_by": "alice", "requested_from": "her desk", "why": "x",
+    "parameters": '{"by": "alice"}', "origin": "hold", "requested_by": "alice", "requested_from": "here", "why": "x",
     "overlap": "refuse", "needs_approval": False, "approved_by": "carol", "requested_us": 1, "native_ref": "",
     "words": "", "next_us": 0, "looked_up": 0, "changed_seq": 0,
 }  # fmt: skip
@@ -205,8 +205,8 @@ def test_an_engine_with_no_more_than_its_role_polls_judges_sends_and_answers(sha
 def test_a_console_that_lies_about_its_name_gains_nothing(shared: Team) -> None:
     """Mallory may ask the database; her console claims to be alice's, already approved, a policy's, for another job."""
     shared.insert("mallory", "action", FORGED)
-    stamped = shared.rows("SELECT requested_by, origin, state, preview, approved_by FROM action")
-    assert [("mallory", "person", "requested", "{}", "")] == stamped
+    stamped = shared.rows("SELECT requested_by, origin, state, preview, approved_by, parameters FROM action")
+    assert [("mallory", "person", "requested", "{}", "", '{"by": "mallory"}')] == stamped
     shared.step()
     state, words = shared.state(KEY)
     assert ("refused", []) == (state, shared.scheduler.acted)
