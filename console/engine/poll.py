@@ -62,6 +62,10 @@ BREATH_SECONDS = 0.005
 """Between two of them, in which another target's thread gets the store."""
 RIGHTS_EVERY = timedelta(hours=1)
 """How often a target is asked for its version and our rights there, after a poll that went well."""
+RIGHTS_AGAIN = timedelta(minutes=5)
+"""When it is asked again after a look that failed."""
+RIGHTS_SECONDS = 10.0
+"""Longest look; where the next poll is due before, it ends with this one's time, after a second at the earliest."""
 PAGES_A_POLL = 200
 """More pages than this in one poll are left to the next one."""
 
@@ -95,7 +99,7 @@ class Poller:
         self._asked_to_wait = 0.0
         """Seconds, by a server that has too much to do."""
         self._inventory_at = 0.0
-        self._rights_at = 0.0
+        self._rights_at = self._begun = 0.0
         self._doubted_hash = ""
         self._inventory_words: tuple[str, ...] = ()
         """What the last inventory could not read or take; said with every poll until the next one."""
@@ -129,7 +133,7 @@ class Poller:
     def poll_once(self, fence: int) -> None:
         """One poll, all its pages, stored. Expected failures are recorded, not raised."""
         failpoint("poll.before")
-        self._asked_to_wait = 0.0
+        self._asked_to_wait, self._begun = 0.0, time.monotonic()
         try:
             self._pages(fence)
             self._rights(fence)
@@ -207,12 +211,18 @@ class Poller:
         """Which version answers there and which rights we hold. A look that fails says nothing: the polls tell."""
         if self._connector is None or time.monotonic() < self._rights_at:
             return
-        self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
+        self._rights_at = time.monotonic() + RIGHTS_AGAIN.total_seconds()
+        left = self._pause() - (time.monotonic() - self._begun)
         try:
-            found = self._connector.probe(self._timeout)
+            found = self._connector.probe(max(1.0, min(RIGHTS_SECONDS, left)))
         except ConnectorError as error:
-            self._log.info("rights not seen", error=clean(self._shared.secrets.mask(str(error))))
+            self._log.info("rights not seen", error=self._shown(str(error)))
             return
+        except Exception:  # noqa: BLE001 - the poll went well; the next one has a connection of its own
+            self._log.exception("rights broke")
+            self.close()
+            return
+        self._rights_at = time.monotonic() + RIGHTS_EVERY.total_seconds()
         shown = self._shown
         rights = [{k: shown(v) if isinstance(v, str) else v for k, v in asdict(one).items()} for one in found.rights]
         polling.record_probe(self._shared.store, self._place.target_id, shown(found.version), rights, fence)
@@ -285,7 +295,7 @@ class Poller:
     def _tails(self, connector: Connector, records: list[RunRecord]) -> dict[tuple[str, str], Tail]:
         """Log tails of what turned red lately, fetched before anybody is told."""
         since = self._shared.clock.now() - TAIL_AGE
-        red = [one for one in records if one.state.is_red and one.ended_at is not None and one.ended_at >= since]
+        red = [one for one in records if one.state.is_red and (one.ended_at or one.started_at or since) >= since]
         if not red:
             return {}
         wanted = store_logs.attempts_without_tail(

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connectors.contract import JobRecord, State, SystemUnreachable
+from connectors.contract import AccessRefused, JobRecord, Probe, State, SystemUnreachable
 from console.store.config_sync import Synced
 from tests.engine.bench import Bench
+from tests.fakes.scheduler import FakeConnector
 
 NOW = datetime.now(UTC)
 
@@ -46,6 +47,40 @@ def test_a_log_that_breaks_its_reader_does_not_keep_the_failure_from_being_told(
     assert "Its log is not at hand." in body
     words = "its log could not be read (ZeroDivisionError); the engine's log has the details"
     assert [("", words)] == tails(bench)
+
+
+def test_what_is_lost_without_an_end_has_its_log_too(bench: Bench) -> None:
+    bench.scheduler.logs = {"a1": "Killed\n", "a0": "too old"}
+    bench.scheduler.attempt("extract", "a0", State.LOST, NOW - timedelta(days=3), period_key="p0", ended_at=None)
+    bench.scheduler.attempt("extract", "a1", State.LOST, NOW - timedelta(minutes=1), period_key="p1", ended_at=None)
+    bench.turn()
+    assert [("Killed\n", "")] == tails(bench)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), AccessRefused("no right to ask")])
+def test_a_look_at_the_rights_that_fails_spoils_no_poll_and_is_made_again_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    asked: list[float] = []
+
+    def probe(_: FakeConnector, timeout_seconds: float) -> Probe:
+        asked.append(timeout_seconds)
+        if len(asked) == 1:
+            raise error
+        return Probe(True, "2.1")
+
+    monkeypatch.setattr(FakeConnector, "probe", probe)
+    monkeypatch.setattr("console.engine.poll.RIGHTS_AGAIN", timedelta(0))
+    versions = []
+    for _ in range(3):
+        one_round(bench)
+        with bench.store.read() as connection:
+            sql = "SELECT version, failing_since_us, error FROM target WHERE id = ?"
+            versions.append(tuple(connection.exec_driver_sql(sql, (bench.poller.target_id,)).one()))
+    assert [("", None, ""), ("2.1", None, ""), ("2.1", None, "")] == versions
+    assert 2 == len(asked), "what went well is looked at again in an hour"
+    every = bench.config.systems["fake"].settings.poll_every.total_seconds()
+    assert all(1.0 <= seconds <= max(1.0, every) for seconds in asked)
 
 
 def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
