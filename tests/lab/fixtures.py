@@ -76,7 +76,7 @@ def smtp(lab: Estate) -> SmtpSink:
     """The mail server, empty and accepting."""
     sink = lab.smtp
     sink.mails.clear()
-    sink.mode = "accept"
+    sink.mode, sink.rejected = "accept", 0
     return sink
 
 

@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from tests.lab.process import free_port, wait_until
 
-MailMode = Literal["accept", "refuse", "drop"]
+MailMode = Literal["accept", "refuse", "reject", "drop"]
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ class Mail:
 class SmtpSink:
     """A mail server on a free port.
 
-    `mode`: accept · refuse (451 before the mail is taken) · drop (the connection is cut after the mail was taken and
-    before our answer: the sender cannot know).
+    `mode`: accept · refuse (451 before the mail is taken) · reject (550, for good) · drop (the connection is cut after
+    the mail was taken and before our answer: the sender cannot know).
     """
 
     def __init__(self) -> None:
         self.port = free_port()
         self.mode: MailMode = "accept"
         self.mails: list[Mail] = []
+        self.rejected = 0
         self._controller: Controller | None = None
 
     def start(self) -> None:
@@ -85,6 +86,9 @@ class SmtpSink:
         """aiosmtpd's hook: one mail, whole."""
         if self.mode == "refuse":
             return "451 try again later"
+        if self.mode == "reject":
+            self.rejected += 1
+            return "550 5.1.1 no such user here"
         content = envelope.content if isinstance(envelope.content, bytes) else b""
         message = email.message_from_bytes(content, policy=modern)
         recipients = tuple(envelope.rcpt_tos)

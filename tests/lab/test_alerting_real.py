@@ -1,0 +1,158 @@
+"""Alerts through a real mail server and a real web hook, by the real command and engine, while receivers misbehave.
+
+A replayed night stands in for the schedulers: `extract_orders` fails at 03:12 by a clock that runs twenty times faster.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.clock import Hand, real_now
+from console.demo.estate import moment
+from console.demo.play import Play, judged, set_clock, set_up
+from tests.lab.headway import WORKING, Headway
+from tests.lab.process import wait_until
+from tests.lab.sinks import Behaviour, HttpSink, SmtpSink
+
+pytestmark = pytest.mark.lab
+
+BEFORE, AFTER = moment("03:11"), moment("03:13")
+RATE = 20.0
+ROOT = "etl-hosts/db07:extract_orders failed: exit 1"
+
+
+@pytest.fixture(scope="module")
+def evening(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with sixty nights read and judged, its clock a minute before the failure."""
+    play = Play(tmp_path_factory.mktemp("evening"))
+    store = set_up(play, BEFORE, 60.0)
+    headway = Headway(play.config, HEADWAY_DEMO_SINK="json://127.0.0.1:9/nobody")
+    with headway.running_engine():
+        wait_until(lambda: judged(store), "the history", 120)
+    store.close()
+    return play.folder
+
+
+class Morning:
+    """A copy of that evening in which the failure has just happened, with routes of its own."""
+
+    def __init__(self, evening: Path, folder: Path, routes: str, **urls: str) -> None:
+        shutil.copytree(evening, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.log"))
+        self.play = Play(folder)
+        self.store = set_up(self.play, BEFORE, RATE)
+        text = self.play.config.read_text().partition("[routes.oncall]")[0]
+        self.play.config.write_text(text + routes + '[alerts]\ndefault_route = "oncall"\n')
+        self.headway = Headway(self.play.config, **urls)
+
+    @contextmanager
+    def fails(self) -> Iterator[None]:
+        """An engine at work once the failure has happened."""
+        set_clock(self.play, self.store, Hand(AFTER, real_now(), RATE))
+        with self.headway.running_engine():
+            yield
+
+    def later(self, by: timedelta) -> None:
+        """The clock jumps ahead."""
+        set_clock(self.play, self.store, Hand(AFTER + by, real_now(), RATE))
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.store.read() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+
+
+def test_alert_test_reaches_mail_and_hook_and_says_so(
+    evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
+) -> None:
+    routes = '[routes.oncall]\nurls = [{ env = "MAIL" }, { env = "HOOK" }]\n'
+    morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), HOOK=http_sink.json_url())
+    set_clock(morning.play, morning.store, Hand(BEFORE, real_now(), 1.0, paused=True))
+    with morning.headway.running_engine() as engine:
+        wait_until(lambda: WORKING in engine.log.read_text(), "the engine", 30)
+        answer = morning.headway.run("alert", "test", "oncall")
+        assert (0, "") == (answer.exit_status, answer.stderr)
+        assert ["env HOOK: accepted", "env MAIL: accepted"] == sorted(
+            line.partition(" in ")[0] for line in answer.stdout.splitlines()
+        )
+        [mail], [post] = smtp.wait_for(1), http_sink.wait_for(1)
+        assert ('[Headway] test of route "oncall"',) * 2 == (mail.subject, post.data["title"])
+        smtp.mode, http_sink.behaviour = "reject", Behaviour(status=503)
+        answer = morning.headway.run("alert", "test", "oncall")
+        assert 1 == answer.exit_status
+        assert "env MAIL: not accepted: SMTP 550 5.1.1 no such user here" in answer.stdout
+        assert "env HOOK: not accepted: " in answer.stdout
+        assert "error=503" in answer.stdout
+        smtp.mode, http_sink.behaviour = "drop", Behaviour()
+        answer = morning.headway.run("alert", "test", "oncall")
+        assert 5 == answer.exit_status
+        assert "env MAIL: sent, and nobody knows whether it arrived" in answer.stdout
+        answer = morning.headway.run("alert", "test", "oncal")
+        assert (4, True) == (answer.exit_status, 'Did you mean "oncall"?' in answer.stderr)
+    assert 3 == morning.headway.run("alert", "test", "oncall").exit_status
+
+
+def test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallback_and_asked_again(
+    evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
+) -> None:
+    routes = '[routes.oncall]\nurls = [{ env = "MAIL" }]\nfallback = "boss"\nfallback_after = "6h"\n'
+    routes += '[routes.boss]\nurls = [{ env = "BOSS" }]\n'
+    morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), BOSS=http_sink.json_url())
+    smtp.mode = "reject"
+    with morning.fails():
+        wait_until(lambda: http_sink.posts != [] and len(http_sink.posts) >= 2, "the boss to be told", 60)
+        titles = sorted(post.data["title"] for post in http_sink.posts)
+        assert (True, True) == (ROOT in titles[0], titles[1] == '[Headway] gave up 1 alert to route "oncall"')
+        handed = next(post.data["message"] for post in http_sink.posts if ROOT in post.data["title"])
+        assert handed.startswith('Route "oncall" has not accepted this')
+        assert (3, []) == (smtp.rejected, smtp.mails)
+        listed = morning.headway.json("alert")
+        assert [("parked", 3, "env MAIL")] == [(one["state"], one["tries"], one["url_words"]) for one in listed]
+        assert "SMTP 550 5.1.1 no such user here (refused for good 3 times)" == listed[0]["error"]
+        wait_until(lambda: "1 alert given up (oncall)" in morning.headway.run("status").stdout, "the status", 20)
+        smtp.mode = "accept"
+        assert 0 == morning.headway.run("alert", "retry", "--parked").exit_status
+        [mail] = smtp.wait_for(1)
+        assert (True, False) == (ROOT in mail.subject, "May be a repeat" in mail.text)
+        assert [] == morning.headway.json("alert")
+        wait_until(lambda: "given up" not in morning.headway.run("status").stdout, "the status to be well", 20)
+
+
+def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other(
+    evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
+) -> None:
+    routes = '[routes.oncall]\nurls = [{ env = "HOOK" }]\nfallback = "boss"\nfallback_after = "1m"\n'
+    routes += '[routes.boss]\nurls = [{ env = "MAIL" }]\nbody = "link"\n'
+    morning = Morning(evening, tmp_path, routes, HOOK=http_sink.json_url(), MAIL=smtp.url())
+    http_sink.behaviour = Behaviour(status=503)
+    with morning.fails():
+        [mail] = smtp.wait_for(1, 40)
+        assert ROOT in mail.subject
+        assert mail.text.startswith('Route "oncall" has not accepted this in 1m; you are told as its fallback.')
+        for words in ("Services:", "headway incident INC-0001"):
+            assert words in mail.text
+        for words in ("error=503", "Last lines of its log", "Reason:"):
+            assert words not in mail.text
+        http_sink.behaviour = Behaviour()
+        wait_until(
+            lambda: ("sent",) in morning.rows("SELECT state FROM delivery WHERE url_words = 'env HOOK'"), "it", 60
+        )
+        assert 1 == len(smtp.mails)
+        assert ROOT in http_sink.posts[-1].data["title"]
+
+
+def test_f66_an_answer_that_is_lost_is_one_marked_repeat(evening: Path, tmp_path: Path, smtp: SmtpSink) -> None:
+    morning = Morning(evening, tmp_path, '[routes.oncall]\nurls = [{ env = "MAIL" }]\n', MAIL=smtp.url())
+    smtp.mode = "drop"
+    with morning.fails():
+        smtp.wait_for(1, 40)
+        smtp.mode = "accept"
+        mails = smtp.wait_for(2, 40)
+        wait_until(lambda: ("sent",) in morning.rows("SELECT state FROM delivery"), "the record", 20)
+    assert [False, True] == ["May be a repeat" in mail.text for mail in mails]
+    assert 1 == len({mail.subject for mail in mails})
