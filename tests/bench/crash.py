@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import shutil
 import signal
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
@@ -162,7 +163,8 @@ class Night:
         marked = sum(one.body.startswith(REPEAT_WORDS) for one in self.sink.got)
         self.seen.unmarked_repeats = max(0, self.seen.repeats - marked)
         self.seen.double_actions = sum(count - 1 for count in Counter(self.world.sent).values())
-        with open_reads(str(self.folder / "headway.db")) as reads:
+        states: dict[str, str] = {}
+        with suppress(StoreError), open_reads(str(self.folder / "headway.db")) as reads:
             states = {one.key: one.state for one in reads.actions()}
         sent = set(self.world.sent)
         self.seen.lost_actions = sum(
@@ -206,6 +208,9 @@ def run(count: int, seed: int = 1) -> list[Seen]:
 def figures(count: int) -> list[Figure]:
     found = run(count)
     crashed = [one for one in found if one.crashed]
+    for one in found:
+        if one.lost_alerts or one.unmarked_repeats or one.double_actions or one.lost_actions:
+            print(one, file=sys.stderr)
     return [
         Figure("points", len(crashed), "crashes"),
         Figure("lost_alerts", sum(one.lost_alerts for one in found), "alerts"),
