@@ -37,7 +37,7 @@ class CronOptions(BaseModel):
     hosts: Annotated[tuple[HostName | Host, ...], Field(min_length=1)]
     """Hosts, each polled on its own: a name, or { name, address, port, user }."""
     user: UserName = "headway"
-    """User to sign in as: root, or a plain user in group adm (logs) with sudo rules (crontabs, reruns)."""
+    """User to sign in as: root, or a plain user in group adm (logs) with sudo rules (crontabs, acts)."""
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     """Port of sshd."""
     key: Annotated[Path | SecretRef, BeforeValidator(refuse_pasted)]
@@ -49,11 +49,11 @@ class CronOptions(BaseModel):
     logs: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)] = ("/var/log/cron.log", "/var/log/syslog")
     """Where cron's log is; the first that can be read counts."""
     sudo: bool = True
-    """Whether `sudo -n` may be used to read crontabs and to rerun as other users (not needed for root)."""
+    """Whether `sudo -n` may be used to read crontabs and to act as other users (not needed for root)."""
     users: tuple[UserName, ...] = ()
     """Users whose crontabs a plain login reads by sudo; all of uid 0 and 1000 upwards if it is left out."""
     spool: AbsolutePath = "/var/spool/headway"
-    """Folder on the hosts with the wrapper's records and the marks of our reruns."""
+    """Folder on the hosts with the wrapper's records and the marks of what we did."""
     history_mib: Annotated[int, Field(ge=0, le=4096)] = 64
     """How far back the first poll reads rotated logs, per file, in MiB."""
 
