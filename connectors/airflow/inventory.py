@@ -7,7 +7,7 @@ definition of a DAG that never ran in place, without a new version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from connectors.airflow import fields, parse_inventory
@@ -40,7 +40,7 @@ class InventoryReader:
         the next look has them."""
         skipped: list[Skipped] = []
         rows, clock, complete = self._dags(skipped)
-        complete = self._read_definitions(list(rows), skipped) and complete
+        complete = self._read_definitions(rows, skipped) and complete
         feeds = self._feeds(skipped)
         jobs = self._jobs(rows, feeds, skipped)
         broken = self._import_errors()
@@ -92,11 +92,11 @@ class InventoryReader:
 
     # definitions
 
-    def _read_definitions(self, names: Sequence[str], skipped: list[Skipped]) -> bool:
+    def _read_definitions(self, names: Mapping[str, fields.Row], skipped: list[Skipped]) -> bool:
         """Makes the remembered definitions current; False when time ran out or one could not be read."""
         for gone in self._definitions.keys() - set(names):
             del self._definitions[gone]
-        moved = self._moved()
+        moved = self._moved() | self._retimed(names)
         new = [name for name in names if name not in self._definitions]
         old = [name for name in self._definitions if name in moved]
         again = [name for name in self._definitions if name not in old][:READ_AGAIN]
@@ -122,6 +122,11 @@ class InventoryReader:
         return frozenset(
             name for name, known in self._definitions.items() if newest.get(name, known.version) != known.version
         )
+
+    def _retimed(self, rows: Mapping[str, fields.Row]) -> frozenset[str]:
+        """DAGs that the list shows with another timetable: one that did not run since changes without a new version."""
+        known = ((name, self._definitions[name].timetable) for name in rows if name in self._definitions)
+        return frozenset(name for name, timetable in known if (rows[name].get("timetable_summary") or "") != timetable)
 
     def _read_definition(self, name: str, skipped: list[Skipped]) -> bool:
         details, tasks = self._client.dag(name), self._client.tasks(name)

@@ -23,6 +23,7 @@ class Definition:
     """What only the details of one DAG tell; read again when its version changes."""
 
     version: int
+    timetable: str
     zone: str
     tasks: tuple[JobRecord, ...]
     digest: str
@@ -43,6 +44,7 @@ def definition(dag: str, details: Any, task_rows: Sequence[Any]) -> Definition:
     told = [number, fields.words(details, "timetable_summary"), fields.words(details, "timezone")]
     return Definition(
         number,
+        fields.words(details, "timetable_summary"),
         fields.words(details, "timezone") or "UTC",
         tasks,
         digest([told, [one.definition_hash for one in tasks]]),

@@ -44,6 +44,7 @@ class FakeAirflow(FakeActs):
         self.paused: set[str] = set()
         self.by_the_clock: set[str] = set()
         self.details_of: dict[str, Row] = {}
+        self.timetables: dict[str, str] = dict.fromkeys(dags, "0 0 * * *")
         self._made = 0
 
     # -- its life ---------------------------------------------------------------------------------------------------
@@ -153,6 +154,7 @@ class FakeAirflow(FakeActs):
         template = recorded("dags")["dags"][1]
         rows = [
             {**template, "dag_id": dag, "dag_display_name": dag, "is_paused": dag in self.paused}
+            | {"timetable_summary": self.timetables.get(dag, "0 0 * * *")}
             for dag in sorted(self.dags)
             if query.get("paused") != "true" or dag in self.paused
         ]
@@ -161,7 +163,7 @@ class FakeAirflow(FakeActs):
     def details(self, parts: list[str], query: Row, body: Row) -> tuple[int, Any]:
         if parts[0] not in self.dags:
             return 404, {"detail": f"The Dag with ID: `{parts[0]}` was not found"}
-        found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": "0 0 * * *"}
+        found = {**recorded("dagDetails"), "dag_id": parts[0], "timetable_summary": self.timetables.get(parts[0])}
         found |= {"timetable_periodic": True, "asset_expression": None}
         found |= {name: recorded("dags")["dags"][1][name] for name in recorded("dags")["dags"][1] if "interval" in name}
         found |= {"is_paused": parts[0] in self.paused, **self.details_of.get(parts[0], {})}

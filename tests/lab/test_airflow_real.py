@@ -102,6 +102,8 @@ class TestAirflowConformance(ConnectorConformance):
             time.sleep(61 - datetime.now(UTC).second + 5)
         finally:
             self.airflow.schedule(job_id, None)
+        with self.opened() as connector:
+            until("a calm inventory", lambda: connector.inventory(connector.inventory("", 20).hash, 20).unchanged)
 
     def native_trace(self) -> object:
         dags = [self.airflow.call("GET", f"dags/{dag}/dagRuns") for dag in ("load_orders", "stock_count")]

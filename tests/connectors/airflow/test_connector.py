@@ -395,6 +395,16 @@ def test_the_probe_names_version_and_rights() -> None:
     assert () == probe.notes
 
 
+def test_a_new_timetable_without_a_new_version_is_another_definition_at_once() -> None:
+    """Airflow changes a DAG that did not run since in place, and a look reads only a few definitions anew."""
+    fake = FakeAirflow(**{f"dag_{number}": ("one",) for number in range(9)})
+    connector = opened(fake)
+    first = {job.native_id: job.definition_hash for job in connector.inventory("", 5).jobs}
+    fake.timetables["dag_8"] = "30 7 * * *"
+    second = {job.native_id: job.definition_hash for job in connector.inventory("", 5).jobs}
+    assert {"dag_8"} == {name for name in first if first[name] != second[name]}
+
+
 def test_a_viewer_is_told_which_right_is_missing_for_reruns() -> None:
     fake = night()
     fake.role = "viewer"

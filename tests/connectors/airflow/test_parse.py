@@ -286,7 +286,7 @@ ROWS = {
     "mapped": (recorded("listMapped")["task_instances"][0], task),
     "dag": (
         recorded("dags")["dags"][1],
-        lambda row: parse_inventory.dag(row, Definition(1, "UTC", (), "x"), (), BASE),
+        lambda row: parse_inventory.dag(row, Definition(1, "0 0 * * *", "UTC", (), "x"), (), BASE),
     ),
     "definition": (recorded("tasks")["tasks"][0], lambda row: parse_inventory.definition("d", {}, [row])),
     "details": (recorded("dagDetails"), lambda row: parse_inventory.definition("d", row, [])),
