@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from connectors.contract import Capability, State, Verb, instant_key
+from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from console.clean import clean_line
 from console.control.cases import Case, cases
 from console.control.causes import groups
@@ -21,7 +21,7 @@ from console.control.expected import expectations, has_started
 from console.control.forecast import Forecast, How, Node
 from console.control.incidents import Day, cause_name, hits, threat
 from console.control.picture import Key, Picture, key_of, when
-from console.control.services import service_days
+from console.control.services import delivered_at, service_days
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
@@ -53,17 +53,20 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can) -> Draft
     )
     if case is None:
         return None
-    days = hits(picture, case, service_days(picture))
+    hurt = hits(picture, case, service_days(picture))
+    days = {name: found for name, found in hurt.items() if delivered_at(picture, found[0]) is None}
     saves = _saves(picture, case, days)
     broken = [run for run in case.broken() if _is_broken(picture, run)]
     again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
     todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
     todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
-    wanted, left_out = _needed(picture, days, todo) if days else (todo, [])
+    wanted, starting = _needed(picture, days, todo) if days else (todo, {})
+    between = {key: one for key, one in starting.items() if _is_read_by_one_of(picture, one, wanted)}
+    left_out = [_left(picture, one.run, one.why) for key, one in starting.items() if key not in between]
     left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
     left_out += [_left(picture, run, "it is good again") for run in case.broken() if picture.is_green(run)]
     wanted, blocked = _without_blocked(picture, wanted)
-    steps = _steps(picture, list(wanted.values()), can)
+    steps = _steps(picture, [*wanted.values(), *between.values()], can)
     title = f"repair {cause_name(picture, case)}"
     return Draft(
         "recovery", title, incident_id, steps, _once([*left_out, *blocked], steps), _notes(picture, case, days)
@@ -81,19 +84,30 @@ def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can:
     return Draft("bulk", f"{verb} {len(steps)} runs", None, steps, gone)
 
 
-def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], list[LeftOut]]:
-    """What the hit services need to have run again of what this cause broke; what of them starts by itself."""
+def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], dict[Key, _Wanted]]:
+    """What the hit services need to have run again of what this cause broke; what of them starts by itself after."""
     wanted: dict[Key, _Wanted] = {}
-    by_itself: list[LeftOut] = []
+    starting: dict[Key, _Wanted] = {}
     held = policies(picture)
     for day, _ in days.values():
         for node in day.unfinished():
             if node.run is not None and key_of(node.run) in todo:
                 wanted[key_of(node.run)] = todo[key_of(node.run)]
             elif (why := _starts_itself(picture, held, node)) and _waits_for(picture, day, node, wanted):
-                number = node.run.id or None if node.run is not None else None
-                by_itself.append(LeftOut(clean_line(picture.job(node.job_id).name), number, why))
-    return wanted, by_itself
+                run = node.run or _to_come(node, day)
+                starting[key_of(run)] = _Wanted(run, why, verb=WAIT)
+    return wanted, starting
+
+
+def _to_come(node: Node, day: Forecast) -> RunFacts:
+    """A run that nobody has seen yet; its period is not known before it starts."""
+    return RunFacts(0, node.job_id, "", node.due, day.bd, State.PLANNED, Evidence.INFERRED)
+
+
+def _is_read_by_one_of(picture: Picture, one: _Wanted, wanted: Mapping[Key, _Wanted]) -> bool:
+    """True for what starts by itself and must be good before a step can go on."""
+    below = picture.graph.descendants(one.run.job_id)
+    return any(each.run.job_id in below and each.run.bd == one.run.bd for each in wanted.values())
 
 
 def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> str:

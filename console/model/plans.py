@@ -16,7 +16,8 @@ from console.model.steps import NEVER
 from console.model.words import Safety
 
 WAIT = "wait"
-"""The verb of a step that sends nothing: its run runs again already, and must be good before others go on."""
+"""The verb of a step that sends nothing: its run runs again already, or starts by itself, and must be good before
+others go on."""
 ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
     "failed-only": (Verb.RERUN, {"scope": "failed"}),
     "downstream": (Verb.RERUN, {"scope": "downstream"}),

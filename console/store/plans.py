@@ -26,9 +26,13 @@ _STEPS = (
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
     " ORDER BY o.requested_us LIMIT 1) AS others"
-    " FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
+    " FROM plan_step s JOIN plan p ON p.id = s.plan_id"
+    " LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
     " LEFT JOIN action a ON a.key = s.action_key"
-    " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key"
+    " LEFT JOIN run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN"
+    " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
+    " AND x.first_started_us >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
+    " ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.period_key = s.period_key) END"
     " WHERE s.plan_id = :plan ORDER BY s.place"
 )
 

@@ -129,3 +129,7 @@ def test_a_run_that_runs_already_is_waited_for_and_must_end_well() -> None:
     assert [("verified", 1), ("Ask", 2)] == moves(plan(replace(waits, run=GOOD), step(2, 1)))
     red = replace(GOOD, state="failed")
     assert [("failed", 1), ("plan", "stopped")] == moves(plan(replace(waits, run=red), step(2, 1)))
+
+
+def test_a_run_that_is_still_to_come_is_waited_for() -> None:
+    assert [] == moves(plan(step(1, verb="wait", run=None), step(2, 1)))

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from connectors.contract import State
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
-from console.model.ids import new_action_key
+from console.model.ids import micros, new_action_key
 from console.model.plans import Draft, EndStep, PlanRefused, Save, Step
 from console.store import asked, asserted, plans
 from console.store.asked import ActionStep
@@ -177,3 +177,15 @@ def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served:
         assert wrote is asserted.assert_state(served.store, None, action, State.SUCCEEDED, step, at("03:40"))
     sql = "SELECT state, evidence, attempts FROM run WHERE id = :id"
     assert [("succeeded", "asserted", 2)] == rows(served, sql, id=draft.steps[0].run_id)
+
+
+def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan(served: Estate, draft: Draft) -> None:
+    step = draft.steps[0]
+    waits = Step(1, "wait", step.job_id, step.job, "etl-hosts", None, "", "planned", "its own scheduler starts it")
+    start(served, Draft("recovery", "repair", None, (waits,)))
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE plan SET requested_us = :at"), {"at": micros(at("04:30"))})
+    assert None is plans.at_work(served.store)[0].steps[0].run
+    served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
+    found = plans.at_work(served.store)[0].steps[0].run
+    assert "running" == (found.state if found else "")
