@@ -1,0 +1,189 @@
+"""A system that can be held, in one folder: what it was sent, and when its own clock started what nobody held.
+
+Time is a clock that runs fast from a moment of the night (`Hand`), the same for the engine's store and for this world.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from connectors.contract import (
+    Absent,
+    Ask,
+    Capability,
+    Clock,
+    ConnectorKind,
+    Found,
+    HoldMark,
+    Inventory,
+    JobRecord,
+    LogChunk,
+    LookUp,
+    NativeHold,
+    NotSupported,
+    Poll,
+    Preview,
+    Probe,
+    Receipt,
+    RunRecord,
+    RunRef,
+    Schedule,
+    Secrets,
+    State,
+    Verb,
+    instant_key,
+)
+from connectors.secrets import SecretRef
+from console.clock import Hand, real_now
+from console.config import (
+    AlertSettings,
+    Config,
+    DependencySettings,
+    EstateSettings,
+    JobSettings,
+    RouteSettings,
+    SystemConfig,
+    SystemSettings,
+)
+from tests.invariants.worlds import ROUTE, NoOptions
+
+DUE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+"""When `load` starts by its clock."""
+ABLE = frozenset({Capability.RERUN, Capability.LOG, Capability.START, Capability.HOLD})
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that happened: "hold", "release" or "start", under which key of ours, when."""
+
+    verb: str
+    key: str
+    at: datetime
+    about: str = ""
+    """The mark's id; of a start nothing."""
+
+
+@dataclass(frozen=True)
+class HeldWorld:
+    """`extract` (no clock) fails at 03:12 and is good again at `good`; `load` is due at DUE."""
+
+    folder: Path
+    hand: Hand
+    good: datetime
+
+    def now(self) -> datetime:
+        return self.hand.at(real_now())
+
+    def lines(self) -> list[Line]:
+        path = self.folder / "held.log"
+        rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [Line(row[0], row[1], datetime.fromisoformat(row[2]), row[3]) for row in rows]
+
+    def add(self, verb: str, key: str, about: str = "") -> None:
+        with (self.folder / "held.log").open("a") as file:
+            file.write(json.dumps([verb, key, self.now().isoformat(), about]) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def mark(self, until: datetime | None = None) -> str:
+        """The mark that stood then; empty without one."""
+        found = ""
+        for line in self.lines():
+            if until is None or line.at <= until:
+                found = {"hold": line.key, "release": ""}.get(line.verb, found)
+        return found
+
+    def starts(self) -> list[tuple[str, datetime]]:
+        """("clock" or the key, when) of every real start of `load`."""
+        ours = [(line.key, line.at) for line in self.lines() if line.verb == "start"]
+        by_clock = self.now() >= DUE and not self.mark(DUE)
+        return [*([("clock", DUE)] if by_clock else []), *ours]
+
+    def runs(self) -> Iterator[RunRecord]:
+        now = self.now()
+        failed = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+        yield _record("extract", "e1", State.FAILED, failed, period_key="night")
+        if now >= self.good:
+            yield _record("extract", "e2", State.SUCCEEDED, self.good, period_key="night")
+        for by, at in self.starts():
+            mine = {"period_key": None, "action_key": by} if by != "clock" else {"period_key": instant_key(DUE)}
+            yield _record("load", f"l {by}", State.SUCCEEDED, at, period_at=DUE, **mine)
+
+    def kind(self) -> ConnectorKind:
+        return ConnectorKind(
+            kind="world",
+            title="A system that can be held",
+            options=NoOptions,
+            targets=lambda _: ["one"],
+            open=lambda _options, _target, _secrets: HeldConnector(self, _secrets),
+            capabilities=ABLE,
+        )
+
+
+class HeldConnector:
+    def __init__(self, world: HeldWorld, secrets: Secrets) -> None:
+        self._world = world
+        del secrets
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        load = JobRecord("load", schedule=Schedule("debian-cron", "0 4 * * *", "UTC"))
+        held = bool(self._world.mark())
+        return Inventory((JobRecord("extract"), replace(load, paused=held)), complete=True, hash=f"{held}")
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        now = self._world.now()
+        return Poll(tuple(self._world.runs()), "{}", clock=Clock(now, now), seen_until=now)
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        return LogChunk("no space left on device\n")
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        return Preview(ask.verb, f"{ask.verb} {ask.run.job}", "1 job", plan={**ask.parameters, "verb": ask.verb})
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        verb, there = str(preview.plan["verb"]), self._world.mark()
+        if verb == Verb.HOLD and there not in ("", key):
+            raise NotSupported("it is held already")
+        if verb == Verb.RELEASE and there != preview.plan["hold"]:
+            raise NotSupported("that mark is not there")
+        self._world.add(verb, key, str(preview.plan.get("hold", "")))
+        return Receipt(key, "accepted")
+
+    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+        there = self._world.mark()
+        return (NativeHold("load", HoldMark(there, "headway", DUE + timedelta(hours=6)), "a file"),) if there else ()
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        return Found(key) if any(line.key == key for line in self._world.lines()) else Absent()
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        return Probe(True, "1")
+
+    def close(self) -> None:
+        return
+
+
+def config_of(world: HeldWorld) -> Config:
+    """`extract` holds `load`; whatever fails is told "oncall"."""
+    os.environ[ROUTE] = "json://sink.example/TOKEN"
+    settings = SystemSettings(kind="world", poll_every=timedelta(seconds=30), poll_timeout=timedelta(seconds=60))
+    return Config(
+        path=world.folder / "headway.toml",
+        digest="digest",
+        estate=EstateSettings(name="held", starts_in="live"),
+        systems={"good": SystemConfig("good", settings, world.kind(), NoOptions())},
+        jobs={"good/load": JobSettings(owner="team")},
+        dependencies=(DependencySettings(upstream="good/extract", downstream="good/load", mode="hold"),),
+        services={},
+        routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},
+        alerts=AlertSettings(default_route="oncall"),
+    )
+
+
+def _record(job: str, key: str, state: State, at: datetime, **more: object) -> RunRecord:
+    return RunRecord(job, key, state, state.value, started_at=at, ended_at=at, native_ref=key, **more)  # type: ignore[arg-type]

@@ -1,0 +1,126 @@
+"""kill -9 between hold, release and start: a downstream runs once, after its upstream, and no hold is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+
+from connectors.secrets import SecretStore
+from console.clock import Hand, real_now
+from console.engine.logs import set_up_logs
+from console.engine.runner import end_with_parent, leave, stop_on_signals
+from console.failpoints import VARIABLE
+from console.model.ids import micros
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.invariants.engines import engine_of, server
+from tests.invariants.held_world import DUE, HeldWorld, config_of
+from tests.invariants.worlds import Sink
+from tests.lab.process import wait_until
+
+RATE = 150.0
+"""Seconds of the night in a real one."""
+EVENING = DUE - timedelta(minutes=12)
+POINTS = (
+    "action.requested",
+    "action.intent_committed",
+    "action.before_wire",
+    "action.after_wire",
+    "action.after_reply",
+    "action.before_verify",
+    "action.verified",
+)
+VERBS = ("hold", "release", "start")
+"""In the order in which they pass each point."""
+KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, start=1)] + [("action.after_wire", 2)]
+"""Every point, the verbs in turn: all pairs take minutes."""
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> HeldWorld:
+    """A store whose clock runs fast from 03:48 on; the upstream is good at 04:02."""
+    hand = Hand(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
+    store = open_store(str(tmp_path / "headway.db"))
+    with store.write(None) as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, ?, ?, FALSE)",
+            (micros(hand.origin), micros(hand.started), hand.rate),
+        )
+    store.close()
+    return HeldWorld(tmp_path, hand, DUE + timedelta(minutes=2))
+
+
+@contextmanager
+def engine(world: HeldWorld, name: str, failpoint: str = "") -> Iterator[BaseProcess]:
+    process = server().Process(target=_work, args=(world, name, failpoint))
+    process.start()
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if process.is_alive() and process.pid is not None:
+                os.kill(process.pid, number)
+                process.join(6)
+
+
+def _work(world: HeldWorld, name: str, failpoint: str) -> None:
+    if failpoint:
+        os.environ[VARIABLE] = failpoint
+    end_with_parent()
+    store, secrets = open_store(str(world.folder / "headway.db")), SecretStore()
+    set_up_logs(secrets, world.folder / f"{name}.log")
+    made = engine_of(config_of(world), store, Sink(world.folder), secrets)
+    stop_on_signals(made)
+    made.run()
+    store.close()
+    leave(0)
+
+
+def is_over(world: HeldWorld) -> bool:
+    """The hold of the night has ended, or came too late, and `load` has run."""
+    with open_reads(str(world.folder / "headway.db")) as reads:
+        over = [one for one in reads.holds(ended=True) if one.due == DUE and one.state in ("released", "failed")]
+        return bool(over) and bool(world.starts())
+
+
+def settled(world: HeldWorld) -> None:
+    """What must be true in the morning, whatever happened in the night."""
+    starts = world.starts()
+    assert 1 == len(starts), world.lines()
+    by, at = starts[0]
+    assert by == "clock" or at >= world.good
+    assert "" == world.mark()
+    with open_reads(str(world.folder / "headway.db")) as reads:
+        assert [] == [one for one in reads.holds() if one.due == DUE]
+    assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
+
+
+@pytest.mark.parametrize(("point", "verb"), KILLS, ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
+def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
+    world: HeldWorld, point: str, verb: int
+) -> None:
+    with engine(world, "armed", f"{point}:kill:{verb + 1}") as armed:
+        armed.join(30)
+        assert -signal.SIGKILL == armed.exitcode, f"{point} was not passed {verb + 1} times"
+    with engine(world, "next"):
+        wait_until(lambda: is_over(world), "the end of the hold", 30)
+    settled(world)
+
+
+@pytest.mark.parametrize("point", ["evaluate.before_commit"])
+def test_a_kill_around_a_decision_loses_doubles_and_strands_nothing(world: HeldWorld, point: str) -> None:
+    """Killed anew at every third evaluation, until one engine lives long enough."""
+    for number in range(3):
+        with engine(world, f"armed {number}", f"{point}:kill:3") as armed:
+            armed.join(30)
+            assert -signal.SIGKILL == armed.exitcode
+    with engine(world, "next"):
+        wait_until(lambda: is_over(world), "the end of the hold", 30)
+    settled(world)
