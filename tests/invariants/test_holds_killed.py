@@ -102,7 +102,7 @@ def settled(world: HeldWorld) -> None:
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 
 
-@pytest.mark.parametrize(("point", "verb"), KILLS, ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
+@pytest.mark.parametrize("point, verb", KILLS, ids=[f"{VERBS[verb]} {point}" for point, verb in KILLS])
 def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
     world: HeldWorld, point: str, verb: int
 ) -> None:
