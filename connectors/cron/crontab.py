@@ -82,7 +82,6 @@ class Line:
     """The command as it stands in the file, `%` and all; what the rerun's hash is made of."""
     name: str
     """From the comment above, else made of the command; unique on the host after `named`."""
-    is_named: bool
     position: int
     ordinal: int = 1
     """Counts lines of the same user, file and command from 1."""
@@ -231,7 +230,7 @@ def _job(
     if not raw.strip(" \t"):
         raise BadField("bad command")
     name = comment or slug(user, command_of(raw))
-    return Line(table.path, user, expression, raw, name, bool(comment), position, settings=dict(settings))
+    return Line(table.path, user, expression, raw, name, position, settings=dict(settings))
 
 
 def _split_times(text: str) -> tuple[str, str]:

@@ -148,7 +148,6 @@ class TablesReply:
     denied: list[tuple[str, str]] = field(default_factory=list)
     """Path, and what the host said."""
     users: frozenset[str] | None = None
-    login: str = ""
 
 
 def tables_reply(parts: list[Section]) -> TablesReply | None:
@@ -180,8 +179,6 @@ def _into(reply: TablesReply, part: Section, pending: Section | None) -> Section
         reply.denied.append((part.rest, "permission denied"))
     elif part.kind == "NAMES":
         reply.users = frozenset(text_of(part.body).split())
-    elif part.kind == "LOGIN":
-        reply.login = part.rest
     return None
 
 

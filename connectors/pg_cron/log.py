@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.pg_cron import act, parse
 from connectors.pg_cron.client import PgCronClient
@@ -17,7 +18,8 @@ def chunk(client: PgCronClient, run: RunRef, start: str | None, limit_bytes: int
     text = _whole(row).encode("utf-8", "surrogateescape")
     is_open = parse.STATES.get(str(row["status"])) not in parse.ENDED
     first = max(0, len(text) - limit_bytes) if start is None else min(_number(start), len(text))
-    piece = _cut(text[first : first + limit_bytes], at_start=start is None)
+    cut = text[first : first + limit_bytes]
+    piece = from_character(cut) if start is None else to_character(cut) or cut
     end = first + limit_bytes if start is None else first + len(piece)
     end = min(end, len(text))
     more = end < len(text)
@@ -36,17 +38,3 @@ def _whole(row: Row) -> str:
 
 def _number(start: str) -> int:
     return int(start) if start.isascii() and start.isdigit() else 0
-
-
-def _cut(piece: bytes, at_start: bool) -> bytes:
-    """The piece without a character that the limit has torn: at its start for a tail, at its end otherwise."""
-    if at_start:
-        torn = next((index for index, byte in enumerate(piece[:4]) if byte & 0xC0 != 0x80), 0)
-        return piece[torn:]
-    for length in range(1, min(4, len(piece)) + 1):
-        lead = piece[-length]
-        if lead & 0xC0 == 0x80:
-            continue
-        needed = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
-        return piece[:-length] if length < needed and length < len(piece) else piece
-    return piece

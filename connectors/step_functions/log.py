@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.step_functions import parse
 from connectors.step_functions.client import StepFunctionsClient
@@ -44,9 +45,8 @@ def _tail(client: StepFunctionsClient, arn: str, limit_bytes: int) -> LogChunk:
     lines.sort()
     whole = b"".join(text for _, text in lines)
     piece = whole[max(0, len(whole) - limit_bytes) :]
-    torn = next((index for index, byte in enumerate(piece[:4]) if byte & 0xC0 != 0x80), 0)
     next_place = f"{lines[-1][0] + 1}:0" if lines and is_open else None
-    return LogChunk(_text(piece[torn:]), next_place, cut=len(piece) < len(whole) or bool(token))
+    return LogChunk(_text(from_character(piece)), next_place, cut=len(piece) < len(whole) or bool(token))
 
 
 def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limit_bytes: int) -> LogChunk:
@@ -55,7 +55,7 @@ def _after(client: StepFunctionsClient, arn: str, event_id: int, byte: int, limi
     for number, text in lines:
         rest = text[byte:] if number == event_id else text
         room = limit_bytes - len(body)
-        taken = rest if len(rest) <= room else _whole_characters(rest[:room])
+        taken = rest if len(rest) <= room else to_character(rest[:room])
         body += taken
         if len(taken) < len(rest):
             place = (number, (byte if number == event_id else 0) + len(taken))
@@ -106,12 +106,3 @@ def _number(text: str) -> int:
 
 def _text(piece: bytes) -> str:
     return piece.decode("utf-8", "surrogateescape")
-
-
-def _whole_characters(piece: bytes) -> bytes:
-    for length in range(1, min(4, len(piece)) + 1):
-        lead = piece[-length]
-        if lead & 0xC0 != 0x80:
-            needed = 4 if lead >= 0xF0 else 3 if lead >= 0xE0 else 2 if lead >= 0xC0 else 1
-            return piece[:-length] if length < needed else piece
-    return piece

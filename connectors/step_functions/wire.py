@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from connectors.contract import AccessRefused, Clock, OutcomeUnknown, SystemUnreachable
 from connectors.transport.http_reply import clock_of
-from connectors.transport.http_wire import Deadline, DeadlineTransport
-
-LIMIT_BYTES = 32 * 1024 * 1024  # a definition is at most 1 MB, a page of 1,000 executions below 1 MB
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-
+from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
 
 Lane = tuple[httpx.Client, httpx.BaseTransport]
 """A client and the transport below it, which keeps deadlines unless a test gave its own."""
@@ -38,7 +33,7 @@ class AwsWire:
         """The service's clock by the last answer's Date header."""
         self.once = False
         """True while an action is sent: on a fresh connection, and what is lost after its first byte is unknown."""
-        self._tls = _tls(place, ca_file)
+        self._tls = tls(place, ca_file)
         self._given = transport
         self._kept = self._lane()
 
@@ -149,10 +144,3 @@ class _Raw(io.BytesIO):
 
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-def _tls(place: str, ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
-    except OSError as error:
-        raise AccessRefused(f"{place}: ca_file {ca_file} cannot be read: {error}. Give a PEM file.") from None

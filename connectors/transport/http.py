@@ -6,7 +6,6 @@ from replies are never fetched. Messages name method and address; never headers,
 
 from __future__ import annotations
 
-import ssl
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -18,16 +17,12 @@ import httpx
 
 from connectors.contract import AccessRefused, ConnectorError, OutcomeUnknown, SystemUnreachable
 from connectors.transport.http_reply import Reply, clock_of, refusal
-from connectors.transport.http_wire import Deadline, DeadlineTransport
+from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
 
 __all__ = ["Deadline", "HttpDoor", "Reply", "checked_origin"]
 
-LIMIT_BYTES = 32 * 1024 * 1024
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
-
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-"""What fails before the first byte of a request is on the wire."""
 
 
 class HttpDoor:
@@ -43,7 +38,7 @@ class HttpDoor:
         self.who = who
         self.base_url = base_url.rstrip("/")
         self._given = transport
-        self._tls = _tls(who, ca_file)
+        self._tls = tls(who, ca_file)
         self._kept = self._lane()
 
     def call(
@@ -204,15 +199,6 @@ def checked_origin(url: str, plain_http: bool) -> str:
             "or say plain_http = true if the network in between is yours"
         )
     return url.rstrip("/")
-
-
-def _tls(who: str, ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
-    except OSError as error:
-        raise AccessRefused(
-            f"{who}: ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates."
-        ) from None
 
 
 def _words(error: Exception) -> str:

@@ -10,28 +10,33 @@ import queue
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import httpcore
 import httpx
 
+from connectors.contract import AccessRefused
+from connectors.transport.deadline import Deadline as Deadline
+
 Resolve = Callable[[str, int], list[str]]
 
+LIMIT_BYTES = 32 * 1024 * 1024
+"""Of one answer."""
 
-class Deadline:
-    """The end of one call, by the monotonic clock."""
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""What fails before the first byte of a request is on the wire."""
 
-    def __init__(self, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.seconds = seconds
-        self._monotonic = monotonic
-        self._until = monotonic() + seconds
 
-    @property
-    def left(self) -> float:
-        """Seconds that are left; never below zero."""
-        return max(0.0, self._until - self._monotonic())
+def tls(who: str, ca_file: Path | None) -> ssl.SSLContext:
+    """What verifies a server's certificate: the machine's CAs, or those in `ca_file`. Raises AccessRefused."""
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
+    except OSError as error:
+        raise AccessRefused(
+            f"{who}: ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates."
+        ) from None
 
 
 def addresses(host: str, port: int) -> list[str]:

@@ -12,7 +12,6 @@ import queue
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
@@ -23,6 +22,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import Composed
 
 from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.transport.deadline import Deadline as Deadline
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -39,19 +39,6 @@ REFUSED_AT_THE_DOOR = re.compile(
     re.IGNORECASE,
 )
 """A failed connect carries no SQLSTATE, only libpq's words (English; a server with another lc_messages is "later")."""
-
-
-class Deadline:
-    """When a whole call must be over, by the monotonic clock."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._at = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds left, never negative."""
-        return max(0.0, self._at - time.monotonic())
 
 
 class _RawText(Loader):
