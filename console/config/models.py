@@ -185,6 +185,10 @@ class ActingSettings(Strict):
     """What is sent to a job below which a service of these tiers hangs wants a reason."""
     approval_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
     """And of these tiers: the approval of another person, within an hour."""
+    per_hour: Annotated[int, Field(ge=0)] = 20
+    """Most actions that one person asks for one by one; 0: no limit. A plan counts as none."""
+    policy_per_hour: Annotated[int, Field(ge=0)] = 200
+    """Most holds and starts by the modes of dependencies; 0: no limit. Letting go has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,13 +78,17 @@ def authorize(
     if known is None:
         return Refused(f'nobody may "{door}": it is in no table of what may be asked for')
     if person.is_policy:
-        return _policy(door, subject)
+        return _policy(door, subject, rules.policy_per_hour)
     held = role_of(person, subject, permissions)
     if held < known.role:
         return Refused(_denied(person, known.role, held, subject, permissions))
     if door == "approve" and person.name == subject.asked_by:
         return Refused(f"{person.name} asked for it: another person must approve it")
-    if not known.is_action or subject.tier is None:
+    if not known.is_action:
+        return Granted()
+    if rules.per_hour and subject.recent >= rules.per_hour:
+        return Refused(_too_many(f"{person.name} asked", subject.recent, "per_hour") + ", or make it one plan")
+    if subject.tier is None:
         return Granted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
         return Refused(f"{_hurt(subject)} hangs on it: say why (--why)", wants_reason=True)
@@ -136,13 +140,21 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
 
 
-def _policy(door: str, subject: Subject) -> Granted | Refused:
+def _policy(door: str, subject: Subject, limit: int) -> Granted | Refused:
     """Headway itself: as config's mode says. What it holds it may always let go, and start what it kept back."""
     if door not in _POLICY:
         return Refused(f"no policy may {door}")
-    if door == "release" or subject.held_back or subject.modes & {"hold", "trigger"}:
+    if door == "release" or subject.held_back:
         return Granted(by_policy=True)
-    return Refused(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')
+    if not subject.modes & {"hold", "trigger"}:
+        return Refused(f'no dependency into {subject.job} has the mode "hold" or "trigger" any more')
+    if limit and subject.recent >= limit:
+        return Refused(_too_many("config's modes asked", subject.recent, "policy_per_hour"))
+    return Granted(by_policy=True)
+
+
+def _too_many(who: str, count: int, key: str) -> str:
+    return f"{who} for {count} actions within the hour, which is the most ([acting] {key}): wait"
 
 
 def _denied(person: Person, needed: Role, held: Role, subject: Subject, permissions: Sequence[Permission]) -> str:

@@ -34,7 +34,9 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
         if kept is not None:
             return kept
         person = actor(run, action.requested_by, action.origin, shared)
-        answer = may(run, person, action.verb.value, action.job_id, why=action.why, key=action.key)
+        recent = _recent(run, action)
+        door = action.verb.value
+        answer = may(run, person, door, action.job_id, why=action.why, key=action.key, recent=recent)
         if isinstance(answer, Refused):
             return Right(answer.reason)
         if not (answer.needs_approval or action.needs_approval):
@@ -48,6 +50,15 @@ def _kept(modes: Modes, action: ActionRow) -> Right | None:
         return None if modes.frozen is None else Right(later=f"{frozen_words(modes.frozen)}: it waits")
     why = modes.why_not_sent(action.system)
     return Right(refused=why) if why else None
+
+
+def _recent(run: Run, action: ActionRow) -> int:
+    """What the same asker asked for within the hour before."""
+    if action.origin in POLICIES:
+        return permissions.policies_lately(run, action.requested_us, action.key)
+    if action.origin != "person":
+        return 0  # a plan is looked at as a whole, when it is started
+    return permissions.asked_lately(run, action.requested_by, action.requested_us, action.key)
 
 
 def _approved(run: Run, action: ActionRow, now_us: int, shared: bool) -> Right:

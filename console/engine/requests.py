@@ -219,9 +219,10 @@ class Requests:
                 return
             job_id = _job_of(run, wish.run_id, wish.job_id)
             person = permissions.asker(run, self._postgres)
-            answer = _kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why)
+            now = _now_us(run)
+            recent = permissions.asked_lately(run, person.name, now, key)
+            answer = _kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why, recent=recent)
             if isinstance(answer, Granted):
-                now = _now_us(run)
                 _refuse_a_second(run, wish, now)
                 wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
                 self._insert(run, wish, key, person.name, now)

@@ -29,17 +29,19 @@ def may(
     why: str = "",
     asked_by: str = "",
     key: str = "",
+    recent: int = 0,
 ) -> Granted | Refused:
     """Whether this person may do that now: to a job, to a system, or, with neither, to the estate as a whole.
 
-    `asked_by`: of what is to be approved. `key`: of the action, for a start that a hold owes."""
+    `asked_by`: of what is to be approved. `key`: of the action, for a start that a hold owes. `recent`: what
+    was asked for within the hour before it."""
     allowed, rules = permissions.rights_of(run)
     known = DOORS.get(door)
     subject = Subject(system)
     if job_id is not None and (allowed or person.is_policy or (known is not None and known.is_action)):
         subject = permissions.subject_of_job(run, job_id)
     held_back = person.is_policy and permissions.owes_start(run, key)
-    subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back)
+    subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back, recent=recent)
     return authorize(person, door, subject, allowed, rules)
 
 

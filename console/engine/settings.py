@@ -22,7 +22,7 @@ def estate_settings(config: Config) -> EstateSettings:
         dependencies=tuple(map(_dependency, config.dependencies)),
         services=tuple(_service(name, config) for name in config.services),
         permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
-        rules=Rules(config.acting.reason_tiers, config.acting.approval_tiers),
+        rules=Rules(**config.acting.model_dump()),
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,

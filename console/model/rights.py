@@ -68,6 +68,8 @@ class Subject:
     """Modes of the dependencies that lead into the job: what config lets a policy do."""
     held_back: bool = False
     """True for the one start that a hold of ours owes the job."""
+    recent: int = 0
+    """Actions that the same person, or config's modes, asked for within the hour before."""
 
     @property
     def tier(self) -> int | None:
@@ -81,3 +83,7 @@ class Rules:
 
     reason_tiers: tuple[int, ...] = (1,)
     approval_tiers: tuple[int, ...] = ()
+    per_hour: int = 20
+    """Most actions of one person, one by one; 0: no limit. A plan counts as none: it is looked at as a whole."""
+    policy_per_hour: int = 200
+    """Most holds and starts of config's modes together; 0: no limit. Letting go has none."""

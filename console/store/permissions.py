@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from console.model.rights import Permission, Person, Role, Rules, Subject
@@ -15,6 +16,9 @@ from console.store.chain import Run
 
 ACTING = "acting"
 """The row of `meta` that keeps `[acting]`, JSON."""
+NO_RULES: dict[str, Any] = {"reason_tiers": (), "per_hour": 0, "policy_per_hour": 0}
+"""Of a store that no config has reached."""
+HOUR_US = 3_600_000_000
 _AT_ONCE = 400
 """Ids in one statement: well below what either database takes."""
 
@@ -31,7 +35,7 @@ def write_rights(run: Run, permissions: Sequence[Permission], rules: Rules) -> b
                 "INSERT INTO permission (id, who, role, systems, services, tiers) VALUES (?, ?, ?, ?, ?, ?)",
                 (number, *row),
             )
-    acting = json.dumps({"reason_tiers": rules.reason_tiers, "approval_tiers": rules.approval_tiers}, sort_keys=True)
+    acting = json.dumps(asdict(rules), sort_keys=True)
     before = run("SELECT value FROM meta WHERE name = ?", (ACTING,))
     if not before or before[0][0] != acting:
         run(
@@ -50,10 +54,11 @@ def rights_of(run: Run) -> tuple[list[Permission], Rules]:
     """What config permits, and what acting takes besides."""
     rows = run("SELECT who, role, systems, services, tiers FROM permission ORDER BY id", ())
     acting = run("SELECT value FROM meta WHERE name = ?", (ACTING,))
-    rules = json.loads(acting[0][0]) if acting else {}
+    rules = {name: tuple(value) if isinstance(value, list) else value
+             for name, value in (json.loads(acting[0][0]) if acting else NO_RULES).items()}  # fmt: skip
     return [
         Permission(who, Role[role.upper()], *(tuple(json.loads(each)) for each in lists)) for who, role, *lists in rows
-    ], Rules(tuple(rules.get("reason_tiers", ())), tuple(rules.get("approval_tiers", ())))
+    ], Rules(**rules)
 
 
 def subject_of_job(run: Run, job_id: int) -> Subject:
@@ -89,6 +94,26 @@ def _next(run: Run, ids: Sequence[int]) -> list[Any]:
 
 def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
     return (ids[at : at + _AT_ONCE // 3] for at in range(0, len(ids), _AT_ONCE // 3))
+
+
+def asked_lately(run: Run, by: str, before_us: int, key: str) -> int:
+    """How many actions this person asked for, one by one, in the hour before the action `key`; refused ones aside."""
+    return _lately(run, "origin = 'person' AND requested_by = ?", (by,), before_us, key)
+
+
+def policies_lately(run: Run, before_us: int, key: str) -> int:
+    """How many holds and starts config's modes asked for in the hour before the action `key`; refused ones aside."""
+    where = "origin IN ('hold', 'trigger') AND verb IN ('hold', 'start')"
+    return _lately(run, where, (), before_us, key)
+
+
+def _lately(run: Run, where: str, values: tuple[str, ...], before_us: int, key: str) -> int:
+    rows = run(
+        f"SELECT COUNT(*) FROM action WHERE {where} AND state <> 'refused' AND requested_us > ?"  # noqa: S608
+        " AND (requested_us < ? OR (requested_us = ? AND key < ?))",
+        (*values, before_us - HOUR_US, before_us, before_us, key),
+    )
+    return int(rows[0][0])
 
 
 def owes_start(run: Run, key: str) -> bool:

@@ -125,6 +125,26 @@ def test_a_tier_that_wants_an_approval_is_granted_on_condition() -> None:
     assert Granted() == authorize(ALICE, "preview", EXTRACT, (), rules)
 
 
+def test_one_person_asks_for_so_much_an_hour_and_no_more() -> None:
+    rules = Rules((), (), per_hour=20)
+    assert may("rerun", replace(EXTRACT, recent=19), rules=rules)
+    assert reason("rerun", replace(SCRATCH, recent=20), rules=rules) == (
+        "alice asked for 20 actions within the hour, which is the most ([acting] per_hour): wait, or make it one plan"
+    )
+    assert may("log", replace(EXTRACT, recent=20), rules=rules)
+    assert may("rerun", replace(EXTRACT, recent=999), rules=Rules((), (), per_hour=0))
+
+
+def test_config_s_modes_ask_for_so_much_an_hour_but_always_let_go() -> None:
+    policy, rules = Person("headway", is_policy=True), Rules((), (), policy_per_hour=200)
+    held = replace(EXTRACT, modes=frozenset({"hold"}), recent=200)
+    assert [False, True, False] == [
+        may(door, held, person=policy, rules=rules) for door in ("hold", "release", "start")
+    ]
+    assert may("start", replace(held, held_back=True), person=policy, rules=rules)
+    assert may("hold", replace(held, recent=199), person=policy, rules=rules)
+
+
 @pytest.mark.parametrize(
     "name, value, door",
     [

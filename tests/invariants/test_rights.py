@@ -321,6 +321,36 @@ def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, 
     assert "sent" == told(bench, key)[0]
 
 
+MORE = (
+    "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by, requested_from,"
+    " why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq)"
+    " SELECT :key, verb, job_id, run_id, state, preview, parameters, origin, requested_by, requested_from, why,"
+    " overlap, needs_approval, approved_by, requested_us + :later, native_ref, words, next_us, looked_up, changed_seq"
+    " FROM action WHERE key = :like"
+)
+
+
+def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_request_and_at_the_send(
+    bench: Bench, be: Be
+) -> None:
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=2))
+    bench.parts.sync_config(bench.fence)
+    be("alice")
+    keys = [ask(bench)]
+    with bench.store.write(None) as connection:  # past the requests: three more, as one who never waits would ask
+        for number in (1, 2, 3):
+            keys.append(f"{keys[0]}{number}")
+            connection.execute(text(MORE), {"key": keys[-1], "later": number, "like": keys[0]})
+    with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour.*or make it one plan"):
+        bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
+    step(bench)
+    assert ["refused", "refused"] == [told(bench, key)[0] for key in keys[2:]]
+    assert keys[:2] == bench.scheduler.acted
+    with bench.store.write(None) as connection:
+        connection.execute(text("UPDATE action SET requested_us = requested_us - 3600000000, state = 'verified'"))
+    ask(bench)
+
+
 # -- policies --------------------------------------------------------------------------------------------------------
 POLICYS = (
     "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why,"

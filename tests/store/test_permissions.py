@@ -34,11 +34,11 @@ def job_id(run: Run, name: str) -> int:
 
 
 def test_what_config_permits_comes_back_as_it_was_written(served: Estate) -> None:
-    settings = replace(SERVED, permissions=PERMITTED, rules=Rules((1, 2), (1,)))
+    settings = replace(SERVED, permissions=PERMITTED, rules=Rules((1, 2), (1,), 5, 6))
     assert sync_config(served.store, settings, MIDNIGHT, None).changed
     assert not sync_config(served.store, settings, MIDNIGHT, None).changed
     with served.store.read() as connection:
-        assert (list(PERMITTED), Rules((1, 2), (1,))) == permissions.rights_of(wire(connection).rows)
+        assert (list(PERMITTED), Rules((1, 2), (1,), 5, 6)) == permissions.rights_of(wire(connection).rows)
     assert sync_config(served.store, SERVED, MIDNIGHT, None).changed
     with served.store.read() as connection:
         assert ([], Rules()) == permissions.rights_of(wire(connection).rows)
@@ -48,7 +48,7 @@ def test_a_store_that_no_config_has_reached_has_no_rules_and_no_permissions(nigh
     with night.store.write(None) as connection:
         connection.execute(text("DELETE FROM meta WHERE name = 'acting'"))
     with night.store.read() as connection:
-        assert ([], Rules((), ())) == permissions.rights_of(wire(connection).rows)
+        assert ([], Rules((), (), 0, 0)) == permissions.rights_of(wire(connection).rows)
 
 
 def test_every_service_below_a_job_hangs_on_it_and_none_above(run: Run) -> None:
