@@ -14,8 +14,9 @@ from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
+from console.model.carried import PlanView, StepView
 from console.model.ids import new_action_key
-from console.model.plans import WAIT, Changes, Draft, PlanRefused, PlanView, Step, StepView, shape
+from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
 from console.model.words import Safety
 
 ENDED = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}

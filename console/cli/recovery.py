@@ -10,8 +10,9 @@ from console.cli.common import watched as looking
 from console.cli.exits import Exit
 from console.cli.planning import ENDED, watch_plan
 from console.durations import duration_words
+from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
-from console.model.plans import PlanRefused, PlanView, StepView
+from console.model.plans import PlanRefused
 
 WAYS = ("pause", "resume", "abort")
 

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from connectors.contract import State, Verb
 from console.control.picture import CLOCKS
-from console.model.plans import WAIT, Ask, EndStep, Move, MovePlan, PlanNow, StepNow, Wait
+from console.model.carried import Ask, EndStep, Move, MovePlan, PlanNow, StepNow, Wait
+from console.model.plans import WAIT
 
 OVER = ("verified", "left_out")
 _ENDED_BADLY = ("refused", "failed")

@@ -24,11 +24,8 @@ import structlog
 from connectors.contract import (
     SENT_AT,
     Absent,
-    AccessRefused,
-    CannotTell,
     ConnectorError,
     Found,
-    LookUp,
     NotSupported,
     State,
     SystemUnreachable,
@@ -40,6 +37,7 @@ from console.clean import clean
 from console.clock import Clock
 from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
+from console.engine.wire import Wire
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.model.steps import refusal
@@ -51,9 +49,6 @@ from console.store.open import Store
 
 log = structlog.get_logger("headway.actions")
 
-ACT_SECONDS = 60.0
-PREVIEW_SECONDS = 20.0
-LOOK_UP_SECONDS = 20.0
 LOOK_UP_PAUSE_SECONDS = 5.0
 LOOK_UPS = 60
 """How often an unknown outcome is looked up before only a person can tell. A target out of reach was not asked."""
@@ -93,6 +88,7 @@ class Actions:
         self._moved = moved
         """Called when an action was accepted or ended: a hold goes on from there."""
         self._stopping: Callable[[], bool] = lambda: False
+        self._wire = Wire(doors, secrets, stopping=self._is_stopping)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
         self._moving: dict[Lane, tuple[Future[None], frozenset[str]]] = {}
         """What is being done now, with the keys of its actions."""
@@ -124,6 +120,9 @@ class Actions:
     def close(self) -> None:
         """Takes up nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _is_stopping(self) -> bool:
+        return self._stopping()
 
     def step(self, fence: int) -> None:
         """One round, to its end: look up what is unknown, verify what was sent, send what is asked."""
@@ -225,7 +224,7 @@ class Actions:
         if not self._step(fence, action, "requested", ActionStep("sending", event=event, preview=preview)):
             return
         failpoint("action.intent_committed")
-        step = self._act(action, preview)
+        step = self._wire.act(action, preview)
         if self._step(fence, action, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
         self._poll_now(action.target_id)
@@ -266,15 +265,14 @@ class Actions:
             ask = previews.ask_of(self._store, action)
             if ask is None:
                 raise NotSupported("its run is gone from the store")
-            with self._doors.asked(action.target_id) as connector:
-                found = connector.preview(ask, PREVIEW_SECONDS)
+            found = self._wire.preview(action, ask)
         except SystemUnreachable as error:
-            self._wait(fence, action, f"out of reach, nothing was sent yet: {self._words(error)}", AWAY_SECONDS)
+            self._wait(fence, action, f"out of reach, nothing was sent yet: {self._wire.words(error)}", AWAY_SECONDS)
             return None
         except ConnectorError as error:
-            self._refuse(fence, action, self._words(error))
+            self._refuse(fence, action, self._wire.words(error))
             return None
-        preview = previews.cleaned_preview(found, self._shown)
+        preview = previews.cleaned_preview(found, self._wire.shown)
         if found.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)
         elif found.refused:
@@ -288,33 +286,11 @@ class Actions:
     def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:
         self._step(fence, action, "requested", ActionStep("requested", words, next_us=self._later(seconds)))
 
-    def _act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
-        try:
-            with self._doors.asked(action.target_id) as connector:
-                failpoint("action.before_wire")
-                if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
-                    return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
-                receipt = connector.act(previews.preview_of(preview), action.key, ACT_SECONDS)
-                failpoint("action.after_wire")
-        except (AccessRefused, NotSupported) as error:
-            return ActionStep("refused", self._words(error), ended=True, event=f"refused: {self._words(error)}")
-        except SystemUnreachable as error:
-            return ActionStep("failed", f"not sent: {self._words(error)}", ended=True, event="not sent")
-        except ConnectorError as error:  # OutcomeUnknown, or an answer that nobody can read: it may have arrived
-            return ActionStep("unknown", self._words(error), event="outcome unknown: looking it up")
-        except Exception as error:  # a connector's surprise after the intent: nobody knows what left
-            log.exception("action broke", key=action.key)
-            return ActionStep(
-                "unknown", f"{type(error).__name__} while sending; looking it up", event="outcome unknown"
-            )
-        failpoint("action.after_reply")
-        return ActionStep("sent", clean(receipt.words) or "accepted", receipt.native_ref)
-
     def _look_up(self, fence: int, action: ActionRow) -> None:
         try:
-            found = self._looked_up(action)
+            found = self._wire.look_up(action)
         except SystemUnreachable as error:
-            words = f"cannot look it up yet: {self._words(error)}"
+            words = f"cannot look it up yet: {self._wire.words(error)}"
             self._step(fence, action, "unknown", ActionStep("unknown", words, next_us=self._later(AWAY_SECONDS)))
             return
         if isinstance(found, Found):
@@ -339,21 +315,6 @@ class Actions:
         )
         self._step(fence, action, "unknown", step)
 
-    def _looked_up(self, action: ActionRow) -> LookUp:
-        """What its source says under our key; what broke tells nothing. Raises SystemUnreachable."""
-        try:
-            with self._doors.asked(action.target_id) as connector:
-                return connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
-        except SystemUnreachable:
-            raise
-        except ConnectorError as error:
-            return CannotTell(self._words(error))
-        except KeyError:
-            return CannotTell(f"{action.system} is not in the config any more")
-        except Exception as error:  # a connector's surprise: counted like any look that told nothing
-            log.exception("look-up broke", key=action.key)
-            return CannotTell(type(error).__name__)
-
     def _verify(self, fence: int, action: ActionRow) -> None:
         """The scheduler's own word about what was sent."""
         by_looking = action.verb in verdicts.BY_LOOKING
@@ -368,7 +329,7 @@ class Actions:
     def _look_after(self, action: ActionRow) -> ActionStep | None:
         """A hold or a release is verified by a look at the source, which has it or not."""
         try:
-            found = self._looked_up(action)
+            found = self._wire.look_up(action)
         except SystemUnreachable:
             return None
         if isinstance(found, Found):
@@ -376,9 +337,3 @@ class Actions:
         if isinstance(found, Absent):
             return verdicts.failed("it was accepted, and is not there any more")
         return None
-
-    def _shown(self, text: str) -> str:
-        return clean(self._secrets.mask(text))
-
-    def _words(self, error: Exception) -> str:
-        return self._shown(str(error))

@@ -14,8 +14,8 @@ import structlog
 from console.clock import Clock
 from console.control.carry_out import next_moves
 from console.failpoints import failpoint
+from console.model.carried import Ask, EndStep, Move, PlanNow, Wait
 from console.model.ids import new_action_key
-from console.model.plans import Ask, EndStep, Move, PlanNow, Wait
 from console.store import plans
 from console.store.open import Store
 

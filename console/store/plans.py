@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from console.model.carried import EndStep, PlanNow, RunNow, StepNow
 from console.model.ids import instant, maybe_instant, micros
-from console.model.plans import EndStep, PlanNow, RunNow, StepNow
 from console.model.values import RunFacts
 from console.store import audit, facts
 from console.store.open import Store

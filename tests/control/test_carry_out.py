@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from console.control.carry_out import next_moves
-from console.model.plans import Ask, EndStep, MovePlan, PlanNow, RunNow, StepNow, Wait
+from console.model.carried import Ask, EndStep, MovePlan, PlanNow, RunNow, StepNow, Wait
 from tests.factories import at, minutes
 
 NOW = at("04:00")

@@ -14,8 +14,9 @@ from connectors.contract import Capability, State, SystemUnreachable, Verb
 from console.config import JobSettings
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
+from console.model.carried import PlanView
 from console.model.ids import new_action_key
-from console.model.plans import Changes, Draft, PlanRefused, PlanView, shape
+from console.model.plans import Changes, Draft, PlanRefused, shape
 from console.store.errors import NotFound
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler

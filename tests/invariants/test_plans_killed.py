@@ -11,8 +11,9 @@ from connectors.secrets import SecretStore
 from console.engine.plan_requests import PlanRequests
 from console.engine.wiring import Parts
 from console.failpoints import FAILPOINTS
+from console.model.carried import PlanView
 from console.model.ids import new_action_key
-from console.model.plans import Draft, PlanView
+from console.model.plans import Draft
 from console.store import lease
 from console.store.lease import Lease
 from console.store.open import open_store

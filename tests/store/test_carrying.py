@@ -10,8 +10,9 @@ from sqlalchemy import text
 from connectors.contract import State
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
+from console.model.carried import EndStep
 from console.model.ids import micros, new_action_key
-from console.model.plans import Draft, EndStep, PlanRefused, Save, Step
+from console.model.plans import Draft, PlanRefused, Save, Step
 from console.store import asked, asserted, plans
 from console.store.asked import ActionStep
 from console.store.reads import Reads, open_reads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from console.model.carried import PlanView, StepView
 from console.model.ids import instant, maybe_instant
-from console.model.plans import PlanView, StepView
 from console.store.errors import NotFound
 from console.store.keys import unpack
 from console.store.reads.link import Row

@@ -1,0 +1,90 @@
+"""The one place where an action touches a scheduler: its preview, its sending, its look-up, each within a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    CannotTell,
+    ConnectorError,
+    LookUp,
+    NotSupported,
+    Preview,
+    SystemUnreachable,
+)
+from connectors.secrets import SecretStore
+from console.clean import clean
+from console.engine import previews
+from console.engine.doors import Doors
+from console.failpoints import failpoint
+from console.store.asked import ActionRow, ActionStep
+
+log = structlog.get_logger("headway.actions")
+
+ACT_SECONDS = 60.0
+PREVIEW_SECONDS = 20.0
+LOOK_UP_SECONDS = 20.0
+
+
+class Wire:
+    """Asks and sends by the connectors of `doors`; what they answer is cleaned, and no secret is in it."""
+
+    def __init__(self, doors: Doors, secrets: SecretStore, stopping: Callable[[], bool]) -> None:
+        self._doors = doors
+        self._secrets = secrets
+        self._stopping = stopping
+
+    def preview(self, action: ActionRow, ask: Ask) -> Preview:
+        """What it would send now. Raises ConnectorError."""
+        with self._doors.asked(action.target_id) as connector:
+            return connector.preview(ask, PREVIEW_SECONDS)
+
+    def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
+        """Sends it once; what came of it. The intent is committed by now."""
+        try:
+            with self._doors.asked(action.target_id) as connector:
+                failpoint("action.before_wire")
+                if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
+                    return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
+                receipt = connector.act(previews.preview_of(preview), action.key, ACT_SECONDS)
+                failpoint("action.after_wire")
+        except (AccessRefused, NotSupported) as error:
+            return ActionStep("refused", self.words(error), ended=True, event=f"refused: {self.words(error)}")
+        except SystemUnreachable as error:
+            return ActionStep("failed", f"not sent: {self.words(error)}", ended=True, event="not sent")
+        except ConnectorError as error:  # OutcomeUnknown, or an answer that nobody can read: it may have arrived
+            return ActionStep("unknown", self.words(error), event="outcome unknown: looking it up")
+        except Exception as error:  # a connector's surprise after the intent: nobody knows what left
+            log.exception("action broke", key=action.key)
+            return ActionStep(
+                "unknown", f"{type(error).__name__} while sending; looking it up", event="outcome unknown"
+            )
+        failpoint("action.after_reply")
+        return ActionStep("sent", clean(receipt.words) or "accepted", receipt.native_ref)
+
+    def look_up(self, action: ActionRow) -> LookUp:
+        """What its source says under our key; what broke tells nothing. Raises SystemUnreachable."""
+        try:
+            with self._doors.asked(action.target_id) as connector:
+                return connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+        except SystemUnreachable:
+            raise
+        except ConnectorError as error:
+            return CannotTell(self.words(error))
+        except KeyError:
+            return CannotTell(f"{action.system} is not in the config any more")
+        except Exception as error:  # a connector's surprise: counted like any look that told nothing
+            log.exception("look-up broke", key=action.key)
+            return CannotTell(type(error).__name__)
+
+    def shown(self, text: str) -> str:
+        """Outside text as people may read it."""
+        return clean(self._secrets.mask(text))
+
+    def words(self, error: Exception) -> str:
+        return self.shown(str(error))

@@ -1,0 +1,139 @@
+"""Plans that were started: as screens read them, as they are carried out, and what happens to them next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a plan that was started."""
+
+    place: int
+    verb: str
+    job: str
+    job_id: int | None
+    run_id: int | None
+    period_key: str
+    after: tuple[int, ...]
+    wait_s: float
+    due: datetime | None
+    safety: str
+    expected_s: float | None
+    state: str
+    """planned, asked, verified, failed, left_out, given_up."""
+    action_key: str | None
+    action_state: str
+    """Of that action; empty without one."""
+    words: str
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A plan that was started, and how far it has come."""
+
+    id: int
+    key: str
+    kind: str
+    title: str
+    incident_id: int | None
+    state: str
+    """running, paused, stopped, done, aborted."""
+    requested_by: str
+    requested: datetime
+    ended: datetime | None
+    why: str
+    words: str
+    at_once: int
+    steps: tuple[StepView, ...]
+
+    @property
+    def done(self) -> int:
+        """Steps that are over, well or left out."""
+        return sum(step.state in ("verified", "left_out") for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class RunNow:
+    """A step's run as its source tells it now."""
+
+    state: str
+    evidence: str
+    stale: bool
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepNow:
+    """One step as it is carried out."""
+
+    id: int
+    place: int
+    verb: str
+    job: str
+    system: str
+    run_id: int | None
+    after: tuple[int, ...]
+    wait_s: float
+    due: datetime | None
+    state: str
+    action_key: str | None
+    action_state: str
+    action_words: str
+    run: RunNow | None
+    others: str
+    """Who else has an action on that run under way, in words; empty for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNow:
+    """A plan as it is carried out."""
+
+    id: int
+    kind: str
+    title: str
+    incident_id: int | None
+    state: str
+    requested_by: str
+    requested: datetime
+    at_once: int
+    steps: tuple[StepNow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Make the step's action."""
+
+    step: StepNow
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The step's wait begins; it is over at `until`."""
+
+    step: StepNow
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndStep:
+    """The step is over: verified, failed, given_up."""
+
+    step: StepNow
+    state: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """The plan comes into another state: stopped, done."""
+
+    state: str
+    words: str
+
+
+Move = Ask | Wait | EndStep | MovePlan
