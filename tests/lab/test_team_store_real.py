@@ -345,3 +345,23 @@ def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) ->
         one.join(60)
     found = shared.verdict()
     assert (before + 30, None) == (found.rows, found.bad)
+
+
+def test_the_audit_is_read_and_chosen_from_by_who_may_only_look(shared: Team) -> None:
+    key = shared.ask("alice")
+    shared.step()
+    with open_reads(shared.url("vera")) as reads:
+        rows = reads.audit(actor="alice", about="EXTRACT", since=datetime(2026, 1, 1, tzinfo=UTC))
+        assert [("request rerun", key)] == [(row.verb, row.detail["key"]) for row in rows]
+        assert (True, []) == (rows[0].origin.startswith("127.0.0.1 ("), reads.approvals())
+        kept = reads.audit_head()
+        assert None is reads.verify_audit(kept).bad
+    with psycopg.connect(shared.postgres.dsn(shared.database), autocommit=True) as owner:
+        owner.execute("ALTER TABLE audit DISABLE TRIGGER audit_refuses")
+        owner.execute("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
+        owner.execute(
+            "UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit ORDER BY seq DESC LIMIT 1)"
+            " WHERE name = 'audit_head'"
+        )
+    with open_reads(shared.url("vera")) as reads:
+        assert (None, True) == (reads.verify_audit().bad, reads.verify_audit(kept).bad is not None)
