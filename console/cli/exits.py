@@ -26,14 +26,13 @@ MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
     Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, or a "
     "name that no job has; `drift` one that is not accepted; a verb that failed, a plan that stopped or was aborted, "
-    "`recover` an incident without a step; `alert test` a URL that accepted nothing; `audit verify` a chain that is not "
-    "whole; `demo` and `engine stop` what did "
-    "not come about in time.",
+    "`recover` an incident without a step; `alert test` a URL that accepted nothing; `audit verify` a chain that "
+    "is not whole; `demo` and `engine stop` what did not come about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "
     "`gate`: nobody can tell how an upstream stands, for want of an engine or of fresh data.",
-    Exit.REFUSED: "Headway (the right, the owner, a freeze), the scheduler or the person at the question refused, or no "
-    "answer came; nothing was sent.",
+    Exit.REFUSED: "Headway (the right, the owner, a freeze), the scheduler or the person at the question refused, or "
+    "no answer came; nothing was sent.",
     Exit.UNKNOWN: "Something was sent and its outcome is not known yet; it is looked up, never repeated.",
     Exit.NOT_FOUND: "No such job, run, incident, service, log or approval; near misses are named.",
     Exit.TIMEOUT: "`gate`: its time was over, and an upstream was still to come. The command was not started.",
