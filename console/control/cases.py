@@ -14,6 +14,8 @@ from console.control.causes import Group, stale_below
 from console.control.picture import Picture
 from console.model.values import IncidentFacts, RunFacts
 
+UNWATCHED = "it is watched no more: the config names it no longer"
+
 
 @dataclass(slots=True)
 class Case:
@@ -119,7 +121,7 @@ def _going_on(picture: Picture, incident: IncidentFacts, red: list[RunFacts]) ->
     root = run_of(picture, incident)
     case = Case(incident, Group(incident.bd, incident.failed_since, root, None, red))
     if root is None:
-        case.close_reason = _out_of_view(picture)
+        case.close_reason = _out_of_view(picture, incident)
     elif not red and not _stale(picture, case):
         case.close_reason = _settled(picture, root)
         case.recovered = bool(case.close_reason)
@@ -139,13 +141,15 @@ def _answered(picture: Picture, incident: IncidentFacts) -> Case:
     target = picture.estate.targets.get(incident.root_target_id or 0)
     case = Case(incident, Group(incident.bd, incident.failed_since, None, target))
     if target is None:
-        case.close_reason = "it is watched no more: the config names it no longer"
+        case.close_reason = UNWATCHED
     elif target.failing_since is None:
         case.close_reason, case.recovered = "it answers again", True
     return case
 
 
-def _out_of_view(picture: Picture) -> str:
+def _out_of_view(picture: Picture, incident: IncidentFacts) -> str:
+    if incident.root_job_id not in picture.estate.jobs:
+        return UNWATCHED
     hours = picture.estate.settings.lookback.total_seconds() / 3600
     return f"out of view: its root is older than {hours:.0f} h and was not seen green"
 

@@ -287,6 +287,15 @@ def test_a_failure_of_another_night_is_another_incident() -> None:
     assert [18, 19] == [each.bd.day for each in ledger.look("03:14").incidents]
 
 
+def test_an_incident_whose_root_is_watched_no_more_is_closed_and_says_so() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    ledger.look("03:14")
+    ledger.estate = replace(ledger.estate, runs=(), jobs={})
+    ledger.look("03:15")
+    assert "it is watched no more: the config names it no longer" == ledger.incident().close_reason
+
+
 def test_an_incident_whose_root_is_out_of_view_is_closed_and_not_called_recovered() -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
