@@ -20,6 +20,7 @@ FAILPOINTS = (
     "evaluate.before",
     "evaluate.before_commit",
     "evaluate.after_commit",
+    "outbox.let_out",
     "outbox.claimed",
     "send.before",
     "send.after_wire",

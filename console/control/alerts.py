@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from console.clean import clean, clean_line
 from console.control.cases import Case
@@ -70,6 +71,22 @@ def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None
     told = before.services if before is not None else frozenset()
     new = {each.service for each in decision.services if (each.service, each.bd) not in told}
     return any(service.tier == 1 for service in picture.estate.services if service.name in new)
+
+
+def first_words(
+    picture: Picture, before: Sequence[Told | None], incidents: Sequence[IncidentDecision]
+) -> tuple[IncidentDecision, ...]:
+    """The incidents; of many that hurt one tier-1 service on one day only the first is urgent, or each of a flood would
+    be. `before`: what was told of each."""
+    tier_1 = {service.name for service in picture.estate.services if service.tier == 1}
+    told = {day for one in before if one is not None for day in one.services}
+    found = []
+    for one in incidents:
+        days = {(each.service, each.bd) for each in one.services if each.service in tier_1}
+        first = bool(days - told) or not one.notices
+        told |= days
+        found.append(one if first else replace(one, notices=tuple(replace(each, urgent=False) for each in one.notices)))
+    return tuple(found)
 
 
 def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from console.control.alerts import notices, routes
+from console.control.alerts import first_words, notices, routes
 from console.control.cases import Case, cases
 from console.control.causes import groups
 from console.control.expected import expectations
@@ -41,10 +41,11 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     # 6. How each service stands: its own forecast, or the most urgent of its causes.
     verdicts = _verdicts(picture, days, threats)
     # 7. What is written of each incident, and told if it is new: last, because it tells the verdicts of rule 6.
-    incidents = tuple(
+    told = [
         _told(picture, case, threatened, verdicts, log_tails or {})
         for case, threatened in zip(open_cases, threats, strict=True)
-    )
+    ]
+    incidents = first_words(picture, [told_before(case) for case in open_cases], told)
     # 8. Who is held, let go and started: it looks at upstreams as rule 2 does, and changes none of the verdicts above.
     held = holding(picture)
     return Decisions(

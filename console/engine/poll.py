@@ -115,7 +115,7 @@ class Poller:
         while not stopping():
             self.wake.clear()
             started = time.monotonic()
-            self.pulse.beat(self._timeout)
+            self.pulse.beat(3 * self._timeout)
             try:
                 self.poll_once(fence)
             except StoreError:
@@ -181,7 +181,7 @@ class Poller:
         known = polling.state(self._shared.store, self._place.target_id)
         self._inventory(self._connector, fence, known.inventory_hash)
         for page in range(PAGES_A_POLL):
-            self.pulse.beat(self._timeout)
+            self.pulse.beat(3 * self._timeout)
             known = polling.state(self._shared.store, self._place.target_id)
             open_runs = polling.open_runs(self._shared.store, self._place.target_id)
             asked_at, started = self._shared.clock.now(), time.monotonic()
@@ -283,7 +283,9 @@ class Poller:
         return replace(
             poll,
             runs=tuple(replace(run, message=said[run.message]) if run.message else run for run in poll.runs),
-            skipped=tuple(replace(one, reason=mask(one.reason), sample=mask(one.sample)) for one in poll.skipped),
+            skipped=tuple(
+                replace(one, reason=mask(one.reason), sample=mask_secrets(mask(one.sample))) for one in poll.skipped
+            ),
             warnings=tuple(map(mask, poll.warnings)),
         )
 

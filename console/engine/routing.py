@@ -17,6 +17,7 @@ from console.config import RouteSettings
 from console.control.digest import WINDOW, Waiting, digest_words
 from console.control.digest import let_out as decide
 from console.durations import duration_words
+from console.failpoints import failpoint
 from console.model.ids import instant, maybe_instant, micros
 from console.store import routing as rows
 from console.store.alert_rows import DIGEST, HEADWAY, NewAlert
@@ -78,6 +79,7 @@ class Routing:
                 digests.append((_digest(route, found.together, limit, now), [one.id for one in found.together]))
         if alone or digests:
             rows.let_out(self._store, fence, self.words, alone, digests, micros(now))
+            failpoint("outbox.let_out")
 
     def _hand_over(self, fence: int) -> None:
         now = self._clock.now()

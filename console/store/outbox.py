@@ -9,6 +9,9 @@ from sqlalchemy import text
 from console.store import audit
 from console.store.open import Store
 
+AHEAD = 1 << 60
+"""Taken from the number of an urgent delivery, so that it stands before all others."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
@@ -47,18 +50,23 @@ def recover_claims(store: Store, fence: int) -> int:
 def claim_due(
     store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:
-    """Up to `limit` deliveries that are due and let out, the oldest of each (route, url) and none of the `busy` ones:
-    however many wait for one that is broken, the others have theirs."""
+    """Up to `limit` deliveries that are due and let out: of each (route, url) the oldest, urgent ones first, and
+    none of the `busy` ones. However many wait for one that is broken, the others have theirs."""
     found = text(
         "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
         " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals"
-        " FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.id IN"
-        " (SELECT MIN(x.id) FROM delivery x JOIN alert y ON y.id = x.alert_id"
-        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits GROUP BY y.route, x.url_index)"
-        " ORDER BY a.id, d.url_index"
+        " FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - :ahead ELSE x.id END) AS first"
+        " FROM delivery x JOIN alert y ON y.id = x.alert_id"
+        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits GROUP BY y.route, x.url_index) q"
+        " JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + :ahead ELSE q.first END"
+        " JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
     )
     with store.write(fence) as connection:
-        rows = [row for row in connection.execute(found, {"now": now_us}) if (row.route, row.url_index) not in busy]
+        rows = [
+            row
+            for row in connection.execute(found, {"now": now_us, "ahead": AHEAD})
+            if (row.route, row.url_index) not in busy
+        ]
         due = [
             DueDelivery(
                 row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,

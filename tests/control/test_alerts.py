@@ -113,3 +113,25 @@ def test_an_update_says_what_is_new_and_a_recovery_why_it_is_over() -> None:
     first = told()
     assert 1 == first.notices[0].body.count("hosts/extract failed")
     assert first.notices[0].body.endswith("Open it: headway incident {incident}\n")
+
+
+def test_link_texts_hold_no_word_that_a_job_said() -> None:
+    said = [failed(EXTRACT, message="SECRET of the customer", native_state="ODD WORD")]
+    (notice,) = told(runs=said, tail="SECRET in its log").notices
+    assert "SECRET of the customer" in notice.title + notice.body
+    plain = notice.plain_title + notice.plain_body
+    assert [] == [word for word in ("SECRET", "ODD WORD", "Reason") if word in plain]
+    assert "[Headway] {incident}: hosts/extract failed" in notice.plain_title
+    for words in ("Daily (tier 1), due", "act by", "Open it: headway incident {incident}"):
+        assert words in notice.plain_body
+
+
+def test_of_many_causes_that_hurt_one_tier_1_service_the_first_word_alone_is_urgent() -> None:
+    other = job(3, "hosts/other", "03:10", expected=minutes(20))
+    runs = [failed(EXTRACT), run(8, other, "03:10", State.FAILED, **ended("03:10", 2))]
+    edges = [*feeds(EXTRACT, LOAD), *feeds(other, LOAD)]
+    for tier, urgent in ((1, [True, False]), (2, [False, False])):
+        services = [service("daily", "06:30", LOAD, tier=tier)]
+        facts = estate(EXTRACT, LOAD, other, runs=runs, feeds=edges, services=services)
+        found = evaluate(facts, at("03:20")).incidents
+        assert urgent == [one.notices[0].urgent for one in found]

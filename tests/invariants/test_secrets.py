@@ -35,7 +35,7 @@ from connectors.contract import (
 )
 from connectors.secrets import SecretRef, SecretStore
 from console.cli.main import main
-from console.config import Config, RouteSettings
+from console.config import AlertSettings, Config, RouteSettings
 from console.engine.logs import set_up_logs
 from console.engine.requests import Requests
 from console.engine.sending import Sent
@@ -141,7 +141,9 @@ class Night:
         system = config.systems["good"]
         kind = replace(system.kind, open=lambda _options, _target, secrets: Leaky(self.world, secrets))
         routes = {"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))}
-        return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes)
+        os.environ["CANARY_PING"] = f"http://127.0.0.1:1/{TOKEN}?key={quote(PASSWORD)}"
+        alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"))
+        return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
     def send(self, url: str, title: str, body: str) -> Sent:
         self.said += [title, body]
@@ -153,6 +155,9 @@ class Night:
         """A failure, an alert that the receiver refuses, a rerun whose answer is lost, a source that refuses."""
         self.world.fail("extract")
         self.turn()
+        assert self.parts.ping is not None
+        self.parts.ping.step()
+        self.said.append(self.parts.trouble(""))
         self.rerun()
         with self.store.write(None) as connection:
             connection.exec_driver_sql("UPDATE delivery SET next_us = 0")

@@ -22,6 +22,7 @@ from tests.store import (
     test_open,
     test_permissions,
     test_reads,
+    test_routing,
 )
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.test_carrying import draft
@@ -40,6 +41,7 @@ SHARED = (
     test_audit,
     test_permissions,
     test_carrying,
+    test_routing,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})

@@ -42,6 +42,13 @@ def test_what_waits_is_not_claimed_before_it_is_let_out(night: Estate) -> None:
     ]
 
 
+def test_an_urgent_alert_stands_before_what_waits_for_the_same_url(night: Estate) -> None:
+    late, urgent = made(night, waits=False, title="late"), made(night, waits=False, urgent=True, title="urgent")
+    assert late < urgent
+    assert ["urgent", "urgent"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
+    assert ["late", "late"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
+
+
 def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None:
     first, second = made(night, kind="opened"), made(night, kind="opened")
     digest = NewAlert("oncall", "digest", "2 more", "both", "headway:digest", waits=False)
