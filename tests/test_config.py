@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from connectors import registry
+from connectors.contract import Capability
 from console import config as settings
 from console.config import ConfigFaults, find_cycle, load_config
 
@@ -222,3 +224,15 @@ def test_a_store_beside_the_config_is_found_without_the_heavy_reader(tmp_path: P
     assert str(tmp_path / "headway.db") == store_url(file)
     tables: dict[str, Any] = tomllib.loads(GOOD)
     assert "estate" not in tables
+
+
+def test_a_mode_that_a_kind_cannot_do_is_a_fault_with_the_kinds_own_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = registry.load("pg_cron")
+    held = '[[dependencies]]\nupstream = "dwh/a"\ndownstream = "dwh/b"\nmode = "hold"\n'
+    lame = replace(kind, capabilities=frozenset({Capability.RERUN}), missing={Capability.HOLD: "it has no switch."})
+    monkeypatch.setattr(registry, "load", lambda _: lame)
+    [fault] = faults(tmp_path, held + GOOD)
+    expected = 'headway.toml:4: dependencies.1.mode: "hold" cannot work on "dwh/b": it has no switch. Write "observe".'
+    assert expected == fault

@@ -59,6 +59,8 @@ NOT_HELD = Held()
 
 def words_of(hold: HoldFacts, upstream: str) -> str:
     """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)"."""
+    if hold.state is HoldState.FOUND:
+        return f"held by {hold.held_by}, not by this store (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"

@@ -80,7 +80,7 @@ class HoldState(StrEnum):
 
 
 ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW})
-_HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING})
+_HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
 
 
 class AlertKind(StrEnum):

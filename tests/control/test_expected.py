@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from connectors.contract import Evidence, Schedule, State
 from console.control.expected import AHEAD, FREQUENT_AHEAD, Expectations, expectations
 from console.model.decisions import ExpectedRun
-from console.model.values import RunFacts
+from console.model.values import HoldFacts, HoldState, JobFacts, Mode, RunFacts
 from tests.factories import NIGHT, at, daily, estate, job, run, target
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"))
@@ -186,3 +187,55 @@ def test_one_expected_run_in_each_night_of_a_clock_change() -> None:
         found = expectations(estate(berlin, targets=[target(seen_until=noon)]), noon)
         ahead = [each for each in found.runs if noon < each.period_at <= noon + timedelta(hours=24)]
         assert 1 == len(ahead)
+
+
+HOURLY = job(1, "etl-hosts/db07:extract", Schedule("debian-cron", "10 * * * *", "UTC"), accepted_at=at("02:00"))
+
+
+def held(state: HoldState, **changes: Any) -> HoldFacts:
+    """A hold of the job from 03:00 on, for what it is due at 03:10."""
+    hold = HoldFacts(
+        "headway-0123456789", 1, None, NIGHT, "reactive", Mode.HOLD, state, "headway", "", at("09:10"), at("03:10"),
+        KEY, placed_at=at("03:00"),
+    )  # fmt: skip
+    return replace(hold, **changes)
+
+
+def told_of(now: str, hold: HoldFacts, of_job: JobFacts = EXTRACT) -> dict[str, tuple[State, str]]:
+    """What is due, by the time of day of its instant."""
+    whole = estate(of_job, targets=[target(last_ok_at=at(now), seen_until=at(now))])
+    found = expectations(replace(whole, holds=(hold,)), at(now))
+    return {f"{one.period_at:%H:%M}": (one.state, one.reason) for one in found.runs if one.bd == NIGHT}
+
+
+def test_what_is_held_by_us_is_held_and_never_missed_and_nobody_elses_pause() -> None:
+    paused = replace(EXTRACT, paused_since=at("03:01"))
+    waits = "held by Headway until its upstream is good (hold headway-0123456789)"
+    for now in ("03:05", "03:30", "08:00"):
+        assert {"03:10": (State.HELD, waits)} == told_of(now, held(HoldState.HELD), paused)
+    found = held(HoldState.FOUND, kind="found", held_by="other", due_at=None, period_key="")
+    assert {"03:10": (State.HELD, "held by other, not by this store (hold headway-0123456789)")} == told_of(
+        "04:00", found, paused
+    )
+    person = held(HoldState.HELD, kind="person", held_by="alice", why="the network is moved")
+    said = "held by alice: the network is moved (hold headway-0123456789)"
+    assert {"03:10": (State.HELD, said)} == told_of("04:00", person, paused)
+
+
+def test_what_was_let_go_unstarted_is_missed_again() -> None:
+    over = held(HoldState.RELEASED, released_at=at("05:00"), ended_at=at("05:01"))
+    assert State.MISSED is told_of("05:10", over)["03:10"][0]
+
+
+def test_of_several_that_were_held_back_the_earlier_ones_are_skipped() -> None:
+    hold = held(HoldState.HELD)
+    assert {"03:10", "04:10", "05:10"} == {
+        at for at, told in told_of("05:30", hold, HOURLY).items() if told[0] is State.HELD
+    }
+    over = held(
+        HoldState.RELEASED, due_at=at("05:10"), period_key="2026-11-20T05:10:00Z", released_at=at("05:20"),
+        ended_at=at("05:22"),
+    )  # fmt: skip
+    after = told_of("05:30", over, HOURLY)
+    assert (State.SKIPPED, State.SKIPPED) == (after["03:10"][0], after["04:10"][0])
+    assert "held back (hold headway-0123456789): the start after it stands for it" == after["04:10"][1]

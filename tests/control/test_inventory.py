@@ -206,3 +206,16 @@ def test_every_job_and_every_record_is_told_once(jobs: int, records: int, dice: 
     assert len(set(changed)) == len(changed)
     assert len({each.native_id for each in now}) == len(changes.new) + len(changes.changed)
     assert set(range(jobs)) == set(changed)
+
+
+def test_our_own_hold_is_no_drift_and_its_end_accepts_nothing_anew() -> None:
+    """Accepted anew, the schedule would demand nothing of the time that the job was held."""
+    ours = replace(A, held=True)
+    assert () == only_change(match([ours], inventory(found(ours, paused=True)))).drift
+    paused = replace(ours, paused_since=at("03:50"))
+    assert (False, ()) == (
+        (change := only_change(match([paused], inventory(found(paused, paused=False))))).accept_again,
+        change.drift,
+    )
+    by_hand = only_change(match([A], inventory(found(A, paused=True))))
+    assert (DriftFound("paused", "paused outside of Headway"),) == by_hand.drift

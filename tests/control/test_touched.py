@@ -11,9 +11,10 @@ from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
 from console.model.decisions import Decisions
-from console.model.values import Estate
+from console.model.modes import Modes
+from console.model.values import Estate, HoldFacts, HoldState, Mode
 from tests.control.ledger import Ledger, ended
-from tests.factories import at, estate, feeds, job, run, service, target
+from tests.factories import NIGHT, at, estate, feeds, job, run, service, target
 
 # Three lines of work on two hosts: two that feed services, one alone; the second has a DAG with a task.
 A, B, C = (job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in (1, 2, 3))
@@ -94,3 +95,15 @@ def test_a_new_run_touches_its_job_and_a_host_that_falls_silent_all_of_its_own()
 
 def test_a_changed_config_touches_everything() -> None:
     assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
+
+
+def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
+    hold = HoldFacts(
+        "headway-0123456789", 2, 1, NIGHT, "reactive", Mode.HOLD, HoldState.HELD, "headway", "", at("09:10"),
+        at("03:10"), "2026-11-20T03:10:00Z",
+    )  # fmt: skip
+    held = replace(WHOLE, holds=(hold,))
+    assert {2} == changed_jobs(WHOLE, held)
+    assert {2} == changed_jobs(held, replace(WHOLE, holds=(replace(hold, state=HoldState.RELEASING),)))
+    assert ((hold,), ()) == (part_with(held, [3]).holds, part_with(held, [5]).holds)
+    assert changed_jobs(WHOLE, replace(WHOLE, modes=Modes(estate_live=False))) is None

@@ -8,7 +8,7 @@ from datetime import time, timedelta
 
 from console.model.inventory import InventoryChanges
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.model.values import Safety
+from console.model.values import EngineDown, Mode, Safety
 from console.store.config_sync import Synced, sync_config
 from console.store.inventory import write_inventory
 from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record
@@ -101,3 +101,15 @@ def test_the_estates_name_and_the_digest_are_kept(night: Estate) -> None:
     assert [("config_digest", "d1"), ("estate", "test")] == night.rows(
         "SELECT name, value FROM meta WHERE name IN ('estate', 'config_digest') ORDER BY name"
     )
+
+
+def test_a_dependency_that_holds_from_now_on_is_the_same_row(night: Estate) -> None:
+    sync(night, WHOLE)
+    before = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
+    [edge] = WHOLE.dependencies
+    held = replace(edge, mode=Mode.HOLD, engine_down=EngineDown.CLOSED, hold_lead=timedelta(minutes=20))
+    assert sync(night, replace(WHOLE, dependencies=(held,))).changed
+    assert [(before[0][0], "observe", "open", 600.0, 21600.0)] == before
+    after = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
+    assert [(before[0][0], "hold", "closed", 1200.0, 21600.0)] == after
+    assert not sync(night, replace(WHOLE, dependencies=(held,))).changed
