@@ -130,15 +130,12 @@ class CronActs:
         refused, bare = hold.look(self._client, order, self._login, until - monotonic())
         return hold.preview(order, line, refused, bare)
 
-    def holds(self, until: float) -> tuple[NativeHold, ...]:
+    def holds(self, look: Look) -> tuple[NativeHold, ...]:
         """Every hold on the host. AccessRefused where a crontab is denied: a list with holes proves nothing."""
-        return tuple(hold.holds(self._target, self._held(until)))
-
-    def _held(self, until: float) -> tuple[Line, ...]:
-        crontabs = self._eyes.crontabs_now(until).crontabs
+        crontabs = look.crontabs
         if crontabs.denied:
             raise AccessRefused(denied_words(crontabs.denied, self._target, self._login))
-        return crontabs.tables.held
+        return tuple(hold.holds(self._target, crontabs.tables.held))
 
     def _look_up_hold(self, preview: Preview, key: str, until: float) -> LookUp:
         order = hold.HoldOrder.from_plan(preview.plan)
@@ -200,18 +197,21 @@ def _ran_already(look: Look, line: Line, job: str, period: str) -> str | None:
     if not period or due is None:
         return None
     try:
-        at = datetime.fromisoformat(period).astimezone(look.zone).replace(second=0, microsecond=0, tzinfo=None)
+        at = _minute(datetime.fromisoformat(period).astimezone(UTC))
     except ValueError as error:
         raise NotSupported(f"{job}: the period is no ISO instant: {period[:40]!r}") from error
     for one in look.memory.book.attempts:
         started = instant(one.started)
-        if one.job != job or one.action or started is None:
+        if one.job != job or one.action or started is None or _minute(started) < at:
             continue
-        local = started.astimezone(look.zone).replace(second=0, microsecond=0, tzinfo=None)
-        back = due.minutes_since_due(local) if local >= at else None
-        if back is not None and local - back * MINUTE == at:
-            return f"cron itself started {job} for that period, at {started.astimezone(UTC):%H:%M:%S} UTC"
+        back = due.minutes_since_due(_minute(started).astimezone(look.zone).replace(tzinfo=None))
+        if at in (_minute(started), _minute(started) - (back or 0) * MINUTE):
+            return f"cron itself started {job} for that period, at {started:%H:%M:%S} UTC"
     return None
+
+
+def _minute(instant_: datetime) -> datetime:
+    return instant_.replace(second=0, microsecond=0)
 
 
 def _check_key(key: str) -> None:

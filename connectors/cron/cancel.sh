@@ -1,5 +1,6 @@
 # Ends what runs of one attempt. Sent to `sh -s` after line.sh, as the attempt's own user. A process is named by pid, start
-# and boot, so it is that one or gone; it must lead its own session, as cron and our reruns start every job.
+# and boot, so it is that one or gone; it must lead its own session, as cron and our reruns start every job. Whom it ended
+# is written down beside the wrapper's records: H2 C epoch pid birth boot-id action
 
 # end_run USER PID BIRTH BOOT KEY SPOOL NOT_AFTER MODE; MODE is look (signal nothing) or run.
 end_run() {

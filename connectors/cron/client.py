@@ -90,9 +90,9 @@ class CronClient:
         calls += [f"left={TAIL_BYTES}", f"new_spools {quote(self.options.spool)} '' tail"]
         return self._ask(calls, timeout_seconds)
 
-    def tables(self, timeout_seconds: float) -> list[Section]:
-        """Clock, daemon and the text of all crontabs."""
-        return self._ask(self._first("-", ()), timeout_seconds)
+    def tables(self, timeout_seconds: float, checksum: str = "-") -> list[Section]:
+        """Clock, daemon and the text of all crontabs, unless `checksum` holds."""
+        return self._ask(self._first(checksum, ()), timeout_seconds)
 
     def output(self, path: str, start: int | None, limit_bytes: int, timeout_seconds: float) -> list[Section]:
         """A part of a job's output: its end, or what follows `start`."""

@@ -152,7 +152,10 @@ class CronConnector:
         return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
 
     def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        return self._acts.holds(monotonic() + timeout_seconds)
+        """Asked often, so read anew only when the crontabs' stamps say so, as at a poll."""
+        known = self.crontabs.checksum if self.crontabs else "-"
+        look = self.crontabs_now(monotonic() + timeout_seconds, known)
+        return self._acts.holds(look)
 
     def running(self, until: float) -> Look:
         """A look at the end of log and records, for what runs now."""
@@ -162,10 +165,10 @@ class CronConnector:
         look.take()
         return look
 
-    def crontabs_now(self, until: float) -> Look:
-        """A look at the crontabs alone."""
+    def crontabs_now(self, until: float, checksum: str = "-") -> Look:
+        """A look at the crontabs alone; their text is sent unless `checksum` holds."""
         before = datetime.now(UTC)
-        return self._look_at(self._client.tables(until - monotonic()), Memory(), before)
+        return self._look_at(self._client.tables(until - monotonic(), checksum), Memory(), before)
 
     def probe(self, timeout_seconds: float) -> Probe:
         until = monotonic() + timeout_seconds

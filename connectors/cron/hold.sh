@@ -63,10 +63,10 @@ may_change() { # may this be written, and is what we read of it what is there?
 # crontab(1) shows a carriage return as the two characters \r: where these are seen, RAW, the cksum of the file itself
 # as the login user may read it by sudo, tells whether they are what they seem.
 exact() {
-  [ "$(id -u)" = 0 ] || ! table 2>/dev/null | grep -qF '\r' || [ "$(table | cksum)" = "$RAW" ]
+  is_file || ! table 2>/dev/null | grep -qF '\r' || [ "$(table | cksum)" = "$RAW" ]
 }
 snapshot() { # $t/all: the crontab; $t/old: the same less the three lines that crontab(1) itself puts at its top
-  command -v flock >/dev/null && { exec 9</etc/crontab; } && flock -w 10 9 # two of us go one after the other
+  command -v flock >/dev/null && [ -r /etc/crontab ] && exec 9</etc/crontab && flock -w 10 9 # we go one after the other
   t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT && trap 'exit 1' HUP INT TERM
   [ -d "$t" ] && table >"$t/all" || { mark "WRITE|no room for a copy of $file"; return 1; }
   sum=$(cksum <"$t/all")
@@ -78,8 +78,7 @@ text_of() {
     [ "$(head -n 3 "$1" | tail -n 1 | cut -c1-15)" = '# (Cron version' ]; then tail -n +4 "$1"
   else cat "$1"; fi
 }
-now() { if [ "$kind" = system ] || [ "$(id -u)" = 0 ]; then cat "$file"; else CRONTAB_NOHEADER=N crontab -l; fi; }
-unchanged() { [ "$(now | cksum)" = "$sum" ] || { mark "MOVED|$file"; return 1; }; }
+unchanged() { [ "$(crontab_now | cksum)" = "$sum" ] || { mark "MOVED|$file"; return 1; }; }
 replace() { # $t/new in place of the crontab, if that is still what we read; then a look at what is there
   new_second
   if [ "$kind" = user ]; then
@@ -92,7 +91,7 @@ replace() { # $t/new in place of the crontab, if that is still what we read; the
       unchanged && said=$(mv -f "$fresh" "$file" 2>&1) || {
         rm -f "$fresh"; mark "WRITE|$(first "$said")"; return 1; }
   fi
-  now >"$t/now"; text_of "$t/now" | cmp -s - "$t/new" || { mark "RACE|$file"; return 1; }
+  crontab_now >"$t/now"; text_of "$t/now" | cmp -s - "$t/new" || { mark "RACE|$file"; return 1; }
 }
 # cron looks when a minute begins and compares whole seconds: a second change within the second of its look is not seen.
 new_second() {

@@ -6,9 +6,14 @@ first() { printf '%s' "$1" | head -n 1 | cut -c1-200; }
 hash_of() { printf '%s\n%s\n%s' "$1" "$2" "$3" | sha256sum | cut -c1-64; }
 
 # The crontab as it is. Without CRONTAB_NOHEADER Debian's crontab(1) hides the first three lines if they are comments.
-table() {
-  if [ "$kind" = system ] || [ "$(id -u)" = 0 ]; then cat "$file"; else CRONTAB_NOHEADER=N crontab -l; fi
+crontab_now() {
+  if [ "$kind" = system ] || is_file; then cat "$file"
+  elif [ "$(id -un)" = "$user" ]; then CRONTAB_NOHEADER=N crontab -l
+  else CRONTAB_NOHEADER=N crontab -u "$user" -l
+  fi
 }
+is_file() { [ "$(id -u)" = 0 ] && [ -f "$file" ]; } # root reads the file itself, where it is the one we know of
+table() { crontab_now; }
 # The id of a hold's mark, where a whole line is one; connectors/cron/crontab.py reads the same.
 MARK_ID='function mark_id(s, w) {
   if (split(s, w, " ") < 5 || s !~ /^# headway-hold id=headway-[0-9a-z]+ by=[A-Za-z0-9_.@+-]+ until=[0-9TZ:.-]+( |\r?$)/) return ""

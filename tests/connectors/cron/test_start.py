@@ -56,6 +56,32 @@ def test_start_of_another_period_does_not_count(host: LocalHost, tmp_path: Path,
     assert start(host, due + timedelta(days=days)).refused is None
 
 
+@pytest.mark.parametrize("seconds", [0, 61, 3600])
+def test_late_start_is_still_that_periods(host: LocalHost, tmp_path: Path, seconds: int) -> None:
+    due = last_due() - timedelta(days=1)
+    cron_starts(host, 17, due + timedelta(seconds=seconds), tmp_path)
+    assert start(host, due).refused is not None
+
+
+def test_hour_that_comes_twice_has_two_periods(host: LocalHost, tmp_path: Path) -> None:
+    """In the night when summer ends a quarter-hourly line is due at 02:15 twice; each is a period of its own."""
+    command = f"echo x >>{tmp_path}/count"
+    host.crontab.write_text(f"# headway: night\n*/15 * * * * {command}\n")
+    first = datetime(2026, 10, 25, 0, 15, tzinfo=UTC)  # 02:15 +02:00; 02:15 +01:00 is an hour later
+    host.log_line(17, f"({ME}) CMD ({command})", first.timestamp() + 1)
+    assert start(host, first).refused is not None
+    assert start(host, first + timedelta(hours=1)).refused is None
+
+
+def test_hour_that_never_comes_starts_at_its_end(host: LocalHost, tmp_path: Path) -> None:
+    """cron starts the 02:30 that is skipped at 03:00, measured."""
+    command = f"echo x >>{tmp_path}/count"
+    host.crontab.write_text(f"# headway: night\n30 2 * * * {command}\n")
+    jump = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+    host.log_line(17, f"({ME}) CMD ({command})", jump.timestamp() + 10)
+    assert start(host, jump).refused is not None
+
+
 def test_cron_that_starts_it_after_the_preview_wins(host: LocalHost, tmp_path: Path) -> None:
     due = last_due()
     preview = start(host, due)
