@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -127,6 +127,21 @@ def _gives(expression: str, zone: str, at: datetime) -> bool:
         return next(CronSim(expression, local - timedelta(minutes=1))) == local
     except (CronSimError, ZoneInfoNotFoundError, StopIteration, ValueError, OSError, OverflowError):
         return False
+
+
+def interval_before(expression: str, zone: str, end: datetime) -> datetime | None:
+    """Start of the data interval that ends at `end`, where the ends follow this expression: the instant before it.
+
+    None where that is not sure: `end` is no instant of the expression, or the clock was changed in between."""
+    if not _gives(expression, zone, end):
+        return None
+    place = ZoneInfo(zone)
+    local = end.astimezone(place)
+    try:
+        start = next(CronSim(expression, local.replace(tzinfo=None), reverse=True)).replace(tzinfo=place)
+    except (CronSimError, StopIteration, ValueError, OverflowError):
+        return None
+    return start.astimezone(UTC) if start.utcoffset() == local.utcoffset() else None
 
 
 def feeds(row: Any) -> dict[str, set[str]]:

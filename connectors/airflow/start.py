@@ -15,6 +15,7 @@ from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.holding import held_by
 from connectors.airflow.marks import mark_of, run_id_of
 from connectors.airflow.parse import Period, run_ref
+from connectors.airflow.parse_inventory import interval_before
 from connectors.airflow.sending import after_once, refused
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
 
@@ -64,14 +65,12 @@ class Starter:
         )
 
     def _plan(self, dag: str, row: fields.Row, at: datetime | None) -> dict[str, Any]:
-        """`at` is the period. Its logical date differs where runs cover data intervals: there only that of the next
-        run is known."""
+        """`at` is the period. Its logical date differs from it where runs cover data intervals."""
         plan: dict[str, Any] = {"how": "trigger", "dag": dag, "at": facts.told(at) if at else None}
-        start, end = row.get("next_dagrun_data_interval_start"), row.get("next_dagrun_data_interval_end")
-        if at is not None and start != end:
-            is_next = facts.instant(row.get("next_dagrun_run_after")) == at
-            plan["logical"] = row.get("next_dagrun_logical_date") if is_next else None
-            plan["interval"] = [start, end] if is_next else None
+        if at is not None and row.get("next_dagrun_data_interval_start") != row.get("next_dagrun_data_interval_end"):
+            start = interval_start(row, at)
+            plan["logical"] = facts.told(start) if start else None
+            plan["interval"] = [facts.told(start), facts.told(at)] if start else None
         return plan
 
     def _why_not(self, row: fields.Row, plan: Mapping[str, Any], at: datetime | None, now: datetime) -> str | None:
@@ -86,7 +85,7 @@ class Starter:
         if logical is None:
             day = plan["at"][:10]
             return (
-                f"the runs of {dag} cover data intervals, and Airflow tells only the interval of the next run: "
+                f"the runs of {dag} cover data intervals, and nobody can tell which one ended at {plan['at']}: "
                 f"airflow backfill create --dag-id {dag} --from-date {day} --to-date {day}"
             )
         if logical > now + SOON:
@@ -135,6 +134,25 @@ class Starter:
 
     def tidy(self, plan: Mapping[str, Any], key: str) -> None:
         """Nothing stays of a trigger that never arrived."""
+
+
+def interval_start(row: fields.Row, at: datetime) -> datetime | None:
+    """Start of the data interval of the run that is due at `at`, for a DAG whose runs cover intervals.
+
+    Airflow tells that of the next run. Where its cron expression explains that one, it explains the earlier ones too;
+    other timetables may be any code: None."""
+    start, end = (facts.instant(row.get(f"next_dagrun_data_interval_{edge}")) for edge in ("start", "end"))
+    following, logical = (
+        facts.instant(row.get("next_dagrun_run_after")),
+        facts.instant(row.get("next_dagrun_logical_date")),
+    )
+    if start is None or end is None or following != end or logical != start:
+        return None
+    if at == end:
+        return start
+    expression, zone = fields.words(row, "timetable_summary"), fields.words(row, "timezone") or "UTC"
+    explained = interval_before(expression, zone, end) == start
+    return interval_before(expression, zone, at) if explained else None
 
 
 def logical_of(plan: Mapping[str, Any]) -> Any:

@@ -24,7 +24,7 @@ from tests.lab import guard, venvs
 from tests.lab.process import Daemon, LabError, clean_environment, free_port, tail, wait_until
 
 DAGS = Path(__file__).with_name("dags")
-DAG_IDS = ("caught_up", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
+DAG_IDS = ("by_interval", "caught_up", "load_orders", "mapped", "parked", "retried", "stock_count", "supply_plan")
 PASSWORDS = {"admin": "admin-pw", "headway": "headway-pw", "viewer": "viewer-pw"}
 """`headway` has Airflow's role `user` (may clear and trigger), `viewer` may only look."""
 ROLES = "admin:admin,headway:user,viewer:viewer"

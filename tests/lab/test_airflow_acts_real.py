@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -103,41 +104,55 @@ def is_paused(airflow: AirflowServer, dag: str) -> bool:
 # holds and the clock
 
 
+CLOCKED = ("stock_count", "caught_up", "by_interval")
+
+
 def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchup_every_run(
     airflow: AirflowServer, connector: Connector
 ) -> None:
     """A run that was left out is then started under our key, exactly once; one that came is not started again."""
-    for dag in ("stock_count", "caught_up"):
+    for dag in CLOCKED:
         ran(airflow, dag, "succeed", "success")
     began = datetime.now(UTC).replace(second=0, microsecond=0)
-    dues = [began + MINUTE, began + 2 * MINUTE]
+    dues = [began + MINUTE, began + 2 * MINUTE, began + 3 * MINUTE]
     try:
-        with held(connector, "stock_count") as plain, held(connector, "caught_up") as caught:
-            airflow.schedule("stock_count", "* * * * *")
-            airflow.schedule("caught_up", "* * * * *", since=began)
-            time.sleep((dues[1] - datetime.now(UTC)).total_seconds() + 8)
-            assert {"stock_count", "caught_up"} == {one.job for one in connector.holds(20)}
-            assert [] == [
-                row for dag in ("stock_count", "caught_up") for row in scheduled(airflow, dag, began + MINUTE)
-            ]
+        with held(connector, CLOCKED[0]) as plain, held(connector, CLOCKED[1]) as caught, held(connector, CLOCKED[2]):
+            for dag in CLOCKED:
+                airflow.schedule(dag, "* * * * *", since=began if dag == "caught_up" else None)
+            time.sleep((dues[-1] - datetime.now(UTC)).total_seconds() + 8)
+            assert set(CLOCKED) == {one.job for one in connector.holds(20)}
+            assert [] == [row for dag in CLOCKED for row in scheduled(airflow, dag, dues[0])]
             told = connector.preview(of_job(Verb.RELEASE, "caught_up", hold=caught), 20)
             assert told.notes[-1].startswith("Airflow makes every missed run at once, from ")
             told = connector.preview(of_job(Verb.RELEASE, "stock_count", hold=plain), 20)
             assert told.notes[-1].endswith("earlier ones of the pause are left out (catchup is off)")
-        until("the run of the latest instant", lambda: scheduled(airflow, "stock_count", dues[1]))
-        until("the run of every instant", lambda: len(scheduled(airflow, "caught_up", dues[0])) >= 2)
+        for dag in ("stock_count", "by_interval"):
+            until(f"the run of {dag} of the latest instant", partial(scheduled, airflow, dag, dues[-1]))
+            assert dues[1] not in {at(row) for row in scheduled(airflow, dag, dues[0])}, "left out without catch-up"
+            start_once(airflow, connector, dag, dues[1])
+            there = connector.preview(of_job(Verb.START, dag, period_at=instant_key(dues[-1])), 20)
+            assert "Airflow has this run by now: scheduled__" in str(there.refused)
+        until("the run of every instant", lambda: len(scheduled(airflow, "caught_up", dues[0])) >= len(dues))
     finally:
-        for dag in ("stock_count", "caught_up"):
+        for dag in CLOCKED:
             airflow.schedule(dag, None)
-    assert dues[0] not in {at(row) for row in scheduled(airflow, "stock_count", dues[0])}, "left out without catch-up"
     assert set(dues) <= {at(row) for row in scheduled(airflow, "caught_up", dues[0])}
-    key = sent(connector, of_job(Verb.START, "stock_count", period_at=instant_key(dues[0])))
+
+
+def start_once(airflow: AirflowServer, connector: Connector, dag: str, due: datetime) -> None:
+    """Starts the run of this instant, which becomes an attempt of its period and covers its data interval."""
+    key = sent(connector, of_job(Verb.START, dag, period_at=instant_key(due)))
     run = f"headway__{key.removeprefix('headway-')}"
-    airflow.wait_for("stock_count", run, "success")
-    started = attempt(connector, "stock_count", run)
-    assert (State.SUCCEEDED, key, instant_key(dues[0])) == (started.state, started.action_key, started.period_key)
-    there = connector.preview(of_job(Verb.START, "stock_count", period_at=instant_key(dues[1])), 20)
-    assert "Airflow has this run by now: scheduled__" in str(there.refused)
+    airflow.wait_for(dag, run, "success")
+    started = attempt(connector, dag, run)
+    assert (State.SUCCEEDED, key, instant_key(due)) == (started.state, started.action_key, started.period_key)
+    row = airflow.call("GET", f"dags/{dag}/dagRuns/{run}")
+    begin = due - MINUTE if dag == "by_interval" else due
+    assert (told_as(begin), told_as(begin), told_as(due)) == (
+        row["logical_date"],
+        row["data_interval_start"],
+        row["data_interval_end"],
+    )
 
 
 def scheduled(airflow: AirflowServer, dag: str, since: datetime) -> list[dict[str, Any]]:
@@ -169,10 +184,12 @@ def test_a_run_that_we_started_ahead_of_the_release_is_not_made_again_by_the_clo
         until("the next run by the clock", lambda: scheduled(airflow, "stock_count", due + MINUTE))
     finally:
         airflow.schedule("stock_count", None)
-    assert [run] == [row["dag_run_id"] for row in runs_of(airflow, "stock_count") if row["logical_date"] == told(due)]
+    assert [run] == [
+        row["dag_run_id"] for row in runs_of(airflow, "stock_count") if row["logical_date"] == told_as(due)
+    ]
 
 
-def told(instant: datetime) -> str:
+def told_as(instant: datetime) -> str:
     return instant.isoformat().replace("+00:00", "Z")
 
 

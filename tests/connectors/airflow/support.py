@@ -6,10 +6,11 @@ from typing import Any
 
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
-from connectors.contract import RunRecord
+from connectors.contract import Ask, Preview, RunRecord, RunRef, State, Verb
 from tests.fakes.airflow import FakeAirflow
 
 URL = "https://airflow.example.com"
+DUE = "2026-11-20T03:00:00Z"
 
 
 def opened(fake: FakeAirflow, **options: Any) -> AirflowConnector:
@@ -41,3 +42,15 @@ def told(connector: AirflowConnector, cursor: str = "") -> tuple[dict[tuple[str,
 def latest(connector: AirflowConnector, job: str) -> RunRecord:
     """The newest attempt of a job."""
     return [one for one in told(connector)[0].values() if one.job == job][-1]
+
+
+def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
+    """The preview of what may be done now."""
+    preview = connector.preview(ask, 5)
+    assert None is preview.refused
+    return preview
+
+
+def start(period: str = DUE, dag: str = "stock_count") -> Ask:
+    """A start for a period, or without one ("")."""
+    return Ask(Verb.START, RunRef(dag, period, "", ""), State.PLANNED, {"period_at": period} if period else {})

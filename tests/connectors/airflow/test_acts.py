@@ -19,18 +19,16 @@ from connectors.contract import (
     Found,
     NotSupported,
     OutcomeUnknown,
-    Preview,
     RunRecord,
     RunRef,
     State,
     Verb,
     instant_key,
 )
-from tests.connectors.airflow.support import latest, night, opened
+from tests.connectors.airflow.support import DUE, allowed, latest, night, opened, start
 from tests.fakes.airflow import FakeAirflow
 
 RUN = "scheduled__2026-11-20T04:00:00+00:00"
-DUE = "2026-11-20T03:00:00Z"
 PATH = f"/api/v2/dags/load_orders/dagRuns/{RUN.replace(':', '%3A').replace('+', '%2B')}"
 
 
@@ -55,107 +53,6 @@ def running_night() -> tuple[FakeAirflow, AirflowConnector, RunRecord]:
 
 def of(verb: Verb, run: RunRecord, **parameters: Any) -> Ask:
     return Ask(verb, ref(run), run.state, parameters)
-
-
-def start(period: str = DUE, dag: str = "stock_count") -> Ask:
-    return Ask(Verb.START, RunRef(dag, period, "", ""), State.PLANNED, {"period_at": period} if period else {})
-
-
-def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
-    preview = connector.preview(ask, 5)
-    assert None is preview.refused
-    return preview
-
-
-# start
-
-
-def test_a_start_takes_the_logical_date_that_airflows_own_run_would_have() -> None:
-    _, connector, _ = ended_night()
-    preview = allowed(connector, start())
-    assert ("trigger", "trigger a run of stock_count for 2026-11-20 03:00Z") == (preview.verb, preview.words)
-    body = f'{{"dag_run_id": "headway__KEY", "logical_date": "{DUE}", "run_after": "{DUE}"}}'
-    assert (f"POST /api/v2/dags/stock_count/dagRuns {body}",) == preview.native_calls
-    connector.act(preview, new_key(), 5)
-    assert "Airflow has this run by now: headway__" in str(connector.preview(start(), 5).refused)
-
-
-def interval(fake: FakeAirflow, start: str, end: str) -> None:
-    times = {"next_dagrun_logical_date": start, "next_dagrun_run_after": end}
-    fake.details_of["stock_count"] = {
-        **times,
-        "next_dagrun_data_interval_start": start,
-        "next_dagrun_data_interval_end": end,
-    }
-
-
-def test_the_next_run_of_a_dag_with_data_intervals_is_started_with_its_interval() -> None:
-    fake, connector, _ = ended_night()
-    interval(fake, "2026-11-19T03:00:00Z", DUE)
-    preview, key = allowed(connector, start()), new_key()
-    connector.act(preview, key, 5)
-    row = fake.run("stock_count", f"headway__{key[8:]}")
-    assert row is not None
-    assert ("2026-11-19T03:00:00Z", "2026-11-19T03:00:00Z", DUE) == (
-        row["logical_date"],
-        row["data_interval_start"],
-        row["data_interval_end"],
-    )
-    fake.tick()
-    assert (DUE, key) == ((told := latest(connector, "stock_count")).period_key, told.action_key)
-
-
-@pytest.mark.parametrize(
-    "details, words",
-    [
-        ({"is_paused": True}, "stock_count is paused, not by Headway: the run would stay queued"),
-        ({"allowed_run_types": ["scheduled"]}, "does not allow runs by hand"),
-        ({"has_import_errors": True}, "cannot be imported"),
-        ({"is_stale": True}, "cannot be imported or is gone"),
-        ({"start_date": "2026-11-20T03:30:00Z"}, "would call a run before it green without running a task"),
-        ({"next_dagrun_data_interval_start": "2026-11-01T00:00:00Z"}, "airflow backfill create --dag-id stock_count"),
-    ],
-)
-def test_what_airflow_would_not_run_is_not_started(details: dict[str, Any], words: str) -> None:
-    fake, connector, _ = ended_night()
-    fake.details_of["stock_count"] = details
-    assert words in str(connector.preview(start(), 5).refused)
-
-
-def test_a_start_for_a_time_to_come_is_refused_because_its_tasks_would_wait() -> None:
-    _, connector, _ = ended_night()
-    later = instant_key(datetime(2030, 1, 1, tzinfo=UTC))
-    assert "runs no task before the logical date of its run" in str(connector.preview(start(later), 5).refused)
-
-
-def test_a_dag_without_a_period_is_started_without_a_date() -> None:
-    fake, connector, _ = ended_night()
-    preview, key = allowed(connector, start("")), new_key()
-    assert "trigger a run of stock_count now, without a date" == preview.words
-    connector.act(preview, key, 5)
-    row = fake.run("stock_count", f"headway__{key[8:]}")
-    assert row is not None
-    assert None is row["logical_date"]
-
-
-def test_a_start_whose_answer_is_lost_is_found_and_never_doubled() -> None:
-    fake, connector, _ = ended_night()
-    preview, key = allowed(connector, start()), new_key()
-    fake.lose_answer_of = "/dagRuns$"
-    with pytest.raises(OutcomeUnknown, match="its answer was lost"):
-        connector.act(preview, key, 5)
-    assert isinstance(connector.look_up(preview, key, 5), Found)
-    assert "was triggered under this key before" == connector.act(preview, key, 5).words
-    with pytest.raises(NotSupported, match="has another run for"):
-        connector.act(preview, new_key(), 5)
-    assert 1 == len([row for row in fake.runs if row["dag_id"] == "stock_count"])
-
-
-def test_a_task_is_not_started_by_itself() -> None:
-    _, connector, _ = ended_night()
-    with pytest.raises(NotSupported, match=r"Airflow has no DAG load_orders\.load; if that is a task"):
-        connector.preview(start(dag="load_orders.load"), 5)
-    assert "Airflow has no DAG gone" == connector.preview(start(dag="gone"), 5).refused
 
 
 # cancel

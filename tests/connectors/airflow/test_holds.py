@@ -21,14 +21,13 @@ from connectors.contract import (
     HoldMark,
     NotSupported,
     OutcomeUnknown,
-    Preview,
     RunRef,
     State,
     SystemUnreachable,
     Verb,
     instant_key,
 )
-from tests.connectors.airflow.support import night, opened
+from tests.connectors.airflow.support import allowed, night, opened
 from tests.fakes.airflow import FakeAirflow
 
 RUN = "scheduled__1"
@@ -49,12 +48,6 @@ def hold(dag: str = "stock_count", **more: Any) -> Ask:
 
 def release(key: str, dag: str = "stock_count") -> Ask:
     return Ask(Verb.RELEASE, RunRef(dag, "", "", ""), State.HELD, {"hold": key})
-
-
-def allowed(connector: AirflowConnector, ask: Ask) -> Preview:
-    preview = connector.preview(ask, 5)
-    assert None is preview.refused
-    return preview
 
 
 def held_night() -> tuple[FakeAirflow, AirflowConnector, str]:

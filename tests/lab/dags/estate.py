@@ -14,7 +14,7 @@ import time
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import DAG, Asset, TaskGroup, get_current_context, task
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, TaskGroup, get_current_context, task
 
 CONTROL = Path(os.environ["LAB_AIRFLOW_CONTROL"])
 TIMETABLE = json.loads((CONTROL / "timetable.json").read_text())
@@ -89,6 +89,16 @@ with DAG(
         obey("caught_up")
 
     catch_up()
+
+# Its runs cover data intervals: each is due at the end of its own.
+BY_INTERVAL = TIMETABLE.get("by_interval")
+with DAG("by_interval", schedule=CronDataIntervalTimetable(BY_INTERVAL, "UTC") if BY_INTERVAL else None, **COMMON):
+
+    @task
+    def cover() -> None:
+        obey("by_interval")
+
+    cover()
 
 with DAG("retried", schedule=None, **COMMON) as retried:
 
