@@ -5,6 +5,7 @@ A replayed night stands in for the schedulers: `extract_orders` fails at 03:12 b
 
 from __future__ import annotations
 
+import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,6 +145,28 @@ def test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink
         )
         assert 1 == len(smtp.mails)
         assert ROOT in http_sink.posts[-1].data["title"]
+
+
+def test_f12_a_full_store_is_told_from_memory_and_recorded_when_there_is_space_again(
+    evening: Path, tmp_path: Path, http_sink: HttpSink
+) -> None:
+    routes = '[routes.oncall]\nurls = [{ env = "HOOK" }]\n'
+    morning = Morning(evening, tmp_path, routes, HOOK=http_sink.json_url())
+    set_clock(morning.play, morning.store, Hand(BEFORE, real_now(), 1.0, paused=True))
+    with morning.headway.running_engine() as engine:
+        wait_until(lambda: WORKING in engine.log.read_text(), "the engine", 30)
+        _, hard = resource.prlimit(engine.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (16 * 1024, hard))
+        [post] = http_sink.wait_for(1, 60)
+        assert "the store cannot be used: nothing is evaluated, no alert is written" in post.data["title"]
+        assert "headway.db" in post.data["message"]
+        resource.prlimit(engine.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        _, over = http_sink.wait_for(2, 60)
+        assert "the store can be used again" in over.data["title"]
+        told = [("headway", "headway:store", "sent", 1)] * 2
+        query = "SELECT a.kind, a.dedup_key, d.state, d.tries FROM alert a JOIN delivery d ON d.alert_id = a.id"
+        wait_until(lambda: morning.rows(f"{query} ORDER BY a.id") == told, f"{told} in the store", 20)
+        assert 2 == len(http_sink.posts)
 
 
 def test_f66_an_answer_that_is_lost_is_one_marked_repeat(evening: Path, tmp_path: Path, smtp: SmtpSink) -> None:
