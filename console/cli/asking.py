@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from connectors.words import Verb
 from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
@@ -16,7 +17,9 @@ from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked, Requests, Wish
 from console.model.ids import new_action_key
 from console.model.views import ActionView
+from console.store.errors import ReasonNeeded
 
+T = TypeVar("T")
 ANSWER_SECONDS = 45.0
 LOOK_SECONDS = 1.0
 """How often who waits for an answer looks whether there still is an engine."""
@@ -101,11 +104,23 @@ def refuse_overlap(arguments: argparse.Namespace, job: str, data: dict[str, Any]
         raise Stop(Exit.REFUSED, f"{job}: {data['overlap']}; nothing was sent. {words}")
 
 
+def with_reason(arguments: argparse.Namespace, ask: Callable[[str], T]) -> T:
+    """What `ask` gives with the reason that was typed; at a terminal it is asked for where it is all that is missing.
+    Raises NotAllowed."""
+    try:
+        return ask(arguments.why or "")
+    except ReasonNeeded as error:
+        if arguments.yes or not sys.stdin.isatty():
+            raise
+        say(str(error))
+        return ask(input("why? ").strip())
+
+
 def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
     """Sends one step and watches it until the scheduler's own word is there; the exit code."""
     key = new_action_key()
     try:
-        requests.act(wish, key)
+        with_reason(arguments, lambda why: requests.act(replace(wish, why=why), key))
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     say(f"asked as {key}")

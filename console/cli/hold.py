@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from connectors.words import Verb
-from console.cli.asking import ANSWER_SECONDS, answered, confirmed, preview_lines, require_engine
+from console.cli.asking import ANSWER_SECONDS, answered, confirmed, preview_lines, require_engine, with_reason
 from console.cli.common import Stop, print_json, reading, say, say_lines, stamp
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
@@ -80,7 +81,7 @@ def _line(hold: HoldView) -> str:
 def _send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:
     key = new_action_key()
     try:
-        requests.act(wish, key)
+        with_reason(arguments, lambda why: requests.act(replace(wish, why=why), key))
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     say(f"asked as {key}")

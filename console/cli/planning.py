@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from console.cli.asking import ANSWER_SECONDS, TELL_SECONDS, answered, no_engine, require_engine
+from console.cli.asking import ANSWER_SECONDS, TELL_SECONDS, answered, no_engine, require_engine, with_reason
 from console.cli.common import Stop, positive_number, print_json, reading, say, say_lines
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
 from console.model.carried import PlanView, StepView
-from console.model.ids import new_action_key
+from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
+from console.model.steps import open_steps
 from console.model.words import Safety
 
 ENDED = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}
@@ -132,9 +133,8 @@ def _confirmed(arguments: argparse.Namespace, draft: Draft, word: str) -> bool:
 
 def _start(arguments: argparse.Namespace, draft: Draft) -> int:
     try:
-        return PlanRequests.start_plan(
-            require_engine(arguments), draft, new_action_key(), arguments.why or "", arguments.at_once
-        )
+        requests, key = require_engine(arguments), new_action_key()
+        return with_reason(arguments, lambda why: requests.start_plan(draft, key, why, arguments.at_once))
     except AlreadyAsked as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     except PlanRefused as error:
@@ -178,6 +178,7 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
         for line in _news(plan, told):
             say(line)
         if plan.state in ENDED:
+            _say_what_is_left(arguments, plan)
             if not arguments.json:
                 say_lines([f"plan {number} {plan.state}: {plan.words}"])
             return ENDED[plan.state]
@@ -189,6 +190,17 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
             minutes += 1
             say(f"{duration_words(waited)}: {no_engine(arguments) or where(plan)}")
         time.sleep(0.2)
+
+
+def _say_what_is_left(arguments: argparse.Namespace, plan: PlanView) -> None:
+    """What went wrong while the plan went on, started too early by its own clock, is in no step of it."""
+    if plan.incident_id is None or plan.state != "done":
+        return
+    with reading(arguments) as reads:
+        left = open_steps(reads.incident(plan.incident_id))
+    if left:
+        name = incident_name(plan.incident_id)
+        say(f"still red or stale: {', '.join(one.job for one in left)}. See: headway recover {name}")
 
 
 def _news(plan: PlanView, told: dict[int, str]) -> list[str]:

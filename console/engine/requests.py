@@ -30,7 +30,7 @@ _NEW_ACTION = (
     " changed_seq) SELECT ?, ?, j.id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
     " JOIN incident i ON i.id = m.incident_id"
     " WHERE m.job_id = r.job_id AND m.period_key = r.period_key AND i.closed_us IS NULL)),"
-    " 'requested', ?, ?, 'person', ?, ?, ?, ?, ?, '', ?, '', '', 0, 0, 0"
+    " 'requested', ?, ?, 'person', ?, ?, ?, ?, ?, '', ?, '', ?, 0, 0, 0"
     " FROM job j LEFT JOIN run r ON r.job_id = j.id AND r.id = CAST(? AS BIGINT)"
     " WHERE j.id = COALESCE((SELECT job_id FROM run WHERE id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) RETURNING key"
 )
@@ -232,7 +232,8 @@ class Requests:
 
     def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
         words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
-        asked_by = (by, where_from(), wish.why, wish.overlap, wish.needs_approval, now)
+        waits = f"waits for the approval of another person: headway approve {key}" if wish.needs_approval else ""
+        asked_by = (by, where_from(), wish.why, wish.overlap, wish.needs_approval, now, waits)
         of = (wish.run_id, wish.run_id, wish.job_id)
         run(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asked_by, *of))
 

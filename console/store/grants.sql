@@ -75,7 +75,8 @@ BEGIN
     NEW.ended_us := NULL;
     NEW.native_ref := '';
     NEW.attempt_id := NULL;
-    NEW.words := '';
+    NEW.words := CASE WHEN NEW.needs_approval THEN
+        'waits for the approval of another person: headway approve ' || NEW.key ELSE '' END;
     NEW.next_us := 0;
     NEW.looked_up := 0;
     RETURN NEW;

@@ -54,11 +54,12 @@ def rights_of(run: Run) -> tuple[list[Permission], Rules]:
     """What config permits, and what acting takes besides."""
     rows = run("SELECT who, role, systems, services, tiers FROM permission ORDER BY id", ())
     acting = run("SELECT value FROM meta WHERE name = ?", (ACTING,))
-    rules = {name: tuple(value) if isinstance(value, list) else value
-             for name, value in (json.loads(acting[0][0]) if acting else NO_RULES).items()}  # fmt: skip
-    return [
+    said: dict[str, Any] = json.loads(acting[0][0]) if acting else NO_RULES
+    rules: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in said.items()}
+    permitted = [
         Permission(who, Role[role.upper()], *(tuple(json.loads(each)) for each in lists)) for who, role, *lists in rows
-    ], Rules(**rules)
+    ]
+    return permitted, Rules(**rules)
 
 
 def subject_of_job(run: Run, job_id: int) -> Subject:

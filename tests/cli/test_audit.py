@@ -164,6 +164,30 @@ def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Ben
     assert (4, True) == (done.code, "say why (--why)" in done.err), done.err
 
 
+class Keyboard:
+    """A terminal at which somebody types these lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return f"{self.lines.pop(0)}\n"
+
+
+def test_at_a_terminal_the_reason_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.sync_config(bench.fence)
+    monkeypatch.setattr("sys.stdin", Keyboard("y", "a bad file"))
+    with answering(bench):
+        done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0.5")
+    assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
+    rows = headway(bench.url, "audit", "--object", "extract", "--json").data
+    assert [("refuse rerun", ""), ("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
+
+
 @pytest.mark.parametrize("what", GRANTS)
 def test_the_grants_are_printed_as_they_are(what: str) -> None:
     done = headway("none.db", "grants", what)

@@ -260,7 +260,8 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     be("alice")
     key = ask(strict)
     step(strict)
-    assert ("requested", []) == (told(strict, key)[0], strict.scheduler.acted)
+    waits = f"waits for the approval of another person: headway approve {key}"
+    assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
         strict.requests().approve(key)
     permit(strict, alice="admin", carol="approve")
