@@ -16,6 +16,7 @@ from tests.store import (
     test_carrying,
     test_config_sync,
     test_converge,
+    test_holds,
     test_ingest,
     test_inventory,
     test_lease,
@@ -42,6 +43,7 @@ SHARED = (
     test_permissions,
     test_carrying,
     test_routing,
+    test_holds,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})

@@ -71,6 +71,9 @@ def ask_everything(reads: Reads) -> None:
     reads.runs(1)
     reads.run(1)
     reads.changed_job_ids_since(0)
+    reads.holds()
+    reads.holds(ended=True)
+    reads.gate("etl-hosts/db07:extract_orders")
 
 
 def test_no_question_of_a_board_scans_the_runs(explaining: Explaining) -> None:

@@ -1,0 +1,237 @@
+"""Holds as rows: decided once, moved only from where the decision saw them, compared with what the source has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from connectors.contract import HoldMark, NativeHold, State, Verb, instant_key
+from console.model.decisions import Decisions, HoldDecision, Member, NewAction
+from console.model.ids import micros
+from console.model.values import HoldFacts, HoldState, Mode, Settings
+from console.store.apply import apply
+from console.store.errors import NotFound
+from console.store.estate import load
+from console.store.holds import reconcile
+from console.store.reads import Reads
+from tests.store import test_apply
+from tests.store.estate import BD, EXTRACT, JOBS, LOAD, Estate, at, failed, run, running, set_clock
+
+KEY, RELEASE = "headway-0123456789abcdefghjk", "headway-abcdefghjk0123456789"
+STOCK = JOBS[1]
+
+
+def hold(night: Estate, **changes: object) -> HoldFacts:
+    """load_stock is held at 03:00 for what it is due at 03:10."""
+    facts = HoldFacts(
+        KEY, night.job_id(STOCK), night.job_id(), BD, "reactive", Mode.HOLD, HoldState.PLACING, "headway",
+        "until extract_orders is good", at("09:10"), at("03:10"), instant_key(at("03:10")), words="until it is good",
+    )  # fmt: skip
+    return replace(facts, **changes)  # type: ignore[arg-type]
+
+
+def decide(night: Estate, *decisions: HoldDecision, now: str = "03:00") -> None:
+    apply(night.store, Decisions(holds=decisions), at(now), 0, None, {})
+
+
+def placed(night: Estate) -> HoldDecision:
+    one = hold(night)
+    parameters = {"by": "headway", "until": "2026-11-20T09:10:00Z"}
+    return HoldDecision(one, None, NewAction(KEY, Verb.HOLD, one.job_id, parameters=parameters, why=one.why))
+
+
+def stored(night: Estate) -> Sequence[HoldFacts]:
+    return load(night.store, at("03:20"), Settings()).holds
+
+
+def look(night: Estate, *marks: NativeHold, looked: str = "03:30", now: str = "03:30") -> bool:
+    return reconcile(night.store, night.host, marks, at(looked), at(now), None)
+
+
+def mark(key: str = KEY, job: str = STOCK, by: str = "headway") -> NativeHold:
+    return NativeHold(job, HoldMark(key, by, at("09:10")), "crontab of etl, line 4")
+
+
+def events(night: Estate) -> list[str]:
+    return [row[0] for row in night.rows("SELECT words FROM event WHERE kind = 'hold' ORDER BY id")]
+
+
+def test_what_is_decided_twice_is_one_hold_with_one_action(night: Estate) -> None:
+    decide(night, placed(night))
+    decide(night, placed(night))
+    [one] = stored(night)
+    assert one.place is not None
+    assert ("requested", False, "hold") == (one.place.state, one.place.unsent, one.place.origin)
+    assert replace(hold(night), place=one.place) == one
+    assert [(KEY, "hold", "headway", None)] == night.rows("SELECT key, verb, requested_by, run_id FROM action")
+    assert [("headway", "request hold", f"etl-hosts/{STOCK}")] == night.rows("SELECT actor, verb, object FROM audit")
+
+
+def test_a_decision_that_saw_another_state_writes_and_asks_nothing(night: Estate) -> None:
+    decide(night, placed(night))
+    job = night.job_id(STOCK)
+    late = HoldDecision(
+        hold(night, state=HoldState.RELEASING), HoldState.HELD, NewAction(RELEASE, Verb.RELEASE, job), event="let go"
+    )
+    decide(night, late)
+    assert (HoldState.PLACING, []) == (stored(night)[0].state, events(night))
+    assert 1 == night.one("SELECT count(*) FROM action")
+
+
+def test_a_start_is_about_the_run_that_was_kept_back_and_told_in_its_incident(night: Estate) -> None:
+    night.ingest(failed(STOCK, "03:10"))
+    run_id = night.one("SELECT id FROM run WHERE state = 'failed'")
+    member = Member(night.job_id(STOCK), instant_key(at("03:10")), "red", run_id)
+    opened = test_apply.incident(members=(member,), services=(), notices=(), event="")
+    apply(night.store, Decisions(incidents=(opened,)), at("03:20"), 0, None, {})
+    one = hold(night, state=HoldState.STARTING, start_key=KEY)
+    action = NewAction(KEY, Verb.START, one.job_id, one.period_key, {"period_at": one.period_key}, overlap="queue")
+    decide(night, HoldDecision(one, None, action, event="load_stock is started"))
+    assert (run_id, 1, "queue") == night.one("SELECT run_id, incident_id, overlap FROM action")
+    assert [(1, "load_stock is started")] == night.rows("SELECT incident_id, words FROM event WHERE kind = 'hold'")
+
+
+def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> None:
+    decide(night, placed(night))
+    over = hold(night, state=HoldState.FAILED, ended_at=at("03:10"), words="nobody could send it")
+    decide(night, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:10")
+    assert ("refused", "nobody could send it") == night.one("SELECT state, words FROM action")
+    assert HoldState.FAILED is stored(night)[0].state
+
+
+def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> None:
+    decide(night, placed(night))
+    words = ("not sent: no route to host", "looked up: it never arrived. Ask again to send it.", "ended failed, exit 1")
+    found = []
+    for word in words:
+        with night.store.write(None) as connection:
+            connection.exec_driver_sql(f"UPDATE action SET state = 'failed', words = '{word}'")
+        found.append(stored(night)[0].place)
+    assert [True, True, False] == [one is not None and one.unsent for one in found]
+
+
+def held(night: Estate) -> None:
+    decide(night, placed(night))
+    decide(night, HoldDecision(hold(night, state=HoldState.HELD, placed_at=at("03:01")), HoldState.PLACING))
+
+
+def test_a_look_that_finds_what_is_held_changes_nothing(night: Estate) -> None:
+    held(night)
+    assert not look(night, mark())
+    assert [] == events(night)
+
+
+def test_a_hold_whose_mark_is_gone_was_released_by_a_person(night: Estate) -> None:
+    held(night)
+    assert not look(night, looked="03:01")  # it was placed while this look went on
+    assert look(night)
+    [one] = stored(night)
+    words = "its mark is gone from its source: released by a person"
+    assert (HoldState.RELEASED, at("03:30"), words) == (one.state, one.ended_at, one.words)
+    assert [f"etl-hosts/{STOCK} (hold {KEY}): {words}"] == events(night)
+    assert not look(night, looked="03:31")
+
+
+def test_what_is_being_placed_or_let_go_is_judged_by_its_action(night: Estate) -> None:
+    decide(night, placed(night))
+    assert not look(night)
+    decide(night, HoldDecision(hold(night, state=HoldState.HELD, placed_at=at("03:01")), HoldState.PLACING))
+    decide(night, HoldDecision(hold(night, state=HoldState.RELEASING), HoldState.HELD))
+    assert not look(night)
+
+
+def test_a_mark_that_nobody_here_made_is_kept_as_found_until_it_is_gone(night: Estate) -> None:
+    strange = mark("headway-zzzzzzzzzzzz", by="other.store")
+    assert look(night, strange)
+    assert not look(night, strange)
+    [one] = stored(night)
+    assert ("headway-zzzzzzzzzzzz", HoldState.FOUND, "other.store") == (one.key, one.state, one.held_by)
+    assert look(night)
+    assert HoldState.RELEASED is stored(night)[0].state
+
+
+def test_a_mark_of_a_job_that_no_inventory_has_shown_waits_for_it(night: Estate) -> None:
+    look(night, mark("headway-zzzzzzzzzzzz", job="db07:unheard"))
+    assert () == stored(night)
+
+
+@pytest.mark.parametrize("was, after", [(HoldState.FAILED, HoldState.HELD), (HoldState.RELEASED, HoldState.FOUND)])
+def test_a_hold_that_was_over_and_is_there_after_all_is_not_overlooked(
+    night: Estate, was: HoldState, after: HoldState
+) -> None:
+    decide(night, placed(night))
+    decide(night, HoldDecision(hold(night, state=was, ended_at=at("03:05")), HoldState.PLACING))
+    assert not look(night, mark(), looked="03:04")
+    assert look(night, mark())
+    assert (after, None) == (stored(night)[0].state, stored(night)[0].ended_at)
+
+
+def ask(night: Estate, key: str, verb: str, parameters: str) -> None:
+    """As a console does: an action, and no hold."""
+    columns = (
+        "key, verb, job_id, state, preview, parameters, origin, requested_by, requested_from, why, overlap,"
+        " needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up, changed_seq"
+    )
+    values = (
+        f"'{key}', '{verb}', {night.job_id(STOCK)}, 'requested', '{{}}', '{parameters}', 'person', 'alice', 'home',"
+    )
+    values += f" 'the network is moved', 'refuse', FALSE, '', {micros(at('03:00'))}, '', '', 0, 0, 0"
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql(f"INSERT INTO action ({columns}) VALUES ({values})")
+
+
+def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(night: Estate) -> None:
+    ask(night, KEY, "hold", '{"by": "alice", "until": "2026-11-20T05:00:00Z"}')
+    decide(night)
+    [one] = stored(night)
+    told = (one.kind, one.held_by, one.why, one.until, one.state)
+    assert ("person", "alice", "the network is moved", at("05:00"), HoldState.PLACING) == told
+    decide(night, HoldDecision(replace(one, state=HoldState.HELD, placed_at=at("03:01")), HoldState.PLACING))
+    ask(night, RELEASE, "release", f'{{"hold": "{KEY}"}}')
+    decide(night)
+    [one] = stored(night)
+    assert (HoldState.RELEASING, RELEASE) == (one.state, one.release_key)
+    seq = night.one("SELECT changed_seq FROM hold")
+    decide(night)
+    assert seq == night.one("SELECT changed_seq FROM hold")
+
+
+# what is read
+
+
+def test_holds_are_listed_open_ones_and_those_that_are_over(served: Estate, reads: Reads) -> None:
+    held(served)
+    [one] = reads.holds()
+    assert (f"etl-hosts/{STOCK}", "held", EXTRACT, at("03:10")) == (one.job, one.state, one.upstream, one.due)
+    assert one == reads.hold(KEY) == reads.hold(f"etl-hosts/{STOCK}")
+    look(served)
+    assert ([], ["released"]) == (reads.holds(), [one.state for one in reads.holds(ended=True)])
+    with pytest.raises(NotFound, match="is not held"):
+        reads.hold(f"etl-hosts/{STOCK}")
+
+
+def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: Estate, reads: Reads) -> None:
+    served.ingest(run(period="03:10"), running(JOBS[0], "03:20", "2"))
+    view = reads.gate(LOAD, bd="2026-11-19")
+    [one] = view.upstreams
+    assert (EXTRACT, "running", instant_key(at("03:20")), True) == (one.job, one.state, one.period_key, one.by_clock)
+    assert (LOAD, "2026-11-19", at("03:20:10")) == (view.job, view.bd, view.at)
+    [other] = reads.gate(LOAD, bd="2026-11-18").upstreams
+    assert ("", None) == (other.state, other.run_id)
+    assert "" == reads.gate(LOAD).bd
+    assert ("UTC", "12:00") == reads.gate_zone(view.job_id)
+
+
+def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: Estate, reads: Reads) -> None:
+    served.ingest(running(STOCK, "03:10", "s1"))
+    view = reads.gate(f"etl-hosts/{STOCK}")
+    assert ("2026-11-19", at("03:10"), ()) == (view.bd, view.at, view.upstreams)
+    set_clock(served, "03:20:10")
+    key = instant_key(at("03:10"))
+    assert view == reads.gate(f"etl-hosts/{STOCK}", period=key)
+    with pytest.raises(NotFound):
+        reads.gate(f"etl-hosts/{STOCK}", period=instant_key(at("03:10") + timedelta(days=9)))
+    assert State.RUNNING == served.one("SELECT state FROM run")
