@@ -81,7 +81,8 @@ def _told(one: DeliveryView) -> str:
     sent = one.sent
     route, kind, words = one.route, one.kind, one.url_words
     state, error = one.state, one.error
-    when = f"sent {stamp(sent)}" if sent else f"{state} {error}".strip()
+    how = " in a digest" if state == "digested" else ""
+    when = f"sent {stamp(sent)}{how}" if sent else f"{state} {error}".strip()
     return f"  {kind:<10} {route} ({words}): {when}"
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from console.clean import clean_line
+from console.control.digest import Waiting, digest_words
 from console.engine.sending import send_by_apprise
 from tests.corpus import MARKUP
 from tests.hostile.world import World, harmful
@@ -41,6 +43,14 @@ def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
     plain = [text for text in red if clean_line(text) == text and len(text) < 40 and not calls.search(text)]
     assert len(plain) > 10
     assert [] == [text for text in plain if f"hostile/{text} failed" not in titles]
+
+
+def test_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    got = enumerate(world.bench.sink.got)
+    words = digest_words([Waiting(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10)
+    assert [] == harmful(words.title) + harmful(words.body) + harmful(words.plain_body)
+    assert len(world.bench.sink.got) + 4 == len(words.body.splitlines())
 
 
 @pytest.fixture
