@@ -20,6 +20,8 @@ from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
 from console.model.steps import open_steps
 from console.model.words import Safety
 
+JUDGED_SECONDS = 6.0
+"""Until what the last step repaired is judged: the engine evaluates every 5 s at the latest."""
 ENDED = {"done": Exit.OK, "stopped": Exit.PROBLEM, "aborted": Exit.PROBLEM}
 
 
@@ -196,11 +198,19 @@ def _say_what_is_left(arguments: argparse.Namespace, plan: PlanView) -> None:
     """What went wrong while the plan went on, started too early by its own clock, is in no step of it."""
     if plan.incident_id is None or plan.state != "done":
         return
+    until = time.monotonic() + JUDGED_SECONDS
+    while left := _left(arguments, plan.incident_id):
+        if time.monotonic() > until:
+            name = incident_name(plan.incident_id)
+            say(f"still red or stale: {', '.join(left)}. See: headway recover {name}")
+            return
+        time.sleep(0.2)
+
+
+def _left(arguments: argparse.Namespace, incident_id: int) -> list[str]:
     with reading(arguments) as reads:
-        left = open_steps(reads.incident(plan.incident_id))
-    if left:
-        name = incident_name(plan.incident_id)
-        say(f"still red or stale: {', '.join(one.job for one in left)}. See: headway recover {name}")
+        view = reads.incident(incident_id)
+    return [] if view.row.closed is not None else [one.job for one in open_steps(view)]
 
 
 def _news(plan: PlanView, told: dict[int, str]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import State
+from console.cli import planning
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config import JobSettings
@@ -126,6 +127,23 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     assert "plan 1 started; headway recovery 1 shows it" in told.err
     assert "1 fake/extract: verified: succeeded (native)" in told.err.splitlines()
     assert "plan 1 done: 1 of 1 steps are over" == told.out.splitlines()[-1]
+
+
+def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """load read too early while the plan went on."""
+    monkeypatch.setattr(planning, "JUDGED_SECONDS", 2.0)
+    fail(bench)
+
+    def act(key: str) -> None:
+        bench.scheduler.attempt("load", "b1", State.SUCCEEDED, NOW - timedelta(seconds=30))
+        succeed(bench, key)
+
+    bench.scheduler.on_act = act
+    with at_work(bench):
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
+    assert "still red or stale: fake/load. See: headway recover INC-0001" in capsys.readouterr().err
 
 
 def test_a_plan_as_json_is_one_document_with_its_number(bench: Bench) -> None:

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,12 +24,15 @@ from console.config import load_config
 from console.demo import play as plays
 from console.demo import story
 from console.demo.config import SINK
-from console.demo.estate import moment
+from console.demo.estate import ZONE, moment
 from console.demo.play import LONG, Play
+from console.engine.plan_requests import PlanRequests
 from console.engine.requests import Requests
 from console.engine.runner import Engine
 from console.engine.wiring import Parts
+from console.model.carried import PlanView
 from console.model.ids import new_action_key
+from console.model.plans import Draft
 from console.model.views import IncidentView, RunView, ServiceView
 from console.store.open import Store
 from console.store.reads import open_reads
@@ -221,3 +225,46 @@ def test_when_nobody_acts_both_services_are_lost_and_it_stays_one_incident(night
     assert story.EXTRACT == incident.row.root_job
     assert {story.LOAD, story.SUPPLY, story.PLAN, story.REVENUE, story.SETTLE} <= {one.job for one in incident.members}
     night.expect("met", "price-list", "stock-cover", "customer-segments")
+
+
+def proposed(night: Night) -> Draft:
+    requests = PlanRequests(str(night.play.store))
+    answer = requests.wait(requests.propose(night.incidents()[0].row.id), LIMIT_SECONDS)
+    assert answer.ok, answer.error
+    return Draft.read(answer.data)
+
+
+def carry_out(night: Night, draft: Draft, clock: str, until: str) -> datetime:
+    """Starts the plan at that time, and moves the clock by four minutes whenever it waits for a run."""
+    number = PlanRequests(str(night.play.store)).start_plan(draft, new_action_key(), "the disk was full")
+    now = moment(clock)
+
+    def plan() -> PlanView:
+        with open_reads(str(night.play.store)) as reads:
+            return reads.plan(number)
+
+    def is_under_way() -> bool:
+        found = plan()
+        return found.state != "running" or any(step.action_state == "sent" for step in found.steps)
+
+    while plan().state == "running" and now < moment(until):
+        night.wait("a step is sent, or the plan is over", is_under_way)
+        now += timedelta(minutes=4)
+        night.at(f"{now.astimezone(ZoneInfo(ZONE)):%H:%M}")
+    assert ("done", {"verified"}) == (plan().state, {step.state for step in plan().steps}), plan()
+    return now
+
+
+def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Night) -> None:
+    """The settlement, which its own clock starts while the first plan goes on, fails: the second one's only step."""
+    for clock in ("03:13", "04:01", "04:15", "04:41", "05:05", "05:21", "05:35"):
+        night.at(clock)
+    first = proposed(night)
+    assert [story.EXTRACT, story.LOAD] == [step.job for step in first.steps][:2]
+    assert {"etl-hosts", "warehouse-airflow", "warehouse-pg"} == {step.system for step in first.steps}
+    assert "payments-aws/settle_orders" in {one.job for one in first.left_out}
+    at = carry_out(night, first, "05:35", "08:00")
+    second = proposed(night)
+    assert [("payments-aws/settle_orders", ())] == [(step.job, step.after) for step in second.steps]
+    carry_out(night, second, f"{at.astimezone(ZoneInfo(ZONE)):%H:%M}", "09:00")
+    night.wait("the incident is closed", lambda: night.incidents()[0].row.closed is not None)
