@@ -10,7 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -177,4 +177,5 @@ def _alert(route: str, key: str, title: str, words: str, estate: str, made: date
     at = f"Told at {made:%Y-%m-%d %H:%M:%S}Z."
     mend = "See: headway status, and the engine's log."
     plain = [first, "", at, *([mend] if words else [])]
-    return own_alert(route, key, f"[Headway] {name}: {title}", [first, *([words] if words else []), *plain[1:]], plain)
+    lines = [first, *([words] if words else []), *plain[1:]]
+    return replace(own_alert(route, key, f"[Headway] {name}: {title}", lines, plain), version=1 if words else rows.OVER)

@@ -13,6 +13,8 @@ from console.store.alert_rows import DIGEST, FALLBACK, HEADWAY, NewAlert, insert
 from console.store.open import Store
 from console.store.wire import wire
 
+OVER = 2
+"""Version of an alert about Headway itself which says that its trouble is over."""
 Routes = Mapping[str, tuple[str, ...]]
 """Route -> the words of each of its URLs."""
 
@@ -197,12 +199,13 @@ def oldest_in_flight(store: Store) -> int | None:
 
 
 def told_since(store: Store, dedup_key: str, since_us: int) -> bool:
-    """Whether an alert under this key was made since then."""
+    """Whether what was told last under this key since then was trouble, and not that it is OVER."""
     with store.read() as connection:
         rows = wire(connection).rows(
-            "SELECT 1 FROM alert WHERE dedup_key = ? AND made_us >= ? LIMIT 1", (dedup_key, since_us)
+            "SELECT version FROM alert WHERE dedup_key = ? AND made_us >= ? ORDER BY id DESC LIMIT 1",
+            (dedup_key, since_us),
         )
-    return bool(rows)
+    return bool(rows) and rows[0][0] != OVER
 
 
 def tell(store: Store, fence: int, routes: Routes, new: NewAlert, now_us: int) -> int | None:

@@ -59,3 +59,22 @@ def test_1000_causes_at_once_are_ten_alerts_and_one_digest(tmp_path: Path) -> No
         assert title.startswith("[Headway] 990 more alerts since ")
         assert "\n  and 790 more\n" in body
         assert [(1000, 990)] == rows(bench, "SELECT count(*), count(digest_id) FROM alert WHERE kind = 'opened'")
+
+
+def test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        with bench.store.write(None) as connection:
+            connection.exec_driver_sql(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) INSERT INTO alert"
+                " (id, dedup_key, kind, version, route, title, body, plain_title, plain_body, made_us, urgent, waits,"
+                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error, since_us,"
+                " refusals) SELECT id, 0, 'env ROUTE_ONE', 'pending', 0, 0, 0, '', 1, 0 FROM alert"
+            )
+        begun = time.process_time()
+        bench.send()
+        assert time.process_time() - begun < 5.0
+        titles = [title for title, _ in post_of(bench).to("one")]
+        assert [*(f"title {number}" for number in range(1, 11)), "[Headway] 9990 more alerts since 00:00:00Z"] == titles

@@ -52,6 +52,15 @@ def test_another_engine_does_not_tell_within_the_hour_what_was_told(tmp_path: Pa
         assert 1 == len(titles(bench))
 
 
+def test_what_is_back_after_it_was_over_is_told_again(tmp_path: Path) -> None:
+    with bench_of(tmp_path, oncall=route("ONE")) as bench:
+        own = at_once()
+        for troubles in ({PARTS: "evaluate broke"}, {}, {PARTS: "evaluate broke"}):
+            own.look(bench.parts, bench.fence, troubles)
+        bench.send()
+        assert ["keep breaking", "work again", "keep breaking"] == [" ".join(one.split()[-2:]) for one in titles(bench)]
+
+
 def test_a_short_trouble_is_not_told(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         own = OwnAlerts()

@@ -99,7 +99,7 @@ def deliveries(bench: Bench) -> list[tuple[Any, ...]]:
     )
 
 
-def test_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> None:
+def test_f66_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
         post_of(bench).answers["one"] = Sent(False, "error=500")
         fail(bench, "extract")
@@ -109,7 +109,7 @@ def test_one_of_two_urls_that_refuses_is_tried_on_alone(tmp_path: Path) -> None:
         assert ["pending", "sent"] == [row[3] for row in deliveries(bench)]
 
 
-def test_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route(tmp_path: Path) -> None:
+def test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", fallback="boss", fallback_after="1h"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, "extract")
@@ -123,7 +123,7 @@ def test_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route
         assert 1 == len([one for one in told if "INC-0001" in one])  # given up whole: handed on before the hour is over
 
 
-def test_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself(tmp_path: Path) -> None:
+def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = Sent(False, "error=503")
         fail(bench, "extract")
@@ -179,7 +179,7 @@ def test_a_url_that_changed_its_place_in_the_config_keeps_its_deliveries(tmp_pat
         assert (1, 2) == (len(post_of(bench).to("one")), len(post_of(bench).to("two")))
 
 
-def test_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why(tmp_path: Path) -> None:
+def test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why(tmp_path: Path) -> None:
     with bench_of(tmp_path, oncall=route("ONE", fallback="boss"), boss=route("BOSS")) as bench:
         post_of(bench).answers["one"] = Sent(False, "error=500")
         fail(bench, "extract")
@@ -218,7 +218,7 @@ def test_one_url_that_accepts_is_enough(tmp_path: Path) -> None:
 JOBS = [f"job{number}" for number in range(30)]
 
 
-def test_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path: Path) -> None:
+def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path: Path) -> None:
     with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
         fail(bench, *JOBS)
         assert 4 == len(post_of(bench).got)

@@ -45,7 +45,7 @@ def test_markup_of_the_receivers_stands_there_as_it_is(world: World) -> None:
     assert [] == [text for text in plain if f"hostile/{text} failed" not in titles]
 
 
-def test_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
+def test_f52_a_digest_of_them_holds_nothing_that_acts_either(world: World) -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     got = enumerate(world.bench.sink.got)
     words = digest_words([Waiting(number, now, False, f"INC-{number}", title, "") for number, (_, title, _) in got], 10)

@@ -179,3 +179,23 @@ def test_f66_an_answer_that_is_lost_is_one_marked_repeat(evening: Path, tmp_path
         wait_until(lambda: ("sent",) in morning.rows("SELECT state FROM delivery"), "the record", 20)
     assert [False, True] == ["May be a repeat" in mail.text for mail in mails]
     assert 1 == len({mail.subject for mail in mails})
+
+
+def test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other(
+    evening: Path, tmp_path: Path, smtp: SmtpSink, http_sink: HttpSink
+) -> None:
+    routes = '[routes.oncall]\nurls = [{ env = "HOOK" }, { env = "MAIL" }]\n'
+    morning = Morning(evening, tmp_path, routes, MAIL=smtp.url(), HOOK=http_sink.json_url())
+    smtp.mode, http_sink.behaviour = "refuse", Behaviour(delay_seconds=20)
+    with morning.fails():
+        refused = "SELECT tries FROM delivery WHERE url_words = 'env MAIL' AND error LIKE 'SMTP 451%'"
+        wait_until(lambda: bool(morning.rows(refused)), "the first refusal", 40)
+        smtp.mode = "accept"
+        [mail] = smtp.wait_for(1, 40)
+        assert (True, False) == (ROOT in mail.subject, "May be a repeat" in mail.text)
+        wait_until(lambda: bool(http_sink.posts), "the slow one", 20)
+        http_sink.behaviour = Behaviour()
+        wait_until(lambda: {("sent",)} == set(morning.rows("SELECT state FROM delivery")), "both", 60)
+    repeats = ["May be a repeat" in post.data["message"] for post in http_sink.posts]
+    assert (False, True) == (repeats[0], repeats[-1])
+    assert 1 == len(smtp.mails)
