@@ -107,6 +107,7 @@ def is_paused(airflow: AirflowServer, dag: str) -> bool:
 CLOCKED = ("stock_count", "caught_up", "by_interval")
 
 
+@pytest.mark.timeout(600)  # three instants of the clock, then a dozen runs
 def test_when_a_held_dag_is_released_airflow_makes_the_latest_run_or_with_catchup_every_run(
     airflow: AirflowServer, connector: Connector
 ) -> None:
