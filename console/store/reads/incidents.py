@@ -38,16 +38,16 @@ _LOG = (
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 _RED = ", ".join(f"'{state}'" for state in sorted(RED_STATES))
 _RED_BEFORE = (
-    "SELECT x.sort_us, x.state, x.attempts, x.exit_code,"
-    " (SELECT o.close_reason FROM incident o WHERE o.root_run_id = x.id AND o.closed_us IS NOT NULL"
+    "SELECT recent.sort_us, recent.state, recent.attempts, recent.exit_code,"
+    " (SELECT o.close_reason FROM incident o WHERE o.root_run_id = recent.id AND o.closed_us IS NOT NULL"
     " ORDER BY o.id DESC LIMIT 1),"
-    " (SELECT a.requested_by FROM action a WHERE a.run_id = x.id AND a.state = 'verified'"
+    " (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified'"
     " ORDER BY a.requested_us DESC LIMIT 1) FROM ("
     "SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id = i.root_run_id"
     " JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE i.id = ? ORDER BY r.sort_us DESC LIMIT 500"
-    f") x WHERE x.state IN ({_RED}) OR (x.attempts > 1 AND x.state = 'succeeded'"
-    f" AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = x.id AND t.state IN ({_RED})))"
-    " ORDER BY x.sort_us DESC LIMIT 5"
+    f") recent WHERE recent.state IN ({_RED}) OR (recent.attempts > 1 AND recent.state = 'succeeded'"
+    f" AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = recent.id AND t.state IN ({_RED})))"
+    " ORDER BY recent.sort_us DESC LIMIT 5"
 )
 """Earlier runs of the root's job that needed repair, among its latest 500: a job that runs each minute has many."""
 _TOLD_BEFORE = (
