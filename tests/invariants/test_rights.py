@@ -277,7 +277,7 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     assert ("alice", "carol", ["POST /again"]) == (sent["asked_by"], sent["approved_by"], sent["sends"])
 
 
-def test_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
+def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)
     with strict.store.write(None) as connection:
@@ -298,7 +298,7 @@ def test_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -
         ("approved_by = 'vera'", "approved by vera, who may not any more"),
     ],
 )
-def test_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, words: str) -> None:
+def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, words: str) -> None:
     be("alice")
     key = ask(strict)
     be("carol")

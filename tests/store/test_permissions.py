@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -23,14 +24,10 @@ PERMITTED = (
 )
 
 
-@pytest.fixture
-def run(served: Estate) -> Iterator[Run]:
-    with served.store.read() as connection:
+@contextmanager
+def looking(estate: Estate) -> Iterator[Run]:
+    with estate.store.read() as connection:
         yield wire(connection).rows
-
-
-def job_id(run: Run, name: str) -> int:
-    return int(run("SELECT id FROM job WHERE name LIKE ?", (f"%{name}",))[0][0])
 
 
 def test_what_config_permits_comes_back_as_it_was_written(served: Estate) -> None:
@@ -51,15 +48,15 @@ def test_a_store_that_no_config_has_reached_has_no_rules_and_no_permissions(nigh
         assert ([], Rules((), (), 0, 0)) == permissions.rights_of(wire(connection).rows)
 
 
-def test_every_service_below_a_job_hangs_on_it_and_none_above(run: Run) -> None:
-    services = run("SELECT name, tier, terminals FROM service", ())
-    [(name, tier, terminals)] = services
-    [(upstream, downstream)] = run("SELECT upstream_id, downstream_id FROM dependency", ())
-    assert f"[{downstream}]" == terminals
-    assert ((name, tier),) == permissions.subject_of_job(run, upstream).services
-    assert ((name, tier),) == permissions.subject_of_job(run, downstream).services
-    others = [row[0] for row in run("SELECT id FROM job WHERE id NOT IN (?, ?)", (upstream, downstream))]
-    assert [()] * len(others) == [permissions.subject_of_job(run, other).services for other in others]
+def test_every_service_below_a_job_hangs_on_it_and_none_above(served: Estate) -> None:
+    with looking(served) as run:
+        [(name, tier, terminals)] = run("SELECT name, tier, terminals FROM service", ())
+        [(upstream, downstream)] = run("SELECT upstream_id, downstream_id FROM dependency", ())
+        assert f"[{downstream}]" == terminals
+        assert ((name, tier),) == permissions.subject_of_job(run, upstream).services
+        assert ((name, tier),) == permissions.subject_of_job(run, downstream).services
+        others = [row[0] for row in run("SELECT id FROM job WHERE id NOT IN (?, ?)", (upstream, downstream))]
+        assert [()] * len(others) == [permissions.subject_of_job(run, other).services for other in others]
 
 
 def test_a_task_counts_with_its_whole_dag(served: Estate) -> None:
@@ -96,8 +93,9 @@ def test_a_long_chain_and_a_ring_of_dependencies_are_walked_to_their_end(served:
         assert 1 == len(permissions.subject_of_job(lines.rows, 1_000).services)
 
 
-def test_a_job_that_is_gone_is_nothing(run: Run) -> None:
-    assert "" == permissions.subject_of_job(run, 4_711).system
+def test_a_job_that_is_gone_is_nothing(served: Estate) -> None:
+    with looking(served) as run:
+        assert "" == permissions.subject_of_job(run, 4_711).system
 
 
 def test_the_modes_that_lead_into_a_job_are_told(served: Estate) -> None:
@@ -110,11 +108,19 @@ def test_the_modes_that_lead_into_a_job_are_told(served: Estate) -> None:
 
 
 def test_a_person_is_who_the_kernel_says_with_the_groups_of_this_machine(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("USER", "mallory")
     monkeypatch.setenv("LOGNAME", "mallory")
-    me = permissions.asker(run, is_postgres=False)
-    assert pwd.getpwuid(os.getuid()).pw_name == me.name
-    assert me.groups
-    assert frozenset() == permissions.person_named(run, "no such person", is_postgres=False).groups
+    sync_config(served.store, replace(SERVED, permissions=PERMITTED), MIDNIGHT, None)
+    with served.store.read() as connection:
+        run = wire(connection).rows
+        me = permissions.asker(run, is_postgres=False)
+        assert pwd.getpwuid(os.getuid()).pw_name == me.name
+        assert me.groups
+        assert frozenset() == permissions.person_named(run, "no such person", is_postgres=False).groups
+
+
+def test_nobody_is_asked_for_groups_where_no_permission_names_one(served: Estate) -> None:
+    with looking(served) as run:
+        assert frozenset() == permissions.asker(run, is_postgres=False).groups
