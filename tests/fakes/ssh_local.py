@@ -19,7 +19,7 @@ ME = getpass.getuser()
 CRONTAB = """\
 case $* in
 *-l*) if [ "$CRONTAB_NOHEADER" = N ]; then cat "{0}"; else awk 'NR > 3 || !/^#/ {{ keep = 1 }} keep' "{0}"; fi ;;
-*) {{ cat "{1}"; cat; }} >"{0}.new" && chmod 600 "{0}.new" && mv "{0}.new" "{0}" ;;
+*) {{ cat "{1}"; cat; }} >"{1}.new" && chmod 600 "{1}.new" && mv "{1}.new" "{0}" ;;
 esac
 """
 DATE = f'case $* in +%S) echo 30 ;; *) exec {shutil.which("date")} "$@" ;; esac'
@@ -46,7 +46,8 @@ class LocalHost:
         (folder / "etc/timezone").write_text("Europe/Berlin\n")
         (folder / "etc/localtime").symlink_to("/usr/share/zoneinfo/Europe/Berlin")
         (folder / "header").write_text(HEADER)
-        self.shim("crontab", CRONTAB.format(self.crontab, folder / "header"))
+        self.crontab_command = CRONTAB.format(self.crontab, folder / "header")
+        self.shim("crontab", self.crontab_command)
         self.shim("date", DATE)
         self.address = SshAddress(name, "local", 22, ME, Path("/nowhere"))
         self.calls = 0
@@ -80,7 +81,7 @@ class LocalHost:
 
     def environment(self) -> dict[str, str]:
         return {
-            "PATH": f"{self.shims}:{os.environ['PATH']}", "HOME": str(self.folder),
+            "PATH": f"{self.shims}:{os.environ['PATH']}", "HOME": str(self.folder), "TMPDIR": str(self.folder),
             "HEADWAY_CRONTABS": str(self.crontab.parent), "HEADWAY_ETC": str(self.folder / "etc"),
         }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,7 +33,7 @@ from connectors.cron.client import script
 from connectors.cron.crontab import TableFile, bytes_of, read_tables, text_of
 from connectors.cron.parse import Section, sections
 from tests.connectors.cron.support import HOSTILE, Breaking, ask, connect, until
-from tests.fakes.ssh_local import ME, LocalHost
+from tests.fakes.ssh_local import HEADER, ME, LocalHost
 
 MARK = "headway-hold id=headway-0000000000000001 by=alice until=2026-11-20T06:30:00Z"
 JOB = "# headway: job\n10 3 * * * true\n"
@@ -357,3 +360,51 @@ def test_hold_is_absent_only_when_its_host_would_not_place_it_any_more(host: Loc
         connector.act(sent(130), key, 20)
     assert host.crontab_text() == JOB
     assert HoldMark.read(host.crontab_text()) is None
+
+
+# -- at the worst moment ----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("tool", ["cksum", "cmp", "crontab", "cp", "touch", "sync", "mv"])
+@pytest.mark.parametrize("is_system", [False, True])
+def test_host_that_dies_in_the_middle_has_the_old_crontab_or_the_held_one(
+    host: LocalHost, tool: str, after: bool, is_system: bool
+) -> None:
+    """Each tool of the script in turn kills the shell that called it, before or after its work."""
+    path = host.folder / "etc/cron.d/orders" if is_system else host.crontab
+    old = f"# headway: job\n10 3 * * * {ME} true\n" if is_system else JOB
+    path.write_text(old)
+    connector, key, preview = connect(host), new_key(), previewed(host, Verb.HOLD)
+    real = (host.shims / tool).read_text() if tool == "crontab" else f'{shutil.which(tool)} "$@"'
+    host.shim(tool, f"{real}\nkill -9 $PPID" if after else "kill -9 $PPID; exit 9")
+    with contextlib.suppress(OutcomeUnknown, SystemUnreachable, AccessRefused, NotSupported):
+        connector.act(preview, key, 20)
+    (host.shims / tool).unlink()
+    host.shim("crontab", host.crontab_command)
+    text = path.read_text().removeprefix(HEADER)
+    held = [one.mark.id for one in connector.holds(20)]
+    assert (text == old, held) in ((True, []), (False, [key])), text
+    assert isinstance(connector.look_up(preview, key, 20), Found) is bool(held)
+    if held:
+        release(host, key)
+        assert path.read_text().removeprefix(HEADER) == old
+    assert [job.paused for job in connector.inventory("", 20).jobs] == [False]
+
+
+def test_holds_placed_at_the_same_time_all_stand_or_are_refused(host: LocalHost) -> None:
+    text = "".join(f"# headway: job{n}\n{n} 3 * * * echo {n}\n" for n in range(4))
+    host.crontab.write_text(text)
+    previews = {new_key(): previewed(host, Verb.HOLD, f"db07:job{n}") for n in range(4)}
+
+    def place(key: str) -> str:
+        try:
+            return connect(host).act(previews[key], key, 20).native_ref
+        except (NotSupported, OutcomeUnknown) as error:
+            return "" if "at the same moment" in str(error) else str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        placed = sorted(filter(None, pool.map(place, previews)))
+    assert placed, "nobody got through"
+    assert sorted(one.mark.id for one in connect(host).holds(20)) == placed
+    for one in connect(host).holds(20):
+        release(host, one.mark.id, one.job)
+    assert host.crontab_text() == text
