@@ -87,6 +87,7 @@ replace() { # $t/new in place of the crontab, if that is still what we read; the
     said=$(crontab $whose - <"$t/new" 2>&1) || { mark "WRITE|$(first "$said")"; return 1; }
   else
     fresh=${file%/*}/.headway-hold.$$ # cron reads no name with a dot
+    find "${file%/*}" -maxdepth 1 -name '.headway-hold.*' -mmin +10 -exec rm -f {} + # of one that was killed
     said=$({ cp --preserve=all "$file" "$fresh" && cat "$t/new" >"$fresh" && touch "$fresh" && { sync "$fresh" || sync; }; } 2>&1) &&
       unchanged && said=$(mv -f "$fresh" "$file" 2>&1) || {
         rm -f "$fresh"; mark "WRITE|$(first "$said")"; return 1; }

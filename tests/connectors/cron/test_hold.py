@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -164,6 +165,17 @@ def test_file_of_the_system_keeps_owner_and_mode_and_leaves_nothing_beside_it(ho
     assert (path.stat().st_mode & 0o777, [one.name for one in path.parent.iterdir()]) == (0o640, ["orders"])
     release(host, key, job.native_id)
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (data, 0o640)
+
+
+def test_copy_that_a_killed_hold_left_goes_with_a_later_one(host: LocalHost) -> None:
+    path = host.folder / "etc/cron.d/orders"
+    path.write_text(f"# headway: job\n10 3 * * * {ME} true\n")
+    left, young = path.with_name(".headway-hold.17"), path.with_name(".headway-hold.18")
+    for one in (left, young):
+        one.touch()
+    os.utime(left, (1, 1))
+    release(host, hold(host))
+    assert (left.exists(), young.exists()) == (False, True)
 
 
 def test_second_of_two_equal_lines_is_held_alone(host: LocalHost) -> None:
