@@ -24,6 +24,7 @@ import structlog
 from connectors.contract import (
     SENT_AT,
     Absent,
+    Ask,
     ConnectorError,
     Found,
     NotSupported,
@@ -213,8 +214,9 @@ class Actions:
         if right.waits:
             approvals.require(self._store, fence, action.key)
             return
-        if previews.is_asserted(self._doors.places[action.target_id], action.verb):
-            self._assert(fence, action)
+        ask = previews.ask_of(self._store, action)
+        if ask is not None and previews.is_asserted(self._doors.places[action.target_id], ask):
+            self._assert(fence, action, ask)
             return
         preview = self._preview(fence, action)
         if preview is None:
@@ -245,10 +247,9 @@ class Actions:
     def _kind(self, action: ActionRow) -> frozenset[Any]:
         return self._doors.places[action.target_id].system.kind.capabilities
 
-    def _assert(self, fence: int, action: ActionRow) -> None:
+    def _assert(self, fence: int, action: ActionRow, ask: Ask) -> None:
         """A mark that only Headway keeps: there is no wire, so its intent and its end are one transaction."""
-        ask = previews.ask_of(self._store, action)
-        refused = "its run is gone from the store" if ask is None else previews.asserted(ask).refused
+        refused = previews.asserted(ask).refused
         if refused:
             self._refuse(fence, action, refused)
             return

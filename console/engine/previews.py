@@ -47,14 +47,17 @@ def ask_of(store: Store, action: ActionRow) -> Ask | None:
     return None if found is None else Ask(action.verb, found[0], State(found[3]), action.parameters)
 
 
-def is_asserted(place: Place, verb: Verb) -> bool:
-    """True for a mark that this kind cannot set itself: Headway then says it in its own store."""
-    return verb in MARKS and Capability.MARK not in place.system.kind.capabilities
+def is_asserted(place: Place, ask: Ask) -> bool:
+    """True for a mark that its source cannot take, because its kind has none or it has no row of the run (one that was
+    missed): Headway then says it in its own store."""
+    if ask.verb not in MARKS:
+        return False
+    return Capability.MARK not in place.system.kind.capabilities or not ask.run.attempt_key
 
 
 def preview_there(connector: Connector, place: Place, ask: Ask, seconds: float) -> Preview:
     """The connector's preview, or ours of a mark that it cannot set. Raises ConnectorError."""
-    return asserted(ask) if is_asserted(place, ask.verb) else connector.preview(ask, seconds)
+    return asserted(ask) if is_asserted(place, ask) else connector.preview(ask, seconds)
 
 
 def asserted(ask: Ask) -> Preview:

@@ -146,6 +146,20 @@ def test_a_mark_that_the_scheduler_cannot_take_is_asserted_here_and_nothing_leav
     assert asserted[3].endswith(": loaded by hand")
 
 
+def test_a_mark_of_a_run_that_never_was_is_asserted_though_the_scheduler_takes_marks(able: Bench) -> None:
+    """A missed run has no row at its source that could be marked."""
+    run_id = run_of(able, State.FAILED)
+    with able.store.write(None) as connection:
+        connection.exec_driver_sql(
+            "UPDATE run SET state = 'missed', attempts = 0, attempt_id = NULL, native_state = ''"
+        )
+        connection.exec_driver_sql("DELETE FROM attempt")
+    able.scheduler.runs.clear()
+    key = act(able, Wish(Verb.SKIP, run_id, why="a holiday"))
+    assert ("verified", []) == (told(able, key)[0], able.scheduler.done)
+    assert [("skipped", "asserted")] == rows(able, "SELECT state, evidence FROM run WHERE id = ?", run_id)
+
+
 def test_a_later_attempt_of_the_scheduler_wins_over_what_was_asserted(unmarked: Bench) -> None:
     run_id = run_of(unmarked, State.FAILED)
     act(unmarked, Wish(Verb.MARK_OK, run_id))

@@ -11,6 +11,7 @@ from console.store.alert_rows import NewAlert
 from console.store.reads import open_reads
 from console.store.routing import Outcome
 from tests.store.estate import Estate
+from tests.store.test_apply import decide, incident
 
 ROUTES = {"oncall": ("env MAIL", "env CHAT"), "boss": ("env BOSS",)}
 MINUTE = 60_000_000
@@ -47,6 +48,22 @@ def test_an_urgent_alert_stands_before_what_waits_for_the_same_url(night: Estate
     assert late < urgent
     assert ["urgent", "urgent"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
     assert ["late", "late"] == [one.title for one in outbox.claim_due(night.store, FENCE, 5, frozenset())]
+
+
+def test_of_one_incident_nothing_leaves_before_what_was_said_earlier(night: Estate) -> None:
+    """Else the last word that a person gets says: act now, on an incident that is over."""
+    decide(night, incidents=(incident(notices=()),))
+    opened = made(night, waits=False, title="opened", incident_id=1)
+    made(night, waits=False, title="recovered", incident_id=1, kind="recovered")
+    for one in outbox.claim_due(night.store, FENCE, 5, frozenset()):
+        outbox.put_off(night.store, FENCE, one.id, "503", 900, arrived=False)
+    assert [] == outbox.claim_due(night.store, FENCE, 6, frozenset())
+    again = outbox.claim_due(night.store, FENCE, 900, frozenset())
+    assert ["opened", "opened"] == [one.title for one in again]
+    for one in again:
+        outbox.record_sent(night.store, FENCE, one.id, 901)
+    assert ["recovered", "recovered"] == [one.title for one in outbox.claim_due(night.store, FENCE, 902, frozenset())]
+    assert ["sent", "sent"] == states(night, opened)
 
 
 def test_a_digest_takes_the_deliveries_of_what_left_in_it(night: Estate) -> None:
