@@ -20,8 +20,10 @@ from sqlalchemy import text
 from connectors.contract import Capability, State, Verb
 from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
 from console.control.authorize import DOORS
+from console.engine.plan_requests import PlanRequests
 from console.engine.requests import Wish
 from console.model.ids import new_action_key
+from console.model.plans import Draft
 from console.store import chain
 from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
@@ -350,6 +352,59 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
     with bench.store.write(None) as connection:
         connection.execute(text("UPDATE action SET requested_us = requested_us - 3600000000, state = 'verified'"))
     ask(bench)
+
+
+# -- plans -----------------------------------------------------------------------------------------------------------
+def planned(bench: Bench) -> Draft:
+    """The plan that repairs extract's run: one step."""
+    bench.parts.evaluator.step(bench.fence)
+    requests = PlanRequests(bench.url)
+    question = requests.propose_bulk([1], Verb.RERUN)
+    bench.parts.answers.step(bench.fence)
+    return Draft.read(requests.wait(question, 10).data)
+
+
+def turn(bench: Bench) -> None:
+    bench.parts.plans.step(bench.fence)
+    step(bench)
+    bench.parts.plans.step(bench.fence)
+
+
+def states(bench: Bench) -> list[str]:
+    """Of the plan, its step and the step's action."""
+    with bench.store.read() as connection:
+        sql = "SELECT p.state, s.state, a.state FROM plan p, plan_step s LEFT JOIN action a ON a.key = s.action_key"
+        return list(connection.execute(text(sql)).one())
+
+
+def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be) -> None:
+    be("vera")
+    draft = planned(bench)
+    with pytest.raises(NotAllowed, match="needs role act on fake"):
+        PlanRequests(bench.url).start_plan(draft, new_action_key(), "why not")
+    assert ("vera", "refuse plan start") in verbs(bench)
+
+
+def test_a_step_of_a_plan_acts_by_the_right_of_who_started_it_at_that_moment(bench: Bench, be: Be) -> None:
+    be("alice")
+    PlanRequests(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
+    permit(bench, alice="view")
+    turn(bench)
+    assert (["stopped", "failed", "refused"], []) == (states(bench), bench.scheduler.acted)
+
+
+def test_a_step_that_needs_approval_waits_for_another_person(strict: Bench, be: Be) -> None:
+    be("alice")
+    PlanRequests(strict.url).start_plan(planned(strict), new_action_key(), "a bad file")
+    turn(strict)
+    turn(strict)
+    assert (["running", "asked", "requested"], []) == (states(strict), strict.scheduler.acted)
+    be("carol")
+    with strict.reads() as reads:
+        [waiting] = [one.key for one in reads.approvals()]
+    assert (True, "") == answer(strict, strict.requests().approve(waiting))
+    turn(strict)
+    assert ("sent", [waiting]) == (states(strict)[2], strict.scheduler.acted)
 
 
 # -- policies --------------------------------------------------------------------------------------------------------
