@@ -80,30 +80,6 @@ class Graph:
         return sorted(job_ids, key=lambda each: (self._rank.get(each, -1), each))
 
 
-def find_cycle(
-    dependencies: Iterable[DependencyFacts], names: Mapping[int, str], parents: Mapping[int, int] | None = None
-) -> list[str] | None:
-    """The first of `find_cycles`; None without one."""
-    return next(iter(find_cycles(dependencies, names, parents)), None)
-
-
-def find_cycles(
-    dependencies: Iterable[DependencyFacts], names: Mapping[int, str], parents: Mapping[int, int] | None = None
-) -> list[list[str]]:
-    """Each knot of dependencies that lead back to themselves, as one path of job names whose last is its first.
-
-    `parents`: task -> its DAG; a task then counts as its DAG, and what lies within one DAG is the DAG's own matter.
-    A job that is declared upstream of itself is a path of two.
-    """
-    above = parents or {}
-    deps = list(dependencies)
-    paths = [[each.upstream_id] * 2 for each in deps if each.upstream_id == each.downstream_id]
-    ends = ((each.upstream_id, each.downstream_id) for each in deps)
-    pairs = ((above.get(upstream, upstream), above.get(downstream, downstream)) for upstream, downstream in ends)
-    paths += _paths(_digraph(pair for pair in pairs if pair[0] != pair[1])[0])
-    return [[names.get(job, f"job {job}") for job in path] for path in paths]
-
-
 def _tops(jobs: Mapping[int, JobFacts]) -> dict[int, int]:
     """Task -> the job at the top of its parents, none of them missing; a ring of parents has no top and is left out."""
     tops: dict[int, int] = {}

@@ -10,7 +10,7 @@ that is UNKNOWN, PARTIAL, SKIPPED or out of sight is neither green nor red, and 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -206,17 +206,6 @@ class Picture:
     def _good_at(self, upstream: RunFacts) -> datetime | None:
         """All that lies upstream of it is judged already."""
         return None if upstream.state.is_red else self.standing(upstream).good_at
-
-
-def stale_reads(picture: Picture) -> set[Key]:
-    """The runs that read what was not good, by job and period key; a clean rerun in order takes them out."""
-    return {key_of(run) for run in _with_upstreams(picture) if picture.is_stale(run)}
-
-
-def _with_upstreams(picture: Picture) -> Iterator[RunFacts]:
-    for job_id, runs in picture.runs.items():
-        if picture.graph.into(picture.graph.unit(job_id)):
-            yield from runs
 
 
 def _by_job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from console.control.graph import Edge, Graph, find_cycle, find_cycles
+from console.control.graph import Edge, Graph
 from console.model.values import DependencyFacts, JobFacts, Origin
 from tests.factories import feeds, job
 
@@ -17,7 +17,6 @@ EXTRACT, LOAD, PUBLISH, REFRESH, REPORT = (
 )
 JOBS = {each.id: each for each in (EXTRACT, LOAD, PUBLISH, REFRESH, REPORT)}
 CHAIN = feeds(EXTRACT, LOAD) + feeds(PUBLISH, REFRESH) + feeds(REFRESH, REPORT)
-NAMES = {number: each.name for number, each in JOBS.items()}
 
 
 def graph(*dependencies: DependencyFacts) -> Graph:
@@ -56,29 +55,22 @@ def test_a_dependency_on_a_job_that_is_not_there_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "dependencies, path",
+    "dependencies, paths",
     [
-        (CHAIN, None),
-        ([DependencyFacts(1, 1, Origin.DECLARED)], ["etl-hosts/db07:extract", "etl-hosts/db07:extract"]),
-        (
-            [*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), *feeds(REFRESH, EXTRACT)],
-            ["etl-hosts/db07:extract", "warehouse/load", "dwh/refresh", "etl-hosts/db07:extract"],
-        ),
+        (CHAIN, []),
+        ([DependencyFacts(1, 1, Origin.DECLARED)], []),
+        ([*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), *feeds(REFRESH, EXTRACT)], [[1, 2, 4, 1]]),
+        ([*feeds(PUBLISH, REFRESH), *feeds(REFRESH, LOAD)], [[2, 4, 2]]),
     ],
+    ids=["none", "what lies within one job", "three jobs", "through a DAG and its task"],
 )
-def test_a_cycle_is_told_job_by_job(dependencies: list[DependencyFacts], path: list[str] | None) -> None:
-    assert path == find_cycle(dependencies, NAMES)
+def test_a_cycle_is_told_job_by_job(dependencies: list[DependencyFacts], paths: list[list[int]]) -> None:
+    assert paths == graph(*dependencies).cycles
 
 
 def test_every_knot_is_told() -> None:
     knots = [*feeds(EXTRACT, LOAD), *feeds(LOAD, EXTRACT), *feeds(REFRESH, REPORT), *feeds(REPORT, REFRESH)]
-    assert 2 == len(find_cycles(knots, NAMES))
-
-
-def test_a_cycle_through_a_dag_and_its_task_is_found_when_tasks_count_as_their_dag() -> None:
-    around = [*feeds(PUBLISH, REFRESH), *feeds(REFRESH, LOAD)]
-    assert find_cycle(around, NAMES) is None
-    assert ["warehouse/load", "dwh/refresh", "warehouse/load"] == find_cycle(around, NAMES, {3: 2})
+    assert 2 == len(graph(*knots).cycles)
 
 
 def test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it() -> None:
@@ -93,4 +85,4 @@ def test_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told() -> None:
     assert 19_999 == len(found.ancestors(20_000))
     assert [1, 10_000, 20_000] == found.ordered([20_000, 1, 10_000])
     closed = [*dependencies, DependencyFacts(20_000, 1, Origin.DECLARED)]
-    assert 20_001 == len(find_cycle(closed, {}) or [])
+    assert [20_001] == [len(path) for path in Graph(jobs, closed).cycles]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.contract import Evidence, Schedule, State
-from console.control.picture import Picture, stale_reads
+from console.control.picture import Picture
 from console.model.values import JobFacts, RunFacts
 from tests.control.ledger import ended
 from tests.factories import at, estate, feeds, job, minutes, run, target
@@ -24,7 +24,8 @@ def stale(
 ) -> set[int]:
     """Ids of the jobs that have a stale run."""
     picture = Picture(estate(*jobs, runs=runs, feeds=deps, **more), at("06:00"))
-    return {job_id for job_id, _ in stale_reads(picture)}
+    reads = {job_id for job_id in picture.runs if picture.graph.into(picture.graph.unit(job_id))}
+    return {job_id for job_id in reads if any(map(picture.is_stale, picture.runs[job_id]))}
 
 
 def good(of: JobFacts, clock: str, began: str = "", takes: float = 10, **more: Any) -> RunFacts:

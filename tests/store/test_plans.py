@@ -70,7 +70,6 @@ def ask_everything(reads: Reads) -> None:
     reads.job("etl-hosts/db07:extract_orders")
     reads.runs(1)
     reads.run(1)
-    reads.changed_job_ids_since(0)
     reads.holds()
     reads.holds(ended=True)
     reads.gate("etl-hosts/db07:extract_orders")

@@ -133,20 +133,6 @@ class EstateReads(ServiceReads):
         )
         return [EventView(instant(row[0]), row[1], row[2], row[3]) for row in rows], int(refused)
 
-    def changed_seq(self) -> int:
-        """The number of the newest change."""
-        rows = self.link.rows("SELECT value FROM meta WHERE name = 'changed_seq'")
-        return int(rows[0][0]) if rows else 0
-
-    def changed_job_ids_since(self, seq: int) -> tuple[list[int], int]:
-        """Jobs whose line changed after `seq`, and the number to ask with next time."""
-        newest = self.changed_seq()
-        rows = self.link.rows(
-            "SELECT job_id FROM latest_run WHERE changed_seq > ? UNION SELECT id FROM job WHERE changed_seq > ?",
-            (seq, seq),
-        )
-        return [row[0] for row in rows], newest
-
 
 def _target(row: Row, jobs: int) -> TargetView:
     (

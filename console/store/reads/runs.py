@@ -65,13 +65,6 @@ class RunReads(IncidentReads):
             tasks=tuple(self._tasks(row)),
         )
 
-    def run_of_incident(self, incident_id: int) -> RunView:
-        """The root run of an incident. Raises NotFound where it has none."""
-        row = self.incident(incident_id).row
-        if row.root_run_id is None:
-            raise NotFound(f"a root run of {row.title}")
-        return self.run(row.root_run_id)
-
     def _tail(self, run_id: int) -> tuple[str, str, bool]:
         """The latest attempt's tail."""
         rows = self.link.rows(
