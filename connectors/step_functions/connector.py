@@ -78,7 +78,7 @@ class StepFunctionsConnector:
                 skipped.append(Skipped(str(machine.get("name")), str(error), str(machine)[:200]))
         if skipped and not jobs:
             raise AccessRefused(skipped[0].reason)
-        told = [(job.native_id, job.definition_hash, job.match_keys, job.schedule.words, job.paused) for job in jobs]
+        told = [(job.native_id, job.definition_hash, job.match_keys, job.schedule, job.paused) for job in jobs]
         now = parse.digest(told)
         is_same = now == previous_hash
         return Inventory(
@@ -227,9 +227,11 @@ class StepFunctionsConnector:
 
 
 def _with_schedules(job: JobRecord, found: Sequence[Reply], blind: str) -> JobRecord:
-    """The job with its schedules in words: no start is expected by them, since AWS tells none that it has made."""
+    """The job with its schedules in words, and the next instant that they name: no start is expected by them, since AWS
+    tells none that it has made; a hold goes by it."""
     words = f"its schedules cannot be read: {blind}" if blind and blind != NO_ADDRESS else schedules.words(found)
-    return replace(job, schedule=Schedule("none", words=words), paused=schedules.is_paused(found))
+    named = schedules.next_instant(found, datetime.now(UTC))
+    return replace(job, schedule=Schedule("none", words=words, next_at=named), paused=schedules.is_paused(found))
 
 
 def _by_start(run: RunRecord) -> tuple[datetime, str]:

@@ -279,9 +279,12 @@ class _Open:
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def _start_is_absent(self, since: datetime) -> bool:
+        """A source that proves no absence of starts (AWS) is believed when it answers."""
         target = self._picture.estate.targets.get(self._job.target_id)
         proved = since + WATCH
-        return self._now >= proved and target is not None and (target.seen_until or _LONG_AGO) >= proved
+        if target is None or self._now < proved:
+            return False
+        return (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
 
     # started
     def _starting(self) -> HoldDecision | None:

@@ -10,10 +10,11 @@ from connectors.contract import State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
 from console.control.expected import expects_nothing, has_started
+from console.control.periods import business_date
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, HoldFacts, HoldState, Mode, RunFacts
+from console.model.values import ActionFacts, Evidence, HoldFacts, HoldState, JobFacts, Mode, RunFacts
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)
@@ -49,11 +50,15 @@ class New:
             return None
         live = live_edges(self._picture, self._policy)
         policy = replace(self._policy, edges=tuple(live)) if live else self._policy
-        if expects_nothing(self._job):
+        if self._due is None and expects_nothing(self._job):
             return self._triggered(policy, bool(live)) if policy.mode is Mode.TRIGGER else None
         return self._placed(policy, bool(live))
 
     def _next_due(self) -> RunFacts | None:
+        """The next start by its clock; of a source that only names it (no run is expected by it), without a row."""
+        named = self._job.schedule.next_at
+        if expects_nothing(self._job):
+            return _named(self._job, named) if named is not None and named > self._now else None
         ahead = (
             run
             for run in self._picture.runs.get(self._job.id, ())
@@ -143,3 +148,8 @@ class New:
             return HoldDecision(replace(hold, start_key=None, ended_at=self._now), None, event=event)
         action = NewAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
         return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
+
+
+def _named(job: JobFacts, at: datetime) -> RunFacts:
+    bd = business_date(at, None, job.zone, job.cutoff)
+    return RunFacts(0, job.id, instant_key(at), at, bd, State.PLANNED, Evidence.INFERRED)

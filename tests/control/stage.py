@@ -66,6 +66,8 @@ class Stage(Ledger):
         hosts = [target(1), target(2, "warehouse", "warehouse")]
         super().__init__(estate(*jobs, feeds=edges or [hold_edge()], targets=hosts, services=[]))
         self.load = load
+        self.has_rows = load.schedule.dialect != "none"
+        """Whether runs are expected by its clock; of a clock that its source only names, none are."""
         self.now = at("03:00")
         self.source = Source()
         self.asked: dict[str, Asked] = {}
@@ -115,7 +117,7 @@ class Stage(Ledger):
     def _world(self) -> None:
         if self.now in self.script:
             self.script[self.now]()
-        if self.now == DUE and not self.source.asleep and self.load.schedule.dialect != "none":
+        if self.now == DUE and not self.source.asleep and (self.has_rows or self.load.schedule.next_at == DUE):
             self.source.starts.append((self.now, "clock"))
 
     def _arrive(self) -> None:
@@ -148,16 +150,15 @@ class Stage(Ledger):
 
     def _polled(self) -> None:
         for number in (1, 2):
-            self.target(number, last_ok_at=self.now, seen_until=self.now)
+            self.target(number, last_ok_at=self.now, seen_until=self.now if number == 1 or self.has_rows else None)
         asleep = self.now if self.source.asleep else None
         known = self.estate.jobs[self.load.id]
         since = (known.paused_since or asleep) if asleep else None
         self.estate = replace(self.estate, jobs={**self.estate.jobs, self.load.id: replace(known, paused_since=since)})
         for number, (started, by) in enumerate(self.source.starts):
-            clocked = self.load.schedule.dialect != "none"
-            if clocked and started >= DUE - timedelta(hours=2):
+            if self.has_rows and started >= DUE - timedelta(hours=2):
                 self._told(f"{DUE:%H:%M}", started, number)
-            elif not clocked:
+            elif not self.has_rows:
                 self._told(f"{started:%H:%M}", started, number)
             del by
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.contract import State, Verb
+from connectors.contract import Schedule, State, Verb
 from console.model.modes import Modes, Switched, scope_name
 from console.model.values import EngineDown, HoldState, Mode
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Stage, hold_edge
@@ -272,6 +272,28 @@ def test_a_trigger_whose_kind_cannot_start_what_is_held_waits_for_its_clock() ->
     stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER))), "03:55")
     stage.until("06:00")
     assert [(DUE, "clock")] == stage.started()
+
+
+NAMED = job(2, "warehouse/load", Schedule("none", words="EventBridge Scheduler", next_at=DUE), target_id=2)
+"""Its source names when it starts it next, and tells of no start: nothing is expected of it."""
+
+
+def test_a_clock_that_the_source_only_names_is_held_and_started_once() -> None:
+    stage = repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "04:30")
+    stage.until("04:29")
+    assert (HoldState.HELD, DUE, []) == (stage.hold().state, stage.hold().due_at, stage.source.starts)
+    stage.until("06:00")
+    assert ([Verb.HOLD, Verb.RELEASE, Verb.START], ["headway"]) == (stage.sent(), [by for _, by in stage.started()])
+    ahead = repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "03:55")
+    ahead.until("06:00")
+    assert ([Verb.HOLD, Verb.RELEASE], [(DUE, "clock")]) == (ahead.sent(), ahead.started())
+
+
+def test_a_trigger_before_a_clock_that_the_source_only_names_does_not_double_it() -> None:
+    early = replace(NAMED, starts_held=True)
+    stage = good(Stage(hold_edge(Mode.TRIGGER, down=early), load=early))
+    stage.until("06:00")
+    assert ([Verb.HOLD, Verb.START, Verb.RELEASE], ["headway"]) == (stage.sent(), [by for _, by in stage.started()])
 
 
 def test_a_late_trigger_starts_on_completion() -> None:
