@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shlex
+import signal
 import stat
 import subprocess
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -172,15 +176,55 @@ def _from_file(path: Path) -> str:
 
 
 def _from_command(argv: tuple[str, ...]) -> str:
+    place = f"secret command {argv[0]}"
     try:
-        done = subprocess.run(  # noqa: S603 - argv from the operator's own config, no shell
-            argv, capture_output=True, timeout=COMMAND_TIMEOUT_SECONDS, check=False, stdin=subprocess.DEVNULL
+        process = subprocess.Popen(  # noqa: S603 - argv from the operator's own config, no shell
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise AccessRefused(f"secret command {argv[0]}: {type(error).__name__}. Run it by hand to see why.") from None
-    if done.returncode != 0:
-        raise AccessRefused(f"secret command {argv[0]}: exit {done.returncode}. Run it by hand to see why.")
-    return done.stdout[:LIMIT_BYTES].decode("utf-8", "replace").removesuffix("\n")
+    except OSError as error:
+        raise AccessRefused(f"{place}: {type(error).__name__}. Run it by hand to see why.") from None
+    try:
+        data = _said(process, time.monotonic() + COMMAND_TIMEOUT_SECONDS)
+    except TimeoutError:
+        raise AccessRefused(
+            f"{place}: no end within {COMMAND_TIMEOUT_SECONDS:g} s. Run it by hand to see what it waits for."
+        ) from None
+    finally:
+        _end(process)
+    if len(data) > LIMIT_BYTES:
+        raise AccessRefused(f"{place}: more than {LIMIT_BYTES // 1024} KiB, which is no secret. Run it by hand.")
+    if process.returncode != 0:
+        raise AccessRefused(f"{place}: exit {process.returncode}. Run it by hand to see why.")
+    return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _said(process: subprocess.Popen[bytes], until: float) -> bytes:
+    """All that it prints, read until its end; no more than a byte over the limit. TimeoutError when it takes longer."""
+    assert process.stdout is not None
+    data = b""
+    while len(data) <= LIMIT_BYTES:
+        if not select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
+            raise TimeoutError
+        if not (more := os.read(process.stdout.fileno(), LIMIT_BYTES + 1 - len(data))):
+            break
+        data += more
+    else:
+        return data
+    try:
+        process.wait(max(0.0, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return data
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends it with all that it started: a child of its own may hold the pipe for ever."""
+    if process.returncode is None:  # not waited for: its number is still its own
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.stdout is not None:
+        process.stdout.close()
+    process.wait()
 
 
 def _from_keyring(entry: str) -> str:

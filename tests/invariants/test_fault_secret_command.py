@@ -1,0 +1,92 @@
+"""A command that is asked for a secret and hangs, floods or fails: told by its name, within its limits (F62)."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors import secrets
+from connectors.contract import AccessRefused
+from connectors.secrets import LIMIT_BYTES, SecretRef, SecretStore
+from tests.lab.process import wait_until
+
+
+def command(script: str, *more: str) -> SecretRef:
+    return SecretRef(command=("sh", "-c", script, *more))
+
+
+def refusal(reference: SecretRef) -> str:
+    with pytest.raises(AccessRefused) as told:
+        SecretStore()(reference)
+    return str(told.value)
+
+
+def is_gone(pid: int) -> Callable[[], bool]:
+    def look() -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    return look
+
+
+def test_f62_a_secret_command_gives_its_words_less_one_newline() -> None:
+    assert "s3cret\n" == SecretStore()(command("printf 's3cret\\n\\n'"))
+
+
+def test_f62_arguments_are_no_shell_words(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    assert f"; touch {canary}" == SecretStore()(SecretRef(command=("printf", "%s", f"; touch {canary}")))
+    assert not canary.exists()
+
+
+def test_f62_a_secret_command_that_hangs_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its child holds the pipe: to end the command alone would not free us."""
+    monkeypatch.setattr(secrets, "COMMAND_TIMEOUT_SECONDS", 0.5)
+    pid = tmp_path / "pid"
+    began = time.monotonic()
+    words = refusal(command(f"sleep 60 & echo $! > {pid}; wait"))
+    assert time.monotonic() - began < 20
+    assert "secret command sh: no end within 0.5 s. Run it by hand to see what it waits for." == words
+    wait_until(is_gone(int(pid.read_text())), "the end of its child", 10)
+
+
+def test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secrets, "COMMAND_TIMEOUT_SECONDS", 0.5)
+    pid = tmp_path / "pid"
+    assert "no end within" in refusal(command(f"echo half; sleep 60 & echo $! > {pid}"))
+    wait_until(is_gone(int(pid.read_text())), "the end of its child", 10)
+
+
+def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    words = refusal(SecretRef(command=("head", "-c", str(1 << 30), "/dev/zero")))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert f"secret command head: more than {LIMIT_BYTES // 1024} KiB, which is no secret. Run it by hand." == words
+    assert grown < 64 * 1024, "KiB"
+
+
+def test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words() -> None:
+    words = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
+    assert "secret command sh: exit 3. Run it by hand to see why." == words
+    assert "secret command /no/such: FileNotFoundError. Run it by hand to see why." == refusal(
+        SecretRef(command=("/no/such", "CANARY-argument"))
+    )
+
+
+def test_f62_no_process_or_pipe_is_left_behind() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        SecretStore()(command("echo fine"))
+        refusal(command("exit 1"))
+    assert before == len(os.listdir("/proc/self/fd"))
