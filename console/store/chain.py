@@ -61,7 +61,7 @@ def sealed(prev_hash: str, values: Sequence[Any]) -> str:
     PostgreSQL computes the same for logins that are not the engine's (`headway grants store`)."""
     import hashlib  # noqa: PLC0415 - 3 ms that no first paint needs
 
-    text = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(list(values), ensure_ascii=False, separators=(",", ":"), default=repr)
     return hashlib.sha256((prev_hash + text).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -164,6 +164,24 @@ def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Ben
     assert (4, True) == (done.code, "say why (--why)" in done.err), done.err
 
 
+@pytest.mark.parametrize(
+    "what", ["at_us = 'soon'", "at_us = 99999999999999999", "detail = X'FF00'", "actor = X'1B5B324A'", "why = X'80'"]
+)
+def test_a_row_that_nobody_could_have_written_is_named_and_shown_without_harm(
+    bench: Bench, key: str, what: str
+) -> None:
+    with bench.store.write(None) as connection:
+        connection.execute(text("DROP TRIGGER audit_refuses_update"))
+        connection.execute(text(f"UPDATE audit SET {what} WHERE seq = 2"))
+    assert (1, True) == (
+        headway(bench.url, "audit", "verify").code,
+        "row 2" in headway(bench.url, "audit", "verify").out,
+    )
+    shown = headway(bench.url, "audit")
+    assert (0, False) == (shown.code, "\x1b" in shown.out)
+    assert 0 == headway(bench.url, "audit", "--json").code
+
+
 class Keyboard:
     """A terminal at which somebody types these lines."""
 

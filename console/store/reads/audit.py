@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from console.model.ids import instant, micros
+from console.clean import clean_line
+from console.model.ids import EPOCH, instant, micros
 from console.store import chain
 from console.store.reads.base import Base, table
 
@@ -85,5 +86,9 @@ def _row(one: chain.Link) -> AuditRow:
         detail = table(one.detail)
     except ValueError:  # somebody wrote it past us; `verify` names the row
         detail = {"unreadable": one.detail}
+    try:
+        at = instant(one.at_us)
+    except (TypeError, OverflowError):
+        at = EPOCH
     said = (one.actor, one.origin, one.verb, one.object, one.why)
-    return AuditRow(one.seq, instant(one.at_us), *said, detail, one.hash)
+    return AuditRow(one.seq, at, *map(clean_line, said), detail, one.hash)
