@@ -90,5 +90,14 @@ def _row(one: chain.Link) -> AuditRow:
         at = instant(one.at_us)
     except (TypeError, OverflowError):
         at = EPOCH
-    said = (one.actor, one.origin, one.verb, one.object, one.why)
-    return AuditRow(one.seq, at, *map(clean_line, said), detail, one.hash)
+    return AuditRow(
+        seq=one.seq,
+        at=at,
+        actor=clean_line(one.actor),
+        origin=clean_line(one.origin),
+        verb=clean_line(one.verb),
+        object=clean_line(one.object),
+        why=clean_line(one.why),
+        detail=detail,
+        hash=one.hash,
+    )
