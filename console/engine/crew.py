@@ -61,15 +61,13 @@ class Crew:
             self._broken = {name: broken for name, broken in self._broken.items() if broken[0] > lately}
             return "; ".join(f"{name} {broken[1]}" for name, broken in sorted(self._broken.items()))
 
-    def keeps_breaking(self) -> tuple[str, str]:
-        """What breaks parts again and again: the store, in words; and other reasons, with the parts' names."""
+    def keeps_breaking(self) -> tuple[str, dict[str, str]]:
+        """What breaks parts again and again: the store, in words; and, by part, every other reason."""
         self.trouble()
         with self._lock:
             lasting = {name: said for name, said in self._often.items() if name in self._broken}
         store = next((words for words, by_store in lasting.values() if by_store), "")
-        return store, "; ".join(
-            f"{name} {words}" for name, (words, by_store) in sorted(lasting.items()) if not by_store
-        )
+        return store, {name: words for name, (words, by_store) in lasting.items() if not by_store}
 
     def join(self, until: float) -> list[str]:
         """Waits for all threads until `time.monotonic` is `until`; the names of those that are left behind."""

@@ -1,4 +1,4 @@
-"""Alerts about Headway itself: told through the store where it can be used, from memory where it cannot.
+"""Alerts about Headway itself: told through store and outbox where they work, from memory where they do not.
 
 What leaves from memory is written into the store once it can be used again, and then sent by nobody a second time; an
 engine that dies before that has told it, and the next one tells it again, under the same key.
@@ -33,15 +33,20 @@ from console.store.routing import Outcome
 
 log = structlog.get_logger("headway.engine")
 
-STORE, PARTS = "headway:store", "headway:parts"
-_LASTS_SECONDS = {STORE: 20.0, PARTS: 0.0}
+STORE, OUTBOX, PARTS = "headway:store", "headway:outbox", "headway:parts"
+_LASTS_SECONDS = {STORE: 20.0, OUTBOX: 0.0, PARTS: 0.0}
 """How long a trouble lasts before it is told; a part has broken several times by then."""
 AGAIN_SECONDS = 3600.0
 _TITLES = {
     STORE: "the store cannot be used: nothing is evaluated, no alert is written",
+    OUTBOX: "the outbox keeps breaking: no alert is sent",
     PARTS: "parts of the engine keep breaking",
 }
-_OVER = {STORE: "the store can be used again", PARTS: "all parts of the engine work again"}
+_OVER = {
+    STORE: "the store can be used again",
+    OUTBOX: "the outbox works again",
+    PARTS: "all parts of the engine work again",
+}
 
 
 class Told(Protocol):
@@ -108,8 +113,9 @@ class OwnAlerts:
             if fence is not None:
                 if words and rows.told_since(parts.store, key, micros(made - timedelta(seconds=AGAIN_SECONDS))):
                     return
-                rows.tell(parts.store, fence, _words(parts), alert, micros(made))
-                return
+                if key != OUTBOX or not words:
+                    rows.tell(parts.store, fence, _words(parts), alert, micros(made))
+                    return
         except LeaseLost:
             raise
         except StoreError as error:

@@ -18,7 +18,7 @@ from typing import NoReturn
 import structlog
 
 from console.engine.crew import Crew
-from console.engine.own_alerts import PARTS, STORE, OwnAlerts
+from console.engine.own_alerts import OUTBOX, PARTS, STORE, OwnAlerts
 from console.engine.wiring import Parts
 from console.failpoints import failpoint
 from console.store import lease as leases
@@ -185,8 +185,11 @@ class Engine:
 
 
 def _lasting(crew: Crew) -> dict[str, str]:
-    store, others = crew.keeps_breaking()
-    return {key: words for key, words in ((STORE, store), (PARTS, others)) if words}
+    """The troubles that `OwnAlerts` knows, in words."""
+    store, parts = crew.keeps_breaking()
+    outbox = parts.pop("outbox", "")
+    others = "; ".join(f"{name} {words}" for name, words in sorted(parts.items()))
+    return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
 
 
 def stop_on_signals(engine: Engine) -> None:

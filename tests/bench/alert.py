@@ -64,7 +64,8 @@ class Bench:
             f'[estate]\nstarts_in = "live"\n[systems.hosts]\nkind = "cron"\npoll_every = "{POLL_SECONDS:g}s"\n'
             f'hosts = [{{ name = "db07", address = "127.0.0.1", port = {self.host.port} }}]\n'
             f"key = {quoted(str(key))}\nknown_hosts = {quoted(str(known))}\n"
-            f'[routes.oncall]\nurls = [{{ file = {quoted(str(secret))} }}]\n[alerts]\ndefault_route = "oncall"\n'
+            f"[routes.oncall]\nurls = [{{ file = {quoted(str(secret))} }}]\nmax_per_minute = 100000\n"
+            '[alerts]\ndefault_route = "oncall"\n'
         )
         return path
 

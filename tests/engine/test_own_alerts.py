@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.config import AlertSettings
-from console.engine.own_alerts import PARTS, STORE, OwnAlerts
+from console.engine.own_alerts import OUTBOX, PARTS, STORE, OwnAlerts
 from console.engine.sending import Sent
 from console.store import routing as rows_module
 from console.store.errors import StoreUnusable
@@ -21,7 +21,7 @@ FULL = {STORE: "the store at x: database or disk is full"}
 
 
 def at_once() -> OwnAlerts:
-    return OwnAlerts({STORE: 0.0, PARTS: 0.0})
+    return OwnAlerts({STORE: 0.0, OUTBOX: 0.0, PARTS: 0.0})
 
 
 def titles(bench: Bench) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.cli.main import main
+from console.engine import crew
 from console.engine.evaluate import Evaluator
 from console.engine.outbox import Outbox
 from console.model.ids import micros
@@ -61,6 +62,39 @@ def test_f09_a_part_that_breaks_is_told_by_status_and_works_again(
         wait_until(lambda: "TROUBLE" in status(tmp_path, capsys)[1], "the trouble in the status", 10)
         code, said = status(tmp_path, capsys)
     assert (0, True) == (code, f"{part.__name__.lower()[:6]}" in said and "RuntimeError: a bug of ours" in said)
+
+
+@pytest.mark.parametrize(
+    "part, words",
+    [
+        (Evaluator, "invariants: parts of the engine keep breaking"),
+        (Outbox, "invariants: the outbox keeps breaking: no alert is sent"),
+    ],
+)
+def test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, words: str
+) -> None:
+    """Also where it is the outbox, which cannot send it."""
+    real, broken = getattr(part, "step"), threading.Event()  # noqa: B009 - the type of two classes
+
+    def step(self: object, *arguments: object) -> object:
+        if broken.is_set():
+            raise RuntimeError("a poison record")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(part, "step", step)
+    monkeypatch.setattr(crew, "WELL_SECONDS", 5.0)
+    with running(tmp_path, World(tmp_path, "good"), lease=3) as engine:
+        at_work(engine)
+        broken.set()
+        wait_until(lambda: bool(engine.sink.got), "the alert", 20)
+        [told] = engine.sink.got
+        assert (f"[Headway] {words}", True) == (told.title, "RuntimeError: a poison record" in told.body)
+        broken.clear()
+        wait_until(lambda: len(engine.sink.got) > 1, "that it is over", 30)
+        assert engine.sink.got[1].title.endswith("again")
+        sent = "SELECT count(*) FROM delivery WHERE state = 'sent'"
+        wait_until(lambda: [(2,)] == engine.rows(sent), "both in the store", 10)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
