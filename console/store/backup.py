@@ -75,9 +75,7 @@ def look_through(copy: Path) -> Copied:
     return Copied(size, jobs, runs, verdict.rows, verdict.head, instant(newest) if newest else None)
 
 
-def restore(
-    copy: Path, store: Path, origin: str, now: datetime, replace: bool = False
-) -> tuple[Copied, Path | None]:
+def restore(copy: Path, store: Path, origin: str, now: datetime, replace: bool = False) -> tuple[Copied, Path | None]:
     """Puts a checked copy in the place of the store, frozen; where the store was moved to, if there was one.
 
     Nobody may be working on it: the caller has made sure. Raises StoreUnusable, StoreTooNew."""
