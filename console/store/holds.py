@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -73,19 +74,35 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
     """What people asked for becomes theirs: the hold that an action places, the release of a hold that stands."""
     since = now_us - LATELY // timedelta(microseconds=1)
     for key, job_id, by, why, parameters in lines.rows(_ASKED, (since,)):
-        until = datetime.fromisoformat(json.loads(parameters)["until"])
+        until = _until(parameters)
+        if until is None:
+            continue  # its connector refuses it; were it placed all the same, the next look finds the mark
         hold = HoldFacts(
             key=key, job_id=job_id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD, state=HoldState.PLACING,
             held_by=by, why=why, until=until, due_at=None, period_key="", words=f"by {by}",
         )  # fmt: skip
         _written(lines, seq, HoldDecision(hold, None))
     for key, parameters in lines.rows(_LET_GO, (since,)):
-        wanted = json.loads(parameters).get("hold", "")
+        wanted = str(_table(parameters).get("hold", ""))
         if lines.rows("SELECT 1 FROM hold WHERE key = ? AND state IN ('held', 'found')", (wanted,)):
             lines.rows(
                 "UPDATE hold SET state = 'releasing', release_key = ?, changed_seq = ? WHERE key = ?",
                 (key, seq(), wanted),
             )
+
+
+def _table(parameters: str) -> dict[str, Any]:
+    """Whoever may write an action wrote this."""
+    found = json.loads(parameters)
+    return found if isinstance(found, dict) else {}
+
+
+def _until(parameters: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(_table(parameters).get("until", "")))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:

@@ -199,6 +199,15 @@ def test_what_a_person_asked_for_is_a_hold_of_that_person_and_so_is_its_end(nigh
     assert seq == night.one("SELECT changed_seq FROM hold")
 
 
+@pytest.mark.parametrize("parameters", ["{}", "[]", '{"until": "soon"}', '{"until": "2026-11-20T05:00:00"}', "7"])
+def test_a_hold_that_names_no_end_breaks_no_evaluation(night: Estate, parameters: str) -> None:
+    """On a shared store an action's parameters are whatever its writer says."""
+    ask(night, KEY, "hold", parameters)
+    ask(night, RELEASE, "release", parameters)
+    decide(night)
+    assert () == stored(night)
+
+
 # what is read
 
 
