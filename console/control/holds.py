@@ -7,7 +7,7 @@ twice, is one. One hold per job, however many upstreams, and one per period: wha
 Placed: before a start by the clock, within the lead while an upstream is not good (reactive), or always (standing).
 Not where a person paused the job, nor while a run of it goes on: Airflow schedules no further tasks of a paused DAG.
 Let go: when every upstream that holds it is good, when no dependency wants it any more, when it started all the same,
-or when its time is over. In that last case, with an upstream that still is not good, nothing is started: it is said.
+or when its time is over. In that last case nothing is started, and it is said: what is so late is a person's matter.
 Started: where the instant had passed before it was let go, and its source has been seen for WATCH after that without
 a start: once. Where the instant is still ahead its own clock starts it.
 
@@ -269,8 +269,9 @@ class _Open:
             return self._to(HoldState.STARTING)
         if not self._start_is_absent(max(released, hold.due_at)):
             return None
-        if hold.kind != "person" and released >= hold.until and self._waits():
-            words = f"let go at {clock(released, self._job.zone, self._now)} and not started{self._still_awaited()}"
+        if hold.kind != "person" and released >= hold.until:
+            why = self._still_awaited() or "; it was too late to start it"
+            words = f"let go at {clock(released, self._job.zone, self._now)} and not started{why}"
             return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
         if self._may_not_send():
             return None

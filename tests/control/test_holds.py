@@ -122,6 +122,15 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     assert State.MISSED is reason(stage)[0]
 
 
+def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> None:
+    """An engine that was down for hours must not start the night's jobs at noon."""
+    stage = repaired(failed(Stage(hold_edge(hold_for=HOUR, engine_down=EngineDown.CLOSED))), "04:30")
+    stage.crash = lambda now: at("04:05") <= now < at("05:30")
+    stage.until("06:00")
+    [over] = [one for one in stage.held.values() if one.period_key == PERIOD]
+    assert ([], "let go at 05:30 and not started; it was too late to start it") == (stage.source.starts, over.words)
+
+
 def test_a_job_that_a_person_paused_is_not_held_and_stays_paused() -> None:
     stage = failed(Stage())
     stage.when("03:30", lambda: setattr(stage.source, "paused", True))
@@ -404,5 +413,5 @@ def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck
     if not starts and not stage.source.paused:  # it is said why it did not run
         asleep = night["paused"] is not None and within([night["paused"]], DUE)
         assert asleep or any(one.state is HoldState.RELEASED and one.words for one in about), stage.held
-        left = [one for one in about if "not good" in one.words or "person" in one.words]
+        left = [one for one in about if any(word in one.words for word in ("not good", "too late", "person"))]
         assert asleep or left or night["lost"], (stage.held, stage.events)
