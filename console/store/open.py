@@ -23,6 +23,7 @@ from console.clock import Hand
 from console.model.ids import instant
 from console.store import migrate
 from console.store.chain import WRITER_LOCK
+from console.store.disks import network_type
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.place import checked, without_secrets
 
@@ -123,6 +124,7 @@ def open_store(url: str) -> Store:
         store = Store(url, _postgres(url), None)
     else:
         path = Path(url.removeprefix("sqlite:///")).expanduser()
+        _refuse_network(path)
         _refuse_foreign(path)
         _make_private(path)
         store = Store(url, _sqlite(path), path)
@@ -168,6 +170,15 @@ def _refuse_foreign(path: Path) -> None:
         raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
 
 
+def _refuse_network(path: Path) -> None:
+    """Two machines that write one file by a log in shared memory ruin it, and each believes that it is well."""
+    if kind := network_type(path):
+        raise StoreUnusable(
+            f"the store at {path}: it lies on a network file system ({kind}), where SQLite's log does not work; "
+            "name a path on a local disk, or for several machines a postgresql:// URL"
+        )
+
+
 def _make_private(path: Path) -> None:
     """The file exists with mode 0600; a folder that has to be made for it has 0700."""
     try:
@@ -209,7 +220,15 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _postgres(url: str) -> Engine:
     _, _, rest = checked(url).partition("://")
-    return create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+    engine = create_engine(f"postgresql+psycopg://{rest}", hide_parameters=True, pool_pre_ping=True)
+    event.listen(engine, "do_connect", _connect_patient)
+    return engine
+
+
+def _connect_patient(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> Any:
+    from console.store.patient import CONNECT_SECONDS, Patient  # noqa: PLC0415 - psycopg, only for a shared store
+
+    return Patient.connect(*arguments, **{"connect_timeout": CONNECT_SECONDS, **parameters})
 
 
 def _raw(connection: Connection) -> Any:
