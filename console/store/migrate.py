@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from alembic import command
@@ -35,7 +38,7 @@ def migrate(engine: Engine, path: Path | None, folder: Path = FOLDER) -> None:
                 return
         with engine.connect() as connection:
             connection.execution_options(headway_write=True)
-            with connection.begin():
+            with connection.begin(), _unhurried(connection):
                 _migrate_locked(connection, path, scripts, folder)
     except DBAPIError as error:
         place = path or engine.url.set(query={}).render_as_string()
@@ -62,6 +65,19 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
     command.upgrade(config, "head")
     _write_versions(connection, scripts.get_current_head() or "")
     failpoint("migrate.before_commit")
+
+
+@contextmanager
+def _unhurried(connection: Connection) -> Iterator[None]:
+    """A statement of a migration may take as long as it wants (`console.store.patient`)."""
+    raw: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        raw.unhurried = True
+    try:
+        yield
+    finally:
+        if connection.dialect.name != "sqlite":
+            raw.unhurried = False
 
 
 def _current(connection: Connection) -> str | None:

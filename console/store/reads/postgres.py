@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from console.store.errors import StoreUnusable
+from console.store.patient import CONNECT_SECONDS, Patient
 from console.store.place import checked, without_secrets
 from console.store.reads.link import Row
 
@@ -24,7 +25,7 @@ class PostgresLink:
 
     def _connect(self) -> psycopg.Connection[Row]:
         try:
-            raw = psycopg.connect(checked(self._url), autocommit=True, connect_timeout=10)
+            raw = Patient.connect(checked(self._url), autocommit=True, connect_timeout=CONNECT_SECONDS)
             raw.execute("SET default_transaction_read_only = on")
         except psycopg.Error as error:
             words = str(error).strip().splitlines()[:1] or [type(error).__name__]
