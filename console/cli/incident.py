@@ -7,6 +7,7 @@ from datetime import datetime
 
 from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, since_words, stamp, until, watched
 from console.cli.exits import Exit
+from console.model.carried import PlanView
 from console.model.ids import incident_id, incident_name
 from console.model.views import DeliveryView, HurtService, IncidentView, TargetView
 
@@ -33,11 +34,17 @@ def run(arguments: argparse.Namespace) -> int:
         view = reads.incident(number)
         now = now_of(reads)
         target = next((one for one in reads.systems() if f"{one.system}/{one.name}" == view.row.root_job), None)
+        plans = reads.plans(incident_id=number)
     if arguments.json:
         print_json(view)
     else:
-        say_lines(incident_lines(view, now, target))
+        say_lines([*incident_lines(view, now, target), *map(_plan, plans)])
     return Exit.OK
+
+
+def _plan(plan: PlanView) -> str:
+    steps = f"{plan.done} of {len(plan.steps)} steps over"
+    return f"plan {plan.id} is {plan.state}, {steps}: headway recovery {plan.id}"
 
 
 def incident_lines(view: IncidentView, now: datetime, target: TargetView | None = None) -> list[str]:

@@ -173,6 +173,8 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         shown = capsys.readouterr().out
         assert "plan 1 is stopped: repair fake/extract  INC-0001" in shown
         assert "  step 1, fake/extract: failed: ended failed: exit 1" in shown
+        assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
+        assert "plan 1 is stopped, 0 of 1 steps over: headway recovery 1" in capsys.readouterr().out
         assert Exit.OK == main(["--store", bench.url, "recovery"])
         assert "stopped" in capsys.readouterr().out
         assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--abort", "--json"])
