@@ -16,8 +16,9 @@ from console.store.open import Store
 
 _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
-    " WHERE p.state = 'running' OR EXISTS (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND (s.state = 'asked'"
-    " OR (p.state = 'aborted' AND s.state = 'planned'))) ORDER BY p.id"
+    " WHERE p.state IN ('running', 'paused', 'stopped', 'aborted') AND (p.state = 'running' OR EXISTS"
+    " (SELECT 1 FROM plan_step s WHERE s.plan_id = p.id AND (s.state = 'asked'"
+    " OR (p.state = 'aborted' AND s.state = 'planned')))) ORDER BY p.id"
 )
 _STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
