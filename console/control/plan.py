@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from console.clean import clean_line
@@ -195,19 +195,32 @@ def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | N
 
 def _after(picture: Picture, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
     """Place -> the places that it waits for: of the steps upstream of it on its date those that none of the others
-    stands for, and the run of its own job before it."""
+    stands for, and the run of its own job before it. `runs`: upstreams before their downstreams."""
+    after: dict[int, tuple[int, ...]] = {}
     above: dict[int, set[int]] = {}
-    ancestors = {run.job_id: picture.graph.ancestors(run.job_id) for run in runs}
+    placed: dict[date, dict[int, list[int]]] = {}
+    last: dict[int, int] = {}
     for place, run in enumerate(runs, 1):
-        above[place] = {
-            earlier
-            for earlier, other in enumerate(runs[: place - 1], 1)
-            if other.job_id == run.job_id or (other.bd == run.bd and other.job_id in ancestors[run.job_id])
-        }
-    return {
-        place: tuple(sorted(each for each in found if not any(each in above[other] for other in found)))
-        for place, found in above.items()
-    }
+        jobs = placed.setdefault(run.bd, {})
+        read = picture.graph.ancestors(run.job_id) & jobs.keys()
+        found = {each for job_id in read for each in jobs[job_id]}
+        if run.job_id in last:
+            found.add(last[run.job_id])
+        after[place], above[place] = _nearest(found, above)
+        jobs.setdefault(run.job_id, []).append(place)
+        last[run.job_id] = place
+    return after
+
+
+def _nearest(found: set[int], above: Mapping[int, set[int]]) -> tuple[tuple[int, ...], set[int]]:
+    """Of these places those that no other of them waits for; and all that they wait for, with themselves."""
+    nearest: list[int] = []
+    covered: set[int] = set()
+    for each in sorted(found, reverse=True):
+        if each not in covered:
+            nearest.append(each)
+            covered |= above[each] | {each}
+    return tuple(sorted(nearest)), covered
 
 
 def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], can: Can, verb: Verb | None) -> Step:

@@ -7,6 +7,7 @@ looks it up and verifies it. The first red step stops the plan.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -22,6 +23,8 @@ from console.store.open import Store
 log = structlog.get_logger("headway.plans")
 
 LOOK_SECONDS = 0.25
+SHARE = 5.0
+"""Times longer than a round it rests after it: a plan of thousands of steps leaves the others their time."""
 
 
 class Plans:
@@ -38,8 +41,9 @@ class Plans:
         """Until `stopping`."""
         while not stopping():
             self.wake.clear()
+            begun = time.monotonic()
             self.step(fence)
-            self.wake.wait(LOOK_SECONDS)
+            self.wake.wait(max(LOOK_SECONDS, SHARE * (time.monotonic() - begun)))
 
     def step(self, fence: int) -> None:
         """One round over all plans."""
