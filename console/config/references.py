@@ -52,6 +52,10 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
         routes((config.alerts.default_route,), ("alerts", "default_route"))
     if config.alerts.shadow_route:
         routes((config.alerts.shadow_route,), ("alerts", "shadow_route"))
+        shadow = config.routes.get(config.alerts.shadow_route)
+        if shadow is not None and shadow.fallback:
+            words = f'route "{config.alerts.shadow_route}" has a fallback: what is in shadow would be handed on to it'
+            reading.fault(("alerts", "shadow_route"), f"{words}. Name a route without one")
     _check_dependencies(config, system_of, reading)
     _check_permissions(config, system_names, list(document.get("services", {})), reading)
 
