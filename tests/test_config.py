@@ -117,8 +117,7 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
             "headway.toml:3: routes.a.fallback: fallbacks lead back to their route: a → a. Remove one of them.",
         ),
         (
-            '[alerts]\nshadow_route = "a"\n[routes.a]\nurls = [{env = "X"}]\nfallback = "b"\n'
-            '[routes.b]\nurls = [{env = "X"}]',
+            '[alerts]\nshadow_route = "a"\n[routes.a]\nurls = [{env = "X"}]\nfallback = "oncall"',
             'alerts.shadow_route: route "a" has a fallback: what is in shadow would be handed on to it. Name a route',
         ),
         ('[routes.a]\nurls = [{env = "X"}]\nbody = "short"', "headway.toml:3: routes.a.body: input should be 'full'"),
