@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from connectors.contract import State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
-from console.control.expected import expects_nothing, has_started
+from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.periods import business_date
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
@@ -48,6 +48,9 @@ class New:
         modes = self._picture.estate.modes
         if modes.frozen is not None or self._job.paused_since is not None or self._job.gone_since is not None:
             return None
+        estate = self._picture.estate
+        if out_of_sight(estate.targets.get(self._job.target_id), self._now, estate.settings):
+            return None  # what it runs now is not known; once it was looked at, there is still time or none
         live = live_edges(self._picture, self._policy)
         policy = replace(self._policy, edges=tuple(live)) if live else self._policy
         if self._due is None and expects_nothing(self._job):

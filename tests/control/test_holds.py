@@ -164,6 +164,16 @@ def test_a_run_that_goes_on_is_not_held_in_mid_run() -> None:
     assert {} == stage.held
 
 
+def test_what_was_not_looked_at_lately_is_not_held_unseen() -> None:
+    """An engine that starts again knows yesterday's runs: first it looks."""
+    stage = failed(Stage())
+    stage.late = lambda now: at("03:45") <= now < at("03:55")
+    stage.until("03:54")
+    assert {} == stage.held
+    stage.until("04:30")
+    assert HoldState.HELD is stage.hold().state
+
+
 def test_a_hold_that_nobody_could_place_in_time_is_withdrawn() -> None:
     stage = failed(Stage())
     stage.latency = minutes(15)
