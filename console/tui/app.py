@@ -26,13 +26,16 @@ from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.rows import Look
-from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.screens.base import BaseScreen
 from console.tui.start import run_console
 from console.tui.theme import HEADWAY
 from console.tui.when import Clock
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+
+    from console.store.reads.audit import ApprovalView
+    from console.tui.order import Order
 
 __all__ = ["HeadwayApp", "run_console"]
 
@@ -74,6 +77,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
         self.header: HeaderView | None = None
         self.services: tuple[ServiceView, ...] = ()
+        self.approvals: tuple[ApprovalView, ...] = ()
+        """What waits for another person's approval, oldest first."""
         self.store_error = ""
         self.starting = False
         """True while the store is not there yet and `on_painted` may be bringing the engine that makes it."""
@@ -163,9 +168,9 @@ class HeadwayApp(App[int], inherit_bindings=False):
         """Asks for the header, and for the services that the small status and the header's zone need."""
         self.desk.ask("header", _header_of, self._on_header, self.store_failed, first=True)
 
-    def _on_header(self, answer: tuple[HeaderView, Hand | None, Sequence[ServiceView]]) -> None:
-        self.header, self._hand, services = answer
-        self.services = tuple(services)
+    def _on_header(self, answer: tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]) -> None:
+        self.header, self._hand, services, approvals = answer
+        self.services, self.approvals = tuple(services), tuple(approvals)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self.starting = bool(self.store_error), "", False
@@ -220,7 +225,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
             self.exit(0)
 
     def visit(self, kind: str, what: Any) -> None:
-        """Goes to a screen, service, incident, job, run or system by name or id."""
+        """Goes to a screen, service, incident, job, run, system or plan by name or id."""
         if kind == "screen":
             self.go(what)
         elif kind == "service":
@@ -233,6 +238,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
             self.open_run(what)
         elif kind == "system":
             self.open_jobs(f"system:{what}")
+        elif kind == "plan":
+            self.open_plan(what)
 
     def open_service(self, name: str) -> None:
         """Its incident where it has one, else Services with the cursor on it."""
@@ -264,14 +271,21 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
         self.push_screen(RunScreen(run_id))
 
-    def open_preview(self, choice: RunChoice) -> None:
+    def open_order(self, order: Order) -> None:
+        """Shows what an order would send; a person decides there."""
         from console.tui.screens.preview import PreviewScreen
 
-        self.push_screen(PreviewScreen(choice))
+        self.push_screen(PreviewScreen(order))
+
+    def open_plan(self, number: int) -> None:
+        """A plan that was started."""
+        from console.tui.screens.started import StartedScreen
+
+        self.push_screen(StartedScreen(number))
 
 
-def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView]]:
-    return reads.header(), reads.hand(), reads.services()
+def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]:
+    return reads.header(), reads.hand(), reads.services(), reads.approvals()
 
 
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
@@ -297,4 +311,8 @@ def make_screen(where: str) -> BaseScreen:
         from console.tui.screens.systems import SystemsScreen
 
         return SystemsScreen()
-    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs and systems')
+    if where == "holds":
+        from console.tui.screens.holds import HoldsScreen
+
+        return HoldsScreen()
+    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, systems and holds')

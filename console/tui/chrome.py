@@ -17,7 +17,7 @@ SMALLEST = (60, 15)
 Sides = tuple[list[Run], list[Run]]
 
 
-def head(view: HeaderView | None, look: rows.Look, width: int) -> Sides:
+def head(view: HeaderView | None, look: rows.Look, width: int, approvals: int = 0) -> Sides:
     """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach."""
     zone = look.clock.home
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
@@ -29,12 +29,13 @@ def head(view: HeaderView | None, look: rows.Look, width: int) -> Sides:
     if view.replay:
         left += [(" REPLAY ", "mark"), (" ", "plain")]
     left.append((clock, "plain"))
-    return left, _wrong(view, look, width - length_of(left) - 2)
+    return left, _wrong(view, look, width - length_of(left) - 2, approvals)
 
 
-def _wrong(view: HeaderView, look: rows.Look, room: int) -> list[Run]:
+def _wrong(view: HeaderView, look: rows.Look, room: int, approvals: int) -> list[Run]:
     at_risk = view.at_risk - view.late
-    parts: list[Run] = [(f"{view.late} late", "bad")] if view.late else []
+    parts: list[Run] = [(f"A {approvals} to approve", "mark")] if approvals else []
+    parts += [(f"{view.late} late", "bad")] if view.late else []
     parts += [
         (f"{at_risk} at risk", "warn" if at_risk else "dim"),
         (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
@@ -43,8 +44,8 @@ def _wrong(view: HeaderView, look: rows.Look, room: int) -> list[Run]:
     for number, (name, last_ok) in enumerate(view.sick_targets):
         age = short(look.now - last_ok) if last_ok else "never seen"
         text = f"{name} {stale} {age}"
-        if sum(len(part[0]) + 3 for part in parts) + len(text) + 6 > room and number:
-            parts.append((f"+{len(view.sick_targets) - number} stale", "warn"))
+        if sum(len(part[0]) + 3 for part in parts) + len(text) + 6 > room and (number or approvals):
+            parts.append((f"{'+' * bool(number)}{len(view.sick_targets) - number} stale", "warn"))
             break
         parts.append((text, "warn"))
     dot = (f" {look.glyphs.sign('dot')} ", "dim")
@@ -73,9 +74,9 @@ def banner(view: HeaderView | None, store_error: str, look: rows.Look, starting:
 def _kept_back(view: HeaderView) -> str:
     """Why nothing is sent although somebody watches."""
     if view.frozen:
-        return f" FROZEN: {view.frozen}; nothing is sent"
+        return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}"
     if view.in_shadow:
-        return f" in shadow: {', '.join(view.in_shadow)}; watched, and nothing is sent"
+        return f" SHADOW, nothing is sent: {', '.join(view.in_shadow)}"
     return ""
 
 

@@ -104,6 +104,14 @@ STEPS: dict[StrEnum, Mark] = {
     Step.UNKNOWN: Mark("?", "?", "unknown", "warn"),
 }
 
+PLAN_STEPS: dict[str, Mark] = {
+    "planned": Mark("·", ".", "planned", "dim"),
+    "asked": Mark("◌", "w", "asked", "run"),
+    "left_out": Mark("○", "-", "left out", "dim"),
+    "given_up": Mark("↷", "s", "given up", "dim"),
+}
+"""States of a plan's step that no action has."""
+
 COLUMNS = {
     "state": STATES,
     "timeliness": TIMELINESS,
@@ -121,6 +129,8 @@ _SIGNS = {
     "dash": ("–", "-"),
     "dot": ("·", "|"),
     "enter": ("↵", "Enter"),
+    "branch": ("└", "`"),
+    "marked": ("◆", "*"),
 }
 
 

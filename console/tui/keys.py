@@ -18,15 +18,25 @@ SCREENS = {
     "job": "Job",
     "run": "Run",
     "systems": "Systems",
+    "holds": "Holds",
+    "plan": "Recovery plan, proposed",
+    "recovery": "Recovery plan, started",
 }
 OVERLAYS = {
-    "preview": "Recovery preview",
+    "preview": "Preview of what would be sent",
+    "ask": "A question of one line",
     "pick": "Jump, palette, keys, questions",
     "text": "Record, runbook",
 }
 RUNS = ("services", "incidents", "incident", "jobs", "job", "run")
-"""Where `r`, `l` and `o` are about a run."""
-LISTS = ("services", "incidents", "jobs", "systems")
+"""Where `l` and `o` are about a run."""
+HURT = ("services", "incidents", "incident")
+"""Where `r` plans the recovery of an incident."""
+VERBS = ("incident", "jobs", "job", "run")
+"""Where the single verbs are about a run."""
+MARKED = ("jobs", "job")
+"""Where rows can be marked."""
+LISTS = ("services", "incidents", "jobs", "systems", "holds")
 ALL = tuple(SCREENS)
 
 
@@ -45,11 +55,32 @@ class Act(NamedTuple):
 
 TABLE: tuple[Act, ...] = (
     # on what the cursor stands on
-    Act("open", ("enter",), "open", "one deeper: service, incident, job, run, log", (*LISTS, "incident", "job"), 1),
-    Act("recover", ("r",), "recover", "preview of a rerun; nothing is sent before you say so", RUNS, 2),
-    Act("log", ("l",), "log", "log of the newest attempt", RUNS, 3),
-    Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 5),
-    Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 6),
+    Act("open", ("enter",), "open", "one deeper: service, incident, job, run, log",
+        (*LISTS, "incident", "job", "recovery"), 1),
+    Act("start", ("enter",), "start", "start the plan; a box asks first, and Enter alone starts nothing", ("plan",), 1),
+    Act("leave_out", ("space", "x"), "leave out", "leave the step out, or take it in again", ("plan",), 2),
+    Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
+    Act("move_down", ("J",), "later", "one place later, where the next one reads nothing of it", ("plan",), 5),
+    Act("wait", ("w",), "wait", "wait so long before the step", ("plan",), 6),
+    Act("alternative", ("a",), "another way", "failed only, with downstream, all, skip, mark OK", ("plan",), 3),
+    Act("pause", ("p",), "pause", "ask no further step; what is under way goes on", ("recovery",), 2),
+    Act("resume", ("r",), "resume", "go on; what failed is asked anew unless it is good by now; asks first",
+        ("recovery",), 3),
+    Act("abort", ("x",), "give up", "give up what was not asked yet; asks first", ("recovery",), 4),
+    Act("recover", ("r",), "recover", "the plan that repairs it, step by step; nothing is sent before you say so",
+        HURT, 2),
+    Act("rerun", ("r",), "rerun", "preview of a rerun, or a plan for the marked ones; nothing is sent yet",
+        ("jobs", "job", "run"), 2),
+    Act("rerun", ("R",), "rerun one", "preview of a rerun of the run under the cursor alone", ("incident",), 0),
+    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery"), 3),
+    Act("mark", ("space",), "mark", "mark the row for what is done to several; Esc clears the marks", MARKED, 4),
+    Act("cancel", ("c",), "cancel", "end what runs now, or the marked ones; shows it first", VERBS, 5),
+    Act("skip", ("X",), "skip", "say that the run is not needed, or the marked ones; shows it first", VERBS, 0),
+    Act("mark_ok", ("M",), "mark OK", "say that the run is good, or the marked ones; shows it first", VERBS, 0),
+    Act("hold", ("h",), "hold", "keep the job from starting, or let it go again; asks first", ("jobs", "job"), 6),
+    Act("hold", ("h",), "release", "let the job go again; asks first", ("holds",), 2),
+    Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 7),
+    Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 8),
     Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
     Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),
     # in a log
@@ -60,19 +91,22 @@ TABLE: tuple[Act, ...] = (
     Act("match_next", ("n",), "next match", "next line with what you searched for", ("run",), 0),
     Act("match_previous", ("N",), "previous match", "previous line with what you searched for", ("run",), 0),
     Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
-    Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run"), 0),
+    Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
     # the view
-    Act("filter", ("/",), "filter", "only what matches as you type; -word leaves out; state: system: owner:", LISTS, 7),
-    Act("search", ("/",), "search", "find a text in the log", ("run",), 7),
+    Act("filter", ("/",), "filter", "only what matches as you type; -word leaves out; state: system: owner:", LISTS, 9),
+    Act("search", ("/",), "search", "find a text in the log", ("run",), 9),
     Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", "jobs", "systems"), 0),
     Act("zone", ("Z",), "zone", "times on the service's own wall clock, on mine, in UTC", ALL, 0),
     Act("services", ("1",), "services", "Services: what is promised by when", ALL, 0),
     Act("incidents", ("2",), "incidents", "Incidents: what is broken, and until when it can be mended", ALL, 0),
     Act("jobs", ("3",), "jobs", "Jobs: everything, on every system", ALL, 0),
     Act("systems", ("5",), "systems", "Systems: what is polled, and how long ago", ALL, 0),
-    Act("jump", (":",), "jump", "go anywhere by name: service, incident, job, screen", ALL, 8),
+    Act("holds", (), "holds", "Holds: what Headway keeps from starting, until when and why", ALL, 0),
+    Act("approvals", ("A",), "approve", "what waits for another person's approval", ALL, 0),
+    Act("freeze", ("F",), "freeze", "stop all sending to schedulers, or thaw; asks first", ALL, 0),
+    Act("jump", (":",), "jump", "go anywhere by name: service, incident, job, screen", ALL, 10),
     Act("palette", ("ctrl+p",), "palette", "everything that can be done here, by name", ALL, 0),
-    Act("help", ("?",), "keys", "the keys of this screen; Enter runs one", ALL, 9),
+    Act("help", ("?",), "keys", "the keys of this screen; Enter runs one", ALL, 11),
     Act("back", ("escape",), "back", "close what is open, clear the filter, then one back", ALL, 0),
     Act("quit", ("q",), "back, leave", "one back; from the first screen: leave", ALL, 0),
     Act("suspend", ("ctrl+z",), "suspend", "back to the shell; fg comes back here", ALL, 0),
@@ -95,6 +129,7 @@ MOVES: tuple[Act, ...] = (
 
 _SHOWN = {
     "enter": "↵",
+    "space": "Space",
     "escape": "Esc",
     "ctrl+p": "^P",
     "ctrl+c": "^C",
@@ -158,12 +193,13 @@ def markdown() -> str:
 
 
 def _line(act: Act) -> str:
-    names = " ".join(f"`{shown(key)}`" for key in act.keys)
+    names = " ".join(f"`{shown(key)}`" for key in act.keys) or f"`:` {act.word}"
     return f"| {names} | {act.word}: {act.says} |"
 
 
 _MANNERS = (
-    "Nothing that changes the world is one key: `r` shows a preview that stands on *Back*; `↓` to *Send it*, then `↵` "
-    "sends it once; where the job is not declared safe, or may overlap, its name is typed first; `Esc` sends nothing. "
+    "Nothing that changes the world is one key: what would be sent is shown in a box that stands on *Back*; `↓`, then "
+    "`↵` sends it once; where the job is not declared safe, or may overlap, its name is typed first; where the rules "
+    "want a reason, it is asked for; `Esc` sends nothing. Only `p`, which pauses a plan, acts at once. "
     "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."
 )

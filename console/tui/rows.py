@@ -9,6 +9,7 @@ from typing import NamedTuple
 from connectors.words import Evidence, State, is_open
 from console.model.ids import incident_name
 from console.model.views import (
+    HoldView,
     IncidentRow,
     JobRow,
     RunRow,
@@ -83,6 +84,16 @@ SYSTEMS = (
     Column("jobs", 7, 2, right=True),
     Column("can", 12, 6, flex=1, most=30),
     Column("says", 26, 1, flex=3),
+)
+HOLDS = (
+    Column("", 1, 1),
+    Column("job", 28, 1, flex=3, most=60),
+    Column("state", 9, 1),
+    Column("until", 11, 1),
+    Column("start", 9, 3),
+    Column("by", 8, 4, flex=1, most=18),
+    Column("kind", 9, 5),
+    Column("why", 18, 2, flex=4),
 )
 
 
@@ -178,7 +189,7 @@ def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
     return (mark, style), (sign, sign_style), (word, style)
 
 
-def job(view: JobRow, look: Look, drifted: str = "") -> Row:
+def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Row:
     """A line of Jobs; `drifted`: what differs from the accepted definition."""
     dash = look.glyphs.sign("dash")
     if view.state:
@@ -191,7 +202,7 @@ def job(view: JobRow, look: Look, drifted: str = "") -> Row:
         view.id,
         (
             *cells[:2],
-            ("  " + view.name if view.is_task else view.name, "dim" if view.gone else "plain"),
+            _markable("  " + view.name if view.is_task else view.name, look, marked, "dim" if view.gone else "plain"),
             cells[2],
             (view.bd, "dim"),
             (look.clock.hm(view.started, look.now), "plain"),
@@ -203,6 +214,11 @@ def job(view: JobRow, look: Look, drifted: str = "") -> Row:
     )
 
 
+def _markable(text: str, look: Look, marked: bool, style: str = "plain") -> Run:
+    """A name, or the name of a row that a person marked."""
+    return (f"{look.glyphs.sign('marked')} {text}", "key") if marked else (text, style)
+
+
 def took(view: JobRow | RunRow, look: Look) -> str:
     """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
     if view.started is None:
@@ -212,7 +228,7 @@ def took(view: JobRow | RunRow, look: Look) -> str:
     return span((view.ended or look.now) - view.started)
 
 
-def run(view: RunRow, look: Look, zone: str = "") -> Row:
+def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
     mark, sign, word = state_cells(view, look)
     when = look.clock.full(view.period, zone) if view.period else view.period_key
     return Row(
@@ -220,7 +236,7 @@ def run(view: RunRow, look: Look, zone: str = "") -> Row:
         (
             mark,
             sign,
-            (when, "plain"),
+            _markable(when, look, marked),
             (view.bd, "dim"),
             word,
             (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
@@ -289,6 +305,27 @@ def _says(view: TargetView) -> Run:
     if view.skew_s is not None and abs(view.skew_s) >= 2:
         return f"its clock is {view.skew_s:+.1f} s off", "warn"
     return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}" if view.skipped else "", "warn"
+
+
+def hold(view: HoldView, look: Look) -> Row:
+    """A line of Holds."""
+    mark, _, style = look.glyphs.mark("state", State.HELD)
+    when = look.clock.hm(view.until, look.now)
+    left = view.until - look.now
+    until: Run = (f"{when} {short(left)}", "plain") if left > timedelta(0) else (f"{when} past", "warn")
+    return Row(
+        view.key,
+        (
+            (mark, "warn" if view.state in ("held", "found") else style),
+            (view.job, "plain"),
+            (view.state.replace("_", " "), "strong"),
+            until,
+            (look.clock.hm(view.due, look.now), "dim"),
+            (view.held_by, "dim"),
+            (view.kind, "dim"),
+            (view.words or view.why, "plain"),
+        ),
+    )
 
 
 def counted(number: int, word: str) -> str:

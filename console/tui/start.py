@@ -51,9 +51,9 @@ def _open_reads(url: str) -> ReadsLike:
 
 
 def _open_requests(url: str) -> RequestsLike:
-    from console.engine.requests import Requests
+    from console.engine.plan_requests import PlanRequests
 
-    return Requests(url)
+    return PlanRequests(url)
 
 
 def _is_plain() -> bool:

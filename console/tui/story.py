@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from console.clean import clean_line
 from console.model.ids import incident_name
 from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
 from console.tui.glyphs import Role
+from console.tui.order import verb_word
 from console.tui.rows import Look, act_by, counted, heading, line
 from console.tui.when import short
 from console.tui.widgets.paint import Run, fit, fit_middle, length_of
 from console.tui.widgets.table import Row
+
+if TYPE_CHECKING:
+    from console.store.reads.audit import ApprovalView
 
 REASON_LINES = 3
 WIDE_REASON_LINES = 8
@@ -76,6 +81,12 @@ def lines(view: IncidentView, look: Look, width: int, height: int = 0) -> list[R
     ]
 
 
+def approval(one: ApprovalView) -> list[Run]:
+    """What waits for another person, in one line."""
+    words = f"{verb_word(one.verb)} {one.job}, asked by {one.requested_by}: {one.why}".removesuffix(": ")
+    return [(" waits for approval ", "mark"), (f" {words}", "plain"), ("   A approves", "dim")]
+
+
 def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator[Row]:
     left = f"{counted(view.row.hurt, 'run')} left red or stale"
     yield heading("hurts", f"HURTS {counted(len(view.services), 'service')}", left)
@@ -111,7 +122,7 @@ def _members(view: IncidentView, look: Look) -> Iterator[Row]:
     for member in view.members:
         counts[member.role] = counts.get(member.role, 0) + 1
     followers = sum(counts.get(role, 0) for role in FOLLOWERS)
-    note = f"after the root, {followers} to rerun one by one (r)" if followers else ""
+    note = f"after the root, {followers} to rerun: r plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     for member in sorted(view.members, key=lambda one: _ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9):
         runs = [*_member(member, look), *_rerun(view, member, look)]
@@ -151,7 +162,7 @@ def _actions(view: IncidentView, look: Look) -> Iterator[Row]:
         when = look.clock.hm(action.requested, look.now)
         yield line(
             ("run", action.run_id, action.key),
-            [(f" {mark} ", style), (f"{when} {action.verb} {action.job} ", "plain"), (word, style),
+            [(f" {mark} ", style), (f"{when} {verb_word(action.verb)} {action.job} ", "plain"), (word, style),
              (f"  {action.words}", "dim"), (f"  {action.requested_by}", "dim")],
             pick=True,
         )  # fmt: skip

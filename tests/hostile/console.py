@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from textual.pilot import Pilot
 
-from console.engine.requests import Requests
+from console.engine.plan_requests import PlanRequests
 from console.store.reads import open_reads
 from console.tui.app import HeadwayApp
 from tests.hostile.world import harmful
@@ -52,7 +52,7 @@ def drive(url: str, steps: Callable[[Desk], Awaitable[None]], size: tuple[int, i
 
     async def go() -> None:
         desk = Desk()
-        desk.app = HeadwayApp(lambda: open_reads(url), lambda: Requests(url))
+        desk.app = HeadwayApp(lambda: open_reads(url), lambda: PlanRequests(url))
         async with desk.app.run_test(size=size) as pilot:
             desk.pilot = pilot
             await desk.until(lambda: desk.app.header is not None, "the header")

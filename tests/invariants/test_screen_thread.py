@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from console.engine.requests import Requests
+from console.engine.plan_requests import PlanRequests
 from console.store.reads import open_reads
 from console.tui.app import HeadwayApp
 from console.tui.widgets.grid import Grid
@@ -70,7 +70,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def on_screen(store: Path, steps: Steps) -> None:
     async def drive() -> None:
-        app = HeadwayApp(lambda: open_reads(str(store)), lambda: Requests(str(store)))
+        app = HeadwayApp(lambda: open_reads(str(store)), lambda: PlanRequests(str(store)))
         async with app.run_test(size=(80, 24)) as pilot:
             await until(pilot, lambda: app.header is not None)
             await steps(pilot, app)

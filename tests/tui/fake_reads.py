@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 from array import array
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from connectors.words import Verb
 from console.clock import Hand
+from console.engine.requests import Wish
+from console.model.carried import PlanView, StepView
+from console.model.plans import Draft, LeftOut, Save, Step
 from console.model.views import (
     ActionView,
     AttemptView,
@@ -19,6 +24,7 @@ from console.model.views import (
     EngineView,
     EventView,
     HeaderView,
+    HoldView,
     HurtService,
     IncidentRow,
     IncidentView,
@@ -33,6 +39,7 @@ from console.model.views import (
 )
 from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
+from console.store.reads.audit import ApprovalView
 
 Found = TypeVar("Found")
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
@@ -276,7 +283,8 @@ def run_view(number: int = 1, **changes: Any) -> RunView:
             12, 2, "failed", "native", "exit 1", at("03:12"), at("03:12:04"), 1, "No space left", None, "a2", ""
         ),
     )
-    view = RunView(row, attempts, LOG, "", False, ZONE, "safe", ("rerun", "log"), {}, 412)
+    able = ("rerun", "cancel", "hold", "log")
+    view = RunView(row, attempts, LOG, "", False, ZONE, "safe", able, {}, 412)
     if number != 1:
         found = {job.run_id: job for job in jobs()}.get(number, job_row(number, LOAD))
         row = run_row(
@@ -357,7 +365,7 @@ def target(system: str, name: str, kind: str, **changes: Any) -> TargetView:
         (),
         12,
         ("rerun", "log"),
-        {},
+        {"hold": "its role may only read"} if kind == "step_functions" else {},
     )
     return dataclasses.replace(view, **changes)
 
@@ -395,6 +403,77 @@ PREVIEW: dict[str, Any] = {
 }
 
 
+def step(place: int, job_id: int, job: str, **changes: Any) -> Step:
+    found = Step(
+        place=place,
+        verb="rerun",
+        job_id=job_id,
+        job=job,
+        system=job.partition("/")[0],
+        run_id=job_id,
+        period_key=f"2026-11-20T02:1{job_id}:00Z",
+        state="failed",
+        why="it ended failed",
+        after=(place - 1,) if place > 1 else (),
+        safety="safe",
+        expected_s=840.0,
+        source="history (31 runs)",
+        saves=(
+            Save("supply-plan", "2026-11-19", True, "act by 03:58"),
+            Save("daily-revenue", "2026-11-19", True, "act by 04:40"),
+        ),
+        alternatives=("mark-ok", "skip"),
+        preview={"verb": "run once", "words": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
+                 "native_calls": [f"ssh headway@db07 headway-run {job_id}"]},
+    )  # fmt: skip
+    return dataclasses.replace(found, **changes)
+
+
+def draft() -> Draft:
+    """Root, what read its stale data, then two side by side."""
+    first = dataclasses.replace(step(1, 1, EXTRACT), preview={**PREVIEW, "followers": []})
+    steps = (
+        first,
+        step(2, 2, LOAD, state="succeeded", why="it read what its upstream had not finished",
+             alternatives=("failed-only", "downstream", "all", "mark-ok", "skip"), expected_s=1320.0),
+        step(3, 3, MART, after=(2,)),
+        step(4, 14, "cloud/close-books", after=(2,), expected_s=None, source="no estimate",
+             saves=(Save("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed"),)),
+    )  # fmt: skip
+    left = (LeftOut(SUPPLY, None, "it starts by its own clock at 04:30"),)
+    notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
+    return Draft("recovery", f"repair {EXTRACT}", 412, steps, left, notes)
+
+
+def plan_of(draft: Draft, number: int = 1, **changes: Any) -> PlanView:
+    """The draft as it is once it was started."""
+    steps = tuple(
+        StepView(one.place, one.verb, one.job, one.job_id, one.run_id, one.period_key, one.after, one.wait_s, None,
+                 one.safety, one.expected_s, "planned", None, "", "", None, None)
+        for one in draft.steps
+    )  # fmt: skip
+    view = PlanView(number, f"headway-plan-{number}", draft.kind, draft.title, draft.incident_id, "running", "mara",
+                    NOW - timedelta(seconds=4), None, "", "", 1, steps)  # fmt: skip
+    return dataclasses.replace(view, **changes)
+
+
+def hold(number: int = 1, **changes: Any) -> HoldView:
+    view = HoldView(
+        f"headway-hold-{number}", 2, LOAD, "warehouse-airflow", "held", "reactive", "hold", EXTRACT, "headway",
+        "its upstream is not green", f"waits for {EXTRACT}", at("03:14"), at("09:14"), at("04:00"),
+        "scheduled__2026-11-20", None,
+    )  # fmt: skip
+    return dataclasses.replace(view, **changes)
+
+
+def approval(number: int = 1, **changes: Any) -> ApprovalView:
+    view = ApprovalView(
+        f"headway-ask-{number}", "rerun", EXTRACT, "mara", NOW - timedelta(minutes=2), "the disk was full",
+        ("ssh headway@db07 headway-run 3f9c",),
+    )  # fmt: skip
+    return dataclasses.replace(view, **changes)
+
+
 @dataclass
 class FakeReads:
     """Serves what its fields hold; a test changes them and calls `changed`."""
@@ -408,6 +487,9 @@ class FakeReads:
     to_mend_: int = 0
     drifts_: list[DriftView] = field(default_factory=drifts)
     actions_: list[ActionView] = field(default_factory=list)
+    plans_: list[PlanView] = field(default_factory=list)
+    holds_: list[HoldView] = field(default_factory=list)
+    approvals_: list[ApprovalView] = field(default_factory=list)
     runs_: dict[int, RunView] = field(default_factory=dict)
     version: int = 1
     broken: str = ""
@@ -474,6 +556,20 @@ class FakeReads:
     def actions(self, run_id: int | None = None, incident_id: int | None = None) -> Sequence[ActionView]:
         return [action for action in self.actions_ if run_id in (None, action.run_id)]
 
+    def plans(self, incident_id: int | None = None, ended: bool = True) -> Sequence[PlanView]:
+        self._look()
+        mine = [one for one in self.plans_ if incident_id in (None, one.incident_id)]
+        return [one for one in mine if ended or one.state in ("running", "paused", "stopped")]
+
+    def plan(self, number: int) -> PlanView:
+        return _found(f"plan {number}", (one for one in self.plans_ if one.id == number))
+
+    def holds(self, ended: bool = False) -> Sequence[HoldView]:
+        return self.holds_
+
+    def approvals(self) -> Sequence[ApprovalView]:
+        return self.approvals_
+
     def hand(self) -> Hand | None:
         return None
 
@@ -512,7 +608,8 @@ class FakeRequests:
     """Answers as an engine would: a preview, a log, an action that moves on when `advance` is called."""
 
     reads: FakeReads
-    preview: dict[str, Any] = field(default_factory=lambda: dict(PREVIEW))
+    shown: dict[str, Any] = field(default_factory=lambda: dict(PREVIEW))
+    draft: Draft = field(default_factory=draft)
     preview_error: str = ""
     silent: bool = False
     refuses: str = ""
@@ -520,20 +617,40 @@ class FakeRequests:
     log_text: str = LOG
     asked: list[tuple[str, Any]] = field(default_factory=list)
     sent: list[tuple[int, str]] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+    started: list[Draft] = field(default_factory=list)
+    steered: list[tuple[int, str]] = field(default_factory=list)
+    turned: list[tuple[str, str, str]] = field(default_factory=list)
     whys: list[str] = field(default_factory=list)
 
     def _ask(self, kind: str, what: Any) -> int:
         self.asked.append((kind, what))
         return len(self.asked)
 
-    def preview_rerun(self, run_id: int) -> int:
-        return self._ask("preview", run_id)
+    def preview(self, wish: Wish) -> int:
+        return self._ask("preview", wish.run_id)
+
+    def propose(self, incident_id: int) -> int:
+        return self._ask("plan", incident_id)
+
+    def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
+        chosen = [one for one in self.draft.steps if one.run_id in run_ids]
+        kept = tuple(
+            dataclasses.replace(one, place=place, verb=verb.value, after=()) for place, one in enumerate(chosen, 1)
+        )
+        self.draft = dataclasses.replace(self.draft, kind="bulk", incident_id=None, steps=kept, left_out=(), notes=())
+        return self._ask("plan", (tuple(run_ids), verb))
 
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
         return self._ask("log", (run_id, attempt_id, start))
 
     def probe(self, system: str) -> int:
         return self._ask("probe", system)
+
+    def approve(self, key: str) -> int:
+        self.reads.approvals_ = [one for one in self.reads.approvals_ if one.key != key]
+        self.reads.changed()
+        return self._ask("approve", key)
 
     def accept_drift(self, job_id: int) -> int:
         self.reads.drifts_ = []
@@ -544,31 +661,44 @@ class FakeRequests:
         kind, what = self.asked[request_id - 1]
         if self.silent:
             return None
+        if kind in ("preview", "plan") and self.preview_error:
+            return FakeAnswer(False, error=self.preview_error)
         if kind == "preview":
-            return FakeAnswer(False, error=self.preview_error) if self.preview_error else FakeAnswer(True, self.preview)
+            return FakeAnswer(True, self.shown)
+        if kind == "plan":
+            return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
         if kind == "log":
             text = self.log_text if what[1] != 11 else "03:10 db07 is busy\n03:11 exit 75"
             return FakeAnswer(True, {"text": text, "next": None, "more": False, "cut": False})
         return FakeAnswer(True)
 
-    def rerun(
-        self, run_id: int, preview: dict[str, Any], key: str, why: str = "", incident_id: int | None = None
-    ) -> None:
+    def _judge(self, why: str) -> None:
         if self.refuses:
             raise RuntimeError(self.refuses)
         if self.wants_why and not why:
             raise ReasonNeeded("tier 1 (daily-revenue) hangs on it: say why (--why)")
+
+    def act(self, wish: Wish, key: str) -> None:
+        self._judge(wish.why)
         if any(action.key == key for action in self.reads.actions_):
             return
-        self.sent.append((run_id, key))
-        self.whys.append(why)
-        job = {job.run_id: job.name for job in self.reads.jobs_}.get(run_id, EXTRACT)
+        self.sent.append((wish.run_id or 0, key))
+        self.whys.append(wish.why)
+        self.wishes.append(wish)
+        jobs = {job.run_id if wish.run_id else job.id: job for job in self.reads.jobs_}
+        job = jobs[wish.run_id or wish.job_id]
         self.reads.actions_.append(
             ActionView(
-                key, "rerun", job, run_id, run_id, incident_id, "requested", "mara", NOW, None, None, "", preview
+                key, wish.verb.value, job.name, job.id, wish.run_id, wish.incident_id, "requested", "mara", NOW, None,
+                None, "", dict(wish.preview),
             )
-        )
+        )  # fmt: skip
         self.reads.changed()
+
+    def asked_before(self, run_id: int, key: str) -> None:
+        """Somebody asked for a rerun of that run already."""
+        self.act(Wish(Verb.RERUN, run_id, incident_id=412), key)
+        self.sent.clear()
 
     def advance(self, state: str, words: str = "") -> None:
         """The engine moves the last action on."""
@@ -577,3 +707,34 @@ class FakeRequests:
         last = self.reads.actions_[-1]
         self.reads.actions_[-1] = dataclasses.replace(last, state=state, words=words, sent=sent, ended=ended)
         self.reads.changed()
+
+    def start_plan(self, draft: Draft, key: str, why: str = "", at_once: int = 1) -> int:
+        self._judge(why)
+        self.started.append(draft)
+        self.whys.append(why)
+        number = len(self.reads.plans_) + 1
+        self.reads.plans_.insert(0, plan_of(draft, number, key=key, why=why))
+        self.reads.changed()
+        return number
+
+    def steer_plan(self, number: int, how: str, why: str = "") -> str:
+        self.steered.append((number, how))
+        state = {"pause": "paused", "resume": "running", "abort": "aborted"}[how]
+        self.reads.plans_[0] = dataclasses.replace(self.reads.plans_[0], state=state, words=f"{state} by mara")
+        self.reads.changed()
+        return state
+
+    def go_on(self, place: int, **changes: Any) -> None:
+        """The engine moves a step of the newest plan on."""
+        plan = self.reads.plans_[0]
+        steps = [dataclasses.replace(one, **changes) if one.place == place else one for one in plan.steps]
+        self.reads.plans_[0] = dataclasses.replace(plan, steps=tuple(steps))
+        self.reads.changed()
+
+    def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
+        self._judge(why)
+        self.turned.append((name, value, why))
+        frozen = f"frozen by mara since 02:17Z: {why}" if value == "on" else ""
+        self.reads.head = dataclasses.replace(self.reads.head, frozen=frozen)
+        self.reads.changed()
+        return True

@@ -27,7 +27,7 @@ from console.demo import play as plays
 from console.demo.config import SINK
 from console.demo.estate import ZONE, moment
 from console.engine.logs import set_up_logs
-from console.engine.requests import Requests
+from console.engine.plan_requests import PlanRequests
 from console.engine.runner import Engine
 from console.engine.wiring import Parts
 from console.store.reads import open_reads
@@ -90,7 +90,7 @@ async def drawn(store: str) -> str:
     """The SVG of the incident's screen."""
     app = HeadwayApp(
         lambda: open_reads(store),
-        lambda: Requests(store),
+        lambda: PlanRequests(store),
         incident=1,
         frozen=moment(CLOCK),
         mine=ZoneInfo(ZONE),

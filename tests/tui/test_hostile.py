@@ -12,18 +12,19 @@ import pytest
 from tests.corpus import HOSTILE
 from tests.pty.terminal import Terminal
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import LOG, FakeReads, FakeRequests
+from tests.tui.fake_reads import LOG, FakeReads, FakeRequests, approval, draft, hold, plan_of
 
 View = TypeVar("View")
 FREE = {
     *("title", "name", "job", "cause", "reason", "root_job", "owner", "runbook", "words", "message", "native_state"),
     *("schedule", "error", "error_kind", "version", "kind", "definition", "actor", "url_words", "route", "log"),
-    *("log_error", "estate", "period_key", "source", "run_as", "native_url"),
+    *("log_error", "estate", "period_key", "source", "run_as", "native_url", "why", "held_by", "frozen"),
+    *("requested_by", "upstream"),
 }
 """Fields that hold text from outside."""
 ASKED = {
     *("header", "services", "incidents", "incident", "jobs_first_page", "jobs_by_ids", "job", "run", "systems"),
-    *("drift", "actions"),
+    *("drift", "actions", "plan", "plans", "holds", "approvals"),
 }
 MARKED = "HOSTILE"
 
@@ -61,7 +62,9 @@ class HostileReads(FakeReads):
 
 WALK = (
     ("2", "3", "5", "1"),
-    ("2", "enter", "enter", "escape", "i", "escape", "o", "escape", "r", "escape", "escape"),
+    ("2", "enter", "enter", "escape", "i", "escape", "o", "escape", "R", "escape", "r", "end", "escape", "escape"),
+    ("A", "escape", "F", "escape", ":", "h", "o", "l", "d", "s", "enter", "i", "escape", "escape"),
+    ("3", "space", "space", "r", "a", "escape", "enter", "escape", "escape", "escape"),
     ("3", "enter", "enter", "i", "escape", "?", "escape", ":", "escape", "escape", "escape"),
 )
 
@@ -81,8 +84,10 @@ def test_every_screen_survives_hostile_text_and_shows_none_of_its_controls(part:
 
     def prepare(night: Night) -> None:
         night.reads = HostileReads(text)
-        night.requests = FakeRequests(night.reads, log_text=text + LOG)
-        night.requests.preview |= {"words": text, "scope": text, "verb": text, "native_calls": [text], "notes": [text]}
+        night.requests = FakeRequests(night.reads, log_text=text + LOG, draft=poison(draft(), text))
+        night.reads.plans_, night.reads.holds_ = [plan_of(draft(), 7, incident_id=9)], [hold()]
+        night.reads.approvals_ = [approval()]
+        night.requests.shown |= {"words": text, "scope": text, "verb": text, "native_calls": [text], "notes": [text]}
 
     on_the_night(prepare=prepare)(_walk)()
 

@@ -12,7 +12,7 @@ async def _preview(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("enter")
     await night.see("HURTS")
-    await night.press("r")
+    await night.press("R")
     await night.see("run this crontab line once on db07 as etl")
 
 
@@ -101,7 +101,7 @@ async def test_a_lost_answer_is_said_to_be_looked_up(night: Night) -> None:
 
 
 def _ask(night: Night) -> None:
-    night.requests.preview["safety"] = "ask"
+    night.requests.shown["safety"] = "ask"
 
 
 @on_the_night(prepare=_ask)
@@ -124,7 +124,7 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
 
 
 def _overlap(night: Night) -> None:
-    night.requests.preview["overlap"] = "extract_orders runs on db07 since 03:15 (pid 812)"
+    night.requests.shown["overlap"] = "extract_orders runs on db07 since 03:15 (pid 812)"
 
 
 @on_the_night(prepare=_overlap)
@@ -135,7 +135,7 @@ async def test_an_overlap_wants_the_name_typed_though_the_job_is_safe(night: Nig
 
 
 def _never(night: Night) -> None:
-    night.requests.preview["safety"] = "never"
+    night.requests.shown["safety"] = "never"
 
 
 @on_the_night(prepare=_never)
@@ -149,7 +149,7 @@ async def test_a_job_marked_never_is_refused_with_the_reason(night: Night) -> No
 
 
 def _refused(night: Night) -> None:
-    night.requests.preview["refused"] = "the execution is still running"
+    night.requests.shown["refused"] = "the execution is still running"
 
 
 @on_the_night(prepare=_refused)
@@ -162,27 +162,28 @@ async def test_what_the_source_refuses_now_cannot_be_sent(night: Night) -> None:
 @on_the_night()
 async def test_an_engine_that_cannot_preview_says_why(night: Night) -> None:
     night.requests.preview_error = "etl-hosts/db07: port 22 does not answer"
-    await night.see("Supply plan")
-    await night.press("r")
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("R")
     await night.see("no preview: etl-hosts/db07: port 22 does not answer", "nothing was sent")
 
 
 @on_the_night()
 async def test_enter_before_the_preview_came_sends_nothing(night: Night) -> None:
     night.requests.silent = True
-    await night.see("Supply plan")
-    await night.press("r")
+    night.app.open_incident(412)
+    await night.see("HURTS")
+    await night.press("R")
     await night.see("asking the engine")
     await night.press("enter")
-    await night.see("SERVICES 5")
+    await night.see("HURTS")
     assert [] == night.requests.sent
 
 
 @on_the_night()
 async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night) -> None:
     await _preview(night)
-    night.requests.rerun(1, {}, "headway-of-mara-01")
-    night.requests.sent.clear()
+    night.requests.asked_before(1, "headway-of-mara-01")
     night.requests.refuses = "already asked by mara 2m ago; it is sent"
     await night.press("down", "enter")
     await night.see("already asked by mara", "somebody asked for it already")
@@ -193,9 +194,9 @@ async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night)
 async def test_a_follower_is_rerun_from_its_line(night: Night) -> None:
     await night.see("Supply plan")
     await night.press("enter")
-    await night.see("HURTS", "2 to rerun one by one")
-    await night.press("down", "down", "r")
-    await night.see(f"RECOVER {LOAD}", "Send it")
+    await night.see("HURTS", "2 to rerun: r plans it")
+    await night.press("down", "down", "R")
+    await night.see(f"RERUN {LOAD}", "Send it")
     await night.press("down", "enter")
     await night.see("requested")
     assert [2] == [run_id for run_id, _ in night.requests.sent]
@@ -213,7 +214,7 @@ async def test_a_system_that_cannot_rerun_says_so_in_the_footer(night: Night) ->
 
 @on_the_night()
 async def test_the_incident_shows_what_was_done(night: Night) -> None:
-    night.requests.rerun(1, {}, "headway-1", incident_id=412)
+    night.requests.asked_before(1, "headway-1")
     night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], state="verified", words="exit 0")
     night.app.open_incident(412)
     await night.see("rerun ● verified")
@@ -236,31 +237,6 @@ def _root_repaired(night: Night) -> None:
     night.reads.incident_ = dataclasses.replace(view, members=(root, *view.members[1:]))
 
 
-@on_the_night(prepare=_root_repaired)
-async def test_r_on_services_offers_what_comes_after_a_repaired_root(night: Night) -> None:
-    await night.see("Supply plan")
-    await night.press("r")
-    await night.see(f"RECOVER {LOAD}")
-
-
-@on_the_night(prepare=_root_repaired)
-async def test_r_on_incidents_offers_what_comes_after_a_repaired_root(night: Night) -> None:
-    await night.press("2")
-    await night.see("INC-0412")
-    await night.press("r")
-    await night.see(f"RECOVER {LOAD}")
-
-
-@on_the_night(prepare=_root_repaired)
-async def test_r_on_an_incident_offers_what_comes_after_a_repaired_root_wherever_the_cursor_began(night: Night) -> None:
-    night.app.open_incident(412)
-    await night.see("HURTS")
-    await night.press("r")
-    await night.see(f"RECOVER {LOAD}")
-    await night.press("escape", "home", "r")
-    await night.see(f"RECOVER {LOAD}")
-
-
 @on_the_night()
 async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(night: Night) -> None:
     night.app.open_incident(412)
@@ -269,34 +245,8 @@ async def test_the_cursor_goes_on_to_the_next_step_once_the_root_is_repaired(nig
     _root_repaired(night)
     night.reads.changed()
     await night.see("root    ● succeeded")
-    await night.press("r")
-    await night.see(f"RECOVER {LOAD}")
-
-
-def _root_runs(night: Night) -> None:
-    view = night.reads.incident_
-    root = dataclasses.replace(view.members[0], state="running", ended=None)
-    night.reads.incident_ = dataclasses.replace(view, members=(root, *view.members[1:]))
-
-
-@on_the_night(prepare=_root_runs)
-async def test_while_the_root_is_rerun_r_says_what_is_waited_for(night: Night) -> None:
-    await night.see("Supply plan")
-    await night.press("r")
-    await night.see(f"it waits for {EXTRACT}")
-    night.app.open_incident(412)
-    await night.see("HURTS")
-    await night.press("r")
-    await night.see(f"it waits for {EXTRACT}")
-    assert [] == night.requests.asked
-
-
-@on_the_night()
-async def test_a_rerun_that_is_on_its_way_is_waited_for(night: Night) -> None:
-    night.requests.rerun(1, {}, "headway-1", incident_id=412)
-    await night.see("Supply plan")
-    await night.press("r")
-    await night.see(f"it waits for {EXTRACT}")
+    await night.press("R")
+    await night.see(f"RERUN {LOAD}")
 
 
 def _all_green(night: Night) -> None:

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from console.model.views import EngineView
 from console.tui.app import HeadwayApp
 from tests.tui.driving import Night
-from tests.tui.fake_reads import NOW, ZONE, at
+from tests.tui.fake_reads import NOW, ZONE, approval, at, draft, hold, plan_of
 
 SnapCompare = Callable[..., bool]
 Prepare = Callable[[Night], None]
@@ -67,7 +67,10 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "systems": (("5",), "out of reach"),
     "help": (("see:Supply plan", "?"), "keys of Services"),
     "jump": (("see:Supply plan", ":"), "incident  INC-0412"),
-    "preview": (("see:Supply plan", "r"), "Send it"),
+    "preview": (("2", "see:INC-0412", "enter", "see:HURTS", "R"), "Send it"),
+    "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "side by side"),
+    "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
+    "marked": (("3", "see:JOBS 1 of 14", "space", "space"), "2 marked"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 
@@ -77,7 +80,7 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state])
 
 
-@pytest.mark.parametrize("state", ["services", "incident", "jobs", "run", "preview"])
+@pytest.mark.parametrize("state", ["services", "incident", "jobs", "run", "preview", "plan"])
 def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)
 
@@ -97,11 +100,11 @@ def _nothing(night: Night) -> None:
 
 
 def _ask(night: Night) -> None:
-    night.requests.preview |= {"safety": "ask", "overlap": "extract_orders runs on db07 since 03:15 (pid 812)"}
+    night.requests.shown |= {"safety": "ask", "overlap": "extract_orders runs on db07 since 03:15 (pid 812)"}
 
 
 def _never(night: Night) -> None:
-    night.requests.preview["safety"] = "never"
+    night.requests.shown["safety"] = "never"
 
 
 @pytest.mark.parametrize(
@@ -115,20 +118,75 @@ def test_services_when_something_is_special(snap_compare: SnapCompare, prepare: 
 
 @pytest.mark.parametrize("prepare,see", [(_ask, "type the job's name"), (_never, "refused")], ids=["ask", "never"])
 def test_a_preview_that_one_enter_does_not_send(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
-    assert shot(snap_compare, ("see:Supply plan", "r"), see, prepare=prepare)
+    assert shot(snap_compare, ("2", "see:INC-0412", "enter", "see:HURTS", "R"), see, prepare=prepare)
+
+
+def _plan_goes_on(night: Night) -> None:
+    plan = plan_of(draft(), 7, state="stopped", words="step 2, warehouse-airflow/load_orders: failed: exit 1")
+    first, second, *rest = plan.steps
+    first = dataclasses.replace(
+        first, state="verified", action_state="verified", words="succeeded (native)", started=at("03:13"),
+        ended=at("03:15"),
+    )  # fmt: skip
+    second = dataclasses.replace(second, state="failed", action_state="failed", words="failed: exit 1")
+    night.reads.plans_ = [dataclasses.replace(plan, steps=(first, second, *rest))]
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["80x24", "120x36"])
+def test_a_plan_that_was_stopped_by_a_red_step(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    keys = ("2", "see:INC-0412", "enter", "see:PLAN 7", "r")
+    assert shot(snap_compare, keys, "PLAN 7 stopped", size, prepare=_plan_goes_on)
+
+
+def test_an_incident_with_a_plan_that_goes_on(snap_compare: SnapCompare) -> None:
+    assert shot(snap_compare, ("2", "see:INC-0412", "enter"), "PLAN 7 stopped", prepare=_plan_goes_on)
+
+
+def _held(night: Night) -> None:
+    night.reads.holds_ = [
+        hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara", words="disk is being moved",
+                     due=None, upstream=""),
+    ]  # fmt: skip
+
+
+def test_what_is_held(snap_compare: SnapCompare) -> None:
+    assert shot(snap_compare, (":", *"holds", "see:Holds: what", "enter"), "HOLDS 2", prepare=_held)
+
+
+def _frozen(night: Night) -> None:
+    why = "frozen by mara since 02:17Z: the network is being moved"
+    night.reads.head = dataclasses.replace(night.reads.head, frozen=why)
+    night.reads.approvals_ = [approval()]
+
+
+def _shadow(night: Night) -> None:
+    live = "the estate, but for dependency etl-hosts/db07:extract_orders -> warehouse-airflow/load_orders"
+    night.reads.head = dataclasses.replace(night.reads.head, in_shadow=(live,))
+
+
+@pytest.mark.parametrize(
+    "prepare,see", [(_frozen, "FROZEN, nothing is sent"), (_shadow, "SHADOW")], ids=["frozen", "shadow"]
+)
+def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
+    assert shot(snap_compare, (), see, prepare=prepare)
 
 
 def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
     def prepare(night: Night) -> None:
-        send = night.requests.rerun
+        send = night.requests.act
 
         def at_once(*given: Any, **named: Any) -> None:
             send(*given, **named)
             night.requests.advance("verified", "exit 0 after 14m02s")
 
-        night.requests.rerun = at_once  # type: ignore[method-assign]
+        night.requests.act = at_once  # type: ignore[method-assign]
 
-    assert shot(snap_compare, ("see:Supply plan", "r", "see:Send it", "down", "enter"), "● verified", prepare=prepare)
+    assert shot(
+        snap_compare,
+        ("2", "see:INC-0412", "enter", "see:HURTS", "R", "see:Send it", "down", "enter"),
+        "● verified",
+        prepare=prepare,
+    )
 
 
 def test_plain_letters_where_shapes_would_not_be_drawn(snap_compare: SnapCompare) -> None:

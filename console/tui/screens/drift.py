@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 from console.model.views import JobView
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike
-from console.tui.screens.pick import Choice, PickScreen
-from console.tui.widgets.table import Column
+from console.tui.screens.pick import ANSWERS, Choice, PickScreen
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen
-
-
-ANSWERS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
 
 
 def open_drift(screen: BaseScreen, view: JobView) -> None:

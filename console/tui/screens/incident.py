@@ -9,11 +9,14 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
+from console.model.carried import PlanView
 from console.model.ids import incident_name
-from console.model.steps import next_step, open_steps, waiting_for
+from console.model.steps import open_steps, waiting_for
 from console.model.views import IncidentView
 from console.tui import story
+from console.tui.rows import line
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.steps import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
@@ -36,6 +39,8 @@ class IncidentScreen(BaseScreen):
         super().__init__()
         self.incident_id = incident_id
         self.view: IncidentView | None = None
+        self.plans: tuple[PlanView, ...] = ()
+        """Those that go on for it, newest first."""
         self.grid = Grid((), "reading…", id="grid")
         self.log_pane = Pane(id="log")
         self.log_pane.following = self.log_pane.wrapped = True
@@ -53,10 +58,13 @@ class IncidentScreen(BaseScreen):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.look_up("incident", lambda reads: reads.incident(self.incident_id), self._show)
+        number = self.incident_id
+        self.look_up("incident", lambda reads: (reads.incident(number), reads.plans(number)), self._show)
 
-    def _show(self, view: IncidentView) -> None:
+    def _show(self, found: tuple[IncidentView, Sequence[PlanView]]) -> None:
+        view, plans = found
         before, self.view = self.view, view
+        self.plans = tuple(one for one in plans if one.ended is None)
         self.tick()
         self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
         if not self.grid.touched or self._is_over(before):
@@ -78,7 +86,11 @@ class IncidentScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows(story.lines(self.view, self.look, self.grid.room, self.grid.size.height)))
+            plans = [line(("plan", one.id), plan_line(one, self.look), pick=True) for one in self.plans]
+            waiting = [one for one in self.board.approvals if one.key in {each.key for each in self.view.actions}]
+            asked = [line(("approve", one.key), story.approval(one), pick=False) for one in waiting]
+            told = story.lines(self.view, self.look, self.grid.room, self.grid.size.height)
+            self.grid.show(Rows([*plans, *asked, *told]))
             clocks = story.clocks(self.view, self.look, self.size.width)
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
             self.bar("log-title").show(
@@ -117,24 +129,27 @@ class IncidentScreen(BaseScreen):
         return RunChoice(row.root_run_id, row.root_job, row.id)
 
     def why_not_recover(self) -> str:
-        """The line under the cursor where a person put it on a run, else the next step."""
+        """Why there is no plan to propose; one that goes on can always be looked at."""
         if self.view is None:
             return self.lost or "the incident is not read yet"
-        if self.here is not None and self.grid.touched:
+        if self.plans or (self.view.row.closed is None and open_steps(self.view)):
             return ""
-        return "" if next_step(self.view) else waiting_for(self.view)
+        return waiting_for(self.view)
 
     def do_recover(self) -> None:
-        if self.here is not None and self.grid.touched:
-            self.board.open_preview(self.here)
-        else:
-            self.with_next_step(self.incident_id)
+        from console.tui.screens.acting import recover
+
+        recover(self, self.incident_id)
 
     def why_not_open(self) -> str:
         choice = self.run_here()
         return choice if isinstance(choice, str) else ""
 
     def do_open(self) -> None:
+        key = self.grid.key
+        if isinstance(key, tuple) and key[0] == "plan" and isinstance(key[1], int):
+            self.board.open_plan(key[1])
+            return
         self.with_run(lambda choice: self.board.open_run(choice.run_id))
 
     def name_here(self) -> str:

@@ -54,7 +54,9 @@ class IncidentsScreen(ShortListScreen):
         return "" if self.here is not None else "no incident is open"
 
     def do_recover(self) -> None:
-        self.with_next_step(self.here.id)
+        from console.tui.screens.acting import recover
+
+        recover(self, self.here.id)
 
     def do_open(self) -> None:
         self.board.open_incident(self.here.id)

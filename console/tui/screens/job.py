@@ -55,7 +55,9 @@ class JobScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows([rows.run(row, self.look, self._zone) for row in self.view.runs]))
+            self.grid.show(
+                Rows([rows.run(row, self.look, self._zone, row.id in self.marked) for row in self.view.runs])
+            )
             for name, runs in zip(("what", "how", "around"), self._facts(self.view), strict=True):
                 self.bar(name).show(runs)
 
@@ -71,7 +73,7 @@ class JobScreen(BaseScreen):
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
         if row.paused or row.gone:
             left.append(("  paused" if row.paused else "  gone", "warn"))
-        return left, []
+        return [*left, *self.marks_runs()], []
 
     def _facts(self, view: JobView) -> tuple[list[Run], list[Run], list[Run]]:
         usual = "no estimate yet"
@@ -131,6 +133,18 @@ class JobScreen(BaseScreen):
     @on(Grid.Moved)
     def moved(self) -> None:
         self.paint_foot()
+
+    def close_something(self) -> bool:
+        return self.clear_marks()
+
+    def why_not_hold(self) -> str:
+        return "" if self.view else "not read yet"
+
+    def do_hold(self) -> None:
+        from console.tui.screens.acting import hold
+
+        if self.view:
+            hold(self, self.view.row.id)
 
     def why_not_drift(self) -> str:
         return "" if self.view and self.view.drift else "it is as it was accepted: no drift"

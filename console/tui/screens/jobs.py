@@ -146,7 +146,7 @@ class JobsScreen(ListScreen):
     # showing
 
     def _row(self, view: JobRow) -> Row:
-        return rows.job(view, self.look, self.drifted.get(view.name, ""))
+        return rows.job(view, self.look, self.drifted.get(view.name, ""), view.id in self.marked)
 
     def tick(self) -> None:
         super().tick()
@@ -156,6 +156,7 @@ class JobsScreen(ListScreen):
         count = len(self.source)
         place = f" {self.grid.cursor + 1:,} of {count:,}" if count else " 0"
         left: list[Run] = [(" JOBS", "key"), (place if self.whole else f"{place}…", "strong")]
+        left += self.marks_runs()
         if self.drifted:
             left.append((f"   {len(self.drifted)} drifted", "warn"))
         if self.order_changed and self.grid.cursor:
@@ -175,6 +176,20 @@ class JobsScreen(ListScreen):
         self.action_act("open")
 
     # acts
+
+    def close_something(self) -> bool:
+        return (self.is_typing and super().close_something()) or self.clear_marks() or super().close_something()
+
+    def why_not_hold(self) -> str:
+        if self.marked:
+            return "one job at a time is held: Esc clears the marks"
+        return self.why_not_open()
+
+    def do_hold(self) -> None:
+        from console.tui.screens.acting import hold
+
+        if self.here:
+            hold(self, self.here.id)
 
     @property
     def here(self) -> JobRow | None:

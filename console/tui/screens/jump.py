@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from console.model.carried import PlanView
 from console.model.ids import incident_name
 from console.model.views import IncidentRow, JobRow, ServiceView, TargetView
 from console.tui import keys
@@ -15,7 +16,7 @@ from console.tui.screens.jobs import SORT, parse_filter
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
 JOBS_SHOWN = 40
-SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs"}
+SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs", "hold": "holds"}
 
 
 class JumpScreen(PickScreen):
@@ -42,9 +43,12 @@ class JumpScreen(PickScreen):
         places = [*self.places, *self.jobs]
         self.choices = tuple([*places, *acts] if self.jumps_first else [*acts, *places])
 
-    def _on_places(self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView]]) -> None:
-        services, incidents, targets = found
-        self.places = [*screens(), *map(_incident, incidents), *map(_service, services), *map(_target, targets)]
+    def _on_places(
+        self, found: tuple[Sequence[ServiceView], Sequence[IncidentRow], Sequence[TargetView], Sequence[PlanView]]
+    ) -> None:
+        services, incidents, targets, plans = found
+        named = [*map(_incident, incidents), *map(_plan, plans), *map(_service, services), *map(_target, targets)]
+        self.places = [*screens(), *named]
         self._again()
 
     def _on_jobs(self, jobs: Sequence[JobRow]) -> None:
@@ -72,12 +76,16 @@ class JumpScreen(PickScreen):
 
 
 def screens() -> list[Choice]:
-    """The screens that have a number."""
+    """The screens that one goes to from anywhere."""
     return [Choice("screen", act.name, act.says, ("screen", act.name)) for act in keys.TABLE if act.name in keys.LISTS]
 
 
-def _places(reads: ReadsLike) -> tuple[Any, Any, Any]:
-    return reads.services(), reads.incidents(), reads.systems()
+def _places(reads: ReadsLike) -> tuple[Any, Any, Any, Any]:
+    return reads.services(), reads.incidents(), reads.systems(), reads.plans(ended=False)
+
+
+def _plan(view: PlanView) -> Choice:
+    return Choice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}", ("plan", view.id))
 
 
 def _service(view: ServiceView) -> Choice:

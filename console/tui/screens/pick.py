@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,10 @@ from console.tui.widgets.table import Column, Row, Rows
 
 if TYPE_CHECKING:
     from console.tui.screens.base import BaseScreen
+    from console.tui.screens.frame import FrameScreen
 
+ANSWERS = (Column("", 1, 1), Column("", 20, 1), Column("", 20, 1, flex=1))
+"""A question with few answers."""
 PLACES = (Column("", 9, 1), Column("", 36, 1, flex=2, most=60), Column("", 16, 2, flex=3))
 KEYS = (Column("", 8, 1), Column("", 16, 1), Column("", 20, 1, flex=1))
 
@@ -110,7 +113,7 @@ def act_choices(screen: BaseScreen, skip: Sequence[str] = ()) -> list[Choice]:
         if act.name in skip:
             continue
         reason = screen.why_not(act.name)
-        tag = " ".join(keys.shown(key, plain) for key in act.keys)
+        tag = " ".join(keys.shown(key, plain) for key in act.keys) or ":"
         found.append(Choice(tag, act.word, reason or act.says, act.name, dead=bool(reason)))
     return found
 
@@ -121,6 +124,17 @@ def help_screen(screen: BaseScreen) -> PickScreen:
     legend = _legend(screen) if screen.WHERE in ("jobs", "job", "run") else []
     title = f"keys of {keys.SCREENS[screen.WHERE]}"
     return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
+
+
+def confirm(screen: FrameScreen, title: str, name: str, says: str, then: Callable[[], None]) -> None:
+    """Asks once more, the cursor on "Back"; `then` is called where a person chose the other line."""
+    choices = [Choice("", "Back", "nothing happens", None), Choice("", name, says, "yes")]
+
+    def answered(value: object) -> None:
+        if value == "yes":
+            then()
+
+    screen.board.push_screen(PickScreen(title, choices, columns=ANSWERS), answered)
 
 
 def _legend(screen: BaseScreen) -> list[Choice]:

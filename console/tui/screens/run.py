@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 
-from connectors.words import State, is_open
+from connectors.words import State, Verb, is_open
 from console.model.views import AttemptView, JobView, RunView
 from console.tui import rows
 from console.tui.asking import Asking
@@ -244,12 +244,20 @@ class RunScreen(BaseScreen):
             return "not read yet"
         return RunChoice(self.run_id, self.view.row.job, self.view.incident_id)
 
-    def why_not_recover(self) -> str:
+    def _lacks(self, verb: Verb) -> str:
         if self.view is None:
             return "not read yet"
-        return (
-            self.view.missing.get("rerun", "its system cannot rerun") if "rerun" not in self.view.capabilities else ""
-        )
+        if verb.needs in self.view.capabilities:
+            return ""
+        return self.view.missing.get(verb.needs, f"its system cannot {verb}")
+
+    def why_not_rerun(self) -> str:
+        return self._lacks(Verb.RERUN)
+
+    def why_not_cancel(self) -> str:
+        if self.view is not None and self.view.row.ended is not None:
+            return "it has ended: nothing of it runs"
+        return self._lacks(Verb.CANCEL)
 
     def why_not_log(self) -> str:
         return self.why_not_live()

@@ -77,7 +77,9 @@ class ServicesScreen(ShortListScreen):
         return self.why_not_open()
 
     def do_recover(self) -> None:
-        self.with_next_step(self.here.incident_id)
+        from console.tui.screens.acting import recover
+
+        recover(self, self.here.incident_id)
 
     def with_run(self, then: Callable[[RunChoice], None]) -> None:
         incident_id = self.here.incident_id

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from connectors.words import State
+from connectors.words import State, Verb
 from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui.glyphs import Step
+from console.tui.order import REVERSIBLE, STARTING
 from console.tui.rows import Look
 from console.tui.when import span
 from console.tui.widgets.paint import Run
@@ -24,12 +25,11 @@ def _strings(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
 
 
-def lines(preview: Mapping[str, Any], look: Look) -> Lines:
+def lines(preview: Mapping[str, Any], look: Look, verb: Verb = Verb.RERUN) -> Lines:
     """Everything a person should know before saying yes."""
-    mark, word, style = look.glyphs.mark("safety", str(preview.get("safety", Safety.ASK)))
-    refused = refusal(preview)
+    refused = refusal(preview, verb)
     found: Lines = [
-        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), (f"{mark} {_safety(word)}", style)],
+        [("1 ", "dim"), (str(preview.get("verb", "")), "strong"), ("   ", "plain"), *_safety(preview, look, verb)],
         [("  ", "plain"), (str(preview.get("words", "")), "plain")],
         *_labelled("scope", [str(preview.get("scope", ""))]),
         *_labelled("touches", _strings(preview.get("affected"))),
@@ -38,19 +38,28 @@ def lines(preview: Mapping[str, Any], look: Look) -> Lines:
         found += [[], [("  refused  ", "bad"), (refused, "plain")]]
     if preview.get("overlap"):
         found.append([("  overlap  ", "warn"), (str(preview["overlap"]), "plain")])
-    elif not refused:
+    elif not refused and verb in STARTING:
         found.append([("  overlap  ", "dim"), ("none: nothing of it runs now", "plain")])
     found += _labelled("sends", _strings(preview.get("native_calls")))
     found += _labelled("note", _strings(preview.get("notes")))
-    return found + _followers(preview, look)
+    return found + (_followers(preview, look) if verb in STARTING else [])
 
 
-def _safety(word: str) -> str:
-    return {
-        "safe": "declared safe to rerun",
-        "ask": "not declared safe: its name is asked for",
-        "never": "declared never to be rerun",
-    }.get(word, word)
+def _safety(preview: Mapping[str, Any], look: Look, verb: Verb) -> list[Run]:
+    """What its owner declared, where that decides how it is sent."""
+    if verb in REVERSIBLE:
+        return []
+    mark, word, style = look.glyphs.mark("safety", str(preview.get("safety", Safety.ASK)))
+    if verb not in STARTING:
+        return [] if word == Safety.SAFE else [("its name is asked for", "warn")]
+    return [(f"{mark} {_SAFETY.get(word, word)}", style)]
+
+
+_SAFETY = {
+    "safe": "declared safe to rerun",
+    "ask": "not declared safe: its name is asked for",
+    "never": "declared never to be rerun",
+}
 
 
 def _labelled(label: str, texts: Iterable[str]) -> Lines:
@@ -91,8 +100,9 @@ def result(action: ActionView | None, preview: Mapping[str, Any], look: Look, mi
         )
     if action.words:
         found.append([("  says     ", "dim"), (action.words, "plain")])
-    found += [[], [(_meaning(action.state), "ok" if action.state == Step.VERIFIED else "plain")]]
-    return found + (_followers(preview, look) if action.state == Step.VERIFIED else [])
+    found += [[], [(_meaning(action), "ok" if action.state == Step.VERIFIED else "plain")]]
+    starts = action.verb in STARTING
+    return found + (_followers(preview, look) if action.state == Step.VERIFIED and starts else [])
 
 
 def _sent(action: ActionView, preview: Mapping[str, Any], look: Look) -> str:
@@ -122,13 +132,17 @@ def _way(action: ActionView, look: Look) -> list[Run]:
     return runs
 
 
-def _meaning(state: str) -> str:
+def _meaning(action: ActionView) -> str:
+    starts = action.verb in STARTING
     return {
         "requested": "The engine sends it next; its intent is written before anything leaves.",
         "sending": "It is on the wire.",
-        "sent": "The scheduler took it. It counts when the run that follows is seen to end well.",
-        "verified": "The scheduler's own record says that it succeeded.",
+        "sent": "The scheduler took it. It counts when the run that follows is seen to end well."
+        if starts
+        else "The scheduler took it. It counts when its own record shows it.",
+        "verified": "The scheduler's own record says that it succeeded." if starts else "It is so, as said above.",
         "refused": "Nothing happened at the scheduler, for the reason above.",
-        "failed": "It did not succeed, for the reason above; the log of what ran says more (Esc, then l).",
+        "failed": "It did not succeed, for the reason above"
+        + ("; the log of what ran says more (Esc, then l)." if starts else "."),
         "unknown": "The answer was lost. It is being looked up under our id; it is never sent twice.",
-    }.get(state, "")
+    }.get(action.state, "")

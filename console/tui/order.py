@@ -1,0 +1,58 @@
+"""What a person wants done with one run or one job: how a screen hands it on, and what each verb is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from connectors.words import Verb
+
+if TYPE_CHECKING:
+    from console.engine.requests import Wish
+
+STARTING = (Verb.RERUN, Verb.START)
+"""What makes something run: of these overlap, safety and followers count."""
+REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
+"""What nobody has to type a name for: one undoes the other."""
+WORDS = {
+    Verb.RERUN: "rerun",
+    Verb.START: "start",
+    Verb.CANCEL: "cancel",
+    Verb.MARK_OK: "mark OK",
+    Verb.SKIP: "skip",
+    Verb.HOLD: "hold",
+    Verb.RELEASE: "release",
+}
+
+
+class Order(NamedTuple):
+    """One verb on one run, or on one job where `run_id` is None."""
+
+    verb: Verb
+    job: str
+    run_id: int | None = None
+    job_id: int | None = None
+    incident_id: int | None = None
+    parameters: Mapping[str, Any] = {}
+    why: str = ""
+
+    def wish(self, preview: Mapping[str, Any] | None = None, why: str = "") -> Wish:
+        """As the engine is asked for it, with what `preview` showed and the overlap that it showed. Called where a
+        desk waits: it imports what asks."""
+        from console.engine.requests import Wish
+
+        return Wish(
+            self.verb,
+            self.run_id,
+            self.job_id if self.run_id is None else None,
+            parameters=self.parameters,
+            preview=preview or {},
+            why=why or self.why,
+            overlap="allow",
+            incident_id=self.incident_id,
+        )
+
+
+def verb_word(verb: str) -> str:
+    """ "mark OK"; a word that is no verb as it is."""
+    return WORDS[Verb(verb)] if verb in WORDS else verb.replace("_", " ")

@@ -1,0 +1,230 @@
+"""How a key becomes an order: one verb on one run, on the marked runs, or on a job; a plan; the freeze; an approval.
+
+Each only opens a box that says what would be done; nothing here sends anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from connectors.words import Verb
+from console.durations import parse_duration
+from console.model.ids import incident_name
+from console.model.steps import open_steps, waiting_for
+from console.model.views import HoldView, JobView, RunView
+from console.tui.asking import Asking
+from console.tui.order import Order, verb_word
+from console.tui.ports import AnswerLike, ReadsLike
+from console.tui.rows import counted
+from console.tui.widgets.table import Column
+
+if TYPE_CHECKING:
+    from console.store.reads.audit import ApprovalView
+    from console.tui.screens.base import BaseScreen, RunChoice
+
+MARKS = (Verb.MARK_OK, Verb.SKIP)
+"""Where a kind cannot say them itself, Headway does."""
+HOLD_FOR = "6h"
+WAITING = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 1, flex=1))
+OPEN_HOLDS = ("held", "found")
+"""States in which a hold can be let go by a person."""
+
+
+def order(screen: BaseScreen, verb: Verb) -> None:
+    """The verb on the marked runs, as one plan; without marks on the run under the cursor."""
+    if screen.marked:
+        marked_order(screen, verb, list(screen.marked.values()))
+    else:
+        screen.with_run(lambda choice: run_order(screen, verb, choice))
+
+
+def marked_order(screen: BaseScreen, verb: Verb, runs: Sequence[RunChoice]) -> None:
+    """One plan that does the same with each of these runs, upstreams first."""
+    from console.tui.screens.draft import DraftScreen
+
+    ids = [one.run_id for one in runs]
+    word = f"{verb_word(verb)} {len(ids)}"
+    about = f"{verb_word(verb)} {counted(len(ids), 'marked run')}"
+    screen.board.push_screen(DraftScreen(lambda requests: requests.propose_bulk(ids, verb), about, word))
+
+
+def run_order(screen: BaseScreen, verb: Verb, choice: RunChoice) -> None:
+    """The preview of the verb on this run, where its system has such a verb; else why not."""
+
+    def found(view: RunView) -> None:
+        if verb in MARKS or verb.needs in view.capabilities:
+            incident = choice.incident_id if choice.incident_id is not None else view.incident_id
+            screen.board.open_order(Order(verb, choice.job, choice.run_id, incident_id=incident))
+        else:
+            screen.notice(view.missing.get(verb.needs, f"its system cannot {verb_word(verb)}"), "warn")
+
+    screen.look_up("order", lambda reads: reads.run(choice.run_id), found)
+
+
+def recover(screen: BaseScreen, incident_id: int) -> None:
+    """The plan of an incident that goes on; else a proposal; else why there is nothing to send."""
+
+    def found(answer: tuple[Any, Sequence[Any]]) -> None:
+        view, plans = answer
+        if plans:
+            screen.board.open_plan(plans[0].id)
+        elif view.row.closed is not None or not open_steps(view):
+            screen.notice(waiting_for(view), "warn")
+        else:
+            _propose(screen, incident_id, view.row.root_job or view.row.title)
+
+    screen.look_up("step", lambda reads: (reads.incident(incident_id), reads.plans(incident_id, ended=False)), found)
+
+
+def _propose(screen: BaseScreen, incident_id: int, cause: str) -> None:
+    from console.tui.screens.draft import DraftScreen
+
+    name = incident_name(incident_id)
+    screen.board.push_screen(DraftScreen(lambda requests: requests.propose(incident_id), f"{name} {cause}", name))
+
+
+# hold and release
+
+
+def hold(screen: BaseScreen, job_id: int) -> None:
+    """Holds a job, asked how long and why; lets it go where it is held by us."""
+
+    def found(answer: tuple[JobView, Sequence[HoldView], str]) -> None:
+        view, holds, cannot = answer
+        own = next((one for one in holds if one.job_id == job_id), None)
+        if cannot:
+            screen.notice(cannot, "warn")
+        elif own is None:
+            _ask_how_long(screen, view)
+        else:
+            release(screen, own)
+
+    screen.look_up("hold", lambda reads: _about_hold(reads, job_id), found)
+
+
+def _about_hold(reads: ReadsLike, job_id: int) -> tuple[JobView, Sequence[HoldView], str]:
+    view = reads.job(job_id)
+    targets = [one for one in reads.systems() if one.system == view.row.system]
+    able = any(Verb.HOLD.needs in one.capabilities for one in targets)
+    missing = next((one.missing.get(Verb.HOLD.needs, "") for one in targets), "")
+    return view, reads.holds(), "" if able else missing or f"{view.row.system} cannot hold a job"
+
+
+def _ask_how_long(screen: BaseScreen, view: JobView) -> None:
+    from console.tui.screens.ask import AskScreen
+
+    name, board = view.row.name, screen.board
+
+    def long(text: str | None) -> None:
+        if text is not None:
+            says = "why? it stands in the mark at its scheduler's side, in the audit and in the list of holds"
+            board.push_screen(AskScreen(f"HOLD {name} for {text}", says), lambda why: asked(text, why))
+
+    def asked(text: str, why: str | None) -> None:
+        if why is not None:
+            until = (board.now() + parse_duration(text)).replace(microsecond=0)
+            parameters = {"by": _mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
+            board.open_order(Order(Verb.HOLD, name, job_id=view.row.id, parameters=parameters, why=why))
+
+    says = "for how long may it not start? It is let go by itself after that"
+    board.push_screen(AskScreen(f"HOLD {name}", says, HOLD_FOR, _a_time), long)
+
+
+def _a_time(text: str) -> str:
+    from console.tui.screens.ask import a_duration
+
+    fault = a_duration(text)
+    return fault or ("" if parse_duration(text) > timedelta(0) else "for longer than no time")
+
+
+def _mark_name() -> str:
+    from console.engine.requests import mark_name
+
+    return mark_name()
+
+
+def release(screen: BaseScreen, held: HoldView) -> None:
+    """The preview of letting a held job go."""
+    if held.state not in OPEN_HOLDS:
+        screen.notice(f"{held.job} is {held.state}: {held.words or held.why}", "warn")
+        return
+    parameters = {"hold": held.key}
+    screen.board.open_order(Order(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))
+
+
+# the freeze
+
+
+def freeze(screen: BaseScreen) -> None:
+    """Stops all sending, once a person has said why; thaws where it is stopped, asked once more."""
+    if screen.board.header is not None and screen.board.header.frozen:
+        from console.tui.screens.pick import confirm
+
+        confirm(screen, screen.board.header.frozen, "Thaw it", "what is asked for is sent again",
+                lambda: _turn(screen, "off", "thawed by hand"))  # fmt: skip
+        return
+    from console.tui.screens.ask import AskScreen
+
+    def answered(why: str | None) -> None:
+        if why is not None:
+            _turn(screen, "on", why)
+
+    says = "nothing is sent to a scheduler, and nothing is held, until somebody thaws; watching and alerts go on. Why?"
+    screen.board.push_screen(AskScreen("FREEZE all sending", says), answered)
+
+
+def _turn(screen: BaseScreen, value: str, why: str) -> None:
+    from console.model.modes import FREEZE
+
+    def turned(moved: bool) -> None:
+        screen.notice(f"{'frozen' if value == 'on' else 'thawed'}{'' if moved else ' already'}", "ok")
+        screen.board.read_header()
+
+    def refused(error: Exception) -> None:
+        screen.notice(f"not done: {error}", "bad")
+
+    screen.board.ask_engine("freeze", lambda requests: requests.turn(FREEZE, value, why), turned, refused)
+
+
+# approvals
+
+
+def approvals(screen: BaseScreen) -> None:
+    """What waits for another person's approval; choosing one shows what it sends, and asks."""
+    from console.tui.screens.pick import Choice, PickScreen
+
+    board = screen.board
+    waiting = {one.key: one for one in board.approvals}
+    choices = [
+        Choice("", f"{verb_word(one.verb)} {one.job}", f"{one.requested_by}: {one.why or 'no reason given'}", one.key)
+        for one in board.approvals
+    ]
+
+    def chosen(key: Any) -> None:
+        if key in waiting:
+            _approve(screen, waiting[key])
+
+    board.push_screen(PickScreen("waits for approval", choices, columns=WAITING), chosen)
+
+
+def _approve(screen: BaseScreen, one: ApprovalView) -> None:
+    from console.tui.screens.pick import confirm
+
+    def answered(answer: AnswerLike) -> None:
+        if answer.ok:
+            screen.notice(f"approved: {verb_word(one.verb)} {one.job} is sent now", "ok")
+        else:
+            refused(answer.error)
+
+    def refused(words: str) -> None:
+        screen.notice(f"not approved: {words}", "bad")
+
+    sends = "; ".join(one.sends) or "what its scheduler says right before it leaves"
+    title = f"{verb_word(one.verb)} {one.job}, asked by {one.requested_by}"
+
+    def put() -> None:
+        Asking(screen.board, screen, "approve", lambda requests: requests.approve(one.key), answered, refused)
+
+    confirm(screen, title, "Approve it", f"sends {sends}", put)

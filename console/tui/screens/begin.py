@@ -1,0 +1,91 @@
+"""Starting a plan: all that it sends in one box that stands on "Back"; handed over once, under one key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from console.model.carried import PlanView
+from console.model.plans import WAIT, Draft
+from console.tui import steps
+from console.tui.order import verb_word
+from console.tui.ports import RequestsLike
+from console.tui.rows import counted
+from console.tui.screens.sending import SendScreen
+
+
+class BeginScreen(SendScreen[int]):
+    """Gives back the number of the plan that goes on; None where nothing was started."""
+
+    SEND: ClassVar[str] = "Start the plan"
+
+    def __init__(self, draft: Draft, word: str) -> None:
+        super().__init__()
+        self.draft, self.word = draft, word
+        self.unsafe = steps.unsafe(draft)
+        self.pane.hang = 4
+
+    @property
+    def about(self) -> tuple[str, str]:
+        return "START", self.draft.title
+
+    @property
+    def must_type(self) -> bool:
+        return bool(self.unsafe)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The one job that is not declared safe; where there are several, the plan's own word."""
+        jobs = {step.job for step in self.unsafe}
+        if len(jobs) != 1:
+            return (self.word,)
+        job = jobs.pop()
+        return (job.partition("/")[2] or job, job)
+
+    @property
+    def asks(self) -> str:
+        return f"type {self.names[0]}"
+
+    def begin(self) -> None:
+        self.pane.show_runs(self._lines())
+        self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it are good")
+
+    def _lines(self) -> steps.Lines:
+        found: steps.Lines = []
+        for step in self.draft.steps:
+            verb = "wait for" if step.verb == WAIT else str(step.preview.get("verb") or verb_word(step.verb))
+            mark, word, style = self.look.glyphs.mark("safety", step.safety)
+            safety = f"  {mark} {word}" if step.verb != WAIT else ""
+            overlap = f"  {step.preview['overlap']}" if step.preview.get("overlap") else ""
+            found.append(
+                [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style),
+                 (overlap, "warn")]
+            )  # fmt: skip
+        if self.unsafe:
+            found += [[], [(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")]]
+        return [*found, [], [("It stops at the first step that fails; p pauses it, x gives it up.", "dim")]]
+
+    def put(self, requests: RequestsLike) -> int:
+        return requests.start_plan(self.draft, self.key, self.why)
+
+    def gone(self, answer: Any) -> None:
+        self.dismiss(int(answer))
+
+    def refused(self, words: str) -> None:
+        """Where one goes on for this incident already, it is offered instead."""
+        self.pane.show_runs([[("not started: ", "bad"), (words, "plain")], [], *self._lines()])
+        self.offer([("back", "Back", "nothing was started")])
+        incident = self.draft.incident_id
+        if incident is not None:
+            self.board.ask_for(self, "plans", lambda reads: reads.plans(incident, ended=False), self._others)
+
+    def _others(self, plans: Sequence[PlanView]) -> None:
+        if plans:
+            shown = f"plan {plans[0].id} of {plans[0].requested_by}, {plans[0].state}"
+            self.offer([("back", "Back", "nothing was started"), (f"plan {plans[0].id}", "Show that plan", shown)])
+
+    def _decide(self, key: Any) -> None:
+        if isinstance(key, str) and key.startswith("plan "):
+            self.dismiss(int(key.removeprefix("plan ")))
+        else:
+            super()._decide(key)

@@ -1,0 +1,217 @@
+"""Recovery plan, proposed: every step in order, changed by a person, started by nobody but him."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.durations import parse_duration
+from console.model.plans import Changes, Draft, PlanRefused, Step, shape
+from console.tui import steps
+from console.tui.asking import Asking
+from console.tui.ports import AnswerLike, RequestsLike
+from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.paint import Run
+from console.tui.widgets.pane import Pane
+from console.tui.widgets.table import Rows
+
+
+class DraftScreen(BaseScreen):
+    """`propose` puts the question to the engine; `word` is typed where several steps are not declared safe."""
+
+    WHERE = "plan"
+    DEFAULT_CSS = "DraftScreen #grid { height: 3fr; } DraftScreen #detail { height: 2fr; border-top: solid $panel; }"
+
+    def __init__(self, propose: Callable[[RequestsLike], int], about: str, word: str) -> None:
+        super().__init__()
+        self.propose, self.about, self.word = propose, about, word
+        self.proposed: Draft | None = None
+        self.draft: Draft | None = None
+        self.changes = Changes()
+        self.trouble = ""
+        self.grid = Grid(steps.DRAFT, "asking every scheduler what it would do…", id="grid")
+        self.pane = Pane(id="detail")
+        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, steps.LABEL, False
+
+    def body(self) -> ComposeResult:
+        yield self.grid
+        yield self.pane
+
+    def on_mount(self) -> None:
+        self.grid.focus()
+        Asking(self.board, self, "plan", self.propose, self._proposed, self._failed)
+
+    def _failed(self, words: str) -> None:
+        self.trouble = words
+        self.grid.empty = f"no plan: {words}"
+        self.grid.show(Rows())
+        self.paint_frame()
+
+    def _proposed(self, answer: AnswerLike) -> None:
+        if not answer.ok:
+            self._failed(answer.error)
+            return
+        self.proposed = Draft.read(answer.data)
+        self._change(Changes())
+
+    # changing
+
+    def _change(self, changes: Changes) -> None:
+        """Shows the plan as it then is; what cannot be is refused with the reason, and nothing has changed."""
+        if self.proposed is None:
+            return
+        try:
+            self.draft = shape(self.proposed, changes)
+        except PlanRefused as error:
+            (self.notice if self.draft else self._failed)(str(error))
+            return
+        self.changes = changes
+        self._show()
+
+    def _show(self) -> None:
+        if self.draft is not None:
+            self.grid.empty = "no step: nothing is left to send"
+            self.grid.show(Rows(steps.draft_rows(self.draft, self._out, self.look)))
+            self._explain()
+            self.paint_frame()
+
+    @property
+    def _out(self) -> list[Step]:
+        found = self.proposed.steps if self.proposed else ()
+        return [step for step in found if step.place in self.changes.leave_out]
+
+    @property
+    def _place(self) -> int:
+        """Of the step under the cursor, as it was proposed; 0 without one."""
+        found = self.proposed.steps if self.proposed else ()
+        return next((step.place for step in found if steps.key_of(step) == self.grid.key), 0)
+
+    @property
+    def here(self) -> Step | None:
+        """The step under the cursor as it would be sent; None on one that is left out."""
+        found = self.draft.steps if self.draft else ()
+        return next((step for step in found if steps.key_of(step) == self.grid.key), None)
+
+    def _explain(self) -> None:
+        out = next((step for step in self._out if step.place == self._place), None)
+        step = self.here or out
+        self.pane.show_runs(steps.draft_detail(step, self.draft, self.look) if step and self.draft else [])
+
+    @on(Grid.Moved)
+    def moved(self) -> None:
+        self._explain()
+        self.paint_foot()
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        left: list[Run] = [(" PLAN ", "key"), (self.about, "strong")]
+        if self.draft is None:
+            return [*left, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
+        return left, [(f"  {steps.draft_title(self.draft)} ", "plain"), (" not sent ", "mark"), (" ", "plain")]
+
+    # acts
+
+    def why_not_leave_out(self) -> str:
+        return "" if self._place else "no step is under the cursor"
+
+    def do_leave_out(self) -> None:
+        out = self.changes.leave_out ^ {self._place}
+        self._change(replace(self.changes, leave_out=frozenset(out)))
+
+    def why_not_move_up(self) -> str:
+        return "" if self.here else "no step is under the cursor"
+
+    def why_not_move_down(self) -> str:
+        return self.why_not_move_up()
+
+    def do_move_up(self) -> None:
+        self._move(-1)
+
+    def do_move_down(self) -> None:
+        self._move(1)
+
+    def _move(self, by: int) -> None:
+        if self.draft is None or self.proposed is None or self.here is None:
+            return
+        places = {steps.key_of(step): step.place for step in self.proposed.steps}
+        order = [places[steps.key_of(step)] for step in self.draft.steps]
+        index = self.here.place - 1
+        if not 0 <= index + by < len(order):
+            self.notice(f"it is the {'first' if by < 0 else 'last'} step already", "warn")
+            return
+        order[index], order[index + by] = order[index + by], order[index]
+        self._change(replace(self.changes, order=tuple(order)))
+
+    def why_not_wait(self) -> str:
+        return self.why_not_move_up()
+
+    def do_wait(self) -> None:
+        from console.tui.screens.ask import AskScreen, a_duration
+
+        place, step = self._place, self.here
+        if step is None:
+            return
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                seconds = parse_duration(text).total_seconds()
+                self._change(replace(self.changes, waits={**self.changes.waits, place: seconds}))
+
+        says = f"how long to wait before {step.job}, once what it waits for is good (0s: not at all)"
+        self.board.push_screen(AskScreen(f"WAIT before step {step.place}", says, "5m", a_duration), answered)
+
+    def why_not_alternative(self) -> str:
+        if self.here is None:
+            return "no step is under the cursor"
+        return "" if self.here.alternatives else f"there is no other way for {self.here.job}"
+
+    def do_alternative(self) -> None:
+        from console.tui.screens.pick import Choice, PickScreen
+
+        place, step = self._place, self.here
+        if step is None:
+            return
+
+        def answered(name: Any) -> None:
+            if isinstance(name, str):
+                ways = {key: way for key, way in self.changes.alternatives.items() if key != place}
+                self._change(replace(self.changes, alternatives={**ways, place: name} if name else ways))
+
+        choices = [Choice("", "as proposed", "", "")]
+        choices += [Choice("", name, steps.ALTERNATIVE_WORDS.get(name, ""), name) for name in step.alternatives]
+        self.board.push_screen(PickScreen(f"another way for {step.job}", choices), answered)
+
+    def why_not_start(self) -> str:
+        if self.draft is None:
+            return f"no plan: {self.trouble}" if self.trouble else "the plan is not here yet"
+        return steps.why_not_start(self.draft)
+
+    def do_start(self) -> None:
+        from console.tui.screens.begin import BeginScreen
+
+        def begun(number: int | None) -> None:
+            if number is not None:
+                self.board.pop_screen()
+                self.board.open_plan(number)
+
+        if self.draft is not None:
+            self.board.push_screen(BeginScreen(self.draft, self.word), begun)
+
+    def do_focus_next(self) -> None:
+        self.focus_next()
+
+    def name_here(self) -> str:
+        return self.here.job if self.here else ""
+
+    def record_here(self) -> Any:
+        return steps.as_shown(self.draft) if self.draft else None
+
+    def run_here(self) -> RunChoice | str:
+        step = self.here
+        if step is None or step.run_id is None:
+            return "it has no run yet" if step else "no step is under the cursor"
+        return RunChoice(step.run_id, step.job)

@@ -1,0 +1,201 @@
+"""What every screen shows: a line above, a line below, a notice, and the line where a person types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.widget import Widget
+
+from console.tui import chrome, keys
+from console.tui.ports import ReadsLike
+from console.tui.rows import Look
+from console.tui.widgets.bar import Bar, Line
+
+if TYPE_CHECKING:
+    from console.tui.app import HeadwayApp
+    from console.tui.widgets.pane import Pane
+
+Found = TypeVar("Found")
+NOTICE_SECONDS = 8.0
+
+
+class FrameScreen(Screen[None], inherit_bindings=False):
+    """A screen names itself in `WHERE`; its keys come from the table."""
+
+    WHERE: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.WHERE:
+            cls.BINDINGS = keys.bindings(cls.WHERE)
+        super().__init_subclass__(**options)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._notice: tuple[str, str] = ("", "")
+        self.lost = ""
+        self._focus_kept: Widget | None = None
+        """What had the focus before the terminal became too small: what is hidden cannot have it."""
+
+    @property
+    def board(self) -> HeadwayApp:
+        """The app, with what screens share: desks, clock, glyphs."""
+        return cast("HeadwayApp", self.app)
+
+    @property
+    def look(self) -> Look:
+        return self.board.look
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="top", lines=2)
+        yield from self.body()
+        yield Bar(id="foot", ground="panel")
+
+    def body(self) -> ComposeResult:
+        """The widgets between title and footer."""
+        yield from ()
+
+    def bar(self, name: str) -> Bar:
+        return self.query_one(f"#{name}", Bar)
+
+    @property
+    def is_whole(self) -> bool:
+        """True while its widgets are there: an answer may come after the screen was closed."""
+        return self.is_attached and bool(self.query("#foot"))
+
+    # life
+
+    def on_screen_resume(self) -> None:
+        """It opens, or what covered it was closed."""
+        self.paint_frame()
+        self.fetch()
+
+    def on_resize(self, event: events.Resize) -> None:
+        small = chrome.is_small(event.size)
+        if small and not self.query("#small"):
+            from console.tui.widgets.pane import Pane
+
+            self.mount(Pane(id="small"))
+        if small:
+            self._focus_kept = self.focused or self._focus_kept
+        for child in self.children:
+            if not (child.id or "").startswith("textual-"):
+                child.display = small == (child.id == "small")
+        if not small and self._focus_kept is not None:
+            self.call_after_refresh(self._focus_kept.focus)
+            self._focus_kept = None
+        self.call_after_refresh(self.paint_frame)
+
+    def fetch(self) -> None:
+        """Asks for what this screen shows; called when it opens and when the store has changed."""
+
+    def tick(self) -> None:
+        """A second has passed: countdowns move."""
+        self.paint_frame()
+
+    def title_runs(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
+        """Left and right of the title line."""
+        return [(f" {keys.SCREENS.get(self.WHERE, '').upper()}", "key")], []
+
+    def paint_frame(self) -> None:
+        """Header, banner, title and footer as they should be now."""
+        if not self.is_whole:
+            return
+        self.paint_top()
+        self.paint_foot()
+        small = self.query("#small")
+        if small and small.first().display:
+            board = self.board
+            cast("Pane", small.first()).show_runs(chrome.small(self.size, board.header, board.services, self.look))
+
+    def paint_top(self) -> None:
+        """Header, banner where there is one, title."""
+        board, look = self.board, self.look
+        head, right = chrome.head(board.header, look, self.size.width, len(board.approvals))
+        lines: list[Line] = [(tuple(head), tuple(right), "panel")]
+        banner = chrome.banner(board.header, board.store_error, look, board.starting)
+        if banner:
+            style = "mark" if board.starting else "alarm"
+            lines.append((((banner, style),), (), "panel" if board.starting else "alarm"))
+        left, right_of_title = self.title_runs()
+        self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
+
+    def paint_foot(self) -> None:
+        text, style = self._notice
+        if text:
+            self.bar("foot").show([(f" {text}", style)])
+            return
+        dead = {act.name for act in keys.footer(self.WHERE) if self.why_not(act.name)}
+        self.bar("foot").show(*chrome.foot(self.WHERE, self.crumb(), dead, self.look.glyphs, self.size.width))
+
+    def crumb(self) -> str:
+        """Where one is, for the footer."""
+        return self.WHERE
+
+    def notice(self, text: str, style: str = "plain") -> None:
+        """One line in place of the footer, until the next key or for a few seconds."""
+        self._notice = (text, style)
+        self.paint_foot()
+        if text:
+            self.set_timer(NOTICE_SECONDS, lambda: self._unnotice(text))
+
+    def _unnotice(self, text: str) -> None:
+        if self._notice[0] == text:
+            self.notice("")
+
+    def look_up(self, name: str, question: Callable[[ReadsLike], Found], then: Callable[[Found], None]) -> None:
+        """Asks for one thing by its name or id; `self.lost` holds the reader's words when it is not there."""
+
+        def failed(error: Exception) -> None:
+            from console.store.reads import NotFound
+
+            if isinstance(error, NotFound):
+                self.lost = str(error)
+                self.tick()
+            else:
+                self.board.store_failed(error)
+
+        self.board.ask_for(self, name, question, then, failed, first=True)
+
+    # the line where a person types a filter or a search
+
+    @property
+    def is_typing(self) -> bool:
+        return any(line.display for line in self.query("Entry"))
+
+    def open_line(self, text: str, placeholder: str) -> None:
+        """Opens the line below the title; it is hidden afterwards, not removed: that would lay out everything twice."""
+        from console.tui.widgets.entry import Entry
+
+        for line in self.query(Entry):
+            line.value, line.display = text, True
+            line.focus()
+            return
+        line = Entry(text, placeholder=placeholder, id="line", select_on_focus=False)
+        self.mount(line, after="#top")
+        line.focus()
+
+    def close_line(self) -> None:
+        for line in self.query("Entry"):
+            line.display = False
+
+    # acts: what each screen can do is said by those that are built on this
+
+    def why_not(self, name: str) -> str:
+        """Why an act cannot run now, in one line; empty when it can."""
+        reason = getattr(self, f"why_not_{name}", None)
+        return str(reason()) if reason is not None else ""
+
+    def action_act(self, name: str) -> None:
+        if chrome.is_small(self.app.size) and name != "leave":
+            return
+        reason = self.why_not(name)
+        if reason:
+            self.notice(reason, "warn")
+            return
+        if self._notice[0]:
+            self.notice("")
+        getattr(self, f"do_{name}")()

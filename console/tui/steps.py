@@ -1,0 +1,307 @@
+"""A plan as rows and lines, proposed or under way: steps in their order, branches by their indent, each explained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from console.durations import duration_words
+from console.model.carried import PlanView, StepView
+from console.model.plans import WAIT, Draft, LeftOut, Save, Step
+from console.model.words import Safety
+from console.tui.glyphs import PLAN_STEPS
+from console.tui.order import verb_word
+from console.tui.rows import Look, counted, heading, line
+from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Column, Row
+
+Lines = list[list[Run]]
+Key = tuple[int, str]
+"""A step by its job and period: it keeps it however it is moved."""
+DEEPEST = 6
+"""Levels that are still indented further."""
+DRAFT = (
+    Column("#", 2, 1, right=True),
+    Column("action", 9, 1),
+    Column("job", 28, 1, flex=4),
+    Column("after", 5, 1),
+    Column("rerun", 7, 1),
+    Column("takes", 6, 2, right=True),
+    Column("saves", 6, 2),
+    Column("services", 20, 4, flex=2, most=40),
+)
+STARTED = (
+    Column("#", 2, 1, right=True),
+    Column("", 1, 1),
+    Column("state", 9, 1),
+    Column("action", 7, 3),
+    Column("job", 28, 1, flex=3),
+    Column("after", 5, 2),
+    Column("says", 14, 2, flex=4),
+)
+LABEL = 11
+"""Cells of a label with its gaps: what is wrapped hangs below its text."""
+
+
+def key_of(step: Step) -> Key:
+    return step.job_id, step.period_key
+
+
+def depths(after: Mapping[int, Sequence[int]]) -> dict[int, int]:
+    """Place -> how many steps must be over before it, one after the other. What waits for none is at 0."""
+    found: dict[int, int] = {}
+    for place in sorted(after):
+        found[place] = max((found[each] + 1 for each in after[place] if each in found), default=0)
+    return found
+
+
+def beside(step: int, after: Mapping[int, Sequence[int]]) -> list[int]:
+    """Places that wait neither for this step nor it for them: they go side by side with it."""
+    above = {place: _above(place, after) for place in after}
+    return [place for place in after if place != step and place not in above[step] and step not in above[place]]
+
+
+def _above(place: int, after: Mapping[int, Sequence[int]]) -> set[int]:
+    found: set[int] = set()
+    left = list(after[place])
+    while left:
+        each = left.pop()
+        if each not in found and each in after:
+            found.add(each)
+            left += after[each]
+    return found
+
+
+def _name(job: str, depth: int, look: Look) -> str:
+    depth = min(depth, DEEPEST)
+    return f"{'  ' * (depth - 1)}{look.glyphs.sign('branch')} {job}" if depth else job
+
+
+# a proposal
+
+
+def draft_rows(draft: Draft, out: Sequence[Step], look: Look) -> list[Row]:
+    """Its steps, then what a person left out, what is no step and why, and notes."""
+    deep = depths({step.place: step.after for step in draft.steps})
+    found = [_draft_row(step, deep[step.place], look) for step in draft.steps]
+    others = [one for one in draft.left_out if one.job not in {step.job for step in out}]
+    if out or others:
+        found.append(heading("out", f"LEFT OUT {len(out) + len(others)}"))
+    found += [_out_row(step, look) for step in out]
+    found += [line(("out", number), _left(one)) for number, one in enumerate(others)]
+    if draft.notes:
+        found.append(heading("notes", "NOTES"))
+        found += [line(("note", number), [(f"   {note}", "warn")]) for number, note in enumerate(draft.notes)]
+    return found
+
+
+def _draft_row(step: Step, depth: int, look: Look) -> Row:
+    mark, word, style = look.glyphs.mark("safety", step.safety)
+    waits = f" +{duration_words(step.wait_s)}" if step.wait_s else ""
+    refused = bool(step.refusal or step.preview.get("refused"))
+    safety: Run = ("", "dim") if step.verb == WAIT else (f"{mark} {word}", style)
+    if step.preview.get("overlap"):
+        safety = (f"{mark} runs", "warn")
+    return Row(
+        key_of(step),
+        (
+            (str(step.place), "dim"),
+            ("wait" if step.verb == WAIT else verb_word(step.verb), "bad" if refused else "strong"),
+            (_name(step.job, depth, look), "plain"),
+            (",".join(map(str, step.after)) + waits, "dim"),
+            safety,
+            (_takes(step, look), "plain" if step.expected_s is not None else "dim"),
+            *_saved(step.saves),
+        ),
+    )
+
+
+def _takes(step: Step, look: Look) -> str:
+    return look.glyphs.sign("dash") if step.expected_s is None else duration_words(step.expected_s)
+
+
+def _saved(saves: Sequence[Save]) -> tuple[Run, Run]:
+    """How many services it saves, or cannot save any more; which."""
+    lost = [one.service for one in saves if one.saved is False]
+    names = ", ".join(one.service for one in saves)
+    if lost:
+        return (f"{len(lost)} late", "bad"), (f"too late: {', '.join(lost)}", "bad")
+    style = "plain" if all(one.saved for one in saves) else "warn"
+    return (f"{len(saves)} svc" if saves else "", style), (names, style)
+
+
+def _out_row(step: Step, look: Look) -> Row:
+    runs: list[Run] = [(f" {look.glyphs.mark('state', 'cancelled')[0]} {verb_word(step.verb)} {step.job}", "dim")]
+    return line(key_of(step), [*runs, ("  by hand; Space takes it in again", "dim")], pick=True)
+
+
+def _left(one: LeftOut) -> list[Run]:
+    return [(f"   {one.job}", "dim"), (f"  {one.why}", "dim")]
+
+
+def draft_title(draft: Draft) -> str:
+    """ "4 steps in 3 systems"."""
+    systems = len({step.system for step in draft.steps})
+    return f"{counted(len(draft.steps), 'step')} in {counted(systems, 'system')}"
+
+
+def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
+    """One step in its scheduler's own words."""
+    shown = step.preview
+    after = {one.place: one.after for one in draft.steps}
+    verb = "wait for it" if step.verb == WAIT else str(shown.get("verb") or verb_word(step.verb))
+    found: Lines = [[(f"{verb}  ", "strong"), (str(shown.get("words") or step.why), "plain")]]
+    side = ", ".join(map(str, beside(step.place, after))) if step.place in after else ""
+    waits = [f"{place} {one.job}" for place in step.after for one in draft.steps if one.place == place]
+    takes = f"{_takes(step, look)} ({step.source})" if step.source else ""
+    rows: list[tuple[str, str, str]] = [
+        ("why", step.why if shown.get("words") else "", "plain"),
+        ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
+        ("trouble", step.trouble, "warn"),
+        ("overlap", str(shown.get("overlap") or ""), "warn"),
+        ("scope", str(shown.get("scope") or step.period_key), "plain"),
+        ("after", "; ".join(waits), "plain"),
+        ("beside", side and f"{side}: they go side by side", "plain"),
+        ("waits", duration_words(step.wait_s) if step.wait_s else "", "plain"),
+        ("takes", takes, "plain"),
+        *(_save(one) for one in step.saves),
+        *(("sends", str(call), "plain") for call in shown.get("native_calls") or ()),
+        *(("note", str(note), "plain") for note in shown.get("notes") or ()),
+        ("or", ", ".join(step.alternatives), "dim"),
+    ]
+    if not shown and step.verb != WAIT and not step.trouble:
+        rows.insert(1, ("preview", "its scheduler is asked for it right before it leaves", "dim"))
+    return found + _labelled(rows)
+
+
+def _save(one: Save) -> tuple[str, str, str]:
+    label = "saves" if one.saved else "cannot" if one.saved is False else "may save"
+    return label, f"{one.service}: {one.words}", "plain" if one.saved else "warn"
+
+
+def _labelled(rows: Sequence[tuple[str, str, str]]) -> Lines:
+    found: Lines = []
+    before = ""
+    for label, text, style in rows:
+        for part in text.split("\n") if text else ():
+            found.append([(f"  {label if label != before else '':<8} ", "dim"), (part, style)])
+            before = label
+    return found
+
+
+def unsafe(draft: Draft) -> list[Step]:
+    """Steps that one Enter does not send: not declared safe, or they may overlap with what runs."""
+    return [
+        step
+        for step in draft.steps
+        if step.verb != WAIT and (step.safety != Safety.SAFE or step.preview.get("overlap"))
+    ]
+
+
+def why_not_start(draft: Draft) -> str:
+    """Why the plan cannot be started as it stands; empty when it can."""
+    if not draft.steps:
+        return "no step is left to send"
+    for step in draft.steps:
+        refused = step.refusal or (step.preview.get("refused") if not step.after else "")
+        if refused:
+            return f"step {step.place}: leave it out (Space), or another way (a): {refused}"
+    if all(step.verb == WAIT for step in draft.steps):
+        return f"no step to send now: it waits for {', '.join(step.job for step in draft.steps)}"
+    return ""
+
+
+# a plan under way
+
+
+def state_of(step: StepView) -> str:
+    """The step's state; while its action is under way, that of the action."""
+    return (step.action_state or step.state) if step.state == "asked" else step.state
+
+
+def mark_of(step: StepView, look: Look) -> tuple[str, str, str]:
+    """(mark, word, style): of the plan's own states, else of the action's."""
+    state = state_of(step)
+    found = PLAN_STEPS.get(state)
+    if found is None:
+        return look.glyphs.mark("action", state)
+    return found.letter if look.glyphs.plain else found.glyph, found.word, found.style
+
+
+def plan_rows(plan: PlanView, look: Look) -> list[Row]:
+    """A row a step, with the scheduler's own word as far as there is one."""
+    deep = depths({step.place: step.after for step in plan.steps})
+    return [_plan_row(step, deep[step.place], look) for step in plan.steps]
+
+
+def _plan_row(step: StepView, depth: int, look: Look) -> Row:
+    mark, word, style = mark_of(step, look)
+    return Row(
+        step.place,
+        (
+            (str(step.place), "dim"),
+            (mark, style),
+            (word, style),
+            (verb_word(step.verb), "dim"),
+            (_name(step.job, depth, look), "plain"),
+            (",".join(map(str, step.after)), "dim"),
+            (_says(step, look), "dim"),
+        ),
+    )
+
+
+def _says(step: StepView, look: Look) -> str:
+    if step.words:
+        return step.words
+    if step.due is not None and step.state == "planned":
+        return f"waits until {look.clock.hms(step.due)}"
+    if step.state == "asked" and step.started is not None:
+        return f"since {look.clock.hms(step.started)}, {duration_words((look.now - step.started).total_seconds())}"
+    return f"~{duration_words(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
+
+
+def plan_detail(step: StepView, look: Look) -> Lines:
+    """All that is known of one step."""
+    _, word, style = mark_of(step, look)
+    found: Lines = [[(f"{step.place} {verb_word(step.verb)}  ", "strong"), (step.job, "plain"), (f"  {word}", style)]]
+    times = f"{look.clock.hms(step.started)} – {look.clock.hms(step.ended)}" if step.started else ""
+    return found + _labelled(
+        [
+            ("says", step.words, "plain"),
+            ("period", step.period_key, "plain"),
+            ("at", times, "plain"),
+            ("waits", f"until {look.clock.hms(step.due)}" if step.due else "", "plain"),
+            ("after", ", ".join(map(str, step.after)), "plain"),
+            ("expected", duration_words(step.expected_s) if step.expected_s is not None else "", "plain"),
+            ("under", step.action_key or "", "dim"),
+        ]
+    )
+
+
+def plan_line(plan: PlanView, look: Look) -> list[Run]:
+    """A plan in one line, for its incident."""
+    style = {"running": "run", "stopped": "bad", "paused": "warn"}.get(plan.state, "plain")
+    now = next((step for step in plan.steps if step.state in ("asked", "failed")), None)
+    runs: list[Run] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]
+    runs.append((f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain"))
+    if now is not None:
+        runs.append((f"  {now.place} {now.job} {mark_of(now, look)[1]}", "dim"))
+    return [*runs, (f"  by {plan.requested_by}", "dim")]
+
+
+def as_shown(draft: Draft) -> dict[str, Any]:
+    """The draft as a record, without what only connectors understand."""
+    data = draft.as_json()
+    for step in data["steps"]:
+        step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
+    return data
+
+
+ALTERNATIVE_WORDS = {
+    "failed-only": "rerun only what failed in it",
+    "downstream": "rerun what failed, and all after it",
+    "all": "rerun all of it",
+    "start": "start it once now",
+    "mark-ok": "say that it is good; nothing of it runs",
+    "skip": "say that it is not needed; nothing of it runs",
+}

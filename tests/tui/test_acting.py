@@ -1,0 +1,303 @@
+"""Single verbs, marks, holds, the freeze and approvals: each shown first, sent once, or told why not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from connectors.words import Verb
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view
+
+
+async def at_the_jobs(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS 1 of 14", EXTRACT)
+
+
+def _runs_now(night: Night) -> None:
+    row = dataclasses.replace(run_view(1).row, state="running", ended=None)
+    night.reads.runs_[1] = run_view(row=row)
+    night.requests.shown |= {"verb": "kill", "words": "end the process group 812 on db07", "followers": []}
+
+
+@on_the_night(prepare=_runs_now)
+async def test_a_run_is_cancelled_once_its_preview_was_seen(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("c")
+    await night.see("CANCEL " + EXTRACT, "end the process group 812", "Send it")
+    assert "overlap" not in night.text
+    await night.press("enter")
+    await night.see("RUN " + EXTRACT)
+    assert [] == night.requests.sent
+    await night.press("c")
+    await night.see("Send it")
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    assert [(Verb.CANCEL, 1)] == [(wish.verb, wish.run_id) for wish in night.requests.wishes]
+    night.requests.advance("verified", "its process group is gone")
+    await night.see("its process group is gone", "It is so, as said above.")
+
+
+@on_the_night()
+async def test_a_run_that_has_ended_cannot_be_cancelled_and_says_so(night: Night) -> None:
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("c")
+    await night.see("it has ended: nothing of it runs")
+    assert [] == [kind for kind, _ in night.requests.asked if kind == "preview"]
+
+
+@on_the_night()
+async def test_a_verb_that_the_kind_lacks_says_why(night: Night) -> None:
+    night.reads.runs_[1] = run_view(capabilities=("rerun",), missing={"cancel": "its role may only start"})
+    await at_the_jobs(night)
+    await night.press("c")
+    await night.see("its role may only start")
+    assert [] == night.requests.asked
+
+
+@on_the_night()
+async def test_a_mark_is_said_of_any_kind_though_it_cannot_set_one_itself(night: Night) -> None:
+    night.reads.runs_[1] = run_view(capabilities=("rerun",))
+    night.requests.shown |= {"verb": "mark OK in Headway", "words": "record on your word that it succeeded"}
+    await at_the_jobs(night)
+    await night.press("M")
+    await night.see("MARK OK " + EXTRACT, "record on your word")
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    assert [Verb.MARK_OK] == [wish.verb for wish in night.requests.wishes]
+
+
+@on_the_night()
+async def test_skip_of_a_job_not_declared_safe_wants_its_name(night: Night) -> None:
+    night.requests.shown |= {"safety": "ask"}
+    await at_the_jobs(night)
+    await night.press("X")
+    await night.see("SKIP " + EXTRACT, "its name is asked for")
+    await night.type("db07:extract_orders")
+    await night.press("enter")
+    await night.see("◌ requested")
+    assert [Verb.SKIP] == [wish.verb for wish in night.requests.wishes]
+
+
+# marks
+
+
+@on_the_night()
+async def test_marks_are_counted_and_escape_clears_them(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("space", "space")
+    await night.see("2 marked", f"◆ {EXTRACT}", f"◆ {MART}")
+    await night.press("up", "space")
+    await night.see("1 marked")
+    await night.press("escape")
+    await night.see_gone("marked ")
+    await night.see("JOBS 3 of 14")
+
+
+@on_the_night()
+async def test_a_job_without_a_run_cannot_be_marked_and_says_why(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("down", "down", "down", "space")
+    await night.see("cloud/supply-mart has no run yet")
+    assert "marked" not in night.text
+
+
+@on_the_night()
+async def test_a_verb_on_the_marked_ones_is_one_plan(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("space", "space", "c")
+    await night.see("PLAN cancel 2 marked runs", "2 steps in 2 systems", "1 cancel", "2 cancel")
+    assert [("plan", ((1, 3), Verb.CANCEL))] == night.requests.asked
+    await night.press("enter")
+    await night.see("Start the plan")
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running")
+    assert ["cancel", "cancel"] == [step.verb for step in night.requests.started[0].steps]
+
+
+@on_the_night()
+async def test_runs_of_a_job_are_marked_too(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("enter")
+    await night.see("after etl-hosts")
+    await night.press("space", "space")
+    await night.see("2 marked")
+    await night.press("r")
+    await night.see("PLAN rerun 2 marked runs")
+
+
+@on_the_night()
+async def test_a_hold_is_about_one_job(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("space", "h")
+    await night.see("one job at a time is held: Esc clears the marks")
+
+
+# holds
+
+
+def _can_hold(night: Night) -> None:
+    night.reads.targets_ = [
+        dataclasses.replace(target, capabilities=("rerun", "hold")) if not target.missing else target
+        for target in night.reads.targets_
+    ]
+    night.requests.shown |= {
+        "verb": "comment out",
+        "words": "put a # before the line",
+        "followers": [],
+        "safety": "ask",
+    }
+
+
+@on_the_night(prepare=_can_hold)
+async def test_a_job_is_held_once_a_person_has_said_how_long_and_why(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("h")
+    await night.see("HOLD " + EXTRACT, "for how long", "6h")
+    await night.press("enter")
+    await night.see("for 6h", "why?")
+    await night.press("enter")
+    await night.see("say it in a few words")
+    await night.type("disk is moved")
+    await night.press("enter")
+    await night.see("put a # before the line", "Send it")
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    [wish] = night.requests.wishes
+    assert (Verb.HOLD, None, 1, "disk is moved") == (wish.verb, wish.run_id, wish.job_id, wish.why)
+    assert "2026-11-20T08:17:42Z" == wish.parameters["until"]
+
+
+@on_the_night(prepare=_can_hold)
+async def test_escape_at_any_question_of_a_hold_sends_nothing(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("h")
+    await night.see("for how long")
+    await night.press("enter")
+    await night.see("why?")
+    await night.press("escape")
+    await night.see("JOBS 1 of 14")
+    assert ([], []) == (night.requests.asked, night.requests.sent)
+
+
+@on_the_night(prepare=_can_hold)
+async def test_a_system_that_cannot_hold_says_why(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("down", "down", "down", "h")
+    await night.see("its role may only read")
+
+
+def _held(night: Night) -> None:
+    _can_hold(night)
+    night.reads.holds_ = [hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, state="watching", words="re-enabled")]
+
+
+@on_the_night(prepare=_held)
+async def test_holds_are_reached_by_name_and_one_is_let_go(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("holds")
+    await night.see("Holds: what")
+    await night.press("enter")
+    await night.see("HOLDS 2", LOAD, "held", "09:14 5h56m", "watching")
+    await night.press("h")
+    await night.see("RELEASE " + LOAD, "Send it")
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    [wish] = night.requests.wishes
+    assert (Verb.RELEASE, 2, {"hold": "headway-hold-1"}) == (wish.verb, wish.job_id, dict(wish.parameters))
+
+
+@on_the_night(prepare=_held)
+async def test_a_hold_that_is_being_let_go_says_where_it_is(night: Night) -> None:
+    night.app.go("holds")
+    await night.see("HOLDS 2")
+    await night.press("down", "h")
+    await night.see("pg-dwh/vacuum_all is watching: re-enabled")
+
+
+@on_the_night(prepare=_held)
+async def test_h_on_a_job_that_is_held_lets_it_go(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("down", "down", "h")
+    await night.see("RELEASE " + LOAD)
+
+
+# the freeze
+
+
+@on_the_night()
+async def test_all_sending_is_stopped_once_a_person_has_said_why(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("F")
+    await night.see("FREEZE all sending")
+    await night.press("enter")
+    await night.see("say it in a few words")
+    assert [] == night.requests.turned
+    await night.type("network")
+    await night.press("enter")
+    await night.see("FROZEN, nothing is sent: by mara since 02:17Z: network")
+    assert [("freeze", "on", "network")] == night.requests.turned
+
+
+@on_the_night()
+async def test_what_is_frozen_is_thawed_only_once_it_was_confirmed(night: Night) -> None:
+    night.requests.turn("freeze", "on", "network")
+    await night.see("FROZEN")
+    await night.press("F")
+    await night.see("Thaw it")
+    await night.press("enter")
+    await night.see("SERVICES 5")
+    assert 1 == len(night.requests.turned)
+    await night.press("F")
+    await night.see("Thaw it")
+    await night.press("down", "enter")
+    await night.see_gone("FROZEN")
+
+
+# approvals
+
+
+def _asked(night: Night) -> None:
+    night.reads.approvals_ = [approval()]
+
+
+@on_the_night(prepare=_asked)
+async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_once_shown(night: Night) -> None:
+    await night.see("A 1 to approve")
+    await night.press("A")
+    await night.see("rerun " + EXTRACT, "mara: the disk was full")
+    await night.press("enter")
+    await night.see("asked by mara", "sends ssh headway@db07", "Approve it")
+    await night.press("enter")
+    await night.see("SERVICES 5")
+    assert [] == night.requests.asked
+    await night.press("A")
+    await night.see("mara: the disk was full")
+    await night.press("enter")
+    await night.see("Approve it")
+    await night.press("down", "enter")
+    await night.see("is sent now")
+    await night.see_gone("to approve")
+    assert [("approve", "headway-ask-1")] == night.requests.asked
+
+
+@on_the_night()
+async def test_without_anything_to_approve_the_key_says_so(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("A")
+    await night.see("nothing waits for an approval")
+
+
+def _asked_for_the_incident(night: Night) -> None:
+    night.requests.asked_before(1, "headway-ask-1")
+    night.reads.approvals_ = [approval()]
+
+
+@on_the_night(prepare=_asked_for_the_incident)
+async def test_an_incident_shows_what_waits_for_an_approval(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see(" waits for approval  rerun " + EXTRACT)

@@ -1,0 +1,301 @@
+"""Recovery plans in the console: shown whole, changed, started by nobody who did not say so, watched, steered."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from console.model.plans import WAIT
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
+
+
+async def planned(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("PLAN INC-0412", "4 steps in 4 systems")
+
+
+async def started(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("Start the plan")
+    await night.press("down", "enter")
+    await night.see("PLAN 1 running")
+
+
+def rows(night: Night) -> list[str]:
+    """The steps' lines, their jobs."""
+    return [line for line in night.text.splitlines() if " rerun " in line and "/" in line]
+
+
+@on_the_night()
+async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_and_why(night: Night) -> None:
+    await planned(night)
+    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "2 svc", "1 late")
+    await night.see("LEFT OUT 1", "it starts by its own clock at 04:30", "weekly-finance cannot be saved any more")
+    assert [("plan", 412)] == night.requests.asked
+    assert [] == night.requests.started
+
+
+@on_the_night(size=(120, 36))
+async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(night: Night) -> None:
+    await planned(night)
+    await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
+    await night.press("down", "down")
+    await night.see("run revenue_mart once", f"after    2 {LOAD}", "4: they go side by side")
+
+
+@on_the_night()
+async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night: Night) -> None:
+    await planned(night)
+    await night.press("down", "space")
+    await night.see("3 steps in 3 systems", "LEFT OUT 2", "by hand; Space takes it in again", "which is left out")
+    await night.press("x")
+    await night.see("4 steps in 4 systems", "LEFT OUT 1")
+
+
+@on_the_night()
+async def test_a_step_is_moved_where_it_breaks_no_edge_and_refused_with_the_reason_else(night: Night) -> None:
+    await planned(night)
+    await night.press("end", "K")
+    await night.until(lambda: "close-books" in rows(night)[2], "the step one place earlier")
+    await night.press("K")
+    await night.see("it cannot come before it")
+    assert "close-books" in rows(night)[2]
+    await night.press("J")
+    await night.until(lambda: "close-books" in rows(night)[3], "the step where it was")
+
+
+@on_the_night()
+async def test_a_wait_is_asked_for_in_words_and_stands_before_its_step(night: Night) -> None:
+    await planned(night)
+    await night.press("down", "w")
+    await night.see("WAIT before step 2")
+    await night.press("backspace", "x", "enter")
+    await night.see('"5x" is not a duration')
+    await night.press("backspace", "m", "enter")
+    await night.see("waits    5m")
+    assert {2: 300.0} == night.app.screen.changes.waits  # type: ignore[attr-defined]
+
+
+@on_the_night()
+async def test_another_way_is_chosen_from_those_that_the_step_has(night: Night) -> None:
+    await planned(night)
+    await night.press("down", "a")
+    await night.see("failed-only", "rerun only what failed in it", "skip")
+    await night.press("down", "down", "down", "down", "down", "enter")
+    await night.see("2 skip", "is asked for it right before it leaves")
+
+
+@on_the_night()
+async def test_enter_alone_starts_nothing(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("START repair", "Start the plan", "↓ ↵ sends it")
+    await night.press("enter")
+    await night.see("PLAN INC-0412")
+    assert [] == night.requests.started
+
+
+@on_the_night()
+async def test_a_plan_that_was_started_is_watched_step_by_step(night: Night) -> None:
+    await started(night)
+    assert 1 == len(night.requests.started)
+    night.requests.go_on(1, state="asked", action_key="headway-1", action_state="sent", started=NOW)
+    await night.see("▶ sent", "0 of 4 steps")
+    night.requests.go_on(1, state="verified", action_state="verified", words="succeeded (native)", ended=NOW)
+    await night.see("● verified", "succeeded (native)", "1 of 4 steps")
+
+
+@on_the_night()
+async def test_two_enters_start_one_plan(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("Start the plan")
+    await night.press("down", "enter", "enter", "enter")
+    await night.until(lambda: bool(night.requests.started), "the plan")
+    await night.at_rest()
+    assert 1 == len(night.requests.started)
+
+
+def _one_not_safe(night: Night) -> None:
+    first, *rest = night.requests.draft.steps
+    night.requests.draft = dataclasses.replace(
+        night.requests.draft, steps=(dataclasses.replace(first, safety="ask"), *rest)
+    )
+
+
+@on_the_night(prepare=_one_not_safe)
+async def test_the_one_job_that_is_not_declared_safe_is_typed(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("1 step not declared safe", "type db07:extract_orders")
+    assert "Start the plan" not in night.text
+    await night.type("db07:extract_items")
+    await night.press("enter")
+    await night.see("that is not its name")
+    assert [] == night.requests.started
+    for _ in "db07:extract_items":
+        await night.press("backspace")
+    await night.type("db07:extract_orders")
+    await night.press("enter")
+    await night.see("PLAN 1 running")
+
+
+def _none_safe(night: Night) -> None:
+    steps = tuple(dataclasses.replace(step, safety="ask") for step in night.requests.draft.steps)
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=steps)
+
+
+@on_the_night(prepare=_none_safe)
+async def test_where_several_are_not_declared_safe_the_incident_is_typed(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("4 steps not declared safe", "type INC-0412")
+    await night.type("INC-0412")
+    await night.press("enter")
+    await night.see("PLAN 1 running")
+
+
+def _never(night: Night) -> None:
+    first, *rest = night.requests.draft.steps
+    night.requests.draft = dataclasses.replace(
+        night.requests.draft, steps=(dataclasses.replace(first, safety="never"), *rest)
+    )
+
+
+@on_the_night(prepare=_never)
+async def test_a_plan_with_a_step_that_may_never_be_sent_says_so_until_it_is_left_out(night: Night) -> None:
+    await planned(night)
+    await night.see("⊘ never", 'marked it rerun = "never"')
+    await night.press("enter")
+    await night.see("leave it out")
+    await night.press("space", "enter")
+    await night.see("Start the plan")
+
+
+def _all_wait(night: Night) -> None:
+    first = dataclasses.replace(night.requests.draft.steps[0], verb=WAIT, preview={}, why="it runs again already")
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(first,), notes=())
+
+
+@on_the_night(prepare=_all_wait)
+async def test_while_the_root_is_rerun_the_plan_says_what_is_waited_for(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("1 step in 1 system", "it runs again already")
+    await night.press("enter")
+    await night.see(f"it waits for {EXTRACT}")
+    assert [] == night.requests.started
+
+
+def _wants_why(night: Night) -> None:
+    night.requests.wants_why = True
+
+
+@on_the_night(prepare=_wants_why)
+async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("Start the plan")
+    await night.press("down", "enter")
+    await night.see("tier 1 (daily-revenue) hangs on it: say why")
+    await night.press("enter")
+    assert [] == night.requests.started
+    await night.type("the disk was full")
+    await night.press("enter")
+    await night.see("PLAN 1 running", "why: the disk was full")
+
+
+@on_the_night()
+async def test_a_second_person_is_told_who_started_it_and_led_to_that_plan(night: Night) -> None:
+    await planned(night)
+    night.reads.plans_ = [plan_of(draft(), 7)]
+    night.requests.refuses = "plan 7 was started by mara 4s ago; it is running: resume or abort it"
+    await night.press("enter")
+    await night.see("Start the plan")
+    await night.press("down", "enter")
+    await night.see("not started: plan 7 was started by mara 4s ago", "Show that plan")
+    await night.press("down", "enter")
+    await night.see("PLAN 7 running")
+    assert [] == night.requests.started
+
+
+def _runs_already(night: Night) -> None:
+    night.reads.plans_ = [plan_of(draft(), 7)]
+
+
+@on_the_night(prepare=_runs_already)
+async def test_the_incident_shows_the_plan_that_goes_on_and_r_opens_it(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("PLAN 7 running  0 of 4 steps")
+    await night.press("r")
+    await night.see("PLAN 7 running  repair")
+    assert [] == night.requests.asked
+    await night.press("escape")
+    await night.see("HURTS")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_closing_the_screen_leaves_the_plan_running(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("escape")
+    await night.see("SERVICES 5")
+    assert ([], "running") == (night.requests.steered, night.reads.plans_[0].state)
+
+
+@on_the_night(prepare=_runs_already)
+async def test_p_pauses_at_once_and_resume_asks_first(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("r")
+    await night.see("plan 7 is running: it cannot resume")
+    await night.press("p")
+    await night.see("PLAN 7 paused", "paused by mara")
+    await night.press("r")
+    await night.see("Resume it")
+    await night.press("enter")
+    await night.see("PLAN 7 paused")
+    assert [(7, "pause")] == night.requests.steered
+    await night.press("r")
+    await night.see("Resume it")
+    await night.press("down", "enter")
+    await night.see("PLAN 7 running")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_plan_is_given_up_only_once_it_was_confirmed(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running")
+    await night.press("x")
+    await night.see("what was not asked yet is not asked")
+    await night.press("enter")
+    await night.see("PLAN 7 running")
+    assert [] == night.requests.steered
+    await night.press("x")
+    await night.see("Give it up")
+    await night.press("down", "enter")
+    await night.see("PLAN 7 aborted")
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_plan_is_found_by_name(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press(":")
+    await night.typing()
+    await night.type("plan 7")
+    await night.see("7 repair")
+    await night.press("enter")
+    await night.see("PLAN 7 running")
+
+
+@on_the_night()
+async def test_an_engine_that_cannot_plan_says_why(night: Night) -> None:
+    night.requests.preview_error = "INC-0412 is not open: nothing to repair"
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("no plan: INC-0412 is not open")
+    await night.press("enter")
+    await night.at_rest()
+    assert [] == night.requests.started
