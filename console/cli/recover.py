@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JOB",
         help="no plan: only the next step, or this one (system/native-id)",
     )
+    parser.add_argument("--all", action="store_true", help="also what no service that is hit waits for")
     add_change_arguments(parser)
     add_at_once_argument(parser)
     add_sending_arguments(parser)
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
     try:
-        proposed = proposal(arguments, lambda requests: requests.propose(number))
+        proposed = proposal(arguments, lambda requests: requests.propose(number, arguments.all))
         draft = changed(arguments, proposed)
     except Stop:
         if arguments.json:

@@ -43,8 +43,9 @@ class _Wanted:
     """Empty: whichever way it can run again."""
 
 
-def recovery(estate: Estate, incident_id: int, now: datetime, can: Can) -> Draft | None:
-    """The plan for an open incident; None when there is no such. Without steps where nothing is left to send."""
+def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everything: bool = False) -> Draft | None:
+    """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
+    `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes."""
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
     case = next(
@@ -61,6 +62,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can) -> Draft
     todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
     todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
     wanted, starting = _needed(picture, days, todo) if days else (todo, {})
+    wanted = todo if everything else wanted
     between = {key: one for key, one in starting.items() if _is_read_by_one_of(picture, one, wanted)}
     left_out = [_left(picture, one.run, one.why) for key, one in starting.items() if key not in between]
     left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]

@@ -37,11 +37,14 @@ _STEERING = {
 class PlanRequests(Requests):
     """Everything that `Requests` may ask, and plans. Raises as it does."""
 
-    def propose(self, incident_id: int) -> int:
-        """Asks what would repair the incident; the request's id. Its answer is a `Draft` as JSON."""
+    def propose(self, incident_id: int, everything: bool = False) -> int:
+        """Asks what would repair the services that the incident hits, or `everything` that it left red or stale; the
+        request's id. Its answer is a `Draft` as JSON."""
         with asker.transaction(self._url, writes=False) as run:
             rows = run("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
-        return self._ask("plan preview", {"incident_id": incident_id, "job_id": rows[0][0] if rows else None})
+        return self._ask(
+            "plan preview", {"incident_id": incident_id, "all": everything, "job_id": rows[0][0] if rows else None}
+        )
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         """Asks for a plan that does the same with each of these runs."""

@@ -51,7 +51,8 @@ class Proposals:
     def _draft(self, arguments: Mapping[str, Any], estate: Estate) -> Draft:
         now, can = self._clock.now(), self._can()
         if arguments.get("incident_id") is not None:
-            found = recovery(estate, int(arguments["incident_id"]), now, can)
+            everything = arguments.get("all") is True
+            found = recovery(estate, int(arguments["incident_id"]), now, can, everything)
             if found is None:
                 raise CannotAnswer(f"{incident_name(int(arguments['incident_id']))} is not open: nothing to repair")
             return found

@@ -80,6 +80,14 @@ def test_what_no_hit_service_waits_for_is_left_out_with_the_reason() -> None:
     assert "dwh/audit" not in [step.job for step in plan.steps]
 
 
+def test_all_that_is_broken_is_repaired_where_that_is_wanted() -> None:
+    ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, STALE_AUDIT, now="05:20")
+    plan = recovery(ledger.estate, 1, at("05:20"), can, everything=True)
+    assert plan is not None
+    assert {"hosts/extract", "dwh/audit", "warehouse/load", "dwh/mart"} == {step.job for step in plan.steps}
+    assert () == plan.left_out
+
+
 def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_AUDIT, now="05:20", services=[])
     assert [("hosts/extract", ()), ("dwh/audit", (1,)), ("warehouse/load", (1,))] == [
