@@ -36,7 +36,7 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
 def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     """All of the estate that hangs together with these jobs; the whole value where that is everything."""
     wanted = set(job_ids)
-    jobs = {job_id for part in _parts(estate) if not wanted.isdisjoint(part) for job_id in part}
+    jobs = {job_id for part in parts_of(estate) if not wanted.isdisjoint(part) for job_id in part}
     if len(jobs) == len(estate.jobs):
         return estate
     targets = {job.target_id for job_id, job in estate.jobs.items() if job_id in jobs}
@@ -61,7 +61,8 @@ def _health(target: TargetFacts) -> tuple[object, ...]:
     return target.failing_since, target.error, target.first_ok_at, target.lost
 
 
-def _parts(estate: Estate) -> list[set[int]]:
+def parts_of(estate: Estate) -> list[set[int]]:
+    """The ids of its jobs, by parts that hang together."""
     graph = rx.PyGraph[int, None](multigraph=False)
     places = dict(zip(estate.jobs, graph.add_nodes_from(list(estate.jobs)), strict=True))
     known = [(places[one], places[other]) for one, other in _links(estate) if one in places and other in places]

@@ -14,11 +14,13 @@ from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
 from console.engine.health import Pulse
+from console.engine.quarantine import Quarantine
 from console.failpoints import failpoint
 from console.model.decisions import Decisions
 from console.model.values import Estate, Settings
 from console.store import logs as store_logs
 from console.store.apply import apply
+from console.store.errors import StoreError
 from console.store.estate import load
 from console.store.open import Store
 
@@ -51,8 +53,14 @@ class Evaluator:
         """What the last evaluation saw."""
         self._whole_at = 0.0
         """time.monotonic() when everything is judged again, because time has passed."""
+        self._quarantine = Quarantine()
         self.wake = threading.Event()
         self.pulse = Pulse()
+
+    @property
+    def trouble(self) -> str:
+        """What cannot be judged, in words; empty when everything can."""
+        return self._quarantine.words
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`. What breaks is raised: the crew starts it again, and says so."""
@@ -69,9 +77,17 @@ class Evaluator:
         failpoint("evaluate.before")
         now = self._clock.now()
         seq = self._store.changed_seq()
-        estate = load(self._store, now, self._settings)
+        estate = self._quarantine.without(load(self._store, now, self._settings))
         part = self._touched(estate)
-        decisions = self._decide(part, now)
+        try:
+            decisions = self._decide(part, now)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others are judged all the same
+            self._quarantine.find(part, lambda one: evaluate(one, now), error)
+            self._before = None
+            return PAUSE_SECONDS
+        self._quarantine.well()
         if part is not estate:
             decisions = replace(decisions, cycles=self._cycles)  # the whole's matter
         applied = apply(self._store, decisions, now, seq, fence, self._routes)

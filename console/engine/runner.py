@@ -157,7 +157,7 @@ class Engine:
             try:
                 self._renew(lease, watch)
                 told = self._tell_trouble(lease, self._parts.trouble(crew.trouble()), told)
-                self._own.look(self._parts, lease.fence, _lasting(crew))
+                self._own.look(self._parts, lease.fence, _lasting(crew, self._parts.evaluator.trouble))
             except LeaseLost:
                 raise
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
@@ -184,11 +184,11 @@ class Engine:
             log.warning("lease not freed", error=self._parts.secrets.mask(str(error)))
 
 
-def _lasting(crew: Crew) -> dict[str, str]:
+def _lasting(crew: Crew, left_out: str) -> dict[str, str]:
     """The troubles that `OwnAlerts` knows, in words."""
     store, parts = crew.keeps_breaking()
     outbox = parts.pop("outbox", "")
-    others = "; ".join(f"{name} {words}" for name, words in sorted(parts.items()))
+    others = "; ".join([*(f"{name} {words}" for name, words in sorted(parts.items())), *filter(None, [left_out])])
     return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
 
 

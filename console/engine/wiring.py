@@ -145,7 +145,7 @@ class Parts:
 
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
-        self.health.hear(broken)
+        self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
         return self.health.words()
 
     @property
