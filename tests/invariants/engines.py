@@ -26,6 +26,13 @@ from console.store.reads import Reads, open_reads
 from tests.invariants.worlds import Sink, World, config_of
 
 LEASE_SECONDS = 2.0
+STORE = "store.url"
+
+
+def store_of(folder: Path) -> str:
+    """The store of the engines of a test: a file in its folder, or the database that a file of this name there says."""
+    named = folder / STORE
+    return named.read_text() if named.exists() else str(folder / "headway.db")
 
 
 def server() -> ForkServerContext:
@@ -72,7 +79,7 @@ def is_stopped(pid: int) -> bool:
 def child(folder: Path, name: str = "engine", failpoint: str = "", url: str = "") -> Iterator[Child]:
     """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it."""
     log = folder / f"{name}.log"
-    process = server().Process(target=_work, args=(folder, log, failpoint, url or str(folder / "headway.db")))
+    process = server().Process(target=_work, args=(folder, log, failpoint, url or store_of(folder)))
     process.start()
     made = Child(process, log)
     try:

@@ -20,7 +20,7 @@ from console.store import lease
 from console.store.lease import Lease
 from console.store.open import open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import child, is_stopped
+from tests.invariants.engines import child, is_stopped, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 
@@ -41,7 +41,7 @@ def asked(tmp_path: Path) -> str:
     """`extract` has failed, everybody was told, a person approved its rerun, and no engine works; the action's key."""
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
-    store = open_store(str(tmp_path / "headway.db"))
+    store = open_store(store_of(tmp_path))
     got = lease.acquire(store, "engine", "test", 60)
     assert isinstance(got, Lease)
     parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)
@@ -70,7 +70,7 @@ def approve(parts: Parts, fence: int, url: str) -> str:
 
 
 def action(folder: Path, key: str) -> Any:
-    with open_reads(str(folder / "headway.db")) as reads:
+    with open_reads(store_of(folder)) as reads:
         return next(one for one in reads.actions() if one.key == key)
 
 
@@ -110,7 +110,7 @@ def test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_acti
     with child(tmp_path, "next"):
         wait_until(lambda: action(tmp_path, asked).ended is not None, "the action's end", 20)
     assert VERIFIED == (len(World(tmp_path, "good").sent), action(tmp_path, asked).state)
-    with open_reads(str(tmp_path / "headway.db")) as reads:
+    with open_reads(store_of(tmp_path)) as reads:
         verbs = [row.verb for row in reads.audit() if row.detail.get("key") == asked]
         assert None is reads.verify_audit().bad
     assert ["request rerun", "send rerun"] == verbs[:2]

@@ -20,7 +20,7 @@ from console.failpoints import VARIABLE
 from console.model.ids import micros
 from console.store.open import open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import engine_of, server
+from tests.invariants.engines import engine_of, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
 from tests.invariants.worlds import Sink
 from tests.lab.process import wait_until
@@ -47,11 +47,11 @@ KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, sta
 def world(tmp_path: Path) -> HeldWorld:
     """A store whose clock runs fast from 03:48 on; the upstream is good at 04:02."""
     hand = Hand(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
-    store = open_store(str(tmp_path / "headway.db"))
+    store = open_store(store_of(tmp_path))
     with store.write(None) as connection:
         connection.exec_driver_sql(
-            "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, ?, ?, FALSE)",
-            (micros(hand.origin), micros(hand.started), hand.rate),
+            "INSERT INTO clock (id, origin_us, started_us, rate, paused)"
+            f" VALUES (1, {micros(hand.origin)}, {micros(hand.started)}, {hand.rate}, FALSE)"
         )
     store.close()
     return HeldWorld(tmp_path, hand, DUE + timedelta(minutes=2))
@@ -74,7 +74,7 @@ def _work(world: HeldWorld, name: str, failpoint: str) -> None:
     if failpoint:
         os.environ[VARIABLE] = failpoint
     end_with_parent()
-    store, secrets = open_store(str(world.folder / "headway.db")), SecretStore()
+    store, secrets = open_store(store_of(world.folder)), SecretStore()
     set_up_logs(secrets, world.folder / f"{name}.log")
     made = engine_of(config_of(world), store, Sink(world.folder), secrets)
     stop_on_signals(made)
@@ -85,7 +85,7 @@ def _work(world: HeldWorld, name: str, failpoint: str) -> None:
 
 def is_over(world: HeldWorld) -> bool:
     """The hold of the night has ended, or came too late, and `load` has run."""
-    with open_reads(str(world.folder / "headway.db")) as reads:
+    with open_reads(store_of(world.folder)) as reads:
         over = [one for one in reads.holds(ended=True) if one.due == DUE and one.state in ("released", "failed")]
         return bool(over) and bool(world.starts())
 
@@ -97,7 +97,7 @@ def settled(world: HeldWorld) -> None:
     by, at = starts[0]
     assert by == "clock" or at >= world.good
     assert "" == world.mark()
-    with open_reads(str(world.folder / "headway.db")) as reads:
+    with open_reads(store_of(world.folder)) as reads:
         assert [] == [one for one in reads.holds() if one.due == DUE]
     assert len({line.key for line in world.lines()}) == len(world.lines()), "one key, sent twice"
 

@@ -18,7 +18,7 @@ from console.store import lease
 from console.store.lease import Lease
 from console.store.open import open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import child
+from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 
@@ -43,7 +43,7 @@ def planned(tmp_path: Path) -> str:
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
     world.fail("load", "b1")
-    url = str(tmp_path / "headway.db")
+    url = store_of(tmp_path)
     store = open_store(url)
     got = lease.acquire(store, "engine", "test", 60)
     assert isinstance(got, Lease)

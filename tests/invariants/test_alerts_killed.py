@@ -1,0 +1,43 @@
+"""kill -9 on the way of an alert at every named point: it leaves once, or as one marked repeat where the wire was
+touched (I1, F1). `tests/crash` does the same to the whole command; this runs on either database."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from console.engine.outbox import REPEAT_WORDS
+from console.failpoints import FAILPOINTS
+from console.store.reads import open_reads
+from tests.invariants.engines import child, store_of
+from tests.invariants.worlds import Alert, Sink, World
+from tests.lab.process import wait_until
+
+REPEATED = ("send.after_wire", "send.after_reply", "record.before_commit")
+"""Between the wire and the record: only here may the receiver see it twice."""
+STEPS = ("poll", "ingest", "evaluate", "outbox", "send", "record")
+CRASHES = [name for name in FAILPOINTS if name.partition(".")[0] in STEPS and name != "poll.mid_pages"]
+
+
+def failures(folder: Path) -> list[Alert]:
+    return [one for one in Sink(folder).got if "good/extract failed" in one.title]
+
+
+def is_recorded(folder: Path) -> bool:
+    with open_reads(store_of(folder)) as reads:
+        return reads.link.rows("SELECT count(*), count(*) FILTER (WHERE state = 'sent') FROM delivery") == [(1, 1)]
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name: str) -> None:
+    World(tmp_path, "good").fail("extract")
+    with child(tmp_path, "armed", f"{name}:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+    with child(tmp_path, "next"):
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+    marked = [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
+    assert [False, True][: 2 if name in REPEATED else 1] == marked
+    assert 1 == len(Counter(one.body.removeprefix(REPEAT_WORDS) for one in failures(tmp_path)))
