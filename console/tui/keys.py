@@ -62,7 +62,7 @@ TABLE: tuple[Act, ...] = (
     Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
     Act("move_down", ("J",), "later", "one place later, where the next one reads nothing of it", ("plan",), 5),
     Act("wait", ("w",), "wait", "wait so long before the step", ("plan",), 6),
-    Act("alternative", ("a",), "another way", "failed only, with downstream, all, skip, mark OK", ("plan",), 3),
+    Act("alternative", ("a",), "other way", "failed only, with downstream, all, skip, mark OK", ("plan",), 3),
     Act("pause", ("p",), "pause", "ask no further step; what is under way goes on", ("recovery",), 2),
     Act("resume", ("r",), "resume", "go on; what failed is asked anew unless it is good by now; asks first",
         ("recovery",), 3),

@@ -264,12 +264,14 @@ def plan_detail(step: StepView, look: Look) -> Lines:
     """All that is known of one step."""
     _, word, style = mark_of(step, look)
     found: Lines = [[(f"{step.place} {verb_word(step.verb)}  ", "strong"), (step.job, "plain"), (f"  {word}", style)]]
-    times = f"{look.clock.hms(step.started)} – {look.clock.hms(step.ended)}" if step.started else ""
+    times = f"{look.clock.hms(step.started)}–{look.clock.hms(step.ended)}" if step.started and step.ended else ""
+    since = look.clock.hms(step.started) if step.started and not step.ended else ""
     return found + _labelled(
         [
             ("says", step.words, "plain"),
             ("period", step.period_key, "plain"),
             ("at", times, "plain"),
+            ("since", since, "plain"),
             ("waits", f"until {look.clock.hms(step.due)}" if step.due else "", "plain"),
             ("after", ", ".join(map(str, step.after)), "plain"),
             ("expected", duration_words(step.expected_s) if step.expected_s is not None else "", "plain"),
@@ -285,8 +287,9 @@ def plan_line(plan: PlanView, look: Look) -> list[Run]:
     runs: list[Run] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]
     runs.append((f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain"))
     if now is not None:
-        runs.append((f"  {now.place} {now.job} {mark_of(now, look)[1]}", "dim"))
-    return [*runs, (f"  by {plan.requested_by}", "dim")]
+        _, word, style = mark_of(now, look)
+        runs += [(f"  {now.place} ", "dim"), (word, style), (f" {now.job}", "dim")]
+    return runs
 
 
 def as_shown(draft: Draft) -> dict[str, Any]:

@@ -27,6 +27,8 @@ Steps = Callable[[Pilot[int], HeadwayApp], Awaitable[None]]
 EVERYWHERE = (
     "2", "enter", "escape", "3", "end", "home", "enter", "enter", "l", "escape", "escape", "r", "escape", "5", "enter",
     "p", "escape", "6", "?", "escape", ":", "escape", "/", "a", "escape", "1", "enter", "escape", "Z",
+    "3", "space", "c", "escape", "escape", "h", "escape", "X", "escape", "M", "escape", "A", "F", "escape",
+    "1", "r", "escape",
 )  # fmt: skip
 WAIT_SECONDS = 1.5
 ANSWER_SECONDS = 0.7

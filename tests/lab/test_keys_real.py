@@ -129,7 +129,7 @@ def test_help_lists_the_keys_of_the_screen_and_escape_closes_it(headway: Headway
         console.press("?")
         console.wait_for("keys of Jobs")
         shown = console.wait_for(lambda text: "Esc back" in text and "accept drift" in text)
-        for key, word in (("↵", "open"), ("r", "recover"), ("l", "log"), ("d", "accept drift")):
+        for key, word in (("↵", "open"), ("r", "rerun"), ("l", "log"), ("d", "accept drift")):
             assert any(line.split()[1:2] == [key] for line in lines_with(shown, word)), (key, word, shown)
         console.press("escape")
         console.wait_for(lambda text: "keys of Jobs" not in text and "rotate_archive" in text)
@@ -144,7 +144,7 @@ def test_a_jump_goes_to_a_job_by_a_part_of_its_name(headway: Headway) -> None:
 
 
 # -- acting -----------------------------------------------------------------------------------------------------------
-def test_of_two_consoles_that_send_the_same_rerun_the_second_is_told_who_asked(lab: Estate, headway: Headway) -> None:
+def test_of_two_consoles_that_start_the_same_plan_the_second_is_told_who_did(lab: Estate, headway: Headway) -> None:
     jobs = CronJobs(lab.db07)
     jobs.behave("extract_orders", "hang")
     with opened(headway) as one, opened(headway) as other:
@@ -152,14 +152,21 @@ def test_of_two_consoles_that_send_the_same_rerun_the_second_is_told_who_asked(l
             console.press("2")
             console.wait_for("INC-0001")
             console.press("r")
-            console.wait_for("run this crontab line once on db07 as etl")
+            plan = console.wait_for(lambda text: "1 step in 1 system" in text and "run this crontab line" in text, 30)
+            assert "✓ safe" in lines_with(plan, "extract_orders")[1]
+        for console in (one, other):
+            console.press("enter")
+            console.wait_for("Start the plan")
         one.press("down", "enter")
-        one.wait_for("started on db07 as etl", 30)
+        one.wait_for(lambda text: "PLAN 1 running" in text and "▶ sent" in text, 30)
         other.press("down", "enter")
-        told = other.wait_for("somebody asked for it already; this is that action, yours was not sent", 30)
-        assert re.search(r"asked +\d\d:\d\d:\d\d by \w+", told), told
+        told = other.wait_for("Show that plan", 30)
+        assert re.search(r"not started: plan 1 was started by \w+ \w+ ago; it is running", told), told
+        other.press("down", "enter")
+        other.wait_for("PLAN 1 running")
         jobs.behave("extract_orders", "succeed")
-        one.wait_for("The scheduler's own record says that it succeeded", 60)
+        one.wait_for(lambda text: "PLAN 1 done" in text and "● verified" in text, 60)
+        other.wait_for("PLAN 1 done")
     wait_until(lambda: headway.json("incidents") == [], "the end of the incident", 30, 0.5)
     run = newest_run(headway)
     assert ("succeeded", 2) == (run["state"], run["attempts"])
