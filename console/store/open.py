@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from console.clock import Hand
@@ -31,6 +31,9 @@ POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_MS = 30_000
 CHECKPOINT_PAGES = 20_000
 """Pages in the log before SQLite moves them into the file by itself: 2 × faster ingest than its own 1,000."""
+
+READ_ONLY_STANDBY = "25006"
+"""What a server says that only follows another one: the driver takes it for a fault of ours."""
 
 QUIET_SECONDS = 2.0
 QUIET_LOG_BYTES = 4 * 1024 * 1024
@@ -89,8 +92,10 @@ class Store:
         driver: Any = self.engine.dialect.loaded_dbapi
         try:
             yield
-        except (OperationalError, driver.OperationalError) as error:
-            reason = error.orig if isinstance(error, OperationalError) else error
+        except (DBAPIError, driver.Error) as error:
+            reason = error.orig if isinstance(error, DBAPIError) else error
+            if not isinstance(reason, driver.OperationalError) and getattr(reason, "sqlstate", "") != READ_ONLY_STANDBY:
+                raise
             place = self.path or self.engine.url.set(query={}).render_as_string()
             raise StoreUnusable(without_secrets(self.url, f"the store at {place}: {reason}")) from error
 

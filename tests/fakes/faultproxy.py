@@ -38,6 +38,8 @@ class Fault:
     """Seconds before each piece."""
     garble: float = 0.0
     """Share of the bytes that arrive as others."""
+    after: bytes | int = b""
+    """Nothing happens until the client has sent these bytes, or so many, since the fault was set."""
 
 
 GOOD = Fault()
@@ -48,6 +50,7 @@ class FaultProxy:
 
     def __init__(self, upstream: int, seed: int = 0, fault: Fault = GOOD) -> None:
         self.upstream = upstream
+        self._asked = bytearray()
         self.fault = fault
         self.port = 0
         self.accepted = 0
@@ -56,6 +59,23 @@ class FaultProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._serve, name="fault proxy", daemon=True)
         self._ready = threading.Event()
+
+    @property
+    def fault(self) -> Fault:
+        """What happens now."""
+        after = self._fault.after
+        is_due = len(self._asked) >= after if isinstance(after, int) else after in self._asked
+        return self._fault if is_due else GOOD
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        self._asked.clear()
+        self._fault = fault
+
+    @property
+    def asked(self) -> int:
+        """Bytes that the client has sent since a fault with `after` was set."""
+        return len(self._asked)
 
     def __enter__(self) -> FaultProxy:
         self._thread.start()
@@ -108,6 +128,8 @@ class FaultProxy:
 
     async def _up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(HIDDEN_BYTES):
+            if self._fault.after:
+                self._asked += data
             await self._wait_while_hanging()
             writer.write(data)
             await writer.drain()

@@ -1,0 +1,258 @@
+"""A store on a real PostgreSQL that restarts in mid transaction, goes silent, is full or refuses: the engine stops
+sending in time, goes on by itself, and nothing is lost or done twice (F6, F19, F20)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy.exc import DBAPIError
+
+from connectors.contract import Verb
+from console.engine.outbox import REPEAT_WORDS
+from console.engine.requests import Requests, Wish
+from console.model.ids import new_action_key
+from console.store import patient
+from console.store.chain import WRITER_LOCK
+from console.store.errors import StoreError, StoreUnusable
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
+from tests.invariants.engines import STORE, Child, child
+from tests.invariants.worlds import Sink, World
+from tests.lab.postgres import PostgresServer
+from tests.lab.process import wait_until
+from tests.lab.test_store_postgres import migrated, store_url
+
+__all__ = ["migrated", "store_url"]
+
+BACK_SECONDS = 30.0
+"""Until the engine works again after its store does."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, store_url: str) -> Path:
+    (tmp_path / STORE).write_text(store_url)
+    return tmp_path
+
+
+@pytest.fixture
+def proxy(folder: Path, store_url: str, postgres: PostgresServer) -> Iterator[FaultProxy]:
+    """Between the engine and its store; this test itself looks directly."""
+    with FaultProxy(postgres.port) as made:
+        (folder / STORE).write_text(store_url.replace(f":{postgres.port}/", f":{made.port}/"))
+        yield made
+
+
+def told(folder: Path, job: str) -> list[str]:
+    return [one.title for one in Sink(folder).got if f"good/{job} failed" in one.title]
+
+
+def trip(postgres: PostgresServer) -> None:
+    """`pg_ctl restart -m immediate`."""
+    postgres.stop(crash=True)
+    postgres.start()
+
+
+def is_well(url: str) -> bool:
+    with suppress(StoreError), open_reads(url) as reads:
+        waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
+        return waiting == 0 and all(one.failing_since is None for one in reads.systems())
+    return False
+
+
+def settled(folder: Path, url: str) -> None:
+    """Each failure is one incident, told once; a repeat says that it is one."""
+    got = Sink(folder).got
+    marked = [one.body.startswith(REPEAT_WORDS) for one in got]
+    assert 2 == len({(one.title, one.body.removeprefix(REPEAT_WORDS)) for one in got if "failed" in one.title})
+    assert len(got) - sum(marked) == len({one.title for one in got})
+    with open_reads(url) as reads:
+        assert 2 == len(reads.incidents())
+        assert [(2,)] == reads.link.rows("SELECT count(*) FROM attempt")
+
+
+POINTS = ("ingest.before_commit", "evaluate.before_commit", "outbox.claimed", "record.before_commit")
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_nothing(
+    folder: Path, store_url: str, postgres: PostgresServer, point: str
+) -> None:
+    world = World(folder, "good")
+    world.fail("extract")
+    with child(folder, "engine", f"{point}:sleep=2:1") as engine:
+        wait_until(lambda: stands_at(point, folder, store_url, postgres), f"the engine to stand at {point}", 20)
+        trip(postgres)
+        world.fail("audit", "b1")
+        wait_until(lambda: bool(told(folder, "extract") and told(folder, "audit")), "both alerts", BACK_SECONDS)
+        wait_until(lambda: is_well(store_url), "the end of all deliveries", BACK_SECONDS)
+        assert None is engine.ended(0), "it went on by itself"
+    settled(folder, store_url)
+
+
+def stands_at(point: str, folder: Path, url: str, postgres: PostgresServer) -> bool:
+    """In an open transaction, or between two of them."""
+    if point == "record.before_commit":
+        return bool(told(folder, "extract"))
+    if point == "outbox.claimed":
+        return postgres.execute("SELECT count(*) FROM delivery", database=url.rpartition("/")[2]) == [(1,)]
+    query = """SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'
+               AND clock_timestamp() - state_change > interval '0.5 s'"""
+    return postgres.execute(query, url.rpartition("/")[2], database="postgres") != [(0,)]
+
+
+def test_f19_restarts_around_an_action_send_it_once(folder: Path, store_url: str, postgres: PostgresServer) -> None:
+    world = World(folder, "good")
+    world.fail("extract")
+    with child(folder, "engine", "action.after_reply:sleep=2:1") as engine:
+        wait_until(lambda: bool(told(folder, "extract")), "the alert", BACK_SECONDS)
+        with open_reads(store_url) as reads:
+            run_id = reads.incident(1).row.root_run_id
+        assert run_id is not None
+        key = new_action_key()
+        Requests(store_url).act(Wish(Verb.RERUN, run_id), key)
+        wait_until(lambda: world.sent == [key], "the wire", 20)
+        trip(postgres)
+        wait_until(lambda: ended(store_url, key), "its end", BACK_SECONDS + 20)
+        assert None is engine.ended(0)
+    assert [key] == world.sent
+    with open_reads(store_url) as reads:
+        assert ["verified"] == [one.state for one in reads.actions()]
+
+
+def ended(url: str, key: str) -> bool:
+    with suppress(StoreError), open_reads(url) as reads:
+        return any(one.key == key and one.ended is not None for one in reads.actions())
+    return False
+
+
+# a store that goes silent
+
+
+def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engine_works(
+    folder: Path, store_url: str, postgres: PostgresServer, proxy: FaultProxy
+) -> None:
+    """The other reaches the store directly: the first must not send what that one has told."""
+    world = World(folder, "good")
+    with ExitStack() as engines:
+        first = engines.enter_context(child(folder, "first"))
+        wait_until(lambda: "working" in first.events(), "the first to work", 20)
+        proxy.fault = Fault(hang=True)
+        second = engines.enter_context(child(folder, "second", url=store_url))
+        wait_until(lambda: "working" in second.events(), "the second to work", 20)
+        world.fail("extract")
+        wait_until(lambda: bool(told(folder, "extract")), "the alert of the second", 20)
+        proxy.fault = GOOD
+        wait_until(lambda: stands_by(first), "the first to stand by", 60)
+        assert None is first.ended(0)
+    assert 1 == len(told(folder, "extract"))
+
+
+def stands_by(engine: Child) -> bool:
+    return bool({"standing by", "lease lost, standing by"} & set(engine.events()))
+
+
+def test_f06_a_silent_store_is_given_up_and_tried_anew(
+    store_url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "ANSWER_SECONDS", 0.5)
+    with FaultProxy(postgres.port) as proxy:
+        url = store_url.replace(f":{postgres.port}/", f":{proxy.port}/")
+        store, reads = open_store(url), open_reads(url)
+        assert 0 <= store.changed_seq()
+        proxy.fault = Fault(hang=True)
+        for silent in (store.changed_seq, reads.systems):
+            began = time.monotonic()
+            with pytest.raises(StoreUnusable, match=r"no answer within 0\.5 s|connection timeout expired"):
+                silent()
+            assert time.monotonic() - began < 25  # a fresh connection is tried too
+        proxy.fault = GOOD
+        assert (0, []) == (min(0, store.changed_seq()), reads.systems())
+        reads.close()
+        store.close()
+
+
+# a store that refuses
+
+
+def test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it(store_url: str) -> None:
+    """One writer at a time, by a lock of the database, also from two machines."""
+    one, other = open_store(store_url), open_store(store_url)
+    with one.write(None) as first:
+        first.exec_driver_sql("INSERT INTO meta (name, value) VALUES ('a', '1'), ('b', '1')")
+    with one.write(None) as first:
+        first.exec_driver_sql("UPDATE meta SET value = '2' WHERE name = 'a'")
+        with psycopg.connect(store_url) as raw:
+            raw.execute("SET lock_timeout = '200ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                raw.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+        first.exec_driver_sql("UPDATE meta SET value = '2' WHERE name = 'b'")
+    with other.write(None) as second:
+        second.exec_driver_sql("UPDATE meta SET value = '3' WHERE name = 'b'")
+        second.exec_driver_sql("UPDATE meta SET value = '3' WHERE name = 'a'")
+    with one.read() as look:
+        assert [("3",), ("3",)] == [tuple(row) for row in look.exec_driver_sql(
+            "SELECT value FROM meta WHERE name IN ('a', 'b')")]  # fmt: skip
+    one.close()
+    other.close()
+
+
+REFUSALS = {
+    "serialization failure": ("40001", "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40001'; END $$"),
+    "deadlock": ("40P01", "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '40P01'; END $$"),
+    "statement timeout": ("57014", "SET LOCAL statement_timeout = 10; SELECT pg_sleep(1)"),
+    "too many connections": ("53300", "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '53300'; END $$"),
+    "disk full": ("53100", "DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '53100'; END $$"),
+    "read-only standby": ("25006", "SET TRANSACTION READ ONLY; DELETE FROM meta"),
+}
+
+
+@pytest.mark.parametrize("state, statement", REFUSALS.values(), ids=REFUSALS)
+def test_f20_what_the_database_refuses_for_a_while_is_the_stores_trouble_and_leaves_nothing(
+    store_url: str, state: str, statement: str
+) -> None:
+    store = open_store(store_url)
+
+    def write() -> None:
+        with store.write(None) as connection:
+            connection.exec_driver_sql("INSERT INTO meta (name, value) VALUES ('half', 'written')")
+            for one in [statement] if statement.startswith("DO") else statement.split("; "):
+                connection.exec_driver_sql(one)
+
+    with pytest.raises(StoreUnusable, match="the store at postgresql") as refused:
+        write()
+    cause = refused.value.__cause__
+    assert state == getattr(cause.orig if isinstance(cause, DBAPIError) else cause, "sqlstate", "")
+    with store.read() as look:
+        assert [] == look.exec_driver_sql("SELECT value FROM meta WHERE name = 'half'").all()
+    store.close()
+
+
+def test_f20_an_engine_that_gets_no_connection_waits_and_goes_on(
+    folder: Path, store_url: str, postgres: PostgresServer
+) -> None:
+    name = store_url.rpartition("/")[2]
+    world = World(folder, "good")
+    with child(folder, "engine") as engine:
+        wait_until(lambda: "working" in engine.events(), "it to work", 20)
+        postgres.execute(_allow(name, False), database="postgres")
+        postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name, database="postgres"
+        )
+        world.fail("extract")
+        time.sleep(2)
+        assert [] == told(folder, "extract")
+        postgres.execute(_allow(name, True), database="postgres")
+        wait_until(lambda: bool(told(folder, "extract")), "the alert", BACK_SECONDS)
+        assert None is engine.ended(0)
+    assert 1 == len(told(folder, "extract"))
+
+
+def _allow(name: str, allowed: bool) -> psycopg.sql.Composed:
+    words = psycopg.sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    return words.format(psycopg.sql.Identifier(name), psycopg.sql.Literal(allowed))
