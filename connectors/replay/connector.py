@@ -298,10 +298,10 @@ CONNECTOR = ConnectorKind(
         {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
     ),
     missing={
-        Capability.START: "Headway cannot do this here yet",
-        Capability.CANCEL: "Headway cannot do this here yet",
-        Capability.MARK: "Headway cannot do this here yet",
-        Capability.HOLD: "Headway cannot do this here yet",
+        Capability.START: "a replay starts only what it was recorded to start, and reruns of it",
+        Capability.CANCEL: "what a replay plays has ended long ago",
+        Capability.MARK: "a recorded night is not changed; Headway asserts it itself",
+        Capability.HOLD: "a recorded night has no clock that could be held",
     },
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
 )
