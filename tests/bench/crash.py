@@ -28,6 +28,7 @@ from console.failpoints import FAILPOINTS
 from console.model.ids import new_action_key
 from console.store.errors import StoreError
 from console.store.reads import open_reads
+from tests.bench import crash_holds
 from tests.bench.figures import Figure, emit
 from tests.invariants.engines import Child, child, is_stopped, server
 from tests.invariants.worlds import Sink, World
@@ -35,6 +36,8 @@ from tests.lab.process import private_folder, remove_folder
 
 AT_ONCE = 4
 QUICK_POINTS, POINTS = 110, 1_000
+HELD_SHARE, HELD_LEAST = 20, 6
+"""One night of a hold for so many others, and at least so many."""
 PATIENCE = 25.0
 """Seconds after which what has not come about is lost."""
 ROOMS = ("poll", "ingest", "evaluate", "outbox", "send", "record", "action", "audit", "lease")
@@ -206,19 +209,31 @@ def run(count: int, seed: int = 1) -> list[Seen]:
 
 
 def figures(count: int) -> list[Figure]:
-    found = run(count)
+    folder = Path(private_folder("bench-held"))
+    try:
+        with ThreadPoolExecutor(1) as beside:  # their nights are mostly waiting
+            holding = beside.submit(crash_holds.run, folder, max(count // HELD_SHARE, HELD_LEAST))
+            found, held = run(count), holding.result()
+    finally:
+        remove_folder(folder)
     crashed = [one for one in found if one.crashed]
     for one in found:
         if one.lost_alerts or one.unmarked_repeats or one.double_actions or one.lost_actions:
             print(one, file=sys.stderr)
+    for each in held:
+        if each.stuck or each.doubled or each.lost:
+            print(each, file=sys.stderr)
     return [
-        Figure("points", len(crashed), "crashes"),
+        Figure("points", len(crashed) + sum(each.crashed for each in held), "crashes"),
         Figure("lost_alerts", sum(one.lost_alerts for one in found), "alerts"),
         Figure("repeats", sum(one.repeats for one in found), "marked repeats"),
         Figure("repeats_per_crash", max((one.repeats for one in found), default=0), "at most"),
         Figure("unmarked_repeats", sum(one.unmarked_repeats for one in found), "repeats"),
-        Figure("double_actions", sum(one.double_actions for one in found), "actions"),
-        Figure("lost_actions", sum(one.lost_actions for one in found), "actions"),
+        Figure(
+            "double_actions", sum(one.double_actions for one in found) + sum(one.doubled for one in held), "actions"
+        ),
+        Figure("lost_actions", sum(one.lost_actions for one in found) + sum(one.lost for one in held), "actions"),
+        Figure("stuck_holds", sum(one.stuck for one in held), "holds"),
     ]
 
 
