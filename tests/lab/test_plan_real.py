@@ -1,0 +1,62 @@
+"""One plan repairs the real estate: cron, Airflow, pg_cron and Step Functions, each by its own verb, in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.estate import Estate
+from tests.lab.headway import Answer, Headway
+from tests.lab.headway_config import EXTRACT, LOAD, PUBLISH, REVENUE, Options
+from tests.lab.jobs import Story
+from tests.lab.process import wait_until
+from tests.lab.test_first_light import AIRFLOW_RUN, TO_THE_NEXT_START, Night, fail_everything, mend_everything
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def repaired(estate: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Night, Answer]]:
+    """The night once the plan was carried out, and what the command said."""
+    estate.smtp.mails.clear()
+    with Story(estate).all_well_after() as story:
+        config = estate.write_config(tmp_path_factory.mktemp("headway") / "config", Options(grace="3m"))
+        night = Night(Headway(config))
+        with night.headway.running_engine():
+            fail_everything(estate, story)
+            wait_until(lambda: bool(estate.smtp.mails), "the first mail", TO_THE_NEXT_START)
+            story.machines.execute(f"orders-{time.time_ns()}")
+            expected = {LOAD: "red", REVENUE: "stale", PUBLISH: "red"}
+            wait_until(lambda: expected.items() <= night.roles().items(), f"{expected}", 120 + AIRFLOW_RUN, 1.0)
+            mend_everything(estate, story)
+            words = ("recover", "INC-0001", "--all", "--yes", "--why", "the file was late", "--timeout", "500")
+            answer = night.headway.run(*words, limit_seconds=560)
+            wait_until(lambda: night.incident()["row"]["closed"] is not None, "the end of the incident", 60, 1.0)
+            yield night, answer
+
+
+def steps(night: Night) -> dict[str, dict[str, Any]]:
+    return {one["job"]: one for one in night.headway.json("recovery", "1")["steps"]}
+
+
+def test_the_plan_is_shown_in_each_schedulers_own_words(repaired: tuple[Night, Answer]) -> None:
+    _, answer = repaired
+    assert 0 == answer.exit_status, answer.stdout + answer.stderr
+    for words in ("run once: etl-hosts/", "clear failed tasks: ", "start again: ", "refresh_revenue"):
+        assert words in answer.stdout, answer.stdout
+
+
+def test_each_step_is_verified_by_its_own_scheduler(repaired: tuple[Night, Answer]) -> None:
+    night, _ = repaired
+    assert {EXTRACT, LOAD, REVENUE, PUBLISH} <= steps(night).keys()
+    assert {"verified"} == {one["state"] for one in steps(night).values()}
+
+
+def test_no_step_was_sent_before_those_that_it_reads_were_good(repaired: tuple[Night, Answer]) -> None:
+    night, _ = repaired
+    places = {one["place"]: one for one in steps(night).values()}
+    for one in places.values():
+        assert all(places[above]["ended"] <= one["started"] for above in one["after"] if one["started"]), places
