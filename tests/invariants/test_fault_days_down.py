@@ -1,0 +1,80 @@
+"""Headway itself was down for three days: what happened meanwhile is read and judged, and told as a digest (F11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import Schedule, State, instant_key
+from console.model.ids import micros
+from tests.engine.bench import Bench
+from tests.engine.test_routing import bench_of, later, post_of, route, rows
+from tests.lab.process import wait_until
+
+DAYS = timedelta(days=3)
+HOURLY = Schedule("debian-cron", "5 * * * *", "UTC")
+WELL = [f"well{number:03}" for number in range(100)]
+MENDED = [f"mended{number:03}" for number in range(100)]
+RED = [f"red{number:03}" for number in range(100)]
+MISSED = [f"missed{number:03}" for number in range(100)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """An engine that saw all jobs three days ago, everything well, and was not there since."""
+    jobs = [*WELL, *MENDED, *RED, *MISSED]
+    with bench_of(tmp_path, ["extract", "load"], oncall=route("ONE")) as made:
+        for name in jobs:
+            made.scheduler.job(name, HOURLY)
+        shift(made, -DAYS)
+        made.turn()
+        assert [] == post_of(made).got
+        yield made
+
+
+def shift(bench: Bench, by: timedelta) -> None:
+    """The engine's and the scheduler's clocks are so far from the real one."""
+    real = datetime.now(UTC)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("DELETE FROM clock")
+        connection.exec_driver_sql(
+            "INSERT INTO clock (id, origin_us, started_us, rate, paused) VALUES (1, ?, ?, 1.0, FALSE)",
+            (micros(real + by), micros(real)),
+        )
+    bench.scheduler.now = lambda: datetime.now(UTC) + by
+    ahead = timedelta(seconds=5)
+    wait_until(lambda: abs(bench.parts.clock.now() - bench.scheduler.now()) < ahead, "the row to be seen", 10)
+
+
+def happen(bench: Bench) -> int:
+    """What ran in the three days: how many attempts."""
+    last = datetime.now(UTC).replace(minute=5, second=0, microsecond=0)
+    last -= timedelta(hours=1 if last > datetime.now(UTC) - timedelta(minutes=2) else 0)
+    hours = [last - timedelta(hours=number) for number in range(70)][::-1]
+    ends = dict.fromkeys(WELL, (State.SUCCEEDED, State.SUCCEEDED))
+    ends |= dict.fromkeys(MENDED, (State.FAILED, State.SUCCEEDED)) | dict.fromkeys(RED, (State.FAILED, State.FAILED))
+    for name, (before, at_last) in ends.items():
+        for at in hours:
+            state = at_last if at == hours[-1] else before
+            bench.scheduler.attempt(name, f"{name} {at}", state, at, period_key=instant_key(at))
+    return len(ends) * len(hours)
+
+
+def test_f11_after_three_days_down_there_are_ten_alerts_and_a_digest_and_no_thousands(bench: Bench) -> None:
+    ran = happen(bench)
+    shift(bench, timedelta(0))
+    bench.restart()
+    for _ in range(3):
+        bench.turn()
+        later(bench, timedelta(seconds=6))
+    assert [(ran,)] == rows(bench, "SELECT count(*) FROM attempt")
+    titles = [title for _, title, _ in post_of(bench).got]
+    assert len(titles) <= 12, titles
+    told = "\n".join(body for _, _, body in post_of(bench).got)
+    assert [] == [name for name in (*WELL, *MENDED) if name in told]
+    with bench.reads() as reads:
+        open_ones = {one.title.partition("/")[2].partition(" ")[0] for one in reads.incidents()}
+    assert {*RED, *MISSED} == open_ones
