@@ -214,16 +214,16 @@ class _Open:
         if hold.start_key is not None and not never_arrived(hold.start, self._now):
             return None
         why = f"{names(self._picture, self._policy.edges if self._policy else ())} is good"
-        action = self._start(why)
+        action = self._start(why, overlap="refuse")  # nothing ran when it was held: what runs was started by a person
         event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
         return self._to(HoldState.HELD, event, action, start_key=action.key)
 
-    def _start(self, why: str) -> NewAction:
+    def _start(self, why: str, overlap: str = "queue") -> NewAction:
         hold = self._hold
         key = derived_key(hold.start_key or hold.key, "start")
         parameters = {} if hold.due_at is None else {"period_at": instant_key(hold.due_at)}
         origin = "trigger" if hold.mode is Mode.TRIGGER else "hold"
-        return NewAction(key, Verb.START, self._job.id, hold.period_key, parameters, why, origin, overlap="queue")
+        return NewAction(key, Verb.START, self._job.id, hold.period_key, parameters, why, origin, overlap)
 
     # let go
     def _releasing(self) -> HoldDecision | None:
@@ -265,7 +265,8 @@ class _Open:
         if hold.due_at - released > NEAR:
             words = f"its own clock starts it at {clock(hold.due_at, self._job.zone, self._now)}"
             return self._to(HoldState.RELEASED, words=words)
-        if hold.start_key is not None and not never_arrived(hold.start, self._now):
+        refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
+        if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
             return self._to(HoldState.STARTING)
         if not self._start_is_absent(max(released, hold.due_at)):
             return None

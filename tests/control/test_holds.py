@@ -287,6 +287,16 @@ def test_a_trigger_before_its_clock_starts_at_once_and_its_clock_does_not_start_
     assert HoldState.RELEASED is stage.hold().state
 
 
+def test_a_start_before_its_clock_that_is_refused_is_made_after_it() -> None:
+    early = replace(LOAD, starts_held=True)
+    stage = good(Stage(hold_edge(Mode.TRIGGER), load=early))
+    stage.reply = lambda action: "it runs already" if action.overlap == "refuse" and action.verb is Verb.START else None
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("04:02") <= started <= at("04:04"))
+    assert [Verb.HOLD, Verb.START, Verb.RELEASE, Verb.START] == stage.sent()
+
+
 def test_a_trigger_whose_kind_cannot_start_what_is_held_waits_for_its_clock() -> None:
     stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER))), "03:55")
     stage.until("06:00")
@@ -413,7 +423,7 @@ def played(night: dict[str, Any]) -> Stage:
 def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck(night: dict[str, Any]) -> None:
     stage = played(night)
     starts, about = stage.started(), [one for one in stage.held.values() if one.period_key == PERIOD]
-    by_hand = night["undone"] is not None and ("headway" in {by for _, by in starts[:1]})
+    by_hand = night["undone"] is not None and night["early"] and night["mode"] is Mode.TRIGGER
     assert len(starts) <= 1 or by_hand, (starts, stage.events)  # whoever undoes a hold lets its clock start it
     for when, by in starts:  # what we start reads what its upstream has finished
         assert by == "clock" or (night["good"] is not None and night["good"] <= when)
