@@ -1,0 +1,396 @@
+"""Faults made to happen before real schedulers, a real store and a real mail server, by a proxy in front of each.
+
+One engine watches a cron host, pg_cron and Step Functions, each twice: directly, and through a proxy that misbehaves.
+Deadlines are kept, errors name the place, who is well is polled on, and nothing is lost or done twice.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.conformance import new_key
+from connectors.conformance_acts import hold_ask
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Connector,
+    Found,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+    Verb,
+)
+from connectors.cron import connector as cron
+from connectors.secrets import SecretStore
+from console.config import load_config
+from console.engine.logs import set_up_logs
+from console.engine.runner import Engine
+from console.engine.wiring import Parts
+from console.model.views import TargetView
+from console.store.open import open_store
+from console.store.reads import open_reads
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
+from tests.fakes.scheduler import FakeScheduler
+from tests.invariants.engines import in_thread
+from tests.lab import airflow_talk, aws, test_pg_cron_real, test_step_functions_real
+from tests.lab.airflow import PASSWORDS as AIRFLOW_PASSWORDS
+from tests.lab.airflow import AirflowServer
+from tests.lab.aws import MotoServer
+from tests.lab.cronhost import CronHost
+from tests.lab.estate import Estate
+from tests.lab.postgres import PASSWORDS, PostgresServer
+from tests.lab.process import wait_until
+from tests.lab.sinks import SmtpSink
+from tests.lab.test_cron_real import no_secret, options
+
+JOBS = """\
+# headway: red
+* * * * * etl echo started >> /home/etl/red; exit 3
+# headway: count
+10 3 * * * etl echo counted >> /home/etl/count
+"""
+FAULTS = {
+    "refuses": Fault(refuse=True),
+    "hangs": Fault(hang=True),
+    "drips": Fault(drip=3),
+    "resets in mid reply": Fault(reset_after=120),
+    "ends in mid reply": Fault(cut_after=120),
+    "swallows its answers": Fault(swallow=True),
+}
+"""Of what is open already and of what comes."""
+BAD = ("hosts-bad", "dwh-bad", "sfn-bad")
+TIMEOUT = 2.0
+SLACK = 6.0
+"""More than a deadline on a busy machine; far less than for ever."""
+
+
+@pytest.fixture(scope="module")
+def host(lab: Estate) -> Iterator[CronHost]:
+    made = lab.host("faulty", cron_level=15)
+    made.run("root", "mkdir -p /var/spool/headway && chgrp adm /var/spool/headway && chmod 3773 /var/spool/headway")
+    made.write_cron_d("jobs", JOBS)
+    yield made
+    lab.drop("faulty")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def secrets() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for role, password in PASSWORDS.items():
+            patch.setenv(f"HEADWAY_PG_{role.upper()}", password)
+        for user, password in AIRFLOW_PASSWORDS.items():
+            patch.setenv(f"HEADWAY_AF_{user.upper()}", password)
+        patch.setenv("LAB_KEY_ID", aws.CREDENTIALS["AWS_ACCESS_KEY_ID"])
+        patch.setenv("LAB_KEY", aws.CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+        patch.setenv("FAULTS_SINK", "json://127.0.0.1:9/nobody")
+        yield
+
+
+@dataclass
+class Field:
+    """An engine at work on all of them."""
+
+    url: str
+    proxies: dict[str, FaultProxy]
+
+    def targets(self) -> dict[str, TargetView]:
+        with open_reads(self.url) as reads:
+            return {one.system: one for one in reads.systems()}
+
+    def failing(self) -> list[str]:
+        return sorted(name for name, one in self.targets().items() if one.failing_since is not None)
+
+    def until_well(self) -> None:
+        wait_until(lambda: self.failing() == [], "all to be well", 60)
+
+
+CONFIG = """\
+[estate]
+name = "faults"
+starts_in = "live"
+store = "headway.db"
+{systems}
+[jobs."hosts-bad/faulty:red"]
+rerun = "safe"
+[routes.oncall]
+urls = [{{ env = "FAULTS_SINK" }}]
+[alerts]
+default_route = "oncall"
+"""
+SYSTEM = """
+[systems.{name}]
+poll_every = "1s"
+poll_timeout = "2s"
+{more}
+"""
+
+
+def systems(host: CronHost, ports: dict[str, int], known: Path) -> str:
+    key = host.known_hosts.read_text().splitlines()[0].partition(" ")[2]
+    known.write_text("".join(f"[127.0.0.1]:{ports[name]} {key}\n" for name in ("hosts-good", "hosts-bad")))
+    made = ""
+    for name, port in ports.items():
+        if name.startswith("hosts"):
+            entry = f'{{ name = "faulty", address = "127.0.0.1", port = {port} }}'
+            more = f'kind = "cron"\nhosts = [{entry}]\nkey = "{host.key}"\nknown_hosts = "{known}"'
+        elif name.startswith("dwh"):
+            more = f'kind = "pg_cron"\nhost = "127.0.0.1"\nport = {port}\ndbname = "ops"\nuser = "headway_act"\n'
+            more += 'password = { env = "HEADWAY_PG_HEADWAY_ACT" }'
+        else:
+            at = f"http://127.0.0.1:{port}"
+            more = f'kind = "step_functions"\nregion = "{aws.REGION}"\nendpoint_url = "{at}"\n'
+            more += f'scheduler_endpoint_url = "{at}"\naccess_key_id = {{ env = "LAB_KEY_ID" }}\n'
+            more += 'secret_access_key = { env = "LAB_KEY" }'
+        made += SYSTEM.format(name=name, more=more)
+    return made
+
+
+@pytest.fixture(scope="module")
+def field(
+    host: CronHost, postgres: PostgresServer, moto: MotoServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Field]:
+    folder = tmp_path_factory.mktemp("faults")
+    upstream = {"hosts": host.port, "dwh": postgres.port, "sfn": moto.port}
+    moto.create("publish", aws.by_input())
+    with ExitStack() as stack:
+        proxies = {f"{name}-bad": stack.enter_context(FaultProxy(port)) for name, port in upstream.items()}
+        ports = {f"{name}-good": port for name, port in upstream.items()}
+        ports |= {name: proxy.port for name, proxy in proxies.items()}
+        config_file = folder / "headway.toml"
+        config_file.write_text(CONFIG.format(systems=systems(host, ports, folder / "known_hosts")))
+        config, kept = load_config(config_file), SecretStore()
+        store = open_store(str(folder / "headway.db"))
+        stack.callback(store.close)
+        set_up_logs(kept, folder / "engine.log")
+        parts = Parts(config, store, kept)
+        stack.enter_context(in_thread(Engine(lambda: Parts(config, store, kept), parts)))
+        found = Field(store.url, proxies)
+        wait_until(lambda: len([one for one in found.targets().values() if one.last_ok]) == 6, "every first poll", 60)
+        yield found
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_f24_real_systems_in_trouble_are_told_by_place_and_the_others_are_polled_on(field: Field, fault: Fault) -> None:
+    field.until_well()
+    for proxy in field.proxies.values():
+        proxy.fault = fault
+        if fault.refuse:
+            proxy.reset_all()
+    try:
+        wait_until(lambda: set(BAD) <= set(field.failing()), "the bad ones to be told", 30)
+        told, since = field.targets(), datetime.now(UTC)
+        for name, proxy in field.proxies.items():
+            assert (True, True) == (str(proxy.port) in told[name].error, "Traceback" not in told[name].error), told[
+                name
+            ]
+        wait_until(lambda: all(polled_since(field, name, since) for name in told if name not in BAD), "the others", 15)
+        assert sorted(BAD) == field.failing()
+    finally:
+        for proxy in field.proxies.values():
+            proxy.fault = GOOD
+    field.until_well()
+
+
+def polled_since(field: Field, name: str, since: datetime) -> bool:
+    last = field.targets()[name].last_ok
+    return last is not None and last > since
+
+
+# one call at a time
+
+
+def late(call: Callable[[], object]) -> str:
+    """The words of a call with a deadline of two seconds that ends at it or soon after, by an error of the contract."""
+    began = time.monotonic()
+    with pytest.raises((SystemUnreachable, OutcomeUnknown, AccessRefused)) as told:
+        call()
+    assert time.monotonic() - began < TIMEOUT + SLACK
+    assert not isinstance(told.value, AccessRefused), told.value
+    return str(told.value)
+
+
+@contextmanager
+def cron_at(host: CronHost, proxy: FaultProxy, folder: Path) -> Iterator[Connector]:
+    key = host.known_hosts.read_text().splitlines()[0].partition(" ")[2]
+    known = folder / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{proxy.port} {key}\n")
+    entry = {"name": host.name, "address": "127.0.0.1", "port": proxy.port}
+    opened = cron.CONNECTOR.open(options(host, hosts=[entry], known_hosts=str(known)), host.name, no_secret)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+SSH_STEPS = {"before its banner": 0, "in the key exchange": 400, "after auth, in the script": 5_000}
+"""Bytes of the client until the host goes silent."""
+
+
+@pytest.mark.parametrize("after", SSH_STEPS.values(), ids=SSH_STEPS)
+def test_f26_a_real_sshd_that_goes_silent_costs_its_deadline_and_no_more(
+    host: CronHost, tmp_path: Path, after: int
+) -> None:
+    with FaultProxy(host.port) as proxy, cron_at(host, proxy, tmp_path) as connector:
+        proxy.fault = Fault(swallow=True, after=after)
+        assert str(proxy.port) in late(lambda: connector.poll("", (), TIMEOUT))
+        proxy.fault = GOOD
+        before = connector.poll("", (), 30)
+        proxy.fault = Fault(hang=True)
+        assert str(proxy.port) in late(lambda: connector.poll(before.cursor, (), TIMEOUT))
+        proxy.fault = GOOD
+        assert connector.poll(before.cursor, (), 30).complete
+
+
+def test_f25_a_connection_that_a_firewall_forgot_costs_no_poll(host: CronHost, tmp_path: Path) -> None:
+    """It is reset between two polls: the second is done on a fresh one."""
+    with FaultProxy(host.port) as proxy, cron_at(host, proxy, tmp_path) as connector:
+        cursor = connector.poll("", (), 30).cursor
+        proxy.reset_all()
+        assert connector.poll(cursor, (), 30).complete
+        assert 2 == proxy.accepted
+
+
+def test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_nothing(
+    host: CronHost, tmp_path: Path
+) -> None:
+    job = f"{host.name}:count"
+    with FaultProxy(host.port) as proxy, cron_at(host, proxy, tmp_path) as connector:
+        connector.poll("", (), 30)
+        proxy.fault = Fault(after=1 << 30)
+        connector.poll("", (), 30)
+        look = proxy.asked
+        preview, key = connector.preview(Ask(Verb.RERUN, RunRef(job, "x", "1.1", ""), State.FAILED), 30), new_key()
+        assert preview.refused is None, preview.refused
+        proxy.fault = Fault(swallow=True, after=look + 1_500)  # it looks before it sends
+        with pytest.raises(OutcomeUnknown):
+            connector.act(preview, key, TIMEOUT)
+        proxy.fault = GOOD
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 30), Found), "the look-up", 30)
+        connector.act(preview, key, 30)  # as an engine would that had forgotten: the host itself says no
+    assert "counted\n" == (host.fs / "home/etl/count").read_text()
+
+
+@pytest.fixture
+def rare(postgres: PostgresServer) -> Iterator[str]:
+    """A pg_cron job that is not due this year."""
+    jobid = postgres.schedule("faults-rare", "0 0 1 1 *", "select 1")
+    yield "faults-rare"
+    postgres.execute("SELECT cron.unschedule(%s::bigint)", jobid)
+
+
+def test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_none(
+    postgres: PostgresServer, rare: str
+) -> None:
+    with FaultProxy(postgres.port) as proxy:
+        connector = test_pg_cron_real.connect(
+            postgres, "headway_act", port=proxy.port, variable="HEADWAY_PG_HEADWAY_ACT"
+        )
+        preview, key = connector.preview(hold_ask(rare), 10), new_key()
+        proxy.fault = Fault(swallow=True, after=b".hold(")
+        assert "the answer was lost" in late(lambda: connector.act(preview, key, TIMEOUT))
+        proxy.fault = GOOD
+        wait_until(lambda: not isinstance(connector.look_up(preview, key, 10), CannotTell), "the look-up", 20)
+        assert isinstance(connector.look_up(preview, key, 10), Found)
+        connector.close()
+    (command,) = postgres.execute("SELECT command FROM cron.job WHERE jobname = %s", rare)[0]
+    assert 1 == str(command).count(key)
+
+
+def test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_starts_nothing(moto: MotoServer) -> None:
+    machines = test_step_functions_real.Machines(moto)
+    name = machines.create("lost")
+    ask = Ask(Verb.START, RunRef(name, "2026-11-20T03:15:00Z", "", ""), State.PLANNED, {"period_at": "2026-11-20"})
+    with FaultProxy(moto.port) as proxy:
+        connector = test_step_functions_real.connect(f"http://127.0.0.1:{proxy.port}", f"{machines.prefix}-*")
+        preview, key = connector.preview(ask, 20), new_key()
+        assert preview.refused is None, preview.refused
+        proxy.fault = Fault(swallow=True, after=b"AWSStepFunctions.StartExecution")
+        with pytest.raises((OutcomeUnknown, SystemUnreachable)):
+            connector.act(preview, key, TIMEOUT)
+        proxy.fault = GOOD
+        wait_until(lambda: isinstance(connector.look_up(preview, key, 20), Found), "the look-up", 20)
+        connector.close()
+    executions = moto.client().list_executions(stateMachineArn=machines.arns[name])["executions"]
+    assert 1 == len(executions)
+    assert key in executions[0]["name"]
+
+
+# alerts
+
+
+def test_f66_a_mail_server_whose_yes_is_lost_on_the_way_gets_one_marked_repeat(tmp_path: Path, smtp: SmtpSink) -> None:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    with (
+        FaultProxy(smtp.port) as proxy,
+        running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench,
+    ):
+        os.environ["BENCH_URL"] = smtp.url().replace(f":{smtp.port}?", f":{proxy.port}?")
+        bench.parts = Parts(bench.config, bench.store, SecretStore())
+        bench.parts.begin(bench.fence)
+        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(seconds=5))
+        proxy.fault = Fault(reset_after=0, after=b"\r\n.\r\n")
+        bench.turn()
+        assert (1, [("pending", 1)]) == (len(smtp.mails), deliveries(bench))
+        for fault in (Fault(refuse=True), GOOD):
+            proxy.fault = fault
+            with bench.store.write(None) as connection:
+                connection.exec_driver_sql("UPDATE delivery SET next_us = 0")
+            bench.send()
+        assert [("sent", 3)] == deliveries(bench)
+    assert [False, True] == ["May be a repeat" in mail.text for mail in smtp.mails]
+    assert 1 == len({mail.subject for mail in smtp.mails})
+
+
+def deliveries(bench: Bench) -> list[tuple[str, int]]:
+    with bench.store.read() as connection:
+        return [(row[0], row[1]) for row in connection.exec_driver_sql("SELECT state, tries FROM delivery")]
+
+
+def test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs(field: Field) -> None:
+    """Nothing lost, nothing doubled, though every fault fell into polls of it."""
+    field.until_well()
+
+    def runs(name: str) -> list[tuple[str, str]]:
+        with open_reads(field.url) as reads:
+            found = reads.runs(reads.job(f"{name}/faulty:red").row.id)
+            return [(str(one.started), str(one.state)) for one in found if one.state == "failed"]
+
+    def same() -> bool:
+        return len(runs("hosts-good")) >= 2 and runs("hosts-good") == runs("hosts-bad")
+
+    wait_until(same, "the same runs", 100)
+    assert len(set(runs("hosts-bad"))) == len(runs("hosts-bad"))
+
+
+# Airflow
+
+
+@pytest.mark.parametrize("name", ["hangs", "drips", "resets in mid reply", "ends in mid reply", "swallows its answers"])
+def test_f24_a_real_airflow_in_trouble_costs_the_deadline_and_loses_nothing(airflow: AirflowServer, name: str) -> None:
+    with FaultProxy(airflow.port) as proxy:
+        connector = airflow_talk.connect(f"http://127.0.0.1:{proxy.port}")
+        before = [key_of(run) for run in airflow_talk.every(connector)]
+        proxy.fault = FAULTS[name]
+        assert "127.0.0.1" in late(lambda: connector.poll("", (), TIMEOUT))
+        proxy.fault = GOOD
+        again = [key_of(run) for run in airflow_talk.every(connector)]
+        assert set(before) <= set(again)
+        assert len(set(again)) == len(again)
+        connector.close()
+
+
+def key_of(run: RunRecord) -> tuple[str, str]:
+    return run.job, run.attempt_key
