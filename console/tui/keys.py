@@ -6,6 +6,7 @@ A key that is here works on the screens it names; a screen that is not built has
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from textual.binding import Binding, BindingType
@@ -63,6 +64,8 @@ TABLE: tuple[Act, ...] = (
     Act("move_down", ("J",), "later", "one place later, where the next one reads nothing of it", ("plan",), 5),
     Act("wait", ("w",), "wait", "wait so long before the step", ("plan",), 6),
     Act("alternative", ("a",), "other way", "failed only, with downstream, all, skip, mark OK", ("plan",), 3),
+    Act("everything", ("e",), "everything", "also what no service that is hit waits for, or only what is needed again",
+        ("plan",), 7),
     Act("pause", ("p",), "pause", "ask no further step; what is under way goes on", ("recovery",), 2),
     Act("resume", ("r",), "resume", "go on; what failed is asked anew unless it is good by now; asks first",
         ("recovery",), 3),
@@ -169,9 +172,10 @@ def shown(key: str, plain: bool = False) -> str:
     return _SHOWN.get(key, key)
 
 
-def footer(screen: str) -> list[Act]:
+@cache
+def footer(screen: str) -> tuple[Act, ...]:
     """The acts of the footer, in its order."""
-    return sorted((act for act in acts(screen) if act.footer), key=lambda act: act.footer)
+    return tuple(sorted((act for act in acts(screen) if act.footer), key=lambda act: act.footer))
 
 
 def markdown() -> str:

@@ -23,7 +23,7 @@ DEEPEST = 6
 DRAFT = (
     Column("#", 2, 1, right=True),
     Column("action", 9, 1),
-    Column("job", 28, 1, flex=4),
+    Column("job", 28, 1, flex=4, middle=True),
     Column("after", 5, 1),
     Column("rerun", 7, 1),
     Column("takes", 6, 2, right=True),
@@ -35,7 +35,7 @@ STARTED = (
     Column("", 1, 1),
     Column("state", 9, 1),
     Column("action", 7, 3),
-    Column("job", 28, 1, flex=3),
+    Column("job", 28, 1, flex=3, middle=True),
     Column("after", 5, 2),
     Column("says", 14, 2, flex=4),
 )

@@ -630,8 +630,8 @@ class FakeRequests:
     def preview(self, wish: Wish) -> int:
         return self._ask("preview", wish.run_id)
 
-    def propose(self, incident_id: int) -> int:
-        return self._ask("plan", incident_id)
+    def propose(self, incident_id: int, everything: bool = False) -> int:
+        return self._ask("everything" if everything else "plan", incident_id)
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         chosen = [one for one in self.draft.steps if one.run_id in run_ids]
@@ -661,10 +661,14 @@ class FakeRequests:
         kind, what = self.asked[request_id - 1]
         if self.silent:
             return None
-        if kind in ("preview", "plan") and self.preview_error:
+        if kind in ("preview", "plan", "everything") and self.preview_error:
             return FakeAnswer(False, error=self.preview_error)
         if kind == "preview":
             return FakeAnswer(True, self.shown)
+        if kind == "everything":
+            more = step(5, 9, "pg-dwh/vacuum_all", after=(), saves=())
+            wide = dataclasses.replace(self.draft, steps=(*self.draft.steps, more))
+            return FakeAnswer(True, json.loads(json.dumps(wide.as_json())))
         if kind == "plan":
             return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
         if kind == "log":

@@ -88,6 +88,16 @@ async def test_another_way_is_chosen_from_those_that_the_step_has(night: Night) 
 
 
 @on_the_night()
+async def test_everything_that_was_left_red_is_planned_on_request_and_no_more_on_another(night: Night) -> None:
+    await planned(night)
+    await night.press("e")
+    await night.see("5 steps", "everything", "pg-dwh/vacuum_all")
+    await night.press("e")
+    await night.see("4 steps in 4 systems")
+    assert ["plan", "everything", "plan"] == [kind for kind, _ in night.requests.asked]
+
+
+@on_the_night()
 async def test_enter_alone_starts_nothing(night: Night) -> None:
     await planned(night)
     await night.press("enter")

@@ -82,7 +82,14 @@ def _propose(screen: BaseScreen, incident_id: int, cause: str) -> None:
     from console.tui.screens.draft import DraftScreen
 
     name = incident_name(incident_id)
-    screen.board.push_screen(DraftScreen(lambda requests: requests.propose(incident_id), f"{name} {cause}", name))
+    screen.board.push_screen(
+        DraftScreen(
+            lambda requests: requests.propose(incident_id),
+            f"{name} {cause}",
+            name,
+            lambda requests: requests.propose(incident_id, everything=True),
+        )
+    )
 
 
 # hold and release

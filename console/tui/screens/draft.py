@@ -20,21 +20,32 @@ from console.tui.widgets.paint import Run
 from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Rows
 
+ASKING = "asking every scheduler what it would do…"
+
 
 class DraftScreen(BaseScreen):
-    """`propose` puts the question to the engine; `word` is typed where several steps are not declared safe."""
+    """`propose` puts the question to the engine; `word` is typed where several steps are not declared safe.
+
+    `wider` puts a wider one: also what no service that is hit waits for."""
 
     WHERE = "plan"
     DEFAULT_CSS = "DraftScreen #grid { height: 3fr; } DraftScreen #detail { height: 2fr; border-top: solid $panel; }"
 
-    def __init__(self, propose: Callable[[RequestsLike], int], about: str, word: str) -> None:
+    def __init__(
+        self,
+        propose: Callable[[RequestsLike], int],
+        about: str,
+        word: str,
+        wider: Callable[[RequestsLike], int] | None = None,
+    ) -> None:
         super().__init__()
-        self.propose, self.about, self.word = propose, about, word
+        self.propose, self.wider, self.about, self.word = propose, wider, about, word
+        self.is_wide = False
         self.proposed: Draft | None = None
         self.draft: Draft | None = None
         self.changes = Changes()
         self.trouble = ""
-        self.grid = Grid(steps.DRAFT, "asking every scheduler what it would do…", id="grid")
+        self.grid = Grid(steps.DRAFT, ASKING, id="grid")
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, steps.LABEL, False
 
@@ -44,7 +55,16 @@ class DraftScreen(BaseScreen):
 
     def on_mount(self) -> None:
         self.grid.focus()
-        Asking(self.board, self, "plan", self.propose, self._proposed, self._failed)
+        self._ask(self.propose)
+
+    def _ask(self, propose: Callable[[RequestsLike], int]) -> None:
+        self.proposed = self.draft = None
+        self.changes, self.trouble = Changes(), ""
+        self.grid.empty = ASKING
+        self.grid.show(Rows())
+        self.pane.show_runs([])
+        self.paint_frame()
+        Asking(self.board, self, "plan", propose, self._proposed, self._failed)
 
     def _failed(self, words: str) -> None:
         self.trouble = words
@@ -111,7 +131,8 @@ class DraftScreen(BaseScreen):
         left: list[Run] = [(" PLAN ", "key"), (self.about, "strong")]
         if self.draft is None:
             return [*left, (f"  {'no plan' if self.trouble else 'asking…'}", "warn")], []
-        return left, [(f"  {steps.draft_title(self.draft)} ", "plain"), (" not sent ", "mark"), (" ", "plain")]
+        wide = "everything, " if self.is_wide else ""
+        return left, [(f"  {wide}{steps.draft_title(self.draft)} ", "plain"), (" not sent ", "mark"), (" ", "plain")]
 
     # acts
 
@@ -184,6 +205,16 @@ class DraftScreen(BaseScreen):
         choices = [Choice("", "as proposed", "", "")]
         choices += [Choice("", name, steps.ALTERNATIVE_WORDS.get(name, ""), name) for name in step.alternatives]
         self.board.push_screen(PickScreen(f"another way for {step.job}", choices), answered)
+
+    def why_not_everything(self) -> str:
+        if self.wider is None:
+            return "this plan is about what was marked"
+        return "" if self.draft or self.trouble else "the plan is not here yet"
+
+    def do_everything(self) -> None:
+        """Proposed anew: what a person changed in the other proposal is gone with it."""
+        self.is_wide = not self.is_wide
+        self._ask(self.wider if self.is_wide and self.wider else self.propose)
 
     def why_not_start(self) -> str:
         if self.draft is None:

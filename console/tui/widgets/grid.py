@@ -14,7 +14,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui import keys
-from console.tui.widgets.paint import Run, fit, palette
+from console.tui.widgets.paint import Run, fit, fit_middle, palette
 from console.tui.widgets.table import Column, Row, Rows, Source, plan
 
 KEPT_LINES = 512
@@ -169,7 +169,8 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         runs: list[Run] = []
         for index, size in self._planned(width):
             text, style = row.cells[index]
-            runs.append((fit(text, size, self.columns[index].right), style))
+            column = self.columns[index]
+            runs.append((fit(fit_middle(text, size) if column.middle else text, size, column.right), style))
             runs.append((" ", style))
         return runs[:-1]
 

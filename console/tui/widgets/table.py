@@ -9,7 +9,8 @@ from console.tui.widgets.paint import Run
 
 
 class Column(NamedTuple):
-    """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`."""
+    """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`. What
+    is too long is cut at its end, or in the `middle`."""
 
     title: str
     width: int
@@ -17,6 +18,7 @@ class Column(NamedTuple):
     flex: int = 0
     right: bool = False
     most: int = 0
+    middle: bool = False
 
 
 class Row(NamedTuple):
