@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Capability, State, SystemUnreachable, Verb
+from connectors.contract import Capability, Schedule, State, SystemUnreachable, Verb
 from console.config import JobSettings
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
@@ -32,8 +32,10 @@ def night(tmp_path: Path) -> Iterator[Bench]:
     yield from night_in(tmp_path)
 
 
-def night_in(folder: Path, **jobs: JobSettings) -> Iterator[Bench]:
+def night_in(folder: Path, nightly: Schedule | None = None, **jobs: JobSettings) -> Iterator[Bench]:
     scheduler = FakeScheduler(capabilities=ABLE)
+    if nightly is not None:
+        scheduler.job("nightly", nightly)
     scheduler.job("extract")
     scheduler.job("load")
     config = estate_config(folder, scheduler)
@@ -269,3 +271,26 @@ def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
 def rows(bench: Bench, sql: str) -> list[tuple[Any, ...]]:
     with bench.store.read() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(sql).all()]
+
+
+def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: Path) -> None:
+    """Three nights that nobody has seen; two at a time."""
+    for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        first = NOW.date() - timedelta(days=9)
+        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first + timedelta(days=2)))
+        assert ["start"] * 3 == [step.verb for step in draft.steps]
+        number = started(bench, draft, at_once=2)
+        bench.scheduler.overlap = "nightly runs"
+        for _ in range(4):
+            turn(bench)
+            for step in view(bench).steps:
+                if step.action_key is not None and step.state == "asked":
+                    more = {"action_key": step.action_key, "period_key": None}
+                    bench.scheduler.attempt("nightly", step.action_key, State.SUCCEEDED, datetime.now(UTC), **more)
+            bench.turn()
+        assert ["done", "verified", "verified", "verified"] == states(bench, number)
+        keys = rows(bench, "SELECT r.period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'nightly'"
+                           " AND r.state = 'succeeded' ORDER BY r.sort_us")  # fmt: skip
+        assert [(step.period_key,) for step in draft.steps] == keys
+        assert [("start", "nightly")] * 3 == bench.scheduler.done

@@ -190,3 +190,18 @@ def test_a_run_that_starts_by_itself_is_found_once_it_has_started_after_the_plan
     served.ingest(running(JOBS[0], "05:10", "9"), now="05:11")
     found = plans.at_work(served.store)[0].steps[0].run
     assert "running" == (found.state if found else "")
+
+
+def test_what_was_started_for_a_past_period_is_the_run_of_that_period(served: Estate, draft: Draft) -> None:
+    """The source tells only that it started now: by its schedule that would be today's run."""
+    past = "2026-11-12T03:10:00Z"
+    step = Step(1, "start", draft.steps[0].job_id, draft.steps[0].job, "etl-hosts", None, past, "planned", "", {
+        "period_at": past})  # fmt: skip
+    start(served, Draft("backfill", "backfill", None, (step,)))
+    [plan] = plans.at_work(served.store)
+    plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("05:30"))
+    served.ingest(running(JOBS[0], "05:10", "9", action_key="headway-0123456789ab"), now="05:31")
+    found = plans.at_work(served.store)[0].steps[0].run
+    assert "running" == (found.state if found else "")
+    sql = "SELECT period_key, bd FROM run WHERE state = 'running'"
+    assert [(past, "2026-11-11")] == rows(served, sql)
