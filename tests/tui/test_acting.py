@@ -81,6 +81,21 @@ async def test_skip_of_a_job_not_declared_safe_wants_its_name(night: Night) -> N
     assert [Verb.SKIP] == [wish.verb for wish in night.requests.wishes]
 
 
+@on_the_night()
+async def test_who_may_not_is_told_what_is_needed_and_whom_to_ask_though_it_was_sent_before(night: Night) -> None:
+    night.requests.asked_before(1, "headway-yesterday")
+    night.requests.advance("verified", "exit 0")
+    words = "needs role act on etl-hosts (tier 1 (daily-revenue)); you (mara) have view; ask alice or group:oncall"
+    night.requests.refuses = words
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("r")
+    await night.see("Send it")
+    await night.press("down", "enter")
+    await night.see("not sent: needs role act on etl-hosts", "ask alice or", "run this crontab line once")
+    assert ([], False) == (night.requests.sent, "somebody asked for it" in night.text)
+
+
 # marks
 
 

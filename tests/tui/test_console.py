@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import sqlite3
 import sys
+import threading
 from pathlib import Path
+from typing import IO, cast
 
 import pytest
+from textual.drivers._writer_thread import MAX_QUEUED_WRITES, WriterThread
 
+from console.tui.driver import Line
 from tests.bench.bigstore import make_store
 from tests.pty.terminal import Terminal
 
@@ -134,3 +140,24 @@ def test_escape_is_answered_before_textuals_own_hundred_milliseconds(store: Path
             best = min(best, terminal.answer_ms("escape") or 1000.0)
             terminal.settle()
         assert best < 90
+
+
+def test_a_line_that_is_lost_while_the_console_paints_does_not_keep_it_from_leaving() -> None:
+    """More writes than Textual's queue holds, to a terminal that is gone."""
+    here, there = os.openpty()
+    file = os.fdopen(there, "w")
+    writer = WriterThread(cast("IO[str]", Line(file)))
+    writer.start()
+    os.close(here)
+    done = threading.Event()
+
+    def paint_and_leave() -> None:
+        for _ in range(10 * MAX_QUEUED_WRITES):
+            writer.write("x")
+        writer.stop()
+        done.set()
+
+    threading.Thread(target=paint_and_leave, daemon=True).start()
+    assert done.wait(10)
+    with contextlib.suppress(OSError):
+        file.close()

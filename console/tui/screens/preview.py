@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from connectors.words import Verb
-from console.model.steps import refusal
+from console.model.steps import ON_ITS_WAY, refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui import shown
@@ -78,7 +78,11 @@ class PreviewScreen(SendScreen[None]):
         self.fetch()
 
     def refused(self, words: str) -> None:
+        """Why it was not taken, above what would have been sent; or what somebody else has under way for it."""
         super().refused(words)
+        if self.preview is not None:
+            found = shown.lines(self.preview, self.look, self.order.verb)
+            self.pane.show_runs([[("not sent: ", "bad"), (words, "plain")], [], *found])
         self.fetch()
 
     # watching
@@ -96,7 +100,8 @@ class PreviewScreen(SendScreen[None]):
             return
         self.watched = tuple(actions)
         own = next((action for action in actions if action.key == self.key), None)
-        others = (one for one in actions if self.order.run_id is not None or one.job_id == self.order.job_id)
+        about = (one for one in actions if self.order.run_id is not None or one.job_id == self.order.job_id)
+        others = (one for one in about if one.state in ON_ITS_WAY)
         latest = own or max(others, key=lambda action: action.requested, default=None)
         if self.preview is not None and (latest is not None or not self.said):
             self.pane.show_runs(shown.result(latest, self.preview, self.look, mine=own is not None))
