@@ -16,6 +16,9 @@ from console.cli.common import Stop, say
 from console.cli.exits import Exit
 from console.store.errors import NotAllowed, NotFound, StoreError
 
+KEPT_WORDS = ("why", "actor", "object")
+"""What is kept, or compared with what was: bytes of another encoding are spelled out in both."""
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -112,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, after = arguments[:at], arguments[at + 1 :]
     parsed = build_parser(wanted).parse_args(arguments)
     parsed.argv = after
+    for word in KEPT_WORDS:
+        if getattr(parsed, word, None):
+            setattr(parsed, word, clean(getattr(parsed, word)))
     module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
     try:
         code = int(module.run(parsed))

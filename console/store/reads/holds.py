@@ -37,7 +37,7 @@ class HoldReads(JobReads):
 
     def hold(self, name: str) -> HoldView:
         """The open hold of that key, or of the job of that name. Raises NotFound."""
-        rows = self.link.rows(f"{_HOLDS} WHERE h.key = ?", (name,))
+        rows = self.link.rows(f"{_HOLDS} WHERE h.key = ?", (name,)) if name.isascii() else []  # as every key is
         if rows:
             return _hold(rows[0])
         job = self.job(name)

@@ -1,0 +1,126 @@
+"""What people did and what came of it, with hostile reasons, names, answers and errors: audit, plans, holds, approvals,
+alerts, switches print nothing that acts, and what is typed at them is never more than text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import Capability, HoldMark, State
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import Requests
+from console.engine.sending import Sent
+from console.model.ids import new_action_key
+from console.model.plans import Draft
+from tests.corpus import HOSTILE
+from tests.hostile.commands import Done, headway
+from tests.hostile.test_commands import ANSWERS, harmless, job_ids
+from tests.hostile.world import NAMES, TEXTS, WORST, World, running_world
+
+CODES = (*ANSWERS, 5, 7, 8)
+LISTS = (
+    ("audit", "--limit", "1000"), ("audit", "verify"), ("audit", "head"), ("holds",), ("holds", "--all"),
+    ("recovery", "--all"), ("recovery", "1"), ("approvals",), ("alert",), ("shadow",), ("shadow", "report"),
+    ("freeze", "--status"), ("status",),
+)  # fmt: skip
+TYPED = (
+    ("audit", "--actor={}"), ("audit", "--object={}"), ("audit", "--since={}"), ("audit", "verify", "--head={}"),
+    ("alert", "test", "--timeout=0.1", "--", "{}"), ("alert", "retry", "--", "{}"), ("approve", "--yes", "--", "{}"),
+    ("recovery", "--", "{}"), ("shadow", "off", "--system={}"), ("shadow", "off", "--service={}"),
+    ("shadow", "report", "--since={}"), ("hold", "--dry-run", "--timeout=0.1", "--", "{}"),
+    ("release", "--dry-run", "--", "{}"), ("hold", "--for={}", "hostile/x"), ("gate", "--timeout=0s", "{}"),
+    ("gate", "--for={}", "--timeout=0s", "hostile/x"), ("skip", "--dry-run", "--", "{}"),
+    ("mark-ok", "--dry-run", "--", "{}"), ("cancel", "--dry-run", "--", "{}"),
+    ("backfill", "--from={}", "--to={}", "hostile/x"), ("backfill", "--from=2026-01-01", "--to=2026-01-02", "--", "{}"),
+    ("grants", "--", "{}"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Reruns, a plan, a freeze, a native hold and a parked alert, each with hostile words wherever there is room."""
+    with running_world(tmp_path_factory.mktemp("acts"), NAMES[::4]) as world:
+        bench, requests = world.bench, Requests(world.url)
+        runs = failed_runs(world)
+        for run_id, text in zip(runs[:10], TEXTS[::30], strict=False):  # twenty an hour is the most for one person
+            requests.rerun(run_id, {"words": text, "notes": [text], "verb": text}, new_action_key(), text or "why")
+        bench.parts.actions.step(bench.fence)
+        plans = PlanRequests(world.url)
+        answer = plans.wait(plans.propose(2), 10)
+        plans.start_plan(Draft.read(answer.data), new_action_key(), WORST)
+        for text in TEXTS[::8]:
+            if "\0" not in text and text.strip():
+                headway(world.url, "freeze", f"--why={text}")
+                headway(world.url, "freeze", "--off", f"--why={text}")
+        bench.scheduler.capabilities |= {Capability.HOLD}
+        bench.scheduler.marks[world.names[0]] = HoldMark(WORST, WORST, datetime.now(UTC) + timedelta(hours=1))
+        park(world)
+        yield world
+
+
+def failed_runs(world: World) -> list[int]:
+    with world.bench.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT id FROM run WHERE state = 'failed' ORDER BY id").all()
+    return [int(row[0]) for row in rows]
+
+
+def park(world: World) -> None:
+    """One more failure, which its receiver refuses for good with words of its own."""
+    bench = world.bench
+    bench.sink.answer = Sent(False, WORST, for_good=True)
+    bench.scheduler.attempt(world.names[2], "parked", State.FAILED, datetime.now(UTC), period_key="parked")
+    for _ in range(4):
+        bench.turn()
+        with bench.store.write(None) as connection:
+            connection.exec_driver_sql("UPDATE delivery SET next_us = 0 WHERE state = 'pending'")
+    bench.sink.answer = Sent(True)
+
+
+def test_the_corpus_is_of_our_own_and_has_more_than_200_lines() -> None:
+    assert 200 <= len(set(HOSTILE)) == len(HOSTILE)
+
+
+@pytest.mark.parametrize("line", LISTS, ids=" ".join)
+def test_what_was_done_is_listed_harmlessly(acted: World, line: tuple[str, ...]) -> None:
+    done = harmless(headway(acted.url, *line))
+    assert done.code in (0, 1, 3), done.err
+    if line == ("audit", "head"):
+        return  # two words, for a script
+    asked = harmless(headway(acted.url, *line, "--json"))
+    assert (True, True) == (asked.out.isascii(), asked.code == done.code)
+    assert asked.data is not None
+
+
+def test_the_lists_are_not_empty(acted: World) -> None:
+    """What is tested above has something to show."""
+    rows = headway(acted.url, "audit", "--limit", "1000", "--json").data
+    assert len(rows) > 50
+    assert headway(acted.url, "recovery", "--all", "--json").data
+    assert headway(acted.url, "alert", "--json").data
+
+
+@pytest.mark.parametrize("line", TYPED, ids=" ".join)
+def test_what_is_typed_is_never_more_than_text(acted: World, line: tuple[str, ...]) -> None:
+    for text in [*TEXTS[::23], WORST]:
+        if "\0" in text or not text:
+            continue  # no shell can hand it over
+        done = typed(acted, line, text)
+        assert done.code in CODES, done.err
+
+
+def typed(world: World, line: tuple[str, ...], text: str) -> Done:
+    return harmless(headway(world.url, *(word.replace("{}", text) for word in line)))
+
+
+def test_none_of_it_reached_the_scheduler(acted: World) -> None:
+    """Only what was asked above for runs; nothing that was typed as a name has done anything."""
+    before = list(acted.bench.scheduler.acted)
+    for text in TEXTS[::29]:
+        if "\0" not in text:
+            for verb in ("hold", "release", "skip", "mark-ok", "cancel"):
+                harmless(headway(acted.url, verb, "--yes", "--timeout=0.1", "--", f"none/{text}"))
+    acted.bench.parts.actions.step(acted.bench.fence)
+    assert before == acted.bench.scheduler.acted
+    assert set(acted.names) <= set(job_ids(acted))
