@@ -140,9 +140,11 @@ class Night:
         os.environ[ROUTE] = f"json://headway:{ACCOUNT}@sink.example/{TOKEN}?key={TOKEN}"
         system = config.systems["good"]
         kind = replace(system.kind, open=lambda _options, _target, secrets: Leaky(self.world, secrets))
+        os.environ["CANARY_SHADOW"] = f"json://headway:{quote(PASSWORD)}@127.0.0.1:1/{TOKEN}"
         routes = {"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))}
+        routes["shadow"] = RouteSettings(urls=(SecretRef(env="CANARY_SHADOW"),))
         os.environ["CANARY_PING"] = f"http://127.0.0.1:1/{TOKEN}?key={quote(PASSWORD)}"
-        alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"))
+        alerts = AlertSettings(default_route="oncall", ping=SecretRef(env="CANARY_PING"), shadow_route="shadow")
         return replace(config, systems={"good": replace(system, kind=kind)}, routes=routes, alerts=alerts)
 
     def send(self, url: str, title: str, body: str) -> Sent:
@@ -217,6 +219,16 @@ COMMANDS = (
     ("incident", "1"),
     ("incident", "1", "--json"),
     ("drift",),
+    ("alert", "--json"),
+    ("audit", "--json"),
+    ("holds", "--all", "--json"),
+    ("recovery", "--all"),
+    ("approvals",),
+    ("freeze", "--why", "the network is moved"),
+    ("freeze", "--off"),
+    ("shadow", "on", "--why", "we try"),
+    ("shadow", "report"),
+    ("backup",),
 )
 
 
@@ -227,17 +239,35 @@ def test_f58_no_secret_reaches_store_log_alert_answer_or_command(
     night.play()
     printed = []
     for command in COMMANDS:
-        main(["--store", night.url, *command])
+        more = [str(tmp_path / "copy.db")] if command == ("backup",) else []
+        assert main(["--store", night.url, *command, *more]) in (0, 1)
         out, err = capsys.readouterr()
         assert "Traceback" not in err
         printed += [out, err]
     files = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     night.end()
-    assert {"headway.db", "headway.db-wal", "engine.log"} <= set(files)
+    assert {"headway.db", "headway.db-wal", "engine.log", "copy.db"} <= set(files)
     assert (True, True) == (len(night.said) > 3, "good/extract" in "".join(printed))
     assert {} == {name: hits(content) for name, content in files.items() if hits(content)}
     assert [] == hits(*(text.encode() for text in [*night.said, *printed]))
     assert "•••" in "".join(night.said)
+
+
+def test_f58_what_a_process_shows_of_itself_and_hands_to_its_children_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a file and from a command: `ps` shows neither, and the next command that is asked inherits neither."""
+    for name in [name for name, value in os.environ.items() if hits(value.encode())]:
+        monkeypatch.delenv(name)  # other tests' own
+    file, secrets = tmp_path / "secret", SecretStore()
+    for secret in (TOKEN, PASSWORD):
+        file.touch(0o600)
+        file.write_text(secret)
+        assert secret == secrets(SecretRef(file=file))
+        assert secret == secrets(SecretRef(command=("cat", str(file))))
+    seen = secrets(SecretRef(command=("sh", "-c", "cat /proc/self/environ /proc/$PPID/cmdline /proc/$$/cmdline")))
+    assert len(seen) > 20
+    assert [] == hits(seen.encode(), Path("/proc/self/cmdline").read_bytes(), "\0".join(os.environ.values()).encode())
 
 
 STORES = {
