@@ -135,7 +135,9 @@ def _way(action: ActionView, look: Look) -> list[Run]:
 def _meaning(action: ActionView) -> str:
     starts = action.verb in STARTING
     return {
-        "requested": "The engine sends it next; its intent is written before anything leaves.",
+        "requested": "It is sent once that is over."
+        if action.words
+        else "The engine sends it next; its intent is written before anything leaves.",
         "sending": "It is on the wire.",
         "sent": "The scheduler took it. It counts when the run that follows is seen to end well."
         if starts
