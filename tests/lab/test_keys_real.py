@@ -64,6 +64,11 @@ def newest_run(headway: Headway) -> dict[str, Any]:
     return next(one for one in headway.json("runs", EXTRACT) if one["started"])
 
 
+def crontab(lab: Estate) -> str:
+    """As db07 has it now."""
+    return lab.db07.run("root", "crontab -u etl -l")
+
+
 def lines_with(text: str, word: str) -> list[str]:
     return [line for line in text.splitlines() if word in line]
 
@@ -170,6 +175,38 @@ def test_of_two_consoles_that_start_the_same_plan_the_second_is_told_who_did(lab
     wait_until(lambda: headway.json("incidents") == [], "the end of the incident", 30, 0.5)
     run = newest_run(headway)
     assert ("succeeded", 2) == (run["state"], run["attempts"])
+
+
+def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, headway: Headway) -> None:
+    with opened(headway) as console:
+        console.press("3")
+        console.wait_for("sweep_files")
+        console.press("/", "sweep", "enter")
+        console.wait_for(lambda text: "1 of 1" in text)
+        console.press("h")
+        console.wait_for("for how long may it not start?")
+        console.press("enter")
+        console.wait_for("why?")
+        console.press("the disk is moved", "enter")
+        console.wait_for("Send it", 30)
+        console.press("down", "enter")
+        console.wait_for("● verified", 30)
+        [held] = headway.json("holds")
+        assert ("etl-hosts/db07:sweep_files", "held", "the disk is moved") == (held["job"], held["state"], held["why"])
+        assert held["key"] in crontab(lab)
+        console.press("escape")
+        console.wait_for("JOBS 1 of 1")
+        console.press(":holds")
+        console.wait_for("Holds: what")
+        console.press("enter")
+        console.wait_for("HOLDS 1")
+        console.press("h")
+        console.wait_for("RELEASE etl-hosts/db07:sweep_files")
+        console.wait_for("Send it", 30)
+        console.press("down", "enter")
+        console.wait_for("● verified", 30)
+    wait_until(lambda: headway.json("holds") == [], "the end of the hold", 30, 0.5)
+    assert held["key"] not in crontab(lab)
 
 
 # -- leaving ----------------------------------------------------------------------------------------------------------
