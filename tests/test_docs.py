@@ -17,6 +17,8 @@ from console.cli.main import COMMANDS, build_parser
 from console.config import load_config
 from console.failpoints import FAILPOINTS
 from console.model import tables
+from tests import reliability
+from tests.faults import FAULTS
 from tests.test_architecture import ARROWS, HELPERS
 
 ROOT = Path(__file__).parents[1]
@@ -245,6 +247,13 @@ def test_the_config_of_a_connectors_page_loads(page: Path, tmp_path: Path) -> No
 def test_the_page_of_exit_codes_is_made_from_the_table() -> None:
     assert markdown() == (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     assert [code.value for code in Exit] == [int(number) for number in re.findall(r"^\| (\d+) ", markdown(), re.M)]
+
+
+def test_the_page_of_reliability_is_made_from_its_table_and_every_test_that_it_names_exists() -> None:
+    named_ones = [name for fault in FAULTS.values() for name in fault.tests]
+    assert [] == [name for name in named_ones if name not in reliability.places()]
+    assert list(range(1, 67)) == list(FAULTS)
+    assert reliability.page() == reliability.PAGE.read_text(encoding="utf-8")
 
 
 # what must never stand in a page

@@ -1,0 +1,347 @@
+"""The 66 faults of docs/reliability.md: what goes wrong, which tests make it happen, what they leave out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: what goes wrong, the tests that make it happen, and what they leave out."""
+
+    words: str
+    tests: tuple[str, ...] = ()
+    lacks: str = ""
+
+
+FAULTS: dict[int, Fault] = {
+    1: Fault(
+        "kill -9 between any two steps of poll, ingest, evaluate, send, record",
+        (
+            "test_the_alert_leaves_once_whatever_kills_the_engine",
+            "test_f01_an_alert_leaves_once_whatever_kills_the_engine",
+            "test_f01_an_engine_killed_at_any_moment_leaves_whole_batches",
+            "test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start",
+        ),
+    ),
+    2: Fault(
+        "kill -9 around an action, a plan, a hold; an act whose answer is lost",
+        (
+            "test_f02_an_action_reaches_its_scheduler_at_most_once_whatever_kills_the_engine",
+            "test_f02_killed_again_and_again_it_is_still_sent_once",
+            "test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice",
+            "test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing",
+            "test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_nothing",
+            "test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_none",
+            "test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_starts_nothing",
+        ),
+    ),
+    3: Fault(
+        "SIGTERM, SIGINT, SIGHUP in the middle of everything",
+        (
+            "test_f03_an_engine_whose_receiver_and_whose_action_hang_ends_in_time",
+            "test_f03_an_engine_whose_target_never_answers_ends_in_time_and_well",
+            "test_f03_what_was_being_sent_gets_a_moment_to_be_recorded",
+        ),
+        "up to 30 s while another process holds SQLite's lock",
+    ),
+    4: Fault(
+        "SIGSTOP beyond the lease, then SIGCONT",
+        (
+            "test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back",
+            "test_a_write_with_an_old_fence_is_refused_and_writes_nothing",
+        ),
+    ),
+    5: Fault(
+        "two engines, ten engines start at once",
+        (
+            "test_two_engines_on_one_store_one_works_and_the_other_says_who",
+            "test_f05_of_many_engines_that_start_at_once_one_holds_the_store",
+            "test_f05_of_many_processes_one_works_and_each_of_the_others_says_who",
+        ),
+    ),
+    6: Fault(
+        "the lease holder loses the store for longer than the lease",
+        (
+            "test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engine_works",
+            "test_f06_a_silent_store_is_given_up_and_tried_anew",
+        ),
+    ),
+    7: Fault(
+        "a record that breaks the evaluation each time",
+        (
+            "test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure",
+            "test_f07_only_what_hangs_together_with_the_record_is_left_out",
+            "test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself",
+        ),
+        "one that breaks the reading or writing of the rows themselves stops the evaluator, which is told",
+    ),
+    8: Fault("1,000 systems flood at once", (), "bites of 2,000 records are tested, not the memory's ceiling"),
+    9: Fault(
+        "an unhandled exception in any thread",
+        (
+            "test_f09_a_part_that_breaks_is_told_by_status_and_works_again",
+            "test_f09_a_thread_that_ends_for_good_is_noticed_and_all_parts_start_anew",
+            "test_what_ends_a_thread_is_in_the_log_and_nowhere_else",
+        ),
+    ),
+    10: Fault(
+        "Headway itself is dead",
+        (
+            "test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner",
+            "test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not",
+            "test_a_sending_that_hangs_stops_the_ping_and_is_told",
+        ),
+    ),
+    11: Fault(
+        "restart after three days down",
+        ("test_f11_after_three_days_down_there_are_ten_alerts_and_a_digest_and_no_thousands",),
+    ),
+    12: Fault(
+        "disk full",
+        (
+            "test_f12_on_a_full_disk_the_batch_is_gone_whole_and_all_goes_on_once_there_is_space",
+            "test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again",
+            "test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again",
+        ),
+    ),
+    13: Fault(
+        "another process locks the store", ("test_f13_another_process_locks_the_store_for_seconds_and_all_go_on",)
+    ),
+    14: Fault(
+        "read-only file, folder, file system",
+        (
+            "test_f14_a_store_that_may_not_be_written_is_refused_with_its_reason",
+            "test_f14_on_a_read_only_file_system_the_engine_refuses_and_the_screens_read",
+        ),
+    ),
+    15: Fault(
+        "corruption",
+        ("test_a_damaged_copy_is_refused", "test_a_row_that_was_changed_is_named"),
+        "the audit finds every flip in itself, a copy is checked whole; runs are not checksummed",
+    ),
+    16: Fault("torn write", ("test_f16_a_copy_that_was_torn_while_writing_opens_at_a_committed_point",)),
+    17: Fault("the write-ahead log grows", ("test_f17_the_log_goes_into_the_file_after_a_pause",)),
+    18: Fault(
+        "network file system",
+        (
+            "test_f18_a_store_on_a_network_file_system_is_refused_and_not_made",
+            "test_f18_the_innermost_and_latest_mount_counts_also_through_a_link",
+        ),
+        "the kernel's table of mounts is made up; Linux only",
+    ),
+    19: Fault(
+        "PostgreSQL restarts in mid transaction",
+        (
+            "test_f19_a_restart_of_the_database_in_mid_transaction_loses_and_doubles_nothing",
+            "test_f19_restarts_around_an_action_send_it_once",
+        ),
+    ),
+    20: Fault(
+        "deadlock, serialization failure, too many connections, a standby",
+        (
+            "test_f20_what_the_database_refuses_for_a_while_is_the_stores_trouble_and_leaves_nothing",
+            "test_f20_two_writers_in_opposite_order_queue_and_no_deadlock_comes_of_it",
+            "test_f20_an_engine_that_gets_no_connection_waits_and_goes_on",
+        ),
+        "their SQLSTATEs are raised inside a real transaction; no real failover",
+    ),
+    21: Fault(
+        "a newer, older or half migrated schema",
+        (
+            "test_a_store_of_a_newer_headway_is_refused_by_name",
+            "test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_ends_it",
+            "test_a_copy_of_a_newer_headway_is_refused",
+        ),
+    ),
+    22: Fault("ten million runs", (), "query plans and 1 M runs are measured; pruning does not exist yet"),
+    23: Fault(
+        "the database host's clock differs",
+        ("test_the_clock_of_a_lease_is_the_real_one",),
+        "leases by the database's clock; no skewed host in a test",
+    ),
+    24: Fault(
+        "accepts a connection and never answers, or drips",
+        (
+            "test_f24_real_systems_in_trouble_are_told_by_place_and_the_others_are_polled_on",
+            "test_f24_a_real_airflow_in_trouble_costs_the_deadline_and_loses_nothing",
+            "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
+            "test_dripping_server_is_unreachable_at_the_deadline",
+        ),
+    ),
+    25: Fault(
+        "half-open connection",
+        (
+            "test_frozen_host_is_unreachable_at_the_deadline_and_polled_on_when_it_thaws",
+            "test_f25_a_connection_that_a_firewall_forgot_costs_no_poll",
+        ),
+    ),
+    26: Fault(
+        "SSH hangs after auth, before the exit status",
+        (
+            "test_f26_a_real_sshd_that_goes_silent_costs_its_deadline_and_no_more",
+            "test_missing_exit_status_is_none_and_not_waited_for",
+        ),
+    ),
+    27: Fault(
+        "a system that answers slowly delays no other",
+        ("test_an_action_at_a_system_that_hangs_holds_up_no_other_systems_action",),
+    ),
+    28: Fault(
+        "429 and 503 with Retry-After",
+        ("test_retry_after_is_obeyed_up_to_a_quarter_of_an_hour", "test_a_server_that_asks_for_a_pause_has_it"),
+    ),
+    29: Fault(
+        "a login page with 200, a redirect", ("test_a_login_page_with_200_is_a_refused_access_and_no_empty_list",)
+    ),
+    30: Fault(
+        "truncated and odd JSON",
+        ("test_what_is_no_whole_json_object_is_told_with_its_place", "test_odd_json_that_is_whole_is_read"),
+    ),
+    31: Fault(
+        "a page that repeats for ever",
+        (
+            "test_a_page_that_repeats_for_ever_ends_the_poll_as_incomplete",
+            "test_a_source_that_gives_the_same_page_for_ever_is_cut_off_and_named",
+        ),
+    ),
+    32: Fault(
+        "a list that is suddenly empty or much shorter",
+        ("test_an_empty_list_is_incomplete_because_rights_may_be_missing", "test_a_narrowed_choice_is_not_doubted"),
+    ),
+    33: Fault("a log of 10 MB", ("test_log_stays_within_its_limit_and_goes_on",)),
+    34: Fault("a packed bomb", ("test_a_packed_bomb_stops_at_the_limit",)),
+    35: Fault(
+        "log rotated, truncated, replaced in mid poll",
+        (
+            "test_no_line_is_lost_or_doubled_by_rotations_at_any_step",
+            "test_inode_that_comes_back_is_not_taken_for_the_old_log",
+            "test_truncated_log_without_a_copy_is_a_gap",
+        ),
+    ),
+    36: Fault(
+        "connection reset in every position of a reply",
+        (
+            "test_answer_without_its_end_is_unreachable_not_empty",
+            "test_f36_after_all_that_both_ways_to_a_host_have_told_the_same_runs",
+        ),
+        "not at every byte",
+    ),
+    37: Fault("a reply that belongs to another request", (), "no test"),
+    38: Fault("DNS that is slow or fails", ("test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline",)),
+    39: Fault(
+        "credentials rotated, expired, locked out",
+        (
+            "test_after_three_refused_logins_none_is_sent_for_a_quarter_of_an_hour",
+            "test_a_rotated_password_is_read_again_and_forgives_the_refusals",
+        ),
+    ),
+    40: Fault(
+        "a whole data centre is gone",
+        ("test_the_host_itself_is_an_incident_after_three_polls_without_an_answer",),
+        "a host is one cause; many hosts are many",
+    ),
+    41: Fault("late, repeated, shuffled polls", ("test_late_repeated_and_shuffled_polls_end_in_the_same_tables",)),
+    42: Fault(
+        "duplicate ids, ids used again", ("test_rows_that_were_replaced_are_a_gap_and_are_read_anew",), "in part"
+    ),
+    43: Fault("a job renamed, deleted, back again", ("test_a_renamed_job_keeps_its_identity_and_its_history",)),
+    44: Fault(
+        "runs in the future, years 1 and 9999",
+        (
+            "test_times_that_no_calendar_holds_are_none_and_kept_as_words",
+            "test_times_and_codes_at_the_edges_are_kept_as_they_are",
+        ),
+    ),
+    45: Fault("clock skew", (), "measured and shown; only 'missed' is corrected by it"),
+    46: Fault(
+        "clock changes",
+        (
+            "test_one_expected_run_in_each_night_of_a_clock_change",
+            "test_a_deadline_is_computed_in_its_own_zone_and_strictly_over_clock_changes",
+        ),
+    ),
+    47: Fault("huge numbers, odd exit codes", ("test_times_and_codes_at_the_edges_are_kept_as_they_are",)),
+    48: Fault(
+        "cycles, chains of 100,000",
+        (
+            "test_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told",
+            "test_a_graph_with_a_cycle_leaves_its_edges_out_and_names_it",
+        ),
+    ),
+    49: Fault(
+        "bytes that are not UTF-8",
+        ("test_bytes_that_are_not_utf8_are_spelled_out", "test_bytes_that_are_not_utf8_survive_as_surrogates"),
+    ),
+    50: Fault(
+        "escape sequences, bidi, control bytes",
+        (
+            "test_every_screen_survives_hostile_text_and_shows_none_of_its_controls",
+            "test_every_hostile_job_is_shown_harmlessly",
+            "test_what_was_done_is_listed_harmlessly",
+            "test_what_is_typed_is_never_more_than_text",
+        ),
+    ),
+    51: Fault("markup in names and logs", ("test_markup_in_a_name_stands_on_the_screen_as_it_is",)),
+    52: Fault("markup of the receivers", ("test_markup_of_the_receivers_stands_there_as_it_is",)),
+    53: Fault("SQL in fields and filters", ("test_a_filter_is_text_and_no_pattern_and_no_sql",)),
+    54: Fault(
+        "shell in crontab names, users, paths",
+        ("test_hostile_names_make_no_canary", "test_hostile_names_commands_and_variables_reach_no_shell_of_ours"),
+    ),
+    55: Fault("path traversal in log paths", (), "no path from outside is ever opened; no test of its own"),
+    56: Fault("formula injection in exports", (), "there is no export yet"),
+    57: Fault(
+        "a filter that is a slow regular expression",
+        ("test_a_filter_is_text_and_no_pattern_and_no_sql", "test_hostile_repetition_is_read_in_linear_time"),
+    ),
+    58: Fault(
+        "secrets anywhere",
+        (
+            "test_f58_no_secret_reaches_store_log_alert_answer_or_command",
+            "test_f58_a_secret_written_into_the_config_is_refused_and_not_repeated",
+            "test_f58_what_a_process_shows_of_itself_and_hands_to_its_children_holds_no_secret",
+        ),
+    ),
+    59: Fault(
+        "redirect to another origin with the token",
+        ("test_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here",),
+    ),
+    60: Fault("links from outside that point inside", (), "no link from outside is ever fetched; no test of its own"),
+    61: Fault(
+        "host key changed, certificate wrong",
+        ("test_changed_host_key_is_refused_with_both_fingerprints", "test_a_certificate_for_another_name_is_refused"),
+    ),
+    62: Fault(
+        "a secret command that hangs or floods",
+        (
+            "test_f62_a_secret_command_that_hangs_is_ended_with_its_children",
+            "test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays",
+            "test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words",
+        ),
+    ),
+    63: Fault(
+        "config half written, broken under a running engine",
+        (
+            "test_half_written_config_is_faults_or_settings_but_never_a_traceback",
+            "test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it",
+        ),
+    ),
+    64: Fault(
+        "terminals too small, no terminal, a reader that goes away",
+        ("test_a_terminal_that_is_too_small", "test_a_reader_that_goes_away_ends_the_command_silently"),
+    ),
+    65: Fault(
+        "two people act at once, double Enter",
+        ("test_two_enters_are_one_action", "test_a_second_person_is_told_who_asked_already"),
+    ),
+    66: Fault(
+        "alert sinks that fail, lose answers, or are flooded",
+        (
+            "test_f66_an_answer_that_is_lost_is_one_marked_repeat",
+            "test_f66_a_mail_server_whose_yes_is_lost_on_the_way_gets_one_marked_repeat",
+            "test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other",
+            "test_1000_causes_at_once_are_ten_alerts_and_one_digest",
+        ),
+    ),
+}

@@ -1,0 +1,102 @@
+"""docs/reliability.md: which faults are survived by which test, and the last figures.
+
+    python -m tests.reliability            prints the page, from this table and docs/figures.json
+    python -m tests.reliability --measure  runs the quick benchmarks, or those named, first and keeps their figures
+
+A fault counts as tested where a named test of this project makes it happen. What a test covers only in part is said.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.faults import FAULTS
+
+ROOT = Path(__file__).parent.parent
+FIGURES = ROOT / "docs" / "figures.json"
+PAGE = ROOT / "docs" / "reliability.md"
+MEASURED = ("crash", "faults", "alert", "ssh", "keys", "start", "ingest")
+
+
+@cache
+def places() -> dict[str, str]:
+    """Every test function of the project by name -> its file."""
+    found: dict[str, str] = {}
+    for path in [*sorted((ROOT / "tests").rglob("*.py")), ROOT / "connectors" / "conformance.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                found.setdefault(node.name, path.relative_to(ROOT).as_posix())
+    return found
+
+
+def page() -> str:
+    """docs/reliability.md."""
+    kept = json.loads(FIGURES.read_text())
+    return "\n".join([*_faults(), "", *_figures(kept), ""])
+
+
+def _faults() -> Iterator[str]:
+    tested = [number for number, fault in FAULTS.items() if fault.tests]
+    whole = [number for number in tested if not FAULTS[number].lacks]
+    yield "# What Headway survives"
+    yield ""
+    yield "Made by `python -m tests.reliability`; a test compares it, and looks every name up."
+    yield ""
+    yield f"{len(tested)} of {len(FAULTS)} faults are made to happen by a test, {len(whole)} of them as a whole."
+    yield ""
+    yield "| fault | made to happen by | what is missing |"
+    yield "|---|---|---|"
+    for number, fault in FAULTS.items():
+        names = "<br>".join(f"`{name}` ({places()[name]})" for name in fault.tests)
+        yield f"| {number} · {fault.words} | {names or '–'} | {fault.lacks or ('' if names else 'no test')} |"
+
+
+def _figures(kept: dict[str, Any]) -> Iterator[str]:
+    yield "## The last figures"
+    yield ""
+    yield "Quick forms; `python -m tests.reliability --measure` takes them anew. No benchmark knows an aim."
+    yield ""
+    yield "| command | figure | value | beside | ratio | taken |"
+    yield "|---|---|---|---|---|---|"
+    for bench in kept["benches"]:
+        taken = f"{bench['date']}, {bench['machine']}"
+        for one in bench["figures"]:
+            beside = f"{one['anchor_value']} ({one['anchor']})" if one["anchor"] else ""
+            ratio = "" if one["ratio"] is None else one["ratio"]
+            command = f"`python -m tests.bench.{bench['bench']} --json --quick`"
+            yield f"| {command} | {one['name']} | {one['value']} {one['unit']} | {beside} | {ratio} | {taken} |"
+
+
+def measure(names: Sequence[str], machine: str) -> None:
+    """Runs these quick benchmarks and keeps what they print; of the others the figures stay, with their date."""
+    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"benches": []}
+    by_name = {one["bench"]: one for one in kept["benches"]}
+    for name in names:
+        argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", "--quick"]
+        done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode != 0:
+            print(f"{name} ended with {done.returncode}; its figures stay as they were", file=sys.stderr)
+            continue
+        taken = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine}
+        by_name[name] = taken | json.loads(done.stdout.splitlines()[-1])
+    benches = [by_name[name] for name in MEASURED if name in by_name]
+    FIGURES.write_text(json.dumps({"benches": benches}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--measure", nargs="*", choices=MEASURED, metavar="BENCH", help="run these, or all, first")
+    parser.add_argument("--machine", default="2 shared cores", help="what the figures were taken on")
+    asked = parser.parse_args()
+    if asked.measure is not None:
+        measure(asked.measure or MEASURED, asked.machine)
+    PAGE.write_text(page())
