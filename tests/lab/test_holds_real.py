@@ -113,6 +113,8 @@ def active(lab: Estate) -> bool:
 
 def hold_all(night: Night, lab: Estate) -> None:
     night.crontab_before = crontab(lab)
+    jobs = {EXTRACT, *MODES}
+    wait_until(lambda: jobs <= {one["name"] for one in night.headway.json("jobs")}, "every job to be known", 30, 0.5)
     wait_until(lambda: night.newest(EXTRACT).get("state") == "failed", "extract to fail", until(night.first) + 60, 0.5)
 
     def held() -> bool:
