@@ -307,7 +307,10 @@ FAULTS: dict[int, Fault] = {
         "redirect to another origin with the token",
         ("test_a_redirect_to_another_origin_is_not_followed_and_the_token_stays_here",),
     ),
-    60: Fault("links from outside that point inside", (), "no link from outside is ever fetched; no test of its own"),
+    60: Fault(
+        "links from outside that point inside",
+        ("test_f60_no_link_from_outside_is_fetched_by_engine_command_or_screen",),
+    ),
     61: Fault(
         "host key changed, certificate wrong",
         ("test_changed_host_key_is_refused_with_both_fingerprints", "test_a_certificate_for_another_name_is_refused"),

@@ -1,0 +1,78 @@
+"""Links that others wrote are shown and never fetched, whatever Headway does with what bears them (F60)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+from tests.hostile.console import Desk, drive
+
+
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """An address inside, and what it was asked for."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(204)
+            self.end_headers()
+
+        do_POST = do_HEAD = do_GET
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/latest/meta-data/", paths
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, asked: tuple[str, list[str]]) -> Iterator[Bench]:
+    """A failed job all of whose texts are that link."""
+    link, scheduler = asked[0], FakeScheduler(warnings=(asked[0],))
+    scheduler.job("extract", title=link, native_url=link, definition=link, owner=link, run_as=link)
+    scheduler.job("load")
+    at = datetime.now(UTC) - timedelta(seconds=5)
+    scheduler.attempt("extract", "a1", State.FAILED, at, native_url=link, message=link, reason=link)
+    scheduler.logs["a1"] = f"see {link}\n"
+    config = estate_config(tmp_path, scheduler)
+    known = config.jobs["fake/extract"].model_copy(update={"runbook": link})
+    config = replace(config, jobs={**config.jobs, "fake/extract": known})
+    with running_bench(tmp_path, scheduler, config) as made:
+        made.turn()
+        made.turn()
+        yield made
+
+
+def test_f60_no_link_from_outside_is_fetched_by_engine_command_or_screen(
+    bench: Bench, asked: tuple[str, list[str]]
+) -> None:
+    link, paths = asked
+    for line in (("status",), ("job", "fake/extract"), ("runs", "fake/extract"), ("incident", "1"), ("drift",)):
+        done = headway(bench.url, *line)
+        assert done.code in (0, 1), done.err
+    assert link in headway(bench.url, "incident", "1").out
+    assert link in bench.sink.got[0][2]
+
+    async def steps(desk: Desk) -> None:
+        for key in ("2", "enter", "enter", "escape", "i", "escape", "3", "enter", "i", "escape"):
+            await desk.pilot.press(key)
+            await desk.pilot.pause(0.05)
+
+    drive(bench.url, steps)
+    assert [] == paths
