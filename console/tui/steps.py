@@ -1,4 +1,4 @@
-"""A plan as rows and lines, proposed or under way: steps in their order, branches by their indent, each explained."""
+"""A plan that is proposed, as rows and lines: steps in their order, branches by their indent, each explained."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from console.durations import duration_words
-from console.model.carried import PlanView, StepView
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.words import Safety
-from console.tui.glyphs import PLAN_STEPS
 from console.tui.order import verb_word
 from console.tui.rows import Look, counted, heading, line
 from console.tui.widgets.paint import Run
@@ -29,15 +27,6 @@ DRAFT = (
     Column("takes", 6, 2, right=True),
     Column("saves", 6, 2),
     Column("services", 20, 4, flex=2, most=40),
-)
-STARTED = (
-    Column("#", 2, 1, right=True),
-    Column("", 1, 1),
-    Column("state", 9, 1),
-    Column("action", 7, 3),
-    Column("job", 28, 1, flex=3, middle=True),
-    Column("after", 5, 2),
-    Column("says", 14, 2, flex=4),
 )
 LABEL = 11
 """Cells of a label with its gaps: what is wrapped hangs below its text."""
@@ -72,7 +61,8 @@ def _above(place: int, after: Mapping[int, Sequence[int]]) -> set[int]:
     return found
 
 
-def _name(job: str, depth: int, look: Look) -> str:
+def name_at(job: str, depth: int, look: Look) -> str:
+    """A job's name, indented by how many steps must be over before it."""
     depth = min(depth, DEEPEST)
     return f"{'  ' * (depth - 1)}{look.glyphs.sign('branch')} {job}" if depth else job
 
@@ -107,7 +97,7 @@ def _draft_row(step: Step, depth: int, look: Look) -> Row:
         (
             (str(step.place), "dim"),
             ("wait" if step.verb == WAIT else verb_word(step.verb), "bad" if refused else "strong"),
-            (_name(step.job, depth, look), "plain"),
+            (name_at(step.job, depth, look), "plain"),
             (",".join(map(str, step.after)) + waits, "dim"),
             safety,
             (_takes(step, look), "plain" if step.expected_s is not None else "dim"),
@@ -171,7 +161,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
     ]
     if not shown and step.verb != WAIT and not step.trouble:
         rows.insert(1, ("preview", "its scheduler is asked for it right before it leaves", "dim"))
-    return found + _labelled(rows)
+    return found + labelled(rows)
 
 
 def _save(one: Save) -> tuple[str, str, str]:
@@ -179,7 +169,8 @@ def _save(one: Save) -> tuple[str, str, str]:
     return label, f"{one.service}: {one.words}", "plain" if one.saved else "warn"
 
 
-def _labelled(rows: Sequence[tuple[str, str, str]]) -> Lines:
+def labelled(rows: Sequence[tuple[str, str, str]]) -> Lines:
+    """A line for each (label, text, style) that has a text, and for each further line of it."""
     found: Lines = []
     before = ""
     for label, text, style in rows:
@@ -209,87 +200,6 @@ def why_not_start(draft: Draft) -> str:
     if all(step.verb == WAIT for step in draft.steps):
         return f"no step to send now: it waits for {', '.join(step.job for step in draft.steps)}"
     return ""
-
-
-# a plan under way
-
-
-def state_of(step: StepView) -> str:
-    """The step's state; while its action is under way, that of the action."""
-    return (step.action_state or step.state) if step.state == "asked" else step.state
-
-
-def mark_of(step: StepView, look: Look) -> tuple[str, str, str]:
-    """(mark, word, style): of the plan's own states, else of the action's."""
-    state = state_of(step)
-    found = PLAN_STEPS.get(state)
-    if found is None:
-        return look.glyphs.mark("action", state)
-    return found.letter if look.glyphs.plain else found.glyph, found.word, found.style
-
-
-def plan_rows(plan: PlanView, look: Look) -> list[Row]:
-    """A row a step, with the scheduler's own word as far as there is one."""
-    deep = depths({step.place: step.after for step in plan.steps})
-    return [_plan_row(step, deep[step.place], look) for step in plan.steps]
-
-
-def _plan_row(step: StepView, depth: int, look: Look) -> Row:
-    mark, word, style = mark_of(step, look)
-    return Row(
-        step.place,
-        (
-            (str(step.place), "dim"),
-            (mark, style),
-            (word, style),
-            (verb_word(step.verb), "dim"),
-            (_name(step.job, depth, look), "plain"),
-            (",".join(map(str, step.after)), "dim"),
-            (_says(step, look), "dim"),
-        ),
-    )
-
-
-def _says(step: StepView, look: Look) -> str:
-    if step.words:
-        return step.words
-    if step.due is not None and step.state == "planned":
-        return f"waits until {look.clock.hms(step.due)}"
-    if step.state == "asked" and step.started is not None:
-        return f"since {look.clock.hms(step.started)}, {duration_words((look.now - step.started).total_seconds())}"
-    return f"~{duration_words(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
-
-
-def plan_detail(step: StepView, look: Look) -> Lines:
-    """All that is known of one step."""
-    _, word, style = mark_of(step, look)
-    found: Lines = [[(f"{step.place} {verb_word(step.verb)}  ", "strong"), (step.job, "plain"), (f"  {word}", style)]]
-    times = f"{look.clock.hms(step.started)}–{look.clock.hms(step.ended)}" if step.started and step.ended else ""
-    since = look.clock.hms(step.started) if step.started and not step.ended else ""
-    return found + _labelled(
-        [
-            ("says", step.words, "plain"),
-            ("period", step.period_key, "plain"),
-            ("at", times, "plain"),
-            ("since", since, "plain"),
-            ("waits", f"until {look.clock.hms(step.due)}" if step.due else "", "plain"),
-            ("after", ", ".join(map(str, step.after)), "plain"),
-            ("expected", duration_words(step.expected_s) if step.expected_s is not None else "", "plain"),
-            ("under", step.action_key or "", "dim"),
-        ]
-    )
-
-
-def plan_line(plan: PlanView, look: Look) -> list[Run]:
-    """A plan in one line, for its incident."""
-    style = {"running": "run", "stopped": "bad", "paused": "warn"}.get(plan.state, "plain")
-    now = next((step for step in plan.steps if step.state in ("asked", "failed")), None)
-    runs: list[Run] = [(f" PLAN {plan.id} ", "key"), (plan.state, style)]
-    runs.append((f"  {plan.done} of {counted(len(plan.steps), 'step')}", "plain"))
-    if now is not None:
-        _, word, style = mark_of(now, look)
-        runs += [(f"  {now.place} ", "dim"), (word, style), (f" {now.job}", "dim")]
-    return runs
 
 
 def as_shown(draft: Draft) -> dict[str, Any]:

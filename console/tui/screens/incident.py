@@ -16,7 +16,7 @@ from console.model.views import IncidentView
 from console.tui import story
 from console.tui.rows import line
 from console.tui.screens.base import BaseScreen, RunChoice
-from console.tui.steps import plan_line
+from console.tui.underway import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run

@@ -11,9 +11,10 @@ from textual.app import ComposeResult
 
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
-from console.tui import steps
+from console.tui import underway
 from console.tui.rows import counted
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.steps import LABEL
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
@@ -35,9 +36,9 @@ class StartedScreen(BaseScreen):
         super().__init__()
         self.number = number
         self.view: PlanView | None = None
-        self.grid = Grid(steps.STARTED, "reading…", id="grid")
+        self.grid = Grid(underway.STARTED, "reading…", id="grid")
         self.pane = Pane(id="detail")
-        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, steps.LABEL, False
+        self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL, False
 
     def body(self) -> ComposeResult:
         yield Bar(id="stands")
@@ -53,7 +54,7 @@ class StartedScreen(BaseScreen):
     def _show(self, view: PlanView) -> None:
         self.view = view
         if not self.grid.touched:
-            self.grid.show(Rows(steps.plan_rows(view, self.look)))
+            self.grid.show(Rows(underway.plan_rows(view, self.look)))
             at = next((step.place for step in view.steps if step.state in ("asked", "failed")), None)
             if at is not None:
                 self.grid.move_to(at - 1)
@@ -63,7 +64,7 @@ class StartedScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows(steps.plan_rows(self.view, self.look)))
+            self.grid.show(Rows(underway.plan_rows(self.view, self.look)))
             self.bar("stands").show(self._stands(self.view))
             self._explain()
 
@@ -78,7 +79,7 @@ class StartedScreen(BaseScreen):
 
     def _explain(self) -> None:
         step = self.here
-        self.pane.show_runs(steps.plan_detail(step, self.look) if step else [])
+        self.pane.show_runs(underway.plan_detail(step, self.look) if step else [])
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         view = self.view
