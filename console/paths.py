@@ -10,6 +10,7 @@ STORE_URL = (
     "the URL of a shared store may hold a password, so it is written as a reference: "
     '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
 )
+SCHEMES = ("sqlite://", "postgresql://", "postgres://")
 
 
 class NoStore(Exception):
@@ -26,6 +27,15 @@ def user_config() -> Path:
 def config_path(given: str | None) -> Path:
     """`--config`, else HEADWAY_CONFIG, else the user's own."""
     return Path(given or os.environ.get("HEADWAY_CONFIG") or user_config()).expanduser()
+
+
+def known_store(url: str, place: str) -> str:
+    """The same; raises NoStore for a scheme that no store has. Nothing but the scheme is repeated: it may hold a
+    password."""
+    scheme, found, _ = url.partition("://")
+    if found and f"{scheme}://" not in SCHEMES:
+        raise NoStore(f'{place}: a store is a file or a postgresql:// URL; "{scheme[:40]}://" is neither')
+    return url
 
 
 def store_url(config: Path) -> str:
@@ -59,12 +69,12 @@ def _resolve(reference: object, config: Path) -> str:
     if isinstance(reference, dict) and isinstance(reference.get("env"), str):
         value = os.environ.get(reference["env"])
         if value:
-            return value
+            return known_store(value, f"{config}: estate.store")
         raise NoStore(f"{config}: estate.store: the variable {reference['env']} is not set. Set it and start again.")
     from connectors.contract import AccessRefused  # noqa: PLC0415 - only for references that need more than this module
     from connectors.secrets import SecretRef, SecretStore  # noqa: PLC0415
 
     try:
-        return SecretStore()(SecretRef.model_validate(reference))
+        return known_store(SecretStore()(SecretRef.model_validate(reference)), f"{config}: estate.store")
     except (AccessRefused, ValueError) as error:
         raise NoStore(f"{config}: estate.store: {error}") from None

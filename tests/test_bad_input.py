@@ -357,6 +357,18 @@ def test_an_engine_that_ends_at_once_is_not_said_to_go_on(tmp_path: Path) -> Non
     assert '"crn"' in words
 
 
+@pytest.mark.parametrize("command", ["status", "engine stop", "freeze", "backup x"])
+def test_a_store_of_an_unknown_scheme_is_refused_and_becomes_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = headway("mysql://u:PASSWORD@x/y", *command.split())
+    assert (2, "") == (done.code, done.out)
+    assert '--store: a store is a file or a postgresql:// URL; "mysql://" is neither' in done.err
+    assert "PASSWORD" not in done.err
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_a_store_that_is_not_there_yet_says_what_makes_it(tmp_path: Path) -> None:
     done = headway(str(tmp_path / "headway.db"), "status")
     assert (2, "") == (done.code, done.out)

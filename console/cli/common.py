@@ -15,7 +15,7 @@ from console.clean import clean, clean_line
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.model.ids import LONGEST_ID
-from console.paths import NoStore, config_path, store_url
+from console.paths import NoStore, config_path, known_store, store_url
 
 if TYPE_CHECKING:
     from console.store.reads import Reads
@@ -45,9 +45,9 @@ def positive_number(text: str) -> int:
 
 def store_of(arguments: argparse.Namespace) -> str:
     """The store that the command line means. Raises Stop."""
-    if arguments.store:
-        return str(arguments.store)
     try:
+        if arguments.store:
+            return known_store(str(arguments.store), "--store")
         return store_url(config_path(arguments.config))
     except NoStore as error:
         raise Stop(Exit.USAGE, str(error)) from None

@@ -39,8 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
         print_json({"in_shadow": modes.in_shadow, "estate": "live" if modes.estate_live else "shadow",
                     "scoped": {name: "live" if live else "shadow" for name, live in modes.scoped.items()}})  # fmt: skip
         return Exit.OK
-    words = "watched only; nothing is sent but to the shadow route" if modes.in_shadow else "all is live"
-    say_lines([f"in shadow: {one}" for one in modes.in_shadow] + [words])
+    words = "what is in shadow is watched only: nothing of it is sent but to the shadow route"
+    say_lines([*(f"in shadow: {one}" for one in modes.in_shadow), words] if modes.in_shadow else ["all is live"])
     return Exit.OK
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.model.ids import maybe_instant
-from console.model.modes import Modes, Switched, modes_of
+from console.model.modes import MODE, SCOPES, Modes, Switched, modes_of
 from console.store import chain
 from console.store.chain import Run
 
@@ -20,18 +20,27 @@ def switched(value: str, by: str, why: str, at_us: int) -> Switched:
 
 
 def turn(run: Run, name: str, value: str, by: str, origin: str, why: str, now_us: int) -> bool:
-    """Turns one switch, in the caller's transaction with its line in the audit; False where it stood so already."""
+    """Turns one switch, in the caller's transaction with its line in the audit; False where it stood so already. The
+    whole estate turned, no scope of it is left out."""
     before = run("SELECT value FROM switch WHERE name = ?", (name,))
-    if before and before[0][0] == value:
+    others = _exceptions(run, value) if name == MODE else []
+    if before and before[0][0] == value and not others:
         return False
-    run(
-        "INSERT INTO switch (name, value, set_by, why, at_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-        " SET value = excluded.value, set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us",
-        (name, value, by, why, now_us),
-    )
-    detail = {"before": before[0][0] if before else "", "after": value}
+    for each in (name, *others):
+        run(
+            "INSERT INTO switch (name, value, set_by, why, at_us) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+            " SET value = excluded.value, set_by = excluded.set_by, why = excluded.why, at_us = excluded.at_us",
+            (each, value, by, why, now_us),
+        )
+    detail = {"before": before[0][0] if before else "", "after": value, "with it": others}
     chain.append(run, now_us, by, origin, f"turn {value}", name, detail, why)
     return True
+
+
+def _exceptions(run: Run, value: str) -> list[str]:
+    """Scoped switches that stand otherwise."""
+    rows = run("SELECT name FROM switch WHERE value <> ? ORDER BY name", (value,))
+    return [name for (name,) in rows if name.partition(" ")[0] in SCOPES and " " in name]
 
 
 def begin_in(run: Run, mode: str, now_us: int) -> None:

@@ -144,6 +144,17 @@ def test_one_system_turned_live_is_acted_on(bench: Bench) -> None:
     assert ("the estate, but for system fake",) == bench.reads().header().in_shadow
 
 
+def test_the_whole_turned_leaves_no_exception_behind(bench: Bench) -> None:
+    """Else a shadow that somebody believes in would still send."""
+    bench.turn()
+    headway(bench, "shadow", "on", "--system", "fake")
+    headway(bench, "shadow", "off", "--system", "fake")
+    in_shadow(bench)
+    assert ("the estate",) == bench.reads().header().in_shadow
+    headway(bench, "shadow", "off")
+    assert () == bench.reads().header().in_shadow
+
+
 @pytest.mark.parametrize(
     "scope", [["--system", "nope"], ["--service", "nope"], ["--dependency", "fake/extract", "fake/nope"]]
 )
