@@ -130,6 +130,9 @@ async def test_a_verb_on_the_marked_ones_is_one_plan(night: Night) -> None:
     await night.press("down", "enter")
     await night.see("PLAN 1 running")
     assert ["cancel", "cancel"] == [step.verb for step in night.requests.started[0].steps]
+    await night.press("escape")
+    await night.see("JOBS 3 of 14")
+    assert "marked" not in night.text
 
 
 @on_the_night()

@@ -88,7 +88,10 @@ class DraftScreen(BaseScreen):
         try:
             self.draft = shape(self.proposed, changes)
         except PlanRefused as error:
-            (self.notice if self.draft else self._failed)(str(error))
+            if self.draft is None:
+                self._failed(str(error))
+            else:
+                self.notice(str(error), "warn")
             return
         self.changes = changes
         self._show()
@@ -227,6 +230,8 @@ class DraftScreen(BaseScreen):
         def begun(number: int | None) -> None:
             if number is not None:
                 self.board.pop_screen()
+                if isinstance(self.board.screen, BaseScreen):
+                    self.board.screen.clear_marks()
                 self.board.open_plan(number)
 
         if self.draft is not None:
