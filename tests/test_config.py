@@ -94,15 +94,20 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
         ('[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"', "services.t.deadline: is missing. Add it."),
         ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
         ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
-        ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: tuple should have at least 1 item"),
-        ('[[permissions]]\nwho = ["a"]\nrole = "root"', "permissions.1.role: input should be 'view', 'act'"),
+        ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: is an empty list. Name at least one."),
+        ('[[permissions]]\nwho = "alice"\nrole = "act"', 'permissions.1.who: is no list. Write it in brackets: ["…"'),
+        ("[estate]\nname = 7", "estate.name: 7 is no text. Write it in quotes."),
+        (
+            '[[permissions]]\nwho = ["a"]\nrole = "root"',
+            "permissions.1.role: 'root' is none of 'view', 'act', 'approve' or 'admin'.",
+        ),
         (
             '[[permissions]]\nwho = ["a"]\nrole = "act"\nsystems = ["dhw"]',
             'headway.toml:4: permissions.1.systems: no system fits "dhw". Did you mean "dwh"?',
         ),
         ('[[permissions]]\nwho = ["a"]\nrole = "act"\nservices = ["x*"]', 'no service fits "x*". Known: s.'),
         ("permissions = 1", "permissions: is no list of tables. Write [[permissions]] above each who and role."),
-        ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.0: input should be greater than or equal to 1"),
+        ("[acting]\nreason_tiers = [0]", "acting.reason_tiers.1: 0 is too small: at least 1."),
         ('[alerts]\ndefault_route = "oncal"\n[routes.oncall]\nurls = [{env = "X"}]', 'Did you mean "oncall"?'),
         (
             '[routes.oncall]\nurls = [{env = "X"}]\nfallback = "oncal"',
@@ -120,8 +125,14 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
             '[alerts]\nshadow_route = "a"\n[routes.a]\nurls = [{env = "X"}]\nfallback = "oncall"',
             'alerts.shadow_route: route "a" has a fallback: what is in shadow would be handed on to it. Name a route',
         ),
-        ('[routes.a]\nurls = [{env = "X"}]\nbody = "short"', "headway.toml:3: routes.a.body: input should be 'full'"),
-        ('[routes.a]\nurls = [{env = "X"}]\nmax_per_minute = 0', "headway.toml:3: routes.a.max_per_minute: input"),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nbody = "short"',
+            "headway.toml:3: routes.a.body: 'short' is none of 'full'",
+        ),
+        (
+            '[routes.a]\nurls = [{env = "X"}]\nmax_per_minute = 0',
+            "headway.toml:3: routes.a.max_per_minute: 0 is too small",
+        ),
         (
             '[alerts]\nping = "https://hc.example/uuid"',
             "headway.toml:2: alerts.ping: a secret is written as a reference",
@@ -131,6 +142,29 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
 def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, text + "\n" + GOOD)
     assert any(expected in one for one in found), found
+
+
+def test_a_table_with_one_fault_still_tells_the_others_each_under_its_own_number(tmp_path: Path) -> None:
+    more = """
+[[dependencies]]
+upstream = "nope/x"
+downstream = "dwh/y"
+mode = "hodl"
+
+[[dependencies]]
+upstream = "dwh/x"
+downstream = "nope/y"
+
+[[permissions]]
+role = "act"
+systems = ["nope"]
+"""
+    found = "\n".join(faults(tmp_path, GOOD + more))
+    assert "dependencies.1.mode: 'hodl' is none of" in found
+    assert 'dependencies.1.upstream: no system "nope" in "nope/x"' in found
+    assert 'dependencies.2.downstream: no system "nope" in "nope/y"' in found
+    assert "permissions.1.who: is missing" in found
+    assert 'permissions.1.systems: no system fits "nope"' in found
 
 
 def test_all_faults_come_at_once(tmp_path: Path) -> None:

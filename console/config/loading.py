@@ -134,7 +134,8 @@ def _check(
 
 
 def _location(loc: tuple[int | str, ...]) -> tuple[str, ...]:
-    return tuple(str(part) for part in loc)
+    """Keys, and the places of lists counted from 1, as people count."""
+    return tuple(str(part + 1) if isinstance(part, int) else part for part in loc)
 
 
 def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
@@ -143,9 +144,41 @@ def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
         return "unknown key. " + (near(str(error["loc"][-1]), known) if known else "Remove it.")
     if error["type"] == "missing":
         return "is missing. Add it."
+    plain = _in_plain_words(error)
+    if plain:
+        return plain
     message = str(error["msg"]).removeprefix("Value error, ")
     value = error.get("input")
     told = "secret" in message or not isinstance(value, str | int | float | bool) or str(value) in message
     shown = "" if told else f" (it is {value!r})"
     words = f"{message[0].lower()}{message[1:]}{shown}"
     return words if words.endswith("?") else words.rstrip(".") + "."
+
+
+SHOWN = 40
+"""Characters of a value that is repeated; a longer one, or a URL, may be a secret in the wrong place."""
+
+
+def _in_plain_words(error: Any) -> str:
+    """What a person should write in place of a value of the wrong shape; empty for what says so itself."""
+    value, context = error.get("input"), error.get("ctx", {})
+    is_short = isinstance(value, int | float | bool) or (isinstance(value, str) and len(value) <= SHOWN)
+    shown = repr(value) if is_short and "://" not in str(value) else f"this {type(value).__name__}"
+    match error["type"]:
+        case "tuple_type" | "list_type":
+            return 'is no list. Write it in brackets: ["…", "…"].'
+        case "too_short":
+            return "is an empty list. Name at least one."
+        case "string_type":
+            return f"{shown} is no text. Write it in quotes."
+        case "bool_type" | "bool_parsing":
+            return f"{shown} is neither true nor false. Write one of them, without quotes."
+        case "int_type" | "int_parsing" | "int_from_float" | "float_type" | "float_parsing":
+            return f"{shown} is no number. Write it without quotes."
+        case "literal_error":
+            return f"{shown} is none of {context.get('expected', 'the known words')}."
+        case "greater_than_equal":
+            return f"{shown} is too small: at least {context['ge']}."
+        case "less_than_equal":
+            return f"{shown} is too large: at most {context['le']}."
+    return ""

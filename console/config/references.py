@@ -56,15 +56,15 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
         if shadow is not None and shadow.fallback:
             words = f'route "{config.alerts.shadow_route}" has a fallback: what is in shadow would be handed on to it'
             reading.fault(("alerts", "shadow_route"), f"{words}. Name a route without one")
-    _check_dependencies(config, system_of, reading)
-    _check_permissions(config, system_names, list(document.get("services", {})), reading)
+    _check_dependencies(config, document, system_of, reading)
+    _check_permissions(document, system_names, list(document.get("services", {})), reading)
 
 
-def _check_permissions(config: Config, systems: list[str], services: list[str], reading: Reading) -> None:
+def _check_permissions(document: Table, systems: list[str], services: list[str], reading: Reading) -> None:
     """What a permission is limited to is there: a limit to a name that nothing has would permit nothing, silently."""
-    for number, one in enumerate(config.permissions, 1):
-        for key, patterns, known in (("systems", one.systems, systems), ("services", one.services, services)):
-            for pattern in patterns:
+    for number, table in enumerate(document.get("permissions", []), 1):
+        for key, known in (("systems", systems), ("services", services)):
+            for pattern in _strings(table, key):
                 if not fits_any(pattern, known):
                     words = f'no {key.removesuffix("s")} fits "{pattern}". {near(pattern, known)}'
                     reading.fault(("permissions", str(number), key), words)
@@ -97,16 +97,25 @@ def _strings(table: Any, key: str) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-def _check_dependencies(config: Config, system_of: Any, reading: Reading) -> None:
-    for number, one in enumerate(config.dependencies, 1):
-        key = ("dependencies", str(number))
-        system_of(one.upstream, (*key, "upstream"))
-        system_of(one.downstream, (*key, "downstream"))
-        _check_mode(config, one, key, reading)
+def _check_dependencies(config: Config, document: Table, system_of: Any, reading: Reading) -> None:
+    sound = {(one.upstream, one.downstream): one for one in config.dependencies}
+    for number, table in enumerate(document.get("dependencies", []), 1):
+        key, ends = ("dependencies", str(number)), _ends(table)
+        for end, name in ends.items():
+            system_of(name, (*key, end))
+        one = sound.get((ends.get("upstream", ""), ends.get("downstream", "")))
+        if one is not None:
+            _check_mode(config, one, key, reading)
     cycle = find_cycle([(one.upstream, one.downstream) for one in config.dependencies])
     if cycle:
         path = " → ".join([*cycle, cycle[0]])
         reading.fault(("dependencies",), f"these feed each other in a circle: {path}. Remove one of them.")
+
+
+def _ends(table: Any) -> dict[str, str]:
+    """Upstream and downstream as they were written, where they are names."""
+    found = {end: table.get(end) for end in ("upstream", "downstream")} if isinstance(table, dict) else {}
+    return {end: name for end, name in found.items() if isinstance(name, str)}
 
 
 def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], reading: Reading) -> None:
