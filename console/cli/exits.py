@@ -33,7 +33,8 @@ MEANING = {
     "`gate`: nobody can tell how an upstream stands, for want of an engine or of fresh data.",
     Exit.REFUSED: "Headway (the right, the owner, a freeze), the scheduler or the person at the question refused, or "
     "no answer came; nothing was sent.",
-    Exit.UNKNOWN: "Something was sent and its outcome is not known yet; it is looked up, never repeated.",
+    Exit.UNKNOWN: "Asked for and not over yet: sent, its outcome still to come or looked up (never repeated), or not "
+    "sent and waiting for its turn or for another person's approval; stderr says which.",
     Exit.NOT_FOUND: "No such job, run, incident, service, log or approval; near misses are named.",
     Exit.TIMEOUT: "`gate`: its time was over, and an upstream was still to come. The command was not started.",
     Exit.RED: "`gate`: an upstream is red, and was not repaired in the time there was. The command was not started.",

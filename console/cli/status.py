@@ -21,14 +21,15 @@ def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         header, systems = reads.header(), reads.systems()
         services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
-        now = now_of(reads)
+        waiting, now = reads.approvals(), now_of(reads)
     if arguments.json:
         print_json({"header": header, "systems": systems, "services": services, "incidents": incidents,
-                    "remarks": remarks})  # fmt: skip
+                    "remarks": remarks, "approvals": waiting})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
         say_lines([f"FROZEN: {header.frozen}; nothing is sent"] if header.frozen else [])
         say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
+        say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
         print()
         print_table(("system", "health", "jobs", "last seen"), [_system(one, now) for one in systems])
         print()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from console.store.chain import WRITER_LOCK, Run
-from console.store.errors import NotAllowed, StoreUnusable
+from console.store.errors import NotAllowed, StoreMissing, StoreUnusable
 
 BUSY_SECONDS = 5.0
 
@@ -31,6 +31,10 @@ def transaction(url: str, writes: bool = True) -> Iterator[Run]:
 
 def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
     path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+    if path.is_dir():
+        raise StoreUnusable(f"{path} is a folder; name the file of a store")
+    if not path.exists():
+        raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +166,16 @@ def test_a_scope_that_is_not_there_is_refused_and_nothing_is_turned(
     assert Exit.NOT_FOUND == headway(bench, "shadow", "off", *scope)
     assert "nope" in capsys.readouterr().err
     assert [("mode", "live")] == rows(bench, "SELECT name, value FROM switch")
+
+
+@pytest.mark.parametrize(
+    "made, words", [(False, "there is no store at"), (True, "is a folder; name the file of a store")]
+)
+def test_a_freeze_without_a_store_says_what_makes_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], made: bool, words: str
+) -> None:
+    store = tmp_path / "s.db"
+    if made:
+        store.mkdir()
+    assert Exit.USAGE == main(["--store", str(store), "freeze"])
+    assert words in capsys.readouterr().err
