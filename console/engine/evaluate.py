@@ -79,15 +79,9 @@ class Evaluator:
         seq = self._store.changed_seq()
         estate = self._quarantine.without(load(self._store, now, self._settings))
         part = self._touched(estate)
-        try:
-            decisions = self._decide(part, now)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the others are judged all the same
-            self._quarantine.find(part, lambda one: evaluate(one, now), error)
-            self._before = None
+        decisions = self._judged(part, now)
+        if decisions is None:
             return PAUSE_SECONDS
-        self._quarantine.well()
         if part is not estate:
             decisions = replace(decisions, cycles=self._cycles)  # the whole's matter
         applied = apply(self._store, decisions, now, seq, fence, self._routes)
@@ -116,6 +110,19 @@ class Evaluator:
             return AT_LEAST_EVERY_SECONDS
         ahead = (next_at - now) / timedelta(seconds=1) / max(self._clock.rate, 0.01)
         return min(max(ahead, 0.2), AT_LEAST_EVERY_SECONDS)
+
+    def _judged(self, estate: Estate, now: datetime) -> Decisions | None:
+        """The decisions; None where something in it cannot be judged, which the next step leaves out."""
+        try:
+            decisions = self._decide(estate, now)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the others are judged all the same
+            self._quarantine.find(estate, lambda one: evaluate(one, now), error)
+            self._before = None
+            return None
+        self._quarantine.well()
+        return decisions
 
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
         """The decisions; where there is something to tell, once more with the log ends that the notices show."""
