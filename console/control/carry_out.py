@@ -3,6 +3,9 @@
 A step is asked once those that it waits for are verified; the first that fails stops the plan, and what is under way
 then goes on to its end. A run that became good by other means needs no step. A plan that a person paused or aborted
 asks nothing; an aborted one gives up what it has not asked.
+
+A job whose own scheduler takes a step's success as the sign to start it is looked at before it is asked: a run that
+began meanwhile stands in for its step, so that the same work is not done twice.
 """
 
 from __future__ import annotations
@@ -13,11 +16,14 @@ from datetime import datetime, timedelta
 
 from connectors.contract import State, Verb
 from console.control.picture import CLOCKS
-from console.model.carried import Ask, EndStep, Move, MovePlan, PlanNow, StepNow, Wait
+from console.model.carried import Ask, EndStep, Move, MovePlan, PlanNow, RunNow, StepNow, Wait
 from console.model.plans import WAIT
 
 OVER = ("verified", "left_out")
 _ENDED_BADLY = ("refused", "failed")
+PATIENCE = timedelta(seconds=15)
+"""A scheduler's own start is awaited at least so long, and for two polls, before its step is asked."""
+_RUNS = (Verb.RERUN, Verb.START, WAIT)
 
 
 def next_moves(plan: PlanNow, now: datetime) -> list[Move]:
@@ -69,11 +75,62 @@ def _move(plan: PlanNow, step: StepNow, now: datetime, busy: int) -> Move | None
         return _waited(step)
     if words := by_other_means(plan, step):
         return EndStep(step, "verified", words)
-    if step.wait_s and step.due is None:
-        return Wait(step, now + timedelta(seconds=step.wait_s))
+    starters = _starters(plan, step)
+    if (step.wait_s or starters) and step.due is None:
+        return _wait(step, now, bool(starters))
+    if starters and (own := _own_start(plan, step, starters)) is not None:
+        return _stands_in(step, own)
+    if starters and (step.polled is None or (step.due is not None and step.polled < step.due)):
+        return None
     if (step.due is not None and now < step.due) or step.others or busy >= plan.at_once:
         return None
     return Ask(step)
+
+
+def _wait(step: StepNow, now: datetime, is_started: bool) -> Wait:
+    """As long as a person wants, and until its own scheduler's start of it would have been seen."""
+    asked = timedelta(seconds=step.wait_s)
+    if not is_started:
+        return Wait(step, now + asked)
+    patience = max(PATIENCE, timedelta(seconds=2 * step.poll_every_s))
+    return Wait(step, now + max(asked, patience), "looks first whether its own scheduler starts it now")
+
+
+def _starters(plan: PlanNow, step: StepNow) -> list[StepNow]:
+    """The steps before it that ran, and whose success its own scheduler takes as the sign to start it."""
+    if not step.started_by:
+        return []
+    steps = {one.place: one for one in plan.steps}
+    above: set[int] = set()
+    todo = list(step.after)
+    while todo:
+        place = todo.pop()
+        if place in steps and place not in above:
+            above.add(place)
+            todo += steps[place].after
+    return [steps[each] for each in sorted(above & {*step.started_by}) if steps[each].verb in _RUNS]
+
+
+def _own_start(plan: PlanNow, step: StepNow, starters: list[StepNow]) -> RunNow | None:
+    """The run of its job that began since those began again; None for one that ended having read too early."""
+    own = step.newest
+    if own is None:
+        return None
+    since = max((one.run.started for one in starters if one.run is not None and one.run.started is not None),
+                default=plan.requested)  # fmt: skip
+    if own.started is not None and own.started + CLOCKS < since:
+        return None
+    return None if own.stale and not State(own.state).is_open else own
+
+
+def _stands_in(step: StepNow, own: RunNow) -> EndStep | None:
+    """What the run that its own scheduler started makes of the step; None while that goes on."""
+    state = State(own.state)
+    if state is State.SUCCEEDED:
+        return EndStep(step, "verified", f"its own scheduler started it: {state} ({own.evidence})")
+    if state.is_open or (state is State.UNKNOWN and own.ended is None):
+        return None
+    return EndStep(step, "failed", f"its own scheduler started it, and that run ended {state}")
 
 
 def _waited(step: StepNow) -> EndStep | None:

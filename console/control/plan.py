@@ -8,7 +8,7 @@ again. Runs join by business date, as everywhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
@@ -192,7 +192,17 @@ def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | N
     rank = {job: place for place, job in enumerate(picture.graph.ordered({one.run.job_id for one in wanted}))}
     ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key))
     after = _after(picture, [one.run for one in ordered])
-    return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(ordered, 1))
+    told = [_with_own_start(picture, one, wanted) if verb is None else one for one in ordered]
+    return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(told, 1))
+
+
+def _with_own_start(picture: Picture, one: _Wanted, wanted: Sequence[_Wanted]) -> _Wanted:
+    """Says that its own scheduler may start it, where it takes another step's success as the sign to."""
+    natively = {edge.upstream for edge in picture.graph.into(one.run.job_id) if edge.native}
+    again = any(each.run.job_id in natively and each.run.bd == one.run.bd for each in wanted)
+    if not again or one.verb == WAIT:
+        return one
+    return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
 
 
 def _after(picture: Picture, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:

@@ -59,7 +59,7 @@ class Plans:
                 self._asked()
             failpoint("plan.after_step")
         elif isinstance(move, Wait):
-            plans.wait_step(self._store, fence, move.step, move.until)
+            plans.wait_step(self._store, fence, move.step, move.until, move.words)
         elif isinstance(move, EndStep):
             plans.end_step(self._store, fence, plan, move, now)
         elif plans.move_plan(self._store, fence, plan, move.state, move.words, now):

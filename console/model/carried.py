@@ -87,6 +87,13 @@ class StepNow:
     run: RunNow | None
     others: str
     """Who else has an action on that run under way, in words; empty for nobody."""
+    started_by: tuple[int, ...] = ()
+    """Places of the steps whose job its own scheduler takes as the sign to start this one's."""
+    newest: RunNow | None = None
+    """Of the same job the run that began last, beside the step's own; looked for where `started_by` has a place."""
+    polled: datetime | None = None
+    """End of the last poll of its target that succeeded."""
+    poll_every_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,7 @@ class Wait:
 
     step: StepNow
     until: datetime
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -23,12 +24,13 @@ _PLANS = (
 _STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
     " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us,"
+    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, t.last_ok_us, y.poll_every_s,"
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
     " ORDER BY o.requested_us LIMIT 1) AS others"
     " FROM plan_step s JOIN plan p ON p.id = s.plan_id"
     " LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
+    " LEFT JOIN target t ON t.id = j.target_id"
     " LEFT JOIN action a ON a.key = s.action_key"
     " LEFT JOIN run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN"
     " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
@@ -37,15 +39,51 @@ _STEPS = (
     " WHERE s.plan_id = :plan ORDER BY s.place"
 )
 
+_STARTED_BY = (
+    "WITH RECURSIVE under (id, place, job_id) AS ("
+    "SELECT s.job_id, s.place, s.job_id FROM plan_step s WHERE s.plan_id = :plan"
+    " UNION SELECT j.id, u.place, u.job_id FROM under u JOIN job j ON j.parent_id = u.id)"
+    " SELECT DISTINCT b.place, a.place AS starter FROM under b"
+    " JOIN dependency d ON d.downstream_id = b.id AND d.origin = 'native'"
+    " JOIN under a ON a.id = d.upstream_id WHERE a.job_id <> b.job_id"
+)
+"""A step's place, and that of each step whose job its scheduler lets start it; a task counts as its DAG."""
+_NEWEST = (
+    "SELECT state AS run_state, evidence, stale_read, started_us, ended_us FROM run"
+    " WHERE job_id = :job AND id <> :own AND sort_us > :since AND state NOT IN ('planned', 'held', 'missed')"
+    " ORDER BY COALESCE(first_started_us, sort_us) DESC LIMIT 1"
+)
+_LOOKS_BACK_US = 2 * 86_400_000_000
+"""A run's place is its data interval's, which lies before its start."""
+
 
 def at_work(store: Store) -> list[PlanNow]:
     """Plans that go on, or of which something is still under way, oldest first, each with its steps."""
     with store.read() as connection:
         plans = connection.execute(text(_PLANS)).all()
-        return [_plan(row, connection.execute(text(_STEPS), {"plan": row.id}).all()) for row in plans]
+        return [_plan(row, _steps(connection, row)) for row in plans]
 
 
-def _plan(row: Any, steps: Any) -> PlanNow:
+def _steps(connection: Connection, plan: Any) -> tuple[StepNow, ...]:
+    rows = connection.execute(text(_STEPS), {"plan": plan.id}).all()
+    if plan.state != "running" or all(row.state != "planned" for row in rows):
+        return tuple(_step(row) for row in rows)
+    starters: dict[int, list[int]] = {}
+    for place, starter in connection.execute(text(_STARTED_BY), {"plan": plan.id}):
+        starters.setdefault(place, []).append(starter)
+    return tuple(_with_newest(connection, plan, row, tuple(sorted(starters.get(row.place, ())))) for row in rows)
+
+
+def _with_newest(connection: Connection, plan: Any, row: Any, starters: tuple[int, ...]) -> StepNow:
+    step = replace(_step(row), started_by=starters)
+    if not starters or row.state != "planned":
+        return step
+    values = {"job": row.job_id, "own": row.run_id or 0, "since": plan.requested_us - _LOOKS_BACK_US}
+    found = connection.execute(text(_NEWEST), values).first()
+    return replace(step, newest=_run(found) if found is not None else None)
+
+
+def _plan(row: Any, steps: tuple[StepNow, ...]) -> PlanNow:
     return PlanNow(
         id=row.id,
         kind=row.kind,
@@ -55,15 +93,11 @@ def _plan(row: Any, steps: Any) -> PlanNow:
         requested_by=row.requested_by,
         requested=instant(row.requested_us),
         at_once=row.at_once,
-        steps=tuple(_step(one) for one in steps),
+        steps=steps,
     )
 
 
 def _step(row: Any) -> StepNow:
-    run = None
-    if row.run_state is not None:
-        ends = maybe_instant(row.started_us), maybe_instant(row.ended_us)
-        run = RunNow(row.run_state, row.evidence, bool(row.stale_read), *ends)
     return StepNow(
         id=row.id,
         place=row.place,
@@ -78,9 +112,16 @@ def _step(row: Any) -> StepNow:
         action_key=row.action_key,
         action_state=row.action_state or "",
         action_words=row.action_words or "",
-        run=run,
+        run=_run(row) if row.run_state is not None else None,
         others=row.others or "",
+        polled=maybe_instant(row.last_ok_us),
+        poll_every_s=row.poll_every_s or 0.0,
     )
+
+
+def _run(row: Any) -> RunNow:
+    ends = maybe_instant(row.started_us), maybe_instant(row.ended_us)
+    return RunNow(row.run_state, row.evidence, bool(row.stale_read), *ends)
 
 
 _ASK = (
@@ -108,11 +149,14 @@ def ask_step(store: Store, fence: int | None, step: StepNow, key: str, now: date
         return True
 
 
-def wait_step(store: Store, fence: int | None, step: StepNow, until: datetime) -> None:
+def wait_step(store: Store, fence: int | None, step: StepNow, until: datetime, words: str = "") -> None:
     """The step's wait begins; begun once, it is not begun again."""
     with store.write(fence) as connection:
-        sql = "UPDATE plan_step SET due_us = :until WHERE id = :id AND due_us IS NULL AND state = 'planned'"
-        connection.execute(text(sql), {"until": micros(until), "id": step.id})
+        sql = (
+            "UPDATE plan_step SET due_us = :until, words = :words"
+            " WHERE id = :id AND due_us IS NULL AND state = 'planned'"
+        )
+        connection.execute(text(sql), {"until": micros(until), "words": words, "id": step.id})
 
 
 def end_step(store: Store, fence: int | None, plan: PlanNow, end: EndStep, now: datetime) -> None:

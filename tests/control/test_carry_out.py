@@ -133,3 +133,49 @@ def test_a_run_that_runs_already_is_waited_for_and_must_end_well() -> None:
 
 def test_a_run_that_is_still_to_come_is_waited_for() -> None:
     assert [] == moves(plan(step(1, verb="wait", run=None), step(2, 1)))
+
+
+# What its own scheduler starts once a step before it is good.
+
+RERUN = RunNow("succeeded", "native", False, at("03:50"), at("03:59"))
+LOADED = step(1, state="verified", run=RERUN)
+FOLLOWS = step(2, 1, started_by=(1,), polled=at("04:00"))
+
+
+def looked(found: RunNow) -> StepNow:
+    return replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=found)
+
+
+def test_what_a_scheduler_starts_itself_is_looked_at_before_it_is_asked() -> None:
+    [move] = next_moves(plan(LOADED, FOLLOWS), NOW)
+    assert isinstance(move, Wait)
+    assert (NOW + minutes(0.5), "looks first whether its own scheduler starts it now") == (move.until, move.words)
+    slow = plan(LOADED, replace(FOLLOWS, poll_every_s=60.0))
+    assert Wait(slow.steps[1], NOW + minutes(2), move.words) == next_moves(slow, NOW)[0]
+
+
+def test_it_is_asked_only_once_a_poll_after_that_has_seen_no_start() -> None:
+    waiting = replace(FOLLOWS, due=at("04:00:30"))
+    assert [] == moves(plan(LOADED, waiting), at("04:05"))
+    assert [("Ask", 2)] == moves(plan(LOADED, replace(waiting, polled=at("04:01"))), at("04:01"))
+
+
+def test_a_run_that_its_own_scheduler_started_stands_in_for_the_step() -> None:
+    begun = RunNow("running", "native", False, at("03:59"), None)
+    assert [] == moves(plan(LOADED, looked(begun)), at("04:10"))
+    assert [] == moves(plan(LOADED, looked(replace(begun, state="queued", started=None))), at("04:10"))
+    good = plan(LOADED, looked(replace(begun, state="succeeded", ended=at("04:10"))))
+    assert [("verified", 2), ("plan", "done")] == moves(good, at("04:11"))
+    assert "its own scheduler started it: succeeded (native)" == next_moves(good, NOW)[0].words  # type: ignore[union-attr]
+    red = plan(LOADED, looked(replace(begun, state="failed", ended=at("04:10"))))
+    assert [("failed", 2), ("plan", "stopped")] == moves(red, at("04:11"))
+
+
+def test_a_run_that_began_before_its_upstream_ran_again_or_read_too_early_does_not_stand_in() -> None:
+    for old in (RunNow("succeeded", "native", False, at("03:20"), at("03:30")), replace(RERUN, stale=True)):
+        told = plan(LOADED, replace(FOLLOWS, due=at("04:00:30"), polled=at("04:01"), newest=old))
+        assert [("Ask", 2)] == moves(told, at("04:01"))
+
+
+def test_nothing_is_awaited_of_a_step_that_was_only_marked() -> None:
+    assert [("Ask", 2)] == moves(plan(replace(LOADED, verb="mark_ok"), FOLLOWS))

@@ -131,6 +131,14 @@ def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:
     assert "its own scheduler starts it once warehouse/load is good" == left(plan)["dwh/mart"]
 
 
+def test_a_step_that_its_own_scheduler_may_start_says_so() -> None:
+    native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=Origin.NATIVE)]
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="05:20", feeds=native)
+    words = "it read what its upstream had not finished"
+    meanwhile = "; if its own scheduler starts it meanwhile, that run stands in for this step"
+    assert ["it ended failed", words, f"{words}{meanwhile}"] == [step.why for step in plan.steps]
+
+
 def test_what_starts_by_itself_between_two_steps_is_waited_for() -> None:
     """load is started by its own scheduler when extract is good; mart failed, for it read what was not there."""
     load = job(2, "warehouse/load", expected=minutes(30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 
 from connectors.contract import Capability, Schedule, State, SystemUnreachable, Verb
 from console.config import JobSettings
+from console.control import carry_out
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked
 from console.model.carried import PlanView
@@ -294,3 +296,46 @@ def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: 
                            " AND r.state = 'succeeded' ORDER BY r.sort_us")  # fmt: skip
         assert [(step.period_key,) for step in draft.steps] == keys
         assert [("start", "nightly")] * 3 == bench.scheduler.done
+
+
+def test_what_its_own_scheduler_starts_once_its_upstream_ran_again_is_not_run_twice(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """load follows extract's asset: once extract was rerun, its scheduler starts a new run of load."""
+    monkeypatch.setattr(carry_out, "PATIENCE", timedelta(seconds=0))
+    draft = proposed(night)
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE dependency SET origin = 'native'")
+        connection.exec_driver_sql("UPDATE system SET poll_every_s = 0.05")
+    started(night, draft)
+    turn(night)
+    ends(night, 1)
+    assert ["running", "verified", "planned"] == states(night)
+    assert "looks first whether its own scheduler starts it now" == view(night).steps[1].words
+    more = {"period_key": "asset-triggered"}
+    night.scheduler.attempt("load", "by-asset", State.SUCCEEDED, datetime.now(UTC), **more)
+    time.sleep(0.15)
+    night.turn()
+    turn(night)
+    assert ["done", "verified", "verified"] == states(night)
+    assert "its own scheduler started it: succeeded (native)" == view(night).steps[1].words
+    assert [("rerun", "extract")] == night.scheduler.done
+
+
+def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carry_out, "PATIENCE", timedelta(seconds=0))
+    draft = proposed(night)
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE dependency SET origin = 'native'")
+        connection.exec_driver_sql("UPDATE system SET poll_every_s = 0.05")
+    started(night, draft)
+    turn(night)
+    ends(night, 1)
+    assert [("rerun", "extract")] == night.scheduler.done
+    time.sleep(0.15)
+    night.turn()
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
