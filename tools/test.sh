@@ -25,23 +25,26 @@ run_pytest() { # NAME PYTEST-ARGUMENTS…
   .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@"
 }
 
-# These wait for Airflow; the others have enough with the next minute.
-slow=(first_light inventory_real airflow_real check_real lab_parts lab_main)
+# What waits for Airflow, what waits for PostgreSQL, and the rest, which has enough with the next minute.
+airflow=(first_light plan_real inventory_real airflow_real airflow_acts_real airflow_holds_real check_real faults_real
+  lab_parts lab_main)
+postgres=(killed_postgres pg_cron_real pg_cron_acts_real faults_store_real store_postgres team_store_real holds_real)
 
 chain() { # NAMES… of tests/lab/test_NAME.py, one after the other
   for name; do session "lab_$name" "tests/lab/test_$name.py"; done
 }
 
-quick() {
+rest() {
   for file in tests/lab/test_*.py; do
     name=${file#tests/lab/test_}
-    case " ${slow[*]} " in *" ${name%.py} "*) ;; *) echo "${name%.py}" ;; esac
+    case " ${airflow[*]} ${postgres[*]} " in *" ${name%.py} "*) ;; *) echo "${name%.py}" ;; esac
   done
 }
 
 lab() {
-  chain "${slow[@]}" &
-  (chain $(quick); session lab_invariants -m lab tests/invariants) &
+  chain "${airflow[@]}" &
+  chain "${postgres[@]}" &
+  (chain $(rest); session lab_invariants -m lab tests/invariants) &
 }
 
 case ${1:-all} in
