@@ -82,4 +82,4 @@ def _stood_for(hold: HoldFacts, at: datetime) -> bool:
     """True for an instant that passed while it was held, before the one whose start came in the end."""
     if hold.placed_at is None or hold.due_at is None or hold.released_at is None:
         return False
-    return hold.placed_at <= at < hold.due_at <= hold.released_at
+    return hold.placed_at <= at < hold.due_at and at <= hold.released_at

@@ -9,7 +9,8 @@ Not where a person paused the job, nor while a run of it goes on: Airflow schedu
 Let go: when every upstream that holds it is good, when no dependency wants it any more, when it started all the same,
 or when its time is over. In that last case nothing is started, and it is said: what is so late is a person's matter.
 Started: where the instant had passed before it was let go, and its source has been seen for WATCH after that without
-a start: once. Where the instant is still ahead its own clock starts it.
+a start: once. Where the instant is still ahead its own clock starts it; where its next one is so near that both would
+start (`own_clock`), that one stands for what was kept back, and nothing is started.
 
 Trigger: a job without a clock is started once for a business date, when all its upstreams are good. One with a clock
 is started before its instant where its kind can start what is held (`starts_held`), and stays held until the instant
@@ -27,6 +28,8 @@ from connectors.contract import Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, live_edges, names, policies
 from console.control.expected import has_started
+from console.control.own_clock import stands_in
+from console.control.periods import business_date
 from console.control.picture import Picture
 from console.control.placing import AGAIN, New, never_arrived
 from console.control.words import clock
@@ -268,7 +271,11 @@ class _Open:
         refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
             return self._to(HoldState.STARTING)
-        if not self._start_is_absent(max(released, hold.due_at)):
+        is_absent = self._start_is_absent(max(released, hold.due_at))
+        own = stands_in(self._job, hold.due_at, released, self._now)
+        if own is not None and (is_absent or hold.due_at <= released):
+            return self._left_to_its_clock(own, released)
+        if not is_absent:
             return None
         if hold.kind != "person" and released >= hold.until:
             why = self._still_awaited() or "; it was too late to start it"
@@ -279,6 +286,19 @@ class _Open:
         action = self._start("its instant had passed while it was held, and no start came")
         event = f"{self._name} is started: no start of its own came after it was let go"
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
+
+    def _left_to_its_clock(self, own: datetime, released: datetime) -> HoldDecision:
+        """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
+        is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
+        words = f"nothing is started: its own clock starts it at {clock(own, self._job.zone, self._now)}"
+        return self._to(
+            HoldState.WATCHING if is_near else HoldState.RELEASED,
+            f"{self._name} was let go, {words}",
+            due_at=own,
+            period_key=instant_key(own),
+            bd=business_date(own, None, self._job.zone, self._job.cutoff),
+            words=words,
+        )
 
     def _start_is_absent(self, since: datetime) -> bool:
         """A source that proves no absence of starts (AWS) is believed when it answers."""
@@ -301,6 +321,11 @@ class _Open:
             return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.words}", words=start.words)
         if self._may_not_send() or not never_arrived(start, self._now):
             return None
+        hold = self._hold
+        if hold.due_at is not None and hold.released_at is not None:
+            own = stands_in(self._job, hold.due_at, hold.released_at, self._now)
+            if own is not None:
+                return self._left_to_its_clock(own, hold.released_at)
         action = self._start("the first one never arrived")
         return self._to(HoldState.STARTING, f"{self._name} is started once more: {start.words}", action,
                         start_key=action.key)  # fmt: skip
