@@ -85,6 +85,8 @@ class Capability(StrEnum):
     LOG = "log"
     TASKS = "tasks"
     NATIVE_DEPENDENCIES = "native_dependencies"
+    PERIODS = "periods"
+    """A run works for a period or input of its own, and so does its rerun; without it every run works for "now"."""
 
 
 class Verb(StrEnum):

@@ -204,6 +204,7 @@ CONNECTOR = ConnectorKind(
     missing={
         Capability.MARK: "cron keeps no state of a run; Headway asserts it itself",
         Capability.TASKS: "a crontab line has no tasks",
+        Capability.PERIODS: "a crontab line gets no date: whenever it runs, it runs for now",
         Capability.NATIVE_DEPENDENCIES: "cron knows no dependencies; declare them in the config",
     },
     inventory_rides_poll=True,

@@ -230,6 +230,7 @@ CONNECTOR = ConnectorKind(
     missing={
         Capability.MARK: NO_MARK,
         Capability.TASKS: "a pg_cron job is one command, without tasks",
+        Capability.PERIODS: "a command gets no date: whenever it runs, it runs for now",
         Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
     },
     ladder="Proves start, end and outcome of every run by its row in cron.job_run_details; output is the last command "

@@ -295,7 +295,7 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=open_connector,
     capabilities=frozenset(
-        {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
+        {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
     ),
     missing={
         Capability.START: "a replay starts only what it was recorded to start, and reruns of it",

@@ -250,7 +250,7 @@ CONNECTOR = ConnectorKind(
     options=StepFunctionsOptions,
     targets=targets,
     open=open_connector,
-    capabilities=frozenset({Capability.RERUN, Capability.START, Capability.CANCEL, Capability.HOLD, Capability.LOG}),
+    capabilities=frozenset(Capability) - {Capability.MARK, Capability.TASKS, Capability.NATIVE_DEPENDENCIES},
     starts_held=True,
     missing={
         Capability.MARK: NO_MARK,

@@ -83,7 +83,7 @@ def _named(steps: list[MemberView], running: list[MemberView], wanted: str) -> M
             if one in running:
                 raise Stop(Exit.REFUSED, f"{one.job} is {one.state} (run {one.run_id}); nothing was sent")
             return one
-    names = ", ".join(one.job for one in steps)
+    names = ", ".join(dict.fromkeys(one.job for one in steps))
     raise Stop(Exit.NOT_FOUND, f"{wanted} is no open step of this incident; they are: {names}")
 
 

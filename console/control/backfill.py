@@ -9,8 +9,8 @@ from connectors.contract import Capability, State, Verb, instant_key
 from console.clean import clean_line
 from console.control.estimate import label
 from console.control.expected import has_started
+from console.control.fewest import Can
 from console.control.picture import Picture, when
-from console.control.plan import Can
 from console.control.schedule import instants, is_interval
 from console.control.zones import window, zone_of
 from console.model.plans import Draft, LeftOut, Step

@@ -7,9 +7,9 @@ again. Runs join by business date, as everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from console.clean import clean_line
@@ -18,6 +18,7 @@ from console.control.causes import groups
 from console.control.conditions import Policy, policies
 from console.control.estimate import label
 from console.control.expected import expectations, has_started
+from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
 from console.control.incidents import Day, cause_name, hits, threat
 from console.control.picture import Key, Picture, key_of, when
@@ -28,8 +29,6 @@ from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
 
 Days = Mapping[Day, tuple[Forecast, list[Node]]]
 """The service days that a cause hurts, each with what is broken in it."""
-Can = Callable[[JobFacts, Capability], bool]
-"""Whether the kind of a job's system has this capability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,9 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
     wanted, starting = _needed(picture, days, todo) if days else (todo, {})
     wanted = todo if everything else wanted
+    runs = {key: one.run for key, one in todo.items()}
+    instead = stand_ins(picture, runs.values(), can)
+    wanted = {key_of(instead[key]): replace(todo[key_of(instead[key])], saves=one.saves) for key, one in wanted.items()}
     between = {key: one for key, one in starting.items() if _is_read_by_one_of(picture, one, wanted)}
     left_out = [_left(picture, one.run, one.why) for key, one in starting.items() if key not in between]
     left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
@@ -70,9 +72,8 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     wanted, blocked = _without_blocked(picture, wanted)
     steps = _steps(picture, [*wanted.values(), *between.values()], can)
     title = f"repair {cause_name(picture, case)}"
-    return Draft(
-        "recovery", title, incident_id, steps, _once([*left_out, *blocked], steps), _notes(picture, case, days)
-    )
+    left = (*_once([*left_out, *blocked], steps), *superseded(picture, runs, instead, wanted))
+    return Draft("recovery", title, incident_id, steps, left, _notes(picture, case, days))
 
 
 def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can: Can) -> Draft:
@@ -191,7 +192,7 @@ def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
 def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | None = None) -> tuple[Step, ...]:
     rank = {job: place for place, job in enumerate(picture.graph.ordered({one.run.job_id for one in wanted}))}
     ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key))
-    after = _after(picture, [one.run for one in ordered])
+    after = waits_for(picture, [one.run for one in ordered])
     told = [_with_own_start(picture, one, wanted) if verb is None else one for one in ordered]
     return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(told, 1))
 
@@ -203,36 +204,6 @@ def _with_own_start(picture: Picture, one: _Wanted, wanted: Sequence[_Wanted]) -
     if not again or one.verb == WAIT:
         return one
     return replace(one, why=f"{one.why}; if its own scheduler starts it meanwhile, that run stands in for this step")
-
-
-def _after(picture: Picture, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
-    """Place -> the places that it waits for: of the steps upstream of it on its date those that none of the others
-    stands for, and the run of its own job before it. `runs`: upstreams before their downstreams."""
-    after: dict[int, tuple[int, ...]] = {}
-    above: dict[int, set[int]] = {}
-    placed: dict[date, dict[int, list[int]]] = {}
-    last: dict[int, int] = {}
-    for place, run in enumerate(runs, 1):
-        jobs = placed.setdefault(run.bd, {})
-        read = picture.graph.ancestors(run.job_id) & jobs.keys()
-        found = {each for job_id in read for each in jobs[job_id]}
-        if run.job_id in last:
-            found.add(last[run.job_id])
-        after[place], above[place] = _nearest(found, above)
-        jobs.setdefault(run.job_id, []).append(place)
-        last[run.job_id] = place
-    return after
-
-
-def _nearest(found: set[int], above: Mapping[int, set[int]]) -> tuple[tuple[int, ...], set[int]]:
-    """Of these places those that no other of them waits for; and all that they wait for, with themselves."""
-    nearest: list[int] = []
-    covered: set[int] = set()
-    for each in sorted(found, reverse=True):
-        if each not in covered:
-            nearest.append(each)
-            covered |= above[each] | {each}
-    return tuple(sorted(nearest)), covered
 
 
 def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], can: Can, verb: Verb | None) -> Step:

@@ -14,7 +14,8 @@ from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
 from console.control.backfill import backfill, periods
-from console.control.plan import Can, bulk, recovery
+from console.control.fewest import Can
+from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
 from console.engine.doors import Doors
 from console.engine.previews import cleaned_preview, preview_there

@@ -228,5 +228,5 @@ def _warnings(kept: Mapping[int, Step], left: Sequence[Step], steps: Mapping[int
         f"{step.job} reads {steps[above].job}, which is left out: repair that one by other means first"
         for place, step in kept.items()
         for above in steps[place].after
-        if above in gone
+        if above in gone and steps[above].job_id != step.job_id
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Capability, State, Verb
+from connectors.contract import Capability, Schedule, State, Verb
 from console.control.backfill import backfill
 from console.control.plan import bulk, recovery
 from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
@@ -174,6 +175,31 @@ def test_what_runs_again_already_is_waited_for_and_not_sent_twice() -> None:
     ]
 
 
+OFTEN = job(1, "hosts/poll", Schedule("debian-cron", "*/5 * * * *", "UTC"), expected=minutes(1))
+RED_RUNS = [run(number, OFTEN, f"03:{minute}", State.FAILED) for number, minute in ((1, 10), (2, 15), (3, 20))]
+
+
+def test_of_red_runs_that_all_work_for_now_the_newest_alone_is_run_again() -> None:
+    _, plan = night(*RED_RUNS, now="03:24", jobs=(OFTEN, LOAD, MART, AUDIT), services=[])
+    assert [("hosts/poll", 3)] == [(step.job, step.run_id) for step in plan.steps]
+    assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20"} == left(plan)
+
+
+def test_the_newest_stands_for_the_run_that_a_hit_service_reads_and_keeps_what_it_saves() -> None:
+    thrice = replace(OFTEN, schedule=Schedule("debian-cron", "10-20/5 3 * * *", "UTC"))
+    ledger, plan = night(*RED_RUNS, now="03:24", jobs=(thrice, LOAD, MART, AUDIT))
+    assert [("hosts/poll", 3, True)] == [(step.job, step.run_id, step.saves[0].saved) for step in plan.steps]
+    ledger.run(thrice, "03:20", State.SUCCEEDED, **ended("03:25", 1))
+    assert ledger.look("03:26").incidents[0].closed
+
+
+def test_runs_with_a_period_of_their_own_are_all_run_again() -> None:
+    ledger, _ = night(*RED_RUNS, now="03:24", jobs=(OFTEN, LOAD, MART, AUDIT), services=[])
+    plan = recovery(ledger.estate, 1, at("03:24"), can_start)
+    assert plan is not None
+    assert [(1, ()), (2, (1,)), (3, (2,))] == [(step.run_id, step.after) for step in plan.steps]
+
+
 def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> None:
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
@@ -278,6 +304,11 @@ def test_what_waited_for_a_step_left_out_waits_for_what_that_waited_for() -> Non
     assert [("s/j1", ()), ("s/j3", (1,))] == [(step.job, step.after) for step in found.steps]
     assert ("s/j3 reads s/j2, which is left out: repair that one by other means first",) == found.notes
     assert [("s/j2", "left out by hand")] == [(one.job, one.why) for one in found.left_out]
+
+
+def test_a_job_does_not_read_its_own_earlier_run() -> None:
+    same = replace(CHAIN, steps=tuple(replace(step, job_id=1, job="s/j1") for step in CHAIN.steps))
+    assert () == shape(same, Changes(leave_out=frozenset({2}))).notes
 
 
 def test_only_some_steps_are_kept() -> None:
