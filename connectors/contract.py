@@ -255,6 +255,11 @@ class Preview:
 HOLD_MARK = re.compile(
     r"headway-hold id=(headway-[0-9a-z]{10,40}) by=([A-Za-z0-9_.@+-]{1,64}) until=([0-9TZ:.-]{20,27})"
 )
+STARTED_LATER = (
+    "the release itself starts nothing: what fell due while it was held Headway starts once afterwards, unless the"
+    " job's own clock is about to start it"
+)
+"""What every release says of missed starts. It is the engine's matter, whatever the source does by itself."""
 
 
 @dataclass(frozen=True, slots=True)

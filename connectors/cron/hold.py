@@ -10,6 +10,7 @@ from typing import Any
 from connectors.contract import (
     ACTION_KEY,
     HOLD_MARK,
+    STARTED_LATER,
     AccessRefused,
     Ask,
     Found,
@@ -29,7 +30,6 @@ from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refus
 
 RUNS_ON = "a run that has begun goes on"
 BY_HAND = "without Headway: delete the mark and the # of the line below it, with any editor"
-ONLY_ENABLED = "the line is only enabled: what it missed is not made up for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ def preview(order: HoldOrder, line: Line, refused: str | None, bare: bool) -> Pr
         words=f"{words} ({order.where}): {shown(line.command)}",
         scope=f"1 line: {order.job}",
         native_calls=(call,),
-        notes=(RUNS_ON, BY_HAND) if is_hold else (ONLY_ENABLED,),
+        notes=(RUNS_ON, BY_HAND) if is_hold else (STARTED_LATER,),
         refused=refused,
         plan=order.as_plan(),
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from connectors.contract import (
     HOLD_MARK,
+    STARTED_LATER,
     Absent,
     Ask,
     CannotTell,
@@ -90,7 +91,7 @@ def _release(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
             f"SELECT {client.act_schema}.release({jobid}, '{hold}')",
             f"-- cron.alter_job({jobid}, active := true, command := the command without our comment)",
         ),
-        notes=("what fell due while it was held is not made up for: pg_cron starts it at its next instant",),
+        notes=(STARTED_LATER,),
         refused=_no_door(now, job) or _not_released(now, job, hold),
         plan={"way": "release", "jobid": jobid, "hold": hold},
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.contract import (
     HOLD_MARK,
+    STARTED_LATER,
     Absent,
     Ask,
     CannotTell,
@@ -33,10 +34,7 @@ from connectors.step_functions.errors import Gone
 KEY_TO_COME = "headway-0000000000"
 """Stands for the action's key, which a preview does not know."""
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
-HOLD_NOTES = (
-    "EventBridge rules, universal targets and other callers are not held: they may start it all the same",
-    "what falls due while it is held is not made up for: EventBridge Scheduler starts it at its next instant",
-)
+HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)
 
 
 def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
@@ -90,7 +88,7 @@ def release(ask: Ask, found: Sequence[Reply]) -> Preview:
             for group, name in map(_place, chosen)
         )
         or ("scheduler:UpdateSchedule",),
-        notes=HOLD_NOTES[1:] + _rate_note(chosen),
+        notes=(STARTED_LATER, *_rate_note(chosen)),
         refused=None if chosen else _not_released(ask.run.job, found, wanted),
         plan={"way": "release", "hold": wanted, "schedules": [_place(one) for one in chosen]},
     )

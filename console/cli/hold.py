@@ -1,4 +1,5 @@
-"""`headway hold JOB`: keeps a job from starting, under a mark at its scheduler; `headway release JOB` lets it go."""
+"""`headway hold JOB`: keeps a job from starting, under a mark at its scheduler; `headway release JOB` lets it go:
+what came due meanwhile Headway starts once afterwards, unless the job's own clock is about to start it."""
 
 from __future__ import annotations
 
