@@ -51,7 +51,7 @@ COMMANDS: dict[str, Command] = {
     "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
     "backfill": Command("console.cli.backfill", "run a job for the past dates that it has not done"),
     "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
-    "release": Command("console.cli.hold", "let a held job go; what came due is started once, where its clock does not"),
+    "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),
     "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
     "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
