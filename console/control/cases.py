@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from connectors.contract import Evidence
 from console.control.causes import Group, stale_below
 from console.control.picture import Picture
 from console.model.values import IncidentFacts, RunFacts
@@ -133,6 +134,8 @@ def _settled(picture: Picture, root: RunFacts) -> str:
     if picture.is_excused(root):
         return "the new schedule is accepted: nothing is missing any more"
     if picture.is_green(root):
+        if root.evidence is Evidence.ASSERTED:
+            return "marked OK by a person, and nothing that it had hurt is red or stale"
         return "green again, with everything that it had hurt"
     return "superseded: a later run of the same job went well" if picture.is_superseded(root) else ""
 

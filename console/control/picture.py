@@ -144,10 +144,12 @@ class Picture:
         return standing.good_at is not None and not standing.stale and not run.state.is_red
 
     def is_superseded(self, run: RunFacts) -> bool:
-        """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does."""
+        """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does.
+        What a person asserts of a run speaks for that run alone."""
         proof = self.job(run.job_id).proof
         return any(
-            later.state is State.SUCCEEDED or (proof is Proof.START and later.state is State.UNKNOWN)
+            (later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED)
+            or (proof is Proof.START and later.state is State.UNKNOWN)
             for later in reversed(self.runs.get(run.job_id, ()))
             if when(later) > when(run)
         )

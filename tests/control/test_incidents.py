@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Proof, Schedule, State
+from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.decisions import Decisions, IncidentDecision
 from console.model.values import AlertKind, JobFacts, Timeliness
 from tests.control.ledger import Ledger, ended
@@ -400,3 +400,22 @@ def test_a_newly_hurt_service_is_one_update() -> None:
     ledger.estate = replace(ledger.estate, services=tuple(more))
     found = ledger.look("03:21")
     assert ([("oncall", AlertKind.UPDATED)], "hurts early as well") == (notices(found), ledger.incident().event)
+
+
+def test_a_run_that_a_person_calls_good_repairs_no_other() -> None:
+    ledger = night(OFTEN, deps=[])
+    ledger.run(OFTEN, "03:00", State.FAILED, **ended("03:00", 1))
+    ledger.look("03:05")
+    ledger.run(OFTEN, "03:15", State.FAILED, **ended("03:15", 1))
+    ledger.look("03:17")
+    ledger.run(OFTEN, "03:15", State.SUCCEEDED, evidence=Evidence.ASSERTED, **ended("03:18", 0))
+    ledger.look("03:20")
+    assert not ledger.incident().closed
+    left = [one for one in ledger.incident().members if one.period_key.endswith("03:00:00Z")]
+    assert ["root"] == [one.role for one in left]
+    alone = night(OTHER, deps=[])
+    alone.run(OTHER, "03:00", State.FAILED, **ended("03:00", 1))
+    alone.look("03:05")
+    alone.run(OTHER, "03:00", State.SUCCEEDED, evidence=Evidence.ASSERTED, **ended("03:21", 0))
+    alone.look("03:22")
+    assert "marked OK by a person, and nothing that it had hurt is red or stale" == alone.incident().close_reason
