@@ -97,7 +97,7 @@ def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:
         verb="run once",
         words=f"run the command of pg_cron job {ask.run.job} once, at the next full minute, "
         f"as {user} in database {database}",
-        scope=f"one run of {ask.run.job}, for {ask.run.period_key}",
+        scope=f"one run of {ask.run.job}{f', for {ask.run.period_key}' * bool(ask.run.period_key)}",
         overlap=_overlap(now, ask.run.job),
         native_calls=(f"SELECT {call}", f"-- it adds entry {ENTRY_PREFIX}{jobid}:<key>, removed after its run"),
         notes=(START_NOTES if is_start else NOTES) + (paused if now.job and not now.job["active"] else ()),

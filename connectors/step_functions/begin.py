@@ -45,7 +45,7 @@ def preview_start(client: StepFunctionsClient, ask: Ask, machine: Mapping[str, A
     return Preview(
         verb="start",
         words=f"start {job} once now, with the {given}",
-        scope=f"one execution of {job}, for {ask.run.period_key}",
+        scope=f"one execution of {job}{f', for {ask.run.period_key}' * bool(ask.run.period_key)}",
         overlap=overlap(running, job),
         native_calls=(f"states:StartExecution stateMachineArn={target} name=<key> input=<{given}>",),
         notes=_start_notes(source, given),

@@ -15,7 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id")
     parser.add_argument("--from", dest="first", type=_date, required=True, metavar="DATE", help="first business date")
     parser.add_argument("--to", dest="last", type=_date, required=True, metavar="DATE", help="last one, included")
-    parser.add_argument("--limit", type=positive_number, metavar="N", help="at most so many periods, oldest first")
+    parser.add_argument(
+        "--limit",
+        type=positive_number,
+        metavar="N",
+        help="the oldest so many periods (without it, more than 31 are refused)",
+    )
+    parser.add_argument("--unseen", action="store_true", help="also periods from before Headway first saw the job")
     add_at_once_argument(parser)
     add_sending_arguments(parser)
 
@@ -27,14 +33,16 @@ def run(arguments: argparse.Namespace) -> int:
         view = reads.job(arguments.name)
     draft = proposal(
         arguments,
-        lambda requests: requests.propose_backfill(view.row.id, arguments.first, arguments.last, arguments.limit),
+        lambda requests: requests.propose_backfill(
+            view.row.id, arguments.first, arguments.last, arguments.limit, arguments.unseen
+        ),
     )
     if not draft.steps:
         if arguments.json:
             print_json(document(draft, None))
         else:
             say_lines(draft_lines(draft))
-        return Exit.OK
+        return Exit.PROBLEM if draft.notes else Exit.OK
     return carry_out(arguments, draft, view.row.name.rpartition("/")[2])
 
 

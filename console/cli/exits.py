@@ -26,7 +26,8 @@ MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
     Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, or a "
     "name that no job has; `drift` one that is not accepted; a verb that failed, a plan that stopped or was aborted, "
-    "`recover` an incident without a step; `alert test` a URL that accepted nothing; `audit verify` a chain that "
+    "`recover` an incident without a step, `backfill` dates without a known period; "
+    "`alert test` a URL that accepted nothing; `audit verify` a chain that "
     "is not whole; `demo` and `engine stop` what did not come about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "

@@ -11,11 +11,17 @@ from console.control.estimate import label
 from console.control.expected import has_started
 from console.control.fewest import Can
 from console.control.picture import Picture, when
-from console.control.schedule import instants, is_interval
+from console.control.schedule import fault, instants, is_interval
+from console.control.words import dated
 from console.control.zones import window, zone_of
 from console.model.plans import Draft, LeftOut, Step
 from console.model.values import Estate, JobFacts, RunFacts
 
+MOST = 31
+"""Steps of a backfill at most, unless more are asked for."""
+_EACH = 3
+"""Periods left out for one reason that are named one by one."""
+_UNKNOWN = "is not known"
 _TICK = timedelta(microseconds=1)
 
 
@@ -37,31 +43,81 @@ def backfill(
     limit: int | None,
     now: datetime,
     can: Can,
+    since: datetime | None = None,
 ) -> Draft:
     """The job for each of these periods that is not good: those of `instants` (its schedule's, in order) and those of
-    `runs` (what the store has of it). At most `limit` steps; oldest first."""
+    `runs` (what the store has of it). At most `limit` steps; oldest first. What was due before `since` and left no run
+    is not offered: nobody here knows whether it ran."""
     job = estate.jobs[job_id]
     picture = Picture(estate, now)
     stored = {run.period_at or run.period_key: run for run in runs}
     known = {run.period_key: run for run in runs}
     periods = {instant_key(at): at for at in instants}
-    left_out: list[LeftOut] = []
     steps: list[Step] = []
+    reasons: dict[str, list[tuple[str, int | None]]] = {}
     for key in sorted({*known, *periods}, key=lambda one: _at(one, known, periods)):
-        run = known.get(key) or stored.get(periods.get(key, key))
-        if run is not None and run.state is State.SUCCEEDED and not run.stale_read:
-            left_out.append(LeftOut(clean_line(job.name), run.id, f"{clean_line(key)} is good"))
-        elif run is not None and run.state.is_open and has_started(run):
-            left_out.append(LeftOut(clean_line(job.name), run.id, f"{clean_line(key)} is {run.state}"))
-        elif (run is None or not run.id) and not can(job, Capability.START):
-            words = f"{clean_line(key)} has not run, and its kind cannot start it for a period"
-            left_out.append(LeftOut(clean_line(job.name), None, words))
-        elif limit is None or len(steps) < limit:
-            steps.append(_period_step(picture, job, key, run, periods.get(key), len(steps) + 1, can))
+        at = periods.get(key)
+        run = known.get(key) or stored.get(at or key)
+        reason = _reason(job, run, at, now, since, can) or ("is beyond the limit" if limit == len(steps) else "")
+        if reason:
+            reasons.setdefault(reason, []).append((clean_line(key), run.id or None if run is not None else None))
         else:
-            left_out.append(LeftOut(clean_line(job.name), None, f"{clean_line(key)} is beyond the limit"))
-    title = f"backfill {clean_line(job.name)}: {len(steps)} periods"
-    return Draft("backfill", title, None, tuple(steps), tuple(left_out))
+            steps.append(_period_step(picture, job, key, run, at, len(steps) + 1, can))
+    unknown = reasons.pop(_UNKNOWN, [])
+    title = f"backfill {clean_line(job.name)}: {len(steps)} period{'s' * (len(steps) != 1)}"
+    left_out = [line for reason, left in reasons.items() for line in _left(clean_line(job.name), reason, left)]
+    notes = _notes(job, steps, unknown, since, can)
+    if not steps and not left_out and not notes:
+        notes = (_why_none(job),)
+    return Draft("backfill", title, None, tuple(steps), tuple(left_out), notes)
+
+
+def _reason(
+    job: JobFacts, run: RunFacts | None, at: datetime | None, now: datetime, since: datetime | None, can: Can
+) -> str:
+    """Why a period is no step; empty for one that is."""
+    if run is not None and run.state is State.SUCCEEDED and not run.stale_read:
+        return "is good"
+    if run is not None and run.state in (State.PLANNED, State.HELD):
+        ahead = "is still to come: its own clock starts it"
+        return ahead if when(run) > now else f"is {run.state} and not proved missed yet"
+    if run is not None and run.state.is_open and has_started(run):
+        return f"is {run.state}"
+    if run is None and at is not None and since is not None and at < since:
+        return _UNKNOWN
+    if (run is None or not run.id) and not can(job, Capability.START):
+        return "has not run, and its kind cannot start it for a period"
+    return ""
+
+
+def _left(job: str, reason: str, left: Sequence[tuple[str, int | None]]) -> list[LeftOut]:
+    """One line for each period; one for all of them where they are many."""
+    if len(left) > _EACH:
+        return [LeftOut(job, None, f"{left[0][0]} to {left[-1][0]}, {len(left)} periods: each {reason}")]
+    return [LeftOut(job, run_id, f"{key} {reason}") for key, run_id in left]
+
+
+def _notes(
+    job: JobFacts, steps: Sequence[Step], unknown: Sequence[tuple[str, int | None]], since: datetime | None, can: Can
+) -> tuple[str, ...]:
+    notes = []
+    if unknown and since is not None:
+        many = f"{unknown[0][0]} to {unknown[-1][0]}, {len(unknown)} periods" if len(unknown) > 1 else unknown[0][0]
+        seen = dated(since, job.zone)
+        notes.append(f"not known: {many}. Headway first saw the job {seen}; --unseen takes them all the same")
+    if steps and not can(job, Capability.PERIODS):
+        notes.append("its kind gives a run no date: each of these runs works for now, not for its period")
+    return tuple(notes)
+
+
+def _why_none(job: JobFacts) -> str:
+    if job.schedule.dialect == "none":
+        return "no run of it is known on these dates, and without a schedule nobody can tell what was due"
+    if (words := fault(job.schedule)) is not None:
+        return f"no run of it is known on these dates, and its schedule cannot be read: {words}"
+    if is_interval(job.schedule):
+        return "no run of it is known on these dates, and its starts drift: none is due at an instant"
+    return "by its schedule nothing was due on these dates"
 
 
 def _at(key: str, known: Mapping[str, RunFacts], periods: Mapping[str, datetime]) -> tuple[datetime, str]:

@@ -51,10 +51,13 @@ class PlanRequests(Requests):
         first = run_ids[0] if run_ids else None
         return self._ask("plan preview", {"run_ids": list(run_ids), "run_id": first, "verb": verb.value})
 
-    def propose_backfill(self, job_id: int, first: date, last: date, limit: int | None = None) -> int:
-        """Asks for a plan that fills what the job has not done on these business dates, both included."""
+    def propose_backfill(
+        self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
+    ) -> int:
+        """Asks for a plan that fills what the job has not done on these business dates, both included. `limit`: the
+        oldest so many; `unseen`: also periods from before the job was first seen."""
         dates = {"first": first.isoformat(), "last": last.isoformat()}
-        return self._ask("plan preview", {"job_id": job_id, **dates, "limit": limit})
+        return self._ask("plan preview", {"job_id": job_id, **dates, "limit": limit, "unseen": unseen})
 
     def start_plan(self, draft: Draft, key: str, why: str = "", at_once: int = 1) -> int:
         """Hands the plan over under `key`; its number. The same key twice is one plan.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from connectors.contract import Ask, Capability, Connector, Preview, RunRef, State, Verb
@@ -44,7 +44,11 @@ def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, 
 def ask_of(store: Store, action: ActionRow) -> Ask | None:
     """What the action wants, for its connector; None when its run or job is gone."""
     found = asked.job_ref(store, action.job_id) if action.run_id is None else asked.run_ref(store, action.run_id)
-    return None if found is None else Ask(action.verb, found[0], State(found[3]), action.parameters)
+    if found is None:
+        return None
+    period = action.parameters.get("period_at")
+    ref = replace(found[0], period_key=period) if action.run_id is None and isinstance(period, str) else found[0]
+    return Ask(action.verb, ref, State(found[3]), action.parameters)
 
 
 def is_asserted(place: Place, ask: Ask) -> bool:

@@ -13,7 +13,7 @@ from connectors.contract import Ask, Capability, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
-from console.control.backfill import backfill, periods
+from console.control.backfill import MOST, backfill, periods
 from console.control.fewest import Can
 from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
@@ -64,7 +64,16 @@ class Proposals:
             raise CannotAnswer(f"no job {arguments['job_id']}")
         first, last = date.fromisoformat(arguments["first"]), date.fromisoformat(arguments["last"])
         runs = plans.runs_between(self._store, job.id, first, last)
-        return backfill(estate, job.id, periods(job, first, last, now), runs, arguments.get("limit"), now, can)
+        since = None if arguments.get("unseen") is True else plans.first_seen(self._store, job.id)
+        limit = arguments.get("limit")
+        found = backfill(estate, job.id, periods(job, first, last, now), runs, limit, now, can, since)
+        if limit is None and len(found.steps) > MOST:
+            many = len(found.steps)
+            raise CannotAnswer(
+                f"{many} periods are not good, more than the {MOST} of one backfill: --limit {many} takes them all,"
+                f" --limit {MOST} the oldest {MOST}"
+            )
+        return found
 
     def _can(self) -> Can:
         def can(job: JobFacts, capability: Capability) -> bool:
@@ -97,7 +106,8 @@ class Proposals:
         found = asked.job_ref(self._store, step.job_id) if run_id is None else asked.run_ref(self._store, run_id)
         if found is None or found[2] not in self._doors.places:
             return replace(step, trouble=f"{step.system} is not in the config of the running engine")
-        ask = Ask(Verb(step.verb), found[0], State(found[3]), dict(step.parameters))
+        ref = found[0] if run_id is not None else replace(found[0], period_key=step.period_key)
+        ask = Ask(Verb(step.verb), ref, State(found[3]), dict(step.parameters))
         try:
             with self._doors.asked(found[2]) as connector:
                 preview = preview_there(connector, self._doors.places[found[2]], ask, PREVIEW_SECONDS)

@@ -190,6 +190,13 @@ def move_plan(store: Store, fence: int | None, plan: PlanNow, state: str, words:
         return True
 
 
+def first_seen(store: Store, job_id: int) -> datetime | None:
+    """When an inventory first told of the job."""
+    with store.read() as connection:
+        seen = connection.execute(text("SELECT first_seen_us FROM job WHERE id = :job"), {"job": job_id}).scalar()
+    return instant(seen) if seen else None
+
+
 def runs_between(store: Store, job_id: int, first: date, last: date) -> list[RunFacts]:
     """The job's runs of those business dates, both included, in order."""
     sql = (

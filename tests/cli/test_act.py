@@ -126,11 +126,13 @@ def test_one_that_may_overlap_by_choice_is_sent(able: Bench) -> None:
 def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     first, last = (NOW - timedelta(days=3)).date().isoformat(), (NOW + timedelta(days=1)).date().isoformat()
     assert Exit.OK == headway(able, "backfill", "fake/extract", "--from", first, "--to", last, "--dry-run")
-    assert "backfill fake/extract: 1 periods" in capsys.readouterr().out
+    assert "backfill fake/extract: 1 period:" in capsys.readouterr().out
     assert Exit.OK == headway(able, "backfill", "fake/load", "--from", first, "--to", last, "--json")
     found = document(capsys.readouterr().out)
     assert ([], None) == (found["steps"], found["number"])
     assert found["left_out"][0]["why"].endswith("is running")
+    assert Exit.PROBLEM == headway(able, "backfill", "fake/load", "--from", "2026-01-01", "--to", "2026-01-02")
+    assert "  note       no run of it is known on these dates, and without a schedule" in capsys.readouterr().out
 
 
 def test_a_range_that_ends_before_it_begins_is_told(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -283,6 +283,45 @@ def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> Non
     ]
 
 
+DAYS = [at("03:10", day) for day in (-4, -3, -2, -1, 0)]
+
+
+def test_a_backfill_leaves_out_what_is_still_to_come_and_what_nobody_knows_of() -> None:
+    ahead = [run(1, EXTRACT, "06:10", State.PLANNED), run(2, EXTRACT, "04:59", State.PLANNED)]
+    plan = backfill(estate(EXTRACT), 1, DAYS[2:], ahead, None, at("05:00"), can_start, since=at("12:00", -1))
+    assert ["2026-11-19T03:10:00Z", "2026-11-20T03:10:00Z"] == [step.period_key for step in plan.steps]
+    assert [
+        "2026-11-20T04:59:00Z is planned and not proved missed yet",
+        "2026-11-20T06:10:00Z is still to come: its own clock starts it",
+    ] == [one.why for one in plan.left_out]
+    words = "not known: 2026-11-18T03:10:00Z. Headway first saw the job 2026-11-18 12:00 UTC; --unseen takes them"
+    assert (f"{words} all the same",) == plan.notes
+
+
+def test_many_periods_that_are_left_out_are_one_line() -> None:
+    runs = [run(number, EXTRACT, due) for number, due in enumerate(DAYS, 1)]
+    plan = backfill(estate(EXTRACT), 1, DAYS, runs, None, at("05:00"), can_start)
+    assert ["2026-11-16T03:10:00Z to 2026-11-20T03:10:00Z, 5 periods: each is good"] == [o.why for o in plan.left_out]
+    assert ((), ()) == (plan.steps, plan.notes)
+
+
+def test_a_backfill_of_a_kind_without_dates_says_so_once() -> None:
+    plan = backfill(estate(EXTRACT), 1, DAYS, [run(1, EXTRACT, DAYS[0], State.FAILED)], None, at("05:00"), can)
+    assert ("its kind gives a run no date: each of these runs works for now, not for its period",) == plan.notes
+
+
+@pytest.mark.parametrize(
+    "schedule, words",
+    [
+        ("", "no run of it is known on these dates, and without a schedule nobody can tell what was due"),
+        ("03:10", "by its schedule nothing was due on these dates"),
+    ],
+)
+def test_a_backfill_without_a_period_says_why(schedule: str, words: str) -> None:
+    plan = backfill(estate(job(1, "hosts/extract", schedule)), 1, [], [], None, at("05:00"), can_start)
+    assert ((words,), ()) == (plan.notes, plan.steps)
+
+
 # What a person changes.
 
 

@@ -280,7 +280,7 @@ def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: 
     for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
         [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
         first = NOW.date() - timedelta(days=9)
-        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first + timedelta(days=2)))
+        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first + timedelta(days=2), unseen=True))
         assert ["start"] * 3 == [step.verb for step in draft.steps]
         number = started(bench, draft, at_once=2)
         bench.scheduler.overlap = "nightly runs"
@@ -339,3 +339,18 @@ def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
     turn(night)
     assert ["running", "verified", "asked"] == states(night)
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+
+
+def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_them(tmp_path: Path) -> None:
+    for bench in night_in(tmp_path, Schedule("debian-cron", "0 * * * *", "UTC")):
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        dates = NOW.date() - timedelta(days=9), NOW.date() - timedelta(days=8)
+        question = requests(bench).propose_backfill(job_id, *dates, unseen=True)
+        bench.parts.answers.step(bench.fence)
+        words = "48 periods are not good, more than the 31 of one backfill: --limit 48 takes them all, --limit 31"
+        assert f"{words} the oldest 31" == requests(bench).wait(question, 5).error
+        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 40, unseen=True))
+        assert (40, 1) == (len(draft.steps), len(draft.left_out))
+        assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
+        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
+        assert (0, True) == (len(draft.steps), draft.notes[0].startswith("not known: "))
