@@ -103,7 +103,8 @@ def mend_everything(estate: Estate, story: Story) -> None:
 
 
 def repair_root_by_keys(night: Night) -> None:
-    """Opens the console, walks to the incident, previews the rerun, sends it and watches it being verified."""
+    """Opens the console, walks to the incident, looks at the plan that repairs all of it, and sends the root's rerun
+    alone; watches it being verified."""
     argv = [str(COMMAND), "--config", str(night.headway.config), "console", "--no-engine"]
     with Terminal(argv, size=(120, 36), env=night.headway.environment) as console:
         night.screens["services"] = console.wait_for("Daily revenue")
@@ -112,7 +113,11 @@ def repair_root_by_keys(night: Night) -> None:
         console.press("enter")
         night.screens["incident"] = console.wait_for("orders.csv: No such file or directory")
         console.press("r")
-        night.screens["preview"] = console.wait_for("run this crontab line once on db07 as etl")
+        night.screens["plan"] = console.wait_for("run this crontab line once on db07 as etl")
+        console.press("escape")
+        console.wait_for(lambda text: "PLAN INC-0001" not in text and "orders.csv: No such file" in text)
+        console.press("R")
+        night.screens["preview"] = console.wait_for(lambda text: "RERUN" in text and "Send it" in text)
         console.press("down", "enter")
         night.screens["why"] = console.wait_for("hangs on it: say why")
         console.press("the file was late", "enter")
@@ -189,7 +194,8 @@ def test_symptoms_join_the_incident_without_another_alert(night: Night) -> None:
 
 def test_the_console_shows_the_incident_its_log_and_the_step_before_it_is_sent(night: Night) -> None:
     assert "INC-0001" in night.screens["incident"]
-    assert "db07" in night.screens["preview"]
+    assert "PLAN INC-0001" in night.screens["plan"]
+    assert "run this crontab line once on db07 as etl" in night.screens["preview"]
     assert "verified" in night.screens["sent"]
 
 
