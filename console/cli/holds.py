@@ -54,7 +54,7 @@ def _from_store(arguments: argparse.Namespace) -> int:
         ("job", "state", "kind", "keeps back", "until", "by", "hold", "why"),
         [
             (one.job, one.state, one.kind, clock_words(one.due), day_words(one.until, now), one.held_by, one.key,
-             one.words or one.why)
+             one.told)
             for one in found
         ],
     )  # fmt: skip

@@ -8,7 +8,17 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from connectors.contract import State
-from console.cli.common import Stop, day_words, now_of, positive_number, print_json, print_table, since_words, watched
+from console.cli.common import (
+    Stop,
+    clock_words,
+    day_words,
+    now_of,
+    positive_number,
+    print_json,
+    print_table,
+    since_words,
+    watched,
+)
 from console.cli.exits import Exit
 from console.model.views import JobFilter, JobRow
 from console.store.errors import NotFound
@@ -65,9 +75,15 @@ def _know_systems(reads: Reads, wanted: JobFilter) -> None:
 
 
 def state_words(one: JobRow) -> str:
-    """The state with what must be known beside it: stale, paused, gone, a stale read."""
+    """The state with what must be known beside it: held, paused, gone, a stale read."""
     marks = [word for word, on in (("paused", one.paused), ("gone", one.gone), ("stale read", one.stale_read)) if on]
-    return " · ".join([one.state or "–", *marks])
+    return " · ".join([one.state or "–", *([held_words(one)] if one.held_by else []), *marks])
+
+
+def held_words(one: JobRow) -> str:
+    """ "held by Headway until 05:30 UTC (by alice)", of what is held."""
+    by = "" if one.held_by == "headway" else f" (by {one.held_by})"
+    return f"held by Headway until {clock_words(one.held_until)}{by}"
 
 
 def _row(one: JobRow, now: datetime) -> tuple[str, ...]:

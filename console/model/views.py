@@ -236,6 +236,10 @@ class JobRow:
     """Its target's last good poll, when that target is out of reach; None when fresh."""
     stale_read: bool = False
     attempts: int = 0
+    held_by: str = ""
+    """Who holds it through Headway, "headway" for a policy; empty where nobody does. What is held is not `paused`, and
+    has no `next`."""
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +385,13 @@ class HoldView:
     ended: datetime | None
     release_key: str | None = None
     start_key: str | None = None
+
+    @property
+    def told(self) -> str:
+        """Why it is held, in the words of the person who holds it, then why it is where it is."""
+        if self.kind != "person" or not self.why:
+            return self.words or self.why
+        return self.why if self.words in ("", self.why, f"by {self.held_by}") else f"{self.why}; {self.words}"
 
 
 @dataclass(frozen=True, slots=True)

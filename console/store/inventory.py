@@ -30,6 +30,8 @@ _JOBS = (
     " EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
     " AND h.state NOT IN ('failed', 'shadow')"
     " AND (h.ended_us IS NULL OR h.ended_us >= COALESCE(j.paused_since_us, t.inventory_us, 0)))"
+    " OR j.id IN (SELECT a.job_id FROM action a WHERE a.verb = 'hold' AND a.state NOT IN ('refused', 'failed')"
+    " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key))"  # sent, before it has its row
     " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
 )
 _SCHEDULES = (

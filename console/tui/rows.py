@@ -196,7 +196,7 @@ def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Ro
         cells = state_cells(view, look)
     else:
         cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
-    next_at = "paused" if view.paused else "gone" if view.gone else look.clock.hm(view.next, look.now)
+    stands = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
     schedule: Run = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
     return Row(
         view.id,
@@ -207,7 +207,7 @@ def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Ro
             (view.bd, "dim"),
             (look.clock.hm(view.started, look.now), "plain"),
             (took(view, look) or dash, "plain"),
-            (next_at, "warn" if view.paused or view.gone else "plain"),
+            (stands or look.clock.hm(view.next, look.now), "warn" if stands else "plain"),
             schedule,
             (view.owner, "dim"),
         ),
@@ -323,7 +323,7 @@ def hold(view: HoldView, look: Look) -> Row:
             (look.clock.hm(view.due, look.now), "dim"),
             (view.held_by, "dim"),
             (view.kind, "dim"),
-            (view.words or view.why, "plain"),
+            (view.told, "plain"),
         ),
     )
 

@@ -65,6 +65,13 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         [told] = json.loads(out)
         shown = (told["job"], told["state"], told["kind"], told["key"], told["why"])
         assert (JOB, "held", "person", mark.id, "the network is moved") == shown
+        assert Exit.OK == run(night, "job", JOB)
+        shown_job = capsys.readouterr().out
+        assert f" · held by Headway until 05:30 UTC (by {mark.by})" in shown_job.splitlines()[0]
+        assert "next –" in shown_job
+        assert not {"paused", "drift"} & set(shown_job.split())
+        assert Exit.OK == run(night, "holds")
+        assert "the network is moved" in capsys.readouterr().out
         assert Exit.REFUSED == run(night, "hold", JOB, "--yes")
         assert f"{JOB} is held already" in capsys.readouterr().err
         assert Exit.OK == run(night, "release", mark.id, "--yes")

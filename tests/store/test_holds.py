@@ -16,6 +16,7 @@ from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
 from console.store.holds import reconcile
+from console.store.inventory import known_jobs
 from console.store.reads import Reads
 from tests.store import test_apply
 from tests.store.estate import BD, EXTRACT, JOBS, LOAD, Estate, at, failed, run, running, set_clock
@@ -244,3 +245,27 @@ def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: E
     with pytest.raises(NotFound):
         reads.gate(f"etl-hosts/{STOCK}", period=instant_key(at("03:10") + timedelta(days=9)))
     assert State.RUNNING == served.one("SELECT state FROM run")
+
+
+def test_a_hold_that_is_sent_is_no_drift_before_it_has_its_row(night: Estate) -> None:
+    def is_held() -> bool:
+        return next(one.held for one in known_jobs(night.store, night.host) if one.native_id == STOCK)
+
+    assert not is_held()
+    decide(night, placed(night))
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("DELETE FROM hold")
+        connection.exec_driver_sql("UPDATE action SET state = 'sent', origin = 'person'")
+    assert is_held()
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET state = 'refused'")
+    assert not is_held()
+
+
+def test_a_held_job_is_not_shown_as_paused_and_has_no_next_start(served: Estate, reads: Reads) -> None:
+    night = served
+    held(night)
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE job SET paused_since_us = 1")
+    row = reads.job(f"etl-hosts/{STOCK}").row
+    assert ("headway", at("09:10"), False, None) == (row.held_by, row.held_until, row.paused, row.next)

@@ -144,8 +144,8 @@ def test_an_incident_with_a_plan_that_goes_on(snap_compare: SnapCompare) -> None
 
 def _held(night: Night) -> None:
     night.reads.holds_ = [
-        hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara", words="disk is being moved",
-                     due=None, upstream=""),
+        hold(), hold(2, job="pg-dwh/vacuum_all", job_id=9, kind="person", held_by="mara", words="by mara",
+                     why="disk is being moved", due=None, upstream=""),
     ]  # fmt: skip
 
 

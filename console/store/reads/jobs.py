@@ -34,14 +34,18 @@ _ROW = (
     " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us,"
     " p.sort_us,"
     " COALESCE(c.words, ''), c.next_us, j.owner, j.paused_since_us, j.gone_since_us, j.parent_id,"
-    " COALESCE(r.stale_read, FALSE), COALESCE(r.attempts, 0), j.target_id"
+    " COALESCE(r.stale_read, FALSE), COALESCE(r.attempts, 0), j.target_id,"
+    " h.state, h.held_by, h.until_us"
     " FROM {ids} JOIN job j ON j.id = k.a JOIN latest_run l ON l.job_id = j.id JOIN system s ON s.id = j.system_id"
     " LEFT JOIN run r ON r.id = l.run_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
     " NOT NULL)"
     " LEFT JOIN run p ON p.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.sort_us > ? AND x.state = 'planned'"
     " ORDER BY x.sort_us LIMIT 1)"
+    " LEFT JOIN hold h ON h.key = (SELECT MAX(x.key) FROM hold x WHERE x.job_id = j.id AND x.ended_us IS NULL AND"
+    " x.kind <> 'trigger')"
 )
+_HELD = ("held", "releasing", "found")
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
 
@@ -254,8 +258,10 @@ def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow
     (
         job_id, name, system, kind, state, evidence, native_state, timeliness, bd, run_id, started, ended, planned,
         schedule, told, owner, paused, gone, parent, stale_read, attempts, target_id,
+        hold, held_by, until,
     ) = row  # fmt: skip
     shown = seen(state, evidence, target_id, stale)
+    is_held = hold in _HELD or (hold == "placing" and paused is not None)
     return JobRow(
         id=job_id,
         name=name,
@@ -269,13 +275,15 @@ def _job_row(row: Row, stale: dict[int, datetime | None], now_us: int) -> JobRow
         run_id=run_id,
         started=maybe_instant(started),
         ended=maybe_instant(ended),
-        next=maybe_instant(_next(planned, told, now_us, paused is not None)),
+        next=None if is_held else maybe_instant(_next(planned, told, now_us, paused is not None and hold is None)),
         schedule=schedule,
         owner=owner,
-        paused=paused is not None,
+        paused=paused is not None and hold is None,
         gone=gone is not None,
         is_task=parent is not None,
         stale_since=shown.stale_since,
         stale_read=bool(stale_read),
         attempts=attempts,
+        held_by=held_by if is_held else "",
+        held_until=maybe_instant(until) if is_held else None,
     )

@@ -71,7 +71,10 @@ class JobScreen(BaseScreen):
         row = self.view.row
         mark, _, word = rows.state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
-        if row.paused or row.gone:
+        if row.held_by:
+            by = "" if row.held_by == "headway" else f" (by {row.held_by})"
+            left.append((f"  held by Headway until {self.board.clock.hm(row.held_until, self.look.now)}{by}", "warn"))
+        elif row.paused or row.gone:
             left.append(("  paused" if row.paused else "  gone", "warn"))
         return [*left, *self.marks_runs()], []
 
