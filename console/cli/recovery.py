@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.asking import require_engine
+from console.cli.asking import no_engine, require_engine
 from console.cli.common import Stop, now_of, print_json, print_table, say, say_lines, since_words, whole_number
 from console.cli.common import watched as looking
 from console.cli.exits import Exit
@@ -73,6 +73,8 @@ def _show(arguments: argparse.Namespace) -> int:
         print_json(plan)
     else:
         say_lines(plan_lines(plan))
+        if plan.state == "running" and (words := no_engine(arguments)) is not None:
+            say(f"{words}; the plan goes on where it stood once one does: headway engine")
     return ENDED[plan.state] if plan.state == "stopped" else Exit.OK
 
 
@@ -81,6 +83,7 @@ def plan_lines(plan: PlanView) -> list[str]:
     incident = f"  {incident_name(plan.incident_id)}" if plan.incident_id is not None else ""
     lines = [f"plan {plan.id} is {plan.state}: {plan.title}{incident}"]
     lines += [f"  {plan.words}"] if plan.words else []
+    lines += [f"  to go on: headway recovery {plan.id} --resume, or --abort"] if plan.state == "paused" else []
     lines += [f"  asked by {plan.requested_by}{f': {plan.why}' if plan.why else ''}"]
     return lines + [line for step in plan.steps for line in _step_lines(step)]
 

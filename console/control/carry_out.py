@@ -65,7 +65,8 @@ def _end_of(step: StepNow) -> EndStep | None:
     if step.action_state == "verified":
         return EndStep(step, "verified", step.action_words)
     if step.action_state in _ENDED_BADLY:
-        return EndStep(step, "failed", f"{step.action_state}: {step.action_words}")
+        words = step.action_words or "its action failed"
+        return EndStep(step, "failed", words if step.action_state == "failed" else f"{step.action_state}: {words}")
     return None
 
 
@@ -164,10 +165,11 @@ def by_other_means(plan: PlanNow, step: StepNow) -> str:
 
 
 def _stopped(plan: PlanNow, red: list[EndStep], states: Mapping[int, str]) -> str:
+    further = f"; to go on: headway recovery {plan.id} --resume (what failed is asked anew), or --abort"
     if red:
-        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words}"
+        return f"step {red[0].step.place}, {red[0].step.job}: {red[0].words.rstrip('.')}{further}"
     step = next(one for one in plan.steps if states[one.place] == "failed")
-    return f"step {step.place}, {step.job}, failed"
+    return f"step {step.place}, {step.job}, failed{further}"
 
 
 def _given_up(plan: PlanNow) -> list[EndStep]:

@@ -15,7 +15,7 @@ from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, permissions
 from console.store.chain import Run
-from console.store.errors import NotAllowed, NotFound, ReasonNeeded
+from console.store.errors import NoPlan, NotAllowed, ReasonNeeded
 from console.store.keys import pack
 
 _NEW_PLAN = (
@@ -87,13 +87,13 @@ class PlanRequests(Requests):
     def steer_plan(self, number: int, how: str, why: str = "") -> str:
         """Pauses, resumes or aborts a plan ("pause", "resume", "abort"); the state that it comes into.
 
-        Resumed, what failed is asked anew, unless it became good by other means meanwhile. Raises NotFound, and
+        Resumed, what failed is asked anew, unless it became good by other means meanwhile. Raises NoPlan, and
         PlanRefused where the plan is in no state for it."""
         allowed, state = _STEERING[how]
         with asker.transaction(self._url) as run:
             rows = run("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
             if not rows:
-                raise NotFound(f"plan {number}")
+                raise NoPlan(number)
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
             jobs = [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
@@ -141,7 +141,9 @@ def _refuse_a_second(run: Run, draft: Draft, now_us: int) -> None:
     if draft.incident_id is not None and rows:
         number, by, at, state = rows[0]
         ago = duration_words((now_us - at) / 1e6)
-        raise AlreadyAsked(f"plan {number} was started by {by} {ago} ago; it is {state}: resume or abort it")
+        ways = "--watch follows it, --pause or --abort stops it" if state == "running" else "--resume or --abort"
+        words = f"plan {number} was started by {by} {ago} ago; it is {state}: headway recovery {number} {ways}"
+        raise AlreadyAsked(words)
 
 
 def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str) -> Granted | Refused:

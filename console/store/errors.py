@@ -41,6 +41,15 @@ class NotFound(StoreError):
         super().__init__(f'nothing is called "{name}"{hint}')
 
 
+class NoPlan(NotFound):
+    """No plan has this number."""
+
+    def __init__(self, number: int) -> None:
+        StoreError.__init__(self, f"there is no plan {number}; headway recovery --all lists them")
+        self.name = str(number)
+        self.near = ()
+
+
 class LookAlike(NotFound):
     """Several jobs are shown under this name and none has it byte by byte: which of them is not guessed."""
 

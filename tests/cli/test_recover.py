@@ -172,7 +172,7 @@ def test_a_plan_that_stops_is_a_problem_and_recovery_says_where(
         assert Exit.PROBLEM == main(["--store", bench.url, "recovery", "1"])
         shown = capsys.readouterr().out
         assert "plan 1 is stopped: repair fake/extract  INC-0001" in shown
-        assert "  step 1, fake/extract: failed: ended failed: exit 1" in shown
+        assert "  step 1, fake/extract: ended failed: exit 1; to go on: headway recovery 1 --resume" in shown
         assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
         assert "plan 1 is stopped, 0 of 1 steps over: headway recovery 1" in capsys.readouterr().out
         assert Exit.OK == main(["--store", bench.url, "recovery"])
@@ -243,3 +243,25 @@ def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFi
     assert "it waits for fake/extract" in capsys.readouterr().err
     assert Exit.REFUSED == main(["--store", bench.url, "recover", "INC-0001", "--step", "fake/extract"])
     assert "fake/extract is running (run 1); nothing was sent" in capsys.readouterr().err
+
+
+def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ((), ("--abort",)):
+        assert Exit.NOT_FOUND == main(["--store", bench.url, "recovery", "9", *more])
+        assert "headway: there is no plan 9; headway recovery --all lists them\n" == capsys.readouterr().err
+
+
+def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    fail(bench)
+    bench.scheduler.on_act = None
+    with at_work(bench):
+        main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
+    assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--pause"])
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+    assert "  to go on: headway recovery 1 --resume, or --abort\n" in capsys.readouterr().out
+    assert Exit.OK == main(["--store", bench.url, "recovery", "1", "--resume"])
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = ''")
+    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+    assert "the plan goes on where it stood once one does: headway engine" in capsys.readouterr().err

@@ -60,7 +60,8 @@ def test_the_first_red_step_stops_the_plan_and_nothing_more_is_asked() -> None:
     red = step(1, state="asked", action_state="failed", action_words="exit 1")
     told = plan(red, step(2, 1), step(3, system="other"))
     assert [("failed", 1), ("plan", "stopped")] == moves(told)
-    assert MovePlan("stopped", "step 1, s/j1: failed: exit 1") == next_moves(told, NOW)[-1]
+    further = "to go on: headway recovery 1 --resume (what failed is asked anew), or --abort"
+    assert MovePlan("stopped", f"step 1, s/j1: exit 1; {further}") == next_moves(told, NOW)[-1]
 
 
 def test_a_step_that_failed_before_the_plan_was_moved_still_stops_it() -> None:

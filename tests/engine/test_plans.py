@@ -130,7 +130,10 @@ def test_each_step_is_previewed_anew_right_before_it_leaves(night: Bench) -> Non
     night.scheduler.refused = "it is locked"
     turn(night)
     assert "stopped" == view(night, number).state
-    assert "step 1, fake/extract: refused: it is locked" == view(night, number).words
+    words = "step 1, fake/extract: refused: it is locked; to go on: headway recovery 1 --resume (what failed is asked"
+    assert f"{words} anew), or --abort" == view(night, number).words
+    with pytest.raises(AlreadyAsked, match=r"it is stopped: headway recovery 1 --resume or --abort"):
+        started(night)
     assert [] == night.scheduler.done
 
 
@@ -201,7 +204,7 @@ def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> 
 def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_refused(night: Bench) -> None:
     draft, key = proposed(night), new_action_key()
     assert 1 == requests(night).start_plan(draft, key) == requests(night).start_plan(draft, key)
-    with pytest.raises(AlreadyAsked, match=r"plan 1 was started by .* it is running: resume or abort it"):
+    with pytest.raises(AlreadyAsked, match=r"plan 1 was started by .* it is running: headway recovery 1 --watch"):
         started(night, draft)
 
 
@@ -255,9 +258,9 @@ def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench)
 
 
 def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
-    with pytest.raises(NotFound, match="plan 9"):
+    with pytest.raises(NotFound, match="there is no plan 9; headway recovery --all lists them"):
         requests(night).steer_plan(9, "pause")
-    with pytest.raises(NotFound, match="no plan 9; headway recovery lists them"):
+    with pytest.raises(NotFound, match="there is no plan 9; headway recovery --all lists them"):
         view(night, 9)
 
 

@@ -221,7 +221,7 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
 async def test_a_second_person_is_told_who_started_it_and_led_to_that_plan(night: Night) -> None:
     await planned(night)
     night.reads.plans_ = [plan_of(draft(), 7)]
-    night.requests.refuses = "plan 7 was started by mara 4s ago; it is running: resume or abort it"
+    night.requests.refuses = "plan 7 was started by mara 4s ago; it is running: headway recovery 7 --watch follows it"
     await night.press("enter")
     await night.see("Start the plan")
     await night.press("down", "enter")

@@ -6,7 +6,7 @@ import json
 
 from console.model.carried import PlanView, StepView
 from console.model.ids import instant, maybe_instant
-from console.store.errors import NotFound
+from console.store.errors import NoPlan
 from console.store.keys import unpack
 from console.store.reads.link import Row
 from console.store.reads.remarks import RemarkReads
@@ -38,10 +38,10 @@ class PlanReads(RemarkReads):
         return [self._plan(row) for row in self.link.rows(f"{_PLANS}{where} ORDER BY id DESC LIMIT {SHOWN}", values)]
 
     def plan(self, number: int) -> PlanView:
-        """Raises NotFound."""
+        """Raises NoPlan."""
         rows = self.link.rows(f"{_PLANS} WHERE id = ?", (number,))
         if not rows:
-            raise NotFound(f"no plan {number}; headway recovery lists them")
+            raise NoPlan(number)
         return self._plan(rows[0])
 
     def _plan(self, row: Row) -> PlanView:
