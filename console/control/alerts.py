@@ -11,7 +11,7 @@ from dataclasses import replace
 from console.clean import clean, clean_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
-from console.control.incidents import Told, cause_name, plain_title
+from console.control.incidents import Told, cause_name, is_own_matter, plain_title
 from console.control.picture import Picture, when
 from console.control.words import dated, moment
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Notice
@@ -31,8 +31,13 @@ _STANDS = {
 }
 
 
-def kind_of(case: Case, decision: IncidentDecision, before: Told | None) -> AlertKind | None:
-    """What is to be told now; None when nothing changed that is told. The first word waits for nothing."""
+def kind_of(picture: Picture, case: Case, decision: IncidentDecision, before: Told | None) -> AlertKind | None:
+    """What is to be told now; None when nothing changed that is told. The first word waits for nothing, but for what
+    somebody cancelled by our own hand and nobody needs: that is told once it turns out to be more."""
+    if is_own_matter(picture, case, decision.title):
+        return None
+    if case.incident is not None and is_own_matter(picture, case, case.incident.title) and not decision.closed:
+        return AlertKind.OPENED
     if before is None:
         return AlertKind.OPENED
     if decision.closed:
@@ -49,7 +54,7 @@ def notices(
     changes: str,
 ) -> tuple[Notice, ...]:
     """One notice for each route; none when there is nothing new to tell. `changes`: the update in words."""
-    kind = kind_of(case, decision, before)
+    kind = kind_of(picture, case, decision, before)
     if kind is None:
         return ()
     title = _title(picture, decision, kind, decision.title)

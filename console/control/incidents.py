@@ -16,7 +16,7 @@ from console.clean import clean_line
 from console.control.cases import Case, hurt_runs
 from console.control.causes import failed_tasks, threatened_by, unfinished_on
 from console.control.forecast import Forecast, How, Node
-from console.control.picture import Picture, key_of
+from console.control.picture import CLOCKS, Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat
 from console.control.words import unmistakable
@@ -230,6 +230,8 @@ def _title(picture: Picture, case: Case) -> str:
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
     if root is not None and root.state.is_red:
+        if by := cancelled_by(picture, root):
+            return clean_line(f"{name} was {by}")
         why = _why(picture, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
     return (case.incident.title if case.incident else "") or name
@@ -242,8 +244,35 @@ def plain_title(picture: Picture, case: Case) -> str:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
     if root is None or not root.state.is_red:
         return name
+    if cancelled_by(picture, root):
+        return f"{name} was cancelled through Headway"
     known = root.exit_code is not None and root.state is not State.MISSED
     return f"{name} {_FAILED[root.state]}{f': exit {root.exit_code}' if known else ''}"
+
+
+def cancelled_by(picture: Picture, run: RunFacts) -> str:
+    """ "cancelled by root: stuck", where its latest attempt ended red after a cancel that left through Headway; else
+    empty. Some schedulers call that failed."""
+    cancel = picture.estate.cancels.get(run.id)
+    if cancel is None or run.state not in (State.CANCELLED, State.FAILED, State.LOST):
+        return ""
+    began, ended = run.started_at or cancel.sent_at, run.ended_at or cancel.sent_at
+    if not began - CLOCKS <= cancel.sent_at <= ended + CLOCKS:
+        return ""
+    why = clean_line(cancel.why, TITLE_LIMIT)
+    return f"cancelled by {clean_line(cancel.by)}{f': {why}' if why else ''}"
+
+
+def is_own_matter(picture: Picture, case: Case, title: str) -> bool:
+    """True for what a person cancelled through Headway and nothing hangs on: no downstream, no service. `title`: now,
+    or as last told, because a root that is tried again does not tell any more what it was."""
+    root = case.group.root
+    if root is None or not title.startswith(f"{cause_name(picture, case)} was cancelled by "):
+        return False
+    if picture.graph.out_of(root.job_id) or {run.job_id for run in case.broken()} - {root.job_id}:
+        return False
+    ends = {picture.graph.unit(each) for service in picture.estate.services for each in service.terminals}
+    return picture.graph.unit(root.job_id) not in ends
 
 
 def _why(picture: Picture, run: RunFacts) -> str:
@@ -270,7 +299,9 @@ def _reason(picture: Picture, case: Case) -> str:
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
     tasks = _failed_task_names(picture, root)
-    words = [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
+    by = cancelled_by(picture, root)
+    words = [by] if by else []
+    words += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
     words += [clean_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
     return "; ".join(words) or _why(picture, root)
 

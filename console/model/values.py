@@ -130,6 +130,15 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelFacts:
+    """The latest cancel that left for a run through Headway."""
+
+    by: str
+    why: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class DependencyFacts:
     """upstream -> downstream, joined by business date, on success."""
 
@@ -256,5 +265,7 @@ class Estate:
     incidents: tuple[IncidentFacts, ...] = ()
     holds: tuple[HoldFacts, ...] = ()
     """Open ones and those that ended in the lookback, in the order of their keys."""
+    cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
+    """By run id: those that were asked for in the lookback and have been sent."""
     modes: Modes = field(default_factory=Modes)
     settings: Settings = field(default_factory=Settings)

@@ -89,6 +89,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         targets = facts.targets(lines)
         incidents = facts.incidents(lines)
         holds = facts.holds(lines, since_us)
+        cancels = facts.cancels(lines, since_us)
         modes = facts.modes(lines)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)
@@ -105,6 +106,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         targets=targets,
         incidents=incidents,
         holds=tuple(one for one in holds if one.job_id in jobs),
+        cancels=cancels,
         modes=modes,
         settings=settings,
     )

@@ -14,6 +14,7 @@ from console.model.ids import instant, maybe_instant
 from console.model.modes import Modes
 from console.model.values import (
     ActionFacts,
+    CancelFacts,
     DependencyFacts,
     EngineDown,
     HoldFacts,
@@ -286,6 +287,16 @@ def _action(row: Sequence[Any]) -> ActionFacts | None:
         return None
     unsent = state == "failed" and words.startswith((NOT_SENT, NEVER_ARRIVED))
     return ActionFacts(state, words, maybe_instant(ended), unsent, origin)
+
+
+def cancels(lines: Wire, since_us: int) -> dict[int, CancelFacts]:
+    """By run id, the latest cancel that was asked for since then and has left."""
+    rows = lines.rows(
+        "SELECT run_id, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND verb = 'cancel' AND run_id"
+        " IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified') ORDER BY sent_us",
+        (since_us,),
+    )
+    return {run_id: CancelFacts(by, why, instant(sent)) for run_id, by, why, sent in rows}
 
 
 def modes(lines: Wire) -> Modes:

@@ -9,7 +9,7 @@ import pytest
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.decisions import Decisions, IncidentDecision
-from console.model.values import AlertKind, JobFacts, Timeliness
+from console.model.values import AlertKind, CancelFacts, JobFacts, Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
 
@@ -419,3 +419,39 @@ def test_a_run_that_a_person_calls_good_repairs_no_other() -> None:
     alone.run(OTHER, "03:00", State.SUCCEEDED, evidence=Evidence.ASSERTED, **ended("03:21", 0))
     alone.look("03:22")
     assert "marked OK by a person, and nothing that it had hurt is red or stale" == alone.incident().close_reason
+
+
+def cancelled(ledger: Ledger, of: JobFacts, clock: str) -> None:
+    """Its run of that instant is ended two minutes later by a cancel of ours, which its scheduler tells as its own."""
+    ledger.run(of, clock, State.RUNNING, started_at=at(clock))
+    sent = at(clock) + minutes(2)
+    ledger.estate = replace(ledger.estate, cancels={ledger.state(of, clock).id: CancelFacts("root", "stuck", sent)})
+    ledger.run(of, clock, State.CANCELLED, started_at=at(clock), ended_at=sent, native_state="ABORTED")
+
+
+def test_what_was_cancelled_through_headway_says_by_whom_and_why() -> None:
+    ledger = night()
+    cancelled(ledger, EXTRACT, "03:10")
+    found = ledger.look("03:13")
+    assert "hosts/extract was cancelled by root: stuck" == ledger.incident().title
+    assert ledger.incident().reason.startswith("cancelled by root: stuck")
+    assert [("oncall", AlertKind.OPENED)] == notices(found)
+    ledger.run(EXTRACT, "03:10", State.FAILED, started_at=at("03:20"), ended_at=at("03:21"), exit_code=1)
+    ledger.look("03:22")
+    assert "hosts/extract failed: exit 1" == ledger.incident().title
+
+
+def test_a_cancel_that_nothing_hangs_on_pages_nobody_until_the_job_fails_by_itself() -> None:
+    ledger = night(OTHER, deps=[])
+    cancelled(ledger, OTHER, "03:00")
+    found = ledger.look("03:05")
+    assert ("hosts/other was cancelled by root: stuck", []) == (ledger.incident().title, notices(found))
+    ledger.run(OTHER, "03:00", State.RUNNING, started_at=at("03:10"))
+    assert [] == notices(ledger.look("03:11"))
+    ledger.run(OTHER, "03:00", State.FAILED, started_at=at("03:10"), ended_at=at("03:12"), exit_code=1)
+    assert [("oncall", AlertKind.OPENED)] == notices(ledger.look("03:13"))
+    quiet = night(OTHER, deps=[])
+    cancelled(quiet, OTHER, "03:00")
+    quiet.look("03:05")
+    quiet.run(OTHER, "03:00", State.SUCCEEDED, **ended("03:10", 1))
+    assert ([], True) == (notices(quiet.look("03:12")), quiet.incident().closed)

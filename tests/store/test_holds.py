@@ -11,7 +11,7 @@ import pytest
 from connectors.contract import HoldMark, NativeHold, State, Verb, instant_key
 from console.model.decisions import Decisions, HoldDecision, Member, NewAction
 from console.model.ids import micros
-from console.model.values import HoldFacts, HoldState, Mode, Settings
+from console.model.values import CancelFacts, HoldFacts, HoldState, Mode, Settings
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
@@ -269,3 +269,16 @@ def test_a_held_job_is_not_shown_as_paused_and_has_no_next_start(served: Estate,
         connection.exec_driver_sql("UPDATE job SET paused_since_us = 1")
     row = reads.job(f"etl-hosts/{STOCK}").row
     assert ("headway", at("09:10"), False, None) == (row.held_by, row.held_until, row.paused, row.next)
+
+
+def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
+    served.ingest(running())
+    decide(served, placed(served))
+    with served.store.write(None) as connection:
+        sets = "verb = 'cancel', run_id = (SELECT MIN(id) FROM run), requested_by = 'root', why = 'stuck'"
+        connection.exec_driver_sql(f"UPDATE action SET {sets}")
+    assert {} == load(served.store, at("03:20"), Settings()).cancels
+    with served.store.write(None) as connection:
+        connection.exec_driver_sql(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
+    [cancel] = load(served.store, at("03:20"), Settings()).cancels.values()
+    assert CancelFacts("root", "stuck", at("03:12")) == cancel
