@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -30,6 +30,7 @@ from console.store.wire import wire
 log = structlog.get_logger("headway.answers")
 
 ANSWER_SECONDS = 20.0
+STARTING = (Verb.RERUN, Verb.START)
 LOG_BYTES = 64 * 1024
 ANSWERERS = 32
 """More than people ask of one target that hangs, within its deadline: what they ask of the others is not held up."""
@@ -144,6 +145,8 @@ class Answers:
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
         with self._doors.asked(target_id) as connector:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
+        if verb in STARTING and (hold := asked.hold_words(self._store, arguments)):
+            preview = replace(preview, notes=(hold, *preview.notes))
         return {**cleaned_preview(preview, self._shown), **extras}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:

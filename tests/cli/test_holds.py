@@ -70,6 +70,9 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert f" · held by Headway until 05:30 UTC (by {mark.by})" in shown_job.splitlines()[0]
         assert "next –" in shown_job
         assert not {"paused", "drift"} & set(shown_job.split())
+        assert Exit.OK == run(night, "rerun", JOB, "--dry-run")
+        until = f"it is held by {mark.by} until 2026-11-20 05:30Z: the network is moved"
+        assert until in capsys.readouterr().out
         assert Exit.OK == run(night, "holds")
         assert "the network is moved" in capsys.readouterr().out
         assert Exit.REFUSED == run(night, "hold", JOB, "--yes")
