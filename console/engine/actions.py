@@ -89,7 +89,7 @@ class Actions:
         self._moved = moved
         """Called when an action was accepted or ended: a hold goes on from there."""
         self._stopping: Callable[[], bool] = lambda: False
-        self._wire = Wire(doors, secrets, stopping=self._is_stopping)
+        self._wire = Wire(doors, secrets, stopping=self._is_stopping, frozen=lambda: permission.why_frozen(store))
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
         self._moving: dict[Lane, tuple[Future[None], frozenset[str]]] = {}
         """What is being done now, with the keys of its actions."""

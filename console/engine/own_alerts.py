@@ -21,6 +21,7 @@ from connectors.secrets import SecretStore
 from console.clean import clean_line
 from console.clock import real_now
 from console.config import Config
+from console.control.masks import mask_strictly
 from console.control.retries import after_failure
 from console.engine.routing import own_alert
 from console.engine.sending import Sender, Sent, neutralise
@@ -153,9 +154,11 @@ class OwnAlerts:
 
     def _send_once(self, parts: Told, kept: _Kept, place: int) -> Sent:
         route = parts.config.routes[kept.alert.route]
-        body = kept.alert.plain_body if route.body == "link" else kept.alert.body
+        title, body = kept.alert.title, kept.alert.plain_body if route.body == "link" else kept.alert.body
+        if route.body == "masked":
+            title, body = mask_strictly(title), mask_strictly(body)
         try:
-            return parts.send(parts.secrets(route.urls[place]), neutralise(kept.alert.title), neutralise(body))
+            return parts.send(parts.secrets(route.urls[place]), neutralise(title), neutralise(body))
         except ConnectorError as error:
             return Sent(False, str(error))
         except Exception as error:

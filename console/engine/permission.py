@@ -44,6 +44,13 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
         return _approved(run, action, now_us, shared)
 
 
+def why_frozen(store: Store) -> str:
+    """Why nothing leaves to any scheduler now; empty when it may."""
+    with store.read() as connection:
+        frozen = switches.modes(wire(connection).rows).frozen
+    return "" if frozen is None else frozen_words(frozen)
+
+
 def _kept(modes: Modes, action: ActionRow) -> Right | None:
     """Frozen or in shadow: what a person asked for is refused; what a hold owes waits, and was decided as live."""
     if action.origin in POLICIES:

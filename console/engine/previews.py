@@ -43,7 +43,10 @@ def cleaned_preview(preview: Preview, shown: Callable[[str], str]) -> dict[str, 
 
 def ask_of(store: Store, action: ActionRow) -> Ask | None:
     """What the action wants, for its connector; None when its run or job is gone."""
-    found = asked.job_ref(store, action.job_id) if action.run_id is None else asked.run_ref(store, action.run_id)
+    if action.run_id is None:
+        found = asked.job_ref(store, action.job_id)
+    else:
+        found = asked.run_ref(store, action.run_id, job_id=action.job_id)
     if found is None:
         return None
     period = action.parameters.get("period_at")

@@ -45,18 +45,28 @@ def may(
     return authorize(person, door, subject, allowed, rules)
 
 
+_ABOUT = {
+    "accept_drift": ("job_id",),
+    "log": ("run_id",),
+    "probe": ("system",),
+    "alert test": (),
+    "alert retry": (),
+}
+"""Which argument a kind of question is about: the one that its handler goes by, whatever else is said beside it."""
+
+
 def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """What a question is about, as `may` takes it: a run's job, a job, an action's job, a system."""
     if kind == "approve":
         rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
         return {"job_id": rows[0][0], "asked_by": rows[0][1]} if rows else {}
-    run_id = arguments.get("run_id")
-    if run_id is not None:
-        rows = run("SELECT job_id FROM run WHERE id = ?", (int(run_id),))
+    about = _ABOUT.get(kind, ("run_id", "job_id"))
+    if "run_id" in about and arguments.get("run_id") is not None:
+        rows = run("SELECT job_id FROM run WHERE id = ?", (int(arguments["run_id"]),))
         return {"job_id": rows[0][0]} if rows else {}
-    if arguments.get("job_id") is not None:
+    if "job_id" in about and arguments.get("job_id") is not None:
         return {"job_id": int(arguments["job_id"])}
-    return {"system": str(arguments.get("system", ""))}
+    return {"system": str(arguments.get("system", ""))} if "system" in about else {}
 
 
 def actor(run: Run, requested_by: str, origin: str, is_postgres: bool) -> Person:

@@ -34,7 +34,11 @@ LOOK_UP_SECONDS = 20.0
 class Wire:
     """Asks and sends by the connectors of `doors`; what they answer is cleaned, and no secret is in it."""
 
-    def __init__(self, doors: Doors, secrets: SecretStore, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, doors: Doors, secrets: SecretStore, stopping: Callable[[], bool], frozen: Callable[[], str]
+    ) -> None:
+        self._frozen = frozen
+        """Why nothing may leave now; empty when it may."""
         self._doors = doors
         self._secrets = secrets
         self._stopping = stopping
@@ -51,6 +55,8 @@ class Wire:
                 failpoint("action.before_wire")
                 if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
                     return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
+                if frozen := self._frozen():  # while we waited for the line
+                    return ActionStep("failed", f"not sent: {frozen}", ended=True, event="not sent")
                 receipt = connector.act(previews.preview_of(preview), action.key, ACT_SECONDS)
                 failpoint("action.after_wire")
         except (AccessRefused, NotSupported) as error:

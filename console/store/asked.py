@@ -61,7 +61,15 @@ def actions_in(store: Store, state: str, now_us: int) -> list[ActionRow]:
     where = f" WHERE a.state = :state AND a.next_us <= :now{_APPROVED} ORDER BY a.requested_us, a.key"
     with store.read() as connection:
         rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
-    return [_action(row) for row in rows]
+    return [found for row in rows if (found := _readable(row)) is not None]
+
+
+def _readable(row: Any) -> ActionRow | None:
+    """None for what no program of ours wrote: it must not keep the others from being sent."""
+    try:
+        return _action(row)
+    except (ValueError, TypeError):
+        return None
 
 
 def unapproved_since(store: Store, before_us: int) -> list[ActionRow]:
@@ -201,17 +209,21 @@ def job_ref(store: Store, job_id: int) -> tuple[RunRef, str, int, str] | None:
     return None if row is None else (RunRef(unpack(row[0]), "", "", ""), row[1], row[2], State.PLANNED.value)
 
 
-def run_ref(store: Store, run_id: int, attempt_id: int | None = None) -> tuple[RunRef, str, int, str] | None:
-    """(what a connector needs to find the run, system, target id, state) of its latest or a named attempt."""
+def run_ref(
+    store: Store, run_id: int, attempt_id: int | None = None, job_id: int | None = None
+) -> tuple[RunRef, str, int, str] | None:
+    """(what a connector needs to find the run, system, target id, state) of its latest or a named attempt. None where
+    it is a run of another job than `job_id`: a right that was asked for one job must not reach another's run."""
     sql = (
         "SELECT j.source_id, r.period_key, COALESCE(a.attempt_key, '') AS attempt_key,"
         " COALESCE(a.native_ref, '') AS native_ref, a.started_us, s.name, j.target_id, r.state"
         " FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
         " LEFT JOIN attempt a ON a.id = COALESCE(:attempt, r.attempt_id) AND a.run_id = r.id WHERE r.id = :run"
     )
+    sql = sql.replace("SELECT", "SELECT r.job_id,", 1)
     with store.read() as connection:
         row = connection.execute(text(sql), {"run": run_id, "attempt": attempt_id}).first()
-    if row is None:
+    if row is None or job_id not in (None, row.job_id):
         return None
     raw = [unpack(one) for one in (row.source_id, row.period_key, row.attempt_key, row.native_ref)]
     ref = RunRef(raw[0], raw[1], raw[2], raw[3], maybe_instant(row.started_us))
@@ -228,9 +240,19 @@ def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int,
             text("SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"),
             {"n": limit},
         ).all()
+        found = [(row.id, row.kind, _table(row.arguments), row.asked_by) for row in rows]
         for row in rows:
             connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
-    return [(row.id, row.kind, json.loads(row.arguments), row.asked_by) for row in rows]
+    return found
+
+
+def _table(arguments: str) -> dict[str, Any]:
+    """An empty one for what is no JSON object: its handler says what is missing."""
+    try:
+        found = json.loads(arguments)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:

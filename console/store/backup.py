@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -140,12 +140,14 @@ def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
 
 def _move_aside(store: Path, now: datetime) -> Path:
     """The store that stands there, with all of its log in it, under another name."""
-    with closing(sqlite3.connect(store)) as connection:
+    with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(store)) as connection:  # damaged: moved as it is
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     moved = store.with_name(f"{store.name}.{now:%Y%m%dT%H%M%SZ}.before-restore")
     os.link(store, moved)
     for suffix in ("-wal", "-shm"):
-        store.with_name(store.name + suffix).unlink(missing_ok=True)
+        beside = store.with_name(store.name + suffix)
+        if beside.exists():
+            beside.replace(moved.with_name(moved.name + suffix))
     return moved
 
 

@@ -133,7 +133,8 @@ _ACTION = (
     "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
     " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
     " changed_seq) SELECT :key, s.verb, s.job_id, r.id, p.incident_id, 'requested', '{}', s.parameters, 'plan',"
-    " p.requested_by, p.requested_from, p.why, CASE WHEN p.at_once > 1 THEN 'allow' ELSE 'queue' END, :no, '', :now,"
+    " p.requested_by, p.requested_from, p.why, CASE WHEN p.at_once > 1 AND p.kind = 'backfill' THEN 'allow'"
+    " ELSE 'queue' END, :no, '', :now,"
     " '', '', 0, 0, 0 FROM plan_step s JOIN plan p ON p.id = s.plan_id"
     " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.id = :step"
 )

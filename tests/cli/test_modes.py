@@ -65,6 +65,18 @@ def test_a_freeze_that_comes_after_the_last_look_lets_no_intent_through(bench: B
     assert not step_action(bench.store, bench.fence, key, "requested", ActionStep("sending"), 1)
 
 
+def test_a_freeze_stops_what_has_its_intent_and_waits_for_the_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's log was being read; the freeze was confirmed meanwhile."""
+    bench.requests().act(Wish(Verb.RERUN, failed(bench)), new_action_key())
+    monkeypatch.setattr("console.engine.wire.failpoint", lambda name: headway(bench, "freeze"))
+    bench.parts.actions.step(bench.fence)
+    assert [] == bench.scheduler.acted
+    [(state, words)] = rows(bench, "SELECT state, words FROM action")
+    assert ("failed", True) == (state, words.startswith("not sent: frozen by "))
+
+
 def test_a_thaw_lets_actions_leave_again_and_both_are_in_the_audit(bench: Bench) -> None:
     run_id = failed(bench)
     headway(bench, "freeze", "--why", "a test")

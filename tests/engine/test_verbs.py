@@ -274,3 +274,33 @@ def test_one_write_at_most_is_in_flight_at_a_system_whatever_its_targets(
             bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
         bench.parts.actions.step(bench.fence)
     assert [systems_own] * 2 == most
+
+
+def test_a_right_that_was_asked_for_one_job_reaches_no_other_jobs_run(able: Bench) -> None:
+    """Whoever writes rows by hand may name a job of his own and a run of somebody else's."""
+    run_of(able, State.FAILED)
+    theirs = run_of(able, State.FAILED, "load")
+    key = new_action_key()
+    able.requests().act(Wish(Verb.RERUN, theirs), key)
+    with able.store.write(None) as connection:
+        mine = connection.exec_driver_sql("SELECT id FROM job WHERE native_id = 'extract'").scalar_one()
+        connection.exec_driver_sql("UPDATE action SET job_id = ?", (mine,))
+    able.parts.actions.step(able.fence)
+    assert ("refused", []) == (told(able, key)[0], able.scheduler.acted)
+
+
+def test_a_row_that_no_program_of_ours_wrote_keeps_no_other_from_being_sent(able: Bench) -> None:
+    odd, good = new_action_key(), new_action_key()
+    able.requests().act(Wish(Verb.RERUN, run_of(able, State.FAILED)), odd)
+    able.requests().act(Wish(Verb.RERUN, run_of(able, State.FAILED, "load")), good)
+    with able.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET parameters = '[]', verb = 'explode' WHERE key = ?", (odd,))
+        connection.exec_driver_sql(
+            "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
+            " VALUES ('log', '[]', 'bob', 1, 'asked', '{}'), ('log', 'no json', 'bob', 1, 'asked', '{}')"
+        )
+    able.parts.actions.step(able.fence)
+    able.parts.answers.step(able.fence)
+    able.parts.answers.close()
+    assert "sent" == told(able, good)[0]
+    assert [("refused",), ("refused",)] == rows(able, "SELECT state FROM request")

@@ -201,6 +201,18 @@ def test_the_store_that_is_there_is_moved_aside_whole(path: Path, night: Estate,
     assert (3, 2) == (len(rows(moved, "SELECT id FROM run")), len(rows(path, "SELECT id FROM run")))
 
 
+def test_a_store_that_is_damaged_is_moved_aside_for_its_copy(path: Path, night: Estate, tmp_path: Path) -> None:
+    """The one day for which there are copies."""
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    night.store.close()
+    path.write_bytes(b"not a database any more" * 500)
+    _, moved = restore(copy, path, "desk", NOW, replace=True)
+    assert moved is not None
+    assert moved.read_bytes().startswith(b"not a database any more")
+    assert 2 == len(rows(path, "SELECT id FROM run"))
+
+
 # -- by command -------------------------------------------------------------------------------------------------------
 def test_by_command_a_store_that_is_watched_is_copied_and_not_replaced(
     path: Path, night: Estate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
