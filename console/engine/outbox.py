@@ -76,7 +76,11 @@ class Outbox:
         self._routing.park_strays(fence)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
-        """Sends until `stopping`; wakes at once when `wake` is set, else every second."""
+        """Sends until `stopping`; wakes at once when `wake` is set, else every second. What was claimed when the store
+        broke, and nobody sends, is put back first."""
+        with self._lock:
+            busy = frozenset(self._busy)
+        rows.put_back_strays(self._store, fence, busy)
         while not stopping():
             self.wake.clear()
             self.pulse.beat()

@@ -31,9 +31,9 @@ _INCIDENT = (
     "(SELECT MIN(i.id) FROM incident_member m JOIN incident i ON i.id = m.incident_id"
     " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL)"
 )
-_EVENT = f"INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, 'hold', ?, {_INCIDENT}, ?, ?)"  # noqa: S608
+_EVENT = f"INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, 'hold', ?, {_INCIDENT}, ?, ?)"
 _ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"  # noqa: S608
+    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
     " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
     f" changed_seq) VALUES (?, ?, ?, (SELECT id FROM run WHERE job_id = ? AND period_key = ?), {_INCIDENT},"
     " 'requested', '{}', ?, ?, ?, '', ?, ?, ?, '', ?, '', '', 0, 0, 0) ON CONFLICT (key) DO NOTHING RETURNING key"
@@ -59,13 +59,18 @@ def write_holds(
             _tell(lines, now_us, one.event, one.hold)
 
 
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+_MEANT = (
+    "a.state NOT IN ('refused', 'failed') AND NOT (a.state = 'requested' AND a.needs_approval AND a.approved_by = '')"
+)
+"""What only waits for somebody's approval takes nothing over: the policy goes on until it is approved."""
 _ASKED = (
     "SELECT a.key, a.job_id, a.requested_by, a.why, a.parameters FROM action a LEFT JOIN hold h ON h.key = a.key"
-    " WHERE a.requested_us >= ? AND a.verb = 'hold' AND h.key IS NULL AND a.state NOT IN ('refused', 'failed')"
+    " WHERE a.requested_us >= ? AND a.verb = 'hold' AND h.key IS NULL AND " + _MEANT
 )
 _LET_GO = (
-    "SELECT a.key, a.parameters FROM action a WHERE a.requested_us >= ? AND a.verb = 'release' AND a.origin <> 'hold'"
-    " AND a.state NOT IN ('refused', 'failed') AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key)"
+    "SELECT a.key, a.job_id, a.parameters FROM action a WHERE a.requested_us >= ? AND a.verb = 'release'"
+    " AND a.origin <> 'hold' AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.release_key = a.key) AND " + _MEANT
 )
 LATELY = timedelta(days=2)
 
@@ -82,9 +87,10 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
             held_by=by, why=why, until=until, due_at=None, period_key="", words=f"by {by}",
         )  # fmt: skip
         _written(lines, seq, HoldDecision(hold, None))
-    for key, parameters in lines.rows(_LET_GO, (since,)):
+    for key, job_id, parameters in lines.rows(_LET_GO, (since,)):
         wanted = str(_table(parameters).get("hold", ""))
-        if lines.rows("SELECT 1 FROM hold WHERE key = ? AND state IN ('held', 'found')", (wanted,)):
+        theirs = "SELECT 1 FROM hold WHERE key = ? AND job_id = ? AND state IN ('held', 'found')"
+        if lines.rows(theirs, (wanted, job_id)):
             lines.rows(
                 "UPDATE hold SET state = 'releasing', release_key = ?, changed_seq = ? WHERE key = ?",
                 (key, seq(), wanted),
@@ -112,14 +118,14 @@ def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:
         columns, marks = ", ".join(_WHOLE), ", ".join("?" * len(_WHOLE))
         return bool(
             lines.rows(
-                f"INSERT INTO hold ({columns}) VALUES ({marks}) ON CONFLICT (key) DO NOTHING RETURNING key",  # noqa: S608
+                f"INSERT INTO hold ({columns}) VALUES ({marks}) ON CONFLICT (key) DO NOTHING RETURNING key",
                 (*row, seq()),
             )
         )
     settings = ", ".join(f"{name} = ?" for name in _TOLD)
     return bool(
         lines.rows(
-            f"UPDATE hold SET {settings}, changed_seq = ? WHERE key = ? AND state = ? RETURNING key",  # noqa: S608
+            f"UPDATE hold SET {settings}, changed_seq = ? WHERE key = ? AND state = ? RETURNING key",
             (*told, seq(), one.hold.key, one.was.value),
         )
     )
@@ -265,7 +271,7 @@ def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) 
         "placed_us": now_us, "words": clean(words, WORDS_LIMIT), "changed_seq": seq,
     }  # fmt: skip
     lines.rows(
-        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608  (our own names)
+        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  (our own names)
         " ON CONFLICT (key) DO NOTHING",
         tuple(values.values()),
     )

@@ -47,6 +47,17 @@ def recover_claims(store: Store, fence: int) -> int:
         return int(done.rowcount)
 
 
+def put_back_strays(store: Store, fence: int, busy: frozenset[tuple[str, int]]) -> None:
+    """What is claimed and not at one of the `busy` URLs is nobody's: the answer to the commit of its claim was lost."""
+    claimed = (
+        "SELECT d.id, a.route, d.url_index FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE d.state = 'claimed'"
+    )
+    with store.read() as connection:
+        strays = [row.id for row in connection.execute(text(claimed)) if (row.route, row.url_index) not in busy]
+    for one in strays:
+        put_back(store, fence, one)
+
+
 def claim_due(
     store: Store, fence: int, now_us: int, busy: frozenset[tuple[str, int]], limit: int = 20
 ) -> list[DueDelivery]:

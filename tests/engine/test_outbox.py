@@ -199,3 +199,19 @@ def test_a_receivers_words_are_cleaned_before_they_are_kept(bench: Bench) -> Non
     with bench.reads() as reads:
         (delivery,) = reads.incident(1).deliveries
     assert "error=500\ufffdno" == delivery.error
+
+
+def test_what_was_claimed_when_the_answer_to_the_claim_was_lost_is_sent_all_the_same(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+    bench.poller.poll_once(bench.fence)
+    bench.parts.evaluator.step(bench.fence)
+    bench.parts.outbox.step(bench.fence)
+    bench.parts.outbox.wait_idle()
+    assert 1 == len(bench.sink.got)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE delivery SET state = 'claimed', wire_us = NULL")
+    rounds = iter([False, False, True])
+    bench.parts.outbox.wake.set()
+    bench.parts.outbox.run(bench.fence, lambda: next(rounds))
+    bench.parts.outbox.wait_idle()
+    assert 2 == len(bench.sink.got)
