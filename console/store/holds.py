@@ -271,8 +271,7 @@ def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) 
         "placed_us": now_us, "words": clean(words, WORDS_LIMIT), "changed_seq": seq,
     }  # fmt: skip
     lines.rows(
-        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  (our own names)
-        " ON CONFLICT (key) DO NOTHING",
+        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO NOTHING",
         tuple(values.values()),
     )
     _say(
