@@ -285,7 +285,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
 
 def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]:
-    return reads.header(), reads.hand(), reads.services(), reads.approvals()
+    waiting = reads.approvals() if reads.anything_to_approve() else []
+    return reads.header(), reads.hand(), reads.services(), waiting
 
 
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:

@@ -144,7 +144,7 @@ def test_f06_a_holder_whose_store_goes_silent_stops_sending_before_another_engin
         wait_until(lambda: "working" in first.events(), "the first to work", 20)
         proxy.fault = Fault(hang=True)
         second = engines.enter_context(child(folder, "second", url=store_url))
-        wait_until(lambda: "working" in second.events(), "the second to work", 20)
+        wait_until(lambda: "working" in second.events(), "the second to work", 60)
         world.fail("extract")
         wait_until(lambda: bool(told(folder, "extract")), "the alert of the second", 20)
         proxy.fault = GOOD

@@ -567,6 +567,9 @@ class FakeReads:
     def holds(self, ended: bool = False) -> Sequence[HoldView]:
         return self.holds_
 
+    def anything_to_approve(self) -> bool:
+        return bool(self.approvals_)
+
     def approvals(self) -> Sequence[ApprovalView]:
         return self.approvals_
 

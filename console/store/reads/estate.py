@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from console.model.ids import instant, maybe_instant, micros
-from console.model.modes import Modes, frozen_words
 from console.model.views import ActionView, DriftView, EngineView, EventView, HeaderView, TargetView
-from console.store import switches
 from console.store.reads.base import table, visible, words
 from console.store.reads.holders import is_dead_here
 from console.store.reads.link import Row
 from console.store.reads.services import ServiceReads
+
+if TYPE_CHECKING:
+    from console.model.modes import Modes
+
 
 ENDANGERED = ("at_risk", "will_miss", "breached")
 _ACTIONS = (
@@ -29,7 +32,8 @@ class EstateReads(ServiceReads):
         [(jobs,)] = self.link.rows("SELECT COALESCE(SUM(n), 0) FROM job_counts")
         if unwatched := self.unwatched():
             jobs -= self.link.rows(f"SELECT count(*) FROM job j WHERE {unwatched}")[0][0]  # noqa: S608  (our own words)
-        modes = switches.modes(self.link.rows)
+        kept_back = self.link.rows("SELECT 1 FROM switch WHERE value IN ('on', 'shadow') LIMIT 1")
+        frozen, in_shadow = self._kept_back() if kept_back else ("", ())
         endangered = [one for one in self.services() if one.timeliness in ENDANGERED and one.delivered is None]
         return HeaderView(
             estate=meta.get("estate", ""),
@@ -40,8 +44,8 @@ class EstateReads(ServiceReads):
             jobs=jobs,
             replay=self.hand() is not None,
             late=sum(one.timeliness == "breached" for one in endangered),
-            frozen=frozen_words(modes.frozen) if modes.frozen is not None else "",
-            in_shadow=modes.in_shadow,
+            frozen=frozen,
+            in_shadow=in_shadow,
         )
 
     def engine(self) -> EngineView:
@@ -108,7 +112,20 @@ class EstateReads(ServiceReads):
 
     def modes(self) -> Modes:
         """What is frozen, what is in shadow."""
+        from console.store import switches  # noqa: PLC0415 - only where somebody turned one
+
         return switches.modes(self.link.rows)
+
+    def anything_to_approve(self) -> bool:
+        """Whether something waits for another person's yes: cheap, for a header that asks often."""
+        waits = "SELECT 1 FROM action WHERE state = 'requested' AND needs_approval AND approved_by = '' LIMIT 1"
+        return bool(self.link.rows(waits))
+
+    def _kept_back(self) -> tuple[str, tuple[str, ...]]:
+        from console.model.modes import frozen_words  # noqa: PLC0415
+
+        modes = self.modes()
+        return (frozen_words(modes.frozen) if modes.frozen is not None else "", modes.in_shadow)
 
     def on_the_wire(self) -> list[tuple[str, str, str]]:
         """(job, verb, who) of what is being sent or may have arrived: no freeze calls it back."""

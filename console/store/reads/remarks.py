@@ -11,7 +11,6 @@ from console.model.ids import job_name
 from console.model.views import TargetView
 from console.store.keys import unpack
 from console.store.patterns import matching
-from console.store.reads.audit import AuditReads
 from console.store.reads.jobs import JobReads
 
 LOST_SHOWN = timedelta(hours=48)
@@ -20,7 +19,7 @@ HINTS = 5
 """Names whose near misses are looked for: each costs a comparison with every job."""
 
 
-class RemarkReads(AuditReads, JobReads):
+class RemarkReads(JobReads):
     def remarks(self) -> list[str]:
         """One sentence each: circles of dependencies, names that match no job, warnings of the targets."""
         circles, names = self._known_faults()

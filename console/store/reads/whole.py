@@ -1,0 +1,11 @@
+"""Every question that there is; loaded when one is asked that the first screens do not need."""
+
+from __future__ import annotations
+
+from console.store.reads.alerts import AlertReads
+from console.store.reads.audit import AuditReads
+from console.store.reads.holds import HoldReads
+
+
+class WholeReads(HoldReads, AlertReads, AuditReads):
+    """All questions. For one thread at a time."""
