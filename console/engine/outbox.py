@@ -77,9 +77,10 @@ class Outbox:
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Sends until `stopping`; wakes at once when `wake` is set, else every second. What was claimed when the store
-        broke, and nobody sends, is put back first."""
+        broke, and nobody sends, is put back first, once the store knows what was sent."""
         with self._lock:
             busy = frozenset(self._busy)
+        self._write_what_waits()
         rows.put_back_strays(self._store, fence, busy)
         while not stopping():
             self.wake.clear()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from console.store.chain import WRITER_LOCK, Run
+from console.store.chain import LOCKED, WRITER_LOCK, Run
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable
 
 BUSY_SECONDS = 5.0
@@ -54,11 +54,13 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
 def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
     import psycopg  # noqa: PLC0415 - an extra, only for a shared store
 
+    from console.store.patient import CONNECT_SECONDS, Patient  # noqa: PLC0415
+
     try:
-        with psycopg.connect(url) as connection:
+        with Patient.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             if writes:  # one after another, with the engine too: the audit is one chain
                 connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+                connection.execute(LOCKED, (WRITER_LOCK,))
 
             def run(sql: str, values: Any) -> list[Any]:
                 done = connection.execute(sql.replace("?", "%s"), values)

@@ -22,6 +22,8 @@ SELECT = f"SELECT {', '.join(COLUMNS)} FROM audit"  # noqa: S608  (our own names
 WRITER_LOCK = 0x48454144
 """PostgreSQL's advisory lock of whoever writes, the engine and those who ask: one after another, so that changed_seq
 follows commits, nobody asks twice at once, and the audit is one chain."""
+LOCKED = "SELECT set_config('idle_in_transaction_session_timeout', '10s', true), pg_advisory_xact_lock(%s)"
+"""Takes that lock. A writer that lost its line loses its transaction after ten seconds, not when TCP gives up."""
 HEAD = "audit_head"
 """The row of `meta` that the database itself writes with every audit row: "seq hash"."""
 _INSERT = f"INSERT INTO audit ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608

@@ -22,7 +22,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from console.clock import Hand
 from console.model.ids import instant
 from console.store import migrate
-from console.store.chain import WRITER_LOCK
+from console.store.chain import LOCKED, WRITER_LOCK
 from console.store.disks import network_type
 from console.store.errors import LeaseLost, StoreUnusable
 from console.store.place import checked, without_secrets
@@ -64,7 +64,7 @@ class Store:
             self._be_durable(connection, durable)
             with connection.begin():
                 if not self.is_sqlite:
-                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (WRITER_LOCK,))
+                    connection.exec_driver_sql(LOCKED, (WRITER_LOCK,))
                 _check_fence(connection, fence)
                 yield connection
             self._checkpoint_when_quiet(connection)
