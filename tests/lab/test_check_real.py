@@ -57,7 +57,7 @@ FAULTS = [  # line, key, the value or what is wrong with it, the mend
     (20, "services.revenue.deadline", "'25:00' is not a time of day", '"06:30"'),
     (21, "services.revenue.timezone", '"Europe/Belin"', 'did you mean "Europe/Berlin"?'),
     (22, "services.revenue.notify", 'no route "oncal"', 'Did you mean "oncall"?'),
-    (24, "routes.oncall.urls.0", "a secret is written as a reference", '{ env = "NAME" }'),
+    (24, "routes.oncall.urls.1", "a secret is written as a reference", '{ env = "NAME" }'),
     (26, "alerts.default_route", 'no route "nobody"', "Known: oncall"),
 ]
 
