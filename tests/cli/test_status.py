@@ -84,8 +84,9 @@ def test_a_dependency_that_the_clock_contradicts_stands_in_the_status(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each of its runs would be told as a stale read, and nothing would say why."""
-    for name, at in (("extract", "10 3 * * *"), ("load", "0 2 * * *")):
-        bench.scheduler.job(name, Schedule("debian-cron", at, "UTC"))
+    opens = bench.config.systems["fake"].settings.cutoff.hour  # the bench's day opens twelve hours from now
+    for name, hours in (("extract", 8), ("load", 4)):
+        bench.scheduler.job(name, Schedule("debian-cron", f"0 {(opens + hours) % 24} * * *", "UTC"))
     bench.turn()
     main(["--store", bench.url, "status"])
     assert "each of its runs counts as a stale read" in capsys.readouterr().out
