@@ -109,6 +109,8 @@ class Verb(StrEnum):
         return _NEEDS[self]
 
 
+STARTING = (Verb.RERUN, Verb.START)
+"""What makes something run: of these overlap, safety and followers count."""
 _NEEDS = {
     Verb.RERUN: Capability.RERUN,
     Verb.START: Capability.START,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from connectors.words import Verb
+from connectors.words import STARTING, Verb
 from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
 from console.cli.exits import Exit
 from console.durations import duration_words
@@ -25,7 +25,6 @@ LOOK_SECONDS = 1.0
 """How often who waits for an answer looks whether there still is an engine."""
 TELL_SECONDS = 60.0
 """How often who watches an action is told what it waits for."""
-STARTING = (Verb.RERUN, Verb.START)
 ENDED = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
 
 
@@ -98,8 +97,9 @@ def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:
 
 
 def refuse_overlap(arguments: argparse.Namespace, job: str, data: dict[str, Any]) -> None:
-    """Raises Stop where it runs now and nobody chose what then. At the terminal, typing its name chooses."""
-    if arguments.yes and overlaps(arguments, data) and getattr(arguments, "overlap", None) != "allow":
+    """Raises Stop where it runs now and nobody chose to send it then. At the terminal, typing its name chooses."""
+    choice = getattr(arguments, "overlap", None)
+    if overlaps(arguments, data) and choice != "allow" and (arguments.yes or choice == "refuse"):
         words = "--overlap queue waits until it is over, --overlap allow sends it all the same"
         raise Stop(Exit.REFUSED, f"{job}: {data['overlap']}; nothing was sent. {words}")
 

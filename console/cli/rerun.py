@@ -21,7 +21,7 @@ from console.cli.asking import (
 )
 from console.cli.common import Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
-from console.engine.requests import Wish
+from console.engine.requests import Wish, overlap_shown
 from console.model.steps import refusal
 
 
@@ -66,7 +66,5 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
     refuse_overlap(arguments, job, data)
     if not confirmed(arguments, job, data, wish.verb):
         raise Stop(Exit.REFUSED, "nothing was sent")
-    overlap = (
-        getattr(arguments, "overlap", None) or "allow"
-    )  # of what was shown: refused above, or typed at the terminal
+    overlap = getattr(arguments, "overlap", None) or overlap_shown(data)  # that one: refused above, or typed
     return send(arguments, requests, replace(wish, preview=data, why=arguments.why or "", overlap=overlap))

@@ -34,6 +34,7 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.secrets import SecretStore
+from connectors.words import STARTING
 from console.clean import clean
 from console.clock import Clock
 from console.engine import permission, previews, verdicts
@@ -259,8 +260,11 @@ class Actions:
         self._poll_now(action.target_id)
 
     def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:
-        """What will be sent: as the person saw it, or asked just now. None: refused, or it waits."""
-        if action.preview and action.overlap != "queue":
+        """What will be sent: as the person saw it, or asked just now. None: refused, or it waits.
+
+        What makes a job run is looked at anew in either case: what was shown, or approved, is not what runs now."""
+        starts = action.verb in STARTING
+        if action.preview and not (starts and action.overlap != "allow"):
             return action.preview
         try:
             ask = previews.ask_of(self._store, action)
@@ -274,14 +278,14 @@ class Actions:
             self._refuse(fence, action, self._wire.words(error))
             return None
         preview = previews.cleaned_preview(found, self._wire.shown)
-        if found.overlap is not None and action.overlap == "queue":
+        if starts and found.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)
         elif found.refused:
             self._refuse(fence, action, preview["refused"])
-        elif found.overlap is not None and action.overlap == "refuse":
+        elif starts and found.overlap is not None and action.overlap != "allow":
             self._refuse(fence, action, f"it may overlap: {preview['overlap']}")
         else:
-            return preview
+            return action.preview if action.preview and action.overlap == "refuse" else preview
         return None
 
     def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:

@@ -14,6 +14,7 @@ import structlog
 
 from connectors.contract import Ask, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
+from connectors.words import STARTING
 from console.clean import clean
 from console.clock import Clock
 from console.control.authorize import Refused
@@ -30,7 +31,6 @@ from console.store.wire import wire
 log = structlog.get_logger("headway.answers")
 
 ANSWER_SECONDS = 20.0
-STARTING = (Verb.RERUN, Verb.START)
 LOG_BYTES = 64 * 1024
 ANSWERERS = 32
 """More than people ask of one target that hangs, within its deadline: what they ask of the others is not held up."""

@@ -88,6 +88,11 @@ def mark_name() -> str:
     return "".join(bearable)[:64]
 
 
+def overlap_shown(preview: Mapping[str, Any]) -> str:
+    """`Wish.overlap` of who was shown this and sends it: one that was shown is allowed, one that comes later is not."""
+    return "allow" if preview.get("overlap") else "refuse"
+
+
 def _now_us(run: Run) -> int:
     """Now by the store's clock: real, or a replay's."""
     rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())
@@ -206,8 +211,9 @@ class Requests:
     def rerun(
         self, run_id: int, preview: dict[str, Any], key: str, why: str = "", incident_id: int | None = None
     ) -> None:
-        """Asks for the rerun that `preview` showed, with the overlap that it showed. As `act`."""
-        wish = Wish(Verb.RERUN, run_id, preview=preview, why=why, overlap="allow", incident_id=incident_id)
+        """Asks for the rerun that `preview` showed, with the overlap that it showed and no other. As `act`."""
+        overlap = overlap_shown(preview)
+        wish = Wish(Verb.RERUN, run_id, preview=preview, why=why, overlap=overlap, incident_id=incident_id)
         self.act(wish, key)
 
     def act(self, wish: Wish, key: str) -> None:

@@ -10,8 +10,6 @@ from connectors.words import Verb
 if TYPE_CHECKING:
     from console.engine.requests import Wish
 
-STARTING = (Verb.RERUN, Verb.START)
-"""What makes something run: of these overlap, safety and followers count."""
 REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
 """What nobody has to type a name for: one undoes the other."""
 WORDS = {
@@ -37,9 +35,9 @@ class Order(NamedTuple):
     why: str = ""
 
     def wish(self, preview: Mapping[str, Any] | None = None, why: str = "") -> Wish:
-        """As the engine is asked for it, with what `preview` showed and the overlap that it showed. Called where a
-        desk waits: it imports what asks."""
-        from console.engine.requests import Wish
+        """As the engine is asked for it, with what `preview` showed and the overlap that it showed, and no other.
+        Called where a desk waits: it imports what asks."""
+        from console.engine.requests import Wish, overlap_shown
 
         return Wish(
             self.verb,
@@ -48,7 +46,7 @@ class Order(NamedTuple):
             parameters=self.parameters,
             preview=preview or {},
             why=why or self.why,
-            overlap="allow",
+            overlap=overlap_shown(preview or {}),
             incident_id=self.incident_id,
         )
 

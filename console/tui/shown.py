@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from connectors.words import State, Verb
+from connectors.words import STARTING, State, Verb
 from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui.glyphs import Step
-from console.tui.order import REVERSIBLE, STARTING
+from console.tui.order import REVERSIBLE
 from console.tui.rows import Look
 from console.tui.when import span
 from console.tui.widgets.paint import Run

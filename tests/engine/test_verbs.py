@@ -22,6 +22,7 @@ from tests.fakes.scheduler import FakeScheduler
 NOW = datetime.now(UTC)
 ALL = frozenset(Capability)
 UNMARKED = ALL - {Capability.MARK}
+SHOWN = {"verb": "run again", "words": "run it again", "scope": "1 run"}
 
 
 @pytest.fixture
@@ -216,6 +217,39 @@ def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench)
     key = act(able, Wish(Verb.RERUN, run_id))
     assert ("refused", "it may overlap: extract runs since 03:10") == told(able, key)
     assert [] == able.scheduler.acted
+
+
+@pytest.mark.parametrize("shown, sent", [("", "refused"), ("extract runs since 03:05", "sent")])
+def test_an_overlap_counts_as_it_stands_when_it_is_sent_unless_the_person_was_shown_one(
+    able: Bench, shown: str, sent: str
+) -> None:
+    """Between the look and the key somebody else may have started it."""
+    run_id, key = run_of(able, State.FAILED), new_action_key()
+    able.requests().rerun(run_id, {**SHOWN, "overlap": shown or None}, key)
+    able.scheduler.overlap = "extract runs since 03:10"
+    able.parts.actions.step(able.fence)
+    assert (sent, [key] if sent == "sent" else []) == (told(able, key)[0], able.scheduler.acted)
+
+
+def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_then(able: Bench) -> None:
+    key = act(able, Wish(Verb.RERUN, run_of(able, State.FAILED), preview=SHOWN, needs_approval=True))
+    able.scheduler.overlap = "extract runs since 03:10"
+    assert "" == approvals.approve(able.store, able.fence, key, "jo", "her desk", micros(datetime.now(UTC)))
+    able.parts.actions.step(able.fence)
+    assert (("refused", "it may overlap: extract runs since 03:10"), []) == (told(able, key), able.scheduler.acted)
+
+
+def test_what_is_sent_is_what_was_shown_though_the_source_was_looked_at_again(able: Bench) -> None:
+    run_id, key = run_of(able, State.FAILED), new_action_key()
+    able.requests().rerun(run_id, {**SHOWN, "plan": {"job": "as shown"}}, key)
+    able.parts.actions.step(able.fence)
+    assert [("rerun", "as shown")] == able.scheduler.done
+
+
+def test_a_run_that_goes_on_may_be_cancelled_though_its_job_runs(able: Bench) -> None:
+    able.scheduler.overlap = "extract runs since 03:10"
+    key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
+    assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
 
 
 def test_what_needs_approval_waits_for_it(able: Bench) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.words import Verb
+from connectors.words import STARTING, Verb
 from console.model.steps import ON_ITS_WAY, refusal
 from console.model.views import ActionView
 from console.model.words import Safety
 from console.tui import shown
 from console.tui.asking import Asking
-from console.tui.order import REVERSIBLE, STARTING, Order, verb_word
+from console.tui.order import REVERSIBLE, Order, verb_word
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.sending import SendScreen
 
