@@ -17,7 +17,7 @@ log = structlog.get_logger("headway.engine")
 PATIENCE_SECONDS = 60.0
 """Beyond the time that a part itself gives for its next sign of life."""
 SENDING_SECONDS = 120.0
-"""A sending that takes longer hangs: mail servers and web hooks are given 15 s by apprise."""
+"""A sending that takes longer hangs: mail servers and web hooks are given 15 s by apprise, an act at a scheduler 60 s."""
 
 
 class Pulse:
@@ -46,7 +46,7 @@ class Health:
     ) -> None:
         self._pulses = pulses
         self._hanging = hanging
-        """Route and URL -> seconds that a sending takes, where it is more than the given ones."""
+        """What is being sent or asked where -> seconds that it takes, where it is more than the given ones."""
         self._given_up = given_up
         """Route -> number of parked deliveries."""
         self._heard = ""
@@ -66,7 +66,7 @@ class Health:
         """Why the engine is not well: parts that broke, are silent or hang; empty when it is. Stops the ping."""
         late = {name: pulse.late_seconds for name, pulse in self._pulses().items()}
         silent = {f"{name} is silent": seconds for name, seconds in late.items() if seconds > 0}
-        hangs = {f"sending to {name} hangs": seconds for name, seconds in self._hanging(SENDING_SECONDS).items()}
+        hangs = {f"{what} hangs": seconds for what, seconds in self._hanging(SENDING_SECONDS).items()}
         return "; ".join(filter(None, [self._heard, *self._dated({**silent, **hangs})]))
 
     def words(self) -> str:

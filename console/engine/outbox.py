@@ -37,12 +37,14 @@ from console.store.open import Store
 log = structlog.get_logger("headway.outbox")
 
 REPEAT_WORDS = "May be a repeat: the answer to the first sending was lost.\n\n"
-SENDERS = 8
+SPARE = 2
+"""Senders beside one for each URL, for what waits for a URL that left config: it is given up without a wire."""
 WORDS_LIMIT = 300
 
 
 class Outbox:
-    """Claims due deliveries and sends each URL's on a thread of its own: a broken sink never delays another."""
+    """Claims due deliveries and sends each URL's on a thread of its own: however many sinks hang, the others have
+    theirs."""
 
     def __init__(
         self,
@@ -65,7 +67,8 @@ class Outbox:
         self._unwritten: list[Callable[[], None]] = []
         """What a store that could not be used has not been told; a delivery stays claimed until it is."""
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
+        urls = sum(len(route.urls) for route in routes.values())
+        self._pool = ThreadPoolExecutor(urls + SPARE, thread_name_prefix="sender")
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -113,7 +116,7 @@ class Outbox:
         now = time.monotonic()
         with self._lock:
             found = {at: now - since for at, since in self._busy.items() if now - since > seconds}
-        return {f'route "{route}", URL {place + 1}': taken for (route, place), taken in found.items()}
+        return {f'sending to route "{route}", URL {place + 1}': taken for (route, place), taken in found.items()}
 
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being sent until `time.monotonic` is `until`; the next engine tells what was left."""

@@ -149,7 +149,8 @@ def hand_over(store: Store, fence: int, routes: Routes, found: Sequence[tuple[in
 
 
 def park_strays(store: Store, fence: int, routes: Routes, now_us: int) -> list[int]:
-    """Parks what waits for a URL that its route has no more: nobody can send it. Their ids."""
+    """Parks what waits for a URL that its route has no more: nobody can send it. Their ids. An alert that has other
+    URLs goes on waiting for them: it still leaves alone or in a digest, as the route's limit lets it."""
     with store.write(fence) as connection:
         lines = wire(connection)
         rows = lines.rows(
@@ -162,7 +163,8 @@ def park_strays(store: Store, fence: int, routes: Routes, now_us: int) -> list[i
             [(now_us, stray_words(route, words), one) for one, route, words in gone],
         )
         lines.many(
-            "UPDATE alert SET waits = ? WHERE id IN (SELECT alert_id FROM delivery WHERE id = ?)",
+            "UPDATE alert SET waits = ? WHERE id = (SELECT alert_id FROM delivery WHERE id = ?) AND NOT EXISTS"
+            " (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state = 'pending')",
             [(False, one) for one, _, _ in gone],
         )
     return [one for one, _, _ in gone]

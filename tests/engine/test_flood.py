@@ -78,3 +78,23 @@ def test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest(tmp_path: Path) -
         assert time.process_time() - begun < 5.0
         titles = [title for title, _ in post_of(bench).to("one")]
         assert [*(f"title {number}" for number in range(1, 11)), "[Headway] 9990 more alerts since 00:00:00Z"] == titles
+
+
+def test_what_had_a_url_that_left_the_config_stays_within_the_limit_of_the_others(tmp_path: Path) -> None:
+    """A URL is taken out in the middle of a flood: what still waits for it must not leave alert by alert to the rest."""
+    with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
+        with bench.store.write(None) as connection:
+            connection.exec_driver_sql(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) INSERT INTO alert"
+                " (id, dedup_key, kind, version, route, title, body, plain_title, plain_body, made_us, urgent, waits,"
+                " let_us) SELECT i, 'k' || i, 'opened', 1, 'oncall', 'title ' || i, 'b', '', '', 1, 0, 1, 0 FROM n"
+            )
+            connection.exec_driver_sql(
+                "INSERT INTO delivery (alert_id, url_index, url_words, state, tries, next_us, repeats, error, since_us,"
+                " refusals) SELECT a.id, u.i, 'env ROUTE_' || u.name, 'pending', 0, 0, 0, '', 1, 0 FROM alert a,"
+                " (SELECT 0 AS i, 'ONE' AS name UNION SELECT 1, 'TWO') u"
+            )
+        restarted(bench, replace(bench.config, routes={"oncall": route("TWO")}))
+        bench.send()
+        titles = {title for title, _ in post_of(bench).to("two") if "gave up" not in title}
+        assert {*(f"title {number}" for number in range(1, 11)), "[Headway] 30 more alerts since 00:00:00Z"} == titles

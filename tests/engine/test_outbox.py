@@ -6,17 +6,23 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from connectors.contract import State
+from connectors.secrets import SecretRef
+from console.config import RouteSettings
 from console.engine import sending
 from console.engine.sending import Sent, send_by_apprise
 from console.store import outbox as rows
 from console.store.errors import StoreUnusable
-from tests.engine.bench import Bench
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.lab.process import wait_until
 
 SECONDS = 10.0
 
@@ -167,6 +173,40 @@ def test_however_much_waits_for_a_broken_receiver_the_others_have_theirs(bench: 
         )
     due = rows.claim_due(bench.store, bench.fence, 1, frozenset({("down", 0)}))
     assert [("oncall", 0)] == [(one.route, one.url_index) for one in due]
+
+
+def test_however_many_receivers_hang_the_others_have_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More of them than a pool of a fixed size would have threads for."""
+    names = [*(f"SILENT_{number}" for number in range(60)), "PROMPT"]
+    for name in names:
+        monkeypatch.setenv(name, f"json://{name.lower()}.example/")
+    free, prompt = threading.Event(), threading.Event()
+
+    def send(url: str, title: str, body: str) -> Sent:
+        if "silent" in url:
+            free.wait(SECONDS * 3)
+        else:
+            prompt.set()
+        return Sent(True)
+
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    route = RouteSettings(urls=tuple(SecretRef(env=name) for name in names))
+    with running_bench(tmp_path, scheduler, replace(config, routes={"oncall": route})) as bench:
+        bench.parts.outbox._send = send
+        bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
+        bench.poller.poll_once(bench.fence)
+        bench.parts.evaluator.step(bench.fence)
+        try:
+            for _ in range(len(names)):
+                bench.parts.outbox.step(bench.fence)
+            assert prompt.wait(SECONDS)
+            wait_until(lambda: len(bench.parts.outbox.hanging(0.0)) == 60, "the others to hang still", SECONDS)
+        finally:
+            free.set()
+        bench.parts.outbox.wait_idle()
 
 
 def test_a_receiver_that_is_down_for_a_month_is_tried_on(bench: Bench) -> None:

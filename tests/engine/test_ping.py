@@ -157,7 +157,10 @@ def test_a_silent_part_stops_the_ping_and_a_failing_ping_does_not(
 
 
 def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
-    assert 'sending to route "oncall", URL 1 hangs since ' in health(hanging={'route "oncall", URL 1': 130.0}).unwell()
+    assert (
+        'sending to route "oncall", URL 1 hangs since '
+        in health(hanging={'sending to route "oncall", URL 1': 130.0}).unwell()
+    )
 
 
 def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
