@@ -1,0 +1,92 @@
+"""A hold until it is let go: placed, kept, started before its clock, and why it need not be held any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connectors.contract import Verb
+from console.control.conditions import are_green, awaited, names
+from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
+from console.control.placing import AGAIN, never_arrived
+from console.model.decisions import HoldDecision, NewAction
+from console.model.ids import derived_key
+from console.model.values import HoldState, Mode
+
+
+class Keeping(OpenHold):
+    """The steps of what is being placed, and of what is held."""
+
+    def placing(self) -> HoldDecision | None:
+        placed, due = self._hold.place, self._hold.due_at
+        if placed is None or placed.state in ("refused", "failed"):
+            words = placed.words if placed is not None else "it was never asked for"
+            return self._to(HoldState.FAILED, f"{self._name} could not be held: {words}", words=words)
+        if placed.state == "verified":
+            event = f"{self._name} is held {self._hold.words}".rstrip()
+            return self._to(HoldState.HELD, event, placed_at=placed.ended_at or self._now)
+        if placed.state == "requested" and due is not None and due <= self._now:
+            words = "nobody could send it before its start"
+            given_up = self._to(HoldState.FAILED, f"{self._name} was not held: {words}", words=words)
+            return replace(given_up, withdraws=self._hold.key)
+        return None
+
+    def held(self) -> HoldDecision | None:
+        if self._may_not_send():
+            return None
+        why = self._why_let_go()
+        if not why:
+            return self._started_early()
+        last = self._hold.release
+        if last is not None and last.ended_at is not None:
+            pause = AGAIN if last.unsent else ASK_AGAIN
+            if self._now - last.ended_at < pause:
+                return None
+        key = derived_key(self._hold.release_key or self._hold.key, "release")
+        action = NewAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
+        return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=why)
+
+    def _why_let_go(self) -> str:
+        """Why it need not be held any more; empty while it must."""
+        hold = self._hold
+        if self._now >= hold.until:
+            return f"its time is over{self._still_awaited()}"
+        if hold.kind == "person":
+            return ""
+        if has_run(self._picture, hold):
+            early = hold.start_key is not None
+            return "" if early and not self._passed() else "its run has started"
+        if self._policy is None:
+            return "no dependency holds it any more"
+        if self._waits() or self._now < (hold.due_at or self._now) - self._policy.lead:
+            return ""
+        if self._starts_early() and not self._passed():
+            return ""
+        return f"{names(self._picture, self._policy.edges)} is good"
+
+    def _passed(self) -> bool:
+        """True when the clock's own start can come no more."""
+        return self._hold.due_at is None or self._now >= self._hold.due_at + NEAR
+
+    def _waits(self) -> bool:
+        hold, policy = self._hold, self._policy
+        if policy is None or hold.bd is None:
+            return False
+        return bool(awaited(self._picture, policy.edges, hold.bd, hold.due_at or self._now))
+
+    # started before its clock, and held on
+    def _starts_early(self) -> bool:
+        hold = self._hold
+        if hold.mode is not Mode.TRIGGER or not self._job.starts_held or self._policy is None or hold.bd is None:
+            return False
+        return are_green(self._picture, self._policy.edges, hold.bd, hold.due_at or self._now)
+
+    def _started_early(self) -> HoldDecision | None:
+        hold = self._hold
+        if hold.kind == "person" or hold.due_at is None or hold.due_at <= self._now or not self._starts_early():
+            return None
+        if hold.start_key is not None and not never_arrived(hold.start, self._now):
+            return None
+        why = f"{names(self._picture, self._policy.edges if self._policy else ())} is good"
+        action = self._start(why, overlap="refuse")  # nothing ran when it was held: what runs was started by a person
+        event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
+        return self._to(HoldState.HELD, event, action, start_key=action.key)

@@ -1,0 +1,124 @@
+"""A hold after it was let go: did its own start come? If not, it is started once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from connectors.contract import instant_key
+from console.control.expected import has_started
+from console.control.open_hold import NEAR, OpenHold, has_run
+from console.control.own_clock import stands_in
+from console.control.periods import business_date
+from console.control.placing import never_arrived
+from console.control.words import clock
+from console.model.decisions import HoldDecision
+from console.model.values import HoldState, RunFacts
+
+WATCH = timedelta(seconds=30)
+"""A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
+_UNDER_WAY = ("requested", "approved", "sending", "sent", "unknown")
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+class LettingGo(OpenHold):
+    """The steps of what is enabled again, watched, and started."""
+
+    def releasing(self) -> HoldDecision | None:
+        release = self._hold.release
+        if release is None or release.state in ("refused", "failed"):
+            words = release.words if release is not None else "it was never asked for"
+            return self._to(HoldState.HELD, f"{self._name} is still held: {words}", words=words)
+        if release.state != "verified":
+            return None
+        released = release.ended_at or self._now
+        kept_back = self._kept_back(released)
+        if kept_back is None:
+            return self._to(HoldState.WATCHING, released_at=released)
+        return self._to(
+            HoldState.WATCHING,
+            released_at=released,
+            due_at=kept_back.period_at,
+            period_key=kept_back.period_key,
+            bd=kept_back.bd,
+        )
+
+    def _kept_back(self, released: datetime) -> RunFacts | None:
+        """The last run whose instant passed while it was held: one start stands for all of them."""
+        since = self._hold.placed_at or released
+        late = [
+            run
+            for run in self._picture.runs.get(self._job.id, ())
+            if not has_started(run) and run.period_at is not None and since <= run.period_at <= released
+        ]
+        return late[-1] if late else None
+
+    def watching(self) -> HoldDecision | None:
+        hold = self._hold
+        released = hold.released_at or self._now
+        if has_run(self._picture, hold):
+            return self._to(HoldState.RELEASED, words="its run has started")
+        if hold.due_at is None:
+            return self._to(HoldState.RELEASED, words="nothing came due while it was held")
+        if hold.due_at - released > NEAR:
+            words = f"its own clock starts it at {clock(hold.due_at, self._job.zone, self._now)}"
+            return self._to(HoldState.RELEASED, words=words)
+        refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
+        if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
+            return self._to(HoldState.STARTING)
+        is_absent = self._start_is_absent(max(released, hold.due_at))
+        own = stands_in(self._job, hold.due_at, released, self._now)
+        if own is not None and (is_absent or hold.due_at <= released):
+            return self._left_to_its_clock(own, released)
+        if not is_absent:
+            return None
+        if hold.kind != "person" and released >= hold.until:
+            why = self._still_awaited() or "; it was too late to start it"
+            words = f"let go at {clock(released, self._job.zone, self._now)} and not started{why}"
+            return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
+        if self._may_not_send():
+            return None
+        action = self._start("its instant had passed while it was held, and no start came")
+        event = f"{self._name} is started: no start of its own came after it was let go"
+        return self._to(HoldState.STARTING, event, action, start_key=action.key)
+
+    def _left_to_its_clock(self, own: datetime, released: datetime) -> HoldDecision:
+        """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
+        is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
+        words = f"nothing is started: its own clock starts it at {clock(own, self._job.zone, self._now)}"
+        return self._to(
+            HoldState.WATCHING if is_near else HoldState.RELEASED,
+            f"{self._name} was let go, {words}",
+            due_at=own,
+            period_key=instant_key(own),
+            bd=business_date(own, None, self._job.zone, self._job.cutoff),
+            words=words,
+        )
+
+    def _start_is_absent(self, since: datetime) -> bool:
+        """A source that proves no absence of starts (AWS) is believed when it answers."""
+        target = self._picture.estate.targets.get(self._job.target_id)
+        proved = since + WATCH
+        if target is None or self._now < proved:
+            return False
+        return (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
+
+    def starting(self) -> HoldDecision | None:
+        start = self._hold.start
+        if has_run(self._picture, self._hold) or (start is not None and start.state in ("sent", "verified")):
+            return self._to(HoldState.RELEASED, words="started by Headway")
+        if start is None:
+            return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never asked for")
+        if start.state in _UNDER_WAY:
+            return None
+        if not start.unsent or self._now >= self._hold.until:
+            return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.words}", words=start.words)
+        if self._may_not_send() or not never_arrived(start, self._now):
+            return None
+        hold = self._hold
+        if hold.due_at is not None and hold.released_at is not None:
+            own = stands_in(self._job, hold.due_at, hold.released_at, self._now)
+            if own is not None:
+                return self._left_to_its_clock(own, hold.released_at)
+        action = self._start("the first one never arrived")
+        return self._to(HoldState.STARTING, f"{self._name} is started once more: {start.words}", action,
+                        start_key=action.key)  # fmt: skip

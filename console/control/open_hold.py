@@ -1,0 +1,78 @@
+"""One hold that is not over, at one moment: what its steps have in common."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from connectors.contract import Verb, instant_key
+from console.clean import clean_line
+from console.control.conditions import Policy, awaited, live_edges, names
+from console.control.expected import has_started
+from console.control.picture import Picture
+from console.model.decisions import HoldDecision, NewAction
+from console.model.ids import derived_key
+from console.model.values import HoldFacts, HoldState, JobFacts, Mode
+
+NEAR = timedelta(minutes=2)
+"""What is let go closer to its instant than this is watched: its scheduler may have missed it."""
+ASK_AGAIN = timedelta(minutes=5)
+"""Until a release that was refused is asked for again."""
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+def has_run(picture: Picture, hold: HoldFacts) -> bool:
+    """True when the start that it kept back came all the same, by whoever made it; a skipped run needs none."""
+    since = hold.placed_at or FOREVER
+    for run in picture.runs.get(hold.job_id, ()):
+        if not has_started(run):
+            continue
+        if hold.period_key and run.period_key == hold.period_key:
+            return True
+        started = run.first_started_at
+        if started is not None and started >= since and (run.period_at or FOREVER) >= (hold.due_at or FOREVER):
+            return run.period_at is not None or run.bd == hold.bd
+    return False
+
+
+class OpenHold:
+    """What is known of it, and what any of its steps may do."""
+
+    def __init__(self, picture: Picture, hold: HoldFacts, job: JobFacts, policy: Policy | None) -> None:
+        self._picture = picture
+        self._now = picture.now
+        self._hold = hold
+        self._job = job
+        self._policy = policy
+        self._name = clean_line(job.name)
+
+    def _to(
+        self, state: HoldState, event: str = "", action: NewAction | None = None, **changes: object
+    ) -> HoldDecision:
+        if state.is_over:
+            changes["ended_at"] = self._now
+        hold = replace(self._hold, state=state, **changes)  # type: ignore[arg-type]  # by field name
+        return HoldDecision(hold, self._hold.state, action, event=event)
+
+    def _may_not_send(self) -> bool:
+        modes = self._picture.estate.modes
+        if modes.frozen is not None:
+            return True
+        return not modes.system_is_live(self._job.system) and not self._live_edge()
+
+    def _live_edge(self) -> bool:
+        return self._policy is not None and bool(live_edges(self._picture, self._policy))
+
+    def _still_awaited(self) -> str:
+        hold, policy = self._hold, self._policy
+        if policy is None or hold.bd is None:
+            return ""
+        left = awaited(self._picture, policy.edges, hold.bd, hold.due_at or self._now)
+        return f"; {names(self._picture, left)} is not good" if left else ""
+
+    def _start(self, why: str, overlap: str = "queue") -> NewAction:
+        hold = self._hold
+        key = derived_key(hold.start_key or hold.key, "start")
+        parameters = {} if hold.due_at is None else {"period_at": instant_key(hold.due_at)}
+        origin = "trigger" if hold.mode is Mode.TRIGGER else "hold"
+        return NewAction(key, Verb.START, self._job.id, hold.period_key, parameters, why, origin, overlap)
