@@ -19,9 +19,11 @@ from console.clean import clean
 from console.clock import Clock
 from console.control.authorize import Refused
 from console.control.masks import mask_secrets
-from console.engine.doors import Doors, Place, close_quietly
+from console.engine.doors import QUESTIONS, Doors, Place
+from console.engine.health import Pulse
+from console.engine.lanes import InFlight
 from console.engine.previews import MARKS, cleaned_preview, preview_there
-from console.engine.rights import about_request, may
+from console.engine.rights import may_ask
 from console.model.ids import micros
 from console.store import approvals, asked, permissions
 from console.store.errors import StoreError
@@ -32,8 +34,8 @@ log = structlog.get_logger("headway.answers")
 
 ANSWER_SECONDS = 20.0
 LOG_BYTES = 64 * 1024
-ANSWERERS = 32
-"""More than people ask of one target that hangs, within its deadline: what they ask of the others is not held up."""
+SPARE = 8
+"""Answerers beside those that all targets together may hold, for what no target is asked for."""
 KEEP_SECONDS = 600.0
 """How long an answer is kept for whoever asked: a log that is followed brings a page each time."""
 SWEEP_SECONDS = 60.0
@@ -66,10 +68,11 @@ class Answers:
         self._accept_drift = accept_drift
         """job id, by whom, from where."""
         self._approved = approved
-        self._pool = ThreadPoolExecutor(ANSWERERS, thread_name_prefix="answer")
-        self._answering: set[int] = set()
+        self._pool = ThreadPoolExecutor(QUESTIONS * len(doors.places) + SPARE, thread_name_prefix="answer")
+        self._in_flight = InFlight()
         self._sweep_at = 0.0
         self.wake = threading.Event()
+        self.pulse = Pulse()
         self._by_kind: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "preview": self._preview,
             "log": self._log,
@@ -85,8 +88,13 @@ class Answers:
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         while not stopping():
             self.wake.clear()
+            self.pulse.beat()
             self.step(fence)
             self.wake.wait(0.1)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """What kind of question takes longer than that, and for how long it does."""
+        return self._in_flight.hanging(seconds)
 
     def step(self, fence: int) -> None:
         for request_id, kind, arguments, by in asked.claim_requests(self._store, fence):
@@ -99,13 +107,16 @@ class Answers:
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being answered until `time.monotonic` is `until`."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        while self._answering and time.monotonic() < until:
+        while self._in_flight and time.monotonic() < until:
             time.sleep(0.01)
 
     def _answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
+        with self._in_flight.at(f'answering a question ("{kind}")'):
+            self._find_answer(fence, request_id, kind, arguments)
+
+    def _find_answer(self, fence: int, request_id: int, kind: str, arguments: dict[str, Any]) -> None:
         answer: dict[str, Any] = {}
         error = ""
-        self._answering.add(request_id)
         try:
             self._check_right(kind, arguments)
             answer = self._by_kind[kind](arguments)
@@ -118,8 +129,6 @@ class Answers:
             asked.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
         except StoreError as problem:
             log.warning("an answer could not be written", request=request_id, error=str(problem))
-        finally:
-            self._answering.discard(request_id)
 
     def _ref(self, arguments: dict[str, Any]) -> Any:
         run_id = arguments.get("run_id")
@@ -143,7 +152,7 @@ class Answers:
             raise CannotAnswer(f"{system} cannot {verb}: {kind.missing.get(verb.needs, 'this kind cannot do it')}")
         ask = Ask(verb, ref, State(state), arguments.get("parameters") or {})
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
-        with self._doors.asked(target_id) as connector:
+        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
         if verb in STARTING and (hold := asked.hold_words(self._store, arguments)):
             preview = replace(preview, notes=(hold, *preview.notes))
@@ -151,7 +160,7 @@ class Answers:
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:
         ref, _, target_id, _ = self._ref(arguments)
-        with self._doors.asked(target_id) as connector:
+        with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
         return {"text": mask_secrets(self._shown(chunk.text)), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
@@ -163,15 +172,10 @@ class Answers:
 
     def _probe_one(self, place: Place) -> dict[str, Any]:
         try:
-            connector = self._doors.open(place)
+            with self._doors.question(place.target_id, ANSWER_SECONDS) as connector:
+                found = connector.probe(ANSWER_SECONDS)
         except ConnectorError as error:
             return {"reachable": False, "error": self._shown(str(error))}
-        try:
-            found = connector.probe(ANSWER_SECONDS)
-        except ConnectorError as error:
-            return {"reachable": False, "error": self._shown(str(error))}
-        finally:
-            close_quietly(connector)
         rights = [
             {k: self._shown(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
         ]
@@ -195,7 +199,7 @@ class Answers:
         with self._store.read() as connection:
             run = wire(connection).rows
             person = permissions.person_named(run, arguments["by"], not self._store.is_sqlite)
-            answer = may(run, person, kind, **about_request(run, kind, arguments))
+            answer = may_ask(run, person, kind, arguments)
         if isinstance(answer, Refused):
             raise CannotAnswer(answer.reason)
 

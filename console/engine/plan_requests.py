@@ -10,7 +10,7 @@ from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
 from console.engine.requests import AlreadyAsked, Requests, _now_us, where_from
-from console.engine.rights import may
+from console.engine.rights import all_granted, may
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, permissions
@@ -40,16 +40,11 @@ class PlanRequests(Requests):
     def propose(self, incident_id: int, everything: bool = False) -> int:
         """Asks what would repair the services that the incident hits, or `everything` that it left red or stale; the
         request's id. Its answer is a `Draft` as JSON."""
-        with asker.transaction(self._url, writes=False) as run:
-            rows = run("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
-        return self._ask(
-            "plan preview", {"incident_id": incident_id, "all": everything, "job_id": rows[0][0] if rows else None}
-        )
+        return self._ask("plan preview", {"incident_id": incident_id, "all": everything})
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         """Asks for a plan that does the same with each of these runs."""
-        first = run_ids[0] if run_ids else None
-        return self._ask("plan preview", {"run_ids": list(run_ids), "run_id": first, "verb": verb.value})
+        return self._ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value})
 
     def propose_backfill(
         self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
@@ -97,7 +92,7 @@ class PlanRequests(Requests):
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
             jobs = [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
-            answer = _first_refusal([may(run, person, f"plan {how}", job, why=why) for job in jobs])
+            answer = all_granted(may(run, person, f"plan {how}", job, why=why) for job in jobs)
             if isinstance(answer, Granted):
                 if rows[0][0] not in allowed:
                     raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
@@ -150,11 +145,7 @@ def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str) -> Grant
     """Whether this person may do every step."""
     sent = [step for step in steps if step.verb != WAIT]
     answers = [may(run, person, door, step.job_id, why=why) for step in sent for door in ("plan start", step.verb)]
-    return _first_refusal(answers)
-
-
-def _first_refusal(answers: Sequence[Granted | Refused]) -> Granted | Refused:
-    return next((one for one in answers if isinstance(one, Refused)), Granted())
+    return all_granted(answers)
 
 
 def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:

@@ -13,17 +13,20 @@ from connectors.contract import Ask, Capability, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
+from console.control.authorize import Refused
 from console.control.backfill import MOST, backfill, periods
 from console.control.fewest import Can
 from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
 from console.engine.doors import Doors
 from console.engine.previews import cleaned_preview, preview_there
+from console.engine.rights import all_granted, may
 from console.model.ids import incident_name
 from console.model.plans import WAIT, Draft, Step
 from console.model.values import Estate, JobFacts
-from console.store import asked, plans
+from console.store import asked, permissions, plans
 from console.store.open import Store
+from console.store.wire import wire
 
 PREVIEW_SECONDS = 15.0
 """For the previews of all steps together."""
@@ -45,9 +48,20 @@ class Proposals:
         self._estate = estate
 
     def propose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The draft as JSON. Raises CannotAnswer with the reason."""
+        """The draft as JSON, for who may look at every job in it. Raises CannotAnswer with the reason."""
         draft = self._draft(arguments, self._estate())
+        self._check_rights(draft, str(arguments.get("by", "")))
         return self._previewed(draft).as_json()
+
+    def _check_rights(self, draft: Draft, by: str) -> None:
+        """By the steps as they are, whatever was said to ask for them."""
+        with self._store.read() as connection:
+            run = wire(connection).rows
+            person = permissions.person_named(run, by, not self._store.is_sqlite)
+            jobs = dict.fromkeys(step.job_id for step in draft.steps)
+            answer = all_granted(may(run, person, "plan preview", job) for job in jobs)
+        if isinstance(answer, Refused):
+            raise CannotAnswer(answer.reason)
 
     def _draft(self, arguments: Mapping[str, Any], estate: Estate) -> Draft:
         now, can = self._clock.now(), self._can()
@@ -109,7 +123,7 @@ class Proposals:
         ref = found[0] if run_id is not None else replace(found[0], period_key=step.period_key)
         ask = Ask(Verb(step.verb), ref, State(found[3]), dict(step.parameters))
         try:
-            with self._doors.asked(found[2]) as connector:
+            with self._doors.question(found[2], PREVIEW_SECONDS) as connector:
                 preview = preview_there(connector, self._doors.places[found[2]], ask, PREVIEW_SECONDS)
         except ConnectorError as error:
             return replace(step, trouble=self._shown(str(error)))

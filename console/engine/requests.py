@@ -17,7 +17,7 @@ from connectors.words import Verb
 from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
-from console.engine.rights import about_request, may
+from console.engine.rights import about_request, may, may_ask
 from console.model.ids import instant, micros
 from console.model.rights import Role
 from console.store import asker, chain, permissions, switches
@@ -261,8 +261,7 @@ class Requests:
         """Leaves a question, if who asks may; what is more than looking is told to the audit where it is refused."""
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
-            about = about_request(run, kind, arguments)
-            answer = may(run, person, kind, **about)
+            answer = may_ask(run, person, kind, arguments)
             if isinstance(answer, Granted):
                 rows = run(
                     "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
@@ -271,5 +270,6 @@ class Requests:
                 )
                 return int(rows[0][0])
             if kind not in DOORS or DOORS[kind].role > Role.VIEW:
+                [about, *_] = about_request(run, kind, arguments)
                 self._audit(run, person.name, f"refuse {kind}", about.get("job_id"), {"refused": answer.reason})
         raise NotAllowed(answer.reason)

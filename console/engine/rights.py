@@ -5,7 +5,7 @@ Each question runs in its caller's transaction, so what was answered still holds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,24 +49,48 @@ _ABOUT = {
     "accept_drift": ("job_id",),
     "log": ("run_id",),
     "probe": ("system",),
+    "plan preview": ("incident_id", "run_ids", "job_id"),
     "alert test": (),
     "alert retry": (),
 }
-"""Which argument a kind of question is about: the one that its handler goes by, whatever else is said beside it."""
+"""Which argument a kind of question is about, the first that is there: the one that its handler goes by, whatever else
+is said beside it."""
+_JOBS_OF = {
+    "run_id": "SELECT job_id FROM run WHERE id = ?",
+    "incident_id": "SELECT root_job_id FROM incident WHERE id = ?",
+}
 
 
-def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a question is about, as `may` takes it: a run's job, a job, an action's job, a system."""
+def may_ask(run: Run, person: Person, kind: str, arguments: Mapping[str, Any]) -> Granted | Refused:
+    """Whether this person may ask that, of everything that it is about."""
+    return all_granted(may(run, person, kind, **about) for about in about_request(run, kind, arguments))
+
+
+def all_granted(answers: Iterable[Granted | Refused]) -> Granted | Refused:
+    """The first refusal; granted where there is none."""
+    return next((one for one in answers if isinstance(one, Refused)), Granted())
+
+
+def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a question is about, each as `may` takes it: jobs, by the store's word of runs, actions and incidents, or a
+    system; the estate as a whole where it names nothing that there is."""
     if kind == "approve":
         rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
-        return {"job_id": rows[0][0], "asked_by": rows[0][1]} if rows else {}
+        return [{"job_id": rows[0][0], "asked_by": rows[0][1]}] if rows else [{}]
     about = _ABOUT.get(kind, ("run_id", "job_id"))
-    if "run_id" in about and arguments.get("run_id") is not None:
-        rows = run("SELECT job_id FROM run WHERE id = ?", (int(arguments["run_id"]),))
-        return {"job_id": rows[0][0]} if rows else {}
-    if "job_id" in about and arguments.get("job_id") is not None:
-        return {"job_id": int(arguments["job_id"])}
-    return {"system": str(arguments.get("system", ""))} if "system" in about else {}
+    if about == ("system",):
+        return [{"system": str(arguments.get("system", ""))}]
+    name = next((one for one in about if arguments.get(one) is not None), "")
+    return [{"job_id": one} for one in _jobs(run, name, arguments.get(name))] or [{}]
+
+
+def _jobs(run: Run, name: str, value: Any) -> list[int]:
+    if name == "job_id":
+        return [int(value)]
+    if name == "run_ids":
+        runs = dict.fromkeys(int(one) for one in value)
+        return list(dict.fromkeys(job for one in runs for job in _jobs(run, "run_id", one)))
+    return [int(row[0]) for row in run(_JOBS_OF[name], (int(value),)) if row[0] is not None] if name else []
 
 
 def actor(run: Run, requested_by: str, origin: str, is_postgres: bool) -> Person:

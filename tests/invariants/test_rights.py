@@ -28,6 +28,7 @@ from console.store import chain
 from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
 from tests.engine.bench import Bench, estate_config, running_bench
+from tests.engine.test_actions import fail, two_systems
 from tests.fakes.scheduler import FakeScheduler
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +155,7 @@ def test_everything_that_can_be_asked_for_asks_first_whether_it_may() -> None:
     tree = ast.parse((ENGINE / "requests.py").read_text(encoding="utf-8"))
     [requests] = [one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == "Requests"]
     methods = {one.name: one for one in requests.body if isinstance(one, ast.FunctionDef)}
-    asking = {name for name, one in methods.items() if any(calls(one, "may"))}
+    asking = {name for name, one in methods.items() if any(calls(one, "may", "may_ask"))}
     grown = True
     while grown:
         more = {name for name, one in methods.items() if any(calls(one, *asking))} - asking
@@ -221,6 +222,51 @@ def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, 
     ok, error = answer(bench, 1)
     assert not ok
     assert "you (mallory) have no role there" in error
+
+
+@pytest.mark.parametrize("more", [{"run_ids": [2, 1]}, {"run_ids": [2]}, {"incident_id": 1}, {"job_id": 1}])
+def test_a_plan_is_shown_to_who_may_look_at_every_run_in_it_whatever_else_was_named(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """A console that somebody changed names a job that they may see beside the runs that they may not."""
+    other = FakeScheduler()
+    other.job("report")
+    with two_systems(tmp_path, other) as bench:
+        for scheduler, job in ((bench.scheduler, "extract"), (other, "report")):
+            fail(bench, scheduler, job)
+        bench.parts.evaluator.step(bench.fence)
+        limited = PermissionSettings(who=("vera",), role="view", systems=("other",))
+        bench.parts.config = replace(bench.parts.config, permissions=(limited,))
+        bench.parts.sync_config(bench.fence)
+        with bench.store.write(None) as connection:
+            [(report, run_id)] = connection.execute(text("SELECT job_id, id FROM run WHERE id = 2")).all()
+            arguments = {"job_id": report, "run_id": run_id, "verb": "rerun", "first": "2026-01-01"} | more
+            connection.execute(
+                text(
+                    "INSERT INTO request (id, kind, arguments, asked_by, asked_us, state, answer)"
+                    " VALUES (1, 'plan preview', :arguments, 'vera', 0, 'asked', '{}')"
+                ),
+                {"arguments": json.dumps(arguments | {"last": "2026-01-01"})},
+            )
+        ok, error = answer(bench, 1)
+        assert ok == (more == {"run_ids": [2]}), error
+        assert ok or "needs role view on fake" in error
+
+
+def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path: Path, be: Be) -> None:
+    other = FakeScheduler()
+    other.job("report")
+    with two_systems(tmp_path, other) as bench:
+        edge = DependencySettings(upstream="other/report", downstream="fake/extract")
+        limited = PermissionSettings(who=("vera",), role="view", systems=("other",))
+        bench.parts.config = replace(bench.parts.config, dependencies=(edge,), permissions=(limited,))
+        fail(bench, other, "report")
+        fail(bench, bench.scheduler, "extract")
+        bench.parts.sync_config(bench.fence)
+        bench.parts.evaluator.step(bench.fence)
+        be("vera")
+        ok, error = answer(bench, PlanRequests(bench.url).propose(1, everything=True))
+        assert (False, True) == (ok, error.startswith("needs role view on fake"))
 
 
 def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
