@@ -12,9 +12,12 @@ import threading
 import time
 
 FAILPOINTS = (
+    "config.loaded",
+    "config.before_swap",
     "poll.before",
     "poll.after_reply",
     "poll.mid_pages",
+    "ingest.mid_batch",
     "ingest.before_commit",
     "ingest.after_commit",
     "evaluate.before",
@@ -34,9 +37,11 @@ FAILPOINTS = (
     "action.after_reply",
     "action.before_verify",
     "action.verified",
+    "hold.looked",
     "plan.before_step",
     "plan.after_step",
     "audit.before_append",
+    "checkpoint.before",
     "lease.acquired",
     "lease.before_renew",
     "lease.lost",

@@ -12,6 +12,7 @@ from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
 from console.engine.doors import Place
+from console.failpoints import failpoint
 from console.store import holds
 from console.store.open import Store
 
@@ -48,4 +49,5 @@ class HoldLooker:
             self._failed = words
             return False
         self._failed = ""
+        failpoint("hold.looked")
         return holds.reconcile(self._store, self._place.target_id, found, looked_at, self._clock.now(), fence)

@@ -267,9 +267,11 @@ class Poller:
             tails=self._tails(connector, records),
         )
         changed = False
-        for bite in _bites(batch, before):
+        for number, bite in enumerate(_bites(batch, before)):
             if changed:
                 time.sleep(BREATH_SECONDS)
+            if number:
+                failpoint("ingest.mid_batch")
             done = store_ingest.ingest(store, target_id, bite, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")

@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from console.clean import clean_line
+from console.failpoints import failpoint
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.store import audit, switches
@@ -60,6 +61,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
 
     `now` is not used for facts: config has no time. It is when the audit is told that the config is another one.
     """
+    failpoint("config.loaded")
     with store.write(fence) as connection:
         lines = wire(connection)
         switches.begin_in(lines.rows, settings.starts_in, micros(now))
@@ -74,6 +76,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:
             next_changed_seq(connection)
+        failpoint("config.before_swap")
     return Synced(tuple(jobs.unmatched), changed)
 
 

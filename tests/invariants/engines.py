@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
@@ -76,10 +76,13 @@ def is_stopped(pid: int) -> bool:
 
 
 @contextmanager
-def child(folder: Path, name: str = "engine", failpoint: str = "", url: str = "") -> Iterator[Child]:
-    """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it."""
+def child(
+    folder: Path, name: str = "engine", failpoint: str = "", url: str = "", prepare: Callable[[], None] | None = None
+) -> Iterator[Child]:
+    """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it. `prepare` is
+    called in its process before anything else."""
     log = folder / f"{name}.log"
-    process = server().Process(target=_work, args=(folder, log, failpoint, url or store_of(folder)))
+    process = server().Process(target=_work, args=(folder, log, failpoint, url or store_of(folder), prepare))
     process.start()
     made = Child(process, log)
     try:
@@ -91,7 +94,9 @@ def child(folder: Path, name: str = "engine", failpoint: str = "", url: str = ""
                 process.join(0 if number == signal.SIGCONT else 6)
 
 
-def _work(folder: Path, log: Path, failpoint: str, url: str) -> None:
+def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[], None] | None) -> None:
+    if prepare is not None:
+        prepare()
     if failpoint:
         os.environ[VARIABLE] = failpoint
     end_with_parent()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.process import BaseProcess
@@ -59,8 +59,11 @@ def world(tmp_path: Path) -> HeldWorld:
 
 
 @contextmanager
-def engine(world: HeldWorld, name: str, failpoint: str = "") -> Iterator[BaseProcess]:
-    process = server().Process(target=_work, args=(world, name, failpoint))
+def engine(
+    world: HeldWorld, name: str, failpoint: str = "", prepare: Callable[[], None] | None = None
+) -> Iterator[BaseProcess]:
+    """An engine on the world's store; `prepare` is called in its process before anything else."""
+    process = server().Process(target=_work, args=(world, name, failpoint, prepare))
     process.start()
     try:
         yield process
@@ -71,7 +74,9 @@ def engine(world: HeldWorld, name: str, failpoint: str = "") -> Iterator[BasePro
                 process.join(6)
 
 
-def _work(world: HeldWorld, name: str, failpoint: str) -> None:
+def _work(world: HeldWorld, name: str, failpoint: str, prepare: Callable[[], None] | None) -> None:
+    if prepare is not None:
+        prepare()
     if failpoint:
         os.environ[VARIABLE] = failpoint
     end_with_parent()

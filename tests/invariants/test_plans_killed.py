@@ -40,14 +40,19 @@ ENDS = {
 @pytest.fixture
 def planned(tmp_path: Path) -> str:
     """extract and load have failed, a plan for both was approved, and no engine works; the store's URL."""
-    world, sink = World(tmp_path, "good"), Sink(tmp_path)
+    return approved_plan(tmp_path)
+
+
+def approved_plan(folder: Path) -> str:
+    """The same in any folder."""
+    world, sink = World(folder, "good"), Sink(folder)
     world.fail("extract")
     world.fail("load", "b1")
-    url = store_of(tmp_path)
+    url = store_of(folder)
     store = open_store(url)
     got = lease.acquire(store, "engine", "test", 60)
     assert isinstance(got, Lease)
-    parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)
+    parts = Parts(config_of(folder, world), store, SecretStore(), sink)
     parts.begin(got.fence)
     for poller in parts.pollers.values():
         poller.poll_once(got.fence)

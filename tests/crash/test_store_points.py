@@ -1,0 +1,64 @@
+"""What holds after a crash at the points that an ordinary night seldom passes: the config's, the log's, a long batch's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.failpoints import VARIABLE, FailpointReached
+from console.store import open as store_open
+from console.store.open import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that moves its log into its file after every write."""
+    monkeypatch.setattr(store_open, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(store_open, "QUIET_LOG_BYTES", 0)
+    made = open_store(str(tmp_path / "headway.db"))
+    yield made
+    made.close()
+
+
+def note(store: Store, name: str) -> None:
+    with store.write(None) as connection:
+        connection.exec_driver_sql(f"INSERT INTO meta (name, value) VALUES ('{name}', '1')")  # noqa: S608  (a test's)
+
+
+def notes(store: Store) -> list[str]:
+    with store.read() as connection:
+        return [row[0] for row in connection.exec_driver_sql("SELECT name FROM meta WHERE name LIKE 'note%'")]
+
+
+def test_what_was_committed_stays_whatever_ends_the_move_of_the_log(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note(store, "note 1")
+    monkeypatch.setenv(VARIABLE, "checkpoint.before:raise")
+    with pytest.raises(FailpointReached):
+        note(store, "note 2")
+    monkeypatch.delenv(VARIABLE)
+    assert ["note 1", "note 2"] == sorted(notes(store))
+
+
+def test_a_write_is_not_told_as_failed_because_its_log_could_not_be_moved(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the file cannot grow. The row is committed: whoever heard of a failure would write it again."""
+    raw = store_open._raw
+
+    class Full:
+        def __init__(self, inner: sqlite3.Connection) -> None:
+            self.inner = inner
+
+        def execute(self, sql: str) -> sqlite3.Cursor:
+            if "wal_checkpoint" in sql:
+                raise sqlite3.OperationalError("database or disk is full")
+            return self.inner.execute(sql)
+
+    monkeypatch.setattr(store_open, "_raw", lambda connection: Full(raw(connection)))
+    note(store, "note 1")
+    assert ["note 1"] == notes(store)
