@@ -5,9 +5,9 @@ requested → sending (intent committed under our key) → sent → verified | f
 requested → refused (Headway or the scheduler said no; nothing happened)
 requested → verified (a mark that its scheduler cannot be told: Headway's own store has it)
 
-A request waits while another must approve it, or, where it may queue, while its job runs. Each system has one thread
-that sends, so that at most one write is in flight there, and each target one that looks and verifies: a system that
-hangs holds up nobody else's actions.
+A request waits while another must approve it, or, where it may queue, while its job runs. Each target has one thread
+that sends and one that looks and verifies; the writes of one system take turns, so that at most one is in flight
+there. A target that hangs gives its turn away: it holds up nobody else's actions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import structlog
@@ -39,6 +40,8 @@ from console.clean import clean
 from console.clock import Clock
 from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
+from console.engine.health import Pulse
+from console.engine.lanes import InFlight, Lanes, Turns
 from console.engine.wire import Wire
 from console.failpoints import failpoint
 from console.model.ids import micros
@@ -60,12 +63,10 @@ FROZEN_SECONDS = 5.0
 """How often what a hold owes looks whether the estate is still frozen."""
 QUEUE_SECONDS = 10.0
 """How often a request that waits for its job's other run looks whether that is over."""
-WORKERS = 16
 AT_ONCE = 1
 """Most writes in flight per system."""
-
-Lane = tuple[str, int, int]
-"""What is done one after another: what is sent to a system, what is looked up at a target."""
+SPARE = 2
+"""Threads beside two for each target, for what is asked of one that left config: it is refused without a wire."""
 
 
 class Actions:
@@ -86,19 +87,19 @@ class Actions:
         self._doors = doors
         self._secrets = secrets
         self._poll_now = poll_now
-        self._at_once = at_once
         self._moved = moved
         """Called when an action was accepted or ended: a hold goes on from there."""
         self._stopping: Callable[[], bool] = lambda: False
         self._wire = Wire(doors, secrets, stopping=self._is_stopping, frozen=lambda: permission.why_frozen(store))
-        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="action")
-        self._moving: dict[Lane, tuple[Future[None], frozenset[str]]] = {}
-        """What is being done now, with the keys of its actions."""
+        self._lanes = Lanes(2 * len(doors.places) + SPARE, "action")
+        self._in_flight = InFlight()
+        self.turns = Turns(at_once)
         self.wake = threading.Event()
+        self.pulse = Pulse()
 
     def recover(self, fence: int) -> None:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
-        ours = frozenset[str]().union(*(keys for _, keys in self._moving.values()))
+        ours = self._lanes.keys
         for action in self._in("sending"):
             if action.key in ours:
                 continue  # not dead: a thread of ours is at it
@@ -109,19 +110,23 @@ class Actions:
         """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
         up first."""
         self._stopping = stopping
-        self._over()
+        self._lanes.over()
         self.recover(fence)
         while not stopping():
             self.wake.clear()
+            self.pulse.beat()
             self._begin(fence)
             self.wake.wait(0.25)
-        while self._moving:
-            self._over()
+        while not self._lanes.over():
             time.sleep(0.02)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """Where a sending or a look takes longer than that, and for how long it does."""
+        return self._in_flight.hanging(seconds)
 
     def close(self) -> None:
         """Takes up nothing more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
 
     def _is_stopping(self) -> bool:
         return self._stopping()
@@ -129,48 +134,44 @@ class Actions:
     def step(self, fence: int) -> None:
         """One round, to its end: look up what is unknown, verify what was sent, send what is asked."""
         self._begin(fence)
-        for moving, _ in list(self._moving.values()):
-            moving.exception()
-        self._over()
+        self._lanes.wait()
 
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
-        self._over()
+        self._lanes.over()
         for action in asked.unapproved_since(self._store, self._later(-approvals.WITHIN_SECONDS)):
             self._refuse(fence, action, approvals.NOBODY)
-        due: dict[Lane, list[ActionRow]] = defaultdict(list)
+        due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             for action in self._in(state):
-                due[self._lane(action)].append(action)
+                due[state == "requested", action.target_id].append(action)
         for lane, actions in due.items():
-            if lane not in self._moving:
-                keys = frozenset(action.key for action in actions)
-                self._moving[lane] = self._pool.submit(self._move_all, fence, actions), keys
-
-    def _lane(self, action: ActionRow) -> Lane:
-        if action.state == "requested":
-            return "send", action.system_id, action.target_id % self._at_once
-        return "look", action.system_id, action.target_id
-
-    def _over(self) -> None:
-        """Forgets what is done. Raises what broke there, the store's failures for example."""
-        done = {lane: moving for lane, (moving, _) in self._moving.items() if moving.done()}
-        for lane in done:
-            del self._moving[lane]
-        for moving in done.values():
-            moving.result()
+            self._lanes.take(
+                lane, frozenset(action.key for action in actions), partial(self._move_all, fence, tuple(actions))
+            )
 
     def _move_all(self, fence: int, actions: Sequence[ActionRow]) -> None:
         for action in actions:
-            if self._stopping():
-                return  # what was not begun stays as it is, for the next engine
             try:
-                self._move(fence, action)
+                with self._turn(action):
+                    if self._stopping():
+                        return  # what was not begun stays as it is, for the next engine
+                    self._move(fence, action)
             except StoreError:
                 raise
             except Exception as error:  # one that cannot be moved must not hold up the others
                 log.exception("action broke", key=action.key)
                 self._put_off(fence, action, type(error).__name__)
+
+    @contextmanager
+    def _turn(self, action: ActionRow) -> Iterator[None]:
+        """Of its system's writes, this one's turn; looks need none."""
+        place = self._doors.places.get(action.target_id)
+        name = place.name if place is not None else action.system
+        sends = action.state == "requested"
+        turn = self.turns.turn(action.system_id, self._stopping) if sends else nullcontext()
+        with turn, self._in_flight.at(f"{'sending to' if sends else 'asking'} {name}"):
+            yield
 
     def _move(self, fence: int, action: ActionRow) -> None:
         if action.state == "unknown":

@@ -9,17 +9,21 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import structlog
 
-from connectors.contract import Connector
+from connectors.contract import Connector, SystemUnreachable
 from connectors.secrets import SecretStore
 from console.config import SystemConfig
 
 log = structlog.get_logger("headway.engine")
+
+QUESTIONS = 16
+"""Most of what people ask that waits for one target; a plan previews eight of its steps at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +47,21 @@ class Doors:
         self._secrets = secrets
         self._asked: dict[int, Connector] = {}
         self._locks = {target_id: threading.Lock() for target_id in places}
+        self._questions: Counter[int] = Counter()
+        self._counting = threading.Lock()
 
     def open(self, place: Place) -> Connector:
         """A connector of its own, for whoever keeps and closes it. Raises ConnectorError."""
         return place.system.kind.open(place.system.options, place.target, self._secrets)
 
     @contextmanager
-    def asked(self, target_id: int) -> Iterator[Connector]:
-        """The connector for what people ask of this target, held alone. Raises ConnectorError, KeyError."""
-        place = self.places[target_id]
-        with self._locks[target_id]:
+    def asked(self, target_id: int, seconds: float = math.inf) -> Iterator[Connector]:
+        """The connector for what people ask of this target, held alone; waited for no longer than that. Raises
+        ConnectorError, KeyError."""
+        place, lock = self.places[target_id], self._locks[target_id]
+        if not lock.acquire(timeout=-1 if seconds == math.inf else seconds):
+            raise SystemUnreachable(f"{place.name}: what was asked before has no answer yet; ask again later")
+        try:
             connector = self._asked.get(target_id)
             if connector is None:
                 connector = self._asked[target_id] = self.open(place)
@@ -61,6 +70,28 @@ class Doors:
             except BaseException:
                 self._drop(target_id)
                 raise
+        finally:
+            lock.release()
+
+    @contextmanager
+    def question(self, target_id: int, seconds: float) -> Iterator[Connector]:
+        """As `asked`, for what a person waits for, and not behind too many others. Raises ConnectorError, KeyError."""
+        with self.one_of_few(target_id), self.asked(target_id, seconds) as connector:
+            yield connector
+
+    @contextmanager
+    def one_of_few(self, target_id: int) -> Iterator[None]:
+        """One of the questions that a target may keep waiting. Raises SystemUnreachable where it has its share."""
+        with self._counting:
+            if self._questions[target_id] >= QUESTIONS:
+                name = self.places[target_id].name
+                raise SystemUnreachable(f"{name}: {QUESTIONS} questions wait for it already; ask again later")
+            self._questions[target_id] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._questions[target_id] -= 1
 
     def close(self, until: float = math.inf) -> None:
         """Closes what nobody uses; a connector that hangs is left behind when `time.monotonic` is `until`."""

@@ -17,7 +17,7 @@ log = structlog.get_logger("headway.engine")
 PATIENCE_SECONDS = 60.0
 """Beyond the time that a part itself gives for its next sign of life."""
 SENDING_SECONDS = 120.0
-"""A sending that takes longer hangs: mail servers and web hooks are given 15 s by apprise, an act at a scheduler 60 s."""
+"""A sending that takes longer hangs: mail servers and web hooks are given 15 s by apprise, an act 60 s."""
 
 
 class Pulse:

@@ -14,6 +14,7 @@ import structlog
 
 from console.clock import Clock
 from console.control.carry_out import next_moves
+from console.engine.health import Pulse
 from console.failpoints import failpoint
 from console.model.carried import Ask, EndStep, Move, PlanNow, Wait
 from console.model.ids import new_action_key
@@ -36,14 +37,18 @@ class Plans:
         self._asked = asked
         """Wakes whoever sends actions."""
         self.wake = threading.Event()
+        self.pulse = Pulse()
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`."""
         while not stopping():
             self.wake.clear()
+            self.pulse.beat()
             begun = time.monotonic()
             self.step(fence)
-            self.wake.wait(max(LOOK_SECONDS, SHARE * (time.monotonic() - begun)))
+            pause = max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
+            self.pulse.beat(pause)
+            self.wake.wait(pause)
 
     def step(self, fence: int) -> None:
         """One round over all plans."""

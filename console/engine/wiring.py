@@ -135,13 +135,22 @@ class Parts:
 
     def _make_health(self) -> None:
         """Pings only where config says so."""
-        self.health = Health(self._pulses, self.outbox.hanging, self.routing.given_up)
+        self.health = Health(self._pulses, self._hanging, self.routing.given_up)
         alerts = self.config.alerts
         self.ping = Ping(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
 
     def _pulses(self) -> dict[str, Pulse]:
-        own = {"evaluate": self.evaluator.pulse, "outbox": self.outbox.pulse}
+        own = {
+            "evaluate": self.evaluator.pulse,
+            "outbox": self.outbox.pulse,
+            "actions": self.actions.pulse,
+            "plans": self.plans.pulse,
+            "answers": self.answers.pulse,
+        }
         return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
+
+    def _hanging(self, seconds: float) -> dict[str, float]:
+        return self.outbox.hanging(seconds) | self.actions.hanging(seconds) | self.answers.hanging(seconds)
 
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""

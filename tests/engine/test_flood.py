@@ -81,7 +81,7 @@ def test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest(tmp_path: Path) -
 
 
 def test_what_had_a_url_that_left_the_config_stays_within_the_limit_of_the_others(tmp_path: Path) -> None:
-    """A URL is taken out in the middle of a flood: what still waits for it must not leave alert by alert to the rest."""
+    """A URL is taken out in the middle of a flood: what still waits for it must not leave one by one."""
     with bench_of(tmp_path, oncall=route("ONE", "TWO")) as bench:
         with bench.store.write(None) as connection:
             connection.exec_driver_sql(

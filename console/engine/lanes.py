@@ -1,0 +1,121 @@
+"""Who waits for whom where things are sent and asked: only for what is at the same place, however much hangs elsewhere.
+
+A pool has as many threads as all places together may hold, made when they are needed: so none of them is ever waited
+for because others hang.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+HANGS_SECONDS = 5.0
+"""A write that takes longer keeps the others of its system waiting no more: they are at other targets."""
+LOOK_SECONDS = 0.2
+"""How often whoever waits looks whether to stop."""
+
+
+class InFlight:
+    """What is being done where, since when."""
+
+    def __init__(self) -> None:
+        self._since: dict[object, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def at(self, words: str) -> Iterator[None]:
+        mine = object()
+        with self._lock:
+            self._since[mine] = (words, time.monotonic())
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._since[mine]
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def hanging(self, seconds: float) -> dict[str, float]:
+        """In words what takes longer than that, and for how long it does."""
+        now, found = time.monotonic(), dict[str, float]()
+        with self._lock:
+            for words, since in self._since.values():
+                if now - since > seconds:
+                    found[words] = max(now - since, found.get(words, 0.0))
+        return found
+
+
+class Lanes:
+    """What is in one lane is done one after another, and beside that of all others."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
+        self._moving: dict[Hashable, tuple[Future[None], frozenset[str]]] = {}
+
+    def take(self, lane: Hashable, keys: frozenset[str], work: Callable[[], None]) -> None:
+        """Does the work, which is about these keys; nothing where the lane is not free: it will be due again."""
+        if lane not in self._moving:
+            self._moving[lane] = self._pool.submit(work), keys
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """What is being done now is about them."""
+        return frozenset[str]().union(*(keys for _, keys in self._moving.values()))
+
+    def over(self) -> bool:
+        """Forgets what is done; True when that is all. Raises what broke there, the store's failures for example."""
+        done = {lane: moving for lane, (moving, _) in self._moving.items() if moving.done()}
+        for lane in done:
+            del self._moving[lane]
+        for moving in done.values():
+            moving.result()
+        return not self._moving
+
+    def wait(self) -> None:
+        """Until all that was taken is done. Raises as `over`."""
+        for moving, _ in list(self._moving.values()):
+            moving.exception()
+        self.over()
+
+    def close(self) -> None:
+        """Takes up nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Turns:
+    """At most `at_once` writes in flight at a system, first come first served; one that hangs counts no longer."""
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_once
+        self._begun: dict[int, dict[object, float]] = defaultdict(dict)
+        self._queue: dict[int, list[object]] = defaultdict(list)
+        self._free = threading.Condition()
+
+    @contextmanager
+    def turn(self, system: int, stopping: Callable[[], bool]) -> Iterator[None]:
+        """Waits for it, no longer than until `stopping`."""
+        mine = object()
+        with self._free:
+            self._queue[system].append(mine)
+            while not stopping() and (left := self._wait_seconds(system, mine)) > 0:
+                self._free.wait(min(left, LOOK_SECONDS))
+            self._queue[system].remove(mine)
+            self._begun[system][mine] = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._free:
+                del self._begun[system][mine]
+                self._free.notify_all()
+
+    def _wait_seconds(self, system: int, mine: object) -> float:
+        now = time.monotonic()
+        prompt = sorted(since for since in self._begun[system].values() if now - since < HANGS_SECONDS)
+        if len(prompt) >= self.at_once:
+            return prompt[len(prompt) - self.at_once] + HANGS_SECONDS - now
+        return 0.0 if self._queue[system][0] is mine else LOOK_SECONDS
