@@ -110,6 +110,7 @@ class Actions:
         """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
         up first."""
         self._stopping = stopping
+        self.pulse.beat()
         self._lanes.over()
         self.recover(fence)
         while not stopping():

@@ -81,6 +81,7 @@ class Outbox:
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Sends until `stopping`; wakes at once when `wake` is set, else every second. What was claimed when the store
         broke, and nobody sends, is put back first, once the store knows what was sent."""
+        self.pulse.beat()
         with self._lock:
             busy = frozenset(self._busy)
         self._write_what_waits()

@@ -1,0 +1,223 @@
+"""However much hangs at some places, it costs those at the others nothing (invariant 3)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import Found, OutcomeUnknown, State
+from console.config import ActingSettings, JobSettings, SystemConfig
+from console.engine import health, lanes
+from console.engine.doors import QUESTIONS
+from console.engine.lanes import Turns
+from console.model.ids import new_action_key
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
+from tests.lab.process import wait_until
+
+NOW = datetime.now(UTC)
+SECONDS = 10.0
+HOSTS = tuple(f"host{number}" for number in range(40))
+"""More than any pool of a fixed size had threads."""
+
+
+@contextmanager
+def many_hosts(folder: Path) -> Iterator[tuple[Bench, FakeScheduler, dict[str, int]]]:
+    """A system of forty hosts with a failed job on each, and another system, `other`, whose job failed too; the ids of
+    their runs."""
+    scheduler, other = FakeScheduler(places=HOSTS), FakeScheduler()
+    for host in HOSTS:
+        scheduler.job(host)
+    other.job("report")
+    config = estate_config(folder, scheduler)
+    jobs = {f"fake/{host}": JobSettings(rerun="safe") for host in HOSTS}
+    second = SystemConfig("other", config.systems["fake"].settings, other.kind(), NoOptions())
+    config = replace(
+        config, systems={**config.systems, "other": second}, jobs=jobs | {"other/report": JobSettings(rerun="safe")},
+        services={}, dependencies=(), acting=ActingSettings(per_hour=0),
+    )  # fmt: skip
+    with running_bench(folder, scheduler, config) as bench:
+        for name, made in [*((host, scheduler) for host in HOSTS), ("report", other)]:
+            made.attempt(name, f"{name}-1", State.FAILED, NOW - timedelta(minutes=1))
+        for poller in bench.parts.pollers.values():
+            if poller.name in ("fake/host0", "other/one"):
+                poller.poll_once(bench.fence)
+        with bench.store.write(None) as connection:  # each job lives on the host of its name
+            connection.exec_driver_sql(
+                "UPDATE job SET target_id = (SELECT t.id FROM target t WHERE t.name = job.native_id)"
+                " WHERE native_id LIKE 'host%'"
+            )
+            sql = "SELECT j.native_id, r.id FROM run r JOIN job j ON j.id = r.job_id"
+            runs = {str(name): int(run) for name, run in connection.exec_driver_sql(sql)}
+        yield bench, other, runs
+
+
+def ask(bench: Bench, run_id: int) -> str:
+    key = new_action_key()
+    bench.requests().rerun(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}, key)
+    return key
+
+
+@contextmanager
+def at_work(bench: Bench) -> Iterator[None]:
+    """The actions' own thread, for as long as the context lasts."""
+    over = threading.Event()
+    thread = threading.Thread(target=bench.parts.actions.run, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(SECONDS)
+
+
+def states(bench: Bench) -> dict[str, str]:
+    with bench.reads() as reads:
+        return {one.key: one.state for one in reads.actions()}
+
+
+def test_looks_at_forty_silent_hosts_delay_no_sending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free, looking, sent = threading.Event(), threading.Semaphore(0), threading.Event()
+
+    def silent(*_: object) -> Found:
+        looking.release()
+        free.wait(SECONDS * 3)
+        return Found("it was there")
+
+    def lost(_: str) -> None:
+        raise OutcomeUnknown("the line was cut")
+
+    with many_hosts(tmp_path) as (bench, other, runs):
+        bench.scheduler.on_act, other.on_act = lost, lambda _: sent.set()
+        for host in HOSTS:
+            ask(bench, runs[host])
+        bench.parts.actions.step(bench.fence)
+        assert {"unknown"} == set(states(bench).values())
+        monkeypatch.setattr(FakeConnector, "look_up", silent)
+        with at_work(bench):
+            try:
+                for _ in HOSTS:
+                    assert looking.acquire(timeout=SECONDS)
+                ask(bench, runs["report"])
+                assert sent.wait(SECONDS)
+                hanging = bench.parts.actions.hanging(0.0)
+                assert {f"asking fake/{host}" for host in HOSTS} <= hanging.keys()
+            finally:
+                free.set()
+
+
+def test_a_host_that_swallows_a_write_gives_its_turn_to_the_other_hosts_of_its_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "HANGS_SECONDS", 0.2)
+    free, sent = threading.Event(), threading.Event()
+    with many_hosts(tmp_path) as (bench, _, runs):
+        hung = [ask(bench, runs["host1"]), ask(bench, runs["host2"])]
+        prompt = ask(bench, runs["host3"])
+
+        def act(key: str) -> None:
+            if key in hung:
+                free.wait(SECONDS * 3)
+            else:
+                sent.set()
+
+        bench.scheduler.on_act = act
+        with at_work(bench):
+            try:
+                assert sent.wait(SECONDS)
+                wait_until(lambda: "sent" == states(bench)[prompt], "its record", SECONDS)
+                assert {"sending"} == {states(bench)[key] for key in hung}
+            finally:
+                free.set()
+
+
+def test_turns_are_taken_one_after_another_in_the_order_of_asking() -> None:
+    turns, order, lock, most = Turns(1), list[int](), threading.Lock(), list[int]()
+    inside: set[int] = set()
+    entered = threading.Event()
+
+    def work(number: int) -> None:
+        with turns.turn(7, lambda: False):
+            with lock:
+                inside.add(number)
+                order.append(number)
+                most.append(len(inside))
+            entered.wait(0.05)
+            with lock:
+                inside.discard(number)
+
+    threads = []
+    for number in range(5):
+        threads.append(threading.Thread(target=work, args=(number,)))
+        threads[-1].start()
+        wait_until(lambda: number in order or len(turns._queue[7]) + len(order) > number, "its place in the line", 5)
+    for thread in threads:
+        thread.join(SECONDS)
+    assert ([0, 1, 2, 3, 4], {1}) == (order, set(most))
+
+
+def test_whoever_waits_for_a_turn_stops_waiting_when_the_engine_ends() -> None:
+    turns = Turns(1)
+    with turns.turn(7, lambda: False), turns.turn(7, lambda: True):
+        assert 2 == len(turns._begun[7])
+
+
+def test_what_many_ask_of_a_host_that_hangs_holds_up_no_question_to_another(tmp_path: Path) -> None:
+    free = threading.Event()
+    with many_hosts(tmp_path) as (bench, _, runs):
+        bench.scheduler.on_log = lambda key: None if key == "host9-1" else hold_on(free)
+        asked = [bench.requests().log(runs["host1"]) for _ in range(QUESTIONS + 4)]
+        asked += [bench.requests().log(runs[host]) for host in HOSTS[2:9] for _ in range(QUESTIONS)]
+        last = bench.requests().log(runs["host9"])
+        try:
+            for _ in range(len(asked) // 10 + 1):
+                bench.parts.answers.step(bench.fence)
+            assert bench.requests().wait(last, SECONDS).ok
+            told = [found.error for one in asked if (found := bench.requests().answer(one)) is not None]
+            assert ["fake/host1: 16 questions wait for it already; ask again later"] * 4 == told
+        finally:
+            free.set()
+        bench.parts.answers.close()
+
+
+def hold_on(free: threading.Event) -> None:
+    free.wait(SECONDS * 3)
+
+
+@pytest.mark.parametrize(
+    "name, hangs_at",
+    [
+        ("actions", "console.store.asked.actions_in"),
+        ("plans", "console.store.plans.at_work"),
+        ("answers", "console.store.asked.claim_requests"),
+    ],
+)
+def test_a_part_that_hangs_is_told_by_name_and_stops_the_ping(
+    name: str, hangs_at: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.3)
+    go, over, hung = threading.Event(), threading.Event(), threading.Event()
+
+    def hangs(*_: object, **__: object) -> list[object]:
+        hung.set()
+        go.wait(SECONDS * 3)
+        return []
+
+    monkeypatch.setattr(hangs_at, hangs)
+    part: Callable[..., None] = getattr(bench.parts, name).run
+    thread = threading.Thread(target=part, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        assert hung.wait(SECONDS)
+        wait_until(lambda: f"{name} is silent since " in bench.parts.trouble(""), "the word about it", SECONDS)
+        assert f"{name} is silent since " in bench.parts.health.unwell()
+    finally:
+        over.set()
+        go.set()
+        thread.join(SECONDS)
