@@ -186,9 +186,13 @@ class ActingSettings(Strict):
     approval_tiers: tuple[Annotated[int, Field(ge=1, le=5)], ...] = ()
     """And of these tiers: the approval of another person, within an hour."""
     per_hour: Annotated[int, Field(ge=0)] = 20
-    """Most actions that one person asks for one by one; 0: no limit. A plan counts as none."""
+    """Most actions that one person asks for, steps of plans included; 0: no limit. A plan that may start goes through
+    whole."""
     policy_per_hour: Annotated[int, Field(ge=0)] = 200
     """Most holds and starts by the modes of dependencies; 0: no limit. Letting go has none."""
+    valid_for: Pause = timedelta(hours=4)
+    """What a person or a plan asked for and could not be sent for so long (its host is away, its job still runs) is
+    not sent any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ def authorize(
     if not known.is_action:
         return Granted()
     if rules.per_hour and subject.recent >= rules.per_hour:
-        return Refused(_too_many(f"{person.name} asked", subject.recent, "per_hour") + ", or make it one plan")
+        return Refused(_too_many(f"{person.name} asked", subject.recent, "per_hour"))
     if subject.tier is None:
         return Granted()
     if subject.tier in rules.reason_tiers and not subject.why.strip():
@@ -154,7 +154,8 @@ def _policy(door: str, subject: Subject, limit: int) -> Granted | Refused:
 
 
 def _too_many(who: str, count: int, key: str) -> str:
-    return f"{who} for {count} actions within the hour, which is the most ([acting] {key}): wait"
+    many = f"{count} action{'s' * (count != 1)}"
+    return f"{who} for {many} within the hour, as many as [acting] {key} lets: wait, or have it raised"
 
 
 def _denied(person: Person, needed: Role, held: Role, subject: Subject, permissions: Sequence[Permission]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.control.authorize import Granted, Refused
+from console.durations import duration_words
 from console.engine.rights import POLICIES, actor, may
 from console.model.modes import Modes, frozen_words
 from console.store import approvals, permissions, switches
@@ -33,6 +34,8 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
         kept = _kept(switches.modes(run), action)
         if kept is not None:
             return kept
+        if late := _too_late(run, action, now_us):
+            return Right(late)
         person = actor(run, action.requested_by, action.origin, shared)
         recent = _recent(run, action)
         door = action.verb.value
@@ -59,12 +62,21 @@ def _kept(modes: Modes, action: ActionRow) -> Right | None:
     return Right(refused=why) if why else None
 
 
+def _too_late(run: Run, action: ActionRow, now_us: int) -> str:
+    """Why what waited so long is not sent any more: what the person saw is not what is. What a hold owes stays owed."""
+    limit = permissions.rights_of(run)[1].valid_for_s
+    if action.origin in POLICIES or not limit or now_us - action.requested_us <= limit * 1_000_000:
+        return ""
+    why = f" ({action.words})" if action.words else ""
+    return f"it could not be sent within {duration_words(limit)}{why}, and is not sent any more: ask again"
+
+
 def _recent(run: Run, action: ActionRow) -> int:
     """What the same asker asked for within the hour before."""
     if action.origin in POLICIES:
         return permissions.policies_lately(run, action.requested_us, action.key)
     if action.origin != "person":
-        return 0  # a plan is looked at as a whole, when it is started
+        return 0  # a plan is looked at when it is started, as a whole
     return permissions.asked_lately(run, action.requested_by, action.requested_us, action.key)
 
 

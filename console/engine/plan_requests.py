@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.requests import AlreadyAsked, Requests, _now_us, where_from
+from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, where_from
 from console.engine.rights import all_granted, may
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
@@ -26,6 +27,13 @@ _NEW_STEP = (
     "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,"
     " expected_s, saves, preview, state, words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
 )
+_OPEN = "('running', 'paused', 'stopped')"
+_OPEN_PLANS = f"SELECT id, requested_by, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
+_STEPS_TO_COME = (
+    "SELECT p.id, s.job_id, s.period_key, s.verb FROM plan_step s JOIN plan p ON p.id = s.plan_id"  # noqa: S608
+    f" WHERE p.state IN {_OPEN} AND s.state IN ('planned', 'asked', 'failed') AND s.period_key <> ''"
+)
+"""What open plans still do, or do again when they are resumed."""
 _STEERING = {
     "pause": (("running",), "paused"),
     "resume": (("paused", "stopped"), "running"),
@@ -57,14 +65,16 @@ class PlanRequests(Requests):
     def start_plan(self, draft: Draft, key: str, why: str = "", at_once: int = 1) -> int:
         """Hands the plan over under `key`; its number. The same key twice is one plan.
 
-        Raises PlanRefused for a plan that cannot be carried out, AlreadyAsked where one for this incident goes on."""
+        Raises PlanRefused for a plan that cannot be carried out, AlreadyAsked where one for this incident, or with one
+        of its runs, is open."""
         _refuse_useless(draft, at_once)
         with asker.transaction(self._url) as run:
             if rows := run("SELECT id FROM plan WHERE key = ?", (key,)):
                 return int(rows[0][0])
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
-            answer = _may_all(run, person, draft.steps, why)
+            recent = permissions.asked_lately(run, person.name, now, key)
+            answer = _may_all(run, person, draft.steps, why, recent)
             number = 0
             if isinstance(answer, Granted):
                 _refuse_a_second(run, draft, now)
@@ -127,25 +137,35 @@ def _refuse_useless(draft: Draft, at_once: int) -> None:
 
 
 def _refuse_a_second(run: Run, draft: Draft, now_us: int) -> None:
-    """Raises AlreadyAsked where a plan for this incident goes on, whoever asked for it."""
-    rows = run(
-        "SELECT id, requested_by, requested_us, state FROM plan WHERE incident_id = ?"
-        " AND state IN ('running', 'paused', 'stopped') ORDER BY id DESC",
-        (draft.incident_id,),
-    )
+    """Raises AlreadyAsked where a plan for this incident, or one that does the like with one of its runs, is open,
+    whoever asked for it."""
+    rows = run(f"{_OPEN_PLANS} AND incident_id = ? ORDER BY id DESC", (draft.incident_id,))
     if draft.incident_id is not None and rows:
-        number, by, at, state = rows[0]
-        ago = duration_words((now_us - at) / 1e6)
-        ways = "--watch follows it, --pause or --abort stops it" if state == "running" else "--resume or --abort"
-        words = f"plan {number} was started by {by} {ago} ago; it is {state}: headway recovery {number} {ways}"
-        raise AlreadyAsked(words)
+        raise AlreadyAsked(_open_words(rows[0], now_us))
+    taken = {(job_id, period, _like(verb)): plan_id for plan_id, job_id, period, verb in run(_STEPS_TO_COME, ())}
+    for step in draft.steps:
+        plan_id = taken.get((step.job_id, pack(step.period_key), _like(step.verb)))
+        if plan_id is not None and step.verb != WAIT:
+            [row] = run(f"{_OPEN_PLANS} AND id = ?", (plan_id,))
+            raise AlreadyAsked(f"step {step.place}, {step.job}, is one of another plan: {_open_words(row, now_us)}")
 
 
-def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str) -> Granted | Refused:
+def _like(verb: str) -> tuple[str, ...]:
+    """The verbs of which a run has one at a time, this one among them."""
+    return next((group for group in ONE_AT_A_TIME if verb in group), (verb,))
+
+
+def _open_words(row: Sequence[Any], now_us: int) -> str:
+    number, by, at, state = row
+    ago = duration_words((now_us - at) / 1e6)
+    ways = "--watch follows it, --pause or --abort stops it" if state == "running" else "--resume or --abort"
+    return f"plan {number} was started by {by} {ago} ago; it is {state}: headway recovery {number} {ways}"
+
+
+def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str, recent: int) -> Granted | Refused:
     """Whether this person may do every step."""
-    sent = [step for step in steps if step.verb != WAIT]
-    answers = [may(run, person, door, step.job_id, why=why) for step in sent for door in ("plan start", step.verb)]
-    return all_granted(answers)
+    doors = [(door, step.job_id) for step in steps if step.verb != WAIT for door in ("plan start", step.verb)]
+    return all_granted(may(run, person, door, job_id, why=why, recent=recent) for door, job_id in doors)
 
 
 def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:

@@ -36,7 +36,7 @@ _NEW_ACTION = (
 )
 """Without a named incident it is told in that of which the run is part, whichever way it was asked."""
 
-_ONE_AT_A_TIME = (
+ONE_AT_A_TIME = (
     (Verb.RERUN, Verb.START, Verb.MARK_OK, Verb.SKIP),
     (Verb.CANCEL,),
     (Verb.HOLD, Verb.RELEASE),
@@ -117,7 +117,7 @@ def _kept_back(run: Run, job_id: int) -> Refused | None:
 
 def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
     """Raises AlreadyAsked where one of the same group is under way."""
-    group = next(verbs for verbs in _ONE_AT_A_TIME if wish.verb in verbs)
+    group = next(verbs for verbs in ONE_AT_A_TIME if wish.verb in verbs)
     column, number = ("job_id", wish.job_id) if wish.run_id is None else ("run_id", wish.run_id)
     open_ones = run(
         f"SELECT requested_by, requested_us, state FROM action WHERE {column} = ?"  # noqa: S608 - one of our own names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.config import Config, DependencySettings, PermissionSettings
+from console.config import ActingSettings, Config, DependencySettings, PermissionSettings
 from console.model.rights import Permission, Role, Rules
 from console.model.settings import (
     DependencySetting,
@@ -22,11 +22,16 @@ def estate_settings(config: Config) -> EstateSettings:
         dependencies=tuple(map(_dependency, config.dependencies)),
         services=tuple(_service(name, config) for name in config.services),
         permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
-        rules=Rules(**config.acting.model_dump()),
+        rules=_rules(config.acting),
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,
     )
+
+
+def _rules(acting: ActingSettings) -> Rules:
+    known = acting.model_dump(exclude={"valid_for"})
+    return Rules(**known, valid_for_s=acting.valid_for.total_seconds())
 
 
 def _permissions(one: PermissionSettings) -> list[Permission]:

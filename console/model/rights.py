@@ -84,6 +84,8 @@ class Rules:
     reason_tiers: tuple[int, ...] = (1,)
     approval_tiers: tuple[int, ...] = ()
     per_hour: int = 20
-    """Most actions of one person, one by one; 0: no limit. A plan counts as none: it is looked at as a whole."""
+    """Most actions of one person, steps of plans included; 0: no limit. A plan that may start goes through whole."""
     policy_per_hour: int = 200
     """Most holds and starts of config's modes together; 0: no limit. Letting go has none."""
+    valid_for_s: float = 14_400.0
+    """What a person asked for, or a plan, and could not be sent for so long is not sent any more; 0: no limit."""

@@ -45,12 +45,14 @@ class ActionRow:
     approved_by: str
     approved_us: int | None
     sent_us: int | None = None
+    words: str = ""
+    """What it waits for, or what came back."""
 
 
 _ACTIONS = (
     "SELECT a.key, a.verb, a.state, a.job_id, j.name AS job, s.name AS system, j.system_id, j.target_id, a.run_id,"
     " a.incident_id, a.preview, a.parameters, a.origin, a.requested_by, a.why, a.overlap, a.looked_up, a.next_us,"
-    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us"
+    " a.requested_us, a.needs_approval, a.approved_by, a.approved_us, a.sent_us, a.words"
     " FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id"
 )
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"

@@ -16,7 +16,7 @@ from console.store.chain import Run
 
 ACTING = "acting"
 """The row of `meta` that keeps `[acting]`, JSON."""
-NO_RULES: dict[str, Any] = {"reason_tiers": (), "per_hour": 0, "policy_per_hour": 0}
+NO_RULES: dict[str, Any] = {"reason_tiers": (), "per_hour": 0, "policy_per_hour": 0, "valid_for_s": 0.0}
 """Of a store that no config has reached."""
 HOUR_US = 3_600_000_000
 _AT_ONCE = 400
@@ -98,8 +98,16 @@ def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
 
 
 def asked_lately(run: Run, by: str, before_us: int, key: str) -> int:
-    """How many actions this person asked for, one by one, in the hour before the action `key`; refused ones aside."""
-    return _lately(run, "origin = 'person' AND requested_by = ?", (by,), before_us, key)
+    """How many actions this person asked for in the hour before the action `key`, alone or as steps of a plan; refused
+    ones aside."""
+    to_come = run(
+        "SELECT COUNT(*) FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE p.requested_by = ? AND s.verb <> 'wait'"
+        " AND s.state = 'planned' AND p.state IN ('running', 'paused', 'stopped')"
+        " AND p.requested_us > ? AND p.requested_us < ?",
+        (by, before_us - HOUR_US, before_us),
+    )
+    done = _lately(run, "origin IN ('person', 'plan') AND requested_by = ?", (by,), before_us, key)
+    return done + int(to_come[0][0])
 
 
 def policies_lately(run: Run, before_us: int, key: str) -> int:

@@ -129,7 +129,7 @@ def test_one_person_asks_for_so_much_an_hour_and_no_more() -> None:
     rules = Rules((), (), per_hour=20)
     assert may("rerun", replace(EXTRACT, recent=19), rules=rules)
     assert reason("rerun", replace(SCRATCH, recent=20), rules=rules) == (
-        "alice asked for 20 actions within the hour, which is the most ([acting] per_hour): wait, or make it one plan"
+        "alice asked for 20 actions within the hour, as many as [acting] per_hour lets: wait, or have it raised"
     )
     assert may("log", replace(EXTRACT, recent=20), rules=rules)
     assert may("rerun", replace(EXTRACT, recent=999), rules=Rules((), (), per_hour=0))

@@ -149,6 +149,40 @@ def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> Non
     assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
 
 
+def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(bench: Bench) -> None:
+    """A host that comes back at noon must not be sent what was shown at night."""
+    run_id = fail(bench, bench.scheduler)
+    key = ask(bench, run_id)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    again(bench)
+    away = "out of reach, nothing was sent yet: no route to host"
+    assert ("requested", away) == told(bench, key)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET requested_us = requested_us - ?", (4 * 3600 * 10**6,))
+    bench.scheduler.refuse = None
+    again(bench)
+    words = f"it could not be sent within 4h ({away}), and is not sent any more: ask again"
+    assert ("refused", words, []) == (*told(bench, key), bench.scheduler.acted)
+    assert key != ask(bench, run_id)
+
+
+def test_what_may_have_left_is_looked_up_however_long_its_target_stays_away(bench: Bench) -> None:
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    bench.parts.actions.step(bench.fence)
+    bench.scheduler.refuse = SystemUnreachable("no route to host")
+    with bench.store.write(None) as connection:
+        days = 5 * 86_400 * 10**6
+        connection.exec_driver_sql(
+            "UPDATE action SET requested_us = requested_us - ?, sent_us = sent_us - ?", (days, days)
+        )
+    again(bench)
+    assert "unknown" == told(bench, key)[0]
+    bench.scheduler.refuse = None
+    again(bench)
+    assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
 def test_a_job_marked_never_is_refused_by_the_engine_whatever_the_asker_saw(tmp_path: Path) -> None:
     scheduler = FakeScheduler()
     scheduler.job("extract")

@@ -208,6 +208,20 @@ def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_ref
         started(night, draft)
 
 
+def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Bench) -> None:
+    """Two people mark the same runs: each of them would be run again twice."""
+    first = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
+    both = answer(night, requests(night).propose_bulk([2, 1], Verb.RERUN))
+    again = answer(night, requests(night).propose_bulk([1], Verb.CANCEL))
+    words = rf"step 1, fake/extract, is one of another plan: plan {first} was started by .*headway recovery {first} "
+    with pytest.raises(AlreadyAsked, match=words):
+        started(night, both)
+    assert 2 == started(night, again)
+    requests(night).steer_plan(first, "abort")
+    turn(night)
+    assert 3 == started(night, both)
+
+
 def test_a_plan_without_steps_or_with_a_forbidden_one_is_not_started(tmp_path: Path) -> None:
     for night in night_in(tmp_path, extract=JobSettings(rerun="never", expected=timedelta(minutes=1))):
         draft = proposed(night)

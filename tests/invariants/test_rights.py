@@ -390,7 +390,7 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
         for number in (1, 2, 3):
             keys.append(f"{keys[0]}{number}")
             connection.execute(text(MORE), {"key": keys[-1], "later": number, "like": keys[0]})
-    with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour.*or make it one plan"):
+    with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour, as many as \[acting\]"):
         bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
     step(bench)
     assert ["refused", "refused"] == [told(bench, key)[0] for key in keys[2:]]
@@ -429,6 +429,22 @@ def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be)
     with pytest.raises(NotAllowed, match="needs role act on fake"):
         PlanRequests(bench.url).start_plan(draft, new_action_key(), "why not")
     assert ("vera", "refuse plan start") in verbs(bench)
+
+
+def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, be: Be) -> None:
+    """Planned or sent: else a hundred runs an hour are one key press each."""
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
+    bench.parts.sync_config(bench.fence)
+    be("alice")
+    draft = planned(bench)
+    PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
+    for _ in range(2):
+        with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
+            bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
+        with pytest.raises(NotAllowed, match="alice asked for 1 action within the hour"):
+            PlanRequests(bench.url).start_plan(draft, new_action_key(), "again")
+        turn(bench)
+    assert "sent" == states(bench)[2]
 
 
 def test_a_step_of_a_plan_acts_by_the_right_of_who_started_it_at_that_moment(bench: Bench, be: Be) -> None:
