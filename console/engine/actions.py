@@ -48,7 +48,7 @@ from console.model.ids import micros
 from console.model.steps import refusal
 from console.store import approvals, asked, polling
 from console.store.asked import ActionRow, ActionStep
-from console.store.asserted import assert_state
+from console.store.asserted import NotTaken, assert_state
 from console.store.errors import StoreError
 from console.store.open import Store
 
@@ -258,7 +258,10 @@ class Actions:
             return
         state = State.SUCCEEDED if action.verb is Verb.MARK_OK else State.SKIPPED
         step = verdicts.verified(f"{state} (asserted by {action.requested_by}; its scheduler was not told)")
-        assert_state(self._store, fence, action, state, step, self._clock.now())
+        try:
+            assert_state(self._store, fence, action, state, step, self._clock.now())
+        except NotTaken as why:
+            self._refuse(fence, action, str(why))
         self._poll_now(action.target_id)
 
     def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:

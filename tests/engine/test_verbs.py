@@ -161,6 +161,15 @@ def test_a_mark_of_a_run_that_never_was_is_asserted_though_the_scheduler_takes_m
     assert [("skipped", "asserted")] == rows(able, "SELECT state, evidence FROM run WHERE id = ?", run_id)
 
 
+def test_a_mark_that_the_store_cannot_keep_is_refused_and_holds_up_no_other_action(unmarked: Bench) -> None:
+    odd, good = "k" * 1_100, new_action_key()
+    unmarked.requests().act(Wish(Verb.MARK_OK, run_of(unmarked, State.FAILED)), odd)
+    unmarked.requests().act(Wish(Verb.RERUN, run_of(unmarked, State.FAILED, "load")), good)
+    unmarked.parts.actions.step(unmarked.fence)
+    refused = ("refused", "the store cannot keep it: its id is longer than 1,000 bytes")
+    assert (refused, "sent") == (told(unmarked, odd), told(unmarked, good)[0])
+
+
 def test_a_later_attempt_of_the_scheduler_wins_over_what_was_asserted(unmarked: Bench) -> None:
     run_id = run_of(unmarked, State.FAILED)
     act(unmarked, Wish(Verb.MARK_OK, run_id))
