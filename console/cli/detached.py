@@ -26,8 +26,8 @@ def start_if_needed(url: str, config: Path) -> str:
         return f"no engine was started: {error}"
     except StoreError:  # not there yet, or older: the engine makes or migrates it
         engine = None
-    if engine is not None and engine.alive:
-        return ""
+    if engine is not None and (engine.alive or engine.stuck):
+        return f"no engine was started: {engine.stuck}" if engine.stuck else ""
     log = Path(url.removeprefix("sqlite:///")).expanduser().parent / "engine.log"
     process = start_engine(url, config, log, "--only-if-free")  # two consoles may open at once
     try:

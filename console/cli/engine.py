@@ -57,14 +57,14 @@ def work(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """Ends the engine that holds this store's lease, when it runs on this host."""
-    from console.store.reads.holders import is_alive, is_dead_here, pid_here
+    from console.store.reads.holders import is_alive, is_dead_here, living_holder, pid_here
 
     with reading(arguments) as reads:
         view = reads.header().engine
     if is_dead_here(view.holder):
         say(f"the engine on {place_of(view.holder)}, is already dead; nothing is left to stop")
         return Exit.NO_ENGINE
-    if not view.alive:
+    if not view.alive and living_holder(view.holder, view.since) is None:
         say("no engine works on this store")
         return Exit.NO_ENGINE
     pid = pid_here(view.holder)

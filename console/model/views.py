@@ -19,6 +19,9 @@ class EngineView:
     alive: bool
     trouble: str = ""
     """Which of its parts broke lately and why, though it works; empty when all is well."""
+    stuck: str = ""
+    """Why another engine would help nothing though this one does not work: its process lives and cannot write, or the
+    store's disk is full. Empty where one may be started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ def banner(view: HeaderView | None, store_error: str, look: rows.Look, starting:
     if view is None or view.engine.alive:
         return _kept_back(view) if view is not None else ""
     since = view.engine.heartbeat
+    if view.engine.stuck:
+        return f" nothing is watched{f' since {look.clock.hm(since, look.now)}' if since else ''}: {view.engine.stuck}"
     if since is None:
         return ' no engine has run on this store yet: nothing is watched; start one with "headway engine"'
     return f' no engine since {look.clock.hm(since, look.now)} — the data below is old; start one with "headway engine"'

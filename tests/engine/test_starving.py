@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,10 +157,14 @@ def test_turns_are_taken_one_after_another_in_the_order_of_asking() -> None:
     for number in range(5):
         threads.append(threading.Thread(target=work, args=(number,)))
         threads[-1].start()
-        wait_until(lambda: number in order or len(turns._queue[7]) + len(order) > number, "its place in the line", 5)
+        wait_until(partial(stands, turns, order, number), "its place in the line", SECONDS)
     for thread in threads:
         thread.join(SECONDS)
     assert ([0, 1, 2, 3, 4], {1}) == (order, set(most))
+
+
+def stands(turns: Turns, order: list[int], number: int) -> bool:
+    return len(turns._queue[7]) + len(order) > number
 
 
 def test_whoever_waits_for_a_turn_stops_waiting_when_the_engine_ends() -> None:

@@ -7,15 +7,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from console.cli import detached
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.model.ids import micros
 from console.store import lease
 from console.store.open import open_store
 from console.store.reads import holders, open_reads
+from console.tui import chrome, rows
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock
 
 
 @pytest.fixture
@@ -79,3 +85,59 @@ def test_an_engine_that_was_killed_is_known_as_dead_at_once(
     assert "NO ENGINE since" in capsys.readouterr().out
     assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
     assert f"process {other.pid}, is already dead" in capsys.readouterr().err
+
+
+def lapsed(url: str, since_us: int | None = None) -> None:
+    """The lease was not renewed in time; got at `since_us` where that is given."""
+    store = open_store(url)
+    with store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET until_us = 1")
+        if since_us is not None:
+            connection.exec_driver_sql("UPDATE lease SET since_us = ?", (since_us,))
+    store.close()
+
+
+def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
+    tmp_path: Path, other: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk, a debugger: another engine would help nothing, and this one is the one to stop."""
+    url = held_by(tmp_path, holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    lapsed(url)
+    stuck = f"process {other.pid} lives and cannot write"
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    told = capsys.readouterr().out
+    assert (True, True, False) == ("NOTHING IS WATCHED since" in told, stuck in told, "Start one" in told)
+    with open_reads(url) as reads:
+        header = reads.header()
+    banner = chrome.banner(header, "", rows.Look(now=datetime.now(UTC), glyphs=Glyphs(), clock=Clock()))
+    assert banner.startswith(" nothing is watched since ")
+    assert stuck in banner
+    assert f"no engine was started: {stuck}" in detached.start_if_needed(url, tmp_path / "headway.toml")
+    assert Exit.OK == main(["--store", url, "engine", "stop"])
+    other.wait(10)
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    assert "Start one: headway engine" in capsys.readouterr().out
+
+
+def test_a_process_that_began_after_the_lease_has_only_the_number_of_its_holder(
+    tmp_path: Path, other: subprocess.Popen[bytes]
+) -> None:
+    url = held_by(tmp_path, holders.holder_name().replace(f":{os.getpid()}~", f":{other.pid}~"))
+    lapsed(url, micros(datetime.now(UTC) - timedelta(minutes=1)))
+    with open_reads(url) as reads:
+        assert "" == reads.engine().stuck
+    assert Exit.NO_ENGINE == main(["--store", url, "engine", "stop"])
+    assert other.poll() is None
+
+
+def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That has never had one: it could not get its lease there."""
+    url = str(tmp_path / "headway.db")
+    open_store(url).close()
+    monkeypatch.setattr(holders, "LEAST_BYTES", 1 << 62)
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    told = capsys.readouterr().out
+    assert "NOTHING IS WATCHED: the disk of the store is full: no engine can write there; free space first" in told
+    assert "Start one" not in told

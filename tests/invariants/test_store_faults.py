@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from console.cli.detached import start_if_needed
 from console.cli.main import main
 from console.store import outbox as outbox_rows
 from console.store.errors import StoreUnusable
@@ -45,7 +46,10 @@ def test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_spa
         limit_files(engine, SMALL)
         world.fail("extract")
         wait_until(lambda: "the engine waits for its store" in engine.events(), "the engine to give up for now", 30)
-        assert (3, True) == (main(["--store", url, "status"]), "good/one" in capsys.readouterr().out)
+        code, told = main(["--store", url, "status"]), capsys.readouterr().out
+        assert (3, True, False) == (code, "good/one" in told, "Start one" in told)
+        assert f"process {engine.pid} lives and cannot write" in told
+        assert "no engine was started: " in start_if_needed(url, tmp_path / "headway.toml")
         limit_files(engine, resource.RLIM_INFINITY)
         wait_until(lambda: bool(sink.got), "the alert", 30)
         lines = engine.lines()
@@ -98,6 +102,7 @@ def test_f12_a_real_disk_that_is_full_stops_nothing_for_good(tmp_path: Path) -> 
     assert {
         "made on a full disk": "database or disk is full",
         "reads": 3,
+        "told": "lives and cannot write (the disk of the store is full)",
         "alive": True,
         "alerts while full": 0,
         "alerts": 1,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import ActionView, DriftView, EngineView, EventView, HeaderView, TargetView
 from console.store.reads.base import table, visible, words
-from console.store.reads.holders import is_dead_here
+from console.store.reads.holders import is_dead_here, stuck_words
 from console.store.reads.link import Row
 from console.store.reads.services import ServiceReads
 
@@ -56,10 +56,11 @@ class EstateReads(ServiceReads):
             " (SELECT value FROM meta WHERE name = 'engine_trouble') FROM lease WHERE name = 'engine'"
         )
         if not rows:
-            return EngineView("", None, None, False)
+            return EngineView("", None, None, False, stuck=stuck_words(self.link.place))
         [(holder, since, heartbeat, until, trouble)] = rows
         alive = bool(holder) and until > self.link.real_now_us() and not is_dead_here(holder)
-        return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive, trouble or "")
+        stuck = "" if alive else stuck_words(self.link.place, holder, instant(since))
+        return EngineView(holder, maybe_instant(since), maybe_instant(heartbeat), alive, trouble or "", stuck)
 
     def _sick(self) -> tuple[tuple[str, datetime | None], ...]:
         """Targets that fail or were not seen for three intervals; longest out of sight first."""
