@@ -12,7 +12,6 @@ from console.cli.common import (
     count,
     now_of,
     print_json,
-    print_table,
     reading,
     say,
     say_lines,
@@ -20,12 +19,16 @@ from console.cli.common import (
     whole_number,
 )
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import AlertDelivery
 
 TEST_SECONDS = 90.0
 """Longer than a mail server keeps anybody waiting that will answer at all."""
-HEADS = ("id", "route", "to", "state", "tries", "made", "alert", "last answer")
+COLUMNS = (
+    Col("id"), Col("route", 8), Col("to", 12, drop=2), Col("state"), Col("tries", drop=1), Col("made", drop=3),
+    Col("alert", 16), Col("last answer", 14),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,14 +50,14 @@ def show(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         found, now = reads.unsent(), now_of(reads)
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
         return Exit.OK
     rows = [
         (str(one.id), one.route, one.url_words, one.state, str(one.tries), since_words(one.made, now), one.title,
          one.error)
         for one in found
     ]  # fmt: skip
-    print_table(HEADS, rows)
+    print_table(COLUMNS, rows)
     if any(one.state == "parked" for one in found):
         say("parked: not tried again by itself; once it is mended: headway alert retry --parked, or with its id")
     return Exit.OK
@@ -68,7 +71,7 @@ def test(arguments: argparse.Namespace) -> int:
     data = answered(arguments, requests, requests.test_route(arguments.name))
     found = _outcomes(arguments, int(data["alert"]))
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
     return _exit(found)
 
 
@@ -126,7 +129,7 @@ def retry(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.USAGE, str(error)) from None
     data = answered(arguments, requests, requests.retry_parked(wanted))
     if arguments.json:
-        print_json(data)
+        print_json(arguments, data)
     else:
         say_lines([f"{count(data['deliveries'], 'alert')} will be sent again; how it goes: headway alert"])
     return Exit.OK

@@ -6,19 +6,22 @@ import argparse
 from typing import TYPE_CHECKING
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, now_of, print_json, print_table, reading, say_lines, since_words
+from console.cli.common import Stop, agreed, now_of, print_json, reading, say_lines, since_words
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 
 if TYPE_CHECKING:
     from console.store.reads.audit import ApprovalView
 
-HEADS = ("key", "asked by", "when", "verb", "job", "why")
+COLUMNS = (
+    Col("key"), Col("asked by", drop=3), Col("when", drop=2), Col("verb"), Col("job", 16, middle=True),
+    Col("why", 10, drop=1),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    if parser.prog.endswith("approvals"):
-        parser.add_argument("--json", action="store_true")
-    else:
+    parser.add_argument("--json", action="store_true")
+    if parser.prog.endswith(" approve"):
         parser.add_argument("key", help="as `headway approvals` lists it")
         parser.add_argument("--yes", action="store_true", help="approve without asking")
 
@@ -31,11 +34,11 @@ def show(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         waiting, now = reads.approvals(), now_of(reads)
     if arguments.json:
-        print_json(waiting)
+        print_json(arguments, waiting)
     else:
         cells = [(one.key, one.requested_by, since_words(one.requested, now), one.verb, one.job, one.why or "–")
                  for one in waiting]  # fmt: skip
-        print_table(HEADS, cells)
+        print_table(COLUMNS, cells)
     return Exit.OK
 
 
@@ -45,11 +48,17 @@ def approve(arguments: argparse.Namespace) -> int:
     if waiting is None:
         raise Stop(Exit.NOT_FOUND, f'nothing waits for approval as "{arguments.key}"; see: headway approvals')
     requests = require_engine(arguments)
-    say_lines(_what(waiting))
+    if arguments.json:
+        print_json(arguments, {"approval": waiting, "approved": False})
+    else:
+        say_lines(_what(waiting))
     if not arguments.yes and not _agreed():
         raise Stop(Exit.REFUSED, "nothing was approved")
     answered(arguments, requests, requests.approve(arguments.key))
-    say_lines([f"{waiting.key}: approved; it is sent now"])
+    if arguments.json:
+        print_json(arguments, {"approval": waiting, "approved": True})
+    else:
+        say_lines([f"{waiting.key}: approved; it is sent now"])
     return Exit.OK
 
 
@@ -63,4 +72,4 @@ def _agreed() -> bool:
 
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was approved: add --yes to approve without a terminal")
-    return input("approve it? [y/N] ").strip().lower() in ("y", "yes")
+    return agreed("approve it?")

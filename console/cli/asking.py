@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from connectors.words import STARTING, Verb
-from console.cli.common import Stop, reading, say, say_lines, stamp, store_of
+from console.cli.common import Stop, agreed, reading, say, say_lines, stamp, store_of, typed
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.engine.plan_requests import PlanRequests
@@ -30,17 +30,19 @@ ENDED = {"verified": Exit.OK, "failed": Exit.PROBLEM, "refused": Exit.REFUSED}
 
 def require_engine(arguments: argparse.Namespace) -> PlanRequests:
     """The way to ask this store's engine. Raises Stop when none works on it."""
-    if (words := no_engine(arguments)) is not None:
-        raise Stop(Exit.NO_ENGINE, f"{words}; nothing was sent. Start one: headway engine")
+    if (words := no_engine(arguments, mend=". Start one: headway engine")) is not None:
+        raise Stop(Exit.NO_ENGINE, f"nothing was sent: {words}")
     return PlanRequests(store_of(arguments))
 
 
-def no_engine(arguments: argparse.Namespace) -> str | None:
-    """That no engine works on this store, in words; None while one does."""
+def no_engine(arguments: argparse.Namespace, mend: str = "") -> str | None:
+    """That no engine works on this store, in words, with the mend where one may be started; None while one does."""
     with reading(arguments) as reads:
         engine = reads.engine()
     since = f" since {stamp(engine.heartbeat)}" if engine.heartbeat else ""
-    return None if engine.alive else f"no engine works on this store{since}"
+    return (
+        None if engine.alive else f"no engine works on this store{since}{f': {engine.stuck}' if engine.stuck else mend}"
+    )
 
 
 def answered(
@@ -85,10 +87,10 @@ def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], ver
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to send without a terminal")
     if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data):
-        return input("send it? [y/N] ").strip().lower() in ("y", "yes")
+        return agreed("send it?")
     name = job.rpartition("/")[2]
     why = "not declared safe: " if verb in STARTING else ""
-    return input(f"{why}type {name} to send it: ").strip() == name
+    return typed(f"{why}type {name} to send it: ") == name
 
 
 def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:
@@ -113,7 +115,7 @@ def with_reason(arguments: argparse.Namespace, ask: Callable[[str], T]) -> T:
         if arguments.yes or not sys.stdin.isatty():
             raise
         say(str(error))
-        return ask(input("why? ").strip())
+        return ask(typed("why? "))
 
 
 def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:

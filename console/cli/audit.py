@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from console.cli.common import Stop, now_of, positive_number, print_json, print_table, reading, say, say_lines, stamp
+from console.cli.common import Stop, now_of, positive_number, print_json, reading, say, say_lines, stamp
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 OPEN_ESTATE = (
     "config has no [[permissions]]: whoever can write this store may do everything (docs/security.md says how to limit)"
 )
-HEADS = ("row", "at", "who", "from", "did", "to", "why")
+COLUMNS = (
+    Col("row", drop=2), Col("at"), Col("who", 8), Col("from", drop=1), Col("did", 16), Col("to", 12, middle=True),
+    Col("why", 10),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +46,9 @@ def show(arguments: argparse.Namespace) -> int:
         if not reads.has_permissions():
             say(f"headway: {OPEN_ESTATE}")
     if arguments.json:
-        print_json(rows)
+        print_json(arguments, rows)
         return Exit.OK
-    print_table(HEADS, [_cells(one) for one in rows])
+    print_table(COLUMNS, [_cells(one) for one in rows])
     return Exit.OK
 
 
@@ -65,7 +69,7 @@ def verify(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         found = reads.verify_audit(arguments.head)
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
     elif found.bad is None:
         say_lines([f"{found.rows} rows, unbroken; the last is {found.head or 'none'}"])
         if not arguments.head:
@@ -81,7 +85,10 @@ def head(arguments: argparse.Namespace) -> int:
         found = reads.audit_head()
     if not found:
         raise Stop(Exit.NOT_FOUND, "the audit has no row yet")
-    say_lines([found])
+    if arguments.json:
+        print_json(arguments, {"head": found})
+    else:
+        say_lines([found])
     return Exit.OK
 
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not draft.steps:
         if arguments.json:
-            print_json(document(draft, None))
+            print_json(arguments, document(draft, None))
         else:
             say_lines(draft_lines(draft))
         return Exit.PROBLEM if draft.notes else Exit.OK

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     found = back_up(file_of(arguments), arguments.file, arguments.replace)
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
     else:
         say_lines([f"{arguments.file}: {words(found)}"])
     return Exit.OK

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, count, print_json, print_table, say, say_lines, store_of
+from console.cli.common import Stop, count, print_json, say, say_lines, store_of
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 
 if TYPE_CHECKING:
     from connectors.contract import Probe
@@ -42,8 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         config = load_config(path)
     except ConfigFaults as faults:
-        if arguments.json:
-            print_json({"config": str(path), "faults": [asdict(fault) for fault in faults.faults], "targets": []})
+        found_faults = [asdict(fault) for fault in faults.faults]
+        print_json(arguments, {"config": str(path), "faults": found_faults, "targets": []})
         raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
     say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
     if not config.permissions:
@@ -52,7 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
     names = without_job(config, arguments)
-    _show(found, names, str(path), arguments.json)
+    if arguments.json:
+        print_json(arguments, {"config": str(path), "faults": [], "targets": found, "remarks": names})
+    else:
+        _show(found, names)
     return Exit.OK if all(one.verdict == "ok" for one in found) and not names else Exit.PROBLEM
 
 
@@ -143,12 +147,10 @@ def _ping(url: SecretRef, secrets: SecretStore) -> Found:
     return Found(f"ping ({url.words})", "ok", "", ())
 
 
-def _show(found: list[Found], names: list[str], path: str, as_json: bool) -> None:
-    if as_json:
-        print_json({"config": path, "faults": [], "targets": found, "remarks": names})
-        return
+def _show(found: list[Found], names: list[str]) -> None:
     if found:
-        print_table(("target", "verdict", "version"), [(one.target, one.verdict, one.version or "–") for one in found])
+        columns = (Col("target", 24), Col("verdict"), Col("version", 8))
+        print_table(columns, [(one.target, one.verdict, one.version or "–") for one in found])
     for one in found:
         for words in one.words:
             say_lines([f"{one.target}: {words}"])

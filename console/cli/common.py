@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from console.clean import clean, clean_line
+from console.clean import clean
 from console.cli.exits import Exit
+from console.cli.table import print_lines
 from console.durations import duration_words
 from console.model.ids import LONGEST_ID
 from console.paths import NoStore, config_path, known_store, store_url
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Stop(Exception):
-    """Ends a command with an exit code and one message on stderr."""
+    """Ends a command with an exit code and one message on stderr; with --json also in `error` of its document."""
 
     def __init__(self, code: Exit, message: str) -> None:
         super().__init__(message)
@@ -58,9 +59,22 @@ def say(message: str) -> None:
     print(clean(message), file=sys.stderr)
 
 
-def print_json(value: Any) -> None:
+def print_json(arguments: argparse.Namespace, value: Any) -> None:
+    """Makes `value` the command's one JSON document. `main` prints it as the command ends, with the error if it is
+    ended by one; a later document takes the place of an earlier one."""
+    arguments.document = value
+
+
+def write_document(value: Any) -> None:
     """One JSON document on stdout; control characters are escaped by JSON itself."""
     print(json.dumps(value, default=_plain, indent=2, ensure_ascii=True))
+
+
+def failed_document(value: Any, code: Exit, message: str) -> dict[str, Any]:
+    """What a command with --json prints where it ends without its answer: what it has, if that is an object, and the
+    error, as docs/exit-codes.md says."""
+    error = {"exit": int(code), "name": code.name, "message": clean(message)}
+    return {**(value if isinstance(value, dict) else {}), "error": error}
 
 
 def _plain(value: Any) -> Any:
@@ -72,27 +86,23 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def table_lines(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns as wide as their widest cell; the last one runs free. Outside text is cleaned."""
-    from rich.cells import cell_len, set_cell_size
-
-    cells = [[clean_line(cell) for cell in row] for row in rows]
-    widths = [max(cell_len(line[at]) for line in [list(heads), *cells]) for at in range(len(heads))]
-    lines = [
-        "  ".join(set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [list(heads), *cells]
-    ]
-    return lines if rows else [lines[0], "  (none)"]
-
-
-def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    say_lines(table_lines(heads, rows))
-
-
 def say_lines(lines: Iterable[str]) -> None:
-    """Data for people on stdout, cleaned; what follows a newline inside of a line is indented below it."""
-    for line in lines:
-        print(clean(line).replace("\n", "\n    "))
+    """Data for people on stdout, cleaned; lines that are wider than the terminal go on below, set in."""
+    print_lines(lines, wrapped=True)
+
+
+def typed(question: str) -> str:
+    """What a person at the terminal answers; nothing where they leave. The question goes to stderr: stdout is data."""
+    print(clean(question), end="", file=sys.stderr, flush=True)
+    try:
+        return input().strip()
+    except EOFError:
+        return ""
+
+
+def agreed(question: str) -> bool:
+    """Whether a person says yes; Enter alone is no."""
+    return typed(f"{question} [y/N] ").lower() in ("y", "yes")
 
 
 @contextmanager
@@ -116,17 +126,18 @@ def watched(arguments: argparse.Namespace) -> Iterator[Reads]:
     with reading(arguments) as reads:
         engine = reads.header().engine
         if not engine.alive:
-            say(f"headway: {age_words(engine.heartbeat, datetime.now(UTC))}")
+            say(f"headway: {age_words(engine.heartbeat, datetime.now(UTC), engine.stuck)}")
         yield reads
 
 
-def age_words(heartbeat: datetime | None, now: datetime) -> str:
+def age_words(heartbeat: datetime | None, now: datetime, stuck: str = "") -> str:
     """Since when nobody watches, by real time: neither the console nor a command must pass old news off as new."""
+    if heartbeat is None and stuck:
+        return f"nothing is watched: {stuck}"
     if heartbeat is None:
         return "no engine has ever worked on this store; start one: headway engine"
-    return (
-        f"no engine since {stamp(heartbeat)}; what follows is {duration_words((now - heartbeat).total_seconds())} old"
-    )
+    since = f"nothing is watched since {stamp(heartbeat)}: {stuck}" if stuck else f"no engine since {stamp(heartbeat)}"
+    return f"{since}; what follows is {duration_words((now - heartbeat).total_seconds())} old"
 
 
 def count(things: Sized, word: str) -> str:
@@ -152,7 +163,7 @@ def since_words(at: datetime | None, now: datetime) -> str:
 
 
 def clock_words(at: datetime | None, zone: str = "UTC") -> str:
-    """ "06:30 CET", with the date when it is not within 20 hours; "–" for None."""
+    """ "06:30 CET", for what is within a day; "–" for None."""
     if at is None:
         return "–"
     local = at.astimezone(ZoneInfo(zone))

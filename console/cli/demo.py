@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.cli.common import Stop, say, say_lines, table_lines
+from console.cli.common import Stop, say, say_lines
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def _print_story(play: Play, ahead_seconds: float) -> int:
     """Waits for the incident and its alert, then prints the board and the incident."""
     from console.cli.incident import incident_lines
     from console.cli.services import service_rows
+    from console.cli.table import print_table
     from console.store.reads import open_reads
 
     with open_reads(str(play.store)) as reads:
@@ -157,7 +158,8 @@ def _print_story(play: Play, ahead_seconds: float) -> int:
 
         _wait(told, play, None, "no alert was sent", PATIENCE_SECONDS + ahead_seconds)
         now = reads.now()
-        say_lines([*table_lines(*service_rows(reads.services(), now)), ""])
+        print_table(*service_rows(reads.services(), now))
+        say_lines([""])
         for row in reads.incidents():
             say_lines(incident_lines(reads.incident(row.id), now))
     return Exit.OK

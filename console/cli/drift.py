@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, now_of, print_json, print_table, reading, say_lines, since_words
+from console.cli.common import Stop, now_of, print_json, reading, say_lines, since_words
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +24,10 @@ def show(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         found, now = reads.drift(), now_of(reads)
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
     else:
         print_table(
-            ("job", "what", "seen", "words"),
+            (Col("job", 20, middle=True), Col("what"), Col("seen", drop=1), Col("words", 20)),
             [(one.job, one.what, since_words(one.seen, now), one.words) for one in found],
         )
     return Exit.PROBLEM if found else Exit.OK
@@ -40,5 +41,8 @@ def accept(arguments: argparse.Namespace) -> int:
         job = reads.job(arguments.name)
     requests = require_engine(arguments)
     answered(arguments, requests, requests.accept_drift(job.row.id))
-    say_lines([f"{job.row.name}: accepted"])
+    if arguments.json:
+        print_json(arguments, {"job": job.row.name, "accepted": True})
+    else:
+        say_lines([f"{job.row.name}: accepted"])
     return Exit.OK

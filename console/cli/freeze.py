@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         frozen, on_its_way = reads.header().frozen, reads.on_the_wire()
     if arguments.json:
-        print_json({"frozen": frozen, "on_the_wire": on_its_way})
+        print_json(arguments, {"frozen": frozen, "on_the_wire": on_its_way})
     else:
         say_lines([f"{frozen}: nothing is sent; watching and alerts go on" if frozen else "not frozen"])
         say_lines(f"  left before: {job}, {verb}, asked by {by}" for job, verb, by in on_its_way if frozen)

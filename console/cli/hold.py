@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     data = answered(arguments, requests, requests.preview(wish), ANSWER_SECONDS)
     if arguments.json:
-        print_json({key: value for key, value in data.items() if key != "plan"})
+        print_json(arguments, {key: value for key, value in data.items() if key != "plan"})
     else:
         say_lines(preview_lines(job, data, wish.verb))
     if data.get("refused"):

@@ -11,21 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.common import (
     Stop,
+    agreed,
     clock_words,
     day_words,
     print_json,
-    print_table,
     say,
     say_lines,
     stamp,
     watched,
 )
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 
 if TYPE_CHECKING:
     from connectors.contract import Connector, NativeHold
     from connectors.secrets import SecretStore
     from console.config import Config, SystemConfig
+
+COLUMNS = (
+    Col("job", 18, middle=True), Col("state"), Col("kind", drop=2), Col("keeps back", drop=3), Col("until"),
+    Col("by", drop=4), Col("hold", drop=1), Col("why", 12),
+)  # fmt: skip
+NATIVE = (
+    Col("target", 12), Col("job", 16, middle=True), Col("until"), Col("by", drop=2), Col("hold", drop=1),
+    Col("where", 12, drop=3),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +58,10 @@ def _from_store(arguments: argparse.Namespace) -> int:
         found = reads.holds() + (reads.holds(ended=True) if arguments.all else [])
         now, modes = reads.now(), reads.modes()
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
         return Exit.OK
     print_table(
-        ("job", "state", "kind", "keeps back", "until", "by", "hold", "why"),
+        COLUMNS,
         [
             (one.job, one.state, one.kind, clock_words(one.due), day_words(one.until, now), one.held_by, one.key,
              one.told)
@@ -129,10 +139,10 @@ def _marked(target: str, one: NativeHold) -> Marked:
 
 def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]) -> None:
     if arguments.json:
-        print_json(found)
+        print_json(arguments, found)
         return
     print_table(
-        ("target", "job", "until", "by", "hold", "where"),
+        NATIVE,
         [(one.target, one.job, stamp(one.until), one.by, one.hold, one.where) for one in held],
     )
     say_lines([f"{one.target} could not be asked: {one.error}" for one in found if one.error])
@@ -143,7 +153,7 @@ def _confirmed(arguments: argparse.Namespace, held: list[Marked]) -> bool:
         return True
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was let go: add --yes to let go without a terminal")
-    return input(f"let go of {len(held)}? Headway starts none of them. [y/N] ").strip().lower() in ("y", "yes")
+    return agreed(f"let go of {len(held)}? Headway starts none of them.")
 
 
 def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float) -> bool:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         target = next((one for one in reads.systems() if f"{one.system}/{one.name}" == view.row.root_job), None)
         plans = reads.plans(incident_id=number)
     if arguments.json:
-        print_json(view)
+        print_json(arguments, view)
     else:
         say_lines([*incident_lines(view, now, target), *map(_plan, plans)])
     return Exit.OK
@@ -79,7 +79,7 @@ def _why(view: IncidentView, target: TargetView | None) -> list[str]:
 
 def _service(one: HurtService, now: datetime) -> str:
     zone, act_by, deadline = one.zone, one.act_by, one.deadline
-    title, timeliness, source = one.title, one.timeliness, one.source
+    title, timeliness, source = one.title, one.timeliness.replace("_", " "), one.source
     act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone)} ({until(act_by, now)})"
     return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act}  [{source}]"
 

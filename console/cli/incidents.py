@@ -6,13 +6,17 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from console.cli.common import now_of, print_json, print_table, since_words, until, watched
+from console.cli.common import now_of, print_json, since_words, until, watched
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.model.ids import incident_name
 from console.model.views import IncidentRow
 
 FAR = datetime.max.replace(tzinfo=UTC)
-HEADS = ("incident", "cause", "failed", "act by", "services", "hurt", "owner")
+COLUMNS = (
+    Col("incident"), Col("cause", 24), Col("failed", drop=3), Col("act by"), Col("services"), Col("runs", drop=2),
+    Col("owner", drop=1),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,15 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
         incidents = reads.incidents() + (reads.incidents(closed=True) if arguments.all else [])
         now = now_of(reads)
     if arguments.json:
-        print_json(incidents)
+        print_json(arguments, incidents)
     else:
         print_table(*incident_rows(incidents, now))
     return Exit.OK
 
 
-def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Heads and rows of the list: open ones by their act-by, those without one and then the closed ones below."""
-    return HEADS, [_row(one, now) for one in sorted(incidents, key=_urgency)]
+def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
+    """Columns and rows of the list: open ones by their act-by, those without one and then the closed ones below."""
+    return COLUMNS, [_row(one, now) for one in sorted(incidents, key=_urgency)]
 
 
 def _urgency(one: IncidentRow) -> tuple[bool, datetime, float]:

@@ -7,7 +7,8 @@ import argparse
 from console.cli.common import day_words, now_of, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.jobs import state_words
-from console.cli.runs import run_rows, table_lines
+from console.cli.runs import run_rows
+from console.cli.table import print_table
 from console.durations import duration_words
 from console.model.views import JobView
 
@@ -22,10 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
         view = reads.job(arguments.name)
         now = now_of(reads)
     if arguments.json:
-        print_json(view)
+        print_json(arguments, view)
         return Exit.OK
     say_lines(job_lines(view))
-    say_lines(["", f"next {day_words(view.row.next, now)}", "", *table_lines(*run_rows(view.runs[:15], now))])
+    say_lines(["", f"next {day_words(view.row.next, now)}", ""])
+    print_table(*run_rows(view.runs[:15], now))
     return Exit.OK
 
 

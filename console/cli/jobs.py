@@ -15,18 +15,21 @@ from console.cli.common import (
     now_of,
     positive_number,
     print_json,
-    print_table,
     since_words,
     watched,
 )
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.model.views import JobFilter, JobRow
 from console.store.errors import NotFound
 
 if TYPE_CHECKING:
     from console.store.reads import Reads
 
-HEADS = ("job", "state", "evidence", "latest", "next", "schedule", "owner")
+COLUMNS = (
+    Col("job", 24, middle=True), Col("state", 12), Col("evidence", drop=3), Col("latest"), Col("next"),
+    Col("schedule", 12, drop=2), Col("owner", drop=1),
+)  # fmt: skip
 LIMIT = 200
 
 
@@ -58,9 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
         now = now_of(reads)
     if arguments.json:
-        print_json(rows)
+        print_json(arguments, rows)
         return Exit.OK
-    print_table(HEADS, [_row(one, now) for one in rows])
+    print_table(COLUMNS, [_row(one, now) for one in rows])
     if len(ids) > len(rows):
         print(f"… {len(ids) - len(rows)} more; --limit {len(ids)} shows all")
     return Exit.OK

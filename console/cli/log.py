@@ -6,8 +6,9 @@ import argparse
 
 from console.clean import clean
 from console.cli.asking import ANSWER_SECONDS
-from console.cli.common import Stop, print_json, reading, say, say_lines, store_of, whole_number
+from console.cli.common import Stop, print_json, reading, say, store_of, whole_number
 from console.cli.exits import Exit
+from console.cli.table import print_lines
 from console.engine.requests import Requests
 from console.model.views import RunView
 
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = "scheduler" if told is not None else "kept tail"
     text, cut = told if told is not None else (view.log, view.log_cut)
     if arguments.json:
-        print_json({"job": job.row.name, "run": run_id, "from": source, "cut": cut, "text": clean(text)})
+        print_json(arguments, {"job": job.row.name, "run": run_id, "from": source, "cut": cut, "text": clean(text)})
         return Exit.OK
     if told is None:
         say("from the tail that Headway kept")
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         say("cut: this is the end of a longer log")
     if not text.strip():
         say("it is empty")
-    say_lines(text.splitlines())
+    print_lines(text.splitlines())
     return Exit.OK
 
 

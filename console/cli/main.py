@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from console.clean import clean
-from console.cli.common import Stop, say
+from console.cli.common import Stop, failed_document, say, write_document
 from console.cli.exits import Exit
 from console.store.errors import NotAllowed, NotFound, StoreError
 
@@ -69,12 +70,21 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+class BadLine(SystemExit):
+    """A command line that cannot be read; stderr says so already."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(int(Exit.USAGE))
+        self.message = message
+
+
 class CommandLine(argparse.ArgumentParser):
     """What was typed may come from a file or another program: it is cleaned before it is printed back."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: error: {clean(message)}\n")
+        say(f"{self.prog}: error: {message}")
+        raise BadLine(message)
 
 
 def build_parser(wanted: str | None) -> argparse.ArgumentParser:
@@ -103,37 +113,53 @@ def _common(parser: argparse.ArgumentParser, top: bool) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code. Expected failures are one clear message on stderr."""
+    """Runs one command and returns its exit code. Expected failures are one clear message on stderr, and with --json
+    a document on stdout that says the same."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = _command_in(arguments)
-    if wanted is not None and wanted not in COMMANDS:
-        say(f"headway: {_no_command(wanted)}")
-        return Exit.USAGE
     after: list[str] = []
-    if wanted is not None and COMMANDS[wanted].takes_command and "--" in arguments:
+    if wanted in COMMANDS and COMMANDS[wanted].takes_command and "--" in arguments:
         at = arguments.index("--")
         arguments, after = arguments[:at], arguments[at + 1 :]
-    parsed = build_parser(wanted).parse_args(arguments)
+    document = argparse.Namespace(document=None, json="--json" in itertools.takewhile("--".__ne__, arguments))
+    try:
+        if wanted is not None and wanted not in COMMANDS:
+            raise Stop(Exit.USAGE, _no_command(wanted))
+        code = _run(build_parser(wanted).parse_args(arguments, document), after)
+        if document.json and document.document is not None:
+            write_document(document.document)
+        sys.stdout.flush()
+        return code
+    except BadLine as end:
+        _tell(document, Exit.USAGE, end.message)
+        raise
+    except Stop as stop:
+        say(f"headway: {stop}")
+        return _tell(document, stop.code, str(stop))
+    except StoreError as error:
+        say(f"headway: {error}")
+        return _tell(document, _code_of(error), str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.PIPE
+    except KeyboardInterrupt:
+        return _tell(document, Exit.INTERRUPTED, "interrupted")
+
+
+def _run(parsed: argparse.Namespace, after: list[str]) -> int:
     parsed.argv = after
     for word in KEPT_WORDS:
         if getattr(parsed, word, None):
             setattr(parsed, word, clean(getattr(parsed, word)))
     module: Any = import_module(COMMANDS["version" if parsed.version else parsed.command or "console"].module)
-    try:
-        code = int(module.run(parsed))
-        sys.stdout.flush()
-        return code
-    except Stop as stop:
-        say(f"headway: {stop}")
-        return stop.code
-    except StoreError as error:
-        say(f"headway: {error}")
-        return _code_of(error)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.PIPE
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+    return int(module.run(parsed))
+
+
+def _tell(document: argparse.Namespace, code: Exit, message: str) -> Exit:
+    """The error as JSON, where that was asked for."""
+    if document.json:
+        write_document(failed_document(document.document, code, message))
+    return code
 
 
 def _code_of(error: StoreError) -> Exit:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from console.cli.asking import ANSWER_SECONDS, TELL_SECONDS, answered, no_engine, require_engine, with_reason
-from console.cli.common import Stop, positive_number, print_json, reading, say, say_lines
+from console.cli.common import Stop, agreed, positive_number, print_json, reading, say, say_lines, typed
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
@@ -89,21 +89,20 @@ def _place(draft: Draft, name: str) -> int:
 
 def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
     """Shows the plan, asks, hands it over and watches it; the exit code. `word` is typed where it is not safe."""
-    number: int | None = None
-    try:
-        if not arguments.json:
-            say_lines(draft_lines(draft))
-        _refuse(draft)
-        if arguments.dry_run:
-            return Exit.OK
-        if not draft.steps:
-            raise Stop(Exit.PROBLEM, "the plan has no step to send")
-        if not _confirmed(arguments, draft, word):
-            raise Stop(Exit.REFUSED, "nothing was sent")
-        number = _start(arguments, draft)
-    finally:
-        if arguments.json:
-            print_json(document(draft, number))
+    if arguments.json:
+        print_json(arguments, document(draft, None))
+    else:
+        say_lines(draft_lines(draft))
+    _refuse(draft)
+    if arguments.dry_run:
+        return Exit.OK
+    if not draft.steps:
+        raise Stop(Exit.PROBLEM, "the plan has no step to send")
+    if not _confirmed(arguments, draft, word):
+        raise Stop(Exit.REFUSED, "nothing was sent")
+    number = _start(arguments, draft)
+    if arguments.json:
+        print_json(arguments, document(draft, number))
     say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
     return watch_plan(arguments, number)
 
@@ -129,8 +128,8 @@ def _confirmed(arguments: argparse.Namespace, draft: Draft, word: str) -> bool:
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to start it without a terminal")
     if all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps):
-        return input("start it? [y/N] ").strip().lower() in ("y", "yes")
-    return input(f"not all of it is declared safe: type {word} to start it: ").strip() == word
+        return agreed("start it?")
+    return typed(f"not all of it is declared safe: type {word} to start it: ") == word
 
 
 def _start(arguments: argparse.Namespace, draft: Draft) -> int:

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     if view.row.closed is not None:
         closed = next((one.words for one in reversed(view.events) if one.kind in ("closed", "merged")), "closed")
         if arguments.json:
-            print_json({"steps": [], "preview": None, "closed": closed})
+            print_json(arguments, {"steps": [], "preview": None, "closed": closed})
         else:
             say_lines([closed])
         return Exit.OK
@@ -55,11 +55,11 @@ def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int
         draft = changed(arguments, proposed)
     except Stop:
         if arguments.json:
-            print_json({"steps": open_steps(view), "number": None})
+            print_json(arguments, {"steps": open_steps(view), "number": None})
         raise
     if all(one.verb == WAIT for one in proposed.steps) and not arguments.dry_run:
         if arguments.json:
-            print_json({**draft.as_json(), "number": None})
+            print_json(arguments, {**draft.as_json(), "number": None})
         raise Stop(Exit.PROBLEM, waiting_for(view))
     return carry_out(arguments, draft, incident_name(number))
 
@@ -70,7 +70,7 @@ def _one_step(arguments: argparse.Namespace, number: int, view: IncidentView) ->
     chosen = _named(steps, running, arguments.step) if arguments.step != NEXT else next_step(view)
     if chosen is None:
         if arguments.json:
-            print_json({"steps": steps, "preview": None})
+            print_json(arguments, {"steps": steps, "preview": None})
         raise Stop(Exit.PROBLEM, waiting_for(view))
     if not arguments.json:
         say_lines(_list(steps, running, chosen))

@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 
 from console.cli.asking import no_engine, require_engine
-from console.cli.common import Stop, now_of, print_json, print_table, say, say_lines, since_words, whole_number
+from console.cli.common import Stop, now_of, print_json, say, say_lines, since_words, whole_number
 from console.cli.common import watched as looking
 from console.cli.exits import Exit
 from console.cli.planning import ENDED, watch_plan
+from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
 from console.model.plans import PlanRefused
 
 WAYS = ("pause", "resume", "abort")
+COLUMNS = (
+    Col("id"), Col("kind", drop=1), Col("state"), Col("steps"), Col("asked"), Col("by", drop=2),
+    Col("what", 16, middle=True),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _list(arguments)
     if how is not None:
         _steer(arguments, how)
-    if arguments.watch:
-        return watch_plan(arguments, arguments.number)
-    return _show(arguments)
+    ended = watch_plan(arguments, arguments.number) if arguments.watch else None
+    if ended is None or arguments.json:
+        shown = _show(arguments)
+    return shown if ended is None else ended
 
 
 def _steer(arguments: argparse.Namespace, how: str) -> None:
@@ -55,14 +61,14 @@ def _list(arguments: argparse.Namespace) -> int:
     with looking(arguments) as reads:
         plans, now = reads.plans(ended=arguments.all), now_of(reads)
     if arguments.json:
-        print_json(plans)
+        print_json(arguments, plans)
         return Exit.OK
     rows = [
         [str(one.id), one.kind, one.state, f"{one.done}/{len(one.steps)}", since_words(one.requested, now),
          one.requested_by, one.title]
         for one in plans
     ]  # fmt: skip
-    print_table(["ID", "KIND", "STATE", "STEPS", "ASKED", "BY", "WHAT"], rows)
+    print_table(COLUMNS, rows)
     return Exit.OK
 
 
@@ -70,7 +76,7 @@ def _show(arguments: argparse.Namespace) -> int:
     with looking(arguments) as reads:
         plan = reads.plan(arguments.number)
     if arguments.json:
-        print_json(plan)
+        print_json(arguments, plan)
     else:
         say_lines(plan_lines(plan))
         if plan.state == "running" and (words := no_engine(arguments)) is not None:

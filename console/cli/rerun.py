@@ -51,11 +51,11 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
         data = answered(arguments, requests, requests.preview(wish), seconds)
     except Stop:
         if arguments.json and steps is not None:
-            print_json({"steps": steps, "preview": None})
+            print_json(arguments, {"steps": steps, "preview": None})
         raise
     if arguments.json:
         preview = {key: value for key, value in data.items() if key != "plan"}
-        print_json(preview if steps is None else {"steps": steps, "preview": preview})
+        print_json(arguments, preview if steps is None else {"steps": steps, "preview": preview})
     else:
         say_lines(preview_lines(job, data, wish.verb))
     why_not = refusal(data, wish.verb)

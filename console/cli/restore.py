@@ -7,24 +7,29 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from console.cli.backup import file_of, words
-from console.cli.common import Stop, say, say_lines
+from console.cli.common import Stop, print_json, say, say_lines
 from console.cli.exits import Exit
 from console.engine.requests import where_from
 from console.store.backup import restore
 from console.store.errors import StoreError
 from console.store.reads import open_reads
+from console.store.reads.holders import living_holder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a copy that `headway backup` made")
     parser.add_argument("--replace", action="store_true", help="move the store that is there aside")
+    parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
     store = file_of(arguments)
     _refuse_while_watched(store)
     found, moved = restore(arguments.file, store, where_from(), datetime.now(UTC), arguments.replace)
-    say_lines([f"{store}: {words(found)}"])
+    if arguments.json:
+        print_json(arguments, {"restored": found, "moved_aside": moved})
+    else:
+        say_lines([f"{store}: {words(found)}"])
     if moved is not None:
         say(f"what was there is now {moved}")
     say("frozen: look at headway holds and at what was under way (headway audit), then headway freeze --off")
@@ -38,5 +43,5 @@ def _refuse_while_watched(store: Path) -> None:
             engine = reads.engine()
     except StoreError:
         return
-    if engine.alive:
+    if engine.alive or living_holder(engine.holder, engine.since) is not None:
         raise Stop(Exit.REFUSED, f"an engine works on {store} ({engine.holder}): headway engine stop, then restore")

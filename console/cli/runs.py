@@ -6,14 +6,16 @@ import argparse
 from collections.abc import Sequence
 from datetime import datetime
 
-from console.cli.common import now_of, positive_number, print_json, say_lines, stamp, table_lines, watched
+from console.cli.common import now_of, positive_number, print_json, stamp, watched
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import RunRow
 
-__all__ = ["add_arguments", "run", "run_rows", "table_lines"]
-
-HEADS = ("run", "bd", "period", "state", "evidence", "started", "took", "attempts", "message")
+COLUMNS = (
+    Col("run"), Col("bd", drop=3), Col("period", 20), Col("state", 10), Col("evidence", drop=2), Col("started"),
+    Col("took"), Col("attempts", drop=1), Col("message", 10, drop=4),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,15 +29,15 @@ def run(arguments: argparse.Namespace) -> int:
         rows = reads.runs(reads.job(arguments.name).row.id, arguments.limit)
         now = now_of(reads)
     if arguments.json:
-        print_json(rows)
+        print_json(arguments, rows)
     else:
-        say_lines(table_lines(*run_rows(rows, now)))
+        print_table(*run_rows(rows, now))
     return Exit.OK
 
 
-def run_rows(rows: Sequence[RunRow], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Heads and rows, in the order in which they were read."""
-    return HEADS, [_row(one, now) for one in rows]
+def run_rows(rows: Sequence[RunRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
+    """Columns and rows, in the order in which they were read."""
+    return COLUMNS, [_row(one, now) for one in rows]
 
 
 def _row(one: RunRow, now: datetime) -> tuple[str, ...]:

@@ -6,14 +6,18 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from console.cli.common import clock_words, now_of, print_json, print_table, say_lines, until, watched
+from console.cli.common import clock_words, now_of, print_json, say_lines, until, watched
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import ServiceView
 
 PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
 FAR = datetime.max.replace(tzinfo=UTC)
-HEADS = ("service", "tier", "timeliness", "deadline", "left", "slack", "act by", "data", "cause")
+COLUMNS = (
+    Col("service", 12), Col("tier", drop=3), Col("timeliness"), Col("deadline"), Col("left", drop=4),
+    Col("slack", drop=2), Col("act by"), Col("data", drop=1), Col("cause", 14, middle=True),
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         services = [reads.service(arguments.name)] if arguments.name else reads.services()
         now = now_of(reads)
     if arguments.json:
-        print_json(services[0] if arguments.name else services)
+        print_json(arguments, services[0] if arguments.name else services)
     elif arguments.name:
         _show(services[0], now)
     else:
@@ -34,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Heads and rows of the board: what needs a person first, the soonest to act on or due before the others."""
-    return HEADS, [_row(one, now) for one in sorted(services, key=_urgency)]
+def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
+    """Columns and rows of the board: what needs a person first, the soonest to act on or due before the others."""
+    return COLUMNS, [_row(one, now) for one in sorted(services, key=_urgency)]
 
 
 def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
@@ -54,10 +58,11 @@ def slack_words(one: ServiceView, now: datetime) -> str:
 
 def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     left = until(one.deadline, now) if one.delivered is None else "delivered"
-    act_by = "–" if one.act_by is None else f"{clock_words(one.act_by, one.zone)} {until(one.act_by, now)}"
-    deadline = clock_words(one.deadline, one.zone)
+    act_at = clock_words(one.act_by, one.zone).partition(" ")[0]  # the deadline beside it names the zone
+    act_by = "–" if one.act_by is None else f"{act_at} {until(one.act_by, now)}"
+    deadline, stands = clock_words(one.deadline, one.zone), one.timeliness.replace("_", " ")
     return (
-        one.title, str(one.tier), one.timeliness, deadline, left, slack_words(one, now), act_by, one.data_state or "–",
+        one.title, str(one.tier), stands, deadline, left, slack_words(one, now), act_by, one.data_state or "–",
         one.cause or "–",
     )  # fmt: skip
 

@@ -6,8 +6,9 @@ import argparse
 from collections import Counter
 from datetime import timedelta
 
-from console.cli.common import Stop, now_of, print_json, print_table, reading, say_lines, stamp, store_of
+from console.cli.common import Stop, now_of, print_json, reading, say_lines, stamp, store_of
 from console.cli.exits import Exit
+from console.cli.table import Col, print_table
 from console.durations import parse_duration
 from console.engine.requests import Requests
 from console.model.ids import split_job_name
@@ -36,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
         modes = reads.modes()
     if arguments.json:
-        print_json({"in_shadow": modes.in_shadow, "estate": "live" if modes.estate_live else "shadow",
+        print_json(arguments, {"in_shadow": modes.in_shadow, "estate": "live" if modes.estate_live else "shadow",
                     "scoped": {name: "live" if live else "shadow" for name, live in modes.scoped.items()}})  # fmt: skip
         return Exit.OK
     words = "what is in shadow is watched only: nothing of it is sent but to the shadow route"
@@ -75,11 +76,12 @@ def _report(arguments: argparse.Namespace) -> int:
         found, refused = reads.would_have(now_of(reads) - ago)
     kinds = Counter(" ".join(one.words.split()[:3]) for one in found)
     if arguments.json:
-        print_json({"since": arguments.since, "counts": kinds, "asked_in_vain": refused, "events": found})
+        print_json(arguments, {"since": arguments.since, "counts": kinds, "asked_in_vain": refused, "events": found})
         return Exit.OK
-    say_lines([f"in the last {arguments.since}, live, Headway"])
-    print_table(("", "times"), [*((words, str(count)) for words, count in kinds.most_common()),
-                                ("would have sent what people asked for", str(refused))])  # fmt: skip
+    say_lines([f"what Headway would have done in the last {arguments.since}, had all been live"])
+    print_table((Col("what", 24), Col("times")),
+                [*((words, str(count)) for words, count in kinds.most_common()),
+                 ("would have sent what people asked for", str(refused))])  # fmt: skip
     say_lines(["", *(f"  {stamp(one.at)}  {one.words}" for one in found[:SHOWN])])
     if len(found) > SHOWN:
         say_lines([f"  … and {len(found) - SHOWN} more (--json has all)"])

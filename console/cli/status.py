@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 from datetime import datetime, timedelta
 
-from console.cli.common import now_of, place_of, print_json, print_table, reading, say_lines, since_words
+from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
+from console.cli.table import Col, print_table
 from console.model.views import HeaderView, TargetView
 from console.store.reads.base import STALE_POLLS
+
+SYSTEMS = (Col("system", 20, middle=True), Col("health", 16), Col("jobs", drop=1), Col("last seen"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
         services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
         waiting, now = reads.approvals(), now_of(reads)
     if arguments.json:
-        print_json({"header": header, "systems": systems, "services": services, "incidents": incidents,
+        print_json(arguments, {"header": header, "systems": systems, "services": services, "incidents": incidents,
                     "remarks": remarks, "approvals": waiting})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
@@ -31,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
         say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
         print()
-        print_table(("system", "health", "jobs", "last seen"), [_system(one, now) for one in systems])
+        print_table(SYSTEMS, [_system(one, now) for one in systems])
         print()
         print_table(*service_rows(services, now))
         print()
@@ -46,6 +49,9 @@ def engine_words(header: HeaderView) -> str:
     if engine.alive:
         trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
         return f"{header.estate}: engine on {place_of(engine.holder)}, works since {engine.since:%H:%M:%S}Z{trouble}"
+    if engine.stuck:
+        since = f" since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z" if engine.heartbeat else ""
+        return f"{header.estate}: NOTHING IS WATCHED{since}: {engine.stuck}"
     if engine.heartbeat is None:
         return f"{header.estate}: NO ENGINE has ever worked on this store. Start one: headway engine"
     return f"{header.estate}: NO ENGINE since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z. Start one: headway engine"

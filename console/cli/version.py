@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints it; also what `headway --version` does."""
     number = version("headway")
     if getattr(arguments, "json", False):
-        print_json({"version": number})
+        print_json(arguments, {"version": number})
     else:
         print(f"headway {number}")
     return Exit.OK

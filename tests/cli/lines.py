@@ -1,0 +1,58 @@
+"""Every command line that there is, one or more for each command: what can be asked of all is asked of these."""
+
+from __future__ import annotations
+
+from console.cli.main import COMMANDS
+
+NO_JSON = {
+    "console": "a screen",
+    "demo": "a screen",
+    "engine": "its log goes to stderr; nothing on stdout",
+    "gate": "stdout belongs to the command behind it",
+    "grants": "a file, to be piped as it is",
+    "cron": "a file, to be piped as it is",
+}
+"""Commands without --json, and why."""
+JOB, RUN = "{job}", "{run}"
+LINES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "check": (("--no-probe",), ()),
+    "status": ((),),
+    "services": ((), ("nobody",)),
+    "jobs": ((), ("--problems",), ("--state", "odd"), ("--limit", "0")),
+    "job": ((JOB,), ("fake/none",), ()),
+    "runs": ((JOB,), ("fake/none",)),
+    "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999")),
+    "incidents": ((), ("--all",)),
+    "incident": (("1",), ("99",), ("odd",)),
+    "recover": (("1", "--dry-run"), ("1", "--yes"), ("1", "--step", "--dry-run"), ("99",), ("1", "--only", "77")),
+    "recovery": ((), ("--all",), ("1",), ("1", "--watch"), ("1", "--pause"), ("99",)),
+    "rerun": ((JOB, "--dry-run"), (JOB, "--yes", "--why", "x"), (JOB,), ("fake/none",)),
+    "cancel": ((JOB, "--dry-run"), (RUN, "--dry-run")),
+    "skip": ((JOB, "--dry-run"), (JOB,)),
+    "mark-ok": ((JOB, "--dry-run"), (JOB, "--yes")),
+    "backfill": ((JOB, "--from", "2026-01-01", "--to", "2026-01-02"), (JOB, "--from", "odd", "--to", "2026-01-02")),
+    "hold": ((JOB, "--dry-run"), (JOB,), (JOB, "--for", "odd")),
+    "release": ((JOB,), ("nothing",)),
+    "holds": ((), ("--all",), ("--from-native",), ("--release",)),
+    "drift": ((), ("accept", JOB), ("accept",)),
+    "alert": ((), ("test", "oncall", "--timeout", "0.1"), ("test", "nobody"), ("retry", "--parked"), ("retry",)),
+    "approvals": ((),),
+    "approve": (("nothing",),),
+    "audit": ((), ("verify",), ("head",), ("--since", "odd"), ("verify", "--head", "odd")),
+    "freeze": (("--status",), (), ("--off",)),
+    "shadow": ((), ("report",), ("on", "--system", "fake"), ("off", "--system", "nobody"), ("report", "--since", "x")),
+    "backup": (("{folder}/copy.db",), ("{folder}/none/copy.db",)),
+    "restore": (("{folder}/none.db",),),
+    "version": ((),),
+}
+"""Arguments that answer, and some that end without an answer."""
+
+
+def all_lines() -> list[tuple[str, ...]]:
+    """Each with its command before it. A command that is in neither table is found by `unknown`."""
+    return [(name, *more) for name, each in LINES.items() for more in each]
+
+
+def unknown() -> set[str]:
+    """Commands that nobody has put into a table."""
+    return set(COMMANDS) - set(LINES) - set(NO_JSON)

@@ -1,0 +1,96 @@
+"""With --json stdout is one JSON document and nothing else, whatever becomes of the command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from tests.cli.lines import LINES, NO_JSON, all_lines, unknown
+from tests.cli.test_recover import at_work
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import Done, headway
+
+CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A store with an incident, a plan and a parked alert's room; its engine answers."""
+    folder = tmp_path_factory.mktemp("json")
+    (folder / "headway.toml").write_text(CONFIG)
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
+        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="exit 1")
+        made.turn()
+        with logs_to_stderr(), at_work(made):
+            yield made
+
+
+@contextmanager
+def logs_to_stderr() -> Iterator[None]:
+    """The engine of this process says what it does where a real one says it."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def asked(bench: Bench, folder: Path, line: tuple[str, ...], *more: str) -> Done:
+    run = bench.reads().job("fake/extract").row.run_id
+    words = [word.format(job="fake/extract", run=run, folder=folder) for word in line]
+    timeout = () if "--timeout" in line or line[0] not in WAITING else ("--timeout", "0.5")
+    return headway(bench.url, "--config", str(folder / "headway.toml"), *words, *timeout, *more)
+
+
+WAITING = ("recover", "recovery", "rerun", "cancel", "skip", "mark-ok", "backfill", "hold", "release")
+
+
+def test_every_command_is_asked_or_says_why_it_has_no_json() -> None:
+    assert set() == unknown()
+    assert set() == set(LINES) & set(NO_JSON)
+
+
+@pytest.mark.parametrize("line", all_lines(), ids=" ".join)
+def test_stdout_is_one_json_document(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    done = asked(bench, tmp_path, line, "--json")
+    answer = done.data  # raises for anything that is no JSON
+    assert done.out.isascii()
+    assert answer is not None
+    if isinstance(answer, dict) and "error" in answer:
+        assert {"exit", "name", "message"} == set(answer["error"])
+        assert (done.code, Exit(done.code).name) == (answer["error"]["exit"], answer["error"]["name"])
+        assert answer["error"]["message"].splitlines()[0] in done.err
+    else:
+        assert done.code in (Exit.OK, Exit.PROBLEM, Exit.NO_ENGINE, Exit.UNKNOWN), done.err
+
+
+@pytest.mark.parametrize("line", [("nope", "--json"), ("jobs", "--odd", "--json"), ("grants", "--json", "store")])
+def test_a_line_that_cannot_be_read_is_told_in_json_too(bench: Bench, tmp_path: Path, line: tuple[str, ...]) -> None:
+    done = asked(bench, tmp_path, line)
+    assert (2, 2, "USAGE") == (done.code, done.data["error"]["exit"], done.data["error"]["name"])
+
+
+def test_a_store_that_is_not_there_is_told_in_json(tmp_path: Path) -> None:
+    done = headway(str(tmp_path / "none.db"), "status", "--json")
+    assert (done.code, True) == (done.data["error"]["exit"], "none.db" in done.data["error"]["message"])
+    assert 0 != done.code
+
+
+def test_what_is_known_when_a_command_is_refused_stands_beside_the_error(bench: Bench, tmp_path: Path) -> None:
+    """Without --yes and without a terminal nothing is sent, and the preview is still told."""
+    done = asked(bench, tmp_path, ("rerun", "{job}", "--json"))
+    assert ("USAGE", True) == (done.data["error"]["name"], "words" in done.data)
