@@ -100,11 +100,11 @@ class Actions:
     def recover(self, fence: int) -> None:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
         ours = self._lanes.keys
-        for action in self._in("sending"):
+        for action in asked.actions_in(self._store, "sending", self._now()):
             if action.key in ours:
                 continue  # not dead: a thread of ours is at it
             step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
-            self._step(fence, action, "sending", step)
+            self._step(fence, action.key, "sending", step)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
@@ -140,12 +140,15 @@ class Actions:
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
         self._lanes.over()
-        for action in asked.unapproved_since(self._store, self._later(-approvals.WITHIN_SECONDS)):
-            self._refuse(fence, action, approvals.NOBODY)
+        for key in asked.unapproved_since(self._store, self._later(-approvals.WITHIN_SECONDS)):
+            self._refuse(fence, key, approvals.NOBODY)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
+        odd: dict[str, str] = {}
         for state in ("unknown", "sent", "requested"):
-            for action in self._in(state):
+            for action in asked.actions_in(self._store, state, self._now(), odd if state == "requested" else None):
                 due[state == "requested", action.target_id].append(action)
+        for key, why in odd.items():
+            self._refuse(fence, key, f"what was asked for cannot be read: {why}")
         for lane, actions in due.items():
             self._lanes.take(
                 lane, frozenset(action.key for action in actions), partial(self._move_all, fence, tuple(actions))
@@ -187,11 +190,8 @@ class Actions:
         again = ActionStep(
             action.state, f"{error} in the engine; its log has the details", next_us=self._later(AWAY_SECONDS)
         )
-        if not self._step(fence, action, action.state, again):
-            self._step(fence, action, "sending", ActionStep("unknown", f"{error} while sending; looking it up"))
-
-    def _in(self, state: str) -> list[ActionRow]:
-        return asked.actions_in(self._store, state, self._now())
+        if not self._step(fence, action.key, action.state, again):
+            self._step(fence, action.key, "sending", ActionStep("unknown", f"{error} while sending; looking it up"))
 
     def _now(self) -> int:
         return micros(self._clock.now())
@@ -199,8 +199,8 @@ class Actions:
     def _later(self, seconds: float) -> int:
         return micros(self._clock.after(seconds))
 
-    def _step(self, fence: int, action: ActionRow, was: str, step: ActionStep) -> bool:
-        done = asked.step_action(self._store, fence, action.key, was, step, self._now())
+    def _step(self, fence: int, key: str, was: str, step: ActionStep) -> bool:
+        done = asked.step_action(self._store, fence, key, was, step, self._now())
         if done and (step.ended or step.state == "sent"):
             self._moved()
         return done
@@ -209,7 +209,7 @@ class Actions:
         right = permission.of_action(self._store, action, self._now())
         refused = right.refused or self._refusal(action)
         if refused:
-            self._refuse(fence, action, refused)
+            self._refuse(fence, action.key, refused)
             return
         if right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
@@ -226,16 +226,16 @@ class Actions:
             return
         preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
         event = f"{preview.get('verb', action.verb)}: {action.job}"
-        if not self._step(fence, action, "requested", ActionStep("sending", event=event, preview=preview)):
+        if not self._step(fence, action.key, "requested", ActionStep("sending", event=event, preview=preview)):
             return
         failpoint("action.intent_committed")
         step = self._wire.act(action, preview)
-        if self._step(fence, action, "sending", step):
+        if self._step(fence, action.key, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
         self._poll_now(action.target_id)
 
-    def _refuse(self, fence: int, action: ActionRow, why: str) -> None:
-        self._step(fence, action, "requested", ActionStep("refused", why, ended=True, event=f"refused: {why}"))
+    def _refuse(self, fence: int, key: str, why: str) -> None:
+        self._step(fence, key, "requested", ActionStep("refused", why, ended=True, event=f"refused: {why}"))
 
     def _refusal(self, action: ActionRow) -> str:
         """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
@@ -254,14 +254,14 @@ class Actions:
         """A mark that only Headway keeps: there is no wire, so its intent and its end are one transaction."""
         refused = previews.asserted(ask).refused
         if refused:
-            self._refuse(fence, action, refused)
+            self._refuse(fence, action.key, refused)
             return
         state = State.SUCCEEDED if action.verb is Verb.MARK_OK else State.SKIPPED
         step = verdicts.verified(f"{state} (asserted by {action.requested_by}; its scheduler was not told)")
         try:
             assert_state(self._store, fence, action, state, step, self._clock.now())
         except NotTaken as why:
-            self._refuse(fence, action, str(why))
+            self._refuse(fence, action.key, str(why))
         self._poll_now(action.target_id)
 
     def _preview(self, fence: int, action: ActionRow) -> dict[str, Any] | None:
@@ -280,50 +280,50 @@ class Actions:
             self._wait(fence, action, f"out of reach, nothing was sent yet: {self._wire.words(error)}", AWAY_SECONDS)
             return None
         except ConnectorError as error:
-            self._refuse(fence, action, self._wire.words(error))
+            self._refuse(fence, action.key, self._wire.words(error))
             return None
         preview = previews.cleaned_preview(found, self._wire.shown)
         if starts and found.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)
         elif found.refused:
-            self._refuse(fence, action, preview["refused"])
+            self._refuse(fence, action.key, preview["refused"])
         elif starts and found.overlap is not None and action.overlap != "allow":
-            self._refuse(fence, action, f"it may overlap: {preview['overlap']}")
+            self._refuse(fence, action.key, f"it may overlap: {preview['overlap']}")
         else:
             return action.preview if action.preview and action.overlap == "refuse" else preview
         return None
 
     def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:
-        self._step(fence, action, "requested", ActionStep("requested", words, next_us=self._later(seconds)))
+        self._step(fence, action.key, "requested", ActionStep("requested", words, next_us=self._later(seconds)))
 
     def _look_up(self, fence: int, action: ActionRow) -> None:
         try:
             found = self._wire.look_up(action)
         except SystemUnreachable as error:
             words = f"cannot look it up yet: {self._wire.words(error)}"
-            self._step(fence, action, "unknown", ActionStep("unknown", words, next_us=self._later(AWAY_SECONDS)))
+            self._step(fence, action.key, "unknown", ActionStep("unknown", words, next_us=self._later(AWAY_SECONDS)))
             return
         if isinstance(found, Found):
-            step = ActionStep(
-                "sent", f"looked up: {clean(found.words) or 'it arrived'}", found.native_ref, event="it arrived"
-            )
-            self._step(fence, action, "unknown", step)
+            step = ActionStep("sent", f"looked up: {found.words or 'it arrived'}", found.native_ref, event="it arrived")
+            self._step(fence, action.key, "unknown", step)
             self._poll_now(action.target_id)
         elif isinstance(found, Absent):
             words = "looked up: it never arrived. Ask again to send it."
-            self._step(fence, action, "unknown", ActionStep("failed", words, ended=True, event="it never arrived"))
+            self._step(fence, action.key, "unknown", ActionStep("failed", words, ended=True, event="it never arrived"))
         else:
-            self._look_again(fence, action, clean(found.why))
+            self._look_again(fence, action, found.why)
 
     def _look_again(self, fence: int, action: ActionRow, why: str) -> None:
         if action.looked_up >= LOOK_UPS:
             words = f"nobody can tell whether it arrived ({why}). Look at the scheduler itself."
-            self._step(fence, action, "unknown", ActionStep("failed", words, ended=True, event="outcome stays unknown"))
+            self._step(
+                fence, action.key, "unknown", ActionStep("failed", words, ended=True, event="outcome stays unknown")
+            )
             return
         step = ActionStep(
             "unknown", f"cannot tell yet: {why}", next_us=self._later(LOOK_UP_PAUSE_SECONDS), looked_up=True
         )
-        self._step(fence, action, "unknown", step)
+        self._step(fence, action.key, "unknown", step)
 
     def _verify(self, fence: int, action: ActionRow) -> None:
         """The scheduler's own word about what was sent."""
@@ -333,7 +333,7 @@ class Actions:
         if step is None:
             return
         failpoint("action.before_verify")
-        self._step(fence, action, "sent", step)
+        self._step(fence, action.key, "sent", step)
         failpoint("action.verified")
 
     def _look_after(self, action: ActionRow) -> ActionStep | None:
@@ -343,7 +343,7 @@ class Actions:
         except SystemUnreachable:
             return None
         if isinstance(found, Found):
-            return verdicts.verified(clean(found.words) or "found at its source")
+            return verdicts.verified(found.words or "found at its source")
         if isinstance(found, Absent):
             return verdicts.failed("it was accepted, and is not there any more")
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from connectors.contract import RunRef, State, Verb
+from console.clean import clean_line
 from console.model.ids import instant, maybe_instant
 from console.store import audit
 from console.store.keys import unpack
@@ -58,41 +59,41 @@ _ACTIONS = (
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
 
-def actions_in(store: Store, state: str, now_us: int) -> list[ActionRow]:
-    """Actions in this state that are due and approved where they must be, oldest first."""
+def actions_in(store: Store, state: str, now_us: int, odd: dict[str, str] | None = None) -> list[ActionRow]:
+    """Actions in this state that are due and approved where they must be, oldest first. What nobody can read, which no
+    program of ours wrote, is told in `odd`: its key and why."""
     where = f" WHERE a.state = :state AND a.next_us <= :now{_APPROVED} ORDER BY a.requested_us, a.key"
+    odd = {} if odd is None else odd
     with store.read() as connection:
         rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
-    return [found for row in rows if (found := _readable(row)) is not None]
+    return [found for row in rows if (found := _readable(row, odd)) is not None]
 
 
-def _readable(row: Any) -> ActionRow | None:
-    """None for what no program of ours wrote: it must not keep the others from being sent."""
+def _readable(row: Any, odd: dict[str, str]) -> ActionRow | None:
     try:
         return _action(row)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError) as error:
+        odd[row.key] = clean_line(str(error))
         return None
 
 
-def unapproved_since(store: Store, before_us: int) -> list[ActionRow]:
-    """Actions that were asked for before then and that nobody has approved, though somebody must."""
-    where = (
-        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND a.requested_us < :before"
-        " ORDER BY a.requested_us, a.key"
+def unapproved_since(store: Store, before_us: int) -> list[str]:
+    """Keys of actions that were asked for before then and that nobody has approved, though somebody must."""
+    sql = (
+        "SELECT key FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
+        " AND requested_us < :before ORDER BY requested_us, key"
     )
     with store.read() as connection:
-        rows = connection.execute(text(_ACTIONS + where), {"before": before_us}).all()
-    return [_action(row) for row in rows]
+        return list(connection.execute(text(sql), {"before": before_us}).scalars())
 
 
 def _action(row: Any) -> ActionRow:
     known = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
     why = {"why": row.why} if row.why else {}
-    known |= {
-        "verb": Verb(row.verb),
-        "preview": json.loads(row.preview),
-        "parameters": {**why, **json.loads(row.parameters)},
-    }
+    preview = json.loads(row.preview)
+    if not isinstance(preview, dict) or row.overlap not in ("refuse", "queue", "allow"):
+        raise ValueError("its preview or its overlap is none")
+    known |= {"verb": Verb(row.verb), "preview": preview, "parameters": {**why, **json.loads(row.parameters)}}
     return ActionRow(**known)
 
 
@@ -252,7 +253,7 @@ def _table(arguments: str) -> dict[str, Any]:
     """An empty one for what is no JSON object: its handler says what is missing."""
     try:
         found = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -51,14 +51,36 @@ $$ SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) $$;
 CREATE OR REPLACE FUNCTION headway_from(claimed text) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT coalesce(host(inet_client_addr()), 'local') || ' (' || left(claimed, 200) || ')' $$;
 
+-- Text from a console is a JSON value of this kind and of no more than that size, or it is refused here: what the
+-- engine cannot read it could only refuse later.
+CREATE OR REPLACE FUNCTION headway_json(given text, kind text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF octet_length(given) > 20000 OR jsonb_typeof(given::jsonb) <> kind THEN
+        RAISE EXCEPTION 'not a JSON % of at most 20,000 bytes', kind USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN given;
+END $$;
+
+CREATE OR REPLACE FUNCTION headway_check(holds boolean, what text) RETURNS void LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF holds IS NOT TRUE THEN RAISE EXCEPTION '%', what USING ERRCODE = 'invalid_parameter_value'; END IF;
+END $$;
+
+-- The job that an action or a step is about: its run's own, whatever a console claims beside it.
+CREATE OR REPLACE FUNCTION headway_job(run_id bigint, claimed integer) RETURNS integer LANGUAGE sql STABLE AS
+$$ SELECT CASE WHEN run_id IS NULL THEN claimed ELSE (SELECT r.job_id FROM run r WHERE r.id = run_id) END $$;
+
 -- What is asked for carries the login's name, and nothing that only the engine may say. Its preview is asked for anew:
 -- what a console shows may be anything.
 CREATE OR REPLACE FUNCTION headway_stamp_action() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    IF NEW.key !~ '^headway-[0-9a-z]{10,40}$' THEN
-        RAISE EXCEPTION 'not an action key of Headway' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
+    -- Keys of 24 digits are the engine's own, made of what they are about: nobody takes one before it does.
+    PERFORM headway_check(NEW.key ~ '^headway-[0-9a-z]{10,23}$', 'not an action key of a console');
+    PERFORM headway_check(NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release'), 'no verb');
+    PERFORM headway_check(NEW.overlap IN ('refuse', 'queue', 'allow'), 'overlap is refuse, queue or allow');
+    PERFORM headway_json(NEW.parameters, 'object');
+    NEW.job_id := headway_job(NEW.run_id, NEW.job_id);
     NEW.requested_by := session_user;
     NEW.requested_from := headway_from(NEW.requested_from);
     NEW.requested_us := headway_now_us();
@@ -85,6 +107,7 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_stamp_request() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
+    PERFORM headway_json(NEW.arguments, 'object');
     NEW.asked_by := session_user;
     NEW.asked_us := headway_now_us();
     NEW.state := 'asked';
@@ -106,7 +129,12 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_stamp_plan() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
+    PERFORM headway_check(NEW.state IN ('running', 'paused', 'aborted'), 'a plan goes on, pauses or is aborted');
     IF TG_OP = 'INSERT' THEN
+        PERFORM headway_check(NEW.kind IN ('recovery', 'backfill', 'bulk'), 'no kind of plan');
+        PERFORM headway_check(NEW.at_once BETWEEN 1 AND 1000, 'at_once is 1 to 1000');
+        NEW.state := 'running';
+        NEW.ended_us := NULL;
         NEW.requested_by := session_user;
         NEW.requested_from := headway_from(NEW.requested_from);
         NEW.requested_us := headway_now_us();
@@ -123,6 +151,7 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_stamp_plan_step() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     starter text := (SELECT p.requested_by FROM plan p WHERE p.id = NEW.plan_id);
+    is_new boolean := (SELECT p.xmin = pg_current_xact_id()::xid FROM plan p WHERE p.id = NEW.plan_id);
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     IF starter IS DISTINCT FROM session_user::text AND NOT (TG_OP = 'UPDATE' AND headway_is('headway_store_admin')) THEN
@@ -133,6 +162,21 @@ BEGIN
     END IF;
     NEW.state := 'planned';
     NEW.action_key := NULL;
+    IF TG_OP = 'UPDATE' THEN RETURN NEW; END IF;
+    PERFORM headway_check(is_new, 'a plan that was started gets no further step');
+    PERFORM headway_check(
+        NEW.verb IN ('rerun', 'start', 'cancel', 'mark_ok', 'skip', 'hold', 'release', 'wait'), 'no verb');
+    PERFORM headway_check(NEW.place > 0 AND NEW.wait_s BETWEEN 0 AND 31536000, 'its place or its wait is no number');
+    PERFORM headway_json(NEW.parameters, 'object');
+    PERFORM headway_check(NOT jsonb_path_exists(  -- only steps before it: none waits for itself
+        headway_json(NEW.after, 'array')::jsonb, '$[*] ? (@.type() != "number" || @ < 1 || @ >= $place)',
+        jsonb_build_object('place', NEW.place)), 'a step waits for steps before it');
+    NEW.job_id := headway_job(NEW.run_id, NEW.job_id);
+    NEW.preview := '{}';
+    NEW.due_us := NULL;
+    NEW.started_us := NULL;
+    NEW.ended_us := NULL;
+    NEW.words := '';
     RETURN NEW;
 END $$;
 
@@ -184,6 +228,7 @@ BEGIN
     CREATE TRIGGER headway_seal BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION headway_seal_audit();
     -- Their own temporary tables come last in the path: none of them can stand in for one of the store's.
     FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us()', 'headway_from(text)',
+        'headway_json(text, text)', 'headway_check(boolean, text)', 'headway_job(bigint, integer)',
         'headway_stamp_action()', 'headway_stamp_request()', 'headway_stamp_event()', 'headway_stamp_plan()',
         'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_seal_audit()'] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());

@@ -104,9 +104,9 @@ def test_an_action_that_breaks_the_engine_is_put_off_and_the_others_go_on(bench:
     broken, whole = fail(bench, bench.scheduler), fail(bench, bench.scheduler, "load")
     first, second = ask(bench, broken), ask(bench, whole)
     with bench.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE action SET preview = '[]' WHERE key = ?", (first,))
+        connection.exec_driver_sql("UPDATE action SET preview = '{\"plan\": 5}' WHERE key = ?", (first,))
     bench.parts.actions.step(bench.fence)
-    assert ("requested", "AttributeError in the engine; its log has the details") == told(bench, first)
+    assert ("requested", "TypeError in the engine; its log has the details") == told(bench, first)
     assert ("sent", [second]) == (told(bench, second)[0], bench.scheduler.acted)
 
 

@@ -332,18 +332,36 @@ def test_a_right_that_was_asked_for_one_job_reaches_no_other_jobs_run(able: Benc
     assert ("refused", []) == (told(able, key)[0], able.scheduler.acted)
 
 
-def test_a_row_that_no_program_of_ours_wrote_keeps_no_other_from_being_sent(able: Bench) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "parameters = '[]'",
+        "verb = 'explode'",
+        "preview = '[]'",
+        "overlap = 'whatever'",
+        f"parameters = '{'[' * 50_000}'",
+    ],
+)
+@pytest.mark.parametrize("needs_approval", [False, True])
+def test_a_row_that_no_program_of_ours_wrote_is_refused_and_keeps_no_other_from_being_sent(
+    able: Bench, change: str, needs_approval: bool
+) -> None:
     odd, good = new_action_key(), new_action_key()
-    able.requests().act(Wish(Verb.RERUN, run_of(able, State.FAILED)), odd)
+    able.requests().act(Wish(Verb.RERUN, run_of(able, State.FAILED), needs_approval=needs_approval), odd)
     able.requests().act(Wish(Verb.RERUN, run_of(able, State.FAILED, "load")), good)
     with able.store.write(None) as connection:
-        connection.exec_driver_sql("UPDATE action SET parameters = '[]', verb = 'explode' WHERE key = ?", (odd,))
-        connection.exec_driver_sql(
-            "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
-            " VALUES ('log', '[]', 'bob', 1, 'asked', '{}'), ('log', 'no json', 'bob', 1, 'asked', '{}')"
-        )
+        connection.exec_driver_sql(f"UPDATE action SET {change}, requested_us = 1 WHERE key = ?", (odd,))
     able.parts.actions.step(able.fence)
+    said = "nobody approved it within 1h: ask again" if needs_approval else "what was asked for cannot be read: "
+    assert ("refused", True) == (told(able, odd)[0], told(able, odd)[1].startswith(said))
+    assert "sent" == told(able, good)[0]
+
+
+def test_a_question_that_nobody_can_read_is_refused(able: Bench) -> None:
+    with able.store.write(None) as connection:
+        for arguments in ("[]", "no json", "[" * 50_000):
+            sql = "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
+            connection.exec_driver_sql(f"{sql} VALUES ('log', ?, 'bob', 1, 'asked', '{{}}')", (arguments,))
     able.parts.answers.step(able.fence)
     able.parts.answers.close()
-    assert "sent" == told(able, good)[0]
-    assert [("refused",), ("refused",)] == rows(able, "SELECT state FROM request")
+    assert [("refused",)] * 3 == rows(able, "SELECT state FROM request")

@@ -95,6 +95,13 @@ FORGED = {
 }  # fmt: skip
 
 
+def insert(connection: psycopg.Connection[Any], table: str, values: Mapping[str, Any]) -> None:
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
+    words = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, marks)
+    connection.execute(words, list(values.values()))
+
+
 @dataclass
 class Team:
     """A store with its roles, the logins of its people, and an engine's parts that sign in as `watcher`."""
@@ -118,10 +125,7 @@ class Team:
     def insert(self, login: str, table: str, values: Mapping[str, Any]) -> None:
         """As a console would that somebody has changed."""
         with self.connect(login) as connection:
-            names = sql.SQL(", ").join(map(sql.Identifier, values))
-            marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
-            words = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(sql.Identifier(table), names, marks)
-            connection.execute(words, list(values.values()))
+            insert(connection, table, values)
 
     def rows(self, statement: LiteralString) -> list[tuple[Any, ...]]:
         return self.postgres.execute(statement, database=self.database)
@@ -292,18 +296,66 @@ def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared
     assert [("ada", "off")] == shared.rows("SELECT set_by, value FROM switch WHERE name = 'freeze'")
 
 
+def test_an_action_is_about_the_job_of_its_run_whatever_a_console_claims(shared: Team) -> None:
+    [(extract,), (load,)] = shared.rows("SELECT id FROM job ORDER BY native_id")
+    shared.insert("mallory", "action", FORGED | {"job_id": load})
+    assert [(extract,)] == shared.rows("SELECT job_id FROM action")
+
+
+@pytest.mark.parametrize(
+    "table, odd",
+    [
+        ("action", {"verb": "explode"}),
+        ("action", {"parameters": "[]"}),
+        ("action", {"parameters": "no json"}),
+        ("action", {"parameters": '{"x": "' + "y" * 20_000 + '"}'}),
+        ("action", {"overlap": "whatever"}),
+        ("action", {"run_id": 4711}),
+        ("action", {"key": "headway-" + "0" * 24}),
+        ("request", {"arguments": "[]"}),
+        ("plan_step", {"verb": "explode"}),
+        ("plan_step", {"after": "[1]"}),
+        ("plan_step", {"after": '["x"]'}),
+        ("plan_step", {"after": "{}"}),
+        ("plan_step", {"wait_s": float("nan")}),
+        ("plan_step", {"parameters": "null"}),
+        ("plan", {"state": "done"}),
+        ("plan", {"kind": "poem"}),
+        ("plan", {"at_once": 0}),
+    ],
+)
+def test_what_the_engine_could_only_refuse_is_refused_by_the_database(
+    shared: Team, table: str, odd: dict[str, Any]
+) -> None:
+    request = {"kind": "log", "arguments": "{}", "asked_by": "", "asked_us": 1, "state": "asked", "answer": "{}"}
+    rows = {"action": FORGED, "request": request, "plan": PLAN, "plan_step": STEP}
+    with shared.connect("alice") as connection, connection.transaction():
+        insert(connection, "plan", PLAN | {"key": "p0", "id": 1})
+        with pytest.raises((psycopg.DataError, psycopg.IntegrityError)), connection.transaction():
+            insert(connection, table, rows[table] | odd)
+        insert(connection, table, rows[table])
+
+
+PLAN = {
+    "key": "p1", "kind": "recovery", "title": "", "state": "running", "requested_by": "carol", "why": "",
+    "requested_from": "", "requested_us": 1, "at_once": 1, "words": "", "changed_seq": 0,
+}  # fmt: skip
+STEP = {
+    "plan_id": 1, "place": 1, "verb": "rerun", "period_key": "", "parameters": "{}", "after": "[]", "wait_s": 0,
+    "safety": "ask", "saves": "[]", "preview": "{}", "state": "asked", "words": "", "run_id": 1, "job_id": 2,
+}  # fmt: skip
+
+
 def test_a_plan_is_its_starters(shared: Team) -> None:
-    plan = {"key": "p1", "kind": "recovery", "title": "", "state": "running", "requested_by": "carol", "why": ""}
-    more = {"requested_from": "", "requested_us": 1, "at_once": 1, "words": "", "changed_seq": 0}
-    shared.insert("alice", "plan", plan | more)
-    [(number, by)] = shared.rows("SELECT id, requested_by FROM plan")
-    assert "alice" == by
-    step = {"plan_id": number, "place": 1, "verb": "rerun", "period_key": "", "parameters": "{}", "after": "[]"}
-    step |= {"wait_s": 0, "safety": "ask", "saves": "[]", "preview": "{}", "state": "asked", "words": ""}
+    with shared.connect("alice") as connection, connection.transaction():
+        insert(connection, "plan", PLAN | {"id": 1})
+        insert(connection, "plan_step", STEP)
+    assert [("alice", "planned", 1)] == shared.rows("SELECT requested_by, s.state, job_id FROM plan, plan_step s")
+    further = STEP | {"place": 2}
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="is alice's"):
-        shared.insert("mallory", "plan_step", step)
-    shared.insert("alice", "plan_step", step)
-    assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
+        shared.insert("mallory", "plan_step", further)
+    with pytest.raises(psycopg.DataError, match="a plan that was started gets no further step"):
+        shared.insert("alice", "plan_step", further)
     with shared.connect("mallory") as connection:
         connection.execute("UPDATE plan SET state = 'paused', words = 'by the engine'")
         assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
