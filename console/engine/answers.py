@@ -15,10 +15,9 @@ import structlog
 from connectors.contract import Ask, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from connectors.words import STARTING
-from console.clean import clean
 from console.clock import Clock
 from console.control.authorize import Refused
-from console.control.masks import mask_secrets
+from console.engine.arriving import shown
 from console.engine.doors import QUESTIONS, Doors, Place
 from console.engine.health import Pulse
 from console.engine.lanes import InFlight
@@ -162,7 +161,7 @@ class Answers:
         ref, _, target_id, _ = self._ref(arguments)
         with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
-        return {"text": mask_secrets(self._shown(chunk.text)), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
+        return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
 
     def _probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         places = [place for place in self._doors.places.values() if place.system.name == arguments["system"]]
@@ -204,5 +203,5 @@ class Answers:
             raise CannotAnswer(answer.reason)
 
     def _shown(self, text: str) -> str:
-        """Outside text as people may read it: no secret of ours, no control sequence."""
-        return clean(self._secrets.mask(text))
+        """Outside text as people may read it."""
+        return shown(text, self._secrets.mask)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -22,39 +22,28 @@ from connectors.contract import (
     Inventory,
     Poll,
     RunRecord,
-    RunRef,
     SystemUnreachable,
 )
 from connectors.secrets import SecretStore
-from console.clean import clean
 from console.clock import Clock
 from console.control.inventory import match
-from console.control.masks import mask_secrets
 from console.control.periods import assign, business_date
-from console.control.schedule import in_words
+from console.engine.arriving import bites, inventory_words, kept_inventory, kept_poll, seen_until, shown
 from console.engine.doors import Doors, Place, close_quietly
 from console.engine.health import Pulse
 from console.engine.holds import HoldLooker
+from console.engine.tails import Tails
 from console.failpoints import failpoint
 from console.store import ingest as store_ingest
 from console.store import inventory as store_inventory
-from console.store import logs as store_logs
 from console.store import polling
-from console.store.batch import Tail
 from console.store.errors import StoreError
-from console.store.keys import is_too_long, pack
 from console.store.open import Store
 
 log = structlog.get_logger("headway.poll")
 
 INVENTORY_EVERY = timedelta(minutes=1)
 """How often an inventory is asked for, for kinds whose poll does not bring it."""
-TAIL_BYTES = 8 * 1024
-TAIL_SECONDS = 5.0
-"""For all tails of one poll: nobody is told of its failures before."""
-TAILS_A_POLL = 10
-TAIL_AGE = timedelta(hours=24)
-"""Older failures are history: their logs are fetched when somebody asks."""
 BACKOFF_CAP_SECONDS = 300.0
 BITE = 2_000
 """Records in one transaction: a source that floods holds the store for a tenth of a second, not for seconds."""
@@ -103,6 +92,7 @@ class Poller:
         self._doubted_hash = ""
         self._inventory_words: tuple[str, ...] = ()
         """What the last inventory could not read or take; said with every poll until the next one."""
+        self._tails = Tails(shared.store, shared.clock, shared.secrets, place.target_id)
         self._holds = HoldLooker(shared.store, shared.clock, shared.secrets, place)
         self.wake = threading.Event()
         self.pulse = Pulse()
@@ -167,7 +157,7 @@ class Poller:
 
     def _failed(self, fence: int, error: Exception, kind: str) -> None:
         self._failures += 1
-        words = clean(self._shared.secrets.mask(str(error))) or type(error).__name__
+        words = self._shown(str(error)) or type(error).__name__
         if self._failures == 1:
             self._log.warning("target lost", error=words, error_kind=kind)
         now = self._shared.clock.now()
@@ -228,18 +218,19 @@ class Poller:
         polling.record_probe(self._shared.store, self._place.target_id, shown(found.version), rights, fence)
 
     def _shown(self, text: str) -> str:
-        return clean(self._shared.secrets.mask(text))
+        return shown(text, self._shared.secrets.mask)
 
     def _write_inventory(self, found: Inventory, fence: int) -> None:
+        found = kept_inventory(found, self._shared.secrets.mask)
         if found.unchanged:
-            self._inventory_words = _inventory_words(found, "") or self._inventory_words
+            self._inventory_words = inventory_words(found, "") or self._inventory_words
             return
         store, target_id = self._shared.store, self._place.target_id
-        changes = match(store_inventory.known_jobs(store, target_id), _in_words(found), self._doubted_hash)
+        changes = match(store_inventory.known_jobs(store, target_id), found, self._doubted_hash)
         self._doubted_hash = found.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)
-        self._inventory_words = _inventory_words(found, changes.doubted)
+        self._inventory_words = inventory_words(found, changes.doubted)
         store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new:  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
@@ -250,24 +241,24 @@ class Poller:
         store, target_id = self._shared.store, self._place.target_id
         bare = any(one.period_key is None for one in poll.runs)
         schedules = polling.accepted_schedules(store, target_id) if bare else {}
-        poll = self._masked(poll)
+        poll = kept_poll(poll, self._shared.secrets.mask)
         records = assign(poll.runs, schedules, polling.taken(store, target_id, poll.runs))
         batch = store_ingest.IngestBatch(
             runs=tuple(records),
             cursor=poll.cursor,
             bd=self._business_date,
             now=now,
-            seen_until=_on_our_clock(poll),
+            seen_until=seen_until(poll),
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
             skipped=poll.skipped,
             warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
             gaps=poll.gaps,
             poll_ms=poll_ms,
-            tails=self._tails(connector, records),
+            tails=self._tails.fetch(connector, records),
         )
         changed = False
-        for number, bite in enumerate(_bites(batch, before)):
+        for number, bite in enumerate(bites(batch, before, BITE)):
             if changed:
                 time.sleep(BREATH_SECONDS)
             if number:
@@ -278,92 +269,7 @@ class Poller:
         if changed or self._failures:
             self._shared.changed()  # what only time changes is looked at every few seconds anyway
 
-    def _masked(self, poll: Poll) -> Poll:
-        """A source may repeat what we signed in with, or tell what its job did; the store keeps no secret of either."""
-        mask = self._shared.secrets.mask
-        said = {text: mask_secrets(mask(text)) for text in {run.message for run in poll.runs}}
-        return replace(
-            poll,
-            runs=tuple(replace(run, message=said[run.message]) if run.message else run for run in poll.runs),
-            skipped=tuple(
-                replace(one, reason=mask(one.reason), sample=mask_secrets(mask(one.sample))) for one in poll.skipped
-            ),
-            warnings=tuple(map(mask, poll.warnings)),
-        )
-
     def _business_date(self, record: RunRecord) -> date:
         settings = self._place.system.settings
         at = record.period_at or record.started_at or record.queued_at or record.ended_at or self._shared.clock.now()
         return business_date(at, record.interval_start, settings.timezone, settings.cutoff)
-
-    def _tails(self, connector: Connector, records: list[RunRecord]) -> dict[tuple[str, str], Tail]:
-        """Log tails of what turned red lately, fetched before anybody is told."""
-        since = self._shared.clock.now() - TAIL_AGE
-        red = [one for one in records if one.state.is_red and (one.ended_at or one.started_at or since) >= since]
-        if not red:
-            return {}
-        wanted = store_logs.attempts_without_tail(
-            self._shared.store, self._place.target_id, [(one.job, one.attempt_key) for one in red]
-        )
-        due = [one for one in red if (one.job, one.attempt_key) in wanted][-TAILS_A_POLL:]
-        found: dict[tuple[str, str], Tail] = {}
-        until = time.monotonic() + TAIL_SECONDS
-        for one in reversed(due):
-            left = until - time.monotonic()
-            if left > 0:
-                found[one.job, one.attempt_key] = self._tail(connector, one, left)
-        return found
-
-    def _tail(self, connector: Connector, one: RunRecord, seconds: float) -> Tail:
-        ref = RunRef(one.job, one.period_key or "", one.attempt_key, one.native_ref, one.started_at)
-        try:
-            chunk = connector.log(ref, None, TAIL_BYTES, seconds)
-        except ConnectorError as error:
-            return Tail("", error=clean(self._shared.secrets.mask(str(error))))
-        except Exception as error:  # noqa: BLE001 - a log that breaks its reader must not keep the failure itself from being told
-            self._log.exception("log broke")
-            return Tail(
-                "", error=f"its log could not be read ({type(error).__name__}); the engine's log has the details"
-            )
-        return Tail(mask_secrets(clean(self._shared.secrets.mask(chunk.text))), chunk.cut)
-
-
-def _bites(batch: store_ingest.IngestBatch, before: str) -> Iterator[store_ingest.IngestBatch]:
-    """The batch, oldest records first, a transaction each. The cursor moves with the last: what a crash in between has
-    left out comes again, and what comes twice changes nothing."""
-    last = max(len(batch.runs) - 1, 0) // BITE * BITE
-    for at in range(0, last, BITE):
-        part = batch.runs[at : at + BITE]
-        tails = {(one.job, one.attempt_key) for one in part} & batch.tails.keys()
-        yield replace(
-            batch, runs=part, cursor=before, seen_until=None, skipped=(), gaps=(),
-            tails={key: batch.tails[key] for key in tails},
-        )  # fmt: skip
-    rest = batch.runs[last:]
-    tails = {(one.job, one.attempt_key) for one in rest} & batch.tails.keys()
-    yield replace(batch, runs=rest, tails={key: batch.tails[key] for key in tails})
-
-
-def _in_words(found: Inventory) -> Inventory:
-    """Every schedule has words for people; the source's own win."""
-    jobs = tuple(
-        job if job.schedule.words else replace(job, schedule=replace(job.schedule, words=in_words(job.schedule)))
-        for job in found.jobs
-    )
-    return replace(found, jobs=jobs)
-
-
-def _inventory_words(found: Inventory, doubted: str) -> tuple[str, ...]:
-    """What is missing from an inventory and why, for the person who reads Systems."""
-    unread = [f"{one.where}: {one.reason}" for one in found.skipped]
-    long = [f"{job.native_id[:60]}…: its name is longer than 1,000 bytes; it is not watched"
-            for job in found.jobs if is_too_long(pack(job.native_id))]  # fmt: skip
-    return (*([doubted] if doubted else []), *unread, *long)
-
-
-def _on_our_clock(poll: Poll) -> datetime | None:
-    """`seen_until` with the target's skew taken out; nothing is proved by a poll that could not see everything."""
-    if poll.seen_until is None or not poll.complete:
-        return None
-    skew = poll.clock.skew_seconds if poll.clock else 0.0
-    return poll.seen_until - timedelta(seconds=skew)

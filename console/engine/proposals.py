@@ -11,13 +11,13 @@ from typing import Any
 
 from connectors.contract import Ask, Capability, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
-from console.clean import clean
 from console.clock import Clock
 from console.control.authorize import Refused
 from console.control.backfill import MOST, backfill, periods
 from console.control.fewest import Can
 from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
+from console.engine.arriving import shown
 from console.engine.doors import Doors
 from console.engine.previews import cleaned_preview, preview_there
 from console.engine.rights import all_granted, may
@@ -130,4 +130,4 @@ class Proposals:
         return replace(step, preview=cleaned_preview(preview, self._shown))
 
     def _shown(self, text: str) -> str:
-        return clean(self._secrets.mask(text))
+        return shown(text, self._secrets.mask)

@@ -12,14 +12,15 @@ from connectors.contract import (
     Ask,
     CannotTell,
     ConnectorError,
+    Found,
     LookUp,
     NotSupported,
     Preview,
     SystemUnreachable,
 )
 from connectors.secrets import SecretStore
-from console.clean import clean
 from console.engine import previews
+from console.engine.arriving import shown
 from console.engine.doors import Doors
 from console.failpoints import failpoint
 from console.store.asked import ActionRow, ActionStep
@@ -71,13 +72,17 @@ class Wire:
                 "unknown", f"{type(error).__name__} while sending; looking it up", event="outcome unknown"
             )
         failpoint("action.after_reply")
-        return ActionStep("sent", clean(receipt.words) or "accepted", receipt.native_ref)
+        return ActionStep("sent", self.shown(receipt.words) or "accepted", receipt.native_ref)
 
     def look_up(self, action: ActionRow) -> LookUp:
-        """What its source says under our key; what broke tells nothing. Raises SystemUnreachable."""
+        """What its source says under our key, as people may read it; what broke tells nothing. Raises
+        SystemUnreachable."""
         try:
             with self._doors.asked(action.target_id) as connector:
-                return connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+                found = connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
+            if isinstance(found, Found):
+                return Found(found.native_ref, self.shown(found.words))
+            return CannotTell(self.shown(found.why)) if isinstance(found, CannotTell) else found
         except SystemUnreachable:
             raise
         except ConnectorError as error:
@@ -90,7 +95,7 @@ class Wire:
 
     def shown(self, text: str) -> str:
         """Outside text as people may read it."""
-        return clean(self._secrets.mask(text))
+        return shown(text, self._secrets.mask)
 
     def words(self, error: Exception) -> str:
         return self.shown(str(error))

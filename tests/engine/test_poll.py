@@ -86,7 +86,7 @@ def test_a_look_at_the_rights_that_fails_spoils_no_poll_and_is_made_again_soon(
 def test_slow_logs_hold_the_alert_up_once_and_not_one_after_another(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.engine.poll.TAIL_SECONDS", 0.3)
+    monkeypatch.setattr("console.engine.tails.TAIL_SECONDS", 0.3)
     bench.scheduler.on_log = lambda _: time.sleep(0.2)
     bench.scheduler.logs = {f"a{number}": f"log {number}" for number in range(8)}
     ends_red(bench, attempts=8)
