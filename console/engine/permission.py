@@ -75,8 +75,8 @@ def _recent(run: Run, action: ActionRow) -> int:
     """What the same asker asked for within the hour before."""
     if action.origin in POLICIES:
         return permissions.policies_lately(run, action.requested_us, action.key)
-    if action.origin != "person":
-        return 0  # a plan is looked at when it is started, as a whole
+    if action.origin == "plan":
+        return permissions.asked_before_plan(run, action.requested_by, action.key)
     return permissions.asked_lately(run, action.requested_by, action.requested_us, action.key)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import structlog
 
+from console.clean import clean_line
 from console.clock import Clock
 from console.control.carry_out import next_moves
 from console.engine.health import Pulse
@@ -52,9 +53,19 @@ class Plans:
 
     def step(self, fence: int) -> None:
         """One round over all plans."""
-        for plan in plans.at_work(self._store):
-            for move in next_moves(plan, self._clock.now()):
+        odd: dict[int, str] = {}
+        for plan in plans.at_work(self._store, odd):
+            try:
+                moves = next_moves(plan, self._clock.now())
+            except plans.UNREADABLE as error:
+                odd[plan.id] = clean_line(str(error))
+                continue
+            for move in moves:
                 self._make(fence, plan, move)
+        for number, why in odd.items():
+            words = f"it cannot be read: {why}. What was sent goes on; propose it anew for the rest"
+            log.error("plan given up", plan=number, words=words)
+            plans.give_up(self._store, fence, number, words, self._clock.now())
 
     def _make(self, fence: int, plan: PlanNow, move: Move) -> None:
         now = self._clock.now()

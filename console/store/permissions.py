@@ -110,6 +110,16 @@ def asked_lately(run: Run, by: str, before_us: int, key: str) -> int:
     return done + int(to_come[0][0])
 
 
+def asked_before_plan(run: Run, by: str, key: str) -> int:
+    """As `asked_lately`, before the plan began whose step the action `key` is: what might start then is not cut now."""
+    rows = run(
+        "SELECT p.requested_us FROM plan p JOIN plan_step s ON s.plan_id = p.id"
+        " WHERE s.action_key = ? AND p.requested_by = ?",
+        (key, by),
+    )
+    return asked_lately(run, by, rows[0][0], "") if rows else 0
+
+
 def policies_lately(run: Run, before_us: int, key: str) -> int:
     """How many holds and starts config's modes asked for in the hour before the action `key`; refused ones aside."""
     where = "origin IN ('hold', 'trigger') AND verb IN ('hold', 'start')"

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from console.clean import clean_line
 from console.model.carried import EndStep, PlanNow, RunNow, StepNow
 from console.model.ids import instant, maybe_instant, micros
 from console.model.values import RunFacts
@@ -57,11 +58,22 @@ _LOOKS_BACK_US = 2 * 86_400_000_000
 """A run's place is its data interval's, which lies before its start."""
 
 
-def at_work(store: Store) -> list[PlanNow]:
-    """Plans that go on, or of which something is still under way, oldest first, each with its steps."""
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
+"""What a row raises that no program of ours wrote."""
+
+
+def at_work(store: Store, odd: dict[int, str] | None = None) -> list[PlanNow]:
+    """Plans that go on, or of which something is still under way, oldest first, each with its steps. What nobody can
+    read is told in `odd`: the plan's number and why."""
+    found: list[PlanNow] = []
     with store.read() as connection:
-        plans = connection.execute(text(_PLANS)).all()
-        return [_plan(row, _steps(connection, row)) for row in plans]
+        for row in connection.execute(text(_PLANS)).all():
+            try:
+                found.append(_plan(row, _steps(connection, row)))
+            except UNREADABLE as error:
+                if odd is not None:
+                    odd[row.id] = clean_line(str(error))
+    return found
 
 
 def _steps(connection: Connection, plan: Any) -> tuple[StepNow, ...]:
@@ -105,7 +117,7 @@ def _step(row: Any) -> StepNow:
         job=row.job or "",
         system=row.system or "",
         run_id=row.run_id,
-        after=tuple(json.loads(row.after)),
+        after=_places(row.after),
         wait_s=row.wait_s,
         due=maybe_instant(row.due_us),
         state=row.state,
@@ -117,6 +129,13 @@ def _step(row: Any) -> StepNow:
         polled=maybe_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
     )
+
+
+def _places(stored: str) -> tuple[int, ...]:
+    places = json.loads(stored)
+    if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
+        raise ValueError("what a step waits for is no list of steps")
+    return tuple(places)
 
 
 def _run(row: Any) -> RunNow:
@@ -189,6 +208,25 @@ def move_plan(store: Store, fence: int | None, plan: PlanNow, state: str, words:
             connection, micros(now), audit.ENGINE, audit.FROM_ENGINE, f"plan {state}", f"plan {plan.id}", detail
         )
         return True
+
+
+def give_up(store: Store, fence: int | None, number: int, words: str, now: datetime) -> None:
+    """The plan is over, with all of it that is not, whatever it says: nobody can carry it out. What was asked for goes
+    on to its own end."""
+    with store.write(fence) as connection:
+        values = {"id": number, "words": words, "now": micros(now)}
+        sql = (
+            "UPDATE plan SET state = 'aborted', words = :words, ended_us = :now, changed_seq = changed_seq + 1"
+            " WHERE id = :id"
+        )
+        connection.execute(text(sql), values)
+        sql = (
+            "UPDATE plan_step SET state = 'given_up', words = :words, ended_us = :now"
+            " WHERE plan_id = :id AND state IN ('planned', 'asked')"
+        )
+        connection.execute(text(sql), values)
+        detail = {"plan": number, "words": words}
+        audit.append(connection, micros(now), audit.ENGINE, audit.FROM_ENGINE, "plan aborted", f"plan {number}", detail)
 
 
 def first_seen(store: Store, job_id: int) -> datetime | None:

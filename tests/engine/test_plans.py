@@ -278,6 +278,35 @@ def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
         view(night, 9)
 
 
+@pytest.mark.parametrize(
+    "column, value",
+    [
+        ("after", "no json"),
+        ("after", "{}"),
+        ("after", '["x"]'),
+        ("after", None),
+        ("wait_s", 9e99),
+        ("due_us", 9 * 10**17),
+    ],
+)
+def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_on(
+    night: Bench, column: str, value: object
+) -> None:
+    odd = started(night, answer(night, requests(night).propose_bulk([1], Verb.RERUN)))
+    good = started(night, answer(night, requests(night).propose_bulk([2], Verb.RERUN)))
+    with night.store.write(None) as connection:
+        sql = f"UPDATE plan_step SET {column} = ? WHERE plan_id = ?"
+        connection.exec_driver_sql(sql, ("[" * 50_000 if value is None else value, odd))
+    turn(night)
+    assert [("aborted", "given_up")] == rows(
+        night, f"SELECT p.state, s.state FROM plan p JOIN plan_step s ON s.plan_id = p.id WHERE p.id = {odd}"
+    )
+    with night.store.write(None) as connection:  # no screen shows an instant that no calendar has
+        connection.exec_driver_sql("UPDATE plan_step SET due_us = NULL")
+    assert view(night, odd).words.startswith("it cannot be read: ")
+    assert ["running", "asked"] == states(night, good)
+
+
 def test_a_new_engine_goes_on_where_the_old_one_stood(night: Bench) -> None:
     started(night)
     turn(night)

@@ -447,6 +447,28 @@ def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, b
     assert "sent" == states(bench)[2]
 
 
+def test_a_plan_that_was_put_past_the_limit_is_refused_when_it_is_sent(bench: Bench, be: Be) -> None:
+    be("alice")
+    ask(bench)
+    step(bench)
+    bench.scheduler.attempt("extract", "a2", State.FAILED, datetime.now(UTC), action_key=told_key(bench))
+    bench.poller.poll_once(bench.fence)
+    step(bench)
+    PlanRequests(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
+    bench.parts.sync_config(bench.fence)
+    turn(bench)
+    with bench.store.read() as connection:
+        words = connection.execute(text("SELECT words FROM plan")).scalar_one()
+    assert "refused: alice asked for 1 action within the hour" in words
+    assert 1 == len(bench.scheduler.acted)
+
+
+def told_key(bench: Bench) -> str:
+    with bench.reads() as reads:
+        return str(reads.actions(run_id=1)[0].key)
+
+
 def test_a_step_of_a_plan_acts_by_the_right_of_who_started_it_at_that_moment(bench: Bench, be: Be) -> None:
     be("alice")
     PlanRequests(bench.url).start_plan(planned(bench), new_action_key(), "a bad file")

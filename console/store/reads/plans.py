@@ -75,7 +75,7 @@ def _step(row: Row) -> StepView:
         job_id=job_id,
         run_id=run_id,
         period_key=unpack(period_key),
-        after=tuple(json.loads(after)),
+        after=_places(after),
         wait_s=wait_s,
         due=maybe_instant(due),
         safety=safety,
@@ -87,3 +87,12 @@ def _step(row: Row) -> StepView:
         started=maybe_instant(started),
         ended=maybe_instant(ended),
     )
+
+
+def _places(stored: str) -> tuple[int, ...]:
+    """None where no program of ours wrote them: a screen shows the plan that the engine gives up for it."""
+    try:
+        found = json.loads(stored)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(one for one in found if isinstance(one, int)) if isinstance(found, list) else ()
