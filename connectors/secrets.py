@@ -31,6 +31,12 @@ LIMIT_BYTES = 64 * 1024
 MASK = "•••"
 SHORTEST_MASKED = 4  # shorter values would blank out ordinary words
 SHORTEST_INSIDE = 8
+HANDED_ON = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSH_AUTH_SOCK", "GNUPGHOME",
+     "PASSWORD_STORE_DIR", "DBUS_SESSION_BUS_ADDRESS"}
+)  # fmt: skip
+"""What a secret command sees of our environment, with LC_* and XDG_*: where it is, who asks, and how to
+reach the agents that unlock its store. No variable that holds a secret; what else it needs, config names."""
 _PASSWORD_IN_CONNINFO = re.compile(r"\bpassword\s*=\s*(?:'([^']+)'|([^\s'&]+))")
 
 
@@ -59,7 +65,10 @@ class SecretRef(BaseModel):
     file: FilePath | None = None
     """A file of ours, mode 0600 or 0400; one trailing newline is cut."""
     command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Program and arguments, run without a shell, 10 s and 64 KiB at most."""
+    """Program and arguments, run without a shell, 10 s and 64 KiB at most. Of the engine's environment, which may hold
+    every other secret, it sees HANDED_ON and `pass_env` only."""
+    pass_env: tuple[str, ...] = ()
+    """Names of more environment variables that the command needs: VAULT_ADDR, VAULT_TOKEN."""
     keyring: str | None = None
     """"service/user" in the system's keyring (extra `keyring`)."""
 
@@ -80,6 +89,8 @@ class SecretRef(BaseModel):
         given = [name for name in ("env", "file", "command", "keyring") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"exactly one of env, file, command, keyring is needed, got {given or 'none'}")
+        if self.pass_env and self.command is None:
+            raise ValueError("pass_env names what a command sees of the environment; there is no command here")
         return self
 
     @property
@@ -152,7 +163,7 @@ def _read(reference: SecretRef) -> str:
     if reference.file is not None:
         return _from_file(reference.file)
     if reference.command is not None:
-        return _from_command(reference.command)
+        return _from_command(reference.command, reference.pass_env)
     return _from_keyring(reference.keyring or "")
 
 
@@ -175,12 +186,13 @@ def _from_file(path: Path) -> str:
     return data.decode("utf-8", "replace").removesuffix("\n")
 
 
-def _from_command(argv: tuple[str, ...]) -> str:
+def _from_command(argv: tuple[str, ...], pass_env: tuple[str, ...]) -> str:
     place = f"secret command {argv[0]}"
     try:
         process = subprocess.Popen(  # noqa: S603 - argv from the operator's own config, no shell
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0
-        )
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
+            env=_environment(pass_env),
+        )  # fmt: skip
     except OSError as error:
         raise AccessRefused(f"{place}: {type(error).__name__}. Run it by hand to see why.") from None
     try:
@@ -194,8 +206,20 @@ def _from_command(argv: tuple[str, ...]) -> str:
     if len(data) > LIMIT_BYTES:
         raise AccessRefused(f"{place}: more than {LIMIT_BYTES // 1024} KiB, which is no secret. Run it by hand.")
     if process.returncode != 0:
-        raise AccessRefused(f"{place}: exit {process.returncode}. Run it by hand to see why.")
+        raise AccessRefused(
+            f"{place}: exit {process.returncode}. Run it by hand to see why; what it needs of the environment stands in"
+            " its pass_env."
+        )
     return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _environment(names: tuple[str, ...]) -> dict[str, str]:
+    """What a child of ours may see."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in HANDED_ON or name in names or name.startswith(("LC_", "XDG_"))
+    }
 
 
 def _said(process: subprocess.Popen[bytes], until: float) -> bytes:

@@ -78,7 +78,8 @@ def test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays() -> None:
 
 def test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words() -> None:
     words = refusal(command("echo CANARY-out; echo CANARY-err >&2; exit 3", "CANARY-argument"))
-    assert "secret command sh: exit 3. Run it by hand to see why." == words
+    why = "Run it by hand to see why; what it needs of the environment stands in its pass_env."
+    assert f"secret command sh: exit 3. {why}" == words
     assert "secret command /no/such: FileNotFoundError. Run it by hand to see why." == refusal(
         SecretRef(command=("/no/such", "CANARY-argument"))
     )
@@ -90,3 +91,20 @@ def test_f62_no_process_or_pipe_is_left_behind() -> None:
         SecretStore()(command("echo fine"))
         refusal(command("exit 1"))
     assert before == len(os.listdir("/proc/self/fd"))
+
+
+def test_f58_a_secret_command_sees_no_other_secret_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the variables that a shell makes itself, PWD, SHLVL and _ are there."""
+    for name in ("AIRFLOW_PASSWORD", "ONCALL_SLACK", "AWS_SECRET_ACCESS_KEY", "VAULT_TOKEN", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, f"CANARY-{name}")
+    monkeypatch.setenv("LC_TIME", "C")
+    seen = SecretStore()(command("env"))
+    assert "CANARY" not in seen
+    assert {"PATH", "LC_TIME"} <= {line.partition("=")[0] for line in seen.splitlines()}
+    named = SecretStore()(SecretRef(command=("sh", "-c", "env"), pass_env=("VAULT_TOKEN", "NOT_SET")))
+    assert ["VAULT_TOKEN=CANARY-VAULT_TOKEN"] == [line for line in named.splitlines() if "CANARY" in line]
+
+
+def test_a_reference_without_a_command_passes_nothing_on() -> None:
+    with pytest.raises(ValueError, match="pass_env names what a command sees of the environment; there is no command"):
+        SecretRef(env="AIRFLOW_PASSWORD", pass_env=("PATH",))
