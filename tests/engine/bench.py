@@ -28,9 +28,10 @@ from console.engine.wiring import Parts
 from console.model.ids import micros
 from console.store import lease
 from console.store.lease import Lease
-from console.store.open import Store, open_store
+from console.store.open import Store
 from console.store.reads import Reads, open_reads
 from tests.fakes.scheduler import FakeScheduler, NoOptions
+from tests.store.ready import open_ready
 
 
 @dataclass
@@ -121,7 +122,7 @@ def estate_config(folder: Path, scheduler: FakeScheduler) -> Config:
 def running_bench(folder: Path, scheduler: FakeScheduler, config: Config) -> Iterator[Bench]:
     """An engine that holds the lease of a new store in `folder`, for as long as the context lasts."""
     sink = Sink()
-    store = open_store(str(folder / "headway.db"))
+    store = open_ready(str(folder / "headway.db"))
     got = lease.acquire(store, "engine", "test", 600)
     assert isinstance(got, Lease)
     parts = Parts(config, store, SecretStore(), sink)

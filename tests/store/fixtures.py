@@ -10,9 +10,10 @@ from sqlalchemy import create_engine
 
 from console.store import migrate
 from console.store.config_sync import sync_config
-from console.store.open import Store, open_store
+from console.store.open import Store
 from console.store.reads import Reads, open_reads
 from tests.store.estate import MIDNIGHT, SERVED, Estate, build, set_clock
+from tests.store.ready import open_ready
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def store_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    opened = open_store(store_url)
+    opened = open_ready(store_url)
     yield opened
     opened.close()
 
