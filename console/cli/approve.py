@@ -58,7 +58,7 @@ def approve(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, {"approval": waiting, "approved": True})
     else:
-        say_lines([f"{waiting.key}: approved; it is sent now"])
+        say_lines([f"{waiting.key}: approved; the engine looks at it once more and sends it"])
     return Exit.OK
 
 

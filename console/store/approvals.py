@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.durations import duration_words
-from console.store import audit
+from console.store import audit, switches
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -17,13 +17,13 @@ def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: in
     with store.write(fence, durable=True) as connection:
         lines = wire(connection)
         found = lines.rows(
-            "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why, j.name"
-            " FROM action a JOIN job j ON j.id = a.job_id WHERE a.key = ?",
+            "SELECT a.state, a.needs_approval, a.approved_by, a.requested_by, a.requested_us, a.verb, a.why, j.name,"
+            " s.name FROM action a JOIN job j ON j.id = a.job_id JOIN system s ON s.id = j.system_id WHERE a.key = ?",
             (key,),
         )
         if not found:
             return f'nothing was asked for as "{key}"; headway approvals lists what waits'
-        state, needed, approved_by, asked_by, asked_us, verb, why, job = found[0]
+        state, needed, approved_by, asked_by, asked_us, verb, why, job, system = found[0]
         if approved_by:
             return f"it is approved already, by {approved_by}"
         if state != "requested" or not needed:
@@ -32,6 +32,8 @@ def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: in
             return f"{by} asked for it: another person must approve it"
         if (words := too_old(asked_us, now_us)) != "":
             return words
+        if kept := switches.modes(lines.rows).why_not_sent(system):
+            return f"{kept}. Then approve it"  # approved now it would be refused for that
         lines.rows("UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?", (by, now_us, key))
         audit.append(connection, now_us, by, origin, f"approve {verb}", job, {"key": key, "asked_by": asked_by}, why)
     return ""

@@ -339,6 +339,36 @@ def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: B
 
 
 @pytest.mark.parametrize(
+    "name, value, off, said",
+    [
+        ("freeze", "on", "off", "frozen by ada since"),
+        ("mode", "shadow", "live", "fake is in shadow: nothing is sent there"),
+    ],
+)
+def test_nothing_is_approved_while_nothing_may_be_sent(
+    strict: Bench, be: Be, name: str, value: str, off: str, said: str
+) -> None:
+    """Approved then, it would be refused: who approves it is told so, and may do it once that is over."""
+    permit(strict, alice="act", carol="approve", ada="admin")
+    be("alice")
+    key = ask(strict)
+    be("ada")
+    strict.requests().turn(name, value, "maintenance")
+    be("carol")
+    ok, error = answer(strict, strict.requests().approve(key))
+    assert (False, True) == (ok, error.startswith(said)), error
+    assert error.endswith("Then approve it")
+    step(strict)
+    assert "requested" == told(strict, key)[0]
+    be("ada")
+    strict.requests().turn(name, off, "done")
+    be("carol")
+    assert (True, "") == answer(strict, strict.requests().approve(key))
+    step(strict)
+    assert "sent" == told(strict, key)[0]
+
+
+@pytest.mark.parametrize(
     "change, words",
     [
         ("approved_us = approved_us - 3601000000", "and an approval counts for 1h"),

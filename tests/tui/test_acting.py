@@ -298,7 +298,7 @@ async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_o
     await night.press("enter")
     await night.see("Approve it")
     await night.press("down", "enter")
-    await night.see("is sent now")
+    await night.see("is looked at once more and sent")
     await night.see_gone("to approve")
     assert [("approve", "headway-ask-1")] == night.requests.asked
 

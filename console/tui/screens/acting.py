@@ -221,7 +221,7 @@ def _approve(screen: BaseScreen, one: ApprovalView) -> None:
 
     def answered(answer: AnswerLike) -> None:
         if answer.ok:
-            screen.notice(f"approved: {verb_word(one.verb)} {one.job} is sent now", "ok")
+            screen.notice(f"approved: {verb_word(one.verb)} {one.job} is looked at once more and sent", "ok")
         else:
             refused(answer.error)
 
