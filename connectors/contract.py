@@ -16,7 +16,7 @@ and its own words (`connectors.words`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -224,7 +224,8 @@ class Ask:
     state: State
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """RERUN: "scope" = "failed" (default), "downstream" or "all". START: "period_at" (ISO instant) where it is known.
-    HOLD: "by", "until" (ISO instant): with the action's key they make its HoldMark. RELEASE: "hold", the mark's id.
+    HOLD: "by", "until" (ISO instant): with the action's key they make its HoldMark. RELEASE: "hold", the mark's id;
+    with "enable" = "no" the mark alone is taken away, and whether the job is paused stays as it is found.
     Any: "why", a person's words, for sources that keep a note; never put into a command or a name."""
 
 
@@ -292,13 +293,15 @@ class HoldMark:
 
 @dataclass(frozen=True, slots=True)
 class NativeHold:
-    """A job that is held at its source under our mark."""
+    """A job that bears our mark at its source."""
 
     job: str
     """Native id."""
     mark: HoldMark
     where: str
     """For people: "crontab of etl on db07, line 4"."""
+    bare: bool = False
+    """True where the job is enabled all the same: a person undid the hold and left its mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,8 +390,9 @@ class Connector(Protocol):
         """Whether an action sent under `key` arrived."""
         ...
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        """Every job of this target that is held under our mark now, whoever placed it. Raises NotSupported without
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+        """Every job of this target that is held under our mark now, whoever placed it; and bare marks, where they cost
+        nothing to see, at least those of `known`: jobs (native ids) that are thought held. Raises NotSupported without
         Capability.HOLD."""
         ...
 

@@ -52,7 +52,7 @@ class Acts:
             **dict.fromkeys(("clear_run", "clear_tasks", "clear_below"), rerunner),
             "trigger": starter,
             **dict.fromkeys(("run_state", "task_state"), states),
-            **dict.fromkeys(("hold", "release"), holder),
+            **dict.fromkeys(("hold", "release", "clear"), holder),
         }
 
     def preview(self, ask: Ask) -> Preview:

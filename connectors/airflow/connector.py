@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import httpx
 
@@ -77,9 +77,9 @@ class AirflowConnector:
         self._begin(timeout_seconds)
         return self._acts.act(preview, key)
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         self._begin(timeout_seconds)
-        return all_holds(self._client, self._poller.watched)
+        return all_holds(self._client, self._poller.watched, known)
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._begin(timeout_seconds)

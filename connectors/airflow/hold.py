@@ -1,4 +1,4 @@
-"""HOLD pauses a DAG under our mark; RELEASE resumes it where that mark is found.
+"""HOLD pauses a DAG under our mark; RELEASE resumes it where that mark is found, or takes away the mark alone.
 
 The mark is written before the pause and taken away after the resuming: whatever breaks in between, no DAG is paused by
 us without a mark. Airflow's PATCH has no condition, so what a person did is looked at right before.
@@ -52,15 +52,20 @@ class Holder:
         if ask.verb is Verb.HOLD:
             return self._hold(dag, row, ask)
         held = holding.found_of(self._client, dag, str(ask.parameters.get("hold") or ""))
+        if ask.parameters.get("enable") == "no":
+            return _clear(dag, held)
         notes = holding.resuming(self._client, dag, row, facts.now_at(details))
         return _release(dag, row, held, notes)
 
     def act(self, plan: Mapping[str, Any], key: str) -> Receipt:
         """As the contract says."""
+        if plan["how"] == "clear":
+            return self._take_away(plan)
         return self._place(plan, key) if plan["how"] == "hold" else self._undo(plan)
 
     def look(self, plan: Mapping[str, Any], key: str) -> LookUp:
-        """A hold by its mark and the pause; a release by the pause alone: nothing of it stays at the source."""
+        """A hold by its mark and the pause; a release by the pause alone: nothing of it stays at the source; a mark
+        that was to go by its being away."""
         dag = str(plan.get("dag"))
         paused = self._is_paused(dag)
         if paused is None:
@@ -70,6 +75,8 @@ class Holder:
         ref = _ref(dag, held.run if held else str(plan.get("run")), hold)
         if plan.get("how") == "hold":
             return _placed(dag, paused, held, ref)
+        if plan.get("how") == "clear":
+            return Absent() if held else Found(ref, f"no note of {dag} tells of this hold")
         if not paused:
             return Found(ref, f"{dag} is not paused")
         return Absent() if held else CannotTell(f"{dag} is paused, and no note of its newest runs tells of this hold")
@@ -160,6 +167,15 @@ class Holder:
 
     # release
 
+    def _take_away(self, plan: Mapping[str, Any]) -> Receipt:
+        """The line alone: a pause that is there by now is a person's."""
+        dag, hold = plan["dag"], plan["hold"]
+        held = holding.found_of(self._client, dag, hold)
+        if held is None:
+            raise NotSupported(f"Airflow: no note of {dag} tells of this hold by now; nothing was sent")
+        refused(self._client.set_note(dag, held.run, without_hold(held.note, hold)))
+        return Receipt(_ref(dag, held.run, hold), f"our line is taken from the note of run {held.run} of {dag}")
+
     def _undo(self, plan: Mapping[str, Any]) -> Receipt:
         dag, hold = plan["dag"], plan["hold"]
         held = holding.found_of(self._client, dag, hold)
@@ -175,6 +191,20 @@ class Holder:
         return Receipt(
             _ref(dag, held.run, hold), f"{dag} is resumed" if paused else f"{dag} was resumed by somebody before"
         )
+
+
+def _clear(dag: str, held: holding.Held | None) -> Preview:
+    if held is None:
+        return facts.refused("release", f"no note of {dag} tells of this hold: nothing of ours is there")
+    return Preview(
+        verb="take the mark away",
+        words=f"take our line from the note of {held.run} of {dag}; whether it is paused stays as it is",
+        scope=f"the note of run {held.run} of {dag}",
+        native_calls=(
+            f'PATCH /api/v2{run_path(dag, held.run)} {{"note": {fields.shown("its note without our line")}}}',
+        ),
+        plan={"how": "clear", "dag": dag, "run": held.run, "hold": held.mark.id},
+    )
 
 
 def _release(dag: str, row: fields.Row, held: holding.Held | None, notes: tuple[str, ...]) -> Preview:

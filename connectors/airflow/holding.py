@@ -5,7 +5,7 @@ Airflow has no note on a DAG. What it does when a DAG is paused and resumed was 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -51,17 +51,32 @@ def held_by(client: AirflowClient, dag: str) -> HoldMark | None:
     return next((one.mark for one in found(client, dag)), None)
 
 
-def all_holds(client: AirflowClient, watched: Callable[[str], bool]) -> tuple[NativeHold, ...]:
-    """Every watched DAG that is paused under a mark of ours. Raises SystemUnreachable where there are too many."""
+def all_holds(
+    client: AirflowClient, watched: Callable[[str], bool], known: Collection[str] = ()
+) -> tuple[NativeHold, ...]:
+    """Every watched DAG that is paused under a mark of ours, and those of `known` that bear one and are not paused.
+    Raises SystemUnreachable where there are too many."""
     holds = []
-    for number, dag in enumerate(dag for dag in _paused(client) if watched(dag)):
+    paused = [dag for dag in _paused(client) if watched(dag)]
+    for number, dag in enumerate(paused):
         if number >= MOST_PAUSED:
             raise SystemUnreachable(
                 f"Airflow: more than {MOST_PAUSED} DAGs are paused, too many to look for holds; "
                 "name those that matter in dags"
             )
-        holds += [NativeHold(dag, one.mark, f"note of run {one.run} of {dag}") for one in found(client, dag)[:1]]
-    return tuple(holds)
+        holds += [_native(one) for one in found(client, dag)[:1]]
+    enabled = [one for dag in sorted({*known} - {*paused}) for one in found(client, dag)[:1]]
+    # paused in the moment since: the next look tells
+    return (*holds, *(_native(one, bare=True) for one in enabled if not _is_paused(client, one.dag)))
+
+
+def _native(one: Held, bare: bool = False) -> NativeHold:
+    return NativeHold(one.dag, one.mark, f"note of run {one.run} of {one.dag}", bare)
+
+
+def _is_paused(client: AirflowClient, dag: str) -> bool:
+    reply = client.dag(dag)
+    return reply.status == 404 or reply.table().get("is_paused") is not False
 
 
 def _paused(client: AirflowClient) -> Iterator[str]:

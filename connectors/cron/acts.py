@@ -135,7 +135,7 @@ class CronActs:
         crontabs = look.crontabs
         if crontabs.denied:
             raise AccessRefused(denied_words(crontabs.denied, self._target, self._login))
-        return tuple(hold.holds(self._target, crontabs.tables.held))
+        return tuple(hold.holds(self._target, crontabs.tables))
 
     def _look_up_hold(self, preview: Preview, key: str, until: float) -> LookUp:
         order = hold.HoldOrder.from_plan(preview.plan)
@@ -143,7 +143,7 @@ class CronActs:
         why = next((why for path, why in look.crontabs.denied if path == order.path), None)
         if why is not None:
             return CannotTell(f"{order.where} cannot be read by {self._login}: {why}")
-        found = hold.look_up(order, key, look.crontabs.tables.held)
+        found = hold.look_up(order, key, look.crontabs.tables)
         now = look.answer.host.now.timestamp()
         return found or absent(preview.plan, order.skew_seconds, now, self._target)
 

@@ -122,8 +122,8 @@ class CronClient:
     def hold(
         self, user: str, name: str, arguments: Iterable[str], path: str, timeout_seconds: float, once: bool
     ) -> list[Section]:
-        """Has `hold.sh` find a line and, in mode run, comment it out or enable it (`name`: hold_line, release_line), as
-        `user`. SshFailed says whether it was touched."""
+        """Has `hold.sh` find a line and, in mode run, comment it out, enable it or take its mark away (`name`:
+        hold_line, release_line, clear_mark), as `user`. SshFailed says whether it was touched."""
         raw = (
             f'[ "$(id -u)" = 0 ] || sudo -n /usr/bin/cat {quote(path)} 2>/dev/null | cksum' if self.options.sudo else ""
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -151,7 +151,7 @@ class CronConnector:
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         return self._acts.look_up(preview, key, monotonic() + timeout_seconds)
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """Asked often, so read anew only when the crontabs' stamps say so, as at a poll."""
         known = self.crontabs.checksum if self.crontabs else "-"
         look = self.crontabs_now(monotonic() + timeout_seconds, known)

@@ -90,6 +90,8 @@ class Line:
     """Its line in the file, from 1."""
     mark: str = ""
     """The mark of our hold in the line above; this line is then commented out and cron does not run it."""
+    bare_mark: str = ""
+    """The same above a line that cron runs: somebody enabled it with an editor and left the mark."""
 
     @property
     def command(self) -> str:
@@ -154,6 +156,11 @@ class Tables:
         """Every line under a mark of ours."""
         return (*(line for line in self.lines if line.mark), *self.held_in_ignored)
 
+    @property
+    def bare(self) -> tuple[Line, ...]:
+        """Every line that cron runs below a mark of ours."""
+        return tuple(line for line in self.lines if line.bare_mark)
+
 
 def read_tables(files: Iterable[TableFile], users: frozenset[str] | None) -> Tables:
     """All files as lines, in their order. `users`: those that exist on the host; None: not known, all are taken."""
@@ -194,7 +201,7 @@ def _read_file(table: TableFile, users: frozenset[str] | None) -> tuple[list[Lin
         else:
             try:
                 line = _job(table, bare, comment, len(lines) + 1, settings, users)
-                lines.append(replace(line, number=number))
+                lines.append(replace(line, number=number, bare_mark=held))
             except BadField as error:
                 mend = f'Mend "{text[:80]}" or comment it out.'
                 faults.append(Fault(table.path, number, str(error), text[:SAMPLE], mend))

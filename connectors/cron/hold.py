@@ -23,7 +23,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.cron.client import CronClient, safe_name
-from connectors.cron.crontab import Line
+from connectors.cron.crontab import Line, Tables
 from connectors.cron.parse import Section
 from connectors.cron.records import native_id
 from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
@@ -51,6 +51,8 @@ class HoldOrder:
     until: str = ""
     hold: str = ""
     """Of a release: the id of the mark."""
+    enable: str = ""
+    """ "no": the mark alone goes, and the line below it stays as it is."""
 
     @staticmethod
     def of(ask: Ask, host: str, line: Line, login: str, skew_seconds: float) -> HoldOrder:
@@ -59,10 +61,15 @@ class HoldOrder:
         runs_as = "root" if line.is_system or login == "root" else line.user
         order = HoldOrder(
             ask.verb.value, host, ask.run.job, line.path, kind, line.user, line.hash, line.ordinal, skew_seconds,
-            runs_as, *(str(ask.parameters.get(name, "")) for name in ("by", "until", "hold")),
+            runs_as, *(str(ask.parameters.get(name, "")) for name in ("by", "until", "hold", "enable")),
         )  # fmt: skip
         order.argument("headway-0000000000")
         return order
+
+    @property
+    def clears(self) -> bool:
+        """True of a release that only takes the mark away."""
+        return self.verb == Verb.RELEASE and self.enable == "no"
 
     def as_plan(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -100,7 +107,7 @@ def preview(order: HoldOrder, line: Line, refused: str | None, bare: bool) -> Pr
     verb = "comment the line out" if is_hold else "remove the mark" if bare else "enable the line"
     words = {
         True: f"comment this crontab line out, until {order.until}, held by {order.by}",
-        False: "remove the mark of a hold; somebody enabled the line by hand" if bare else "enable this crontab line",
+        False: "remove the mark of a hold; the line below it is somebody's by now" if bare else "enable this line",
     }[is_hold]
     how = "written anew in one step" if order.kind == "system" else "through crontab(1)"
     call = f"ssh {order.host} sh -s: as {order.runs_as}, {verb} {order.hash[:12]} of {order.path}, {how}"
@@ -133,7 +140,8 @@ def send(
         words = "commented out in" if order.verb == Verb.HOLD else "enabled again in"
         return Receipt(key, f"{words} {order.where}")
     if section(parts, "CLEARED"):
-        return Receipt(key, f"was enabled by hand before; the mark is removed from {order.where}")
+        before = "" if order.clears else "was enabled by hand before; "
+        return Receipt(key, f"{before}the mark is removed from {order.where}")
     if section(parts, "EXISTS"):
         return Receipt(key, f"was held before under this key in {order.where}")
     if section(parts, "RACE"):
@@ -146,27 +154,28 @@ def _call(
 ) -> list[Section]:
     numbers = (str(order.ordinal), order.argument(key), str(not_after(order.skew_seconds, sent)), mode)
     arguments = (order.path, order.kind, safe_name(order.user), order.hash, *numbers)
-    return client.hold(
-        safe_name(order.runs_as), f"{order.verb}_line", arguments, order.path, timeout_seconds, mode == "run"
-    )
+    call = "clear_mark" if order.clears else f"{order.verb}_line"
+    return client.hold(safe_name(order.runs_as), call, arguments, order.path, timeout_seconds, mode == "run")
 
 
-def look_up(order: HoldOrder, key: str, held: tuple[Line, ...]) -> Found | None:
+def look_up(order: HoldOrder, key: str, tables: Tables) -> Found | None:
     """What shows that it arrived: the crontabs as they are now are the only record of a hold. None: nothing does."""
     wanted = key if order.verb == Verb.HOLD else order.hold
-    there = next((line for line in held if (mark := HoldMark.read(line.mark)) and mark.id == wanted), None)
+    marked = (*tables.held, *(tables.bare if order.clears else ()))
+    marks = ((line, HoldMark.read(line.mark or line.bare_mark)) for line in marked)
+    there = next((line for line, mark in marks if mark is not None and mark.id == wanted), None)
     if order.verb == Verb.HOLD:
         return Found(key, f"its mark is in {order.where}, line {there.number - 1}") if there else None
     return None if there else Found(key, f"that mark is no longer in {order.where}")
 
 
-def holds(host: str, held: tuple[Line, ...]) -> Iterator[NativeHold]:
-    """Every line that is held under a mark that can be read."""
-    for line in held:
-        mark = HoldMark.read(line.mark)
+def holds(host: str, tables: Tables) -> Iterator[NativeHold]:
+    """Every line that is held under a mark that can be read, and every one that runs below such a mark."""
+    for line in (*tables.held, *tables.bare):
+        mark = HoldMark.read(line.mark or line.bare_mark)
         if mark is not None:
             table = f"{line.path} on {host}" if line.is_system else f"crontab of {line.user} on {host}"
-            yield NativeHold(native_id(host, line), mark, f"{table}, line {line.number}")
+            yield NativeHold(native_id(host, line), mark, f"{table}, line {line.number}", bare=bool(line.bare_mark))
 
 
 def _refusal(said: Section, order: HoldOrder, login: str, client: CronClient) -> AccessRefused | NotSupported:

@@ -33,6 +33,13 @@ release_line() {
   cmp -s "$t/back" "$t/old" || { mark "WRITE|no room in $t"; return; }
   replace && mark "DONE|$above"
 }
+# clear_mark FILE KIND USER HASH ORDINAL MARK-ID NOT_AFTER MODE: the mark alone goes; the line below it is a person's.
+clear_mark() {
+  file=$1 kind=$2 user=$3 hash=$4 mine=$6 not_after=$7 mode=$8
+  bare() { number=$(table | awk -v mine="$mine" "$MARK_ID"' mark_id($0) == mine { print NR; exit }'); [ -n "$number" ]; }
+  may_change || return
+  bare_mark
+}
 # Somebody enabled the line with an editor and left our mark: only the mark goes. Anything else below it is theirs.
 bare_mark() {
   bare || { mark "NOMARK|"; return; }

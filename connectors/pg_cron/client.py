@@ -191,9 +191,10 @@ class PgCronClient:
         values |= {"schedule": schedule, "hash": plain_hash}
         return self._session.write_once(statement, values, timeout_seconds, session_name(mark.id))
 
-    def release(self, jobid: int, hold: str, key: str, timeout_seconds: float) -> list[Row]:
-        """Makes a job active again and takes our mark away, if the mark with this id is there."""
-        statement = sql.SQL("SELECT {}.release(%(job)s, %(hold)s) AS done").format(sql.Identifier(self._schema))
+    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
+        """Takes our mark away, if the one with this id is there; `enable`: and makes the job active again."""
+        function = sql.Identifier("release" if enable else "clear")
+        statement = sql.SQL("SELECT {}.{}(%(job)s, %(hold)s) AS done").format(sql.Identifier(self._schema), function)
         return self._session.write_once(statement, {"job": jobid, "hold": hold}, timeout_seconds, session_name(key))
 
     def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:

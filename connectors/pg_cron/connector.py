@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 from connectors.contract import (
@@ -146,7 +146,7 @@ class PgCronConnector:
             return cancel.send(self._client, preview.plan, key, timeout_seconds)
         return act.send(self._client, preview, key, timeout_seconds)
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """By the comments before the commands. Raises AccessRefused where row security hides any job."""
         access, rows = self._client.jobs(timeout_seconds)
         if not access["sees_all_jobs"]:

@@ -130,6 +130,22 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Clear: our mark alone, where a person has made the job active under it; active or not stays as it is.
+CREATE OR REPLACE FUNCTION headway.clear(job bigint, hold_key text) RETURNS boolean
+LANGUAGE plpgsql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    found_job cron.job;
+    mark text;
+BEGIN
+    SELECT * INTO found_job FROM cron.job j WHERE j.jobid = job FOR UPDATE;
+    mark := headway.hold_mark(found_job.command);
+    IF mark IS NULL OR NOT starts_with(mark, format('/* headway-hold id=%s by=', hold_key)) THEN
+        RAISE EXCEPTION 'pg_cron job % does not bear hold %: nothing was changed', job, hold_key;
+    END IF;
+    PERFORM cron.alter_job(job, command := substr(found_job.command, length(mark) + 1));
+    RETURN true;
+END $$;
+
 -- Cancel: only the backend that is proved to be this run's: its process, user and database, pg_cron's own, and no
 -- younger than the run (a process number may be used again).
 CREATE OR REPLACE FUNCTION headway.cancel(run bigint, action_key text) RETURNS boolean
@@ -157,7 +173,7 @@ DO $$
 DECLARE
     act text;
 BEGIN
-    FOREACH act IN ARRAY ARRAY['rerun(bigint, text)', 'unschedule(text)', 'release(bigint, text)',
+    FOREACH act IN ARRAY ARRAY['rerun(bigint, text)', 'unschedule(text)', 'release(bigint, text)', 'clear(bigint, text)',
                                'hold(bigint, text, text, text, text, text)', 'cancel(bigint, text)'] LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION headway.%s FROM PUBLIC', act);
         EXECUTE format('GRANT EXECUTE ON FUNCTION headway.%s TO headway_act', act);

@@ -83,17 +83,21 @@ def _hold(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
 def _release(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
     job, hold = ask.run.job, str(ask.parameters.get("hold", ""))
     jobid = now.job["jobid"] if now.job else None
+    enables = ask.parameters.get("enable") != "no"
+    function = "release" if enables else "clear"
     return Preview(
-        verb="release",
-        words=f"make pg_cron job {job} active again and take our comment from its command",
+        verb=function,
+        words=f"make pg_cron job {job} active again and take our comment from its command"
+        if enables
+        else f"take our comment from the command of pg_cron job {job}; active or not stays as it is",
         scope=f"hold {hold} of {job}",
         native_calls=(
-            f"SELECT {client.act_schema}.release({jobid}, '{hold}')",
-            f"-- cron.alter_job({jobid}, active := true, command := the command without our comment)",
+            f"SELECT {client.act_schema}.{function}({jobid}, '{hold}')",
+            f"-- cron.alter_job({jobid}, {'active := true, ' * enables}command := the command without our comment)",
         ),
-        notes=(STARTED_LATER,),
+        notes=(STARTED_LATER,) if enables else (),
         refused=_no_door(now, job) or _not_released(now, job, hold),
-        plan={"way": "release", "jobid": jobid, "hold": hold},
+        plan={"way": "release", "jobid": jobid, "hold": hold, "enables": enables},
     )
 
 
@@ -146,8 +150,9 @@ def send(client: PgCronClient, plan: Mapping[str, Any], key: str, timeout_second
         raise NotSupported(f"{client.place}: the job is not in cron.job: nothing was changed")
     jobid = int(plan["jobid"])
     if plan["way"] == "release":
-        client.release(jobid, str(plan["hold"]), key, timeout_seconds)
-        return Receipt(f"cron.job {jobid}", "active again, its command as it was")
+        enables = plan.get("enables") is not False
+        client.release(jobid, str(plan["hold"]), key, enables, timeout_seconds)
+        return Receipt(f"cron.job {jobid}", f"{'active again, ' * enables}its command as it was")
     mark = mark_of(plan, key)
     if mark is None:
         raise NotSupported(_no_mark(plan))
@@ -160,7 +165,8 @@ def look_up(client: PgCronClient, plan: Mapping[str, Any], key: str, timeout_sec
     if plan["jobid"] is None:
         return Absent()
     left = client.job_left(int(plan["jobid"]), session_name(key), timeout_seconds)
-    found = _held(left, key) if plan["way"] == "hold" else _released(left, str(plan["hold"]))
+    enables = plan.get("enables") is not False
+    found = _held(left, key) if plan["way"] == "hold" else _released(left, str(plan["hold"]), enables)
     if found is not None:
         return found
     if left.sessions:
@@ -173,21 +179,27 @@ def _held(left: Left, key: str) -> Found | None:
     return Found(f"cron.job {(left.row or {})['jobid']}", mark.text) if mark and mark.id == key else None
 
 
-def _released(left: Left, hold: str) -> Found | None:
-    """An active job without the mark was released, whoever did it. An inactive one without it was not: not by us."""
+def _released(left: Left, hold: str, enables: bool) -> Found | None:
+    """An active job without the mark was released, whoever did it. An inactive one without it was not: not by us; its
+    mark alone may have been what was to go."""
     row = left.row
     mark = HoldMark.read(str((row or {}).get("hold") or ""))
-    if row is None or not row["active"] or (mark is not None and mark.id == hold):
+    if row is None or not (row["active"] or not enables) or (mark is not None and mark.id == hold):
         return None
-    return Found(f"cron.job {row['jobid']}", f"active, without the mark of {hold}")
+    return Found(f"cron.job {row['jobid']}", f"{'active, ' * bool(row['active'])}without the mark of {hold}")
 
 
 def holds(place: str, rows: Sequence[Row]) -> tuple[NativeHold, ...]:
-    """The entries of cron.job that bear our mark."""
+    """The entries of cron.job that bear our mark; bare where somebody made them active under it."""
     ids = parse.native_ids([row for row in rows if not parse.is_entry(row)])
     marks = ((row, HoldMark.read(str(row["hold"] or ""))) for row in rows if row["jobid"] in ids)
     return tuple(
-        NativeHold(ids[row["jobid"]], mark, f"comment in the command of cron.job {row['jobid']} at {place}")
+        NativeHold(
+            ids[row["jobid"]],
+            mark,
+            f"comment in the command of cron.job {row['jobid']} at {place}",
+            bare=bool(row["active"]),
+        )
         for row, mark in marks
         if mark is not None
     )

@@ -30,7 +30,8 @@ WITH seen AS (
     WHERE (n.nspname = %(act_schema)s AND (p.proname, oidvectortypes(p.proargtypes))
                                           IN (('rerun', 'bigint, text'), ('unschedule', 'text'),
                                               ('hold', 'bigint, text, text, text, text, text'),
-                                              ('release', 'bigint, text'), ('cancel', 'bigint, text')))
+                                              ('release', 'bigint, text'), ('clear', 'bigint, text'),
+                                              ('cancel', 'bigint, text')))
        OR (n.nspname = 'cron' AND p.proname = 'schedule_in_database')
 )
 SELECT current_user::text AS role, current_database()::text AS database,
@@ -47,8 +48,8 @@ SELECT current_user::text AS role, current_database()::text AS database,
        (SELECT about_rows FROM seen WHERE relname = 'job_run_details') AS about_runs,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'rerun') AS may_rerun,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'unschedule') AS may_unschedule,
-       (SELECT count(*) = 2 AND bool_and(held) FROM may
-         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release')) AS may_hold,
+       (SELECT count(*) = 3 AND bool_and(held) FROM may
+         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release', 'clear')) AS may_hold,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'cancel') AS may_cancel,
        (SELECT bool_or(held) FROM may WHERE nspname = 'cron') AS may_schedule,
        (SELECT setting FROM pg_settings WHERE name = 'cron.log_run') AS log_run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -162,7 +162,7 @@ class ReplayConnector:
             self._actions.append(SentAction(key, job, str(preview.plan["run"]), self._clock.now()))
         return Receipt(key, f"{preview.verb}: accepted by the replay")
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported("the replay: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -143,7 +143,7 @@ class StepFunctionsConnector:
             return begin.start(self._client, plan, key)
         return begin.stop(self._client, plan, key) if way == "stop" else hold.send(self._client, plan, key)
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """Our marks in the descriptions of schedules. Raises AccessRefused or NotSupported where they are not read."""
         self._client.begin(timeout_seconds)
         listed = [one for one in self._listed() if one.get("stateMachineArn")]

@@ -74,23 +74,27 @@ def hold(ask: Ask, found: Sequence[Reply]) -> Preview:
 
 
 def release(ask: Ask, found: Sequence[Reply]) -> Preview:
-    """Which schedules bear the mark and would be enabled; refused where none does."""
+    """Which schedules bear the mark and would be enabled, or would only lose it; refused where none does."""
+    enables = ask.parameters.get("enable") != "no"
     wanted = str(ask.parameters.get("hold", ""))
     chosen = [one for one in found if (mark := schedules.mark_in(one)) is not None and mark.id == wanted]
     names = tuple(schedules.full_name(one) for one in chosen)
     return Preview(
-        verb="enable its schedules",
-        words=f"enable {_count(names)} of {ask.run.job} again and take our mark from the description",
+        verb="enable its schedules" if enables else "take the mark away",
+        words=f"enable {_count(names)} of {ask.run.job} again and take our mark from the description"
+        if enables
+        else f"take our mark from the description of {_count(names)} of {ask.run.job}; enabled or not stays as it is",
         scope=f"hold {wanted} of {ask.run.job}",
         affected=names,
         native_calls=tuple(
-            f"scheduler:UpdateSchedule GroupName={group} Name={name} State=ENABLED Description=(as it was)"
+            f"scheduler:UpdateSchedule GroupName={group} Name={name} State={'ENABLED' if enables else '(as it is)'}"
+            " Description=(as it was)"
             for group, name in map(_place, chosen)
         )
         or ("scheduler:UpdateSchedule",),
-        notes=(STARTED_LATER, *_rate_note(chosen)),
+        notes=(*([STARTED_LATER] if enables else []), *_rate_note(chosen)),
         refused=None if chosen else _not_released(ask.run.job, found, wanted),
-        plan={"way": "release", "hold": wanted, "schedules": [_place(one) for one in chosen]},
+        plan={"way": "release", "hold": wanted, "enables": enables, "schedules": [_place(one) for one in chosen]},
     )
 
 
@@ -155,7 +159,13 @@ def send(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> Rece
             raise
         done.append(one)
     names = ", ".join(f"{group}/{name}" for group, name, *_ in plan["schedules"])
-    return Receipt(names, f"{'disabled' if plan['way'] == 'hold' else 'enabled'}: {names}")
+    done_words = "disabled" if plan["way"] == "hold" else "enabled" if _enables(plan) else "our mark is taken away"
+    return Receipt(names, f"{done_words}: {names}")
+
+
+def _enables(plan: Mapping[str, Any]) -> bool:
+    """False where a release only takes the mark away."""
+    return plan.get("enables") is not False
 
 
 def _held(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> list[Reply]:
@@ -190,7 +200,7 @@ def _released(client: StepFunctionsClient, plan: Mapping[str, Any]) -> list[Repl
         if mark is not None and mark.id == plan["hold"]:
             if unknown := schedules.unknown_fields(now):
                 raise NotSupported(f"schedule {group}/{name} has fields that would be lost: {', '.join(unknown)}")
-            wanted.append(schedules.without_mark(now))
+            wanted.append(schedules.without_mark(now, enable=_enables(plan)))
     if not wanted:
         raise NotSupported(f"{client.place}: no schedule bears hold {plan['hold']}: nothing was changed")
     return wanted
@@ -205,8 +215,10 @@ def look_up(client: StepFunctionsClient, plan: Mapping[str, Any], key: str) -> L
     wanted = key if plan["way"] == "hold" else str(plan["hold"])
     marked = [one for one in now if (mark := schedules.mark_in(one)) is not None and mark.id == wanted]
     if plan["way"] == "release":
-        is_released = not marked and all(schedules.is_enabled(one) for one in now)
-        return Found(names, f"enabled, without the mark: {names}") if is_released else Absent()
+        enabled = all(schedules.is_enabled(one) for one in now)
+        if marked or not (enabled or not _enables(plan)):
+            return Absent()
+        return Found(names, f"{'enabled, ' if enabled else ''}without the mark: {names}")
     if marked and len(marked) < len(now):
         return CannotTell(f"only {', '.join(schedules.full_name(one) for one in marked)} of {names} bears our mark")
     return Found(names, f"disabled with our mark: {names}") if marked else Absent()
@@ -220,12 +232,17 @@ def _there(client: StepFunctionsClient, group: str, name: str) -> Reply | None:
 
 
 def holds(job: str, found: Sequence[Reply]) -> list[NativeHold]:
-    """Our marks at the schedules of one state machine: one hold for each id."""
-    by_id: dict[str, tuple[HoldMark, list[str]]] = {}
+    """Our marks at the schedules of one state machine: one hold for each id; bare where all of them are enabled."""
+    by_id: dict[str, tuple[HoldMark, list[Reply]]] = {}
     for one in found:
         if (mark := schedules.mark_in(one)) is not None:
-            by_id.setdefault(mark.id, (mark, []))[1].append(schedules.full_name(one))
+            by_id.setdefault(mark.id, (mark, []))[1].append(one)
     return [
-        NativeHold(job, mark, f"description of schedule {', '.join(names)} in EventBridge Scheduler")
-        for mark, names in by_id.values()
+        NativeHold(
+            job,
+            mark,
+            f"description of schedule {', '.join(map(schedules.full_name, marked))} in EventBridge Scheduler",
+            bare=all(map(schedules.is_enabled, marked)),
+        )
+        for mark, marked in by_id.values()
     ]

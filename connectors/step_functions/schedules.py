@@ -94,11 +94,11 @@ def with_mark(schedule: Mapping[str, Any], mark: HoldMark) -> Reply:
     }
 
 
-def without_mark(schedule: Mapping[str, Any]) -> Reply:
-    """The fields that release it: enabled, its description as it was before our mark."""
+def without_mark(schedule: Mapping[str, Any], enable: bool = True) -> Reply:
+    """The fields that release it: its description as it was before our mark, and enabled, or else as it stands."""
     kept = {name: value for name, value in fields(schedule).items() if name != "Description"}
     description = plain(schedule)
-    return kept | {"State": "ENABLED"} | ({"Description": description} if description else {})
+    return kept | ({"State": "ENABLED"} if enable else {}) | ({"Description": description} if description else {})
 
 
 def plain(schedule: Mapping[str, Any]) -> str:

@@ -34,7 +34,7 @@ class Held:
             job_id: Held(
                 tuple(holds),
                 tuple(_upstream(estate, hold) for hold in holds),
-                pauses=any(hold.ended_at is None or now - hold.ended_at < LINGERS for hold in holds),
+                pauses=any(_is_ours(hold, now) for hold in holds),
             )
             for job_id, holds in found.items()
         }
@@ -67,6 +67,12 @@ def words_of(hold: HoldFacts, upstream: str) -> str:
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
         return f"let go by Headway: its start is awaited (hold {hold.key})"
     return f"held by Headway until {upstream or 'its upstream'} is good (hold {hold.key})"
+
+
+def _is_ours(hold: HoldFacts, now: datetime) -> bool:
+    """True while a pause that is told may be what this hold made."""
+    since = hold.released_at if hold.state is HoldState.CLEARING else hold.ended_at
+    return since is None or now - since < LINGERS
 
 
 def _upstream(estate: Estate, hold: HoldFacts) -> str:

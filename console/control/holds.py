@@ -52,7 +52,8 @@ def holding(picture: Picture) -> Holding:
         one = _step(picture, hold, job, wanted.get(hold.job_id))
         found.decisions += [one] if one is not None else []
         found.turns += [at for at in _turns(hold) if at > picture.now]
-    taken = {hold.job_id for hold in picture.estate.holds if not hold.state.is_over}
+    open_ones = [hold for hold in picture.estate.holds if not hold.state.is_over]
+    taken = {hold.job_id for hold in open_ones if hold.state is not HoldState.CLEARING}
     for job_id, policy in wanted.items():
         if job_id not in taken:
             new = New(picture, policy)
@@ -70,6 +71,7 @@ def _step(picture: Picture, hold: HoldFacts, job: JobFacts, policy: Policy | Non
         HoldState.RELEASING: letting_go.releasing,
         HoldState.WATCHING: letting_go.watching,
         HoldState.STARTING: letting_go.starting,
+        HoldState.CLEARING: letting_go.clearing,
     }
     return steps[hold.state]()
 

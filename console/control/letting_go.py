@@ -1,18 +1,22 @@
-"""A hold after it was let go: did its own start come? If not, it is started once."""
+"""A hold after it was let go: did its own start come? If not, it is started once. After a person let it go at its
+source, its mark is taken away.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from connectors.contract import instant_key
+from connectors.contract import Verb, instant_key
 from console.control.expected import has_started
-from console.control.open_hold import NEAR, OpenHold, has_run
+from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
 from console.control.placing import never_arrived
 from console.control.words import clock
-from console.model.decisions import HoldDecision
+from console.model.decisions import HoldDecision, NewAction
+from console.model.ids import derived_key
 from console.model.values import HoldState, RunFacts
+from console.model.words import BY_A_PERSON, MARK_GONE
 
 WATCH = timedelta(seconds=30)
 """A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
@@ -122,3 +126,18 @@ class LettingGo(OpenHold):
         action = self._start("the first one never arrived")
         return self._to(HoldState.STARTING, f"{self._name} is started once more: {start.words}", action,
                         start_key=action.key)  # fmt: skip
+
+    def clearing(self) -> HoldDecision | None:
+        """Our mark alone is asked away, until it is: whatever pauses the job from now on is a person's."""
+        last, since = self._hold.release, self._hold.released_at or self._now
+        if last is not None and (last.ended_at is None or last.ended_at > since):  # what was asked before is no answer
+            if last.state == "verified":
+                return self._to(HoldState.RELEASED, words=MARK_GONE)
+            if last.ended_at is None or self._now - last.ended_at < max(ASK_AGAIN, last.ended_at - since):
+                return None
+        if self._may_not_send():
+            return None
+        key = derived_key(self._hold.release_key or self._hold.key, "clear")
+        parameters = {"hold": self._hold.key, "enable": "no"}
+        action = NewAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=BY_A_PERSON)
+        return self._to(HoldState.CLEARING, action=action, release_key=key)

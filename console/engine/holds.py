@@ -13,13 +13,15 @@ from console.clean import clean
 from console.clock import Clock
 from console.engine.doors import Place
 from console.failpoints import failpoint
-from console.store import holds
+from console.store import marks
 from console.store.open import Store
 
 log = structlog.get_logger("headway.holds")
 
 LOOK_EVERY = timedelta(minutes=1)
-"""Of the store's clock. What a person undoes at the source is known after it."""
+"""Of the store's clock. What a person undoes at the source is known after it, and one look more."""
+LOOK_AGAIN = timedelta(seconds=15)
+"""Where a look missed something."""
 
 
 class HoldLooker:
@@ -31,6 +33,8 @@ class HoldLooker:
         self._secrets = secrets
         self._place = place
         self._look_at = 0.0
+        self._missed: frozenset[str] = frozenset()
+        """Holds that the last complete look did not find held."""
         self._failed = ""
 
     def look(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
@@ -38,10 +42,10 @@ class HoldLooker:
         said once, and asked again."""
         if Capability.HOLD not in self._place.system.kind.capabilities or time.monotonic() < self._look_at:
             return False
-        self._look_at = time.monotonic() + LOOK_EVERY.total_seconds() / max(self._clock.rate, 0.01)
+        self._next_look(LOOK_EVERY)
         looked_at = self._clock.now()
         try:
-            found = connector.holds(timeout_seconds)
+            found = connector.holds(timeout_seconds, marks.known_jobs(self._store, self._place.target_id))
         except ConnectorError as error:
             words = clean(self._secrets.mask(str(error)))
             if words != self._failed:
@@ -50,4 +54,13 @@ class HoldLooker:
             return False
         self._failed = ""
         failpoint("hold.looked")
-        return holds.reconcile(self._store, self._place.target_id, found, looked_at, self._clock.now(), fence)
+        looked = marks.reconcile(
+            self._store, self._place.target_id, found, self._missed, looked_at, self._clock.now(), fence
+        )
+        self._missed = looked.missed
+        if looked.missed:
+            self._next_look(LOOK_AGAIN)
+        return looked.changed
+
+    def _next_look(self, pause: timedelta) -> None:
+        self._look_at = time.monotonic() + pause.total_seconds() / max(self._clock.rate, 0.01)

@@ -61,6 +61,8 @@ class HoldState(StrEnum):
     WATCHING = "watching"
     """Enabled again: did the native start come?"""
     STARTING = "starting"
+    CLEARING = "clearing"
+    """A person enabled the job at its source and left our mark, which we take away: a later pause is theirs."""
     RELEASED = "released"
     FAILED = "failed"
     """It was never placed."""
@@ -81,6 +83,11 @@ class HoldState(StrEnum):
 
 ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW})
 _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
+
+
+BY_A_PERSON = "a person enabled it at its source"
+"""Why a hold is over whose mark was left."""
+MARK_GONE = f"{BY_A_PERSON}; our mark is gone"
 
 
 class AlertKind(StrEnum):

@@ -1,25 +1,22 @@
-"""Holds into rows, with the actions that place, end or start them: what `control.holds` decided, and what a look at a
-source found.
-"""
+"""Holds into rows, with the actions that place, end or start them, as `control.holds` decided."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from connectors.contract import NativeHold
-from console.clean import clean, clean_line
+from console.clean import clean
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
 from console.store import audit
+from console.store.asked import ActionStep, move_action
 from console.store.keys import pack
-from console.store.open import Store, next_changed_seq
-from console.store.wire import Row, Wire, wire
+from console.store.wire import Row, Wire
 
 BY = "headway"
 WORDS_LIMIT = 500
@@ -31,7 +28,7 @@ _INCIDENT = (
     "(SELECT MIN(i.id) FROM incident_member m JOIN incident i ON i.id = m.incident_id"
     " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL)"
 )
-_EVENT = f"INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, 'hold', ?, {_INCIDENT}, ?, ?)"
+EVENT = f"INSERT INTO event (at_us, kind, words, incident_id, job_id, actor) VALUES (?, 'hold', ?, {_INCIDENT}, ?, ?)"
 _ACTION = (
     "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
     " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
@@ -49,10 +46,7 @@ def write_holds(
         if not _written(lines, seq, one):
             continue
         if one.withdraws:
-            lines.rows(
-                "UPDATE action SET state = 'refused', words = ?, ended_us = ? WHERE key = ? AND state = 'requested'",
-                (one.hold.words, now_us, one.withdraws),
-            )
+            move_action(connection, one.withdraws, "requested", ActionStep("refused", one.hold.words, ended=True), now_us)
         if one.action is not None:
             _ask(connection, lines, one.action, now_us)
         if one.event:
@@ -165,128 +159,4 @@ def _ask(connection: Connection, lines: Wire, action: NewAction, now_us: int) ->
 
 def _tell(lines: Wire, now_us: int, words: str, hold: HoldFacts) -> None:
     period = pack(hold.period_key)
-    lines.rows(_EVENT, (now_us, clean(words, WORDS_LIMIT), hold.job_id, period, hold.job_id, BY))
-
-
-def reconcile(
-    store: Store, target_id: int, found: Iterable[NativeHold], looked_at: datetime, now: datetime, fence: int | None
-) -> bool:
-    """Compares what is really held at a target with what the store holds; True when something differed.
-
-    `looked_at`: when the look began: what was placed or ended since is judged by the next look. A mark that the store
-    does not know is kept as "found" and told, never undone. A hold whose mark is gone was released by a person: it ends
-    so, and is not placed again for its period. Raises LeaseLost.
-    """
-    marks = {one.mark.id: one for one in found}
-    looked_us, now_us = micros(looked_at), micros(now)
-    with store.read() as connection:
-        known = _known(wire(connection), target_id, list(marks))
-    if not _differs(known, marks, looked_us):
-        return False
-    with store.write(fence) as connection:
-        lines = wire(connection)
-        known = _known(lines, target_id, list(marks))
-        seq = next_changed_seq(connection)
-        for key, (state, job_id, placed_us, ended_us) in known.items():
-            if key not in marks and _is_gone(state, placed_us, looked_us):
-                _gone(lines, key, job_id, state, seq, now_us)
-            elif key in marks and _came_back(state, ended_us, looked_us):
-                _back(lines, marks[key], job_id, state, seq, now_us)
-        for key in marks.keys() - known.keys():
-            _found(lines, target_id, marks[key], seq, now_us)
-    return True
-
-
-_Known = dict[str, tuple[HoldState, int, int | None, int | None]]
-_KNOWN = "SELECT h.key, h.state, h.job_id, h.placed_us, h.ended_us FROM hold h"
-
-
-def _known(lines: Wire, target_id: int, keys: list[str]) -> _Known:
-    """Key -> state, job, when placed and ended: of what is open at the target, and of these keys wherever they are."""
-    rows = lines.rows(
-        f"{_KNOWN} JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND h.ended_us IS NULL", (target_id,)
-    )
-    rows += lines.by_keys(_KNOWN.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), "t", sorted(keys))
-    return {row[0]: (HoldState(row[1]), *row[2:]) for row in rows}
-
-
-def _differs(known: _Known, marks: dict[str, NativeHold], looked_us: int) -> bool:
-    if marks.keys() - known.keys():
-        return True
-    return any(
-        _came_back(state, ended_us, looked_us) if key in marks else _is_gone(state, placed_us, looked_us)
-        for key, (state, _, placed_us, ended_us) in known.items()
-    )
-
-
-def _is_gone(state: HoldState, placed_us: int | None, looked_us: int) -> bool:
-    """True for what should be marked and was not. What is being placed or released is judged by its action."""
-    if state is HoldState.FOUND:
-        return True
-    return state is HoldState.HELD and placed_us is not None and placed_us < looked_us
-
-
-def _came_back(state: HoldState, ended_us: int | None, looked_us: int) -> bool:
-    """True for a mark of a hold that is over, or was never placed as far as we knew."""
-    return state.is_over and ended_us is not None and ended_us < looked_us
-
-
-def _gone(lines: Wire, key: str, job_id: int, state: HoldState, seq: int, now_us: int) -> None:
-    words = "its mark is gone from its source: released by a person"
-    moved = lines.rows(
-        "UPDATE hold SET state = 'released', ended_us = ?, words = ?, changed_seq = ? WHERE key = ? AND state = ?"
-        " RETURNING period_key",
-        (now_us, words, seq, key, state.value),
-    )
-    for (period_key,) in moved:
-        _say(lines, now_us, job_id, period_key, f"{_name(lines, job_id)} (hold {key}): {words}")
-
-
-def _back(lines: Wire, one: NativeHold, job_id: int, state: HoldState, seq: int, now_us: int) -> None:
-    """Ours, and over as far as we knew: a hold that failed is held after all; any other is a person's to look at."""
-    after = HoldState.HELD if state is HoldState.FAILED else HoldState.FOUND
-    words = f"its mark is at its source, though it was {state}: {clean_line(one.where)}"
-    moved = lines.rows(
-        "UPDATE hold SET state = ?, ended_us = NULL, placed_us = COALESCE(placed_us, ?), words = ?, changed_seq = ?"
-        " WHERE key = ? AND state = ? RETURNING period_key",
-        (after.value, now_us, clean(words, WORDS_LIMIT), seq, one.mark.id, state.value),
-    )
-    for (period_key,) in moved:
-        _say(lines, now_us, job_id, period_key, f"{_name(lines, job_id)} (hold {one.mark.id}): {words}")
-
-
-def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) -> None:
-    """A mark that this store never made: another store's, or from before this one."""
-    rows = lines.rows(
-        "SELECT id FROM job WHERE target_id = ? AND source_id = ? ORDER BY id LIMIT 1", (target_id, pack(one.job))
-    )
-    if not rows:
-        return  # no inventory has shown the job yet; the next look tells
-    job_id = rows[0][0]
-    until = one.mark.until
-    words = f"a mark that this store did not make: {clean_line(one.where)}"
-    values = {
-        "key": one.mark.id, "job_id": job_id, "kind": "found", "mode": "hold", "state": "found",
-        "held_by": clean_line(one.mark.by), "why": "", "until_us": micros(until), "bd": "", "period_key": "",
-        "placed_us": now_us, "words": clean(words, WORDS_LIMIT), "changed_seq": seq,
-    }  # fmt: skip
-    lines.rows(
-        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO NOTHING",
-        tuple(values.values()),
-    )
-    _say(
-        lines,
-        now_us,
-        job_id,
-        "",
-        f"{_name(lines, job_id)} is held by {clean_line(one.mark.by)} under {one.mark.id}: {words}",
-    )
-
-
-def _say(lines: Wire, now_us: int, job_id: int, period_key: str, words: str) -> None:
-    lines.rows(_EVENT, (now_us, clean(words, WORDS_LIMIT), job_id, period_key, job_id, BY))
-
-
-def _name(lines: Wire, job_id: int) -> str:
-    [(name,)] = lines.rows("SELECT name FROM job WHERE id = ?", (job_id,))
-    return str(name)
+    lines.rows(EVENT, (now_us, clean(words, WORDS_LIMIT), hold.job_id, period, hold.job_id, BY))

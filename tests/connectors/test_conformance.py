@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -64,8 +64,8 @@ class Faulty(PgCronConnector):
         found: Receipt = self._through("act", super().act(preview, key, timeout_seconds))
         return found
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
-        found: tuple[NativeHold, ...] = self._through("holds", super().holds(timeout_seconds))
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+        found: tuple[NativeHold, ...] = self._through("holds", super().holds(timeout_seconds, known))
         return found
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:

@@ -48,6 +48,8 @@ class Source:
     """What the downstream's scheduler has, whoever looks."""
 
     mark: str | None = None
+    undone: bool = False
+    """A person enabled it, and left the mark."""
     paused: bool = False
     """By a person."""
     starts: list[tuple[datetime, str]] = field(default_factory=list)
@@ -55,7 +57,7 @@ class Source:
 
     @property
     def asleep(self) -> bool:
-        return self.paused or self.mark is not None
+        return self.paused or (self.mark is not None and not self.undone)
 
 
 class Stage(Ledger):
@@ -141,10 +143,13 @@ class Stage(Ledger):
                 one.state, one.ended_at = "verified", self.now
             return
         wanted = None if verb is Verb.HOLD else one.action.parameters["hold"]
-        if source.mark != wanted or (verb is Verb.HOLD and source.paused):
+        if verb is Verb.RELEASE and one.action.parameters.get("enable") == "no" and source.mark == wanted:
+            source.mark, source.undone, one.state = None, False, "verified"
+        elif source.mark != wanted or (verb is Verb.HOLD and source.paused):
             one.state, one.words = "refused", "paused by a person" if source.paused else "that mark is not there"
         else:
             source.mark = key if verb is Verb.HOLD else None
+            source.paused = False  # as Airflow: enabling knows of no second pause
             one.state = "verified"
         one.ended_at = self.now
 
@@ -209,12 +214,14 @@ class Stage(Ledger):
         )
 
     def reconciled(self) -> None:
-        """As a look at the source does: a hold whose mark is gone was released by a person."""
+        """As two looks at the source do: what is not held there was released by a person."""
         for key, hold in self.held.items():
             if hold.state is HoldState.HELD and self.source.mark != key:
                 self.held[key] = replace(
                     hold, state=HoldState.RELEASED, ended_at=self.now, words="released by a person"
                 )
+            elif hold.state is HoldState.HELD and self.source.undone:
+                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now)
 
     def freeze(self, modes: Modes) -> None:
         self.estate = replace(self.estate, modes=modes)

@@ -156,6 +156,45 @@ def test_a_hold_that_a_person_undid_ends_and_is_not_placed_again() -> None:
     assert "released by a person" == stage.hold().words
 
 
+def test_a_hold_that_a_person_undid_loses_its_mark_and_a_later_pause_stays_theirs() -> None:
+    """The note of a DAG that a person resumed still bears our line: their next pause must not be taken for ours."""
+    stage = repaired(failed(Stage()), "04:20")
+    stage.when("03:54", lambda: setattr(stage.source, "undone", True))
+    stage.when("03:56", stage.reconciled)
+    stage.latency = minutes(3)
+
+    def pause() -> None:
+        stage.source.undone, stage.source.paused = False, True
+
+    stage.when("03:58", pause)
+    stage.until("06:00")
+    assert ([], None, True) == (stage.started(), stage.source.mark, stage.source.paused)
+    assert [Verb.HOLD, Verb.RELEASE] == stage.sent()
+    told = "a person enabled it at its source; our mark is gone"
+    assert (HoldState.RELEASED, told) == (stage.hold().state, stage.hold().words)
+
+
+def test_a_mark_that_cannot_be_taken_away_yet_is_asked_away_again() -> None:
+    stage = failed(Stage())
+    answers = iter([None, "no right to write the note"])
+    stage.reply = lambda action: next(answers, None)
+    stage.when("03:54", lambda: setattr(stage.source, "undone", True))
+    stage.when("03:56", stage.reconciled)
+    stage.until("04:00")
+    assert (HoldState.CLEARING, [(DUE, "clock")]) == (stage.hold().state, stage.started())
+    stage.until("04:30")
+    assert (HoldState.RELEASED, None, 3) == (stage.hold().state, stage.source.mark, len(stage.asked))
+
+
+def test_in_a_freeze_a_mark_is_left_where_it_is() -> None:
+    stage = failed(Stage())
+    stage.when("03:54", lambda: setattr(stage.source, "undone", True))
+    stage.when("03:55", lambda: stage.freeze(Modes(frozen=Switched("on", "alice"))))
+    stage.when("03:56", stage.reconciled)
+    stage.until("04:30")
+    assert (HoldState.CLEARING, [Verb.HOLD]) == (stage.hold().state, stage.sent())
+
+
 def test_a_run_that_goes_on_is_not_held_in_mid_run() -> None:
     """A paused DAG goes on with no task."""
     stage = failed(Stage())

@@ -175,6 +175,39 @@ def test_a_mark_that_a_person_took_away_ends_the_hold_for_its_period(night: Nigh
     assert "planned" == night.load()[0]
 
 
+def test_a_mark_that_one_look_misses_ends_nothing(night: Night) -> None:
+    night.at("03:51").rounds()
+    mark = night.bench.scheduler.marks.pop("load")
+    night.at("03:55").rounds(1)
+    night.bench.scheduler.marks["load"] = mark
+    night.at("03:56").rounds(1)
+    del night.bench.scheduler.marks["load"]
+    night.at("03:57").rounds(1)
+    assert ("held", {}) == (night.hold()[0], night.bench.scheduler.marks)
+    night.at("03:58").rounds(1)
+    assert "released" == night.hold()[0]
+
+
+def test_a_person_who_enables_a_held_job_keeps_it_and_a_later_pause_is_theirs(night: Night) -> None:
+    scheduler = night.bench.scheduler
+    night.at("03:51").rounds()
+    scheduler.undone.add("load")
+    night.at("03:55").rounds(2)
+    assert "clearing" == night.hold()[0]
+    night.at("03:56").rounds(4)
+    assert ("released", "a person enabled it at its source; our mark is gone") == (
+        night.hold()[0],
+        night.hold()[3],
+    )
+    assert ({}, False) == (scheduler.marks, scheduler.jobs["load"].paused)
+    scheduler.jobs["load"] = replace(scheduler.jobs["load"], paused=True)
+    repair(night, "04:10")
+    night.at("04:11").rounds(4)
+    assert ([("hold", "load"), ("release", "load")], True) == (scheduler.done, scheduler.jobs["load"].paused)
+    requested = night.rows("SELECT verb, why FROM audit WHERE verb LIKE 'request %' ORDER BY seq")
+    assert ("request release", "a person enabled it at its source") == requested[-1]
+
+
 def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night) -> None:
     mark = HoldMark("headway-0123456789abcdef", "other-store", at("09:00"))
     night.bench.scheduler.marks["load"] = mark
@@ -186,7 +219,7 @@ def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night
         "fake/load is held by other-store under headway-0123456789abcdef: a mark that this store did"
     )
     del night.bench.scheduler.marks["load"]
-    night.at("03:56").rounds(1)
+    night.at("03:56").rounds(2)
     found = night.rows("SELECT state FROM hold WHERE key = 'headway-0123456789abcdef'")
     assert [("released",)] == found
 
@@ -197,7 +230,7 @@ def test_marks_that_cannot_be_read_fail_no_poll_and_change_nothing(
     night.at("03:51").rounds()
     held = night.hold()
 
-    def refused(_: float) -> tuple[()]:
+    def refused(*_: object) -> tuple[()]:
         raise SystemUnreachable("the notes cannot be read")
 
     connector = night.bench.poller._connector

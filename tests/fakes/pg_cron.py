@@ -89,13 +89,13 @@ class FakePgCron:
             raise NotSupported(f"pg_cron job {jobid} is held, paused, changed or running")
         row |= {"command": prefix + row["command"], "active": False}
 
-    def release(self, jobid: int, hold: str) -> None:
-        """What `headway.release` does. Raises NotSupported as the function does."""
+    def release(self, jobid: int, hold: str, enable: bool) -> None:
+        """What `headway.release` and `headway.clear` do. Raises NotSupported as the functions do."""
         row = next((row for row in self.jobs if row["jobid"] == jobid), None)
         mark = HoldMark.read(str(shown(row)["hold"] or "")) if row else None
         if row is None or mark is None or mark.id != hold:
             raise NotSupported(f"pg_cron job {jobid} does not bear hold {hold}")
-        row |= {"command": shown(row)["command"], "active": True}
+        row |= {"command": shown(row)["command"], "active": enable or row["active"]}
 
     def cancel(self, runid: int) -> None:
         """What `headway.cancel` does. Raises NotSupported as the function does."""
@@ -174,8 +174,8 @@ class FakeClient(PgCronClient):
         self._fake.hold(jobid, mark, schedule, plain_hash)
         return [{"done": True}]
 
-    def release(self, jobid: int, hold: str, key: str, timeout_seconds: float) -> list[Row]:
-        self._fake.release(jobid, hold)
+    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
+        self._fake.release(jobid, hold, enable)
         return [{"done": True}]
 
     def cancel(self, runid: int, key: str, timeout_seconds: float) -> list[Row]:

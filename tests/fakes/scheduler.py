@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -80,8 +80,12 @@ class FakeScheduler:
     opened: int = 0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """Its own clock."""
+    skew: timedelta = timedelta(0)
+    """How far that is ahead; runs are told by it as a test sets them."""
     marks: dict[str, HoldMark] = field(default_factory=dict)
     """What is held, by job."""
+    undone: set[str] = field(default_factory=set)
+    """Of these a person has enabled the job, and left the mark."""
     words: str = "accepted"
     """What the scheduler says when it takes an action."""
     capabilities: frozenset[Capability] = frozenset({Capability.RERUN, Capability.LOG})
@@ -107,7 +111,10 @@ class FakeScheduler:
 
     def told(self) -> Iterator[JobRecord]:
         """The jobs as they are now: what is held is paused."""
-        return (replace(job, paused=True) if name in self.marks else job for name, job in self.jobs.items())
+        return (
+            replace(job, paused=True) if name in self.marks.keys() - self.undone else job
+            for name, job in self.jobs.items()
+        )
 
     def mark(self, plan: Mapping[str, Any], key: str) -> None:
         """Holds or releases by compare-and-set; another verb changes nothing here."""
@@ -121,6 +128,9 @@ class FakeScheduler:
             if there is None or there.id != asked["hold"]:
                 raise NotSupported(f"{job} is not held under {asked['hold']}")
             del self.marks[job]
+            if asked.get("enable") == "no" and job not in self.undone:
+                self.jobs[job] = replace(self.jobs[job], paused=True)  # whoever paused it: it stays so
+            self.undone.discard(job)
 
     def job(self, native_id: str, schedule: Schedule | None = None, **more: Any) -> None:
         self.jobs[native_id] = JobRecord(native_id, schedule=schedule or Schedule("none"), **more)
@@ -169,7 +179,7 @@ class FakeConnector:
             runs,
             json.dumps(len(runs)),
             more=self._scheduler.more,
-            clock=Clock(now, now),
+            clock=Clock(now + self._scheduler.skew, now),
             seen_until=seen,
             warnings=self._scheduler.warnings,
             skipped=self._scheduler.skipped,
@@ -202,9 +212,10 @@ class FakeConnector:
         self._scheduler.mark(preview.plan, key)
         return Receipt(key, self._scheduler.words)
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         self._check()
-        return tuple(NativeHold(job, mark, f"the notes of {job}") for job, mark in self._scheduler.marks.items())
+        marks, undone = self._scheduler.marks, self._scheduler.undone
+        return tuple(NativeHold(job, mark, f"the notes of {job}", job in undone) for job, mark in marks.items())
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         self._check()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,7 +154,7 @@ class HeldConnector:
         self._world.add(verb, key, str(preview.plan.get("hold", "")))
         return Receipt(key, "accepted")
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         there = self._world.mark()
         return (NativeHold("load", HoldMark(there, "headway", DUE + timedelta(hours=6)), "a file"),) if there else ()
 

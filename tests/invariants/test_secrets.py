@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -95,7 +95,7 @@ class Leaky(WorldConnector):
         self._world.act(key)
         raise OutcomeUnknown(f"POST /run?password={self.password}: connection reset")
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:

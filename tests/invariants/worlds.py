@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -137,7 +137,7 @@ class WorldConnector:
         self._world.act(key, str(preview.plan["job"]))
         return Receipt("", "accepted")
 
-    def holds(self, timeout_seconds: float) -> tuple[NativeHold, ...]:
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         raise NotSupported("this world: holds are not kept by this kind")
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:

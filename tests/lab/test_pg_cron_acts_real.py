@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -98,6 +99,21 @@ def release(connector: Connector, job: str, key: str) -> None:
 
 def running(connector: Connector, job: str) -> RunRecord:
     return next(run for run in runs_of(connector, job) if run.state == State.RUNNING)
+
+
+def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(
+    act: Connector, postgres: PostgresServer, jobs: dict[str, int]
+) -> None:
+    key, jobid = hold(act, "acts-plain"), jobs["plain"]
+    postgres.execute("SELECT cron.alter_job(%s, active := true)", jobid)
+    assert [(key, True)] == [(one.mark.id, one.bare) for one in act.holds(10) if one.job == "acts-plain"]
+    only = replace(release_ask("acts-plain", key), parameters={"hold": key, "enable": "no"})
+    preview = act.preview(only, 10)
+    postgres.execute("SELECT cron.alter_job(%s, active := false)", jobid)
+    act.act(preview, new_key(), 10)
+    assert (COMMANDS["plain"], False) == entry(postgres, jobid)
+    with pytest.raises(NotSupported, match="does not bear hold"):
+        act.act(preview, new_key(), 10)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,8 +15,9 @@ from console.model.values import CancelFacts, HoldFacts, HoldState, Mode, Settin
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
-from console.store.holds import reconcile
 from console.store.inventory import known_jobs
+from console.store.marks import known_jobs as marked_jobs
+from console.store.marks import reconcile
 from console.store.reads import Reads
 from tests.store import test_apply
 from tests.store.estate import BD, EXTRACT, JOBS, LOAD, Estate, at, failed, run, running, set_clock
@@ -48,12 +49,14 @@ def stored(night: Estate) -> Sequence[HoldFacts]:
     return load(night.store, at("03:20"), Settings()).holds
 
 
-def look(night: Estate, *marks: NativeHold, looked: str = "03:30", now: str = "03:30") -> bool:
-    return reconcile(night.store, night.host, marks, at(looked), at(now), None)
+def look(night: Estate, *marks: NativeHold, looked: str = "03:30", now: str = "03:30", missed: str = "") -> bool:
+    """`missed`: key of the hold that the look before did not find."""
+    before = frozenset({missed} - {""})
+    return reconcile(night.store, night.host, marks, before, at(looked), at(now), None).changed
 
 
-def mark(key: str = KEY, job: str = STOCK, by: str = "headway") -> NativeHold:
-    return NativeHold(job, HoldMark(key, by, at("09:10")), "crontab of etl, line 4")
+def mark(key: str = KEY, job: str = STOCK, by: str = "headway", bare: bool = False) -> NativeHold:
+    return NativeHold(job, HoldMark(key, by, at("09:10")), "crontab of etl, line 4", bare)
 
 
 def events(night: Estate) -> list[str]:
@@ -100,6 +103,7 @@ def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> No
     over = hold(night, state=HoldState.FAILED, ended_at=at("03:10"), words="nobody could send it")
     decide(night, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:10")
     assert ("refused", "nobody could send it") == night.one("SELECT state, words FROM action")
+    assert ["request hold", "refuse hold"] == [row[0] for row in night.rows("SELECT verb FROM audit ORDER BY seq")]
     assert HoldState.FAILED is stored(night)[0].state
 
 
@@ -125,23 +129,69 @@ def test_a_look_that_finds_what_is_held_changes_nothing(night: Estate) -> None:
     assert [] == events(night)
 
 
-def test_a_hold_whose_mark_is_gone_was_released_by_a_person(night: Estate) -> None:
+def test_a_hold_whose_mark_two_looks_miss_was_released_by_a_person(night: Estate) -> None:
     held(night)
-    assert not look(night, looked="03:01")  # it was placed while this look went on
-    assert look(night)
+    none = reconcile(night.store, night.host, (), frozenset(), at("03:01"), at("03:30"), None)
+    assert frozenset() == none.missed  # it was placed while this look went on
+    first = reconcile(night.store, night.host, (), none.missed, at("03:30"), at("03:30"), None)
+    assert (False, frozenset({KEY}), HoldState.HELD) == (first.changed, first.missed, stored(night)[0].state)
+    assert look(night, missed=KEY)
     [one] = stored(night)
     words = "its mark is gone from its source: released by a person"
     assert (HoldState.RELEASED, at("03:30"), words) == (one.state, one.ended_at, one.words)
     assert [f"etl-hosts/{STOCK} (hold {KEY}): {words}"] == events(night)
-    assert not look(night, looked="03:31")
+    assert not look(night, looked="03:31", missed=KEY)
+
+
+def test_a_mark_that_one_look_missed_is_held_on(night: Estate) -> None:
+    """A source that told half of what it has ends no hold."""
+    held(night)
+    assert not look(night)
+    seen = reconcile(night.store, night.host, (mark(),), frozenset({KEY}), at("03:31"), at("03:31"), None)
+    assert (False, frozenset(), HoldState.HELD) == (seen.changed, seen.missed, stored(night)[0].state)
+
+
+def test_a_mark_that_is_there_again_is_held_again_and_let_go_as_any_other(night: Estate) -> None:
+    held(night)
+    assert look(night, missed=KEY)
+    assert look(night, mark(), looked="03:40", now="03:40")
+    [one] = stored(night)
+    assert (HoldState.HELD, None, at("03:01")) == (one.state, one.ended_at, one.placed_at)
+    assert events(night)[-1].endswith("its mark is at its source, though it was released: crontab of etl, line 4")
+
+
+def test_a_job_that_a_person_enabled_under_our_mark_is_held_no_more_and_its_mark_is_to_go(night: Estate) -> None:
+    held(night)
+    assert not look(night, mark(bare=True))
+    assert look(night, mark(bare=True), missed=KEY)
+    [one] = stored(night)
+    assert (HoldState.CLEARING, None, at("03:30")) == (one.state, one.ended_at, one.released_at)
+    [told] = events(night)
+    assert told.endswith("a person enabled it at its source: the hold is over, and our mark there is taken away")
+    assert (STOCK,) == marked_jobs(night.store, night.host)
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_a_pause_after_a_person_enabled_it_is_not_ours_while_the_mark_is_there(night: Estate, bare: bool) -> None:
+    held(night)
+    look(night, mark(bare=True), missed=KEY)
+    assert not look(night, mark(bare=bare), looked="03:40", missed=KEY)
+    assert HoldState.CLEARING is stored(night)[0].state
+    assert look(night, looked="03:41", missed=KEY)
+    assert HoldState.RELEASED is stored(night)[0].state
+
+
+def test_a_bare_mark_that_nobody_here_made_holds_nothing(night: Estate) -> None:
+    assert not look(night, mark("headway-zzzzzzzzzzzz", bare=True))
+    assert () == stored(night)
 
 
 def test_what_is_being_placed_or_let_go_is_judged_by_its_action(night: Estate) -> None:
     decide(night, placed(night))
-    assert not look(night)
+    assert not look(night, missed=KEY)
     decide(night, HoldDecision(hold(night, state=HoldState.HELD, placed_at=at("03:01")), HoldState.PLACING))
     decide(night, HoldDecision(hold(night, state=HoldState.RELEASING), HoldState.HELD))
-    assert not look(night)
+    assert not look(night, missed=KEY)
 
 
 def test_a_mark_that_nobody_here_made_is_kept_as_found_until_it_is_gone(night: Estate) -> None:
@@ -150,7 +200,8 @@ def test_a_mark_that_nobody_here_made_is_kept_as_found_until_it_is_gone(night: E
     assert not look(night, strange)
     [one] = stored(night)
     assert ("headway-zzzzzzzzzzzz", HoldState.FOUND, "other.store") == (one.key, one.state, one.held_by)
-    assert look(night)
+    assert not look(night)
+    assert look(night, missed=strange.mark.id)
     assert HoldState.RELEASED is stored(night)[0].state
 
 
@@ -159,7 +210,14 @@ def test_a_mark_of_a_job_that_no_inventory_has_shown_waits_for_it(night: Estate)
     assert () == stored(night)
 
 
-@pytest.mark.parametrize("was, after", [(HoldState.FAILED, HoldState.HELD), (HoldState.RELEASED, HoldState.FOUND)])
+@pytest.mark.parametrize(
+    "was, after",
+    [
+        (HoldState.FAILED, HoldState.HELD),
+        (HoldState.RELEASED, HoldState.HELD),
+        (HoldState.SHADOW, HoldState.FOUND),
+    ],
+)
 def test_a_hold_that_was_over_and_is_there_after_all_is_not_overlooked(
     night: Estate, was: HoldState, after: HoldState
 ) -> None:
@@ -217,7 +275,7 @@ def test_holds_are_listed_open_ones_and_those_that_are_over(served: Estate, read
     [one] = reads.holds()
     assert (f"etl-hosts/{STOCK}", "held", EXTRACT, at("03:10")) == (one.job, one.state, one.upstream, one.due)
     assert one == reads.hold(KEY) == reads.hold(f"etl-hosts/{STOCK}")
-    look(served)
+    look(served, missed=KEY)
     assert ([], ["released"]) == (reads.holds(), [one.state for one in reads.holds(ended=True)])
     with pytest.raises(NotFound, match="is not held"):
         reads.hold(f"etl-hosts/{STOCK}")

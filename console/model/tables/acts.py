@@ -129,7 +129,8 @@ class Hold(SQLModel, table=True):
     mode: str = string("hold")
     """"hold", or "trigger": started on completion."""
     state: str = string("placing")
-    """placing, held, releasing, watching (re-enabled; did the native start come?), starting, released, failed."""
+    """placing, held, releasing, watching (re-enabled; did the native start come?), starting, clearing (a person enabled
+    it, and our mark is taken away), released, failed, shadow, found."""
     held_by: str = string()
     why: str = string()
     placed_us: int | None = big(default=None)

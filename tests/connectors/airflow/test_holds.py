@@ -267,3 +267,22 @@ def test_too_many_paused_dags_are_told_and_not_half_searched(monkeypatch: pytest
     with pytest.raises(SystemUnreachable, match="more than 1 DAGs are paused"):
         connector.holds(5)
     assert 1 == len(opened(fake, dags=["stock_*"]).holds(5))
+
+
+@pytest.mark.parametrize("paused_again", [False, True])
+def test_the_mark_alone_goes_and_a_later_pause_stays_the_persons(paused_again: bool) -> None:
+    """A person resumed the DAG in Airflow's own screens: our line stays in the note, and their next pause is theirs."""
+    fake, connector, key = held_night()
+    fake.paused.discard("stock_count")
+    assert () == connector.holds(5)
+    assert [(key, True)] == [(one.mark.id, one.bare) for one in connector.holds(5, ["stock_count", "unheard"])]
+    ask = replace(release(key), parameters={"hold": key, "enable": "no"})
+    preview = allowed(connector, ask)
+    assert "take the mark away" == preview.verb
+    if paused_again:
+        fake.paused.add("stock_count")
+    connector.act(preview, new_key(), 5)
+    assert ("seen by Ada", paused_again) == (fake.runs[0]["note"], "stock_count" in fake.paused)
+    assert isinstance(connector.look_up(preview, new_key(), 5), Found)
+    with pytest.raises(NotSupported, match="tells of this hold by now"):
+        connector.act(preview, new_key(), 5)

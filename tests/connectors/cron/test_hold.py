@@ -51,8 +51,8 @@ def holding(job: str = "db07:job", by: str = "alice") -> dict[str, str]:
     return {"by": by, "until": until()}
 
 
-def previewed(host: LocalHost, verb: Verb, job: str = "db07:job", hold: str = "") -> Preview:
-    return connect(host).preview(ask(verb, job, holding() | {"hold": hold}), 20)
+def previewed(host: LocalHost, verb: Verb, job: str = "db07:job", hold: str = "", enable: str = "") -> Preview:
+    return connect(host).preview(ask(verb, job, holding() | {"hold": hold, "enable": enable}), 20)
 
 
 def hold(host: LocalHost, job: str = "db07:job") -> str:
@@ -133,7 +133,7 @@ def test_held_line_is_the_same_job_paused_and_comes_back_byte_for_byte(
     assert held == b"\n".join(lines), "more than the mark and one # was added"
     assert held.split(b"\n")[line.number - 1].startswith(b"# " + MARK.encode())
     now = read_tables([TableFile(str(path), text_of(held if ends else held + b"\n"), user)], None)
-    expected = [replace(one, mark=MARK if one.number == line.number else "") for one in before.lines]
+    expected = [replace(one, mark=MARK, bare_mark="") if one.number == line.number else one for one in before.lines]
     assert [replace(one, number=0) for one in now.lines] == [replace(one, number=0) for one in expected]
 
     assert on_host(host, ["hold_line", *named, MARK, late, "run"]).kind == "EXISTS"
@@ -236,12 +236,28 @@ def test_mark_whose_line_somebody_enabled_goes_alone(host: LocalHost) -> None:
     host.crontab.write_text(JOB)
     key = hold(host)
     host.crontab.write_text(host.crontab_text().replace("#10 3", "10 3"))
-    assert connect(host).holds(20) == ()
+    assert [(one.mark.id, one.bare) for one in connect(host).holds(20)] == [(key, True)]
     assert [job.paused for job in connect(host).inventory("", 20).jobs] == [False]
     preview = previewed(host, Verb.RELEASE, hold=key)
     assert preview.verb == "remove the mark"
     assert release(host, key).startswith("was enabled by hand before; the mark is removed")
     assert host.crontab_text() == JOB
+
+
+@pytest.mark.parametrize("line", ["10 3 * * * true\n", "#10 3 * * * true\n"], ids=["enabled", "commented out again"])
+def test_mark_alone_goes_and_the_line_below_it_stays_as_a_person_left_it(host: LocalHost, line: str) -> None:
+    host.crontab.write_text(JOB)
+    key = hold(host)
+    host.crontab.write_text(host.crontab_text().replace("#10 3", "10 3"))
+    preview = previewed(host, Verb.RELEASE, hold=key, enable="no")
+    assert (preview.verb, preview.refused) == ("remove the mark", None)
+    assert isinstance(connect(host).look_up(preview, new_key(), 20), Absent)
+    host.crontab.write_text(host.crontab_text().replace("10 3 * * * true\n", line))
+    assert connect(host).act(preview, new_key(), 20).words.startswith("the mark is removed")
+    assert host.crontab_text() == JOB.replace("10 3 * * * true\n", line)
+    assert isinstance(connect(host).look_up(preview, new_key(), 20), Found)
+    with pytest.raises(NotSupported, match="nothing of ours is there"):
+        connect(host).act(preview, new_key(), 20)
 
 
 def test_line_whose_mark_somebody_removed_is_theirs(host: LocalHost) -> None:

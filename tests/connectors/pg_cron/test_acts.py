@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from connectors.conformance import new_key, ref
@@ -83,9 +85,24 @@ def test_a_hold_that_a_person_woke_is_still_found_and_taken_away(fake: FakePgCro
     connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
     jobid = next(row["jobid"] for row in fake.jobs if row["command"].startswith("/* headway-hold"))
     fake.change(jobid, active=True)
-    assert [KEY] == [one.mark.id for one in connector.holds(5)]
+    assert [(KEY, True)] == [(one.mark.id, one.bare) for one in connector.holds(5)]
     connector.act(allowed(connector, release_ask(JOB, KEY)), new_key(), 5)
     assert () == connector.holds(5)
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(fake: FakePgCron, active: bool) -> None:
+    connector = connector_on(fake)
+    connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
+    jobid = next(row["jobid"] for row in fake.jobs if row["command"].startswith("/* headway-hold"))
+    fake.change(jobid, active=True)
+    preview = allowed(connector, replace(release_ask(JOB, KEY), parameters={"hold": KEY, "enable": "no"}))
+    assert isinstance(connector.look_up(preview, new_key(), 5), Absent)
+    fake.change(jobid, active=active)
+    connector.act(preview, new_key(), 5)
+    assert isinstance(connector.look_up(preview, new_key(), 5), Found)
+    [row] = [row for row in fake.jobs if row["jobid"] == jobid]
+    assert (active, False) == (row["active"], row["command"].startswith("/*"))
 
 
 @pytest.mark.parametrize("by, until", [("", "2026-11-20T06:30:00Z"), ("a b", "2026-11-20T06:30:00Z"), ("bob", "soon")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -144,6 +145,23 @@ def test_a_hold_of_two_schedules_that_is_half_done_is_unknown_and_told(fake: Fak
     assert [(key, "mart")] == [(one.mark.id, one.job) for one in connector.holds(20)]
     connector.act(connector.preview(release_ask("mart", key), 20), new_key(), 20)
     assert {"ENABLED"} == {one["State"] for one in fake.schedules}
+
+
+@pytest.mark.parametrize("state", ["ENABLED", "DISABLED"])
+def test_the_mark_alone_goes_and_the_schedule_stays_as_a_person_left_it(fake: FakeStates, state: str) -> None:
+    connector, before = fake.connector(), dict(fake.schedules[0])
+    connector.act(connector.preview(hold_ask("mart"), 20), KEY, 20)
+    assert [False] == [one.bare for one in connector.holds(20)]
+    fake.schedules[0]["State"] = "ENABLED"
+    assert [True] == [one.bare for one in fake.connector().holds(20)]
+    ask = replace(release_ask("mart", KEY), parameters={"hold": KEY, "enable": "no"})
+    preview = connector.preview(ask, 20)
+    assert (None, "take the mark away") == (preview.refused, preview.verb)
+    fake.schedules[0]["State"] = state
+    connector.act(preview, new_key(), 20)
+    told = [fake.schedules[0].get(name) for name in ("State", "Description", "ScheduleExpression", "Target")]
+    assert [state, *(before.get(name) for name in ("Description", "ScheduleExpression", "Target"))] == told
+    assert isinstance(connector.look_up(preview, new_key(), 20), Found)
 
 
 def test_a_key_is_the_token_of_its_writes(fake: FakeStates) -> None:

@@ -1,0 +1,186 @@
+"""What is really held at a target, compared with what the store holds: two looks must agree that a hold is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from connectors.contract import NativeHold
+from console.clean import clean, clean_line
+from console.model.ids import micros
+from console.model.values import HoldState
+from console.model.words import BY_A_PERSON, MARK_GONE
+from console.store.holds import BY, EVENT, WORDS_LIMIT
+from console.store.keys import pack, unpack
+from console.store.open import Store, next_changed_seq
+from console.store.wire import Wire, wire
+
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of one look."""
+
+    changed: bool
+    """True where something differed and was written."""
+    missed: frozenset[str] = frozenset()
+    """Keys of holds that it did not find held: the next look decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One hold as the store has it."""
+
+    key: str
+    state: HoldState
+    job_id: int
+    kind: str
+    placed_us: int | None
+    ended_us: int | None
+
+    def is_missed(self, mark: NativeHold | None, looked_us: int) -> bool:
+        """True where it should be held and is not, or its mark was to go and is gone. What is being placed or released
+        is judged by its action."""
+        if self.state is HoldState.CLEARING:
+            return mark is None
+        if mark is not None and not mark.bare:
+            return False
+        if self.state is HoldState.FOUND:
+            return True
+        return self.state is HoldState.HELD and self.placed_us is not None and self.placed_us < looked_us
+
+    def after(self, mark: NativeHold | None, agreed: bool, looked_us: int) -> HoldState | None:
+        """What it is from now on; None: as it was. `agreed`: the look before missed it too."""
+        if self.is_missed(mark, looked_us):
+            if not agreed:
+                return None
+            return HoldState.CLEARING if mark is not None and self.state is HoldState.HELD else HoldState.RELEASED
+        if mark is None or not self.state.is_over or self.ended_us is None or self.ended_us >= looked_us:
+            return None
+        if self.kind == "found" or self.state is HoldState.SHADOW:
+            return None if mark.bare else HoldState.FOUND
+        return HoldState.CLEARING if mark.bare else HoldState.HELD
+
+
+def known_jobs(store: Store, target_id: int) -> tuple[str, ...]:
+    """Native ids of the target's jobs that are thought held, or whose mark is to go."""
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ?"
+            " AND h.state IN ('held', 'found', 'clearing') ORDER BY j.source_id",
+            (target_id,),
+        )
+    return tuple(unpack(row[0]) for row in rows)
+
+
+def reconcile(
+    store: Store,
+    target_id: int,
+    found: Iterable[NativeHold],
+    missed: frozenset[str],
+    looked_at: datetime,
+    now: datetime,
+    fence: int | None,
+) -> Looked:
+    """Compares what one complete look found with what the store holds, and keeps it.
+
+    `missed`: what the complete look before did not find. `looked_at`: when the look began: what was placed or ended
+    since is judged by the next one. A hold whose mark two looks miss was released by a person: it ends so, and is not
+    placed again for its period. Where they find its job enabled under our mark, the mark is to be taken away. A mark of
+    ours that is there again is held again. One that the store does not know is kept as "found" and told, never undone.
+    Raises LeaseLost.
+    """
+    marks = {one.mark.id: one for one in found}
+    looked_us, now_us = micros(looked_at), micros(now)
+    with store.read() as connection:
+        known = _known(wire(connection), target_id, list(marks))
+    now_missed = frozenset(one.key for one in known if one.is_missed(marks.get(one.key), looked_us))
+    strange = [one for key, one in marks.items() if not one.bare and key not in {each.key for each in known}]
+    moved = [one for one in known if one.after(marks.get(one.key), one.key in missed, looked_us) is not None]
+    if not moved and not strange:
+        return Looked(False, now_missed)
+    with store.write(fence) as connection:
+        lines = wire(connection)
+        seq = next_changed_seq(connection)
+        for one in moved:
+            after = one.after(marks.get(one.key), one.key in missed, looked_us)
+            if after is not None:
+                _move(lines, one, after, marks.get(one.key), seq, now_us)
+        for mark in strange:
+            _found(lines, target_id, mark, seq, now_us)
+    return Looked(True, now_missed - {one.key for one in moved})
+
+
+_KNOWN = "SELECT h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us FROM hold h"
+
+
+def _known(lines: Wire, target_id: int, keys: list[str]) -> list[_Known]:
+    """What is open at the target, and of these keys wherever they are."""
+    rows = lines.rows(
+        f"{_KNOWN} JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND h.ended_us IS NULL", (target_id,)
+    )
+    rows += lines.by_keys(_KNOWN.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), "t", sorted(keys))
+    return list({row[0]: _Known(row[0], HoldState(row[1]), *row[2:]) for row in rows}.values())
+
+
+def _move(lines: Wire, one: _Known, after: HoldState, mark: NativeHold | None, seq: int, now_us: int) -> None:
+    """Only from where this look saw it."""
+    words = _words(one, after, mark)
+    ended = now_us if after.is_over else None
+    released = now_us if after is HoldState.CLEARING else None
+    moved = lines.rows(
+        "UPDATE hold SET state = ?, ended_us = ?, released_us = COALESCE(?, released_us), words = ?, changed_seq = ?,"
+        " placed_us = COALESCE(placed_us, ?) WHERE key = ? AND state = ? RETURNING period_key",
+        (after.value, ended, released, clean(words, WORDS_LIMIT), seq, now_us, one.key, one.state.value),
+    )
+    for (period_key,) in moved:
+        _say(lines, now_us, one.job_id, period_key, f"{_name(lines, one.job_id)} (hold {one.key}): {words}")
+
+
+def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> str:
+    if after is HoldState.CLEARING:
+        return f"{BY_A_PERSON}: the hold is over, and our mark there is taken away"
+    if one.state is HoldState.CLEARING:
+        return MARK_GONE
+    if mark is not None and not mark.bare:
+        return f"its mark is at its source, though it was {one.state}: {clean_line(mark.where)}"
+    return "its mark is gone from its source: released by a person"
+
+
+def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) -> None:
+    """A mark that this store never made: another store's, or from before this one."""
+    rows = lines.rows(
+        "SELECT id FROM job WHERE target_id = ? AND source_id = ? ORDER BY id LIMIT 1", (target_id, pack(one.job))
+    )
+    if not rows:
+        return  # no inventory has shown the job yet; the next look tells
+    job_id = rows[0][0]
+    until = one.mark.until
+    words = f"a mark that this store did not make: {clean_line(one.where)}"
+    values = {
+        "key": one.mark.id, "job_id": job_id, "kind": "found", "mode": "hold", "state": "found",
+        "held_by": clean_line(one.mark.by), "why": "", "until_us": micros(until), "bd": "", "period_key": "",
+        "placed_us": now_us, "words": clean(words, WORDS_LIMIT), "changed_seq": seq,
+    }  # fmt: skip
+    lines.rows(
+        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO NOTHING",
+        tuple(values.values()),
+    )
+    _say(
+        lines,
+        now_us,
+        job_id,
+        "",
+        f"{_name(lines, job_id)} is held by {clean_line(one.mark.by)} under {one.mark.id}: {words}",
+    )
+
+
+def _say(lines: Wire, now_us: int, job_id: int, period_key: str, words: str) -> None:
+    lines.rows(EVENT, (now_us, clean(words, WORDS_LIMIT), job_id, period_key, job_id, BY))
+
+
+def _name(lines: Wire, job_id: int) -> str:
+    [(name,)] = lines.rows("SELECT name FROM job WHERE id = ?", (job_id,))
+    return str(name)
