@@ -8,6 +8,7 @@ from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, names
 from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
 from console.control.placing import AGAIN, never_arrived
+from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import HoldState, Mode
@@ -20,7 +21,7 @@ class Keeping(OpenHold):
         placed, due = self._hold.place, self._hold.due_at
         if placed is None or placed.state in ("refused", "failed"):
             words = placed.words if placed is not None else "it was never asked for"
-            return self._to(HoldState.FAILED, f"{self._name} could not be held: {words}", words=words)
+            return self._to(HoldState.FAILED, self._could_not(words), words=words)
         if placed.state == "verified":
             event = f"{self._name} is held {self._hold.words}".rstrip()
             return self._to(HoldState.HELD, event, placed_at=placed.ended_at or self._now)
@@ -29,6 +30,17 @@ class Keeping(OpenHold):
             given_up = self._to(HoldState.FAILED, f"{self._name} was not held: {words}", words=words)
             return replace(given_up, withdraws=self._hold.key)
         return None
+
+    def _could_not(self, words: str) -> str:
+        """What is told of a try that failed: the first time that it fails so."""
+        hold = self._hold
+        tries = (one for one in self._picture.estate.holds if one.job_id == hold.job_id and one.key != hold.key)
+        if any(one.period_key == hold.period_key and one.words == words for one in tries if hold.period_key):
+            return ""
+        told = f"{self._name} could not be held: {words}"
+        if hold.due_at is None or self._now >= hold.due_at:
+            return told
+        return f"{told}; it is tried again until {clock(hold.due_at, self._job.zone, self._now)}"
 
     def held(self) -> HoldDecision | None:
         if self._may_not_send():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -12,13 +12,18 @@ from console.control.conditions import Policy, are_green, awaited, good_at, live
 from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.periods import business_date
 from console.control.picture import Picture
+from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, Evidence, HoldFacts, HoldState, JobFacts, Mode, RunFacts
+from console.model.values import ActionFacts, DependencyFacts, Evidence, HoldFacts, HoldState, JobFacts, Mode, RunFacts
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)
-"""Until what never arrived is asked for again."""
+"""Until what never arrived is asked for again, and what was refused for the first time."""
+DOUBLED = 12
+"""So often the pause between two tries doubles: to a day and a half."""
+LAST_CALL = timedelta(minutes=1)
+"""So long before its start it is told that nothing keeps it back: time to do it by hand."""
 
 
 def never_arrived(action: ActionFacts | None, now: datetime) -> bool:
@@ -42,20 +47,24 @@ class New:
     def turns(self) -> Iterator[datetime]:
         if self._due is not None and self._due.period_at is not None:
             yield self._due.period_at - self._policy.lead
+            yield self._due.period_at - LAST_CALL
 
     def decide(self) -> HoldDecision | None:
-        """The hold to place, or the start to make; None when there is nothing to do."""
+        """The hold to place, or the start to make, or that nothing keeps it back; None when there is nothing to do."""
         modes = self._picture.estate.modes
         if modes.frozen is not None or self._job.paused_since is not None or self._job.gone_since is not None:
             return None
-        estate = self._picture.estate
-        if out_of_sight(estate.targets.get(self._job.target_id), self._now, estate.settings):
-            return None  # what it runs now is not known; once it was looked at, there is still time or none
         live = live_edges(self._picture, self._policy)
         policy = replace(self._policy, edges=tuple(live)) if live else self._policy
         if self._due is None and expects_nothing(self._job):
-            return self._triggered(policy, bool(live)) if policy.mode is Mode.TRIGGER else None
+            asks = policy.mode is Mode.TRIGGER and not self._is_unseen()
+            return self._triggered(policy, bool(live)) if asks else None
         return self._placed(policy, bool(live))
+
+    def _is_unseen(self) -> bool:
+        """What it runs now is not known; once it was looked at, there is still time or none."""
+        estate = self._picture.estate
+        return out_of_sight(estate.targets.get(self._job.target_id), self._now, estate.settings)
 
     def _next_due(self) -> RunFacts | None:
         """The next start by its clock; of a source that only names it (no run is expected by it), without a row."""
@@ -72,31 +81,49 @@ class New:
 
     def _placed(self, policy: Policy, live: bool) -> HoldDecision | None:
         due = self._due
-        if due is None or due.period_at is None or self._is_running():
+        if due is None or due.period_at is None:
             return None
         near = due.period_at - policy.lead <= self._now
         left = awaited(self._picture, policy.edges, due.bd, due.period_at)
         early = self._starts_early(policy, due)
         if not early and ((near and not left) or (not near and not (policy.stands and live))):
             return None
-        key = self._free_key(due.period_key)
-        if key is None:
-            return None
-        kind = "standing" if policy.stands else "reactive"
-        until = due.period_at + policy.hold_for
         waited = left or policy.edges
-        hold = HoldFacts(
-            key=key, job_id=self._job.id, upstream_id=waited[0].upstream_id, bd=due.bd, kind=kind, mode=policy.mode,
-            state=HoldState.PLACING if live else HoldState.SHADOW, held_by=BY, why="", until=until,
-            due_at=due.period_at, period_key=due.period_key, words=f"until {names(self._picture, waited)} is good",
-        )  # fmt: skip
-        hold = replace(hold, why=hold.words)
+        hindered = "it was out of sight" if self._is_unseen() else "a run of it goes on" if self._is_running() else ""
+        key, last = self._next_key(due.period_key, due.period_at)
+        if hindered or not key:
+            why = hindered or (last.words if last is not None and last.state is HoldState.FAILED else "")
+            return self._not_kept_back(policy, due, left, why) if live and left and why else None
+        hold = self._hold(key, policy, due, waited)
         if not live:
             event = f"would have held {self._name} {hold.words}: it is in shadow"
-            return HoldDecision(replace(hold, ended_at=self._now), None, event=event)
-        parameters = {"by": BY, "until": instant_key(until.replace(microsecond=0))}
+            return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
+        parameters = {"by": BY, "until": instant_key(hold.until.replace(microsecond=0))}
         action = NewAction(key, Verb.HOLD, self._job.id, parameters=parameters, why=hold.why)
         return HoldDecision(hold, None, action)
+
+    def _hold(self, key: str, policy: Policy, due: RunFacts, waited: Sequence[DependencyFacts]) -> HoldFacts:
+        at = due.period_at or self._now
+        words = f"until {names(self._picture, waited)} is good"
+        return HoldFacts(
+            key=key, job_id=self._job.id, upstream_id=waited[0].upstream_id, bd=due.bd,
+            kind="standing" if policy.stands else "reactive", mode=policy.mode, state=HoldState.PLACING, held_by=BY,
+            why=words, until=at + policy.hold_for, due_at=at, period_key=due.period_key, words=words,
+        )  # fmt: skip
+
+    def _not_kept_back(
+        self, policy: Policy, due: RunFacts, left: Sequence[DependencyFacts], why: str
+    ) -> HoldDecision | None:
+        """Told once for a period, when its start is at hand: a row that failed, beside those of the tries."""
+        at = due.period_at or self._now
+        key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
+        if self._now < at - LAST_CALL or any(hold.key == key for hold in self._picture.estate.holds):
+            return None
+        words = f"it starts at {clock(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
+        hold = self._hold(key, policy, due, left)
+        hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, words=words)
+        names_left = names(self._picture, left)
+        return HoldDecision(hold, None, event=f"{names_left} is not good, and nothing holds {self._name}: {words}")
 
     def _starts_early(self, policy: Policy, due: RunFacts) -> bool:
         """Held so that it may be started before its clock, whose own start must then not come."""
@@ -109,15 +136,23 @@ class New:
         runs = self._picture.runs.get(self._job.id, ())
         return any(has_started(run) and run.state.is_open and not self._picture.is_unknown(run) for run in runs)
 
-    def _free_key(self, about: str) -> str | None:
-        """The key of a hold for this period; None where it was held, or tried a moment ago."""
+    def _next_key(self, about: str, due: datetime | None = None) -> tuple[str, HoldFacts | None]:
+        """The key of a hold for this period, empty where it was held, or tried so lately that it is too early for the
+        next try; and the last try. The pauses double, and are never longer than half of what was left until `due`."""
         known = {hold.key: hold for hold in self._picture.estate.holds}
-        key = derived_key(self._job.system, self._job.native_id, about, "hold")
+        key, tries = derived_key(self._job.system, self._job.native_id, about, "hold"), list[HoldFacts]()
         while key in known:
-            if known[key].state is not HoldState.FAILED or not never_arrived(known[key].place, self._now):
-                return None
+            tries.append(known[key])
             key = derived_key(key, "again")
-        return key
+        if not tries:
+            return key, None
+        last = tries[-1]
+        if last.state is not HoldState.FAILED or last.ended_at is None:
+            return "", last
+        pause = AGAIN * 2 ** min(len(tries) - 1, DOUBLED)
+        if due is not None:
+            pause = min(pause, max(AGAIN, (due - last.ended_at) / 2))
+        return key if self._now - last.ended_at >= pause else "", last
 
     # no clock: started on completion
     def _triggered(self, policy: Policy, live: bool) -> HoldDecision | None:
@@ -127,10 +162,8 @@ class New:
             since = [each for each in goods if each is not None]
             if len(since) < len(goods) or self._now - max(since) > policy.hold_for:
                 continue
-            key = self._free_key(f"bd {bd}")
-            if key is None or any(
-                run.bd == bd and has_started(run) for run in self._picture.runs.get(self._job.id, ())
-            ):
+            key, _ = self._next_key(f"bd {bd}")
+            if not key or any(run.bd == bd and has_started(run) for run in self._picture.runs.get(self._job.id, ())):
                 return None
             return self._started(policy, live, key, bd)
         return None

@@ -230,6 +230,48 @@ def test_a_hold_that_never_arrived_is_placed_again_while_there_is_time() -> None
     assert [] == stage.source.starts
 
 
+def test_a_hold_that_was_refused_is_tried_again_with_growing_pauses_and_told_once() -> None:
+    stage = failed(Stage())
+    answers = iter(["it is locked by another"] * 3)
+    stage.reply = lambda action: next(answers, None)
+    stage.until("04:30")
+    asked = [f"{one.at:%H:%M:%S}" for one in stage.asked.values()]
+    assert ["03:50:00", "03:51:00", "03:52:30", "03:55:00"] == asked
+    assert ([], HoldState.HELD) == (stage.source.starts, stage.held[list(stage.asked)[-1]].state)
+    assert [f"{LOAD.name} could not be held: it is locked by another; it is tried again until 04:00"] == [
+        one for one in stage.events if "could not" in one
+    ]
+
+
+def test_a_start_that_nothing_keeps_back_is_told_a_minute_before_it_and_tried_to_the_end() -> None:
+    stage = failed(Stage())
+    stage.reply = lambda action: "it has no run yet" if action.verb is Verb.HOLD else None
+    stage.until("03:58:30")
+    assert 1 == len(stage.events)
+    stage.until("06:00")
+    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 by its own clock"
+    assert [f"{told} and is not kept back: it has no run yet"] == stage.events[1:]
+    assert [(DUE, "clock")] == stage.started()
+    assert 4 <= len(stage.asked) <= 7
+
+
+def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() -> None:
+    stage = failed(Stage())
+    stage.late = lambda now: at("03:45") <= now < at("04:10")
+    stage.until("04:30")
+    assert ([(DUE, "clock")], {}) == (stage.started(), stage.asked)
+    [told] = stage.events
+    assert told.endswith("it starts at 04:00 by its own clock and is not kept back: it was out of sight")
+
+
+def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> None:
+    stage = failed(Stage())
+    stage.when("03:55", lambda: setattr(stage.source, "mark", None))
+    stage.when("03:56", stage.reconciled)
+    stage.until("06:00")
+    assert [] == [one for one in stage.events if "nothing holds" in one]
+
+
 def test_a_release_that_is_refused_is_asked_for_again() -> None:
     stage = repaired(failed(Stage()), "04:10")
     answers = iter([None, "no right to do this"])
