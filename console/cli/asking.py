@@ -17,7 +17,7 @@ from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked, Requests, Wish
 from console.model.ids import new_action_key
 from console.model.views import ActionView
-from console.store.errors import ReasonNeeded
+from console.store.errors import NotAllowed, ReasonNeeded
 
 T = TypeVar("T")
 ANSWER_SECONDS = 45.0
@@ -116,6 +116,21 @@ def with_reason(arguments: argparse.Namespace, ask: Callable[[str], T]) -> T:
             raise
         say(str(error))
         return ask(typed("why? "))
+
+
+def reason_first(arguments: argparse.Namespace, check: Callable[[], None]) -> None:
+    """Where a reason is wanted it is asked for before anything else is, and a dry run says what sending would take.
+    `check` raises NotAllowed; who may not at all is refused, and told in the audit, when they ask."""
+    if arguments.why or arguments.yes or not (arguments.dry_run or sys.stdin.isatty()):
+        return
+    try:
+        check()
+    except NotAllowed as error:
+        if arguments.dry_run:
+            say(f"to send it: {error}")
+        elif isinstance(error, ReasonNeeded):
+            say(str(error))
+            arguments.why = typed("why? ")
 
 
 def send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:

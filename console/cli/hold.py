@@ -10,7 +10,15 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.words import Verb
-from console.cli.asking import ANSWER_SECONDS, answered, confirmed, preview_lines, require_engine, with_reason
+from console.cli.asking import (
+    ANSWER_SECONDS,
+    answered,
+    confirmed,
+    preview_lines,
+    reason_first,
+    require_engine,
+    with_reason,
+)
 from console.cli.common import Stop, print_json, reading, say, say_lines, stamp
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
@@ -51,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_lines(preview_lines(job, data, wish.verb))
     if data.get("refused"):
         raise Stop(Exit.REFUSED, f"{job}: {data['refused']}; nothing was sent")
+    reason_first(arguments, lambda: requests.check([wish]))
     if arguments.dry_run:
         return Exit.OK
     if not confirmed(arguments, job, data, wish.verb):

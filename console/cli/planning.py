@@ -8,12 +8,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from console.cli.asking import ANSWER_SECONDS, TELL_SECONDS, answered, no_engine, require_engine, with_reason
-from console.cli.common import Stop, agreed, positive_number, print_json, reading, say, say_lines, typed
+from connectors.words import Verb
+from console.cli.asking import (
+    ANSWER_SECONDS,
+    TELL_SECONDS,
+    answered,
+    no_engine,
+    reason_first,
+    require_engine,
+    with_reason,
+)
+from console.cli.common import Stop, agreed, positive_number, print_json, reading, say, say_lines, store_of, typed
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked
+from console.engine.requests import AlreadyAsked, Wish
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
@@ -94,6 +103,8 @@ def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
     else:
         say_lines(draft_lines(draft))
     _refuse(draft)
+    sent = [Wish(Verb(step.verb), job_id=step.job_id) for step in draft.steps if step.verb != WAIT]
+    reason_first(arguments, lambda: PlanRequests(store_of(arguments)).check(sent))
     if arguments.dry_run:
         return Exit.OK
     if not draft.steps:

@@ -15,6 +15,7 @@ from console.cli.asking import (
     answered,
     confirmed,
     preview_lines,
+    reason_first,
     refuse_overlap,
     require_engine,
     send,
@@ -61,6 +62,7 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
     why_not = refusal(data, wish.verb)
     if why_not:
         raise Stop(Exit.REFUSED, f"{job}: {why_not}; nothing was sent")
+    reason_first(arguments, lambda: requests.check([wish]))
     if arguments.dry_run:
         return Exit.OK
     refuse_overlap(arguments, job, data)

@@ -10,13 +10,13 @@ from typing import Any
 from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, where_from
+from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, kept_back, raise_refused, where_from
 from console.engine.rights import all_granted, may
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, permissions
 from console.store.chain import Run
-from console.store.errors import NoPlan, NotAllowed, ReasonNeeded
+from console.store.errors import NoPlan
 from console.store.keys import pack
 
 _NEW_PLAN = (
@@ -85,8 +85,7 @@ class PlanRequests(Requests):
                 self._tell_event(run, draft.incident_id, f"plan {number} started: {draft.title}", person.name, now)
             detail = {"plan": number, "steps": [f"{one.verb} {one.job}" for one in draft.steps]}
             self._tell_plan(run, person.name, "start", number, detail, answer, why)
-        if isinstance(answer, Refused):
-            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+        raise_refused(answer)
         return number
 
     def steer_plan(self, number: int, how: str, why: str = "") -> str:
@@ -102,15 +101,17 @@ class PlanRequests(Requests):
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
             jobs = [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
-            answer = all_granted(may(run, person, f"plan {how}", job, why=why) for job in jobs)
+            answer = all_granted(
+                (how == "resume" and kept_back(run, job)) or may(run, person, f"plan {how}", job, why=why)
+                for job in jobs
+            )
             if isinstance(answer, Granted):
                 if rows[0][0] not in allowed:
                     raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
                 _steer(run, number, state, f"{state} by {person.name}", now)
                 self._tell_event(run, rows[0][1], f"plan {number} {state} by {person.name}", person.name, now)
             self._tell_plan(run, person.name, how, number, {"plan": number}, answer, why)
-        if isinstance(answer, Refused):
-            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+        raise_refused(answer)
         return state
 
     def _tell_event(self, run: Run, incident_id: int | None, words: str, by: str, now: int) -> None:
@@ -165,7 +166,9 @@ def _open_words(row: Sequence[Any], now_us: int) -> str:
 def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str, recent: int) -> Granted | Refused:
     """Whether this person may do every step."""
     doors = [(door, step.job_id) for step in steps if step.verb != WAIT for door in ("plan start", step.verb)]
-    return all_granted(may(run, person, door, job_id, why=why, recent=recent) for door, job_id in doors)
+    return all_granted(
+        kept_back(run, job_id) or may(run, person, door, job_id, why=why, recent=recent) for door, job_id in doors
+    )
 
 
 def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:

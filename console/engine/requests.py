@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from connectors.words import Verb
 from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
-from console.engine.rights import about_request, may, may_ask
+from console.engine.rights import about_request, all_granted, may, may_ask
 from console.model.ids import instant, micros
 from console.model.rights import Role
 from console.store import asker, chain, permissions, switches
@@ -108,11 +108,17 @@ def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
     raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")
 
 
-def _kept_back(run: Run, job_id: int) -> Refused | None:
+def kept_back(run: Run, job_id: int) -> Refused | None:
     """Whatever the right, nothing is asked of a system that is in shadow, nor of any while all is frozen."""
     [(system,)] = run("SELECT s.name FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?", (job_id,))
     why = switches.modes(run).why_not_sent(system)
     return Refused(why) if why else None
+
+
+def raise_refused(answer: Granted | Refused) -> None:
+    """Raises NotAllowed, or ReasonNeeded, for a refusal."""
+    if isinstance(answer, Refused):
+        raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
 
 
 def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
@@ -227,14 +233,21 @@ class Requests:
             person = permissions.asker(run, self._postgres)
             now = _now_us(run)
             recent = permissions.asked_lately(run, person.name, now, key)
-            answer = _kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why, recent=recent)
+            answer = kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why, recent=recent)
             if isinstance(answer, Granted):
                 _refuse_a_second(run, wish, now)
                 wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
                 self._insert(run, wish, key, person.name, now)
             self._tell(run, person.name, wish, job_id, key, answer)
-        if isinstance(answer, Refused):
-            raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
+        raise_refused(answer)
+
+    def check(self, wishes: Iterable[Wish]) -> None:
+        """Asks for nothing. Raises NotAllowed or ReasonNeeded, as asking for any of these without a reason would."""
+        with asker.transaction(self._url, writes=False) as run:
+            person = permissions.asker(run, self._postgres)
+            about = [(wish.verb.value, _job_of(run, wish.run_id, wish.job_id)) for wish in wishes]
+            answer = all_granted(kept_back(run, job_id) or may(run, person, verb, job_id) for verb, job_id in about)
+        raise_refused(answer)
 
     def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
         words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))

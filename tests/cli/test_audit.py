@@ -195,15 +195,39 @@ class Keyboard:
         return f"{self.lines.pop(0)}\n"
 
 
-def test_at_a_terminal_the_reason_is_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_a_terminal_the_reason_is_asked_for_before_anything_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
     bench.parts.sync_config(bench.fence)
-    monkeypatch.setattr("sys.stdin", Keyboard("y", "a bad file"))
+    monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
     with answering(bench):
         done = headway(bench.url, "rerun", "fake/extract", "--timeout", "0.5")
     assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
     rows = headway(bench.url, "audit", "--object", "extract", "--json").data
-    assert [("refuse rerun", ""), ("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
+    assert [("request rerun", "a bad file")] == [(one["verb"], one["why"]) for one in rows]
+
+
+def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.sync_config(bench.fence)
+    bench.parts.evaluator.step(bench.fence)
+    monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
+    with answering(bench):
+        done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
+    assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
+    rows = headway(bench.url, "audit", "--json").data
+    assert [("plan start", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
+
+
+def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
+    bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    bench.parts.sync_config(bench.fence)
+    with answering(bench):
+        done = headway(bench.url, "rerun", "fake/extract", "--dry-run")
+    assert (0, True) == (done.code, "to send it: tier 1 (supply) hangs on it: say why (--why)" in done.err), done.err
 
 
 @pytest.mark.parametrize("what", GRANTS)

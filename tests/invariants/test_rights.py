@@ -461,6 +461,22 @@ def test_who_may_only_look_sees_a_plan_and_cannot_start_it(bench: Bench, be: Be)
     assert ("vera", "refuse plan start") in verbs(bench)
 
 
+def test_no_plan_starts_or_goes_on_while_nothing_may_be_sent(bench: Bench, be: Be) -> None:
+    permit(bench, alice="act", ada="admin")
+    be("alice")
+    draft = planned(bench)
+    number = PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file")
+    PlanRequests(bench.url).steer_plan(number, "pause")
+    bench.requests().turn("freeze", "on", "maintenance")
+    for ask_for in (
+        lambda: PlanRequests(bench.url).start_plan(draft, new_action_key(), "a bad file"),
+        lambda: PlanRequests(bench.url).steer_plan(number, "resume"),
+    ):
+        with pytest.raises(NotAllowed, match="frozen by alice since"):
+            ask_for()
+    assert "aborted" == PlanRequests(bench.url).steer_plan(number, "abort")
+
+
 def test_the_steps_of_a_plan_count_as_what_its_starter_asked_for(bench: Bench, be: Be) -> None:
     """Planned or sent: else a hundred runs an hour are one key press each."""
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(), per_hour=1))
