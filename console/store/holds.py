@@ -46,7 +46,8 @@ def write_holds(
         if not _written(lines, seq, one):
             continue
         if one.withdraws:
-            move_action(connection, one.withdraws, "requested", ActionStep("refused", one.hold.words, ended=True), now_us)
+            over = ActionStep("refused", one.hold.words, ended=True)
+            move_action(connection, one.withdraws, "requested", over, now_us)
         if one.action is not None:
             _ask(connection, lines, one.action, now_us)
         if one.event:
