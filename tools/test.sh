@@ -1,77 +1,120 @@
 #!/usr/bin/env bash
-# The whole suite, or its part `fast` or `lab`. Sessions side by side: most of the lab's time is waiting for the next
-# minute of a cron. Each session has an estate of its own, because what one night leaves red is an incident of the next.
-# What a session prints comes when all have ended; the last line adds them up.
+# The whole suite, or its part `fast` or `lab`, or the tests at some paths. Sessions side by side: most of the lab's time
+# is waiting for the next minute of a cron. What a session prints comes when all have ended: first what is well, then what
+# is not, then the names of what failed; the last line adds them up.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-trap 'kill $(jobs -p) 2>/dev/null; wait; exit 130' INT TERM
+set -m # a group for each lane: who leaves by Ctrl-C takes the sessions along, and their guards the estates
+trap 'for lane in $(jobs -p); do kill -- "-$lane" 2>/dev/null; done; wait; exit 130' INT TERM
 
 # What failed is tried once more by itself and said to have been: the machine is shared with whatever else runs on it.
 session() { # NAME PYTEST-ARGUMENTS…
-  local name=$1
+  local name=$1 log=$logs/$1 began=$SECONDS
   shift
-  printf -- '── %s\n' "$name" >"$logs/$name"
-  run_pytest "$name" "$@" >>"$logs/$name" 2>&1 && return
-  printf -- '── %s, what failed once more\n' "$name" >"$logs/$name.again"
-  run_pytest "$name" --last-failed --last-failed-no-failures none "$@" >>"$logs/$name.again" 2>&1 || touch "$logs/$name.broken"
+  run_pytest "$name" "$log" "$@" ||
+    run_pytest "$name" "$log.again" --last-failed --last-failed-no-failures none "$@" || touch "$log.broken"
+  printf -- '── %s: from %d s to %d s\n' "$name" "$began" "$SECONDS" >"$log.head"
 }
 
-run_pytest() { # NAME PYTEST-ARGUMENTS…
-  local cache="$logs/.cache-$1"
-  shift
-  .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@"
+run_pytest() { # NAME LOG PYTEST-ARGUMENTS…; well only where pytest came to its last line
+  local cache="$logs/.cache-$1" log=$2
+  shift 2
+  .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@" >"$log" 2>&1 &&
+    tail -n 1 "$log" | grep -qE ' in [0-9.]+s'
 }
 
-# What waits for Airflow, what waits for PostgreSQL, and the rest, which has enough with the next minute.
-airflow=(first_light plan_real inventory_real airflow_real airflow_acts_real airflow_holds_real check_real faults_real
-  lab_parts lab_main)
-postgres=(killed_postgres pg_cron_real pg_cron_acts_real faults_store_real store_postgres team_store_real holds_real)
+# Files of tests/lab/test_NAME.py, the longest first. Those of one line share an estate; a night has one of its own,
+# because what it leaves red is an incident of the next.
+airflow=(
+  'airflow_real airflow_acts_real'
+  airflow_holds_real
+  first_light
+  plan_real
+  inventory_real
+  'lab_parts lab_main check_real faults_real'
+)
+others=(cron_real missed_and_stale_real holds_real pg_cron_real)
 
-chain() { # NAMES… of tests/lab/test_NAME.py, one after the other
-  for name; do session "lab_$name" "tests/lab/test_$name.py"; done
-}
-
-rest() {
+rest() { # what neither list names
+  local file name
   for file in tests/lab/test_*.py; do
     name=${file#tests/lab/test_}
-    case " ${airflow[*]} ${postgres[*]} " in *" ${name%.py} "*) ;; *) echo "${name%.py}" ;; esac
+    case " ${airflow[*]} ${others[*]} " in *" ${name%.py} "*) ;; *) echo "${name%.py}" ;; esac
   done
 }
 
+# Two Airflows at a time are enough for two cores. A lane that finds its own queue empty helps with the other.
 lab() {
-  chain "${airflow[@]}" &
-  chain "${postgres[@]}" &
-  (chain $(rest); session lab_invariants -m lab tests/invariants) &
+  printf '%s\n' "${airflow[@]}" >"$logs/.airflow"
+  printf '%s\n' "${others[@]}" $(rest) tests/invariants >"$logs/.others"
+  lane airflow others &
+  lane airflow others &
+  lane others airflow &
+}
+
+lane() { # QUEUES…
+  local names
+  while names=$(take "$@"); do
+    case $names in
+      tests/*) session "lab_${names##*/}" -m lab "$names" ;;
+      *) session "lab_${names// /+}" $(printf 'tests/lab/test_%s.py ' $names) ;;
+    esac
+  done
+}
+
+take() { # QUEUES…: the next line of the first one that has any
+  local queue line
+  for queue; do
+    line=$(flock "$logs/.lock" sed -i -e '1w /dev/stdout' -e 1d "$logs/.$queue")
+    [ -z "$line" ] || { echo "$line"; return; }
+  done
+  return 1
 }
 
 case ${1:-all} in
   fast) session fast -m 'not lab' & ;;
   lab) lab ;;
   all) lab; session fast -m 'not lab' & ;;
-  tests/*) session chosen "$@" & ;;
-  *) echo "tools/test.sh [fast|lab|all|tests/PATH…]" >&2; exit 2 ;;
+  -*) echo "tools/test.sh [fast|lab|all|PATH…]" >&2; exit 2 ;;
+  *) session chosen "$@" & ;;
 esac
 wait
 
+# -- what came of it -------------------------------------------------------------------------------------------------------
 last() { for log; do [ ! -e "$log" ] || tail -n 1 "$log"; done; }
 count() { grep -oE "[0-9]+ $1" | awk '{n += $1} END {print n + 0}'; }
+failed_in() { sed -nE 's/^(FAILED|ERROR) //; T; s/\] - .*/]/; /\]$/! s/ - .*//; p' "$1"; }
 
-ended=() firsts=()
-for log in "$logs"/*; do
-  case $log in
-    *.broken) ;;
-    *.again) cat "$log"; echo; ended+=("$log") ;;
-    *) cat "$log"; echo; firsts+=("$log"); [ -e "$log.again" ] || ended+=("$log") ;;
-  esac
+tell() { # LOG: what its session printed
+  cat "$1.head" "$1"
+  [ ! -e "$1.again" ] || { echo '── what failed, once more'; cat "$1.again"; }
+  echo
+}
+
+name_failures() { # LOG of a session that was tried twice
+  failed_in "$1.again" >"$1.still"
+  failed_in "$1" | grep -vxFf "$1.still" | sed 's/^/failed and then passed: /'
+  [ -e "$1.broken" ] || return 0
+  sed 's/^/FAILED /' "$1.still"
+  [ -s "$1.still" ] || echo "FAILED ${1##*/}: the session broke off; it stands above"
+}
+
+sessions=() well=() ill=()
+for head in "$logs"/*.head; do
+  log=${head%.head}
+  sessions+=("$log")
+  if [ -e "$log.again" ]; then ill+=("$log"); else well+=("$log"); fi
 done
-again=$(ls "$logs"/*.again 2>/dev/null | wc -l)
+for log in "${well[@]}" "${ill[@]}"; do tell "$log"; done
+[ ${#sessions[@]} -eq 1 ] || cat "$logs"/*.head
+for log in "${ill[@]}"; do name_failures "$log"; done
+
 crashed=$(ls "$logs"/*.broken 2>/dev/null | wc -l)
-passed=$(last "${firsts[@]}" "$logs"/*.again | count passed)
-broken=$(($(last "${ended[@]}" | count failed) + $(last "${ended[@]}" | count 'errors?')))
+broken=$(last "${ill[@]/%/.again}" "${well[@]}" | count '(failed|errors?)')
 [ "$crashed" -eq 0 ] || [ "$broken" -gt 0 ] || broken=1
-[ "$again" -eq 0 ] || echo "$again session(s) had failures that were tried once more; they stand above"
-printf '%s passed, %s failed, %s skipped\n' "$passed" "$broken" "$(last "${firsts[@]}" | count skipped)"
+passed=$(last "${sessions[@]}" "${ill[@]/%/.again}" | count passed)
+printf '%s passed, %s failed, %s skipped\n' "$passed" "$broken" "$(last "${sessions[@]}" | count skipped)"
 [ "$crashed" -eq 0 ]
