@@ -1,0 +1,119 @@
+"""Every command that there is, on texts that are hostile in every field and with such a text typed at it. A command
+that is in no table fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import COMMANDS
+from tests.hostile.commands import headway
+from tests.hostile.test_commands import harmless
+from tests.hostile.world import TEXTS, WORST, World
+from tests.hostile.written import PLAN
+
+ELSEWHERE = {
+    "console": "tests/hostile/test_every_screen.py",
+    "demo": "plays what we wrote",
+    "engine": "tests/hostile/test_engine.py",
+    "check": "tests/hostile/test_config.py",
+    "cron": "prints a file of ours",
+    "version": "prints a number of ours",
+    "backup": "prints counts and the path that was typed",
+    "restore": "prints counts and the path that was typed",
+}
+"""Commands that read nothing of others here, and where they are fed."""
+LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "status": ((),),
+    "services": ((),),
+    "jobs": (("--limit", "1000"), ("--problems",)),
+    "incidents": (("--all",),),
+    "drift": ((),),
+    "holds": ((), ("--all",)),
+    "approvals": ((),),
+    "recovery": (("--all",), (str(PLAN),)),
+    "audit": (("--limit", "1000"), ("verify",), ("head",)),
+    "alert": ((),),
+    "shadow": ((), ("report",)),
+    "freeze": (("--status",),),
+    "incident": (("1",), ("2",)),
+    "recover": (("1", "--dry-run"), ("2", "--dry-run", "--all")),
+    "approve": (("asked-0",), ("asked-7",)),
+    "release": (("hold-0", "--dry-run"), ("hold-7", "--dry-run")),
+}
+"""What lists and shows what others wrote."""
+TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "services": (("--", "{}"),),
+    "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--", "{}")),
+    "job": (("--", "hostile/{}"), ("--", "{}")),
+    "runs": (("--", "hostile/{}"),),
+    "log": (("--", "hostile/{}"), ("--run={}", "hostile/x")),
+    "incident": (("--", "{}"),),
+    "recover": (("--dry-run", "--", "{}"), ("--dry-run", "--only={}", "1"), ("--dry-run", "--wait={}=5m", "1")),
+    "recovery": (("--", "{}"), ("--pause", "--why={}", "9999")),
+    "rerun": (("--dry-run", "--", "hostile/{}"), ("--run={}", "hostile/x")),
+    "cancel": (("--dry-run", "--", "{}"),),
+    "skip": (("--dry-run", "--", "{}"),),
+    "mark-ok": (("--dry-run", "--", "{}"),),
+    "backfill": (("--from={}", "--to={}", "hostile/x"), ("--from=2026-01-01", "--to=2026-01-02", "--", "{}")),
+    "hold": (("--dry-run", "--timeout=0.1", "--", "{}"), ("--for={}", "hostile/x")),
+    "release": (("--dry-run", "--", "{}"),),
+    "holds": (("--from-native", "--timeout={}"),),
+    "gate": (("--timeout=0s", "{}"), ("--for={}", "--timeout=0s", "hostile/x")),
+    "drift": (("accept", "--", "{}"), ("{}",)),
+    "alert": (("test", "--timeout=0.1", "--", "{}"), ("retry", "--", "{}")),
+    "approve": (("--yes", "--", "{}"),),
+    "audit": (("--actor={}",), ("--object={}",), ("--since={}",), ("verify", "--head={}")),
+    "grants": (("--", "{}"),),
+    "shadow": (("off", "--system={}"), ("off", "--service={}"), ("report", "--since={}")),
+    "freeze": (("--status", "{}"),),
+    "status": (("--{}",),),
+    "incidents": (("{}",),),
+    "approvals": (("{}",),),
+}
+"""Where a word is typed."""
+CODES = {Exit.OK, Exit.PROBLEM, Exit.USAGE, Exit.NO_ENGINE, Exit.REFUSED, Exit.UNKNOWN, Exit.NOT_FOUND, Exit.TIMEOUT,
+         Exit.RED}  # fmt: skip
+"""A traceback would have ended the test."""
+EVERY = 25
+
+
+def lines(table: dict[str, tuple[tuple[str, ...], ...]]) -> list[tuple[str, ...]]:
+    return [(name, *more) for name, each in table.items() for more in each]
+
+
+def test_every_command_is_fed() -> None:
+    assert set(COMMANDS) == set(LISTS) | set(TYPED) | set(ELSEWHERE)
+    assert set() == set(ELSEWHERE) & (set(LISTS) | set(TYPED))
+
+
+@pytest.mark.parametrize("width", [None, 60], ids=["piped", "60 cells"])
+@pytest.mark.parametrize("line", lines(LISTS), ids=" ".join)
+def test_what_others_wrote_is_printed_as_text(
+    written: World, line: tuple[str, ...], width: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.cli.table.terminal_width", lambda: width)
+    done = harmless(headway(written.url, *line))
+    assert done.code in CODES, done.err
+    assert done.out or done.err
+
+
+@pytest.mark.parametrize("line", lines(LISTS), ids=" ".join)
+def test_what_others_wrote_is_ascii_in_json(written: World, line: tuple[str, ...]) -> None:
+    done = harmless(headway(written.url, *line, "--json"))
+    assert (True, True) == (done.out.isascii(), done.data is not None)
+
+
+@pytest.mark.parametrize("line", lines(TYPED), ids=" ".join)
+def test_what_is_typed_is_never_more_than_text(written: World, line: tuple[str, ...]) -> None:
+    for text in [*TEXTS[::EVERY], WORST]:
+        if "\0" not in text and text:  # no shell can hand it over
+            done = harmless(headway(written.url, *(word.replace("{}", text) for word in line)))
+            assert done.code in CODES, done.err
+
+
+def test_what_is_listed_holds_every_text(written: World) -> None:
+    """What is tested above has something to show."""
+    for line, least in (("holds", len(TEXTS)), ("approvals", len(TEXTS)), ("jobs", 50)):
+        assert least <= len(headway(written.url, line, "--json").data)
+    assert len(TEXTS) == len(headway(written.url, "recovery", str(PLAN), "--json").data["steps"])

@@ -1,0 +1,149 @@
+"""Every screen that there is, on texts that are hostile in every field. A screen to which no way is known fails."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.screen import Screen
+
+import console.tui.screens
+from tests.hostile.console import Desk, drive
+from tests.hostile.world import World
+from tests.hostile.written import PLAN
+
+Way = Callable[[Desk], Awaitable[None]]
+PAGES = 40
+ABSTRACT = {"FrameScreen", "BaseScreen", "ListScreen", "ShortListScreen", "Overlay", "SendScreen"}
+"""What others are made of."""
+
+
+def keys(*pressed: str) -> Way:
+    """The way of these keys."""
+
+    async def go(desk: Desk) -> None:
+        for key in pressed:
+            await desk.pilot.press(key)
+            await desk.pilot.pause(0.05)
+
+    return go
+
+
+async def plan(desk: Desk) -> None:
+    desk.app.open_plan(PLAN)
+
+
+async def draft(desk: Desk) -> None:
+    await keys("2")(desk)
+    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.pilot.press("r")
+    await desk.see("scope")
+
+
+async def begin(desk: Desk) -> None:
+    await draft(desk)
+    await desk.pilot.press("enter")
+
+
+async def run(desk: Desk) -> None:
+    await job(desk)
+    await desk.pilot.press("enter")
+
+
+async def preview(desk: Desk) -> None:
+    await job(desk)
+    await desk.pilot.press("r")
+
+
+async def job(desk: Desk) -> None:
+    await keys("3", "down")(desk)
+    await desk.until(lambda: "JOBS" in desk.text and "hostile/" in desk.text, "the jobs")
+    await desk.pilot.press("enter")
+    await desk.see("JOB ")
+
+
+async def incident(desk: Desk) -> None:
+    await keys("2")(desk)
+    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.pilot.press("enter")
+
+
+async def approvals(desk: Desk) -> None:
+    await desk.until(lambda: bool(desk.app.approvals), "what waits for approval")
+    await desk.pilot.press("A")
+
+
+async def holds(desk: Desk) -> None:
+    await keys(":", *"holds", "enter")(desk)
+    await desk.see("HOLDS")
+    await desk.see("hostile/")
+
+
+WAYS: dict[str, Way] = {
+    "ServicesScreen": keys("1"),
+    "IncidentsScreen": keys("2"),
+    "IncidentScreen": incident,
+    "JobsScreen": keys("3"),
+    "JobScreen": job,
+    "RunScreen": run,
+    "SystemsScreen": keys("5"),
+    "HoldsScreen": holds,
+    "DraftScreen": draft,
+    "BeginScreen": begin,
+    "StartedScreen": plan,
+    "PreviewScreen": preview,
+    "AskScreen": keys("F"),
+    "PickScreen": approvals,
+    "JumpScreen": keys(":"),
+    "TextScreen": keys("2", "i"),
+}
+
+
+def screens() -> set[str]:
+    """Every screen's class, except those that others are made of."""
+    found = set[str]()
+    for module in pkgutil.iter_modules(console.tui.screens.__path__):
+        loaded = importlib.import_module(f"console.tui.screens.{module.name}")
+        found |= {name for name, one in vars(loaded).items() if isinstance(one, type) and issubclass(one, Screen)}
+    return {name for name in found if not name.startswith("Modal") and name != "Screen"} - ABSTRACT
+
+
+def test_every_screen_has_a_way_to_it() -> None:
+    assert screens() == set(WAYS)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("name", WAYS)
+def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: tuple[int, int]) -> None:
+    async def steps(desk: Desk) -> None:
+        await WAYS[name](desk)
+        await desk.until(lambda: type(desk.app.screen).__name__ == name, name)
+        desk.check()
+        await to_the_end(desk)
+
+    drive(written.url, steps, size)
+
+
+async def to_the_end(desk: Desk) -> None:
+    """Page by page; what does not move is over."""
+    for _ in range(PAGES):
+        before = desk.text
+        await desk.pilot.press("pagedown")
+        await desk.pilot.pause(0.02)
+        desk.check()
+        if desk.text.splitlines()[2:] == before.splitlines()[2:]:
+            return
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+def test_every_step_of_a_plan_tells_its_details_as_text(written: World, size: tuple[int, int]) -> None:
+    async def steps(desk: Desk) -> None:
+        await plan(desk)
+        await desk.see("PLAN")
+        for _ in range(60):
+            await desk.pilot.press("down")
+            desk.check()
+
+    drive(written.url, steps, size)

@@ -1,0 +1,60 @@
+"""What people and schedulers said about what was done, hostile in every field: holds, plans, approvals, the freeze."""
+
+from __future__ import annotations
+
+import json
+
+from console.model.ids import micros
+from console.store.keys import pack
+from tests.hostile.world import TEXTS, World
+
+HOUR = 3_600_000_000
+SAID = [text.encode("utf-8", "replace").decode() for text in TEXTS]
+"""As a database can keep them."""
+PLAN = 901
+"""The plan whose steps say all of them."""
+
+
+def write_all(world: World) -> None:
+    """A hold, an approval that is waited for and a step of a plan for every text, with it wherever there is room."""
+    with world.bench.reads() as reads:
+        now = micros(reads.now())
+    with world.bench.store.write(None) as connection:
+        runs = connection.exec_driver_sql("SELECT job_id, MIN(id) FROM run GROUP BY job_id ORDER BY job_id").all()
+        insert = connection.exec_driver_sql
+        insert(
+            "INSERT INTO plan (id, key, kind, title, state, requested_by, requested_from, why, requested_us, at_once,"
+            " words, changed_seq) VALUES (?, 'plan-of-all', ?, ?, 'paused', ?, ?, ?, ?, 1, ?, 0)",
+            (PLAN, "recovery", *[SAID[0]] * 4, now, SAID[0]),
+        )
+        for number, text in enumerate(SAID):
+            job_id, run_id = runs[number % len(runs)]
+            _hold(insert, number, job_id, text, now)
+            _action(insert, number, job_id, run_id, text, now)
+            insert(
+                "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s,"
+                " safety, saves, preview, state, words) VALUES"
+                " (?, ?, 'rerun', ?, ?, ?, '{}', '[]', 0, 'ask', '[]', '{}', 'failed', ?)",
+                (PLAN, number + 1, job_id, run_id, pack(text), text),
+            )  # fmt: skip
+
+
+def _hold(insert: object, number: int, job_id: int, text: str, now: int) -> None:
+    assert callable(insert)
+    insert(
+        "INSERT INTO hold (key, job_id, upstream_id, bd, kind, mode, state, held_by, why, until_us, due_us,"
+        " period_key, words, changed_seq) VALUES (?, ?, NULL, '', 'person', 'hold', 'held', ?, ?, ?, ?, ?, ?, 0)",
+        (f"hold-{number}", job_id, text, text, now + HOUR, now, pack(text), text),
+    )
+
+
+def _action(insert: object, number: int, job_id: int, run_id: int, text: str, now: int) -> None:
+    assert callable(insert)
+    preview = json.dumps({"verb": text, "words": text, "scope": text, "native_calls": [text], "notes": [text]})
+    insert(
+        "INSERT INTO action (key, verb, job_id, run_id, state, preview, parameters, origin, requested_by,"
+        " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
+        " looked_up, changed_seq) VALUES (?, 'rerun', ?, ?, 'requested', ?, '{}', 'person', ?, ?, ?, 'refuse', 1, '',"
+        " ?, '', ?, 0, 0, 0)",
+        (f"asked-{number}", job_id, run_id, preview, text, text, text, now, text),
+    )
