@@ -250,10 +250,21 @@ FAULTS: dict[int, Fault] = {
         "runs in the future, years 1 and 9999",
         (
             "test_times_that_no_calendar_holds_are_none_and_kept_as_words",
+            "test_f44_times_that_no_clock_tells_cost_their_target_nothing",
             "test_times_and_codes_at_the_edges_are_kept_as_they_are",
         ),
     ),
-    45: Fault("clock skew", (), "measured and shown; only 'missed' is corrected by it"),
+    45: Fault(
+        "clock skew",
+        (
+            "test_f45_a_run_that_read_what_was_good_read_nothing_stale_whatever_the_clocks_say",
+            "test_f45_a_run_that_read_too_early_is_stale_whatever_the_clocks_say",
+            "test_f45_within_what_cannot_be_measured_no_stale_read_is_claimed",
+            "test_f45_decisions_see_our_clock_and_the_store_keeps_the_sources",
+            "test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate",
+        ),
+        "corrected by the skew of the last poll: the past of a clock that was set since is compared by the new one",
+    ),
     46: Fault(
         "clock changes",
         (

@@ -53,9 +53,12 @@ def instant_at(local: datetime, zone: tzinfo) -> datetime:
 
 
 def date_in_window(at: datetime, zone: tzinfo, cutoff: time) -> date:
-    """The date whose window holds the instant; the window of a date opens at its `cutoff` and closes at the next."""
-    local = at.astimezone(zone).replace(tzinfo=None)
-    return (local - _since_midnight(cutoff)).date()
+    """The date whose window holds the instant; the window of a date opens at its `cutoff` and closes at the next. At
+    the ends of the calendar, of which only a source that tells nonsense speaks, it is the instant's own date."""
+    try:
+        return (at.astimezone(zone).replace(tzinfo=None) - _since_midnight(cutoff)).date()
+    except OverflowError:
+        return at.date()
 
 
 @lru_cache(maxsize=4096)

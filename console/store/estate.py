@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import facts
+from console.store import clocks, facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -126,8 +126,9 @@ def _look(lines: Wire, memory: _Memory, since_us: int) -> set[int]:
     else:
         rows = lines.rows(_CHANGED_RUNS, (memory.seq,)) if seq != memory.seq else []
     successes = facts.successes(lines, [row[0] for row in rows if row[9] > 1])
-    for row in rows:
-        memory.runs[row[0]] = (row[-1], facts.run(row, successes.get(row[0], ())))
+    read = ((row[-1], facts.run(row, successes.get(row[0], ()))) for row in rows)
+    for sort_us, run in clocks.on_our_clock(read, memory.jobs, clocks.skews(lines) if rows else {}):
+        memory.runs[run.id] = (sort_us, run)
     memory.runs = {run_id: one for run_id, one in memory.runs.items() if _is_in(one, since_us)}
     memory.seq, memory.removed, memory.since_us = seq, removed, since_us
     return {row[1] for row in rows}

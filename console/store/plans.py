@@ -14,6 +14,7 @@ from console.model.carried import EndStep, PlanNow, RunNow, StepNow
 from console.model.ids import instant, maybe_instant, micros
 from console.model.values import RunFacts
 from console.store import audit, facts
+from console.store.clocks import our_instant
 from console.store.open import Store
 
 _PLANS = (
@@ -25,7 +26,7 @@ _PLANS = (
 _STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
     " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, t.last_ok_us, y.poll_every_s,"
+    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, t.last_ok_us, t.skew_s, y.poll_every_s,"
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
     " ORDER BY o.requested_us LIMIT 1) AS others"
@@ -35,7 +36,7 @@ _STEPS = (
     " LEFT JOIN action a ON a.key = s.action_key"
     " LEFT JOIN run r ON r.id = CASE WHEN s.verb = 'wait' AND s.period_key = '' THEN"
     " (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.sort_us > p.requested_us - 86400000000"
-    " AND x.first_started_us >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
+    " AND x.first_started_us - COALESCE(t.skew_s, 0) * 1000000 >= p.requested_us ORDER BY x.sort_us DESC LIMIT 1)"
     " ELSE (SELECT x.id FROM run x WHERE x.job_id = s.job_id AND x.period_key = s.period_key) END"
     " WHERE s.plan_id = :plan ORDER BY s.place"
 )
@@ -92,7 +93,7 @@ def _with_newest(connection: Connection, plan: Any, row: Any, starters: tuple[in
         return step
     values = {"job": row.job_id, "own": row.run_id or 0, "since": plan.requested_us - _LOOKS_BACK_US}
     found = connection.execute(text(_NEWEST), values).first()
-    return replace(step, newest=_run(found) if found is not None else None)
+    return replace(step, newest=_run(found, row.skew_s) if found is not None else None)
 
 
 def _plan(row: Any, steps: tuple[StepNow, ...]) -> PlanNow:
@@ -124,7 +125,7 @@ def _step(row: Any) -> StepNow:
         action_key=row.action_key,
         action_state=row.action_state or "",
         action_words=row.action_words or "",
-        run=_run(row) if row.run_state is not None else None,
+        run=_run(row, row.skew_s) if row.run_state is not None else None,
         others=row.others or "",
         polled=maybe_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
@@ -138,8 +139,8 @@ def _places(stored: str) -> tuple[int, ...]:
     return tuple(places)
 
 
-def _run(row: Any) -> RunNow:
-    ends = maybe_instant(row.started_us), maybe_instant(row.ended_us)
+def _run(row: Any, skew_s: float | None) -> RunNow:
+    ends = our_instant(row.started_us, skew_s), our_instant(row.ended_us, skew_s)
     return RunNow(row.run_state, row.evidence, bool(row.stale_read), *ends)
 
 
