@@ -1,240 +1,146 @@
 """What a crash costs: alerts lost, repeats, actions sent twice or lost, holds that stay.
 
-Engines in processes of their own, forked from a warm parent, on real SQLite files, are killed, stopped beyond their
-lease, made to raise or left without disk space, at each named failpoint and at random moments, and started again.
-Schedulers and receiver are files in the same folder, so that no kill takes anything away from what they saw. Then what
-they saw is compared with what should have happened: somebody is told that a job failed and that it was repaired, its
-rerun reaches the scheduler once for each approval, and what was held runs once, after its upstream.
+Engines in processes of their own, forked from a warm parent, on real SQLite files and a real PostgreSQL, are killed,
+stopped beyond their lease, made to raise, left without disk space or without connections, at each named failpoint and
+at random moments, and started again. Schedulers and receiver are files in the same folder, so that no kill takes
+anything away from what they saw. Then what they saw is compared with what should have happened: somebody is told that
+a job failed and that it was repaired, each rerun reaches the scheduler once for each approval, a plan's jobs run once
+and in order, and what was held runs once, after its upstream.
 """
 
 from __future__ import annotations
 
-import random
-import shutil
-import signal
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.contract import Verb
-from console.engine.outbox import REPEAT_WORDS
-from console.engine.requests import AlreadyAsked, Requests, Wish
-from console.failpoints import FAILPOINTS
-from console.model.ids import new_action_key
-from console.store.errors import StoreError
-from console.store.reads import open_reads
-from tests.bench import crash_holds
+from tests.bench.crash_holds import HeldNight
+from tests.bench.crash_night import Night, PlanNight
+from tests.bench.crash_points import Point, known, points
+from tests.bench.crash_seen import Limits, Seen
+from tests.bench.crash_stores import Databases, Files, Stores
 from tests.bench.figures import Figure, emit
-from tests.invariants.engines import Child, child, is_stopped, server
-from tests.invariants.worlds import Sink, World
+from tests.invariants.engines import server
 from tests.lab.process import private_folder, remove_folder
 
-AT_ONCE = 4
-QUICK_POINTS, POINTS = 110, 1_000
-HELD_SHARE, HELD_LEAST = 20, 6
-"""One night of a hold for so many others, and at least so many."""
-PATIENCE = 25.0
-"""Seconds after which what has not come about is lost."""
-ROOMS = ("poll", "ingest", "evaluate", "outbox", "send", "record", "action", "audit", "lease")
-NAMES = tuple(
-    name for name in FAILPOINTS if name.partition(".")[0] in ROOMS and name not in ("poll.mid_pages", "lease.lost")
-)
-"""Those that one failure and its repair pass."""
-ACTS = ("kill", "kill", "kill", "raise", "full=0.4", "stop")
-"""What happens there; a stop is beyond the lease, then the process goes on."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One crash: where, what, and in which passage; without a name at a random moment."""
-
-    name: str
-    act: str
-    passage: int
-    after: float = 0.0
-
-    @property
-    def words(self) -> str:
-        return f"{self.name}:{self.act}:{self.passage}" if self.name else ""
+AT_ONCE, HELD_AT_ONCE = 6, 6
+"""Nights side by side; those of holds are mostly waiting."""
+QUICK_POINTS, POINTS = 120, 1_200
+QUICK_SECONDS = 45.0
+"""A quick run ends within it on any machine: with fewer points on a busy one."""
+END_SECONDS = 6.0
+"""Of it, for what is begun before the first night and left after the last one."""
+SHARES = {"sqlite": 0.75, "postgres": 0.25}
+QUICK_SHARES = {"sqlite": 0.85, "postgres": 0.15}
+LOG_LINES = 15
+NEEDS = {"alert": 3.0, "plan": 3.0, "hold": 16.0}
+"""Seconds that such a night takes at least: none is begun that cannot end in time."""
+NIGHTS: dict[str, type[Night] | type[HeldNight]] = {"alert": Night, "plan": PlanNight, "hold": HeldNight}
+STORES: dict[str, Callable[[Path], Stores]] = {"sqlite": Files, "postgres": Databases}
 
 
 @dataclass
-class Seen:
-    """What one point came to."""
+class Runner:
+    """Lives nights until all are lived, or the time is over."""
 
-    point: Point
-    crashed: bool = False
-    lost_alerts: int = 0
-    repeats: int = 0
-    unmarked_repeats: int = 0
-    double_actions: int = 0
-    lost_actions: int = 0
-    words: list[str] = field(default_factory=list)
+    folder: Path
+    limits: Limits
 
-
-class Night:
-    """`extract` fails; a person asks for its rerun as soon as somebody was told, and again where it never arrived."""
-
-    def __init__(self, folder: Path, point: Point) -> None:
-        self.folder = folder
-        self.seen = Seen(point)
-        self.world = World(folder, "good")
-        self.sink = Sink(folder)
-        self.asked: list[str] = []
-        self._number = 0
-
-    def live(self) -> Seen:
-        self.world.fail("extract")
-        with ExitStack() as engines:
-            first = self._engine(engines, self.seen.point.words)
-            self._crash(first)
-            if first.ended(0) is not None:
-                self._engine(engines)
-            self._until_told()
-            if first.ended(0) is None and self.seen.point.act == "stop":
-                self._until_settled()
-        self._judge()
-        return self.seen
-
-    def _engine(self, engines: ExitStack, failpoint: str = "") -> Child:
-        self._number += 1
-        return engines.enter_context(child(self.folder, f"engine{self._number}", failpoint))
-
-    def _crash(self, engine: Child) -> None:
-        """Goes on as a person would until it has crashed, or has passed the point for good."""
-        point, began = self.seen.point, time.monotonic()
-        while time.monotonic() - began < PATIENCE and not self._is_over():
-            if not point.name and time.monotonic() - began >= point.after:
-                with suppress(ProcessLookupError):
-                    engine.signal(signal.SIGKILL)
-            if engine.ended(0.01) is not None:
-                self.seen.crashed = True
-                return
-            if point.act == "stop" and is_stopped(engine.pid):
-                self.seen.crashed = True
-                with child(self.folder, "meanwhile"):
-                    self._until_told()
-                    engine.signal(signal.SIGCONT)
-                    time.sleep(0.3)
-                return
-            self._person()
-        self.seen.crashed = self.seen.crashed or point.act in ("raise", "full=0.4")
-
-    def _person(self) -> None:
-        with suppress(StoreError, AlreadyAsked), open_reads(str(self.folder / "headway.db")) as reads:
-            found = reads.incidents() or reads.incidents(closed=True)
-            if not found or found[0].root_run_id is None or found[0].closed is not None:
-                return
-            ended = [one for one in reads.actions() if one.ended is not None]
-            if len(ended) == len(self.asked):
-                key = new_action_key()
-                Requests(reads.link.place).act(Wish(Verb.RERUN, found[0].root_run_id), key)
-                self.asked.append(key)
-
-    def _until_told(self) -> None:
-        began = time.monotonic()
-        while time.monotonic() - began < PATIENCE and not self._is_over():
-            self._person()
-            time.sleep(0.03)
-
-    def _until_settled(self) -> None:
-        time.sleep(0.3)
-
-    def _is_over(self) -> bool:
-        titles = [one.title for one in self.sink.got]
-        return any("recovered" in one for one in titles) and self._all_ended()
-
-    def _all_ended(self) -> bool:
-        with suppress(StoreError), open_reads(str(self.folder / "headway.db")) as reads:
-            rows = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")
-            return rows[0][0] == 0 and all(one.ended is not None for one in reads.actions())
-        return False
-
-    # what should have happened
-
-    def _judge(self) -> None:
-        got = Counter((one.title, one.body.removeprefix(REPEAT_WORDS)) for one in self.sink.got)
-        titles = [title for title, _ in got]
-        told = [any("extract failed" in title for title in titles), any("recovered" in title for title in titles)]
-        self.seen.lost_alerts = told.count(False)
-        self.seen.repeats = sum(count - 1 for count in got.values())
-        marked = sum(one.body.startswith(REPEAT_WORDS) for one in self.sink.got)
-        self.seen.unmarked_repeats = max(0, self.seen.repeats - marked)
-        self.seen.double_actions = sum(count - 1 for count in Counter(self.world.sent).values())
-        states: dict[str, str] = {}
-        with suppress(StoreError), open_reads(str(self.folder / "headway.db")) as reads:
-            states = {one.key: one.state for one in reads.actions()}
-        sent = set(self.world.sent)
-        self.seen.lost_actions = sum(
-            states.get(key) is None or (states[key] == "verified") != (key in sent) for key in self.asked
-        )
-        self.seen.words = [f"told {sorted(title for title, _ in got)}, asked {states}, sent {self.world.sent}"]
-
-
-def points(count: int, seed: int) -> list[Point]:
-    """Every named failpoint in turn, with each act, and one moment in five at random."""
-    chance = random.Random(seed)
-    found = []
-    for number in range(count):
-        if number % 5 == 4:
-            found.append(Point("", "kill", 1, chance.uniform(0.05, 1.5)))
-        else:
-            name = NAMES[(number - number // 5) % len(NAMES)]
-            found.append(Point(name, chance.choice(ACTS), chance.choice((1, 1, 2))))
-    return found
-
-
-def run(count: int, seed: int = 1) -> list[Seen]:
-    folder = Path(private_folder("bench-crash"))
-    server()
-
-    def live(number: int, point: Point) -> Seen:
-        place = folder / str(number)
-        place.mkdir()
+    def run(self, stores: Stores, number: int, point: Point) -> Seen | None:
+        """What the night came to; None where there was no time for it."""
+        if time.monotonic() + NEEDS[point.night] > self.limits.until:
+            return None
+        night, place = NIGHTS[point.night], self.folder / f"{stores.name}-night{number}"
+        stores.copy(night.template, place)
         try:
-            return Night(place, point).live()
+            seen = night(place, stores.name, point, self.limits).live()
+            if seen.is_bad:
+                print("BAD", seen, *_logs(place), sep="\n", file=sys.stderr, flush=True)
+            return seen
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            stores.drop(place)
 
+    def all(self, work: Sequence[tuple[Stores, Point]]) -> list[Seen | None]:
+        with ThreadPoolExecutor(AT_ONCE) as short, ThreadPoolExecutor(HELD_AT_ONCE) as long:
+            pools = {"hold": long}
+            begun = [
+                pools.get(point.night, short).submit(self.run, stores, number, point)
+                for number, (stores, point) in enumerate(work)
+            ]
+            return [one.result() for one in begun]
+
+
+def _logs(folder: Path) -> Iterator[str]:
+    """The last that each engine of the night said."""
+    for path in sorted(folder.glob("*.log")):
+        yield f"{path.name}:"
+        yield from path.read_text().splitlines()[-LOG_LINES:]
+
+
+def run(shares: dict[str, float], count: int, until: float = float("inf"), seed: int = 1) -> list[Seen | None]:
+    """What `count` nights came to, the stores' in between each other; None for each that the time did not allow."""
+    folder = Path(private_folder("bench-crash"))
+    server("tests.bench.crash_warm")
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda one: live(*one), enumerate(points(count, seed))))
+        with ExitStack() as stack:
+            plans = []
+            for name, share in shares.items():
+                (folder / name).mkdir()
+                stores = STORES[name](folder / name)
+                stack.callback(stores.close)
+                plans.append([(stores, point) for point in points(round(count * share), name, seed)])
+            return Runner(folder, Limits(until=until)).all(list(_mixed(plans)))
     finally:
         remove_folder(folder)
 
 
-def figures(count: int) -> list[Figure]:
-    folder = Path(private_folder("bench-held"))
-    try:
-        with ThreadPoolExecutor(1) as beside:  # their nights are mostly waiting
-            holding = beside.submit(crash_holds.run, folder, max(count // HELD_SHARE, HELD_LEAST))
-            found, held = run(count), holding.result()
-    finally:
-        remove_folder(folder)
-    crashed = [one for one in found if one.crashed]
-    for one in found:
-        if one.lost_alerts or one.unmarked_repeats or one.double_actions or one.lost_actions:
-            print(one, file=sys.stderr)
-    for each in held:
-        if each.stuck or each.doubled or each.lost:
-            print(each, file=sys.stderr)
-    return [
-        Figure("points", len(crashed) + sum(each.crashed for each in held), "crashes"),
-        Figure("lost_alerts", sum(one.lost_alerts for one in found), "alerts"),
-        Figure("repeats", sum(one.repeats for one in found), "marked repeats"),
-        Figure("repeats_per_crash", max((one.repeats for one in found), default=0), "at most"),
-        Figure("unmarked_repeats", sum(one.unmarked_repeats for one in found), "repeats"),
-        Figure(
-            "double_actions", sum(one.double_actions for one in found) + sum(one.doubled for one in held), "actions"
-        ),
-        Figure("lost_actions", sum(one.lost_actions for one in found) + sum(one.lost for one in held), "actions"),
-        Figure("stuck_holds", sum(one.stuck for one in held), "holds"),
+def _mixed(plans: Sequence[list[tuple[Stores, Point]]]) -> Iterator[tuple[Stores, Point]]:
+    """Each list in its order, spread evenly over the whole."""
+    placed = [((at + 0.5) / len(plan), one) for plan in plans for at, one in enumerate(plan)]
+    yield from (one for _, one in sorted(placed, key=lambda each: each[0]))
+
+
+def figures(found: Sequence[Seen | None], shares: dict[str, float]) -> list[Figure]:
+    """Of all stores together; then of each by itself, with its name before the figure's."""
+    judged = [one for one in found if one is not None and one.judged]
+    hit = Counter(name for one in judged for name in one.hits)
+    listed = {name for store in shares for name in known(store)}
+    together = [
+        *_costs(judged),
+        Figure("nights_without_time", len(found) - len(judged), "nights, not judged"),
+        Figure("failpoints_hit", len(listed & hit.keys()), "failpoints", "that the nights pass", len(listed)),
+        Figure("least_hits", min(hit[name] for name in listed), "crashes at the failpoint with fewest"),
     ]
+    for store in shares:
+        own = _costs([one for one in judged if one.store == store])
+        together += [Figure(f"{store}_{one.name}", one.value, one.unit) for one in own]
+    return together
+
+
+def _costs(found: Sequence[Seen]) -> Iterator[Figure]:
+    yield Figure("points", sum(one.crashed for one in found), "crashes")
+    yield Figure("lost_alerts", sum(one.lost_alerts for one in found), "alerts")
+    yield Figure("repeats", sum(one.repeats for one in found), "repeats, marked or not")
+    yield Figure("repeats_per_crash", max((one.repeats for one in found), default=0), "at most")
+    yield Figure("unmarked_repeats", sum(one.unmarked_repeats for one in found), "repeats")
+    yield Figure("double_actions", sum(one.double_actions for one in found), "actions")
+    yield Figure("lost_actions", sum(one.lost_actions for one in found), "actions")
+    yield Figure("stuck_holds", sum(one.stuck_holds for one in found), "holds")
+
+
+def told(found: Sequence[Seen | None], shares: dict[str, float]) -> Iterator[str]:
+    """For people: which nights had no time, and how often each failpoint was hit."""
+    judged = [one for one in found if one is not None and one.judged]
+    yield from (f"not judged: {one.store} {one.point}" for one in found if one is not None and not one.judged)
+    for store in shares:
+        hit = Counter(name for one in judged if one.store == store for name in one.hits)
+        yield f"{store}: " + ", ".join(f"{name} {hit[name] or 'NEVER'}" for name in known(store))
 
 
 def asked() -> Namespace:
@@ -242,9 +148,19 @@ def asked() -> Namespace:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_POINTS} points, at most 45 s")
     parser.add_argument("--points", type=int, metavar="N", help=f"how many crashes are tried ({POINTS})")
+    parser.add_argument("--store", choices=sorted(STORES), help="on this one only")
+    parser.add_argument("--seed", type=int, default=1, help="other nights")
     return parser.parse_args()
 
 
-if __name__ == "__main__":
+def main(began: float) -> None:
     said = asked()
-    emit("crash", figures(said.points or (QUICK_POINTS if said.quick else POINTS)), said.json)
+    shares = {said.store: 1.0} if said.store else QUICK_SHARES if said.quick else SHARES
+    until = began + QUICK_SECONDS - END_SECONDS if said.quick else float("inf")
+    found = run(shares, said.points or (QUICK_POINTS if said.quick else POINTS), until, said.seed)
+    print(*told(found, shares), sep="\n", file=sys.stderr)
+    emit("crash", figures(found, shares), said.json)
+
+
+if __name__ == "__main__":
+    main(time.monotonic())

@@ -6,72 +6,97 @@ A night of `tests.invariants.held_world` on a fast clock; most of it is waiting,
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import signal
 import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Lock
 
 from console.clock import Hand, real_now
 from console.model.ids import micros
 from console.store.errors import StoreError
 from console.store.open import open_store
 from console.store.reads import open_reads
+from tests.bench.crash_engine import hits, prepared
+from tests.bench.crash_points import Point
+from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
+from tests.invariants.engines import store_of
 from tests.invariants.held_world import DUE, HeldWorld
-from tests.invariants.test_holds_killed import EVENING, POINTS, VERBS, engine
+from tests.invariants.test_holds_killed import EVENING, engine
+from tests.invariants.worlds import Sink
 
-AT_ONCE = 6
-RATE = 60.0
+RATE = 80.0
 """Seconds of the night in a real one: engines that start beside each other are there before the start that is held."""
-PATIENCE = 40.0
-"""Seconds after which a hold that has not ended is stuck."""
-_MIGRATING = Lock()
-"""Alembic keeps what it works on in its module: one store after another."""
-ACTS = ("kill", "kill", "raise")
+LOOK_SECONDS = 0.1
 
 
-@dataclass
-class HeldSeen:
-    """What one point came to."""
+class HeldNight:
+    """`extract` failed at 03:12 and is good at 04:02; `load` would start at 04:00 and is held."""
 
-    words: str
-    crashed: bool = False
-    stuck: int = 0
-    """Holds that have not ended, and marks that nobody will take away."""
-    doubled: int = 0
-    lost: int = 0
-    lines: list[str] = field(default_factory=list)
+    template = "empty"
 
+    def __init__(self, folder: Path, store: str, point: Point, limits: Limits, broken: Broken | None = None) -> None:
+        self.folder = folder
+        self.seen = Seen(store, point)
+        self.limits = limits
+        self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
 
-def live(folder: Path, words: str, after: float) -> HeldSeen:
-    """One night: an engine that crashes there (without words: is killed after so many seconds), then another one."""
-    seen = HeldSeen(words or f"killed after {after:.1f} s")
-    world = _world(folder)
-    with engine(world, "armed", words) as armed:
-        until = time.monotonic() + (after if not words else PATIENCE)
-        while time.monotonic() < until and armed.is_alive() and not _over(world):
-            time.sleep(0.05)
-        if armed.is_alive() and not words and armed.pid is not None:
-            os.kill(armed.pid, signal.SIGKILL)
-            armed.join(5)
-        seen.crashed = not armed.is_alive() or ":raise" in words
-        if not armed.is_alive():
-            with engine(world, "next"):
-                _wait(world)
-        _judge(world, seen)
-    return seen
+    def live(self) -> Seen:
+        world, point = _world(self.folder), self.seen.point
+        with engine(world, "armed", point.words, self._prepare) as armed:
+            seconds = float("inf") if point.name else point.after
+            self._until(armed, lambda: not armed.is_alive() or self._is_over(world), seconds)
+            if not point.name and armed.is_alive():
+                _kill(armed)
+                self.seen.crashed = True
+            if armed.is_alive():
+                self._judge(world)
+                _kill(armed)
+                return self.seen
+        with engine(world, "next", prepare=self._prepare) as after:
+            self._until(after, lambda: self._is_over(world))
+            self._judge(world)
+            _kill(after)
+        return self.seen
+
+    def _until(self, engine: BaseProcess, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
+        until, patience = time.monotonic() + seconds, Patience(self.limits, self.folder)
+        while time.monotonic() < until and patience.lasts(engine.pid) and not condition():
+            time.sleep(LOOK_SECONDS)
+
+    def _is_over(self, world: HeldWorld) -> bool:
+        """`load` has run, every hold of its start has ended, and somebody was told of the failure."""
+        if not world.starts() or not self._titles("extract failed"):
+            return False
+        with suppress(StoreError), open_reads(store_of(self.folder)) as reads:
+            waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
+            return waiting == 0 and not [one for one in reads.holds() if one.due == DUE]
+        return False
+
+    def _titles(self, words: str) -> list[str]:
+        return [one.title for one in Sink(self.folder).got if words in one.title]
+
+    def _judge(self, world: HeldWorld) -> None:
+        if self.limits.is_cut and not self._is_over(world):
+            return
+        seen, starts = self.seen, world.starts()
+        seen.judged, seen.hits = True, hits(self.folder)
+        seen.crashed = seen.crashed or bool(seen.hits)
+        seen.judge_alerts(Sink(self.folder).got, ("extract failed",))
+        seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
+        early = [by for by, at in starts if by != "clock" and at < world.good]
+        seen.lost_actions = (1 if not starts else 0) + len(early)
+        with open_reads(store_of(self.folder)) as reads:
+            held = [one.key for one in reads.holds() if one.due == DUE]
+        seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
+        seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
 
 
 def _world(folder: Path) -> HeldWorld:
-    folder.mkdir(parents=True)
-    with _MIGRATING:
-        store = open_store(str(folder / "headway.db"))
+    """Its clock begins in half a second."""
+    store = open_store(store_of(folder))
     hand = Hand(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
     with store.write(None) as connection:
         connection.exec_driver_sql(
@@ -82,52 +107,8 @@ def _world(folder: Path) -> HeldWorld:
     return HeldWorld(folder, hand, DUE + timedelta(minutes=2))
 
 
-def _over(world: HeldWorld) -> bool:
-    """`load` has run, and every hold of its start has ended."""
-    with suppress(StoreError), open_reads(str(world.folder / "headway.db")) as reads:
-        return bool(world.starts()) and not [one for one in reads.holds() if one.due == DUE]
-    return False
-
-
-def _wait(world: HeldWorld) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and not _over(world):
-        time.sleep(0.05)
-
-
-def _judge(world: HeldWorld, seen: HeldSeen) -> None:
-    starts, sent = world.starts(), Counter(line.key for line in world.lines())
-    seen.doubled = max(len(starts) - 1, 0) + sum(count - 1 for count in sent.values())
-    early = [by for by, at in starts if by != "clock" and at < world.good]
-    seen.lost = (1 if not starts else 0) + len(early)
-    with open_reads(str(world.folder / "headway.db")) as reads:
-        held = [one.key for one in reads.holds() if one.due == DUE]
-    seen.stuck = len({*held, *([world.mark()] if world.mark() else [])})
-    seen.lines = [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
-
-
-def points(count: int, seed: int) -> list[tuple[str, float]]:
-    """Every point of an action in each verb's passage, in turn; one in four is a kill at a random moment."""
-    chance, found = random.Random(seed), []
-    for number in range(count):
-        if number % 4 == 3:
-            found.append(("", chance.uniform(2.0, 18.0)))
-        else:
-            place = number - number // 4
-            passage = place // len(POINTS) % len(VERBS) + 1
-            found.append((f"{POINTS[place % len(POINTS)]}:{chance.choice(ACTS)}:{passage}", 0.0))
-    return found
-
-
-def run(folder: Path, count: int, seed: int = 1) -> list[HeldSeen]:
-    """What `count` nights came to; their folders below `folder` are gone afterwards."""
-
-    def one(number: int, words: str, after: float) -> HeldSeen:
-        place = folder / f"held{number}"
-        try:
-            return live(place, words, after)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda each: one(each[0], *each[1]), enumerate(points(count, seed))))
+def _kill(process: BaseProcess) -> None:
+    if process.is_alive() and process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+        process.join(5)

@@ -1,4 +1,4 @@
-"""What holds after a crash at the points that an ordinary night seldom passes: the config's, the log's, a long batch's."""
+"""What holds after a crash while the store's log is moved into its file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 def note(store: Store, name: str) -> None:
     with store.write(None) as connection:
-        connection.exec_driver_sql(f"INSERT INTO meta (name, value) VALUES ('{name}', '1')")  # noqa: S608  (a test's)
+        connection.exec_driver_sql(f"INSERT INTO meta (name, value) VALUES ('{name}', '1')")
 
 
 def notes(store: Store) -> list[str]:

@@ -1,0 +1,91 @@
+"""What an engine of the crash bench does before it begins: it notes where it crashes, and where its point is seldom
+passed, or a test breaks one of its guarantees on purpose, it is made so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+
+from connectors.contract import Poll, RunRef
+from console import failpoints
+from console.engine import poll
+from console.store import open as store_open
+from tests.invariants.engines import store_of
+from tests.invariants.worlds import WorldConnector
+
+HITS = "hits"
+
+
+def prepared(folder: Path, point: str = "", broken: Callable[[], None] | None = None) -> Callable[[], None]:
+    """For `prepare` of an engine's process: crashes are noted in the folder."""
+    return partial(_prepare, folder, point, broken)
+
+
+def hits(folder: Path) -> list[str]:
+    """The failpoints at which engines of the folder crashed, in order."""
+    path = folder / HITS
+    return path.read_text().split() if path.exists() else []
+
+
+def _prepare(folder: Path, point: str, broken: Callable[[], None] | None) -> None:
+    patch.object(failpoints, "_do", partial(_noted, folder, failpoints._do)).start()
+    SELDOM.get(point, lambda: None)()
+    if broken is not None:
+        broken()
+
+
+def _noted(folder: Path, do: Callable[[str, str], None], name: str, act: str) -> None:
+    with (folder / HITS).open("a") as file:
+        file.write(f"{name}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if act == "cut":
+        _cut(store_of(folder))
+    else:
+        do(name, act)
+
+
+def _cut(url: str) -> None:
+    """The server ends every connection of the store, the one in its transaction here too."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def _small_bites() -> None:
+    """One record in a transaction: two attempts are a long batch."""
+    patch.object(poll, "BITE", 1).start()
+
+
+def _log_moved_always() -> None:
+    patch.object(store_open, "QUIET_SECONDS", 0.0).start()
+    patch.object(store_open, "QUIET_LOG_BYTES", 0).start()
+
+
+def _pages() -> None:
+    """The first poll has two pages without a run before the one with all of them."""
+    whole = WorldConnector.poll
+
+    def paged(self: WorldConnector, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        page = int(cursor or 0)
+        if page < 2:
+            return Poll((), str(page + 1), more=True)
+        found: Any = whole(self, cursor, open_runs, timeout_seconds)
+        return Poll(found.runs, "2", clock=found.clock, seen_until=found.seen_until)
+
+    patch.object(WorldConnector, "poll", paged).start()
+
+
+SELDOM: dict[str, Callable[[], None]] = {
+    "ingest.mid_batch": _small_bites,
+    "checkpoint.before": _log_moved_always,
+    "poll.mid_pages": _pages,
+}

@@ -1,0 +1,209 @@
+"""One night with one crash, on a real clock: a failure that is told and repaired, by a rerun or by a plan."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+
+from connectors.contract import Verb
+from console.engine.plan_requests import PlanRequests
+from console.engine.requests import AlreadyAsked, Requests, Wish
+from console.model.ids import new_action_key
+from console.model.plans import PlanRefused
+from console.store.errors import StoreError
+from console.store.reads import Reads, open_reads
+from tests.bench.crash_engine import SELDOM, hits, prepared
+from tests.bench.crash_points import Point
+from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
+from tests.invariants.engines import LEASE_SECONDS, Child, child, is_stopped, store_of
+from tests.invariants.worlds import Sink, World
+
+LOOK_SECONDS = 0.04
+STOPPED_SECONDS = LEASE_SECONDS * 1.5
+"""Beyond the lease. Stopped in a transaction, it keeps everybody from writing for as long."""
+
+
+class Night:
+    """`extract` fails; a person asks for its rerun as soon as somebody was told, and again where it never arrived."""
+
+    template = "empty"
+
+    def __init__(self, folder: Path, store: str, point: Point, limits: Limits, broken: Broken | None = None) -> None:
+        self.folder = folder
+        self.seen = Seen(store, point)
+        self.world = World(folder, "good")
+        self.sink = Sink(folder)
+        self.asked: list[str] = []
+        self.limits = limits
+        self._key = new_action_key()
+        self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
+        self._reads: Reads | None = None
+        self._living: list[Child] = []
+
+    def live(self) -> Seen:
+        self.begin()
+        with ExitStack() as engines:
+            try:
+                first = self._engine(engines, self.seen.point.words)
+                self._crash(engines, first)
+                if first.ended(0) is not None:
+                    self._engine(engines)
+                self._until(self._is_over)
+                self._judge()
+            finally:
+                self._close()
+                engines.callback(partial(_kill_all, self._living))
+        return self.seen
+
+    def begin(self) -> None:
+        self.world.fail("extract")
+        if self.seen.point.name in SELDOM:
+            self.world.fail("extract", "a2")  # two records: a long batch, where the transactions are small
+
+    def _engine(self, engines: ExitStack, failpoint: str = "") -> Child:
+        name = f"engine{len(self._living)}"
+        made = engines.enter_context(child(self.folder, name, failpoint, prepare=self._prepare))
+        self._living.append(made)
+        return made
+
+    # the crash
+
+    def _crash(self, engines: ExitStack, engine: Child) -> None:
+        """Goes on as a person would until the engine has crashed, or has passed the point for good."""
+        point, began, patience = self.seen.point, time.monotonic(), Patience(self.limits, self.folder)
+        while patience.lasts(engine.pid) and not self._is_over():
+            lived = time.monotonic() - began
+            if not point.name and lived >= point.after:
+                _tell(engine, signal.SIGKILL)
+            if point.name == "lease.lost" and "working" in engine.events():
+                _tell(engine, signal.SIGSTOP)
+            if engine.ended(LOOK_SECONDS) is not None:
+                self.seen.crashed = not point.name or bool(hits(self.folder))
+                return
+            if _is_stopped(engine):
+                self._engine(engines)
+                self._until(self._is_over, STOPPED_SECONDS)
+                _tell(engine, signal.SIGCONT)
+                self._until(lambda: engine.ended(0) is not None or "standing by" in engine.events(), STOPPED_SECONDS)
+                break
+            self._person()
+        self.seen.crashed = bool(hits(self.folder))
+
+    def _until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
+        until, patience = time.monotonic() + seconds, Patience(self.limits, self.folder)
+        while time.monotonic() < until and patience.lasts(self._living[-1].pid) and not condition():
+            self._person()
+            time.sleep(LOOK_SECONDS)
+
+    # the person
+
+    def _person(self) -> None:
+        try:
+            self.person(self.reads())
+        except StoreError:
+            self._close()
+        except (AlreadyAsked, PlanRefused):
+            return  # somebody was faster: the engine
+
+    def person(self, reads: Reads) -> None:
+        found = reads.incidents()
+        if not found or found[0].root_run_id is None:
+            return
+        ended = [one for one in reads.actions() if one.ended is not None]
+        if len(ended) == len(self.asked):
+            Requests(store_of(self.folder)).act(Wish(Verb.RERUN, found[0].root_run_id), self._key)
+            self.asked.append(self._key)  # where the answer was lost, the same key is asked for again
+            self._key = new_action_key()
+
+    def reads(self) -> Reads:
+        if self._reads is None:
+            self._reads = open_reads(store_of(self.folder))
+        return self._reads
+
+    def _close(self) -> None:
+        if self._reads is not None:
+            self._reads.close()
+            self._reads = None
+
+    # what should have happened
+
+    def _is_over(self) -> bool:
+        if not any("recovered" in one.title for one in self.sink.got):
+            return False
+        try:
+            reads = self.reads()
+            waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
+            return waiting == 0 and all(one.ended is not None for one in reads.actions()) and self.is_done(reads)
+        except StoreError:
+            self._close()
+            return False
+
+    def is_done(self, reads: Reads) -> bool:
+        return True
+
+    def _judge(self) -> None:
+        if self.limits.is_cut and not self._is_over():
+            return
+        self.seen.judged, self.seen.hits = True, hits(self.folder)
+        self.seen.judge_alerts(self.sink.got, ("extract failed", "recovered"))
+        self.seen.double_actions = doubled(self.world.sent)
+        self._close()
+        with open_reads(store_of(self.folder)) as reads:
+            self.judge_actions(reads)
+        self.seen.words.append(f"sent {self.world.sent}")
+
+    def judge_actions(self, reads: Reads) -> None:
+        """Each approval has ended, and is called verified if and only if its scheduler has it."""
+        found = {one.key: one for one in reads.actions()}
+        sent = set(self.world.sent)
+        for key in self.asked:
+            one = found.get(key)
+            self.seen.lost_actions += one is None or one.ended is None or (one.state == "verified") != (key in sent)
+        self.seen.words.append(f"asked {[(one.key, one.state) for one in found.values()]}")
+
+
+class PlanNight(Night):
+    """`extract` and `load` have failed, a plan for both is approved; a person resumes it where it has stopped."""
+
+    template = "planned"
+
+    def begin(self) -> None:
+        return
+
+    def person(self, reads: Reads) -> None:
+        if reads.plan(1).state == "stopped":
+            PlanRequests(store_of(self.folder)).steer_plan(1, "resume")
+
+    def is_done(self, reads: Reads) -> bool:
+        return reads.plan(1).state == "done"
+
+    def judge_actions(self, reads: Reads) -> None:
+        """The plan is done, and each of its jobs ran once, in order."""
+        plan, jobs = reads.plan(1), self.world.sent_jobs
+        self.seen.double_actions += doubled(jobs) if not self.seen.double_actions else 0
+        in_order = jobs == sorted(jobs)  # extract, then load
+        self.seen.lost_actions = len({"extract", "load"} - {*jobs}) + (plan.state != "done" or not in_order)
+        self.seen.words.append(f"plan {plan.state}, {[(step.job, step.state) for step in plan.steps]}, jobs {jobs}")
+
+
+def _kill_all(engines: list[Child]) -> None:
+    """Nobody needs them any more, and an end in good order takes its time."""
+    for one in engines:
+        if one.ended(0) is None:
+            _tell(one, signal.SIGKILL)
+
+
+def _tell(engine: Child, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        engine.signal(number)
+
+
+def _is_stopped(engine: Child) -> bool:
+    try:
+        return is_stopped(engine.pid)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,163 @@
+"""The crash bench can fail: an engine without one of its guarantees is found out, by the figure that stands for it.
+
+Each engine here is broken on purpose, in its own process; the same night with a whole engine costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from connectors.contract import Verb
+from console.engine import outbox as sending
+from console.engine import runner
+from console.engine.actions import Actions
+from console.engine.moves import Moves
+from console.engine.plans import Plans
+from console.store import holds, outbox
+from tests.bench import crash_holds
+from tests.bench.crash_holds import HeldNight
+from tests.bench.crash_night import Night, PlanNight
+from tests.bench.crash_points import Point
+from tests.bench.crash_seen import Broken, Limits, Seen
+from tests.bench.crash_stores import Files
+from tests.lab.process import private_folder, remove_folder
+
+Kind = type[Night] | type[HeldNight]
+SHORT = Limits(patience=4.0)
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Files]:
+    folder = Path(private_folder("crash-runner"))
+    yield Files(folder)
+    remove_folder(folder)
+
+
+def lived(
+    stores: Files, night: Kind, folder: Path, point: Point, broken: Broken | None = None, limits: Limits | None = None
+) -> Seen:
+    stores.copy(night.template, folder / "night")
+    return night(folder / "night", "sqlite", point, limits or Limits(), broken).live()
+
+
+# engines without one guarantee
+
+
+def claims_are_taken_for_sent() -> None:
+    """What a dead engine had claimed is not put back."""
+    patch.object(outbox, "recover_claims", lambda store, fence: 0).start()
+    patch.object(outbox, "put_back_strays", lambda store, fence, busy: None).start()
+
+
+def repeats_say_nothing() -> None:
+    patch.object(sending, "REPEAT_WORDS", "").start()
+
+
+def the_record_is_forgotten_twice() -> None:
+    record, left = outbox.record_sent, [0, 0]
+
+    def forgetful(store: Any, fence: int, delivery_id: int, now_us: int) -> None:
+        if left:
+            left.pop()
+            outbox.put_back(store, fence, delivery_id)
+        else:
+            record(store, fence, delivery_id, now_us)
+
+    patch.object(outbox, "record_sent", forgetful).start()
+
+
+def intent_comes_after_the_wire() -> None:
+    step = Moves.step
+
+    def late(self: Moves, fence: int, key: str, was: str, new: Any) -> bool:
+        if new.state == "sending":
+            return True
+        return step(self, fence, key, "requested" if was == "sending" else was, new)
+
+    patch.object(Moves, "step", late).start()
+
+
+def what_was_being_sent_is_not_looked_up() -> None:
+    patch.object(Actions, "recover", lambda self, fence: None).start()
+
+
+def a_lost_lease_stops_nobody() -> None:
+    patch.object(runner.Watch, "stopping", lambda self: self.stop.is_set()).start()
+
+
+def plans_stand_still() -> None:
+    patch.object(Plans, "step", lambda self, fence: None).start()
+
+
+def nothing_is_ever_let_go() -> None:
+    ask = holds._ask
+
+    def kept(connection: Any, lines: Any, action: Any, now_us: int) -> None:
+        if action.verb is not Verb.RELEASE:
+            ask(connection, lines, action, now_us)
+
+    patch.object(holds, "_ask", kept).start()
+
+
+CASES: list[tuple[str, Kind, Point, Broken]] = [
+    ("lost_alerts", Night, Point("alert", "send.before", "kill"), claims_are_taken_for_sent),
+    ("unmarked_repeats", Night, Point("alert", "send.after_wire", "kill"), repeats_say_nothing),
+    ("repeats", Night, Point("alert", "record.after_commit", "kill"), the_record_is_forgotten_twice),
+    ("double_actions", Night, Point("alert", "action.after_wire", "kill"), intent_comes_after_the_wire),
+    ("lost_actions", Night, Point("alert", "action.intent_committed", "kill"), what_was_being_sent_is_not_looked_up),
+    ("lost_actions", Night, Point("alert", "action.before_wire", "stop"), a_lost_lease_stops_nobody),
+    ("lost_actions", PlanNight, Point("plan", "plan.before_step", "kill"), plans_stand_still),
+    ("double_actions", PlanNight, Point("plan", "action.after_wire", "kill"), intent_comes_after_the_wire),
+    ("stuck_holds", HeldNight, Point("hold", "action.verified", "kill"), nothing_is_ever_let_go),
+]
+NAMES = [f"{broken.__name__} {point.night}" for _, _, point, broken in CASES]
+
+
+@pytest.mark.parametrize("figure, night, point, broken", CASES, ids=NAMES)
+def test_an_engine_without_a_guarantee_is_found_out(
+    stores: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: str,
+    night: Kind,
+    point: Point,
+    broken: Broken,
+) -> None:
+    monkeypatch.setattr(crash_holds, "RATE", 240.0)
+    seen = lived(stores, night, tmp_path, point, broken, SHORT)
+    allowed = 1 if figure == "repeats" else 0  # one, marked, belongs to a crash
+    assert (True, True) == (getattr(seen, figure) > allowed, seen.is_bad), seen
+
+
+WHOLE = {f"{point.night} {point.words}": (night, point) for _, night, point, _ in CASES if night is not HeldNight}
+
+
+@pytest.mark.parametrize("night, point", WHOLE.values(), ids=WHOLE)
+def test_the_same_night_with_a_whole_engine_costs_nothing(
+    stores: Files, tmp_path: Path, night: type[Night], point: Point
+) -> None:
+    seen = lived(stores, night, tmp_path, point)
+    assert (True, True, False) == (seen.crashed, seen.judged, seen.is_bad), seen
+    assert [point.name] == seen.hits
+
+
+SELDOM = [
+    Point("alert", name, "kill")
+    for name in ("config.loaded", "config.before_swap", "poll.mid_pages", "ingest.mid_batch", "checkpoint.before")
+]
+
+
+@pytest.mark.parametrize("point", SELDOM, ids=lambda point: point.name)
+def test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing(
+    stores: Files, tmp_path: Path, point: Point
+) -> None:
+    """A config half in the store, a history half read, a batch half written, a log half moved: the next engine goes
+    on from there."""
+    seen = lived(stores, Night, tmp_path, point)
+    assert (True, True, False) == (seen.crashed, seen.judged, seen.is_bad), seen
+    assert [point.name] == seen.hits
