@@ -72,6 +72,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.store.reads",
         "console.engine.requests",
         "console.engine.plan_requests",
+        "console.engine.emergency",
         "console.store.backup",
         "console.control.gate",
         CONTRACT,

@@ -18,15 +18,18 @@ from console.cli.common import (
     say,
     say_lines,
     stamp,
+    store_of,
     watched,
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
+from console.store.errors import StoreError
 
 if TYPE_CHECKING:
     from connectors.contract import Connector, NativeHold
     from connectors.secrets import SecretStore
     from console.config import Config, SystemConfig
+    from console.engine.emergency import Emergency, Native
 
 COLUMNS = (
     Col("job", 18, middle=True), Col("state"), Col("kind", drop=2), Col("keeps back", drop=3), Col("until"),
@@ -42,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="those that are over too")
     parser.add_argument("--from-native", action="store_true", help="ask the schedulers; needs the config, and no store")
     parser.add_argument("--release", action="store_true", help="with --from-native: let each of them go")
+    parser.add_argument("--why", default="", metavar="TEXT", help="with --release: for the store's audit")
+    parser.add_argument("--anyway", action="store_true", help="with --release: though frozen or not approved")
     parser.add_argument("--yes", action="store_true", help="let go without asking")
     parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for each target (20)")
     parser.add_argument("--json", action="store_true")
@@ -106,7 +111,8 @@ def _from_native(arguments: argparse.Namespace) -> int:
         return Exit.PROBLEM if len(held) < len(found) else Exit.OK
     if held and not _confirmed(arguments, held):
         raise Stop(Exit.REFUSED, "nothing was let go")
-    kept = [one for one in held if not _let_go(config, secrets, one, arguments.timeout)]
+    desk = _Desk(arguments)
+    kept = [one for one in held if not _let_go(config, secrets, one, arguments.timeout, desk)]
     return Exit.PROBLEM if kept or len(held) < len(found) else Exit.OK
 
 
@@ -156,20 +162,71 @@ def _confirmed(arguments: argparse.Namespace, held: list[Marked]) -> bool:
     return agreed(f"let go of {len(held)}? Headway starts none of them.")
 
 
-def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float) -> bool:
-    """Releases that very mark, if it is still there. Whatever it says is printed."""
+class _Desk:
+    """The rights and the audit of the store, where there is one; without, the source's rights are all there is."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._closed = False
+
+    def refusal(self, one: Marked) -> str:
+        """Why the store says no, which is in its audit; empty where it may be let go."""
+        from console.store.errors import NotAllowed
+
+        try:
+            self._emergency().ask_release(self._native(one), self._arguments.why, self._arguments.anyway)
+        except NotAllowed as error:
+            return str(error)
+        except (StoreError, Stop) as error:
+            if not self._closed:
+                say(f"no store can be asked ({error}): by the source's own rights, and no audit tells of it")
+            self._closed = True
+        return ""
+
+    def tell(self, one: Marked, done: bool, words: str) -> None:
+        if self._closed:
+            return
+        try:
+            self._emergency().tell_release(self._native(one), done, words)
+        except StoreError as error:
+            say(f"the audit could not be told: {error}")
+
+    def _emergency(self) -> Emergency:
+        from console.engine.emergency import Emergency
+
+        return Emergency(store_of(self._arguments))
+
+    @staticmethod
+    def _native(one: Marked) -> Native:
+        from console.engine.emergency import Native
+
+        system, _, target = one.target.partition("/")
+        return Native(system, target, one.job, one.hold)
+
+
+def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float, desk: _Desk) -> bool:
+    """Releases that very mark, if it is still there and the store says yes. Whatever it says is printed."""
+    if refused := desk.refusal(one):
+        say(f"{one.target} {one.job}: still held: {refused}")
+        return False
+    words, done = _send(config, secrets, one, timeout)
+    say(f"{one.target} {one.job}: {'let go' if done else 'still held'}: {words}")
+    desk.tell(one, done, words)
+    return done
+
+
+def _send(config: Config, secrets: SecretStore, one: Marked, timeout: float) -> tuple[str, bool]:
+    """What came of it, in words, and whether it is let go."""
     system, _, target = one.target.partition("/")
     kind, options = config.systems[system].kind, config.systems[system].options
     try:
         connector = kind.open(options, target, secrets)
         try:
-            words, done = _release(connector, one, timeout)
+            return _release(connector, one, timeout)
         finally:
             connector.close()
     except Exception as error:  # noqa: BLE001 - the others are let go all the same
-        words, done = secrets.mask(f"{error}") or type(error).__name__, False
-    say(f"{one.target} {one.job}: {'let go' if done else 'still held'}: {words}")
-    return done
+        return secrets.mask(f"{error}") or type(error).__name__, False
 
 
 def _release(connector: Connector, one: Marked, timeout: float) -> tuple[str, bool]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from console.cli.backup import file_of, words
 from console.cli.common import Stop, print_json, say, say_lines
 from console.cli.exits import Exit
+from console.engine.emergency import Emergency
 from console.engine.requests import where_from
 from console.store.backup import restore
-from console.store.errors import StoreError
+from console.store.errors import StoreError, StoreMissing, StoreUnusable
 from console.store.reads import open_reads
 from console.store.reads.holders import living_holder
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     store = file_of(arguments)
     _refuse_while_watched(store)
+    _require_right(store)
     found, moved = restore(arguments.file, store, where_from(), datetime.now(UTC), arguments.replace)
     if arguments.json:
         print_json(arguments, {"restored": found, "moved_aside": moved})
@@ -34,6 +36,17 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"what was there is now {moved}")
     say("frozen: look at headway holds and at what was under way (headway audit), then headway freeze --off")
     return Exit.OK
+
+
+def _require_right(store: Path) -> None:
+    """Raises NotAllowed where the table of rights of the store that is there says no. One that is not there, or cannot
+    be read, has none: then it is the file system's matter."""
+    try:
+        Emergency(str(store)).ask_restore()
+    except StoreMissing:
+        return
+    except StoreUnusable as error:
+        say(f"its rights cannot be asked ({error}): whoever can write the file may replace it")
 
 
 def _refuse_while_watched(store: Path) -> None:

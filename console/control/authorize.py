@@ -42,6 +42,8 @@ DOORS: dict[str, Door] = {
     "plan pause": Door(Role.ACT),
     "plan resume": Door(Role.ACT),
     "plan abort": Door(Role.ACT),
+    "release natively": _SENDS,
+    "restore": Door(Role.ADMIN),
     "freeze on": Door(Role.ACT),
     "freeze off": Door(Role.ADMIN),
     "shadow on": Door(Role.ACT),
@@ -49,7 +51,8 @@ DOORS: dict[str, Door] = {
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
 }
-"""Every kind of request and answer, every verb, every switch. Stopping takes less than letting loose."""
+"""Every kind of request and answer, every verb, every switch, and what is done without an engine. Stopping takes less
+than letting loose."""
 _POLICY = ("hold", "release", "start")
 
 

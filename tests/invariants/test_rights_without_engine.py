@@ -1,0 +1,165 @@
+"""What is done without an engine asks the same table, and is told in the same audit, where there is a store to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import HoldMark
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.config import ActingSettings
+from console.control.authorize import DOORS
+from console.engine.emergency import Emergency, Native
+from console.model.modes import FREEZE
+from console.model.rights import Role
+from console.store.errors import NotAllowed, ReasonNeeded
+from tests.engine.bench import Bench
+from tests.invariants.test_rights import Be, audit, permit, running, verbs
+
+LOAD = Native("fake", "one", "load", "headway-0123456789abcdef")
+MARK = HoldMark(LOAD.hold, "headway", datetime(2126, 1, 1, tzinfo=UTC))
+ROLES = ("none", "view", "act", "approve", "admin")
+
+
+@pytest.fixture
+def be(monkeypatch: pytest.MonkeyPatch) -> Be:
+    """Makes this process somebody else, as far as the kernel says."""
+    return lambda name: monkeypatch.setattr("console.store.permissions.os_user", lambda: name)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Alice acts, carol approves, vera looks; load belongs to tier 1."""
+    yield from running(tmp_path, reason_tiers=())
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Bench]:
+    """What hangs on tier 1 wants another person's approval."""
+    yield from running(tmp_path, approval_tiers=(1,))
+
+
+def release(bench: Bench, why: str = "the engine is dead", anyway: bool = False) -> None:
+    Emergency(bench.url).ask_release(LOAD, why, anyway)
+
+
+def restore(bench: Bench) -> None:
+    Emergency(bench.url).ask_restore()
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("door, ask", [("release natively", release), ("restore", restore)])
+def test_each_door_without_an_engine_opens_from_its_role_on(
+    bench: Bench,
+    be: Be,
+    role: str,
+    door: str,
+    ask: Any,
+) -> None:
+    be("eve")
+    permit(bench, **({"eve": role} if role != "none" else {"somebody": "admin"}))
+    if ROLES.index(role) >= ROLES.index(DOORS[door].role.word):
+        ask(bench)
+    else:
+        with pytest.raises(NotAllowed, match=f"needs role {DOORS[door].role.word}"):
+            ask(bench)
+    granted = ROLES.index(role) >= ROLES.index(DOORS[door].role.word)
+    assert ("eve", f"{'request' if granted else 'refuse'} {door}") == verbs(bench)[-1]
+
+
+def test_a_copy_takes_more_than_letting_go() -> None:
+    assert (Role.ADMIN, Role.ACT) == (DOORS["restore"].role, DOORS["release natively"].role)
+
+
+def test_in_a_freeze_nothing_is_let_go_natively_unless_told_anyway(bench: Bench, be: Be) -> None:
+    be("alice")
+    bench.requests().turn(FREEZE, "on", "an audit")
+    with pytest.raises(NotAllowed, match=r"frozen by alice.*: nothing is let go \(--anyway"):
+        release(bench)
+    release(bench, anyway=True)
+    assert [False, True] == [told["anyway"] for _, verb, told in audit(bench) if verb.endswith("release natively")]
+
+
+def test_what_needs_an_approval_or_a_reason_is_not_let_go_natively_without(strict: Bench, be: Be) -> None:
+    be("alice")
+    with pytest.raises(NotAllowed, match="another person must approve it"):
+        release(strict)
+    release(strict, anyway=True)
+    strict.parts.config = replace(strict.parts.config, acting=ActingSettings(reason_tiers=(1,)))
+    strict.parts.sync_config(strict.fence)
+    with pytest.raises(ReasonNeeded, match="say why"):
+        release(strict, why="")
+
+
+@pytest.fixture
+def command(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """`headway holds --from-native --release --yes` on an estate where load is held."""
+    from console import config as configs
+
+    monkeypatch.setattr(configs, "load_config", lambda _: bench.config)
+    path = tmp_path / "headway.toml"
+    path.write_text("")
+    bench.scheduler.marks["load"] = MARK
+    return ["--config", str(path), "--store", bench.url, "holds", "--from-native", "--release", "--yes"]
+
+
+def test_who_may_act_lets_go_natively_and_both_ends_are_in_the_audit(
+    bench: Bench,
+    be: Be,
+    command: list[str],
+) -> None:
+    be("alice")
+    assert Exit.OK == main([*command, "--why", "the engine is dead"])
+    assert {} == bench.scheduler.marks
+    told = [(who, verb, detail["hold"]) for who, verb, detail in audit(bench) if "native" in verb]
+    requested, done = ("alice", "request release natively", LOAD.hold), ("alice", "released natively", LOAD.hold)
+    assert [requested, done] == told
+
+
+def test_who_may_only_look_lets_nothing_go_natively(
+    bench: Bench,
+    be: Be,
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    be("vera")
+    assert Exit.PROBLEM == main(command)
+    assert {"load": MARK} == bench.scheduler.marks
+    assert "fake/one load: still held: needs role act on fake" in capsys.readouterr().err
+    assert ("vera", "refuse release natively") == verbs(bench)[-1]
+
+
+def test_without_a_store_it_says_that_the_rights_are_the_sources_own(
+    bench: Bench,
+    be: Be,
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    be("vera")
+    command[command.index("--store") + 1] = str(tmp_path / "nowhere.db")
+    assert Exit.OK == main(command)
+    assert {} == bench.scheduler.marks
+    assert "by the source's own rights, and no audit tells of it" in capsys.readouterr().err
+
+
+def test_who_may_not_restore_replaces_no_store(
+    bench: Bench,
+    be: Be,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = tmp_path / "copy.db"
+    assert Exit.OK == main(["--store", bench.url, "backup", str(copy)])
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET until_us = 0")
+    be("carol")
+    assert Exit.REFUSED == main(["--store", bench.url, "restore", str(copy), "--replace"])
+    assert "needs role admin on the whole estate; you (carol) have approve" in capsys.readouterr().err
+    assert ("carol", "refuse restore") == verbs(bench)[-1]
