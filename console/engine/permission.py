@@ -36,6 +36,8 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
             return kept
         if late := _too_late(run, action, now_us):
             return Right(late)
+        if (right := _of_plan(run, action)) is not None:
+            return right
         person = actor(run, action.requested_by, action.origin, shared)
         recent = _recent(run, action)
         door = action.verb.value
@@ -69,6 +71,16 @@ def _too_late(run: Run, action: ActionRow, now_us: int) -> str:
         return ""
     why = f" ({action.words})" if action.words else ""
     return f"it could not be sent within {duration_words(limit)}{why}, and is not sent any more: ask again"
+
+
+def _of_plan(run: Run, action: ActionRow) -> Right | None:
+    """A step that has not left goes no further than its plan does."""
+    if action.origin != "plan":
+        return None
+    number, state = permissions.plan_of(run, action.key)
+    if state in ("paused", "stopped"):
+        return Right(later=f"plan {number} is {state}: it waits")
+    return Right(f"plan {number} was aborted before it was sent") if state == "aborted" else None
 
 
 def _recent(run: Run, action: ActionRow) -> int:

@@ -112,12 +112,17 @@ def asked_lately(run: Run, by: str, before_us: int, key: str) -> int:
 
 def asked_before_plan(run: Run, by: str, key: str) -> int:
     """As `asked_lately`, before the plan began whose step the action `key` is: what might start then is not cut now."""
-    rows = run(
-        "SELECT p.requested_us FROM plan p JOIN plan_step s ON s.plan_id = p.id"
-        " WHERE s.action_key = ? AND p.requested_by = ?",
-        (key, by),
-    )
+    rows = run(f"SELECT p.requested_us {_PLAN_OF} AND p.requested_by = ?", (key, by))
     return asked_lately(run, by, rows[0][0], "") if rows else 0
+
+
+def plan_of(run: Run, key: str) -> tuple[int, str]:
+    """The plan whose step the action `key` is: its number and state; (0, "") where none has it."""
+    rows = run(f"SELECT p.id, p.state {_PLAN_OF}", (key,))
+    return (int(rows[0][0]), str(rows[0][1])) if rows else (0, "")
+
+
+_PLAN_OF = "FROM plan p JOIN plan_step s ON s.plan_id = p.id WHERE s.action_key = ?"
 
 
 def policies_lately(run: Run, before_us: int, key: str) -> int:

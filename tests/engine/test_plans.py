@@ -201,6 +201,39 @@ def test_while_something_of_its_job_runs_a_step_waits_its_turn(night: Bench) -> 
     )
 
 
+def due(bench: Bench) -> None:
+    """What was put off is due now, and gets its turn."""
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET next_us = 0")
+    turn(bench)
+
+
+def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) -> None:
+    """Paused, it must not leave once the other run is over, whoever sleeps by then."""
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    requests(night).steer_plan(1, "pause")
+    night.scheduler.overlap = None
+    due(night)
+    [(words,)] = rows(night, "SELECT words FROM action")
+    assert ("plan 1 is paused: it waits", []) == (words, night.scheduler.acted)
+    requests(night).steer_plan(1, "resume")
+    due(night)
+    assert 1 == len(night.scheduler.acted)
+
+
+def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night: Bench) -> None:
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    requests(night).steer_plan(1, "abort")
+    night.scheduler.overlap = None
+    due(night)
+    assert [("refused", "plan 1 was aborted before it was sent")] == rows(night, "SELECT state, words FROM action")
+    assert (["aborted", "failed", "given_up"], []) == (states(night), night.scheduler.acted)
+
+
 def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_refused(night: Bench) -> None:
     draft, key = proposed(night), new_action_key()
     assert 1 == requests(night).start_plan(draft, key) == requests(night).start_plan(draft, key)
