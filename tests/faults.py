@@ -227,7 +227,16 @@ FAULTS: dict[int, Fault] = {
         ),
         "not at every byte",
     ),
-    37: Fault("a reply that belongs to another request", (), "no test"),
+    37: Fault(
+        "a reply that belongs to another request",
+        (
+            "test_the_answer_about_another_run_is_dropped_and_counted",
+            "test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_ours_is_called_gone",
+            "test_f37_the_answer_about_another_execution_is_dropped_and_counted",
+            "test_f37_no_execution_is_started_with_the_input_of_another",
+        ),
+        "a log page names no run; what it holds cannot be told from another's",
+    ),
     38: Fault("DNS that is slow or fails", ("test_a_name_that_is_resolved_too_slowly_ends_at_the_deadline",)),
     39: Fault(
         "credentials rotated, expired, locked out",

@@ -162,11 +162,23 @@ class Poller:
         gathered: list[Instance] = []
         for page in range(MOST_LISTED):
             rows = fields.rows(self._client.some_task_instances(body, page * 100).table().get("task_instances"))
-            gathered += self._read_instances(rows, found)
+            gathered += self._asked_for(body, self._read_instances(rows, found), found)
             if len(rows) < 100:
                 return gathered
         found.warn(f"more than {MOST_LISTED * 100} task instances were asked for at once; the rest is left out")
         return gathered
+
+    def _asked_for(self, body: dict[str, Any], read: Sequence[Instance], found: Gathered) -> list[Instance]:
+        """Without those of an answer that belongs to another question."""
+        names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
+        mine: list[Instance] = []
+        for one in read:
+            if all(part in asked for part, asked in zip(one.key, names, strict=False)):
+                mine.append(one)
+            else:
+                error = RecordUnreadable("the answer is about another task than we asked for")
+                found.skip("taskInstances", error, dict(one.row))
+        return mine
 
     def _read_instances(self, rows: Sequence[Any], found: Gathered) -> list[Instance]:
         read: list[Instance] = []
@@ -278,10 +290,13 @@ class Poller:
             "task_ids": sorted({at.task for at in places}),
         }
         wanted = {(at.dag, at.run, at.task) for at in places}
+        unread = len(found.skipped)
         groups = self._grouped(one for one in self._instances(body, found) if one.key in wanted)
         for group in groups.values():
             self._take_group(group, found)
         self._close_old_tries(groups, some, found)
+        if len(found.skipped) > unread:
+            return  # what could not be read is not gone
         for known in some:
             at = reference(known)
             if at and (at.dag, at.run, at.task) not in groups:

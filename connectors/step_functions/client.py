@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 
-from connectors.contract import AccessRefused, Clock, OutcomeUnknown, Secrets, SystemUnreachable
+from connectors.contract import AccessRefused, Clock, OutcomeUnknown, RecordUnreadable, Secrets, SystemUnreachable
 from connectors.step_functions.errors import sorted_client_error, sorted_local_error
 from connectors.step_functions.options import StepFunctionsOptions
 from connectors.step_functions.wire import AwsWire
@@ -89,7 +89,9 @@ class StepFunctionsClient:
 
     def state_machine(self, arn: str) -> Reply:
         """Definition, role, type and status of one state machine."""
-        return self._call("describe_state_machine", "definition", stateMachineArn=arn)
+        return self._about(
+            arn, "stateMachineArn", self._call("describe_state_machine", "definition", stateMachineArn=arn)
+        )
 
     def executions(
         self, machine: str, size: int, token: str | None = None, status: str | None = None, redriven: bool = False
@@ -101,7 +103,15 @@ class StepFunctionsClient:
     def execution(self, arn: str, with_data: bool = False) -> Reply:
         """One execution; its input only where it is needed, since it may hold anything."""
         which = "ALL_DATA" if with_data else "METADATA_ONLY"
-        return self._call("describe_execution", "status", executionArn=arn, includedData=which)
+        return self._about(
+            arn, "executionArn", self._call("describe_execution", "status", executionArn=arn, includedData=which)
+        )
+
+    def _about(self, arn: str, name: str, reply: Reply) -> Reply:
+        """The reply, which is about what was asked for: a proxy may mix answers up. Raises RecordUnreadable."""
+        if reply.get(name) != arn:
+            raise RecordUnreadable(f"{self.place}: the answer is about {reply.get(name)}, we asked for {arn}")
+        return reply
 
     def history(self, arn: str, size: int, token: str | None) -> Reply:
         """One page of events, newest first, without inputs and outputs."""

@@ -160,6 +160,8 @@ class Reading:
                 self._keep(self.client.execution(parse.reference(ref)["arn"]), ref.job)
             except Gone:
                 self.runs[ref.attempt_key] = parse.gone(ref)
+            except RecordUnreadable as error:
+                self.skipped.append(Skipped(ref.job, str(error)))
             except (AccessRefused, Throttled) as error:
                 self._partly(str(error))
                 return
@@ -174,7 +176,7 @@ class Reading:
                 return
             try:
                 self._keep(self.client.execution(json_arn(run), with_data=True), run.job)
-            except (AccessRefused, NotSupported, Throttled):
+            except (AccessRefused, NotSupported, RecordUnreadable, Throttled):
                 return  # the state is known; its cause can be read in the log
 
     def _keep(self, execution: Mapping[str, Any], name: str) -> None:

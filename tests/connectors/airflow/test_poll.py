@@ -206,6 +206,24 @@ def test_the_answer_about_another_run_is_dropped_and_counted() -> None:
     assert ["the answer is about another run than we asked for"] == [one.reason for one in poll.skipped]
 
 
+def test_f37_the_answer_about_other_tasks_is_dropped_and_counted_and_none_of_ours_is_called_gone() -> None:
+    fake = night()
+    ended(fake)
+    task = latest(opened(fake), "stock_count.count")
+
+    def other(path: str, body: Any) -> Any:
+        rows = body.get("task_instances", ()) if path.endswith("/list") else ()
+        return {**body, "task_instances": [{**row, "dag_id": "somebody_else"} for row in rows]} if rows else body
+
+    for row in fake.tasks_of("stock_count", fake.runs[0]["dag_run_id"]):
+        row["_updated"] = START - timedelta(days=400)
+    fake.runs[0]["_updated"] = START - timedelta(days=400)
+    cursor = opened(fake).poll("", (), 5).cursor
+    poll = answering(fake, other).poll(cursor, (replace(ref(task), attempt_key=task.attempt_key),), 5)
+    assert ["the answer is about another task than we asked for"] == [one.reason for one in poll.skipped]
+    assert [] == [one.native_state for one in poll.runs if one.native_state == "deleted"]
+
+
 def test_a_row_that_cannot_be_read_is_counted_and_the_rest_is_kept() -> None:
     fake = night()
     ended(fake)

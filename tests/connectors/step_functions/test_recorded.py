@@ -25,6 +25,7 @@ from connectors.contract import (
     NotSupported,
     OutcomeUnknown,
     Preview,
+    RecordUnreadable,
     RunRecord,
     State,
     SystemUnreachable,
@@ -258,6 +259,36 @@ def test_an_open_run_that_aws_forgot_is_unknown(fake: FakeStates) -> None:
     fake.executions = [one for one in fake.executions if one["name"] != "night-4"]
     told = {one.attempt_key: one for one in connector.poll(cursor, (ref(run),), 20).runs}
     assert (State.UNKNOWN, "(execution deleted)") == (told[run.attempt_key].state, told[run.attempt_key].native_state)
+
+
+def test_f37_the_answer_about_another_execution_is_dropped_and_counted(
+    fake: FakeStates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kept, it would be the run of the job that was asked for."""
+    connector = fake.connector()
+    runs, cursor = poll_all(connector)
+    run = next(one for one in runs if one.state == State.RUNNING)
+    mixed_up(fake, run)
+    monkeypatch.setattr(fake, "_ListExecutions", lambda body: {"executions": []})  # so it is asked for by its ARN
+    poll = connector.poll(cursor, (ref(run),), 20)
+    assert [] == [one for one in poll.runs if one.attempt_key == run.attempt_key]
+    assert ["the answer is about arn:" in one.reason for one in poll.skipped] == [True]
+
+
+def test_f37_no_execution_is_started_with_the_input_of_another(fake: FakeStates) -> None:
+    connector, key = fake.connector(), new_key()
+    run = failed(connector)
+    preview = connector.preview(Ask(Verb.RERUN, ref(run), run.state), 20)
+    mixed_up(fake, run)
+    with pytest.raises(RecordUnreadable, match="the answer is about arn:"):
+        connector.act(preview, key, 20)
+    assert [] == [one for one in fake.executions if one["name"] == key]
+
+
+def mixed_up(fake: FakeStates, run: RunRecord) -> None:
+    """The next description is of another execution."""
+    other = next(one for one in fake.executions if one["executionArn"] not in run.native_ref)
+    fake.fault_at["DescribeExecution"] = answer(200, other)
 
 
 def json_error(status: int, code: str, **headers: str) -> httpx.Response:
