@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from console.cli.asking import no_engine, require_engine
-from console.cli.common import Stop, now_of, print_json, say, say_lines, since_words, whole_number
+from console.cli.asking import no_engine
+from console.cli.common import Stop, now_of, print_json, say, say_lines, since_words, store_of, whole_number
 from console.cli.common import watched as looking
 from console.cli.exits import Exit
 from console.cli.planning import ENDED, watch_plan
 from console.cli.table import Col, print_table
 from console.durations import duration_words
+from console.engine.plan_requests import PlanRequests
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
 from console.model.plans import PlanRefused
@@ -25,9 +26,9 @@ COLUMNS = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", nargs="?", type=whole_number, metavar="ID", help="one plan with its steps")
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--pause", action="store_true", help="ask no further step; what is under way goes on")
+    ways.add_argument("--pause", action="store_true", help="send nothing further; what was sent goes on")
     ways.add_argument("--resume", action="store_true", help="go on; what failed is asked anew unless it is good by now")
-    ways.add_argument("--abort", action="store_true", help="give up what was not asked yet")
+    ways.add_argument("--abort", action="store_true", help="give up what was not sent yet")
     parser.add_argument("--watch", action="store_true", help="until it ends")
     parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="watch that long (3600)")
     parser.add_argument("--why", default="", help="reason, kept in the audit")
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _steer(arguments: argparse.Namespace, how: str) -> None:
     try:
-        state = require_engine(arguments).steer_plan(arguments.number, how, arguments.why)
+        state = PlanRequests(store_of(arguments)).steer_plan(arguments.number, how, arguments.why)
     except PlanRefused as error:
         raise Stop(Exit.REFUSED, str(error)) from None
     say(f"plan {arguments.number} is {state}")

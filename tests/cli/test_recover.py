@@ -265,3 +265,17 @@ def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys:
         connection.exec_driver_sql("UPDATE lease SET holder = ''")
     assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
     assert "the plan goes on where it stood once one does: headway engine" in capsys.readouterr().err
+
+
+def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stopping needs nobody: what started it may be what was stopped."""
+    fail(bench)
+    bench.scheduler.on_act = None
+    with at_work(bench):
+        main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "1"])
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = ''")
+    for way, state in (("--pause", "paused"), ("--abort", "aborted")):
+        capsys.readouterr()
+        assert Exit.OK == main(["--store", bench.url, "recovery", "1", way])
+        assert f"plan 1 is {state}" in capsys.readouterr().err
