@@ -118,7 +118,7 @@ class CronConnector:
     # -- log ----------------------------------------------------------------------------------------------------------
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         ref = Ref.from_json(run.native_ref)
-        if ref is not None and ref.output.startswith(f"{self.options.spool}/"):
+        if ref is not None and ref.has_output(self.options.spool):
             return self._output(ref.output, start, limit_bytes, timeout_seconds)
         if ref is None or not ref.lines:
             raise NotSupported(

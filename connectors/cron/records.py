@@ -111,6 +111,12 @@ class Ref:
                 "z": attempt.state.value}  # fmt: skip
         return Ref({name: value for name, value in kept.items() if value}, output, tuple(attempt.lines))
 
+    def has_output(self, spool: str) -> bool:
+        """Whether it names the output of a run of some user's, and no other file of the host."""
+        user, _, run_id = self.output.removeprefix(f"{spool}/").partition("/out/")
+        is_name = user not in ("", ".", "..") and "/" not in user
+        return is_name and self.output == f"{spool}/{user}/out/{run_id}" and bool(RUN_ID.fullmatch(run_id))
+
     def as_json(self) -> str:
         return json.dumps({"attempt": self.attempt, "output": self.output, "lines": self.lines}, separators=(",", ":"))
 

@@ -1,0 +1,39 @@
+"""What would be opened by a spreadsheet, a title bar or a notifier: none of it exists, and none comes in unseen (F56)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SPREADSHEETS = {"csv", "openpyxl", "xlsxwriter", "xlwt", "odf", "pandas"}
+"""Who imports one of these writes cells: whatever begins with = + - @ must then be escaped, and this fault tested so."""
+TITLE_OR_NOTE = re.compile(r"(\\x1b|\\033|\\e)\](0|1|2|9|777|99);|notify-send|set_window_title")
+"""OSC 0 to 2 set the terminal's title; 9, 99 and 777 are desktop notes."""
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    for room in ("console", "connectors"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text()
+
+
+def imported(source: str) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {one.name.partition(".")[0] for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def test_f56_nothing_writes_the_cells_of_a_spreadsheet() -> None:
+    assert [] == [place for place, source in modules() if imported(source) & SPREADSHEETS]
+
+
+def test_f56_nothing_sets_a_terminals_title_or_leaves_a_desktop_note() -> None:
+    assert [] == [place for place, source in modules() if TITLE_OR_NOTE.search(source)]
+    assert TITLE_OR_NOTE.search(r'print("\x1b]0;job")')
