@@ -1,4 +1,4 @@
-"""What would be opened by a spreadsheet, a title bar or a notifier: none of it exists, and none comes in unseen (F56)."""
+"""What a spreadsheet, a title bar or a notifier would open: none of it exists, and none comes in unseen (F56)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SPREADSHEETS = {"csv", "openpyxl", "xlsxwriter", "xlwt", "odf", "pandas"}
-"""Who imports one of these writes cells: whatever begins with = + - @ must then be escaped, and this fault tested so."""
+"""Who imports one of these writes cells: what begins with = + - @ must then be escaped, and this fault tested so."""
 TITLE_OR_NOTE = re.compile(r"(\\x1b|\\033|\\e)\](0|1|2|9|777|99);|notify-send|set_window_title")
 """OSC 0 to 2 set the terminal's title; 9, 99 and 777 are desktop notes."""
 
