@@ -7,7 +7,7 @@ written with all that was read. Other ways to start it (EventBridge rules, unive
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ from connectors.contract import (
     Preview,
     Receipt,
 )
-from connectors.step_functions import schedules
+from connectors.step_functions import instants, schedules
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.errors import Gone
 
@@ -67,7 +67,7 @@ def hold(ask: Ask, found: Sequence[Reply]) -> Preview:
             for group, name, _ in plan["schedules"]
         )
         or ("scheduler:UpdateSchedule",),
-        notes=HOLD_NOTES + _rate_note(chosen),
+        notes=(*HOLD_NOTES, *_rate_note(chosen), *_by_hand_alone(chosen)),
         refused=_not_held(ask.run.job, found, chosen, mark),
         plan=plan,
     )
@@ -111,6 +111,12 @@ def _rate_note(chosen: Sequence[Reply]) -> tuple[str, ...]:
         one for one in chosen if str(one.get("ScheduleExpression")).startswith("rate(") and not one.get("StartDate")
     ]
     return ("a rate without a start date may be counted anew from the change",) if rates else ()
+
+
+def _by_hand_alone(chosen: Sequence[Reply]) -> Iterator[str]:
+    for one in chosen:
+        if why := instants.unreadable(one, datetime.now(UTC)):
+            yield f"schedule {schedules.full_name(one)}: {why}, so it is held by hand alone, by no dependency"
 
 
 def _not_held(job: str, found: Sequence[Reply], chosen: Sequence[Reply], mark: HoldMark | None) -> str | None:

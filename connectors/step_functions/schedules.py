@@ -6,17 +6,13 @@ reference, GetSchedule and UpdateSchedule. Pure, but for `Clocks`, which reads.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
-
-from cronsim import CronSim, CronSimError
 
 from connectors.contract import HOLD_MARK, HoldMark
-from connectors.step_functions import parse
+from connectors.step_functions import instants, parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.errors import Gone
 
@@ -26,9 +22,6 @@ UPDATABLE = frozenset({
 })  # fmt: skip
 READ_ONLY = frozenset({"Arn", "CreationDate", "LastModificationDate", "ResponseMetadata"})
 DESCRIPTION_CHARACTERS = 512
-AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
-CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
-_NAMED_DAY = re.compile(r"[A-Z]{3}", re.IGNORECASE)
 ZONES_APART = timedelta(hours=14)
 SETTLED = timedelta(minutes=1)
 """A schedule that was written less than this long ago may have been written again at the same instant."""
@@ -78,7 +71,7 @@ def turn_before(schedule: Mapping[str, Any], now: datetime, until: datetime) -> 
 
 def _only_instant(schedule: Mapping[str, Any]) -> datetime | None:
     """Of a one-time schedule, as if its zone were UTC."""
-    once = AT.fullmatch(str(schedule.get("ScheduleExpression") or ""))
+    once = instants.AT.fullmatch(str(schedule.get("ScheduleExpression") or ""))
     try:
         return datetime.fromisoformat(once[1]).replace(tzinfo=UTC) if once else None
     except ValueError:
@@ -133,7 +126,8 @@ def _flat(value: Any) -> Any:
 
 
 def words(schedules: Sequence[Mapping[str, Any]]) -> str:
-    """ "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin". A hold of ours changes nothing in it."""
+    """ "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin". A hold of ours changes nothing in it. What names no
+    instant is said: no dependency can hold by it."""
     parts = [_words(one) for one in schedules]
     return f"EventBridge Scheduler: {'; '.join(parts)}" if parts else ""
 
@@ -141,39 +135,25 @@ def words(schedules: Sequence[Mapping[str, Any]]) -> str:
 def _words(schedule: Mapping[str, Any]) -> str:
     expression = str(schedule.get("ScheduleExpression") or full_name(schedule))
     zone = "" if expression.startswith("rate(") else f" {schedule.get('ScheduleExpressionTimezone') or 'UTC'}"
+    window = schedule.get("FlexibleTimeWindow") or {}
+    within = f" within {window.get('MaximumWindowInMinutes')} min" if window.get("Mode") == "FLEXIBLE" else ""
     is_off = not is_enabled(schedule) and mark_in(schedule) is None
-    return f"{expression}{zone}{' (disabled)' if is_off else ''}"
+    return f"{expression}{zone}{within}{' (disabled)' if is_off else ''}"
 
 
 def next_instant(schedules: Sequence[Mapping[str, Any]], now: datetime) -> datetime | None:
-    """When the first of them starts it after `now`, if nobody held it. None without one, and where any of them has an
-    expression whose instants cannot be known here (rate, last or nth weekday, a year)."""
-    found: list[datetime] = []
-    for one in schedules:
-        if not is_enabled(one) and mark_in(one) is None:
-            continue
-        try:
-            zone = ZoneInfo(str(one.get("ScheduleExpressionTimezone") or "UTC"))
-            at = _after(str(one.get("ScheduleExpression") or ""), zone, now)
-        except (ValueError, KeyError, OSError, CronSimError, StopIteration):
-            return None
-        found += [at] if at is not None else []
-    return min(found, default=None)
+    """When the first of them starts it after `now`, if nobody held it. None without one, and where any of them names no
+    instant (`instants.unreadable`)."""
+    try:
+        found = [instants.next_of(one, now) for one in schedules if _counts(one)]
+    except (ValueError, KeyError, OSError):
+        return None
+    return min((at for at in found if at is not None), default=None)
 
 
-def _after(expression: str, zone: ZoneInfo, now: datetime) -> datetime | None:
-    """Raises ValueError or CronSimError for what cannot be read."""
-    once = AT.fullmatch(expression)
-    if once:
-        at = datetime.fromisoformat(once[1]).replace(tzinfo=zone).astimezone(UTC)
-        return at if at > now else None
-    cron = CRON.fullmatch(expression)
-    if cron is None or cron[6] != "*" or set("LW#") & {*cron[3].upper(), *_NAMED_DAY.sub("", cron[5]).upper()}:
-        raise ValueError(f"the instants of {expression} are not known here")
-    day, weekday = (one.replace("?", "*") for one in (cron[3], cron[5]))
-    shifted = re.sub(r"(?<![/\d])[1-7](?!\d)", lambda digit: str(int(digit[0]) - 1), weekday)  # 1 is Sunday there
-    stepped = CronSim(f"{cron[1]} {cron[2]} {day} {cron[4]} {shifted}", now.astimezone(zone).replace(tzinfo=None))
-    return next(stepped).replace(tzinfo=zone).astimezone(UTC)
+def _counts(schedule: Mapping[str, Any]) -> bool:
+    """What a person disabled does not; what we hold does."""
+    return is_enabled(schedule) or mark_in(schedule) is not None
 
 
 def is_paused(schedules: Sequence[Mapping[str, Any]]) -> bool:

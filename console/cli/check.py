@@ -61,14 +61,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
-    """Names in the config that match no job of an estate that was watched already; nothing where there is no store."""
+    """Names in the config that match no job of an estate that was watched already, and dependencies that the clock
+    contradicts or that cannot hold; nothing where there is no store."""
     from console.store.reads import StoreError, open_reads
 
     named = [*config.jobs, *(end for one in config.dependencies for end in (one.upstream, one.downstream))]
     named += [terminal for service in config.services.values() for terminal in service.delivered_by]
     try:
         with open_reads(store_of(arguments)) as reads:
-            return reads.without_job(named)
+            return reads.without_job(named) + reads.dependency_faults()
     except Stop as no_store:
         return [str(no_store)]
     except StoreError:

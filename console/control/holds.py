@@ -26,7 +26,7 @@ from datetime import datetime
 
 from console.control.conditions import Policy, policies
 from console.control.keeping import Keeping
-from console.control.letting_go import WATCH, LettingGo
+from console.control.letting_go import WATCH, WATCH_UNPROVED, LettingGo
 from console.control.picture import Picture
 from console.control.placing import New
 from console.model.decisions import HoldDecision
@@ -80,6 +80,6 @@ def _turns(hold: HoldFacts) -> Iterator[datetime]:
     yield hold.until
     if hold.due_at is not None:
         yield hold.due_at
-        yield hold.due_at + WATCH
+        yield from (hold.due_at + WATCH, hold.due_at + WATCH_UNPROVED)
     if hold.released_at is not None:
-        yield hold.released_at + WATCH
+        yield from (hold.released_at + WATCH, hold.released_at + WATCH_UNPROVED)

@@ -20,6 +20,9 @@ from console.model.words import BY_A_PERSON, MARK_GONE
 
 WATCH = timedelta(seconds=30)
 """A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
+WATCH_UNPROVED = timedelta(minutes=2)
+"""The same of a source that proves no absence: AWS starts within the minute of its instant, and lists what it started a
+moment later."""
 _UNDER_WAY = ("requested", "approved", "sending", "sent", "unknown")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -99,12 +102,12 @@ class LettingGo(OpenHold):
         )
 
     def _start_is_absent(self, since: datetime) -> bool:
-        """A source that proves no absence of starts (AWS) is believed when it answers."""
+        """A source that proves no absence of starts (AWS) is believed when it answers, after a longer while."""
         target = self._picture.estate.targets.get(self._job.target_id)
-        proved = since + WATCH
-        if target is None or self._now < proved:
+        if target is None:
             return False
-        return (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
+        proved = since + (WATCH if target.seen_until is not None else WATCH_UNPROVED)
+        return self._now >= proved and (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
 
     def starting(self) -> HoldDecision | None:
         start = self._hold.start

@@ -15,6 +15,7 @@ from console.clock import Clock
 from console.config import Config
 from console.control.backwards import backwards
 from console.control.recovery import followers
+from console.control.unheld import unheld
 from console.engine import settings as plain
 from console.engine.actions import Actions
 from console.engine.alerting import AlertAnswers
@@ -81,8 +82,9 @@ class Parts:
         self._tell_backwards(fence)
 
     def _tell_backwards(self, fence: int) -> None:
-        """Keeps in words which dependencies the clock contradicts."""
-        words = sorted(backwards(self.evaluator.estate(), self.clock.now()))
+        """Keeps in words which dependencies the clock contradicts, and which cannot hold."""
+        estate = self.evaluator.estate()
+        words = sorted([*backwards(estate, self.clock.now()), *unheld(estate)])
         remember_backwards(self.store, words, fence)
 
     def _join(self) -> None:

@@ -86,7 +86,7 @@ def _tell_digest(connection: Connection, lines: Wire, digest: str, now: datetime
 
 
 def remember_backwards(store: Store, words: Sequence[str], fence: int | None) -> None:
-    """Dependencies that the clock contradicts, in words, for whoever reads what there is to mend."""
+    """Dependencies that the clock contradicts, or that cannot hold, in words: what there is to mend."""
     with store.write(fence) as connection:
         _meta(wire(connection), {"backwards": json.dumps(list(words))})
 

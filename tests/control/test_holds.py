@@ -399,6 +399,16 @@ def test_a_clock_that_the_source_only_names_is_held_and_started_once() -> None:
     assert ([Verb.HOLD, Verb.RELEASE], [(DUE, "clock")]) == (ahead.sent(), ahead.started())
 
 
+def test_a_start_that_comes_within_its_minute_is_not_doubled() -> None:
+    """AWS starts between 04:00:00 and 04:00:59, and tells it a moment later."""
+    stage = repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "03:59")
+    stage.when("04:00", lambda: setattr(stage.source, "paused", True))
+    stage.when("04:00:30", lambda: setattr(stage.source, "paused", False))
+    stage.when("04:01", lambda: stage.source.starts.append((stage.now, "clock")))
+    stage.until("06:00")
+    assert ([Verb.HOLD, Verb.RELEASE], ["clock"]) == (stage.sent(), [by for _, by in stage.started()])
+
+
 def test_a_trigger_before_a_clock_that_the_source_only_names_does_not_double_it() -> None:
     early = replace(NAMED, starts_held=True)
     stage = good(Stage(hold_edge(Mode.TRIGGER, down=early), load=early))

@@ -28,10 +28,11 @@ class RemarkReads(JobReads):
             for path in circles
         ]
         found += self.unmatched(names)
-        found += self._backwards()
+        found += self.dependency_faults()
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
 
-    def _backwards(self) -> list[str]:
+    def dependency_faults(self) -> list[str]:
+        """Dependencies that the clock contradicts, and those that cannot hold, as the engine saw them last."""
         rows = self.link.rows("SELECT value FROM meta WHERE name = 'backwards'")
         return [str(one) for (value,) in rows for one in json.loads(value)]
 
@@ -39,7 +40,7 @@ class RemarkReads(JobReads):
         """How many circles, names without a job and dependencies against the clock there are: cheap, for a screen that
         asks often."""
         circles, names = self._known_faults()
-        return len(circles) + len(names) + len(self._backwards())
+        return len(circles) + len(names) + len(self.dependency_faults())
 
     def _known_faults(self) -> tuple[list[list[str]], list[str]]:
         """Circles, and names without a job; of a system that has never shown any job nothing can be said."""

@@ -1,0 +1,50 @@
+"""Dependencies that cannot do what their mode says, because nobody knows when their downstream starts next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from console.clean import clean_line
+from console.control.expected import expects_nothing
+from console.control.graph import Graph
+from console.control.schedule import in_words
+from console.model.values import Estate, JobFacts, Mode
+
+
+def unheld(estate: Estate) -> Iterator[str]:
+    """One sentence for each downstream in mode hold, or in mode trigger beside its own clock, of which no next start is
+    known."""
+    graph = Graph(estate.jobs, estate.dependencies)
+    for edge in estate.dependencies:
+        job = estate.jobs.get(graph.unit(edge.downstream_id)) if edge.downstream_id in estate.jobs else None
+        if edge.mode is Mode.OBSERVE or job is None or job.gone_since is not None or job.paused_since is not None:
+            continue
+        if not expects_nothing(job) or job.schedule.next_at is not None:
+            continue
+        words = _words(edge.mode, clean_line(job.name), _name(estate, edge.upstream_id), _clock(job))
+        if words:
+            yield words
+
+
+def _name(estate: Estate, job_id: int) -> str:
+    job = estate.jobs.get(job_id)
+    return clean_line(job.name) if job is not None else "its upstream"
+
+
+def _words(mode: Mode, name: str, upstream: str, clock: str) -> str:
+    """Empty where there is nothing to say: a job without a clock is triggered, and needs no hold."""
+    unknown = f"{clock}, and its next start is not known" if clock else "it has no clock"
+    if mode is Mode.HOLD:
+        mend = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."
+        return f"{name} cannot be held until {upstream} is good: {unknown}. {mend}"
+    if not clock:
+        return ""
+    return (
+        f"{name} is started when {upstream} is good, and by its own clock as well: {unknown}, so it is not kept back."
+        " Take its clock away, or the mode trigger."
+    )
+
+
+def _clock(job: JobFacts) -> str:
+    """Its clock in words, as its source tells it; empty where it has none."""
+    return clean_line(job.schedule.words if job.schedule.dialect == "none" else in_words(job.schedule))
