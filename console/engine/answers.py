@@ -24,8 +24,9 @@ from console.engine.lanes import InFlight
 from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.engine.rights import may_ask
 from console.model.ids import micros
-from console.store import approvals, asked, permissions
+from console.store import approvals, asked, in_the_way, permissions
 from console.store.errors import StoreError
+from console.store.glance import glancing
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -85,11 +86,14 @@ class Answers:
         asked.refuse_unanswered(self._store, fence, micros(self._clock.now()))
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
-        while not stopping():
-            self.wake.clear()
-            self.pulse.beat()
-            self.step(fence)
-            self.wake.wait(0.1)
+        self.pulse.beat()
+        with glancing(self._store) as glance:
+            while not stopping():
+                self.wake.clear()
+                self.pulse.beat()
+                if glance.is_new():
+                    self.step(fence)
+                self.wake.wait(0.1)
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """What kind of question takes longer than that, and for how long it does."""
@@ -153,8 +157,10 @@ class Answers:
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
         with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
-        if verb in STARTING and (hold := asked.hold_words(self._store, arguments)):
-            preview = replace(preview, notes=(hold, *preview.notes))
+        if verb in STARTING:
+            overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments)
+            hold = in_the_way.hold_words(self._store, arguments)
+            preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
         return {**cleaned_preview(preview, self._shown), **extras}
 
     def _log(self, arguments: dict[str, Any]) -> dict[str, Any]:

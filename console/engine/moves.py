@@ -7,6 +7,7 @@ runs by then.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from console.engine.wire import Wire
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.model.steps import refusal
-from console.store import approvals, asked, polling
+from console.store import approvals, asked, in_the_way, polling
 from console.store.asked import ActionRow, ActionStep
 from console.store.asserted import NotTaken, assert_state
 from console.store.open import Store
@@ -180,6 +181,8 @@ class Moves:
         except ConnectorError as error:
             self.refuse(fence, action.key, self._wire.words(error))
             return None
+        if starts and found.overlap is None:
+            found = replace(found, overlap=in_the_way.on_its_way(self._store, {"job_id": action.job_id}, action.key))
         preview = previews.cleaned_preview(found, self._wire.shown)
         if starts and found.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)

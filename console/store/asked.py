@@ -10,11 +10,10 @@ from sqlalchemy import Connection, text
 
 from connectors.contract import RunRef, State, Verb
 from console.clean import clean_line
-from console.model.ids import instant, maybe_instant
+from console.model.ids import maybe_instant
 from console.store import audit
 from console.store.keys import unpack
 from console.store.open import Store
-from console.store.wire import wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,22 +287,3 @@ def refuse_unanswered(store: Store, fence: int, now_us: int) -> None:
             text("UPDATE request SET state = 'refused', answer = :a, answered_us = :now WHERE state = 'answering'"),
             {"a": answer, "now": now_us},
         )
-
-
-def hold_words(store: Store, of: dict[str, Any]) -> str:
-    """Who holds the job, or the DAG of the task, until when; empty while nobody does. `of`: its `run_id`, `job_id`."""
-    run_id = of.get("run_id")
-    with store.read() as connection:
-        rows = wire(connection).rows(
-            _HOLD_OF_JOB if run_id is None else _HOLD_OF_RUN, (of.get("job_id") if run_id is None else int(run_id),)
-        )
-    for by, until, why in rows:
-        return f"it is held by {by} until {instant(until):%Y-%m-%d %H:%M}Z{f': {why}' if why else ''}"
-    return ""
-
-
-_HOLD_OF_JOB = (
-    "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'found')"
-    " AND h.job_id IN (SELECT COALESCE(j.parent_id, j.id) FROM job j WHERE j.id = ?) ORDER BY h.key"
-)
-_HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")

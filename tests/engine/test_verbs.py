@@ -248,6 +248,24 @@ def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_the
     assert (("refused", "it may overlap: extract runs since 03:10"), []) == (told(able, key), able.scheduler.acted)
 
 
+def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_begun(able: Bench) -> None:
+    """pg_cron runs both at the next full minute; until then its own tables show neither."""
+    first = run_of(able, State.FAILED)
+    able.scheduler.attempt("extract", "extract-0", State.FAILED, NOW - timedelta(days=1))
+    able.poller.poll_once(able.fence)
+    [(second,)] = rows(able, "SELECT id FROM run WHERE id <> ?", first)
+    sent = act(able, Wish(Verb.RERUN, first))
+    words = "it may overlap: the rerun of"
+    refused = told(able, act(able, Wish(Verb.RERUN, second)))
+    assert ("refused", True, [sent]) == (refused[0], refused[1].startswith(words), able.scheduler.acted)
+    queued = act(able, Wish(Verb.RERUN, second, overlap="queue"))
+    assert "requested" == told(able, queued)[0]
+    able.scheduler.attempt("extract", "extract-2", State.SUCCEEDED, NOW, action_key=sent, period_key=None)
+    able.poller.poll_once(able.fence)
+    again(able)
+    assert ("sent", [sent, queued]) == (told(able, queued)[0], able.scheduler.acted)
+
+
 def test_what_is_sent_is_what_was_shown_though_the_source_was_looked_at_again(able: Bench) -> None:
     run_id, key = run_of(able, State.FAILED), new_action_key()
     able.requests().rerun(run_id, {**SHOWN, "plan": {"job": "as shown"}}, key)

@@ -1,0 +1,50 @@
+"""What is in the way of a start: who holds the job, and what of ours is on its way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connectors.contract import Verb
+from console.model.ids import instant
+from console.store.open import Store
+from console.store.wire import wire
+
+
+def hold_words(store: Store, of: dict[str, Any]) -> str:
+    """Who holds the job, or the DAG of the task, until when; empty while nobody does. `of`: its `run_id`, `job_id`."""
+    run_id = of.get("run_id")
+    with store.read() as connection:
+        rows = wire(connection).rows(
+            _HOLD_OF_JOB if run_id is None else _HOLD_OF_RUN, (of.get("job_id") if run_id is None else int(run_id),)
+        )
+    for by, until, why in rows:
+        return f"it is held by {by} until {instant(until):%Y-%m-%d %H:%M}Z{f': {why}' if why else ''}"
+    return ""
+
+
+_HOLD_OF_JOB = (
+    "SELECT h.held_by, h.until_us, h.why FROM hold h WHERE h.state IN ('held', 'releasing', 'found')"
+    " AND h.job_id IN (SELECT COALESCE(j.parent_id, j.id) FROM job j WHERE j.id = ?) ORDER BY h.key"
+)
+_HOLD_OF_RUN = _HOLD_OF_JOB.replace("j.id = ?", "j.id = (SELECT r.job_id FROM run r WHERE r.id = ?)")
+
+
+def on_its_way(store: Store, of: Mapping[str, Any], key: str = "") -> str | None:
+    """A rerun or start of the job, other than `key`, that has left or may have, and that its source has not shown yet,
+    in words; None without one. `of`: its `run_id`, `job_id`."""
+    with store.read() as connection:
+        rows = wire(connection).rows(_ON_ITS_WAY, (of.get("run_id"), of.get("job_id"), key))
+    for verb, by in rows:
+        return f"{'the rerun' if verb == Verb.RERUN else 'the start'} of {by} was sent, and has not begun yet"
+    return None
+
+
+_ON_ITS_WAY = (
+    "SELECT a.verb, a.requested_by FROM action a WHERE a.job_id = COALESCE("
+    "(SELECT r.job_id FROM run r WHERE r.id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) AND a.key <> ?"
+    " AND a.verb IN ('rerun', 'start')"
+    " AND a.state IN ('sending', 'sent', 'unknown') AND NOT EXISTS (SELECT 1 FROM attempt t"
+    " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
+    " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
+)
