@@ -32,6 +32,7 @@ from console.engine.wire import Wire
 from console.store import approvals, asked
 from console.store.asked import ActionRow, ActionStep
 from console.store.errors import StoreError
+from console.store.glance import glancing
 from console.store.open import Store
 
 log = structlog.get_logger("headway.actions")
@@ -56,6 +57,7 @@ class Actions:
         moved: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._doors = doors
         self._stopping: Callable[[], bool] = lambda: False
         wire = Wire(doors, secrets, stopping=self._is_stopping, frozen=lambda: permission.why_frozen(store))
@@ -82,11 +84,14 @@ class Actions:
         self.pulse.beat()
         self._lanes.over()
         self.recover(fence)
-        while not stopping():
-            self.wake.clear()
-            self.pulse.beat()
-            self._begin(fence)
-            self.wake.wait(0.25)
+        with glancing(self._store, self._clock.rate) as glance:
+            while not stopping():
+                woken = self.wake.is_set()
+                self.wake.clear()
+                self.pulse.beat()
+                if glance.is_new() or woken or self._lanes.keys:
+                    self._begin(fence)
+                self.wake.wait(0.25)
         while not self._lanes.over():
             time.sleep(0.02)
 

@@ -20,6 +20,7 @@ from console.failpoints import failpoint
 from console.model.carried import Ask, EndStep, Move, PlanNow, Wait
 from console.model.ids import new_action_key
 from console.store import plans
+from console.store.glance import glancing
 from console.store.open import Store
 
 log = structlog.get_logger("headway.plans")
@@ -42,14 +43,17 @@ class Plans:
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`."""
-        while not stopping():
-            self.wake.clear()
-            self.pulse.beat()
-            begun = time.monotonic()
-            self.step(fence)
-            pause = max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
-            self.pulse.beat(pause)
-            self.wake.wait(pause)
+        self.pulse.beat()
+        with glancing(self._store, self._clock.rate) as glance:
+            while not stopping():
+                self.wake.clear()
+                self.pulse.beat()
+                begun = time.monotonic()
+                if glance.is_new():
+                    self.step(fence)
+                pause = max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
+                self.pulse.beat(pause)
+                self.wake.wait(pause)
 
     def step(self, fence: int) -> None:
         """One round over all plans."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,9 @@ from connectors.arrival import sent_at
 from connectors.contract import OutcomeUnknown, RecordUnreadable, State, SystemUnreachable
 from console.config import JobSettings, SystemConfig
 from console.model.ids import new_action_key
+from console.store import asked
+from console.store.asked import ActionRow
+from console.store.open import Store
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
 
@@ -249,3 +253,34 @@ def test_a_rerun_that_ends_otherwise_than_well_is_failed_in_the_schedulers_word(
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert ("failed", f"ended {state}: no space left") == told(bench, key)
+
+
+def test_an_engine_at_rest_asks_for_actions_once_a_second(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tick would be four questions to a database that others share."""
+    asked_at: list[float] = []
+    real = asked.actions_in
+
+    def counted(store: Store, state: str, *more: Any) -> list[ActionRow]:
+        if state == "requested":
+            asked_at.append(time.monotonic())
+        return real(store, state, *more)
+
+    monkeypatch.setattr(asked, "actions_in", counted)
+    ticks = iter([False] * 9 + [True] * 99)
+    begun = time.monotonic()
+    bench.parts.actions.run(bench.fence, lambda: next(ticks))
+    assert 1 <= len(asked_at) <= 2 + (time.monotonic() - begun)
+
+
+def test_what_is_asked_of_an_engine_at_rest_is_sent_by_its_next_tick(bench: Bench) -> None:
+    run_id = fail(bench, bench.scheduler)
+    sent, over = threading.Event(), threading.Event()
+    bench.scheduler.on_act = lambda _: sent.set()
+    thread = threading.Thread(target=bench.parts.actions.run, args=(bench.fence, over.is_set))
+    thread.start()
+    try:
+        ask(bench, run_id)
+        assert sent.wait(SECONDS)
+    finally:
+        over.set()
+        thread.join(SECONDS)

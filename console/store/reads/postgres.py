@@ -51,7 +51,8 @@ class PostgresLink:
         return f"strpos(lower({column}), lower(?)) > 0"
 
     def data_version(self) -> int:
-        return int(self.rows("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS TEXT) AS BIGINT)")[0][0])
+        # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits
+        return int(self.rows("SELECT hashtextextended(CAST(pg_current_snapshot() AS TEXT), 0)")[0][0])
 
     def real_now_us(self) -> int:
         return int(self.rows("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)")[0][0])
