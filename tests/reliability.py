@@ -1,7 +1,9 @@
 """docs/reliability.md: which faults are survived by which test, and the last figures.
 
-    python -m tests.reliability            prints the page, from this table and docs/figures.json
-    python -m tests.reliability --measure  runs the quick benchmarks, or those named, first and keeps their figures
+    python -m tests.reliability                 writes the page, from this table and docs/figures.json
+    python -m tests.reliability --measure       runs the quick benchmarks, or those named, first and keeps their figures
+    python -m tests.reliability --full BENCH    runs their full forms, which take many minutes
+    python -m tests.reliability --keep FILE     keeps what a full run printed with --json
 
 A fault counts as tested where a named test of this project makes it happen. What a test covers only in part is said.
 """
@@ -63,7 +65,7 @@ def _faults() -> Iterator[str]:
 def _figures(kept: dict[str, Any]) -> Iterator[str]:
     yield "## The last figures"
     yield ""
-    yield "Quick forms; `python -m tests.reliability --measure` takes them anew. No benchmark knows an aim."
+    yield "`python -m tests.reliability --measure` takes the quick ones anew, `--full` the others. None knows an aim."
     yield ""
     yield "| command | figure | value | beside | ratio | taken |"
     yield "|---|---|---|---|---|---|"
@@ -72,31 +74,42 @@ def _figures(kept: dict[str, Any]) -> Iterator[str]:
         for one in bench["figures"]:
             beside = f"{one['anchor_value']} ({one['anchor']})" if one["anchor"] else ""
             ratio = "" if one["ratio"] is None else one["ratio"]
-            command = f"`python -m tests.bench.{bench['bench']} --json --quick`"
+            command = f"`python -m tests.bench.{bench['bench']} --json{' --quick' if bench['quick'] else ''}`"
             yield f"| {command} | {one['name']} | {one['value']} {one['unit']} | {beside} | {ratio} | {taken} |"
 
 
-def measure(names: Sequence[str], machine: str) -> None:
-    """Runs these quick benchmarks and keeps what they print; of the others the figures stay, with their date."""
-    kept = json.loads(FIGURES.read_text()) if FIGURES.exists() else {"benches": []}
-    by_name = {one["bench"]: one for one in kept["benches"]}
+def measure(names: Sequence[str], machine: str, quick: bool) -> None:
+    """Runs these benchmarks and keeps what they print; of the others the figures stay, with their date."""
     for name in names:
-        argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", "--quick"]
+        argv = [sys.executable, "-m", f"tests.bench.{name}", "--json", *(["--quick"] if quick else [])]
         done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             print(f"{name} ended with {done.returncode}; its figures stay as they were", file=sys.stderr)
             continue
-        taken = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine}
-        by_name[name] = taken | json.loads(done.stdout.splitlines()[-1])
-    benches = [by_name[name] for name in MEASURED if name in by_name]
-    FIGURES.write_text(json.dumps({"benches": benches}, indent=1) + "\n")
+        keep(done.stdout, machine, quick)
+
+
+def keep(printed: str, machine: str, quick: bool, path: Path = FIGURES) -> None:
+    """Keeps what a benchmark printed with --json, its last line, in the place of the last that this form printed."""
+    kept = json.loads(path.read_text()) if path.exists() else {"benches": []}
+    by_form = {(one["bench"], one["quick"]): one for one in kept["benches"]}
+    said = json.loads(printed.splitlines()[-1])
+    taken = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": machine, "quick": quick}
+    by_form[said["bench"], quick] = taken | said
+    forms = [(name, quick) for name in MEASURED for quick in (True, False)]
+    path.write_text(json.dumps({"benches": [by_form[form] for form in forms if form in by_form]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--measure", nargs="*", choices=MEASURED, metavar="BENCH", help="run these, or all, first")
+    parser.add_argument("--full", nargs="+", choices=MEASURED, default=[], metavar="BENCH", help="run these as a whole")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="what a full run printed with --json")
     parser.add_argument("--machine", default="2 shared cores", help="what the figures were taken on")
     asked = parser.parse_args()
     if asked.measure is not None:
-        measure(asked.measure or MEASURED, asked.machine)
+        measure(asked.measure or MEASURED, asked.machine, quick=True)
+    measure(asked.full, asked.machine, quick=False)
+    if asked.keep is not None:
+        keep(asked.keep.read_text(), asked.machine, quick=False)
     PAGE.write_text(page())

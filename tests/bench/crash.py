@@ -20,6 +20,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.secrets import SecretStore
+from console.engine.logs import set_up_logs
 from tests.bench.crash_holds import HeldNight
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point, known, points
@@ -87,6 +89,7 @@ def run(shares: dict[str, float], count: int, until: float = float("inf"), seed:
     """What `count` nights came to, the stores' in between each other; None for each that the time did not allow."""
     folder = Path(private_folder("bench-crash"))
     server("tests.bench.crash_warm")
+    set_up_logs(SecretStore(), folder / "own.log")  # what is said while the templates are made
     try:
         with ExitStack() as stack:
             plans = []

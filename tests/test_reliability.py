@@ -1,0 +1,22 @@
+"""The figures of docs/reliability.md: of each form of a benchmark the last ones are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.reliability import keep
+
+
+def printed(points: float) -> str:
+    return "said before\n" + json.dumps({"bench": "crash", "figures": [{"name": "points", "value": points}]}) + "\n"
+
+
+def test_the_last_figures_of_the_quick_and_of_the_full_form_stand_beside_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    keep(printed(1_100.0), "one core", quick=False, path=path)
+    keep(printed(90.0), "two cores", quick=True, path=path)
+    keep(printed(110.0), "two cores", quick=True, path=path)
+    kept = json.loads(path.read_text())["benches"]
+    found = [(one["quick"], one["machine"], one["figures"][0]["value"]) for one in kept]
+    assert [(True, "two cores", 110.0), (False, "one core", 1_100.0)] == found
