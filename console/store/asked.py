@@ -242,16 +242,16 @@ def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int,
             text("SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"),
             {"n": limit},
         ).all()
-        found = [(row.id, row.kind, _table(row.arguments), row.asked_by) for row in rows]
+        found = [(row.id, row.kind, table(row.arguments), row.asked_by) for row in rows]
         for row in rows:
             connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
     return found
 
 
-def _table(arguments: str) -> dict[str, Any]:
-    """An empty one for what is no JSON object: its handler says what is missing."""
+def table(written: str) -> dict[str, Any]:
+    """What whoever may ask wrote as JSON; an empty one for what is no object: its reader says what is missing."""
     try:
-        found = json.loads(arguments)
+        found = json.loads(written)
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -14,7 +13,7 @@ from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
 from console.store import audit
-from console.store.asked import ActionStep, move_action
+from console.store.asked import ActionStep, move_action, table
 from console.store.keys import pack
 from console.store.wire import Row, Wire
 
@@ -83,7 +82,7 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
         )  # fmt: skip
         _written(lines, seq, HoldDecision(hold, None))
     for key, job_id, parameters in lines.rows(_LET_GO, (since,)):
-        wanted = str(_table(parameters).get("hold", ""))
+        wanted = str(table(parameters).get("hold", ""))
         theirs = "SELECT 1 FROM hold WHERE key = ? AND job_id = ? AND state IN ('held', 'found')"
         if lines.rows(theirs, (wanted, job_id)):
             lines.rows(
@@ -92,15 +91,9 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
             )
 
 
-def _table(parameters: str) -> dict[str, Any]:
-    """Whoever may write an action wrote this."""
-    found = json.loads(parameters)
-    return found if isinstance(found, dict) else {}
-
-
 def _until(parameters: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(str(_table(parameters).get("until", "")))
+        found = datetime.fromisoformat(str(table(parameters).get("until", "")))
     except ValueError:
         return None
     return found if found.tzinfo is not None else None

@@ -340,3 +340,27 @@ def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
         connection.exec_driver_sql(f"UPDATE action SET state = 'sent', sent_us = {micros(at('03:12'))}")
     [cancel] = load(served.store, at("03:20"), Settings()).cancels.values()
     assert CancelFacts("root", "stuck", at("03:12")) == cancel
+
+
+def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Estate) -> None:
+    """Whoever may write the store may write this."""
+    with night.store.write(None) as connection:
+        for verb, words in (("hold", "no json"), ("release", "["), ("hold", "[]")):
+            connection.exec_driver_sql(
+                "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by,"
+                " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
+                " looked_up, changed_seq) VALUES (?, ?, ?, 'requested', '{}', ?, 'person', 'eve', '', '', 'refuse',"
+                " FALSE, '', ?, '', '', 0, 0, 0)",
+                (f"headway-{verb}{words}", verb, night.job_id(), words, micros(at("03:00"))),
+            )
+    decide(night, placed(night), now="03:01")
+    assert [KEY] == [one.key for one in stored(night) if one.held_by == "headway"]
+
+
+def test_what_is_held_at_a_system_that_left_the_config_is_said(served: Estate, reads: Reads) -> None:
+    held(served)
+    assert [] == [one for one in reads.remarks() if KEY in one]
+    with served.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE system SET removed = TRUE WHERE name = 'etl-hosts'")
+    [told] = [one for one in reads.remarks() if KEY in one]
+    assert told.startswith(f"etl-hosts/{STOCK} may still be held at its source (hold {KEY}), and is not in the config")
