@@ -20,9 +20,10 @@ from connectors.contract import Capability, State, Verb
 from connectors.secrets import SecretStore
 from console.config import ActingSettings, PermissionSettings
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import Wish
+from console.engine.requests import AlreadyAsked, Wish
 from console.engine.wiring import Parts
 from console.model.ids import new_action_key
+from console.model.plans import Draft
 from console.model.views import JobFilter
 from console.store import audit, chain, lease
 from console.store.errors import NotAllowed
@@ -138,6 +139,14 @@ class Team:
 
     def step(self) -> None:
         self.parts.actions.step(self.fence)
+
+    def turn(self) -> None:
+        """Plans, then actions, once; what was put off is due."""
+        self.parts.plans.step(self.fence)
+        with self.store.write(self.fence) as connection:
+            connection.exec_driver_sql("UPDATE action SET next_us = 0")
+        self.step()
+        self.parts.plans.step(self.fence)
 
     def answer(self, login: str, request_id: int) -> tuple[bool, str]:
         self.parts.answers.step(self.fence)
@@ -361,6 +370,38 @@ def test_a_plan_is_its_starters(shared: Team) -> None:
         assert [("paused by mallory",)] == shared.rows("SELECT words FROM plan")
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="to let it go on takes headway_store_admin"):
             connection.execute("UPDATE plan SET state = 'running'")
+
+
+def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_act(shared: Team) -> None:
+    """Through the same triggers that keep a changed console out."""
+    alice = shared.requests("alice")
+    question = alice.propose_bulk([1], Verb.RERUN)
+    assert (True, "") == shared.answer("alice", question)
+    draft = Draft.read(alice.wait(question, 10).data)
+    number = alice.start_plan(draft, new_action_key(), "a bad file")
+    shared.scheduler.overlap = "extract runs since 03:10"
+    shared.turn()
+    assert [("requested", "queue", "alice")] == shared.rows("SELECT state, overlap, requested_by FROM action")
+    for how, state in (("pause", "paused"), ("resume", "running")):
+        assert state == alice.steer_plan(number, how)
+        shared.turn()
+    with pytest.raises(AlreadyAsked, match=f"plan {number} was started by alice"):
+        alice.start_plan(draft, new_action_key(), "once more")
+    shared.scheduler.overlap = None
+    shared.turn()
+    [(key, state)] = shared.rows("SELECT key, state FROM action")
+    assert ("sent", [key]) == (state, shared.scheduler.acted)
+    shared.scheduler.attempt("extract", "a2", State.FAILED, datetime.now(UTC), action_key=key, period_key=None)
+    for poller in shared.parts.pollers.values():
+        poller.poll_once(shared.fence)
+    shared.turn()
+    assert [("stopped", "failed")] == shared.rows("SELECT p.state, s.state FROM plan p, plan_step s")
+    assert "running" == alice.steer_plan(number, "resume")
+    assert [("planned",)] == shared.rows("SELECT state FROM plan_step")
+    assert "aborted" == alice.steer_plan(number, "abort")
+    shared.turn()
+    assert [("given_up",)] == shared.rows("SELECT state FROM plan_step")
+    assert None is shared.verdict().bad
 
 
 def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(shared: Team) -> None:
