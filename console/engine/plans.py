@@ -62,6 +62,7 @@ class Plans:
             try:
                 moves = next_moves(plan, self._clock.now())
             except plans.UNREADABLE as error:
+                log.warning("plan cannot be decided", plan=plan.id, exc_info=error)
                 odd[plan.id] = clean_line(str(error))
                 continue
             for move in moves:
