@@ -11,6 +11,9 @@ from console.model.values import Estate, HoldFacts, HoldState, JobFacts
 
 LINGERS = timedelta(minutes=3)
 """How long after a hold an inventory may still tell the pause that it was."""
+OVERDUE = timedelta(minutes=15)
+"""What is held so long after its time was over is somebody's to look at: its runs count as missed."""
+_STANDS = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,9 @@ class Held:
     def of(self, at: datetime, key: str, now: datetime) -> tuple[State, str] | None:
         """State and reason of a run for that instant that has not started; None where no hold keeps it back."""
         for hold, upstream in zip(self.holds, self.upstreams, strict=True):
-            if hold.state.holds_back and (key == hold.period_key or _since(hold, at) <= at <= now):
+            if not hold.state.holds_back or _is_overdue(hold, now):
+                continue
+            if key == hold.period_key or _since(hold, at) <= at <= now:
                 return State.HELD, words_of(hold, upstream)
         for hold in self.holds:
             if hold.state is HoldState.RELEASED and key != hold.period_key and _stood_for(hold, at):
@@ -71,8 +76,14 @@ def words_of(hold: HoldFacts, upstream: str) -> str:
 
 def _is_ours(hold: HoldFacts, now: datetime) -> bool:
     """True while a pause that is told may be what this hold made."""
+    if _is_overdue(hold, now):
+        return False
     since = hold.released_at if hold.state is HoldState.CLEARING else hold.ended_at
     return since is None or now - since < LINGERS
+
+
+def _is_overdue(hold: HoldFacts, now: datetime) -> bool:
+    return hold.state in _STANDS and now >= hold.until + OVERDUE
 
 
 def _upstream(estate: Estate, hold: HoldFacts) -> str:

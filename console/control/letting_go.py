@@ -24,6 +24,8 @@ WATCH_UNPROVED = timedelta(minutes=2)
 """The same of a source that proves no absence: AWS starts within the minute of its instant, and lists what it started a
 moment later."""
 _UNDER_WAY = ("requested", "approved", "sending", "sent", "unknown")
+LATE = timedelta(minutes=5)
+"""What was let go in time is started so long after its time was over, and no later: an engine may have been away."""
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -78,7 +80,8 @@ class LettingGo(OpenHold):
             return self._left_to_its_clock(own, released)
         if not is_absent:
             return None
-        if hold.kind != "person" and released >= hold.until:
+        is_over = hold.kind != "person" and released >= hold.until
+        if is_over or self._now >= max(hold.until, released) + LATE:
             why = self._still_awaited() or "; it was too late to start it"
             words = f"let go at {clock(released, self._job.zone, self._now)} and not started{why}"
             return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)

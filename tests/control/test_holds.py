@@ -131,6 +131,24 @@ def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> N
     assert ([], "let go at 05:30 and not started; it was too late to start it") == (stage.source.starts, over.words)
 
 
+def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
+    """The engine died between the release and the start, and was away until noon."""
+    stage = repaired(failed(Stage(hold_edge(hold_for=HOUR))), "04:30")
+    stage.crash = lambda now: at("04:31") <= now < at("05:30")
+    stage.until("06:00")
+    assert ([], HoldState.RELEASED) == (stage.source.starts, stage.hold().state)
+    assert f"{LOAD.name} was let go at 04:30 and not started; it was too late to start it" == stage.events[-1]
+
+
+def test_what_nobody_can_let_go_counts_as_missed_once_its_time_is_over() -> None:
+    stage = failed(Stage(hold_edge(hold_for=HOUR)))
+    stage.reply = lambda action: "no right to do this" if action.verb is Verb.RELEASE else None
+    stage.until("05:14")
+    assert State.HELD is reason(stage)[0]
+    stage.until("05:20")
+    assert (HoldState.HELD, State.MISSED) == (stage.hold().state, reason(stage)[0])
+
+
 def test_a_job_that_a_person_paused_is_not_held_and_stays_paused() -> None:
     stage = failed(Stage())
     stage.when("03:30", lambda: setattr(stage.source, "paused", True))

@@ -29,7 +29,20 @@ class RemarkReads(JobReads):
         ]
         found += self.unmatched(names)
         found += self.dependency_faults()
+        found += self._stranded()
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
+
+    def _stranded(self) -> list[str]:
+        """Holds that nobody can let go: their system or target has left the config."""
+        rows = self.link.rows(
+            "SELECT j.name, h.key FROM hold h JOIN job j ON j.id = h.job_id JOIN system s ON s.id = j.system_id"
+            " JOIN target t ON t.id = j.target_id WHERE h.ended_us IS NULL AND (s.removed OR t.removed) ORDER BY h.key"
+        )
+        return [
+            f"{name} may still be held at its source (hold {key}), and is not in the config any more: put it back until"
+            " it is let go, or take the mark away by hand"
+            for name, key in rows
+        ]
 
     def dependency_faults(self) -> list[str]:
         """Dependencies that the clock contradicts, and those that cannot hold, as the engine saw them last."""
