@@ -172,6 +172,7 @@ BEGIN
         headway_json(NEW.after, 'array')::jsonb, '$[*] ? (@.type() != "number" || @ < 1 || @ >= $place)',
         jsonb_build_object('place', NEW.place)), 'a step waits for steps before it');
     NEW.job_id := headway_job(NEW.run_id, NEW.job_id);
+    PERFORM headway_check(NEW.job_id IS NOT NULL, 'a step is about a job');
     NEW.preview := '{}';
     NEW.due_us := NULL;
     NEW.started_us := NULL;

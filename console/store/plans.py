@@ -111,6 +111,8 @@ def _plan(row: Any, steps: tuple[StepNow, ...]) -> PlanNow:
 
 
 def _step(row: Any) -> StepNow:
+    if row.job_id is None:
+        raise ValueError("a step is about no job")
     return StepNow(
         id=row.id,
         place=row.place,

@@ -317,10 +317,12 @@ def test_a_plan_that_nobody_made_is_not_found(night: Bench) -> None:
         ("after", "no json"),
         ("after", "{}"),
         ("after", '["x"]'),
-        ("after", None),
+        ("after", "[" * 50_000),
         ("wait_s", 9e99),
         ("due_us", 9 * 10**17),
+        ("job_id", None),
     ],
+    ids=["text", "table", "words", "depth", "wait", "due", "job"],
 )
 def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_on(
     night: Bench, column: str, value: object
@@ -329,7 +331,7 @@ def test_a_plan_that_nobody_can_read_is_given_up_and_keeps_no_other_from_going_o
     good = started(night, answer(night, requests(night).propose_bulk([2], Verb.RERUN)))
     with night.store.write(None) as connection:
         sql = f"UPDATE plan_step SET {column} = ? WHERE plan_id = ?"
-        connection.exec_driver_sql(sql, ("[" * 50_000 if value is None else value, odd))
+        connection.exec_driver_sql(sql, (value, odd))
     turn(night)
     assert [("aborted", "given_up")] == rows(
         night, f"SELECT p.state, s.state FROM plan p JOIN plan_step s ON s.plan_id = p.id WHERE p.id = {odd}"

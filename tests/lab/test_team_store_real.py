@@ -328,6 +328,7 @@ def test_an_action_is_about_the_job_of_its_run_whatever_a_console_claims(shared:
         ("plan_step", {"after": "{}"}),
         ("plan_step", {"wait_s": float("nan")}),
         ("plan_step", {"parameters": "null"}),
+        ("plan_step", {"run_id": None, "job_id": None}),
         ("plan", {"state": "done"}),
         ("plan", {"kind": "poem"}),
         ("plan", {"at_once": 0}),
