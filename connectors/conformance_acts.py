@@ -203,6 +203,29 @@ class ActsConformance(World):
         finally:
             self.resume_by_hand(job_id)
 
+    def test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs(self) -> None:
+        self.needs("hold", Capability.HOLD)
+        job_id = self.a_holdable_job()
+        with self.held(job_id) as (key, _), self.opened() as connector:
+            self.resume_by_hand(job_id)
+            self.wait("the bare mark", lambda: [key] == self.bare_marks(connector, job_id))
+            ask = release_ask(job_id, key)
+            preview = self.allowed(connector, replace(ask, parameters={**ask.parameters, "enable": "no"}))
+            self.pause_by_hand(job_id)
+            try:
+                assert connector.act(preview, new_key(), self.timeout_seconds).native_ref, "no native reference"
+                assert self.arrived(connector, preview, new_key()), "the mark is gone, and that is not found"
+                jobs = {job.native_id: job for job in self.whole_inventory(connector).jobs}
+                assert job_id not in jobs or jobs[job_id].paused, "a person's pause was ended"
+                assert [] == self.bare_marks(connector, job_id), "the mark is still there"
+                assert self.holds_of(connector, job_id) == [], "a person's pause is taken for ours"
+            finally:
+                self.resume_by_hand(job_id)
+
+    def bare_marks(self, connector: Connector, job_id: str) -> list[str]:
+        found = connector.holds(self.timeout_seconds, [job_id])
+        return [one.mark.id for one in found if one.job == job_id and one.bare]
+
     def test_held_job_does_not_start_and_starts_again_when_released(self) -> None:
         self.needs("due", Capability.HOLD)
         job_id = self.a_holdable_job()

@@ -81,6 +81,13 @@ def lets_go(receipt: Receipt, connector: Faulty) -> Receipt:
     return receipt
 
 
+def wakes(receipt: Receipt, connector: Faulty) -> Receipt:
+    """Without a mark it is active, whoever paused it."""
+    row = next(row for row in connector.fake.jobs if row["jobid"] == LOAD)
+    connector.fake.change(LOAD, active=row["active"] or not row["command"].startswith("/* headway-hold"))
+    return receipt
+
+
 def green(run: RunRecord) -> RunRecord:
     return run if run.state.is_open else replace(run, state=State.SUCCEEDED)
 
@@ -97,6 +104,7 @@ ONCE = "test_same_key_again_is_one_hold"
 OTHER = "test_job_that_is_held_is_not_held_by_another"
 FOREIGN = "test_release_of_a_mark_that_is_not_there_is_refused_and_changes_nothing"
 PERSON = "test_job_that_a_person_paused_is_neither_held_nor_released"
+THEIRS = "test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs"
 DUE = "test_held_job_does_not_start_and_starts_again_when_released"
 EARLY = "test_job_that_is_held_starts_under_our_key_and_stays_held"
 
@@ -124,6 +132,9 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (OTHER, "preview", allowed_after_all, "held twice by preview"),
     (FOREIGN, "preview", allowed_after_all, "the hold of another would be released"),
     (PERSON, "preview", allowed_after_all, "of a person's pause"),
+    (THEIRS, "holds", each_hold(lambda one: replace(one, bare=False)), "not seen within .* the bare mark"),
+    (THEIRS, "act", wakes, "a person's pause was ended"),
+    (THEIRS, "look_up", lambda *_: Absent(), "the mark is gone, and that is not found"),
     (DUE, "poll", starts_all_the_same, "held, and started"),
     (EARLY, "act", lets_go, "started, and held no more"),
 ]
