@@ -10,7 +10,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 
 import structlog
@@ -47,6 +48,9 @@ INVENTORY_EVERY = timedelta(minutes=1)
 BACKOFF_CAP_SECONDS = 300.0
 BITE = 2_000
 """Records in one transaction: a source that floods holds the store for a tenth of a second, not for seconds."""
+FLOOD = 200
+"""Records from which on a transaction is one of a flood: of those only one at a time stands in the line for the store,
+so that a lease, an alert or a small poll waits for one of them at most, however many sources flood at once."""
 BREATH_SECONDS = 0.005
 """Between two of them, in which another target's thread gets the store."""
 RIGHTS_EVERY = timedelta(hours=1)
@@ -71,6 +75,8 @@ class Shared:
     """Wakes the evaluator."""
     jobs_changed: Callable[[int], None]
     """New jobs were written in a lease with this fence: config is matched against the jobs again."""
+    flood: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever writes a part of a flood."""
 
 
 class RepeatsItselfError(Exception):
@@ -263,7 +269,8 @@ class Poller:
                 time.sleep(BREATH_SECONDS)
             if number:
                 failpoint("ingest.mid_batch")
-            done = store_ingest.ingest(store, target_id, bite, fence)
+            with self._shared.flood if len(bite.runs) >= FLOOD else nullcontext():
+                done = store_ingest.ingest(store, target_id, bite, fence)
             changed = changed or bool(done.changed_run_ids or done.changed_job_ids)
         failpoint("ingest.after_commit")
         if changed or self._failures:

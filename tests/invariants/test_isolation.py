@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from connectors.contract import AccessRefused, RunRecord, State, SystemUnreachable
 from console.engine.poll import BITE
+from console.engine.poll import FLOOD as FLOOD_BITE
 from console.store import ingest
 from console.store.batch import IngestBatch, Ingested
 from console.store.errors import StoreUnusable
@@ -133,3 +135,39 @@ def test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll(
         wait_until(lambda: len(bites) > 4, "the next poll", 15)
         wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(3 * BITE,)], "all rows", 15)
     assert [(BITE, ""), (BITE, ""), (BITE, ""), (BITE, ""), (BITE, "{}")] == bites[:5]
+
+
+def test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a lease, an alert and every small poll would wait for all of them; all that they tell arrives."""
+    real, count, lock = ingest.ingest, FLOOD_BITE * 2, threading.Lock()
+    waiting: list[int] = []
+    most: list[int] = []
+    alone = threading.Event()
+
+    def seen(store: Store, target_id: int, batch: IngestBatch, fence: int | None) -> Ingested:
+        if len(batch.runs) < FLOOD_BITE:
+            if waiting:
+                alone.set()  # what is small goes on beside them
+            return real(store, target_id, batch, fence)
+        with lock:
+            waiting.append(target_id)
+            most.append(len(waiting))
+        try:
+            alone.wait(0.05)  # the others would come meanwhile
+            return real(store, target_id, batch, fence)
+        finally:
+            with lock:
+                waiting.remove(target_id)
+
+    monkeypatch.setattr(ingest, "ingest", seen)
+    floods = [World(tmp_path, f"flood{number}", partial(telling, count, number)) for number in range(12)]
+    with running(tmp_path, World(tmp_path, "good"), *floods, poll_every=PERIOD) as engine:
+        wait_until(lambda: engine.rows("SELECT count(*) FROM run") == [(12 * count,)], "all that they tell", 120)
+        wait_until(alone.is_set, "a small poll beside them", 60)
+    assert {1} == set(most)
+
+
+def telling(count: int, salt: int, _: float) -> Sequence[RunRecord]:
+    return flooding(count, salt)
