@@ -21,10 +21,10 @@ from console.engine.health import Health, Pulse
 from console.engine.ping import Ping, PingFailed, fetch
 from console.engine.runner import Engine
 from console.engine.wiring import Parts
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 TOKEN = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
@@ -173,7 +173,7 @@ def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
     monkeypatch.setattr(health_module, "PATIENCE_SECONDS", 1.0)
     alerts = AlertSettings(ping=SecretRef(env="PING_URL"), ping_every=timedelta(seconds=0.1))
     config = replace(config_of(tmp_path, World(tmp_path, "good")), alerts=alerts)
-    store, hung, go = open_store(str(tmp_path / "headway.db")), threading.Event(), threading.Event()
+    store, hung, go = open_ready(str(tmp_path / "headway.db")), threading.Event(), threading.Event()
     step = Evaluator.step
 
     def hangs(self: Evaluator, fence: int) -> float:

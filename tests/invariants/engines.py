@@ -25,6 +25,7 @@ from console.failpoints import VARIABLE
 from console.store.open import Store, open_store
 from console.store.reads import Reads, open_reads
 from tests.invariants.worlds import Sink, World, config_of
+from tests.store.ready import open_ready, place_ready
 
 LEASE_SECONDS = 2.0
 STORE = "store.url"
@@ -86,6 +87,7 @@ def child(
     """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it. `prepare` is
     called in its process before anything else."""
     log = folder / f"{name}.log"
+    place_ready(url or store_of(folder))
     process = server().Process(target=_work, args=(folder, log, failpoint, url or store_of(folder), prepare))
     process.start()
     made = Child(process, log)
@@ -145,7 +147,7 @@ class Running:
 @contextmanager
 def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float = 0.2) -> Iterator[Running]:
     """An engine in a thread; the test fails when it does not end within five seconds."""
-    store = open_store(str(folder / "headway.db"))
+    store = open_ready(str(folder / "headway.db"))
     sink = Sink(folder)
     engine = engine_of(config_of(folder, *worlds, poll_every=poll_every), store, sink, lease=lease)
     try:

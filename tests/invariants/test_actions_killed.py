@@ -18,11 +18,11 @@ from console.failpoints import FAILPOINTS
 from console.model.ids import new_action_key
 from console.store import lease
 from console.store.lease import Lease
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants.engines import child, is_stopped, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 VERIFIED, NEVER_SENT = (1, "verified"), (0, "failed")
 ENDS = {
@@ -41,7 +41,7 @@ def asked(tmp_path: Path) -> str:
     """`extract` has failed, everybody was told, a person approved its rerun, and no engine works; the action's key."""
     world, sink = World(tmp_path, "good"), Sink(tmp_path)
     world.fail("extract")
-    store = open_store(store_of(tmp_path))
+    store = open_ready(store_of(tmp_path))
     got = lease.acquire(store, "engine", "test", 60)
     assert isinstance(got, Lease)
     parts = Parts(config_of(tmp_path, world), store, SecretStore(), sink)

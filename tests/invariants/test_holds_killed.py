@@ -24,6 +24,7 @@ from tests.invariants.engines import engine_of, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
 from tests.invariants.worlds import Sink
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 RATE = 150.0
 """Seconds of the night in a real one."""
@@ -48,7 +49,7 @@ KILLS = [(point, number % len(VERBS)) for number, point in enumerate(POINTS, sta
 def world(tmp_path: Path) -> HeldWorld:
     """A store whose clock runs fast from 03:48 on; the upstream is good at 04:02."""
     hand = Hand(EVENING, real_now() + timedelta(seconds=0.5), RATE, False)
-    store = open_store(store_of(tmp_path))
+    store = open_ready(store_of(tmp_path))
     with store.write(None) as connection:
         connection.exec_driver_sql(
             "INSERT INTO clock (id, origin_us, started_us, rate, paused)"

@@ -16,11 +16,11 @@ from console.model.ids import new_action_key
 from console.model.plans import Draft
 from console.store import lease
 from console.store.lease import Lease
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 GOES_ON, STOPS = "done", "stopped"
 ENDS = {
@@ -49,7 +49,7 @@ def approved_plan(folder: Path) -> str:
     world.fail("extract")
     world.fail("load", "b1")
     url = store_of(folder)
-    store = open_store(url)
+    store = open_ready(url)
     got = lease.acquire(store, "engine", "test", 60)
     assert isinstance(got, Lease)
     parts = Parts(config_of(folder, world), store, SecretStore(), sink)

@@ -43,9 +43,9 @@ from console.engine.wiring import Parts
 from console.model.ids import new_action_key
 from console.store import lease
 from console.store.lease import Lease
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
+from tests.store.ready import open_ready
 
 PASSWORD = 'CANARY-p@ss w/"quote"-é'
 TOKEN = "CANARYTOKEN0123456789"
@@ -127,7 +127,7 @@ class Night:
         self.secrets = SecretStore()
         self.said: list[str] = []
         set_up_logs(self.secrets, folder / "engine.log", "debug")
-        self.store = open_store(self.url)
+        self.store = open_ready(self.url)
         got = lease.acquire(self.store, "engine", "test", 600)
         assert isinstance(got, Lease)
         self.fence = got.fence
