@@ -182,9 +182,10 @@ def test_a_config_that_breaks_under_a_running_engine_changes_nothing_for_it(lab:
 
 
 def polled(headway: Headway) -> list[str]:
-    """When each target answered last; empty while one has not."""
+    """When each target answered last; empty while one has not, or while there is no store yet."""
     answer = headway.run("--store", str(headway.home / "headway.db"), "status", "--json")
-    times = [one["last_ok"] for one in json.loads(answer.stdout)["systems"]] if answer.stdout else []
+    told = json.loads(answer.stdout) if answer.stdout else {}
+    times = [one["last_ok"] for one in told.get("systems", ())]
     return times if all(times) else []
 
 
