@@ -76,7 +76,15 @@ FAULTS: dict[int, Fault] = {
         ),
         "one that breaks the reading or writing of the rows themselves stops the evaluator, which is told",
     ),
-    8: Fault("1,000 systems flood at once", (), "bites of 2,000 records are tested, not the memory's ceiling"),
+    8: Fault(
+        "1,000 systems flood at once",
+        (
+            "test_f08_of_many_that_flood_at_once_one_stands_in_the_line_for_the_store",
+            "test_a_flood_that_was_cut_between_two_bites_is_whole_after_the_next_poll",
+            "test_f24_a_system_in_trouble_delays_neither_the_other_ones_polls_nor_an_alert",
+        ),
+        "twelve systems; memory holds one page of each at once, and no test sets its ceiling",
+    ),
     9: Fault(
         "an unhandled exception in any thread",
         (
@@ -154,7 +162,17 @@ FAULTS: dict[int, Fault] = {
             "test_a_copy_of_a_newer_headway_is_refused",
         ),
     ),
-    22: Fault("ten million runs", (), "query plans and 1 M runs are measured; pruning does not exist yet"),
+    22: Fault(
+        "ten million runs",
+        (
+            "test_no_question_of_a_board_scans_the_runs",
+            "test_the_page_by_attention_walks_the_index_without_sorting",
+            "test_open_runs_are_found_by_their_own_index",
+            "test_a_start_is_matched_by_the_runs_of_its_job_alone",
+            "test_f22_no_statement_of_a_working_engine_walks_through_what_grows",
+        ),
+        "by the plans of the statements; 1 M runs are measured, and pruning does not exist yet",
+    ),
     23: Fault(
         "the database host's clock differs",
         ("test_the_clock_of_a_lease_is_the_real_one",),

@@ -71,7 +71,8 @@ def waiting(store: Store) -> list[WaitingAlert]:
     """Oldest first."""
     with store.read() as connection:
         rows = wire(connection).rows(
-            "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits ORDER BY id"
+            "SELECT id, route, made_us, urgent, incident_id, title, plain_title FROM alert WHERE waits = ? ORDER BY id",
+            (True,),  # not "WHERE waits": for that SQLite reads all alerts that there ever were, once a second
         )
     return [
         WaitingAlert(row[0], row[1], row[2], bool(row[3]), incident_name(row[4]) if row[4] else "", row[5], row[6])

@@ -1,0 +1,104 @@
+"""What an engine does all the time costs the same however much has happened (F22): by the plans of its statements."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from connectors.contract import State
+from console.store.wire import SqliteWire
+from tests.engine.bench import Bench
+from tests.engine.test_actions import ask
+
+NOW = datetime.now(UTC)
+LAST = re.compile(r"FROM audit ORDER BY seq DESC LIMIT 1$")
+"""The last row by the table's own order: SQLite calls it a scan and reads one."""
+GROWS = "run|attempt|run_edge|log_tail|event|audit|alert|delivery|action|request|incident|incident_member"
+
+
+@contextmanager
+def listening(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Every statement that is run meanwhile, with the values of its last time."""
+    found: dict[str, Any] = {}
+
+    def heard(_: Any, __: Any, statement: str, values: Any, ___: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
+            found[statement] = values[0] if many else values
+
+    real = SqliteWire.rows
+
+    def rows(self: SqliteWire, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        heard(None, None, sql, values, None, False)
+        return real(self, sql, values)
+
+    event.listen(Engine, "before_cursor_execute", heard)
+    monkeypatch.setattr(SqliteWire, "rows", rows)
+    try:
+        yield found
+    finally:
+        event.remove(Engine, "before_cursor_execute", heard)
+
+
+def scans(bench: Bench, statements: dict[str, Any]) -> set[tuple[str, str]]:
+    """(what SQLite would walk through whole, in which statement)."""
+    found: set[tuple[str, str]] = set()
+    with closing(sqlite3.connect(bench.url)) as raw:
+        tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for statement, values in statements.items():
+            names = dict(re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?", statement))
+            of = {alias or name: name for name, alias in names.items() if name in tables} | {one: one for one in tables}
+            for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values):
+                told = re.match(r"SCAN (\w+)(?! USING)", row[3])
+                if (
+                    told
+                    and not LAST.search(statement)
+                    and re.fullmatch(GROWS, of.get(told[1], told[1]))
+                    and "USING" not in row[3]
+                ):
+                    found.add((row[3], statement))
+    return found
+
+
+def night(bench: Bench) -> None:
+    """A failure, its alert, a rerun that ends well, and the time between."""
+    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1))
+    bench.turn()
+    with bench.reads() as reads:
+        run_id = reads.incident(1).row.root_run_id
+    assert run_id is not None
+    key = ask(bench, run_id)
+    bench.parts.actions.step(bench.fence)
+    more = {"action_key": key, "period_key": None}
+    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, NOW - timedelta(seconds=1), **more)
+    bench.requests().log(run_id)
+    bench.parts.answers.step(bench.fence)
+    for _ in range(2):
+        bench.turn()
+        bench.parts.actions.step(bench.fence)
+        bench.parts.plans.step(bench.fence)
+        bench.parts.routing._look_at = 0.0
+        bench.parts.trouble("")
+
+
+def test_f22_no_statement_of_a_working_engine_walks_through_what_grows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.turn()
+    with listening(monkeypatch) as statements:
+        night(bench)
+    assert 40 < len(statements)
+    assert set() == scans(bench, statements)
+
+
+def test_a_walk_through_what_grows_would_be_seen(bench: Bench) -> None:
+    """Proves the net above: what it looks for is what SQLite says."""
+    [(plan, _)] = scans(bench, {"SELECT r.id FROM run r WHERE r.message = ?": ("x",)})
+    assert plan.startswith("SCAN r")
