@@ -20,7 +20,9 @@ setup: ## make .venv with what the product needs
 setup-dev: ## make .venv with what the tests need as well
 	@tools/setup.sh dev
 
-test: setup-dev packages lint lab-venvs ## everything: lint, types, unit, screens, and the real estate
+test: setup-dev ## everything: lint, types, unit, screens, and the real estate
+	@$(MAKE) --no-print-directory packages lab-venvs & estate=$$!; \
+	  $(MAKE) --no-print-directory lint || { wait $$estate; exit 1; }; wait $$estate
 	@tools/test.sh
 
 check: setup-dev lint ## the fast part: no root, no network, no lab
