@@ -43,15 +43,19 @@ class Health:
         pulses: Callable[[], Mapping[str, Pulse]],
         hanging: Callable[[float], Mapping[str, float]],
         given_up: Callable[[], Mapping[str, int]],
+        asking: Callable[[float], Mapping[str, float]] = lambda _: {},
     ) -> None:
         self._pulses = pulses
         self._hanging = hanging
-        """What is being sent or asked where -> seconds that it takes, where it is more than the given ones."""
+        """What alert is being sent where -> seconds that it takes, where it is more than the given ones."""
+        self._asking = asking
+        """The same of what schedulers are sent and asked: it keeps no alert from leaving."""
         self._given_up = given_up
         """Route -> number of parked deliveries."""
         self._heard = ""
         self._ping_fails = ""
         self._since: dict[str, str] = {}
+        self._asking_since: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def hear(self, trouble: str) -> None:
@@ -67,22 +71,28 @@ class Health:
         late = {name: pulse.late_seconds for name, pulse in self._pulses().items()}
         silent = {f"{name} is silent": seconds for name, seconds in late.items() if seconds > 0}
         hangs = {f"{what} hangs": seconds for what, seconds in self._hanging(SENDING_SECONDS).items()}
-        return "; ".join(filter(None, [self._heard, *self._dated({**silent, **hangs})]))
+        return "; ".join(filter(None, [self._heard, *self._dated({**silent, **hangs}, self._since)]))
 
     def words(self) -> str:
         """All that a person should know: why it is not well, what was given up, and that the ping fails."""
-        parts = [self.unwell(), *self._parked(), f"the ping fails: {self._ping_fails}" if self._ping_fails else ""]
+        hangs = {f"{what} hangs": seconds for what, seconds in self._asking(SENDING_SECONDS).items()}
+        parts = [
+            self.unwell(),
+            *self._dated(hangs, self._asking_since),
+            *self._parked(),
+            f"the ping fails: {self._ping_fails}" if self._ping_fails else "",
+        ]
         return "; ".join(filter(None, parts))
 
-    def _dated(self, found: Mapping[str, float]) -> list[str]:
+    def _dated(self, found: Mapping[str, float], since: dict[str, str]) -> list[str]:
         """Each trouble with the time since when, kept: words that change with every look would be written each time."""
         with self._lock:
             now = datetime.now(UTC)
-            self._since = {
-                words: self._since.get(words) or f"{now - timedelta(seconds=seconds):%H:%M:%S}Z"
-                for words, seconds in found.items()
-            }
-            return [f"{words} since {at}" for words, at in sorted(self._since.items())]
+            for words in since.keys() - found.keys():
+                del since[words]
+            for words, seconds in found.items():
+                since.setdefault(words, f"{now - timedelta(seconds=seconds):%H:%M:%S}Z")
+            return [f"{words} since {at}" for words, at in sorted(since.items())]
 
     def _parked(self) -> list[str]:
         try:

@@ -137,7 +137,7 @@ class Parts:
 
     def _make_health(self) -> None:
         """Pings only where config says so."""
-        self.health = Health(self._pulses, self._hanging, self.routing.given_up)
+        self.health = Health(self._pulses, self.outbox.hanging, self.routing.given_up, self._asking)
         alerts = self.config.alerts
         self.ping = Ping(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
 
@@ -151,8 +151,8 @@ class Parts:
         }
         return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
 
-    def _hanging(self, seconds: float) -> dict[str, float]:
-        return self.outbox.hanging(seconds) | self.actions.hanging(seconds) | self.answers.hanging(seconds)
+    def _asking(self, seconds: float) -> dict[str, float]:
+        return self.actions.hanging(seconds) | self.answers.hanging(seconds)
 
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""

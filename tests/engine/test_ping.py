@@ -163,6 +163,16 @@ def test_a_sending_that_hangs_stops_the_ping_and_is_told() -> None:
     )
 
 
+def test_a_scheduler_that_hangs_is_told_and_stops_no_ping() -> None:
+    """Alerts leave all the same: whoever waits for the ping would be called for nothing."""
+    taken = {"sending to etl-hosts/db07": 130.0}
+    well = Health(dict, lambda _: {}, dict, lambda _: taken)
+    assert ("", True) == (well.unwell(), well.words().startswith("sending to etl-hosts/db07 hangs since "))
+    assert well.words() == well.words()
+    taken.clear()
+    assert "" == well.words()
+
+
 def test_f10_a_stopped_evaluator_stops_the_ping_and_is_a_banner(
     tmp_path: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
