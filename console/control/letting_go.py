@@ -16,7 +16,7 @@ from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import HoldState, RunFacts
-from console.model.words import BY_A_PERSON, MARK_GONE
+from console.model.words import MARK_GONE
 
 WATCH = timedelta(seconds=30)
 """A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
@@ -138,12 +138,12 @@ class LettingGo(OpenHold):
         last, since = self._hold.release, self._hold.released_at or self._now
         if last is not None and (last.ended_at is None or last.ended_at > since):  # what was asked before is no answer
             if last.state == "verified":
-                return self._to(HoldState.RELEASED, words=MARK_GONE)
+                return self._to(HoldState.RELEASED, words=f"{self._hold.words}{MARK_GONE}")
             if last.ended_at is None or self._now - last.ended_at < max(ASK_AGAIN, last.ended_at - since):
                 return None
         if self._may_not_send():
             return None
         key = derived_key(self._hold.release_key or self._hold.key, "clear")
         parameters = {"hold": self._hold.key, "enable": "no"}
-        action = NewAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=BY_A_PERSON)
+        action = NewAction(key, Verb.RELEASE, self._job.id, parameters=parameters, why=self._hold.words)
         return self._to(HoldState.CLEARING, action=action, release_key=key)

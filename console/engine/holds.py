@@ -45,7 +45,7 @@ class HoldLooker:
         self._next_look(LOOK_EVERY)
         looked_at = self._clock.now()
         try:
-            found = connector.holds(timeout_seconds, marks.known_jobs(self._store, self._place.target_id))
+            found = connector.holds(timeout_seconds, marks.known_jobs(self._store, self._place.target_id, looked_at))
         except ConnectorError as error:
             words = clean(self._secrets.mask(str(error)))
             if words != self._failed:

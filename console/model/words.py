@@ -86,8 +86,11 @@ _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING,
 
 
 BY_A_PERSON = "a person enabled it at its source"
-"""Why a hold is over whose mark was left."""
-MARK_GONE = f"{BY_A_PERSON}; our mark is gone"
+"""Why a hold is over whose mark a person left."""
+MARK_LEFT = "our mark was left at its source"
+"""Of a hold that was over, as far as we knew."""
+MARK_GONE = "; our mark is gone"
+"""What is added to either, once it is."""
 
 
 class AlertKind(StrEnum):

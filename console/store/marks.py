@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from connectors.contract import NativeHold
 from console.clean import clean, clean_line
 from console.model.ids import micros
 from console.model.values import HoldState
-from console.model.words import BY_A_PERSON, MARK_GONE
+from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT
 from console.store.holds import BY, EVENT, WORDS_LIMIT
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
@@ -39,6 +39,7 @@ class _Known:
     kind: str
     placed_us: int | None
     ended_us: int | None
+    words: str
 
     def is_missed(self, mark: NativeHold | None, looked_us: int) -> bool:
         """True where it should be held and is not, or its mark was to go and is gone. What is being placed or released
@@ -64,13 +65,18 @@ class _Known:
         return HoldState.CLEARING if mark.bare else HoldState.HELD
 
 
-def known_jobs(store: Store, target_id: int) -> tuple[str, ...]:
-    """Native ids of the target's jobs that are thought held, or whose mark is to go."""
+LATELY = timedelta(hours=1)
+"""For so long after a hold a mark that was left is looked for where looking costs a call."""
+
+
+def known_jobs(store: Store, target_id: int, now: datetime) -> tuple[str, ...]:
+    """Native ids of the target's jobs that are thought held, whose mark is to go, or that were let go lately."""
     with store.read() as connection:
         rows = wire(connection).rows(
             "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ?"
-            " AND h.state IN ('held', 'found', 'clearing') ORDER BY j.source_id",
-            (target_id,),
+            " AND (h.state IN ('held', 'found', 'clearing') OR h.state IN ('released', 'failed') AND h.ended_us >= ?)"
+            " ORDER BY j.source_id",
+            (target_id, micros(now - LATELY)),
         )
     return tuple(unpack(row[0]) for row in rows)
 
@@ -113,7 +119,7 @@ def reconcile(
     return Looked(True, now_missed - {one.key for one in moved})
 
 
-_KNOWN = "SELECT h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us FROM hold h"
+_KNOWN = "SELECT h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us, h.words FROM hold h"
 
 
 def _known(lines: Wire, target_id: int, keys: list[str]) -> list[_Known]:
@@ -127,26 +133,32 @@ def _known(lines: Wire, target_id: int, keys: list[str]) -> list[_Known]:
 
 def _move(lines: Wire, one: _Known, after: HoldState, mark: NativeHold | None, seq: int, now_us: int) -> None:
     """Only from where this look saw it."""
-    words = _words(one, after, mark)
+    words, event = _words(one, after, mark)
     ended = now_us if after.is_over else None
-    released = now_us if after is HoldState.CLEARING else None
+    released = now_us if after is HoldState.CLEARING else None  # what is held again was not let go
     moved = lines.rows(
-        "UPDATE hold SET state = ?, ended_us = ?, released_us = COALESCE(?, released_us), words = ?, changed_seq = ?,"
-        " placed_us = COALESCE(placed_us, ?) WHERE key = ? AND state = ? RETURNING period_key",
-        (after.value, ended, released, clean(words, WORDS_LIMIT), seq, now_us, one.key, one.state.value),
-    )
+        "UPDATE hold SET state = ?, ended_us = ?, words = ?, changed_seq = ?, placed_us = COALESCE(placed_us, ?),"
+        " released_us = CASE WHEN ? THEN NULL ELSE COALESCE(released_us, CAST(? AS BIGINT)) END"
+        " WHERE key = ? AND state = ? RETURNING period_key",
+        (after.value, ended, clean(words, WORDS_LIMIT), seq, now_us, after is HoldState.HELD, released, one.key,
+         one.state.value),
+    )  # fmt: skip
     for (period_key,) in moved:
-        _say(lines, now_us, one.job_id, period_key, f"{_name(lines, one.job_id)} (hold {one.key}): {words}")
+        _say(lines, now_us, one.job_id, period_key, f"{_name(lines, one.job_id)} (hold {one.key}): {event}")
 
 
-def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> str:
+def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> tuple[str, str]:
+    """What the hold says of itself, and what is told of it."""
     if after is HoldState.CLEARING:
-        return f"{BY_A_PERSON}: the hold is over, and our mark there is taken away"
+        words = MARK_LEFT if one.state.is_over else BY_A_PERSON
+        return words, f"{words}: the hold is over, and our mark there is taken away"
     if one.state is HoldState.CLEARING:
-        return MARK_GONE
-    if mark is not None and not mark.bare:
-        return f"its mark is at its source, though it was {one.state}: {clean_line(mark.where)}"
-    return "its mark is gone from its source: released by a person"
+        words = f"{one.words}{MARK_GONE}"
+    elif mark is not None and not mark.bare:
+        words = f"its mark is at its source, though it was {one.state}: {clean_line(mark.where)}"
+    else:
+        words = "its mark is gone from its source: released by a person"
+    return words, words
 
 
 def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) -> None:

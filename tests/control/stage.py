@@ -18,6 +18,7 @@ from console.control.picture import Picture
 from console.model.decisions import Decisions, HoldDecision, NewAction
 from console.model.modes import Modes
 from console.model.values import ActionFacts, DependencyFacts, Estate, HoldFacts, HoldState, JobFacts, Mode, Origin
+from console.model.words import BY_A_PERSON
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, target
 
@@ -221,7 +222,7 @@ class Stage(Ledger):
                     hold, state=HoldState.RELEASED, ended_at=self.now, words="released by a person"
                 )
             elif hold.state is HoldState.HELD and self.source.undone:
-                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now)
+                self.held[key] = replace(hold, state=HoldState.CLEARING, released_at=self.now, words=BY_A_PERSON)
 
     def freeze(self, modes: Modes) -> None:
         self.estate = replace(self.estate, modes=modes)

@@ -166,6 +166,16 @@ def test_an_engine_that_dies_between_any_two_steps_goes_on_with_the_same_hold(ni
     assert [("hold", "load"), ("release", "load"), ("start", "load")] == night.bench.scheduler.done
 
 
+def test_an_engine_that_dies_while_a_mark_is_taken_away_takes_it_away_once(night: Night) -> None:
+    night.at("03:51").rounds()
+    night.bench.scheduler.undone.add("load")
+    for clock in ("03:55", "03:56", "03:57", "03:58"):
+        night.at(clock).rounds(2)  # two looks of one engine
+        night.restart()
+    assert ([("hold", "load"), ("release", "load")], {}) == (night.bench.scheduler.done, night.bench.scheduler.marks)
+    assert "released" == night.hold()[0]
+
+
 def test_a_mark_that_a_person_took_away_ends_the_hold_for_its_period(night: Night) -> None:
     night.at("03:51").rounds()
     del night.bench.scheduler.marks["load"]

@@ -168,7 +168,7 @@ def test_a_job_that_a_person_enabled_under_our_mark_is_held_no_more_and_its_mark
     assert (HoldState.CLEARING, None, at("03:30")) == (one.state, one.ended_at, one.released_at)
     [told] = events(night)
     assert told.endswith("a person enabled it at its source: the hold is over, and our mark there is taken away")
-    assert (STOCK,) == marked_jobs(night.store, night.host)
+    assert (STOCK,) == marked_jobs(night.store, night.host, at("03:31"))
 
 
 @pytest.mark.parametrize("bare", [True, False])
@@ -179,6 +179,25 @@ def test_a_pause_after_a_person_enabled_it_is_not_ours_while_the_mark_is_there(n
     assert HoldState.CLEARING is stored(night)[0].state
     assert look(night, looked="03:41", missed=KEY)
     assert HoldState.RELEASED is stored(night)[0].state
+
+
+def test_a_mark_that_our_own_release_left_is_taken_away_after_all(night: Estate) -> None:
+    """Airflow was resumed, and its note could not be written any more."""
+    held(night)
+    over = hold(night, state=HoldState.RELEASED, placed_at=at("03:01"), released_at=at("03:20"), ended_at=at("03:21"))
+    decide(night, HoldDecision(over, HoldState.HELD))
+    assert (STOCK,) == marked_jobs(night.store, night.host, at("04:20"))
+    assert () == marked_jobs(night.store, night.host, at("04:22"))
+    assert look(night, mark(bare=True))
+    [one] = stored(night)
+    told = (one.state, one.released_at, one.words, one.ended_at)
+    assert (HoldState.CLEARING, at("03:20"), "our mark was left at its source", None) == told
+    assert not look(night, looked="03:31", now="03:31")
+    assert look(night, looked="03:32", now="03:32", missed=KEY)
+    assert (HoldState.RELEASED, "our mark was left at its source; our mark is gone") == (
+        stored(night)[0].state,
+        stored(night)[0].words,
+    )
 
 
 def test_a_bare_mark_that_nobody_here_made_holds_nothing(night: Estate) -> None:
@@ -344,15 +363,8 @@ def test_a_cancel_that_left_is_known_of_its_run(served: Estate) -> None:
 
 def test_a_hold_or_release_that_nobody_can_read_breaks_no_evaluation(night: Estate) -> None:
     """Whoever may write the store may write this."""
-    with night.store.write(None) as connection:
-        for verb, words in (("hold", "no json"), ("release", "["), ("hold", "[]")):
-            connection.exec_driver_sql(
-                "INSERT INTO action (key, verb, job_id, state, preview, parameters, origin, requested_by,"
-                " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us,"
-                " looked_up, changed_seq) VALUES (?, ?, ?, 'requested', '{}', ?, 'person', 'eve', '', '', 'refuse',"
-                " FALSE, '', ?, '', '', 0, 0, 0)",
-                (f"headway-{verb}{words}", verb, night.job_id(), words, micros(at("03:00"))),
-            )
+    for verb, words in (("hold", "no json"), ("release", "["), ("hold", "[]")):
+        ask(night, f"headway-{verb}{words}", verb, words)
     decide(night, placed(night), now="03:01")
     assert [KEY] == [one.key for one in stored(night) if one.held_by == "headway"]
 
