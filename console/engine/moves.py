@@ -103,24 +103,28 @@ class Moves:
             self._moved()
         return done
 
-    def _send(self, fence: int, action: ActionRow) -> None:
+    def _may_leave(self, fence: int, action: ActionRow) -> bool:
+        """Whether it may by what is permitted now; where not, it is refused or waits."""
         right = permission.of_action(self._store, action, self.now())
-        refused = right.refused or self._refusal(action)
-        if refused:
+        if refused := right.refused or self._refusal(action):
             self.refuse(fence, action.key, refused)
-            return
-        if right.later:
+        elif right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
-            return
-        if right.waits:
+        elif right.waits:
             approvals.require(self._store, fence, action.key)
+        else:
+            return True
+        return False
+
+    def _send(self, fence: int, action: ActionRow) -> None:
+        if not self._may_leave(fence, action):
             return
         ask = previews.ask_of(self._store, action)
         if ask is not None and previews.is_asserted(self._doors.places[action.target_id], ask):
             self._assert(fence, action, ask)
             return
         preview = self._preview(fence, action)
-        if preview is None:
+        if preview is None or not self._may_leave(fence, action):  # its source may have taken its time
             return
         preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
         event = f"{preview.get('verb', action.verb)}: {action.job}"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from connectors.contract import Capability, State, Verb
+from connectors.contract import Ask, Capability, Preview, State, Verb
 from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
 from console.control.authorize import DOORS
 from console.engine.plan_requests import PlanRequests
@@ -29,7 +29,7 @@ from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.test_actions import fail, two_systems
-from tests.fakes.scheduler import FakeScheduler
+from tests.fakes.scheduler import FakeConnector, FakeScheduler
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "console" / "engine"
@@ -197,6 +197,22 @@ def test_a_right_that_is_taken_away_in_between_refuses_when_it_is_sent(bench: Be
     assert ("refused", []) == (state, bench.scheduler.acted)
     assert words.startswith("needs role act on fake")
     assert ("headway", "refuse rerun") == verbs(bench)[-1]
+
+
+def test_a_right_that_is_taken_away_while_the_source_is_asked_refuses_too(
+    bench: Bench, be: Be, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    be("alice")
+    key = ask(bench)
+    preview = FakeConnector.preview
+
+    def slow(self: FakeConnector, wanted: Ask, timeout_seconds: float) -> Preview:
+        permit(bench, alice="view")
+        return preview(self, wanted, timeout_seconds)
+
+    monkeypatch.setattr(FakeConnector, "preview", slow)
+    step(bench)
+    assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
 
 
 def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench: Bench, be: Be) -> None:
@@ -421,6 +437,7 @@ def test_a_person_who_asks_for_too_much_within_the_hour_is_stopped_at_the_reques
         for number in (1, 2, 3):
             keys.append(f"{keys[0]}{number}")
             connection.execute(text(MORE), {"key": keys[-1], "later": number, "like": keys[0]})
+        connection.execute(text("UPDATE action SET overlap = 'allow'"))
     with pytest.raises(NotAllowed, match=r"alice asked for 4 actions within the hour, as many as \[acting\]"):
         bench.requests().act(Wish(Verb.CANCEL, 1, why="x"), new_action_key())
     step(bench)
