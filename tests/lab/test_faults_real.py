@@ -50,6 +50,7 @@ from tests.lab.airflow import AirflowServer
 from tests.lab.aws import MotoServer
 from tests.lab.cronhost import CronHost
 from tests.lab.estate import Estate
+from tests.lab.jobs import cron_of
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.sinks import SmtpSink
@@ -59,7 +60,7 @@ JOBS = """\
 # headway: red
 * * * * * etl echo started >> /home/etl/red; exit 3
 # headway: count
-10 3 * * * etl echo counted >> /home/etl/count
+{an_hour_ago} etl echo counted >> /home/etl/count
 """
 FAULTS = {
     "refuses": Fault(refuse=True),
@@ -80,7 +81,7 @@ SLACK = 6.0
 def host(lab: Estate) -> Iterator[CronHost]:
     made = lab.host("faulty", cron_level=15)
     made.run("root", "mkdir -p /var/spool/headway && chgrp adm /var/spool/headway && chmod 3773 /var/spool/headway")
-    made.write_cron_d("jobs", JOBS)
+    made.write_cron_d("jobs", JOBS.format(an_hour_ago=cron_of(datetime.now(UTC) - timedelta(hours=1))))
     yield made
     lab.drop("faulty")
 
