@@ -155,8 +155,8 @@ class DependencyFacts:
 
 @dataclass(frozen=True, slots=True)
 class HoldFacts:
-    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended within the
-    lookback: what was held once for a period is not held again for it."""
+    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended, or whose
+    start was due, within the lookback or later: what was held once for a period is not held again for it."""
 
     key: str
     job_id: int

@@ -245,8 +245,9 @@ NEVER_ARRIVED = "looked up: it never arrived"
 
 
 def holds(lines: Wire, since_us: int) -> tuple[HoldFacts, ...]:
-    """Holds that are open, or ended since then, by key."""
-    rows = lines.rows(f"{HOLDS} WHERE h.ended_us IS NULL OR h.ended_us >= ? ORDER BY h.key", (since_us,))
+    """Holds that are open, that ended since then, or whose start was not before it, by key."""
+    where = "h.ended_us IS NULL OR h.ended_us >= ? OR h.due_us >= ?"
+    rows = lines.rows(f"{HOLDS} WHERE {where} ORDER BY h.key", (since_us, since_us))
     return tuple(map(hold, rows))
 
 

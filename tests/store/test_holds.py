@@ -98,6 +98,14 @@ def test_a_start_is_about_the_run_that_was_kept_back_and_told_in_its_incident(ni
     assert [(1, "load_stock is started")] == night.rows("SELECT incident_id, words FROM event WHERE kind = 'hold'")
 
 
+def test_a_try_of_last_week_for_a_start_that_is_still_ahead_is_not_forgotten(night: Estate) -> None:
+    """A standing hold of a weekly job: by its tries the next finds its key, and what a person undid stays undone."""
+    decide(night, placed(night))
+    lately = hold(night, state=HoldState.FAILED, ended_at=at("03:05") - timedelta(days=9))
+    decide(night, HoldDecision(lately, HoldState.PLACING))
+    assert [KEY] == [one.key for one in stored(night)]
+
+
 def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> None:
     decide(night, placed(night))
     over = hold(night, state=HoldState.FAILED, ended_at=at("03:10"), words="nobody could send it")
