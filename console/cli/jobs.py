@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 from connectors.contract import State
 from console.cli.common import (
@@ -23,9 +23,6 @@ from console.cli.table import Col, print_table
 from console.model.views import JobFilter, JobRow
 from console.store.errors import NotFound
 
-if TYPE_CHECKING:
-    from console.store.reads import Reads
-
 COLUMNS = (
     Col("job", 24, middle=True), Col("state", 12), Col("evidence", drop=3), Col("latest"), Col("next"),
     Col("schedule", 12, drop=2), Col("owner", drop=1),
@@ -38,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", action="append", default=[], help="failed, missed, running, …; may be repeated")
     parser.add_argument("--system", action="append", default=[])
     parser.add_argument("--owner", action="append", default=[])
+    parser.add_argument("--service", action="append", default=[], help="what this service hangs on")
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
     parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
@@ -51,12 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
         systems=tuple(arguments.system),
         owners=tuple(arguments.owner),
         problems_only=arguments.problems,
+        services=tuple(arguments.service),
     )
     unknown = set(wanted.states) - set(State)
     if unknown:
         raise Stop(Exit.USAGE, f"no state {', '.join(sorted(unknown))}; there are {', '.join(State)}")
     with watched(arguments) as reads:
-        _know_systems(reads, wanted)
+        _know("system", wanted.systems, {one.system for one in reads.systems()})
+        _know("service", wanted.services, {one.name for one in reads.services()})
         ids = reads.job_ids(wanted, "name")
         rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
         now = now_of(reads)
@@ -69,12 +69,11 @@ def run(arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _know_systems(reads: Reads, wanted: JobFilter) -> None:
-    """Raises NotFound, with the near ones, for an unknown system: an empty list would read as "no jobs"."""
-    systems = {one.system for one in reads.systems()}
-    for name in wanted.systems:
-        if name not in systems:
-            raise NotFound(f"system {name}", tuple(get_close_matches(name, systems)))
+def _know(what: str, wanted: Sequence[str], there: set[str]) -> None:
+    """Raises NotFound, with the near ones, for a name that there is not: an empty list would read as "no jobs"."""
+    for name in wanted:
+        if name not in there:
+            raise NotFound(f"{what} {name}", tuple(get_close_matches(name, there)))
 
 
 def state_words(one: JobRow) -> str:

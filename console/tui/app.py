@@ -19,13 +19,13 @@ from textual.screen import Screen
 from console.clock import Hand, real_now
 from console.model.views import HeaderView, ServiceView
 from console.store.errors import StoreMissing
+from console.tui.cells import Look
 from console.tui.chrome import is_small
 from console.tui.desk import Desk
 from console.tui.gate import AT_ONCE, KeyGate
 from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
-from console.tui.rows import Look
 from console.tui.screens.base import BaseScreen
 from console.tui.start import run_console
 from console.tui.theme import HEADWAY
@@ -152,7 +152,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         """Asks the store for a screen; an answer that comes after the screen was closed is dropped."""
 
         def whole() -> bool:
-            return screen.is_attached and bool(screen.children)
+            return self.is_running and screen in self.screen_stack and screen.is_attached and bool(screen.children)
 
         def arrived(found: Any) -> None:
             if whole():
@@ -196,7 +196,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
                 return
 
     def _tick(self) -> None:
-        tick = getattr(self.screen, "tick", None)
+        tick = getattr(self.screen, "tick", None) if self.is_running else None  # one that closes has lost its widgets
         if tick is not None:
             tick()
 
@@ -242,14 +242,12 @@ class HeadwayApp(App[int], inherit_bindings=False):
             self.open_plan(what)
 
     def open_service(self, name: str) -> None:
-        """Its incident where it has one, else Services with the cursor on it."""
+        """Its incident where it has one, else the jobs that it hangs on."""
         view = next((service for service in self.services if service.name == name), None)
         if view is not None and view.incident_id is not None:
             self.open_incident(view.incident_id)
-            return
-        self.go("services")
-        if view is not None and hasattr(self.screen, "point_at"):
-            self.screen.point_at(view.id)
+        else:
+            self.open_jobs(f"service:{name}")
 
     def open_incident(self, incident_id: int) -> None:
         from console.tui.screens.incident import IncidentScreen

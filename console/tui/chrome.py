@@ -8,6 +8,7 @@ from textual.geometry import Size
 
 from console.model.views import HeaderView, ServiceView
 from console.tui import keys, rows
+from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
 from console.tui.when import ZoneMode, short
 from console.tui.widgets.paint import Run, fit, length_of
@@ -17,7 +18,7 @@ SMALLEST = (60, 15)
 Sides = tuple[list[Run], list[Run]]
 
 
-def head(view: HeaderView | None, look: rows.Look, width: int, approvals: int = 0) -> Sides:
+def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0) -> Sides:
     """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach."""
     zone = look.clock.home
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
@@ -32,7 +33,7 @@ def head(view: HeaderView | None, look: rows.Look, width: int, approvals: int = 
     return left, _wrong(view, look, width - length_of(left) - 2, approvals)
 
 
-def _wrong(view: HeaderView, look: rows.Look, room: int, approvals: int) -> list[Run]:
+def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]:
     at_risk = view.at_risk - view.late
     parts: list[Run] = [(f"A {approvals} to approve", "mark")] if approvals else []
     parts += [(f"{view.late} late", "bad")] if view.late else []
@@ -55,7 +56,7 @@ def _wrong(view: HeaderView, look: rows.Look, room: int, approvals: int) -> list
     return [*joined, (" ", "dim")]
 
 
-def banner(view: HeaderView | None, store_error: str, look: rows.Look, starting: bool = False) -> str:
+def banner(view: HeaderView | None, store_error: str, look: Look, starting: bool = False) -> str:
     """What must be known before anything on the screen is believed; empty when all is well."""
     if starting:
         return " starting the engine…"
@@ -100,7 +101,7 @@ def foot(where: str, crumb: str, dead: set[str], glyphs: Glyphs, width: int) -> 
     return left, right
 
 
-def zone_words(look: rows.Look) -> str:
+def zone_words(look: Look) -> str:
     """Whose wall clock is shown."""
     mode = look.clock.mode
     if mode is ZoneMode.UTC:
@@ -115,7 +116,7 @@ def is_small(size: Size) -> bool:
     return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
 
 
-def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: rows.Look) -> list[list[Run]]:
+def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: Look) -> list[list[Run]]:
     """A terminal under 60x15: one line for each service that is not well, and how much room a screen needs."""
     lines: list[list[Run]] = [[(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")]]
     lines.append([("no key works here but ^C, which leaves", "dim")])

@@ -56,7 +56,7 @@ class Act(NamedTuple):
 
 TABLE: tuple[Act, ...] = (
     # on what the cursor stands on
-    Act("open", ("enter",), "open", "one deeper: service, incident, job, run, log",
+    Act("open", ("enter",), "open", "one deeper: service, incident or its jobs, job, run, log",
         (*LISTS, "incident", "job", "recovery"), 1),
     Act("start", ("enter",), "start", "start the plan; a box asks first, and Enter alone starts nothing", ("plan",), 1),
     Act("leave_out", ("space", "x"), "leave out", "leave the step out, or take it in again", ("plan",), 2),
@@ -96,7 +96,8 @@ TABLE: tuple[Act, ...] = (
     Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
     Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
     # the view
-    Act("filter", ("/",), "filter", "only what matches as you type; -word leaves out; state: system: owner:", LISTS, 9),
+    Act("filter", ("/",), "filter",
+        "only what matches as you type; -word leaves out; state: system: owner: service:", LISTS, 9),
     Act("search", ("/",), "search", "find a text in the log", ("run",), 9),
     Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", "jobs", "systems"), 0),
     Act("zone", ("Z",), "zone", "times on the service's own wall clock, on mine, in UTC", ALL, 0),

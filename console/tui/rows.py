@@ -1,24 +1,16 @@
-"""What a cell says: views in, cells out. Pure; the time is an argument."""
+"""Services, incidents, systems and holds as rows: views in, cells out. Pure; the time is an argument."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import timedelta
 
-from connectors.words import Evidence, State, is_open
+from connectors.words import Capability, State
 from console.model.ids import incident_name
-from console.model.views import (
-    HoldView,
-    IncidentRow,
-    JobRow,
-    RunRow,
-    ServiceView,
-    TargetView,
-)
+from console.model.views import HoldView, IncidentRow, ServiceView, TargetView
 from console.model.words import Timeliness
-from console.tui.glyphs import Glyphs
-from console.tui.when import Clock, short, signed, span
+from console.tui.cells import Look, act_by, counted
+from console.tui.when import short, signed, span
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
 
@@ -31,10 +23,9 @@ SERVICES = (
     Column("deadline", 8, 1),
     Column("left", 6, 2, right=True),
     Column("slack", 6, 2, right=True),
-    Column("late", 4, 5, right=True),
     Column("act by", 11, 1),
-    Column("cause", 14, 3, flex=3),
-    Column("word", 11, 6),
+    Column("cause", 14, 3, flex=3, middle=True),
+    Column("stands", 11, 6),
     Column("expected", 9, 7),
 )
 SERVICES_ZONED = tuple(column._replace(width=10) if column.title == "deadline" else column for column in SERVICES)
@@ -42,37 +33,13 @@ SERVICES_ZONED = tuple(column._replace(width=10) if column.title == "deadline" e
 INCIDENTS = (
     Column("", 1, 1),
     Column("incident", 8, 1),
-    Column("cause", 26, 1, flex=4),
+    Column("cause", 30, 1, flex=4, middle=True),
     Column("hurts", 11, 2),
     Column("act by", 11, 1),
     Column("age", 6, 2, right=True),
-    Column("owner", 10, 4, flex=1, most=18),
-    Column("reason", 14, 5, flex=2),
-)
-JOBS = (
-    Column("", 1, 1),
-    Column("", 1, 1),
-    Column("job", 34, 1, flex=4),
-    Column("state", 10, 2),
-    Column("bd", 10, 5),
-    Column("started", 9, 3),
-    Column("took", 7, 4, right=True),
-    Column("next", 9, 3),
-    Column("schedule", 12, 6, flex=1, most=34),
-    Column("owner", 8, 7, flex=1, most=18),
-)
-RUNS = (
-    Column("", 1, 1),
-    Column("", 1, 1),
-    Column("period", 20, 1, flex=2, most=32),
-    Column("bd", 10, 4),
-    Column("state", 10, 1),
-    Column("try", 3, 2, right=True),
-    Column("started", 9, 2),
-    Column("ended", 9, 2),
-    Column("took", 7, 3, right=True),
-    Column("exit", 4, 3, right=True),
-    Column("message", 10, 5, flex=3),
+    Column("runs hurt", 9, 5, right=True),
+    Column("owner", 14, 4),
+    Column("reason", 14, 6, flex=2),
 )
 SYSTEMS = (
     Column("", 1, 1),
@@ -96,24 +63,10 @@ HOLDS = (
     Column("why", 18, 2, flex=4),
 )
 
-
-class Look(NamedTuple):
-    """What every cell needs beside its view: the time, whose clock, which glyphs."""
-
-    now: datetime
-    clock: Clock
-    glyphs: Glyphs
-
-
-def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
-    """ "03:58 40m": when, and how long there still is; passed is said."""
-    if at is None:
-        return look.glyphs.sign("dash"), "dim"
-    left = at - look.now
-    when = look.clock.hm(at, look.now, zone)
-    if left < timedelta(0):
-        return f"{when} past", "bad"
-    return f"{when} {short(left)}", "bad" if left < timedelta(minutes=15) else "warn"
+WIDEST_NAME = 40
+"""Cells that a system's name may take before others are left any."""
+READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
+"""Capabilities that are no verb."""
 
 
 def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
@@ -135,7 +88,6 @@ def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
             (deadline, "plain"),
             left,
             _slack(view, look),
-            (dash, "dim"),
             act_by(view.act_by, look, view.zone) if view.delivered is None else (dash, "dim"),
             (view.cause.partition("/")[2] or view.cause, "plain"),
             (word, style),
@@ -161,7 +113,7 @@ def incident(view: IncidentRow, look: Look) -> Row:
     if look.glyphs.plain:
         mark = "X" if view.closed is None else "+"
     since = (view.closed or look.now) - view.failed_since
-    hurts = f"{view.services} svc {view.hurt} run"
+    hurts = counted(view.services, "service") if view.services else "nobody"
     return Row(
         view.id,
         (
@@ -171,80 +123,9 @@ def incident(view: IncidentRow, look: Look) -> Row:
             (hurts, "plain"),
             ("closed", "ok") if view.closed else act_by(view.act_by, look),
             (short(since), "plain"),
+            (str(view.hurt), "plain" if view.hurt else "dim"),
             (view.owner, "dim"),
             (view.reason, "dim"),
-        ),
-    )
-
-
-def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
-    """State mark, evidence mark, word. Out of reach: open states show `?` with the age, ended ones stay facts."""
-    mark, word, style = look.glyphs.mark("state", row.state)
-    sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
-    if row.stale_read:
-        sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
-    if row.stale_since is not None and (row.evidence == Evidence.STALE or is_open(row.state)):
-        stale = look.glyphs.sign("stale")
-        return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
-    return (mark, style), (sign, sign_style), (word, style)
-
-
-def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Row:
-    """A line of Jobs; `drifted`: what differs from the accepted definition."""
-    dash = look.glyphs.sign("dash")
-    if view.state:
-        cells = state_cells(view, look)
-    else:
-        cells = ((" ", "dim"), (" ", "dim"), ("no run yet", "dim"))
-    stands = "held" if view.held_by else "paused" if view.paused else "gone" if view.gone else ""
-    schedule: Run = (f"drift: {drifted}", "warn") if drifted else (view.schedule, "dim")
-    return Row(
-        view.id,
-        (
-            *cells[:2],
-            _markable("  " + view.name if view.is_task else view.name, look, marked, "dim" if view.gone else "plain"),
-            cells[2],
-            (view.bd, "dim"),
-            (look.clock.hm(view.started, look.now), "plain"),
-            (took(view, look) or dash, "plain"),
-            (stands or look.clock.hm(view.next, look.now), "warn" if stands else "plain"),
-            schedule,
-            (view.owner, "dim"),
-        ),
-    )
-
-
-def _markable(text: str, look: Look, marked: bool, style: str = "plain") -> Run:
-    """A name, or the name of a row that a person marked."""
-    return (f"{look.glyphs.sign('marked')} {text}", "key") if marked else (text, style)
-
-
-def took(view: JobRow | RunRow, look: Look) -> str:
-    """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
-    if view.started is None:
-        return ""
-    if view.ended is None and (view.state == State.UNKNOWN or not is_open(view.state)):
-        return look.glyphs.sign("dash")
-    return span((view.ended or look.now) - view.started)
-
-
-def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
-    mark, sign, word = state_cells(view, look)
-    when = look.clock.full(view.period, zone) if view.period else view.period_key
-    return Row(
-        view.id,
-        (
-            mark,
-            sign,
-            _markable(when, look, marked),
-            (view.bd, "dim"),
-            word,
-            (str(view.attempts), "warn" if view.attempts > 1 else "dim"),
-            (look.clock.hm(view.started, look.now, zone), "plain"),
-            (look.clock.hm(view.ended, look.now, zone), "plain"),
-            (took(view, look), "plain"),
-            ("" if view.exit_code is None else str(view.exit_code), "bad" if view.exit_code else "dim"),
-            (view.message or view.reason, "dim"),
         ),
     )
 
@@ -253,11 +134,13 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
     """The columns of Systems, as wide as what they hold: what says nothing leaves its room to the others."""
     longest = {
         "system": max((len(target_name(view)) for view in views), default=0),
-        "can": max((len(" ".join(view.capabilities)) for view in views), default=0),
+        "can": max((len(_can(view)) for view in views), default=0),
     }
     speaks = any(_says(view)[0] for view in views)
 
     def fitted(column: Column) -> Column:
+        if column.title == "system":
+            return column._replace(width=max(column.width, min(longest["system"], WIDEST_NAME)), flex=1)
         if column.title in longest:
             return column._replace(most=max(column.width, longest[column.title]), flex=6)
         return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
@@ -287,10 +170,15 @@ def target(view: TargetView, look: Look) -> Row:
             (span(timedelta(seconds=view.poll_every_s)), "dim"),
             ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
             (f"{view.jobs:,}", "plain"),
-            (" ".join(view.capabilities), "dim"),
+            (_can(view), "dim"),
             _says(view),
         ),
     )
+
+
+def _can(view: TargetView) -> str:
+    """What can be done there, as verbs; how it is read is no matter of the person's."""
+    return " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
 
 
 def _says(view: TargetView) -> Run:
@@ -320,23 +208,9 @@ def hold(view: HoldView, look: Look) -> Row:
             (view.job, "plain"),
             (view.state.replace("_", " "), "strong"),
             until,
-            (look.clock.hm(view.due, look.now), "dim"),
+            (look.clock.day(view.due, look.now), "dim"),
             (view.held_by, "dim"),
             (view.kind, "dim"),
             (view.told, "plain"),
         ),
     )
-
-
-def counted(number: int, word: str) -> str:
-    """ "1 run", "2 runs"."""
-    return f"{number} {word}{'s' * (number != 1)}"
-
-
-def heading(key: Hashable, text: str, note: str = "") -> Row:
-    """A line between sections, stepped over by the cursor."""
-    return Row(("heading", key), ((f" {text}", "key"), (f"  {note}", "dim")), pick=False, free=True)
-
-
-def line(key: Hashable, runs: Sequence[Run], pick: bool = False) -> Row:
-    return Row(key, tuple(runs), pick=pick, free=True)

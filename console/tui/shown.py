@@ -9,9 +9,9 @@ from connectors.words import STARTING, State, Verb
 from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
+from console.tui.cells import Look
 from console.tui.glyphs import Step
 from console.tui.order import REVERSIBLE
-from console.tui.rows import Look
 from console.tui.when import span
 from console.tui.widgets.paint import Run
 
@@ -58,7 +58,7 @@ def _safety(preview: Mapping[str, Any], look: Look, verb: Verb) -> list[Run]:
 _SAFETY = {
     "safe": "declared safe to rerun",
     "ask": "not declared safe: its name is asked for",
-    "never": "declared never to be rerun",
+    "never": "never rerun, by its owner",
 }
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from console.durations import duration_words
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.words import Safety
+from console.tui.cells import Look, counted, heading, line
 from console.tui.order import verb_word
-from console.tui.rows import Look, counted, heading, line
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
 
@@ -25,7 +25,7 @@ DRAFT = (
     Column("after", 5, 1),
     Column("rerun", 7, 1),
     Column("takes", 6, 2, right=True),
-    Column("saves", 6, 2),
+    Column("saves", 10, 2),
     Column("services", 20, 4, flex=2, most=40),
 )
 LABEL = 11
@@ -117,7 +117,7 @@ def _saved(saves: Sequence[Save]) -> tuple[Run, Run]:
     if lost:
         return (f"{len(lost)} late", "bad"), (f"too late: {', '.join(lost)}", "bad")
     style = "plain" if all(one.saved for one in saves) else "warn"
-    return (f"{len(saves)} svc" if saves else "", style), (names, style)
+    return (counted(len(saves), "service") if saves else "", style), (names, style)
 
 
 def _out_row(step: Step, look: Look) -> Row:
@@ -143,7 +143,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
     found: Lines = [[(f"{verb}  ", "strong"), (str(shown.get("words") or step.why), "plain")]]
     side = ", ".join(map(str, beside(step.place, after))) if step.place in after else ""
     waits = [f"{place} {one.job}" for place in step.after for one in draft.steps if one.place == place]
-    takes = f"{_takes(step, look)} ({step.source})" if step.source else ""
+    takes = f"{_takes(step, look)} · {step.source}" if step.source else ""
     rows: list[tuple[str, str, str]] = [
         ("why", step.why if shown.get("words") else "", "plain"),
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from console.clean import clean_line
 from console.model.ids import incident_name
 from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
+from console.tui.cells import Look, act_by, counted, heading, line
 from console.tui.glyphs import Role
 from console.tui.order import verb_word
-from console.tui.rows import Look, act_by, counted, heading, line
 from console.tui.when import short
 from console.tui.widgets.paint import Run, fit, fit_middle, length_of
 from console.tui.widgets.table import Row
@@ -99,7 +99,7 @@ def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator
 def _why(service: HurtService, look: Look) -> str:
     """The other clock, where the estimate comes from, and the reason of the verdict."""
     green_by = look.clock.hm(service.green_by, look.now, service.zone)
-    source = f" ({service.source})" if service.source else ""
+    source = f" · {service.source}" if service.source else ""
     return clean_line(f"tier {service.tier}, green by {green_by}{source}: {service.reason}".removesuffix(": "))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from console.durations import duration_words
 from console.model.carried import PlanView, StepView
+from console.tui.cells import Look, counted
 from console.tui.glyphs import PLAN_STEPS
 from console.tui.order import verb_word
-from console.tui.rows import Look, counted
 from console.tui.steps import Lines, depths, labelled, name_at
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
@@ -77,7 +77,7 @@ def plan_detail(step: StepView, look: Look) -> Lines:
     return found + labelled(
         [
             ("says", step.words, "plain"),
-            ("period", step.period_key, "plain"),
+            ("period", look.clock.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),
             ("waits", f"until {look.clock.hms(step.due)}" if step.due else "", "plain"),

@@ -7,6 +7,9 @@ from enum import StrEnum
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+_INSTANT = len("2026-11-20T02:10:00Z")
+"""Letters at the end of a period key, as in "start:2026-11-03T02:41:07Z"."""
+
 
 class ZoneMode(StrEnum):
     """Whose wall clock is shown; `Z` turns to the next."""
@@ -60,6 +63,25 @@ class Clock:
         if away < timedelta(hours=24):
             return local.strftime("%H:%M")
         return local.strftime("%a %H:%M" if away < timedelta(days=6) else "%m-%d %H:%M")
+
+    def day(self, at: datetime | None, now: datetime, zone: str = "") -> str:
+        """ "06:30" today; "Sat 06:30" within six days; "30 Nov" farther away; "–" for none. At most 9 cells."""
+        if at is None:
+            return "–"
+        local = self.local(at, zone)
+        if local.date() == self.local(now, zone).date():
+            return local.strftime("%H:%M")
+        return local.strftime("%a %H:%M" if abs(at - now) < timedelta(days=6) else "%-d %b")
+
+    def period(self, key: str, zone: str = "") -> str:
+        """A period key as people read it: where it ends in an instant, that on the wall; else as it is."""
+        before = key[:-_INSTANT]
+        try:
+            at = datetime.fromisoformat(key[-_INSTANT:])
+            words = self.full(at, zone)
+        except (ValueError, OverflowError):
+            return key
+        return f"{before.replace(':', ' ')}{words}" if at.tzinfo is not None and not before[-1:].isalnum() else key
 
     def hms(self, at: datetime | None, zone: str = "") -> str:
         return "–" if at is None else self.local(at, zone).strftime("%H:%M:%S")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -127,3 +128,16 @@ def test_the_log_of_another_jobs_run_is_not_shown_under_this_name(
     capsys.readouterr()
     assert Exit.NOT_FOUND == main(["--store", bench.url, "log", "fake/extract", "--run", str(run_id)])
     assert f"run {run_id} is one of fake/load, not of fake/extract" in capsys.readouterr().err
+
+
+def test_the_jobs_of_a_service_are_those_that_it_hangs_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.scheduler.job("apart")
+    bench.poller._inventory_at = 0.0
+    bench.turn()
+    capsys.readouterr()
+    both = {"fake/extract", "fake/load"}
+    for words, names in (((), both | {"fake/apart"}), (("--service", "supply"), both)):
+        assert Exit.OK == main(["--store", bench.url, "jobs", *words, "--json"])
+        assert names == {row["name"] for row in json.loads(capsys.readouterr().out)}
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "jobs", "--service", "suply"])
+    assert 'nothing is called "service suply"; did you mean supply?' in capsys.readouterr().err

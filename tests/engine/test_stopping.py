@@ -19,7 +19,8 @@ from console.model.ids import micros
 from console.store import lease
 from console.store.open import open_store
 from console.store.reads import holders, open_reads
-from console.tui import chrome, rows
+from console.tui import chrome
+from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock
 
@@ -109,7 +110,7 @@ def test_an_engine_that_lives_and_cannot_renew_its_lease_is_no_missing_one(
     assert (True, True, False) == ("NOTHING IS WATCHED since" in told, stuck in told, "Start one" in told)
     with open_reads(url) as reads:
         header = reads.header()
-    banner = chrome.banner(header, "", rows.Look(now=datetime.now(UTC), glyphs=Glyphs(), clock=Clock()))
+    banner = chrome.banner(header, "", Look(now=datetime.now(UTC), glyphs=Glyphs(), clock=Clock()))
     assert banner.startswith(" nothing is watched since ")
     assert stuck in banner
     assert f"no engine was started: {stuck}" in detached.start_if_needed(url, tmp_path / "headway.toml")

@@ -16,7 +16,7 @@ from tests.hostile.written import PLAN
 
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
-ABSTRACT = {"FrameScreen", "BaseScreen", "ListScreen", "ShortListScreen", "Overlay", "SendScreen"}
+ABSTRACT = {"FrameScreen", "BaseScreen", "ListScreen", "ShortListScreen", "LogScreen", "Overlay", "SendScreen"}
 """What others are made of."""
 
 

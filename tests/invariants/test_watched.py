@@ -16,7 +16,8 @@ from console.model.ids import micros
 from console.store.lease import HeldBy, acquire
 from console.store.open import open_store
 from console.store.reads import open_reads
-from console.tui import chrome, rows
+from console.tui import chrome
+from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock as ScreenClock
 from tests.invariants.engines import Running, child, running
@@ -125,7 +126,7 @@ def test_i11_status_and_header_say_since_when_no_engine_works(
     assert header.engine.heartbeat is not None
     since = header.engine.heartbeat
     assert (3, f"NO ENGINE since {since:%Y-%m-%d %H:%M:%S}Z") == (code, said.partition(": ")[2].partition(". Start")[0])
-    look = rows.Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
+    look = Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
     assert f"no engine since {look.clock.hm(since, now)}" in chrome.banner(header, "", look)
     assert abs(micros(now) - micros(since)) < 20_000_000
 
@@ -137,7 +138,7 @@ def test_i11_an_engine_that_works_badly_is_a_banner_on_every_screen(tmp_path: Pa
             connection.exec_driver_sql("INSERT INTO meta VALUES ('engine_trouble', 'outbox broke: RuntimeError')")
         with engine.reads() as reads:
             header, now = reads.header(), reads.now()
-    look = rows.Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
+    look = Look(now=now, glyphs=Glyphs(), clock=ScreenClock())
     assert " the engine has trouble, see its log: outbox broke: RuntimeError" == chrome.banner(header, "", look)
 
 

@@ -595,6 +595,7 @@ def _matches(row: JobRow, wanted: JobFilter) -> bool:
         and (not wanted.states or row.state in wanted.states)
         and (not wanted.systems or row.system in wanted.systems)
         and (not wanted.owners or row.owner in wanted.owners)
+        and (not wanted.services or any(one in job_view(row).services for one in wanted.services))
         and (not wanted.problems_only or row.state in ("failed", "missed", "timed_out", "lost", "blocked"))
     )
 

@@ -11,7 +11,7 @@ from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view
 
 async def at_the_jobs(night: Night) -> None:
     await night.press("3")
-    await night.see("JOBS 1 of 14", EXTRACT)
+    await night.see("JOBS  row 1 of 14", EXTRACT)
 
 
 def _runs_now(night: Night) -> None:
@@ -108,7 +108,7 @@ async def test_marks_are_counted_and_escape_clears_them(night: Night) -> None:
     await night.see("1 marked")
     await night.press("escape")
     await night.see_gone("marked ")
-    await night.see("JOBS 3 of 14")
+    await night.see("JOBS  row 3 of 14")
 
 
 @on_the_night()
@@ -131,7 +131,7 @@ async def test_a_verb_on_the_marked_ones_is_one_plan(night: Night) -> None:
     await night.see("PLAN 1 running")
     assert ["cancel", "cancel"] == [step.verb for step in night.requests.started[0].steps]
     await night.press("escape")
-    await night.see("JOBS 3 of 14")
+    await night.see("JOBS  row 3 of 14")
     assert "marked" not in night.text
 
 
@@ -139,7 +139,7 @@ async def test_a_verb_on_the_marked_ones_is_one_plan(night: Night) -> None:
 async def test_runs_of_a_job_are_marked_too(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("enter")
-    await night.see("after etl-hosts")
+    await night.see("upstream etl-hosts")
     await night.press("space", "space")
     await night.see("2 marked")
     await night.press("r")
@@ -196,7 +196,7 @@ async def test_escape_at_any_question_of_a_hold_sends_nothing(night: Night) -> N
     await night.press("enter")
     await night.see("why?")
     await night.press("escape")
-    await night.see("JOBS 1 of 14")
+    await night.see("JOBS  row 1 of 14")
     assert ([], []) == (night.requests.asked, night.requests.sent)
 
 

@@ -44,9 +44,9 @@ def test_services_jobs_and_the_end_of_the_table_by_keys_and_the_terminal_is_left
     with Terminal(console(store)) as terminal:
         terminal.wait_for("SERVICES 12")
         terminal.press("3")
-        terminal.wait_for("JOBS 1 of 400")
+        terminal.wait_for("JOBS  row 1 of 400")
         terminal.press("end")
-        terminal.wait_for("JOBS 400 of 400")
+        terminal.wait_for("JOBS  row 400 of 400")
         terminal.press("escape")
         terminal.wait_for("SERVICES 12")
         terminal.press("q")
@@ -66,9 +66,9 @@ def test_a_change_by_another_process_is_on_the_screen_without_a_key(store: Path)
 def test_a_job_that_another_process_changed_is_repainted_in_place(store: Path) -> None:
     with Terminal(console(store), size=(120, 36)) as terminal:
         terminal.press("3")
-        terminal.wait_for("JOBS 1 of 400")
+        terminal.wait_for("JOBS  row 1 of 400")
         terminal.press("down", "down")
-        terminal.wait_for("JOBS 3 of 400")
+        terminal.wait_for("JOBS  row 3 of 400")
         with sqlite3.connect(store) as db:
             last = db.execute(
                 "SELECT run_id FROM latest_run ORDER BY attention, sort_us DESC, job_id DESC LIMIT 1"
@@ -77,7 +77,7 @@ def test_a_job_that_another_process_changed_is_repainted_in_place(store: Path) -
             db.execute("UPDATE latest_run SET state = 'timed_out' WHERE run_id = ?", last)
         db.close()
         terminal.wait_for("timed out")
-        assert "JOBS 3 of 400" in terminal.text
+        assert "JOBS  row 3 of 400" in terminal.text
 
 
 def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_path: Path) -> None:

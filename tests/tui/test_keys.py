@@ -87,7 +87,7 @@ async def test_the_footer_shows_the_tables_keys_and_dims_what_cannot_be_done(nig
 @on_the_night(size=(120, 48))
 async def test_help_shows_every_act_of_the_screen(night: Night) -> None:
     await night.press("3")
-    await night.see("JOBS 1 of 14")
+    await night.see("JOBS  row 1 of 14")
     await night.press("?")
     await night.see("keys of Jobs")
     missing = [act.word for act in keys.acts("jobs") if act.name != "help" and act.word not in night.text]

@@ -31,7 +31,7 @@ def rows(night: Night) -> list[str]:
 @on_the_night()
 async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_and_why(night: Night) -> None:
     await planned(night)
-    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "2 svc", "1 late")
+    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "2 services", "1 late")
     await night.see("LEFT OUT 1", "it starts by its own clock at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.asked
     assert [] == night.requests.started

@@ -61,8 +61,8 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "services": ((), "Supply plan"),
     "incidents": (("2",), "INC-0412"),
     "incident": (("2", "see:INC-0412", "enter"), "HURTS"),
-    "jobs": (("3",), "JOBS 1 of 14"),
-    "job": (("3", "see:JOBS 1 of 14", "enter"), "after etl-hosts"),
+    "jobs": (("3",), "JOBS  row 1 of 14"),
+    "job": (("3", "see:JOBS  row 1 of 14", "enter"), "upstream etl-hosts"),
     "run": (("2", "see:INC-0412", "enter", "see:HURTS", "enter"), "LOG attempt 2"),
     "systems": (("5",), "out of reach"),
     "help": (("see:Supply plan", "?"), "keys of Services"),
@@ -70,7 +70,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "preview": (("2", "see:INC-0412", "enter", "see:HURTS", "R"), "Send it"),
     "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "side by side"),
     "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
-    "marked": (("3", "see:JOBS 1 of 14", "space", "space"), "2 marked"),
+    "marked": (("3", "see:JOBS  row 1 of 14", "space", "space"), "2 marked"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 
@@ -190,7 +190,7 @@ def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
 
 
 def test_plain_letters_where_shapes_would_not_be_drawn(snap_compare: SnapCompare) -> None:
-    assert shot(snap_compare, ("3",), "JOBS 1 of 14", ascii=True)
+    assert shot(snap_compare, ("3",), "JOBS  row 1 of 14", ascii=True)
 
 
 def test_a_terminal_that_is_too_small(snap_compare: SnapCompare) -> None:

@@ -52,3 +52,25 @@ def test_far_instants_carry_their_day() -> None:
     clock = Clock(UTC)
     assert "Sun 02:17" == clock.hm(NOW + timedelta(days=2), NOW)
     assert "12-20 02:17" == clock.hm(NOW + timedelta(days=30), NOW)
+
+
+def test_what_is_on_another_day_says_on_which() -> None:
+    clock, now = Clock(UTC), datetime(2026, 11, 20, 3, 17, tzinfo=UTC)
+    times = [now + timedelta(hours=3), now + timedelta(hours=23), now - timedelta(hours=4), now + timedelta(days=10)]
+    assert ["06:17", "Sat 02:17", "Thu 23:17", "30 Nov"] == [clock.day(at, now) for at in times]
+    assert "–" == clock.day(None, now)
+
+
+@pytest.mark.parametrize(
+    "key, words",
+    [
+        ("2026-11-20T02:10:00Z", "2026-11-20 03:10:00 CET"),
+        ("start:2026-11-03T02:41:07Z", "start 2026-11-03 03:41:07 CET"),
+        ("manual__7", "manual__7"),
+        ("", ""),
+        ("2026-11-20T29:10:00Z", "2026-11-20T29:10:00Z"),
+        ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_period_key_is_read_as_an_instant_where_it_is_one(key: str, words: str) -> None:
+    assert words == Clock(UTC).period(key, "Europe/Berlin")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from console.store.keys import pack
 from console.store.ranks import CALM, PROBLEM
 from console.store.reads.base import seen
 from console.store.reads.link import Row
+from console.store.reads.members import MemberReads
 from console.store.reads.near import near
 from console.store.reads.runs import RunReads
 
@@ -49,7 +49,7 @@ _HELD = ("held", "releasing", "found")
 _OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
 
-class JobReads(RunReads):
+class JobReads(RunReads, MemberReads):
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
         """Ids of all jobs that match, in order: "attention" (needs a person first), "name", "started", "system"."""
         return array("q", self._ids(wanted, sort, None))
@@ -94,7 +94,7 @@ class JobReads(RunReads):
             native_url=native_url,
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
-            services=self._services_of(job_id),
+            services=self.services_of(job_id),
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
         )
@@ -153,6 +153,10 @@ class JobReads(RunReads):
         if wanted.states or wanted.problems_only:
             joins[job] = None
             self._where_state(wanted, where, values)
+        if wanted.services:
+            joins[job] = None
+            members = ", ".join(map(str, sorted(self.members_of(wanted.services)))) or "0"
+            where.append(f"COALESCE(j.parent_id, j.id) IN ({members})")
         if unwatched := self.unwatched():
             joins[job] = None
             where.append(f"NOT {unwatched}")
@@ -214,31 +218,6 @@ class JobReads(RunReads):
             (job_id,),
         )
         return tuple((name, origin) for name, origin in rows)
-
-    def _services_of(self, job_id: int) -> tuple[str, ...]:
-        """Services that have the job upstream of them; a task counts as its DAG."""
-        services = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed ORDER BY tier, name")
-        if not services:
-            return ()
-        below = self._downstream_units(job_id)
-        return tuple(name for name, terminals in services if below & self._units(json.loads(terminals)))
-
-    def _downstream_units(self, job_id: int) -> set[int]:
-        found = self._units([job_id])
-        edge = found
-        while edge:
-            inside = self.link.by_ids(
-                "SELECT d.downstream_id FROM {ids} JOIN job j ON j.id = k.a OR j.parent_id = k.a"
-                " JOIN dependency d ON d.upstream_id = j.id",
-                sorted(edge),
-            )
-            edge = self._units([row[0] for row in inside]) - found
-            found = found | edge
-        return found
-
-    def _units(self, ids: Sequence[int]) -> set[int]:
-        rows = self.link.by_ids("SELECT COALESCE(j.parent_id, j.id) FROM {ids} JOIN job j ON j.id = k.a", list(ids))
-        return {row[0] for row in rows}
 
     def _drift_of(self, job_id: int, name: str) -> list[DriftView]:
         rows = self.link.rows(

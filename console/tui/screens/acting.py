@@ -15,9 +15,9 @@ from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import HoldView, JobView, RunView
 from console.tui.asking import Asking
+from console.tui.cells import counted
 from console.tui.order import Order, verb_word
 from console.tui.ports import AnswerLike, ReadsLike
-from console.tui.rows import counted
 from console.tui.widgets.table import Column
 
 if TYPE_CHECKING:

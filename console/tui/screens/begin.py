@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from console.model.carried import PlanView
 from console.model.plans import WAIT, Draft
 from console.tui import steps
+from console.tui.cells import counted
 from console.tui.order import verb_word
 from console.tui.ports import RequestsLike
-from console.tui.rows import counted
 from console.tui.screens.sending import SendScreen
 
 

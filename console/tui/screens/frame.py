@@ -11,8 +11,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from console.tui import chrome, keys
+from console.tui.cells import Look
 from console.tui.ports import ReadsLike
-from console.tui.rows import Look
 from console.tui.widgets.bar import Bar, Line
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import IncidentView
 from console.tui import story
-from console.tui.rows import line
+from console.tui.cells import line
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.underway import plan_line
 from console.tui.widgets.bar import Bar

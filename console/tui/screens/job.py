@@ -9,13 +9,17 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.model.views import JobView, RunRow
-from console.tui import rows
+from console.tui import runs
+from console.tui.cells import counted, state_cells
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.when import span
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Rows
+
+PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
+"""What a job's source can prove about a run, by `connectors.words.Proof`."""
 
 
 def job_links(view: JobView) -> list[tuple[str, str]]:
@@ -35,7 +39,7 @@ class JobScreen(BaseScreen):
         super().__init__()
         self.name_or_id = name_or_id
         self.view: JobView | None = None
-        self.grid = Grid(rows.RUNS, "no run yet", id="grid")
+        self.grid = Grid(runs.RUNS, "no run yet", id="grid")
 
     def body(self) -> ComposeResult:
         for name in ("what", "how", "around"):
@@ -56,10 +60,10 @@ class JobScreen(BaseScreen):
         super().tick()
         if self.view is not None:
             self.grid.show(
-                Rows([rows.run(row, self.look, self._zone, row.id in self.marked) for row in self.view.runs])
+                Rows([runs.run(row, self.look, self._zone, row.id in self.marked) for row in self.view.runs])
             )
-            for name, runs in zip(("what", "how", "around"), self._facts(self.view), strict=True):
-                self.bar(name).show(runs)
+            for name, facts in zip(("what", "how", "around"), self._facts(self.view), strict=True):
+                self.bar(name).show(facts)
 
     @property
     def _zone(self) -> str:
@@ -69,7 +73,7 @@ class JobScreen(BaseScreen):
         if self.view is None:
             return [(f" JOB {self.name_or_id}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
         row = self.view.row
-        mark, _, word = rows.state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
+        mark, _, word = state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
         if row.held_by:
             by = "" if row.held_by == "headway" else f" (by {row.held_by})"
@@ -81,21 +85,22 @@ class JobScreen(BaseScreen):
     def _facts(self, view: JobView) -> tuple[list[Run], list[Run], list[Run]]:
         usual = "no estimate yet"
         if view.p50_s is not None:
-            runs = rows.counted(view.history_runs, "run")
-            usual = f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({runs})"
+            history = counted(view.history_runs, "run")
+            usual = f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({history})"
         elif view.expected_s is not None:
             usual = f"declared {_seconds(view.expected_s)}"
+        proves = PROVES.get(view.proof, view.proof)
         _, safety, style = self.look.glyphs.mark("safety", view.rerun)
         first: list[Run] = [(f" {view.row.schedule or 'no schedule'}", "plain"), (f"   {usual}", "dim"),
-                            ("   rerun: ", "dim"), (safety, style), (f"   proof: {view.proof}", "dim")]  # fmt: skip
+                            ("   rerun: ", "dim"), (safety, style), (f"   proves: {proves}", "dim")]  # fmt: skip
         second: list[Run] = [(f" {view.definition}", "dim")]
         if view.drift:
             second = [(f" drift: {view.drift[0].words or view.drift[0].what}", "warn"), ("   d accepts it", "dim")]
-        before = ", ".join(name for name, _ in view.upstreams) or "nothing"
-        after = ", ".join(name for name, _ in view.downstreams) or "nothing"
-        third: list[Run] = [(" after ", "dim"), (before, "plain"), ("   before ", "dim"), (after, "plain")]
+        above = ", ".join(name for name, _ in view.upstreams) or "none known"
+        below = ", ".join(name for name, _ in view.downstreams) or "none known"
+        third: list[Run] = [(" upstream ", "dim"), (above, "plain"), ("   downstream ", "dim"), (below, "plain")]
         if view.services:
-            third += [("   for ", "dim"), (", ".join(view.services), "plain")]
+            third += [("   services ", "dim"), (", ".join(view.services), "plain")]
         return first, second, third
 
     def crumb(self) -> str:

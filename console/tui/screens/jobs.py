@@ -10,7 +10,7 @@ from typing import Any
 from textual import on
 
 from console.model.views import DriftView, JobFilter, JobRow, JobView
-from console.tui import rows
+from console.tui import runs
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ListScreen
 from console.tui.widgets.grid import Grid
@@ -21,11 +21,11 @@ from console.tui.widgets.table import Row
 SORT = "attention"
 FIRST_PAGE = 128
 SORT_AGAIN_SECONDS = 5.0
-FIELDS = ("state", "system", "owner")
+FIELDS = ("state", "system", "owner", "service")
 
 
 def parse_filter(text: str, only_problems: bool = False) -> JobFilter:
-    """What `/` means: words that must stand in the name, -word or !word without it, state: system: owner:."""
+    """What `/` means: words that must stand in the name, -word or !word without it, state: system: owner: service:."""
     words: list[str] = []
     without: list[str] = []
     fields: dict[str, list[str]] = {name: [] for name in FIELDS}
@@ -39,13 +39,13 @@ def parse_filter(text: str, only_problems: bool = False) -> JobFilter:
                 without.append(word[1:])
         else:
             words.append(word)
-    states, systems, owners = (tuple(fields[name]) for name in FIELDS)
-    return JobFilter(tuple(words), tuple(without), states, systems, owners, only_problems)
+    states, systems, owners, services = (tuple(fields[name]) for name in FIELDS)
+    return JobFilter(tuple(words), tuple(without), states, systems, owners, only_problems, services)
 
 
 class JobsScreen(ListScreen):
     WHERE = "jobs"
-    COLUMNS = rows.JOBS
+    COLUMNS = runs.JOBS
     EMPTY = "no job is known yet: the first poll brings them in"
 
     def __init__(self, filter_text: str = "") -> None:
@@ -146,7 +146,7 @@ class JobsScreen(ListScreen):
     # showing
 
     def _row(self, view: JobRow) -> Row:
-        return rows.job(view, self.look, self.drifted.get(view.name, ""), view.id in self.marked)
+        return runs.job(view, self.look, self.drifted.get(view.name, ""), view.id in self.marked)
 
     def tick(self) -> None:
         super().tick()
@@ -154,8 +154,8 @@ class JobsScreen(ListScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         count = len(self.source)
-        place = f" {self.grid.cursor + 1:,} of {count:,}" if count else " 0"
-        left: list[Run] = [(" JOBS", "key"), (place if self.whole else f"{place}…", "strong")]
+        place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
+        left: list[Run] = [(" JOBS", "key"), (place, "strong")]
         left += self.marks_runs()
         if self.drifted:
             left.append((f"   {len(self.drifted)} drifted", "warn"))

@@ -145,12 +145,6 @@ class ShortListScreen(ListScreen):
         """The view under the cursor; None without one."""
         return next((view for view in self.views if self.key_of(view) == self.grid.key), None)
 
-    def point_at(self, key: Hashable) -> None:
-        """Puts the cursor on a row."""
-        index = self.grid.source.index_of(key, 0)
-        if index is not None:
-            self.grid.move_to(index)
-
     def tick(self) -> None:
         super().tick()
         self.refilter()

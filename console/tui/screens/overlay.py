@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from console.tui import chrome, keys
-from console.tui.rows import Look
+from console.tui.cells import Look
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.pane import Pane
 

@@ -59,22 +59,26 @@ class ServicesScreen(ShortListScreen):
         found = [("owner", view.owner), ("runbook", view.runbook), ("why", view.reason)]
         return [(word, text) for word, text in found if text]
 
-    def why_not_open(self) -> str:
-        if self.here is None:
-            return "nothing is selected"
-        return "" if self.here.incident_id is not None else f"{self.here.title or self.here.name} has no open incident"
-
     def do_open(self) -> None:
-        self.board.open_incident(self.here.incident_id)
+        """Its incident; without one the jobs that it hangs on."""
+        if self.here.incident_id is not None:
+            self.board.open_incident(self.here.incident_id)
+        else:
+            self.board.open_jobs(f"service:{self.here.name}")
 
     def run_here(self) -> RunChoice | str:
-        return self.why_not_open() or "looking for its root run"
+        return self.why_not_recover() or "looking for its root run"
 
     def why_not_recover(self) -> str:
-        return self.why_not_open()
+        """Why there is nothing to repair."""
+        if self.here is None:
+            return "nothing is selected"
+        if self.here.incident_id is None:
+            return f"{self.here.title or self.here.name} has no open incident: Enter shows its jobs"
+        return ""
 
     def why_not_log(self) -> str:
-        return self.why_not_open()
+        return self.why_not_recover()
 
     def do_recover(self) -> None:
         from console.tui.screens.acting import recover

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
 from console.tui import underway
-from console.tui.rows import counted
+from console.tui.cells import counted
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.steps import LABEL
 from console.tui.widgets.bar import Bar

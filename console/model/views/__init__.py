@@ -1,0 +1,45 @@
+"""What screens and commands read: frozen rows from `store.reads`, cleaned, instants as aware UTC datetimes.
+
+Imports nothing heavy: the console's first paint goes through here.
+"""
+
+from __future__ import annotations
+
+from console.model.views.acts import ActionView, GateView, HoldView, UpstreamView
+from console.model.views.estate import DriftView, EngineView, HeaderView, TargetView
+from console.model.views.incidents import (
+    AlertDelivery,
+    DeliveryView,
+    EventView,
+    HurtService,
+    IncidentRow,
+    IncidentView,
+    MemberView,
+    ServiceView,
+)
+from console.model.views.jobs import AttemptView, JobFilter, JobRow, JobView, RunRow, RunView
+
+__all__ = [
+    "ActionView",
+    "AlertDelivery",
+    "AttemptView",
+    "DeliveryView",
+    "DriftView",
+    "EngineView",
+    "EventView",
+    "GateView",
+    "HeaderView",
+    "HoldView",
+    "HurtService",
+    "IncidentRow",
+    "IncidentView",
+    "JobFilter",
+    "JobRow",
+    "JobView",
+    "MemberView",
+    "RunRow",
+    "RunView",
+    "ServiceView",
+    "TargetView",
+    "UpstreamView",
+]

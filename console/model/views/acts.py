@@ -1,0 +1,96 @@
+"""What was asked for, what is held, and what a gate looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ActionView:
+    """What a person asked for, and how far it has come."""
+
+    key: str
+    verb: str
+    job: str
+    job_id: int
+    run_id: int | None
+    """None where a verb is about the job (hold, release)."""
+    incident_id: int | None
+    state: str
+    requested_by: str
+    requested: datetime
+    sent: datetime | None
+    ended: datetime | None
+    words: str
+    preview: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    """A job that is held, is about to be, or was."""
+
+    key: str
+    """Also the id of its mark at the source."""
+    job_id: int
+    job: str
+    system: str
+    state: str
+    kind: str
+    """"reactive", "standing", "person", "trigger" (started on completion), "found" (a mark that we did not make)."""
+    mode: str
+    upstream: str
+    """The job that it waits for; empty where a person holds it."""
+    held_by: str
+    why: str
+    words: str
+    """Why it is where it is."""
+    placed: datetime | None
+    until: datetime
+    due: datetime | None
+    """The start that it keeps back."""
+    period_key: str
+    ended: datetime | None
+    release_key: str | None = None
+    start_key: str | None = None
+
+    @property
+    def told(self) -> str:
+        """Why it is held, in the words of the person who holds it, then why it is where it is."""
+        if self.kind != "person" or not self.why:
+            return self.words or self.why
+        return self.why if self.words in ("", self.why, f"by {self.held_by}") else f"{self.why}; {self.words}"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamView:
+    """One upstream of a job, as its run of one business date stands."""
+
+    job_id: int
+    job: str
+    mode: str
+    by_clock: bool
+    """False where only events or people start it: without a run one must be waited for."""
+    run_id: int | None
+    period_key: str
+    state: str
+    """Of the run that is read; empty where there is none."""
+    evidence: str
+    reason: str
+    stale_read: bool
+    stale_since: datetime | None
+    """When its source was last seen, where that is too long ago."""
+    unseen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """What a gate looks at: a job, the run it is asked for, and its upstreams."""
+
+    job_id: int
+    job: str
+    bd: str
+    at: datetime
+    """The instant from which it looks back at its upstreams."""
+    period_key: str
+    upstreams: tuple[UpstreamView, ...]

@@ -1,0 +1,155 @@
+"""Services, incidents and what was told of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.model.views.acts import ActionView
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """A service on its current business date: the promise and how it stands."""
+
+    id: int
+    name: str
+    title: str
+    tier: int
+    owner: str
+    runbook: str
+    zone: str
+    bd: str
+    deadline: datetime
+    timeliness: str
+    data_state: str
+    delivered: datetime | None
+    expected: datetime | None
+    late: datetime | None
+    act_by: datetime | None
+    green_by: datetime | None
+    cause: str
+    incident_id: int | None
+    reason: str
+    sources: tuple[dict[str, object], ...] = ()
+    path: tuple[str, ...] = ()
+    """Names of the jobs along the critical path, first to last."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """One line of the incidents."""
+
+    id: int
+    title: str
+    cause: str
+    """"run" or "target"."""
+    bd: str
+    reason: str
+    owner: str
+    failed_since: datetime
+    opened: datetime
+    act_by: datetime | None
+    closed: datetime | None
+    services: int
+    hurt: int
+    """Runs left red or stale."""
+    root_run_id: int | None
+    root_job: str
+    runbook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HurtService:
+    """A service that an incident hurts, with its clocks."""
+
+    name: str
+    title: str
+    tier: int
+    zone: str
+    deadline: datetime
+    act_by: datetime | None
+    green_by: datetime | None
+    expected: datetime | None
+    timeliness: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A run that belongs to an incident, and as what."""
+
+    role: str
+    job: str
+    job_id: int
+    run_id: int | None
+    period_key: str
+    state: str
+    evidence: str
+    stale_read: bool
+    started: datetime | None
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One line of an incident's story."""
+
+    at: datetime
+    kind: str
+    words: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """One notice to one address."""
+
+    route: str
+    kind: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    sent: datetime | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDelivery:
+    """One alert to one address, with the number by which `headway alert` knows it."""
+
+    id: int
+    route: str
+    kind: str
+    title: str
+    url_words: str
+    state: str
+    tries: int
+    repeats: int
+    made: datetime
+    sent: datetime | None
+    error: str
+
+    @property
+    def is_over(self) -> bool:
+        """True where nothing more becomes of it by itself."""
+        return self.state in ("sent", "parked", "digested", "shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentView:
+    """An incident with everything that hangs on it."""
+
+    row: IncidentRow
+    services: tuple[HurtService, ...]
+    members: tuple[MemberView, ...]
+    events: tuple[EventView, ...]
+    deliveries: tuple[DeliveryView, ...]
+    log: str
+    """The root attempt's log tail; empty with `log_error` when there is none."""
+    log_error: str
+    actions: tuple[ActionView, ...] = ()
+    seen_before: tuple[tuple[datetime, str], ...] = ()
+    """Earlier incidents with the same root job, newest first: (opened, close reason)."""

@@ -1,0 +1,143 @@
+"""Jobs, their runs and attempts, and what a filter means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.model.views.acts import ActionView
+from console.model.views.estate import DriftView
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """What `/` means: words that must stand in the name, and fields. Empty: everything."""
+
+    words: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
+    owners: tuple[str, ...] = ()
+    problems_only: bool = False
+    services: tuple[str, ...] = ()
+    """Jobs that one of these services hangs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One line of the big table."""
+
+    id: int
+    name: str
+    system: str
+    kind: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    bd: str
+    run_id: int | None
+    started: datetime | None
+    ended: datetime | None
+    next: datetime | None
+    schedule: str
+    owner: str
+    paused: bool
+    gone: bool
+    is_task: bool
+    stale_since: datetime | None
+    """Its target's last good poll, when that target is out of reach; None when fresh."""
+    stale_read: bool = False
+    attempts: int = 0
+    held_by: str = ""
+    """Who holds it through Headway, "headway" for a policy; empty where nobody does. What is held is not `paused`, and
+    has no `next`."""
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One line of a job's runs."""
+
+    id: int
+    job_id: int
+    job: str
+    period_key: str
+    bd: str
+    state: str
+    evidence: str
+    native_state: str
+    timeliness: str
+    attempts: int
+    period: datetime | None
+    first_started: datetime | None
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    expected: bool
+    stale_read: bool
+    stale_since: datetime | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptView:
+    """One try of a run."""
+
+    id: int
+    number: int
+    state: str
+    evidence: str
+    native_state: str
+    started: datetime | None
+    ended: datetime | None
+    exit_code: int | None
+    message: str
+    action_key: str | None
+    native_ref: str
+    native_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run with its attempts and the kept end of its log."""
+
+    row: RunRow
+    attempts: tuple[AttemptView, ...]
+    log: str
+    log_error: str
+    log_cut: bool
+    zone: str
+    rerun: str
+    capabilities: tuple[str, ...]
+    missing: dict[str, str]
+    incident_id: int | None
+    actions: tuple[ActionView, ...] = ()
+    proof: str = "full"
+    tasks: tuple[RunRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job with its surroundings."""
+
+    row: JobRow
+    title: str
+    definition: str
+    run_as: str
+    proof: str
+    runbook: str
+    rerun: str
+    expected_s: float | None
+    history_runs: int
+    p50_s: float | None
+    p90_s: float | None
+    native_url: str
+    upstreams: tuple[tuple[str, str], ...]
+    """(job name, origin)."""
+    downstreams: tuple[tuple[str, str], ...]
+    services: tuple[str, ...]
+    drift: tuple[DriftView, ...] = ()
+    runs: tuple[RunRow, ...] = ()
+    """Newest first, at most 60."""

@@ -1,0 +1,73 @@
+"""What cells of several screens have in common: the look, times, states, counts, headings. Pure; views in, runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from connectors.words import Evidence, State, is_open
+from console.model.views import JobRow, RunRow
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock, short, span
+from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Row
+
+
+class Look(NamedTuple):
+    """What every cell needs beside its view: the time, whose clock, which glyphs."""
+
+    now: datetime
+    clock: Clock
+    glyphs: Glyphs
+
+
+def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
+    """ "03:58 40m": when, and how long there still is; passed is said."""
+    if at is None:
+        return look.glyphs.sign("dash"), "dim"
+    left = at - look.now
+    when = look.clock.hm(at, look.now, zone)
+    if left < timedelta(0):
+        return f"{when} past", "bad"
+    return f"{when} {short(left)}", "bad" if left < timedelta(minutes=15) else "warn"
+
+
+def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
+    """State mark, evidence mark, word. Out of reach: open states show `?` with the age, ended ones stay facts."""
+    mark, word, style = look.glyphs.mark("state", row.state)
+    sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
+    if row.stale_read:
+        sign, sign_style = ("#" if look.glyphs.plain else "≠"), "warn"
+    if row.stale_since is not None and (row.evidence == Evidence.STALE or is_open(row.state)):
+        stale = look.glyphs.sign("stale")
+        return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
+    return (mark, style), (sign, sign_style), (word, style)
+
+
+def markable(text: str, look: Look, marked: bool, style: str = "plain") -> Run:
+    """A name, or the name of a row that a person marked."""
+    return (f"{look.glyphs.sign('marked')} {text}", "key") if marked else (text, style)
+
+
+def took(view: JobRow | RunRow, look: Look) -> str:
+    """How long it ran, or has run; a dash when its end is not known, empty when it never started."""
+    if view.started is None:
+        return ""
+    if view.ended is None and (view.state == State.UNKNOWN or not is_open(view.state)):
+        return look.glyphs.sign("dash")
+    return span((view.ended or look.now) - view.started)
+
+
+def counted(number: int, word: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{number} {word}{'s' * (number != 1)}"
+
+
+def heading(key: Hashable, text: str, note: str = "") -> Row:
+    """A line between sections, stepped over by the cursor."""
+    return Row(("heading", key), ((f" {text}", "key"), (f"  {note}", "dim")), pick=False, free=True)
+
+
+def line(key: Hashable, runs: Sequence[Run], pick: bool = False) -> Row:
+    return Row(key, tuple(runs), pick=pick, free=True)
