@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,11 @@ class Cron:
 
 
 @pytest.fixture
-def cron(tmp_path: Path) -> Cron:
+def cron(tmp_path: Path) -> Iterator[Cron]:
     (tmp_path / "spool").mkdir()
-    return Cron(tmp_path / "spool")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as cron has it; under nohup a shell could not trap it
+    yield Cron(tmp_path / "spool")
+    signal.signal(signal.SIGHUP, before)
 
 
 def wait_for(path: Path) -> None:
