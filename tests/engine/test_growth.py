@@ -53,14 +53,15 @@ def scans(bench: Bench, statements: dict[str, Any]) -> set[tuple[str, str]]:
     with closing(sqlite3.connect(bench.url)) as raw:
         tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for statement, values in statements.items():
-            names = dict(re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?", statement))
-            of = {alias or name: name for name, alias in names.items() if name in tables} | {one: one for one in tables}
+            names = re.findall(r"\b(?:FROM|JOIN|UPDATE)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?", statement)
+            of: dict[str, str] = {one: one for one in tables}
+            of |= {alias or name: name for name, alias in names if name in tables}
             for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values):
                 told = re.match(r"SCAN (\w+)(?! USING)", row[3])
                 if (
                     told
                     and not LAST.search(statement)
-                    and re.fullmatch(GROWS, of.get(told[1], told[1]))
+                    and re.fullmatch(GROWS, of.get(str(told[1]), str(told[1])))
                     and "USING" not in row[3]
                 ):
                     found.add((row[3], statement))
