@@ -20,8 +20,7 @@ SLOW_STARTERS = {"airflow", "estate"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives the tests of the lab more time than others, and marks those that wait for Airflow: `make test` runs the
-    two halves side by side, each on an estate of its own."""
+    """Gives the tests of the lab more time than others, and marks those that wait for Airflow."""
     for item in items:
         if SLOW_STARTERS & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.airflow)
