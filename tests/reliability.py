@@ -3,7 +3,7 @@
     python -m tests.reliability                 writes the page, from this table and docs/figures.json
     python -m tests.reliability --measure       runs the quick benchmarks, or those named, first and keeps their figures
     python -m tests.reliability --full BENCH    runs their full forms, which take many minutes
-    python -m tests.reliability --keep FILE     keeps what a full run printed with --json
+    python -m tests.reliability --keep FILES    keeps what a full run printed with --json, or the sum of its pieces
 
 A fault counts as tested where a named test of this project makes it happen. What a test covers only in part is said.
 """
@@ -90,6 +90,21 @@ def measure(names: Sequence[str], machine: str, quick: bool) -> None:
         keep(done.stdout, machine, quick)
 
 
+MOST = ("repeats_per_crash", "failpoints_hit")
+"""Figures of which the pieces of one run have the greatest in common; of the others they have the sum."""
+
+
+def joined(pieces: Sequence[str]) -> str:
+    """What the pieces of one run printed with --json, as if it had been one; a figure that not all have is of those
+    that have it."""
+    said = [json.loads(piece.splitlines()[-1]) for piece in pieces]
+    found: dict[str, dict[str, Any]] = {}
+    for one in (figure for each in said for figure in each["figures"]):
+        before = found.setdefault(one["name"], {**one, "value": 0.0})
+        before["value"] = max(before["value"], one["value"]) if one["name"] in MOST else before["value"] + one["value"]
+    return json.dumps(said[0] | {"figures": list(found.values())})
+
+
 def keep(printed: str, machine: str, quick: bool, path: Path = FIGURES) -> None:
     """Keeps what a benchmark printed with --json, its last line, in the place of the last that this form printed."""
     kept = json.loads(path.read_text()) if path.exists() else {"benches": []}
@@ -105,12 +120,12 @@ if __name__ == "__main__":
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--measure", nargs="*", choices=MEASURED, metavar="BENCH", help="run these, or all, first")
     parser.add_argument("--full", nargs="+", choices=MEASURED, default=[], metavar="BENCH", help="run these as a whole")
-    parser.add_argument("--keep", type=Path, metavar="FILE", help="what a full run printed with --json")
+    parser.add_argument("--keep", type=Path, nargs="+", metavar="FILE", help="what pieces of a full run printed")
     parser.add_argument("--machine", default="2 shared cores", help="what the figures were taken on")
     asked = parser.parse_args()
     if asked.measure is not None:
         measure(asked.measure or MEASURED, asked.machine, quick=True)
     measure(asked.full, asked.machine, quick=False)
     if asked.keep is not None:
-        keep(asked.keep.read_text(), asked.machine, quick=False)
+        keep(joined([path.read_text() for path in asked.keep]), asked.machine, quick=False)
     PAGE.write_text(page())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.reliability import keep
+from tests.reliability import joined, keep
 
 
 def printed(points: float) -> str:
@@ -20,3 +20,15 @@ def test_the_last_figures_of_the_quick_and_of_the_full_form_stand_beside_each_ot
     kept = json.loads(path.read_text())["benches"]
     found = [(one["quick"], one["machine"], one["figures"][0]["value"]) for one in kept]
     assert [(True, "two cores", 110.0), (False, "one core", 1_100.0)] == found
+
+
+def test_the_pieces_of_a_full_run_are_summed_and_what_is_at_most_stays_so() -> None:
+    pieces = [
+        {
+            "bench": "crash",
+            "figures": [{"name": "points", "value": points}, {"name": "repeats_per_crash", "value": 1.0}],
+        }
+        for points in (500.0, 600.0)
+    ]
+    found = json.loads(joined([json.dumps(piece) for piece in pieces]))["figures"]
+    assert {"points": 1_100.0, "repeats_per_crash": 1.0} == {one["name"]: one["value"] for one in found}

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from connectors.secrets import SecretStore
 from console.engine.logs import set_up_logs
-from tests.bench.crash_holds import HeldNight
+from tests.bench.crash_engine import STACKS
+from tests.bench.crash_holds import HeldNight, start_seconds
 from tests.bench.crash_night import Night, PlanNight
 from tests.bench.crash_points import Point, known, points
 from tests.bench.crash_seen import Limits, Seen
@@ -62,7 +63,7 @@ class Runner:
         stores.copy(night.template, place)
         try:
             seen = night(place, stores.name, point, self.limits).live()
-            if seen.is_bad:
+            if seen.is_bad and seen.judged:
                 print("BAD", seen, *_logs(place), sep="\n", file=sys.stderr, flush=True)
             return seen
         finally:
@@ -82,13 +83,14 @@ def _logs(folder: Path) -> Iterator[str]:
     """The last that each engine of the night said."""
     for path in sorted(folder.glob("*.log")):
         yield f"{path.name}:"
-        yield from path.read_text().splitlines()[-LOG_LINES:]
+        yield from path.read_text().splitlines()[-LOG_LINES if path.name != STACKS else 0 :]
 
 
 def run(shares: dict[str, float], count: int, until: float = float("inf"), seed: int = 1) -> list[Seen | None]:
     """What `count` nights came to, the stores' in between each other; None for each that the time did not allow."""
     folder = Path(private_folder("bench-crash"))
     server("tests.bench.crash_warm")
+    start_seconds()  # the parent of all imports what they need, now
     set_up_logs(SecretStore(), folder / "own.log")  # what is said while the templates are made
     try:
         with ExitStack() as stack:
@@ -152,6 +154,7 @@ def asked() -> Namespace:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_POINTS} points, at most 45 s")
     parser.add_argument("--points", type=int, metavar="N", help=f"how many crashes are tried ({POINTS})")
     parser.add_argument("--store", choices=sorted(STORES), help="on this one only")
+    parser.add_argument("--seconds", type=float, metavar="N", help=f"ends by then (--quick: {QUICK_SECONDS:.0f})")
     parser.add_argument("--seed", type=int, default=1, help="other nights")
     return parser.parse_args()
 
@@ -159,7 +162,8 @@ def asked() -> Namespace:
 def main(began: float) -> None:
     said = asked()
     shares = {said.store: 1.0} if said.store else QUICK_SHARES if said.quick else SHARES
-    until = began + QUICK_SECONDS - END_SECONDS if said.quick else float("inf")
+    seconds = said.seconds or (QUICK_SECONDS if said.quick else float("inf"))
+    until = began + seconds - END_SECONDS
     found = run(shares, said.points or (QUICK_POINTS if said.quick else POINTS), until, said.seed)
     print(*told(found, shares), sep="\n", file=sys.stderr)
     emit("crash", figures(found, shares), said.json)

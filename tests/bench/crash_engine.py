@@ -3,7 +3,10 @@ passed, or a test breaks one of its guarantees on purpose, it is made so."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.invariants.engines import store_of
 from tests.invariants.worlds import WorldConnector
 
 HITS = "hits"
+STACKS = "stacks.log"
 
 
 def prepared(folder: Path, point: str = "", broken: Callable[[], None] | None = None) -> Callable[[], None]:
@@ -33,7 +37,17 @@ def hits(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
+def tell_stacks(folder: Path, pid: int) -> None:
+    """Where every thread of an engine is, into the folder: what keeps it from going on is seen there."""
+    before = (folder / STACKS).stat().st_size
+    os.kill(pid, signal.SIGUSR1)
+    until = time.monotonic() + 5
+    while (folder / STACKS).stat().st_size == before and time.monotonic() < until:
+        time.sleep(0.05)
+
+
 def _prepare(folder: Path, point: str, broken: Callable[[], None] | None) -> None:
+    faulthandler.register(signal.SIGUSR1, (folder / STACKS).open("a"))
     patch.object(failpoints, "_do", partial(_noted, folder, failpoints._do)).start()
     SELDOM.get(point, lambda: None)()
     if broken is not None:

@@ -16,9 +16,9 @@ from console.model.ids import new_action_key
 from console.model.plans import PlanRefused
 from console.store.errors import StoreError
 from console.store.reads import Reads, open_reads
-from tests.bench.crash_engine import SELDOM, hits, prepared
+from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
+from tests.bench.crash_seen import Broken, Limits, Patience, Seen, cpu_seconds, doubled
 from tests.invariants.engines import LEASE_SECONDS, Child, child, is_stopped, store_of
 from tests.invariants.worlds import Sink, World
 
@@ -155,6 +155,11 @@ class Night:
         with open_reads(store_of(self.folder)) as reads:
             self.judge_actions(reads)
         self.seen.words.append(f"sent {self.world.sent}")
+        newest = self._living[-1]
+        if self.seen.is_bad and newest.ended(0) is None:
+            self.seen.words.append(f"worked {cpu_seconds(newest.pid):.1f} s")
+            tell_stacks(self.folder, newest.pid)
+            self.seen.excuse(self.folder)
 
     def judge_actions(self, reads: Reads) -> None:
         """Each approval has ended, and is called verified if and only if its scheduler has it."""

@@ -128,7 +128,7 @@ def test_an_engine_without_a_guarantee_is_found_out(
     point: Point,
     broken: Broken,
 ) -> None:
-    monkeypatch.setattr(crash_holds, "RATE", 240.0)
+    monkeypatch.setattr(crash_holds, "RATE", 120.0)
     seen = lived(stores, night, tmp_path, point, broken, SHORT)
     allowed = 1 if figure == "repeats" else 0  # one, marked, belongs to a crash
     assert (True, True) == (getattr(seen, figure) > allowed, seen.is_bad), seen
