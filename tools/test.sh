@@ -22,7 +22,7 @@ session() { # NAME PYTEST-ARGUMENTS…
 run_pytest() { # NAME LOG PYTEST-ARGUMENTS…; well only where pytest came to its last line
   local cache="$logs/.cache-$1" log=$2
   shift 2
-  .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@" >"$log" 2>&1 &&
+  .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@" </dev/null >"$log" 2>&1 &&
     tail -n 1 "$log" | grep -qE ' in [0-9.]+s'
 }
 
@@ -34,7 +34,7 @@ airflow=(
   first_light
   plan_real
   inventory_real
-  'lab_parts lab_main check_real faults_real'
+  'check_real lab_main lab_parts faults_real'
 )
 others=(cron_real missed_and_stale_real holds_real pg_cron_real)
 
