@@ -22,6 +22,7 @@ FAULTS: dict[int, Fault] = {
             "test_f01_an_alert_leaves_once_whatever_kills_the_engine",
             "test_f01_an_engine_killed_at_any_moment_leaves_whole_batches",
             "test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start",
+            "test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing",
         ),
     ),
     2: Fault(
@@ -111,6 +112,7 @@ FAULTS: dict[int, Fault] = {
             "test_f12_on_a_full_disk_the_batch_is_gone_whole_and_all_goes_on_once_there_is_space",
             "test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again",
             "test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again",
+            "test_a_write_is_not_told_as_failed_because_its_log_could_not_be_moved",
         ),
     ),
     13: Fault(
