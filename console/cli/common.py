@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from console.clean import clean
 from console.cli.exits import Exit
-from console.cli.table import print_lines
+from console.cli.table import print_lines, terminal_width, wrap
 from console.durations import duration_words
 from console.model.ids import LONGEST_ID
 from console.paths import NoStore, config_path, known_store, store_url
@@ -56,7 +56,9 @@ def store_of(arguments: argparse.Namespace) -> str:
 
 def say(message: str) -> None:
     """Narration: stderr, never stdout."""
-    print(clean(message), file=sys.stderr)
+    width = terminal_width(sys.stderr)
+    for line in clean(message).split("\n"):
+        print("\n".join(wrap(line, width)) if width else line, file=sys.stderr)
 
 
 def print_json(arguments: argparse.Namespace, value: Any) -> None:

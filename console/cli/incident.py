@@ -81,7 +81,7 @@ def _service(one: HurtService, now: datetime) -> str:
     zone, act_by, deadline = one.zone, one.act_by, one.deadline
     title, timeliness, source = one.title, one.timeliness.replace("_", " "), one.source
     act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone)} ({until(act_by, now)})"
-    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act}  [{source}]"
+    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act} · {source}".removesuffix(" · ")
 
 
 def _told(one: DeliveryView) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from console.clean import clean, clean_line
 
@@ -29,10 +29,11 @@ class Col(NamedTuple):
     """Shortened in the middle: both ends of it say something."""
 
 
-def terminal_width() -> int | None:
-    """Cells in a line of the terminal that stdout is; None where it is none."""
+def terminal_width(stream: TextIO | None = None) -> int | None:
+    """Cells in a line of the terminal that the stream, else stdout, is; None where it is none."""
+    told = stream or sys.stdout
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else None
+        return os.get_terminal_size(told.fileno()).columns if told.isatty() else None
     except (OSError, ValueError):
         return None
 
