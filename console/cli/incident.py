@@ -79,9 +79,10 @@ def _why(view: IncidentView, target: TargetView | None) -> list[str]:
 
 def _service(one: HurtService, now: datetime) -> str:
     zone, act_by, deadline = one.zone, one.act_by, one.deadline
-    title, timeliness, source = one.title, one.timeliness.replace("_", " "), one.source
+    title, timeliness = one.title, one.timeliness.replace("_", " ")
+    source = f" · {one.source}" if one.source else ""
     act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone)} ({until(act_by, now)})"
-    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act} · {source}".removesuffix(" · ")
+    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act}{source}"
 
 
 def _told(one: DeliveryView) -> str:
