@@ -9,12 +9,12 @@ import pytest
 from tests.invariants import test_actions_killed, test_alerts_killed, test_holds_killed, test_plans_killed
 from tests.invariants.engines import STORE
 from tests.invariants.test_actions_killed import asked
-from tests.invariants.test_holds_killed import world
+from tests.invariants.test_holds_killed import warm, world
 from tests.invariants.test_plans_killed import planned
 from tests.lab.postgres import PostgresServer
 from tests.lab.test_store_postgres import migrated, store_url
 
-__all__ = ["asked", "migrated", "planned", "store_url", "world"]
+__all__ = ["asked", "migrated", "planned", "store_url", "warm", "world"]
 
 for _module in (test_alerts_killed, test_actions_killed, test_plans_killed, test_holds_killed):
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
