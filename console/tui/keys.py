@@ -204,7 +204,8 @@ def _line(act: Act) -> str:
 
 _MANNERS = (
     "Nothing that changes the world is one key: what would be sent is shown in a box that stands on *Back*; `↓`, then "
-    "`↵` sends it once; where the job is not declared safe, or may overlap, its name is typed first; where the rules "
-    "want a reason, it is asked for; `Esc` sends nothing. Only `p`, which pauses a plan, acts at once. "
+    "`↵` sends it once; where the job is not declared safe its name is typed first; where it runs now it waits for its "
+    "turn, or its name is typed to send it beside that; where the rules want a reason, it is asked for; `Esc` sends "
+    "nothing. Only `p`, which pauses a plan, acts at once. "
     "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."
 )

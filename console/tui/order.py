@@ -34,9 +34,9 @@ class Order(NamedTuple):
     parameters: Mapping[str, Any] = {}
     why: str = ""
 
-    def wish(self, preview: Mapping[str, Any] | None = None, why: str = "") -> Wish:
-        """As the engine is asked for it, with what `preview` showed and the overlap that it showed, and no other.
-        Called where a desk waits: it imports what asks."""
+    def wish(self, preview: Mapping[str, Any] | None = None, why: str = "", overlap: str | None = None) -> Wish:
+        """As the engine is asked for it, with what `preview` showed; without a choice, with the overlap that it showed
+        and no other. Called where a desk waits: it imports what asks."""
         from console.engine.requests import Wish, overlap_shown
 
         return Wish(
@@ -46,7 +46,7 @@ class Order(NamedTuple):
             parameters=self.parameters,
             preview=preview or {},
             why=why or self.why,
-            overlap=overlap_shown(preview or {}),
+            overlap=overlap or overlap_shown(preview or {}),
             incident_id=self.incident_id,
         )
 

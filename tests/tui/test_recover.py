@@ -128,10 +128,44 @@ def _overlap(night: Night) -> None:
 
 
 @on_the_night(prepare=_overlap)
-async def test_an_overlap_wants_the_name_typed_though_the_job_is_safe(night: Night) -> None:
+async def test_beside_what_runs_it_is_sent_by_its_name_though_the_job_is_safe(night: Night) -> None:
     await _preview(night)
-    await night.see("runs on db07 since 03:15", "type the job's name")
+    await night.see("runs on db07 since 03:15", "Send beside it")
     assert "Send it" not in night.text
+    await night.press("down", "down", "enter")
+    await night.see("type the job's name")
+    assert [] == night.requests.sent
+    await night.type("db07:extract_orders")
+    await night.press("enter")
+    await night.see("requested")
+    assert ["allow"] == [wish.overlap for wish in night.requests.wishes]
+
+
+@on_the_night(prepare=_overlap)
+async def test_what_runs_may_be_waited_for(night: Night) -> None:
+    await _preview(night)
+    await night.see("runs on db07 since 03:15", "Wait for its turn")
+    await night.press("down", "enter")
+    await night.see("requested")
+    assert ["queue"] == [wish.overlap for wish in night.requests.wishes]
+
+
+def _overlap_of_unsafe(night: Night) -> None:
+    _overlap(night)
+    _ask(night)
+
+
+@on_the_night(prepare=_overlap_of_unsafe)
+async def test_what_is_not_declared_safe_wants_its_name_typed_to_wait_too(night: Night) -> None:
+    await _preview(night)
+    await night.see("Wait for its turn")
+    await night.press("down", "enter")
+    await night.see("type the job's name")
+    assert [] == night.requests.sent
+    await night.type("db07:extract_orders")
+    await night.press("enter")
+    await night.see("requested")
+    assert ["queue"] == [wish.overlap for wish in night.requests.wishes]
 
 
 def _never(night: Night) -> None:

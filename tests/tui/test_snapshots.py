@@ -116,7 +116,7 @@ def test_services_when_something_is_special(snap_compare: SnapCompare, prepare: 
     assert shot(snap_compare, (), see, prepare=prepare)
 
 
-@pytest.mark.parametrize("prepare,see", [(_ask, "type the job's name"), (_never, "refused")], ids=["ask", "never"])
+@pytest.mark.parametrize("prepare,see", [(_ask, "Wait for its turn"), (_never, "refused")], ids=["ask", "never"])
 def test_a_preview_that_one_enter_does_not_send(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:
     assert shot(snap_compare, ("2", "see:INC-0412", "enter", "see:HURTS", "R"), see, prepare=prepare)
 

@@ -23,6 +23,8 @@ class PreviewScreen(SendScreen[None]):
         super().__init__()
         self.order = order
         self.preview: dict[str, Any] | None = None
+        self.overlap: str | None = None
+        """What a person chose where it runs now: "queue" or "allow"."""
         self.watched: tuple[ActionView, ...] = ()
         self.pane.hang = shown.LABEL
 
@@ -37,13 +39,15 @@ class PreviewScreen(SendScreen[None]):
 
     @property
     def must_type(self) -> bool:
-        """True where its owner did not declare it safe, or it may overlap with what runs; never for a hold."""
-        preview = self.preview or {}
+        """True where its owner did not declare it safe, or it is to run beside what runs; never for a hold."""
         if self.order.verb in REVERSIBLE:
             return False
-        return str(preview.get("safety", Safety.ASK)) != Safety.SAFE or (
-            self.order.verb in STARTING and bool(preview.get("overlap"))
-        )
+        safety = (self.preview or {}).get("safety", Safety.ASK)
+        return str(safety) != Safety.SAFE or (self._overlaps and self.overlap != "queue")
+
+    @property
+    def _overlaps(self) -> bool:
+        return self.order.verb in STARTING and bool((self.preview or {}).get("overlap"))
 
     def may_send(self) -> bool:
         return self.preview is not None and not refusal(self.preview, Verb(self.order.verb))
@@ -68,11 +72,30 @@ class PreviewScreen(SendScreen[None]):
         refused = refusal(answer.data, self.order.verb)
         if refused:
             self.offer([("back", "Back", "nothing can be sent: " + refused)])
+        elif self._overlaps:
+            self.offer(
+                [
+                    ("back", "Back", "nothing is sent"),
+                    ("queue", "Wait for its turn", "sent once when what runs now has ended"),
+                    ("allow", "Send beside it", "it runs twice at once; its name is typed first"),
+                ]
+            )
+            self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
         else:
             self.offer_sending(str(answer.data.get("words", "")))
 
+    def _decide(self, key: Any) -> None:
+        if key not in ("queue", "allow"):
+            super()._decide(key)
+            return
+        self.overlap = key
+        if self.must_type:
+            self.offer_sending("")
+        else:
+            self.send()
+
     def put(self, requests: RequestsLike) -> None:
-        requests.act(self.order.wish(self.preview, self.why), self.key)
+        requests.act(self.order.wish(self.preview, self.why, self.overlap), self.key)
 
     def gone(self, answer: Any) -> None:
         self.fetch()
