@@ -91,9 +91,10 @@ def _look(arguments: argparse.Namespace) -> Verdict:
 
 def _become(argv: list[str]) -> NoReturn:
     """The command in the place of this process: its own words, no shell, the same streams, signals as a shell gives."""
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(ignored, signal.SIG_DFL)
+    ours = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - without a shell is what is wanted
     except OSError as error:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
         raise Stop(Exit.USAGE, f"{argv[0]} cannot be started: {error.strerror}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -167,7 +168,9 @@ def test_a_command_behind_a_shut_gate_never_starts(night: Night, tmp_path: Path)
     assert not made.exists()
     repair(night, "03:59")
     night.at("04:00").rounds()
+    before = signal.getsignal(signal.SIGPIPE)
     assert Exit.USAGE == gate(night, "--", str(tmp_path / "missing"))
+    assert before == signal.getsignal(signal.SIGPIPE)  # this process is not the command: a pipe that closes ends it not
 
 
 def test_a_job_without_upstreams_passes(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
