@@ -96,7 +96,7 @@ def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_r
         console.press("enter")
         job = console.wait_for("JOB etl-hosts/db07:extract_orders")
         assert "rerun: safe" in job
-        assert "proof: full" in job
+        assert "proves: its end" in job
         console.press("enter")
         run = console.wait_for("orders.csv: No such file or directory")
         assert "RUN etl-hosts/db07:extract_orders" in run
@@ -195,7 +195,7 @@ def test_a_crontab_line_is_held_with_a_reason_and_let_go_by_keys(lab: Estate, he
         assert ("etl-hosts/db07:sweep_files", "held", "the disk is moved") == (held["job"], held["state"], held["why"])
         assert held["key"] in crontab(lab)
         console.press("escape")
-        console.wait_for("JOBS 1 of 1")
+        console.wait_for("JOBS  row 1 of 1")
         console.press(":holds")
         console.wait_for("Holds: what")
         console.press("enter")
