@@ -30,13 +30,13 @@ run_pytest() { # NAME LOG PYTEST-ARGUMENTS…; well only where pytest came to it
 # because what it leaves red is an incident of the next.
 airflow=(
   'airflow_real airflow_acts_real'
+  'check_real lab_main lab_parts faults_real'
   airflow_holds_real
   first_light
   plan_real
   inventory_real
-  'check_real lab_main lab_parts faults_real'
 )
-others=(cron_real missed_and_stale_real holds_real pg_cron_real)
+others=(pg_cron_real holds_real killed_postgres cron_real store_postgres team_store_real missed_and_stale_real keys_real)
 
 rest() { # what neither list names
   local file name
@@ -53,6 +53,7 @@ lab() {
   printf '%s\n' "${others[@]}" $(rest) tests/invariants >"$logs/.others"
   lane airflow others &
   lane airflow others &
+  lane others airflow &
   lane others airflow &
   lane others airflow &
 }
