@@ -96,19 +96,20 @@ def _release(client: PgCronClient, ask: Ask, now: Situation) -> Preview:
             f"-- cron.alter_job({jobid}, {'active := true, ' * enables}command := the command without our comment)",
         ),
         notes=(STARTED_LATER,) if enables else (),
-        refused=_no_door(now, job) or _not_released(now, job, hold),
+        refused=_no_door(now, job, "may_hold" if enables else "may_clear") or _not_released(now, job, hold),
         plan={"way": "release", "jobid": jobid, "hold": hold, "enables": enables},
     )
 
 
-def _no_door(now: Situation, job: str) -> str | None:
+def _no_door(now: Situation, job: str, right: str = "may_hold") -> str | None:
     role = now.access["role"]
     if now.job is None:
         return f"{job} is no longer in cron.job"
     if now.access["is_standby"]:
         return "this server is a standby: pg_cron runs on the primary only"
-    if not now.access["may_hold"]:
-        return f"role {role} may not hold {job}: {GRANTS}, then GRANT headway_act TO {role};"
+    if not now.access[right]:
+        what = f"hold {job}" if right == "may_hold" else f"take our mark from {job} alone"
+        return f"role {role} may not {what}: {GRANTS}, then GRANT headway_act TO {role};"
     return None
 
 

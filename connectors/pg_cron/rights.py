@@ -88,9 +88,8 @@ def _act(access: Row) -> Iterator[Right]:
     found = door(access)
     why = "only jobs of its own" if found == "own" else "no EXECUTE on the function rerun"
     yield _may(access, "rerun or start a job", found in ("function", "direct"), why)
-    yield _may(
-        access, "hold and release a job", access["may_hold"], "no EXECUTE on the functions hold, release and clear"
-    )
+    yield _may(access, "hold and release a job", access["may_hold"], "no EXECUTE on the functions hold and release")
+    yield _may(access, "take a mark alone from a job", access["may_clear"], "no EXECUTE on the function clear")
     yield _may(access, "cancel a run", access["may_cancel"], "no EXECUTE on the function cancel")
 
 

@@ -48,8 +48,9 @@ SELECT current_user::text AS role, current_database()::text AS database,
        (SELECT about_rows FROM seen WHERE relname = 'job_run_details') AS about_runs,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'rerun') AS may_rerun,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'unschedule') AS may_unschedule,
-       (SELECT count(*) = 3 AND bool_and(held) FROM may
-         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release', 'clear')) AS may_hold,
+       (SELECT count(*) = 2 AND bool_and(held) FROM may
+         WHERE nspname = %(act_schema)s AND proname IN ('hold', 'release')) AS may_hold,
+       (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'clear') AS may_clear,
        (SELECT held FROM may WHERE nspname = %(act_schema)s AND proname = 'cancel') AS may_cancel,
        (SELECT bool_or(held) FROM may WHERE nspname = 'cron') AS may_schedule,
        (SELECT setting FROM pg_settings WHERE name = 'cron.log_run') AS log_run,

@@ -28,7 +28,7 @@ class FakePgCron:
 
     def __init__(self) -> None:
         found: dict[str, Any] = json.loads(RECORDING.read_text())
-        self.access: Row = found["access"] | {"may_hold": True, "may_cancel": True}
+        self.access: Row = found["access"] | {"may_hold": True, "may_clear": True, "may_cancel": True}
         self.jobs: list[Row] = found["jobs"]
         self.runs: list[Row] = found["runs"]
         self.sessions = 0

@@ -116,6 +116,22 @@ def test_the_mark_alone_goes_and_the_job_stays_as_a_person_left_it(
         act.act(preview, new_key(), 10)
 
 
+def test_a_hold_is_let_go_by_the_functions_of_an_older_grants_sql(
+    act: Connector, postgres: PostgresServer, jobs: dict[str, int]
+) -> None:
+    """It has no `clear`: only what needs it is refused."""
+    key, alone = hold(act, "acts-plain"), {"enable": "no"}
+    postgres.execute("ALTER FUNCTION headway.clear(bigint, text) RENAME TO not_yet")
+    try:
+        ask = release_ask("acts-plain", key)
+        preview = act.preview(replace(ask, parameters={"hold": key} | alone), 10)
+        assert "may not take our mark from acts-plain alone" in str(preview.refused)
+        release(act, "acts-plain", key)
+    finally:
+        postgres.execute("ALTER FUNCTION headway.not_yet(bigint, text) RENAME TO clear")
+    assert (COMMANDS["plain"], True) == entry(postgres, jobs["plain"])
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_any_command_is_the_same_byte_for_byte_after_a_hold(
     act: Connector, postgres: PostgresServer, jobs: dict[str, int], name: str
@@ -245,7 +261,8 @@ def test_view_may_neither_hold_nor_cancel(
         with pytest.raises(AccessRefused, match="permission denied"):
             view.act(preview, new_key(), 10)
     missing = [right for right in view.probe(10).rights if right.held is False]
-    assert ["rerun or start a job", "hold and release a job", "cancel a run"] == [right.name for right in missing]
+    names = ["rerun or start a job", "hold and release a job", "take a mark alone from a job", "cancel a run"]
+    assert names == [right.name for right in missing]
     view.close()
     assert ("select 1", True) == entry(postgres, jobs["plain"])
 

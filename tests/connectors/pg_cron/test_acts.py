@@ -137,14 +137,29 @@ def test_hidden_jobs_prove_no_absence_and_leave_holds_unknown(fake: FakePgCron) 
 
 def test_a_missing_right_is_named_with_its_mend_by_preview_and_probe(fake: FakePgCron) -> None:
     cancel = cancel_ask(fake)
-    fake.access |= {"may_hold": False, "may_cancel": None}
+    fake.access |= {"may_hold": False, "may_clear": None, "may_cancel": None}
     connector = connector_on(fake)
     mend = "run connectors/pg_cron/grants.sql as a superuser, then GRANT headway_act TO"
     for ask in (hold_ask(JOB), release_ask(JOB, KEY), cancel):
         assert mend in refused(connector, ask)
     missing = [right for right in connector.probe(5).rights if right.held is False]
-    assert ["hold and release a job", "cancel a run"] == [right.name for right in missing]
+    names = ["hold and release a job", "take a mark alone from a job", "cancel a run"]
+    assert names == [right.name for right in missing]
     assert all(mend in right.mend and right.needed_for == "act" for right in missing)
+
+
+def test_what_is_held_is_let_go_where_an_older_grants_sql_knows_no_clear(fake: FakePgCron) -> None:
+    """The functions of the version before: an upgrade must leave no job held that nobody can release."""
+    fake.access |= {"may_clear": None}
+    connector = connector_on(fake)
+    connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
+    alone = replace(release_ask(JOB, KEY), parameters={"hold": KEY, "enable": "no"})
+    words = refused(connector, alone)
+    assert f"may not take our mark from {JOB} alone: run connectors/pg_cron/grants.sql" in words
+    missing = [right.name for right in connector.probe(5).rights if right.held is False]
+    assert ["take a mark alone from a job"] == missing
+    connector.act(allowed(connector, release_ask(JOB, KEY)), new_key(), 5)
+    assert () == connector.holds(5)
 
 
 def test_a_standby_holds_nothing(fake: FakePgCron) -> None:
