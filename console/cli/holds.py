@@ -7,7 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from console.cli.common import (
     Stop,
@@ -36,7 +36,7 @@ COLUMNS = (
     Col("by", drop=4), Col("hold", drop=1), Col("why", 12),
 )  # fmt: skip
 NATIVE = (
-    Col("target", 12), Col("job", 16, middle=True), Col("until"), Col("by", drop=2), Col("hold", drop=1),
+    Col("target", 12), Col("job", 16, middle=True), Col("state"), Col("until"), Col("by", drop=2), Col("hold", drop=1),
     Col("where", 12, drop=3),
 )  # fmt: skip
 
@@ -80,7 +80,7 @@ def _from_store(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """One job that is held at its source under our mark; or why a target cannot be asked (then `job` is empty)."""
+    """One job that bears our mark at its source; or why a target cannot be asked (then `job` is empty)."""
 
     target: str
     job: str
@@ -88,7 +88,18 @@ class Marked:
     by: str
     until: datetime | None
     where: str
+    bare: bool = False
+    """The job is enabled all the same: its mark alone is to go, and a pause that comes meanwhile is a person's."""
     error: str = ""
+
+    @property
+    def state(self) -> str:
+        return "mark left" if self.bare else "held"
+
+    def state_after(self, done: bool) -> str:
+        if not done:
+            return f"still {self.state}"
+        return "mark taken away" if self.bare else "let go"
 
 
 def _from_native(arguments: argparse.Namespace) -> int:
@@ -136,11 +147,11 @@ def _marks(place: tuple[SystemConfig, str], secrets: SecretStore, timeout: float
         finally:
             connector.close()
     except Exception as error:  # noqa: BLE001 - one target that breaks must not hide the marks of the others
-        return [Marked(name, "", "", "", None, "", secrets.mask(f"{error}") or type(error).__name__)]
+        return [Marked(name, "", "", "", None, "", error=secrets.mask(f"{error}") or type(error).__name__)]
 
 
 def _marked(target: str, one: NativeHold) -> Marked:
-    return Marked(target, one.job, one.mark.id, one.mark.by, one.mark.until, one.where)
+    return Marked(target, one.job, one.mark.id, one.mark.by, one.mark.until, one.where, one.bare)
 
 
 def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]) -> None:
@@ -149,7 +160,7 @@ def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]
         return
     print_table(
         NATIVE,
-        [(one.target, one.job, stamp(one.until), one.by, one.hold, one.where) for one in held],
+        [(one.target, one.job, one.state, stamp(one.until), one.by, one.hold, one.where) for one in held],
     )
     say_lines([f"{one.target} could not be asked: {one.error}" for one in found if one.error])
 
@@ -207,10 +218,10 @@ class _Desk:
 def _let_go(config: Config, secrets: SecretStore, one: Marked, timeout: float, desk: _Desk) -> bool:
     """Releases that very mark, if it is still there and the store says yes. Whatever it says is printed."""
     if refused := desk.refusal(one):
-        say(f"{one.target} {one.job}: still held: {refused}")
+        say(f"{one.target} {one.job}: {one.state_after(False)}: {refused}")
         return False
     words, done = _send(config, secrets, one, timeout)
-    say(f"{one.target} {one.job}: {'let go' if done else 'still held'}: {words}")
+    say(f"{one.target} {one.job}: {one.state_after(done)}: {words}")
     desk.tell(one, done, words)
     return done
 
@@ -233,7 +244,7 @@ def _release(connector: Connector, one: Marked, timeout: float) -> tuple[str, bo
     from connectors.contract import Ask, RunRef, State, Verb
     from console.model.ids import new_action_key
 
-    parameters: dict[str, Any] = {"hold": one.hold}
+    parameters = {"hold": one.hold} | ({"enable": "no"} if one.bare else {})
     preview = connector.preview(Ask(Verb.RELEASE, RunRef(one.job, "", "", ""), State.HELD, parameters), timeout)
     if preview.refused:
         return preview.refused, False

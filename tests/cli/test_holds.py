@@ -211,6 +211,26 @@ def test_marks_are_listed_and_let_go_without_a_store(
     (tmp_path / "gone.db").rename(night.bench.folder / "headway.db")
 
 
+def test_a_mark_that_a_person_undid_is_shown_as_left_and_taken_away_alone(
+    tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pause that comes between the list and the send is that person's, and stays."""
+    from console import config as configs
+
+    monkeypatch.setattr(configs, "load_config", lambda _: night.bench.config)
+    night.at("03:51").rounds()
+    scheduler = night.bench.scheduler
+    scheduler.undone.add("load")
+    command = ["--config", str(tmp_path / "headway.toml"), "--store", night.bench.url, "holds", "--from-native"]
+    capsys.readouterr()
+    assert Exit.OK == main(command)
+    assert "mark left" in capsys.readouterr().out
+    scheduler.on_act = lambda _: scheduler.undone.clear()
+    assert Exit.OK == main([*command, "--release", "--yes", "--why", "the engine is dead"])
+    assert ({}, True) == (scheduler.marks, scheduler.jobs["load"].paused)
+    assert "fake/one load: mark taken away: accepted" in capsys.readouterr().err
+
+
 def test_a_target_that_cannot_be_asked_is_named(
     tmp_path: Path, night: Night, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
