@@ -301,7 +301,7 @@ class NativeHold:
     where: str
     """For people: "crontab of etl on db07, line 4"."""
     bare: bool = False
-    """True where the job is enabled all the same: a person undid the hold and left its mark."""
+    """True where the job is enabled all the same, or paused under another mark: its hold was undone, the mark left."""
 
 
 @dataclass(frozen=True, slots=True)

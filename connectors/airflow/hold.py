@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.airflow import facts, fields, holding
 from connectors.airflow.client import AirflowClient, dag_path, run_path
-from connectors.airflow.marks import hold_mark, note_of, with_hold, without_hold
+from connectors.airflow.marks import hold_mark, holds_in, note_of, with_hold, without_hold
 from connectors.airflow.sending import after_once, refused
 from connectors.contract import (
     Absent,
@@ -67,9 +67,9 @@ class Holder:
         """A hold by its mark and the pause; a release by the pause alone: nothing of it stays at the source; a mark
         that was to go by its being away."""
         dag = str(plan.get("dag"))
-        paused = self._is_paused(dag)
+        paused = holding.is_paused(self._client, dag)
         if paused is None:
-            return CannotTell(f"Airflow no longer has the DAG {dag}")
+            return CannotTell(f"Airflow no longer has the DAG {dag}, or does not tell whether it is paused")
         hold = key if plan.get("how") == "hold" else str(plan.get("hold"))
         held = holding.found_of(self._client, dag, hold)
         ref = _ref(dag, held.run if held else str(plan.get("run")), hold)
@@ -85,13 +85,9 @@ class Holder:
         """Takes a mark away from a DAG that is not paused: a person's next pause would be taken for ours."""
         dag = str(plan.get("dag"))
         held = holding.found_of(self._client, dag, key if plan.get("how") == "hold" else str(plan.get("hold")))
-        if held is not None and self._is_paused(dag) is False:
+        if held is not None and holding.is_paused(self._client, dag) is False:
             with contextlib.suppress(ConnectorError):
                 self._client.set_note(dag, held.run, without_hold(held.note, held.mark.id))
-
-    def _is_paused(self, dag: str) -> bool | None:
-        reply = self._client.dag(dag)
-        return None if reply.status == 404 else reply.table().get("is_paused") is True
 
     # hold
 
@@ -123,13 +119,19 @@ class Holder:
         )
 
     def _run_with_room(self, dag: str, mark: HoldMark) -> str | None:
+        """Never below a line that is there: the newest note has the pause (holding.found)."""
         reply = self._client.runs_of(dag, {"order_by": "-id", "limit": NOTES_TRIED})
-        fits = (row.get("dag_run_id") for row in facts.runs(reply) if with_hold(note_of(row), mark) is not None)
-        return next((str(one) for one in fits), None)
+        for row in facts.runs(reply):
+            note = note_of(row)
+            if with_hold(note, mark) is not None:
+                return str(row.get("dag_run_id"))
+            if holds_in(note):
+                return None
+        return None
 
     def _place(self, plan: Mapping[str, Any], key: str) -> Receipt:
         dag, run = plan["dag"], plan["run"]
-        if self._is_paused(dag) is not False:
+        if holding.is_paused(self._client, dag) is not False:
             if holding.found_of(self._client, dag, key) is not None:
                 return Receipt(_ref(dag, run, key), "was held under this key before")
             raise NotSupported(f"Airflow: {dag} is paused by now, or gone, and not by this hold; nothing was sent")
@@ -179,7 +181,7 @@ class Holder:
     def _undo(self, plan: Mapping[str, Any]) -> Receipt:
         dag, hold = plan["dag"], plan["hold"]
         held = holding.found_of(self._client, dag, hold)
-        paused = self._is_paused(dag)
+        paused = holding.is_paused(self._client, dag)
         if held is None or paused is None:
             raise NotSupported(f"Airflow: no note of {dag} tells of this hold by now; nothing was sent")
         if paused:

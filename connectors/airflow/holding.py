@@ -32,7 +32,9 @@ class Held:
 
 
 def found(client: AirflowClient, dag: str) -> list[Held]:
-    """The lines about holds in the notes of this DAG's newest runs, newest run first; paused or not."""
+    """The lines about holds in the notes of this DAG's newest runs, newest run first; paused or not. Where the DAG is
+    paused by us, it is by the first of them: a hold writes its line above all others, and only where it is not
+    paused yet."""
     reply = client.runs_of(dag, {"order_by": "-id", "limit": NOTES_READ})
     return [
         Held(dag, str(row.get("dag_run_id")), note_of(row), mark)
@@ -54,9 +56,9 @@ def held_by(client: AirflowClient, dag: str) -> HoldMark | None:
 def all_holds(
     client: AirflowClient, watched: Callable[[str], bool], known: Collection[str] = ()
 ) -> tuple[NativeHold, ...]:
-    """Every watched DAG that is paused under a mark of ours, and those of `known` that bear one and are not paused.
-    Raises SystemUnreachable where there are too many."""
-    holds = []
+    """Every mark of a watched DAG that is paused, and of those of `known` that are not. All but the one that a DAG is
+    paused under are bare: they outlived their holds. Raises SystemUnreachable where there are too many."""
+    holds: list[NativeHold] = []
     paused = [dag for dag in _paused(client) if watched(dag)]
     for number, dag in enumerate(paused):
         if number >= MOST_PAUSED:
@@ -64,19 +66,23 @@ def all_holds(
                 f"Airflow: more than {MOST_PAUSED} DAGs are paused, too many to look for holds; "
                 "name those that matter in dags"
             )
-        holds += [_native(one) for one in found(client, dag)[:1]]
-    enabled = [one for dag in sorted({*known} - {*paused}) for one in found(client, dag)[:1]]
-    # paused in the moment since: the next look tells
-    return (*holds, *(_native(one, bare=True) for one in enabled if not _is_paused(client, one.dag)))
+        holds += [_native(one, bare=place > 0) for place, one in enumerate(found(client, dag))]
+    for dag in sorted({*known} - {*paused}):
+        left = found(client, dag)
+        if left and is_paused(client, dag) is False:  # paused in the moment since: the next look tells
+            holds += [_native(one, bare=True) for one in left]
+    return tuple(holds)
 
 
-def _native(one: Held, bare: bool = False) -> NativeHold:
+def _native(one: Held, bare: bool) -> NativeHold:
     return NativeHold(one.dag, one.mark, f"note of run {one.run} of {one.dag}", bare)
 
 
-def _is_paused(client: AirflowClient, dag: str) -> bool:
+def is_paused(client: AirflowClient, dag: str) -> bool | None:
+    """As Airflow tells it now; None where it has no such DAG, or does not tell."""
     reply = client.dag(dag)
-    return reply.status == 404 or reply.table().get("is_paused") is not False
+    told = None if reply.status == 404 else reply.table().get("is_paused")
+    return told if isinstance(told, bool) else None
 
 
 def _paused(client: AirflowClient) -> Iterator[str]:
