@@ -12,7 +12,7 @@ from typing import Any
 
 from console.control.authorize import Granted, Refused
 from console.engine.requests import _now_us, raise_refused, where_from
-from console.engine.rights import may
+from console.engine.rights import Rights
 from console.model.modes import frozen_words
 from console.model.rights import Person
 from console.store import asker, chain, permissions, switches
@@ -49,7 +49,7 @@ class Emergency:
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
             job_id, name = _job(run, mark)
-            answer = may(run, person, "release natively", job_id, system=mark.system, why=why)
+            answer = Rights(run).may(person, "release natively", job_id, system=mark.system, why=why)
             if isinstance(answer, Granted) and not anyway:
                 answer = _held_up(run, answer)
             self._tell(run, person, "release natively", name, {"hold": mark.hold, "anyway": anyway}, why, answer)
@@ -67,7 +67,7 @@ class Emergency:
         """Before a copy takes the place of this store. Raises NotAllowed."""
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
-            answer = may(run, person, "restore")
+            answer = Rights(run).may(person, "restore")
             self._tell(run, person, "restore", "store", {}, "", answer)
         raise_refused(answer)
 

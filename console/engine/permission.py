@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.rights import POLICIES, actor, may
+from console.engine.rights import POLICIES, Rights, actor
 from console.model.modes import Modes, frozen_words
+from console.model.rights import Rules
 from console.store import approvals, permissions, switches
 from console.store.asked import ActionRow
 from console.store.chain import Run
@@ -31,22 +32,23 @@ def of_action(store: Store, action: ActionRow, now_us: int) -> Right:
     shared = not store.is_sqlite
     with store.read() as connection:
         run = wire(connection).rows
-        kept = _kept(switches.modes(run), action)
+        rights = Rights(run)
+        kept = _kept(rights.modes, action)
         if kept is not None:
             return kept
-        if late := _too_late(run, action, now_us):
+        if late := _too_late(rights.rules, action, now_us):
             return Right(late)
         if (right := _of_plan(run, action)) is not None:
             return right
         person = actor(run, action.requested_by, action.origin, shared)
         recent = _recent(run, action)
         door = action.verb.value
-        answer = may(run, person, door, action.job_id, why=action.why, key=action.key, recent=recent)
+        answer = rights.may(person, door, action.job_id, why=action.why, key=action.key, recent=recent)
         if isinstance(answer, Refused):
             return Right(answer.reason)
         if not (answer.needs_approval or action.needs_approval):
             return Right()
-        return _approved(run, action, now_us, shared)
+        return _approved(run, rights, action, now_us, shared)
 
 
 def why_frozen(store: Store) -> str:
@@ -64,9 +66,9 @@ def _kept(modes: Modes, action: ActionRow) -> Right | None:
     return Right(refused=why) if why else None
 
 
-def _too_late(run: Run, action: ActionRow, now_us: int) -> str:
+def _too_late(rules: Rules, action: ActionRow, now_us: int) -> str:
     """Why what waited so long is not sent any more: what the person saw is not what is. What a hold owes stays owed."""
-    limit = permissions.rights_of(run)[1].valid_for_s
+    limit = rules.valid_for_s
     if action.origin in POLICIES or not limit or now_us - action.requested_us <= limit * 1_000_000:
         return ""
     why = f" ({action.words})" if action.words else ""
@@ -92,11 +94,11 @@ def _recent(run: Run, action: ActionRow) -> int:
     return permissions.asked_lately(run, action.requested_by, action.requested_us, action.key)
 
 
-def _approved(run: Run, action: ActionRow, now_us: int, shared: bool) -> Right:
+def _approved(run: Run, rights: Rights, action: ActionRow, now_us: int, shared: bool) -> Right:
     if not action.approved_by or action.approved_us is None:
         return Right(waits=True)
     approver = permissions.person_named(run, action.approved_by, shared)
-    answer = may(run, approver, "approve", action.job_id, asked_by=action.requested_by)
+    answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
     if isinstance(answer, Granted):
         return Right(approvals.too_old(action.approved_us, now_us))
     return Right(f"approved by {action.approved_by}, who may not any more: {answer.reason}")

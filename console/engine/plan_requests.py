@@ -10,8 +10,8 @@ from typing import Any
 from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, kept_back, raise_refused, where_from
-from console.engine.rights import all_granted, may
+from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, raise_refused, where_from
+from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, permissions
@@ -23,10 +23,13 @@ _NEW_PLAN = (
     "INSERT INTO plan (key, kind, title, incident_id, state, requested_by, requested_from, why, requested_us, at_once,"
     " words, changed_seq) VALUES (?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, '', 0) RETURNING id"
 )
-_NEW_STEP = (
+_NEW_STEPS = (
     "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s, safety,"
-    " expected_s, saves, preview, state, words) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
+    " expected_s, saves, preview, state, words) VALUES "
 )
+_NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
+_STEPS_AT_ONCE = 50
+"""Rows in one statement: whoever starts a plan keeps everybody who writes waiting meanwhile."""
 _OPEN = "('running', 'paused', 'stopped')"
 _OPEN_PLANS = f"SELECT id, requested_by, requested_us, state FROM plan WHERE state IN {_OPEN}"  # noqa: S608 - our own
 _STEPS_TO_COME = (
@@ -52,7 +55,8 @@ class PlanRequests(Requests):
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
         """Asks for a plan that does the same with each of these runs."""
-        return self._ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value})
+        known = self._hanging_on(lambda run: jobs_of_runs(run, run_ids))
+        return self._ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
 
     def propose_backfill(
         self, job_id: int, first: date, last: date, limit: int | None = None, unseen: bool = False
@@ -68,20 +72,20 @@ class PlanRequests(Requests):
         Raises PlanRefused for a plan that cannot be carried out, AlreadyAsked where one for this incident, or with one
         of its runs, is open."""
         _refuse_useless(draft, at_once)
+        known = self._hanging_on(lambda _: [step.job_id for step in draft.steps])
         with asker.transaction(self._url) as run:
             if rows := run("SELECT id FROM plan WHERE key = ?", (key,)):
                 return int(rows[0][0])
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
             recent = permissions.asked_lately(run, person.name, now, key)
-            answer = _may_all(run, person, draft.steps, why, recent)
+            answer = _may_all(Rights(run, known), person, draft.steps, why, recent)
             number = 0
             if isinstance(answer, Granted):
                 _refuse_a_second(run, draft, now)
                 told = (key, draft.kind, draft.title, draft.incident_id, person.name, where_from(), why, now, at_once)
                 number = int(run(_NEW_PLAN, told)[0][0])
-                for step in draft.steps:
-                    run(_NEW_STEP, (number, *_row(step)))
+                _insert_steps(run, number, draft.steps)
                 self._tell_event(run, draft.incident_id, f"plan {number} started: {draft.title}", person.name, now)
             detail = {"plan": number, "steps": [f"{one.verb} {one.job}" for one in draft.steps]}
             self._tell_plan(run, person.name, "start", number, detail, answer, why)
@@ -94,16 +98,17 @@ class PlanRequests(Requests):
         Resumed, what failed is asked anew, unless it became good by other means meanwhile. Raises NoPlan, and
         PlanRefused where the plan is in no state for it."""
         allowed, state = _STEERING[how]
+        known = self._hanging_on(lambda run: _jobs_of(run, number))
         with asker.transaction(self._url) as run:
             rows = run("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
             if not rows:
                 raise NoPlan(number)
             now = _now_us(run)
             person = permissions.asker(run, self._postgres)
-            jobs = [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
+            rights = Rights(run, known)
             answer = all_granted(
-                (how == "resume" and kept_back(run, job)) or may(run, person, f"plan {how}", job, why=why)
-                for job in jobs
+                (how == "resume" and rights.kept_back(job)) or rights.may(person, f"plan {how}", job, why=why)
+                for job in known
             )
             if isinstance(answer, Granted):
                 if rows[0][0] not in allowed:
@@ -163,12 +168,25 @@ def _open_words(row: Sequence[Any], now_us: int) -> str:
     return f"plan {number} was started by {by} {ago} ago; it is {state}: headway recovery {number} {ways}"
 
 
-def _may_all(run: Run, person: Person, steps: Sequence[Step], why: str, recent: int) -> Granted | Refused:
+def _may_all(rights: Rights, person: Person, steps: Sequence[Step], why: str, recent: int) -> Granted | Refused:
     """Whether this person may do every step."""
-    doors = [(door, step.job_id) for step in steps if step.verb != WAIT for door in ("plan start", step.verb)]
-    return all_granted(
-        kept_back(run, job_id) or may(run, person, door, job_id, why=why, recent=recent) for door, job_id in doors
+    doors = dict.fromkeys(
+        (door, step.job_id) for step in steps if step.verb != WAIT for door in ("plan start", step.verb)
     )
+    return all_granted(
+        rights.kept_back(job_id) or rights.may(person, door, job_id, why=why, recent=recent) for door, job_id in doors
+    )
+
+
+def _jobs_of(run: Run, number: int) -> list[int]:
+    return [row[0] for row in run("SELECT DISTINCT job_id FROM plan_step WHERE plan_id = ?", (number,))]
+
+
+def _insert_steps(run: Run, number: int, steps: Sequence[Step]) -> None:
+    for at in range(0, len(steps), _STEPS_AT_ONCE):
+        part = steps[at : at + _STEPS_AT_ONCE]
+        values = [value for step in part for value in (number, *_row(step))]
+        run(_NEW_STEPS + ", ".join([_NEW_STEP] * len(part)), values)
 
 
 def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:

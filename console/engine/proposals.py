@@ -20,7 +20,7 @@ from console.engine.answers import CannotAnswer
 from console.engine.arriving import shown
 from console.engine.doors import Doors
 from console.engine.previews import cleaned_preview, preview_there
-from console.engine.rights import all_granted, may
+from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
 from console.model.plans import WAIT, Draft, Step
 from console.model.values import Estate, JobFacts
@@ -59,7 +59,8 @@ class Proposals:
             run = wire(connection).rows
             person = permissions.person_named(run, by, not self._store.is_sqlite)
             jobs = dict.fromkeys(step.job_id for step in draft.steps)
-            answer = all_granted(may(run, person, "plan preview", job) for job in jobs)
+            rights = Rights(run)
+            answer = all_granted(rights.may(person, "plan preview", job) for job in jobs)
         if isinstance(answer, Refused):
             raise CannotAnswer(answer.reason)
 

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,9 +17,9 @@ from connectors.words import Verb
 from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
-from console.engine.rights import about_request, all_granted, may, may_ask
+from console.engine.rights import Rights, about_request, all_granted, may_ask
 from console.model.ids import instant, micros
-from console.model.rights import Role
+from console.model.rights import Role, Subject
 from console.store import asker, chain, permissions, switches
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
@@ -108,13 +108,6 @@ def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
     raise NotFound(f"run {run_id}" if run_id is not None else f"job {job_id}")
 
 
-def kept_back(run: Run, job_id: int) -> Refused | None:
-    """Whatever the right, nothing is asked of a system that is in shadow, nor of any while all is frozen."""
-    [(system,)] = run("SELECT s.name FROM job j JOIN system s ON s.id = j.system_id WHERE j.id = ?", (job_id,))
-    why = switches.modes(run).why_not_sent(system)
-    return Refused(why) if why else None
-
-
 def raise_refused(answer: Granted | Refused) -> None:
     """Raises NotAllowed, or ReasonNeeded, for a refusal."""
     if isinstance(answer, Refused):
@@ -185,7 +178,7 @@ class Requests:
         door = switch_door(name, value)
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
-            answer = may(run, person, door, system=system, why=why)
+            answer = Rights(run).may(person, door, system=system, why=why)
             now = _now_us(run)
             if isinstance(answer, Granted):
                 return switches.turn(run, name, value, person.name, where_from(), why, now)
@@ -233,7 +226,10 @@ class Requests:
             person = permissions.asker(run, self._postgres)
             now = _now_us(run)
             recent = permissions.asked_lately(run, person.name, now, key)
-            answer = kept_back(run, job_id) or may(run, person, wish.verb.value, job_id, why=wish.why, recent=recent)
+            rights = Rights(run)
+            answer = rights.kept_back(job_id) or rights.may(
+                person, wish.verb.value, job_id, why=wish.why, recent=recent
+            )
             if isinstance(answer, Granted):
                 _refuse_a_second(run, wish, now)
                 wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
@@ -245,8 +241,9 @@ class Requests:
         """Asks for nothing. Raises NotAllowed or ReasonNeeded, as asking for any of these without a reason would."""
         with asker.transaction(self._url, writes=False) as run:
             person = permissions.asker(run, self._postgres)
-            about = [(wish.verb.value, _job_of(run, wish.run_id, wish.job_id)) for wish in wishes]
-            answer = all_granted(kept_back(run, job_id) or may(run, person, verb, job_id) for verb, job_id in about)
+            rights = Rights(run)
+            about = dict.fromkeys((wish.verb.value, _job_of(run, wish.run_id, wish.job_id)) for wish in wishes)
+            answer = all_granted(rights.kept_back(job_id) or rights.may(person, verb, job_id) for verb, job_id in about)
         raise_refused(answer)
 
     def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
@@ -270,11 +267,17 @@ class Requests:
         rows = run("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
         chain.append(run, _now_us(run), by, where_from(), verb, rows[0][0] if rows else "estate", detail, why)
 
-    def _ask(self, kind: str, arguments: dict[str, Any]) -> int:
+    def _hanging_on(self, jobs: Callable[[Run], Iterable[int]]) -> dict[int, Subject]:
+        """What hangs on these jobs, read before the transaction that writes: a walk through the estate for each job
+        must keep nobody waiting."""
+        with asker.transaction(self._url, writes=False) as run:
+            return Rights(run).hanging_on(jobs(run))
+
+    def _ask(self, kind: str, arguments: dict[str, Any], known: Mapping[int, Subject] | None = None) -> int:
         """Leaves a question, if who asks may; what is more than looking is told to the audit where it is refused."""
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
-            answer = may_ask(run, person, kind, arguments)
+            answer = may_ask(run, person, kind, arguments, known)
             if isinstance(answer, Granted):
                 rows = run(
                     "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"

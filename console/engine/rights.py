@@ -1,48 +1,81 @@
 """May they, by what the store says at this moment? Asked in the requester's process, and by the engine before it sends.
 
-Each question runs in its caller's transaction, so what was answered still holds when the change is committed.
+Each question runs in its caller's transaction, so what was answered still holds when the change is committed: roles,
+rules, switches. What hangs on many jobs is read right before it; of each action the engine asks all of it again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from console.control.authorize import DOORS, Granted, Refused, authorize
+from console.model.modes import Modes
 from console.model.rights import Person, Subject
-from console.store import permissions
+from console.store import permissions, switches
 from console.store.chain import Run
 
 POLICY = "headway"
 """Who asks where a mode in config does."""
+_AT_ONCE = 400
+"""Ids in one statement: well below what either database takes."""
 POLICIES = ("hold", "trigger")
 """Origins of actions that config's modes cause; every other action is a person's, one of a plan too."""
 
 
-def may(
-    run: Run,
-    person: Person,
-    door: str,
-    job_id: int | None = None,
-    system: str = "",
-    why: str = "",
-    asked_by: str = "",
-    key: str = "",
-    recent: int = 0,
-) -> Granted | Refused:
-    """Whether this person may do that now: to a job, to a system, or, with neither, to the estate as a whole.
+class Rights:
+    """What is permitted as its caller's transaction sees it: read once, and what hangs on a job once for each job,
+    however much is asked."""
 
-    `asked_by`: of what is to be approved. `key`: of the action, for a start that a hold owes. `recent`: what
-    was asked for within the hour before it."""
-    allowed, rules = permissions.rights_of(run)
-    known = DOORS.get(door)
-    subject = Subject(system)
-    if job_id is not None and (allowed or person.is_policy or (known is not None and known.is_action)):
-        subject = permissions.subject_of_job(run, job_id)
-    held_back = person.is_policy and permissions.owes_start(run, key)
-    subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back, recent=recent)
-    return authorize(person, door, subject, allowed, rules)
+    def __init__(self, run: Run, known: Mapping[int, Subject] | None = None) -> None:
+        self._run = run
+        self._permitted, self.rules = permissions.rights_of(run)
+        self._subjects = dict(known or {})
+        """What hangs on jobs. `known`: as it was read a moment ago, so that who writes keeps nobody waiting for it."""
+
+    def may(
+        self,
+        person: Person,
+        door: str,
+        job_id: int | None = None,
+        system: str = "",
+        why: str = "",
+        asked_by: str = "",
+        key: str = "",
+        recent: int = 0,
+    ) -> Granted | Refused:
+        """Whether this person may do that now: to a job, to a system, or, with neither, to the estate as a whole.
+
+        `asked_by`: of what is to be approved. `key`: of the action, for a start that a hold owes. `recent`: what
+        was asked for within the hour before it."""
+        known = DOORS.get(door)
+        subject = Subject(system)
+        if job_id is not None and (self._permitted or person.is_policy or (known is not None and known.is_action)):
+            subject = self._subject(job_id)
+        held_back = person.is_policy and permissions.owes_start(self._run, key)
+        subject = replace(subject, why=why, asked_by=asked_by, held_back=held_back, recent=recent)
+        return authorize(person, door, subject, self._permitted, self.rules)
+
+    def kept_back(self, job_id: int) -> Refused | None:
+        """Whatever the right, nothing is asked of a system that is in shadow, nor of any while all is frozen."""
+        why = self.modes.why_not_sent(self._subject(job_id).system)
+        return Refused(why) if why else None
+
+    @cached_property
+    def modes(self) -> Modes:
+        """What is frozen and what is in shadow."""
+        return switches.modes(self._run)
+
+    def hanging_on(self, job_ids: Iterable[int]) -> dict[int, Subject]:
+        """Each of these jobs with what hangs on it."""
+        return {job_id: self._subject(job_id) for job_id in job_ids}
+
+    def _subject(self, job_id: int) -> Subject:
+        if job_id not in self._subjects:
+            self._subjects[job_id] = permissions.subject_of_job(self._run, job_id)
+        return self._subjects[job_id]
 
 
 _ABOUT = {
@@ -61,9 +94,12 @@ _JOBS_OF = {
 }
 
 
-def may_ask(run: Run, person: Person, kind: str, arguments: Mapping[str, Any]) -> Granted | Refused:
-    """Whether this person may ask that, of everything that it is about."""
-    return all_granted(may(run, person, kind, **about) for about in about_request(run, kind, arguments))
+def may_ask(
+    run: Run, person: Person, kind: str, arguments: Mapping[str, Any], known: Mapping[int, Subject] | None = None
+) -> Granted | Refused:
+    """Whether this person may ask that, of everything that it is about. `known`: as `Rights` takes it."""
+    rights = Rights(run, known)
+    return all_granted(rights.may(person, kind, **about) for about in about_request(run, kind, arguments))
 
 
 def all_granted(answers: Iterable[Granted | Refused]) -> Granted | Refused:
@@ -88,9 +124,19 @@ def _jobs(run: Run, name: str, value: Any) -> list[int]:
     if name == "job_id":
         return [int(value)]
     if name == "run_ids":
-        runs = dict.fromkeys(int(one) for one in value)
-        return list(dict.fromkeys(job for one in runs for job in _jobs(run, "run_id", one)))
+        return jobs_of_runs(run, value)
     return [int(row[0]) for row in run(_JOBS_OF[name], (int(value),)) if row[0] is not None] if name else []
+
+
+def jobs_of_runs(run: Run, run_ids: Iterable[Any]) -> list[int]:
+    """The jobs of these runs, each once; none of a run that there is not."""
+    ids = list(dict.fromkeys(int(one) for one in run_ids))
+    rows: list[Any] = []
+    for at in range(0, len(ids), _AT_ONCE):
+        part = ids[at : at + _AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        rows += run(f"SELECT DISTINCT job_id FROM run WHERE id IN ({marks})", part)  # noqa: S608 - question marks
+    return list(dict.fromkeys(int(row[0]) for row in rows))
 
 
 def actor(run: Run, requested_by: str, origin: str, is_postgres: bool) -> Person:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,10 @@ from console.engine.requests import AlreadyAsked
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
 from console.model.plans import Changes, Draft, PlanRefused, shape
-from console.store.errors import NotFound
+from console.model.rights import Subject
+from console.store import asker
+from console.store.chain import Run
+from console.store.errors import NotAllowed, NotFound
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -253,6 +257,68 @@ def test_a_run_of_an_open_plan_is_in_no_second_one_that_does_the_like(night: Ben
     requests(night).steer_plan(first, "abort")
     turn(night)
     assert 3 == started(night, both)
+
+
+@contextmanager
+def writing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """What is run meanwhile by those who ask, in transactions that keep everybody else who writes waiting."""
+    found: list[str] = []
+    real = asker.transaction
+
+    @contextmanager
+    def transaction(url: str, writes: bool = True) -> Iterator[Run]:
+        with real(url, writes) as run:
+
+            def heard(sql: str, values: Sequence[Any]) -> list[Any]:
+                found.extend([sql] * writes)
+                return run(sql, values)
+
+            yield heard
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asker, "transaction", transaction)
+        yield found
+
+
+def many(draft: Draft, count: int) -> Draft:
+    """So many steps, of each of the draft's jobs in turn, all of periods of their own."""
+    made = (replace(draft.steps[n % len(draft.steps)], place=n + 1, period_key=f"p{n}", after=()) for n in range(count))
+    return replace(draft, steps=tuple(made))
+
+
+def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
+    night: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL each statement is a way there and back while the engine waits for its turn."""
+    draft = proposed(night)
+    assert 2 == len({step.job_id for step in draft.steps})
+    with writing(monkeypatch) as statements:
+        number = started(night, many(draft, 400))
+    assert (400, 400 * ["planned"]) == (len(view(night, number).steps), states(night, number)[1:])
+    assert 10 < len(statements) < 40
+    assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
+    with writing(monkeypatch) as statements:
+        requests(night).steer_plan(number, "pause")
+        requests(night).propose_bulk(range(1, 401), Verb.RERUN)
+    assert 10 < len(statements) < 40
+    assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
+
+
+def test_what_is_permitted_counts_as_it_is_when_the_plan_starts(night: Bench) -> None:
+    """Whatever was read before: a freeze, or a right that is gone."""
+    draft = proposed(night)
+    made = requests(night)
+    real = made._hanging_on
+
+    def frozen_meanwhile(jobs: Callable[[Run], Iterable[int]]) -> dict[int, Subject]:
+        found = real(jobs)
+        made.turn("freeze", "on", "the network is being moved")
+        return found
+
+    made._hanging_on = frozen_meanwhile  # type: ignore[method-assign]
+    with pytest.raises(NotAllowed, match="the network is being moved"):
+        made.start_plan(draft, new_action_key())
+    assert [] == rows(night, "SELECT id FROM plan")
 
 
 def test_a_plan_without_steps_or_with_a_forbidden_one_is_not_started(tmp_path: Path) -> None:
