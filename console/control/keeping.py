@@ -64,7 +64,7 @@ class Keeping(OpenHold):
             return f"its time is over{self._still_awaited()}"
         if hold.kind == "person":
             return ""
-        if has_run(self._picture, hold):
+        if has_run(self._runs(), hold):
             early = hold.start_key is not None
             return "" if early and not self._passed() else "its run has started"
         if self._policy is None:

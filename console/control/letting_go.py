@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
 from console.control.expected import has_started
-from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
+from console.control.open_hold import ASK_AGAIN, HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run, is_too_late
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
 from console.control.placing import never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import HoldState, RunFacts
+from console.model.values import ActionFacts, HoldFacts, HoldState, RunFacts
 from console.model.words import MARK_GONE
 
 WATCH = timedelta(seconds=30)
@@ -23,9 +23,7 @@ WATCH = timedelta(seconds=30)
 WATCH_UNPROVED = timedelta(minutes=2)
 """The same of a source that proves no absence: AWS starts within the minute of its instant, and lists what it started a
 moment later."""
-_UNDER_WAY = ("requested", "approved", "sending", "sent", "unknown")
-LATE = timedelta(minutes=5)
-"""What was let go in time is started so long after its time was over, and no later: an engine may have been away."""
+_UNDER_WAY = ("sending", "unknown")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -64,8 +62,8 @@ class LettingGo(OpenHold):
     def watching(self) -> HoldDecision | None:
         hold = self._hold
         released = hold.released_at or self._now
-        if has_run(self._picture, hold):
-            return self._to(HoldState.RELEASED, words="its run has started")
+        if has_run(self._runs(), hold):
+            return self._to(HoldState.RELEASED, words=HAS_RUN)
         if hold.due_at is None:
             return self._to(HoldState.RELEASED, words="nothing came due while it was held")
         if hold.due_at - released > NEAR:
@@ -81,15 +79,21 @@ class LettingGo(OpenHold):
         if not is_absent:
             return None
         is_over = hold.kind != "person" and released >= hold.until
-        if is_over or self._now >= max(hold.until, released) + LATE:
-            why = self._still_awaited() or "; it was too late to start it"
-            words = f"let go at {clock(released, self._job.zone, self._now)} and not started{why}"
-            return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
+        if is_over or is_too_late(hold, self._now):
+            return self._not_started()
         if self._may_not_send():
             return None
         action = self._start("its instant had passed while it was held, and no start came")
         event = f"{self._name} is started: no start of its own came after it was let go"
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
+
+    def _not_started(self) -> HoldDecision:
+        """It is over for good; what waited to be sent is withdrawn."""
+        released, start = self._hold.released_at, self._hold.start
+        told = f"let go at {clock(released, self._job.zone, self._now)} and " if released is not None else ""
+        waited = f" ({start.words})" if start is not None and start.words else ""
+        words = f"{told}not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
+        return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
 
     def _left_to_its_clock(self, own: datetime, released: datetime) -> HoldDecision:
         """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
@@ -113,18 +117,25 @@ class LettingGo(OpenHold):
         return self._now >= proved and (target.seen_until or target.last_ok_at or _LONG_AGO) >= proved
 
     def starting(self) -> HoldDecision | None:
-        start = self._hold.start
-        if has_run(self._picture, self._hold) or (start is not None and start.state in ("sent", "verified")):
+        hold, start = self._hold, self._hold.start
+        if start is not None and start.state in ("sent", "verified"):
             return self._to(HoldState.RELEASED, words="started by Headway")
+        if has_run(self._runs(), hold):
+            return self._to(HoldState.RELEASED, words=HAS_RUN)
         if start is None:
             return self._to(HoldState.RELEASED, f"{self._name} was not started: it was never asked for")
+        if start.state == "requested":  # whatever it waits for: a turn, its source, the end of a freeze
+            return self._not_started() if is_too_late(hold, self._now) else None
         if start.state in _UNDER_WAY:
             return None
-        if not start.unsent or self._now >= self._hold.until:
+        if not start.unsent or is_too_late(hold, self._now):
             return self._to(HoldState.RELEASED, f"{self._name} was not started: {start.words}", words=start.words)
+        return self._started_again(hold, start)
+
+    def _started_again(self, hold: HoldFacts, start: ActionFacts) -> HoldDecision | None:
+        """The first one never arrived: once more, where its own clock does not stand for it by now."""
         if self._may_not_send() or not never_arrived(start, self._now):
             return None
-        hold = self._hold
         if hold.due_at is not None and hold.released_at is not None:
             own = stands_in(self._job, hold.due_at, hold.released_at, self._now)
             if own is not None:

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, awaited, live_edges, names
-from console.control.expected import has_started
+from console.control.expected import has_started, out_of_sight
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import HoldFacts, HoldState, JobFacts, Mode
+from console.model.values import HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings, TargetFacts
 
 NEAR = timedelta(minutes=2)
 """What is let go closer to its instant than this is watched: its scheduler may have missed it."""
 ASK_AGAIN = timedelta(minutes=5)
 """Until a release that was refused is asked for again."""
+LATE = timedelta(minutes=5)
+"""What was let go in time is started so long after its time was over, and no later: an engine may have been away."""
+TOO_LATE = "it was too late to start it"
+HAS_RUN = "its run has started"
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
-def has_run(picture: Picture, hold: HoldFacts) -> bool:
-    """True when the start that it kept back came all the same, by whoever made it; a skipped run needs none."""
+def has_run(runs: Iterable[RunFacts], hold: HoldFacts) -> bool:
+    """True when the start that it kept back came all the same, by whoever made it; a skipped run needs none. `runs`:
+    of its job. A trigger without a clock keeps none back: there it is any run of its business date."""
+    if hold.kind == "trigger":
+        return ran_on(runs, hold.bd)
     since = hold.placed_at or FOREVER
-    for run in picture.runs.get(hold.job_id, ()):
+    for run in runs:
         if not has_started(run):
             continue
         if hold.period_key and run.period_key == hold.period_key:
@@ -33,6 +41,31 @@ def has_run(picture: Picture, hold: HoldFacts) -> bool:
         if started is not None and started >= since and (run.period_at or FOREVER) >= (hold.due_at or FOREVER):
             return run.period_at is not None or run.bd == hold.bd
     return False
+
+
+def ran_on(runs: Iterable[RunFacts], bd: date | None) -> bool:
+    """True when one of them is of that business date, and has started."""
+    return any(run.bd == bd and has_started(run) for run in runs)
+
+
+def is_too_late(hold: HoldFacts, now: datetime) -> bool:
+    """True when it is not started any more."""
+    return now >= max(hold.until, hold.released_at or hold.until) + LATE
+
+
+def not_owed(hold: HoldFacts, runs: Iterable[RunFacts], now: datetime) -> str:
+    """Why the start that was asked for it is not made any more, in words; empty while it is owed. `runs`: of its job.
+    Asked right before the start leaves, too: it may have waited for hours."""
+    if hold.state.is_over or hold.state is HoldState.CLEARING:
+        return hold.words or "the hold is over"
+    if has_run(runs, hold):
+        return HAS_RUN
+    return TOO_LATE if is_too_late(hold, now) else ""
+
+
+def may_have_run(target: TargetFacts | None, now: datetime) -> bool:
+    """True where nobody has looked lately whether it ran by itself: first its source is seen again."""
+    return target is None or target.failing_since is not None or out_of_sight(target, now, Settings())
 
 
 class OpenHold:
@@ -52,7 +85,12 @@ class OpenHold:
         if state.is_over:
             changes["ended_at"] = self._now
         hold = replace(self._hold, state=state, **changes)  # type: ignore[arg-type]  # by field name
-        return HoldDecision(hold, self._hold.state, action, event=event)
+        start = self._hold.start
+        waits = state.is_over and start is not None and start.state == "requested"
+        return HoldDecision(hold, self._hold.state, action, hold.start_key or "" if waits else "", event)
+
+    def _runs(self) -> Iterable[RunFacts]:
+        return self._picture.runs.get(self._hold.job_id, ())
 
     def _may_not_send(self) -> bool:
         modes = self._picture.estate.modes

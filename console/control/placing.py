@@ -10,6 +10,7 @@ from connectors.contract import State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
 from console.control.expected import expects_nothing, has_started, out_of_sight
+from console.control.open_hold import ran_on
 from console.control.periods import business_date
 from console.control.picture import Picture
 from console.control.words import clock
@@ -163,7 +164,7 @@ class New:
             if len(since) < len(goods) or self._now - max(since) > policy.hold_for:
                 continue
             key, _ = self._next_key(f"bd {bd}")
-            if not key or any(run.bd == bd and has_started(run) for run in self._picture.runs.get(self._job.id, ())):
+            if not key or ran_on(self._picture.runs.get(self._job.id, ()), bd):
                 return None
             return self._started(policy, live, key, bd)
         return None

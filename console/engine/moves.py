@@ -27,16 +27,18 @@ from connectors.contract import (
 from connectors.words import STARTING
 from console.clean import clean
 from console.clock import Clock
+from console.control.open_hold import may_have_run, not_owed
 from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
 from console.engine.wire import Wire
 from console.failpoints import failpoint
-from console.model.ids import micros
+from console.model.ids import instant, micros
 from console.model.steps import refusal
 from console.store import approvals, asked, in_the_way, polling
 from console.store.asked import ActionRow, ActionStep
 from console.store.asserted import NotTaken, assert_state
 from console.store.open import Store
+from console.store.owed import owed
 
 log = structlog.get_logger("headway.actions")
 
@@ -112,6 +114,20 @@ class Moves:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
         elif right.waits:
             approvals.require(self._store, fence, action.key)
+        else:
+            return action.verb is not Verb.START or self._is_owed(fence, action)
+        return False
+
+    def _is_owed(self, fence: int, action: ActionRow) -> bool:
+        """A start that a hold asked for may have waited, and its job have run meanwhile: the evaluation that withdraws
+        it may come a moment later than its source."""
+        found, now = owed(self._store, action.key), instant(self.now())
+        if found is None:
+            return True
+        if why := not_owed(found.hold, found.runs, now):
+            self.refuse(fence, action.key, why)
+        elif may_have_run(found.target, now):
+            self._wait(fence, action, "its source is out of sight: it may have run by itself", FROZEN_SECONDS)
         else:
             return True
         return False

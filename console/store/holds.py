@@ -42,7 +42,7 @@ def write_holds(
     """Each decision whose hold still stands as the decision saw it; one that a person moved meanwhile is left alone."""
     _adopt(lines, seq, now_us)
     for one in decisions:
-        if not _written(lines, seq, one):
+        if _has_left(lines, one.withdraws) or not _written(lines, seq, one):
             continue
         if one.withdraws:
             over = ActionStep("refused", one.hold.words, ended=True)
@@ -51,6 +51,11 @@ def write_holds(
             _ask(connection, lines, one.action, now_us)
         if one.event:
             _tell(lines, now_us, one.event, one.hold)
+
+
+def _has_left(lines: Wire, key: str) -> bool:
+    """True where what was to be withdrawn was taken up meanwhile: the next evaluation sees that."""
+    return bool(key) and bool(lines.rows("SELECT 1 FROM action WHERE key = ? AND state <> 'requested'", (key,)))
 
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)

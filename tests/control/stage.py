@@ -14,6 +14,7 @@ from connectors.contract import State, Verb, instant_key
 from console.control.evaluate import evaluate
 from console.control.expected import expectations
 from console.control.holds import holding
+from console.control.open_hold import may_have_run, not_owed
 from console.control.picture import Picture
 from console.model.decisions import Decisions, HoldDecision, NewAction
 from console.model.modes import Modes
@@ -25,6 +26,8 @@ from tests.factories import at, estate, job, target
 STEP = timedelta(seconds=30)
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
 LOAD = job(2, "warehouse/load", "04:00", target_id=2)
+TAKES = timedelta(minutes=5)
+"""How long the downstream runs."""
 DUE = at("04:00")
 PERIOD = instant_key(DUE)
 
@@ -78,6 +81,8 @@ class Stage(Ledger):
         self.events: list[str] = []
         self.latency = timedelta(0)
         self.reply: Callable[[NewAction], str | None] = lambda _: None
+        self.waits: Callable[[NewAction], bool] = lambda _: False
+        """What cannot be sent now: it stays requested."""
         self.late: Callable[[datetime], bool] = lambda _: False
         self.crash: Callable[[datetime], bool] = lambda _: False
         self.script: dict[datetime, Callable[[], None]] = {}
@@ -127,11 +132,24 @@ class Stage(Ledger):
         for key, one in self.asked.items():
             if one.state not in ("requested", "sent") or self.now < one.at + self.latency:
                 continue
+            if one.state == "requested" and (self.waits(one.action) or self._stays(key, one)):
+                continue
             answer = self.reply(one.action) if one.state == "requested" else None
             if answer is not None:
                 one.state, one.words, one.ended_at = "failed" if "not sent" in answer else "refused", answer, self.now
             else:
                 self._do(key, one)
+
+    def _stays(self, key: str, one: Asked) -> bool:
+        """What is asked right before a start leaves: is it owed, was its source seen, does it wait for its turn."""
+        if one.action.verb is not Verb.START:
+            return False
+        hold = next(each for each in self._facts() if each.start_key == key)
+        runs = [run for run in self.estate.runs if run.job_id == self.load.id]
+        if why := not_owed(hold, runs, self.now):
+            one.state, one.words, one.ended_at = "refused", why, self.now
+        unseen = may_have_run(self.estate.targets[2], self.now)
+        return bool(why) or unseen or any(self.now - TAKES < at <= self.now for at, _ in self.source.starts)
 
     def _do(self, key: str, one: Asked) -> None:
         """Compare-and-set, as every connector promises."""
@@ -170,7 +188,7 @@ class Stage(Ledger):
 
     def _told(self, clock: str, started: datetime, number: int) -> None:
         if number == 0:  # a second one is the test's finding, whatever its run would be called
-            ended = started + timedelta(minutes=5)
+            ended = started + TAKES
             state = State.SUCCEEDED if ended <= self.now else State.RUNNING
             done = {"ended_at": ended} if state is State.SUCCEEDED else {}
             self.run(self.load, clock, state, started_at=started, bd=at("00:00").date() - timedelta(days=1), **done)

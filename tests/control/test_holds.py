@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, Verb
+from console.control.open_hold import LATE
 from console.model.modes import Modes, Switched, scope_name
 from console.model.values import EngineDown, HoldState, Mode
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Stage, hold_edge
@@ -138,6 +139,75 @@ def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
     stage.until("06:00")
     assert ([], HoldState.RELEASED) == (stage.source.starts, stage.hold().state)
     assert f"{LOAD.name} was let go at 04:30 and not started; it was too late to start it" == stage.events[-1]
+
+
+def waiting(stage: Stage, clock: str) -> Stage:
+    """What starts the downstream cannot be sent before then."""
+    stage.waits = lambda action: action.verb is Verb.START and stage.now < at(clock)
+    return stage
+
+
+def ran_itself(stage: Stage, clock: str) -> Stage:
+    """Its own run, whoever made it."""
+    stage.when(clock, lambda: stage.source.starts.append((stage.now, "clock")))
+    return stage
+
+
+def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
+    stage = waiting(repaired(failed(Stage(hold_edge(hold_for=HOUR))), "04:30"), "05:30")
+    stage.until("05:04")
+    assert HoldState.STARTING is stage.hold().state
+    stage.until("06:00")
+    assert ([], "refused") == (stage.source.starts, list(stage.asked.values())[-1].state)
+    assert f"{LOAD.name} was let go at 04:30 and not started; it was too late to start it" == stage.events[-1]
+
+
+def test_a_start_that_waits_is_withdrawn_when_the_run_that_was_kept_back_comes() -> None:
+    stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "04:50")
+    stage.until("05:00")
+    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().words)
+    assert "refused" == list(stage.asked.values())[-1].state
+    stage.until("06:00")
+    assert [(at("04:50"), "clock")] == stage.started()
+
+
+def test_a_trigger_without_a_clock_that_waits_is_withdrawn_when_its_job_ran_by_itself() -> None:
+    ready = job(2, "warehouse/load", target_id=2)
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER, down=ready), load=ready)), "04:10")
+    ran_itself(waiting(stage, "05:30"), "05:10").until("05:20")
+    assert (HoldState.RELEASED, "its run has started") == (stage.hold().state, stage.hold().words)
+    stage.until("07:00")
+    assert [(at("05:10"), "clock")] == stage.started()
+
+
+def test_a_trigger_without_a_clock_that_waits_past_its_time_is_withdrawn() -> None:
+    ready = job(2, "warehouse/load", target_id=2)
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER, down=ready, hold_for=HOUR), load=ready)), "04:10")
+    waiting(stage, "05:30").until("07:00")
+    assert ([], "not started; it was too late to start it") == (stage.source.starts, stage.hold().words)
+
+
+def test_a_start_before_its_clock_that_waits_does_not_follow_the_run_that_a_person_made() -> None:
+    stage = good(Stage(hold_edge(Mode.TRIGGER), load=replace(LOAD, starts_held=True)))
+    ran_itself(waiting(stage, "03:50"), "03:40").until("06:00")
+    assert ([(at("03:40"), "clock")], HoldState.RELEASED) == (stage.started(), stage.hold().state)
+
+
+def test_a_start_waits_for_a_look_at_a_source_that_was_out_of_sight() -> None:
+    """It answers again to whoever sends; what it ran meanwhile the next poll tells."""
+    stage = ran_itself(waiting(repaired(failed(Stage()), "04:30"), "05:30"), "05:10")
+    stage.late = lambda now: at("05:00") <= now < at("05:40")
+    stage.until("06:00")
+    assert ([(at("05:10"), "clock")], "its run has started") == (stage.started(), stage.hold().words)
+
+
+def test_a_start_that_never_arrived_is_repeated_for_as_long_as_any_other() -> None:
+    stage = repaired(failed(Stage(hold_edge(hold_for=HOUR))), "04:59")
+    answers = iter([None, None, "not sent: no route to host"])
+    stage.reply = lambda action: next(answers, None)
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("05:00") <= started < at("05:05"))
 
 
 def test_what_nobody_can_let_go_counts_as_missed_once_its_time_is_over() -> None:
@@ -481,10 +551,13 @@ NIGHTS = st.fixed_dictionaries(
         "mode": st.sampled_from([Mode.HOLD, Mode.TRIGGER]),
         "down": st.sampled_from(list(EngineDown)),
         "early": st.booleans(),
+        "waits": st.lists(st.tuples(MOMENTS, st.integers(min_value=1, max_value=150).map(minutes)), max_size=2),
+        "own": st.none() | MOMENTS,
     }
 )
 """A night: when the upstream is good, how long actions take, when polls are late and evaluations lost, what a person
-does at the source, how many requests never arrive, whether the scheduler makes up for what it missed."""
+does at the source, how many requests never arrive, whether the scheduler makes up for what it missed, how long a start
+waits as requested, and when somebody else starts it."""
 
 
 def within(windows: list[tuple[datetime, timedelta]], now: datetime) -> bool:
@@ -498,6 +571,7 @@ def played(night: dict[str, Any]) -> Stage:
     stage.latency = night["latency"]
     stage.late = lambda now: within(night["late"], now)
     stage.crash = lambda now: within(night["crash"], now)
+    stage.waits = lambda action: action.verb is Verb.START and within(night["waits"], stage.now)
     lost = iter(["not sent: no route to host"] * night["lost"])
     stage.reply = lambda action: next(lost, None)
     if night["good"] is not None:
@@ -515,6 +589,8 @@ def played(night: dict[str, Any]) -> Stage:
             if stage.now == begin + span:
                 stage.source.paused = False
         if night["native"] and stage.now > DUE and not stage.source.asleep and not stage.source.starts:
+            stage.source.starts.append((stage.now, "clock"))
+        if stage.now == night["own"] and stage.now > DUE and not stage.source.starts:
             stage.source.starts.append((stage.now, "clock"))
         if stage.now.minute % 3 == 0 and not stage.late(stage.now) and not stage.crash(stage.now):
             stage.reconciled()
@@ -535,7 +611,7 @@ def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck
     by_hand = night["undone"] is not None and night["early"] and night["mode"] is Mode.TRIGGER
     assert len(starts) <= 1 or by_hand, (starts, stage.events)  # whoever undoes a hold lets its clock start it
     for when, by in starts:  # what we start reads what its upstream has finished
-        assert by == "clock" or (night["good"] is not None and night["good"] <= when)
+        assert by == "clock" or (night["good"] is not None and night["good"] <= when < DUE + 2 * HOUR + LATE)
     open_ones = [one for one in stage.held.values() if not one.state.is_over and one.period_key == PERIOD]
     assert [] == open_ones
     assert stage.source.mark is None or stage.held[stage.source.mark].period_key != PERIOD

@@ -291,3 +291,64 @@ def test_a_job_without_a_clock_is_started_when_its_upstream_is_good(tmp_path: Pa
         night.at("03:31").rounds()
         assert [("start", "load")] == night.bench.scheduler.done
         assert ("released", "trigger") == night.hold()[:2]
+
+
+def start_state(night: Night) -> tuple[str, str]:
+    [row] = night.rows("SELECT state, words FROM action WHERE verb = 'start'")
+    return row[0], row[1]
+
+
+def sends(night: Night, clock: str) -> tuple[str, str]:
+    """The actions alone, before any evaluation of that time."""
+    night.at(clock)
+    night.bench.parts.actions.step(night.bench.fence)
+    return start_state(night)
+
+
+@pytest.mark.parametrize("mode, schedule", [("trigger", ""), ("hold", "0 4 * * *")])
+def test_a_start_that_waited_does_not_leave_after_the_run_that_came_by_itself(
+    tmp_path: Path, mode: str, schedule: str
+) -> None:
+    with a_night(tmp_path, mode, schedule) as night:
+        scheduler = night.bench.scheduler
+        night.at("03:51").rounds()
+        repair(night, "04:10")
+        scheduler.overlap = "a run of it goes on"
+        night.at("04:11").rounds(4).at("04:13").rounds()
+        assert "requested" == start_state(night)[0]
+        scheduler.attempt("load", "own", State.SUCCEEDED, at("05:10"), period_key=None)
+        night.at("05:30").bench.poller.poll_once(night.bench.fence)
+        scheduler.overlap = None
+        assert ("refused", "its run has started") == sends(night, "05:30")
+        night.at("05:31").rounds()
+        assert ([], "released") == (started(night), night.hold()[0])
+
+
+def test_a_start_waits_until_a_source_that_was_away_has_told_what_it_ran(tmp_path: Path) -> None:
+    with a_night(tmp_path, "trigger", clock="") as night:
+        scheduler = night.bench.scheduler
+        night.at("03:20").rounds()
+        repair(night, "03:30")
+        night.at("03:31").bench.poller.poll_once(night.bench.fence)
+        night.bench.parts.evaluator.step(night.bench.fence)
+        scheduler.refuse = SystemUnreachable("no route to host")
+        assert sends(night, "03:31")[1].startswith("out of reach")
+        night.at("03:32").rounds(1)
+        scheduler.refuse = None
+        scheduler.attempt("load", "own", State.SUCCEEDED, at("05:10"), period_key=None)
+        assert ("requested", "its source is out of sight: it may have run by itself") == sends(night, "05:30")
+        night.bench.poller.poll_once(night.bench.fence)
+        assert ("refused", "its run has started") == sends(night, "05:31")
+        assert [] == started(night)
+
+
+def test_a_start_that_waited_for_hours_does_not_leave_before_the_evaluation_withdraws_it(night: Night) -> None:
+    night.at("03:51").rounds()
+    repair(night, "04:10")
+    night.at("04:11").rounds(4)
+    night.bench.scheduler.overlap = "a run of it goes on"
+    night.at("04:13").rounds()
+    night.bench.scheduler.overlap = None
+    night.at("10:06").bench.poller.poll_once(night.bench.fence)
+    assert ("refused", "it was too late to start it") == sends(night, "10:06")
+    assert [] == started(night)
