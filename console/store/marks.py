@@ -96,14 +96,16 @@ def reconcile(
     since is judged by the next one. A hold whose mark two looks miss was released by a person: it ends so, and is not
     placed again for its period. Where they find its job enabled under our mark, the mark is to be taken away. A mark of
     ours that is there again is held again. One that the store does not know is kept as "found" and told, never undone.
+    One that it knows of another target is a copy (a cloned crontab): it moves nothing, and its job reads as paused.
     Raises LeaseLost.
     """
     marks = {one.mark.id: one for one in found}
     looked_us, now_us = micros(looked_at), micros(now)
     with store.read() as connection:
-        known = _known(wire(connection), target_id, list(marks))
+        known, elsewhere = _known(wire(connection), target_id, list(marks))
     now_missed = frozenset(one.key for one in known if one.is_missed(marks.get(one.key), looked_us))
-    strange = [one for key, one in marks.items() if not one.bare and key not in {each.key for each in known}]
+    ours = elsewhere | {one.key for one in known}
+    strange = [one for key, one in marks.items() if not one.bare and key not in ours]
     moved = [one for one in known if one.after(marks.get(one.key), one.key in missed, looked_us) is not None]
     if not moved and not strange:
         return Looked(False, now_missed)
@@ -114,21 +116,22 @@ def reconcile(
             after = one.after(marks.get(one.key), one.key in missed, looked_us)
             if after is not None:
                 _move(lines, one, after, marks.get(one.key), seq, now_us)
-        for mark in strange:
-            _found(lines, target_id, mark, seq, now_us)
-    return Looked(True, now_missed - {one.key for one in moved})
+        told = [_found(lines, target_id, mark, seq, now_us) for mark in strange]
+    return Looked(bool(moved) or any(told), now_missed - {one.key for one in moved})
 
 
-_KNOWN = "SELECT h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us, h.words FROM hold h"
+_KNOWN = (
+    "SELECT j.target_id, h.key, h.state, h.job_id, h.kind, h.placed_us, h.ended_us, h.words FROM hold h"
+    " JOIN job j ON j.id = h.job_id"
+)
 
 
-def _known(lines: Wire, target_id: int, keys: list[str]) -> list[_Known]:
-    """What is open at the target, and of these keys wherever they are."""
-    rows = lines.rows(
-        f"{_KNOWN} JOIN job j ON j.id = h.job_id WHERE j.target_id = ? AND h.ended_us IS NULL", (target_id,)
-    )
+def _known(lines: Wire, target_id: int, keys: list[str]) -> tuple[list[_Known], set[str]]:
+    """What is open at the target, with what is over and bears one of these keys; the keys that are another target's."""
+    rows = lines.rows(f"{_KNOWN} WHERE j.target_id = ? AND h.ended_us IS NULL", (target_id,))
     rows += lines.by_keys(_KNOWN.replace("FROM hold h", "FROM {keys} JOIN hold h ON h.key = k.a"), "t", sorted(keys))
-    return list({row[0]: _Known(row[0], HoldState(row[1]), *row[2:]) for row in rows}.values())
+    here = {row[1]: _Known(row[1], HoldState(row[2]), *row[3:]) for row in rows if row[0] == target_id}
+    return list(here.values()), {row[1] for row in rows} - here.keys()
 
 
 def _move(lines: Wire, one: _Known, after: HoldState, mark: NativeHold | None, seq: int, now_us: int) -> None:
@@ -161,13 +164,13 @@ def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> tuple[str,
     return words, words
 
 
-def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) -> None:
-    """A mark that this store never made: another store's, or from before this one."""
+def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) -> bool:
+    """A mark that this store never made: another store's, or from before this one. True when it was kept, and told."""
     rows = lines.rows(
         "SELECT id FROM job WHERE target_id = ? AND source_id = ? ORDER BY id LIMIT 1", (target_id, pack(one.job))
     )
     if not rows:
-        return  # no inventory has shown the job yet; the next look tells
+        return False  # no inventory has shown the job yet; the next look tells
     job_id = rows[0][0]
     until = one.mark.until
     words = f"a mark that this store did not make: {clean_line(one.where)}"
@@ -176,17 +179,15 @@ def _found(lines: Wire, target_id: int, one: NativeHold, seq: int, now_us: int) 
         "held_by": clean_line(one.mark.by), "why": "", "until_us": micros(until), "bd": "", "period_key": "",
         "placed_us": now_us, "words": clean(words, WORDS_LIMIT), "changed_seq": seq,
     }  # fmt: skip
-    lines.rows(
-        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO NOTHING",
+    made = lines.rows(
+        f"INSERT INTO hold ({', '.join(values)}) VALUES ({', '.join('?' * len(values))}) ON CONFLICT (key) DO NOTHING"
+        " RETURNING key",
         tuple(values.values()),
     )
-    _say(
-        lines,
-        now_us,
-        job_id,
-        "",
-        f"{_name(lines, job_id)} is held by {clean_line(one.mark.by)} under {one.mark.id}: {words}",
-    )
+    told = f"{_name(lines, job_id)} is held by {clean_line(one.mark.by)} under {one.mark.id}: {words}"
+    if made:
+        _say(lines, now_us, job_id, "", told)
+    return bool(made)
 
 
 def _say(lines: Wire, now_us: int, job_id: int, period_key: str, words: str) -> None:

@@ -208,6 +208,25 @@ def test_a_mark_that_our_own_release_left_is_taken_away_after_all(night: Estate)
     )
 
 
+def test_a_mark_of_ours_on_another_target_is_a_copy_and_moves_nothing(night: Estate) -> None:
+    """The crontab of a held job was cloned to another host."""
+    held(night)
+    over = hold(night, state=HoldState.RELEASED, placed_at=at("03:01"), ended_at=at("03:21"))
+    for decisions in ((), (HoldDecision(over, HoldState.HELD),)):
+        decide(night, *decisions)
+        before, copy = stored(night), mark(job="load_orders")
+        looked = reconcile(night.store, night.airflow, (copy,), frozenset(), at("03:30"), at("03:30"), None)
+        assert (False, before, []) == (looked.changed, stored(night), events(night))
+
+
+def test_a_mark_that_was_kept_meanwhile_is_told_once(night: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines looked at the same moment."""
+    strange = mark("headway-zzzzzzzzzzzz", by="other.store")
+    monkeypatch.setattr("console.store.marks._known", lambda *_: ([], set()))
+    assert [True, False] == [look(night, strange), look(night, strange)]
+    assert 1 == len(events(night))
+
+
 def test_a_bare_mark_that_nobody_here_made_holds_nothing(night: Estate) -> None:
     assert not look(night, mark("headway-zzzzzzzzzzzz", bare=True))
     assert () == stored(night)
