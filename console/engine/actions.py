@@ -89,7 +89,7 @@ class Actions:
                 woken = self.wake.is_set()
                 self.wake.clear()
                 self.pulse.beat()
-                if glance.is_new() or woken or self._lanes.keys:
+                if glance.is_new() or woken or self._lanes.is_free_again():
                     self._begin(fence)
                 self.wake.wait(0.25)
         while not self._lanes.over():

@@ -56,11 +56,19 @@ class Lanes:
     def __init__(self, most: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
         self._moving: dict[Hashable, tuple[Future[None], frozenset[str]]] = {}
+        self._turned_away: set[Hashable] = set()
+        """Lanes for which there was more to do than could be taken."""
 
     def take(self, lane: Hashable, keys: frozenset[str], work: Callable[[], None]) -> None:
         """Does the work, which is about these keys; nothing where the lane is not free: it will be due again."""
-        if lane not in self._moving:
+        if lane in self._moving:
+            self._turned_away.add(lane)
+        else:
             self._moving[lane] = self._pool.submit(work), keys
+
+    def is_free_again(self) -> bool:
+        """Whether a lane is done from which work was turned away, so that this can be taken now."""
+        return any(self._moving[lane][0].done() for lane in self._turned_away)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -72,6 +80,7 @@ class Lanes:
         done = {lane: moving for lane, (moving, _) in self._moving.items() if moving.done()}
         for lane in done:
             del self._moving[lane]
+        self._turned_away -= done.keys()
         for moving in done.values():
             moving.result()
         return not self._moving

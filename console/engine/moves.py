@@ -101,7 +101,7 @@ class Moves:
     def step(self, fence: int, key: str, was: str, step: ActionStep) -> bool:
         """Writes what happened to it, if it still is in the state `was`; True when it did."""
         done = asked.step_action(self._store, fence, key, was, step, self.now())
-        if done and (step.ended or step.state == "sent"):
+        if done and (step.ended or was != step.state == "sent"):
             self._moved()
         return done
 
@@ -252,6 +252,9 @@ class Moves:
         step = self._look_after(action) if by_looking else verdicts.verdict(self._store, action)
         step = step or verdicts.unproved(self._store, action, self.now())
         if step is None:
+            if by_looking:  # its source is asked for this alone; the others wait for what polls bring
+                again = ActionStep("sent", next_us=self.later(LOOK_UP_PAUSE_SECONDS))
+                self.step(fence, action.key, "sent", again)
             return
         failpoint("action.before_verify")
         self.step(fence, action.key, "sent", step)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connectors.contract import Capability, State, SystemUnreachable, Verb
+from connectors.contract import Capability, RecordUnreadable, State, SystemUnreachable, Verb
 from console.config import JobSettings
 from console.engine.requests import AlreadyAsked, Wish
 from console.model.ids import micros, new_action_key
@@ -206,6 +206,21 @@ def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(abl
     let_go = act(able, Wish(Verb.RELEASE, job_id=job_id, parameters={"hold": held}))
     able.parts.actions.step(able.fence)
     assert ("verified", "verified", 2) == (told(able, held)[0], told(able, let_go)[0], able.scheduler.look_ups)
+
+
+@pytest.mark.parametrize("error", [SystemUnreachable("no route"), RecordUnreadable("no JSON")], ids=["away", "odd"])
+def test_a_source_that_cannot_say_whether_it_holds_is_not_asked_again_at_once(able: Bench, error: Exception) -> None:
+    """Four look-ups a second, over SSH, for ten minutes."""
+    run_of(able, State.FAILED)
+    [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
+    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
+    able.scheduler.refuse = error
+    for _ in range(4):
+        able.parts.actions.step(able.fence)
+    assert ("sent", 1) == (told(able, held)[0], able.scheduler.look_ups)
+    able.scheduler.refuse = None
+    again(able)
+    assert ("verified", 2) == (told(able, held)[0], able.scheduler.look_ups)
 
 
 def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) -> None:

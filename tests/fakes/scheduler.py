@@ -218,8 +218,8 @@ class FakeConnector:
         return tuple(NativeHold(job, mark, f"the notes of {job}", job in undone) for job, mark in marks.items())
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        self._check()
         self._scheduler.look_ups += 1
+        self._check()
         return Found(key) if key in self._scheduler.acted else Absent()
 
     def probe(self, timeout_seconds: float) -> Probe:
