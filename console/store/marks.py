@@ -135,15 +135,16 @@ def _known(lines: Wire, target_id: int, keys: list[str]) -> tuple[list[_Known], 
 
 
 def _move(lines: Wire, one: _Known, after: HoldState, mark: NativeHold | None, seq: int, now_us: int) -> None:
-    """Only from where this look saw it."""
+    """Only from where this look saw it. What is held again was not let go; what is to be cleared is so from now on, and
+    what was asked before is no answer."""
     words, event = _words(one, after, mark)
     ended = now_us if after.is_over else None
-    released = now_us if after is HoldState.CLEARING else None  # what is held again was not let go
+    is_held, is_clearing = after is HoldState.HELD, after is HoldState.CLEARING
     moved = lines.rows(
         "UPDATE hold SET state = ?, ended_us = ?, words = ?, changed_seq = ?, placed_us = COALESCE(placed_us, ?),"
-        " released_us = CASE WHEN ? THEN NULL ELSE COALESCE(released_us, CAST(? AS BIGINT)) END"
+        " released_us = CASE WHEN ? THEN NULL WHEN ? THEN CAST(? AS BIGINT) ELSE released_us END"
         " WHERE key = ? AND state = ? RETURNING period_key",
-        (after.value, ended, clean(words, WORDS_LIMIT), seq, now_us, after is HoldState.HELD, released, one.key,
+        (after.value, ended, clean(words, WORDS_LIMIT), seq, now_us, is_held, is_clearing, now_us, one.key,
          one.state.value),
     )  # fmt: skip
     for (period_key,) in moved:

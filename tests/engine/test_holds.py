@@ -218,6 +218,19 @@ def test_a_person_who_enables_a_held_job_keeps_it_and_a_later_pause_is_theirs(ni
     assert ("request release", "a person enabled it at its source") == requested[-1]
 
 
+def test_a_mark_that_comes_back_over_and_over_is_taken_away_each_time(night: Night) -> None:
+    """An old crontab is put back, and the job enabled below our mark."""
+    scheduler = night.bench.scheduler
+    night.at("03:51").rounds()
+    mark = scheduler.marks["load"]
+    for clock in ("03:53", "03:55", "03:57"):
+        scheduler.marks["load"] = mark
+        scheduler.undone.add("load")
+        night.at(clock).rounds(6)
+        assert ("released", {}) == (night.hold()[0], scheduler.marks)
+    assert [("hold", "load"), *[("release", "load")] * 3] == scheduler.done
+
+
 def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night) -> None:
     mark = HoldMark("headway-0123456789abcdef", "other-store", at("09:00"))
     night.bench.scheduler.marks["load"] = mark

@@ -199,7 +199,7 @@ def test_a_mark_that_our_own_release_left_is_taken_away_after_all(night: Estate)
     assert look(night, mark(bare=True))
     [one] = stored(night)
     told = (one.state, one.released_at, one.words, one.ended_at)
-    assert (HoldState.CLEARING, at("03:20"), "our mark was left at its source", None) == told
+    assert (HoldState.CLEARING, at("03:30"), "our mark was left at its source", None) == told
     assert not look(night, looked="03:31", now="03:31")
     assert look(night, looked="03:32", now="03:32", missed=KEY)
     assert (HoldState.RELEASED, "our mark was left at its source; our mark is gone") == (
