@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 from connectors.airflow import fields, parse, parse_tasks, walk
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
+from connectors.airflow.gathered import Gathered
+from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
 from connectors.airflow.references import Reference, gone, reference, superseded
-from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, Skipped, State
+from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, State
 
 TASK_HISTORY = timedelta(days=14)
 """How far back task instances are read at first; DAG runs are read as far back as Airflow has them."""
@@ -28,29 +29,7 @@ OLD_TRIES_A_POLL = 30
 RESERVE = 0.2
 """Share of a call's time that no request for a single run is begun in."""
 
-MOST_LISTED = 20
-"""Pages of one look at named task instances: 2,000 mapped instances."""
-
 REMEMBERED_PERIODS = 50_000
-
-
-@dataclass(slots=True)
-class Gathered:
-    """What one poll has found so far."""
-
-    records: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
-    warnings: dict[str, None] = field(default_factory=dict)
-    complete: bool = True
-
-    def add(self, record: RunRecord) -> None:
-        self.records[record.job, record.attempt_key] = record
-
-    def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
-        self.skipped.append(fields.skipped(where, error, row))
-
-    def warn(self, words: str) -> None:
-        self.warnings[words] = None
 
 
 class Poller:
@@ -153,46 +132,14 @@ class Poller:
         red: dict[tuple[str, str], list[str]] = {}
         for first in range(0, len(ended), 100):
             some = ended[first : first + 100]
-            for one in self._instances({**_named(some), "state": ["failed", "upstream_failed"]}, found):
+            for one in named(self._client, {**_named(some), "state": ["failed", "upstream_failed"]}, found).read:
                 red.setdefault(one.key[:2], []).append(f"{parse_tasks.name_of(one)} ({one.native})")
         return red
-
-    def _instances(self, body: dict[str, Any], found: Gathered) -> list[Instance]:
-        """Task instances by name, all pages; what cannot be read is skipped."""
-        gathered: list[Instance] = []
-        for page in range(MOST_LISTED):
-            rows = fields.rows(self._client.some_task_instances(body, page * 100).table().get("task_instances"))
-            gathered += self._asked_for(body, self._read_instances(rows, found), found)
-            if len(rows) < 100:
-                return gathered
-        found.warn(f"more than {MOST_LISTED * 100} task instances were asked for at once; the rest is left out")
-        return gathered
-
-    def _asked_for(self, body: dict[str, Any], read: Sequence[Instance], found: Gathered) -> list[Instance]:
-        """Without those of an answer that belongs to another question."""
-        names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
-        mine: list[Instance] = []
-        for one in read:
-            if all(part in asked for part, asked in zip(one.key, names, strict=False)):
-                mine.append(one)
-            else:
-                error = RecordUnreadable("the answer is about another task than we asked for")
-                found.skip("taskInstances", error, dict(one.row))
-        return mine
-
-    def _read_instances(self, rows: Sequence[Any], found: Gathered) -> list[Instance]:
-        read: list[Instance] = []
-        for row in rows:
-            try:
-                read.append(parse_tasks.instance(row))
-            except RecordUnreadable as error:
-                found.skip("taskInstances", error, row)
-        return read
 
     # tasks
 
     def _take_tasks(self, rows: Sequence[Any], open_runs: Sequence[RunRef], found: Gathered) -> None:
-        changed = self._grouped(one for one in self._read_instances(rows, found) if self.watched(one.key[0]))
+        changed = self._grouped(one for one in read(rows, found) if self.watched(one.key[0]))
         mapped = [key for key, group in changed.items() if any(one.map_index >= 0 for one in group)]
         for first in range(0, len(mapped), 50):
             some = set(mapped[first : first + 50])
@@ -201,7 +148,7 @@ class Poller:
                 "dag_run_ids": sorted({key[1] for key in some}),
                 "task_ids": sorted({key[2] for key in some}),
             }
-            whole = self._grouped(one for one in self._instances(body, found) if one.key in some)
+            whole = self._grouped(one for one in named(self._client, body, found).read if one.key in some)
             changed |= whole
         for group in changed.values():
             self._take_group(group, found)
@@ -290,16 +237,14 @@ class Poller:
             "task_ids": sorted({at.task for at in places}),
         }
         wanted = {(at.dag, at.run, at.task) for at in places}
-        unread = len(found.skipped)
-        groups = self._grouped(one for one in self._instances(body, found) if one.key in wanted)
+        answer = named(self._client, body, found)
+        groups = self._grouped(one for one in answer.read if one.key in wanted)
         for group in groups.values():
             self._take_group(group, found)
         self._close_old_tries(groups, some, found)
-        if len(found.skipped) > unread:
-            return  # what could not be read is not gone
         for known in some:
             at = reference(known)
-            if at and (at.dag, at.run, at.task) not in groups:
+            if at and answer.is_gone((at.dag, at.run, at.task)):
                 found.add(gone(known))
 
 

@@ -1,0 +1,84 @@
+"""Task instances that are asked for by name: what was read, and of which task the answer proves that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.airflow import fields
+from connectors.airflow.client import PAGE_LIMIT, AirflowClient
+from connectors.airflow.gathered import Gathered
+from connectors.airflow.parse_tasks import Instance, Key, instance
+from connectors.contract import RecordUnreadable, SystemUnreachable
+
+MOST_LISTED = 20
+"""Pages of one look at named task instances: 2,000 mapped instances."""
+
+
+@dataclass(slots=True)
+class Named:
+    """The answer to one question."""
+
+    read: list[Instance] = field(default_factory=list)
+    unread: list[Any] = field(default_factory=list)
+    """Rows that could not be read, as they came."""
+    whole: bool = True
+    """False where rows were left out, or belong to another question."""
+
+    def is_gone(self, key: Key) -> bool:
+        """True where neither what was read nor what could not be can be an instance of this task."""
+        return (
+            self.whole
+            and all(one.key != key for one in self.read)
+            and not any(_may_be(row, key) for row in self.unread)
+        )
+
+
+def _may_be(row: Any, key: Key) -> bool:
+    """By as many of its names as can be read."""
+    row = row if isinstance(row, dict) else {}
+    names = (row.get(name) for name in ("dag_id", "dag_run_id", "task_id"))
+    told = ((name, part) for name, part in zip(names, key, strict=True) if isinstance(name, str) and name)
+    return all(fields.clean(name) == part for name, part in told)
+
+
+def named(client: AirflowClient, body: Mapping[str, Any], found: Gathered) -> Named:
+    """Task instances by name, all pages. Raises SystemUnreachable where the answer is no list."""
+    answer = Named()
+    for page in range(MOST_LISTED):
+        reply = client.some_task_instances(body, page * PAGE_LIMIT)
+        rows = reply.table().get("task_instances")
+        if not isinstance(rows, list):
+            raise SystemUnreachable(f"{reply.place} has no list 'task_instances'; is this Airflow 3?")
+        _take(answer, body, rows, found)
+        if len(rows) < PAGE_LIMIT:
+            return answer
+    answer.whole = False
+    found.warn(f"more than {MOST_LISTED * PAGE_LIMIT} task instances were asked for at once; the rest is left out")
+    return answer
+
+
+def _take(answer: Named, body: Mapping[str, Any], rows: Sequence[Any], found: Gathered) -> None:
+    """Without those of an answer that belongs to another question."""
+    names = [set(body[name]) for name in ("dag_ids", "dag_run_ids", "task_ids") if name in body]
+    for one in read(rows, found, answer.unread):
+        if all(part in asked for part, asked in zip(one.key, names, strict=False)):
+            answer.read.append(one)
+        else:
+            answer.whole = False
+            error = RecordUnreadable("the answer is about another task than we asked for")
+            found.skip("taskInstances", error, dict(one.row))
+
+
+def read(rows: Sequence[Any], found: Gathered, unread: list[Any] | None = None) -> list[Instance]:
+    """What can be read of a list; the rest is counted, and added to `unread`."""
+    able: list[Instance] = []
+    for row in rows:
+        try:
+            able.append(instance(row))
+        except RecordUnreadable as error:
+            found.skip("taskInstances", error, row)
+            if unread is not None:
+                unread.append(row)
+    return able

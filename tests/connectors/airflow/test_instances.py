@@ -1,0 +1,81 @@
+"""Open tasks that an answer does not name: which of them are gone, and of which nobody can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.airflow import instances
+from connectors.conformance import ref
+from connectors.contract import RunRef, SystemUnreachable
+from tests.connectors.airflow.support import latest, night, opened
+from tests.connectors.airflow.test_poll import answering
+from tests.fakes.airflow import START, FakeAirflow
+
+CHECK, LOAD, COUNT = "load_orders.check", "load_orders.load", "stock_count.count"
+
+
+def an_old_night() -> tuple[FakeAirflow, str, tuple[RunRef, ...]]:
+    """Two DAGs have run; nothing of them changed lately; a cursor, and three of their tasks as if they were open."""
+    fake = night()
+    for dag in ("load_orders", "stock_count"):
+        fake.start(dag)
+    fake.tick()
+    tasks = tuple(ref(latest(opened(fake), job)) for job in (CHECK, LOAD, COUNT))
+    for row in (*fake.runs, *fake.instances):
+        row["_updated"] = START - timedelta(days=400)
+    return fake, opened(fake).poll("", (), 5).cursor, tasks
+
+
+def gone(
+    fake: FakeAirflow, cursor: str, tasks: tuple[RunRef, ...], change: Callable[[list[Any]], list[Any]]
+) -> set[str]:
+    """Jobs whose tasks are called gone, where the rows of the answer about them pass through `change`."""
+
+    def changed(path: str, body: Any) -> Any:
+        return {**body, "task_instances": change(body["task_instances"])} if path.endswith("/list") else body
+
+    poll = answering(fake, changed).poll(cursor, tasks, 5)
+    return {one.job for one in poll.runs if one.native_state == "deleted"}
+
+
+def without(rows: list[Any], *tasks: str) -> list[Any]:
+    return [row for row in rows if row["task_id"] not in tasks]
+
+
+def test_a_task_that_never_reads_keeps_no_other_open() -> None:
+    fake, cursor, tasks = an_old_night()
+    assert {LOAD, COUNT} == gone(
+        fake, cursor, tasks, lambda rows: [row | {"id": 7} for row in without(rows, "load", "count")]
+    )
+
+
+def test_a_row_without_its_task_may_be_any_of_its_run() -> None:
+    fake, cursor, tasks = an_old_night()
+    assert {COUNT} == gone(
+        fake, cursor, tasks, lambda rows: [row | {"task_id": None} for row in without(rows, "load", "count")]
+    )
+
+
+@pytest.mark.parametrize("row", [None, "text", {}, {"dag_id": 7, "dag_run_id": "", "task_id": []}])
+def test_a_row_that_names_nothing_may_be_any(row: Any) -> None:
+    fake, cursor, tasks = an_old_night()
+    assert set() == gone(fake, cursor, tasks, lambda _: [row])
+
+
+def test_pages_that_are_left_out_prove_nothing_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "MOST_LISTED", 1)
+    fake, cursor, tasks = an_old_night()
+    assert set() == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count") * 100)
+    assert {LOAD, COUNT} == gone(fake, cursor, tasks, lambda rows: without(rows, "load", "count"))
+
+
+@pytest.mark.parametrize("body", [{}, {"task_instances": None}, {"task_instances": {}}])
+def test_an_answer_without_a_list_is_no_empty_list(body: Any) -> None:
+    fake, cursor, tasks = an_old_night()
+    connector = answering(fake, lambda path, told: body if path.endswith("/list") else told)
+    with pytest.raises(SystemUnreachable, match="has no list 'task_instances'"):
+        connector.poll(cursor, tasks, 5)
