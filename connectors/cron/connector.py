@@ -153,8 +153,8 @@ class CronConnector:
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
         """Asked often, so read anew only when the crontabs' stamps say so, as at a poll."""
-        known = self.crontabs.checksum if self.crontabs else "-"
-        look = self.crontabs_now(monotonic() + timeout_seconds, known)
+        stamp = self.crontabs.checksum if self.crontabs else "-"
+        look = self.crontabs_now(monotonic() + timeout_seconds, stamp)
         return self._acts.holds(look)
 
     def running(self, until: float) -> Look:
