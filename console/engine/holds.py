@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from connectors.contract import Capability, Connector, ConnectorError
+from connectors.contract import Capability, Connector, ConnectorError, NativeHold
 from connectors.secrets import SecretStore
 from console.clean import clean
 from console.clock import Clock
@@ -38,21 +38,16 @@ class HoldLooker:
         self._failed = ""
 
     def look(self, connector: Connector, fence: int, timeout_seconds: float) -> bool:
-        """True when something differed and was written. A source that does not tell its marks fails no poll: it is
-        said once, and asked again."""
+        """True when something differed and was written. A source that does not tell its marks, whatever it meets,
+        fails no poll: it is said once, and asked again. Raises StoreError."""
         if Capability.HOLD not in self._place.system.kind.capabilities or time.monotonic() < self._look_at:
             return False
         self._next_look(LOOK_EVERY)
         looked_at = self._clock.now()
-        try:
-            found = connector.holds(timeout_seconds, marks.known_jobs(self._store, self._place.target_id, looked_at))
-        except ConnectorError as error:
-            words = clean(self._secrets.mask(str(error)))
-            if words != self._failed:
-                log.warning("its holds cannot be read", target=self._place.name, error=words)
-            self._failed = words
+        known = marks.known_jobs(self._store, self._place.target_id, looked_at)
+        found = self._found(connector, known, timeout_seconds)
+        if found is None:
             return False
-        self._failed = ""
         failpoint("hold.looked")
         looked = marks.reconcile(
             self._store, self._place.target_id, found, self._missed, looked_at, self._clock.now(), fence
@@ -61,6 +56,22 @@ class HoldLooker:
         if looked.missed:
             self._next_look(LOOK_AGAIN)
         return looked.changed
+
+    def _found(
+        self, connector: Connector, known: tuple[str, ...], timeout_seconds: float
+    ) -> tuple[NativeHold, ...] | None:
+        """None where it could not be read."""
+        try:
+            found = tuple(connector.holds(timeout_seconds, known))
+        except Exception as error:  # noqa: BLE001 - the poll went well; a row of a new kind must not end the holds
+            told = isinstance(error, ConnectorError)
+            words = clean(self._secrets.mask(str(error) if told else f"{type(error).__name__}: {error}"))
+            if words != self._failed:
+                log.warning("its holds cannot be read", target=self._place.name, error=words, exc_info=not told)
+            self._failed = words
+            return None
+        self._failed = ""
+        return found
 
     def _next_look(self, pause: timedelta) -> None:
         self._look_at = time.monotonic() + pause.total_seconds() / max(self._clock.rate, 0.01)

@@ -247,20 +247,26 @@ def test_a_mark_that_the_store_does_not_know_is_told_and_left_alone(night: Night
     assert [("released",)] == found
 
 
+@pytest.mark.parametrize("met", [SystemUnreachable("the notes cannot be read"), KeyError("State")])
 def test_marks_that_cannot_be_read_fail_no_poll_and_change_nothing(
-    night: Night, monkeypatch: pytest.MonkeyPatch
+    night: Night, monkeypatch: pytest.MonkeyPatch, met: Exception
 ) -> None:
     night.at("03:51").rounds()
     held = night.hold()
 
     def refused(*_: object) -> tuple[()]:
-        raise SystemUnreachable("the notes cannot be read")
+        raise met
 
     connector = night.bench.poller._connector
     assert connector is not None
     monkeypatch.setattr(connector, "holds", refused)
     night.at("03:55").rounds()
     assert (held, [("", None)]) == (night.hold(), night.rows("SELECT error, failing_since_us FROM target"))
+    assert connector is night.bench.poller._connector
+    monkeypatch.undo()
+    del night.bench.scheduler.marks["load"]
+    night.at("03:56").rounds(2)
+    assert "released" == night.hold()[0]
 
 
 def test_a_person_holds_and_lets_go_and_what_came_due_is_started_once(night: Night) -> None:
