@@ -63,7 +63,7 @@ class HoldLooker:
         """None where it could not be read."""
         try:
             found = tuple(connector.holds(timeout_seconds, known))
-        except Exception as error:  # noqa: BLE001 - the poll went well; a row of a new kind must not end the holds
+        except Exception as error:  # the poll went well; a row of a new kind must not end the holds
             told = isinstance(error, ConnectorError)
             words = clean(self._secrets.mask(str(error) if told else f"{type(error).__name__}: {error}"))
             if words != self._failed:
