@@ -42,6 +42,26 @@ def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -
     return InventoryChanges(new, tuple(changed), gone, unwatched, found.hash, found.complete)
 
 
+def moves_clocks(known: Sequence[KnownJob], changes: InventoryChanges) -> bool:
+    """Whether a job went, came back, was paused or woken, or has another clock: more than the instant that its clock
+    names next."""
+    before = {job.id: job for job in known}
+    return bool(changes.gone or changes.unwatched) or any(
+        _moves_clock(before[one.job_id], one.record) for one in changes.changed
+    )
+
+
+def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
+    seen, found = job.seen, record.schedule
+    return (
+        job.gone_since is not None
+        or job.unwatched
+        or (job.paused_since is not None) != record.paused
+        or not _same_times(seen, found)
+        or (seen.next_at is None and found.next_at is not None)
+    )
+
+
 def _not_asked_for(known: Sequence[KnownJob], missing: Sequence[KnownJob], found: Inventory) -> tuple[int, ...]:
     """Ids of the missing that the settings leave out; a task goes with its job."""
     asks_for = found.asks_for
@@ -112,14 +132,11 @@ def _differs(job: KnownJob, record: JobRecord) -> bool:
     """True when the store does not hold this record yet. The next instant counts: it is written, but is no drift. Texts
     are kept cleaned and so cannot be compared; the definition's hash stands for them."""
     return (
-        job.gone_since is not None
-        or job.unwatched
-        or job.source_id != record.native_id
+        job.source_id != record.native_id
         or job.match_keys != record.match_keys
         or job.definition_hash != record.definition_hash
-        or not _same_times(job.seen, record.schedule)
         or record.schedule.next_at not in (None, job.seen.next_at)
-        or (job.paused_since is not None) != record.paused
+        or _moves_clock(job, record)
     )
 
 

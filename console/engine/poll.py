@@ -27,7 +27,7 @@ from connectors.contract import (
 )
 from connectors.secrets import SecretStore
 from console.clock import Clock
-from console.control.inventory import match
+from console.control.inventory import match, moves_clocks
 from console.control.periods import assign, business_date
 from console.engine.arriving import bites, inventory_words, kept_inventory, kept_poll, seen_until, shown
 from console.engine.doors import Doors, Place, close_quietly
@@ -75,6 +75,8 @@ class Shared:
     """Wakes the evaluator."""
     jobs_changed: Callable[[int], None]
     """New jobs were written in a lease with this fence: config is matched against the jobs again."""
+    clocks_changed: Callable[[int], None]
+    """Jobs went, came back, were paused or have another clock: which dependencies cannot hold is told anew."""
     flood: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever writes a part of a flood."""
 
@@ -232,7 +234,8 @@ class Poller:
             self._inventory_words = inventory_words(found, "") or self._inventory_words
             return
         store, target_id = self._shared.store, self._place.target_id
-        changes = match(store_inventory.known_jobs(store, target_id), found, self._doubted_hash)
+        known = store_inventory.known_jobs(store, target_id)
+        changes = match(known, found, self._doubted_hash)
         self._doubted_hash = found.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)
@@ -240,6 +243,8 @@ class Poller:
         store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new:  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
+        elif moves_clocks(known, changes):
+            self._shared.clocks_changed(fence)
 
     def _store(self, connector: Connector, fence: int, poll: Poll, before: str, now: datetime, poll_ms: float) -> None:
         if poll.inventory is not None:

@@ -57,6 +57,7 @@ class Parts:
         self.secrets = secrets
         self.clock = Clock(store.clock_hand)
         self._told: frozenset[str] = frozenset()
+        self._telling = threading.Lock()
         self._joined = False
         self._fence = 0
 
@@ -82,10 +83,12 @@ class Parts:
         self._tell_backwards(fence)
 
     def _tell_backwards(self, fence: int) -> None:
-        """Keeps in words which dependencies the clock contradicts, and which cannot hold."""
-        estate = self.evaluator.estate()
-        words = sorted([*backwards(estate, self.clock.now()), *unheld(estate)])
-        remember_backwards(self.store, words, fence)
+        """Keeps in words which dependencies the clock contradicts, and which cannot hold. One at a time, of all whose
+        jobs changed: the last of them saw what the others wrote."""
+        with self._telling:
+            estate = self.evaluator.estate()
+            words = sorted([*backwards(estate, self.clock.now()), *unheld(estate)])
+            remember_backwards(self.store, words, fence)
 
     def _join(self) -> None:
         places = {
@@ -110,6 +113,7 @@ class Parts:
             self.secrets,
             changed=self.evaluator.wake.set,
             jobs_changed=self._jobs_changed,
+            clocks_changed=self._tell_backwards,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
         self.actions = Actions(
@@ -207,6 +211,7 @@ class Parts:
 
     def _accept_drift(self, job_id: int, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, by, self.clock.now(), self._fence, origin)
+        self._tell_backwards(self._fence)
         self.evaluator.wake.set()
 
 

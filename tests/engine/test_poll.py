@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from connectors.contract import AccessRefused, JobRecord, Probe, State, SystemUnreachable
+from connectors.contract import AccessRefused, JobRecord, Probe, Schedule, State, SystemUnreachable
+from console.config import DependencySettings
+from console.model.values import Mode
 from console.store.config_sync import Synced
-from tests.engine.bench import Bench
-from tests.fakes.scheduler import FakeConnector
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeConnector, FakeScheduler
 
 NOW = datetime.now(UTC)
 
@@ -157,6 +163,48 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     bench.scheduler.job("report")
     again(bench)
     assert [1, 1] == matched
+
+
+def hourly(name: str, **more: Any) -> JobRecord:
+    """A job with a clock of which nobody knows the next start, unless it is said."""
+    return JobRecord(name, schedule=Schedule("none", words="rate(1 hour)", **more), definition_hash=str(more))
+
+
+def remarks(bench: Bench) -> list[str]:
+    with bench.store.read() as connection:
+        return list(
+            json.loads(connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'backwards'").scalar_one())
+        )
+
+
+def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_accepted_and_until_it_is_mended(
+    tmp_path: Path,
+) -> None:
+    """What was true when the engine began need not be so in the afternoon."""
+    scheduler = FakeScheduler()
+    scheduler.job("extract", Schedule("cron", "0 3 * * *", "UTC"))
+    scheduler.job("load", Schedule("cron", "0 4 * * *", "UTC"))
+    config = estate_config(tmp_path, scheduler)
+    held = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=Mode.HOLD)
+    with running_bench(tmp_path, scheduler, replace(config, dependencies=(held,))) as bench:
+        bench.turn()
+        assert [] == remarks(bench)
+        scheduler.jobs["load"] = hourly("load")
+        again(bench)
+        [(job_id,)] = [row[:1] for row in _jobs(bench) if row[1] == "load"]
+        bench.requests().accept_drift(job_id)
+        bench.parts.answers.step(bench.fence)
+        bench.parts.answers.close()
+        [words] = remarks(bench)
+        assert words.startswith("fake/load cannot be held until fake/extract is good: rate(1 hour)")
+        scheduler.jobs["load"] = hourly("load", next_at=NOW + timedelta(hours=1))
+        again(bench)
+        assert [] == remarks(bench)
+
+
+def _jobs(bench: Bench) -> list[tuple[int, str]]:
+    with bench.store.read() as connection:
+        return [(row[0], row[1]) for row in connection.exec_driver_sql("SELECT id, native_id FROM job").all()]
 
 
 def again(bench: Bench) -> None:
