@@ -71,11 +71,14 @@ class Actions:
     def recover(self, fence: int) -> None:
         """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
         ours = self._lanes.keys
-        for action in asked.actions_in(self._store, "sending", self._moves.now()):
+        odd: dict[str, str] = {}
+        for action in asked.actions_in(self._store, "sending", self._moves.now(), odd):
             if action.key in ours:
                 continue  # not dead: a thread of ours is at it
             step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
             self._moves.step(fence, action.key, "sending", step)
+        for key in odd.keys() - ours:
+            self._moves.give_up(fence, key, "sending", odd[key])
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
@@ -117,14 +120,12 @@ class Actions:
         for key in asked.unapproved_since(self._store, self._moves.later(-approvals.WITHIN_SECONDS)):
             self._moves.refuse(fence, key, approvals.NOBODY)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
-        odd: dict[str, str] = {}
         for state in ("unknown", "sent", "requested"):
-            for action in asked.actions_in(
-                self._store, state, self._moves.now(), odd if state == "requested" else None
-            ):
+            odd: dict[str, str] = {}
+            for action in asked.actions_in(self._store, state, self._moves.now(), odd):
                 due[state == "requested", action.target_id].append(action)
-        for key, why in odd.items():
-            self._moves.refuse(fence, key, f"what was asked for cannot be read: {why}")
+            for key, why in odd.items():
+                self._moves.give_up(fence, key, state, why)
         for lane, actions in due.items():
             self._lanes.take(
                 lane, frozenset(action.key for action in actions), partial(self._move_all, fence, tuple(actions))

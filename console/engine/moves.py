@@ -156,6 +156,14 @@ class Moves:
         """It is not sent and over; told to whoever asked, in its incident and in the audit."""
         self.step(fence, key, "requested", ActionStep("refused", why, ended=True, event=f"refused: {why}"))
 
+    def give_up(self, fence: int, key: str, was: str, why: str) -> None:
+        """It is over, as nobody can read it: not sent, or, where it may have left, for a person to look at."""
+        if was == "requested":
+            self.refuse(fence, key, f"what was asked for cannot be read: {why}")
+            return
+        words = f"what was sent cannot be read any more: {why}. Look at the scheduler itself."
+        self.step(fence, key, was, ActionStep("failed", words, ended=True, event="outcome stays unknown"))
+
     def _refusal(self, action: ActionRow) -> str:
         """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
         if action.target_id not in self._doors.places:

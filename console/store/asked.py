@@ -58,11 +58,10 @@ _ACTIONS = (
 _APPROVED = " AND (a.state <> 'requested' OR NOT a.needs_approval OR a.approved_by <> '')"
 
 
-def actions_in(store: Store, state: str, now_us: int, odd: dict[str, str] | None = None) -> list[ActionRow]:
+def actions_in(store: Store, state: str, now_us: int, odd: dict[str, str]) -> list[ActionRow]:
     """Actions in this state that are due and approved where they must be, oldest first. What nobody can read, which no
     program of ours wrote, is told in `odd`: its key and why."""
     where = f" WHERE a.state = :state AND a.next_us <= :now{_APPROVED} ORDER BY a.requested_us, a.key"
-    odd = {} if odd is None else odd
     with store.read() as connection:
         rows = connection.execute(text(_ACTIONS + where), {"state": state, "now": now_us}).all()
     return [found for row in rows if (found := _readable(row, odd)) is not None]

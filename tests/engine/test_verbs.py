@@ -390,6 +390,21 @@ def test_a_row_that_no_program_of_ours_wrote_is_refused_and_keeps_no_other_from_
     assert "sent" == told(able, good)[0]
 
 
+@pytest.mark.parametrize("state", ["sending", "sent", "unknown"])
+def test_what_may_have_left_and_cannot_be_read_any_more_is_over_and_can_be_asked_anew(able: Bench, state: str) -> None:
+    """It would be under way for ever, and keep everybody from that run."""
+    run_id = run_of(able, State.FAILED)
+    key = act(able, Wish(Verb.RERUN, run_id))
+    with able.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET preview = '[]', state = ? WHERE key = ?", (state, key))
+    able.parts.actions.recover(able.fence)
+    able.parts.actions.step(able.fence)
+    words = "what was sent cannot be read any more: its preview or its overlap is none. Look at the scheduler itself."
+    assert ("failed", words) == told(able, key)
+    assert "sent" == told(able, act(able, Wish(Verb.RERUN, run_id, overlap="allow")))[0]
+    assert 2 == len(able.scheduler.acted)
+
+
 def test_a_question_that_nobody_can_read_is_refused(able: Bench) -> None:
     with able.store.write(None) as connection:
         for arguments in ("[]", "no json", "[" * 50_000):

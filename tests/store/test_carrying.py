@@ -94,7 +94,7 @@ def test_asking_a_step_makes_its_action_in_the_same_transaction_and_only_once(se
     assert [number] == [plan.id]
     assert plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30")) is True
     assert plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ac", at("03:30")) is False
-    [action] = asked.actions_in(served.store, "requested", 2**62)
+    [action] = asked.actions_in(served.store, "requested", 2**62, {})
     assert ("headway-0123456789ab", "rerun", "plan", "queue", {}, WHY, draft.steps[0].run_id) == (
         action.key, action.verb, action.origin, action.overlap, action.preview, action.why, action.run_id)  # fmt: skip
     [now] = plans.at_work(served.store)
@@ -172,7 +172,7 @@ def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served:
     start(served, draft)
     [plan] = plans.at_work(served.store)
     plans.ask_step(served.store, None, plan.steps[0], "headway-0123456789ab", at("03:30"))
-    [action] = asked.actions_in(served.store, "requested", 2**62)
+    [action] = asked.actions_in(served.store, "requested", 2**62, {})
     step = ActionStep("verified", "succeeded", ended=True)
     for wrote in (True, False):
         assert wrote is asserted.assert_state(served.store, None, action, State.SUCCEEDED, step, at("03:40"))

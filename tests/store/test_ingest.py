@@ -197,7 +197,7 @@ def test_a_key_of_ours_that_another_system_shows_moves_nothing(night: Estate) ->
         "SELECT s.name, r.state FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
         " ORDER BY r.id"
     )
-    [action] = actions_in(night.store, "sent", micros(at("06:00")))
+    [action] = actions_in(night.store, "sent", micros(at("06:00")), {})
     assert attempt_after(night.store, action) is None
 
 
@@ -215,7 +215,7 @@ def test_a_key_on_what_another_job_ran_too_moves_only_the_job_that_was_acted_on(
         "SELECT j.native_id, r.state, r.attempts FROM run r JOIN job j ON j.id = r.job_id ORDER BY r.id"
     )
     assert "99" == night.one("SELECT t.attempt_key FROM action a JOIN attempt t ON t.id = a.attempt_id")
-    [action] = actions_in(night.store, "sent", micros(at("06:00")))
+    [action] = actions_in(night.store, "sent", micros(at("06:00")), {})
     after = attempt_after(night.store, action)
     assert after is not None
     assert "succeeded" == after.state
