@@ -34,13 +34,20 @@ class Named:
             and not any(_may_be(row, key) for row in self.unread)
         )
 
+    def is_partly_read(self, key: Key) -> bool:
+        """True where a row that could not be read names this very task: what was read of it is not all there is."""
+        return any(_names(row) == key for row in self.unread)
+
+
+def _names(row: Any) -> tuple[str, ...]:
+    """Dag, run and task of a row, "" for each that cannot be read."""
+    found = (row.get(name) if isinstance(row, dict) else None for name in ("dag_id", "dag_run_id", "task_id"))
+    return tuple(fields.clean(name) if isinstance(name, str) else "" for name in found)
+
 
 def _may_be(row: Any, key: Key) -> bool:
     """By as many of its names as can be read."""
-    row = row if isinstance(row, dict) else {}
-    names = (row.get(name) for name in ("dag_id", "dag_run_id", "task_id"))
-    told = ((name, part) for name, part in zip(names, key, strict=True) if isinstance(name, str) and name)
-    return all(fields.clean(name) == part for name, part in told)
+    return all(name in ("", part) for name, part in zip(_names(row), key, strict=True))
 
 
 def named(client: AirflowClient, body: Mapping[str, Any], found: Gathered) -> Named:

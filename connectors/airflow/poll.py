@@ -148,8 +148,9 @@ class Poller:
                 "dag_run_ids": sorted({key[1] for key in some}),
                 "task_ids": sorted({key[2] for key in some}),
             }
-            whole = self._grouped(one for one in named(self._client, body, found).read if one.key in some)
-            changed |= whole
+            answer = named(self._client, body, found)
+            changed |= self._grouped(one for one in answer.read if one.key in some)
+            changed = {key: group for key, group in changed.items() if not answer.is_partly_read(key)}
         for group in changed.values():
             self._take_group(group, found)
         self._close_old_tries(changed, open_runs, found)
@@ -239,6 +240,7 @@ class Poller:
         wanted = {(at.dag, at.run, at.task) for at in places}
         answer = named(self._client, body, found)
         groups = self._grouped(one for one in answer.read if one.key in wanted)
+        groups = {key: group for key, group in groups.items() if not answer.is_partly_read(key)}
         for group in groups.values():
             self._take_group(group, found)
         self._close_old_tries(groups, some, found)

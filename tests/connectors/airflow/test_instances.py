@@ -10,7 +10,7 @@ import pytest
 
 from connectors.airflow import instances
 from connectors.conformance import ref
-from connectors.contract import RunRef, SystemUnreachable
+from connectors.contract import RunRef, State, SystemUnreachable
 from tests.connectors.airflow.support import latest, night, opened
 from tests.connectors.airflow.test_poll import answering
 from tests.fakes.airflow import START, FakeAirflow
@@ -79,3 +79,26 @@ def test_an_answer_without_a_list_is_no_empty_list(body: Any) -> None:
     connector = answering(fake, lambda path, told: body if path.endswith("/list") else told)
     with pytest.raises(SystemUnreachable, match="has no list 'task_instances'"):
         connector.poll(cursor, tasks, 5)
+
+
+@pytest.mark.parametrize("asked_again", [False, True])
+def test_mapped_instances_are_no_success_where_one_of_them_does_not_read(asked_again: bool) -> None:
+    """It may be the one that failed. The task is told when all of them can be read."""
+    fake, cursor, tasks = an_old_night()
+    row = fake.tasks_of("stock_count", fake.runs[-1]["dag_run_id"])[0]
+    row["map_index"] = 0
+    told = {name: value for name, value in row.items() if name != "_updated"}
+    other = told | {"id": fake._uuid(), "map_index": 1, "state": "failed"}
+    if not asked_again:
+        row["_updated"] = fake.now
+    open_runs = tasks[-1:] if asked_again else ()
+
+    def spoiled(path: str, body: Any) -> Any:
+        return {**body, "task_instances": [*body["task_instances"], other | broken]} if path.endswith("/list") else body
+
+    broken: dict[str, Any] = {"try_number": "one"}
+    poll = answering(fake, spoiled).poll(cursor, open_runs, 5)
+    assert (1, []) == (len(poll.skipped), [one.state for one in poll.runs if one.job == COUNT])
+    broken.clear()
+    poll = answering(fake, spoiled).poll(cursor, open_runs, 5)
+    assert [State.FAILED] == [one.state for one in poll.runs if one.job == COUNT]
