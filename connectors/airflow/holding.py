@@ -137,5 +137,6 @@ def _made_by_the_clock(row: fields.Row, now: datetime) -> tuple[str, ...]:
         return (f"its next run is due {facts.told(following)}: Airflow makes none before",)
     if row.get("catchup") is True:
         return (f"Airflow makes every missed run at once, from {facts.told(following)} on (catchup is on)",)
-    latest = f"Airflow makes one run at once, the latest that is due, at {facts.told(following)} or later"
-    return (f"{latest}; earlier ones of the pause are left out (catchup is off)",)
+    latest = f"Airflow makes the latest run that is due at once, at {facts.told(following)} or later"
+    named = "and before it the one that its last look at the DAG's file named"
+    return (f"{latest}, {named}; other earlier ones of the pause are left out (catchup is off)",)

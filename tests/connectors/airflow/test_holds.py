@@ -241,7 +241,7 @@ def test_a_release_whose_answer_is_lost_is_found_and_its_mark_is_taken_away_then
         ),
         (
             {"next_dagrun_run_after": "2026-11-20T03:00:00Z"},
-            "Airflow makes one run at once, the latest that is due, at",
+            "Airflow makes the latest run that is due at once, at",
         ),
         (
             {"next_dagrun_run_after": "2026-11-20T03:00:00Z", "catchup": True},
