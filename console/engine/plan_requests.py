@@ -16,7 +16,7 @@ from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
 from console.store import asker, permissions
 from console.store.chain import Run
-from console.store.errors import NoPlan
+from console.store.errors import NoPlan, NotAllowed
 from console.store.keys import pack
 
 _NEW_PLAN = (
@@ -28,6 +28,8 @@ _NEW_STEPS = (
     " expected_s, saves, preview, state, words) VALUES "
 )
 _NEW_STEP = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '')"
+MOST_RUNS = 1_000
+"""In one plan for marked runs: their ids fit into what PostgreSQL takes from a console (grants.sql)."""
 _STEPS_AT_ONCE = 50
 """Rows in one statement: whoever starts a plan keeps everybody who writes waiting meanwhile."""
 _OPEN = "('running', 'paused', 'stopped')"
@@ -54,7 +56,9 @@ class PlanRequests(Requests):
         return self._ask("plan preview", {"incident_id": incident_id, "all": everything})
 
     def propose_bulk(self, run_ids: Sequence[int], verb: Verb) -> int:
-        """Asks for a plan that does the same with each of these runs."""
+        """Asks for a plan that does the same with each of these runs, MOST_RUNS at most. Raises NotAllowed for more."""
+        if len(run_ids) > MOST_RUNS:
+            raise NotAllowed(f"{len(run_ids)} runs are more than the {MOST_RUNS} of one plan; nothing was asked")
         known = self._hanging_on(lambda run: jobs_of_runs(run, run_ids))
         return self._ask("plan preview", {"run_ids": list(run_ids), "verb": verb.value}, known)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from connectors.contract import Capability, Schedule, State, SystemUnreachable, Verb
 from console.config import JobSettings
 from console.control import carry_out
-from console.engine.plan_requests import PlanRequests
+from console.engine.plan_requests import MOST_RUNS, PlanRequests
 from console.engine.requests import AlreadyAsked
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
@@ -302,6 +304,18 @@ def test_a_plan_of_many_steps_keeps_no_writer_waiting_for_its_rights(
         requests(night).propose_bulk(range(1, 401), Verb.RERUN)
     assert 10 < len(statements) < 40
     assert not [sql for sql in statements if "FROM service" in sql or "FROM dependency" in sql]
+
+
+def test_as_many_runs_as_one_plan_takes_are_taken_by_either_database_and_more_are_refused(night: Bench) -> None:
+    ids = [10**15 + number for number in range(MOST_RUNS)]
+    question = requests(night).propose_bulk(ids, Verb.CANCEL)
+    [(arguments,)] = rows(night, "SELECT arguments FROM request")
+    grants = resources.files("console.store").joinpath("grants.sql").read_text()
+    [most] = re.findall(r"octet_length\(given\) > (\d+)", grants)
+    assert len(arguments.encode()) <= int(most)
+    with pytest.raises(NotAllowed, match="1001 runs are more than the 1000 of one plan; nothing was asked"):
+        requests(night).propose_bulk([*ids, 1], Verb.CANCEL)
+    assert [(question,)] == rows(night, "SELECT id FROM request")
 
 
 def test_what_is_permitted_counts_as_it_is_when_the_plan_starts(night: Bench) -> None:
