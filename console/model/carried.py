@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -145,3 +146,12 @@ class MovePlan:
 
 
 Move = Ask | Wait | EndStep | MovePlan
+
+
+def places_of(stored: str) -> tuple[int, ...]:
+    """Places of the steps that a step waits for, from its row. Raises ValueError, or RecursionError, for what no
+    program of ours wrote."""
+    places = json.loads(stored)
+    if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
+        raise ValueError("what a step waits for is no list of steps")
+    return tuple(places)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from console.clean import clean_line
-from console.model.carried import EndStep, PlanNow, RunNow, StepNow
+from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
 from console.model.ids import instant, maybe_instant, micros
 from console.model.values import RunFacts
 from console.store import audit, facts
@@ -120,7 +119,7 @@ def _step(row: Any) -> StepNow:
         job=row.job or "",
         system=row.system or "",
         run_id=row.run_id,
-        after=_places(row.after),
+        after=places_of(row.after),
         wait_s=row.wait_s,
         due=maybe_instant(row.due_us),
         state=row.state,
@@ -132,13 +131,6 @@ def _step(row: Any) -> StepNow:
         polled=maybe_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
     )
-
-
-def _places(stored: str) -> tuple[int, ...]:
-    places = json.loads(stored)
-    if not isinstance(places, list) or not all(isinstance(one, int) for one in places):
-        raise ValueError("what a step waits for is no list of steps")
-    return tuple(places)
 
 
 def _run(row: Any, skew_s: float | None) -> RunNow:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from console.model.carried import PlanView, StepView
+from console.model.carried import PlanView, StepView, places_of
 from console.model.ids import instant, maybe_instant
 from console.store.errors import NoPlan
 from console.store.keys import unpack
@@ -92,7 +90,6 @@ def _step(row: Row) -> StepView:
 def _places(stored: str) -> tuple[int, ...]:
     """None where no program of ours wrote them: a screen shows the plan that the engine gives up for it."""
     try:
-        found = json.loads(stored)
+        return places_of(stored)
     except (ValueError, RecursionError):
         return ()
-    return tuple(one for one in found if isinstance(one, int)) if isinstance(found, list) else ()
