@@ -38,6 +38,10 @@ class Named:
         """True where a row that could not be read names this very task: what was read of it is not all there is."""
         return any(_names(row) == key for row in self.unread)
 
+    def unread_of(self, run: tuple[str, str]) -> list[str]:
+        """Names of tasks of this run (dag, run) whose rows could not be read."""
+        return [names[2] or "a task without a name" for names in map(_names, self.unread) if names[:2] == run]
+
 
 def _names(row: Any) -> tuple[str, ...]:
     """Dag, run and task of a row, "" for each that cannot be read."""

@@ -132,8 +132,11 @@ class Poller:
         red: dict[tuple[str, str], list[str]] = {}
         for first in range(0, len(ended), 100):
             some = ended[first : first + 100]
-            for one in named(self._client, {**_named(some), "state": ["failed", "upstream_failed"]}, found).read:
+            answer = named(self._client, {**_named(some), "state": ["failed", "upstream_failed"]}, found)
+            for one in answer.read:
                 red.setdefault(one.key[:2], []).append(f"{parse_tasks.name_of(one)} ({one.native})")
+            for run in {(str(row.get("dag_id")), str(row.get("dag_run_id"))) for row in some}:
+                red.setdefault(run, []).extend(f"{name} (cannot be read)" for name in answer.unread_of(run))
         return red
 
     # tasks

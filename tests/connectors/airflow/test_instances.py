@@ -102,3 +102,14 @@ def test_mapped_instances_are_no_success_where_one_of_them_does_not_read(asked_a
     broken.clear()
     poll = answering(fake, spoiled).poll(cursor, open_runs, 5)
     assert [State.FAILED] == [one.state for one in poll.runs if one.job == COUNT]
+
+
+def test_a_run_is_no_full_success_where_a_failed_task_of_it_does_not_read() -> None:
+    fake = night()
+    fake.start("stock_count")
+    fake.tick()
+    told = {name: value for name, value in fake.instances[0].items() if name != "_updated"}
+    row = told | {"state": "failed", "try_number": "one"}
+    connector = answering(fake, lambda path, body: {"task_instances": [row]} if path.endswith("/list") else body)
+    run = next(one for one in connector.poll("", (), 5).runs if one.job == "stock_count")
+    assert (State.PARTIAL, True) == (run.state, "count (cannot be read)" in run.message)
