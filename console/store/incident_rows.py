@@ -162,12 +162,12 @@ class IncidentWriter:
         if not one.closed or not one.notices:
             return []
         rows = self._lines.rows(
-            "SELECT DISTINCT a.route FROM alert a JOIN incident i ON i.id = a.incident_id"
-            " WHERE i.id = ? OR i.merged_into = ? ORDER BY a.route",
+            "SELECT a.route FROM alert a WHERE a.incident_id IN"
+            " (SELECT id FROM incident WHERE id = ? UNION ALL SELECT id FROM incident WHERE merged_into = ?)",
             (incident_id, incident_id),
         )
-        now_told = {notice.route for notice in one.notices}
-        return [replace(one.notices[0], route=route) for (route,) in rows if route not in {*now_told, *one.in_shadow}]
+        told_now = {*(notice.route for notice in one.notices), *one.in_shadow}
+        return [replace(one.notices[0], route=route) for route in sorted({row[0] for row in rows} - told_now)]
 
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
         """An alert and one pending delivery for each URL of its route."""

@@ -23,15 +23,15 @@ DEFINITION_LIMIT = 20_000
 WORDS_LIMIT = 500
 URL_LIMIT = 2_000
 _NOTHING = Schedule("none")
-
 _JOBS = (
     "SELECT j.id, j.native_id, j.source_id, j.match_keys, j.definition_hash, j.paused_since_us, j.gone_since_us,"
     " j.parent_id, j.definition, j.unwatched,"
     " EXISTS (SELECT 1 FROM hold h WHERE h.job_id = j.id AND h.kind <> 'trigger'"
     " AND h.state NOT IN ('failed', 'shadow')"
     " AND (h.ended_us IS NULL OR h.ended_us >= COALESCE(j.paused_since_us, t.inventory_us, 0)))"
-    " OR j.id IN (SELECT a.job_id FROM action a WHERE a.verb = 'hold' AND a.state NOT IN ('refused', 'failed')"
-    " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key))"  # sent, before it has its row
+    " OR j.id IN (SELECT a.job_id FROM action a WHERE a.requested_us >= (SELECT MAX(x.requested_us) FROM action x)"
+    " - 172800000000 AND a.verb = 'hold' AND a.state NOT IN ('refused', 'failed')"
+    " AND NOT EXISTS (SELECT 1 FROM hold h WHERE h.key = a.key))"  # sent lately, before it has its row
     " FROM job j JOIN target t ON t.id = j.target_id WHERE j.target_id = ? ORDER BY j.id"
 )
 _SCHEDULES = (

@@ -74,7 +74,8 @@ def known_jobs(store: Store, target_id: int, now: datetime) -> tuple[str, ...]:
     with store.read() as connection:
         rows = wire(connection).rows(
             "SELECT DISTINCT j.source_id FROM hold h JOIN job j ON j.id = h.job_id WHERE j.target_id = ?"
-            " AND (h.state IN ('held', 'found', 'clearing') OR h.state IN ('released', 'failed') AND h.ended_us >= ?)"
+            " AND (h.ended_us IS NULL AND h.state IN ('held', 'found', 'clearing')"
+            " OR h.ended_us >= ? AND h.state IN ('released', 'failed'))"
             " ORDER BY j.source_id",
             (target_id, micros(now - LATELY)),
         )

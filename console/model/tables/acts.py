@@ -116,7 +116,14 @@ class PlanStep(SQLModel, table=True):
 class Hold(SQLModel, table=True):
     """A job that is kept from starting, or is about to be, or was: ours to undo."""
 
-    __table_args__ = (Index("hold_state", "state"), Index("hold_job", "job_id"))
+    __table_args__ = (
+        Index("hold_state", "state"),
+        Index("hold_job", "job_id"),
+        Index("hold_ended", "ended_us"),
+        Index("hold_due", "due_us"),
+        Index("hold_start", "start_key"),
+        Index("hold_release", "release_key"),
+    )
     key: str = Field(primary_key=True, sa_type=Text)
     """The key of the action that places it: the mark's id at the source."""
     job_id: int = Field(foreign_key="job.id")

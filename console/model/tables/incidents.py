@@ -13,7 +13,11 @@ from console.model.tables.columns import big, string
 class Incident(SQLModel, table=True):
     """One root cause and everything it hurts, with two clocks."""
 
-    __table_args__ = (Index("incident_open", "closed_us"), Index("incident_changed", "changed_seq"))
+    __table_args__ = (
+        Index("incident_open", "closed_us"),
+        Index("incident_changed", "changed_seq"),
+        Index("incident_merged", "merged_into"),
+    )
     id: int | None = big(default=None, primary_key=True)
     key: str = Field(unique=True, sa_type=Text)
     title: str = string()
