@@ -46,9 +46,11 @@ class Cron:
 @pytest.fixture
 def cron(tmp_path: Path) -> Iterator[Cron]:
     (tmp_path / "spool").mkdir()
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as cron has it; under nohup a shell could not trap it
+    taken = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)  # ignored under nohup or `&`: none could be trapped
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in taken}
     yield Cron(tmp_path / "spool")
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def wait_for(path: Path) -> None:
