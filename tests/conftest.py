@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 
 LAB = Path(__file__).parent / "lab"
 
-settings.register_profile(
-    "headway", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
+COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("headway", COMMON, max_examples=60, derandomize=True)  # what is green here is green elsewhere
+settings.register_profile("search", COMMON, max_examples=600)  # other examples each time: HYPOTHESIS_PROFILE=search
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headway"))
 
 

@@ -55,7 +55,6 @@ lab() {
   lane airflow others &
   lane others airflow &
   lane others airflow &
-  lane others airflow &
 }
 
 lane() { # QUEUES…
