@@ -45,7 +45,8 @@ def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]
     for number, (name, last_ok) in enumerate(view.sick_targets):
         age = short(look.now - last_ok) if last_ok else "never seen"
         text = f"{name} {stale} {age}"
-        if sum(len(part[0]) + 3 for part in parts) + len(text) + 6 > room and (number or approvals):
+        others = len("+9 stale · ") if number + 1 < len(view.sick_targets) else 0
+        if sum(len(part[0]) + 3 for part in parts) + len(text) + others > room:  # the clock is never what is cut
             parts.append((f"{'+' * bool(number)}{len(view.sick_targets) - number} stale", "warn"))
             break
         parts.append((text, "warn"))
@@ -71,7 +72,10 @@ def banner(view: HeaderView | None, store_error: str, look: Look, starting: bool
         return f" nothing is watched{f' since {look.clock.hm(since, look.now)}' if since else ''}: {view.engine.stuck}"
     if since is None:
         return ' no engine has run on this store yet: nothing is watched; start one with "headway engine"'
-    return f' no engine since {look.clock.hm(since, look.now)} — the data below is old; start one with "headway engine"'
+    at = look.clock.hm(since, look.now)
+    if view.replay:  # leases stay on real time, the screen shows the night's; its config is gone with its console
+        return f" no engine since {at} real time — what is below is old; leave and start anew"
+    return f' no engine since {at} — the data below is old; start one with "headway engine"'
 
 
 def _kept_back(view: HeaderView) -> str:
