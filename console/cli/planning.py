@@ -174,8 +174,7 @@ def _step_lines(step: Step) -> list[str]:
     rows += [("trouble", step.trouble), ("waits", duration_words(step.wait_s) if step.wait_s else "")]
     rows += [("safety", step.safety if step.verb in ("rerun", "start") else "")]
     rows += [("sends", call) for call in shown.get("native_calls", ())]
-    rows += [("saves" if one.saved else "cannot" if one.saved is False else "may save", f"{one.service}: {one.words}")
-             for one in step.saves]  # fmt: skip
+    rows += [(one.label, f"{one.service}: {one.words}") for one in step.saves]
     rows += [("or", ", ".join(step.alternatives))]
     return lines + [f"      {label:<9}{text}" for label, text in rows if text]
 

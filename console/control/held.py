@@ -74,6 +74,18 @@ def words_of(hold: HoldFacts, upstream: str) -> str:
     return f"held by Headway until {upstream or 'its upstream'} is good (hold {hold.key})"
 
 
+def kept_back_by(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+    """ "held by mara: …", "paused at its source": why a start stays away until a person lets it go, whatever becomes
+    good; empty where none keeps it back. `due`: its instant, None where it has none."""
+    for hold in estate.holds:
+        is_a_persons = hold.kind == "person" or hold.state is HoldState.FOUND
+        if hold.job_id == job_id and is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
+            return words_of(hold, "") if due is None or due < hold.until else ""
+    job = estate.jobs[job_id]
+    ours = Held.by_job(estate, now).get(job_id, NOT_HELD).as_ours(job)
+    return "" if ours.paused_since is None else "paused at its source"
+
+
 def _is_ours(hold: HoldFacts, now: datetime) -> bool:
     """True while a pause that is told may be what this hold made."""
     if _is_overdue(hold, now):

@@ -20,13 +20,16 @@ from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
+from console.control.held import kept_back_by
 from console.control.incidents import Day, cause_name, hits, threat
 from console.control.picture import Key, Picture, key_of, when
+from console.control.recovery import Budgets
 from console.control.services import delivered_at, service_days
 from console.control.words import clock
-from console.model.plans import WAIT, Draft, LeftOut, Save, Step
+from console.model.plans import WAIT, Draft, LeftOut, Save, Step, judged
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
 
+_TO_COME = (How.CLOCK, How.WAITS, How.UNKNOWN)
 Days = Mapping[Day, tuple[Forecast, list[Node]]]
 """The service days that a cause hurts, each with what is broken in it."""
 
@@ -61,6 +64,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
     todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
     wanted, starting = _needed(picture, days, todo) if days else (todo, {})
+    starting = {key: replace(one, saves=saves.get(key, ())) for key, one in starting.items()}
     wanted = todo if everything else wanted
     runs = {key: one.run for key, one in todo.items()}
     instead = stand_ins(picture, runs.values(), can)
@@ -70,7 +74,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     left_out += [_left(picture, todo[key].run, "no service that is hit waits for it") for key in todo.keys() - wanted]
     left_out += [_left(picture, run, "it is good again") for run in case.broken() if picture.is_green(run)]
     wanted, blocked = _without_blocked(picture, wanted)
-    steps = _steps(picture, [*wanted.values(), *between.values()], can)
+    steps = judged(_steps(picture, [*wanted.values(), *between.values()], can))
     title = f"repair {cause_name(picture, case)}"
     left = (*_once([*left_out, *blocked], steps), *superseded(picture, runs, instead, wanted))
     return Draft("recovery", title, incident_id, steps, left, _notes(picture, case, days))
@@ -115,8 +119,11 @@ def _is_read_by_one_of(picture: Picture, one: _Wanted, wanted: Mapping[Key, _Wan
 
 def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> str:
     """Why what waits for a step is none itself; empty for what is not about to start."""
+    due = when(node.run) if node.run is not None else node.due
+    if node.how in _TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
+        return f"{words}: it does not start by itself; let it go or run it"
     kept = held.get(node.job_id)
-    if kept is not None and node.how in (How.CLOCK, How.WAITS, How.UNKNOWN):
+    if kept is not None and node.how in _TO_COME:
         return _kept_back(picture, kept, node)
     if node.how is How.CLOCK and node.due is not None:
         job = picture.job(node.job_id)
@@ -166,14 +173,28 @@ def _is_broken(picture: Picture, run: RunFacts) -> bool:
 
 
 def _saves(picture: Picture, case: Case, days: Days) -> dict[Key, tuple[Save, ...]]:
-    """Run -> the service days that need it, and whether there still is time."""
+    """Run -> the service days that need it, whether there still is time, and by when it must start."""
     found: dict[Key, list[Save]] = {}
     for day, nodes in days.values():
         save = _save(picture, day, threat(picture, case, day, nodes).act_by)
+        save = _unless_held(picture, day, save)
+        budgets = Budgets(picture, day)
         for node in day.unfinished():
-            if node.run is not None:
-                found.setdefault(key_of(node.run), []).append(save)
+            act_by = budgets.of(node.job_id).act_by
+            slack = None if act_by is None else (act_by - picture.now).total_seconds()
+            key = key_of(node.run or _to_come(node, day))
+            found.setdefault(key, []).append(replace(save, slack_s=slack))
     return {key: tuple(each) for key, each in found.items()}
+
+
+def _unless_held(picture: Picture, day: Forecast, save: Save) -> Save:
+    """No plan saves what waits for a job that a person keeps back."""
+    for node in day.unfinished() if save.saved is not False else ():
+        due = when(node.run) if node.run is not None else node.due
+        if node.how in _TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
+            job = clean_line(picture.job(node.job_id).name)
+            return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
+    return save
 
 
 def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
@@ -225,12 +246,19 @@ def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], ca
         why=one.why,
         parameters=period if chosen is Verb.START else {},
         after=after,
+        starts_s=_starts_s(picture, run) if chosen == WAIT else 0.0,
         safety=job.rerun.value,
         expected_s=_seconds(known.p50) if runs else None,
         source=label([known]) if runs else "",
         saves=one.saves,
         alternatives=() if chosen == WAIT else _alternatives(job, fresh, can),
     )
+
+
+def _starts_s(picture: Picture, run: RunFacts) -> float:
+    """When it started, or its clock starts it, in seconds from now; 0 where nothing says so."""
+    at = run.started_at or run.period_at
+    return 0.0 if at is None or (run.started_at is None and at < picture.now) else (at - picture.now).total_seconds()
 
 
 def _alternatives(job: JobFacts, fresh: bool, can: Can) -> tuple[str, ...]:

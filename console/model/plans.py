@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from connectors.words import Verb
+from console.durations import duration_words
 from console.model.steps import NEVER
 from console.model.words import Safety
 
@@ -40,7 +41,17 @@ class Save:
     bd: str
     saved: bool | None
     words: str = ""
-    """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed"."""
+    """ "act by 03:58 UTC", "its act-by 03:58 UTC has passed", "not by this plan: …"."""
+    slack_s: float | None = None
+    """Seconds from the proposal by which this step must start; None where nothing after it is that pressing."""
+    waits_for: str = ""
+    """The job that this plan does not run again and that it waits for: held, left out, skipped or marked."""
+
+    @property
+    def label(self) -> str:
+        if self.waits_for:
+            return "unsaved"
+        return "saves" if self.saved else "too late" if self.saved is False else "may save"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,8 @@ class Step:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     after: tuple[int, ...] = ()
     wait_s: float = 0.0
+    starts_s: float = 0.0
+    """Of a wait: when it starts by its own clock, or started (below 0), in seconds from the proposal."""
     safety: str = Safety.ASK.value
     expected_s: float | None = None
     source: str = ""
@@ -134,8 +147,9 @@ class Changes:
 def shape(draft: Draft, changes: Changes) -> Draft:
     """The draft as a person wants it: steps left out, in another order, with waits and alternatives, numbered anew.
 
-    What waited for a step that is left out waits for what that one waited for. Raises PlanRefused for a place that is
-    none, an alternative that a step does not have, and an order that puts a step before one that it waits for.
+    What waited for a step that is left out waits for what that one waited for; whom it saves is judged anew. Raises
+    PlanRefused for a place that is none, an alternative that a step does not have, and an order that puts a step before
+    one that it waits for.
     """
     steps = {step.place: step for step in draft.steps}
     named = {*changes.only, *changes.leave_out, *changes.waits, *changes.alternatives, *changes.order}
@@ -148,7 +162,7 @@ def shape(draft: Draft, changes: Changes) -> Draft:
     order = [*(place for place in changes.order if place in kept), *(p for p in kept if p not in changes.order)]
     return replace(
         draft,
-        steps=_numbered(kept, order),
+        steps=judged(_numbered(kept, order), left),
         left_out=(*draft.left_out, *(LeftOut(one.job, one.run_id, "left out by hand") for one in left)),
         notes=(*draft.notes, *_warnings(kept, left, steps)),
     )
@@ -181,6 +195,59 @@ def _changed(step: Step, changes: Changes) -> Step:
 
 
 _STARTS = (Verb.RERUN, Verb.START)
+
+
+def judged(steps: Sequence[Step], left: Sequence[Step] = ()) -> tuple[Step, ...]:
+    """The steps with what they save, where the first ones start now and each other one once what it waits for is over
+    and its own wait is. `left`: steps left out; what one of them feeds is not saved by this plan."""
+    missing: dict[tuple[str, str], Save] = {}
+    for step, words in [*((one, f"{one.job} is left out") for one in left), *((one, _marked(one)) for one in steps)]:
+        for save in step.saves if words else ():
+            told = replace(save, saved=False, words=f"not by this plan: {words}", waits_for=step.job)
+            missing.setdefault((save.service, save.bd), told)
+    late: dict[tuple[str, str], Save] = {}
+    starts = _starts(steps)
+    for step in steps:
+        for save in step.saves:
+            told, day = _in_time(step, save, starts[step.place]), (save.service, save.bd)
+            if save.saved and not told.saved and (day not in late or late[day].saved is None):
+                late[day] = told
+    return tuple(replace(step, saves=tuple(_now(save, late | missing) for save in step.saves)) for step in steps)
+
+
+def _now(save: Save, found: Mapping[tuple[str, str], Save]) -> Save:
+    """Of what is too late whatever is done, the verdict stays."""
+    told = found.get((save.service, save.bd), save) if save.saved is not False or save.waits_for else save
+    return replace(save, saved=told.saved, words=told.words, waits_for=told.waits_for)
+
+
+def _marked(step: Step) -> str:
+    """What a step that runs nothing makes of whom it feeds; empty for one that runs."""
+    if step.verb == Verb.SKIP:
+        return f"{step.job} is skipped, so it is partial at best"
+    return f"{step.job} is marked OK, so it is only asserted" if step.verb == Verb.MARK_OK else ""
+
+
+def _starts(steps: Sequence[Step]) -> dict[int, float | None]:
+    """Place -> seconds until it starts; None behind a step whose length nobody knows. In an order that holds."""
+    starts: dict[int, float | None] = {}
+    ends: dict[int, float | None] = {}
+    for step in steps:
+        known = [end for place in step.after if (end := ends[place]) is not None]
+        start = max([step.starts_s, *known]) + step.wait_s
+        starts[step.place] = start if len(known) == len(step.after) else None
+        takes = 0.0 if _marked(step) else step.expected_s
+        ends[step.place] = None if starts[step.place] is None or takes is None else max(0.0, start + takes)
+    return starts
+
+
+def _in_time(step: Step, save: Save, start: float | None) -> Save:
+    if save.slack_s is None or (start is not None and start <= save.slack_s):
+        return save
+    if start is None:
+        return replace(save, saved=None, words="nobody can tell: no estimate")
+    late = duration_words(start - save.slack_s)
+    return replace(save, saved=False, words=f"in this plan {step.job} starts {late} too late")
 
 
 def _without(steps: Mapping[int, Step], out: frozenset[int] | set[int]) -> dict[int, Step]:

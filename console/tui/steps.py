@@ -112,8 +112,11 @@ def _takes(step: Step, look: Look) -> str:
 
 def _saved(saves: Sequence[Save]) -> tuple[Run, Run]:
     """How many services it saves, or cannot save any more; which."""
-    lost = [one.service for one in saves if one.saved is False]
+    lost = [one.service for one in saves if one.saved is False and not one.waits_for]
+    others = [one.service for one in saves if one.waits_for]
     names = ", ".join(one.service for one in saves)
+    if others and not lost:
+        return (f"{len(others)} unsaved", "bad"), (f"not by this plan: {', '.join(others)}", "bad")
     if lost:
         return (f"{len(lost)} late", "bad"), (f"too late: {', '.join(lost)}", "bad")
     style = "plain" if all(one.saved for one in saves) else "warn"
@@ -165,8 +168,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
 
 
 def _save(one: Save) -> tuple[str, str, str]:
-    label = "saves" if one.saved else "cannot" if one.saved is False else "may save"
-    return label, f"{one.service}: {one.words}", "plain" if one.saved else "warn"
+    return one.label, f"{one.service}: {one.words}", "plain" if one.saved else "warn"
 
 
 def labelled(rows: Sequence[tuple[str, str, str]]) -> Lines:

@@ -129,6 +129,28 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     assert "plan 1 done: 1 of 1 steps are over" == told.out.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (["--wait", "1=99999d"], "      too late supply: in this plan fake/extract starts "),
+        (["--leave-out", "1"], "  left out   fake/extract: left out by hand"),
+        (
+            ["--alternative", "1=skip"],
+            "      unsaved  supply: not by this plan: fake/extract is skipped, so it is partial at best",
+        ),
+    ],
+)
+def test_a_changed_plan_promises_nothing_that_it_cannot_keep(
+    bench: Bench, capsys: pytest.CaptureFixture[str], change: list[str], words: str
+) -> None:
+    fail(bench)
+    with at_work(bench):
+        assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--dry-run", *change])
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(words) for line in shown), shown
+    assert [] == [line for line in shown if line.startswith("      saves ")]
+
+
 def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

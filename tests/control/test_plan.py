@@ -17,6 +17,8 @@ from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
 from console.model.values import (
     DependencyFacts,
     EngineDown,
+    HoldFacts,
+    HoldState,
     JobFacts,
     Mode,
     Origin,
@@ -219,6 +221,80 @@ def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, words: str) -
 def test_without_an_estimate_nobody_can_tell_whom_it_saves() -> None:
     _, plan = night(FAILED, now="03:20", jobs=(EXTRACT, LOAD, job(3, "dwh/mart"), AUDIT))
     assert [None] == [one.saved for one in plan.steps[0].saves]
+
+
+def verdicts(draft: Draft) -> set[tuple[bool | None, str, str]]:
+    return {(one.saved, one.label, one.words) for step in draft.steps for one in step.saves}
+
+
+def test_a_plan_that_waits_too_long_saves_nobody() -> None:
+    """All three must run again: 110 minutes before 06:30."""
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
+    assert {(True, "saves", "act by 04:40")} == verdicts(plan)
+    assert {(True, "saves", "act by 04:40")} == verdicts(shape(plan, Changes(waits={1: 1800.0})))
+    late = {(False, "too late", "in this plan dwh/mart starts 15m too late")}
+    assert late == verdicts(shape(plan, Changes(waits={3: 2700.0})))
+    assert {False} == {saved for saved, _, _ in verdicts(shape(plan, Changes(waits={1: 99999 * 86400.0})))}
+
+
+def test_a_run_under_way_counts_from_its_start_and_what_a_clock_starts_from_its_instant() -> None:
+    ledger, _ = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
+    ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("04:35"))
+    ledger.look("04:50")
+    plan = recovery(ledger.estate, 1, at("04:50"), can)
+    assert plan is not None
+    assert (WAIT, -900.0) == (plan.steps[0].verb, plan.steps[0].starts_s)
+    assert {(True, "saves", "act by 05:00")} == verdicts(plan)
+    clocked = job(2, "warehouse/load", "05:10", expected=minutes(30))
+    red = run(3, MART, "03:50", State.FAILED)
+    _, waits = night(FAILED, red, now="04:10", jobs=(EXTRACT, clocked, MART, AUDIT))
+    assert (WAIT, 3600.0) == (waits.steps[1].verb, waits.steps[1].starts_s)
+    assert {(False, "too late", "in this plan warehouse/load starts 10m too late")} == verdicts(waits)
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("skip", "dwh/mart is skipped, so it is partial at best"),
+        ("mark-ok", "dwh/mart is marked OK, so it is only asserted"),
+    ],
+)
+def test_who_skips_or_marks_what_delivers_a_service_does_not_save_it(name: str, words: str) -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
+    found = shape(plan, Changes(alternatives={3: name}))
+    assert {(False, "unsaved", f"not by this plan: {words}")} == verdicts(found)
+    assert {"dwh/mart"} == {one.waits_for for step in found.steps for one in step.saves}
+
+
+def test_a_step_left_out_leaves_the_service_that_it_feeds_unsaved() -> None:
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
+    words = "not by this plan: warehouse/load is left out"
+    assert {(False, "unsaved", words)} == verdicts(shape(plan, Changes(leave_out=frozenset({2}))))
+    _, late = night(FAILED, STALE_LOAD, STALE_MART, now="06:00")
+    assert verdicts(late) == verdicts(shape(late, Changes(leave_out=frozenset({2}))))
+
+
+def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
+    hold = HoldFacts("headway-1", 2, None, None, "person", Mode.OBSERVE, HoldState.HELD, "mara", "freeze", at("07:00"),
+                     None, "", placed_at=at("03:30"))  # fmt: skip
+    ledger, _ = night(FAILED, now="03:40")
+    plan = recovery(replace(ledger.estate, holds=(hold,)), 1, at("03:40"), can)
+    over = recovery(replace(ledger.estate, holds=(replace(hold, until=at("03:50")),)), 1, at("03:40"), can)
+    assert plan is not None
+    assert over is not None
+    held = "held by mara: freeze (hold headway-1)"
+    assert f"{held}: it does not start by itself; let it go or run it" == left(plan)["warehouse/load"]
+    assert {(False, "unsaved", f"not by this plan: warehouse/load is {held}")} == verdicts(plan)
+    assert "it starts by its own clock at 04:00: rerun it if that is too early" == left(over)["warehouse/load"]
+    assert {True} == {saved for saved, _, _ in verdicts(over)}
+
+
+def test_a_job_that_is_paused_at_its_source_does_not_start_by_its_own_clock() -> None:
+    paused = replace(LOAD, paused_since=at("03:30"))
+    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, paused, MART, AUDIT))
+    assert "paused at its source: it does not start by itself; let it go or run it" == left(plan)["warehouse/load"]
+    words = "not by this plan: warehouse/load is paused at its source"
+    assert {(False, "unsaved", words)} == verdicts(plan)
 
 
 def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:

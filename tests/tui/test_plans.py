@@ -50,6 +50,8 @@ async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night
     await planned(night)
     await night.press("down", "space")
     await night.see("3 steps in 3 systems", "LEFT OUT 2", "by hand; Space takes it in again", "which is left out")
+    await night.see("2 unsaved", "22m · history (31 runs)")
+    assert "act by 03:58" not in night.text
     await night.press("x")
     await night.see("4 steps in 4 systems", "LEFT OUT 1")
 

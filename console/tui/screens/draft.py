@@ -122,7 +122,7 @@ class DraftScreen(BaseScreen):
 
     def _explain(self) -> None:
         out = next((step for step in self._out if step.place == self._place), None)
-        step = self.here or out
+        step = self.here or (replace(out, saves=()) if out else None)
         self.pane.show_runs(steps.draft_detail(step, self.draft, self.look) if step and self.draft else [])
 
     @on(Grid.Moved)
