@@ -31,7 +31,8 @@ MEANING = {
     "is not whole; `demo` and `engine stop` what did not come about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "
-    "`gate`: nobody can tell how an upstream stands, for want of an engine or of fresh data.",
+    "`gate`: nobody can tell how an upstream stands, for want of an engine, of fresh data or of "
+    "a schedule that tells of the date.",
     Exit.REFUSED: "Headway (the right, the owner, a freeze), the scheduler or the person at the question refused, or "
     "no answer came; nothing was sent.",
     Exit.UNKNOWN: "Asked for and not over yet: sent, its outcome still to come or looked up (never repeated), or not "

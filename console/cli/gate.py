@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import NoReturn
 
 from console.cli.common import Stop, reading, say
@@ -28,9 +28,21 @@ def _duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _period(text: str) -> str:
+    try:
+        if _DATE.fullmatch(text):
+            date.fromisoformat(text)
+    except ValueError:
+        form = "a business date is YYYY-MM-DD, such as 2026-11-19"
+        raise argparse.ArgumentTypeError(f"{text!a} is no date of the calendar; {form}") from None
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="JOB", help="system/native-id: the job that is about to run")
-    parser.add_argument("--for", dest="period", default="", metavar="PERIOD", help="a business date or a period key")
+    parser.add_argument(
+        "--for", dest="period", type=_period, default="", metavar="PERIOD", help="a business date or a period key"
+    )
     parser.add_argument("--timeout", type=_duration, default=timedelta(minutes=45), help="wait so long (45m)")
     parser.add_argument("--fail-fast", action="store_true", help="a red upstream ends it at once: wait for no repair")
     parser.add_argument(
@@ -82,7 +94,7 @@ def _look(arguments: argparse.Namespace) -> Verdict:
             if not view.bd:
                 zone, cutoff = reads.gate_zone(view.job_id)
                 view = reads.gate(arguments.name, "", business_date_of(reads.now(), zone, cutoff))
-            return judge(view, reads.engine().alive)
+            return judge(view, reads.engine().alive, reads.now())
     except Stop as stop:
         if stop.code is Exit.NOT_FOUND:
             raise

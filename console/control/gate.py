@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, time
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
-from connectors.contract import RED_STATES, State
-from console.control.zones import date_in_window, zone_of
-from console.model.views import GateView, UpstreamView
+from connectors.contract import RED_STATES, Schedule, State
+from console.control.schedule import fault, instants
+from console.control.zones import date_in_window, window, zone_of
+from console.model.values import Settings
+from console.model.views import ClockView, GateView, UpstreamView
 
 
 class Standing(StrEnum):
@@ -23,6 +25,7 @@ class Standing(StrEnum):
     """It will not come by itself."""
 
 
+_TICK = timedelta(microseconds=1)
 _WORST = (Standing.RED, Standing.UNKNOWN, Standing.WAITING)
 
 
@@ -34,9 +37,9 @@ class Verdict:
     words: str
 
 
-def judge(view: GateView, engine_alive: bool) -> Verdict:
+def judge(view: GateView, engine_alive: bool, now: datetime) -> Verdict:
     """What a look at the store means. Success that was seen stays a fact, whoever looks now."""
-    judged = [(one, *_stands(one, engine_alive)) for one in view.upstreams]
+    judged = [(one, *_stands(one, view.bd, engine_alive, now)) for one in view.upstreams]
     for standing in _WORST:
         found = [f"{one.job} {words}" for one, stands, words in judged if stands is standing]
         if found:
@@ -51,7 +54,7 @@ def business_date_of(now: datetime, zone: str, cutoff: str) -> str:
     return date_in_window(now, zone_of(zone), time.fromisoformat(cutoff)).isoformat()
 
 
-def _stands(one: UpstreamView, engine_alive: bool) -> tuple[Standing, str]:
+def _stands(one: UpstreamView, bd: str, engine_alive: bool, now: datetime) -> tuple[Standing, str]:
     if one.state == State.SUCCEEDED and not one.stale_read:
         return Standing.SATISFIED, "is good"
     if one.state == State.SKIPPED:
@@ -66,6 +69,35 @@ def _stands(one: UpstreamView, engine_alive: bool) -> tuple[Standing, str]:
         return Standing.UNKNOWN, "is out of sight: its source does not answer"
     if one.state == State.UNKNOWN:
         return Standing.UNKNOWN, "has an end that nobody can prove"
-    if not one.state and one.by_clock:
-        return Standing.SATISFIED, "has no run on that date"
+    if not one.state and one.clock is not None:
+        return _without_run(one.clock, date.fromisoformat(bd), now)
     return Standing.WAITING, f"is {one.state or 'still to come'}" + (f" ({one.reason})" if one.reason else "")
+
+
+def _without_run(clock: ClockView, bd: date, now: datetime) -> tuple[Standing, str]:
+    """What it means that no run of that date is known: only where the schedule is known to want none it is good."""
+    zone, cutoff = zone_of(clock.zone), time.fromisoformat(clock.cutoff)
+    if bd < date_in_window(clock.accepted_at, zone, cutoff):
+        return Standing.UNKNOWN, "has no known run on that date, which is before its schedule was known"
+    if bd > date_in_window(now + Settings().horizon, zone, cutoff):
+        return Standing.WAITING, "is not expected so far ahead"
+    opens, closes = window(bd, zone, cutoff)
+    dues = _dues(clock, opens, closes, now)
+    if dues is None:
+        return Standing.UNKNOWN, "has a schedule that does not tell of that date"
+    if not dues:
+        return Standing.SATISFIED, "has no run on that date"
+    if dues[-1] < clock.accepted_at or closes <= now:
+        return Standing.UNKNOWN, "was due on that date, and no run is known"
+    return Standing.WAITING, "is still to come"
+
+
+def _dues(clock: ClockView, opens: datetime, closes: datetime, now: datetime) -> list[datetime] | None:
+    """The instants in a window, in order; None where the schedule cannot tell them."""
+    told = Schedule(clock.dialect, clock.expression, clock.schedule_zone, next_at=clock.next_at)
+    if fault(told) is not None:
+        return None
+    if not told.expression.strip() and (told.next_at is None or told.next_at < opens):
+        return None
+    over = instants(replace(told, next_at=None), opens - _TICK, min(closes - _TICK, now))  # before the next it names
+    return sorted({*over, *instants(told, opens - _TICK, closes - _TICK)})

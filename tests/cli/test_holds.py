@@ -147,6 +147,38 @@ def test_a_gate_shuts_where_nobody_can_tell_unless_it_is_told_to_open(
     assert Exit.NO_ENGINE == main(["--store", str(night.bench.folder / "none.db"), "gate", JOB, "--timeout", "0s"])
 
 
+def test_a_gate_opens_for_no_date_of_which_nothing_is_proved(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    """The upstream is due daily at 16:17, then on Mondays alone; the 20th is a Friday."""
+
+    def due(expression: str) -> None:
+        with night.bench.store.write(None) as connection:
+            connection.exec_driver_sql(
+                "UPDATE schedule SET dialect = 'debian-cron', zone = 'UTC', expression = ?"
+                " WHERE job_id = (SELECT id FROM job WHERE native_id = 'extract')",
+                (expression,),
+            )
+
+    night.at("03:20").rounds()
+    due("17 16 * * *")
+    told = [gate(night, "--timeout", "0s", "--for", f"2026-11-{day}") for day in (18, 20, 21, 22)]
+    assert [Exit.NO_ENGINE, Exit.TIMEOUT, Exit.TIMEOUT, Exit.TIMEOUT] == told
+    assert Exit.NO_ENGINE == gate(night, "--timeout", "0s", "--for", "2020-01-01")
+    capsys.readouterr()
+    due("17 16 * * 1")
+    assert Exit.OK == gate(night, "--timeout", "0s", "--for", "2026-11-20")
+    assert f"headway gate {JOB}: open: fake/extract has no run on that date\n" == capsys.readouterr().err
+    assert Exit.TIMEOUT == gate(night, "--timeout", "0s", "--for", "2027-02-28")
+
+
+@pytest.mark.parametrize("typed", ["2026-13-45", "2027-02-30", "0000-01-01"])
+def test_a_gate_knows_no_date_that_does_not_exist(night: Night, capsys: pytest.CaptureFixture[str], typed: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gate(night, "--timeout", "0s", "--for", typed)
+    assert Exit.USAGE == ended.value.code
+    told = capsys.readouterr().err
+    assert f"'{typed}' is no date of the calendar; a business date is YYYY-MM-DD" in told
+
+
 def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
     """No shell: what looks like one is an argument; streams and exit code are the command's own."""
     repair(night, "03:20")

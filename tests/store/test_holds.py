@@ -12,6 +12,7 @@ from connectors.contract import HoldMark, NativeHold, State, Verb, instant_key
 from console.model.decisions import Decisions, HoldDecision, Member, NewAction
 from console.model.ids import micros
 from console.model.values import CancelFacts, HoldFacts, HoldState, Mode, Settings
+from console.model.views import ClockView
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
@@ -20,7 +21,7 @@ from console.store.marks import known_jobs as marked_jobs
 from console.store.marks import reconcile
 from console.store.reads import Reads
 from tests.store import test_apply
-from tests.store.estate import BD, EXTRACT, JOBS, LOAD, Estate, at, failed, run, running, set_clock
+from tests.store.estate import BD, EXTRACT, JOBS, LOAD, MIDNIGHT, Estate, at, failed, run, running, set_clock
 
 KEY, RELEASE = "headway-0123456789abcdefghjk", "headway-abcdefghjk0123456789"
 STOCK = JOBS[1]
@@ -331,7 +332,9 @@ def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: 
     served.ingest(run(period="03:10"), running(JOBS[0], "03:20", "2"))
     view = reads.gate(LOAD, bd="2026-11-19")
     [one] = view.upstreams
-    assert (EXTRACT, "running", instant_key(at("03:20")), True) == (one.job, one.state, one.period_key, one.by_clock)
+    assert (EXTRACT, "running", instant_key(at("03:20"))) == (one.job, one.state, one.period_key)
+    clock = ClockView("debian-cron", "10 3 * * *", "Europe/Berlin", None, MIDNIGHT, "Europe/Berlin", "12:00")
+    assert clock == one.clock
     assert (LOAD, "2026-11-19", at("03:20:10")) == (view.job, view.bd, view.at)
     [other] = reads.gate(LOAD, bd="2026-11-18").upstreams
     assert ("", None) == (other.state, other.run_id)

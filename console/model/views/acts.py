@@ -63,14 +63,29 @@ class HoldView:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockView:
+    """The accepted schedule of a job that runs by the clock, and what its dates are counted in."""
+
+    dialect: str
+    expression: str
+    schedule_zone: str
+    next_at: datetime | None
+    accepted_at: datetime
+    """Nothing before it is expected."""
+    zone: str
+    """The system's, for business dates."""
+    cutoff: str
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamView:
     """One upstream of a job, as its run of one business date stands."""
 
     job_id: int
     job: str
     mode: str
-    by_clock: bool
-    """False where only events or people start it: without a run one must be waited for."""
+    clock: ClockView | None
+    """None where only events or people start it: without a run one must be waited for."""
     run_id: int | None
     period_key: str
     state: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from console.model.ids import instant, maybe_instant, micros
-from console.model.views import GateView, HoldView, UpstreamView
+from console.model.views import ClockView, GateView, HoldView, UpstreamView
 from console.store.errors import NotFound
 from console.store.keys import pack
 from console.store.reads.base import visible
@@ -86,16 +86,18 @@ class HoldReads(JobReads):
     def _upstreams(self, job_id: int, bd: str, at: datetime) -> tuple[UpstreamView, ...]:
         stale = self.stale_targets()
         rows = self.link.rows(
-            "SELECT DISTINCT u.id, u.name, d.mode, u.target_id, COALESCE((SELECT c.dialect FROM schedule c WHERE c.id ="
-            " (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = u.id AND x.accepted_us IS NOT NULL)), 'none')"
+            "SELECT DISTINCT u.id, u.name, d.mode, u.target_id, c.dialect, c.expression, c.zone, c.next_us,"
+            " c.accepted_us, s.zone, s.cutoff"
             " FROM dependency d JOIN job u ON u.id = d.upstream_id JOIN job w ON w.id = d.downstream_id"
+            " JOIN system s ON s.id = u.system_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
+            " WHERE x.job_id = u.id AND x.accepted_us IS NOT NULL)"
             " WHERE (w.id = ? OR w.parent_id = ?) AND COALESCE(u.parent_id, u.id) <> ? ORDER BY u.name, u.id",
             (job_id, job_id, job_id),
         )
         found: dict[int, UpstreamView] = {}
-        for number, name, mode, target, dialect in rows:
-            run = self._read(number, bd, at)
-            found.setdefault(number, _upstream(number, name, mode, dialect, run, target in stale, stale.get(target)))
+        for number, name, mode, target, *told in rows:
+            run, clock = self._read(number, bd, at), _clock(*told)
+            found.setdefault(number, _upstream(number, name, mode, clock, run, target in stale, stale.get(target)))
         return tuple(found.values())
 
     def _read(self, job_id: int, bd: str, at: datetime) -> Row | None:
@@ -109,13 +111,23 @@ class HoldReads(JobReads):
         return rows[0] if rows else None
 
 
+def _clock(
+    dialect: str | None, expression: str, schedule_zone: str, next_us: int | None, accepted: int, zone: str, cutoff: str
+) -> ClockView | None:
+    if dialect is None or dialect == "none":
+        return None
+    return ClockView(
+        dialect, expression, schedule_zone, maybe_instant(next_us), instant(accepted), zone, cutoff
+    )  # fmt: skip
+
+
 def _upstream(
-    number: int, name: str, mode: str, dialect: str, run: Row | None, unseen: bool, since: datetime | None
+    number: int, name: str, mode: str, clock: ClockView | None, run: Row | None, unseen: bool, since: datetime | None
 ) -> UpstreamView:
     told = run or (None, "", "", "", "", False)
     run_id, period_key, state, evidence, reason, stale_read = told
     return UpstreamView(
-        number, name, mode, dialect != "none", run_id, visible(period_key) if period_key else "", state, evidence,
+        number, name, mode, clock, run_id, visible(period_key) if period_key else "", state, evidence,
         reason, bool(stale_read), since, unseen,
     )  # fmt: skip
 

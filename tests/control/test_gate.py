@@ -1,0 +1,86 @@
+"""What a gate makes of an upstream that has no run on the date it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from connectors.contract import State
+from console.control.gate import Standing, Verdict, judge
+from console.model.views import ClockView, GateView, UpstreamView
+
+ACCEPTED = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
+NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
+DAILY = ClockView("debian-cron", "17 16 * * *", "UTC", None, ACCEPTED, "UTC", "12:00")
+SATURDAYS = replace(DAILY, expression="17 16 * * 6")
+"""The 21st and the 28th."""
+
+
+def told(bd: str, clock: ClockView | None, now: datetime = NOW) -> Verdict:
+    one = UpstreamView(1, "etl/extract", "observe", clock, None, "", "", "", "", False, None)
+    return judge(GateView(2, "etl/load", bd, now, "", (one,)), True, now)
+
+
+def standing(bd: str, clock: ClockView | None, now: datetime = NOW) -> Standing:
+    return told(bd, clock, now).standing
+
+
+def test_a_date_on_which_a_known_schedule_has_no_instant_is_good() -> None:
+    assert Verdict(Standing.SATISFIED, "etl/extract has no run on that date") == told("2026-11-22", SATURDAYS)
+    assert Standing.SATISFIED == standing("2026-11-20", SATURDAYS)
+    assert Standing.SATISFIED == standing("2026-11-23", SATURDAYS)
+
+
+@pytest.mark.parametrize("bd", ["0001-01-01", "2020-01-01", "2026-11-18"])
+@pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
+def test_nobody_can_tell_of_a_date_before_the_schedule_was_known(bd: str, clock: ClockView) -> None:
+    assert Standing.UNKNOWN == standing(bd, clock)
+    assert "before its schedule was known" in told(bd, clock).words
+
+
+def test_what_is_due_on_that_date_is_waited_for() -> None:
+    assert Verdict(Standing.WAITING, "etl/extract is still to come") == told("2026-11-22", DAILY)
+    assert Standing.WAITING == standing("2026-11-23", DAILY)
+    every = replace(DAILY, dialect="pg_cron", expression="30 seconds")
+    assert Standing.WAITING == standing("2026-11-22", every)
+
+
+def test_nobody_can_tell_of_what_was_due_and_left_no_run() -> None:
+    assert Standing.UNKNOWN == standing("2026-11-21", DAILY)
+    late = replace(DAILY, accepted_at=datetime(2026, 11, 22, 18, tzinfo=UTC))
+    assert Standing.UNKNOWN == standing("2026-11-22", late)
+
+
+@pytest.mark.parametrize("bd", ["2026-11-25", "2027-02-28", "9999-12-31"])
+@pytest.mark.parametrize("clock", [DAILY, SATURDAYS])
+def test_a_date_further_ahead_than_is_expected_is_waited_for(bd: str, clock: ClockView) -> None:
+    assert Verdict(Standing.WAITING, "etl/extract is not expected so far ahead") == told(bd, clock)
+
+
+def test_a_source_that_names_its_next_run_has_run_before_it_too() -> None:
+    """Airflow: of what is over the expression tells, of what comes the next run that it names."""
+    tomorrow = datetime(2026, 11, 23, 16, 17, tzinfo=UTC)
+    dag = replace(DAILY, dialect="airflow", next_at=tomorrow)
+    assert Standing.UNKNOWN == standing("2026-11-21", dag)
+    assert Standing.WAITING == standing("2026-11-22", dag)
+    assert Standing.SATISFIED == standing("2026-11-22", dag, NOW.replace(hour=14))
+    assert Standing.WAITING == standing("2026-11-23", dag)
+
+
+def test_a_schedule_that_cannot_be_read_proves_nothing() -> None:
+    assert Standing.UNKNOWN == standing("2026-11-22", replace(DAILY, expression="17 16 * *"))
+    unnamed = replace(DAILY, dialect="airflow", expression="")
+    assert Standing.UNKNOWN == standing("2026-11-22", unnamed)
+    next_week = replace(unnamed, next_at=datetime(2026, 11, 28, 4, tzinfo=UTC))
+    assert Standing.SATISFIED == standing("2026-11-22", next_week)
+
+
+def test_what_only_events_start_is_waited_for() -> None:
+    assert Standing.WAITING == standing("2026-11-22", None)
+
+
+def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
+    good = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p", State.SUCCEEDED, "native", "", False, None)
+    assert Standing.SATISFIED == judge(GateView(2, "etl/load", "2020-01-01", NOW, "", (good,)), False, NOW).standing
