@@ -62,7 +62,7 @@ def _stands(one: UpstreamView, bd: str, engine_alive: bool, now: datetime) -> tu
     if one.state == State.SUCCEEDED:
         return Standing.RED, "is stale: it read what its upstream had not finished"
     if one.state in RED_STATES or one.state == State.PARTIAL:
-        return Standing.RED, f"is {one.state}" + (f" ({one.reason})" if one.reason else "")
+        return Standing.RED, f"is {one.state}{_which(one)}"
     if not engine_alive:
         return Standing.UNKNOWN, "is not watched: no engine works"
     if one.unseen:
@@ -71,7 +71,13 @@ def _stands(one: UpstreamView, bd: str, engine_alive: bool, now: datetime) -> tu
         return Standing.UNKNOWN, "has an end that nobody can prove"
     if not one.state and one.clock is not None:
         return _without_run(one.clock, date.fromisoformat(bd), now)
-    return Standing.WAITING, f"is {one.state or 'still to come'}" + (f" ({one.reason})" if one.reason else "")
+    return Standing.WAITING, f"is {one.state or 'still to come'}{_which(one)}"
+
+
+def _which(one: UpstreamView) -> str:
+    """The run that is read, and its reason, behind a state: " (run 2026-11-20T03:10:00Z: no run by 03:15)"."""
+    told = ": ".join(each for each in (f"run {one.period_key}" if one.period_key else "", one.reason) if each)
+    return f" ({told})" if told else ""
 
 
 def _without_run(clock: ClockView, bd: date, now: datetime) -> tuple[Standing, str]:

@@ -121,7 +121,7 @@ def test_a_gate_says_red_unless_it_is_repaired_in_time(
     night.at("03:59").rounds()
     capsys.readouterr()
     assert Exit.RED == gate(night, "--timeout", "1m", "--fail-fast")
-    assert f"headway gate {JOB}: shut: fake/extract is failed\n" == capsys.readouterr().err
+    assert f"headway gate {JOB}: shut: fake/extract is failed (run extract@2026-11-20)\n" == capsys.readouterr().err
     assert Exit.RED == gate(night, "--timeout", "0s")
     codes: list[int] = []
     waiting = threading.Thread(target=lambda: codes.append(gate(night, "--timeout", "20s")))

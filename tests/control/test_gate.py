@@ -84,3 +84,11 @@ def test_what_only_events_start_is_waited_for() -> None:
 def test_a_run_that_is_seen_counts_whatever_its_date() -> None:
     good = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p", State.SUCCEEDED, "native", "", False, None)
     assert Standing.SATISFIED == judge(GateView(2, "etl/load", "2020-01-01", NOW, "", (good,)), False, NOW).standing
+
+
+def test_a_run_that_keeps_the_gate_shut_is_named() -> None:
+    red = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p1", State.MISSED, "native", "no run by 16:22", False, None)
+    view = GateView(2, "etl/load", "2026-11-22", NOW, "", (red,))
+    assert Verdict(Standing.RED, "etl/extract is missed (run p1: no run by 16:22)") == judge(view, True, NOW)
+    going = replace(view, upstreams=(replace(red, state=State.RUNNING, reason=""),))
+    assert Verdict(Standing.WAITING, "etl/extract is running (run p1)") == judge(going, True, NOW)
