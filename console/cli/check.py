@@ -49,10 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
     if not config.permissions:
         say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
+    names = without_job(config, arguments)
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
-    names = without_job(config, arguments)
     if arguments.json:
         print_json(arguments, {"config": str(path), "faults": [], "targets": found, "remarks": names})
     else:
@@ -62,8 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     """Names in the config that match no job of an estate that was watched already, and dependencies that the clock
-    contradicts or that cannot hold; nothing where there is no store."""
-    from console.store.reads import StoreError, open_reads
+    contradicts or that cannot hold; nothing where there is no store. Raises StoreTooNew."""
+    from console.store.reads import StoreError, StoreTooNew, open_reads
 
     named = [*config.jobs, *(end for one in config.dependencies for end in (one.upstream, one.downstream))]
     named += [terminal for service in config.services.values() for terminal in service.delivered_by]
@@ -72,6 +72,8 @@ def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
             return reads.without_job(named) + reads.dependency_faults()
     except Stop as no_store:
         return [str(no_store)]
+    except StoreTooNew:
+        raise
     except StoreError:
         return []
 

@@ -23,7 +23,7 @@ from console.cli.common import (
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.store.errors import StoreError
+from console.store.errors import StoreError, StoreTooNew
 
 if TYPE_CHECKING:
     from connectors.contract import Connector, NativeHold
@@ -181,13 +181,15 @@ class _Desk:
         self._closed = False
 
     def refusal(self, one: Marked) -> str:
-        """Why the store says no, which is in its audit; empty where it may be let go."""
+        """Why the store says no, which is in its audit; empty where it may be let go. Raises StoreTooNew."""
         from console.store.errors import NotAllowed
 
         try:
             self._emergency().ask_release(self._native(one), self._arguments.why, self._arguments.anyway)
         except NotAllowed as error:
             return str(error)
+        except StoreTooNew:
+            raise
         except (StoreError, Stop) as error:
             if not self._closed:
                 say(f"no store can be asked ({error}): by the source's own rights, and no audit tells of it")

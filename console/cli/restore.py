@@ -12,7 +12,7 @@ from console.cli.exits import Exit
 from console.engine.emergency import Emergency
 from console.engine.requests import where_from
 from console.store.backup import restore
-from console.store.errors import StoreError, StoreMissing, StoreUnusable
+from console.store.errors import StoreError, StoreMissing, StoreTooNew, StoreUnusable
 from console.store.reads import open_reads
 from console.store.reads.holders import living_holder
 
@@ -39,12 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _require_right(store: Path) -> None:
-    """Raises NotAllowed where the table of rights of the store that is there says no. One that is not there, or cannot
-    be read, has none: then it is the file system's matter."""
+    """Raises NotAllowed where the table of rights of the store that is there says no, StoreTooNew where only a newer
+    Headway can read that. One that is not there, or cannot be read, has none: then it is the file system's matter."""
     try:
         Emergency(str(store)).ask_restore()
     except StoreMissing:
         return
+    except StoreTooNew:
+        raise
     except StoreUnusable as error:
         say(f"its rights cannot be asked ({error}): whoever can write the file may replace it")
 

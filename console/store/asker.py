@@ -1,5 +1,7 @@
 """The short connection of whoever asks: one transaction, plain SQL with `?`, on either database.
 
+A store of another schema than this program's is refused here, before a word is written into it.
+
 The console needs neither SQLAlchemy nor an engine of its own for it.
 """
 
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from console.store import schema
 from console.store.chain import LOCKED, WRITER_LOCK, Run
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable
 
@@ -25,7 +28,8 @@ def is_postgres(url: str) -> bool:
 @contextmanager
 def transaction(url: str, writes: bool = True) -> Iterator[Run]:
     """A function that runs one statement in one short transaction of its own. One that only reads waits for no
-    writer, and keeps none waiting. Raises StoreUnusable, and NotAllowed where the login has not the right."""
+    writer, and keeps none waiting. Raises StoreUnusable (StoreTooNew where a newer Headway wrote the store), and
+    NotAllowed where the login has not the right."""
     yield from _on_postgres(url, writes) if is_postgres(url) else _on_sqlite(url, writes)
 
 
@@ -43,6 +47,7 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
             if writes:
                 connection.execute("PRAGMA synchronous=FULL")
             connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            schema.check(connection.execute(schema.ASKED), str(path))
             yield lambda sql, values: connection.execute(sql, values).fetchall()
             connection.execute("COMMIT")
         finally:
@@ -61,6 +66,9 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
             if writes:  # one after another, with the engine too: the audit is one chain
                 connection.execute(f"SET LOCAL lock_timeout = '{BUSY_SECONDS:.0f}s'")
                 connection.execute(LOCKED, (WRITER_LOCK,))
+
+            place = f"postgresql://{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+            schema.check(connection.execute(schema.ASKED), place)
 
             def run(sql: str, values: Any) -> list[Any]:
                 done = connection.execute(sql.replace("?", "%s"), values)

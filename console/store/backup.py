@@ -20,9 +20,9 @@ from console.failpoints import failpoint
 from console.model.ids import instant, micros
 from console.model.modes import FREEZE
 from console.store import chain, switches
-from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.errors import StoreUnusable
 from console.store.permissions import os_user
-from console.store.reads.base import SCHEMA
+from console.store.schema import SCHEMA, too_new
 
 PAGES = 512
 """Copied at a time: a writer waits for one such step at most."""
@@ -127,12 +127,11 @@ def _calm(connection: sqlite3.Connection, by: str, origin: str, now: datetime, f
 def _check_schema(connection: sqlite3.Connection, copy: Path) -> None:
     try:
         [(schema,)] = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+        writer = connection.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
     except (sqlite3.Error, ValueError):
         raise StoreUnusable(f"{copy} is no store of Headway's") from None
     if schema > SCHEMA:
-        raise StoreTooNew(
-            f"{copy} has schema {schema}; this Headway knows schemas up to {SCHEMA}. Install a newer one."
-        )
+        raise too_new(f"{copy}", schema, SCHEMA, writer[0] if writer else None)
     if schema < SCHEMA:
         words = f"{copy} has schema {schema}; this Headway's is {SCHEMA}"
         raise StoreUnusable(f"{words}. Migrate it first: headway --store {copy} engine, and end that engine")

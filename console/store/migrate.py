@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 
 from console.failpoints import failpoint
 from console.store.errors import StoreTooNew, StoreUnusable
+from console.store.schema import too_new
 
 FOLDER = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x4845414D
@@ -51,7 +52,7 @@ def _migrate_locked(connection: Connection, path: Path | None, scripts: ScriptDi
     current = _current(connection)
     known = {script.revision for script in scripts.walk_revisions()}
     if current is not None and current not in known:
-        raise StoreTooNew(_too_new(connection, current, scripts.get_current_head(), path))
+        raise _too_new(connection, current, scripts.get_current_head(), path)
     if current == scripts.get_current_head():
         return
     if current is None and _has_tables(connection, path):
@@ -84,13 +85,10 @@ def _current(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _too_new(connection: Connection, current: str, newest: str | None, path: Path | None) -> str:
+def _too_new(connection: Connection, current: str, newest: str | None, path: Path | None) -> StoreTooNew:
     row = connection.exec_driver_sql("SELECT value FROM meta WHERE name = 'version'").first()
-    writer = f"Headway {row[0]}" if row is not None else "a newer Headway"
-    return (
-        f"the store{f' {path}' if path else ''} has schema {current}, written by {writer}; this is Headway "
-        f"{version('headway')} and knows schemas up to {newest}. Install {writer} or name another store."
-    )
+    place = path or connection.engine.url.set(query={}).render_as_string()
+    return too_new(f"{place}", current, newest, None if row is None else row[0])
 
 
 def _has_tables(connection: Connection, path: Path | None) -> bool:

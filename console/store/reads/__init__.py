@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
-from console.store.reads.base import SCHEMA
 from console.store.reads.link import open_link
 from console.store.reads.remarks import RemarkReads
+from console.store.schema import SCHEMA
 
 if TYPE_CHECKING:
     from console.store.reads.whole import WholeReads as Questions

@@ -10,12 +10,11 @@ from connectors.words import OPEN_STATES, Evidence, State
 from console.clean import clean_line
 from console.clock import Clock, Hand
 from console.model.ids import instant, maybe_instant
-from console.store.errors import StoreTooNew, StoreUnusable
+from console.store import schema
+from console.store.errors import StoreUnusable
 from console.store.keys import unpack
 from console.store.reads.link import Link
 
-SCHEMA = "0002"
-"""The schema these questions are written for: the newest in `console/store/migrations` (a test compares)."""
 STALE_POLLS = 3
 """Polls that may be missed before what is open is shown as unknown (docs: evidence STALE)."""
 _OPEN = frozenset(state.value for state in OPEN_STATES)
@@ -43,23 +42,10 @@ class Base:
 
     def _check(self) -> None:
         try:
-            rows: dict[str, str] = dict(
-                self.link.rows("SELECT name, value FROM meta WHERE name IN ('schema', 'version')")
-            )
+            rows = self.link.rows(schema.ASKED)
         except StoreUnusable as error:
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
-        schema = rows.get("schema", "")
-        if schema > SCHEMA:
-            writer = rows.get("version", "?")
-            raise StoreTooNew(
-                f"the store at {self.link.place} has schema {schema}, written by Headway {writer}; "
-                f"this one reads schema {SCHEMA}. Install that version."
-            )
-        if schema < SCHEMA:
-            raise StoreUnusable(
-                f"the store at {self.link.place} has the older schema {schema or 'none'}; start "
-                '"headway engine" once: it migrates the store'
-            )
+        schema.check(rows, self.link.place)
 
     def __enter__(self) -> Self:
         return self

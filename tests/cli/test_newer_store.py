@@ -1,0 +1,86 @@
+"""A store that a newer Headway wrote: every command refuses it in the same words, and writes nothing into it."""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from console.cli.holds import Marked, _Desk
+from console.store.errors import StoreTooNew
+from tests.cli.lines import all_lines
+from tests.engine.bench import estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
+NO_STORE_ASKED = {
+    ("version",),
+    ("holds", "--from-native"),
+    ("jobs", "--state", "odd"),
+    ("jobs", "--limit", "0"),
+    ("job",),
+    ("incident", "odd"),
+    ("backfill", "{job}", "--from", "odd", "--to", "2026-01-02"),
+    ("hold", "{job}", "--for", "odd"),
+    ("holds", "--release"),
+    ("drift", "accept"),
+    ("alert", "retry"),
+    ("audit", "verify", "--head", "odd"),
+    ("shadow", "report", "--since", "x"),
+    ("backup", "{folder}/none/copy.db"),
+}
+"""Lines that need no store, or are refused before one is opened."""
+WORDS = "has schema 9999, written by a newer Headway; this is Headway "
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of which only alembic's own table says that it is newer; its tables are all there."""
+    folder = tmp_path_factory.mktemp("newer")
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
+        scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC), message="exit 1")
+        made.turn()
+    path = folder / "headway.db"
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("line", sorted(set(all_lines()) - NO_STORE_ASKED), ids=" ".join)
+def test_every_command_refuses_it_and_leaves_it_as_it_is(newer: Path, tmp_path: Path, line: tuple[str, ...]) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    before = newer.read_bytes()
+    words = [word.format(job="fake/extract", run=1, folder=tmp_path) for word in line]
+    done = headway(str(newer), "--config", str(tmp_path / "headway.toml"), *words)
+    assert (Exit.USAGE, "") == (done.code, done.out)
+    assert WORDS in " ".join(done.err.split())
+    assert before == newer.read_bytes()
+
+
+def test_no_engine_is_stopped_on_it_either(newer: Path) -> None:
+    done = headway(str(newer), "engine", "stop")
+    assert (Exit.USAGE, True) == (done.code, WORDS in done.err)
+
+
+def test_a_copy_does_not_take_its_place(newer: Path, tmp_path: Path) -> None:
+    """Its rights cannot be asked, and an engine that this program does not know may work on it."""
+    before = newer.read_bytes()
+    done = headway(str(newer), "restore", str(tmp_path / "copy.db"), "--replace")
+    assert (Exit.USAGE, True) == (done.code, WORDS in done.err)
+    assert before == newer.read_bytes()
+
+
+def test_no_mark_is_taken_away_past_its_rights(newer: Path) -> None:
+    desk = _Desk(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
+    with pytest.raises(StoreTooNew, match="schema 9999"):
+        desk.refusal(Marked("fake/t", "extract", "headway-h1", "alice", None, ""))
