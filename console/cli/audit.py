@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 OPEN_ESTATE = (
     "config has no [[permissions]]: whoever can write this store may do everything (docs/security.md says how to limit)"
 )
+UNGUARDED = (
+    "the database does not keep the audit append only any more; of its triggers are gone or turned off: {}. Somebody"
+    " who may change its tables did that: verify with --head, kept outside of this store"
+)
 COLUMNS = (
     Col("row", drop=2), Col("at"), Col("who", 8), Col("from", drop=1), Col("did", 16), Col("to", 12, middle=True),
     Col("why", 10),
@@ -63,7 +67,7 @@ def _did(one: AuditRow) -> str:
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Whether nothing was changed, dropped, put in, swapped or cut since it was written."""
+    """Whether nothing was changed, dropped, put in, swapped or cut since it was written, nor can be."""
     if arguments.head and re.fullmatch(r"(\d{1,18}:)?[0-9a-f]{64}", arguments.head) is None:
         raise Stop(Exit.USAGE, '--head takes what "headway audit head" printed: ROW:HASH, 64 hex digits')
     with reading(arguments) as reads:
@@ -71,12 +75,15 @@ def verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, found)
     elif found.bad is None:
-        say_lines([f"{found.rows} rows, unbroken; the last is {found.head or 'none'}"])
+        kept = ", but UNGUARDED" if found.unguarded else ""
+        say_lines([f"{found.rows} rows, unbroken{kept}; the last is {found.head or 'none'}"])
         if not arguments.head:
             say("a cut at the end and a chain made anew are found only with --head, kept outside of this store")
     else:
         say_lines([f"NOT WHOLE at row {found.bad}: {found.words}"])
-    return Exit.OK if found.bad is None else Exit.PROBLEM
+    if found.unguarded:
+        say(f"headway: {UNGUARDED.format(', '.join(found.unguarded))}")
+    return Exit.OK if found.bad is None and not found.unguarded else Exit.PROBLEM
 
 
 def head(arguments: argparse.Namespace) -> int:

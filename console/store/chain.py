@@ -55,6 +55,8 @@ class Verdict:
     head: str
     bad: int | None = None
     words: str = ""
+    unguarded: tuple[str, ...] = ()
+    """Triggers of the database that keep the audit append only, and are gone: rows can be changed, or were."""
 
 
 def sealed(prev_hash: str, values: Sequence[Any]) -> str:

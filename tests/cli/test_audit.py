@@ -112,6 +112,17 @@ def test_a_row_that_was_changed_is_named(bench: Bench, key: str) -> None:
     assert 2 == headway(bench.url, "audit", "verify", "--json").data["bad"]
 
 
+@pytest.mark.parametrize("name", ["audit_refuses_update", "audit_refuses_delete", "audit_notes_last"])
+def test_a_chain_that_the_database_does_not_keep_any_more_is_a_problem(bench: Bench, key: str, name: str) -> None:
+    with bench.store.write(None) as connection:
+        connection.execute(text(f"DROP TRIGGER {name}"))
+    done = headway(bench.url, "audit", "verify")
+    assert (1, True) == (done.code, done.out.startswith("2 rows, unbroken, but UNGUARDED; the last is "))
+    assert f"gone or turned off: {name}." in " ".join(done.err.split())
+    found = headway(bench.url, "audit", "verify", "--json")
+    assert (1, [name], None) == (found.code, found.data["unguarded"], found.data["bad"])
+
+
 def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Bench, key: str) -> None:
     kept = headway(bench.url, "audit", "head").out.strip()
     with bench.store.write(None) as connection:
@@ -120,6 +131,7 @@ def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Be
         connection.execute(
             text("UPDATE meta SET value = (SELECT seq || ' ' || hash FROM audit) WHERE name = 'audit_head'")
         )
+        connection.execute(text("CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON audit BEGIN SELECT 1; END"))
     assert 0 == headway(bench.url, "audit", "verify").code
     done = headway(bench.url, "audit", "verify", "--head", kept)
     assert (1, True) == (done.code, done.out.startswith("NOT WHOLE at row 2: the head that was kept elsewhere (row 2)"))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from console.failpoints import VARIABLE, FailpointReached
 from console.store import audit, chain
 from console.store.open import Store
+from console.store.reads import open_reads
 from console.store.wire import wire
 from tests.corpus import HOSTILE
 
@@ -55,6 +56,21 @@ def test_the_database_refuses_to_change_or_remove_a_row(store: Store, sql: str) 
     with pytest.raises(DBAPIError, match="append only"), store.write(None) as connection:
         connection.execute(text(sql))
     assert 1 == len(rows_of(store))
+
+
+def test_the_database_that_refuses_no_more_is_found_by_its_triggers(store: Store) -> None:
+    write(store, "freeze")
+    with open_reads(store.url) as reads:
+        assert () == reads.verify_audit().unguarded
+    if store.is_sqlite:
+        gone, statement = "audit_refuses_update", "DROP TRIGGER audit_refuses_update"
+    else:
+        gone, statement = "audit_refuses", "ALTER TABLE audit DISABLE TRIGGER audit_refuses"
+    with store.write(None) as connection:
+        connection.execute(text(statement))
+    with open_reads(store.url) as reads:
+        found = reads.verify_audit()
+    assert (None, (gone,)) == (found.bad, found.unguarded)
 
 
 def test_a_row_and_the_change_it_tells_of_come_together_or_not_at_all(

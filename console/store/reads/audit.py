@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -54,10 +54,12 @@ class AuditReads(Base):
         return [_row(chain.Link(*row)) for row in reversed(rows)]
 
     def verify_audit(self, head: str = "") -> chain.Verdict:
-        """Whether the chain is whole; `head` was kept elsewhere ("seq:hash"). All of it is read, row by row."""
+        """Whether the chain is whole, and still kept by the database; `head` was kept elsewhere ("seq:hash").
+        All of it is read, row by row."""
         noted = self.link.rows("SELECT value FROM meta WHERE name = ?", (chain.HEAD,))
         rows: Iterable[Any] = self.link.each(f"{chain.SELECT} ORDER BY seq")
-        return chain.verify(rows, noted[0][0] if noted else "", head)
+        found = chain.verify(rows, noted[0][0] if noted else "", head)
+        return replace(found, unguarded=self.link.triggers_missing())
 
     def audit_head(self) -> str:
         """ "seq:hash" of the last row, to be kept elsewhere; empty before the first."""

@@ -16,6 +16,7 @@ from console.store.errors import StoreMissing, StoreUnusable
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_SECONDS = 5.0
 Row = tuple[Any, ...]
+AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses_delete", "audit_refuses_update")
 
 
 class Link(Protocol):
@@ -38,6 +39,10 @@ class Link(Protocol):
 
     def contains(self, column: str) -> str:
         """SQL that is true where the text in `column` holds a value, whatever the case of ASCII letters."""
+        ...
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        """Which of the triggers that keep the audit are gone or turned off, by name; their bodies are not compared."""
         ...
 
     def data_version(self) -> int:
@@ -98,6 +103,10 @@ class SqliteLink:
 
     def contains(self, column: str) -> str:
         return f"instr(lower({column}), lower(?)) > 0"
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        found = self.rows("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit'")
+        return tuple(one for one in AUDIT_TRIGGERS if (one,) not in found)
 
     def data_version(self) -> int:
         return int(self.rows("PRAGMA data_version")[0][0])

@@ -13,6 +13,8 @@ from console.store.patient import CONNECT_SECONDS, Patient
 from console.store.place import checked, without_secrets
 from console.store.reads.link import Row
 
+AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
+
 
 class PostgresLink:
     """One connection. Reconnects by itself once a lost connection has been noticed."""
@@ -49,6 +51,13 @@ class PostgresLink:
 
     def contains(self, column: str) -> str:
         return f"strpos(lower({column}), lower(?)) > 0"
+
+    def triggers_missing(self) -> tuple[str, ...]:
+        found = self.rows(
+            "SELECT CAST(tgname AS TEXT) FROM pg_trigger"
+            " WHERE tgrelid = CAST('audit' AS regclass) AND tgenabled IN ('O', 'A')"
+        )
+        return tuple(one for one in AUDIT_TRIGGERS if (one,) not in found)
 
     def data_version(self) -> int:
         # of the whole snapshot: its upper end moves when a transaction begins to write, and not when it commits
