@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from console.cli.common import Stop, print_json, say_lines, stamp, store_of
+from console.cli.common import Stop, print_json, say, say_lines, stamp, store_of
 from console.cli.exits import Exit
 from console.store.backup import Copied, back_up
 from console.store.reads.link import POSTGRES_URLS
@@ -13,6 +13,11 @@ from console.store.reads.link import POSTGRES_URLS
 POSTGRES = (
     "a store on PostgreSQL is copied by PostgreSQL's own means, which know its rights and replicas: "
     "pg_dump --format=custom, pg_restore; or base backups with the archived log"
+)
+
+EVIDENCE = (
+    "the audit of this store does not hold: {}. The copy is made, as evidence: keep it; it is no copy to restore. "
+    "See: headway audit verify"
 )
 
 
@@ -28,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(arguments, found)
     else:
         say_lines([f"{arguments.file}: {words(found)}"])
-    return Exit.OK
+    if found.broken:
+        say(f"headway: {EVIDENCE.format(found.broken)}")
+    return Exit.PROBLEM if found.broken else Exit.OK
 
 
 def file_of(arguments: argparse.Namespace) -> Path:
@@ -42,5 +49,7 @@ def file_of(arguments: argparse.Namespace) -> Path:
 def words(found: Copied) -> str:
     """What a copy holds: "12 jobs, 1,000 runs, seen until …; audit of 4 rows, whole, head 8c1f…"."""
     seen = f"seen until {stamp(found.newest)}" if found.newest else "nothing seen yet"
+    if found.broken:
+        return f"{found.jobs:,} jobs, {found.runs:,} runs, {seen}; its audit does NOT HOLD: {found.broken}"
     head = f", head {found.audit}:{found.head}" if found.head else ""
     return f"{found.jobs:,} jobs, {found.runs:,} runs, {seen}; whole; audit of {found.audit:,} rows, whole{head}"

@@ -41,38 +41,56 @@ class Copied:
     """Hash of its last row."""
     newest: datetime | None
     """When the store last saw anything."""
+    broken: str = ""
+    """Why its audit does not hold: a copy to keep as evidence, that is never restored. Then `audit` and `head` are of
+    the rows before."""
 
 
 def back_up(store: Path, target: Path, replace: bool = False) -> Copied:
     """Writes a checked copy of the store to `target`, mode 0600; what is committed meanwhile may or may not be in it.
 
-    Raises StoreUnusable: no store there, a target that exists already, no space, or a copy that does not hold."""
+    One whose audit does not hold is copied as evidence (`broken`), but takes the place of no older copy. Raises
+    StoreUnusable: no store there, a target that exists already, no space, or damage."""
     if target.exists() and not replace:
         raise StoreUnusable(f"{target} exists already; name another file, or say --replace")
     with _made(target) as draft:
         with closing(_open(store)) as old, closing(sqlite3.connect(draft)) as new:
             old.backup(new, pages=PAGES, progress=lambda *_: failpoint("backup.mid"), sleep=0.001)
             new.execute("PRAGMA journal_mode=DELETE")
-        return look_through(draft)
+        found = _looked(draft, store)
+        if found.broken and target.exists():
+            raise StoreUnusable(
+                f"{store}: its audit does not hold: {found.broken}. {target} is kept as it was: name another file for a"
+                " copy to keep as evidence"
+            )
+        return found
 
 
 def look_through(copy: Path) -> Copied:
-    """Checks a copy: integrity, schema, and the audit's chain. Raises StoreUnusable, StoreTooNew."""
-    with closing(_open(copy)) as connection, _told(copy):
+    """Checks a copy that is to be restored: integrity, schema, and the audit's chain. Raises StoreUnusable,
+    StoreTooNew."""
+    found = _looked(copy, copy, "; take an older copy")
+    if found.broken:
+        raise StoreUnusable(f"{copy}: its audit does not hold: {found.broken}; take an older copy")
+    return found
+
+
+def _looked(copy: Path, named: Path, advice: str = "") -> Copied:
+    """What is in a copy; what is wrong with it is told of the file `named`."""
+    with closing(_open(copy)) as connection, _told(named):
         found = str(connection.execute("PRAGMA integrity_check").fetchone()[0])
         if found != "ok":
-            raise StoreUnusable(f"{copy} is damaged: {found.splitlines()[0]}; take an older copy")
-        _check_schema(connection, copy)
+            raise StoreUnusable(f"{named} is damaged: {found.splitlines()[0]}{advice}")
+        _check_schema(connection, named)
         rows = connection.execute(f"{chain.SELECT} ORDER BY seq")
         noted = connection.execute("SELECT value FROM meta WHERE name = ?", (chain.HEAD,)).fetchone()
         verdict = chain.verify(rows, noted[0] if noted else "")
-        if verdict.bad is not None:
-            raise StoreUnusable(f"{copy}: its audit does not hold: {verdict.words}; take an older copy")
         [(jobs, runs, newest)] = connection.execute(
             "SELECT (SELECT count(*) FROM job), (SELECT count(*) FROM run), (SELECT max(last_try_us) FROM target)"
         ).fetchall()
     size = copy.stat().st_size
-    return Copied(size, jobs, runs, verdict.rows, verdict.head, instant(newest) if newest else None)
+    seen = instant(newest) if newest else None
+    return Copied(size, jobs, runs, verdict.rows, verdict.head, seen, "" if verdict.bad is None else verdict.words)
 
 
 def restore(copy: Path, store: Path, origin: str, now: datetime, replace: bool = False) -> tuple[Copied, Path | None]:

@@ -84,3 +84,9 @@ def test_no_mark_is_taken_away_past_its_rights(newer: Path) -> None:
     desk = _Desk(argparse.Namespace(store=str(newer), config=None, why="", anyway=True))
     with pytest.raises(StoreTooNew, match="schema 9999"):
         desk.refusal(Marked("fake/t", "extract", "headway-h1", "alice", None, ""))
+
+
+def test_a_copy_names_the_store_and_no_file_of_ours(newer: Path, tmp_path: Path) -> None:
+    done = headway(str(newer), "backup", str(tmp_path / "copy.db"))
+    assert (Exit.USAGE, True) == (done.code, f"the store at {newer} {WORDS}" in " ".join(done.err.split()))
+    assert [] == list(tmp_path.iterdir())

@@ -125,12 +125,42 @@ def test_a_damaged_copy_is_refused(path: Path, tmp_path: Path) -> None:
 def test_a_copy_whose_audit_was_changed_is_refused(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.db"
     back_up(path, copy)
-    with sqlite3.connect(copy) as connection:
+    change_the_audit(copy)
+    with pytest.raises(StoreUnusable, match="its audit does not hold: row 1 was changed"):
+        restore(copy, tmp_path / "new.db", "desk", NOW)
+
+
+def change_the_audit(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
         connection.execute("DROP TRIGGER audit_refuses_update")
         connection.execute("UPDATE audit SET actor = 'bob'")
     connection.close()
-    with pytest.raises(StoreUnusable, match="its audit does not hold: row 1 was changed"):
+
+
+def test_a_store_whose_audit_was_changed_is_copied_as_evidence_and_not_restored(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_the_audit(path)
+    copy = tmp_path / "copy.db"
+    assert Exit.PROBLEM == main(["--store", str(path), "backup", str(copy)])
+    said = capsys.readouterr()
+    assert f"{copy}: 4 jobs, 2 runs" in said.out
+    assert "its audit does NOT HOLD: row 1 was changed" in said.out
+    assert "The copy is made, as evidence" in " ".join(said.err.split())
+    assert [] == [word for word in ("draft", "older copy") if word in said.out + said.err]
+    assert rows(path, "SELECT * FROM audit") == rows(copy, "SELECT * FROM audit")
+    with pytest.raises(StoreUnusable, match=r"copy\.db: its audit does not hold: row 1 .*; take an older copy"):
         restore(copy, tmp_path / "new.db", "desk", NOW)
+
+
+def test_a_copy_that_is_good_is_not_replaced_by_one_whose_audit_does_not_hold(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    back_up(path, copy)
+    before = copy.read_bytes()
+    change_the_audit(path)
+    with pytest.raises(StoreUnusable, match=r"copy\.db is kept as it was: name another file"):
+        back_up(path, copy, replace=True)
+    assert (before, []) == (copy.read_bytes(), list(tmp_path.glob("*.draft")))
 
 
 def test_a_copy_of_a_newer_headway_is_refused(path: Path, tmp_path: Path) -> None:
