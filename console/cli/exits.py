@@ -28,8 +28,8 @@ MEANING = {
     "name that no job has; `drift` one that is not accepted; a verb that failed, a plan that stopped or was aborted, "
     "`recover` an incident without a step, `backfill` dates without a known period; "
     "`alert test` a URL that accepted nothing; `audit verify` a chain that "
-    "is not whole, or that the database keeps no more; "
-    "`backup` a store whose audit does not hold (the copy stays); `demo` and `engine stop` what did not come about in time.",
+    "is not whole, or that the database keeps no more; `backup` a store whose audit does not hold (the copy stays); "
+    "`demo` and `engine stop` what did not come about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "
     "`gate`: nobody can tell how an upstream stands, for want of an engine, of fresh data or of "
