@@ -23,6 +23,7 @@ from console.cli.common import Stop, print_json, reading, say, say_lines, stamp
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.requests import AlreadyAsked, Requests, Wish, mark_name
+from console.model.holding import length_fault
 from console.model.ids import new_action_key
 from console.model.views import ActionView, HoldView
 from console.store.reads import Reads
@@ -32,15 +33,20 @@ HOLD_FOR = timedelta(hours=6)
 
 def _duration(text: str) -> timedelta:
     try:
-        return parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if fault := length_fault(found):
+        raise argparse.ArgumentTypeError(f"{text}: {fault}")
+    return found
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="JOB", help="system/native-id; for release also the key of a hold")
     if parser.prog.endswith(" hold"):
-        parser.add_argument("--for", dest="hold_for", type=_duration, default=HOLD_FOR, help="let go after this (6h)")
+        parser.add_argument(
+            "--for", dest="hold_for", type=_duration, default=HOLD_FOR, help="let go after this (6h), 30d at most"
+        )
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     parser.add_argument("--why", default="", help="reason, kept with it")

@@ -18,6 +18,7 @@ from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
 from console.engine.rights import Rights, about_request, all_granted, may_ask
+from console.model.holding import end_fault
 from console.model.ids import instant, micros
 from console.model.rights import Role, Subject
 from console.store import asker, chain, permissions, switches
@@ -230,6 +231,8 @@ class Requests:
             answer = rights.kept_back(job_id) or rights.may(
                 person, wish.verb.value, job_id, why=wish.why, recent=recent
             )
+            if isinstance(answer, Granted) and wish.verb is Verb.HOLD:
+                answer = Refused(fault) if (fault := end_fault(wish.parameters, instant(now))) else answer
             if isinstance(answer, Granted):
                 _refuse_a_second(run, wish, now)
                 wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)

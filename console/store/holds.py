@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from console.clean import clean
 from console.model.decisions import HoldDecision, NewAction
+from console.model.holding import hold_end
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
 from console.store import audit
@@ -78,7 +79,7 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
     """What people asked for becomes theirs: the hold that an action places, the release of a hold that stands."""
     since = now_us - LATELY // timedelta(microseconds=1)
     for key, job_id, by, why, parameters in lines.rows(_ASKED, (since,)):
-        until = _until(parameters)
+        until = hold_end(table(parameters))
         if until is None:
             continue  # its connector refuses it; were it placed all the same, the next look finds the mark
         hold = HoldFacts(
@@ -94,14 +95,6 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
                 "UPDATE hold SET state = 'releasing', release_key = ?, changed_seq = ? WHERE key = ?",
                 (key, seq(), wanted),
             )
-
-
-def _until(parameters: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(table(parameters).get("until", "")))
-    except ValueError:
-        return None
-    return found if found.tzinfo is not None else None
 
 
 def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:

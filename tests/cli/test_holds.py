@@ -82,6 +82,16 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
     assert {} == night.bench.scheduler.marks
 
 
+@pytest.mark.parametrize("length, said", [("0s", "no time at all holds nothing"), ("900d", "a hold lasts 30d at most")])
+def test_a_hold_for_no_time_or_for_ever_is_a_usage_error(
+    night: Night, capsys: pytest.CaptureFixture[str], length: str, said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(night, "hold", JOB, "--for", length, "--yes")
+    assert Exit.USAGE == ended.value.code
+    assert f"argument --for: {length}: {said}; write 6h" in capsys.readouterr().err
+
+
 def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == run(night, "release", JOB, "--yes")
     assert f"{JOB} is not held" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from connectors.contract import Capability, HoldMark, Schedule, State, SystemUnr
 from console.config import DependencySettings
 from console.engine.requests import Wish
 from console.model.ids import micros, new_action_key
+from console.store import approvals
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -285,6 +286,24 @@ def test_a_person_holds_and_lets_go_and_what_came_due_is_started_once(night: Nig
     assert ("watching", "2026-11-20T04:00:00Z") == (night.hold()[0], night.hold()[2])
     night.at("04:08").rounds()
     assert [("start", "load")] == started(night)
+
+
+def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) -> None:
+    """It waits for approval; approved after its end it would keep back what is due, and be let go the moment after."""
+    night.at("03:30").rounds()
+    requests, key = night.bench.requests(), new_action_key()
+    until = {"by": "alice", "until": "2026-11-20T03:40:00Z"}
+    wish = Wish(Verb.HOLD, job_id=night.job_id("load"), parameters=until, needs_approval=True, preview={"verb": "hold"})
+    requests.act(wish, key)
+    night.at("03:41")
+    assert "" == approvals.approve(night.bench.store, night.bench.fence, key, "jo", "her desk", micros(at("03:41")))
+    night.bench.parts.actions.step(night.bench.fence)
+    said = "it was to end at 2026-11-20 03:40+00:00 and was not placed until then: ask again, for a longer time"
+    assert [("refused", said)] == night.rows(f"SELECT state, words FROM action WHERE key = '{key}'")
+    assert ({}, [("refuse hold",)]) == (
+        night.bench.scheduler.marks,
+        night.rows("SELECT verb FROM audit WHERE object = 'fake/load' ORDER BY seq DESC LIMIT 1"),
+    )
 
 
 def test_nothing_that_was_not_sent_is_taken_for_lost(night: Night) -> None:

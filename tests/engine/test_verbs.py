@@ -16,6 +16,7 @@ from console.config import JobSettings
 from console.engine.requests import AlreadyAsked, Wish
 from console.model.ids import micros, new_action_key
 from console.store import approvals
+from console.store.errors import NotAllowed
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -51,6 +52,10 @@ def run_of(bench: Bench, state: State, job: str = "extract") -> int:
     bench.poller.poll_once(bench.fence)
     [(run_id,)] = rows(bench, "SELECT r.id FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = ?", job)
     return int(run_id)
+
+
+def by_mara(length: timedelta = timedelta(hours=6)) -> dict[str, str]:
+    return {"by": "mara", "until": (datetime.now(UTC) + length).isoformat()}
 
 
 def rows(bench: Bench, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -200,7 +205,7 @@ def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
 def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(able: Bench) -> None:
     run_of(able, State.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
-    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
+    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters=by_mara()))
     assert ("sent", "") == (told(able, held)[0], able.scheduler.asks[0].run.attempt_key)
     able.parts.actions.step(able.fence)
     let_go = act(able, Wish(Verb.RELEASE, job_id=job_id, parameters={"hold": held}))
@@ -208,12 +213,29 @@ def test_a_hold_and_its_release_are_verified_at_once_by_a_look_at_the_source(abl
     assert ("verified", "verified", 2) == (told(able, held)[0], told(able, let_go)[0], able.scheduler.look_ups)
 
 
+@pytest.mark.parametrize(
+    "length, said",
+    [
+        (timedelta(0), "no time at all holds nothing; write 6h"),
+        (timedelta(days=31), "a hold lasts 30d at most; write 6h"),
+    ],
+    ids=["over", "endless"],
+)
+def test_a_hold_for_no_time_or_for_ever_is_not_asked_for(able: Bench, length: timedelta, said: str) -> None:
+    run_of(able, State.FAILED)
+    [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
+    with pytest.raises(NotAllowed, match=said):
+        able.requests().act(Wish(Verb.HOLD, job_id=job_id, parameters=by_mara(length)), new_action_key())
+    assert [] == rows(able, "SELECT key FROM action")
+    assert [("refuse hold",)] == rows(able, "SELECT verb FROM audit WHERE object = 'fake/extract'")
+
+
 @pytest.mark.parametrize("error", [SystemUnreachable("no route"), RecordUnreadable("no JSON")], ids=["away", "odd"])
 def test_a_source_that_cannot_say_whether_it_holds_is_not_asked_again_at_once(able: Bench, error: Exception) -> None:
     """Four look-ups a second, over SSH, for ten minutes."""
     run_of(able, State.FAILED)
     [(job_id,)] = rows(able, "SELECT id FROM job WHERE native_id = 'extract'")
-    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters={"by": "mara", "until": "2026-11-20T06:30:00Z"}))
+    held = act(able, Wish(Verb.HOLD, job_id=job_id, parameters=by_mara()))
     able.scheduler.refuse = error
     for _ in range(4):
         able.parts.actions.step(able.fence)

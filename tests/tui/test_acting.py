@@ -201,6 +201,17 @@ async def test_escape_at_any_question_of_a_hold_sends_nothing(night: Night) -> N
 
 
 @on_the_night(prepare=_can_hold)
+async def test_a_hold_for_ever_is_refused_where_it_is_typed(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("h")
+    await night.see("for how long", "6h")
+    await night.press("backspace", "backspace")
+    await night.type("900d")
+    await night.press("enter")
+    await night.see("a hold lasts 30d at most; write 6h")
+
+
+@on_the_night(prepare=_can_hold)
 async def test_a_system_that_cannot_hold_says_why(night: Night) -> None:
     await at_the_jobs(night)
     await night.press("down", "down", "down", "h")

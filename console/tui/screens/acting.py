@@ -6,11 +6,11 @@ Each only opens a box that says what would be done; nothing here sends anything 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from connectors.words import Verb
 from console.durations import parse_duration
+from console.model.holding import length_fault
 from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import HoldView, JobView, RunView
@@ -143,7 +143,7 @@ def _a_time(text: str) -> str:
     from console.tui.screens.ask import a_duration
 
     fault = a_duration(text)
-    return fault or ("" if parse_duration(text) > timedelta(0) else "for longer than no time")
+    return fault or length_fault(parse_duration(text))
 
 
 def _mark_name() -> str:
