@@ -28,8 +28,10 @@ from console.control.services import delivered_at, service_days
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step, judged
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
+from console.model.words import NOTHING_TO_MARK
 
 _TO_COME = (How.CLOCK, How.WAITS, How.UNKNOWN)
+_MARKS = (Verb.MARK_OK, Verb.SKIP)
 Days = Mapping[Day, tuple[Forecast, list[Node]]]
 """The service days that a cause hurts, each with what is broken in it."""
 
@@ -85,10 +87,20 @@ def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can:
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
     found = {number: picture.run_by_id(number) for number in dict.fromkeys(run_ids)}
-    wanted = [_Wanted(run, f"marked; it is {run.state}") for run in found.values() if run is not None]
-    gone = tuple(LeftOut(f"run {number}", number, "out of view") for number, run in found.items() if run is None)
+    good = [run for run in found.values() if run is not None and verb in _MARKS and _is_good(picture, run)]
+    wanted = [
+        _Wanted(run, f"marked; it is {run.state}") for run in found.values() if run is not None and run not in good
+    ]
+    gone = [LeftOut(f"run {number}", number, "out of view") for number, run in found.items() if run is None]
     steps = _steps(picture, wanted, can, verb)
-    return Draft("bulk", f"{verb} {len(steps)} runs", None, steps, gone)
+    left = (*gone, *(_left(picture, run, NOTHING_TO_MARK) for run in good))
+    return Draft("bulk", f"{verb} {len(steps)} runs", None, steps, left)
+
+
+def _is_good(picture: Picture, run: RunFacts) -> bool:
+    """True for a success of its source's own that read nothing stale."""
+    asserted = run.evidence is Evidence.ASSERTED
+    return run.state is State.SUCCEEDED and not asserted and not picture.is_stale(run)
 
 
 def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[dict[Key, _Wanted], dict[Key, _Wanted]]:

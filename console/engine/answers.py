@@ -157,6 +157,8 @@ class Answers:
         extras = self._extras(int(arguments["run_id"])) if arguments.get("run_id") is not None else {}
         with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             preview = preview_there(connector, place, ask, ANSWER_SECONDS)
+        if good := in_the_way.good_already(self._store, verb, arguments.get("run_id")):
+            preview = replace(preview, refused=preview.refused or good)
         if verb in STARTING:
             overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments)
             hold = in_the_way.hold_words(self._store, arguments)

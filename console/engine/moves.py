@@ -175,6 +175,8 @@ class Moves:
         """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
         if action.target_id not in self._doors.places:
             return f"{action.system} is not in the config any more"
+        if good := in_the_way.good_already(self._store, action.verb, action.run_id):
+            return good
         if (word := action.verb.needs) not in self._kind(action) and action.verb not in previews.MARKS:
             why = self._doors.places[action.target_id].system.kind.missing.get(word, "")
             return f"{action.system} cannot {action.verb}" + (f": {why}" if why else "")

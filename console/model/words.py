@@ -87,6 +87,8 @@ _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING,
 
 BY_A_PERSON = "a person enabled it at its source"
 """Why a hold is over whose mark a person left."""
+NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
+"""Of a run whose success nothing speaks against; one that read stale data, or is good on a person's word, may be."""
 MARK_LEFT = "our mark was left at its source"
 """Of a hold that was over, as far as we knew."""
 MARK_GONE = "; our mark is gone"

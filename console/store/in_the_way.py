@@ -1,12 +1,13 @@
-"""What is in the way of a start: who holds the job, and what of ours is on its way to it."""
+"""What is in the way of a start: who holds the job, and what of ours is on its way to it; of a mark: a success."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.contract import Verb
+from connectors.contract import Evidence, State, Verb
 from console.model.ids import instant
+from console.model.words import NOTHING_TO_MARK
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -48,3 +49,13 @@ _ON_ITS_WAY = (
     " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
     " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
 )
+
+
+def good_already(store: Store, verb: Verb, run_id: int | None) -> str:
+    """Why this run is marked neither OK nor skipped; empty where it may be, and for other verbs."""
+    if run_id is None or verb not in (Verb.MARK_OK, Verb.SKIP):
+        return ""
+    sql = "SELECT 1 FROM run WHERE id = ? AND state = ? AND evidence <> ? AND NOT stale_read"
+    with store.read() as connection:
+        rows = wire(connection).rows(sql, (run_id, State.SUCCEEDED.value, Evidence.ASSERTED.value))
+    return NOTHING_TO_MARK if rows else ""

@@ -82,6 +82,16 @@ def test_a_mark_that_its_scheduler_cannot_take_says_that_nothing_is_sent(
     assert [] == able.scheduler.done
 
 
+@pytest.mark.parametrize("command", ["mark-ok", "skip"])
+def test_what_succeeded_is_not_marked(able: Bench, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    able.scheduler.end("a1", State.SUCCEEDED, NOW)
+    able.turn()
+    assert Exit.REFUSED == headway(able, command, "fake/extract", "--yes")
+    assert "it succeeded already: nothing is left to mark; nothing was sent" in capsys.readouterr().err
+    with able.reads() as reads:
+        assert [] == list(reads.actions())
+
+
 def test_what_is_shown_is_not_sent_before_somebody_says_so(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == headway(able, "cancel", "fake/load", "--dry-run", "--json")
     assert "native cancel" == document(capsys.readouterr().out)["verb"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.contract import Capability, Schedule, State, Verb
+from connectors.contract import Capability, Evidence, Schedule, State, Verb
 from console.control.backfill import backfill
 from console.control.plan import bulk, recovery
 from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
@@ -344,6 +344,24 @@ def test_marked_runs_are_done_upstreams_first_and_runs_of_one_job_one_after_anot
         (step.job, step.run_id, step.after) for step in plan.steps
     ]
     assert ({"cancel"}, "out of view") == ({step.verb for step in plan.steps}, plan.left_out[0].why)
+
+
+@pytest.mark.parametrize("verb, marked", [(Verb.SKIP, [2, 3]), (Verb.MARK_OK, [2, 3]), (Verb.RERUN, [1, 2, 3])])
+def test_what_succeeded_is_not_marked_with_the_others(verb: Verb, marked: list[int]) -> None:
+    """Run 3 succeeded too, on the word of a person, who may take it back."""
+    every = job(1, "hosts/extract")
+    word = replace(run(3, every, "03:30"), evidence=Evidence.ASSERTED)
+    runs = [run(1, every, "03:10"), run(2, every, "03:20", State.FAILED), word]
+    plan = bulk(estate(every, runs=runs), [1, 2, 3], verb, at("05:00"), can)
+    assert marked == [step.run_id for step in plan.steps]
+    said = [("hosts/extract", 1, "it succeeded already: nothing is left to mark")] if 1 not in marked else []
+    assert said == [(one.job, one.run_id, one.why) for one in plan.left_out]
+
+
+def test_a_success_that_read_stale_data_may_be_marked() -> None:
+    ledger, _ = night(FAILED, STALE_LOAD, now="05:20")
+    plan = bulk(ledger.estate, [STALE_LOAD.id], Verb.MARK_OK, at("05:20"), can)
+    assert ([STALE_LOAD.id], ()) == ([step.run_id for step in plan.steps], plan.left_out)
 
 
 def test_a_backfill_takes_what_is_not_good_oldest_first_up_to_its_limit() -> None:

@@ -193,6 +193,29 @@ def test_a_run_that_still_runs_is_not_asserted_to_be_good(unmarked: Bench) -> No
     assert words.endswith("is running: cancel it first, or wait for its end")
 
 
+@pytest.mark.parametrize("verb", [Verb.MARK_OK, Verb.SKIP])
+@pytest.mark.parametrize("kind", ["able", "unmarked"])
+def test_what_succeeded_before_its_mark_left_is_not_marked(
+    kind: str, verb: Verb, request: pytest.FixtureRequest
+) -> None:
+    bench: Bench = request.getfixturevalue(kind)
+    key, run_id = new_action_key(), run_of(bench, State.RUNNING)
+    bench.requests().act(Wish(verb, run_id, preview={"verb": "mark", "words": "mark it"}), key)
+    bench.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    bench.poller.poll_once(bench.fence)
+    bench.parts.actions.step(bench.fence)
+    assert ("refused", "it succeeded already: nothing is left to mark") == told(bench, key)
+    assert [("succeeded", "native")] == rows(bench, "SELECT state, evidence FROM run WHERE id = ?", run_id)
+    assert [] == bench.scheduler.done
+
+
+def test_a_success_that_read_stale_data_may_still_be_marked(unmarked: Bench) -> None:
+    run_id = run_of(unmarked, State.SUCCEEDED)
+    with unmarked.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE run SET stale_read = TRUE")
+    assert "verified" == told(unmarked, act(unmarked, Wish(Verb.MARK_OK, run_id)))[0]
+
+
 def test_an_asserted_success_repairs_its_incident(unmarked: Bench) -> None:
     run_id = run_of(unmarked, State.FAILED)
     unmarked.parts.evaluator.step(unmarked.fence)
