@@ -14,7 +14,7 @@ from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_
 from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
-from console.store import asker, permissions
+from console.store import asker, chain, permissions
 from console.store.chain import Run
 from console.store.errors import NoPlan, NotAllowed
 from console.store.keys import pack
@@ -130,10 +130,10 @@ class PlanRequests(Requests):
     def _tell_plan(
         self, run: Run, by: str, what: str, number: int, detail: dict[str, object], answer: Granted | Refused, why: str
     ) -> None:
+        about, verb = f"plan {number}" if number else "estate", f"plan {what}"
         if isinstance(answer, Refused):
-            self._audit(run, by, f"refuse plan {what}", None, {**detail, "refused": answer.reason}, why)
-        else:
-            self._audit(run, by, f"plan {what}", None, detail, why)
+            verb, detail = f"refuse {verb}", {**detail, "refused": answer.reason}
+        chain.append(run, _now_us(run), by, where_from(), verb, about, detail, why)
 
 
 def _refuse_useless(draft: Draft, at_once: int) -> None:

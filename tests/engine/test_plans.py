@@ -240,6 +240,17 @@ def test_a_step_that_waits_its_turn_is_not_sent_once_its_plan_was_aborted(night:
     assert (["aborted", "failed", "given_up"], []) == (states(night), night.scheduler.acted)
 
 
+def test_the_audit_finds_what_a_person_did_with_a_plan_by_its_number(night: Bench) -> None:
+    started(night)
+    requests(night).steer_plan(1, "pause")
+    requests(night).steer_plan(1, "abort")
+    with night.reads() as reads:
+        found = reads.audit(None, "", "plan 1", 10)
+    assert [("plan start", "plan 1"), ("plan pause", "plan 1"), ("plan abort", "plan 1")] == [
+        (one.verb, one.object) for one in found
+    ]
+
+
 def test_the_same_key_twice_is_one_plan_and_a_second_one_for_the_incident_is_refused(night: Bench) -> None:
     draft, key = proposed(night), new_action_key()
     assert 1 == requests(night).start_plan(draft, key) == requests(night).start_plan(draft, key)
