@@ -16,6 +16,7 @@ from console.cli.common import (
     say,
     say_lines,
     since_words,
+    wait_seconds,
     whole_number,
 )
 from console.cli.exits import Exit
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="test: a route; retry: the id of a parked delivery")
     parser.add_argument("--parked", action="store_true", help="retry: all that are parked")
     parser.add_argument(
-        "--timeout", type=float, default=TEST_SECONDS, metavar="SECONDS", help="test: wait that long (90)"
+        "--timeout", type=wait_seconds, default=TEST_SECONDS, metavar="SECONDS", help="test: wait that long (90)"
     )
     parser.add_argument("--json", action="store_true")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from connectors.words import STARTING, Verb
-from console.cli.common import Stop, agreed, reading, say, say_lines, stamp, store_of, typed
+from console.cli.common import Stop, agreed, reading, say, say_lines, stamp, store_of, typed, wait_seconds
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.engine.plan_requests import PlanRequests
@@ -188,7 +188,9 @@ def add_sending_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show the step and send nothing")
     parser.add_argument("--why", default="", help="reason, kept with the action")
-    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="watch that long (3600)")
+    parser.add_argument(
+        "--timeout", type=wait_seconds, default=3600.0, metavar="SECONDS", help="watch that long (3600)"
+    )
     parser.add_argument("--json", action="store_true", help="the preview as JSON")
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, count, print_json, say, say_lines, store_of
+from console.cli.common import Stop, count, print_json, say, say_lines, store_of, wait_seconds
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-probe", action="store_true", help="validate only; touch no system")
-    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for each target (20)")
+    parser.add_argument("--timeout", type=wait_seconds, default=20.0, metavar="SECONDS", help="for each target (20)")
     parser.add_argument("--json", action="store_true")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from console.paths import NoStore, config_path, known_store, store_url
 
 if TYPE_CHECKING:
     from console.store.reads import Reads
+
+
+LONGEST_WAIT = 2_592_000
+"""Seconds: 30 days."""
 
 
 class Stop(Exception):
@@ -42,6 +47,17 @@ def positive_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_ID or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:40]!a} is no whole number from 1 on")
     return int(text)
+
+
+def wait_seconds(text: str) -> float:
+    """A time to wait as typed. Raises argparse's error for what is none: below 0, endless or no number."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 <= found <= LONGEST_WAIT:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no number of seconds from 0 to {LONGEST_WAIT}; write 90")
+    return found
 
 
 def store_of(arguments: argparse.Namespace) -> str:

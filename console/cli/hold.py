@@ -19,7 +19,7 @@ from console.cli.asking import (
     require_engine,
     with_reason,
 )
-from console.cli.common import Stop, print_json, reading, say, say_lines, stamp
+from console.cli.common import Stop, print_json, reading, say, say_lines, stamp, wait_seconds
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.requests import AlreadyAsked, Requests, Wish, mark_name
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
     parser.add_argument("--why", default="", help="reason, kept with it")
-    parser.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="watch that long (120)")
+    parser.add_argument("--timeout", type=wait_seconds, default=120.0, metavar="SECONDS", help="watch that long (120)")
     parser.add_argument("--json", action="store_true")
 
 

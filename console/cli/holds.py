@@ -19,6 +19,7 @@ from console.cli.common import (
     say_lines,
     stamp,
     store_of,
+    wait_seconds,
     watched,
 )
 from console.cli.exits import Exit
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--why", default="", metavar="TEXT", help="with --release: for the store's audit")
     parser.add_argument("--anyway", action="store_true", help="with --release: though frozen or not approved")
     parser.add_argument("--yes", action="store_true", help="let go without asking")
-    parser.add_argument("--timeout", type=float, default=20.0, metavar="SECONDS", help="for each target (20)")
+    parser.add_argument("--timeout", type=wait_seconds, default=20.0, metavar="SECONDS", help="for each target (20)")
     parser.add_argument("--json", action="store_true")
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from console.cli.asking import no_engine
-from console.cli.common import Stop, now_of, print_json, say, say_lines, since_words, store_of, whole_number
+from console.cli.common import (
+    Stop,
+    now_of,
+    print_json,
+    say,
+    say_lines,
+    since_words,
+    store_of,
+    wait_seconds,
+    whole_number,
+)
 from console.cli.common import watched as looking
 from console.cli.exits import Exit
 from console.cli.planning import ENDED, watch_plan
@@ -30,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ways.add_argument("--resume", action="store_true", help="go on; what failed is asked anew unless it is good by now")
     ways.add_argument("--abort", action="store_true", help="give up what was not sent yet")
     parser.add_argument("--watch", action="store_true", help="until it ends")
-    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="watch that long (3600)")
+    parser.add_argument(
+        "--timeout", type=wait_seconds, default=3600.0, metavar="SECONDS", help="watch that long (3600)"
+    )
     parser.add_argument("--why", default="", help="reason, kept in the audit")
     parser.add_argument("--all", action="store_true", help="with those that are over")
     parser.add_argument("--json", action="store_true")

@@ -92,6 +92,18 @@ def test_what_succeeded_is_not_marked(able: Bench, capsys: pytest.CaptureFixture
         assert [] == list(reads.actions())
 
 
+@pytest.mark.parametrize("length", ["-1", "nan", "inf", "soon"])
+def test_a_time_to_wait_that_is_none_is_a_usage_error(
+    able: Bench, capsys: pytest.CaptureFixture[str], length: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", able.url, "mark-ok", "fake/extract", "--yes", "--timeout", length])
+    assert Exit.USAGE == ended.value.code
+    assert f"argument --timeout: '{length}' is no number of seconds" in capsys.readouterr().err
+    with able.reads() as reads:
+        assert [] == list(reads.actions())
+
+
 def test_what_is_shown_is_not_sent_before_somebody_says_so(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == headway(able, "cancel", "fake/load", "--dry-run", "--json")
     assert "native cancel" == document(capsys.readouterr().out)["verb"]
