@@ -15,7 +15,7 @@ from console.store.reads import open_reads
 from console.tui.app import HeadwayApp
 from tests.hostile.world import harmful
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 40.0
 
 
 @dataclass

@@ -134,7 +134,8 @@ class AirflowServer:
             "CORE__PARALLELISM": "3",  # as many idle workers are forked
             "CORE__SIMPLE_AUTH_MANAGER_USERS": ROLES,
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.folder / "passwords.json"),
-            "CORE__EXECUTION_API_SERVER_URL": f"{self._execution_url}/execution/",  # of another port: tasks stay queued for ever
+            # Of another port than the one that listens: tasks stay queued for ever.
+            "CORE__EXECUTION_API_SERVER_URL": f"{self._execution_url}/execution/",
             "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),

@@ -113,7 +113,7 @@ class Terminal:
         """What stands on the screen."""
         return "\n".join(line.rstrip() for line in self._screen.display)
 
-    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 20.0) -> str:
+    def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60.0) -> str:
         """The screen, as soon as `wanted` stands on it. Raises AssertionError with the screen when it does not."""
         found = wanted if callable(wanted) else lambda text: wanted in text
         end = time.perf_counter() + seconds
@@ -124,7 +124,7 @@ class Terminal:
             self.read(min(left, 0.5))
         return self.text
 
-    def wait_for_end(self, seconds: float = 20.0) -> int:
+    def wait_for_end(self, seconds: float = 60.0) -> int:
         """The program's exit code, once it has ended by itself."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:

@@ -17,7 +17,7 @@ from textual.widgets import Input
 from console.tui.app import HeadwayApp
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 30.0
 
 
 @dataclass
