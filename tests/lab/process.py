@@ -73,7 +73,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], object], what: str, limit_seconds: float = 30.0, pause: float = 0.05) -> None:
-    """Returns as soon as `condition()` is true. LabError with `what` when the limit has passed `PATIENCE` times first."""
+    """Returns as soon as `condition()` is true. LabError with `what` when `PATIENCE` times the limit passes first."""
     limit = limit_seconds * PATIENCE
     until = time.monotonic() + limit
     while not condition():
