@@ -6,76 +6,29 @@ tells nothing twice. A service that was told stays told until the incident close
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import datetime
 
-from connectors.contract import State, instant_key
-from console.clean import clean_line
+from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
-from console.control.causes import failed_tasks, threatened_by, unfinished_on
+from console.control.causes import threatened_by, unfinished_on
 from console.control.forecast import Forecast, How, Node
-from console.control.picture import CLOCKS, Picture, key_of
+from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat
+from console.control.titles import cause_name, reason, title
+from console.control.told import Day, Told, read_told, told_before
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.values import JobFacts, RunFacts, Timeliness
-
-REASON_LIMIT = 200
-TITLE_LIMIT = 80
-_FAILED = {
-    State.FAILED: "failed",
-    State.TIMED_OUT: "timed out",
-    State.LOST: "was lost while it ran",
-    State.MISSED: "was missed",
-    State.CANCELLED: "was cancelled",
-    State.BLOCKED: "was blocked by its upstream",
-}
-_UNSEEN = {"refused": "refuses Headway", "broken": "cannot be read"}
-"""Why a target is not seen, by what its polls end with."""
-Day = tuple[str, date]
-"""A service day: service name and business date."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the fingerprint remembers of an incident."""
-
-    root: str
-    services: frozenset[Day]
-    closed: bool
-    in_shadow: tuple[str, ...] = ()
-    """Routes that were not told because of a shadow: once it is gone, they are."""
-
-    def text(self) -> str:
-        days = sorted((name, bd.isoformat()) for name, bd in self.services)
-        shadow = [sorted(self.in_shadow)] if self.in_shadow else []
-        return json.dumps([self.root, days, self.closed, *shadow], separators=(",", ":"))
-
-
-def told_before(case: Case) -> Told | None:
-    """What was told last; None for a new cause. A fingerprint that cannot be read has told nothing."""
-    if case.incident is None:
-        return None
-    try:
-        return _read(case.incident.fingerprint)
-    except (ValueError, TypeError):
-        return Told("", frozenset(), False)
-
-
-def _read(fingerprint: str) -> Told:
-    root, days, closed, *shadow = json.loads(fingerprint)
-    told = frozenset((name, date.fromisoformat(bd)) for name, bd in days)
-    return Told(root, told, bool(closed), tuple(*shadow))
 
 
 def shaded(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:
     """The same, of which these routes are not told because of a shadow."""
     if not routes:
         return decision
-    told = replace(_read(decision.fingerprint), in_shadow=routes)
+    told = replace(read_told(decision.fingerprint), in_shadow=routes)
     return replace(decision, in_shadow=routes, fingerprint=told.text())
 
 
@@ -90,15 +43,6 @@ def key_of_case(picture: Picture, case: Case) -> str:
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
     return f"target:{name}{since}"
-
-
-def cause_name(picture: Picture, case: Case) -> str:
-    """Cleaned name of the root's job or target."""
-    if case.group.root is not None:
-        return clean_line(picture.job(case.group.root.job_id).name)
-    if case.group.target is not None:
-        return clean_line(f"{case.group.target.system}/{case.group.target.name}")
-    return told.root if (told := told_before(case)) else ""
 
 
 def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tuple[Forecast, list[Node]]]:
@@ -141,14 +85,14 @@ def decide(
     return IncidentDecision(
         incident_id=case.incident.id if case.incident else None,
         key=key_of_case(picture, case),
-        title=_title(picture, case),
+        title=title(picture, case),
         cause="target" if case.group.target is not None else "run",
         root_job_id=root.job_id if root else None,
         root_run_id=(root.id or None) if root else None,
         root_period_key=root.period_key if root else "",
         root_target_id=case.group.target.id if case.group.target else None,
         bd=case.group.bd,
-        reason=_reason(picture, case),
+        reason=reason(picture, case),
         owner=owner,
         runbook=runbook,
         failed_since=_failed_since(case),
@@ -168,9 +112,9 @@ def event_words(decision: IncidentDecision, before: Told | None) -> str:
         return f"opened: {decision.title}"
     if decision.closed:
         return f"closed: {decision.close_reason}"
-    now = json.loads(decision.fingerprint)
-    words = [f"root cause is {now[0]}"] if now[0] != before.root else []
-    new = sorted({name for name, _ in now[1]} - {name for name, _ in before.services})
+    now = read_told(decision.fingerprint)
+    words = [f"root cause is {now.root}"] if now.root != before.root else []
+    new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
     words += [f"hurts {', '.join(new)} as well"] if new else []
     words += [f"{len(decision.merges)} more incidents turned out to be symptoms of it"] if decision.merges else []
     return "; ".join(words)
@@ -223,87 +167,6 @@ def _act_by(services: Sequence[HurtServiceVerdict], now: datetime) -> datetime |
 
 def _failed_since(case: Case) -> datetime:
     return min(case.group.since, case.incident.failed_since) if case.incident else case.group.since
-
-
-def _title(picture: Picture, case: Case) -> str:
-    name, root, target = cause_name(picture, case), case.group.root, case.group.target
-    if target is not None and target.failing_since is not None:
-        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
-    if root is not None and root.state.is_red:
-        if by := cancelled_by(picture, root):
-            return clean_line(f"{name} was {by}")
-        why = _why(picture, root)
-        return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
-    return (case.incident.title if case.incident else "") or name
-
-
-def plain_title(picture: Picture, case: Case) -> str:
-    """The title without a word from outside but the names: what a message, a task or a native state says stays here."""
-    name, root, target = cause_name(picture, case), case.group.root, case.group.target
-    if target is not None and target.failing_since is not None:
-        return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
-    if root is None or not root.state.is_red:
-        return name
-    if cancelled_by(picture, root):
-        return f"{name} was cancelled through Headway"
-    known = root.exit_code is not None and root.state is not State.MISSED
-    return f"{name} {_FAILED[root.state]}{f': exit {root.exit_code}' if known else ''}"
-
-
-def cancelled_by(picture: Picture, run: RunFacts) -> str:
-    """ "cancelled by root: stuck", where its latest attempt ended red after a cancel that left through Headway; else
-    empty. Some schedulers call that failed."""
-    cancel = picture.estate.cancels.get(run.id)
-    if cancel is None or run.state not in (State.CANCELLED, State.FAILED, State.LOST):
-        return ""
-    began, ended = run.started_at or cancel.sent_at, run.ended_at or cancel.sent_at
-    if not began - CLOCKS <= cancel.sent_at <= ended + CLOCKS:
-        return ""
-    why = clean_line(cancel.why, TITLE_LIMIT)
-    return f"cancelled by {clean_line(cancel.by)}{f': {why}' if why else ''}"
-
-
-def is_own_matter(picture: Picture, case: Case, title: str) -> bool:
-    """True for what a person cancelled through Headway and nothing hangs on: no downstream, no service. `title`: now,
-    or as last told, because a root that is tried again does not tell any more what it was."""
-    root = case.group.root
-    if root is None or not title.startswith(f"{cause_name(picture, case)} was cancelled by "):
-        return False
-    if picture.graph.out_of(root.job_id) or {run.job_id for run in case.broken()} - {root.job_id}:
-        return False
-    ends = {picture.graph.unit(each) for service in picture.estate.services for each in service.terminals}
-    return picture.graph.unit(root.job_id) not in ends
-
-
-def _why(picture: Picture, run: RunFacts) -> str:
-    """The shortest word on why it is red: its reason, exit status, failed task, message, or the source's own state."""
-    if run.state is State.MISSED:
-        return clean_line(run.reason, REASON_LIMIT)
-    if run.exit_code is not None:
-        return f"exit {run.exit_code}"
-    tasks = _failed_task_names(picture, run)
-    first_line = next(iter(run.message.strip().splitlines()), "")
-    said = f"task {tasks[0]}" if tasks else clean_line(first_line, TITLE_LIMIT)
-    return said or clean_line("" if run.native_state.lower() == run.state.value else run.native_state, TITLE_LIMIT)
-
-
-def _failed_task_names(picture: Picture, run: RunFacts) -> list[str]:
-    dag = f"{picture.job(run.job_id).native_id}."
-    return [clean_line(task.native_id.removeprefix(dag), REASON_LIMIT) for task in failed_tasks(picture, run)]
-
-
-def _reason(picture: Picture, case: Case) -> str:
-    root, target = case.group.root, case.group.target
-    if target is not None and target.failing_since is not None:
-        return clean_line(target.error, REASON_LIMIT)
-    if root is None or not root.state.is_red:
-        return case.incident.reason if case.incident else ""
-    tasks = _failed_task_names(picture, root)
-    by = cancelled_by(picture, root)
-    words = [by] if by else []
-    words += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
-    words += [clean_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
-    return "; ".join(words) or _why(picture, root)
 
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:

@@ -21,10 +21,12 @@ from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
 from console.control.held import kept_back_by
-from console.control.incidents import Day, cause_name, hits, threat
+from console.control.incidents import hits, threat
 from console.control.picture import Key, Picture, key_of, when
 from console.control.recovery import Budgets
 from console.control.services import delivered_at, service_days
+from console.control.titles import cause_name
+from console.control.told import Day
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step, judged
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
