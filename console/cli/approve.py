@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, agreed, now_of, print_json, reading, say_lines, since_words
+from console.cli.common import Stop, agreed, now_of, print_json, reading, say_lines, since_words, stamp, until
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from console.store.reads.audit import ApprovalView
 
 COLUMNS = (
-    Col("key"), Col("asked by", drop=3), Col("when", drop=2), Col("verb"), Col("job", 16, middle=True),
-    Col("why", 10, drop=1),
+    Col("key"), Col("asked by", drop=4), Col("when", drop=3), Col("until", drop=1), Col("verb"),
+    Col("job", 16, middle=True), Col("why", 10, drop=2),
 )  # fmt: skip
 
 
@@ -36,8 +36,8 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, waiting)
     else:
-        cells = [(one.key, one.requested_by, since_words(one.requested, now), one.verb, one.job, one.why or "–")
-                 for one in waiting]  # fmt: skip
+        cells = [(one.key, one.requested_by, since_words(one.requested, now), until(one.until, now), one.verb, one.job,
+                  one.why or "–") for one in waiting]  # fmt: skip
         print_table(COLUMNS, cells)
     return Exit.OK
 
@@ -63,8 +63,12 @@ def approve(arguments: argparse.Namespace) -> int:
 
 
 def _what(one: ApprovalView) -> list[str]:
-    lines = [f"{one.verb} {one.job}", f"  asked by  {one.requested_by}", f"  why       {one.why or '–'}"]
-    return lines + [f"  sends     {call}" for call in one.sends]
+    lines = [f"{one.verb.replace('_', ' ')} {one.job}", *(f"  {label:<9} {text}" for label, text in one.told)]
+    return [
+        *lines,
+        f"  asked at  {stamp(one.requested)}",
+        f"  until     {stamp(one.until)}; later it must be asked anew",
+    ]
 
 
 def _agreed() -> bool:

@@ -29,6 +29,7 @@ from console.engine.health import Pulse
 from console.engine.lanes import InFlight, Lanes, Turns
 from console.engine.moves import Moves
 from console.engine.wire import Wire
+from console.model.rights import APPROVED_WITHIN_SECONDS
 from console.store import approvals, asked
 from console.store.asked import ActionRow, ActionStep
 from console.store.errors import StoreError
@@ -117,8 +118,10 @@ class Actions:
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
         self._lanes.over()
-        for key in asked.unapproved_since(self._store, self._moves.later(-approvals.WITHIN_SECONDS)):
+        for key in asked.unapproved_since(self._store, self._moves.later(-APPROVED_WITHIN_SECONDS)):
             self._moves.refuse(fence, key, approvals.NOBODY)
+        for key, plan in asked.of_aborted_plans(self._store):
+            self._moves.refuse(fence, key, permission.aborted(plan))
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             odd: dict[str, str] = {}

@@ -82,7 +82,12 @@ def _of_plan(run: Run, action: ActionRow) -> Right | None:
     number, state = permissions.plan_of(run, action.key)
     if state in ("paused", "stopped"):
         return Right(later=f"plan {number} is {state}: it waits")
-    return Right(f"plan {number} was aborted before it was sent") if state == "aborted" else None
+    return Right(aborted(number)) if state == "aborted" else None
+
+
+def aborted(plan: int) -> str:
+    """Why a step of a plan that was given up is not sent."""
+    return f"plan {plan} was aborted before it was sent"
 
 
 def _recent(run: Run, action: ActionRow) -> int:

@@ -77,6 +77,10 @@ class Subject:
         return min((tier for _, tier in self.services), default=None)
 
 
+APPROVED_WITHIN_SECONDS = 3600.0
+"""An approval that comes later, or that is older when it could be sent, is none: what was seen then is not what is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """`[acting]`: what acting takes besides the role."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from console.durations import duration_words
+from console.model.rights import APPROVED_WITHIN_SECONDS
 from console.store import audit, switches
 from console.store.open import Store
 from console.store.wire import wire
 
-WITHIN_SECONDS = 3600.0
-"""An approval that comes later, or that is older when it could be sent, is none: what was seen then is not what is."""
-NOBODY = f"nobody approved it within {duration_words(WITHIN_SECONDS)}: ask again"
+NOBODY = f"nobody approved it within {duration_words(APPROVED_WITHIN_SECONDS)}: ask again"
 
 
 def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: int) -> str:
@@ -51,7 +50,7 @@ def require(store: Store, fence: int, key: str) -> None:
 
 def too_old(since_us: int, now_us: int) -> str:
     """Why something of then counts no more; empty while it does."""
-    if now_us - since_us <= WITHIN_SECONDS * 1_000_000:
+    if now_us - since_us <= APPROVED_WITHIN_SECONDS * 1_000_000:
         return ""
-    ago, limit = duration_words((now_us - since_us) / 1e6), duration_words(WITHIN_SECONDS)
+    ago, limit = duration_words((now_us - since_us) / 1e6), duration_words(APPROVED_WITHIN_SECONDS)
     return f"that was {ago} ago, and an approval counts for {limit}: ask again"

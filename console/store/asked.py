@@ -85,6 +85,17 @@ def unapproved_since(store: Store, before_us: int) -> list[str]:
         return list(connection.execute(text(sql), {"before": before_us}).scalars())
 
 
+def of_aborted_plans(store: Store) -> list[tuple[str, int]]:
+    """Actions that wait for an approval though their plan was aborted: key, and the plan's number."""
+    sql = (
+        "SELECT a.key, p.id FROM action a JOIN plan_step s ON s.action_key = a.key JOIN plan p ON p.id = s.plan_id"
+        " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND p.state = 'aborted'"
+        " ORDER BY a.requested_us, a.key"
+    )
+    with store.read() as connection:
+        return [(row.key, row.id) for row in connection.execute(text(sql))]
+
+
 def _action(row: Any) -> ActionRow:
     known = {name: getattr(row, name) for name in ActionRow.__dataclass_fields__}
     why = {"why": row.why} if row.why else {}

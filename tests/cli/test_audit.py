@@ -142,32 +142,6 @@ def test_a_head_that_is_none_is_refused(bench: Bench, head: str) -> None:
     assert 2 == headway(bench.url, "audit", "verify", "--head", head).code
 
 
-def test_what_waits_for_approval_is_listed_and_approved_by_another(bench: Bench, key: str) -> None:
-    assert [key] == [one["key"] for one in headway(bench.url, "approvals", "--json").data]
-    assert "a bad file" in headway(bench.url, "approvals").out
-    with answering(bench):
-        done = headway(bench.url, "approve", key, "--yes")
-    assert (0, True) == (done.code, f"{key}: approved" in done.out), done.err
-    bench.parts.actions.step(bench.fence)
-    assert [key] == bench.scheduler.acted
-    assert [] == headway(bench.url, "approvals", "--json").data
-
-
-def test_nobody_approves_their_own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
-    done = headway(bench.url, "approve", key, "--yes")
-    assert (4, True) == (done.code, "another person must approve it" in done.err)
-
-
-def test_what_nobody_asked_for_cannot_be_approved(bench: Bench) -> None:
-    assert 6 == headway(bench.url, "approve", "headway-nothing", "--yes").code
-
-
-def test_approving_without_a_terminal_takes_a_yes(bench: Bench, key: str) -> None:
-    done = headway(bench.url, "approve", key)
-    assert (2, True) == (done.code, "add --yes" in done.err)
-
-
 def test_a_rerun_without_a_reason_is_refused_where_a_reason_is_wanted(bench: Bench) -> None:
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
     bench.parts.sync_config(bench.fence)

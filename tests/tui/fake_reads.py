@@ -469,7 +469,9 @@ def hold(number: int = 1, **changes: Any) -> HoldView:
 def approval(number: int = 1, **changes: Any) -> ApprovalView:
     view = ApprovalView(
         f"headway-ask-{number}", "rerun", EXTRACT, "mara", NOW - timedelta(minutes=2), "the disk was full",
-        ("ssh headway@db07 headway-run 3f9c",),
+        ("ssh headway@db07 headway-run 3f9c",), NOW + timedelta(minutes=58), "etl-hosts",
+        "run this crontab line once on db07 as etl", "extract_orders, business date 2026-11-19",
+        "2026-11-20T02:10:00Z", {"scope": "failed"}, ("db07:extract_orders",), ("it runs with today's clock",), 7,
     )  # fmt: skip
     return dataclasses.replace(view, **changes)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from console.clean import clean_line
 from console.model.ids import EPOCH, instant, micros
-from console.store import chain
+from console.model.rights import APPROVED_WITHIN_SECONDS
+from console.store import chain, permissions
+from console.store.keys import unpack
 from console.store.reads.base import Base, table
+from console.store.reads.link import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,33 @@ class ApprovalView:
     requested: datetime
     why: str
     sends: tuple[str, ...]
+    """Calls as its scheduler named them when it was asked for; empty where it was not asked yet."""
+    until: datetime
+    """Approved later, it is not sent."""
+    system: str = ""
+    words: str = ""
+    """What it would do, in its scheduler's words."""
+    scope: str = ""
+    period: str = ""
+    """Of its run; empty where it has none."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    touches: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    plan: int | None = None
+    """The plan that it is a step of."""
+
+    @property
+    def told(self) -> list[tuple[str, str]]:
+        """(label, text) of all that an approver should know but the times, in order; without what is not known."""
+        given = ", ".join(f"{name} {value}" for name, value in self.parameters.items() if name != "why")
+        by = f"{self.requested_by}{f', in plan {self.plan}' * (self.plan is not None)}"
+        unknown = "its scheduler is asked for it right before it leaves"
+        rows = [("asked by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
+        rows += [("scope", self.scope), ("period", self.period), ("given", given)]
+        rows += [("touches", one) for one in self.touches]
+        rows += [("sends", one) for one in self.sends or (unknown,)]
+        rows += [("note", one) for one in self.notes]
+        return [row for row in rows if row[1]]
 
 
 class AuditReads(Base):
@@ -67,20 +97,48 @@ class AuditReads(Base):
         return f"{rows[0][0]}:{rows[0][1]}" if rows else ""
 
     def approvals(self) -> list[ApprovalView]:
-        """What waits for an approval, oldest first."""
-        rows = self.link.rows(
-            "SELECT a.key, a.verb, j.name, a.requested_by, a.requested_us, a.why, a.preview FROM action a"
-            " JOIN job j ON j.id = a.job_id WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = ''"
-            " ORDER BY a.requested_us"
-        )
-        return [
-            ApprovalView(key, verb, job, by, instant(at), why, tuple(map(str, table(preview).get("native_calls", []))))
-            for key, verb, job, by, at, why, preview in rows
-        ]
+        """What waits for an approval, oldest first; without steps of a plan that was given up."""
+        valid_for_s = permissions.rights_of(self.link.rows)[1].valid_for_s
+        seconds = min(APPROVED_WITHIN_SECONDS, valid_for_s or APPROVED_WITHIN_SECONDS)
+        return [_approval(row, seconds) for row in self.link.rows(_WAITING)]
 
     def has_permissions(self) -> bool:
         """False where config permits nobody anything: then whoever can write the store may do everything."""
         return bool(self.link.rows("SELECT 1 FROM permission LIMIT 1"))
+
+
+_WAITING = (
+    "SELECT a.key, a.verb, j.name, a.requested_by, a.requested_us, a.why, a.preview, s.preview, y.name,"
+    " COALESCE(r.period_key, ''), a.parameters, p.id FROM action a JOIN job j ON j.id = a.job_id"
+    " JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id"
+    " LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id"
+    " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted'"
+    " ORDER BY a.requested_us"
+)
+"""A step's preview is its plan's, as it was shown when that was proposed; its action's comes right before it leaves."""
+
+
+def _approval(row: Row, seconds: float) -> ApprovalView:
+    key, verb, job, by, at, why, preview, of_step, system, period, parameters, plan = row
+    shown = table(preview) or table(of_step or "{}")
+    return ApprovalView(
+        key=key,
+        verb=verb,
+        job=job,
+        requested_by=by,
+        requested=instant(at),
+        why=why,
+        sends=tuple(map(str, shown.get("native_calls", []))),
+        until=instant(at) + timedelta(seconds=seconds),
+        system=system,
+        words=str(shown.get("words", "")),
+        scope=str(shown.get("scope", "")),
+        period=unpack(period),
+        parameters=table(parameters),
+        touches=tuple(map(str, shown.get("affected", []))),
+        notes=tuple(map(str, shown.get("notes", []))),
+        plan=plan,
+    )
 
 
 def _row(one: chain.Link) -> AuditRow:

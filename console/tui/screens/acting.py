@@ -1,4 +1,4 @@
-"""How a key becomes an order: one verb on one run, on the marked runs, or on a job; a plan; the freeze; an approval.
+"""How a key becomes an order: one verb on one run, on the marked runs, or on a job; a plan; the freeze.
 
 Each only opens a box that says what would be done; nothing here sends anything by itself.
 """
@@ -14,20 +14,16 @@ from console.model.holding import length_fault
 from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import HoldView, JobView, RunView
-from console.tui.asking import Asking
 from console.tui.cells import counted
 from console.tui.order import Order, verb_word
-from console.tui.ports import AnswerLike, ReadsLike
-from console.tui.widgets.table import Column
+from console.tui.ports import ReadsLike
 
 if TYPE_CHECKING:
-    from console.store.reads.audit import ApprovalView
     from console.tui.screens.base import BaseScreen, RunChoice
 
 MARKS = (Verb.MARK_OK, Verb.SKIP)
 """Where a kind cannot say them itself, Headway does."""
 HOLD_FOR = "6h"
-WAITING = (Column("", 1, 1), Column("", 40, 1, flex=1), Column("", 20, 1, flex=1))
 OPEN_HOLDS = ("held", "found")
 """States in which a hold can be let go by a person."""
 
@@ -193,45 +189,3 @@ def _turn(screen: BaseScreen, value: str, why: str) -> None:
         screen.notice(f"not done: {error}", "bad")
 
     screen.board.ask_engine("freeze", lambda requests: requests.turn(FREEZE, value, why), turned, refused)
-
-
-# approvals
-
-
-def approvals(screen: BaseScreen) -> None:
-    """What waits for another person's approval; choosing one shows what it sends, and asks."""
-    from console.tui.screens.pick import Choice, PickScreen
-
-    board = screen.board
-    waiting = {one.key: one for one in board.approvals}
-    choices = [
-        Choice("", f"{verb_word(one.verb)} {one.job}", f"{one.requested_by}: {one.why or 'no reason given'}", one.key)
-        for one in board.approvals
-    ]
-
-    def chosen(key: Any) -> None:
-        if key in waiting:
-            _approve(screen, waiting[key])
-
-    board.push_screen(PickScreen("waits for approval", choices, columns=WAITING), chosen)
-
-
-def _approve(screen: BaseScreen, one: ApprovalView) -> None:
-    from console.tui.screens.pick import confirm
-
-    def answered(answer: AnswerLike) -> None:
-        if answer.ok:
-            screen.notice(f"approved: {verb_word(one.verb)} {one.job} is looked at once more and sent", "ok")
-        else:
-            refused(answer.error)
-
-    def refused(words: str) -> None:
-        screen.notice(f"not approved: {words}", "bad")
-
-    sends = "; ".join(one.sends) or "what its scheduler says right before it leaves"
-    title = f"{verb_word(one.verb)} {one.job}, asked by {one.requested_by}"
-
-    def put() -> None:
-        Asking(screen.board, screen, "approve", lambda requests: requests.approve(one.key), answered, refused)
-
-    confirm(screen, title, "Approve it", f"sends {sends}", put)

@@ -199,7 +199,7 @@ class BaseScreen(FrameScreen):
         freeze(self)
 
     def do_approvals(self) -> None:
-        from console.tui.screens.acting import approvals
+        from console.tui.screens.approve import approvals
 
         approvals(self)
 
