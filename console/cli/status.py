@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import datetime, timedelta
 
-from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words
+from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words, stamp
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
         say_lines([f"FROZEN: {header.frozen}; nothing is sent"] if header.frozen else [])
         say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
         say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
+        say_lines(f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
         print()
         print_table(SYSTEMS, [_system(one, now) for one in systems])
         print()
@@ -48,7 +49,9 @@ def engine_words(header: HeaderView) -> str:
     engine = header.engine
     if engine.alive:
         trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
-        return f"{header.estate}: engine on {place_of(engine.holder)}, works since {engine.since:%H:%M:%S}Z{trouble}"
+        config = f"; config {header.config[:12]} since {stamp(header.config_since)}" if header.config_since else ""
+        works = f"works since {engine.since:%H:%M:%S}Z"
+        return f"{header.estate}: engine on {place_of(engine.holder)}, {works}{config}{trouble}"
     if engine.stuck:
         since = f" since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z" if engine.heartbeat else ""
         return f"{header.estate}: NOTHING IS WATCHED{since}: {engine.stuck}"

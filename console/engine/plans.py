@@ -22,6 +22,7 @@ from console.model.ids import new_action_key
 from console.store import plans
 from console.store.glance import glancing
 from console.store.open import Store
+from console.store.told import NOBODY, Audience
 
 log = structlog.get_logger("headway.plans")
 
@@ -33,11 +34,12 @@ SHARE = 5.0
 class Plans:
     """Moves every plan along."""
 
-    def __init__(self, store: Store, clock: Clock, asked: Callable[[], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, asked: Callable[[], None], audience: Audience = NOBODY) -> None:
         self._store = store
         self._clock = clock
         self._asked = asked
         """Wakes whoever sends actions."""
+        self._audience = audience
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -70,7 +72,7 @@ class Plans:
         for number, why in odd.items():
             words = f"it cannot be read: {why}. What was sent goes on; propose it anew for the rest"
             log.error("plan given up", plan=number, words=words)
-            plans.give_up(self._store, fence, number, words, self._clock.now())
+            plans.give_up(self._store, fence, number, words, self._clock.now(), self._audience)
 
     def _make(self, fence: int, plan: PlanNow, move: Move) -> None:
         now = self._clock.now()
@@ -83,5 +85,5 @@ class Plans:
             plans.wait_step(self._store, fence, move.step, move.until, move.words)
         elif isinstance(move, EndStep):
             plans.end_step(self._store, fence, plan, move, now)
-        elif plans.move_plan(self._store, fence, plan, move.state, move.words, now):
+        elif plans.move_plan(self._store, fence, plan, move.state, move.words, now, self._audience):
             log.info("plan", plan=plan.id, state=move.state, words=move.words)

@@ -12,6 +12,7 @@ from console.model.settings import (
     SystemSetting,
 )
 from console.model.values import EngineDown, Mode, Safety, Settings
+from console.store.told import Audience
 
 
 def estate_settings(config: Config) -> EstateSettings:
@@ -48,6 +49,11 @@ def decision_settings(config: Config) -> Settings:
 def route_words(config: Config) -> dict[str, tuple[str, ...]]:
     """Route -> where each of its URLs comes from, in words."""
     return {name: tuple(url.words for url in route.urls) for name, route in config.routes.items()}
+
+
+def audience(config: Config) -> Audience:
+    """Who is told that a person is needed."""
+    return Audience(route_words(config), config.alerts.default_route, config.alerts.shadow_route)
 
 
 def _system(name: str, config: Config) -> SystemSetting:

@@ -125,7 +125,7 @@ class Parts:
             moved=self.evaluator.wake.set,
         )
         proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
-        self.plans = Plans(self.store, self.clock, asked=self.actions.wake.set)
+        self.plans = Plans(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
         self.answers = Answers(
             self.store,
             self.clock,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from console.store.wire import Wire
 
-TEST, DIGEST, FALLBACK, HEADWAY = "test", "digest", "fallback", "headway"
+TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
 """Kinds that are not about one incident's change (`console.model.words.AlertKind` has those)."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",

@@ -12,9 +12,11 @@ from console.clean import clean_line
 from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
 from console.model.ids import instant, maybe_instant, micros
 from console.model.values import RunFacts
-from console.store import audit, facts
+from console.store import audit, facts, told
 from console.store.clocks import our_instant
 from console.store.open import Store
+from console.store.told import Audience, Need
+from console.store.wire import wire
 
 _PLANS = (
     "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once FROM plan p"
@@ -187,8 +189,17 @@ def end_step(store: Store, fence: int | None, plan: PlanNow, end: EndStep, now: 
             _tell(connection, plan, f"step {end.step.place}, {end.step.job}: {end.words}", now)
 
 
-def move_plan(store: Store, fence: int | None, plan: PlanNow, state: str, words: str, now: datetime) -> bool:
-    """The running plan comes into `state`; False when it is not running any more."""
+def move_plan(
+    store: Store,
+    fence: int | None,
+    plan: PlanNow,
+    state: str,
+    words: str,
+    now: datetime,
+    audience: Audience = told.NOBODY,
+) -> bool:
+    """The running plan comes into `state`; False when it is not running any more. One that stopped waits for a person,
+    who is told."""
     sql = (
         "UPDATE plan SET state = :state, words = :words, changed_seq = changed_seq + 1,"
         " ended_us = CASE WHEN :state = 'done' THEN :now ELSE ended_us END WHERE id = :id AND state = 'running'"
@@ -202,12 +213,35 @@ def move_plan(store: Store, fence: int | None, plan: PlanNow, state: str, words:
         audit.append(
             connection, micros(now), audit.ENGINE, audit.FROM_ENGINE, f"plan {state}", f"plan {plan.id}", detail
         )
+        if state == "stopped":
+            _call_a_person(connection, audience, plan.id, "stopped", words, now)
         return True
 
 
-def give_up(store: Store, fence: int | None, number: int, words: str, now: datetime) -> None:
-    """The plan is over, with all of it that is not, whatever it says: nobody can carry it out. What was asked for goes
-    on to its own end."""
+_STOPPED = (
+    "SELECT title, requested_by, incident_id, (SELECT s.job_id FROM plan_step s WHERE s.plan_id = p.id"
+    " ORDER BY s.state <> 'failed', s.place LIMIT 1) FROM plan p WHERE id = ?"
+)
+
+
+def _call_a_person(
+    connection: Connection, audience: Audience, number: int, what: str, words: str, now: datetime
+) -> None:
+    """It goes no further by itself; told by the routes of its incident, else of the job of the step that failed."""
+    lines = wire(connection)
+    [(title, by, incident_id, job_id)] = lines.rows(_STOPPED, (number,))
+    go_on = f"Go on:  headway recovery {number} --resume (what failed is asked anew), or --abort"
+    ways = (f"See it: headway recovery {number}", *((go_on,) if what == "stopped" else ()))
+    why = words.partition("; to go on: ")[0]
+    need = Need(f"plan:{number}", f"plan {number} {what}", str(title), why, ways, str(by), incident_id, job_id)
+    told.tell(lines, audience, need, micros(now))
+
+
+def give_up(
+    store: Store, fence: int | None, number: int, words: str, now: datetime, audience: Audience = told.NOBODY
+) -> None:
+    """The plan is over, with all of it that is not, whatever it says: nobody can carry it out, and a person is told.
+    What was asked for goes on to its own end."""
     with store.write(fence) as connection:
         values = {"id": number, "words": words, "now": micros(now)}
         sql = (
@@ -222,6 +256,7 @@ def give_up(store: Store, fence: int | None, number: int, words: str, now: datet
         connection.execute(text(sql), values)
         detail = {"plan": number, "words": words}
         audit.append(connection, micros(now), audit.ENGINE, audit.FROM_ENGINE, "plan aborted", f"plan {number}", detail)
+        _call_a_person(connection, audience, number, "was given up", words, now)
 
 
 def first_seen(store: Store, job_id: int) -> datetime | None:

@@ -18,6 +18,7 @@ from connectors.contract import Capability, Schedule, State, SystemUnreachable, 
 from console.config import JobSettings
 from console.control import carry_out
 from console.engine.plan_requests import MOST_RUNS, PlanRequests
+from console.engine.plans import Plans
 from console.engine.requests import AlreadyAsked
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
@@ -26,6 +27,7 @@ from console.model.rights import Subject
 from console.store import asker
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound
+from console.store.told import Audience
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -528,3 +530,71 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
         assert (0, True) == (len(draft.steps), draft.notes[0].startswith("not known: "))
+
+
+AUDIENCE = Audience({"oncall": ("env A",), "nights": ("env B",)}, "oncall")
+
+
+def told(bench: Bench) -> list[str]:
+    """Titles of what left once all that is due was sent; of alerts that say that a person is needed."""
+    bench.send()
+    return [title for _, title, body in bench.sink.got if "A person is needed" in body]
+
+
+def test_a_plan_that_stops_tells_its_incidents_route_once_for_each_stop(night: Bench) -> None:
+    number = started(night)
+    turn(night)
+    assert [] == told(night)
+    ends(night, 1, State.FAILED)
+    for _ in range(2):
+        turn(night)
+    title = "[Headway] INC-0001: plan 1 stopped: repair fake/extract"
+    assert [title] == told(night)
+    with night.reads() as reads:
+        assert (1,) == reads.header().stopped_plans
+    body = night.sink.got[-1][2]
+    assert "Why:      step 1, fake/extract: ended failed" in body
+    assert "Go on:  headway recovery 1 --resume (what failed is asked anew), or --abort" in body
+    requests(night).steer_plan(number, "resume")
+    turn(night)
+    ends(night, 1, State.FAILED)
+    assert [title, title] == told(night)
+
+
+@pytest.mark.parametrize(
+    "notify, mode, routes",
+    [("[]", "live", ["oncall"]), ('["nights"]', "live", ["nights"]), ('["nights"]', "shadow", [])],
+)
+def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
+    tmp_path: Path, notify: str, mode: str, routes: list[str]
+) -> None:
+    """Or the default route; nobody where it was put in shadow meanwhile, but for a line in the timeline."""
+    for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
+        bench.parts.plans = Plans(bench.store, bench.parts.clock, lambda: None, AUDIENCE)
+        [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
+        first = NOW.date() - timedelta(days=9)
+        draft = answer(bench, requests(bench).propose_backfill(job_id, first, first, unseen=True))
+        started(bench, draft)
+        bench.scheduler.refused = "it is locked"
+        with bench.store.write(None) as connection:
+            connection.exec_driver_sql("UPDATE job SET notify = ? WHERE id = ?", (notify, job_id))
+            connection.exec_driver_sql("UPDATE switch SET value = ? WHERE name = 'mode'", (mode,))
+        turn(bench)
+        assert "stopped" == view(bench).state
+        title = "[Headway] plan 1 stopped: backfill fake/nightly: 1 period"
+        found = rows(bench, "SELECT title, route FROM alert WHERE kind = 'person'")
+        assert [(title, route) for route in routes] == found
+        assert [(1 - len(routes),)] == rows(
+            bench, "SELECT count(*) FROM event WHERE kind = 'unsent' AND words LIKE 'plan 1%'"
+        )
+
+
+def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
+    started(night)
+    with night.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE plan_step SET after = '{}'")
+    turn(night)
+    assert ["aborted", "[Headway] INC-0001: plan 1 was given up: repair fake/extract"] == [
+        view(night).state,
+        *told(night),
+    ]

@@ -95,11 +95,25 @@ def test_f02_a_plan_goes_on_whatever_kills_the_engine_and_sends_no_step_twice(
     found = ended(tmp_path, planned, "next")
     assert ENDS[name] == found.state
     if ENDS[name] == STOPS:
+        assert_a_person_was_told(tmp_path)
         assert ([], "failed", "planned") == (world.sent, *(step.state for step in found.steps))
         PlanRequests(planned).steer_plan(1, "resume")
         assert GOES_ON == ended(tmp_path, planned, "resumed").state
     assert ["extract", "load"] == world.sent_jobs
     assert len(world.sent) == len(set(world.sent))
+
+
+def assert_a_person_was_told(folder: Path) -> None:
+    """That the plan stopped and why, once, whichever engine it was."""
+    with child(folder, "teller"):
+        wait_until(lambda: told(folder), "the alert", 20)
+    [(title, body)] = told(folder)
+    assert "[Headway] INC-0001: plan 1 stopped: repair good/extract" == title
+    assert "Why:      step 1, good/extract: looked up: it never arrived." in body
+
+
+def told(folder: Path) -> list[tuple[str, str]]:
+    return [(one.title, one.body) for one in Sink(folder).got if "plan 1 stopped" in one.title]
 
 
 @pytest.mark.parametrize("name", ["plan.before_step", "plan.after_step"])

@@ -458,6 +458,16 @@ async def test_a_run_whose_end_nobody_knows_does_not_grow(night: Night) -> None:
 
 
 @on_the_night()
+async def test_the_header_says_which_plan_waits_for_a_person(night: Night) -> None:
+    night.reads.head = header(stopped_plans=(3,))
+    night.app.read_header()
+    await night.see("plan 3 stopped")
+    night.reads.head = header(stopped_plans=(3, 5))
+    night.app.read_header()
+    await night.see("2 plans stopped")
+
+
+@on_the_night()
 async def test_what_is_late_is_not_counted_as_a_risk(night: Night) -> None:
     night.reads.head = header(at_risk=3, late=1)
     night.app.read_header()

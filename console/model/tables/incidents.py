@@ -92,7 +92,8 @@ class Event(SQLModel, table=True):
 class Alert(SQLModel, table=True):
     """One notice to one route, about an incident or about Headway itself: made in the transaction that changed it.
 
-    `kind`: opened, updated, recovered; fallback (another route accepted none of it), digest, headway, test."""
+    `kind`: opened, updated, recovered; person (something waits for one); fallback (another route accepted none of it),
+    digest, headway, test."""
 
     __table_args__ = (
         UniqueConstraint("incident_id", "route", "kind", "version"),

@@ -41,6 +41,12 @@ class HeaderView:
     """Since when, by whom and why nothing is sent; empty when it is."""
     in_shadow: tuple[str, ...] = ()
     """What is watched only: "the estate", or scoped names ("system etl-hosts"); empty when all is live."""
+    stopped_plans: tuple[int, ...] = ()
+    """Numbers of plans that wait for a person to resume or abort them."""
+    config: str = ""
+    """Digest of the config that the store has: the one an engine works by, or worked by last."""
+    config_since: datetime | None = None
+    """When that took the place of another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ class EstateReads(ServiceReads):
             late=sum(one.timeliness == "breached" for one in endangered),
             frozen=frozen,
             in_shadow=in_shadow,
+            stopped_plans=tuple(
+                row[0] for row in self.link.rows("SELECT id FROM plan WHERE state = 'stopped' ORDER BY id")
+            ),
+            config=meta.get("config_digest", ""),
+            config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,
         )
 
     def engine(self) -> EngineView:
