@@ -65,7 +65,8 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
         found = [
-            _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings)
+            _held_back(job, due, told)
+            or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours.why_missed(due.key))
             for due in dues
             for told in [ours.of(due.at, due.key, now)]
         ]
@@ -158,12 +159,15 @@ def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
     ]
 
 
-def _verdict(job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings) -> ExpectedRun:
+def _verdict(
+    job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings, hold: str
+) -> ExpectedRun:
+    """`hold`: what is said of a hold that kept it back, behind why it is missed."""
     state, evidence, reason = State.PLANNED, Evidence.INFERRED, ""
     given_up = due.at + job.grace
     seen_until = target.seen_until if target is not None else None
     if given_up <= now and seen_until is not None and seen_until >= given_up:
-        state, reason = State.MISSED, _missed_words(job, given_up)
+        state, reason = State.MISSED, f"{_missed_words(job, given_up)}{hold}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= given_up and due.at <= lost[1] and job.gone_since is None:
             state, evidence, reason = State.PLANNED, Evidence.STALE, _lost_words(job, lost, due.at)

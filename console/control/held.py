@@ -13,6 +13,8 @@ LINGERS = timedelta(minutes=3)
 """How long after a hold an inventory may still tell the pause that it was."""
 OVERDUE = timedelta(minutes=15)
 """What is held so long after its time was over is somebody's to look at: its runs count as missed."""
+UNDER_WAY = ("sending", "sent", "unknown")
+"""A start that has left, or may have: its run is awaited until the action is over."""
 _STANDS = (HoldState.HELD, HoldState.RELEASING, HoldState.FOUND)
 
 
@@ -54,9 +56,18 @@ class Held:
             if key == hold.period_key or _since(hold, at) <= at <= now:
                 return State.HELD, words_of(hold, upstream)
         for hold in self.holds:
-            if hold.state is HoldState.RELEASED and key != hold.period_key and _stood_for(hold, at):
+            if hold.state is not HoldState.RELEASED:
+                continue
+            if key == hold.period_key and hold.start is not None and hold.start.state in UNDER_WAY:
+                return State.HELD, f"started by Headway: its run is awaited (hold {hold.key})"
+            if key != hold.period_key and _stood_for(hold, at):
                 return State.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
         return None
+
+    def why_missed(self, key: str) -> str:
+        """What became of the hold that kept that run back: behind why it is missed; empty without one."""
+        over = (hold for hold in self.holds if hold.state is HoldState.RELEASED and hold.period_key == key)
+        return next((f"; {hold.words} (hold {hold.key})" for hold in over if hold.words), "")
 
 
 NOT_HELD = Held()
@@ -66,11 +77,11 @@ def words_of(hold: HoldFacts, upstream: str) -> str:
     """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)"."""
     if hold.state is HoldState.FOUND:
         return f"held by {hold.held_by}, not by this store (hold {hold.key})"
+    if hold.state in (HoldState.WATCHING, HoldState.STARTING):
+        return f"let go by Headway: its start is awaited (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"
-    if hold.state in (HoldState.WATCHING, HoldState.STARTING):
-        return f"let go by Headway: its start is awaited (hold {hold.key})"
     return f"held by Headway until {upstream or 'its upstream'} is good (hold {hold.key})"
 
 

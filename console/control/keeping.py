@@ -7,7 +7,7 @@ from dataclasses import replace
 from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, names
 from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
-from console.control.placing import AGAIN, never_arrived
+from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
@@ -45,6 +45,8 @@ class Keeping(OpenHold):
     def held(self) -> HoldDecision | None:
         if self._may_not_send():
             return None
+        if taken_over := self._taken_over():
+            return taken_over
         why = self._why_let_go()
         if not why:
             return self._started_early()
@@ -56,6 +58,26 @@ class Keeping(OpenHold):
         key = derived_key(self._hold.release_key or self._hold.key, "release")
         action = NewAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
         return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=why)
+
+    def _taken_over(self) -> HoldDecision | None:
+        """A person's hold that ran out goes on under its mark as that of a dependency, where one still keeps back what
+        came due, or comes within its lead; None else."""
+        hold, policy = self._hold, self._policy
+        if hold.kind != "person" or self._now < hold.until or policy is None:
+            return None
+        run = self._kept_back(self._now + policy.lead)
+        if run is None or run.period_at is None or self._now >= run.period_at + policy.hold_for:
+            return None
+        left = awaited(self._picture, self._live_edges(), run.bd, run.period_at)
+        if not left:
+            return None
+        words = f"until {names(self._picture, left)} is good"
+        event = f"{self._name} is held on {words}: the hold by {hold.held_by} is over"
+        return self._to(
+            HoldState.HELD, event, kind="reactive", mode=policy.mode, upstream_id=left[0].upstream_id, held_by=BY,
+            why=words, words=words, until=run.period_at + policy.hold_for, due_at=run.period_at,
+            period_key=run.period_key, bd=run.bd,
+        )  # fmt: skip
 
     def _why_let_go(self) -> str:
         """Why it need not be held any more; empty while it must."""

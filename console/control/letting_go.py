@@ -7,7 +7,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
-from console.control.expected import has_started
 from console.control.open_hold import ASK_AGAIN, HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run, is_too_late
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
@@ -15,7 +14,7 @@ from console.control.placing import never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, HoldFacts, HoldState, RunFacts
+from console.model.values import ActionFacts, HoldFacts, HoldState
 from console.model.words import MARK_GONE
 
 WATCH = timedelta(seconds=30)
@@ -49,16 +48,6 @@ class LettingGo(OpenHold):
             bd=kept_back.bd,
         )
 
-    def _kept_back(self, released: datetime) -> RunFacts | None:
-        """The last run whose instant passed while it was held: one start stands for all of them."""
-        since = self._hold.placed_at or released
-        late = [
-            run
-            for run in self._picture.runs.get(self._job.id, ())
-            if not has_started(run) and run.period_at is not None and since <= run.period_at <= released
-        ]
-        return late[-1] if late else None
-
     def watching(self) -> HoldDecision | None:
         hold = self._hold
         released = hold.released_at or self._now
@@ -78,13 +67,13 @@ class LettingGo(OpenHold):
             return self._left_to_its_clock(own, released)
         if not is_absent:
             return None
-        is_over = hold.kind != "person" and released >= hold.until
+        is_over = released >= hold.until and (hold.kind != "person" or self._not_good(self._live_edges()))
         if is_over or is_too_late(hold, self._now):
             return self._not_started()
         if self._may_not_send():
             return None
         action = self._start("its instant had passed while it was held, and no start came")
-        event = f"{self._name} is started: no start of its own came after it was let go"
+        event = f"{self._name} is started: no start of its own came after it was let go{self._reads()}"
         return self._to(HoldState.STARTING, event, action, start_key=action.key)
 
     def _not_started(self) -> HoldDecision:

@@ -13,7 +13,7 @@ from console.control.expected import has_started, out_of_sight
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings, TargetFacts
+from console.model.values import DependencyFacts, HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings, TargetFacts
 
 NEAR = timedelta(minutes=2)
 """What is let go closer to its instant than this is watched: its scheduler may have missed it."""
@@ -92,20 +92,37 @@ class OpenHold:
     def _runs(self) -> Iterable[RunFacts]:
         return self._picture.runs.get(self._hold.job_id, ())
 
+    def _kept_back(self, until: datetime) -> RunFacts | None:
+        """The last run whose instant lies between its placing and `until`: one start stands for all of them."""
+        since = self._hold.placed_at or until
+        late = [
+            run
+            for run in self._runs()
+            if not has_started(run) and run.period_at is not None and since <= run.period_at <= until
+        ]
+        return late[-1] if late else None
+
     def _may_not_send(self) -> bool:
         modes = self._picture.estate.modes
         if modes.frozen is not None:
             return True
-        return not modes.system_is_live(self._job.system) and not self._live_edge()
+        return not modes.system_is_live(self._job.system) and not self._live_edges()
 
-    def _live_edge(self) -> bool:
-        return self._policy is not None and bool(live_edges(self._picture, self._policy))
+    def _live_edges(self) -> list[DependencyFacts]:
+        return live_edges(self._picture, self._policy) if self._policy is not None else []
 
     def _still_awaited(self) -> str:
-        hold, policy = self._hold, self._policy
-        if policy is None or hold.bd is None:
-            return ""
-        left = awaited(self._picture, policy.edges, hold.bd, hold.due_at or self._now)
+        """What its dependencies wait for, behind why something is done or not; empty where that is good."""
+        return self._not_good(self._policy.edges if self._policy is not None else ())
+
+    def _reads(self) -> str:
+        """The same of all that it reads, whether a dependency holds it for that or only watches."""
+        of, job_id, edges = self._picture.graph.unit, self._job.id, self._picture.estate.dependencies
+        return self._not_good(each for each in edges if of(each.downstream_id) == job_id != of(each.upstream_id))
+
+    def _not_good(self, edges: Iterable[DependencyFacts]) -> str:
+        hold = self._hold
+        left = awaited(self._picture, edges, hold.bd, hold.due_at or self._now) if hold.bd is not None else ()
         return f"; {names(self._picture, left)} is not good" if left else ""
 
     def _start(self, why: str, overlap: str = "queue") -> NewAction:

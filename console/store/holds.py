@@ -21,9 +21,9 @@ from console.store.wire import Row, Wire
 BY = "headway"
 WORDS_LIMIT = 500
 _TOLD = (
-    "bd", "state", "due_us", "period_key", "placed_us", "released_us", "ended_us", "release_key", "start_key", "words",
+    "upstream_id", "kind", "mode", "held_by", "why", "until_us", "bd", "state", "due_us", "period_key", "placed_us",
+    "released_us", "ended_us", "release_key", "start_key", "words",
 )  # fmt: skip
-_WHOLE = ("key", "job_id", "upstream_id", "kind", "mode", "held_by", "why", "until_us", *_TOLD, "changed_seq")
 _INCIDENT = (
     "(SELECT MIN(i.id) FROM incident_member m JOIN incident i ON i.id = m.incident_id"
     " WHERE m.job_id = ? AND m.period_key = ? AND i.closed_us IS NULL)"
@@ -100,12 +100,12 @@ def _adopt(lines: Wire, seq: Callable[[], int], now_us: int) -> None:
 def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:
     told = _told(one.hold)
     if one.was is None:
-        row = _row(one.hold, told)
-        columns, marks = ", ".join(_WHOLE), ", ".join("?" * len(_WHOLE))
+        columns, marks = ", ".join(_TOLD), ", ".join("?" * len(_TOLD))
         return bool(
             lines.rows(
-                f"INSERT INTO hold ({columns}) VALUES ({marks}) ON CONFLICT (key) DO NOTHING RETURNING key",
-                (*row, seq()),
+                f"INSERT INTO hold (key, job_id, {columns}, changed_seq) VALUES (?, ?, {marks}, ?)"
+                " ON CONFLICT (key) DO NOTHING RETURNING key",
+                (one.hold.key, one.hold.job_id, *told, seq()),
             )
         )
     settings = ", ".join(f"{name} = ?" for name in _TOLD)
@@ -119,16 +119,10 @@ def _written(lines: Wire, seq: Callable[[], int], one: HoldDecision) -> bool:
 
 def _told(hold: HoldFacts) -> Row:
     return (
+        hold.upstream_id, hold.kind, hold.mode.value, hold.held_by, clean(hold.why, WORDS_LIMIT), micros(hold.until),
         hold.bd.isoformat() if hold.bd else "", hold.state.value, maybe_micros(hold.due_at), pack(hold.period_key),
         maybe_micros(hold.placed_at), maybe_micros(hold.released_at), maybe_micros(hold.ended_at), hold.release_key,
         hold.start_key, clean(hold.words, WORDS_LIMIT),
-    )  # fmt: skip
-
-
-def _row(hold: HoldFacts, told: Row) -> Row:
-    return (
-        hold.key, hold.job_id, hold.upstream_id, hold.kind, hold.mode.value, hold.held_by,
-        clean(hold.why, WORDS_LIMIT), micros(hold.until), *told,
     )  # fmt: skip
 
 

@@ -87,6 +87,8 @@ class Stage(Ledger):
         self.crash: Callable[[datetime], bool] = lambda _: False
         self.script: dict[datetime, Callable[[], None]] = {}
         self.step = STEP
+        self.tells_after = timedelta(0)
+        """How long after a start its source tells of it."""
         self.whole = True
         """False: only what holds need is judged, which takes a tenth of the time."""
 
@@ -158,7 +160,7 @@ class Stage(Ledger):
             if one.state == "requested":
                 source.starts.append((self.now, key))
                 one.state = "sent"
-            else:
+            elif self.now - one.at >= self.tells_after:
                 one.state, one.ended_at = "verified", self.now
             return
         wanted = None if verb is Verb.HOLD else one.action.parameters["hold"]
@@ -187,7 +189,8 @@ class Stage(Ledger):
             del by
 
     def _told(self, clock: str, started: datetime, number: int) -> None:
-        if number == 0:  # a second one is the test's finding, whatever its run would be called
+        is_told = self.now - started >= self.tells_after
+        if is_told and number == 0:  # a second one is the test's finding, whatever its run would be called
             ended = started + TAKES
             state = State.SUCCEEDED if ended <= self.now else State.RUNNING
             done = {"ended_at": ended} if state is State.SUCCEEDED else {}

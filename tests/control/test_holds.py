@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, Verb
 from console.control.open_hold import LATE
+from console.model.decisions import NewAction
 from console.model.modes import Modes, Switched, scope_name
-from console.model.values import EngineDown, HoldState, Mode
-from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Stage, hold_edge
+from console.model.values import EngineDown, HoldFacts, HoldState, Mode
+from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
 from tests.factories import at, job, minutes
 
 HOUR = timedelta(hours=1)
@@ -85,6 +86,28 @@ def test_what_is_let_go_after_its_instant_is_started_once() -> None:
     assert HoldState.RELEASED is stage.hold().state
 
 
+def test_a_start_of_ours_that_its_source_does_not_tell_yet_is_awaited_and_not_missed() -> None:
+    """pg_cron begins within the next minute, Airflow when a slot is free."""
+    stage = repaired(failed(Stage()), "04:30")
+    stage.tells_after = minutes(2)
+    stage.until("04:32")
+    assert ([Verb.HOLD, Verb.RELEASE, Verb.START], HoldState.RELEASED) == (stage.sent(), stage.hold().state)
+    assert (State.HELD, f"started by Headway: its run is awaited (hold {stage.hold().key})") == reason(stage)
+    stage.until("06:00")
+    assert State.SUCCEEDED is reason(stage)[0]
+
+
+def test_a_start_of_ours_of_which_nothing_comes_is_missed_and_says_what_became_of_the_hold() -> None:
+    stage = repaired(failed(Stage()), "04:30")
+    stage.tells_after = 9 * HOUR
+    stage.until("04:32")
+    start = list(stage.asked.values())[-1]
+    start.state, start.words, start.ended_at = "failed", "its run was not seen to begin within 1 h", at("04:33")
+    stage.until("04:40")
+    told = f"nothing in the log by 04:05; started by Headway (hold {stage.hold().key})"
+    assert (State.MISSED, told) == reason(stage)
+
+
 def test_a_start_of_the_schedulers_own_after_the_release_is_enough() -> None:
     """Airflow makes up for the latest interval when a DAG wakes."""
     stage = repaired(failed(Stage()), "04:30")
@@ -120,7 +143,8 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
     assert f"let go at 05:00 and not started; {EXTRACT.name} is not good" == stage.hold().words
     assert f"{LOAD.name} was {stage.hold().words}" == stage.events[-1]
-    assert State.MISSED is reason(stage)[0]
+    told = f"nothing in the log by 04:05; {stage.hold().words} (hold {stage.hold().key})"
+    assert (State.MISSED, told) == reason(stage)
 
 
 def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> None:
@@ -208,6 +232,74 @@ def test_a_start_that_never_arrived_is_repeated_for_as_long_as_any_other() -> No
     stage.until("06:00")
     [(started, by)] = stage.started()
     assert ("headway", True) == (by, at("05:00") <= started < at("05:05"))
+
+
+def by_mara(stage: Stage, hours: float) -> Stage:
+    """A person holds it from 03:30 on, for so long."""
+    mark = HoldFacts(
+        key="headway-mara", job_id=LOAD.id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD,
+        state=HoldState.HELD, held_by="mara", why="", until=at("03:30") + hours * HOUR, due_at=None, period_key="",
+        placed_at=at("03:30"), words="by mara",
+    )  # fmt: skip
+
+    def placed() -> None:
+        stage.held[mark.key], stage.source.mark = mark, mark.key
+
+    stage.when("03:30", placed)
+    return stage
+
+
+def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not_good() -> None:
+    """What Headway starts reads what is finished, whoever held it before."""
+    stage = by_mara(repaired(failed(Stage()), "05:00"), 1)
+    stage.until("04:45")
+    hold = stage.hold()
+    assert ("reactive", HoldState.HELD, "headway", at("10:00"), PERIOD) == (
+        hold.kind, hold.state, hold.held_by, hold.until, hold.period_key,
+    )  # fmt: skip
+    told = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara is over"
+    assert ([told], "headway-mara", []) == (stage.events, stage.source.mark, stage.started())
+    stage.until("06:00")
+    [(started, by)] = stage.started()
+    assert ("headway", True) == (by, at("05:00") <= started < at("05:03"))
+
+
+def test_a_persons_hold_that_ends_just_before_a_start_does_not_let_it_slip() -> None:
+    stage = by_mara(failed(Stage()), 0.5 - 1 / 120)
+    stage.until("05:00")
+    assert ([], "reactive", [Verb.HOLD]) == (stage.started(), stage.hold().kind, [Verb.HOLD, *stage.sent()])
+
+
+def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_what_is_unfinished() -> None:
+    stage = by_mara(failed(Stage(hold_edge(hold_for=HOUR))), 2)
+    stage.until("06:00")
+    told = f"let go at 05:30 and not started; {EXTRACT.name} is not good"
+    assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().words)
+
+
+def test_a_persons_hold_that_runs_out_starts_what_no_dependency_holds_and_the_stale_read_is_told() -> None:
+    stage = by_mara(failed(Stage(hold_edge(Mode.OBSERVE))), 1)
+    stage.until("06:00")
+    [(_, by)] = stage.started()
+    assert ("headway", True) == (by, stage.state(LOAD, "04:00").stale_read)
+    told = f"{LOAD.name} is started: no start of its own came after it was let go; {EXTRACT.name} is not good"
+    assert told == stage.events[-1]
+
+
+def test_what_a_person_lets_go_before_its_upstream_is_good_is_started_and_said_to_read_it() -> None:
+    """Whoever releases it by hand decides that; Headway tells what it means."""
+    stage = failed(Stage())
+
+    def released() -> None:
+        hold = stage.hold()
+        action = NewAction("headway-byhand", Verb.RELEASE, LOAD.id, parameters={"hold": hold.key})
+        stage.asked["headway-byhand"] = Asked(action, stage.now)
+        stage.held[hold.key] = replace(hold, state=HoldState.RELEASING, release_key="headway-byhand")
+
+    stage.when("04:20", released)
+    stage.until("06:00")
+    assert (["headway"], True) == ([by for _, by in stage.started()], stage.state(LOAD, "04:00").stale_read)
+    assert stage.events[-1].endswith(f"no start of its own came after it was let go; {EXTRACT.name} is not good")
 
 
 def test_what_nobody_can_let_go_counts_as_missed_once_its_time_is_over() -> None:

@@ -139,6 +139,7 @@ def test_a_downstream_is_held_started_once_and_told(night: Night) -> None:
     assert ("watching", {}) == (night.hold()[0], scheduler.marks)
     night.at("04:13").rounds()
     assert [("start", "load")] == started(night)
+    assert ("held", f"started by Headway: its run is awaited (hold {key})") == night.load()
     [(start_key,)] = night.rows("SELECT start_key FROM hold")
     scheduler.attempt("load", "l1", State.SUCCEEDED, at("04:13"), action_key=start_key, period_key=None)
     night.at("04:14").rounds()
@@ -286,6 +287,20 @@ def test_a_person_holds_and_lets_go_and_what_came_due_is_started_once(night: Nig
     assert ("watching", "2026-11-20T04:00:00Z") == (night.hold()[0], night.hold()[2])
     night.at("04:08").rounds()
     assert [("start", "load")] == started(night)
+
+
+def test_a_persons_hold_that_runs_out_goes_on_as_the_dependencys(night: Night) -> None:
+    night.at("03:30").rounds()
+    until = {"by": "alice", "until": "2026-11-20T04:10:00Z"}
+    wish = Wish(Verb.HOLD, job_id=night.job_id("load"), parameters=until, why="the network is moved")
+    night.bench.requests().act(wish, new_action_key())
+    night.rounds().at("04:11").rounds()
+    assert ("held", "reactive", "2026-11-20T04:00:00Z", "until fake/extract is good") == night.hold()
+    [row] = night.rows("SELECT held_by, until_us, upstream_id FROM hold")
+    assert ("headway", micros(at("10:00")), night.job_id("extract")) == row
+    repair(night, "04:20")
+    night.at("04:21").rounds(4).at("04:23").rounds()
+    assert ([("start", "load")], "released") == (started(night), night.hold()[0])
 
 
 def test_a_hold_whose_time_is_over_before_it_is_placed_is_refused(night: Night) -> None:
