@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, count, print_json, say, say_lines, store_of, wait_seconds
+from console.cli.common import Stop, count, place_of, print_json, say, say_lines, stamp, store_of, wait_seconds
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 
@@ -45,10 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigFaults as faults:
         found_faults = [asdict(fault) for fault in faults.faults]
         print_json(arguments, {"config": str(path), "faults": found_faults, "targets": []})
-        raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+        told = [f"{len(faults.faults)} fault(s) in the config", str(faults), in_use(arguments, "")]
+        raise Stop(Exit.USAGE, "\n".join(filter(None, told))) from None
     say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
     if not config.permissions:
         say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
+    if words := in_use(arguments, config.digest):
+        say(words)
     names = without_job(config, arguments)
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
@@ -58,6 +61,24 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _show(found, names)
     return Exit.OK if all(one.verdict == "ok" for one in found) and not names else Exit.PROBLEM
+
+
+def in_use(arguments: argparse.Namespace, digest: str) -> str:
+    """That an engine works by another config than the one of this digest; empty where none does or none is seen."""
+    from console.store.reads import StoreError, open_reads
+
+    try:
+        with open_reads(store_of(arguments)) as reads:
+            header = reads.header()
+    except (Stop, StoreError):
+        return ""
+    if not header.engine.alive or header.config == digest:
+        return ""
+    since = f" of {stamp(header.config_since)}" if header.config_since else ""
+    return (
+        f"the engine on {place_of(header.engine.holder)}, works on by the config{since} ({header.config[:12]});"
+        " one that can be used is taken up within seconds"
+    )
 
 
 def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:

@@ -27,7 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
 def work(arguments: argparse.Namespace) -> int:
     """Works until SIGTERM or Ctrl-C; stands by while another engine holds the store."""
     from connectors.secrets import SecretStore
-    from console.config import ConfigFaults, load_config
+    from console.config import ConfigFaults
+    from console.engine.config_file import ConfigFile
     from console.engine.logs import set_up_logs
     from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
     from console.engine.wiring import Parts
@@ -41,15 +42,18 @@ def work(arguments: argparse.Namespace) -> int:
     secrets = SecretStore()
     set_up_logs(secrets, arguments.log_file, arguments.log_level)
     try:
-        config = load_config(config_path(arguments.config))
+        configs = ConfigFile(config_path(arguments.config), not arguments.store, secrets.mask)
         store = open_store(store_of(arguments))
     except ConfigFaults as faults:
         raise Stop(Exit.USAGE, f"the config has {len(faults.faults)} fault(s); nothing was started\n{faults}") from None
     except StoreError as error:
         raise Stop(Exit.USAGE, str(error)) from None
-    parts = Parts(config, store, secrets)
-    engine = Engine(lambda: Parts(config, store, secrets), parts, stands_by=not arguments.only_if_free)
-    stop_on_signals(engine)
+
+    def parts() -> Parts:
+        return Parts(configs.config, store, secrets)
+
+    engine = Engine(parts, parts(), stands_by=not arguments.only_if_free, configs=configs)
+    stop_on_signals(engine, configs)
     engine.run()
     store.close()
     leave(Exit.OK)

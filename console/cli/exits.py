@@ -61,7 +61,8 @@ def markdown() -> str:
         "|---|---|---|",
         *(f"| {code.value} | {code.name} | {MEANING[code]} |" for code in Exit),
         "",
-        "An engine that works ends well on SIGTERM, SIGHUP and Ctrl-C: 0. A demo says 143 on SIGTERM, 129 on SIGHUP.",
+        "An engine that works ends well on SIGTERM and Ctrl-C, and on SIGHUP where it was started at a terminal: 0.",
+        "As a service it reads its config again on SIGHUP. A demo says 143 on SIGTERM, 129 on SIGHUP.",
         "A surprise of ours leaves its traceback on stderr and says 1.",
         "",
     ]

@@ -19,7 +19,7 @@ from console.config.models import (
     SystemConfig,
     SystemSettings,
 )
-from console.config.reading import ConfigFaults, Fault
+from console.config.reading import ConfigFaults, Fault, config_files, line_of
 from console.config.references import find_cycle
 
 __all__ = [
@@ -36,6 +36,8 @@ __all__ = [
     "ServiceSettings",
     "SystemConfig",
     "SystemSettings",
+    "config_files",
     "find_cycle",
+    "line_of",
     "load_config",
 ]

@@ -53,13 +53,14 @@ class Reading:
         self.faults.append(Fault(file, line_of(self.texts.get(file, ""), key), dotted(key), problem))
 
 
-def _files(path: Path) -> list[Path]:
+def config_files(path: Path) -> list[Path]:
+    """The files of an estate: the path itself, or every *.toml in that folder, by name."""
     return sorted(path.glob("*.toml")) if path.is_dir() else [path]
 
 
 def read_all(path: Path, reading: Reading) -> Table:
     document: Table = {}
-    files = _files(path)
+    files = config_files(path)
     if not files:
         reading.unread = True
         reading.faults.append(Fault(path, None, "", 'no *.toml file in this folder. Copy "config.example.toml" there.'))

@@ -17,6 +17,7 @@ from typing import NoReturn
 
 import structlog
 
+from console.engine.config_file import ConfigFile
 from console.engine.crew import Crew
 from console.engine.own_alerts import OUTBOX, PARTS, STORE, OwnAlerts
 from console.engine.wiring import Parts
@@ -60,8 +61,11 @@ class Engine:
         parts: Parts,
         lease_seconds: float = LEASE_SECONDS,
         stands_by: bool = True,
+        configs: ConfigFile | None = None,
     ) -> None:
+        """`make_parts` goes by the newest of `configs`; without them the config of the parts stays what it is."""
         self._stands_by = stands_by
+        self._configs = configs
         self._make_parts = make_parts
         self._parts = parts
         self._lease_seconds = lease_seconds
@@ -76,6 +80,8 @@ class Engine:
 
     def run(self) -> None:
         """Works until `stop`; without standing by, ends where another works already."""
+        if self._configs is not None:
+            threading.Thread(target=self._configs.follow, args=(self._end,), name="config", daemon=True).start()
         told: HeldBy | None = None
         while not self._end.is_set():
             try:
@@ -117,8 +123,23 @@ class Engine:
         self._end.wait(STAND_BY_SECONDS)
 
     def _hold(self, lease: Lease) -> None:
+        """Works until the lease is lost or the engine ends. A newer config is taken up under the next fence of the same
+        lease: no other engine, with an older file perhaps, gets in between."""
         failpoint("lease.acquired")
-        log.info("working", fence=lease.fence)
+        try:
+            while self._work(lease) and not self._end.is_set():
+                lease = leases.begin_anew(self._parts.store, LEASE_NAME, lease)
+        except LeaseLost:
+            failpoint("lease.lost")
+            log.warning("lease lost, standing by", fence=lease.fence)
+        finally:
+            self._free(lease)
+
+    def _work(self, lease: Lease) -> bool:
+        """Until the parts must end; True where they begin anew with a newer config. Raises LeaseLost, StoreError."""
+        if self._is_outdated():
+            self._parts = self._make_parts()
+        log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
         watch = Watch(threading.Event(), 0.0)
         crew: Crew | None = None
         try:
@@ -127,15 +148,16 @@ class Engine:
             crew = Crew(self._parts.running(), self._parts.secrets, watch.stopping)
             crew.start(lease.fence)
             self._renew_until_over(lease, watch, crew)
-        except LeaseLost:
-            failpoint("lease.lost")
-            log.warning("lease lost, standing by", fence=lease.fence)
+            return self._is_outdated()
         finally:
             watch.stop.set()
             self._finish(crew)
-            self._free(lease)
             if not self._end.is_set():
                 self._parts = self._make_parts()
+
+    def _is_outdated(self) -> bool:
+        """Whether the config has changed since the parts were made."""
+        return self._configs is not None and self._configs.config.digest != self._parts.config.digest
 
     def _renew(self, lease: Lease, watch: Watch) -> None:
         """Raises LeaseLost, StoreError."""
@@ -154,9 +176,12 @@ class Engine:
             if gone := crew.gone():
                 log.error("a part has ended; all start anew", parts=", ".join(gone))
                 return
+            if self._is_outdated():
+                log.info("all parts begin anew, with the config as it is now")
+                return
             try:
                 self._renew(lease, watch)
-                told = self._tell_trouble(lease, self._parts.trouble(crew.trouble()), told)
+                told = self._tell_trouble(lease, self._trouble(crew), told)
                 self._own.look(self._parts, lease.fence, _lasting(crew, self._parts.evaluator.trouble))
             except LeaseLost:
                 raise
@@ -164,6 +189,10 @@ class Engine:
                 log.warning("lease not renewed", error=self._parts.secrets.mask(str(error)))
                 if isinstance(error, StoreError):
                     self._own.look(self._parts, None, {STORE: str(error)})
+
+    def _trouble(self, crew: Crew) -> str:
+        config = self._configs.trouble if self._configs is not None else ""
+        return "; ".join(filter(None, [config, self._parts.trouble(crew.trouble())]))
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
         if words != told:
@@ -192,9 +221,14 @@ def _lasting(crew: Crew, left_out: str) -> dict[str, str]:
     return {key: words for key, words in ((STORE, store), (OUTBOX, outbox), (PARTS, others)) if words}
 
 
-def stop_on_signals(engine: Engine) -> None:
-    """SIGTERM, SIGINT and SIGHUP end the engine within five seconds."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+def stop_on_signals(engine: Engine, configs: ConfigFile | None = None) -> None:
+    """SIGTERM and SIGINT end the engine within five seconds. So does SIGHUP where it was started at a terminal, which
+    is gone then; elsewhere the config is read again."""
+    numbers = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    if configs is not None and not os.isatty(0):
+        signal.signal(signal.SIGHUP, lambda *_: configs.ask())
+        numbers.remove(signal.SIGHUP)
+    for number in numbers:
         signal.signal(number, lambda *_: engine.stop())
 
 

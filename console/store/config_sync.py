@@ -82,6 +82,8 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
 
 def _tell_digest(connection: Connection, lines: Wire, digest: str, now: datetime) -> None:
     before = single(lines.rows("SELECT value FROM meta WHERE name = 'config_digest'"))
+    if before is None or before[0] != digest:
+        _meta(lines, {"config_since_us": str(micros(now))})
     audit.config_changed(connection, micros(now), before[0] if before else "", digest)
 
 

@@ -68,7 +68,7 @@ def test_i10_an_engine_with_bad_config_makes_no_store(tmp_path: Path) -> None:
 
 
 def test_i10_config_that_turns_bad_under_an_engine_changes_nothing(tmp_path: Path) -> None:
-    """It reads its config at its start only: also with a new lease it keeps the estate it began with."""
+    """Also with a new lease it keeps the estate it began with (what it takes up: tests/engine/test_config_file.py)."""
     config = tmp_path / "headway.toml"
     write(config, GOOD)
     good = World(tmp_path, "good")
