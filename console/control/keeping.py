@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, names
-from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run
+from console.control.expected import expects_nothing
+from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run, named_run
 from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
@@ -24,12 +25,20 @@ class Keeping(OpenHold):
             return self._to(HoldState.FAILED, self._could_not(words), words=words)
         if placed.state == "verified":
             event = f"{self._name} is held {self._hold.words}".rstrip()
-            return self._to(HoldState.HELD, event, placed_at=placed.ended_at or self._now)
+            return self._to(HoldState.HELD, event, None, placed_at=placed.ended_at or self._now, **self._named_due())
         if placed.state == "requested" and due is not None and due <= self._now:
             words = "nobody could send it before its start"
             given_up = self._to(HoldState.FAILED, f"{self._name} was not held: {words}", words=words)
             return replace(given_up, withdraws=self._hold.key)
         return None
+
+    def _named_due(self) -> dict[str, object]:
+        """What a person's hold keeps back where no run is expected: the start that its source names now."""
+        named = self._job.schedule.next_at
+        if self._hold.kind != "person" or named is None or named <= self._now or not expects_nothing(self._job):
+            return {}
+        run = named_run(self._job, named)
+        return {"due_at": run.period_at, "period_key": run.period_key, "bd": run.bd}
 
     def _could_not(self, words: str) -> str:
         """What is told of a try that failed: the first time that it fails so."""

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from connectors.contract import Verb, instant_key
+from connectors.contract import Evidence, State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, awaited, live_edges, names
-from console.control.expected import has_started, out_of_sight
+from console.control.expected import expects_nothing, has_started, out_of_sight
+from console.control.periods import business_date
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
@@ -46,6 +47,12 @@ def has_run(runs: Iterable[RunFacts], hold: HoldFacts) -> bool:
 def ran_on(runs: Iterable[RunFacts], bd: date | None) -> bool:
     """True when one of them is of that business date, and has started."""
     return any(run.bd == bd and has_started(run) for run in runs)
+
+
+def named_run(job: JobFacts, at: datetime) -> RunFacts:
+    """The start that its source only names: no run is expected by it, so it has no row."""
+    bd = business_date(at, None, job.zone, job.cutoff)
+    return RunFacts(0, job.id, instant_key(at), at, bd, State.PLANNED, Evidence.INFERRED)
 
 
 def is_too_late(hold: HoldFacts, now: datetime) -> bool:
@@ -100,7 +107,9 @@ class OpenHold:
             for run in self._runs()
             if not has_started(run) and run.period_at is not None and since <= run.period_at <= until
         ]
-        return late[-1] if late else None
+        if late or self._hold.due_at is None or not expects_nothing(self._job):
+            return late[-1] if late else None
+        return named_run(self._job, self._hold.due_at) if self._hold.due_at <= until else None
 
     def _may_not_send(self) -> bool:
         modes = self._picture.estate.modes

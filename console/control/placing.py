@@ -10,13 +10,12 @@ from connectors.contract import State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
 from console.control.expected import expects_nothing, has_started, out_of_sight
-from console.control.open_hold import ran_on
-from console.control.periods import business_date
+from console.control.open_hold import named_run, ran_on
 from console.control.picture import Picture
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, DependencyFacts, Evidence, HoldFacts, HoldState, JobFacts, Mode, RunFacts
+from console.model.values import ActionFacts, DependencyFacts, HoldFacts, HoldState, Mode, RunFacts
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)
@@ -71,7 +70,7 @@ class New:
         """The next start by its clock; of a source that only names it (no run is expected by it), without a row."""
         named = self._job.schedule.next_at
         if expects_nothing(self._job):
-            return _named(self._job, named) if named is not None and named > self._now else None
+            return named_run(self._job, named) if named is not None and named > self._now else None
         ahead = (
             run
             for run in self._picture.runs.get(self._job.id, ())
@@ -185,8 +184,3 @@ class New:
             return HoldDecision(replace(hold, start_key=None, ended_at=self._now), None, event=event)
         action = NewAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
         return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
-
-
-def _named(job: JobFacts, at: datetime) -> RunFacts:
-    bd = business_date(at, None, job.zone, job.cutoff)
-    return RunFacts(0, job.id, instant_key(at), at, bd, State.PLANNED, Evidence.INFERRED)

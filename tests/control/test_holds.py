@@ -236,14 +236,15 @@ def test_a_start_that_never_arrived_is_repeated_for_as_long_as_any_other() -> No
 
 def by_mara(stage: Stage, hours: float) -> Stage:
     """A person holds it from 03:30 on, for so long."""
-    mark = HoldFacts(
+    hold = HoldFacts(
         key="headway-mara", job_id=LOAD.id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD,
-        state=HoldState.HELD, held_by="mara", why="", until=at("03:30") + hours * HOUR, due_at=None, period_key="",
-        placed_at=at("03:30"), words="by mara",
+        state=HoldState.PLACING, held_by="mara", why="", until=at("03:30") + hours * HOUR, due_at=None, period_key="",
+        words="by mara",
     )  # fmt: skip
 
     def placed() -> None:
-        stage.held[mark.key], stage.source.mark = mark, mark.key
+        stage.held[hold.key] = hold
+        stage.asked[hold.key] = Asked(NewAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
 
     stage.when("03:30", placed)
     return stage
@@ -258,7 +259,7 @@ def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not
         hold.kind, hold.state, hold.held_by, hold.until, hold.period_key,
     )  # fmt: skip
     told = f"{LOAD.name} is held on until {EXTRACT.name} is good: the hold by mara is over"
-    assert ([told], "headway-mara", []) == (stage.events, stage.source.mark, stage.started())
+    assert (told, "headway-mara", []) == (stage.events[-1], stage.source.mark, stage.started())
     stage.until("06:00")
     [(started, by)] = stage.started()
     assert ("headway", True) == (by, at("05:00") <= started < at("05:03"))
@@ -267,7 +268,7 @@ def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not
 def test_a_persons_hold_that_ends_just_before_a_start_does_not_let_it_slip() -> None:
     stage = by_mara(failed(Stage()), 0.5 - 1 / 120)
     stage.until("05:00")
-    assert ([], "reactive", [Verb.HOLD]) == (stage.started(), stage.hold().kind, [Verb.HOLD, *stage.sent()])
+    assert ([], "reactive", [Verb.HOLD]) == (stage.started(), stage.hold().kind, stage.sent())
 
 
 def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_what_is_unfinished() -> None:
@@ -577,6 +578,22 @@ def test_a_clock_that_the_source_only_names_is_held_and_started_once() -> None:
     ahead = repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "03:55")
     ahead.until("06:00")
     assert ([Verb.HOLD, Verb.RELEASE], [(DUE, "clock")]) == (ahead.sent(), ahead.started())
+
+
+@pytest.mark.parametrize("hours, starter", [(1.0, "headway"), (0.25, "clock")])
+def test_a_persons_hold_of_a_clock_that_the_source_only_names_loses_no_start(hours: float, starter: str) -> None:
+    """No run is expected by it: the start that it kept back is the one that its source named when it was placed."""
+    stage = by_mara(Stage(hold_edge(Mode.OBSERVE, down=NAMED), load=NAMED), hours)
+    stage.until("06:00")
+    assert [starter] == [by for _, by in stage.started()]
+
+
+def test_a_persons_hold_of_a_clock_that_the_source_only_names_is_a_dependencys_when_it_runs_out() -> None:
+    stage = by_mara(repaired(failed(Stage(hold_edge(down=NAMED), load=NAMED)), "05:00"), 1)
+    stage.until("04:45")
+    assert ("reactive", DUE, []) == (stage.hold().kind, stage.hold().due_at, stage.started())
+    stage.until("06:00")
+    assert ["headway"] == [by for _, by in stage.started()]
 
 
 def test_a_start_that_comes_within_its_minute_is_not_doubled() -> None:
