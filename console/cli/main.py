@@ -59,6 +59,7 @@ COMMANDS: dict[str, Command] = {
     "alert": Command("console.cli.alert", "alerts that were not delivered; `alert test ROUTE`, `alert retry`"),
     "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
     "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),
+    "withdraw": Command("console.cli.withdraw", "take back what was asked for and not sent: KEY; without it, a list"),
     "audit": Command("console.cli.audit", "who did what, when, why, what came back; `audit verify`, `audit head`"),
     "grants": Command("console.cli.grants", "what to run at a system or the store so that Headway may do just enough"),
     "freeze": Command("console.cli.freeze", "stop all sending at once, or `--off`; watching and alerts go on"),

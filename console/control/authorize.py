@@ -37,6 +37,7 @@ DOORS: dict[str, Door] = {
     "probe": Door(Role.VIEW),
     "accept_drift": Door(Role.ACT),
     "approve": Door(Role.APPROVE),
+    "withdraw": Door(Role.ACT),
     "plan preview": Door(Role.VIEW),
     "plan start": _SENDS,
     "plan pause": Door(Role.ACT),
@@ -87,6 +88,8 @@ def authorize(
         return Refused(_denied(person, known.role, held, subject, permissions))
     if door == "approve" and person.name == subject.asked_by:
         return Refused(f"{person.name} asked for it: another person must approve it")
+    if door == "withdraw" and subject.asked_by not in ("", person.name) and held < Role.ADMIN:
+        return Refused(f"{subject.asked_by} asked for it: only they or an admin may take it back")
     if not known.is_action:
         return Granted()
     if rules.per_hour and subject.recent >= rules.per_hour:

@@ -35,6 +35,7 @@ from console.store.asked import ActionRow, ActionStep
 from console.store.errors import StoreError
 from console.store.glance import glancing
 from console.store.open import Store
+from console.store.told import NOBODY, Audience
 
 log = structlog.get_logger("headway.actions")
 
@@ -56,13 +57,14 @@ class Actions:
         poll_now: Callable[[int], None],
         at_once: int = AT_ONCE,
         moved: Callable[[], None] = lambda: None,
+        audience: Audience = NOBODY,
     ) -> None:
         self._store = store
         self._clock = clock
         self._doors = doors
         self._stopping: Callable[[], bool] = lambda: False
         wire = Wire(doors, secrets, stopping=self._is_stopping, frozen=lambda: permission.why_frozen(store))
-        self._moves = Moves(store, clock, doors, wire, poll_now, moved)
+        self._moves = Moves(store, clock, doors, wire, poll_now, moved, audience)
         self._lanes = Lanes(2 * len(doors.places) + SPARE, "action")
         self._in_flight = InFlight()
         self.turns = Turns(at_once)

@@ -24,11 +24,12 @@ from console.engine.lanes import InFlight
 from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.engine.rights import may_ask
 from console.model.ids import micros
-from console.store import approvals, asked, in_the_way, permissions
+from console.store import approvals, asked, in_the_way, permissions, questions
 from console.store.errors import StoreError
 from console.store.glance import glancing
 from console.store.open import Store
 from console.store.wire import wire
+from console.store.withdrawn import withdraw
 
 log = structlog.get_logger("headway.answers")
 
@@ -79,11 +80,12 @@ class Answers:
             "probe": self._probe,
             "accept_drift": self._accept,
             "approve": self._approve,
+            "withdraw": self._withdraw,
         }
         self._by_kind |= others or {}
 
     def recover(self, fence: int) -> None:
-        asked.refuse_unanswered(self._store, fence, micros(self._clock.now()))
+        questions.refuse_unanswered(self._store, fence, micros(self._clock.now()))
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         self.pulse.beat()
@@ -100,12 +102,12 @@ class Answers:
         return self._in_flight.hanging(seconds)
 
     def step(self, fence: int) -> None:
-        for request_id, kind, arguments, by in asked.claim_requests(self._store, fence):
+        for request_id, kind, arguments, by in questions.claim_requests(self._store, fence):
             told = {**arguments, "by": by, "fence": fence}
             self._pool.submit(self._answer, fence, request_id, kind, told)
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_SECONDS
-            asked.forget_answered(self._store, fence, micros(self._clock.after(-KEEP_SECONDS)))
+            questions.forget_answered(self._store, fence, micros(self._clock.after(-KEEP_SECONDS)))
 
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being answered until `time.monotonic` is `until`."""
@@ -129,7 +131,7 @@ class Answers:
             log.exception("a question broke", kind=kind)
             error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"
         try:
-            asked.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
+            questions.answer_request(self._store, fence, request_id, answer, error, micros(self._clock.now()))
         except StoreError as problem:
             log.warning("an answer could not be written", request=request_id, error=str(problem))
 
@@ -200,6 +202,13 @@ class Answers:
             raise CannotAnswer(refused)
         self._approved()
         return {"approved": True}
+
+    def _withdraw(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        by, origin, why = arguments["by"], str(arguments.get("from", "")), str(arguments.get("why", ""))
+        now_us = micros(self._clock.now())
+        if refused := withdraw(self._store, arguments["fence"], str(arguments["key"]), by, origin, why, now_us):
+            raise CannotAnswer(refused)
+        return {"withdrawn": True}
 
     def _check_right(self, kind: str, arguments: dict[str, Any]) -> None:
         """Once more, by what is permitted now: whoever asked may have lost the right, or asked by another way."""

@@ -41,12 +41,15 @@ from console.store.asked import ActionRow, ActionStep
 from console.store.asserted import NotTaken, assert_state
 from console.store.open import Store
 from console.store.owed import owed
+from console.store.told import Audience
 
 log = structlog.get_logger("headway.actions")
 
 LOOK_UP_PAUSE_SECONDS = 5.0
 LOOK_UPS = 60
 """How often an unknown outcome is looked up before only a person can tell. A target out of reach was not asked."""
+FAR_LOOK_SECONDS = 300.0
+"""How often it is looked up from then on: evidence may still come."""
 AWAY_SECONDS = 15.0
 """Until a target that is out of reach is asked again, and an action that broke is taken up again."""
 FROZEN_SECONDS = 5.0
@@ -66,6 +69,7 @@ class Moves:
         wire: Wire,
         poll_now: Callable[[int], None],
         moved: Callable[[], None],
+        audience: Audience,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -74,6 +78,7 @@ class Moves:
         self._poll_now = poll_now
         self._moved = moved
         """Called when an action was accepted or ended: a hold goes on from there."""
+        self._audience = audience
 
     def move(self, fence: int, action: ActionRow) -> None:
         """What is unknown is looked up, what was sent verified, what is asked for sent. Raises StoreError."""
@@ -102,7 +107,7 @@ class Moves:
 
     def step(self, fence: int, key: str, was: str, step: ActionStep) -> bool:
         """Writes what happened to it, if it still is in the state `was`; True when it did."""
-        done = asked.step_action(self._store, fence, key, was, step, self.now())
+        done = asked.step_action(self._store, fence, key, was, step, self.now(), self._audience)
         if done and (step.ended or was != step.state == "sent"):
             self._moved()
         return done
@@ -169,7 +174,8 @@ class Moves:
             self.refuse(fence, key, f"what was asked for cannot be read: {why}")
             return
         words = f"what was sent cannot be read any more: {why}. Look at the scheduler itself."
-        self.step(fence, key, was, ActionStep("failed", words, ended=True, event="outcome stays unknown"))
+        end = ActionStep("failed", words, ended=True, event="outcome stays unknown", tells="its outcome stays unknown")
+        self.step(fence, key, was, end)
 
     def _refusal(self, action: ActionRow) -> str:
         """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
@@ -236,7 +242,8 @@ class Moves:
 
     def _look_up(self, fence: int, action: ActionRow) -> None:
         try:
-            found = self._wire.look_up(action)
+            seen = asked.attempt_after(self._store, action)
+            found = self._wire.look_up(action) if seen is None else Found("", "its source shows what it made")
         except SystemUnreachable as error:
             words = f"cannot look it up yet: {self._wire.words(error)}"
             self.step(fence, action.key, "unknown", ActionStep("unknown", words, next_us=self.later(AWAY_SECONDS)))
@@ -247,20 +254,19 @@ class Moves:
             self._poll_now(action.target_id)
         elif isinstance(found, Absent):
             words = "looked up: it never arrived. Ask again to send it."
-            self.step(fence, action.key, "unknown", ActionStep("failed", words, ended=True, event="it never arrived"))
+            tells = "it never arrived" if action.origin == "person" else ""  # what plans and holds make of it they tell
+            end = ActionStep("failed", words, ended=True, event="it never arrived", tells=tells)
+            self.step(fence, action.key, "unknown", end)
         else:
             self._look_again(fence, action, found.why)
 
     def _look_again(self, fence: int, action: ActionRow, why: str) -> None:
-        if action.looked_up >= LOOK_UPS:
-            words = f"nobody can tell whether it arrived ({why}). Look at the scheduler itself."
-            self.step(
-                fence, action.key, "unknown", ActionStep("failed", words, ended=True, event="outcome stays unknown")
-            )
-            return
-        step = ActionStep(
-            "unknown", f"cannot tell yet: {why}", next_us=self.later(LOOK_UP_PAUSE_SECONDS), looked_up=True
-        )
+        """Looked up often enough, it stays unknown until evidence comes or a person gives it up, who is told once."""
+        more = action.looked_up < LOOK_UPS
+        words = f"cannot tell yet: {why}" if more else f"nobody can tell whether it arrived: {why}"
+        told = "" if action.looked_up != LOOK_UPS else "its outcome stays unknown"
+        next_us = self.later(LOOK_UP_PAUSE_SECONDS if more else FAR_LOOK_SECONDS)
+        step = ActionStep("unknown", words, None, False, next_us, more or bool(told), told, tells=told)
         self.step(fence, action.key, "unknown", step)
 
     def _verify(self, fence: int, action: ActionRow) -> None:

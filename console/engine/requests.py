@@ -165,6 +165,10 @@ class Requests:
         """Asks to approve what another person asked for under `key`; the request's id."""
         return self._ask("approve", {"key": key, "from": where_from()})
 
+    def withdraw(self, key: str, why: str = "") -> int:
+        """Asks to take back what was asked for under `key` and was not sent; the request's id."""
+        return self._ask("withdraw", {"key": key, "from": where_from(), "why": why})
+
     def test_route(self, route: str) -> int:
         """Asks for a test message to every URL of a route; the request's id. The answer names its alert."""
         return self._ask("alert test", {"route": route, "from": where_from()})

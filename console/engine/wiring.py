@@ -123,6 +123,7 @@ class Parts:
             self.secrets,
             poll_now=self._poll_now,
             moved=self.evaluator.wake.set,
+            audience=plain.audience(self.config),
         )
         proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
         self.plans = Plans(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))

@@ -1,4 +1,4 @@
-"""Actions and requests as rows: what people asked for, and how far it has come."""
+"""Actions as rows: what people asked for, and how far it has come."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from sqlalchemy import Connection, text
 from connectors.contract import RunRef, State, Verb
 from console.clean import clean_line
 from console.model.ids import maybe_instant
-from console.store import audit
+from console.store import audit, told
 from console.store.keys import unpack
 from console.store.open import Store
+from console.store.told import Audience, Need
+from console.store.wire import wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +121,34 @@ class ActionStep:
     event: str = ""
     preview: dict[str, Any] | None = None
     """As the connector gave it just now; None leaves what is there."""
+    tells: str = ""
+    """What a person must know who may look at no screen: "its outcome stays unknown"."""
 
 
-def step_action(store: Store, fence: int, key: str, was: str, step: ActionStep, now_us: int) -> bool:
-    """Moves an action on if it still is in the state `was`; True when it did. An intent is written through."""
+def step_action(
+    store: Store, fence: int, key: str, was: str, step: ActionStep, now_us: int, audience: Audience = told.NOBODY
+) -> bool:
+    """Moves an action on if it still is in the state `was`; True when it did. An intent is written through. What a
+    person must know is told in the same transaction."""
     with store.write(fence, durable=step.state == "sending") as connection:
-        return move_action(connection, key, was, step, now_us)
+        moved = move_action(connection, key, was, step, now_us)
+        if moved and step.tells:
+            _call_a_person(connection, audience, key, step, now_us)
+        return moved
+
+
+def _call_a_person(connection: Connection, audience: Audience, key: str, step: ActionStep, now_us: int) -> None:
+    lines = wire(connection)
+    [(verb, job, job_id, incident_id, by)] = lines.rows(
+        "SELECT a.verb, j.name, a.job_id, a.incident_id, a.requested_by FROM action a JOIN job j ON j.id = a.job_id"
+        " WHERE a.key = ?",
+        (key,),
+    )
+    what = str(verb).replace("_", " ")
+    give_up = f"Give it up, once you have looked at its scheduler: headway withdraw {key}"
+    ways = ("See it: headway status", *(() if step.ended else (give_up,)))
+    need = Need(key, f"{what}: {step.tells}", f"{what} {job}", step.words, ways, by, incident_id, job_id)
+    told.tell(lines, audience, need, now_us)
 
 
 _MOVE = (
@@ -240,60 +264,3 @@ def run_ref(
     raw = [unpack(one) for one in (row.source_id, row.period_key, row.attempt_key, row.native_ref)]
     ref = RunRef(raw[0], raw[1], raw[2], raw[3], maybe_instant(row.started_us))
     return ref, row.name, row.target_id, row.state
-
-
-def claim_requests(store: Store, fence: int, limit: int = 10) -> list[tuple[int, str, dict[str, Any], str]]:
-    """Questions that nobody answers yet, oldest first: (id, kind, arguments, who asks)."""
-    with store.read() as connection:
-        if connection.execute(text("SELECT 1 FROM request WHERE state = 'asked' LIMIT 1")).first() is None:
-            return []
-    with store.write(fence) as connection:
-        rows = connection.execute(
-            text("SELECT id, kind, arguments, asked_by FROM request WHERE state = 'asked' ORDER BY id LIMIT :n"),
-            {"n": limit},
-        ).all()
-        found = [(row.id, row.kind, table(row.arguments), row.asked_by) for row in rows]
-        for row in rows:
-            connection.execute(text("UPDATE request SET state = 'answering' WHERE id = :id"), {"id": row.id})
-    return found
-
-
-def table(written: str) -> dict[str, Any]:
-    """What whoever may ask wrote as JSON; an empty one for what is no object: its reader says what is missing."""
-    try:
-        found = json.loads(written)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:
-    with store.write(fence) as connection:
-        connection.execute(
-            text("UPDATE request SET state = :state, answer = :answer, answered_us = :now WHERE id = :id"),
-            {
-                "state": "refused" if error else "answered",
-                "answer": json.dumps({"error": error} if error else answer),
-                "now": now_us,
-                "id": request_id,
-            },
-        )
-
-
-def forget_answered(store: Store, fence: int, before_us: int) -> None:
-    """Removes what was answered before then: whoever asked has read it, or has gone."""
-    with store.write(fence) as connection:
-        connection.execute(
-            text("DELETE FROM request WHERE state IN ('answered', 'refused') AND answered_us < :before"),
-            {"before": before_us},
-        )
-
-
-def refuse_unanswered(store: Store, fence: int, now_us: int) -> None:
-    """Questions that a dead engine had begun to answer are refused: whoever asked may ask again."""
-    answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})
-    with store.write(fence) as connection:
-        connection.execute(
-            text("UPDATE request SET state = 'refused', answer = :a, answered_us = :now WHERE state = 'answering'"),
-            {"a": answer, "now": now_us},
-        )

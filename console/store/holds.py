@@ -14,8 +14,9 @@ from console.model.holding import hold_end
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
 from console.store import audit
-from console.store.asked import ActionStep, move_action, table
+from console.store.asked import ActionStep, move_action
 from console.store.keys import pack
+from console.store.questions import table
 from console.store.wire import Row, Wire
 
 BY = "headway"

@@ -36,9 +36,8 @@ def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0) ->
 def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]:
     at_risk = view.at_risk - view.late
     parts: list[Run] = [(f"A {approvals} to approve", "mark")] if approvals else []
-    if view.stopped_plans:
-        first, *others = view.stopped_plans
-        parts.append((f"{1 + len(others)} plans stopped" if others else f"plan {first} stopped", "bad"))
+    if stopped := view.stopped_plans:
+        parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
     parts += [(f"{view.late} late", "bad")] if view.late else []
     parts += [
         (f"{at_risk} at risk", "warn" if at_risk else "dim"),

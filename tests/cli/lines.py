@@ -38,6 +38,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "alert": ((), ("test", "oncall", "--timeout", "0.1"), ("test", "nobody"), ("retry", "--parked"), ("retry",)),
     "approvals": ((),),
     "approve": (("nothing",),),
+    "withdraw": ((), ("nothing",)),
     "audit": ((), ("verify",), ("head",), ("--since", "odd"), ("verify", "--head", "odd")),
     "freeze": (("--status",), (), ("--off",)),
     "shadow": ((), ("report",), ("on", "--system", "fake"), ("off", "--system", "nobody"), ("report", "--since", "x")),

@@ -171,6 +171,15 @@ def test_nobody_approves_what_they_asked_for() -> None:
     assert may("approve", replace(EXTRACT, asked_by="bob"), admin)
 
 
+def test_who_asked_or_an_admin_takes_it_back_and_nobody_else() -> None:
+    acts, admin = Permission("alice", Role.ACT), Permission("alice", Role.ADMIN)
+    assert may("withdraw", replace(EXTRACT, asked_by="alice"), acts)
+    assert may("withdraw", replace(EXTRACT, asked_by="bob"), admin)
+    words = "bob asked for it: only they or an admin may take it back"
+    assert words == reason("withdraw", replace(EXTRACT, asked_by="bob"), acts)
+    assert not may("withdraw", replace(EXTRACT, asked_by="alice"), Permission("alice", Role.VIEW))
+
+
 @pytest.mark.parametrize(
     "door, subject, opens",
     [

@@ -17,12 +17,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from connectors.arrival import sent_at
-from connectors.contract import OutcomeUnknown, RecordUnreadable, State, SystemUnreachable
+from connectors.contract import Absent, CannotTell, OutcomeUnknown, RecordUnreadable, State, SystemUnreachable
 from console.config import JobSettings, SystemConfig
 from console.engine.lanes import Lanes
+from console.engine.moves import LOOK_UPS
+from console.engine.requests import AlreadyAsked
 from console.model.ids import new_action_key
 from tests.engine.bench import Bench, estate_config, running_bench
-from tests.fakes.scheduler import FakeScheduler, NoOptions
+from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 
 NOW = datetime.now(UTC)
 SECONDS = 10.0
@@ -151,6 +153,55 @@ def test_a_target_out_of_reach_does_not_use_up_the_look_ups(bench: Bench) -> Non
     bench.scheduler.refuse = None
     again(bench)
     assert ("sent", [key]) == (told(bench, key)[0], bench.scheduler.acted)
+
+
+def unable(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The key of a rerun whose answer was lost, and of which no look-up can tell, however often it is made."""
+    key = ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: CannotTell("its list was cut"))
+    bench.parts.actions.step(bench.fence)
+    for _ in range(LOOK_UPS + 3):
+        again(bench)
+    return key
+
+
+def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Called failed, it would be asked for again, and run twice."""
+    key = unable(bench, monkeypatch)
+    assert ("unknown", "nobody can tell whether it arrived: its list was cut") == told(bench, key)
+    bench.send()
+    [alert] = [one for one in bench.sink.got if "stays unknown" in one[1]]
+    assert "[Headway] rerun: its outcome stays unknown: rerun fake/extract" == alert[1]
+    assert f"headway withdraw {key}" in alert[2]
+    with bench.reads() as reads:
+        [run_id] = {one.run_id for one in reads.actions()}
+    with pytest.raises(AlreadyAsked, match="it is unknown"):
+        ask(bench, run_id or 0)
+    assert [key] == bench.scheduler.acted
+
+
+def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = unable(bench, monkeypatch)
+    bench.scheduler.attempt("extract", "late", State.SUCCEEDED, NOW, action_key=key, period_key=None)
+    bench.poller.poll_once(bench.fence)
+    again(bench)
+    again(bench)
+    assert ("verified", "succeeded (native)") == told(bench, key)
+
+
+def test_a_rerun_that_never_arrived_is_told_to_people_who_may_have_gone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(bench, fail(bench, bench.scheduler))
+    bench.scheduler.on_act = lose(OutcomeUnknown("the line was cut"))
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: Absent())
+    for _ in range(3):
+        again(bench)
+    bench.send()
+    assert ["[Headway] rerun: it never arrived: rerun fake/extract"] == [title for _, title, _ in bench.sink.got]
 
 
 def test_what_could_not_be_sent_for_hours_is_not_sent_any_more_and_says_why(bench: Bench) -> None:

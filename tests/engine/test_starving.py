@@ -200,7 +200,7 @@ def hold_on(free: threading.Event) -> None:
     [
         ("actions", "console.store.asked.actions_in"),
         ("plans", "console.store.plans.at_work"),
-        ("answers", "console.store.asked.claim_requests"),
+        ("answers", "console.store.questions.claim_requests"),
     ],
 )
 def test_a_part_that_hangs_is_told_by_name_and_stops_the_ping(

@@ -39,6 +39,7 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident": (("1",), ("2",)),
     "recover": (("1", "--dry-run"), ("2", "--dry-run", "--all")),
     "approve": (("asked-0",), ("asked-7",)),
+    "withdraw": ((), ("asked-0",)),
     "release": (("hold-0", "--dry-run"), ("hold-7", "--dry-run")),
 }
 """What lists and shows what others wrote."""
@@ -63,6 +64,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "drift": (("accept", "--", "{}"), ("{}",)),
     "alert": (("test", "--timeout=0.1", "--", "{}"), ("retry", "--", "{}")),
     "approve": (("--yes", "--", "{}"),),
+    "withdraw": (("--yes", "--", "{}"),),
     "audit": (("--actor={}",), ("--object={}",), ("--since={}",), ("verify", "--head={}")),
     "grants": (("--", "{}"),),
     "shadow": (("off", "--system={}"), ("off", "--service={}"), ("report", "--since={}")),

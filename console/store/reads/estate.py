@@ -116,6 +116,11 @@ class EstateReads(ServiceReads):
         )
         return [_action(row) for row in rows]
 
+    def withdrawable(self) -> list[ActionView]:
+        """What was asked for and not sent, or of which nobody can tell; oldest first."""
+        sql = f"{_ACTIONS} WHERE a.state IN ('requested', 'unknown') ORDER BY a.requested_us, a.key"
+        return [_action(row) for row in self.link.rows(sql)]
+
     def modes(self) -> Modes:
         """What is frozen, what is in shadow."""
         from console.store import switches  # noqa: PLC0415 - only where somebody turned one

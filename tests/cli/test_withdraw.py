@@ -1,0 +1,140 @@
+"""`headway withdraw`: what was asked for and not sent is taken back, once and for all; what was sent is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from connectors.contract import CannotTell, OutcomeUnknown
+from connectors.words import Verb
+from console.config import PermissionSettings
+from console.engine.requests import Wish
+from console.model.ids import new_action_key
+from tests.cli.test_audit import answering, bench, key
+from tests.engine.bench import Bench
+from tests.fakes.scheduler import FakeConnector
+from tests.hostile.commands import headway
+
+__all__ = ["bench", "key"]
+
+
+@pytest.fixture
+def own(bench: Bench, key: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What alice asked for, who sits here again."""
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
+    return key
+
+
+def ended(bench: Bench, key: str) -> tuple[str, str]:
+    with bench.reads() as reads:
+        return next((one.state, one.words) for one in reads.actions() if one.key == key)
+
+
+def taken_back(bench: Bench, key: str) -> tuple[int, str]:
+    """Exit code and what was said."""
+    with answering(bench):
+        done = headway(bench.url, "withdraw", key, "--yes", "--why", "not that one")
+    return done.code, done.out + done.err
+
+
+def test_what_waits_is_listed_and_taken_back_by_who_asked_and_never_sent(bench: Bench, own: str) -> None:
+    assert [own] == [one["key"] for one in headway(bench.url, "withdraw", "--json").data]
+    code, words = taken_back(bench, own)
+    assert (0, True) == (code, f"{own}: withdrawn" in words), words
+    bench.parts.actions.step(bench.fence)
+    assert ("refused", "withdrawn by alice before it was sent") == ended(bench, own)
+    assert [] == bench.scheduler.acted
+    assert [] == headway(bench.url, "withdraw", "--json").data
+    told = headway(bench.url, "audit", "--json").data
+    assert ("alice", "not that one") in [(one["actor"], one["why"]) for one in told if one["verb"] == "withdraw rerun"]
+    assert 0 == headway(bench.url, "audit", "verify").code
+
+
+def test_another_one_takes_it_back_only_as_an_admin(bench: Bench, key: str) -> None:
+    def permit(role: str) -> None:
+        allowed = (PermissionSettings(who=("alice",), role="act"), PermissionSettings(who=("carol",), role=role))
+        object.__setattr__(bench.parts.config, "permissions", allowed)
+        bench.parts.sync_config(bench.fence)
+
+    permit("approve")
+    code, words = taken_back(bench, key)
+    assert (4, True) == (code, "alice asked for it: only they or an admin may take it back" in words), words
+    permit("admin")
+    assert 0 == taken_back(bench, key)[0]
+
+
+def test_what_nobody_asked_for_and_what_is_over_is_not_found(bench: Bench, own: str) -> None:
+    assert 6 == headway(bench.url, "withdraw", "headway-nothing", "--yes").code
+    assert 0 == taken_back(bench, own)[0]
+    assert 6 == headway(bench.url, "withdraw", own, "--yes").code
+
+
+def test_taking_back_without_a_terminal_takes_a_yes(bench: Bench, own: str) -> None:
+    done = headway(bench.url, "withdraw", own)
+    assert (2, True) == (done.code, "add --yes" in done.err)
+
+
+# -- beside the sender
+def ask(bench: Bench) -> str:
+    """Cancels need no approval of another here; a rerun of what nothing hangs on does not either."""
+    made = new_action_key()
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE service SET removed = TRUE")
+    bench.requests().act(Wish(Verb.RERUN, 1), made)
+    return made
+
+
+def answer(bench: Bench, key: str) -> str:
+    """The engine's answer to a wish to take it back; empty where it was."""
+    question = bench.requests().withdraw(key)
+    bench.parts.answers.step(bench.fence)
+    return bench.requests().wait(question, 10).error
+
+
+def during(bench: Bench, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """A rerun is taken back while its connector is at work on this; its key, and what was said."""
+    made = ask(bench)
+    said: list[str] = []
+    real: Callable[..., Any] = getattr(FakeConnector, name)
+
+    def meanwhile(*given: Any) -> Any:
+        if not said:
+            said.append(answer(bench, made))
+        return real(*given)
+
+    monkeypatch.setattr(FakeConnector, name, meanwhile)
+    bench.parts.actions.step(bench.fence)
+    return made, said[0]
+
+
+def test_taken_back_right_before_its_intent_it_never_leaves(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, said = during(bench, "preview", monkeypatch)
+    assert ("", "refused", []) == (said, ended(bench, made)[0], bench.scheduler.acted)
+
+
+def test_what_is_on_the_wire_is_not_taken_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, said = during(bench, "act", monkeypatch)
+    assert "it was sent already; headway cancel ends what runs" == said
+    assert ("sent", [made]) == (ended(bench, made)[0], bench.scheduler.acted)
+
+
+def test_what_nobody_can_tell_of_is_given_up_by_a_person_and_may_be_asked_for_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ask(bench)
+
+    def lose(_: str) -> None:
+        raise OutcomeUnknown("the line was cut")
+
+    bench.scheduler.on_act = lose
+    monkeypatch.setattr(FakeConnector, "look_up", lambda *_: CannotTell("its list was cut"))
+    bench.parts.actions.step(bench.fence)
+    assert "unknown" == ended(bench, made)[0]
+    assert "it may have arrived" in headway(bench.url, "withdraw", made).out
+    code, words = taken_back(bench, made)
+    assert (0, True) == (code, f"{made}: given up" in words), words
+    state, said = ended(bench, made)
+    assert ("failed", "nobody could tell whether it arrived") == (state, said.partition(": ")[2])
+    assert made != ask(bench)
