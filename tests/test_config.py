@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from contextlib import suppress
 from dataclasses import replace
@@ -203,12 +204,93 @@ def test_a_literal_secret_is_refused_and_never_repeated(tmp_path: Path) -> None:
     assert "CANARY" not in "\n".join(found)
 
 
-def test_a_circle_is_told_job_by_job(tmp_path: Path) -> None:
-    edges = [("dwh/a", "dwh/b"), ("dwh/b", "dwh/c"), ("dwh/c", "dwh/a")]
-    tables = "".join(f'[[dependencies]]\nupstream = "{up}"\ndownstream = "{down}"\n' for up, down in edges)
-    (found,) = faults(tmp_path, GOOD + tables)
-    assert "these feed each other in a circle: " in found
-    assert 4 == found.count("dwh/"), found
+def edge(up: str, down: str, *more: str) -> str:
+    return "\n".join(["[[dependencies]]", f'upstream = "dwh/{up}"', f'downstream = "dwh/{down}"', *more, ""])
+
+
+def test_a_circle_is_told_job_by_job_with_the_place_of_each_step(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, edge("a", "b") + edge("x", "a") + edge("b", "c") + edge("c", "a") + GOOD)
+    here, _, words = found.partition(": dependencies.")
+    assert "these feed each other in a circle: " in words
+    assert 4 == words.count("dwh/"), found
+    assert {"headway.toml:2", "headway.toml:8", "headway.toml:11"} == {here, *places(words, tmp_path)}
+
+
+def places(words: str, folder: Path) -> list[str]:
+    return re.findall(rf"{re.escape(str(folder))}/([a-z]+\.toml:\d+)", words)
+
+
+def test_a_circle_across_two_files_names_both(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD + edge("a", "b"))
+    (tmp_path / "b.toml").write_text("\n" + edge("y", "z") + edge("b", "a"))
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(tmp_path)
+    [fault] = raised.value.faults
+    line = GOOD.count("\n") + 2
+    assert {f"a.toml:{line}", "b.toml:6"} == set(places(str(fault), tmp_path))
+    assert "dependencies.1" in str(fault) or "dependencies.2" in str(fault)
+
+
+@pytest.mark.parametrize(
+    "one, other, words",
+    [
+        ('mode = "hold"', 'mode = "trigger"', 'mode is "hold", here "trigger"'),
+        ("", 'mode = "hold"', 'mode is "observe", here "hold"'),
+        ('mode = "hold"', 'mode = "hold"\nhold_for = "2h"', "hold_for is 6:00:00, here 2:00:00"),
+        (
+            'mode = "hold"\nengine_down = "closed"',
+            'mode = "hold"',
+            'engine_down is "closed", here "open"',
+        ),
+    ],
+)
+def test_one_pair_that_says_two_things_is_a_fault(tmp_path: Path, one: str, other: str, words: str) -> None:
+    (found,) = faults(tmp_path, edge("a", "b", one) + edge("a", "b", other) + GOOD)
+    assert f'"dwh/a" → "dwh/b" stands at {tmp_path}/headway.toml:' in found
+    assert f"already, and there {words}. Keep one of them." in found
+    assert found.startswith("headway.toml:")
+    assert int(found.split(":")[1]) > 4
+
+
+def test_the_same_dependency_in_the_files_of_two_teams_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(GOOD + edge("a", "b", 'mode = "hold"'))
+    (tmp_path / "b.toml").write_text(edge("a", "b", 'mode = "hold"'))
+    assert 2 == len(load_config(tmp_path).dependencies)
+
+
+def test_no_engine_means_one_thing_for_one_downstream(tmp_path: Path) -> None:
+    closed, opened = ('mode = "hold"', 'engine_down = "closed"'), ('mode = "trigger"', 'engine_down = "open"')
+    (found,) = faults(tmp_path, edge("a", "c", *closed) + edge("b", "c", *opened) + GOOD)
+    assert found.startswith('headway.toml:10: dependencies.2.engine_down: "open", and "closed" at ')
+    assert [f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both"] == [
+        words for words in (f"{tmp_path}/headway.toml:5", 'for the same downstream "dwh/c"', "Write the same in both")
+        if words in found
+    ]  # fmt: skip
+    (tmp_path / "headway.toml").write_text(edge("a", "c", *closed) + edge("b", "c") + GOOD)
+    assert 2 == len(load_config(tmp_path / "headway.toml").dependencies)
+
+
+@pytest.mark.parametrize(
+    "permissions, is_fault",
+    [
+        ("", False),
+        ('[[permissions]]\nwho = ["*"]\nrole = "act"\n', True),
+        ('[[permissions]]\nwho = ["*"]\nrole = "approve"\ntiers = [2, 3]\n', True),
+        ('[[permissions]]\nwho = ["*"]\nrole = "approve"\ntiers = [1]\n', False),
+        ('[[permissions]]\nwho = ["root"]\nrole = "admin"\n', False),
+    ],
+)
+def test_an_approval_that_nobody_may_give_is_a_fault(tmp_path: Path, permissions: str, is_fault: bool) -> None:
+    text = f"[acting]\napproval_tiers = [1]\n{permissions}{GOOD}"
+    if is_fault:
+        (found,) = faults(tmp_path, text)
+        expected = (
+            "headway.toml:2: acting.approval_tiers: tier 1 wants another person's approval, and no [[permissions]]"
+        )
+        assert found.startswith(expected)
+    else:
+        (tmp_path / "headway.toml").write_text(text)
+        assert (1,) == load_config(tmp_path / "headway.toml").acting.approval_tiers
 
 
 def test_a_job_that_feeds_itself_is_a_circle() -> None:

@@ -5,6 +5,7 @@ All faults of an estate are reported at once, each with file, line, key, value a
 
 from __future__ import annotations
 
+from console.config.contradictions import find_cycle
 from console.config.loading import load_config
 from console.config.models import (
     ActingSettings,
@@ -20,7 +21,6 @@ from console.config.models import (
     SystemSettings,
 )
 from console.config.reading import ConfigFaults, Fault, config_files, line_of
-from console.config.references import find_cycle
 
 __all__ = [
     "ActingSettings",

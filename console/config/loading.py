@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from connectors import registry
 from console.clean import clean_line
+from console.config.contradictions import check_approval, check_dependencies
 from console.config.models import (
     ActingSettings,
     AlertSettings,
@@ -67,16 +68,22 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
     estate, alerts, acting = estate or EstateSettings(), alerts or AlertSettings(), acting or ActingSettings()
-    config = Config(path, digest, estate, systems, jobs, dependencies, services, routes, alerts, permissions, acting)
-    check_references(config, document, reading)
+    config = Config(
+        path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
+        tuple(permissions.values()), acting,
+    )  # fmt: skip
+    check_references(config, document, dependencies, reading)
+    check_dependencies(dependencies, reading)
+    if len(permissions) == len(document.get("permissions", [])):
+        check_approval(acting, config.permissions, reading)
     return config
 
 
-def _listed(model: type[Model], document: Table, top: str, reading: Reading) -> tuple[Model, ...]:
-    """The tables of a list, less those with faults."""
+def _listed(model: type[Model], document: Table, top: str, reading: Reading) -> dict[int, Model]:
+    """The tables of a list, less those with faults, by their number from 1."""
     tables = enumerate(document.get(top, []), 1)
-    found = [_check(model, table, (top, str(number)), reading) for number, table in tables]
-    return tuple(one for one in found if one is not None)
+    found = {number: _check(model, table, (top, str(number)), reading) for number, table in tables}
+    return {number: one for number, one in found.items() if one is not None}
 
 
 def _named(model: type[Model], document: Table, top: str, reading: Reading) -> dict[str, Model]:

@@ -43,14 +43,28 @@ class Reading:
     texts: dict[Path, str] = field(default_factory=dict)
     homes: dict[tuple[str, ...], Path] = field(default_factory=dict)
     """Which file a table came from."""
+    before: dict[tuple[str, Path], int] = field(default_factory=dict)
+    """How many tables of a list stand in the files before that one."""
     faults: list[Fault] = field(default_factory=list)
     unread: bool = False
     """A file could not be read: what it would have said cannot be judged."""
     default: Path = Path()
 
     def fault(self, key: tuple[str, ...], problem: str) -> None:
+        file, line, key = self._found(key)
+        self.faults.append(Fault(file, line, dotted(key), problem))
+
+    def place(self, key: tuple[str, ...]) -> str:
+        """ "headway.toml:12", for a fault that concerns more places than its own."""
+        file, line, key = self._found(key)
+        return f"{file}:{line}" if line else f"{file} ({dotted(key)})"
+
+    def _found(self, key: tuple[str, ...]) -> tuple[Path, int | None, tuple[str, ...]]:
+        """File, line, and the key as it is counted there: a list of tables goes on from file to file."""
         file = next((self.homes[key[:n]] for n in (2, 1) if key[:n] in self.homes), self.default)
-        self.faults.append(Fault(file, line_of(self.texts.get(file, ""), key), dotted(key), problem))
+        if key[0] in LISTS and len(key) > 1:
+            key = (key[0], str(int(key[1]) - self.before.get((key[0], file), 0)), *key[2:])
+        return file, line_of(self.texts.get(file, ""), key), key
 
 
 def config_files(path: Path) -> list[Path]:
@@ -99,7 +113,7 @@ def _merge(document: Table, part: Table, file: Path, reading: Reading) -> None:
             reading.faults.append(Fault(file, _line_of_value(reading.texts[file], top), top, wrong))
             document.setdefault(top, [] if top in LISTS else {})
         elif isinstance(value, list):
-            document.setdefault(top, []).extend(value)
+            _append(document.setdefault(top, []), top, value, file, reading)
         elif isinstance(value, dict) and top not in ALONE:
             _merge_named(document.setdefault(top, {}), top, value, file, reading)
         elif top in document:
@@ -123,6 +137,12 @@ def _line_of_value(text: str, top: str) -> int | None:
     """The line of `top = …` or `[[top]]`."""
     at = _nth(text.splitlines(), rf"\s*(\[\[\s*)?[\"']?{re.escape(top)}[\"']?\s*(\]\]|=)", 1)
     return None if at is None else at + 1
+
+
+def _append(into: list[Any], top: str, tables: list[Any], file: Path, reading: Reading) -> None:
+    reading.before[top, file] = len(into)
+    reading.homes.update({(top, str(len(into) + number)): file for number in range(1, len(tables) + 1)})
+    into.extend(tables)
 
 
 def _merge_named(into: Table, top: str, named: Table, file: Path, reading: Reading) -> None:
@@ -153,7 +173,7 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
         start = _nth(lines, rf"\s*\[\s*{header}\s*[\].]", 1)
         rest = key[depth:]
     if start is None:
-        return None
+        return _line_of_value(text, key[0]) if key[0] in LISTS else None
     return _key_line(lines, start, rest) or start + 1
 
 

@@ -1,13 +1,14 @@
-"""Names in a config that point at other parts of it: systems, routes, and dependencies without a circle."""
+"""Names in a config that point at other parts of it: systems, services, routes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from connectors.contract import Capability
+from console.config.contradictions import find_cycle
 from console.config.models import Config, DependencySettings
 from console.config.reading import Reading, Table
 from console.model.ids import split_job_name
@@ -20,9 +21,11 @@ def near(word: str, known: Iterable[str]) -> str:
     return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
 
 
-def check_references(config: Config, document: Table, reading: Reading) -> None:
+def check_references(
+    config: Config, document: Table, numbered: Mapping[int, DependencySettings], reading: Reading
+) -> None:
     """Names that point at other parts of the config, also from tables that have other faults; jobs themselves are
-    matched against the inventory later."""
+    matched against the inventory later. `numbered`: the dependencies without faults, by their place in the document."""
     system_names, route_names = list(document.get("systems", {})), list(document.get("routes", {}))
 
     def system_of(name: str, key: tuple[str, ...]) -> None:
@@ -56,7 +59,7 @@ def check_references(config: Config, document: Table, reading: Reading) -> None:
         if shadow is not None and shadow.fallback:
             words = f'route "{config.alerts.shadow_route}" has a fallback: what is in shadow would be handed on to it'
             reading.fault(("alerts", "shadow_route"), f"{words}. Name a route without one")
-    _check_dependencies(config, document, system_of, reading)
+    _check_dependencies(config, document, numbered, system_of, reading)
     _check_permissions(document, system_names, list(document.get("services", {})), reading)
 
 
@@ -97,19 +100,15 @@ def _strings(table: Any, key: str) -> list[str]:
     return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
 
 
-def _check_dependencies(config: Config, document: Table, system_of: Any, reading: Reading) -> None:
-    sound = {(one.upstream, one.downstream): one for one in config.dependencies}
+def _check_dependencies(
+    config: Config, document: Table, numbered: Mapping[int, DependencySettings], system_of: Any, reading: Reading
+) -> None:
     for number, table in enumerate(document.get("dependencies", []), 1):
         key, ends = ("dependencies", str(number)), _ends(table)
         for end, name in ends.items():
             system_of(name, (*key, end))
-        one = sound.get((ends.get("upstream", ""), ends.get("downstream", "")))
-        if one is not None:
-            _check_mode(config, one, key, reading)
-    cycle = find_cycle([(one.upstream, one.downstream) for one in config.dependencies])
-    if cycle:
-        path = " → ".join([*cycle, cycle[0]])
-        reading.fault(("dependencies",), f"these feed each other in a circle: {path}. Remove one of them.")
+        if number in numbered:
+            _check_mode(config, numbered[number], key, reading)
 
 
 def _ends(table: Any) -> dict[str, str]:
@@ -129,18 +128,3 @@ def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], r
             said = why.rstrip(".")
             reading.fault((*key, "mode"), f'"{one.mode}" cannot work on "{one.downstream}": {said}. Write "observe".')
             return
-
-
-def find_cycle(edges: list[tuple[str, str]]) -> list[str]:
-    """Names along one circle of `edges` (upstream, downstream), in order; empty without one. Iterative."""
-    import rustworkx  # noqa: PLC0415 - only where dependencies are checked
-
-    names = sorted({name for edge in edges for name in edge})
-    index = {name: number for number, name in enumerate(names)}
-    graph: Any = rustworkx.PyDiGraph()
-    graph.add_nodes_from(names)
-    graph.add_edges_from_no_data([(index[up], index[down]) for up, down in edges])
-    loop = next((up for up, down in edges if up == down), None)
-    if loop is not None:
-        return [loop]
-    return [names[edge[0]] for edge in rustworkx.digraph_find_cycle(graph)]
