@@ -201,7 +201,7 @@ def test_what_is_still_being_written_is_not_taken(config: Path) -> None:
     began = file.config.digest
     config.write_text(text_of(config.parent))  # valid, and without the permissions that follow
     file.look()
-    config.write_text(text_of(config.parent, PERMITTED))
+    config.write_text(text_of(config.parent, OTHERS))
     file.look()
     assert (began, "") == (file.config.digest, file.trouble)
     file.look()
@@ -216,7 +216,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(config: Path, mon
 
     def late(path: Path) -> Any:
         found = load_config(path)
-        config.write_text(text_of(config.parent, PERMITTED))
+        config.write_text(text_of(config.parent, OTHERS))
         return found
 
     with monkeypatch.context() as patch:

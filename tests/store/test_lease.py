@@ -6,7 +6,7 @@ import pytest
 
 from console.model.ids import instant
 from console.store.errors import LeaseLost
-from console.store.lease import ENGINE, HeldBy, Lease, acquire, release, renew
+from console.store.lease import ENGINE, HeldBy, Lease, acquire, begin_anew, release, renew
 from console.store.open import Store
 
 SECOND = 1_000_000
@@ -48,6 +48,18 @@ def test_a_released_lease_is_free_at_once_and_its_fence_is_over(store: Store) ->
     assert 2 == taken(store, "host-2:9", 101).fence
     release(store, ENGINE, first)
     assert isinstance(acquire(store, ENGINE, "host-3:1", 10, now_us=102 * SECOND), HeldBy)
+
+
+def test_a_lease_that_begins_anew_was_nobody_elses_in_between_and_ends_its_old_fence(store: Store) -> None:
+    first = taken(store, "host-1:17", 100)
+    second = begin_anew(store, ENGINE, first)
+    assert (2, first.until) == (second.fence, second.until)
+    assert isinstance(acquire(store, ENGINE, "host-2:9", 10, now_us=101 * SECOND), HeldBy)
+    with pytest.raises(LeaseLost), store.write(first.fence):
+        pass
+    with pytest.raises(LeaseLost, match="fence 1"):
+        begin_anew(store, ENGINE, first)
+    assert second.fence == renew(store, ENGINE, second, 10, now_us=102 * SECOND).fence
 
 
 def test_the_clock_of_a_lease_is_the_real_one(store: Store) -> None:
