@@ -53,13 +53,14 @@ def awaited(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: da
 
 
 def is_satisfied(picture: Picture, upstream_id: int, bd: date, at: datetime) -> bool:
-    """Good, or nothing to wait for. UNKNOWN, PARTIAL and out of sight are not good. A job by the clock that has no run
-    on that date is not waited for; one that is started by events is."""
+    """Good, or nothing to wait for: the run that is read from `at`, or the latest of that date that is over by now.
+    UNKNOWN, PARTIAL and out of sight are not good. A job by the clock that has no run on that date is not waited for;
+    one that is started by events is."""
     if upstream_id not in picture.estate.jobs:
         return True  # gone from the estate: config names it in vain, and says so
     run = picture.read_by(upstream_id, bd, at)
     if run is not None:
-        return is_good(picture, run)
+        return is_good(picture, run) or picture.good_by(run, picture.now) is not None
     unit = picture.graph.unit(upstream_id)
     if unit != upstream_id and picture.of_day(unit, bd):
         return False
@@ -72,9 +73,9 @@ def is_good(picture: Picture, run: RunFacts) -> bool:
 
 
 def good_at(picture: Picture, upstream_id: int, bd: date, at: datetime) -> datetime | None:
-    """Since when the run that is read is green; None while there is none."""
+    """Since when the run that is read is green, or the latest that is over by now; None while neither is."""
     run = picture.read_by(upstream_id, bd, at)
-    return picture.standing(run).good_at if run is not None and picture.is_green(run) else None
+    return picture.good_by(run, picture.now) if run is not None else None
 
 
 def names(picture: Picture, edges: Iterable[DependencyFacts]) -> str:

@@ -3,8 +3,10 @@
 Staleness. A run is good from the end of its first success that started after all of its upstreams were good. A
 downstream run that has started is stale while it has no such success: it started before its upstream of that business
 date had succeeded, or the upstream is red, or stale itself. Which run of the upstream it reads: the last one before it
-(one that is due at the same instant only where there is none before), else the first of that business date. An upstream
-that is UNKNOWN, PARTIAL, SKIPPED or out of sight is neither green nor red, and makes nobody stale.
+(one that is due at the same instant only where there is none before), else the first of that business date. Where that
+one was not good when the downstream started, the latest of that date that was over by then stands for it, if it is
+good: of what runs many times a day one red run keeps nobody back once the next is green. An upstream that is UNKNOWN,
+PARTIAL, SKIPPED or out of sight is neither green nor red, and makes nobody stale.
 """
 
 from __future__ import annotations
@@ -112,6 +114,18 @@ class Picture:
             return None
         return runs[max(bisect_left(runs, at, key=when) - 1, 0)]
 
+    def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
+        """Since when the run that is read is good, or by that time the latest of its date that was over; None while
+        neither is."""
+        good_at = self._good_at(read)
+        if good_at is not None and _began_after(by, good_at):
+            return good_at
+        later = self.of_day(read.job_id, read.bd)
+        over = (run for run in reversed(later) if when(read) < when(run) <= by and _was_over(run, by))
+        latest = next(over, None)
+        instead = self._good_at(latest) if latest is not None else None
+        return instead if instead is not None and _began_after(by, instead) else good_at
+
     def estimate(self, job_id: int) -> Estimate:
         if job_id not in self._estimates:
             self._estimates[job_id] = estimate(self.job(job_id), self.estate.durations.get(job_id, ()))
@@ -164,7 +178,7 @@ class Picture:
         upstream = self.read_by(upstream_id, run.bd, anchor(run))
         if upstream is None or self.is_unknown(upstream) or run.started_at is None:
             return True
-        good_at = self._good_at(upstream)
+        good_at = self.good_by(upstream, run.started_at)
         return good_at is not None and _began_after(run.started_at, good_at)
 
     def is_red_now(self, run: RunFacts) -> bool:
@@ -199,7 +213,7 @@ class Picture:
                 upstream = self.read_by(read, run.bd, at)
                 if upstream is None or self.is_unknown(upstream):
                     continue
-                good_at = self._good_at(upstream)
+                good_at = self.good_by(upstream, run.started_at or self.now)
                 if good_at is None:
                     return False, None
                 needed = max(needed or good_at, good_at)
@@ -250,6 +264,13 @@ def _successes(run: RunFacts) -> Sequence[tuple[datetime, datetime]]:
         return ()
     ended = run.ended_at or run.started_at or when(run)
     return ((run.started_at or ended, ended),)
+
+
+def _was_over(run: RunFacts, by: datetime) -> bool:
+    """True for what had ended by then, or was missed. What is skipped says nothing of the data, and what a person
+    asserts of a run speaks for that run alone."""
+    says = run.state is not State.SKIPPED and run.evidence is not Evidence.ASSERTED
+    return says and not run.state.is_open and (run.ended_at or when(run)) <= by
 
 
 def _began_after(started: datetime, needed: datetime | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from console.control.open_hold import LATE
 from console.model.decisions import NewAction
 from console.model.modes import Modes, Switched, scope_name
 from console.model.values import EngineDown, HoldFacts, HoldState, Mode
+from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
 from tests.factories import at, job, minutes
 
@@ -625,6 +627,42 @@ def test_a_skipped_upstream_holds_nobody() -> None:
     stage.when("04:10", lambda: stage.run(EXTRACT, "03:10", State.SKIPPED))
     stage.until("06:00")
     assert 1 == len(stage.source.starts)
+
+
+HOURLY = job(3, "etl-hosts/db07:hourly", Schedule("debian-cron", "10 3-12 * * *"))
+
+
+def hourly(*ends: tuple[str, State]) -> Stage:
+    """`load` waits for an upstream of every hour, whose runs take five minutes and end so."""
+    stage = Stage(hold_edge(up=HOURLY), extra=(HOURLY,))
+    for clock, state in ends:
+        done = ended(clock, 5)
+        stage.when(f"{done['ended_at']:%H:%M}", partial(stage.run, HOURLY, clock, state, **done))
+    return stage
+
+
+def test_of_an_upstream_of_every_hour_the_next_green_run_lets_go() -> None:
+    """What is kept back at 04:00 starts after it and reads what that run wrote: nothing of it is stale."""
+    stage = hourly(("03:10", State.FAILED), ("04:10", State.SUCCEEDED), ("05:10", State.SUCCEEDED))
+    stage.until("04:14")
+    assert HoldState.HELD is stage.hold().state
+    stage.until("05:30")
+    [(started, by)] = stage.started()
+    assert ("headway", True, False) == (by, started < at("04:20"), stage.state(LOAD, "04:00").stale_read)
+
+
+def test_of_an_upstream_of_every_hour_another_red_run_keeps_it_shut() -> None:
+    stage = hourly(("03:10", State.FAILED), ("04:10", State.FAILED), ("05:10", State.SUCCEEDED))
+    stage.until("05:14")
+    assert HoldState.HELD is stage.hold().state
+    stage.until("05:30")
+    assert [("headway", True)] == [(by, started > at("05:15")) for started, by in stage.started()]
+
+
+def test_of_an_upstream_of_every_hour_the_run_before_its_start_counts_though_a_later_one_is_red() -> None:
+    stage = hourly(("03:10", State.SUCCEEDED), ("04:10", State.FAILED))
+    stage.until("05:00")
+    assert ({}, [(DUE, "clock")]) == (stage.held, stage.started())
 
 
 def test_an_upstream_whose_end_is_unknown_is_not_good() -> None:

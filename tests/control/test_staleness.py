@@ -141,3 +141,42 @@ def test_a_chain_of_thousands_is_judged_without_recursion() -> None:
     runs += [good(each, "03:10", began="03:30", takes=1) for each in jobs[1:]]
     assert set(range(2, 5001)) == stale(*runs, deps=deps, jobs=tuple(jobs))
     assert minutes(1) == runs[1].ended_at - runs[1].started_at  # type: ignore[operator]
+
+
+HOURLY = job(6, "s/hourly", Schedule("debian-cron", "10 * * * *"))
+
+
+@pytest.mark.parametrize(
+    "later, began, expected",
+    [
+        (good(HOURLY, "04:10"), "04:20", set()),
+        (good(HOURLY, "04:10"), "04:19", {2}),  # it was not over yet
+        (good(HOURLY, "04:10"), "04:00", {2}),
+        (run(6, HOURLY, "04:10", State.FAILED), "04:30", {2}),
+        (run(6, HOURLY, "04:10", State.RUNNING), "04:30", {2}),
+        (good(HOURLY, "04:10", evidence=Evidence.ASSERTED), "04:30", {2}),
+        (run(6, HOURLY, "04:10", State.SKIPPED), "04:30", {2}),
+    ],
+)
+def test_a_run_that_started_late_reads_the_latest_that_was_over_where_its_own_was_red(
+    later: RunFacts, began: str, expected: set[int]
+) -> None:
+    """It was kept back at 04:00, because the run of 03:10 is red."""
+    red = run(5, HOURLY, "03:10", State.FAILED)
+    assert expected == stale(red, later, good(D, "04:00", began), deps=feeds(HOURLY, D), jobs=(HOURLY, D))
+
+
+def test_of_those_that_were_over_the_latest_decides() -> None:
+    """The green one of 04:10 was followed by a red one before it started."""
+    runs = [
+        run(5, HOURLY, "03:10", State.FAILED),
+        good(HOURLY, "04:10"),
+        run(7, HOURLY, "05:10", State.FAILED),
+    ]
+    assert {2} == stale(*runs, good(D, "04:00", "05:30"), deps=feeds(HOURLY, D), jobs=(HOURLY, D))
+    assert set() == stale(*runs, good(D, "04:00", "05:15"), deps=feeds(HOURLY, D), jobs=(HOURLY, D))
+
+
+def test_a_green_run_that_it_reads_is_not_undone_by_a_later_red_one() -> None:
+    runs = [good(HOURLY, "03:10"), run(7, HOURLY, "04:10", State.FAILED), good(D, "04:00", "04:30")]
+    assert set() == stale(*runs, deps=feeds(HOURLY, D), jobs=(HOURLY, D))

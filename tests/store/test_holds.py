@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from connectors.contract import HoldMark, NativeHold, State, Verb, instant_key
+from connectors.contract import Evidence, HoldMark, NativeHold, RunRecord, State, Verb, instant_key
 from console.model.decisions import Decisions, HoldDecision, Member, NewAction
 from console.model.ids import micros
 from console.model.values import CancelFacts, HoldFacts, HoldState, Mode, Settings
@@ -16,12 +16,13 @@ from console.model.views import ClockView
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
+from console.store.ingest import ingest
 from console.store.inventory import known_jobs
 from console.store.marks import known_jobs as marked_jobs
 from console.store.marks import reconcile
 from console.store.reads import Reads
 from tests.store import test_apply
-from tests.store.estate import BD, EXTRACT, JOBS, LOAD, MIDNIGHT, Estate, at, failed, run, running, set_clock
+from tests.store.estate import BD, EXTRACT, JOBS, LOAD, MIDNIGHT, Estate, at, failed, poll, run, running, set_clock
 
 KEY, RELEASE = "headway-0123456789abcdefghjk", "headway-abcdefghjk0123456789"
 STOCK = JOBS[1]
@@ -340,6 +341,27 @@ def test_a_gate_sees_the_run_of_each_upstream_that_is_read_on_that_date(served: 
     assert ("", None) == (other.state, other.run_id)
     assert "" == reads.gate(LOAD).bd
     assert ("UTC", "12:00") == reads.gate_zone(view.job_id)
+
+
+@pytest.mark.parametrize(
+    "later, counts",
+    [
+        (run(period="03:40"), "03:40"),
+        (run(period="03:40", state=State.FAILED, native_state="exit 1"), "03:40"),
+        (running(period="03:40"), "03:10"),
+        (run(period="03:40", evidence=Evidence.ASSERTED), "03:10"),
+        (run(period="03:55"), "03:10"),  # still to come
+    ],
+)
+def test_of_many_runs_of_a_date_the_latest_that_is_over_counts_where_the_one_that_is_read_is_red(
+    served: Estate, reads: Reads, later: RunRecord, counts: str
+) -> None:
+    red = run(period="03:10", state=State.FAILED, native_state="exit 1")
+    served.ingest(red, replace(later, attempt_key="2"), now="03:50")
+    ingest(served.store, served.airflow, poll(running("load_orders", "03:15"), now="03:50"), None)
+    set_clock(served, "03:50")
+    [one] = reads.gate(LOAD, period=instant_key(at("03:15"))).upstreams
+    assert instant_key(at(counts)) == one.period_key
 
 
 def test_a_gate_of_a_job_by_the_clock_is_about_its_instant_that_is_due(served: Estate, reads: Reads) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from connectors.words import OPEN_STATES, State
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import ClockView, GateView, HoldView, UpstreamView
 from console.store.errors import NotFound
@@ -101,14 +102,32 @@ class HoldReads(JobReads):
         return tuple(found.values())
 
     def _read(self, job_id: int, bd: str, at: datetime) -> Row | None:
-        """The run that is read: the last of that date before the instant, else the first."""
-        query = (
-            "SELECT id, period_key, state, evidence, reason, stale_read FROM run WHERE job_id = ? AND bd = ?{} ORDER BY"
-            " sort_us {} LIMIT 1"
+        """The run that counts: the last of that date before the instant, else the first; where that one is not good,
+        the latest that is over by now, unless it is still to end and the later one is not good either."""
+        before = self._run(job_id, bd, "sort_us < ? ORDER BY sort_us DESC", micros(at))
+        read = before or self._run(job_id, bd, "sort_us >= ? ORDER BY sort_us", micros(at))
+        if read is None or _is_good(read):
+            return read
+        later = self._run(job_id, bd, f"sort_us <= ? AND sort_us > ? AND {_OVER} ORDER BY sort_us DESC",
+                          micros(self.now()), read[-1])  # fmt: skip
+        return later if later is not None and (_is_good(later) or State(read[2]) not in OPEN_STATES) else read
+
+    def _run(self, job_id: int, bd: str, where: str, *values: int) -> Row | None:
+        rows = self.link.rows(
+            "SELECT id, period_key, state, evidence, reason, stale_read, sort_us FROM run"  # noqa: S608  (our own words)
+            f" WHERE job_id = ? AND bd = ? AND {where} LIMIT 1",
+            (job_id, bd, *values),
         )
-        before = self.link.rows(query.format(" AND sort_us < ?", "DESC"), (job_id, bd, micros(at)))
-        rows = before or self.link.rows(query.format("", "ASC"), (job_id, bd))
         return rows[0] if rows else None
+
+
+_OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
+_OVER = f"state NOT IN ({_OPEN}, 'skipped') AND evidence <> 'asserted'"
+"""As `control.picture` has it: what is skipped, or good by a person's word, speaks for no other run."""
+
+
+def _is_good(run: Row) -> bool:
+    return (run[2] == State.SUCCEEDED and not run[5]) or run[2] == State.SKIPPED
 
 
 def _clock(
@@ -124,8 +143,8 @@ def _clock(
 def _upstream(
     number: int, name: str, mode: str, clock: ClockView | None, run: Row | None, unseen: bool, since: datetime | None
 ) -> UpstreamView:
-    told = run or (None, "", "", "", "", False)
-    run_id, period_key, state, evidence, reason, stale_read = told
+    told = run or (None, "", "", "", "", False, 0)
+    run_id, period_key, state, evidence, reason, stale_read, _ = told
     return UpstreamView(
         number, name, mode, clock, run_id, visible(period_key) if period_key else "", state, evidence,
         reason, bool(stale_read), since, unseen,
