@@ -295,12 +295,13 @@ CONNECTOR = ConnectorKind(
     targets=targets,
     open=open_connector,
     capabilities=frozenset(
-        {Capability.RERUN, Capability.LOG, Capability.TASKS, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
+        {Capability.RERUN, Capability.LOG, Capability.NATIVE_DEPENDENCIES, Capability.PERIODS},
     ),
     missing={
         Capability.START: "a replay starts only what it was recorded to start, and reruns of it",
         Capability.CANCEL: "what a replay plays has ended long ago",
         Capability.MARK: "a recorded night is not changed; Headway asserts it itself",
+        Capability.TASKS: "a replay runs a job again as a whole",
         Capability.HOLD: "a recorded night has no clock that could be held",
     },
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",

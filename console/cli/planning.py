@@ -169,7 +169,12 @@ def _step_lines(step: Step) -> list[str]:
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     lines = [f"{step.place:>3} {verb}: {step.job}{run}  {step.period_key} ({step.state}){after}"]
     takes = "no estimate" if step.expected_s is None else f"{duration_words(step.expected_s)} · {step.source}"
-    rows = [("why", step.why), ("scope", shown.get("scope", "")), ("takes", takes if step.verb != WAIT else "")]
+    rows = [
+        ("why", step.why),
+        ("way", step.way),
+        ("scope", shown.get("scope", "")),
+        ("takes", takes if step.verb != WAIT else ""),
+    ]
     rows += [("overlap", shown.get("overlap") or ""), ("refused", step.refusal or shown.get("refused") or "")]
     rows += [("trouble", step.trouble), ("waits", duration_words(step.wait_s) if step.wait_s else "")]
     rows += [("safety", step.safety if step.verb in ("rerun", "start") else "")]

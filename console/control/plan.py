@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
+from connectors.words import STARTING
 from console.clean import clean_line
 from console.control.cases import Case, cases
 from console.control.causes import groups
@@ -265,7 +266,7 @@ def _step(picture: Picture, one: _Wanted, place: int, after: tuple[int, ...], ca
         expected_s=_seconds(known.p50) if runs else None,
         source=label([known]) if runs else "",
         saves=one.saves,
-        alternatives=() if chosen == WAIT else _alternatives(job, fresh, can),
+        alternatives=_alternatives(job, run, chosen, can),
     )
 
 
@@ -275,9 +276,22 @@ def _starts_s(picture: Picture, run: RunFacts) -> float:
     return 0.0 if at is None or (run.started_at is None and at < picture.now) else (at - picture.now).total_seconds()
 
 
-def _alternatives(job: JobFacts, fresh: bool, can: Can) -> tuple[str, ...]:
-    has_parts = not fresh and job.rerun is not Safety.NEVER and can(job, Capability.TASKS)
-    return (*(("failed-only", "downstream", "all") if has_parts else ()), "mark-ok", "skip")
+def _alternatives(job: JobFacts, run: RunFacts, verb: str, can: Can) -> tuple[str, ...]:
+    """The ways that do something else than the step as it is proposed."""
+    if verb in _MARKS:
+        return ("skip",) if verb == Verb.MARK_OK else ("mark-ok",)
+    if verb not in STARTING:
+        return ()
+    has_parts = has_started(run) and job.rerun is not Safety.NEVER and can(job, Capability.TASKS)
+    return (*(_of_parts(job, run) if has_parts else ()), "mark-ok", "skip")
+
+
+def _of_parts(job: JobFacts, run: RunFacts) -> tuple[str, ...]:
+    """A red run is proposed with what failed in it, a green one whole, a task with what follows it
+    (`Connector.preview`)."""
+    if job.parent_id is not None:
+        return ("failed-only",)
+    return ("downstream", "all") if run.state.is_red or run.state is State.PARTIAL else ()
 
 
 def _seconds(span: timedelta | None) -> float | None:

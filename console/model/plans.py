@@ -27,6 +27,14 @@ ALTERNATIVES: Mapping[str, tuple[Verb, Mapping[str, Any]]] = {
     "skip": (Verb.SKIP, {}),
 }
 """What may be done with a step, by the name that people type."""
+ALTERNATIVE_WORDS: Mapping[str, str] = {
+    "failed-only": "rerun only what failed in it",
+    "downstream": "rerun what failed, and all after it",
+    "all": "rerun all of it",
+    "start": "start it once now",
+    "mark-ok": "say that it is good; nothing of it runs",
+    "skip": "say that it is not needed; nothing of it runs",
+}
 
 
 class PlanRefused(Exception):
@@ -93,6 +101,11 @@ class Step:
         """Why it can never be sent as it stands; empty when it can."""
         return NEVER if self.verb == Verb.RERUN and self.safety == Safety.NEVER else ""
 
+    @property
+    def way(self) -> str:
+        """The way that a person chose instead of what was proposed; empty for none."""
+        return f"{self.alternative}: {ALTERNATIVE_WORDS[self.alternative]}" if self.alternative else ""
+
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
@@ -114,6 +127,12 @@ class Draft:
     steps: tuple[Step, ...]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def unsaved(self) -> tuple[Save, ...]:
+        """Of each service day that the plan does not save as it stands the reason, in the order of its steps."""
+        found = {(one.service, one.bd): one for step in self.steps for one in step.saves if one.saved is False}
+        return tuple(found.values())
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -27,6 +27,7 @@ from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.screens.base import BaseScreen
+from console.tui.screens.numbered import make_screen
 from console.tui.start import run_console
 from console.tui.theme import HEADWAY
 from console.tui.when import Clock
@@ -212,17 +213,31 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
     def go(self, where: str) -> None:
         """One of the screens that have a number; what was open above the first screen is closed."""
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-        if where != self._home:
-            self.push_screen(make_screen(where))
+
+        def went() -> None:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+            if where != self._home:
+                self.push_screen(make_screen(where))
+
+        self.unless_lost(self.screen_stack, went)
 
     def back(self, leave: bool = True) -> None:
         """One screen back; from the first one `q` leaves, Escape stays."""
         if len(self.screen_stack) > 1:
-            self.pop_screen()
+            self.unless_lost([self.screen], self.pop_screen)
         elif leave:
             self.exit(0)
+
+    def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
+        """Does it; where one of these screens holds what a person made and did not hand over, asks first."""
+        lost = next((words for one in closed if isinstance(one, BaseScreen) and (words := one.unsaved())), "")
+        if lost and isinstance(self.screen, BaseScreen):
+            from console.tui.screens.pick import confirm
+
+            confirm(self.screen, f"{lost} would be gone", "Drop them", "nothing was started", then)
+        else:
+            then()
 
     def visit(self, kind: str, what: Any) -> None:
         """Goes to a screen, service, incident, job, run, system or plan by name or id."""
@@ -290,28 +305,3 @@ def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[Serv
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
     """The desk that owns the store's readers; it may be started before textual is imported."""
     return Desk(open_reads, "reads", look=lambda reads: reads.data_version())
-
-
-def make_screen(where: str) -> BaseScreen:
-    """A screen by its name in the table. Raises ValueError for one that is not there."""
-    if where == "services":
-        from console.tui.screens.services import ServicesScreen
-
-        return ServicesScreen()
-    if where == "incidents":
-        from console.tui.screens.incidents import IncidentsScreen
-
-        return IncidentsScreen()
-    if where == "jobs":
-        from console.tui.screens.jobs import JobsScreen
-
-        return JobsScreen()
-    if where == "systems":
-        from console.tui.screens.systems import SystemsScreen
-
-        return SystemsScreen()
-    if where == "holds":
-        from console.tui.screens.holds import HoldsScreen
-
-        return HoldsScreen()
-    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, systems and holds')

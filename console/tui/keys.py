@@ -63,7 +63,7 @@ TABLE: tuple[Act, ...] = (
     Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
     Act("move_down", ("J",), "later", "one place later, where the next one reads nothing of it", ("plan",), 5),
     Act("wait", ("w",), "wait", "wait so long before the step", ("plan",), 6),
-    Act("alternative", ("a",), "other way", "failed only, with downstream, all, skip, mark OK", ("plan",), 3),
+    Act("alternative", ("a",), "other way", "with what follows, all of it, skip, mark OK: where it can", ("plan",), 3),
     Act("everything", ("e",), "everything", "also what no service that is hit waits for, or only what is needed again",
         ("plan",), 7),
     Act("pause", ("p",), "pause", "ask no further step; what is under way goes on", ("recovery",), 2),

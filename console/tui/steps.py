@@ -20,13 +20,12 @@ DEEPEST = 6
 """Levels that are still indented further."""
 DRAFT = (
     Column("#", 2, 1, right=True),
-    Column("action", 9, 1),
-    Column("job", 28, 1, flex=4, middle=True),
+    Column("action", 7, 1),
+    Column("job", 31, 1, flex=4, middle=True),
     Column("after", 5, 1),
     Column("rerun", 7, 1),
     Column("takes", 6, 2, right=True),
-    Column("saves", 10, 2),
-    Column("services", 20, 4, flex=2, most=40),
+    Column("saves", 15, 2, flex=3, most=56),
 )
 LABEL = 11
 """Cells of a label with its gaps: what is wrapped hangs below its text."""
@@ -101,7 +100,7 @@ def _draft_row(step: Step, depth: int, look: Look) -> Row:
             (",".join(map(str, step.after)) + waits, "dim"),
             safety,
             (_takes(step, look), "plain" if step.expected_s is not None else "dim"),
-            *_saved(step.saves),
+            _saved(step.saves),
         ),
     )
 
@@ -110,17 +109,14 @@ def _takes(step: Step, look: Look) -> str:
     return look.glyphs.sign("dash") if step.expected_s is None else duration_words(step.expected_s)
 
 
-def _saved(saves: Sequence[Save]) -> tuple[Run, Run]:
-    """How many services it saves, or cannot save any more; which."""
-    lost = [one.service for one in saves if one.saved is False and not one.waits_for]
-    others = [one.service for one in saves if one.waits_for]
-    names = ", ".join(one.service for one in saves)
-    if others and not lost:
-        return (f"{len(others)} unsaved", "bad"), (f"not by this plan: {', '.join(others)}", "bad")
-    if lost:
-        return (f"{len(lost)} late", "bad"), (f"too late: {', '.join(lost)}", "bad")
-    style = "plain" if all(one.saved for one in saves) else "warn"
-    return (counted(len(saves), "service") if saves else "", style), (names, style)
+def _saved(saves: Sequence[Save]) -> Run:
+    """The services that it saves; first those that it cannot save any more, or not as the plan stands."""
+    late = [one.service for one in saves if one.saved is False and not one.waits_for]
+    unsaved = [one.service for one in saves if one.waits_for]
+    saved = [one.service for one in saves if one.saved is not False]
+    told = [("late", late), ("unsaved", unsaved), ("saves" if late or unsaved else "", saved)]
+    style = "bad" if late or unsaved else "plain" if all(one.saved for one in saves) else "warn"
+    return "; ".join(f"{word} {', '.join(names)}".lstrip() for word, names in told if names), style
 
 
 def _out_row(step: Step, look: Look) -> Row:
@@ -152,6 +148,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
         ("trouble", step.trouble, "warn"),
         ("overlap", str(shown.get("overlap") or ""), "warn"),
+        ("way", step.way, "warn"),
         ("scope", str(shown.get("scope") or step.period_key), "plain"),
         ("after", "; ".join(waits), "plain"),
         ("beside", side and f"{side}: they go side by side", "plain"),
@@ -182,6 +179,33 @@ def labelled(rows: Sequence[tuple[str, str, str]]) -> Lines:
     return found
 
 
+def start_lines(draft: Draft, look: Look) -> Lines:
+    """All that a person says yes to: each step in its order, and how it differs from what was proposed; what is not
+    done, and why; who is not saved."""
+    found: Lines = []
+    for step in draft.steps:
+        found += _start_lines(step, look)
+    for title, rows in (
+        (f"NOT DONE {len(draft.left_out)}", [(one.job, one.why, "dim") for one in draft.left_out]),
+        (f"NOT SAVED {len(draft.unsaved)}", [(one.service, one.words, "warn") for one in draft.unsaved]),
+        ("NOTES", [("", note, "warn") for note in draft.notes]),
+    ):
+        if rows:
+            found += [[], [(title, "key")], *([(f"  {name}  ", "plain"), (why, style)] for name, why, style in rows)]
+    return found
+
+
+def _start_lines(step: Step, look: Look) -> Lines:
+    verb = "wait for" if step.verb == WAIT else str(step.preview.get("verb") or verb_word(step.verb))
+    mark, word, style = look.glyphs.mark("safety", step.safety)
+    after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
+    wait = f"  waits {duration_words(step.wait_s)} first" if step.wait_s else ""
+    safety = f"  {mark} {word}" if step.verb != WAIT else ""
+    first: list[Run] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
+    further = [(step.way, "warn"), (str(step.preview.get("overlap") or ""), "warn"), (step.trouble, "warn")]
+    return [[*first, (after, "dim"), (wait, "warn")], *([(f"    {text}", how)] for text, how in further if text)]
+
+
 def unsafe(draft: Draft) -> list[Step]:
     """Steps that one Enter does not send: not declared safe, or they may overlap with what runs."""
     return [
@@ -210,13 +234,3 @@ def as_shown(draft: Draft) -> dict[str, Any]:
     for step in data["steps"]:
         step["preview"] = {key: value for key, value in step["preview"].items() if key != "plan"}
     return data
-
-
-ALTERNATIVE_WORDS = {
-    "failed-only": "rerun only what failed in it",
-    "downstream": "rerun what failed, and all after it",
-    "all": "rerun all of it",
-    "start": "start it once now",
-    "mark-ok": "say that it is good; nothing of it runs",
-    "skip": "say that it is not needed; nothing of it runs",
-}

@@ -309,6 +309,20 @@ def test_a_run_that_never_started_is_started_where_its_kind_can() -> None:
         assert (verb, parameters, "missed") == (plan.steps[0].verb, plan.steps[0].parameters, plan.steps[0].state)
 
 
+def test_only_ways_that_change_something_are_offered() -> None:
+    """A red run is proposed with what failed in it, a task with what follows it; a green one has nothing failed."""
+    marks = ("mark-ok", "skip")
+    task = replace(LOAD, id=5, native_id="load.t", parent_id=2)
+    red = [run(2, LOAD, "04:00", State.FAILED), run(5, task, "04:00", State.FAILED)]
+    asks = [(red[0].id, Verb.RERUN), (red[1].id, Verb.RERUN), (STALE_MART.id, Verb.RERUN), (red[0].id, Verb.CANCEL)]
+    found = estate(LOAD, task, MART, runs=[*red, STALE_MART])
+    asks.append((red[0].id, Verb.SKIP))
+    ways = [bulk(found, [number], verb, at("05:20"), can).steps[0].alternatives for number, verb in asks]
+    assert [("downstream", "all", *marks), ("failed-only", *marks), marks, (), ("mark-ok",)] == ways
+    [without_parts] = bulk(found, [2], Verb.RERUN, at("05:20"), lambda _, one: one is Capability.RERUN).steps
+    assert marks == without_parts.alternatives
+
+
 def test_a_step_that_its_owner_forbids_says_so_and_can_still_be_marked() -> None:
     never = job(1, "hosts/extract", "03:10", expected=minutes(20), rerun=Safety.NEVER)
     _, plan = night(FAILED, now="03:20", jobs=(never, LOAD, MART, AUDIT))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from console.model.plans import WAIT
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, draft, plan_of
@@ -31,7 +33,8 @@ def rows(night: Night) -> list[str]:
 @on_the_night()
 async def test_r_shows_every_step_with_what_it_waits_for_and_what_is_left_out_and_why(night: Night) -> None:
     await planned(night)
-    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "2 services", "1 late")
+    await night.see("1 rerun", EXTRACT, f"└ {LOAD}", f"└ {MART}", "✓ safe", "14m", "supply-plan, ")
+    await night.see("late weekly-f")
     await night.see("LEFT OUT 1", "it starts by its own clock at 04:30", "weekly-finance cannot be saved any more")
     assert [("plan", 412)] == night.requests.asked
     assert [] == night.requests.started
@@ -50,7 +53,7 @@ async def test_a_step_that_is_left_out_is_shown_as_such_and_taken_in_again(night
     await planned(night)
     await night.press("down", "space")
     await night.see("3 steps in 3 systems", "LEFT OUT 2", "by hand; Space takes it in again", "which is left out")
-    await night.see("2 unsaved", "22m · history (31 runs)")
+    await night.see("unsaved suppl", "22m · history (31 runs)")
     assert "act by 03:58" not in night.text
     await night.press("x")
     await night.see("4 steps in 4 systems", "LEFT OUT 1")
@@ -107,6 +110,58 @@ async def test_enter_alone_starts_nothing(night: Night) -> None:
     await night.press("enter")
     await night.see("PLAN INC-0412")
     assert [] == night.requests.started
+
+
+@on_the_night()
+async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_saved(night: Night) -> None:
+    """What a person says yes to is this plan, not the one that was proposed."""
+    await planned(night)
+    await night.press("down", "w")
+    await night.see("WAIT before step 2")
+    await night.press("enter", "a")
+    await night.see("another way for")
+    await night.press("down", "enter")
+    await night.see("failed-only: rerun only what failed in it")
+    await night.press("down", "space", "enter")
+    await night.see("START repair", f" 2  rerun {LOAD}  ✓ safe  after 1  waits 5m first", "    failed-only: rerun only")
+    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "NOT DONE 2", f"{MART}  left out by hand")
+    await night.see("it starts by its own clock at 04:30", "there is more")
+    await night.press("pagedown")
+    await night.see(
+        "NOT SAVED 3", "weekly-finance  its act-by 02:50 has passed", f"not by this plan: {MART} is left out"
+    )
+    await night.see("It stops at the first step that fails")
+    await night.press("enter")
+    await night.see("PLAN INC-0412")
+    assert [] == night.requests.started
+
+
+@pytest.mark.parametrize(
+    "key, where", [("2", "INCIDENTS"), ("q", "SERVICES"), ("escape", "SERVICES"), ("e", "5 steps")]
+)
+def test_what_a_person_changed_in_a_plan_is_dropped_only_once_he_said_so(key: str, where: str) -> None:
+    @on_the_night()
+    async def steps(night: Night) -> None:
+        await planned(night)
+        await night.press("down", "space")
+        await night.see("LEFT OUT 2")
+        await night.press(key)
+        await night.see("the changes to this plan would be gone", "Drop them")
+        await night.press("enter")
+        await night.see("LEFT OUT 2")
+        await night.press(key)
+        await night.see("Drop them")
+        await night.press("down", "enter")
+        await night.see(where)
+
+    steps()
+
+
+@on_the_night()
+async def test_a_plan_that_nobody_changed_is_left_unasked(night: Night) -> None:
+    await planned(night)
+    await night.press("2")
+    await night.see("INCIDENTS")
 
 
 @on_the_night()

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from console.model.carried import PlanView
-from console.model.plans import WAIT, Draft
+from console.model.plans import Draft
 from console.tui import steps
 from console.tui.cells import counted
-from console.tui.order import verb_word
 from console.tui.ports import RequestsLike
 from console.tui.screens.sending import SendScreen
 
@@ -51,16 +50,7 @@ class BeginScreen(SendScreen[int]):
         self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it are good")
 
     def _lines(self) -> steps.Lines:
-        found: steps.Lines = []
-        for step in self.draft.steps:
-            verb = "wait for" if step.verb == WAIT else str(step.preview.get("verb") or verb_word(step.verb))
-            mark, word, style = self.look.glyphs.mark("safety", step.safety)
-            safety = f"  {mark} {word}" if step.verb != WAIT else ""
-            overlap = f"  {step.preview['overlap']}" if step.preview.get("overlap") else ""
-            found.append(
-                [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style),
-                 (overlap, "warn")]
-            )  # fmt: skip
+        found = steps.start_lines(self.draft, self.look)
         if self.unsafe:
             found += [[], [(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")]]
         return [*found, [], [("It stops at the first step that fails; p pauses it, x gives it up.", "dim")]]

@@ -10,7 +10,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.durations import parse_duration
-from console.model.plans import Changes, Draft, PlanRefused, Step, shape
+from console.model.plans import ALTERNATIVE_WORDS, Changes, Draft, PlanRefused, Step, shape
 from console.tui import steps
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike
@@ -78,6 +78,9 @@ class DraftScreen(BaseScreen):
             return
         self.proposed = Draft.read(answer.data)
         self._change(Changes())
+
+    def unsaved(self) -> str:
+        return "" if self.changes == Changes() else "the changes to this plan"
 
     # changing
 
@@ -206,7 +209,7 @@ class DraftScreen(BaseScreen):
                 self._change(replace(self.changes, alternatives={**ways, place: name} if name else ways))
 
         choices = [Choice("", "as proposed", "", "")]
-        choices += [Choice("", name, steps.ALTERNATIVE_WORDS.get(name, ""), name) for name in step.alternatives]
+        choices += [Choice("", name, ALTERNATIVE_WORDS.get(name, ""), name) for name in step.alternatives]
         self.board.push_screen(PickScreen(f"another way for {step.job}", choices), answered)
 
     def why_not_everything(self) -> str:
@@ -215,7 +218,10 @@ class DraftScreen(BaseScreen):
         return "" if self.draft or self.trouble else "the plan is not here yet"
 
     def do_everything(self) -> None:
-        """Proposed anew: what a person changed in the other proposal is gone with it."""
+        """Proposed anew: what a person changed in the other proposal would be gone with it, so it is asked first."""
+        self.board.unless_lost([self], self._propose_other)
+
+    def _propose_other(self) -> None:
         self.is_wide = not self.is_wide
         self._ask(self.wider if self.is_wide and self.wider else self.propose)
 

@@ -131,6 +131,10 @@ class FrameScreen(Screen[None], inherit_bindings=False):
         dead = {act.name for act in keys.footer(self.WHERE) if self.why_not(act.name)}
         self.bar("foot").show(*chrome.foot(self.WHERE, self.crumb(), dead, self.look.glyphs, self.size.width))
 
+    def unsaved(self) -> str:
+        """What a person made here that is gone with the screen, in words; empty for nothing."""
+        return ""
+
     def crumb(self) -> str:
         """Where one is, for the footer."""
         return self.WHERE

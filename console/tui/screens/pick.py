@@ -126,7 +126,7 @@ def help_screen(screen: BaseScreen) -> PickScreen:
     return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
 
 
-def confirm(screen: FrameScreen, title: str, name: str, says: str, then: Callable[[], None]) -> None:
+def confirm(screen: FrameScreen, title: str, name: str, says: str, then: Callable[[], object]) -> None:
     """Asks once more, the cursor on "Back"; `then` is called where a person chose the other line."""
     choices = [Choice("", "Back", "nothing happens", None), Choice("", name, says, "yes")]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.widgets import Input
@@ -29,6 +29,20 @@ Chosen = TypeVar("Chosen")
 CHOICES = (Column("", 20, 1), Column("", 20, 1, flex=1))
 
 
+class Choices(Grid):
+    """What can be chosen below a text; the page keys move the text."""
+
+    def __init__(self, text: Pane) -> None:
+        super().__init__(CHOICES, id="choices")
+        self.text = text
+
+    def action_move(self, way: str) -> None:
+        if way.startswith("page"):
+            self.text.action_move(way)
+        else:
+            super().action_move(way)
+
+
 class SendScreen(Overlay[Chosen]):
     """`put` asks for it in the desk's thread; `gone` is told what came of that."""
 
@@ -45,7 +59,7 @@ class SendScreen(Overlay[Chosen]):
         self.said = ""
         self.pane = Pane(id="plan")
         self.pane.wrapped = True
-        self.grid = Grid(CHOICES, id="choices")
+        self.grid = Choices(self.pane)
 
     def put(self, requests: RequestsLike) -> Any:
         """Asks for it, under `key`; in the desk's thread."""
@@ -109,6 +123,7 @@ class SendScreen(Overlay[Chosen]):
             Rows([Row(key, ((f" {name}", "strong"), (says, "dim"))) for key, name, says in choices]), keep=False
         )
         self.grid.styles.height = len(choices)
+        self.call_after_refresh(self._foot)
         if not self.line.display:
             self.grid.focus()
 
@@ -132,9 +147,13 @@ class SendScreen(Overlay[Chosen]):
         (self.line if self.line.display else self.grid).focus()
 
     def _foot(self) -> None:
+        if not self.is_attached:
+            return
         words = "back; what was sent goes on" if self.sent else "nothing is sent"
-        self.bar("box-foot").show([(f"{self._key('enter')} ", "key"), ("choose  ", "dim"),
-                                   ("Esc ", "key"), (words, "dim")], [(self.said, "warn")])  # fmt: skip
+        left = [(f"{self._key('enter')} ", "key"), ("choose  ", "dim"), ("Esc ", "key"), (words, "dim")]
+        if self.pane.virtual_size.height > self.pane.size.height:
+            left = [(f"{self._key('pagedown')} ", "key"), ("there is more  ", "mark"), *left]
+        self.bar("box-foot").show(left, [(self.said, "warn")])
 
     def say(self, words: str) -> None:
         """One line at the foot of the box."""
@@ -161,6 +180,12 @@ class SendScreen(Overlay[Chosen]):
 
     def do_choose(self) -> None:
         self._decide(self.grid.key)
+
+    def on_key(self, event: events.Key) -> None:
+        """While one types, too, the page keys move the text."""
+        if event.key in ("pageup", "pagedown"):
+            event.stop()
+            self.pane.action_move({"pageup": "page_up", "pagedown": "page_down"}[event.key])
 
     @on(Grid.Picked)
     def picked(self, event: Grid.Picked) -> None:

@@ -1,0 +1,30 @@
+"""The screens that a person goes to by name or number, each loaded when it is first wanted."""
+
+from __future__ import annotations
+
+from console.tui.screens.base import BaseScreen
+
+
+def make_screen(where: str) -> BaseScreen:
+    """A screen by its name in the table. Raises ValueError for one that is not there."""
+    if where == "services":
+        from console.tui.screens.services import ServicesScreen
+
+        return ServicesScreen()
+    if where == "incidents":
+        from console.tui.screens.incidents import IncidentsScreen
+
+        return IncidentsScreen()
+    if where == "jobs":
+        from console.tui.screens.jobs import JobsScreen
+
+        return JobsScreen()
+    if where == "systems":
+        from console.tui.screens.systems import SystemsScreen
+
+        return SystemsScreen()
+    if where == "holds":
+        from console.tui.screens.holds import HoldsScreen
+
+        return HoldsScreen()
+    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, systems and holds')
