@@ -7,7 +7,8 @@ requested → verified (a mark that its scheduler cannot be told: Headway's own 
 
 A request waits while another must approve it, or, where it may queue, while its job runs. Each target has one thread
 that sends and one that looks and verifies; the writes of one system take turns, so that at most one is in flight
-there. A target that hangs gives its turn away: it holds up nobody else's actions.
+there. A target that is silent is found out before its turn, as it is asked what would be sent; one that swallows the
+write itself keeps its turn until the deadline of the call. Other systems, polls and looks wait for neither.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 
 import structlog
@@ -63,11 +64,12 @@ class Actions:
         self._clock = clock
         self._doors = doors
         self._stopping: Callable[[], bool] = lambda: False
-        wire = Wire(doors, secrets, stopping=self._is_stopping, frozen=lambda: permission.why_frozen(store))
-        self._moves = Moves(store, clock, doors, wire, poll_now, moved, audience)
-        self._lanes = Lanes(2 * len(doors.places) + SPARE, "action")
         self._in_flight = InFlight()
         self.turns = Turns(at_once)
+        frozen = partial(permission.why_frozen, store)
+        wire = Wire(doors, secrets, self._is_stopping, frozen, self._in_flight)
+        self._moves = Moves(store, clock, doors, wire, self._turn, poll_now, moved, audience)
+        self._lanes = Lanes(2 * len(doors.places) + SPARE, "action")
         self.wake = threading.Event()
         self.pulse = Pulse()
 
@@ -139,10 +141,9 @@ class Actions:
     def _move_all(self, fence: int, actions: Sequence[ActionRow]) -> None:
         for action in actions:
             try:
-                with self._turn(action):
-                    if self._stopping():
-                        return  # what was not begun stays as it is, for the next engine
-                    self._moves.move(fence, action)
+                if self._stopping():
+                    return  # what was not begun stays as it is, for the next engine
+                self._moves.move(fence, action)
             except StoreError:
                 raise
             except Exception as error:  # one that cannot be moved must not hold up the others
@@ -150,11 +151,8 @@ class Actions:
                 self._moves.put_off(fence, action, type(error).__name__)
 
     @contextmanager
-    def _turn(self, action: ActionRow) -> Iterator[None]:
-        """Of its system's writes, this one's turn; looks need none."""
-        place = self._doors.places.get(action.target_id)
-        name = place.name if place is not None else action.system
-        sends = action.state == "requested"
-        turn = self.turns.turn(action.system_id, self._stopping) if sends else nullcontext()
-        with turn, self._in_flight.at(f"{'sending to' if sends else 'asking'} {name}"):
-            yield
+    def _turn(self, system: int) -> Iterator[float | None]:
+        """Of its system's writes, one's turn: for how many seconds it was waited for; None: the engine ends, it must
+        not begin."""
+        with self.turns.turn(system, self._stopping) as waited:
+            yield None if self._stopping() else waited

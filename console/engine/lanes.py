@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-HANGS_SECONDS = 5.0
-"""A write that takes longer keeps the others of its system waiting no more: they are at other targets."""
 LOOK_SECONDS = 0.2
 """How often whoever waits looks whether to stop."""
 
@@ -97,34 +95,31 @@ class Lanes:
 
 
 class Turns:
-    """At most `at_once` writes in flight at a system, first come first served; one that hangs counts no longer."""
+    """At most `at_once` writes in flight at a system, first come first served. One that hangs keeps its turn until its
+    call is over: nobody knows before that what it does."""
 
     def __init__(self, at_once: int) -> None:
         self.at_once = at_once
-        self._begun: dict[int, dict[object, float]] = defaultdict(dict)
+        self._writing: Counter[int] = Counter()
         self._queue: dict[int, list[object]] = defaultdict(list)
         self._free = threading.Condition()
 
     @contextmanager
-    def turn(self, system: int, stopping: Callable[[], bool]) -> Iterator[None]:
-        """Waits for it, no longer than until `stopping`."""
-        mine = object()
+    def turn(self, system: int, stopping: Callable[[], bool]) -> Iterator[float]:
+        """Waits for it, no longer than until `stopping`; for how many seconds it did."""
+        mine, begun = object(), time.monotonic()
         with self._free:
             self._queue[system].append(mine)
-            while not stopping() and (left := self._wait_seconds(system, mine)) > 0:
-                self._free.wait(min(left, LOOK_SECONDS))
+            while not stopping() and not self._is_next(system, mine):
+                self._free.wait(LOOK_SECONDS)
             self._queue[system].remove(mine)
-            self._begun[system][mine] = time.monotonic()
+            self._writing[system] += 1
         try:
-            yield
+            yield time.monotonic() - begun
         finally:
             with self._free:
-                del self._begun[system][mine]
+                self._writing[system] -= 1
                 self._free.notify_all()
 
-    def _wait_seconds(self, system: int, mine: object) -> float:
-        now = time.monotonic()
-        prompt = sorted(since for since in self._begun[system].values() if now - since < HANGS_SECONDS)
-        if len(prompt) >= self.at_once:
-            return prompt[len(prompt) - self.at_once] + HANGS_SECONDS - now
-        return 0.0 if self._queue[system][0] is mine else LOOK_SECONDS
+    def _is_next(self, system: int, mine: object) -> bool:
+        return self._writing[system] < self.at_once and self._queue[system][0] is mine

@@ -7,6 +7,7 @@ runs by then.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,6 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.words import STARTING
-from console.clean import clean
 from console.clock import Clock
 from console.control.open_hold import may_have_run, not_owed
 from console.engine import permission, previews, verdicts
@@ -35,8 +35,7 @@ from console.engine.wire import Wire
 from console.failpoints import failpoint
 from console.model.holding import is_over
 from console.model.ids import instant, micros
-from console.model.steps import refusal
-from console.store import approvals, asked, in_the_way, polling
+from console.store import approvals, asked, in_the_way
 from console.store.asked import ActionRow, ActionStep
 from console.store.asserted import NotTaken, assert_state
 from console.store.open import Store
@@ -54,6 +53,8 @@ AWAY_SECONDS = 15.0
 """Until a target that is out of reach is asked again, and an action that broke is taken up again."""
 FROZEN_SECONDS = 5.0
 """How often what a hold owes looks whether the estate is still frozen."""
+FRESH_SECONDS = 5.0
+"""Who waited longer for the turn of its system is asked again what would be sent: its job may run by now."""
 QUEUE_SECONDS = 10.0
 """How often a request that waits for its job's other run looks whether that is over."""
 
@@ -67,6 +68,7 @@ class Moves:
         clock: Clock,
         doors: Doors,
         wire: Wire,
+        turn: Callable[[int], AbstractContextManager[float | None]],
         poll_now: Callable[[int], None],
         moved: Callable[[], None],
         audience: Audience,
@@ -75,6 +77,7 @@ class Moves:
         self._clock = clock
         self._doors = doors
         self._wire = wire
+        self._turn = turn
         self._poll_now = poll_now
         self._moved = moved
         """Called when an action was accepted or ended: a hold goes on from there."""
@@ -115,7 +118,8 @@ class Moves:
     def _may_leave(self, fence: int, action: ActionRow) -> bool:
         """Whether it may by what is permitted now; where not, it is refused or waits."""
         right = permission.of_action(self._store, action, self.now())
-        if refused := right.refused or self._refusal(action) or self._over(action):
+        places = self._doors.places
+        if refused := right.refused or previews.refusal_of(self._store, places, action) or self._over(action):
             self.refuse(fence, action.key, refused)
         elif right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
@@ -152,8 +156,19 @@ class Moves:
             self._assert(fence, action, ask)
             return
         preview = self._preview(fence, action)
-        if preview is None or not self._may_leave(fence, action):  # its source may have taken its time
+        if preview is None:
             return
+        with self._turn(action.system_id) as waited:
+            if waited is not None and waited > FRESH_SECONDS:
+                preview = self._preview(fence, action)
+            if (
+                waited is None or preview is None or not self._may_leave(fence, action)
+            ):  # they may have taken their time
+                return
+            self._send_once(fence, action, preview)
+        self._poll_now(action.target_id)
+
+    def _send_once(self, fence: int, action: ActionRow, preview: dict[str, Any]) -> None:
         preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
         event = f"{preview.get('verb', action.verb)}: {action.job}"
         if not self.step(fence, action.key, "requested", ActionStep("sending", event=event, preview=preview)):
@@ -162,7 +177,6 @@ class Moves:
         step = self._wire.act(action, preview)
         if self.step(fence, action.key, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
-        self._poll_now(action.target_id)
 
     def refuse(self, fence: int, key: str, why: str) -> None:
         """It is not sent and over; told to whoever asked, in its incident and in the audit."""
@@ -176,21 +190,6 @@ class Moves:
         words = f"what was sent cannot be read any more: {why}. Look at the scheduler itself."
         end = ActionStep("failed", words, ended=True, event="outcome stays unknown", tells="its outcome stays unknown")
         self.step(fence, key, was, end)
-
-    def _refusal(self, action: ActionRow) -> str:
-        """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
-        if action.target_id not in self._doors.places:
-            return f"{action.system} is not in the config any more"
-        if good := in_the_way.good_already(self._store, action.verb, action.run_id):
-            return good
-        if (word := action.verb.needs) not in self._kind(action) and action.verb not in previews.MARKS:
-            why = self._doors.places[action.target_id].system.kind.missing.get(word, "")
-            return f"{action.system} cannot {action.verb}" + (f": {why}" if why else "")
-        safety = "" if action.verb is not Verb.RERUN else polling.safety_of_job(self._store, action.job_id)
-        return clean(refusal(action.preview, action.verb, safety))
-
-    def _kind(self, action: ActionRow) -> frozenset[Any]:
-        return self._doors.places[action.target_id].system.kind.capabilities
 
     def _assert(self, fence: int, action: ActionRow, ask: Ask) -> None:
         """A mark that only Headway keeps: there is no wire, so its intent and its end are one transaction."""

@@ -7,13 +7,28 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from connectors.contract import Ask, Capability, Connector, Preview, RunRef, State, Verb
-from console.clean import clean_line
+from console.clean import clean, clean_line
 from console.engine.doors import Place
-from console.store import asked
+from console.model.steps import refusal
+from console.store import asked, in_the_way, polling
 from console.store.asked import ActionRow
 from console.store.open import Store
 
 MARKS = (Verb.MARK_OK, Verb.SKIP)
+
+
+def refusal_of(store: Store, places: Mapping[int, Place], action: ActionRow) -> str:
+    """Why Headway itself does not send it, whatever the person was shown; empty when it may be sent."""
+    if action.target_id not in places:
+        return f"{action.system} is not in the config any more"
+    if good := in_the_way.good_already(store, action.verb, action.run_id):
+        return good
+    kind = places[action.target_id].system.kind
+    if (word := action.verb.needs) not in kind.capabilities and action.verb not in MARKS:
+        why = kind.missing.get(word, "")
+        return f"{action.system} cannot {action.verb}" + (f": {why}" if why else "")
+    safety = "" if action.verb is not Verb.RERUN else polling.safety_of_job(store, action.job_id)
+    return clean(refusal(action.preview, action.verb, safety))
 
 
 def preview_of(values: Mapping[str, Any]) -> Preview:

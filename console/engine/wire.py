@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from connectors.contract import (
     AccessRefused,
     Ask,
     CannotTell,
+    Connector,
     ConnectorError,
     Found,
     LookUp,
@@ -22,6 +24,7 @@ from connectors.secrets import SecretStore
 from console.engine import previews
 from console.engine.arriving import shown
 from console.engine.doors import Doors
+from console.engine.lanes import InFlight
 from console.failpoints import failpoint
 from console.store.asked import ActionRow, ActionStep
 
@@ -36,23 +39,29 @@ class Wire:
     """Asks and sends by the connectors of `doors`; what they answer is cleaned, and no secret is in it."""
 
     def __init__(
-        self, doors: Doors, secrets: SecretStore, stopping: Callable[[], bool], frozen: Callable[[], str]
+        self,
+        doors: Doors,
+        secrets: SecretStore,
+        stopping: Callable[[], bool],
+        frozen: Callable[[], str],
+        in_flight: InFlight,
     ) -> None:
         self._frozen = frozen
         """Why nothing may leave now; empty when it may."""
         self._doors = doors
         self._secrets = secrets
         self._stopping = stopping
+        self._in_flight = in_flight
 
     def preview(self, action: ActionRow, ask: Ask) -> Preview:
         """What it would send now. Raises ConnectorError."""
-        with self._doors.asked(action.target_id) as connector:
+        with self._at("asking", action) as connector:
             return connector.preview(ask, PREVIEW_SECONDS)
 
     def act(self, action: ActionRow, preview: dict[str, Any]) -> ActionStep:
         """Sends it once; what came of it. The intent is committed by now."""
         try:
-            with self._doors.asked(action.target_id) as connector:
+            with self._at("sending to", action) as connector:
                 failpoint("action.before_wire")
                 if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
                     return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
@@ -78,7 +87,7 @@ class Wire:
         """What its source says under our key, as people may read it; what broke tells nothing. Raises
         SystemUnreachable."""
         try:
-            with self._doors.asked(action.target_id) as connector:
+            with self._at("asking", action) as connector:
                 found = connector.look_up(previews.preview_of(action.preview), action.key, LOOK_UP_SECONDS)
             if isinstance(found, Found):
                 return Found(found.native_ref, self.shown(found.words))
@@ -92,6 +101,13 @@ class Wire:
         except Exception as error:  # a connector's surprise: counted like any look that told nothing
             log.exception("look-up broke", key=action.key)
             return CannotTell(type(error).__name__)
+
+    @contextmanager
+    def _at(self, doing: str, action: ActionRow) -> Iterator[Connector]:
+        place = self._doors.places.get(action.target_id)
+        name = place.name if place is not None else action.system
+        with self._in_flight.at(f"{doing} {name}"), self._doors.asked(action.target_id) as connector:
+            yield connector
 
     def shown(self, text: str) -> str:
         """Outside text as people may read it."""
