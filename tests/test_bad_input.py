@@ -293,10 +293,24 @@ def other_database(folder: Path) -> Path:
     return path
 
 
+def damaged(folder: Path) -> Path:
+    """A store of which a page in the middle was overwritten: its head is as it was."""
+    with running_bench(folder, FakeScheduler(), estate_config(folder, FakeScheduler())) as bench:
+        bench.turn()
+    path = folder / "headway.db"
+    whole = bytearray(path.read_bytes())
+    whole[4096 : len(whole)] = b"\xa5" * (len(whole) - 4096)
+    path.write_bytes(whole)
+    for beside in ("-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
+    return path
+
+
 STORES = {
     "newer": (newer, ("schema 9999", "99.0", "Install")),
-    "folder": (folder_in_its_place, ("store-is-a-folder",)),
-    "text": (no_database, ("notes.txt",)),
+    "folder": (folder_in_its_place, ("store-is-a-folder is a folder; name the store's file in it: ",)),
+    "text": (no_database, ("notes.txt", "headway restore COPY --replace", "or name another store")),
+    "damaged": (damaged, ("headway.db", "malformed", "headway restore COPY --replace")),
     "foreign": (other_database, ("other.db",)),
 }
 

@@ -57,7 +57,7 @@ def answered(
         if answer is not None and answer.ok:
             return answer.data
         if answer is not None:
-            raise Stop(Exit.REFUSED, answer.error)
+            raise Stop(Exit.NOT_FOUND if answer.data.get("not_found") else Exit.REFUSED, answer.error)
         if (words := no_engine(arguments)) is not None:
             raise Stop(Exit.NO_ENGINE, f"{words}; it did not answer, and nothing was sent. Start one: headway engine")
         if left <= LOOK_SECONDS:

@@ -38,7 +38,7 @@ MEANING = {
     "no answer came; nothing was sent.",
     Exit.UNKNOWN: "Asked for and not over yet: sent, its outcome still to come or looked up (never repeated), or not "
     "sent and waiting for its turn or for another person's approval; stderr says which.",
-    Exit.NOT_FOUND: "No such job, run, incident, service, log or approval; near misses are named.",
+    Exit.NOT_FOUND: "No such job, run, incident, service, log, route or approval; near misses are named.",
     Exit.TIMEOUT: "`gate`: its time was over, and an upstream was still to come. The command was not started.",
     Exit.RED: "`gate`: an upstream is red, and was not repaired in the time there was. The command was not started.",
     Exit.INTERRUPTED: "Ctrl-C.",

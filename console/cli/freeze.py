@@ -11,9 +11,10 @@ from console.model.modes import FREEZE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--off", action="store_true", help="send again")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--off", action="store_true", help="send again")
+    which.add_argument("--status", action="store_true", help="only say whether it is frozen")
     parser.add_argument("--why", default="", metavar="TEXT", help="for the audit, and for whoever reads the banner")
-    parser.add_argument("--status", action="store_true", help="only say whether it is frozen")
     parser.add_argument("--json", action="store_true")
 
 

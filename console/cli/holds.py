@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.release and not arguments.from_native:
         raise Stop(Exit.USAGE, "--release goes with --from-native; one hold is let go by: headway release JOB")
+    stray = [f"--{name}" for name in ("why", "anyway", "yes") if getattr(arguments, name) and not arguments.release]
+    if stray:
+        raise Stop(Exit.USAGE, f"{stray[0]} goes with --from-native --release; nothing was let go")
     return _from_native(arguments) if arguments.from_native else _from_store(arguments)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -88,6 +89,16 @@ class CommandLine(argparse.ArgumentParser):
         raise BadLine(message)
 
 
+class CommandLineOfOne(CommandLine):
+    """What one command does not know is told with its own usage, not with that of all."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
+
 def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     """The whole command line; the arguments of `wanted` only."""
     parser = CommandLine(
@@ -97,7 +108,7 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     )
     _common(parser, top=True)
     parser.add_argument("--version", action="store_true", help="the installed version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandLineOfOne)
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
         _common(sub, top=False)
@@ -126,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if wanted is not None and wanted not in COMMANDS:
             raise Stop(Exit.USAGE, _no_command(wanted))
-        code = _run(build_parser(wanted).parse_args(arguments, document), after)
+        code = _run(build_parser(wanted).parse_args(list(_with_values(arguments)), document), after)
         if document.json and document.document is not None:
             write_document(document.document)
         sys.stdout.flush()
@@ -173,6 +184,22 @@ def _no_command(word: str) -> str:
     near = get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
     hint = f'did you mean "{near[0]}"?' if near else "headway --help lists them"
     return f'"{word}" is no command; {hint}'
+
+
+def _with_values(arguments: Sequence[str]) -> Iterator[str]:
+    """The same, each value that begins with a minus joined to its option: `--for -3m` is a bad time, no missing one."""
+    before: str | None = None
+    for word in arguments:
+        if before is None:
+            before = word
+        elif re.match(r"-\d", word) and before.startswith("--") and "=" not in before and before != "--":
+            yield f"{before}={word}"
+            before = None
+        else:
+            yield before
+            before = word
+    if before is not None:
+        yield before
 
 
 def _command_in(arguments: Sequence[str]) -> str | None:

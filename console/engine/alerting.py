@@ -9,7 +9,7 @@ from console.clean import clean_line
 from console.clock import Clock
 from console.config import RouteSettings
 from console.config.references import near
-from console.engine.answers import CannotAnswer
+from console.engine.answers import CannotAnswer, NoSuchName
 from console.model.ids import micros
 from console.store import outbox as rows
 from console.store import routing as routing_rows
@@ -36,7 +36,7 @@ class AlertAnswers:
         """Leaves a test for each URL of a route; its number, by which its deliveries are found."""
         route, by = clean_line(str(arguments["route"])), clean_line(str(arguments["by"]))
         if route not in self._words:
-            raise CannotAnswer(f'no route "{route}". {near(route, self._words or ["add [routes.NAME]"])}')
+            raise NoSuchName(f'no route "{route}". {near(route, self._words or ["add [routes.NAME]"])}')
         now = self._clock.now()
         body = (
             f'{by} sent this with "headway alert test {route}" at {now:%Y-%m-%d %H:%M:%S}Z, from the estate'

@@ -46,6 +46,10 @@ class CannotAnswer(Exception):
     """Why there is no answer, in words for a person."""
 
 
+class NoSuchName(CannotAnswer):
+    """What was asked about is not there."""
+
+
 class Answers:
     """Takes questions from the store and answers them there."""
 
@@ -127,6 +131,7 @@ class Answers:
             answer = self._by_kind[kind](arguments)
         except (CannotAnswer, ConnectorError) as problem:
             error = self._shown(str(problem))
+            answer = {"not_found": True} if isinstance(problem, NoSuchName) else {}
         except Exception as problem:
             log.exception("a question broke", kind=kind)
             error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"

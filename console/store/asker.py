@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from console.store import schema
 from console.store.chain import LOCKED, WRITER_LOCK, Run
-from console.store.errors import NotAllowed, StoreMissing, StoreUnusable
+from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_words, folder_words
 
 BUSY_SECONDS = 5.0
 
@@ -36,7 +36,7 @@ def transaction(url: str, writes: bool = True) -> Iterator[Run]:
 def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
     path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
     if path.is_dir():
-        raise StoreUnusable(f"{path} is a folder; name the file of a store")
+        raise StoreUnusable(folder_words(path))
     if not path.exists():
         raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
     try:
@@ -53,7 +53,7 @@ def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise StoreUnusable(f"the store at {path}: {error}") from error
+        raise StoreUnusable(f"the store at {path}: {error}{damage_words(error)}") from error
 
 
 def _on_postgres(url: str, writes: bool) -> Iterator[Run]:

@@ -61,3 +61,23 @@ class LookAlike(NotFound):
         )
         self.name = name
         self.near = ()
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that the bytes of its file are not what it wrote."""
+    return "malformed" in str(error) or "not a database" in str(error)
+
+
+def damage_words(error: BaseException | None) -> str:
+    """The mend for a file that is damaged, or was never a store; empty for every other error."""
+    if not is_damage(error):
+        return ""
+    return (
+        '. It is damaged, or no store of Headway: end the engine ("headway engine stop") and put a copy in its place'
+        ' with "headway restore COPY --replace", which moves this file aside; or name another store'
+    )
+
+
+def folder_words(path: object) -> str:
+    """What to write in place of a folder."""
+    return f"{path} is a folder; name the store's file in it: {path}/headway.db"

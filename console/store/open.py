@@ -25,7 +25,7 @@ from console.model.ids import instant
 from console.store import migrate
 from console.store.chain import LOCKED, WRITER_LOCK
 from console.store.disks import network_type
-from console.store.errors import LeaseLost, StoreUnusable
+from console.store.errors import LeaseLost, StoreUnusable, damage_words, folder_words, is_damage
 from console.store.place import checked, without_secrets
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
@@ -97,10 +97,13 @@ class Store:
             yield
         except (DBAPIError, driver.Error) as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
-            if not isinstance(reason, driver.OperationalError) and getattr(reason, "sqlstate", "") != READ_ONLY_STANDBY:
+            known = isinstance(reason, driver.OperationalError) or is_damage(reason)
+            if not known and getattr(reason, "sqlstate", "") != READ_ONLY_STANDBY:
                 raise
             place = self.path or self.engine.url.set(query={}).render_as_string()
-            raise StoreUnusable(without_secrets(self.url, f"the store at {place}: {reason}")) from error
+            raise StoreUnusable(
+                without_secrets(self.url, f"the store at {place}: {reason}{damage_words(reason)}")
+            ) from error
 
     def _be_durable(self, connection: Connection, durable: bool) -> None:
         if self.is_sqlite:
@@ -132,6 +135,8 @@ def open_store(url: str) -> Store:
         store = Store(url, _postgres(url), None)
     else:
         path = Path(url.removeprefix("sqlite:///")).expanduser()
+        if path.is_dir():
+            raise StoreUnusable(folder_words(path))
         _refuse_network(path)
         _refuse_foreign(path)
         _make_private(path)
@@ -173,7 +178,7 @@ def _refuse_foreign(path: Path) -> None:
     except sqlite3.Error as error:
         if not os.access(path, os.W_OK):
             return  # the next step says why
-        raise StoreUnusable(f"the store at {path}: {error}; name another store") from error
+        raise StoreUnusable(f"the store at {path}: {error}{damage_words(error) or '; name another store'}") from error
     if tables and "alembic_version" not in tables:
         raise StoreUnusable(f"{path} holds tables that Headway did not make; name another store")
 

@@ -36,12 +36,13 @@ def table(written: str) -> dict[str, Any]:
 
 
 def answer_request(store: Store, fence: int, request_id: int, answer: dict[str, Any], error: str, now_us: int) -> None:
+    """With an `error` it is refused; `answer` may then say more of why."""
     with store.write(fence) as connection:
         connection.execute(
             text("UPDATE request SET state = :state, answer = :answer, answered_us = :now WHERE id = :id"),
             {
                 "state": "refused" if error else "answered",
-                "answer": json.dumps({"error": error} if error else answer),
+                "answer": json.dumps({**answer, "error": error} if error else answer),
                 "now": now_us,
                 "id": request_id,
             },

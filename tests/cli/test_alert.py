@@ -88,7 +88,7 @@ def test_a_route_that_is_not_there_is_told_with_the_near_miss(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with bench_of(tmp_path, oncall=route("ONE")) as bench, at_work(bench):
-        assert Exit.REFUSED == main(["--store", bench.url, "alert", "test", "oncal\x1b[2J"])
+        assert Exit.NOT_FOUND == main(["--store", bench.url, "alert", "test", "oncal\x1b[2J"])
         assert 'no route "oncal". Did you mean "oncall"?' in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from console.store.errors import StoreMissing, StoreUnusable
+from console.store.errors import StoreMissing, StoreUnusable, damage_words, folder_words, is_damage
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_SECONDS = 5.0
@@ -70,6 +70,8 @@ class SqliteLink:
 
     def __init__(self, path: Path) -> None:
         self.place = str(path)
+        if path.is_dir():
+            raise StoreUnusable(folder_words(path))
         if not path.is_file() or path.stat().st_size == 0:
             raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
         try:
@@ -126,6 +128,8 @@ def _frozen(path: Path) -> str:
 
 
 def _mend(error: sqlite3.Error) -> str:
+    if is_damage(error):
+        return damage_words(error)
     if "readonly" not in str(error) and "unable to open" not in str(error):
         return ""
     return (
