@@ -9,8 +9,10 @@ from datetime import date, datetime, timedelta
 from connectors.contract import State
 from console.clean import clean_line
 from console.control.expected import expects_nothing
+from console.control.gate import Standing, without_run
 from console.control.picture import Picture
-from console.model.values import DependencyFacts, EngineDown, Mode, RunFacts
+from console.model.values import DependencyFacts, EngineDown, JobFacts, Mode, RunFacts
+from console.model.views import ClockView
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ def awaited(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: da
 
 def is_satisfied(picture: Picture, upstream_id: int, bd: date, at: datetime) -> bool:
     """Good, or nothing to wait for: the run that is read from `at`, or the latest of that date that is over by now.
-    UNKNOWN, PARTIAL and out of sight are not good. A job by the clock that has no run on that date is not waited for;
-    one that is started by events is."""
+    UNKNOWN, PARTIAL and out of sight are not good. Without a run on that date a job is not waited for only where its
+    schedule is known to want none, as at the gate; one that is started by events is."""
     if upstream_id not in picture.estate.jobs:
         return True  # gone from the estate: config names it in vain, and says so
     run = picture.read_by(upstream_id, bd, at)
@@ -64,7 +66,18 @@ def is_satisfied(picture: Picture, upstream_id: int, bd: date, at: datetime) -> 
     unit = picture.graph.unit(upstream_id)
     if unit != upstream_id and picture.of_day(unit, bd):
         return False
-    return not expects_nothing(picture.job(unit))
+    clock = _clock(picture.job(unit))
+    return clock is not None and without_run(clock, bd, picture.now)[0] is Standing.SATISFIED
+
+
+def _clock(job: JobFacts) -> ClockView | None:
+    """None where nothing runs by the clock."""
+    if expects_nothing(job) or job.accepted_at is None:
+        return None
+    told = job.schedule
+    return ClockView(
+        told.dialect, told.expression, told.zone, told.next_at, job.accepted_at, job.zone, job.cutoff.isoformat()
+    )
 
 
 def is_good(picture: Picture, run: RunFacts) -> bool:

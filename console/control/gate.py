@@ -70,7 +70,7 @@ def _stands(one: UpstreamView, bd: str, engine_alive: bool, now: datetime) -> tu
     if one.state == State.UNKNOWN:
         return Standing.UNKNOWN, "has an end that nobody can prove"
     if not one.state and one.clock is not None:
-        return _without_run(one.clock, date.fromisoformat(bd), now)
+        return without_run(one.clock, date.fromisoformat(bd), now)
     return Standing.WAITING, f"is {one.state or 'still to come'}{_which(one)}"
 
 
@@ -80,8 +80,9 @@ def _which(one: UpstreamView) -> str:
     return f" ({told})" if told else ""
 
 
-def _without_run(clock: ClockView, bd: date, now: datetime) -> tuple[Standing, str]:
-    """What it means that no run of that date is known: only where the schedule is known to want none it is good."""
+def without_run(clock: ClockView, bd: date, now: datetime) -> tuple[Standing, str]:
+    """What it means that no run of that date is known: only where the schedule is known to want none it is good. Holds
+    ask the same (`control.conditions`)."""
     zone, cutoff = zone_of(clock.zone), time.fromisoformat(clock.cutoff)
     if bd < date_in_window(clock.accepted_at, zone, cutoff):
         return Standing.UNKNOWN, "has no known run on that date, which is before its schedule was known"

@@ -57,8 +57,7 @@ class New:
         live = live_edges(self._picture, self._policy)
         policy = replace(self._policy, edges=tuple(live)) if live else self._policy
         if self._due is None and expects_nothing(self._job):
-            asks = policy.mode is Mode.TRIGGER and not self._is_unseen()
-            return self._triggered(policy, bool(live)) if asks else None
+            return self._triggered(policy, bool(live)) if policy.mode is Mode.TRIGGER else None
         return self._placed(policy, bool(live))
 
     def _is_unseen(self) -> bool:
@@ -117,7 +116,7 @@ class New:
         """Told once for a period, when its start is at hand: a row that failed, beside those of the tries."""
         at = due.period_at or self._now
         key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
-        if self._now < at - LAST_CALL or any(hold.key == key for hold in self._picture.estate.holds):
+        if self._now < at - LAST_CALL or self._is_known(key):
             return None
         words = f"it starts at {clock(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
         hold = self._hold(key, policy, due, left)
@@ -130,6 +129,9 @@ class New:
         if policy.mode is not Mode.TRIGGER or not self._job.starts_held:
             return False
         return are_green(self._picture, policy.edges, due.bd, due.period_at or self._now)
+
+    def _is_known(self, key: str) -> bool:
+        return any(hold.key == key for hold in self._picture.estate.holds)
 
     def _is_running(self) -> bool:
         """A paused DAG does not go on with the tasks of its runs: what runs is let run."""
@@ -165,22 +167,41 @@ class New:
             key, _ = self._next_key(f"bd {bd}")
             if not key or ran_on(self._picture.runs.get(self._job.id, ()), bd):
                 return None
+            if self._is_unseen():
+                return self._not_started_yet(policy, bd, max(since) + policy.hold_for) if live else None
             return self._started(policy, live, key, bd)
         return None
+
+    def _not_started_yet(self, policy: Policy, bd: date, until: datetime) -> HoldDecision | None:
+        """Told once for a business date, of a source that fails: an engine that has just begun has not looked yet."""
+        key = derived_key(self._job.system, self._job.native_id, f"bd {bd}", "not started yet")
+        target = self._picture.estate.targets.get(self._job.target_id)
+        if target is None or target.failing_since is None or self._is_known(key):
+            return None
+        by = clock(until, self._job.zone, self._now)
+        words = f"its source is out of sight; it is started once it is seen, until {by}"
+        hold = self._trigger(key, policy, bd, until, words)
+        hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)
+        event = f"{names(self._picture, policy.edges)} is good, and {self._name} is not started: {words}"
+        return HoldDecision(hold, None, event=event)
 
     def _dates(self, policy: Policy) -> set[date]:
         return {run.bd for each in policy.edges for run in self._picture.runs.get(each.upstream_id, ())}
 
     def _started(self, policy: Policy, live: bool, key: str, bd: date) -> HoldDecision:
         why = f"{names(self._picture, policy.edges)} is good"
-        start_key = derived_key(key, "start")
-        hold = HoldFacts(
-            key=key, job_id=self._job.id, upstream_id=policy.edges[0].upstream_id, bd=bd, kind="trigger",
-            mode=Mode.TRIGGER, state=HoldState.STARTING if live else HoldState.SHADOW, held_by=BY, why=why,
-            until=self._now + policy.hold_for, due_at=None, period_key="", start_key=start_key, words=why,
-        )  # fmt: skip
+        hold = self._trigger(key, policy, bd, self._now + policy.hold_for, why)
         if not live:
             event = f"would have started {self._name}, {why}: it is in shadow"
-            return HoldDecision(replace(hold, start_key=None, ended_at=self._now), None, event=event)
+            return HoldDecision(replace(hold, state=HoldState.SHADOW, ended_at=self._now), None, event=event)
+        start_key = derived_key(key, "start")
+        hold = replace(hold, start_key=start_key)
         action = NewAction(start_key, Verb.START, self._job.id, why=why, origin="trigger", overlap="queue")
         return HoldDecision(hold, None, action, event=f"{self._name} is started: {why}")
+
+    def _trigger(self, key: str, policy: Policy, bd: date, until: datetime, words: str) -> HoldFacts:
+        return HoldFacts(
+            key=key, job_id=self._job.id, upstream_id=policy.edges[0].upstream_id, bd=bd, kind="trigger",
+            mode=Mode.TRIGGER, state=HoldState.STARTING, held_by=BY, why=words, until=until, due_at=None, period_key="",
+            words=words,
+        )  # fmt: skip

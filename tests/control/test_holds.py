@@ -533,6 +533,24 @@ def test_a_trigger_without_a_clock_starts_once_when_its_upstream_is_good() -> No
     assert ([Verb.START], HoldState.RELEASED) == (stage.sent(), stage.hold().state)
 
 
+def test_a_trigger_whose_job_is_out_of_sight_says_so_once_and_starts_it_when_it_is_seen() -> None:
+    ready = job(2, "warehouse/load", target_id=2)
+    stage = repaired(failed(Stage(hold_edge(Mode.TRIGGER, down=ready), load=ready)), "04:10")
+    answers = stage._polled
+
+    def polled() -> None:
+        answers()
+        away = at("04:00") <= stage.now < at("05:00")
+        stage.target(2, last_ok_at=at("03:59") if away else stage.now, failing_since=at("04:00") if away else None)
+
+    stage._polled = polled  # type: ignore[method-assign]
+    stage.until("04:59")
+    told = "its source is out of sight; it is started once it is seen, until 10:10"
+    assert ([f"{EXTRACT.name} is good, and {ready.name} is not started: {told}"], []) == (stage.events, stage.sent())
+    stage.until("05:30")
+    assert ([Verb.START], 1) == (stage.sent(), len(stage.source.starts))
+
+
 def test_a_trigger_makes_up_for_nothing_that_is_older_than_its_hold_for() -> None:
     ready = job(2, "warehouse/load", target_id=2)
     stage = Stage(hold_edge(Mode.TRIGGER, down=ready, hold_for=HOUR), load=ready)
@@ -627,6 +645,25 @@ def test_a_skipped_upstream_holds_nobody() -> None:
     stage.when("04:10", lambda: stage.run(EXTRACT, "03:10", State.SKIPPED))
     stage.until("06:00")
     assert 1 == len(stage.source.starts)
+
+
+@pytest.mark.parametrize(
+    "clock, accepted, is_held",
+    [
+        ("10 3 * * 6", "12:00", False),  # Saturdays: this is a Thursday's date
+        ("10 3 * * *", "03:30", True),  # due before its schedule was known: did it run?
+        ("10 3 * * 6", "03:30", False),
+        ("10 5 * * *", "12:00", True),  # still to come
+        ("10 3 * * * *", "12:00", True),  # nobody can read that
+    ],
+)
+def test_an_upstream_without_a_run_is_not_waited_for_only_where_its_schedule_wants_none(
+    clock: str, accepted: str, is_held: bool
+) -> None:
+    other = job(3, "etl-hosts/db07:other", Schedule("debian-cron", clock), accepted_at=at(accepted))
+    stage = Stage(hold_edge(up=other), extra=(other,))
+    stage.until("05:00")
+    assert ([] if is_held else [(DUE, "clock")]) == stage.started()
 
 
 HOURLY = job(3, "etl-hosts/db07:hourly", Schedule("debian-cron", "10 3-12 * * *"))
