@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -54,15 +55,36 @@ def store_of(estate: dict[str, object], config: Path) -> str:
 
 
 def _estate(config: Path) -> dict[str, object]:
+    """What the files say of the estate. A fault elsewhere in one of them hides no store: who looks, and who freezes, at
+    night must not wait for somebody's edit."""
     files = sorted(config.glob("*.toml")) if config.is_dir() else [config]
+    found: dict[str, object] = {}
+    fault = ""
+    for file in files:
+        try:
+            table, words = _estate_in(file.read_text("utf-8-sig"))
+        except OSError as error:
+            mend = 'Copy "config.example.toml" there, or see the demo: headway demo'
+            raise NoStore(f"{error.filename}: {error.strerror}. {mend}") from None
+        except UnicodeDecodeError as error:
+            table, words = {}, str(error)
+        found |= table
+        fault = fault or words
+    if fault and "store" not in found:
+        raise NoStore(f'{config}: {fault}. "headway check" names every fault.')
+    return found
+
+
+def _estate_in(text: str) -> tuple[dict[str, object], str]:
+    """The table [estate], and what is wrong with the text; then it is read alone."""
     try:
-        tables = [tomllib.loads(file.read_text("utf-8-sig")).get("estate", {}) for file in files]
-    except OSError as error:
-        mend = 'Copy "config.example.toml" there, or see the demo: headway demo'
-        raise NoStore(f"{error.filename}: {error.strerror}. {mend}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NoStore(f'{config}: {error}. "headway check" names every fault.') from None
-    return {key: value for table in tables if isinstance(table, dict) for key, value in table.items()}
+        table = tomllib.loads(text).get("estate", {})
+    except tomllib.TOMLDecodeError as error:
+        alone = re.search(r"^[ \t]*\[estate\].*?(?=^[ \t]*\[|\Z)", text, re.MULTILINE | re.DOTALL)
+        if alone is None or alone[0] == text:
+            return {}, str(error)
+        return _estate_in(alone[0])[0], str(error)
+    return table if isinstance(table, dict) else {}, ""
 
 
 def _resolve(reference: object, config: Path) -> str:

@@ -346,6 +346,40 @@ def test_a_store_beside_the_config_is_found_without_the_heavy_reader(tmp_path: P
     assert "estate" not in tables
 
 
+@pytest.mark.parametrize(
+    "text, is_found",
+    [
+        ('[estate]\nstore = "night.db"\n[systems.x]\nkind = "cr', True),
+        ('[systems.x\n[estate] # ours\nname = "a"\nstore = "night.db"\n\n[routes', True),
+        ('[estate]\nstore = "nig', False),
+        ('[estate]\nname = "a"\n[systems.x', False),
+        ("[systems.x", False),
+    ],
+)
+def test_the_store_is_found_beside_a_fault_elsewhere_and_never_guessed(
+    tmp_path: Path, text: str, is_found: bool
+) -> None:
+    """Status and freeze work while somebody's edit does not."""
+    from console.paths import NoStore, store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text(text)
+    if is_found:
+        assert str(tmp_path / "night.db") == store_url(file)
+    else:
+        with pytest.raises(NoStore, match="headway check"):
+            store_url(file)
+
+
+def test_a_broken_file_in_a_folder_hides_no_store_that_another_names(tmp_path: Path) -> None:
+    from console.paths import store_url
+
+    (tmp_path / "a.toml").write_text('[estate]\nstore = "night.db"\n')
+    (tmp_path / "b.toml").write_text("[systems.x")
+    (tmp_path / "c.toml").write_bytes(b"\xff\xfe")
+    assert str(tmp_path / "night.db") == store_url(tmp_path)
+
+
 def test_a_mode_that_a_kind_cannot_do_is_a_fault_with_the_kinds_own_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
