@@ -69,4 +69,6 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
     if not confirmed(arguments, job, data, wish.verb):
         raise Stop(Exit.REFUSED, "nothing was sent")
     overlap = getattr(arguments, "overlap", None) or overlap_shown(data)  # that one: refused above, or typed
-    return send(arguments, requests, replace(wish, preview=data, why=arguments.why or "", overlap=overlap))
+    chosen = getattr(arguments, "overlap", None) in ("queue", "allow")
+    wish = replace(wish, preview=data, why=arguments.why or "", overlap=overlap, beside=chosen)
+    return send(arguments, requests, wish)

@@ -34,7 +34,6 @@ DOORS: dict[str, Door] = {
     **{verb.value: _SENDS for verb in Verb},
     "preview": Door(Role.VIEW),
     "log": Door(Role.VIEW),
-    "probe": Door(Role.VIEW),
     "accept_drift": Door(Role.ACT),
     "approve": Door(Role.APPROVE),
     "withdraw": Door(Role.ACT),

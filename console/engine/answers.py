@@ -1,4 +1,4 @@
-"""Answers what screens and commands ask: previews, logs, probes, accepted drift. Each on a thread, with a deadline."""
+"""Answers what screens and commands ask: previews, logs, accepted drift. Each on a thread, with a deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ from connectors.words import STARTING
 from console.clock import Clock
 from console.control.authorize import Refused
 from console.engine.arriving import shown
-from console.engine.doors import QUESTIONS, Doors, Place
+from console.engine.doors import QUESTIONS, Doors
 from console.engine.health import Pulse
 from console.engine.lanes import InFlight
 from console.engine.previews import MARKS, cleaned_preview, preview_there
@@ -81,7 +81,6 @@ class Answers:
         self._by_kind: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "preview": self._preview,
             "log": self._log,
-            "probe": self._probe,
             "accept_drift": self._accept,
             "approve": self._approve,
             "withdraw": self._withdraw,
@@ -177,23 +176,6 @@ class Answers:
         with self._doors.question(target_id, ANSWER_SECONDS) as connector:
             chunk = connector.log(ref, arguments.get("start"), LOG_BYTES, ANSWER_SECONDS)
         return {"text": self._shown(chunk.text), "next": chunk.next, "more": chunk.more, "cut": chunk.cut}
-
-    def _probe(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        places = [place for place in self._doors.places.values() if place.system.name == arguments["system"]]
-        if not places:
-            raise CannotAnswer(f"no system {arguments['system']} in the config of the running engine")
-        return {place.target: self._probe_one(place) for place in places}
-
-    def _probe_one(self, place: Place) -> dict[str, Any]:
-        try:
-            with self._doors.question(place.target_id, ANSWER_SECONDS) as connector:
-                found = connector.probe(ANSWER_SECONDS)
-        except ConnectorError as error:
-            return {"reachable": False, "error": self._shown(str(error))}
-        rights = [
-            {k: self._shown(v) if isinstance(v, str) else v for k, v in asdict(right).items()} for right in found.rights
-        ]
-        return {"reachable": found.reachable, "version": self._shown(found.version), "rights": rights}
 
     def _accept(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._accept_drift(int(arguments["job_id"]), arguments["by"], str(arguments.get("from", "")))

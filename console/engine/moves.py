@@ -223,8 +223,7 @@ class Moves:
         except ConnectorError as error:
             self.refuse(fence, action.key, self._wire.words(error))
             return None
-        if starts and found.overlap is None:
-            found = replace(found, overlap=in_the_way.on_its_way(self._store, {"job_id": action.job_id}, action.key))
+        found = replace(found, overlap=found.overlap or self._others(action)) if starts else found
         preview = previews.cleaned_preview(found, self._wire.shown)
         if starts and found.overlap is not None and action.overlap == "queue":
             self._wait(fence, action, f"waits for its turn: {preview['overlap']}", QUEUE_SECONDS)
@@ -235,6 +234,11 @@ class Moves:
         else:
             return action.preview if action.preview and action.overlap == "refuse" else preview
         return None
+
+    def _others(self, action: ActionRow) -> str | None:
+        """What of ours is on its way to the job, or, for one that may queue, stands before it."""
+        found = in_the_way.on_its_way(self._store, {"job_id": action.job_id}, action.key)
+        return found or (in_the_way.before(self._store, action.key) if action.overlap == "queue" else None)
 
     def _wait(self, fence: int, action: ActionRow, words: str, seconds: float) -> None:
         self.step(fence, action.key, "requested", ActionStep("requested", words, next_us=self.later(seconds)))

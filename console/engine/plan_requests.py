@@ -45,6 +45,8 @@ _STEERING = {
     "abort": (("running", "paused", "stopped"), "aborted"),
 }
 """What a person may do with a plan: in which states, and what comes of it."""
+_DONE = {"running": "resumed"}
+"""What was done, where the state is not the word for it."""
 
 
 class PlanRequests(Requests):
@@ -117,8 +119,9 @@ class PlanRequests(Requests):
             if isinstance(answer, Granted):
                 if rows[0][0] not in allowed:
                     raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
-                _steer(run, number, state, f"{state} by {person.name}", now)
-                self._tell_event(run, rows[0][1], f"plan {number} {state} by {person.name}", person.name, now)
+                words = f"{_DONE.get(state, state)} by {person.name}"
+                _steer(run, number, state, words, now)
+                self._tell_event(run, rows[0][1], f"plan {number} {words}", person.name, now)
             self._tell_plan(run, person.name, how, number, {"plan": number}, answer, why)
         raise_refused(answer)
         return state

@@ -21,7 +21,7 @@ from console.engine.rights import Rights, about_request, all_granted, may_ask
 from console.model.holding import end_fault
 from console.model.ids import instant, micros
 from console.model.rights import Role, Subject
-from console.store import asker, chain, permissions, switches
+from console.store import asker, beside, chain, permissions, switches
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
 
@@ -62,6 +62,9 @@ class Wish:
     """Where its job is running already: "refuse", "queue" until it is not, "allow" what the person was shown."""
     incident_id: int | None = None
     needs_approval: bool = False
+    beside: bool = False
+    """True where `overlap` was chosen for what is under way for the same run too: a queued one waits for all that was
+    asked before it, an allowed one leaves beside what has arrived."""
 
 
 class AlreadyAsked(Exception):
@@ -116,19 +119,20 @@ def raise_refused(answer: Granted | Refused) -> None:
 
 
 def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
-    """Raises AlreadyAsked where one of the same group is under way."""
-    group = next(verbs for verbs in ONE_AT_A_TIME if wish.verb in verbs)
-    column, number = ("job_id", wish.job_id) if wish.run_id is None else ("run_id", wish.run_id)
-    open_ones = run(
-        f"SELECT requested_by, requested_us, state FROM action WHERE {column} = ?"  # noqa: S608 - one of our own names
-        f" AND verb IN ({', '.join('?' * len(group))}) AND state IN ('requested', 'sending', 'sent', 'unknown')"
-        " ORDER BY requested_us DESC",
-        (number, *(verb.value for verb in group)),
-    )
-    if open_ones:
-        by, at, state = open_ones[0]
-        ago = duration_words((now_us - at) / 1e6)
-        raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}")
+    """Raises AlreadyAsked where one of the same group is under way or to come, unless it was chosen to stand beside."""
+    group = [verb.value for verb in next(verbs for verbs in ONE_AT_A_TIME if wish.verb in verbs)]
+    queues = wish.beside and wish.overlap == "queue"
+    for by, at, state, key in [] if queues else beside.under_way(run, wish.run_id, wish.job_id, group):
+        if wish.beside and state == "sent":
+            continue  # it has arrived and runs, or is about to: that is what was chosen
+        ago, lost = duration_words((now_us - at) / 1e6), state in ("requested", "unknown")
+        further = f"; headway withdraw {key} takes it back" if wish.beside and lost else ""
+        raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}{further}")
+    plan = None if queues or wish.run_id is None else beside.to_come(run, wish.run_id, group)
+    if plan is not None:
+        number, by, place = plan
+        ways = f"headway recovery {number} --watch follows it; --overlap queue waits for it"
+        raise AlreadyAsked(f"plan {number} of {by} does it, in its step {place}: {ways}")
 
 
 class Requests:
@@ -152,10 +156,6 @@ class Requests:
     def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
         """Asks for the log of a run's latest or named attempt; the request's id."""
         return self._ask("log", {"run_id": run_id, "attempt_id": attempt_id, "start": start})
-
-    def probe(self, system: str) -> int:
-        """Asks whether every target of a system can be reached and which rights are held; the request's id."""
-        return self._ask("probe", {"system": system})
 
     def accept_drift(self, job_id: int) -> int:
         """Asks to accept what a job's source says now; the request's id."""

@@ -81,7 +81,6 @@ class Rights:
 _ABOUT = {
     "accept_drift": ("job_id",),
     "log": ("run_id",),
-    "probe": ("system",),
     "plan preview": ("incident_id", "run_ids", "job_id"),
     "alert test": (),
     "alert retry": (),
@@ -108,14 +107,12 @@ def all_granted(answers: Iterable[Granted | Refused]) -> Granted | Refused:
 
 
 def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a question is about, each as `may` takes it: jobs, by the store's word of runs, actions and incidents, or a
-    system; the estate as a whole where it names nothing that there is."""
+    """What a question is about, each as `may` takes it: jobs, by the store's word of runs, actions and incidents; the
+    estate as a whole where it names nothing that there is."""
     if kind in ("approve", "withdraw"):
         rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
         return [{"job_id": rows[0][0], "asked_by": rows[0][1]}] if rows else [{}]
     about = _ABOUT.get(kind, ("run_id", "job_id"))
-    if about == ("system",):
-        return [{"system": str(arguments.get("system", ""))}]
     name = next((one for one in about if arguments.get(one) is not None), "")
     return [{"job_id": one} for one in _jobs(run, name, arguments.get(name))] or [{}]
 

@@ -143,7 +143,7 @@ BEGIN
         RAISE EXCEPTION 'plan % is %''s: to let it go on takes headway_store_admin', OLD.id, OLD.requested_by
             USING ERRCODE = 'insufficient_privilege';
     ELSE
-        NEW.words := NEW.state || ' by ' || session_user;
+        NEW.words := CASE NEW.state WHEN 'running' THEN 'resumed' ELSE NEW.state END || ' by ' || session_user;
     END IF;
     RETURN NEW;
 END $$;

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.contract import Evidence, State, Verb
 from console.model.ids import instant
 from console.model.words import NOTHING_TO_MARK
+from console.store import beside
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -49,6 +50,12 @@ _ON_ITS_WAY = (
     " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
     " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
 )
+
+
+def before(store: Store, key: str) -> str | None:
+    """What goes before this action, which waits for its turn; None for nothing."""
+    with store.read() as connection:
+        return beside.before(wire(connection).rows, key) or None
 
 
 def good_already(store: Store, verb: Verb, run_id: int | None) -> str:

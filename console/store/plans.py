@@ -30,6 +30,7 @@ _STEPS = (
     " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, t.last_ok_us, t.skew_s, y.poll_every_s,"
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
+    " AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us > p.requested_us)"
     " ORDER BY o.requested_us LIMIT 1) AS others"
     " FROM plan_step s JOIN plan p ON p.id = s.plan_id"
     " LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"

@@ -138,6 +138,19 @@ def test_a_rerun_over_a_run_that_goes_on_needs_a_choice(able: Bench, capsys: pyt
     )
 
 
+def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one waits; a second one by choice waits behind it, and is not sent over what has not been sent."""
+    able.scheduler.overlap = "extract runs since 03:10"
+    again = ["--store", able.url, "rerun", "fake/extract", "--yes", "--timeout", "1", "--overlap"]
+    with at_work(able):
+        assert Exit.UNKNOWN == main([*again, "queue"])
+        assert Exit.UNKNOWN == main([*again, "queue"])
+        capsys.readouterr()
+        assert Exit.REFUSED == main([*again, "allow"])
+    assert "it is requested; headway withdraw headway-" in capsys.readouterr().err
+    assert [] == able.scheduler.done
+
+
 def test_one_that_may_overlap_by_choice_is_sent(able: Bench) -> None:
     able.scheduler.overlap = "extract runs since 03:10"
     able.scheduler.on_act = lambda key: ends(able, key, State.SUCCEEDED)

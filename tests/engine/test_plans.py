@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from console.config import JobSettings
 from console.control import carry_out
 from console.engine.plan_requests import MOST_RUNS, PlanRequests
 from console.engine.plans import Plans
-from console.engine.requests import AlreadyAsked
+from console.engine.requests import AlreadyAsked, Wish
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
 from console.model.plans import Changes, Draft, PlanRefused, shape
@@ -227,6 +228,7 @@ def test_a_step_that_waits_its_turn_goes_no_further_than_its_plan(night: Bench) 
     [(words,)] = rows(night, "SELECT words FROM action")
     assert ("plan 1 is paused: it waits", []) == (words, night.scheduler.acted)
     requests(night).steer_plan(1, "resume")
+    assert f"resumed by {getpass.getuser()}" == view(night).words
     due(night)
     assert 1 == len(night.scheduler.acted)
 
@@ -598,3 +600,38 @@ def test_a_plan_that_is_given_up_tells_a_person(night: Bench) -> None:
         view(night).state,
         *told(night),
     ]
+
+
+def run_at(bench: Bench, place: int) -> int:
+    run_id = view(bench).steps[place - 1].run_id
+    assert run_id is not None
+    return run_id
+
+
+def test_what_a_running_plan_will_rerun_is_rerun_by_nobody_beside_it(night: Bench) -> None:
+    started(night)
+    turn(night)
+    words = "plan 1 of .* does it, in its step 2: headway recovery 1 --watch follows it; --overlap queue waits for it"
+    for wish in (Wish(Verb.RERUN, run_at(night, 2)), Wish(Verb.SKIP, run_at(night, 2))):
+        with pytest.raises(AlreadyAsked, match=words):
+            requests(night).act(wish, new_action_key())
+    requests(night).steer_plan(1, "pause")
+    requests(night).act(Wish(Verb.RERUN, run_at(night, 2)), new_action_key())
+
+
+def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_for_ever(night: Bench) -> None:
+    started(night)
+    turn(night)
+    key = new_action_key()
+    requests(night).act(Wish(Verb.RERUN, run_at(night, 2), overlap="queue", beside=True), key)
+    turn(night)
+    [(words,)] = rows(night, f"SELECT words FROM action WHERE key = '{key}'")
+    assert "waits for its turn: plan 1 does it first, in its step 2" == words
+    ends(night, 1)
+    due(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
+    ends(night, 2)
+    due(night)
+    assert "done" == view(night).state
+    assert ([("rerun", "load")], key) == (night.scheduler.done[2:], night.scheduler.acted[-1])

@@ -23,7 +23,7 @@ PREVIEW = {"verb": "run again", "words": "run it again", "scope": "1 run"}
 
 def test_an_answer_is_looked_for_while_somebody_writes(bench: Bench) -> None:
     """A console looks ten times a second: it must neither wait for the engine's ingest nor hold it up."""
-    question = bench.requests().probe("fake")
+    question = bench.requests().log(1)
     with bench.store.write(None):
         before = time.monotonic()
         assert bench.requests().answer(question) is None
@@ -40,7 +40,7 @@ def test_a_store_with_an_odd_name_is_the_one_that_is_asked(tmp_path: Path, name:
     path = tmp_path / name
     open_store(str(path)).close()
     for url in (str(path), f"sqlite:///{path}"):
-        assert Requests(url).answer(Requests(url).probe("fake")) is None
+        assert Requests(url).answer(Requests(url).log(1)) is None
 
 
 def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
@@ -52,7 +52,7 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
     holder.execute("BEGIN IMMEDIATE")
     try:
         with pytest.raises(StoreUnusable, match=r"headway\.db: database is locked"):
-            bench.requests().probe("fake")
+            bench.requests().log(1)
         assert 2 == main(["--store", bench.url, "drift", "accept", "fake/extract"])
     finally:
         holder.close()

@@ -458,3 +458,50 @@ def test_a_question_that_nobody_can_read_is_refused(able: Bench) -> None:
     able.parts.answers.step(able.fence)
     able.parts.answers.close()
     assert [("refused",)] * 3 == rows(able, "SELECT state FROM request")
+
+
+def sent_once(able: Bench) -> tuple[int, str]:
+    """A failed run, and its rerun that has arrived and goes on."""
+    run_id = run_of(able, State.FAILED)
+    first = act(able, Wish(Verb.RERUN, run_id))
+    assert "sent" == told(able, first)[0]
+    return run_id, first
+
+
+def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> None:
+    run_id, first = sent_once(able)
+    queued = act(able, Wish(Verb.RERUN, run_id, overlap="queue", beside=True))
+    assert "waits for its turn: " == told(able, queued)[1][:20]
+    able.scheduler.attempt("extract", "extract-2", State.RUNNING, NOW, action_key=first, period_key=None)
+    able.poller.poll_once(able.fence)
+    again(able)
+    words = told(able, queued)[1]
+    assert ("waits for its turn: what ", " asked of the same run is not over yet") == (words[:25], words[-38:])
+    able.scheduler.end("extract-2", State.FAILED, NOW)
+    able.poller.poll_once(able.fence)
+    again(able)
+    again(able)
+    assert [first, queued] == able.scheduler.acted
+
+
+def test_a_rerun_by_choice_leaves_beside_ones_own_that_has_arrived(able: Bench) -> None:
+    run_id, first = sent_once(able)
+    second = act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=True))
+    assert ("sent", [first, second]) == (told(able, second)[0], able.scheduler.acted)
+
+
+@pytest.mark.parametrize("state", ["requested", "sending", "unknown"])
+def test_nothing_leaves_beside_what_may_still_arrive(able: Bench, state: str) -> None:
+    run_id, first = sent_once(able)
+    with able.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET state = ?", (state,))
+    with pytest.raises(AlreadyAsked, match=f"it is {state}"):
+        act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=True))
+    assert [first] == able.scheduler.acted
+
+
+def test_an_overlap_that_was_shown_is_no_choice_to_stand_beside_anothers_rerun(able: Bench) -> None:
+    """It was shown before the other asked; both had looked at the same screen."""
+    run_id, _ = sent_once(able)
+    with pytest.raises(AlreadyAsked, match="it is sent"):
+        able.requests().rerun(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}, new_action_key())

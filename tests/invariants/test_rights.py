@@ -225,7 +225,7 @@ def test_an_action_that_was_put_past_the_requests_is_refused_by_the_engine(bench
     assert ("refused", []) == (told(bench, key)[0], bench.scheduler.acted)
 
 
-@pytest.mark.parametrize("kind", ["accept_drift", "approve", "preview", "log", "probe"])
+@pytest.mark.parametrize("kind", ["accept_drift", "approve", "withdraw", "preview", "log"])
 def test_a_question_that_was_put_past_the_requests_is_refused_too(bench: Bench, kind: str) -> None:
     arguments = json.dumps({"run_id": 1, "job_id": 1, "system": "fake", "key": "headway-x", "by": "carol"})
     with bench.store.write(None) as connection:

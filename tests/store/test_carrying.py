@@ -144,8 +144,8 @@ def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Est
 
 
 def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: Draft) -> None:
-    start(served, draft)
     requests(served).rerun(int(draft.steps[0].run_id or 0), {"verb": "run once"}, new_action_key())
+    start(served, draft)
     [plan] = plans.at_work(served.store)
     assert (True, "") == (plan.steps[0].others.endswith(" rerun"), plan.steps[1].others)
 

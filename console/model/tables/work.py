@@ -11,7 +11,7 @@ from console.model.tables.columns import big, string
 
 
 class Request(SQLModel, table=True):
-    """A question of a screen or command that only the engine can answer: a preview, a log, a probe."""
+    """A question of a screen or command that only the engine can answer: a preview, a log."""
 
     __table_args__ = (Index("request_state", "state", "id"),)
     id: int | None = big(default=None, primary_key=True)
