@@ -26,7 +26,7 @@ from console.engine.requests import AlreadyAsked, Wish
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
-from console.model.steps import open_steps
+from console.model.steps import left_open
 from console.model.words import Safety
 
 JUDGED_SECONDS = 6.0
@@ -209,22 +209,25 @@ def watch_plan(arguments: argparse.Namespace, number: int) -> int:
 
 
 def _say_what_is_left(arguments: argparse.Namespace, plan: PlanView) -> None:
-    """What went wrong while the plan went on, started too early by its own clock, is in no step of it."""
-    if plan.incident_id is None or plan.state != "done":
-        return
+    """What went wrong while the plan went on, or was no step of it, once what it repaired is judged."""
     until = time.monotonic() + JUDGED_SECONDS
-    while left := _left(arguments, plan.incident_id):
+    while left := after_done(arguments, plan):
         if time.monotonic() > until:
-            name = incident_name(plan.incident_id)
-            say(f"still red or stale: {', '.join(left)}. See: headway recover {name}")
+            for line in left:
+                say(line)
             return
         time.sleep(0.2)
 
 
-def _left(arguments: argparse.Namespace, incident_id: int) -> list[str]:
+def after_done(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
+    """Why the incident of a plan that is done stays open, and what plans the rest; empty where nothing is left."""
+    if plan.incident_id is None or plan.state != "done":
+        return []
     with reading(arguments) as reads:
-        view = reads.incident(incident_id)
-    return [] if view.row.closed is not None else [one.job for one in open_steps(view)]
+        left = left_open(reads.incident(plan.incident_id))
+    name = incident_name(plan.incident_id)
+    ways = [f"the rest: headway recover {name} --all"]
+    return [f"{name} stays open", *left, *ways] if left else []
 
 
 def _news(plan: PlanView, told: dict[int, str]) -> list[str]:
@@ -244,5 +247,11 @@ def _state(step: StepView) -> str:
 
 def where(plan: PlanView) -> str:
     """Where the plan stands, in one line."""
-    now = [f"{step.place} {step.job} is {_state(step)}" for step in plan.steps if step.state == "asked"]
+    now = [_under_way(plan, step) for step in plan.steps if step.state == "asked"]
+    now = now or [f"{step.place} {step.job} {why}" for step in plan.steps if (why := plan.waits_for(step))][:1]
     return f"{plan.state}, {plan.done} of {len(plan.steps)} steps over{'; ' * bool(now)}{', '.join(now)}"
+
+
+def _under_way(plan: PlanView, step: StepView) -> str:
+    why = plan.waits_for(step)
+    return f"{step.place} {step.job} is {_state(step)}{f': {why}' if why else ''}"

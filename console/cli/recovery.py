@@ -12,13 +12,14 @@ from console.cli.common import (
     say,
     say_lines,
     since_words,
+    stamp,
     store_of,
     wait_seconds,
     whole_number,
 )
 from console.cli.common import watched as looking
 from console.cli.exits import Exit
-from console.cli.planning import ENDED, watch_plan
+from console.cli.planning import ENDED, after_done, watch_plan
 from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.engine.plan_requests import PlanRequests
@@ -91,7 +92,7 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, plan)
     else:
-        say_lines(plan_lines(plan))
+        say_lines([*plan_lines(plan), *after_done(arguments, plan)])
         if plan.state == "running" and (words := no_engine(arguments)) is not None:
             say(f"{words}; the plan goes on where it stood once one does: headway engine")
     return ENDED[plan.state] if plan.state == "stopped" else Exit.OK
@@ -104,13 +105,15 @@ def plan_lines(plan: PlanView) -> list[str]:
     lines += [f"  {plan.words}"] if plan.words else []
     lines += [f"  to go on: headway recovery {plan.id} --resume, or --abort"] if plan.state == "paused" else []
     lines += [f"  asked by {plan.requested_by}{f': {plan.why}' if plan.why else ''}"]
-    return lines + [line for step in plan.steps for line in _step_lines(step)]
+    return lines + [line for step in plan.steps for line in _step_lines(plan, step)]
 
 
-def _step_lines(step: StepView) -> list[str]:
+def _step_lines(plan: PlanView, step: StepView) -> list[str]:
     state = step.action_state if step.state == "asked" and step.action_state else step.state
     after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
     wait = f"  waits {duration_words(step.wait_s)}" if step.wait_s else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
     line = f"{step.place:>3} {state:<9} {step.verb.replace('_', ' ')} {step.job}{run}  {step.period_key}{after}{wait}"
-    return [line] + ([f"      {step.words}"] if step.words else [])
+    until = f"waits until {stamp(step.due)}" if step.due and step.state == "planned" else ""
+    told = [*dict.fromkeys((step.words, plan.waits_for(step) or until))]
+    return [line, *(f"      {words}" for words in told if words)]

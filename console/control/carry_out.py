@@ -16,10 +16,9 @@ from datetime import datetime, timedelta
 
 from connectors.contract import State, Verb
 from console.control.picture import CLOCKS
-from console.model.carried import Ask, EndStep, Move, MovePlan, PlanNow, RunNow, StepNow, Wait
+from console.model.carried import OVER, Ask, EndStep, Move, MovePlan, PlanNow, RunNow, StepNow, Wait
 from console.model.plans import WAIT
 
-OVER = ("verified", "left_out")
 _ENDED_BADLY = ("refused", "failed")
 PATIENCE = timedelta(seconds=15)
 """A scheduler's own start is awaited at least so long, and for two polls, before its step is asked."""

@@ -6,6 +6,17 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.plans import WAIT
+
+OVER = ("verified", "left_out")
+"""States of a step after which others go on."""
+_ASKED = {
+    "requested": "waits for the engine to take it",
+    "sending": "waits for its scheduler to answer",
+    "sent": "waits for its scheduler's word on how it ended",
+    "unknown": "its scheduler's answer was lost; it is looked up",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class StepView:
@@ -30,6 +41,11 @@ class StepView:
     words: str
     started: datetime | None
     ended: datetime | None
+    system: str = ""
+    run_state: str = ""
+    """Of its run now; empty without one."""
+    others: str = ""
+    """Who else has an action on its run under way, before it was asked: "mara rerun"; empty for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,24 @@ class PlanView:
     @property
     def done(self) -> int:
         """Steps that are over, well or left out."""
-        return sum(step.state in ("verified", "left_out") for step in self.steps)
+        return sum(step.state in OVER for step in self.steps)
+
+    def waits_for(self, step: StepView) -> str:
+        """What a step whose turn it is waits for, in words; empty where nothing keeps it, and while the plan does not
+        go on or steps before it are not over."""
+        if step.state == "asked":
+            return step.words or _ASKED.get(step.action_state, "")
+        before = [one for one in self.steps if one.place in step.after and one.state not in OVER]
+        if before or step.state != "planned" or self.state != "running":
+            return ""
+        if step.verb == WAIT:
+            return f"waits until it is good: it is {step.run_state}" if step.run_state else "waits until it has run"
+        if step.others:
+            return f"waits for what was asked about its run already: {step.others}"
+        busy = [one for one in self.steps if one.state == "asked" and one.system == step.system]
+        if len(busy) >= self.at_once:
+            return f"waits for its turn at {step.system}, after step {', '.join(str(one.place) for one in busy)}"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ from typing import Any
 
 from connectors.words import State, Verb, is_open
 from console.model.views import IncidentView, MemberView
-from console.model.words import Safety
+from console.model.words import Safety, Timeliness
 
 ON_ITS_WAY = ("requested", "sending", "sent", "unknown")
 """States of an action that has not ended."""
+_NAMED = 8
+"""Jobs that are named one by one."""
+_LOST = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 
 
 NEVER = 'its owner marked it rerun = "never"; repair it at its source'
@@ -51,6 +54,19 @@ def waiting_for(view: IncidentView) -> str:
     if view.row.root_run_id is None:
         return "its root cause is no run: nothing to rerun"
     return "no step is left to send: it closes as soon as its runs are seen to be green"
+
+
+def left_open(view: IncidentView) -> list[str]:
+    """Why an incident stays open though a plan of it is done: what is still red or stale, which services that costs.
+    Empty where it is closed, or closes once what starts by itself has run."""
+    if view.row.closed is not None:
+        return []
+    left = [one.job for one in open_steps(view) if not _is_under_way(view, one)]
+    costs = (*_LOST, Timeliness.AT_RISK) if left else _LOST
+    lost = [one.title or one.name for one in view.services if one.timeliness in costs]
+    more = [f"and {len(left) - _NAMED} more"] if len(left) > _NAMED else []
+    lines = [*(f"still red or stale: {job}" for job in left[:_NAMED]), *more]
+    return lines + ([f"not saved: {', '.join(lost)}"] if lost else [])
 
 
 def _is_under_way(view: IncidentView, member: MemberView) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from console.durations import duration_words
 from console.model.carried import PlanView, StepView
-from console.tui.cells import Look, counted
+from console.tui.cells import Look, counted, heading, line
 from console.tui.glyphs import PLAN_STEPS
 from console.tui.order import verb_word
 from console.tui.steps import Lines, depths, labelled, name_at
@@ -39,10 +41,19 @@ def mark_of(step: StepView, look: Look) -> tuple[str, str, str]:
 def plan_rows(plan: PlanView, look: Look) -> list[Row]:
     """A row a step, with the scheduler's own word as far as there is one."""
     deep = depths({step.place: step.after for step in plan.steps})
-    return [_plan_row(step, deep[step.place], look) for step in plan.steps]
+    return [_plan_row(plan, step, deep[step.place], look) for step in plan.steps]
 
 
-def _plan_row(step: StepView, depth: int, look: Look) -> Row:
+def left_rows(name: str, left: Sequence[str]) -> list[Row]:
+    """Below a plan that is done: why its incident stays open, and what plans the rest."""
+    if not left:
+        return []
+    lines = [*left, "the rest: r on the incident, then e (everything)"]
+    return [heading("left", f"{name} STAYS OPEN"), *(line(("left", at), [(f"   {one}", "warn")])
+            for at, one in enumerate(lines))]  # fmt: skip
+
+
+def _plan_row(plan: PlanView, step: StepView, depth: int, look: Look) -> Row:
     mark, word, style = mark_of(step, look)
     return Row(
         step.place,
@@ -53,14 +64,16 @@ def _plan_row(step: StepView, depth: int, look: Look) -> Row:
             (verb_word(step.verb), "dim"),
             (name_at(step.job, depth, look), "plain"),
             (",".join(map(str, step.after)), "dim"),
-            (_says(step, look), "dim"),
+            (_says(plan, step, look), "dim"),
         ),
     )
 
 
-def _says(step: StepView, look: Look) -> str:
+def _says(plan: PlanView, step: StepView, look: Look) -> str:
     if step.words:
         return step.words
+    if step.state == "planned" and (why := plan.waits_for(step)):
+        return why
     if step.due is not None and step.state == "planned":
         return f"waits until {look.clock.hms(step.due)}"
     if step.state == "asked" and step.started is not None:
@@ -68,7 +81,7 @@ def _says(step: StepView, look: Look) -> str:
     return f"~{duration_words(step.expected_s)}" if step.expected_s is not None and step.state == "planned" else ""
 
 
-def plan_detail(step: StepView, look: Look) -> Lines:
+def plan_detail(plan: PlanView, step: StepView, look: Look) -> Lines:
     """All that is known of one step."""
     _, word, style = mark_of(step, look)
     found: Lines = [[(f"{step.place} {verb_word(step.verb)}  ", "strong"), (step.job, "plain"), (f"  {word}", style)]]
@@ -77,6 +90,7 @@ def plan_detail(step: StepView, look: Look) -> Lines:
     return found + labelled(
         [
             ("says", step.words, "plain"),
+            ("now", why if (why := plan.waits_for(step)) != step.words else "", "plain"),
             ("period", look.clock.period(step.period_key), "plain"),
             ("at", times, "plain"),
             ("since", since, "plain"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from console.cli import planning
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config import JobSettings
+from console.engine.plan_requests import PlanRequests
+from console.model.ids import new_action_key
+from console.model.plans import Draft
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
@@ -165,7 +169,12 @@ def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     bench.scheduler.on_act = act
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--yes", "--timeout", "30"])
-    assert "still red or stale: fake/load. See: headway recover INC-0001" in capsys.readouterr().err
+        told = ["INC-0001 stays open", "still red or stale: fake/load", "not saved: Supply plan",
+                "the rest: headway recover INC-0001 --all"]  # fmt: skip
+        err = capsys.readouterr().err
+        assert told == [line for line in err.splitlines() if line in told], err
+        assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+        assert told == capsys.readouterr().out.splitlines()[-4:]
 
 
 def test_a_plan_as_json_is_one_document_with_its_number(bench: Bench) -> None:
@@ -271,6 +280,24 @@ def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.C
     for more in ((), ("--abort",)):
         assert Exit.NOT_FOUND == main(["--store", bench.url, "recovery", "9", *more])
         assert "headway: there is no plan 9; headway recovery --all lists them\n" == capsys.readouterr().err
+
+
+def test_a_step_that_waits_says_for_what(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rerun of one's own is under way: nobody would know why the plan does nothing."""
+    fail(bench)
+    bench.scheduler.on_act = None
+    with at_work(bench):
+        main(["--store", bench.url, "recover", "INC-0001", "--step", "--yes", "--timeout", "1"])
+    requests = PlanRequests(bench.url)
+    question = requests.propose(1)
+    bench.parts.answers.step(bench.fence)
+    draft = Draft.read(requests.wait(question, 10).data)
+    requests.start_plan(replace(draft, steps=(replace(draft.steps[0], verb="rerun"),)), new_action_key())
+    bench.parts.plans.step(bench.fence)
+    capsys.readouterr()
+    assert Exit.OK == main(["--store", bench.url, "recovery", "1"])
+    shown = capsys.readouterr().out
+    assert f"      waits for what was asked about its run already: {getpass.getuser()} rerun\n" in shown
 
 
 def test_a_plan_without_an_engine_says_what_makes_it_go_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -290,6 +291,59 @@ async def test_a_second_person_is_told_who_started_it_and_led_to_that_plan(night
 
 def _runs_already(night: Night) -> None:
     night.reads.plans_ = [plan_of(draft(), 7)]
+
+
+@on_the_night(prepare=_runs_already)
+async def test_a_step_that_waits_says_for_what(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see("PLAN 7 running", "~22m")
+    night.requests.go_on(1, others="mara rerun")
+    await night.see("waits for what was asked", "now      waits for what was asked about its run already: mara rerun")
+    night.requests.go_on(1, others="", state="asked", action_state="sent", started=NOW)
+    await night.see("now      waits for its scheduler's word on how it ended")
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"verb": WAIT, "run_state": "running"}, "waits until it is good: it is running"),
+        ({"verb": WAIT}, "waits until it has run"),
+        ({"system": "cloud"}, "waits for its turn at cloud, after step 1"),
+        ({"system": "pg-dwh"}, ""),
+        ({"after": (1,), "others": "mara rerun"}, ""),
+        ({"state": "asked", "words": "waits for its turn: it runs"}, "waits for its turn: it runs"),
+        ({"state": "verified"}, ""),
+    ],
+)
+def test_why_a_step_is_not_asked_yet(changes: dict[str, Any], words: str) -> None:
+    first, second, *_ = plan_of(draft()).steps
+    busy = dataclasses.replace(first, state="asked", system="cloud")
+    step = dataclasses.replace(second, **{"after": (), **changes})
+    assert words == plan_of(draft(), steps=(busy, step)).waits_for(step)
+
+
+@pytest.mark.parametrize("state", ["paused", "stopped", "aborted"])
+def test_a_step_of_a_plan_that_does_not_go_on_waits_for_nothing_else(state: str) -> None:
+    step = dataclasses.replace(plan_of(draft()).steps[0], others="mara rerun")
+    assert "" == plan_of(draft(), steps=(step,), state=state).waits_for(step)
+
+
+def _is_done(night: Night) -> None:
+    steps = tuple(dataclasses.replace(step, state="verified") for step in plan_of(draft()).steps)
+    night.reads.plans_ = [plan_of(draft(), 7, state="done", words="4 of 4 steps are over", steps=steps)]
+
+
+@on_the_night(prepare=_is_done)
+async def test_a_plan_that_is_done_says_what_it_did_not_save_and_what_plans_the_rest(night: Night) -> None:
+    night.app.open_plan(7)
+    await night.see(
+        "PLAN 7 done", "INC-0412 STAYS OPEN", *(f"still red or stale: {job}" for job in (EXTRACT, LOAD, MART))
+    )
+    await night.see("not saved: Supply plan, Daily revenue", "the rest: r on the incident, then e")
+    row = dataclasses.replace(night.reads.incident_.row, closed=NOW)
+    night.reads.incident_ = dataclasses.replace(night.reads.incident_, row=row)
+    night.reads.changed()
+    await night.see_gone("STAYS OPEN")
 
 
 @on_the_night(prepare=_runs_already)

@@ -18,8 +18,12 @@ _OPEN = "('running', 'paused', 'stopped')"
 _STEPS = (
     "SELECT s.place, s.verb, COALESCE(j.name, ''), s.job_id, COALESCE(s.run_id, r.id), s.period_key, s.after, s.wait_s,"
     " s.due_us, s.safety, s.expected_s, s.state, s.action_key, COALESCE(a.state, ''),"
-    " CASE WHEN s.words <> '' THEN s.words ELSE COALESCE(a.words, '') END, s.started_us, s.ended_us"
-    " FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT JOIN action a ON a.key = s.action_key"
+    " CASE WHEN s.words <> '' THEN s.words ELSE COALESCE(a.words, '') END, s.started_us, s.ended_us,"
+    " COALESCE(y.name, ''), COALESCE(r.state, ''), CASE WHEN s.state = 'planned' THEN"
+    " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
+    " AND o.state IN ('requested', 'sending', 'sent', 'unknown') ORDER BY o.requested_us LIMIT 1) END"
+    " FROM plan_step s LEFT JOIN job j ON j.id = s.job_id LEFT JOIN system y ON y.id = j.system_id"
+    " LEFT JOIN action a ON a.key = s.action_key"
     " LEFT JOIN run r ON r.job_id = s.job_id AND r.period_key = s.period_key WHERE s.plan_id = ? ORDER BY s.place"
 )
 
@@ -64,7 +68,7 @@ class PlanReads(RemarkReads):
 def _step(row: Row) -> StepView:
     (
         place, verb, job, job_id, run_id, period_key, after, wait_s, due, safety, expected_s, state, key, action_state,
-        words, started, ended,
+        words, started, ended, system, run_state, others,
     ) = row  # fmt: skip
     return StepView(
         place=place,
@@ -84,6 +88,9 @@ def _step(row: Row) -> StepView:
         words=words,
         started=maybe_instant(started),
         ended=maybe_instant(ended),
+        system=system,
+        run_state=run_state,
+        others=(others or "").replace("_", " "),
     )
 
 

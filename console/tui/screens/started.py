@@ -11,8 +11,10 @@ from textual.app import ComposeResult
 
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name
+from console.model.steps import left_open
 from console.tui import underway
 from console.tui.cells import counted
+from console.tui.ports import ReadsLike
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.steps import LABEL
 from console.tui.widgets.bar import Bar
@@ -36,6 +38,8 @@ class StartedScreen(BaseScreen):
         super().__init__()
         self.number = number
         self.view: PlanView | None = None
+        self.left: list[str] = []
+        """Why its incident stays open though it is done."""
         self.grid = Grid(underway.STARTED, "reading…", id="grid")
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL, False
@@ -49,12 +53,19 @@ class StartedScreen(BaseScreen):
         self.grid.focus()
 
     def fetch(self) -> None:
-        self.look_up("plan", lambda reads: reads.plan(self.number), self._show)
+        self.look_up("plan", self._read, self._show)
 
-    def _show(self, view: PlanView) -> None:
+    def _read(self, reads: ReadsLike) -> tuple[PlanView, list[str]]:
+        view = reads.plan(self.number)
+        if view.state != "done" or view.incident_id is None:
+            return view, []
+        return view, left_open(reads.incident(view.incident_id))
+
+    def _show(self, found: tuple[PlanView, list[str]]) -> None:
+        view, self.left = found
         self.view = view
         if not self.grid.touched:
-            self.grid.show(Rows(underway.plan_rows(view, self.look)))
+            self.grid.show(self._rows(view))
             at = next((step.place for step in view.steps if step.state in ("asked", "failed")), None)
             if at is not None:
                 self.grid.move_to(at - 1)
@@ -64,9 +75,13 @@ class StartedScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         if self.view is not None:
-            self.grid.show(Rows(underway.plan_rows(self.view, self.look)))
+            self.grid.show(self._rows(self.view))
             self.bar("stands").show(self._stands(self.view))
             self._explain()
+
+    def _rows(self, view: PlanView) -> Rows:
+        name = incident_name(view.incident_id) if view.incident_id is not None else ""
+        return Rows([*underway.plan_rows(view, self.look), *underway.left_rows(name, self.left)])
 
     def _stands(self, view: PlanView) -> list[Run]:
         runs: list[Run] = [(f" {view.words}  ", STYLES.get(view.state, "plain"))] if view.words else []
@@ -78,8 +93,8 @@ class StartedScreen(BaseScreen):
         return runs
 
     def _explain(self) -> None:
-        step = self.here
-        self.pane.show_runs(underway.plan_detail(step, self.look) if step else [])
+        step, view = self.here, self.view
+        self.pane.show_runs(underway.plan_detail(view, step, self.look) if step and view else [])
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         view = self.view
