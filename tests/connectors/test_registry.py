@@ -43,7 +43,8 @@ def test_listing_the_kinds_imports_none_of_them() -> None:
         " print(json.dumps([name for name in sys.modules if name.startswith('connectors.')]))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert {"connectors.registry", "connectors.contract", "connectors.words"} == set(json.loads(done.stdout))
+    rooms = {".".join(name.split(".")[:2]) for name in json.loads(done.stdout)}
+    assert {"connectors.registry", "connectors.contract", "connectors.words"} == rooms
 
 
 @pytest.mark.parametrize("kind", OURS)

@@ -1,0 +1,39 @@
+"""What a connector may fail with, sorted by what happens next.
+
+ConnectorError
+├── SystemUnreachable   poll again later
+├── AccessRefused       a person must act (credentials, rights, host key)
+├── RecordUnreadable    skip this record, count it, keep the rest
+├── NotSupported        never: this kind or this server cannot do it
+└── OutcomeUnknown      the wire was touched and the answer lost: look it up, never repeat
+"""
+
+from __future__ import annotations
+
+
+class ConnectorError(Exception):
+    """An expected failure at a scheduler. The message has place, value and mend, and no secret."""
+
+
+class SystemUnreachable(ConnectorError):
+    """No useful answer now. `retry_after_seconds` is what the source asked for, if it did."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AccessRefused(ConnectorError):
+    """Credentials, rights or a host key are refused; retrying changes nothing."""
+
+
+class RecordUnreadable(ConnectorError):
+    """One record of a reply cannot be read."""
+
+
+class NotSupported(ConnectorError):
+    """This kind, or this server, cannot do it."""
+
+
+class OutcomeUnknown(ConnectorError):
+    """The request may have arrived; the answer was lost."""

@@ -1,0 +1,111 @@
+"""What every connector promises: its calls, its rights, and the kind under which the registry finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from connectors.contract.acts import Ask, LookUp, NativeHold, Preview, Receipt
+from connectors.contract.records import Clock, Inventory, LogChunk, Poll, RunRef
+from connectors.words import Capability
+
+CONTRACT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One right at the source: held, missing, or None when it cannot be told. `mend` says how to get it."""
+
+    name: str
+    held: bool | None
+    why: str = ""
+    mend: str = ""
+    needed_for: str = "view"
+    """"view" or "act"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Can we see and act here? An empty list never means "no jobs" before the rights are proved."""
+
+    reachable: bool
+    version: str = ""
+    rights: tuple[Right, ...] = ()
+    notes: tuple[str, ...] = ()
+    clock: Clock | None = None
+
+
+class Connector(Protocol):
+    """One open target. Not thread safe: the engine uses one instance from one thread at a time."""
+
+    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
+        """All jobs, or `unchanged`. Raises SystemUnreachable or AccessRefused."""
+        ...
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        """Runs and attempts that started or changed since `cursor` ("" the first time: as much history as the source
+        still has, in bites, `more=True` until done), and the state of `open_runs`, oldest first.
+
+        A record that cannot be read is counted in `skipped`; the rest is kept.
+        Raises SystemUnreachable (poll again later) or AccessRefused (a person must act)."""
+        ...
+
+    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
+        """The tail of the attempt's log (`start=None`), or what follows `start`. Raises NotSupported without a log."""
+        ...
+
+    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
+        """What `act` would send; nothing is sent that changes anything."""
+        ...
+
+    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
+        """Sends it once under `key` (ACTION_KEY). Raises OutcomeUnknown when the wire was touched and no answer came;
+        AccessRefused or NotSupported when the source refused: then nothing happened."""
+        ...
+
+    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
+        """Whether an action sent under `key` arrived."""
+        ...
+
+    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
+        """Every job of this target that is held under our mark now, whoever placed it; and bare marks, where they cost
+        nothing to see, at least those of `known`: jobs (native ids) that are thought held. Raises NotSupported without
+        Capability.HOLD."""
+        ...
+
+    def probe(self, timeout_seconds: float) -> Probe:
+        """What is reachable and which rights are held. Raises SystemUnreachable or AccessRefused with the reason."""
+        ...
+
+    def close(self) -> None:
+        """Frees connections; the connector may be used no more."""
+        ...
+
+
+class Secrets(Protocol):
+    """Resolves a reference to a secret at use; its values are masked at the boundary of logs and errors."""
+
+    def __call__(self, reference: Any) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorKind:
+    """A kind of scheduler: what the registry finds under an entry point `headway.connectors`."""
+
+    kind: str
+    title: str
+    options: type[Any]
+    """Pydantic model of the settings in `[systems.NAME]`, less those that every system has."""
+    targets: Callable[[Any], list[str]]
+    """Names of the targets in these options; at least one."""
+    open: Callable[[Any, str, Secrets], Connector]
+    capabilities: frozenset[Capability]
+    missing: Mapping[Capability, str] = field(default_factory=dict)
+    """Why a capability is missing, for people."""
+    inventory_rides_poll: bool = False
+    starts_held: bool = False
+    """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
+    ladder: str = ""
+    """One paragraph: how much this kind proves, and by what."""
+    contract_version: int = CONTRACT_VERSION
