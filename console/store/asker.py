@@ -61,6 +61,7 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
 
     from console.store.patient import CONNECT_SECONDS, Patient  # noqa: PLC0415
 
+    login, role = "", "headway_store_view"
     try:
         with Patient.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
             if writes:  # one after another, with the engine too: the audit is one chain
@@ -68,7 +69,9 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
                 connection.execute(LOCKED, (WRITER_LOCK,))
 
             place = f"postgresql://{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+            login = connection.info.user
             schema.check(connection.execute(schema.ASKED), place)
+            role = "headway_store_act"
 
             def run(sql: str, values: Any) -> list[Any]:
                 done = connection.execute(sql.replace("?", "%s"), values)
@@ -76,12 +79,18 @@ def _on_postgres(url: str, writes: bool) -> Iterator[Run]:
 
             yield run
     except psycopg.errors.InsufficientPrivilege as error:
-        raise NotAllowed(
-            f"the store's database refuses it to this login: {_first_line(error)}. "
-            "Its owner gives rights by what `headway grants store` prints"
-        ) from error
+        raise NotAllowed(_refused(login, role, _first_line(error))) from error
     except psycopg.Error as error:
         raise StoreUnusable(f"the store on PostgreSQL: {_first_line(error)}") from error
+
+
+def _refused(login: str, role: str, said: str) -> str:
+    """Which right a login lacks, and who gives it; in the database's words where these are our own triggers'."""
+    gives = "The store's owner gives it, with what `headway grants store` prints (once more after each upgrade)"
+    if not said.startswith("permission denied"):
+        return f"the store's database refuses it to the login {login}: {said}. {gives}"
+    may = "may only look" if role == "headway_store_act" else "may not even look"
+    return f"the login {login} {may} at this store: to do this it needs the role {role}. {gives}"
 
 
 def _first_line(error: Exception) -> str:
