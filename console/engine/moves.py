@@ -124,7 +124,7 @@ class Moves:
         elif right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
         elif right.waits:
-            approvals.require(self._store, fence, action.key)
+            approvals.require(self._store, fence, action.key, self.now(), self._audience)
         else:
             return action.verb is not Verb.START or self._is_owed(fence, action)
         return False

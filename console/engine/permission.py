@@ -9,7 +9,7 @@ from console.durations import duration_words
 from console.engine.rights import POLICIES, Rights, actor
 from console.model.modes import Modes, frozen_words
 from console.model.rights import Rules
-from console.store import approvals, permissions, switches
+from console.store import approvals, covered, permissions, switches
 from console.store.asked import ActionRow
 from console.store.chain import Run
 from console.store.open import Store
@@ -105,5 +105,5 @@ def _approved(run: Run, rights: Rights, action: ActionRow, now_us: int, shared: 
     approver = permissions.person_named(run, action.approved_by, shared)
     answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
     if isinstance(answer, Granted):
-        return Right(approvals.too_old(action.approved_us, now_us))
+        return Right(approvals.too_old(max(action.approved_us, covered.last_used(run, action.key)), now_us))
     return Right(f"approved by {action.approved_by}, who may not any more: {answer.reason}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from console.durations import duration_words
 from console.model.rights import APPROVED_WITHIN_SECONDS
-from console.store import audit, switches
+from console.store import audit, covered, permissions, switches, told
 from console.store.open import Store
+from console.store.told import Audience, Need
 from console.store.wire import wire
 
 NOBODY = f"nobody approved it within {duration_words(APPROVED_WITHIN_SECONDS)}: ask again"
@@ -33,19 +36,37 @@ def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: in
             return words
         if kept := switches.modes(lines.rows).why_not_sent(system):
             return f"{kept}. Then approve it"  # approved now it would be refused for that
-        lines.rows("UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?", (by, now_us, key))
-        audit.append(connection, now_us, by, origin, f"approve {verb}", job, {"key": key, "asked_by": asked_by}, why)
+        with_it = covered.covered(lines.rows, key)
+        lines.many(
+            "UPDATE action SET approved_by = ?, approved_us = ?, next_us = 0 WHERE key = ?",
+            [(by, now_us, one) for one in dict.fromkeys((key, *(each.key for each in with_it if each.key)))],
+        )
+        detail: dict[str, Any] = {"key": key, "asked_by": asked_by}
+        if len(with_it) > 1:
+            detail |= {"plan": permissions.plan_of(lines.rows, key)[0], "periods": [each.period for each in with_it]}
+        audit.append(connection, now_us, by, origin, f"approve {verb}", job, detail, why)
     return ""
 
 
-def require(store: Store, fence: int, key: str) -> None:
-    """From here on the action waits for an approval, though it did not when it was asked for."""
+def require(store: Store, fence: int, key: str, now_us: int, audience: Audience = told.NOBODY) -> None:
+    """From here on the action waits for an approval, though it did not when it was asked for. Somebody is told, once
+    for all that one approval covers."""
     with store.write(fence) as connection:
-        wire(connection).rows(
+        lines = wire(connection)
+        rows = lines.rows(
             "UPDATE action SET needs_approval = TRUE, words = ?, changed_seq = changed_seq + 1"
-            " WHERE key = ? AND state = 'requested'",
+            " WHERE key = ? AND state = 'requested' RETURNING verb, job_id, incident_id, requested_by, why",
             (f"waits for the approval of another person: headway approve {key}", key),
         )
+        with_it = covered.covered(lines.rows, key)
+        for verb, job_id, incident_id, by, why in rows if all(each.key in ("", key) for each in with_it) else []:
+            [(job,)] = lines.rows("SELECT name FROM job WHERE id = ?", (job_id,))
+            about = f"{verb} {job}".replace("_", " ")
+            many = covered.words([each.period for each in with_it])
+            ways = (f"See and approve it, within the hour: headway approve {key}",)
+            need = Need(key, "an approval is wanted", f"{about}, {many}" if many else about,
+                        why or "no reason given", ways, by, incident_id, job_id)  # fmt: skip
+            told.tell(lines, audience, need, now_us)
 
 
 def too_old(since_us: int, now_us: int) -> str:

@@ -12,7 +12,7 @@ from console.clean import clean_line
 from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
 from console.model.ids import instant, maybe_instant, micros
 from console.model.values import RunFacts
-from console.store import audit, facts, told
+from console.store import audit, covered, facts, told
 from console.store.clocks import our_instant
 from console.store.open import Store
 from console.store.told import Audience, Need
@@ -161,9 +161,14 @@ def ask_step(store: Store, fence: int | None, step: StepNow, key: str, now: date
     """Makes the step's action under `key`; False when the step is not planned, or its plan not running, any more."""
     with store.write(fence, durable=True) as connection:
         values = {"key": key, "step": step.id, "now": micros(now)}
+        lines = wire(connection)
+        approved = covered.approval_of(lines.rows, step.id)
         if connection.execute(text(_ASK), values).rowcount != 1:
             return False
         connection.execute(text(_ACTION), {**values, "no": False})
+        if approved is not None:
+            sql = "UPDATE action SET needs_approval = TRUE, approved_by = ?, approved_us = ? WHERE key = ?"
+            lines.rows(sql, (*approved, key))
         return True
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from console.clean import clean_line
 from console.model.ids import EPOCH, instant, micros
 from console.model.rights import APPROVED_WITHIN_SECONDS
-from console.store import chain, permissions
+from console.store import chain, covered, permissions
 from console.store.keys import unpack
 from console.store.reads.base import Base, table
 from console.store.reads.link import Row
@@ -56,6 +56,8 @@ class ApprovalView:
     notes: tuple[str, ...] = ()
     plan: int | None = None
     """The plan that it is a step of."""
+    periods: tuple[str, ...] = ()
+    """All that one approval covers, its own among them, where they are more: the rest of a backfill."""
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -65,6 +67,7 @@ class ApprovalView:
         unknown = "its scheduler is asked for it right before it leaves"
         rows = [("asked by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
         rows += [("scope", self.scope), ("period", self.period), ("given", given)]
+        rows += [("covers", covered.words([*self.periods])), ("periods", ", ".join(self.periods))]
         rows += [("touches", one) for one in self.touches]
         rows += [("sends", one) for one in self.sends or (unknown,)]
         rows += [("note", one) for one in self.notes]
@@ -100,7 +103,11 @@ class AuditReads(Base):
         """What waits for an approval, oldest first; without steps of a plan that was given up."""
         valid_for_s = permissions.rights_of(self.link.rows)[1].valid_for_s
         seconds = min(APPROVED_WITHIN_SECONDS, valid_for_s or APPROVED_WITHIN_SECONDS)
-        return [_approval(row, seconds) for row in self.link.rows(_WAITING)]
+        return [_approval(row, seconds, self._periods(row)) for row in self.link.rows(_WAITING)]
+
+    def _periods(self, row: Row) -> tuple[str, ...]:
+        found = [one.period for one in covered.covered(self.link.rows, row[0])] if row[-1] is not None else []
+        return tuple(found) if len(found) > 1 else ()
 
     def has_permissions(self) -> bool:
         """False where config permits nobody anything: then whoever can write the store may do everything."""
@@ -118,7 +125,7 @@ _WAITING = (
 """A step's preview is its plan's, as it was shown when that was proposed; its action's comes right before it leaves."""
 
 
-def _approval(row: Row, seconds: float) -> ApprovalView:
+def _approval(row: Row, seconds: float, periods: tuple[str, ...]) -> ApprovalView:
     key, verb, job, by, at, why, preview, of_step, system, period, parameters, plan = row
     shown = table(preview) or table(of_step or "{}")
     return ApprovalView(
@@ -138,6 +145,7 @@ def _approval(row: Row, seconds: float) -> ApprovalView:
         touches=tuple(map(str, shown.get("affected", []))),
         notes=tuple(map(str, shown.get("notes", []))),
         plan=plan,
+        periods=periods,
     )
 
 
