@@ -36,9 +36,10 @@ from console.engine.holds import HoldLooker
 from console.engine.tails import Tails
 from console.failpoints import failpoint
 from console.store import ingest as store_ingest
-from console.store import inventory as store_inventory
 from console.store import polling
 from console.store.errors import StoreError
+from console.store.inventory import write_inventory
+from console.store.known import known_jobs
 from console.store.open import Store
 
 log = structlog.get_logger("headway.poll")
@@ -234,13 +235,13 @@ class Poller:
             self._inventory_words = inventory_words(found, "") or self._inventory_words
             return
         store, target_id = self._shared.store, self._place.target_id
-        known = store_inventory.known_jobs(store, target_id)
+        known = known_jobs(store, target_id)
         changes = match(known, found, self._doubted_hash)
         self._doubted_hash = found.hash if changes.doubted else ""
         if changes.doubted:
             self._log.warning("inventory doubted", words=changes.doubted)
         self._inventory_words = inventory_words(found, changes.doubted)
-        store_inventory.write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
+        write_inventory(store, target_id, changes, self._shared.clock.now(), fence)
         if changes.new:  # the others keep the names by which config knows them
             self._shared.jobs_changed(fence)
         elif moves_clocks(known, changes):

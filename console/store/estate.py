@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import clocks, facts
+from console.store import clocks, facts, hold_facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -88,8 +88,8 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         dependencies = facts.dependencies(lines)
         targets = facts.targets(lines)
         incidents = facts.incidents(lines)
-        holds = facts.holds(lines, since_us)
-        cancels = facts.cancels(lines, since_us)
+        holds = hold_facts.holds(lines, since_us)
+        cancels = hold_facts.cancels(lines, since_us)
         modes = facts.modes(lines)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)

@@ -1,24 +1,19 @@
-"""Rows into the values that decisions see: services, dependencies, targets, incidents, and the shapes of jobs and"
-" runs."""
+"""Rows into the values that decisions see: services, dependencies, targets, incidents, and the shapes of jobs and
+runs."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
-from typing import Any
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
 from console.model.modes import Modes
 from console.model.values import (
-    ActionFacts,
-    CancelFacts,
     DependencyFacts,
     EngineDown,
-    HoldFacts,
-    HoldState,
     IncidentFacts,
     JobFacts,
     Mode,
@@ -230,77 +225,6 @@ def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
         )
         for incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason in rows
     )
-
-
-HOLDS = (
-    "SELECT h.key, h.job_id, h.upstream_id, h.bd, h.kind, h.mode, h.state, h.held_by, h.why, h.until_us, h.due_us,"
-    " h.period_key, h.placed_us, h.released_us, h.ended_us, h.release_key, h.start_key, h.words,"
-    " p.state, p.words, p.ended_us, p.origin, r.state, r.words, r.ended_us, r.origin, s.state, s.words, s.ended_us,"
-    " s.origin FROM hold h LEFT JOIN action p ON p.key = h.key LEFT JOIN action r ON r.key = h.release_key"
-    " LEFT JOIN action s ON s.key = h.start_key"
-)
-_LATELY = (
-    f"{HOLDS} WHERE h.key IN (SELECT key FROM hold WHERE ended_us IS NULL"  # noqa: S608 - our own words
-    " UNION SELECT key FROM hold WHERE ended_us >= ? UNION SELECT key FROM hold WHERE due_us >= ?) ORDER BY h.key"
-)
-"""Three looks into indices: with OR, every hold that ever was would be walked at each evaluation."""
-NOT_SENT = "not sent"
-NEVER_ARRIVED = "looked up: it never arrived"
-"""How the words of an action begin that failed and is proved never to have reached its scheduler."""
-
-
-def holds(lines: Wire, since_us: int) -> tuple[HoldFacts, ...]:
-    """Holds that are open, that ended since then, or whose start was not before it, by key."""
-    return tuple(map(hold, lines.rows(_LATELY, (since_us, since_us))))
-
-
-def hold(row: Row) -> HoldFacts:
-    """`row` in the order of HOLDS."""
-    (
-        key, job_id, upstream_id, bd, kind, mode, state, held_by, why, until, due, period_key, placed, released, ended,
-        release_key, start_key, words, *actions,
-    ) = row  # fmt: skip
-    return HoldFacts(
-        key=key,
-        job_id=job_id,
-        upstream_id=upstream_id,
-        bd=date.fromisoformat(bd) if bd else None,
-        kind=kind,
-        mode=Mode(mode),
-        state=HoldState(state),
-        held_by=held_by,
-        why=why,
-        until=instant(until),
-        due_at=maybe_instant(due),
-        period_key=unpack(period_key),
-        placed_at=maybe_instant(placed),
-        released_at=maybe_instant(released),
-        ended_at=maybe_instant(ended),
-        release_key=release_key,
-        start_key=start_key,
-        words=words,
-        place=_action(actions[0:4]),
-        release=_action(actions[4:8]),
-        start=_action(actions[8:12]),
-    )
-
-
-def _action(row: Sequence[Any]) -> ActionFacts | None:
-    state, words, ended, origin = row
-    if state is None:
-        return None
-    unsent = state == "failed" and words.startswith((NOT_SENT, NEVER_ARRIVED))
-    return ActionFacts(state, words, maybe_instant(ended), unsent, origin)
-
-
-def cancels(lines: Wire, since_us: int) -> dict[int, CancelFacts]:
-    """By run id, the latest cancel that was asked for since then and has left."""
-    rows = lines.rows(
-        "SELECT run_id, requested_by, why, sent_us FROM action WHERE requested_us >= ? AND verb = 'cancel' AND run_id"
-        " IS NOT NULL AND sent_us IS NOT NULL AND state IN ('sending', 'sent', 'unknown', 'verified') ORDER BY sent_us",
-        (since_us,),
-    )
-    return {run_id: CancelFacts(by, why, instant(sent)) for run_id, by, why, sent in rows}
 
 
 def modes(lines: Wire) -> Modes:

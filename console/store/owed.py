@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from console.model.ids import micros
 from console.model.values import HoldFacts, JobFacts, RunFacts, TargetFacts
-from console.store import clocks, facts
+from console.store import clocks, facts, hold_facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -29,7 +29,7 @@ def owed(store: Store, start_key: str) -> Owed | None:
     """By the key of the start; None where no hold asked for it, or its job is not watched any more."""
     with store.read() as connection:
         lines = wire(connection)
-        held = [facts.hold(row) for row in lines.rows(f"{facts.HOLDS} WHERE h.start_key = ?", (start_key,))]
+        held = [hold_facts.hold(row) for row in lines.rows(f"{hold_facts.HOLDS} WHERE h.start_key = ?", (start_key,))]
         jobs = [facts.job(row, {}) for one in held for row in lines.rows(f"{facts.JOBS} AND j.id = ?", (one.job_id,))]
         if not jobs:
             return None

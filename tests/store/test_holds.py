@@ -17,7 +17,7 @@ from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load
 from console.store.ingest import ingest
-from console.store.inventory import known_jobs
+from console.store.known import known_jobs
 from console.store.marks import known_jobs as marked_jobs
 from console.store.marks import reconcile
 from console.store.reads import Reads
@@ -167,7 +167,8 @@ def test_a_mark_that_is_there_again_is_held_again_and_let_go_as_any_other(night:
     assert look(night, mark(), looked="03:40", now="03:40")
     [one] = stored(night)
     assert (HoldState.HELD, None, at("03:01")) == (one.state, one.ended_at, one.placed_at)
-    assert events(night)[-1].endswith("its mark is at its source, though it was released: crontab of etl, line 4")
+    told = "recovered: its mark stands at its source, though it was released: crontab of etl, line 4"
+    assert events(night)[-1].endswith(told)
 
 
 def test_a_job_that_a_person_enabled_under_our_mark_is_held_no_more_and_its_mark_is_to_go(night: Estate) -> None:

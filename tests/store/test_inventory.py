@@ -12,7 +12,8 @@ from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobCh
 from console.model.values import Settings
 from console.store.errors import NotFound
 from console.store.estate import load
-from console.store.inventory import accept_drift, known_jobs, write_inventory
+from console.store.inventory import accept_drift, write_inventory
+from console.store.known import known_jobs
 from tests.corpus import HOSTILE
 from tests.store.estate import JOBS, MIDNIGHT, Estate, at, record, run
 
