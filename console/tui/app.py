@@ -28,7 +28,7 @@ from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.numbered import make_screen
-from console.tui.start import run_console
+from console.tui.start import reading, run_console
 from console.tui.theme import HEADWAY
 from console.tui.when import Clock
 
@@ -241,20 +241,16 @@ class HeadwayApp(App[int], inherit_bindings=False):
 
     def visit(self, kind: str, what: Any) -> None:
         """Goes to a screen, service, incident, job, run, system or plan by name or id."""
-        if kind == "screen":
-            self.go(what)
-        elif kind == "service":
-            self.open_service(what)
-        elif kind == "incident":
-            self.open_incident(what)
-        elif kind == "job":
-            self.open_job(what)
-        elif kind == "run":
-            self.open_run(what)
-        elif kind == "system":
-            self.open_jobs(f"system:{what}")
-        elif kind == "plan":
-            self.open_plan(what)
+        ways: dict[str, Callable[[Any], None]] = {
+            "screen": self.go,
+            "service": self.open_service,
+            "incident": self.open_incident,
+            "job": self.open_job,
+            "run": self.open_run,
+            "system": lambda name: self.open_jobs(f"system:{name}"),
+            "plan": self.open_plan,
+        }
+        ways[kind](what)
 
     def open_service(self, name: str) -> None:
         """Its incident where it has one, else the jobs that it hangs on."""
@@ -300,8 +296,3 @@ class HeadwayApp(App[int], inherit_bindings=False):
 def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]:
     waiting = reads.approvals() if reads.anything_to_approve() else []
     return reads.header(), reads.hand(), reads.services(), waiting
-
-
-def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
-    """The desk that owns the store's readers; it may be started before textual is imported."""
-    return Desk(open_reads, "reads", look=lambda reads: reads.data_version())

@@ -24,7 +24,7 @@ def run_console(
 ) -> int:
     """The exit code, once the person has left. `after_first_paint` runs in a thread of its own."""
     gc.disable()  # collecting while importing costs 25 of 172 ms; the app turns it on again after its first paint
-    desk = Desk(lambda: _open_reads(url), "reads", look=lambda reads: reads.data_version())
+    desk = reading(lambda: _open_reads(url))
     from console.tui.app import HeadwayApp
     from console.tui.driver import QuickEscDriver
 
@@ -42,6 +42,11 @@ def run_console(
     finally:
         gc.enable()
         desk.close()
+
+
+def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
+    """The desk that owns the store's readers; it may be started before textual is imported."""
+    return Desk(open_reads, "reads", look=lambda reads: reads.data_version())
 
 
 def _open_reads(url: str) -> ReadsLike:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import EXTRACT, LOAD, MART, run_view
 
@@ -123,49 +125,30 @@ async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> Non
     assert 1 == len(night.requests.sent)
 
 
-def _overlap(night: Night) -> None:
-    night.requests.shown["overlap"] = "extract_orders runs on db07 since 03:15 (pid 812)"
+@pytest.mark.parametrize(
+    "safety, line, is_typed, overlap",
+    [("safe", 2, True, "allow"), ("safe", 1, False, "queue"), ("ask", 1, True, "queue")],
+    ids=["beside what runs its name is typed though it is safe", "waiting takes no name", "but what is not safe does"],
+)
+def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_typed: bool, overlap: str) -> None:
+    def prepare(night: Night) -> None:
+        night.requests.shown |= {"safety": safety, "overlap": "extract_orders runs on db07 since 03:15 (pid 812)"}
 
+    @on_the_night(prepare=prepare)
+    async def steps(night: Night) -> None:
+        await _preview(night)
+        await night.see("runs on db07 since 03:15", "Wait for its turn", "Send beside it")
+        assert "Send it" not in night.text
+        await night.press(*["down"] * line, "enter")
+        if is_typed:
+            await night.see("type the job's name")
+            assert [] == night.requests.sent
+            await night.type("db07:extract_orders")
+            await night.press("enter")
+        await night.see("requested")
+        assert [overlap] == [wish.overlap for wish in night.requests.wishes]
 
-@on_the_night(prepare=_overlap)
-async def test_beside_what_runs_it_is_sent_by_its_name_though_the_job_is_safe(night: Night) -> None:
-    await _preview(night)
-    await night.see("runs on db07 since 03:15", "Send beside it")
-    assert "Send it" not in night.text
-    await night.press("down", "down", "enter")
-    await night.see("type the job's name")
-    assert [] == night.requests.sent
-    await night.type("db07:extract_orders")
-    await night.press("enter")
-    await night.see("requested")
-    assert ["allow"] == [wish.overlap for wish in night.requests.wishes]
-
-
-@on_the_night(prepare=_overlap)
-async def test_what_runs_may_be_waited_for(night: Night) -> None:
-    await _preview(night)
-    await night.see("runs on db07 since 03:15", "Wait for its turn")
-    await night.press("down", "enter")
-    await night.see("requested")
-    assert ["queue"] == [wish.overlap for wish in night.requests.wishes]
-
-
-def _overlap_of_unsafe(night: Night) -> None:
-    _overlap(night)
-    _ask(night)
-
-
-@on_the_night(prepare=_overlap_of_unsafe)
-async def test_what_is_not_declared_safe_wants_its_name_typed_to_wait_too(night: Night) -> None:
-    await _preview(night)
-    await night.see("Wait for its turn")
-    await night.press("down", "enter")
-    await night.see("type the job's name")
-    assert [] == night.requests.sent
-    await night.type("db07:extract_orders")
-    await night.press("enter")
-    await night.see("requested")
-    assert ["queue"] == [wish.overlap for wish in night.requests.wishes]
+    steps()
 
 
 def _never(night: Night) -> None:

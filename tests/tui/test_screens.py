@@ -200,6 +200,26 @@ async def test_a_replay_is_marked_as_one(night: Night) -> None:
 
 
 @on_the_night()
+async def test_a_replays_header_keeps_its_clock_however_many_targets_are_out_of_reach(night: Night) -> None:
+    for many in (2, 9):
+        sick = tuple((f"etl-hosts/etl{number:02}", NOW - timedelta(minutes=4)) for number in range(many))
+        night.reads.head = dataclasses.replace(night.reads.head, replay=True, sick_targets=sick, late=many)
+        night.reads.changed()
+        await night.see(f"{many} late")
+        first = night.text.splitlines()[0]
+        assert ("REPLAY  03:17:42 CET" in first, "stale" in first) == (True, True), first
+
+
+@on_the_night()
+async def test_the_banner_of_a_replay_without_an_engine_names_real_time(night: Night) -> None:
+    await night.see("Supply plan")
+    dead = EngineView("host-1", at("22:00"), at("03:12"), False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=dead, replay=True)
+    night.reads.changed()
+    await night.see("no engine since 03:12 real time — what is below is old; leave and start anew")
+
+
+@on_the_night()
 async def test_a_store_that_cannot_be_read_is_a_banner_and_the_old_rows_stay(night: Night) -> None:
     await night.see("Supply plan")
     night.reads.version += 1
