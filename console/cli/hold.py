@@ -77,7 +77,7 @@ def _holding(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
     job = reads.job(arguments.name).row
     held = [one for one in reads.holds() if one.job_id == job.id]
     if held:
-        raise Stop(Exit.REFUSED, f"{job.name} is {held[0].state} already: {_line(held[0])}; nothing was sent")
+        raise Stop(Exit.REFUSED, f"{held[0].stands}: {_line(held[0])}; nothing was sent")
     until = (reads.now() + arguments.hold_for).replace(microsecond=0)
     parameters: dict[str, Any] = {"by": mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
     return Wish(Verb.HOLD, job_id=job.id, parameters=parameters, why=arguments.why), job.name
@@ -86,12 +86,12 @@ def _holding(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
 def _releasing(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
     hold = reads.hold(arguments.name)
     if hold.state not in ("held", "found"):
-        raise Stop(Exit.REFUSED, f"{hold.job} is {hold.state}: {_line(hold)}; nothing was sent")
+        raise Stop(Exit.REFUSED, f"{hold.stands}: {_line(hold)}; nothing was sent")
     return Wish(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key}, why=arguments.why), hold.job
 
 
 def _line(hold: HoldView) -> str:
-    return f"{hold.words or hold.why} (hold {hold.key}, until {stamp(hold.until)})"
+    return f"{hold.told} (hold {hold.key}, until {stamp(hold.until)})"
 
 
 def _send(arguments: argparse.Namespace, requests: Requests, wish: Wish) -> int:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Col("job", 18, middle=True), Col("state"), Col("kind", drop=2), Col("keeps back", drop=3), Col("until"),
-    Col("by", drop=4), Col("hold", drop=1), Col("why", 12),
+    Col("by", drop=4), Col("hold", drop=1), Col("seen held", drop=2),
+    Col("why", 12),
 )  # fmt: skip
 NATIVE = (
     Col("target", 12), Col("job", 16, middle=True), Col("state"), Col("until"), Col("by", drop=2), Col("hold", drop=1),
@@ -73,7 +74,7 @@ def _from_store(arguments: argparse.Namespace) -> int:
         COLUMNS,
         [
             (one.job, one.state, one.kind, clock_words(one.due), day_words(one.until, now), one.held_by, one.key,
-             one.told)
+             clock_words(one.seen), one.told)
             for one in found
         ],
     )  # fmt: skip

@@ -84,8 +84,8 @@ class Keeping(OpenHold):
         event = f"{self._name} is held on {words}: the hold by {hold.held_by} is over"
         return self._to(
             HoldState.HELD, event, kind="reactive", mode=policy.mode, upstream_id=left[0].upstream_id, held_by=BY,
-            why=words, words=words, until=run.period_at + policy.hold_for, due_at=run.period_at,
-            period_key=run.period_key, bd=run.bd,
+            why=f"{words} (before that held by {hold.held_by})", words=words, until=run.period_at + policy.hold_for,
+            due_at=run.period_at, period_key=run.period_key, bd=run.bd,
         )  # fmt: skip
 
     def _why_let_go(self) -> str:

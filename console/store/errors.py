@@ -41,6 +41,15 @@ class NotFound(StoreError):
         super().__init__(f'nothing is called "{name}"{hint}')
 
 
+class HasNone(NotFound):
+    """What has this name has not what was asked for; `told`: the whole sentence."""
+
+    def __init__(self, name: str, told: str) -> None:
+        StoreError.__init__(self, told)
+        self.name = name
+        self.near = ()
+
+
 class NoPlan(NotFound):
     """No plan has this number."""
 

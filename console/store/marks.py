@@ -107,11 +107,15 @@ def reconcile(
     now_missed = frozenset(one.key for one in known if one.is_missed(marks.get(one.key), looked_us))
     ours = elsewhere | {one.key for one in known}
     strange = [one for key, one in marks.items() if not one.bare and key not in ours]
+    seen = [one.key for one in known if one.key in marks and not marks[one.key].bare]
     moved = [one for one in known if one.after(marks.get(one.key), one.key in missed, looked_us) is not None]
-    if not moved and not strange:
+    if not moved and not strange and not seen:
         return Looked(False, now_missed)
     with store.write(fence) as connection:
         lines = wire(connection)
+        lines.many("UPDATE hold SET seen_us = ? WHERE key = ?", [(looked_us, key) for key in seen])
+        if not moved and not strange:
+            return Looked(False, now_missed)
         seq = next_changed_seq(connection)
         for one in moved:
             after = one.after(marks.get(one.key), one.key in missed, looked_us)
@@ -160,7 +164,7 @@ def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> tuple[str,
     if one.state is HoldState.CLEARING:
         words = f"{one.words}{MARK_GONE}"
     elif mark is not None and not mark.bare:
-        words = f"its mark is at its source, though it was {one.state}: {clean_line(mark.where)}"
+        words = f"recovered: its mark stands at its source, though it was {one.state}: {clean_line(mark.where)}"
     else:
         words = "its mark is gone from its source: released by a person"
     return words, words

@@ -200,6 +200,7 @@ def hold(view: HoldView, look: Look) -> Row:
     mark, _, style = look.glyphs.mark("state", State.HELD)
     when = look.clock.hm(view.until, look.now)
     left = view.until - look.now
+    seen = f"; last seen held {look.clock.hm(view.seen, look.now)}" if view.seen is not None else ""
     until: Run = (f"{when} {short(left)}", "plain") if left > timedelta(0) else (f"{when} past", "warn")
     return Row(
         view.key,
@@ -211,6 +212,6 @@ def hold(view: HoldView, look: Look) -> Row:
             (look.clock.day(view.due, look.now), "dim"),
             (view.held_by, "dim"),
             (view.kind, "dim"),
-            (view.told, "plain"),
+            (f"{view.told}{seen}", "plain"),
         ),
     )

@@ -77,7 +77,8 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert Exit.OK == run(night, "holds")
         assert "the network is moved" in capsys.readouterr().out
         assert Exit.REFUSED == run(night, "hold", JOB, "--yes")
-        assert f"{JOB} is held already" in capsys.readouterr().err
+        said = f"{JOB} is held: the network is moved (hold {mark.id}, until 2026-11-20 05:30:00Z); nothing was sent"
+        assert f"headway: {said}\n" == capsys.readouterr().err
         assert Exit.OK == run(night, "release", mark.id, "--yes")
     assert {} == night.bench.scheduler.marks
 
@@ -94,7 +95,7 @@ def test_a_hold_for_no_time_or_for_ever_is_a_usage_error(
 
 def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == run(night, "release", JOB, "--yes")
-    assert f"{JOB} is not held" in capsys.readouterr().err
+    assert f"headway: {JOB} is not held; headway holds lists what is\n" == capsys.readouterr().err
 
 
 def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +105,36 @@ def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.
     out = capsys.readouterr().out
     assert "until fake/extract is good" in out
     assert "04:00 UTC" in out
+
+
+def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who lets it go elsewhere is known after two looks: until then the list tells how old it is."""
+    night.at("03:51").rounds().at("03:54").rounds(1)
+    del night.bench.scheduler.marks["load"]
+    night.at("03:56").rounds(1)
+    capsys.readouterr()
+    assert Exit.OK == run(night, "holds")
+    head, row = capsys.readouterr().out.splitlines()[:2]
+    assert ("03:54 UTC", "held") == (row[head.upper().index("SEEN HELD") :][:9], row.split()[1])
+    night.rounds(1)
+    assert Exit.OK == run(night, "holds", "--all", "--json")
+    [told] = json.loads(capsys.readouterr().out)
+    assert ("released", None) == (told["state"], told["seen"])
+
+
+def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night.at("03:51").rounds().at("04:05").rounds()
+    repair(night, "04:10")
+    night.at("04:11").rounds(4)
+    [(key,)] = night.rows("SELECT key FROM hold")
+    capsys.readouterr()
+    told = (
+        f"headway: {JOB} was let go: whether its own start comes is watched: until fake/extract is good; fake/extract"
+        f" is good (hold {key}, until 2026-11-20 10:00:00Z); nothing was sent\n"
+    )
+    for verb in ("hold", "release"):
+        assert Exit.REFUSED == run(night, verb, JOB, "--yes")
+        assert told == capsys.readouterr().err
 
 
 def gate(night: Night, *words: str) -> int:

@@ -460,7 +460,7 @@ def plan_of(draft: Draft, number: int = 1, **changes: Any) -> PlanView:
 def hold(number: int = 1, **changes: Any) -> HoldView:
     view = HoldView(
         f"headway-hold-{number}", 2, LOAD, "warehouse-airflow", "held", "reactive", "hold", EXTRACT, "headway",
-        "its upstream is not green", f"waits for {EXTRACT}", at("03:14"), at("09:14"), at("04:00"),
+        f"waits for {EXTRACT}", f"waits for {EXTRACT}", at("03:14"), at("09:14"), at("04:00"),
         "scheduled__2026-11-20", None,
     )  # fmt: skip
     return dataclasses.replace(view, **changes)

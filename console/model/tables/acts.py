@@ -141,6 +141,8 @@ class Hold(SQLModel, table=True):
     held_by: str = string()
     why: str = string()
     placed_us: int | None = big(default=None)
+    seen_us: int | None = big(default=None)
+    """When its mark was last seen at its source, its job not enabled."""
     until_us: int = big(default=0)
     """After it, it is released whatever its upstream does."""
     due_us: int | None = big(default=None)

@@ -53,13 +53,36 @@ class HoldView:
     ended: datetime | None
     release_key: str | None = None
     start_key: str | None = None
+    seen: datetime | None = None
+    """Of what is held: when it was last seen so at its source, which is looked at about once a minute."""
 
     @property
     def told(self) -> str:
-        """Why it is held, in the words of the person who holds it, then why it is where it is."""
-        if self.kind != "person" or not self.why:
-            return self.words or self.why
-        return self.why if self.words in ("", self.why, f"by {self.held_by}") else f"{self.why}; {self.words}"
+        """Why it is held, in the words of whoever holds it, then why it is where it is."""
+        if not self.why:
+            return self.words
+        is_said = self.why.startswith(self.words) or self.words == f"by {self.held_by}"
+        return self.why if is_said else f"{self.why}; {self.words}"
+
+    @property
+    def stands(self) -> str:
+        """ "etl/load was let go: its start is awaited"."""
+        return f"{self.job} {_STANDS.get(self.state, self.state)}"
+
+
+_STANDS = {
+    "placing": "is about to be held",
+    "held": "is held",
+    "releasing": "is being let go",
+    "watching": "was let go: whether its own start comes is watched",
+    "starting": "was let go: its start is awaited",
+    "clearing": "was enabled at its source: our mark there is taken away",
+    "found": "is held under a mark that this store did not make",
+    "released": "is not held any more",
+    "failed": "was not held",
+    "shadow": "is in shadow: it would have been held",
+}
+"""What each state of a hold is in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from connectors.words import OPEN_STATES, State
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import ClockView, GateView, HoldView, UpstreamView
-from console.store.errors import NotFound
+from console.store.errors import HasNone
 from console.store.keys import pack
 from console.store.reads.base import visible
 from console.store.reads.jobs import JobReads
@@ -15,7 +15,8 @@ from console.store.reads.link import Row
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name, s.name, h.state, h.kind, h.mode, COALESCE(u.name, ''), h.held_by, h.why, h.words,"
-    " h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key, h.start_key"
+    " h.placed_us, h.until_us, h.due_us, h.period_key, h.ended_us, h.release_key, h.start_key,"
+    " COALESCE(h.seen_us, h.placed_us)"
     " FROM hold h JOIN job j ON j.id = h.job_id JOIN system s ON s.id = j.system_id LEFT JOIN job u"
     " ON u.id = h.upstream_id"
 )
@@ -44,7 +45,7 @@ class HoldReads(JobReads):
         job = self.job(name)
         found = [one for one in self.holds() if one.job_id == job.row.id]
         if not found:
-            raise NotFound(f"{job.row.name} is not held")
+            raise HasNone(job.row.name, f"{job.row.name} is not held; headway holds lists what is")
         return found[0]
 
     def gate(self, name: str, period: str = "", bd: str = "") -> GateView:
@@ -54,7 +55,8 @@ class HoldReads(JobReads):
         number, now = job.row.id, self.now()
         row = self._gate_run(number, period, bd, now)
         if period and row is None:
-            raise NotFound(f"no run {period} of {job.row.name}")
+            told = f"{job.row.name} has no run {period}; headway runs lists those that are known"
+            raise HasNone(job.row.name, told)
         at = now if row is None or row[1] is None else instant(row[1])
         date = bd or (row[2] if row is not None else "")
         period_key = visible(row[0]) if row is not None else ""
@@ -154,10 +156,10 @@ def _upstream(
 def _hold(row: Row) -> HoldView:
     (
         key, job_id, job, system, state, kind, mode, upstream, held_by, why, words, placed, until, due, period_key,
-        ended, release_key, start_key,
+        ended, release_key, start_key, seen,
     ) = row  # fmt: skip
     return HoldView(
         key, job_id, job, system, state, kind, mode, upstream, held_by, why, words, maybe_instant(placed),
         instant(until), maybe_instant(due), visible(period_key) if period_key else "", maybe_instant(ended),
-        release_key, start_key,
+        release_key, start_key, maybe_instant(seen) if state in ("held", "found") else None,
     )  # fmt: skip

@@ -151,7 +151,7 @@ def _mark_name() -> str:
 def release(screen: BaseScreen, held: HoldView) -> None:
     """The preview of letting a held job go."""
     if held.state not in OPEN_HOLDS:
-        screen.notice(f"{held.job} is {held.state}: {held.words or held.why}", "warn")
+        screen.notice(f"{held.stands}: {held.told}", "warn")
         return
     parameters = {"hold": held.key}
     screen.board.open_order(Order(Verb.RELEASE, held.job, job_id=held.job_id, parameters=parameters))

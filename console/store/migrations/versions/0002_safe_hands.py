@@ -133,6 +133,7 @@ def _holds() -> None:
         sa.Column("held_by", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("placed_us", BIG, nullable=True),
+        sa.Column("seen_us", BIG, nullable=True),
         sa.Column("until_us", BIG, nullable=False),
         sa.Column("due_us", BIG, nullable=True),
         sa.Column("period_key", sa.Text(), nullable=False),
