@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import date
@@ -28,11 +29,10 @@ from console.store import asked, permissions, plans
 from console.store.open import Store
 from console.store.wire import wire
 
-PREVIEW_SECONDS = 15.0
-"""For the previews of all steps together."""
-PREVIEWED = 40
-"""Steps that are previewed: a plan of more is shown without the schedulers' own words."""
-WIDE = 8
+PREVIEW_SECONDS = 25.0
+"""For the previews of all steps together: who asked waits 45 s."""
+WIDE = 32
+"""Targets that are asked at once."""
 
 
 class Proposals:
@@ -98,34 +98,49 @@ class Proposals:
         return can
 
     def _previewed(self, draft: Draft) -> Draft:
-        """Each step with its scheduler's own words, as far as these come in time."""
-        wanted = [step for step in draft.steps[:PREVIEWED] if step.verb != WAIT]
+        """Each step with its scheduler's own words, as far as these come in time. A target answers one question after
+        another, and is waited for by nobody else's."""
+        asks: dict[int, list[tuple[Step, Ask]]] = defaultdict(list)
+        found = dict[int, Step]()
+        for step in draft.steps:
+            target = self._ref(step) if step.verb != WAIT else None
+            if target is not None:
+                asks[target[0]].append((step, target[1]))
+            else:
+                gone = f"{step.system} is not in the config of the running engine"
+                found[step.place] = step if step.verb == WAIT else replace(step, trouble=gone)
         until = time.monotonic() + PREVIEW_SECONDS
-        pool = ThreadPoolExecutor(WIDE, thread_name_prefix="proposal")
-        asked_for = {step.place: pool.submit(self._preview, step) for step in wanted}
-        wait(asked_for.values(), timeout=max(0.0, until - time.monotonic()))
+        pool = ThreadPoolExecutor(min(WIDE, len(asks) or 1), thread_name_prefix="proposal")
+        asking = [pool.submit(self._preview_all, target, each, until, found) for target, each in asks.items()]
+        done, _ = wait(asking, timeout=PREVIEW_SECONDS)
         pool.shutdown(wait=False, cancel_futures=True)
+        for one in done:
+            one.result()  # raises what broke there
         late = "its scheduler did not answer in time; it is asked again before anything leaves"
-        steps = (
-            step
-            if step.place not in asked_for
-            else asked_for[step.place].result()
-            if asked_for[step.place].done() and not asked_for[step.place].cancelled()
-            else replace(step, trouble=late)
-            for step in draft.steps
-        )
-        return replace(draft, steps=tuple(steps))
+        told = tuple(found.get(step.place) or replace(step, trouble=late) for step in draft.steps)
+        return replace(draft, steps=told)
 
-    def _preview(self, step: Step) -> Step:
+    def _ref(self, step: Step) -> tuple[int, Ask] | None:
+        """The target that is asked, and what; None where its run or its system is gone."""
         run_id = step.run_id
         found = asked.job_ref(self._store, step.job_id) if run_id is None else asked.run_ref(self._store, run_id)
         if found is None or found[2] not in self._doors.places:
-            return replace(step, trouble=f"{step.system} is not in the config of the running engine")
+            return None
         ref = found[0] if run_id is not None else replace(found[0], period_key=step.period_key)
-        ask = Ask(Verb(step.verb), ref, State(found[3]), dict(step.parameters))
+        return found[2], Ask(Verb(step.verb), ref, State(found[3]), dict(step.parameters))
+
+    def _preview_all(
+        self, target_id: int, asks: Sequence[tuple[Step, Ask]], until: float, found: dict[int, Step]
+    ) -> None:
+        for step, ask in asks:
+            if time.monotonic() >= until:
+                return
+            found[step.place] = self._preview(target_id, step, ask)
+
+    def _preview(self, target_id: int, step: Step, ask: Ask) -> Step:
         try:
-            with self._doors.question(found[2], PREVIEW_SECONDS) as connector:
-                preview = preview_there(connector, self._doors.places[found[2]], ask, PREVIEW_SECONDS)
+            with self._doors.question(target_id, PREVIEW_SECONDS) as connector:
+                preview = preview_there(connector, self._doors.places[target_id], ask, PREVIEW_SECONDS)
         except ConnectorError as error:
             return replace(step, trouble=self._shown(str(error)))
         return replace(step, preview=cleaned_preview(preview, self._shown))

@@ -167,7 +167,8 @@ def _failed(
 def retry_parked(
     store: Store, fence: int, delivery_id: int | None, now_us: int, by: str = "", origin: str = ""
 ) -> list[int]:
-    """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them."""
+    """Parked deliveries, this one or all, are due again as if made now; their ids. Tests are not among them. All leave
+    as a flood does: within the route's limit alone, the rest in a digest. A digest leaves as it is."""
     with store.write(fence) as connection:
         rows = connection.execute(
             text(
@@ -178,9 +179,19 @@ def retry_parked(
             {"now": now_us, "id": delivery_id},
         )
         found = sorted(row[0] for row in rows)
+        if delivery_id is None:
+            connection.execute(text(_WAIT_AGAIN), {"now": now_us})
         if found:
             audit.append(connection, now_us, by, origin, "alert retry", "parked deliveries", {"deliveries": found})
         return found
+
+
+_WAIT_AGAIN = (
+    "UPDATE alert SET waits = TRUE, let_us = 0 WHERE kind NOT IN ('digest', 'headway') AND digest_id IS NULL"
+    " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = :now)"
+    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent', 'claimed'))"
+)
+"""Whoever of its route has it already gets it in no digest."""
 
 
 def next_due(store: Store) -> int | None:

@@ -527,8 +527,9 @@ def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_t
         bench.parts.answers.step(bench.fence)
         words = "48 periods are not good, more than the 31 of one backfill: --limit 48 takes them all, --limit 31"
         assert f"{words} the oldest 31" == requests(bench).wait(question, 5).error
-        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 40, unseen=True))
-        assert (40, 1) == (len(draft.steps), len(draft.left_out))
+        draft = answer(bench, requests(bench).propose_backfill(job_id, *dates, 47, unseen=True))
+        assert (47, 1) == (len(draft.steps), len(draft.left_out))
+        assert {"native start"} == {step.preview.get("verb") for step in draft.steps}
         assert {step.period_key for step in draft.steps} == {ask.run.period_key for ask in bench.scheduler.asks}
         draft = answer(bench, requests(bench).propose_backfill(job_id, *dates))
         assert (0, True) == (len(draft.steps), draft.notes[0].startswith("not known: "))

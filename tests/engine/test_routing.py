@@ -16,6 +16,7 @@ from connectors.contract import State
 from connectors.secrets import SecretRef
 from console.config import AlertSettings, Config, RouteSettings, ServiceSettings
 from console.engine.sending import Sent
+from console.store.outbox import retry_parked
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -135,8 +136,6 @@ def test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again
 
 
 def test_a_parked_delivery_leaves_when_somebody_asks_for_it(tmp_path: Path) -> None:
-    from console.store.outbox import retry_parked
-
     with bench_of(tmp_path, oncall=route("ONE")) as bench:
         post_of(bench).answers["one"] = BAD
         fail(bench, "extract")
@@ -231,6 +230,43 @@ def test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest(tmp_path:
         )
         assert 26 == rows(bench, "SELECT count(DISTINCT dedup_key) FROM alert WHERE digest_id IS NOT NULL")[0][0]
         assert {"digested", "sent"} == {row[3] for row in deliveries(bench)}
+
+
+def retried(bench: Bench) -> list[int]:
+    return retry_parked(bench.store, bench.fence, None, int(datetime.now(UTC).timestamp() * 1e6))
+
+
+def test_parked_alerts_that_are_sent_again_leave_as_a_flood_does(tmp_path: Path) -> None:
+    """The receiver that comes back is not met by all of them."""
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=30)) as bench:
+        post_of(bench).answers["one"] = BAD
+        fail(bench, *JOBS)
+        for _ in range(4):
+            later(bench)
+        assert {"parked"} == {row[3] for row in deliveries(bench) if row[1] == "opened"}
+        post_of(bench).answers.clear()
+        post_of(bench).got.clear()
+        restarted(bench, replace(bench.config, routes={"oncall": route("ONE", max_per_minute=4)}))
+        assert 30 <= len(retried(bench))
+        later(bench, timedelta(minutes=2))
+        later(bench)
+        titles = [title for title, _ in post_of(bench).to("one") if "gave up" not in title]
+        assert (5, 1) == (len(titles), len([one for one in titles if "26 more alerts" in one]))
+
+
+def test_a_parked_digest_is_sent_again_as_it_was(tmp_path: Path) -> None:
+    with bench_of(tmp_path, ["extract", "load", *JOBS], oncall=route("ONE", max_per_minute=4)) as bench:
+        fail(bench, *JOBS)
+        post_of(bench).answers["one"] = BAD
+        for _ in range(4):
+            later(bench, timedelta(seconds=6))
+        assert ["parked"] == [row[3] for row in deliveries(bench) if row[1] == "digest"]
+        post_of(bench).answers.clear()
+        post_of(bench).got.clear()
+        retried(bench)
+        later(bench)
+        [digest] = [title for title, _ in post_of(bench).to("one") if "gave up" not in title]
+        assert digest.startswith("[Headway] 26 more alerts since ")
 
 
 def test_the_next_digest_waits_for_its_minute_and_a_restart_loses_nothing(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.contract import Ask, Found, OutcomeUnknown, Preview, State
+from connectors.contract import Ask, Found, OutcomeUnknown, Preview, State, Verb
 from console.config import ActingSettings, JobSettings, SystemConfig
-from console.engine import health, moves
+from console.engine import health, moves, proposals
 from console.engine.doors import QUESTIONS
 from console.engine.lanes import Turns
+from console.engine.plan_requests import PlanRequests
 from console.model.ids import new_action_key
+from console.model.plans import Draft
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.lab.process import wait_until
@@ -139,7 +141,8 @@ def test_a_host_that_swallows_a_write_keeps_its_systems_turn_and_no_other_system
                 assert ["sending to fake/host1"] == list(bench.parts.actions.hanging(0.0))
             finally:
                 free.set()
-            wait_until(lambda: [hung, *waiting] == bench.scheduler.acted, "the others, one by one", SECONDS)
+            wait_until(lambda: 3 == len(bench.scheduler.acted), "the others", SECONDS)
+        assert {hung, *waiting} == {*bench.scheduler.acted}
 
 
 def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
@@ -166,6 +169,32 @@ def test_a_silent_host_is_found_out_before_it_has_its_systems_turn(
                 assert not free.is_set()
             finally:
                 free.set()
+
+
+def test_a_silent_host_costs_the_previews_of_a_plan_for_no_other_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps are at it: all are previewed, each target on its own."""
+    monkeypatch.setattr(proposals, "PREVIEW_SECONDS", 2.0)
+    free, real = threading.Event(), FakeConnector.preview
+
+    def silent(self: FakeConnector, ask: Ask, timeout_seconds: float) -> Preview:
+        if ask.run.job == "host1":
+            free.wait(SECONDS * 3)
+        return real(self, ask, timeout_seconds)
+
+    monkeypatch.setattr(FakeConnector, "preview", silent)
+    with many_hosts(tmp_path) as (bench, _, runs):
+        requests = PlanRequests(bench.url)
+        question = requests.propose_bulk(list(runs.values()), Verb.RERUN)
+        try:
+            bench.parts.answers.step(bench.fence)
+            draft = Draft.read(requests.wait(question, SECONDS * 2).data)
+        finally:
+            free.set()
+        bench.parts.answers.close()
+    assert (41, ["fake/host1"]) == (len(draft.steps), [step.job for step in draft.steps if step.trouble])
+    assert 40 == len([step for step in draft.steps if step.preview])
 
 
 def test_who_waited_long_for_the_turn_is_asked_again_whether_its_job_runs_by_now(
