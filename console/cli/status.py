@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
                     "remarks": remarks, "approvals": waiting})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
-        say_lines([f"FROZEN: {header.frozen}; nothing is sent"] if header.frozen else [])
+        say_lines([f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"] if header.frozen else [])
         say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
         say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
         say_lines(f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)

@@ -119,9 +119,9 @@ class PlanRequests(Requests):
             if isinstance(answer, Granted):
                 if rows[0][0] not in allowed:
                     raise PlanRefused(f"plan {number} is {rows[0][0]}: it cannot {how}")
-                words = f"{_DONE.get(state, state)} by {person.name}"
-                _steer(run, number, state, words, now)
-                self._tell_event(run, rows[0][1], f"plan {number} {words}", person.name, now)
+                done = _DONE.get(state, state)
+                _steer(run, number, state, f"{done} by {person.name}", now)
+                self._tell_event(run, rows[0][1], f"plan {number} {done}", person.name, now)
             self._tell_plan(run, person.name, how, number, {"plan": number}, answer, why)
         raise_refused(answer)
         return state

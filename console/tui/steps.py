@@ -186,7 +186,7 @@ def start_lines(draft: Draft, look: Look) -> Lines:
     for step in draft.steps:
         found += _start_lines(step, look)
     for title, rows in (
-        (f"NOT DONE {len(draft.left_out)}", [(one.job, one.why, "dim") for one in draft.left_out]),
+        (f"LEFT OUT {len(draft.left_out)}", [(one.job, one.why, "dim") for one in draft.left_out]),
         (f"NOT SAVED {len(draft.unsaved)}", [(one.service, one.words, "warn") for one in draft.unsaved]),
         ("NOTES", [("", note, "warn") for note in draft.notes]),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,7 +95,9 @@ def test_a_freeze_outlives_the_engine_and_stands_in_the_status(
     headway(bench, "freeze", "--why", "a test")
     bench.restart()
     headway(bench, "status")
-    assert ": a test; nothing is sent" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()
+    assert [True] == [f"FROZEN, nothing is sent: by {getpass.getuser()} since " in one and one.endswith(": a test")
+                      for one in told if "FROZEN" in one]  # fmt: skip
     assert "a test" in bench.reads().header().frozen
 
 

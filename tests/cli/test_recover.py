@@ -328,3 +328,5 @@ def test_a_plan_is_paused_and_aborted_without_an_engine(bench: Bench, capsys: py
         capsys.readouterr()
         assert Exit.OK == main(["--store", bench.url, "recovery", "1", way])
         assert f"plan 1 is {state}" in capsys.readouterr().err
+        assert Exit.OK == main(["--store", bench.url, "incident", "INC-0001"])
+        assert f"  plan 1 {state} ({getpass.getuser()})\n" in capsys.readouterr().out

@@ -125,7 +125,7 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
     await night.see("failed-only: rerun only what failed in it")
     await night.press("down", "space", "enter")
     await night.see("START repair", f" 2  rerun {LOAD}  ✓ safe  after 1  waits 5m first", "    failed-only: rerun only")
-    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "NOT DONE 2", f"{MART}  left out by hand")
+    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "LEFT OUT 2", f"{MART}  left out by hand")
     await night.see("it starts by its own clock at 04:30", "there is more")
     await night.press("pagedown")
     await night.see(
