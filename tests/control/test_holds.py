@@ -238,18 +238,17 @@ def test_a_start_that_never_arrived_is_repeated_for_as_long_as_any_other() -> No
 
 def by_mara(stage: Stage, hours: float) -> Stage:
     """A person holds it from 03:30 on, for so long."""
+    stage.when("03:30", partial(mara_holds, stage, at("03:30") + hours * HOUR))
+    return stage
+
+
+def mara_holds(stage: Stage, until: datetime) -> None:
     hold = HoldFacts(
         key="headway-mara", job_id=LOAD.id, upstream_id=None, bd=None, kind="person", mode=Mode.HOLD,
-        state=HoldState.PLACING, held_by="mara", why="", until=at("03:30") + hours * HOUR, due_at=None, period_key="",
-        words="by mara",
+        state=HoldState.PLACING, held_by="mara", why="", until=until, due_at=None, period_key="", words="by mara",
     )  # fmt: skip
-
-    def placed() -> None:
-        stage.held[hold.key] = hold
-        stage.asked[hold.key] = Asked(NewAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
-
-    stage.when("03:30", placed)
-    return stage
+    stage.held[hold.key] = hold
+    stage.asked[hold.key] = Asked(NewAction(hold.key, Verb.HOLD, LOAD.id), stage.now)
 
 
 def test_a_persons_hold_that_runs_out_is_a_dependencys_while_its_upstream_is_not_good() -> None:
@@ -737,11 +736,12 @@ NIGHTS = st.fixed_dictionaries(
         "early": st.booleans(),
         "waits": st.lists(st.tuples(MOMENTS, st.integers(min_value=1, max_value=150).map(minutes)), max_size=2),
         "own": st.none() | MOMENTS,
+        "mara": st.none() | WINDOWS,
     }
 )
 """A night: when the upstream is good, how long actions take, when polls are late and evaluations lost, what a person
 does at the source, how many requests never arrive, whether the scheduler makes up for what it missed, how long a start
-waits as requested, and when somebody else starts it."""
+waits as requested, when somebody else starts it, and from when and for how long a person holds it."""
 
 
 def within(windows: list[tuple[datetime, timedelta]], now: datetime) -> bool:
@@ -776,6 +776,8 @@ def played(night: dict[str, Any]) -> Stage:
             stage.source.starts.append((stage.now, "clock"))
         if stage.now == night["own"] and stage.now > DUE and not stage.source.starts:
             stage.source.starts.append((stage.now, "clock"))
+        if night["mara"] is not None and stage.now == night["mara"][0]:
+            mara_holds(stage, stage.now + night["mara"][1])
         if stage.now.minute % 3 == 0 and not stage.late(stage.now) and not stage.crash(stage.now):
             stage.reconciled()
 
@@ -787,7 +789,7 @@ def played(night: dict[str, Any]) -> Stage:
     return stage
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(NIGHTS)
 def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck(night: dict[str, Any]) -> None:
     stage = played(night)
@@ -795,7 +797,8 @@ def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck
     by_hand = night["undone"] is not None and night["early"] and night["mode"] is Mode.TRIGGER
     assert len(starts) <= 1 or by_hand, (starts, stage.events)  # whoever undoes a hold lets its clock start it
     for when, by in starts:  # what we start reads what its upstream has finished
-        assert by == "clock" or (night["good"] is not None and night["good"] <= when < DUE + 2 * HOUR + LATE)
+        is_read = night["good"] is not None and night["good"] <= when
+        assert by == "clock" or (is_read and (night["mara"] is not None or when < DUE + 2 * HOUR + LATE))
     open_ones = [one for one in stage.held.values() if not one.state.is_over and one.period_key == PERIOD]
     assert [] == open_ones
     assert stage.source.mark is None or stage.held[stage.source.mark].period_key != PERIOD
