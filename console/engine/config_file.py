@@ -15,6 +15,7 @@ import structlog
 
 from console.clean import clean_line
 from console.config import Config, ConfigFaults, Fault, config_files, line_of, load_config
+from console.engine.health import Pulse
 
 log = structlog.get_logger("headway.engine")
 
@@ -40,6 +41,7 @@ class ConfigFile:
         self.config = load_config(path)
         self.trouble = ""
         """Why what stands in the file now is not in use, in words; empty when it is."""
+        self._pulse = Pulse()
 
     def ask(self) -> None:
         """Has the files read again at the next look though they seem the same; safe from a signal handler."""
@@ -48,10 +50,17 @@ class ConfigFile:
     def follow(self, ended: threading.Event) -> None:
         """Looks until `ended`; nothing that it finds ends the watch."""
         while not ended.wait(LOOK_SECONDS):
+            self._pulse.beat(LOOK_SECONDS)
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
                 self._refuse(f"{self._path} cannot be judged: {type(error).__name__}: {error}")
+
+    def words(self) -> str:
+        """What a person should know: `trouble`, or that nobody can tell how the files are. Empty when all is well."""
+        if self._pulse.late_seconds > 0:
+            return f"the files of the config do not answer: a change in {self._path} is not taken up"
+        return self.trouble
 
     def look(self) -> None:
         """Reads the files where they changed, and stayed as they are since the look before."""

@@ -191,7 +191,7 @@ class Engine:
                     self._own.look(self._parts, None, {STORE: str(error)})
 
     def _trouble(self, crew: Crew) -> str:
-        config = self._configs.trouble if self._configs is not None else ""
+        config = self._configs.words() if self._configs is not None else ""
         return "; ".join(filter(None, [config, self._parts.trouble(crew.trouble())]))
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -253,6 +254,39 @@ def test_what_cannot_be_used_is_told_and_the_one_before_goes_on(
     file.look()
     file.look()
     assert (began.digest, "") == (file.config.digest, file.trouble)
+
+
+def test_a_secret_that_was_pasted_into_the_config_is_not_told(config: Path) -> None:
+    """What is told of the config reaches the store."""
+    file = ConfigFile(config, own_store=True)
+    pasted = '[routes.r]\nurls = ["mailto://user:CANARY@host"]\n[systems.flow]\nkind = "airflow"\npassword = "CANARY"\n'
+    config.write_text(f"{config.read_text()}{pasted}")
+    file.look()
+    file.look()
+    assert (True, False) == ("written as a reference" in file.trouble, "CANARY" in file.trouble)
+
+
+def test_files_that_do_not_answer_are_told(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system that hangs: what changes there is taken up by nobody."""
+    hangs, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def stuck(_: Path) -> Any:
+        hangs.set()
+        go.wait(LIMIT_SECONDS)
+        return ()
+
+    file = ConfigFile(config, own_store=True)
+    monkeypatch.setattr("console.engine.config_file.state_of", stuck)
+    monkeypatch.setattr("console.engine.health.PATIENCE_SECONDS", 0.0)
+    thread = threading.Thread(target=file.follow, args=(ended,))
+    thread.start()
+    try:
+        assert hangs.wait(LIMIT_SECONDS)
+        wait_until(lambda: "do not answer" in file.words(), "that it is told", LIMIT_SECONDS)
+    finally:
+        ended.set()
+        go.set()
+        thread.join(LIMIT_SECONDS)
 
 
 def test_a_store_that_the_command_line_names_makes_the_configs_own_one_meaningless(config: Path) -> None:
