@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.parked and arguments.what != "retry":
+        raise Stop(Exit.USAGE, "--parked goes with retry: headway alert retry --parked; nothing was sent again")
     return {"list": show, "test": test, "retry": retry}[arguments.what](arguments)
 
 

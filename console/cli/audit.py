@@ -40,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.head and arguments.what != "verify":
+        raise Stop(Exit.USAGE, "--head goes with verify: headway audit verify --head HASH; nothing was verified")
     return {"list": show, "verify": verify, "head": head}[arguments.what](arguments)
 
 

@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="JOB", help="system/native-id; for release also the key of a hold")
     if parser.prog.endswith(" hold"):
         parser.add_argument(
-            "--for", dest="hold_for", type=_duration, default=HOLD_FOR, help="let go after this (6h), 30d at most"
+            "--for",
+            dest="hold_for",
+            type=_duration,
+            default=HOLD_FOR,
+            metavar="TIME",
+            help="let go after this (6h; 30d at most)",
         )
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.what in ("show", "report") and (arguments.system or arguments.service or arguments.dependency):
+        raise Stop(Exit.USAGE, "--system, --service and --dependency go with on or off; nothing was turned")
     if arguments.what == "report":
         return _report(arguments)
     if arguments.what != "show":

@@ -47,6 +47,24 @@ def test_options_of_a_release_without_one_are_refused(
     assert "goes with --from-native" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ("audit --head 3:abc", "--head goes with verify"),
+        ("alert --parked", "--parked goes with retry"),
+        ("shadow --system fake", "go with on or off; nothing was turned"),
+        ("shadow report --service supply", "go with on or off; nothing was turned"),
+    ],
+)
+def test_an_option_of_another_way_of_the_command_is_refused(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    """Whoever typed it believes that it was done."""
+    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    told = capsys.readouterr()
+    assert ("", True) == (told.out, words in told.err)
+
+
 def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == main(["--store", bench.url, "gate", "fake/none", "--", "/bin/echo", "--for", "-3m", "--x"])
     assert 'nothing is called "fake/none"' in capsys.readouterr().err
