@@ -66,8 +66,12 @@ class Held:
 
     def why_missed(self, key: str) -> str:
         """What became of the hold that kept that run back: behind why it is missed; empty without one."""
-        over = (hold for hold in self.holds if hold.state is HoldState.RELEASED and hold.period_key == key)
-        return next((f"; {hold.words} (hold {hold.key})" for hold in over if hold.words), "")
+        for hold in self.holds:
+            if hold.state is HoldState.RELEASED and hold.period_key == key and hold.words:
+                failed = hold.start is not None and hold.start.state == "failed" and hold.start.words not in hold.words
+                why = f": {hold.start.words}" if failed and hold.start is not None else ""
+                return f"; {hold.words}{why} (hold {hold.key})"
+        return ""
 
 
 NOT_HELD = Held()

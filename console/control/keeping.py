@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, names
@@ -74,7 +75,8 @@ class Keeping(OpenHold):
         hold, policy = self._hold, self._policy
         if hold.kind != "person" or self._now < hold.until or policy is None:
             return None
-        run = self._kept_back(self._now + policy.lead)
+        ahead = timedelta(0) if expects_nothing(self._job) else policy.lead
+        run = self._kept_back(self._now + ahead)
         if run is None or run.period_at is None or self._now >= run.period_at + policy.hold_for:
             return None
         left = awaited(self._picture, self._live_edges(), run.bd, run.period_at)

@@ -1,6 +1,6 @@
 """What a change can touch: the parts of the estate that hang together, and those of them in which something changed.
 
-Jobs hang together by dependencies, as a task of its DAG, by a service that both deliver, by an open incident, and by a
+Jobs hang together by dependencies, by a hold, as a task of its DAG, by a service that both deliver, by an open incident, and by a
 target that does not answer. A part judged alone is judged as it is within the whole: a property test holds that.
 """
 
@@ -74,6 +74,9 @@ def _links(estate: Estate) -> Iterator[tuple[int, int]]:
     """Pairs of jobs that hang together."""
     for one in estate.dependencies:
         yield one.upstream_id, one.downstream_id
+    for hold in estate.holds:
+        if hold.upstream_id is not None and not hold.state.is_over:
+            yield hold.upstream_id, hold.job_id
     for job in estate.jobs.values():
         if job.parent_id is not None:
             yield job.parent_id, job.id

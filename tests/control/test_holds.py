@@ -106,7 +106,8 @@ def test_a_start_of_ours_of_which_nothing_comes_is_missed_and_says_what_became_o
     start = list(stage.asked.values())[-1]
     start.state, start.words, start.ended_at = "failed", "its run was not seen to begin within 1 h", at("04:33")
     stage.until("04:40")
-    told = f"nothing in the log by 04:05; started by Headway (hold {stage.hold().key})"
+    why = "started by Headway: its run was not seen to begin within 1 h"
+    told = f"nothing in the log by 04:05; {why} (hold {stage.hold().key})"
     assert (State.MISSED, told) == reason(stage)
 
 

@@ -97,6 +97,17 @@ def test_a_changed_config_touches_everything() -> None:
     assert changed_jobs(WHOLE, replace(WHOLE, services=WHOLE.services[:1])) is None
 
 
+def test_a_hold_keeps_its_job_together_with_what_it_waits_for() -> None:
+    """The dependency has left the config, and it is still held: its words name the upstream."""
+    hold = HoldFacts(
+        "headway-0123456789", 7, 4, NIGHT, "reactive", Mode.HOLD, HoldState.HELD, "headway", "", at("09:10"),
+        at("03:30"), "2026-11-20T03:30:00Z",
+    )  # fmt: skip
+    held = replace(WHOLE, holds=(hold,))
+    part = part_with(held, [7])
+    assert told(evaluate(held, at("03:40")), {7}, set()) == told(evaluate(part, at("03:40")), {7}, set())
+
+
 def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
     hold = HoldFacts(
         "headway-0123456789", 2, 1, NIGHT, "reactive", Mode.HOLD, HoldState.HELD, "headway", "", at("09:10"),
