@@ -10,14 +10,16 @@ and in order, and what was held runs once, after its upstream.
 
 from __future__ import annotations
 
-import sys
+import tempfile
+import threading
 import time
+import traceback
 from argparse import ArgumentParser, Namespace
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from connectors.secrets import SecretStore
@@ -25,23 +27,28 @@ from console.engine.logs import set_up_logs
 from tests.bench.crash_engine import STACKS
 from tests.bench.crash_holds import HeldNight, start_seconds
 from tests.bench.crash_night import Night, PlanNight
-from tests.bench.crash_points import Point, known, points
-from tests.bench.crash_seen import Limits, Seen
+from tests.bench.crash_points import Point, points
+from tests.bench.crash_seen import Deadline, Limits, Seen
 from tests.bench.crash_stores import Databases, Files, Stores
-from tests.bench.figures import Figure, emit
+from tests.bench.crash_told import figures, progress, told
+from tests.bench.ending import Ending, say
+from tests.bench.figures import emit
 from tests.invariants.engines import server
 from tests.lab.process import private_folder, remove_folder
 
-AT_ONCE, HELD_AT_ONCE = 6, 6
-"""Nights side by side; those of holds are mostly waiting."""
-QUICK_POINTS, POINTS = 120, 1_200
+AT_ONCE = {"sqlite": 8, "postgres": 3}
+"""Nights side by side on each store; and those of holds, which are mostly waiting."""
+HELD_AT_ONCE = {"sqlite": 5, "postgres": 2}
+QUICK_POINTS, POINTS = 160, 1_250
 QUICK_SECONDS = 45.0
 """A quick run ends within it on any machine: with fewer points on a busy one."""
-END_SECONDS = 6.0
+END_SECONDS = 4.0
 """Of it, for what is begun before the first night and left after the last one."""
+TELL_SECONDS = 30.0
 SHARES = {"sqlite": 0.75, "postgres": 0.25}
 QUICK_SHARES = {"sqlite": 0.85, "postgres": 0.15}
 LOG_LINES = 15
+BROKEN = "this bench broke"
 NEEDS = {"alert": 3.0, "plan": 3.0, "hold": 16.0}
 """Seconds that such a night takes at least: none is begun that cannot end in time."""
 NIGHTS: dict[str, type[Night] | type[HeldNight]] = {"alert": Night, "plan": PlanNight, "hold": HeldNight}
@@ -54,29 +61,45 @@ class Runner:
 
     folder: Path
     limits: Limits
+    found: list[Seen] = field(default_factory=list)
+    """Those that are over, in no order."""
+    _adding: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, stores: Stores, number: int, point: Point) -> Seen | None:
-        """What the night came to; None where there was no time for it."""
-        if time.monotonic() + NEEDS[point.night] > self.limits.until:
-            return None
-        night, place = NIGHTS[point.night], self.folder / f"{stores.name}-night{number}"
-        stores.copy(night.template, place)
-        try:
-            seen = night(place, stores.name, point, self.limits).live()
-            if seen.is_bad and seen.judged:
-                print("BAD", seen, *_logs(place), sep="\n", file=sys.stderr, flush=True)
-            return seen
-        finally:
-            stores.drop(place)
+    def live(self, name: str, nights: Sequence[Point]) -> None:
+        """All nights on one kind of store."""
+        (self.folder / name).mkdir()
+        with (
+            closing(STORES[name](self.folder / name)) as stores,
+            ThreadPoolExecutor(AT_ONCE[name]) as short,
+            ThreadPoolExecutor(HELD_AT_ONCE[name]) as long,
+        ):
+            for number, point in enumerate(nights):
+                (long if point.night == "hold" else short).submit(self._note, stores, number, point)
 
-    def all(self, work: Sequence[tuple[Stores, Point]]) -> list[Seen | None]:
-        with ThreadPoolExecutor(AT_ONCE) as short, ThreadPoolExecutor(HELD_AT_ONCE) as long:
-            pools = {"hold": long}
-            begun = [
-                pools.get(point.night, short).submit(self.run, stores, number, point)
-                for number, (stores, point) in enumerate(work)
-            ]
-            return [one.result() for one in begun]
+    def _note(self, stores: Stores, number: int, point: Point) -> None:
+        seen, place = Seen(stores.name, point), self.folder / f"{stores.name}-night{number}"
+        if time.monotonic() + NEEDS[point.night] < self.limits.deadline.at:
+            seen.unjudged = BROKEN  # until it has been lived
+            try:
+                stores.copy(NIGHTS[point.night].template, place)
+                seen = NIGHTS[point.night](place, stores.name, point, self.limits).live()
+                if seen.is_bad:
+                    self._keep(stores, place, seen)
+                stores.drop(place)
+            except Exception:  # noqa: BLE001 - one night that this bench cannot live is not the end of all others
+                say(traceback.format_exc())
+        with self._adding:
+            self.found.append(seen)
+
+    def _keep(self, stores: Stores, place: Path, seen: Seen) -> None:
+        kept = self.evidence / place.name
+        say("\n".join(["BAD", str(seen), *_logs(place), f"kept in {kept}"]))
+        stores.keep(place, kept)
+
+    @cached_property
+    def evidence(self) -> Path:
+        """Where the folder of each bad night stays."""
+        return Path(tempfile.mkdtemp(prefix="headway-crash-evidence-"))
 
 
 def _logs(folder: Path) -> Iterator[str]:
@@ -86,66 +109,33 @@ def _logs(folder: Path) -> Iterator[str]:
         yield from path.read_text().splitlines()[-LOG_LINES if path.name != STACKS else 0 :]
 
 
-def run(shares: dict[str, float], count: int, until: float = float("inf"), seed: int = 1) -> list[Seen | None]:
-    """What `count` nights came to, the stores' in between each other; None for each that the time did not allow."""
+def run(shares: Mapping[str, float], count: int, deadline: Deadline, seed: int = 1) -> list[Seen]:
+    """What `count` nights came to, both stores' at once; what there is of it when the deadline comes."""
     folder = Path(private_folder("bench-crash"))
     server("tests.bench.crash_warm")
     start_seconds()  # the parent of all imports what they need, now
     set_up_logs(SecretStore(), folder / "own.log")  # what is said while the templates are made
+    runner = Runner(folder, Limits(deadline=deadline))
     try:
-        with ExitStack() as stack:
-            plans = []
-            for name, share in shares.items():
-                (folder / name).mkdir()
-                stores = STORES[name](folder / name)
-                stack.callback(stores.close)
-                plans.append([(stores, point) for point in points(round(count * share), name, seed)])
-            return Runner(folder, Limits(until=until)).all(list(_mixed(plans)))
+        with ThreadPoolExecutor(len(shares)) as pool:
+            lives = [
+                pool.submit(runner.live, name, points(round(count * share), name, seed))
+                for name, share in shares.items()
+            ]
+            _tell_until_over(lives, runner.found, count)
+        return runner.found
     finally:
         remove_folder(folder)
 
 
-def _mixed(plans: Sequence[list[tuple[Stores, Point]]]) -> Iterator[tuple[Stores, Point]]:
-    """Each list in its order, spread evenly over the whole."""
-    placed = [((at + 0.5) / len(plan), one) for plan in plans for at, one in enumerate(plan)]
-    yield from (one for _, one in sorted(placed, key=lambda each: each[0]))
-
-
-def figures(found: Sequence[Seen | None], shares: dict[str, float]) -> list[Figure]:
-    """Of all stores together; then of each by itself, with its name before the figure's."""
-    judged = [one for one in found if one is not None and one.judged]
-    hit = Counter(name for one in judged for name in one.hits)
-    listed = {name for store in shares for name in known(store)}
-    together = [
-        *_costs(judged),
-        Figure("nights_without_time", len(found) - len(judged), "nights, not judged"),
-        Figure("failpoints_hit", len(listed & hit.keys()), "failpoints", "that the nights pass", len(listed)),
-        Figure("least_hits", min(hit[name] for name in listed), "crashes at the failpoint with fewest"),
-    ]
-    for store in shares:
-        own = _costs([one for one in judged if one.store == store])
-        together += [Figure(f"{store}_{one.name}", one.value, one.unit) for one in own]
-    return together
-
-
-def _costs(found: Sequence[Seen]) -> Iterator[Figure]:
-    yield Figure("points", sum(one.crashed for one in found), "crashes")
-    yield Figure("lost_alerts", sum(one.lost_alerts for one in found), "alerts")
-    yield Figure("repeats", sum(one.repeats for one in found), "repeats, marked or not")
-    yield Figure("repeats_per_crash", max((one.repeats for one in found), default=0), "at most")
-    yield Figure("unmarked_repeats", sum(one.unmarked_repeats for one in found), "repeats")
-    yield Figure("double_actions", sum(one.double_actions for one in found), "actions")
-    yield Figure("lost_actions", sum(one.lost_actions for one in found), "actions")
-    yield Figure("stuck_holds", sum(one.stuck_holds for one in found), "holds")
-
-
-def told(found: Sequence[Seen | None], shares: dict[str, float]) -> Iterator[str]:
-    """For people: which nights had no time, and how often each failpoint was hit."""
-    judged = [one for one in found if one is not None and one.judged]
-    yield from (f"not judged: {one.store} {one.point}" for one in found if one is not None and not one.judged)
-    for store in shares:
-        hit = Counter(name for one in judged if one.store == store for name in one.hits)
-        yield f"{store}: " + ", ".join(f"{name} {hit[name] or 'NEVER'}" for name in known(store))
+def _tell_until_over(lives: Sequence[Future[None]], found: Sequence[Seen], count: int) -> None:
+    began, left = time.monotonic(), set(lives)
+    while left:
+        say(progress(list(found), count, time.monotonic() - began))
+        _, left = wait(left, timeout=TELL_SECONDS)
+    for one in lives:
+        if (error := one.exception()) is not None:
+            say("".join(traceback.format_exception(error)))
 
 
 def asked() -> Namespace:
@@ -163,10 +153,12 @@ def main(began: float) -> None:
     said = asked()
     shares = {said.store: 1.0} if said.store else QUICK_SHARES if said.quick else SHARES
     seconds = said.seconds or (QUICK_SECONDS if said.quick else float("inf"))
-    until = began + seconds - END_SECONDS
-    found = run(shares, said.points or (QUICK_POINTS if said.quick else POINTS), until, said.seed)
-    print(*told(found, shares), sep="\n", file=sys.stderr)
+    deadline = Deadline(began + seconds - END_SECONDS)
+    ending = Ending(deadline.pull)
+    found = run(shares, said.points or (QUICK_POINTS if said.quick else POINTS), deadline, said.seed)
+    say("\n".join(told(found, shares)))
     emit("crash", figures(found, shares), said.json)
+    ending.leave()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from connectors.contract import Poll, RunRef
 from console import failpoints
 from console.engine import poll
 from console.store import open as store_open
-from tests.invariants.engines import store_of
+from tests.invariants.engines import Child, store_of
 from tests.invariants.worlds import WorldConnector
 
 HITS = "hits"
@@ -37,16 +38,22 @@ def hits(folder: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-def tell_stacks(folder: Path, pid: int) -> None:
+def tell_stacks(folder: Path, engine: Child) -> None:
     """Where every thread of an engine is, into the folder: what keeps it from going on is seen there."""
-    before = (folder / STACKS).stat().st_size
-    os.kill(pid, signal.SIGUSR1)
-    until = time.monotonic() + 5
-    while (folder / STACKS).stat().st_size == before and time.monotonic() < until:
-        time.sleep(0.05)
+    path = folder / STACKS
+    if not path.exists():
+        return  # it has not come so far, and the signal would end it
+    before, until = path.stat().st_size, time.monotonic() + 5
+    with suppress(ProcessLookupError):
+        engine.signal(signal.SIGUSR1)
+    while path.stat().st_size == before and engine.ended(0.05) is None and time.monotonic() < until:
+        pass
 
 
 def _prepare(folder: Path, point: str, broken: Callable[[], None] | None) -> None:
+    with (folder / "stderr.log").open("a") as file:
+        os.dup2(file.fileno(), 2)  # a crash's traceback is the night's matter
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     faulthandler.register(signal.SIGUSR1, (folder / STACKS).open("a"))
     patch.object(failpoints, "_do", partial(_noted, folder, failpoints._do)).start()
     SELDOM.get(point, lambda: None)()

@@ -5,15 +5,13 @@ A night of `tests.invariants.held_world` on a fast clock; most of it is waiting,
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from multiprocessing.process import BaseProcess
+from datetime import timedelta
 from pathlib import Path
 
 from console.clock import Hand, real_now
@@ -23,8 +21,8 @@ from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.bench.crash_engine import hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import Broken, Limits, Patience, Seen, cpu_seconds, doubled
-from tests.invariants.engines import server, store_of
+from tests.bench.crash_seen import TOO_LATE, Broken, Limits, Patience, Seen, doubled
+from tests.invariants.engines import Child, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld
 from tests.invariants.test_holds_killed import EVENING
 from tests.invariants.test_holds_killed import engine as engine_of
@@ -36,6 +34,8 @@ engines are there before the start that is held."""
 LOOK_SECONDS = 0.1
 QUIET = timedelta(minutes=15)
 """Of the night, in which nothing need happen: from the failure's alert to the hold, from there to the repair."""
+ENOUGH_POLLS = 4
+"""Of one engine: in between it has judged what the first one brought."""
 SLOWEST = 3.0
 """Seconds; more is not waited for when an engine starts."""
 
@@ -49,6 +49,7 @@ class HeldNight:
         self.folder = folder
         self.seen = Seen(store, point)
         self._limits = limits
+        self._patience: Patience
         self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
 
     def live(self) -> Seen:
@@ -57,43 +58,43 @@ class HeldNight:
         self._limits = replace(self._limits, patience=self._limits.patience + quiet)
         with engine_of(world, "armed", point.words, self._prepare) as armed:
             seconds = float("inf") if point.name else point.after
-            self._until(armed, lambda: not armed.is_alive() or self._is_over(world), seconds)
-            if not point.name and armed.is_alive():
-                _kill(armed)
-                self.seen.crashed = True
-            if armed.is_alive():
+            self._until(armed, lambda: armed.ended(0) is not None or self._is_over(world), seconds)
+            is_alive = armed.ended(0) is None
+            if is_alive and point.name:
                 self._judge(world, armed)
-                _kill(armed)
+            armed.kill()
+            if is_alive and point.name:
                 return self.seen
+            self.seen.crashed = is_alive  # by the kill above, at no named point
         with engine_of(world, "next", prepare=self._prepare) as after:
             self._until(after, lambda: self._is_over(world))
             self._judge(world, after)
-            _kill(after)
+            after.kill()
         return self.seen
 
-    def _until(self, engine: BaseProcess, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
-        until, patience = time.monotonic() + seconds, Patience(self._limits, self.folder)
-        while time.monotonic() < until and patience.lasts(engine.pid) and not condition():
+    def _until(self, engine: Child, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
+        until = time.monotonic() + seconds
+        patience = self._patience = Patience(self._limits, self.folder, LOOK_SECONDS)
+        while time.monotonic() < until and patience.lasts(engine) and not condition():
             time.sleep(LOOK_SECONDS)
 
     def _is_over(self, world: HeldWorld) -> bool:
         """`load` has run, every hold of its start has ended, and somebody was told of the failure and of its repair."""
-        told = self._titles("recovered") or (_is_stale(world) and world.now() >= world.good + QUIET)
-        if not world.starts() or not told:
+        if not world.starts() or not self._is_told(world):
             return False
         with suppress(StoreError), open_reads(store_of(self.folder)) as reads:
             waiting = reads.link.rows("SELECT count(*) FROM delivery WHERE state <> 'sent'")[0][0]
             return waiting == 0 and not [one for one in reads.holds() if one.due == DUE]
         return False
 
-    def _titles(self, words: str) -> list[str]:
-        return [one.title for one in Sink(self.folder).got if words in one.title]
+    def _is_told(self, world: HeldWorld) -> bool:
+        if any("recovered" in one.title for one in Sink(self.folder).got):
+            return True
+        return world.now() >= world.good + QUIET and (_is_stale(world) or not self._saw_the_failure(world))
 
-    def _judge(self, world: HeldWorld, engine: BaseProcess) -> None:
-        if (self._limits.is_cut and not self._is_over(world)) or not self._saw_the_failure(world):
-            return
-        seen, starts = self.seen, world.starts()
-        seen.judged, seen.hits = True, hits(self.folder)
+    def _judge(self, world: HeldWorld, engine: Child) -> None:
+        is_over, seen, starts = self._is_over(world), self.seen, world.starts()
+        seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
         expected = ("extract failed",) if _is_stale(world) else ("extract failed", "recovered")
         seen.judge_alerts(Sink(self.folder).got, expected)
@@ -104,14 +105,23 @@ class HeldNight:
             held = [one.key for one in reads.holds() if one.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
         seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]
-        if seen.is_bad and engine.pid is not None and engine.is_alive():
-            seen.words.append(f"now {world.now():%H:%M:%S}, worked {cpu_seconds(engine.pid):.1f} s, {self._states()}")
-            tell_stacks(self.folder, engine.pid)
+        seen.unjudged = ""
+        if not is_over and self._patience.why:
+            seen.leave(self._patience.why)
+        elif not self._saw_the_failure(world):
+            seen.leave(TOO_LATE)
+        if seen.is_bad and engine.ended(0) is None:
+            seen.words.append(f"now {world.now():%H:%M:%S}, worked {engine.cpu_seconds():.1f} s, {self._states()}")
+            tell_stacks(self.folder, engine)
             seen.excuse(self.folder)
 
     def _saw_the_failure(self, world: HeldWorld) -> bool:
-        """Whether an engine worked before the repair: on a busy machine the first one may have come too late."""
-        return any(world.hand.at(at) < world.good for at in _working(self.folder))
+        """Whether an engine noticed it, or had to: on a busy machine, or killed early, it may have come too late."""
+        with suppress(StoreError), open_reads(store_of(self.folder)) as reads:
+            if reads.link.rows("SELECT count(*) FROM incident")[0][0]:
+                return True
+        polls = Counter(process for process, at in world.polls() if at < world.good)
+        return max(polls.values(), default=0) >= ENOUGH_POLLS
 
     def _states(self) -> str:
         with open_reads(store_of(self.folder)) as reads:
@@ -122,14 +132,6 @@ class HeldNight:
 def _is_stale(world: HeldWorld) -> bool:
     """The hold came too late: `load` has read what was not repaired yet, so that the incident stays open."""
     return any(by == "clock" for by, _ in world.starts())
-
-
-def _working(folder: Path) -> Iterator[datetime]:
-    """When the engines of the folder began to work, really."""
-    for path in folder.glob("*.log"):
-        for line in path.read_text().splitlines():
-            if '"event": "working"' in line:
-                yield datetime.fromisoformat(json.loads(line)["timestamp"])
 
 
 def _world(folder: Path) -> HeldWorld:
@@ -153,10 +155,3 @@ def start_seconds() -> float:
     process.start()
     process.join()
     return time.monotonic() - began
-
-
-def _kill(process: BaseProcess) -> None:
-    if process.is_alive() and process.pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-        process.join(5)

@@ -18,8 +18,8 @@ from console.store.errors import StoreError
 from console.store.reads import Reads, open_reads
 from tests.bench.crash_engine import SELDOM, hits, prepared, tell_stacks
 from tests.bench.crash_points import Point
-from tests.bench.crash_seen import Broken, Limits, Patience, Seen, cpu_seconds, doubled
-from tests.invariants.engines import LEASE_SECONDS, Child, child, is_stopped, store_of
+from tests.bench.crash_seen import Broken, Limits, Patience, Seen, doubled
+from tests.invariants.engines import LEASE_SECONDS, Child, child, store_of
 from tests.invariants.worlds import Sink, World
 
 LOOK_SECONDS = 0.04
@@ -42,6 +42,7 @@ class Night:
         self._key = new_action_key()
         self._prepare: Callable[[], None] = prepared(folder, point.name, broken)
         self._reads: Reads | None = None
+        self._patience: Patience
         self._living: list[Child] = []
 
     def live(self) -> Seen:
@@ -74,8 +75,9 @@ class Night:
 
     def _crash(self, engines: ExitStack, engine: Child) -> None:
         """Goes on as a person would until the engine has crashed, or has passed the point for good."""
-        point, began, patience = self.seen.point, time.monotonic(), Patience(self.limits, self.folder)
-        while patience.lasts(engine.pid) and not self._is_over():
+        point, began = self.seen.point, time.monotonic()
+        patience = self._patience = Patience(self.limits, self.folder, LOOK_SECONDS)
+        while patience.lasts(engine) and not self._is_over():
             lived = time.monotonic() - began
             if not point.name and lived >= point.after:
                 _tell(engine, signal.SIGKILL)
@@ -84,7 +86,7 @@ class Night:
             if engine.ended(LOOK_SECONDS) is not None:
                 self.seen.crashed = not point.name or bool(hits(self.folder))
                 return
-            if _is_stopped(engine):
+            if engine.is_stopped:
                 self._engine(engines)
                 self._until(self._is_over, STOPPED_SECONDS)
                 _tell(engine, signal.SIGCONT)
@@ -94,8 +96,9 @@ class Night:
         self.seen.crashed = bool(hits(self.folder))
 
     def _until(self, condition: Callable[[], bool], seconds: float = float("inf")) -> None:
-        until, patience = time.monotonic() + seconds, Patience(self.limits, self.folder)
-        while time.monotonic() < until and patience.lasts(self._living[-1].pid) and not condition():
+        until = time.monotonic() + seconds
+        patience = self._patience = Patience(self.limits, self.folder, LOOK_SECONDS)
+        while time.monotonic() < until and patience.lasts(self._living[-1]) and not condition():
             self._person()
             time.sleep(LOOK_SECONDS)
 
@@ -146,20 +149,22 @@ class Night:
         return True
 
     def _judge(self) -> None:
-        if self.limits.is_cut and not self._is_over():
-            return
-        self.seen.judged, self.seen.hits = True, hits(self.folder)
-        self.seen.judge_alerts(self.sink.got, ("extract failed", "recovered"))
-        self.seen.double_actions = doubled(self.world.sent)
+        is_over, seen = self._is_over(), self.seen
+        seen.hits = hits(self.folder)
+        seen.judge_alerts(self.sink.got, ("extract failed", "recovered"))
+        seen.double_actions = doubled(self.world.sent)
         self._close()
         with open_reads(store_of(self.folder)) as reads:
             self.judge_actions(reads)
-        self.seen.words.append(f"sent {self.world.sent}")
+        seen.words.append(f"sent {self.world.sent}")
+        seen.unjudged = ""
+        if not is_over and self._patience.why:
+            seen.leave(self._patience.why)
         newest = self._living[-1]
-        if self.seen.is_bad and newest.ended(0) is None:
-            self.seen.words.append(f"worked {cpu_seconds(newest.pid):.1f} s")
-            tell_stacks(self.folder, newest.pid)
-            self.seen.excuse(self.folder)
+        if seen.is_bad and newest.ended(0) is None:
+            seen.words.append(f"worked {newest.cpu_seconds():.1f} s")
+            tell_stacks(self.folder, newest)
+            seen.excuse(self.folder)
 
     def judge_actions(self, reads: Reads) -> None:
         """Each approval has ended, and is called verified if and only if its scheduler has it."""
@@ -198,17 +203,9 @@ class PlanNight(Night):
 def _kill_all(engines: list[Child]) -> None:
     """Nobody needs them any more, and an end in good order takes its time."""
     for one in engines:
-        if one.ended(0) is None:
-            _tell(one, signal.SIGKILL)
+        one.kill()
 
 
 def _tell(engine: Child, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         engine.signal(number)
-
-
-def _is_stopped(engine: Child) -> bool:
-    try:
-        return is_stopped(engine.pid)
-    except FileNotFoundError:
-        return False

@@ -77,6 +77,8 @@ def _plan_names() -> list[str]:
 
 
 def _named(night: str, names: list[str], store: str, chance: random.Random) -> Iterator[Point]:
+    """Each in turn: first at its first passage, which every night reaches, then at any."""
+    yield from (Point(night, name, _act(name, store, chance)) for name in names)
     while True:
         for name in names:
             yield Point(night, name, _act(name, store, chance), chance.choice(_passages(night, name)))
@@ -93,7 +95,9 @@ def _act(name: str, store: str, chance: random.Random) -> str:
 
 
 def _held(store: str, chance: random.Random) -> Iterator[Point]:
-    """Each point of an action in the passage of each verb (hold, release, start), in turn."""
+    """Each point of an action in the passage of each verb (hold, release, start), in turn; what no other night passes
+    first."""
+    yield Point("hold", "hold.looked", "kill")
     while True:
         for passage in (1, 2, 3):
             for name in HOLD:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,6 +10,8 @@ from pathlib import Path
 
 from console.engine.outbox import REPEAT_WORDS
 from tests.bench.crash_points import Point
+from tests.invariants.engines import Child
+from tests.invariants.held_world import POLLED
 from tests.invariants.worlds import Alert
 
 Broken = Callable[[], None]
@@ -22,46 +23,77 @@ START_CPU, LEAST_CPU = 0.25, 0.02
 that had less was kept waiting by the machine, and what it has not done is not lost yet."""
 LONGEST = 6
 """Times the patience after which it is, whatever still moves."""
-LEASE_LOST_TO_TIME, STOOD_STILL = "the lease was not renewed in time", 3
+SLOWEST_SECONDS = 300.0
+"""After so long a night is too slow to be judged by what did not come about: the machine was busy with others."""
+MOVES_ALWAYS = ("headway.db", POLLED)
+"""What an engine writes though nothing comes about."""
+LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, standing by"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
+NO_TIME, TOO_SLOW, NO_LEASE = "there was no time", "the machine was too busy", "the machine stood still"
+TOO_LATE = "no engine worked long enough before the repair"
+"""Why a night is not judged."""
+
+
+class Deadline:
+    """When everything must be over, by `time.monotonic`."""
+
+    def __init__(self, at: float = float("inf")) -> None:
+        self.at = at
+
+    def pull(self) -> None:
+        """It is now; safe from a signal handler."""
+        self.at = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.at
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What has not come about `patience` seconds after anything moved is lost; a night that is not over at `until` (by
-    `time.monotonic`) is not judged."""
+    """What has not come about `patience` seconds after anything moved is lost; a night that is not over at the
+    deadline is not judged."""
 
     patience: float = 20.0
-    until: float = float("inf")
-
-    @property
-    def is_cut(self) -> bool:
-        return time.monotonic() >= self.until
+    deadline: Deadline = field(default_factory=Deadline)
 
 
 class Patience:
-    """With the engines of one folder: it begins anew whenever one of them says or sends anything."""
+    """With the engines of one folder: it begins anew whenever one of them says or sends anything.
 
-    def __init__(self, limits: Limits, folder: Path) -> None:
+    It counts looks, each `pause` seconds after the one before: where the machine makes one wait for them, so it does
+    for the engines.
+    """
+
+    def __init__(self, limits: Limits, folder: Path, pause: float) -> None:
         self._limits = limits
         self._folder = folder
-        self._end = min(limits.until, time.monotonic() + limits.patience * LONGEST)
-        self._said, self._moved = -1, 0.0
+        self._most = limits.patience / pause
+        self._until = time.monotonic() + SLOWEST_SECONDS
+        self._looks, self._moved, self._said = 0, 0, -1
+        self.why = ""
+        """Why it ended before it was used up: what is not there by then is not lost."""
 
-    def lasts(self, pid: int | None) -> bool:
-        """`pid`: the engine that should do what is waited for."""
-        now, said = time.monotonic(), self._all_said()
-        if said != self._said:
-            self._said, self._moved = said, now
-        if now >= self._end:
+    def lasts(self, engine: Child) -> bool:
+        """`engine`: the one that should do what is waited for."""
+        self._looks += 1
+        if (said := self._all_said()) != self._said:
+            self._said, self._moved = said, self._looks
+        if self._limits.deadline.is_over:
+            self.why = NO_TIME
+        elif time.monotonic() > self._until:
+            self.why = TOO_SLOW
+        if self.why or self._looks > self._most * LONGEST:
             return False
-        if now < self._moved + self._limits.patience:
-            return True
-        return pid is not None and cpu_seconds(pid) < START_CPU + self._limits.patience * LEAST_CPU
+        return self._looks < self._moved + self._most or engine.cpu_seconds() < self._least_cpu
+
+    @property
+    def _least_cpu(self) -> float:
+        return START_CPU + self._limits.patience * LEAST_CPU
 
     def _all_said(self) -> int:
         """Bytes of the engines' logs, and of what schedulers and receiver got."""
-        return sum(path.stat().st_size for path in self._folder.iterdir() if not path.name.startswith("headway.db"))
+        return sum(path.stat().st_size for path in self._folder.iterdir() if not path.name.startswith(MOVES_ALWAYS))
 
 
 @dataclass
@@ -73,7 +105,8 @@ class Seen:
     hits: list[str] = field(default_factory=list)
     """Failpoints at which an engine crashed."""
     crashed: bool = False
-    judged: bool = False
+    unjudged: str = NO_TIME
+    """Why what did not come about is not judged; empty where it was. What came twice counts always."""
     lost_alerts: int = 0
     repeats: int = 0
     unmarked_repeats: int = 0
@@ -96,12 +129,15 @@ class Seen:
         )
 
     def excuse(self, folder: Path) -> None:
-        """A night in which the machine stood still, so that no engine kept its short lease, is not judged by what did
-        not come about; what came twice counts always."""
+        """A night in which the machine stood still, so that no engine kept its short lease, is not judged."""
         logs = "".join(path.read_text() for path in folder.glob("*.log"))
-        too_much = self.unmarked_repeats or self.repeats > 1 or self.double_actions
-        if logs.count(LEASE_LOST_TO_TIME) >= STOOD_STILL and not too_much:
-            self.judged = False
+        if sum(map(logs.count, LEASE_LOST_TO_TIME)) >= STOOD_STILL:
+            self.leave(NO_LEASE)
+
+    def leave(self, why: str) -> None:
+        """Not judged by what did not come about."""
+        self.unjudged = why
+        self.lost_alerts = self.lost_actions = self.stuck_holds = 0
 
     def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str]) -> None:
         """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
@@ -114,15 +150,6 @@ class Seen:
         self.repeats = sum(len(marks) - 1 for marks in bodies.values())
         self.unmarked_repeats = sum(max(0, marks.count(False) - 1) for marks in bodies.values())
         self.words.append(f"told {sorted(title for title, _ in bodies)}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has worked so far; much, where it has ended."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
-        return float("inf")
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def doubled(keys: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ database of a private PostgreSQL."""
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from psycopg import sql
 from console.store.open import open_store
 from tests.invariants.engines import STORE, store_of
 from tests.invariants.test_plans_killed import approved_plan
+from tests.lab.needs import POSTGRES_BIN
 from tests.lab.postgres import PostgresServer
 
 
@@ -25,6 +27,10 @@ class Stores(Protocol):
 
     def copy(self, template: str, folder: Path) -> None:
         """Makes the folder: "empty" with a store of no job, "planned" where two have failed and a plan is approved."""
+        ...
+
+    def keep(self, folder: Path, place: Path) -> None:
+        """Copies the folder with all of its store, for whoever looks what happened."""
         ...
 
     def drop(self, folder: Path) -> None: ...
@@ -52,6 +58,9 @@ class Files:
 
     def copy(self, template: str, folder: Path) -> None:
         shutil.copytree(self._root / template, folder)
+
+    def keep(self, folder: Path, place: Path) -> None:
+        shutil.copytree(folder, place)
 
     def drop(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -85,6 +94,11 @@ class Databases:
         with self._copying:
             self._server.execute(words, database="postgres")
         (folder / STORE).write_text(self._server.dsn(made))
+
+    def keep(self, folder: Path, place: Path) -> None:
+        shutil.copytree(folder, place)
+        argv = [str(POSTGRES_BIN / "pg_dump"), "--file", str(place / "store.sql"), store_of(folder)]
+        subprocess.run(argv, check=True)
 
     def drop(self, folder: Path) -> None:
         self._server.drop_database(store_of(folder))

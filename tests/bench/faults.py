@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from connectors.contract import Connector, Poll, RunRef, Secrets
@@ -26,6 +27,7 @@ from console.engine.runner import Engine
 from console.engine.wiring import Parts
 from console.store.open import open_store
 from console.store.reads import open_reads
+from tests.bench.ending import Ending, say
 from tests.bench.figures import Figure, arguments, emit
 from tests.fakes.faultproxy import GOOD, Fault, FaultProxy
 from tests.invariants.engines import in_thread
@@ -34,6 +36,7 @@ from tests.lab.process import private_folder, remove_folder
 
 FAULTS = (Fault(hang=True), Fault(drip=3), Fault(swallow=True), Fault(reset_after=3_000), Fault(refuse=True))
 
+PATIENCE_SECONDS, ENDING_SECONDS = 600.0, 60.0
 SHORTEST = 0.97
 """Share of the period after which a poller begins again at the earliest (`console.engine.poll`)."""
 
@@ -64,7 +67,7 @@ class Field:
         self.starts: dict[str, list[float]] = defaultdict(list)
 
     @contextmanager
-    def watched(self, folder: Path, faults: Sequence[Fault]) -> Iterator[None]:
+    def watched(self, folder: Path, faults: Sequence[Fault], over: Event) -> Iterator[None]:
         """An engine at work on all of them; the bad ones turn bad once everybody was seen."""
         with ExitStack() as stack:
             proxies = [stack.enter_context(FaultProxy(self.host.port, number)) for number in range(self.bad)]
@@ -74,19 +77,20 @@ class Field:
             secrets = SecretStore()
             set_up_logs(secrets, folder / "engine.log")
             parts = Parts(config, store, secrets)
-            stack.enter_context(in_thread(Engine(lambda: parts, parts)))
-            self._wait_for_all()
+            stack.enter_context(in_thread(Engine(lambda: parts, parts), ENDING_SECONDS))
+            self._wait_for_all(over)
             for number, proxy in enumerate(proxies):
                 proxy.fault = faults[number % len(faults)]
                 if proxy.fault.refuse:
                     proxy.reset_all()
             yield
 
-    def delays(self, seconds: float) -> list[float]:
-        """How much later than it was meant each poll of a good target began, in these next seconds: after the shortest
-        pause between two polls, 97 % of the period; up to 3 % of the period are the spread that is meant."""
+    def delays(self, seconds: float, over: Event) -> list[float]:
+        """How much later than it was meant each poll of a good target began, in these next seconds, or until it is
+        over: after the shortest pause between two polls, 97 % of the period; up to 3 % of the period are the spread
+        that is meant."""
         since = time.monotonic()
-        time.sleep(seconds)
+        over.wait(seconds)
         found = []
         for name, starts in self.starts.items():
             if name.startswith("good"):
@@ -94,11 +98,14 @@ class Field:
                 found += [after - before - SHORTEST * self.every for before, after in pairs]
         return found
 
-    def _wait_for_all(self) -> None:
-        until = time.monotonic() + 120
-        while sum(len(starts) >= 2 for starts in self.starts.values()) < self.good + self.bad:
-            assert time.monotonic() < until, "not every target was polled twice in two minutes"
-            time.sleep(0.1)
+    def _wait_for_all(self, over: Event) -> None:
+        """Until each was polled twice, or it is over; TimeoutError after ten minutes."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while (seen := sum(len(starts) >= 2 for starts in self.starts.values())) < self.good + self.bad:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{seen} of {self.good + self.bad} targets were polled twice in ten minutes")
+            if over.wait(0.1):
+                return
 
     def _config(self, folder: Path, proxies: Sequence[int]) -> Config:
         entries = [{"name": f"good{n}", "address": "127.0.0.1", "port": self.host.port} for n in range(self.good)]
@@ -144,7 +151,8 @@ def p99(values: Sequence[float]) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
 
 
-def figures(quick: bool) -> list[Figure]:
+def figures(quick: bool, over: Event) -> list[Figure]:
+    """Once without and once with faults; of what was taken before it was over."""
     folder = Path(private_folder("bench-faults"))
     count, every, seconds = (60, 3.0, 9.0) if quick else (200, 10.0, 60.0)
     host = CronHost(folder / "db07", "db07", cron_level=15)
@@ -153,23 +161,42 @@ def figures(quick: bool) -> list[Figure]:
     try:
         host.start()
         for name, faults in (("calm", (GOOD,)), ("faulty", FAULTS)):
+            if over.is_set():
+                break
+            say(f"{name}: {count} targets, each polled every {every:.0f} s; looked at for {seconds:.0f} s")
             field = Field(host, count, every)
             (folder / name).mkdir()
-            with field.watched(folder / name, faults):
-                found[name] = field.delays(seconds)
+            with field.watched(folder / name, faults, over):
+                found[name] = field.delays(seconds, over)
                 failing[name] = out_of_reach(folder / name)
+            say(f"{name}: {len(found[name])} good polls")
     finally:
         host.stop()
         remove_folder(folder)
-    beside = "the same without faults"
-    return [
-        Figure("good_poll_delay_p99", p99(found["faulty"]), "s", beside, p99(found["calm"])),
-        Figure("good_poll_delay_max", max(found["faulty"]), "s", beside, max(found["calm"])),
-        Figure("targets_out_of_reach", failing["faulty"], f"of {count}", beside, failing["calm"]),
-        Figure("good_polls", len(found["faulty"]), "polls", beside, len(found["calm"])),
-    ]
+    return list(_figures(found, failing, count))
+
+
+def _figures(found: Mapping[str, Sequence[float]], failing: Mapping[str, int], count: int) -> Iterator[Figure]:
+    """With faults beside without them; of a run that was cut short without them alone."""
+    polls = {name: values for name, values in found.items() if values}
+    if "calm" not in polls:
+        return
+    whole = "faulty" in polls
+    named: dict[str, tuple[Callable[[str], float], str]] = {
+        "good_poll_delay_p99": (lambda name: p99(polls[name]), "s"),
+        "good_poll_delay_max": (lambda name: max(polls[name]), "s"),
+        "targets_out_of_reach": (lambda name: failing[name], f"of {count}"),
+        "good_polls": (lambda name: len(polls[name]), "polls"),
+    }
+    for name, (value, unit) in named.items():
+        if whole:
+            yield Figure(name, value("faulty"), unit, "the same without faults", value("calm"))
+        else:
+            yield Figure(f"{name}_without_faults", value("calm"), unit)
 
 
 if __name__ == "__main__":
-    asked = arguments(__doc__ or "")
-    emit("faults", figures(asked.quick), asked.json)
+    asked, over = arguments(__doc__ or ""), Event()
+    ending = Ending(over.set)
+    emit("faults", figures(asked.quick, over), asked.json)
+    ending.leave()

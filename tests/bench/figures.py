@@ -39,7 +39,7 @@ def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
     """Prints the figures on standard output: one line of JSON, or a table for people."""
     rows = [figure.as_row() for figure in figures]
     if json_flag:
-        print(json.dumps({"bench": bench, "figures": rows}))
+        print(json.dumps({"bench": bench, "figures": rows}), flush=True)
         return
     for row in rows:
         beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""

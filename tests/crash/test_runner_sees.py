@@ -142,7 +142,7 @@ def test_the_same_night_with_a_whole_engine_costs_nothing(
     stores: Files, tmp_path: Path, night: type[Night], point: Point
 ) -> None:
     seen = lived(stores, night, tmp_path, point)
-    assert (True, True, False) == (seen.crashed, seen.judged, seen.is_bad), seen
+    assert (True, "", False) == (seen.crashed, seen.unjudged, seen.is_bad), seen
     assert [point.name] == seen.hits
 
 
@@ -159,5 +159,5 @@ def test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing(
     """A config half in the store, a history half read, a batch half written, a log half moved: the next engine goes
     on from there."""
     seen = lived(stores, Night, tmp_path, point)
-    assert (True, True, False) == (seen.crashed, seen.judged, seen.is_bad), seen
+    assert (True, "", False) == (seen.crashed, seen.unjudged, seen.is_bad), seen
     assert [point.name] == seen.hits

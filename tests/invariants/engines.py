@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -47,12 +47,13 @@ def server(*more: str) -> ForkServerContext:
     return context
 
 
-@dataclass
 class Child:
     """An engine in a process of its own."""
 
-    process: BaseProcess
-    log: Path
+    def __init__(self, process: BaseProcess, log: Path) -> None:
+        self.process = process
+        self.log = log
+        self._handle = _handle(process)
 
     @property
     def pid(self) -> int:
@@ -60,12 +61,50 @@ class Child:
         return self.process.pid
 
     def signal(self, number: int) -> None:
-        os.kill(self.pid, number)
+        """To this very process; ProcessLookupError once it has ended, whoever has its number then: thousands of
+        engines use all numbers up within minutes."""
+        if self._handle is None:
+            raise ProcessLookupError
+        signal.pidfd_send_signal(self._handle, number)
 
     def ended(self, seconds: float) -> int | None:
         """Its exit code (minus the signal's number); None when it still runs after `seconds`."""
         self.process.join(seconds)
         return self.process.exitcode
+
+    def kill(self) -> None:
+        """At once, where it still runs; returns when it has ended."""
+        with suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
+        self.process.join(6)
+
+    def close(self) -> None:
+        """Ends it, in good order where it can."""
+        for number, seconds in ((signal.SIGCONT, 0), (signal.SIGTERM, 6), (signal.SIGKILL, 6)):
+            if self.process.is_alive():
+                with suppress(ProcessLookupError):
+                    self.signal(number)
+                self.process.join(seconds)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stat()[0] == "T"
+
+    def cpu_seconds(self) -> float:
+        """What it has worked so far; much, where it has ended."""
+        found = self._stat()
+        return (int(found[11]) + int(found[12])) / os.sysconf("SC_CLK_TCK") if found[0] not in "XZ" else float("inf")
+
+    def _stat(self) -> list[str]:
+        """From proc(5) what comes after its name; "X" alone for one that has ended."""
+        try:
+            found = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ["X"]
+        return found if self.process.is_alive() else ["X"]
 
     def events(self) -> list[str]:
         """What it logged, in order."""
@@ -76,28 +115,40 @@ class Child:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def is_stopped(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+def _handle(process: BaseProcess) -> int | None:
+    """A handle on a process that was just started; None where it has ended already."""
+    try:
+        found = os.pidfd_open(process.pid or 0)
+    except ProcessLookupError:
+        return None
+    if process.is_alive():  # it had its number when the handle was made
+        return found
+    os.close(found)
+    return None
+
+
+@contextmanager
+def forked(log: Path, work: Callable[..., None], *arguments: object) -> Iterator[Child]:
+    """An engine that `work` is, ended at the end whatever became of it."""
+    process = server().Process(target=work, args=arguments)
+    process.start()
+    made = Child(process, log)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @contextmanager
 def child(
     folder: Path, name: str = "engine", failpoint: str = "", url: str = "", prepare: Callable[[], None] | None = None
 ) -> Iterator[Child]:
-    """An engine on `folder`'s store and its one world "good", ended at the end whatever became of it. `prepare` is
-    called in its process before anything else."""
-    log = folder / f"{name}.log"
-    place_ready(url or store_of(folder))
-    process = server().Process(target=_work, args=(folder, log, failpoint, url or store_of(folder), prepare))
-    process.start()
-    made = Child(process, log)
-    try:
+    """An engine on `folder`'s store and its one world "good". `prepare` is called in its process before anything
+    else."""
+    log, store = folder / f"{name}.log", url or store_of(folder)
+    place_ready(store)
+    with forked(log, _work, folder, log, failpoint, store, prepare) as made:
         yield made
-    finally:
-        for number in (signal.SIGCONT, signal.SIGTERM, signal.SIGKILL):
-            if process.is_alive():
-                made.signal(number)
-                process.join(0 if number == signal.SIGCONT else 6)
 
 
 def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[], None] | None) -> None:
@@ -158,13 +209,13 @@ def running(folder: Path, *worlds: World, lease: float = 15.0, poll_every: float
 
 
 @contextmanager
-def in_thread(engine: Engine) -> Iterator[threading.Thread]:
-    """The thread in which the engine works."""
+def in_thread(engine: Engine, seconds: float = 5.0) -> Iterator[threading.Thread]:
+    """The thread in which the engine works; AssertionError where it does not end within so many seconds."""
     thread = threading.Thread(target=engine.run, daemon=True)
     thread.start()
     try:
         yield thread
     finally:
         engine.stop()
-        thread.join(5)
-    assert not thread.is_alive(), "the engine did not end within five seconds"
+        thread.join(seconds)
+    assert not thread.is_alive(), f"the engine did not end within {seconds:g} seconds"

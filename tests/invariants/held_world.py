@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,6 +55,7 @@ from tests.invariants.worlds import ROUTE, NoOptions
 
 DUE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 """When `load` starts by its clock."""
+POLLED = "polled"
 ABLE = frozenset({Capability.RERUN, Capability.LOG, Capability.START, Capability.HOLD})
 
 
@@ -89,6 +91,16 @@ class HeldWorld:
             file.write(json.dumps([verb, key, self.now().isoformat(), about]) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def polls(self) -> list[tuple[str, datetime]]:
+        """By which process, when."""
+        path = self.folder / POLLED
+        rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [(row[0], datetime.fromisoformat(row[1])) for row in rows if len(row) == 2]
+
+    def polled(self, now: datetime) -> None:
+        with suppress(OSError), (self.folder / POLLED).open("a") as file:  # a full disk is the store's matter
+            file.write(f"{os.getpid()} {now.isoformat()}\n")
 
     def mark(self, until: datetime | None = None) -> str:
         """The mark that stood then; empty without one."""
@@ -137,6 +149,7 @@ class HeldConnector:
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
         now = self._world.now()
+        self._world.polled(now)
         return Poll(tuple(self._world.runs()), "{}", clock=Clock(now, now), seen_until=now)
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:

@@ -19,7 +19,7 @@ from console.model.ids import new_action_key
 from console.store import lease
 from console.store.lease import Lease
 from console.store.reads import open_reads
-from tests.invariants.engines import child, is_stopped, store_of
+from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
 from tests.store.ready import open_ready
@@ -122,7 +122,7 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
 ) -> None:
     """Meanwhile another engine has looked the action up and told the person that it never arrived."""
     with child(tmp_path, "first", "action.before_wire:stop") as first:
-        wait_until(lambda: is_stopped(first.pid), "the first engine to stop before the wire", 20)
+        wait_until(lambda: first.is_stopped, "the first engine to stop before the wire", 20)
         with child(tmp_path, "second") as second:
             wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up of the second", 20)
             assert "failed" == action(tmp_path, asked).state

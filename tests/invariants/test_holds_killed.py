@@ -7,7 +7,6 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from console.failpoints import VARIABLE
 from console.model.ids import micros
 from console.store.open import open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import engine_of, server, store_of
+from tests.invariants.engines import Child, engine_of, forked, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
 from tests.invariants.worlds import Sink
 from tests.lab.process import wait_until
@@ -70,17 +69,10 @@ def world(tmp_path: Path, warm: None) -> HeldWorld:
 @contextmanager
 def engine(
     world: HeldWorld, name: str, failpoint: str = "", prepare: Callable[[], None] | None = None
-) -> Iterator[BaseProcess]:
+) -> Iterator[Child]:
     """An engine on the world's store; `prepare` is called in its process before anything else."""
-    process = server().Process(target=_work, args=(world, name, failpoint, prepare))
-    process.start()
-    try:
-        yield process
-    finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, number)
-                process.join(6)
+    with forked(world.folder / f"{name}.log", _work, world, name, failpoint, prepare) as made:
+        yield made
 
 
 def _work(world: HeldWorld, name: str, failpoint: str, prepare: Callable[[], None] | None) -> None:
@@ -123,8 +115,7 @@ def test_a_kill_at_any_point_of_a_hold_loses_doubles_and_strands_nothing(
     world: HeldWorld, point: str, verb: int
 ) -> None:
     with engine(world, "armed", f"{point}:kill:{verb + 1}") as armed:
-        armed.join(LIMIT_SECONDS)
-        assert -signal.SIGKILL == armed.exitcode, f"{point} was not passed {verb + 1} times"
+        assert -signal.SIGKILL == armed.ended(LIMIT_SECONDS), f"{point} was not passed {verb + 1} times"
     with engine(world, "next"):
         wait_until(lambda: is_over(world), "the end of the hold", LIMIT_SECONDS)
     settled(world)
@@ -135,8 +126,7 @@ def test_a_kill_around_a_decision_loses_doubles_and_strands_nothing(world: HeldW
     """Killed anew at every third evaluation, until one engine lives long enough."""
     for number in range(3):
         with engine(world, f"armed {number}", f"{point}:kill:3") as armed:
-            armed.join(LIMIT_SECONDS)
-            assert -signal.SIGKILL == armed.exitcode
+            assert -signal.SIGKILL == armed.ended(LIMIT_SECONDS)
     with engine(world, "next"):
         wait_until(lambda: is_over(world), "the end of the hold", LIMIT_SECONDS)
     settled(world)

@@ -14,7 +14,7 @@ from console.store import lease
 from console.store.lease import HeldBy, Lease
 from console.store.open import Store, open_store
 from console.store.reads import open_reads
-from tests.invariants.engines import child, is_stopped, running
+from tests.invariants.engines import child, running
 from tests.invariants.worlds import Sink, World
 from tests.lab.process import wait_until
 
@@ -52,7 +52,7 @@ def test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_a
     sink = Sink(tmp_path)
     World(tmp_path, "good").fail("extract")
     with child(tmp_path, "first", f"{name}:stop") as first:
-        wait_until(lambda: is_stopped(first.pid), "the first to stop with the alert in hand", 20)
+        wait_until(lambda: first.is_stopped, "the first to stop with the alert in hand", 20)
         with child(tmp_path, "second") as second:
             wait_until(lambda: bool(sink.got), "the alert of the second", 20)
             first.signal(signal.SIGCONT)

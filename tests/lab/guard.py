@@ -1,8 +1,9 @@
 """Ends what a lab left behind: reads targets from its standard input and acts when that closes.
 
 A process of its own, so that a lab whose Python was killed with SIGKILL leaves neither processes nor folders.
-Lines: `session PID` (SIGKILL to every process of that session), `signal NUMBER PID`, `folder PATH`, and `forget LINE`
-for what was ended in good order. Standard library only: it must start in a few hundredths of a second.
+Lines: `session PID BEGUN` (SIGKILL to every process of that session), `signal NUMBER PID BEGUN`, `folder PATH`, and
+`forget LINE` for what was ended in good order. BEGUN tells the process from a stranger that got its number later.
+Standard library only: it must start in a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -27,6 +28,20 @@ def session_members(session: int) -> Iterator[int]:
                 yield int(name)
 
 
+def begun(pid: int) -> int:
+    """When the process with that number began, in the kernel's ticks since boot; 0 where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])  # proc(5): starttime
+    except OSError:
+        return 0
+
+
+def is_stranger(pid: int, since: int) -> bool:
+    """Whether that number belongs to another process than the one that began then."""
+    return begun(pid) not in (0, since)
+
+
 def send(pid: int, number: int) -> None:
     """Sends one signal; a process that is gone is what was wanted."""
     try:
@@ -39,11 +54,14 @@ def end(target: str) -> None:
     """Ends one target line, as the module says."""
     kind, _, rest = target.partition(" ")
     if kind == "session":
-        for pid in session_members(int(rest)):
-            send(pid, signal.SIGKILL)
+        leader, since = map(int, rest.split())
+        if not is_stranger(leader, since):  # with its leader gone it keeps its number for as long as it has members
+            for pid in session_members(leader):
+                send(pid, signal.SIGKILL)
     elif kind == "signal":
-        number, _, pid_text = rest.partition(" ")
-        send(int(pid_text), int(number))
+        number, pid, since = map(int, rest.split())
+        if not is_stranger(pid, since):
+            send(pid, number)
     elif kind == "folder":
         shutil.rmtree(rest, ignore_errors=True)
 

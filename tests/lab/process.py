@@ -124,6 +124,7 @@ class Daemon:
         self.last_signal = last_signal
         """What the guard sends if we die first: SIGKILL to the whole session, any other to the process alone."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0
 
     @property
     def pid(self) -> int:
@@ -143,12 +144,16 @@ class Daemon:
                 self.argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=self.env,
                 start_new_session=True, cwd="/",
             )  # fmt: skip
+        self._begun = guard.begun(self._process.pid)
         GUARD.watch(self._target())
 
     def _target(self) -> str:
         if self.last_signal == signal.SIGKILL:
-            return f"session {self.pid}"
-        return f"signal {int(self.last_signal)} {self.pid}"
+            return self._session()
+        return f"signal {int(self.last_signal)} {self.pid} {self._begun}"
+
+    def _session(self) -> str:
+        return f"session {self.pid} {self._begun}"
 
     def wait_ready(self, condition: Callable[[], object], what: str, limit_seconds: float) -> None:
         """Waits for `condition`; LabError with the end of the log when the process ends or the limit passes first."""
@@ -165,12 +170,12 @@ class Daemon:
             return
         session, target = self._process.pid, self._target()
         if self._process.poll() is None:
-            guard.send(session, number)
+            self._process.send_signal(number)
             try:
                 self._process.wait(limit_seconds)
             except subprocess.TimeoutExpired:
-                guard.send(session, self.last_signal)
-        guard.end(f"session {session}")
+                self._process.send_signal(self.last_signal)
+        guard.end(self._session())
         self._process.wait(limit_seconds)
         self._process = None
         wait_until(lambda: not list(guard.session_members(session)), f"the end of session {session}", 10)

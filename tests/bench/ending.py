@@ -1,0 +1,37 @@
+"""How a long benchmark ends: asked to by a signal it prints what it has, and where it dies it says where it stood."""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+
+class Ending:
+    """From now on the first SIGTERM, SIGINT or SIGHUP calls `stop`; a second one of the same kind ends the process."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._number = 0
+        faulthandler.enable()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, self._asked)
+
+    def _asked(self, number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        self._number = number
+        say(f"asked to end (signal {number}); what there is so far is printed")
+        self._stop()
+
+    def leave(self) -> None:
+        """Ends the process as a shell has it, with 128 and the number, where a signal came."""
+        if self._number:
+            sys.exit(128 + self._number)
+
+
+def say(words: str) -> None:
+    """A line for people, at once."""
+    print(words, file=sys.stderr, flush=True)

@@ -1,0 +1,116 @@
+"""The crash bench says what it has found whatever ends it, and calls nothing lost that it could not judge."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.bench import crash, crash_seen
+from tests.bench.crash import BROKEN, Runner
+from tests.bench.crash_points import Point
+from tests.bench.crash_seen import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
+from tests.bench.crash_told import figures
+from tests.invariants.engines import Child, server
+
+ROOT = Path(__file__).parents[2]
+POINT = Point("alert", "send.before", "kill")
+LOST = Seen("sqlite", POINT, crashed=True, lost_alerts=1, double_actions=1)
+
+
+def values(found: list[Seen]) -> dict[str, float]:
+    return {one.name: one.value for one in figures(found, ["sqlite"])}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_interrupted_prints_what_it_has_so_far(number: signal.Signals) -> None:
+    argv = [sys.executable, "-m", "tests.bench.crash", "--json", "--store", "sqlite"]
+    process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        next(line for line in process.stderr if " nights, " in line)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    found = {one["name"]: one["value"] for one in json.loads(out)["figures"]}
+    assert (128 + number, 0.0) == (process.returncode, found["lost_alerts"])
+    assert found["nights_without_time"] > 1_000
+
+
+def test_what_a_night_that_was_not_judged_lacks_is_not_lost_and_what_it_did_twice_counts() -> None:
+    LOST.leave(TOO_SLOW)
+    found = values([LOST])
+    assert (0, 0, 1, 1) == tuple(found[name] for name in ("points", "lost_alerts", "double_actions", "unjudged"))
+
+
+def test_a_night_that_was_cut_short_is_told_apart_from_one_that_was_too_slow() -> None:
+    found = values([Seen("sqlite", POINT, unjudged=NO_TIME), Seen("sqlite", POINT, unjudged=TOO_SLOW)])
+    assert (1, 1) == (found["nights_without_time"], found["unjudged"])
+
+
+def test_a_night_that_breaks_the_bench_leaves_all_others_standing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        template = "empty"
+
+        def __init__(self, *_: object) -> None:
+            raise OSError("no space left on device")
+
+    class Good(Broken):
+        def __init__(self, folder: Path, store: str, point: Point, *_: object) -> None:
+            self.seen = Seen(store, point, unjudged="")
+
+        def live(self) -> Seen:
+            return self.seen
+
+    monkeypatch.setattr(crash, "NIGHTS", {"alert": Broken, "plan": Good})
+    runner = Runner(tmp_path, Limits())
+    runner.live("sqlite", [POINT, Point("plan", "plan.after_step", "kill")])
+    assert [("alert", BROKEN), ("plan", "")] == sorted((one.point.night, one.unjudged) for one in runner.found)
+
+
+@contextmanager
+def idle(folder: Path) -> Iterator[Child]:
+    """A process that has worked long enough to be judged, and says nothing."""
+    process = server().Process(target=time.sleep, args=(600,))
+    process.start()
+    made = Child(process, folder / "engine.log")
+    made.cpu_seconds = lambda: float("inf")  # type: ignore[method-assign]
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_patience_is_counted_in_looks_so_that_a_busy_machine_is_given_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with idle(tmp_path) as engine:
+        patience = Patience(Limits(patience=1.0), tmp_path, 0.1)
+        later = time.monotonic() + 100  # seconds that the machine gave to others
+        monkeypatch.setattr(crash_seen, "time", SimpleNamespace(monotonic=lambda: later))
+        assert [True] * 9 == [patience.lasts(engine) for _ in range(9)]
+        assert (False, "") == (all(patience.lasts(engine) for _ in range(3)), patience.why)
+
+
+def test_a_night_that_takes_too_long_and_one_without_time_are_not_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with idle(tmp_path) as engine:
+        deadline = Deadline()
+        patience = Patience(Limits(deadline=deadline), tmp_path, 0.1)
+        deadline.pull()
+        assert (False, NO_TIME) == (patience.lasts(engine), patience.why)
+        patience, later = Patience(Limits(), tmp_path, 0.1), time.monotonic() + 1_000
+        monkeypatch.setattr(crash_seen, "time", SimpleNamespace(monotonic=lambda: later))
+        assert (False, TOO_SLOW) == (patience.lasts(engine), patience.why)

@@ -1,0 +1,52 @@
+"""Signals reach the process they are meant for: thousands of engines use up all process numbers within minutes, and
+whoever kills by a number that is remembered ends a stranger without a word."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.invariants.engines import Child, server
+from tests.lab import guard
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own."""
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_an_engine_that_has_ended_gets_no_signal_whoever_has_its_number_now(
+    tmp_path: Path, stranger: subprocess.Popen[bytes]
+) -> None:
+    process = server().Process(target=int)
+    process.start()
+    child = Child(process, tmp_path / "engine.log")
+    assert 0 == child.ended(60)
+    popen: Any = vars(process)["_popen"]
+    popen.pid = stranger.pid  # as the kernel does once its numbers are used up
+    with pytest.raises(ProcessLookupError):
+        child.signal(signal.SIGKILL)
+    child.kill()
+    assert float("inf") == child.cpu_seconds()
+    child.close()
+    assert stranger.poll() is None
+
+
+@pytest.mark.parametrize("words", ["session {pid} {begun}", "signal 9 {pid} {begun}"])
+def test_the_guard_ends_what_it_was_told_of_and_no_stranger_with_its_number(
+    stranger: subprocess.Popen[bytes], words: str
+) -> None:
+    begun = guard.begun(stranger.pid)
+    guard.end(words.format(pid=stranger.pid, begun=begun - 1))
+    assert stranger.poll() is None
+    guard.end(words.format(pid=stranger.pid, begun=begun))
+    assert -signal.SIGKILL == stranger.wait(10)
