@@ -1,7 +1,8 @@
 """What a change can touch: the parts of the estate that hang together, and those of them in which something changed.
 
-Jobs hang together by dependencies, by a hold, as a task of its DAG, by a service that both deliver, by an open incident, and by a
-target that does not answer. A part judged alone is judged as it is within the whole: a property test holds that.
+Jobs hang together by dependencies, by a hold, as a task of its DAG, by a service that both deliver, by an open
+incident, and by a target that does not answer. A part judged alone is judged as it is within the whole: a property
+test holds that.
 """
 
 from __future__ import annotations
