@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from connectors.words import Verb
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, agreed, now_of, print_json, reading, say_lines, since_words, stamp, until
+from console.cli.common import Stop, agreed, now_of, print_json, reading, say, say_lines, since_words, stamp, until
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
+from console.engine.requests import Requests, Wish
 
 if TYPE_CHECKING:
     from console.store.reads.audit import ApprovalView
@@ -48,6 +50,8 @@ def approve(arguments: argparse.Namespace) -> int:
     if waiting is None:
         raise Stop(Exit.NOT_FOUND, f'nothing waits for approval as "{arguments.key}"; see: headway approvals')
     requests = require_engine(arguments)
+    if not waiting.words:
+        waiting = _previewed(arguments, requests, waiting)
     if arguments.json:
         print_json(arguments, {"approval": waiting, "approved": False})
     else:
@@ -60,6 +64,19 @@ def approve(arguments: argparse.Namespace) -> int:
     else:
         say_lines([f"{waiting.key}: approved; the engine looks at it once more and sends it"])
     return Exit.OK
+
+
+def _previewed(arguments: argparse.Namespace, requests: Requests, one: ApprovalView) -> ApprovalView:
+    """What its scheduler would be sent, asked now: nobody should approve what he cannot see."""
+    of_job = one.job_id if one.run_id is None else None
+    wish = Wish(Verb(one.verb), one.run_id, of_job, parameters=one.parameters)
+    try:
+        return one.previewed(answered(arguments, requests, requests.preview(wish)))
+    except Stop as error:
+        if error.code is not Exit.REFUSED:
+            raise
+        say(f"what it would send is not known: {error}")
+        return one
 
 
 def _what(one: ApprovalView) -> list[str]:

@@ -62,6 +62,16 @@ def test_who_approves_sees_all_that_is_sent_who_asked_why_and_until_when(bench: 
     assert ["by  alice"] == [text for label, text in shown if text.startswith("by ")]
 
 
+def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(bench: Bench, key: str) -> None:
+    """As on a shared store, which keeps no preview that a console claims."""
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE action SET preview = '{}'")
+    bench.scheduler.overlap = "extract runs since 03:10"
+    with answering(bench):
+        shown = headway(bench.url, "approve", key).out.splitlines()
+    assert {"  does      run extract again", "  scope     1 run", "  note      extract runs since 03:10"} <= {*shown}
+
+
 def test_what_an_aborted_plan_asked_for_is_withdrawn_with_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("console.store.permissions.os_user", lambda: "alice")
     requests, parts = PlanRequests(bench.url), bench.parts

@@ -317,6 +317,24 @@ async def test_what_waits_for_an_approval_stands_in_the_header_and_is_approved_o
     assert [("approve", "headway-ask-1")] == night.requests.asked
 
 
+def _asked_on_a_shared_store(night: Night) -> None:
+    night.reads.approvals_ = [approval(words="", scope="", sends=(), touches=(), notes=(), run_id=1)]
+
+
+@on_the_night(prepare=_asked_on_a_shared_store)
+async def test_where_only_its_scheduler_can_tell_what_is_approved_it_is_asked_first(night: Night) -> None:
+    night.requests.silent = True
+    await night.see("A 1 to approve")
+    await night.press("A")
+    await night.see("mara: the disk was full")
+    await night.press("enter")
+    await night.see("asking its scheduler what it would be sent")
+    assert "Approve it" not in night.text
+    night.requests.silent = False
+    await night.see("does     run this crontab line once on db07 as etl", "sends    ssh headway@db07", "Approve it")
+    assert [("preview", 1)] == night.requests.asked
+
+
 @on_the_night()
 async def test_without_anything_to_approve_the_key_says_so(night: Night) -> None:
     await night.see("Supply plan")

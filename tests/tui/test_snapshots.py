@@ -171,6 +171,11 @@ def test_services_where_nothing_is_sent(snap_compare: SnapCompare, prepare: Prep
     assert shot(snap_compare, (), see, prepare=prepare)
 
 
+def test_what_an_approver_is_shown(snap_compare: SnapCompare) -> None:
+    keys = ("see:A 1 to approve", "A", "see:the disk was full", "enter")
+    assert shot(snap_compare, keys, "Approve it", prepare=_frozen)
+
+
 def test_a_rerun_that_was_verified(snap_compare: SnapCompare) -> None:
     def prepare(night: Night) -> None:
         send = night.requests.act

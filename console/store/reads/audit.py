@@ -42,7 +42,8 @@ class ApprovalView:
     requested: datetime
     why: str
     sends: tuple[str, ...]
-    """Calls as its scheduler named them when it was asked for; empty where it was not asked yet."""
+    """Calls as its scheduler named them when it was asked for; empty where only it can tell: a shared store keeps no
+    preview that a console claims."""
     until: datetime
     """Approved later, it is not sent."""
     system: str = ""
@@ -58,6 +59,20 @@ class ApprovalView:
     """The plan that it is a step of."""
     periods: tuple[str, ...] = ()
     """All that one approval covers, its own among them, where they are more: the rest of a backfill."""
+    run_id: int | None = None
+    job_id: int | None = None
+
+    def previewed(self, shown: Mapping[str, Any]) -> ApprovalView:
+        """With what its scheduler would be sent, as it was shown or says now."""
+        notes = (shown.get("refused"), shown.get("overlap"), *shown.get("notes", ()))
+        return replace(
+            self,
+            words=str(shown.get("words", "")),
+            scope=str(shown.get("scope", "")),
+            touches=tuple(map(str, shown.get("affected", ()))),
+            sends=tuple(map(str, shown.get("native_calls", ()))),
+            notes=tuple(str(one) for one in notes if one),
+        )
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -116,7 +131,7 @@ class AuditReads(Base):
 
 _WAITING = (
     "SELECT a.key, a.verb, j.name, a.requested_by, a.requested_us, a.why, a.preview, s.preview, y.name,"
-    " COALESCE(r.period_key, ''), a.parameters, p.id FROM action a JOIN job j ON j.id = a.job_id"
+    " COALESCE(r.period_key, ''), a.parameters, a.run_id, a.job_id, p.id FROM action a JOIN job j ON j.id = a.job_id"
     " JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id"
     " LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id"
     " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted'"
@@ -126,27 +141,25 @@ _WAITING = (
 
 
 def _approval(row: Row, seconds: float, periods: tuple[str, ...]) -> ApprovalView:
-    key, verb, job, by, at, why, preview, of_step, system, period, parameters, plan = row
-    shown = table(preview) or table(of_step or "{}")
-    return ApprovalView(
+    key, verb, job, by, at, why, preview, of_step, system, period, parameters, run_id, job_id, plan = row
+    view = ApprovalView(
         key=key,
         verb=verb,
         job=job,
         requested_by=by,
         requested=instant(at),
         why=why,
-        sends=tuple(map(str, shown.get("native_calls", []))),
+        sends=(),
         until=instant(at) + timedelta(seconds=seconds),
         system=system,
-        words=str(shown.get("words", "")),
-        scope=str(shown.get("scope", "")),
         period=unpack(period),
         parameters=table(parameters),
-        touches=tuple(map(str, shown.get("affected", []))),
-        notes=tuple(map(str, shown.get("notes", []))),
         plan=plan,
         periods=periods,
+        run_id=run_id,
+        job_id=job_id,
     )
+    return view.previewed(table(preview) or table(of_step or "{}"))
 
 
 def _row(one: chain.Link) -> AuditRow:

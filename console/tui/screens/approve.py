@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from connectors.words import Verb
 from console.tui import chrome, steps
 from console.tui.asking import Asking
-from console.tui.order import verb_word
-from console.tui.ports import AnswerLike
+from console.tui.order import Order, verb_word
+from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.pick import Choice, PickScreen
 from console.tui.screens.sending import SendScreen
 from console.tui.when import span
@@ -39,6 +40,7 @@ class ApproveScreen(SendScreen[bool]):
     """Gives back True where a person approves it."""
 
     SEND: ClassVar[str] = "Approve it"
+    DOES: ClassVar[str] = "approves it"
 
     def __init__(self, one: ApprovalView) -> None:
         super().__init__()
@@ -54,14 +56,45 @@ class ApproveScreen(SendScreen[bool]):
         return False
 
     def begin(self) -> None:
-        clock, one, now = self.look.clock, self.one, self.look.now
-        ends = f"{clock.hm(one.until, now)}, in {span(one.until - now)}; later it must be asked anew"
-        rows = [*one.told, ("asked at", clock.hms(one.requested))]
-        rows.append(
-            ("until", ends if one.until > now else f"{clock.hm(one.until, now)}: too late, it must be asked anew")
+        """Where what it would send is not known yet, its scheduler is asked before a person may say yes."""
+        self._show()
+        if self.one.words:
+            self._offer()
+        else:
+            self.say("asking its scheduler what it would be sent…")
+            Asking(self.board, self, "preview", self._ask, self._previewed, self._failed)
+
+    def _ask(self, requests: RequestsLike) -> int:
+        one = self.one
+        return requests.preview(
+            Order(Verb(one.verb), one.job, one.run_id, one.job_id, parameters=one.parameters).wish()
         )
-        self.pane.show_runs(steps.labelled([(label, text, "plain") for label, text in rows]))
+
+    def _previewed(self, answer: AnswerLike) -> None:
+        if answer.ok:
+            self.one = self.one.previewed(answer.data)
+            self.say("")
+            self._show()
+            self._offer()
+        else:
+            self._failed(answer.error)
+
+    def _failed(self, words: str) -> None:
+        self.say(f"not known: {words}")
+        self._offer()
+
+    def _offer(self) -> None:
         self.offer_sending("the engine looks at it once more and sends it")
+
+    def _show(self) -> None:
+        clock, one, now = self.look.clock, self.one, self.look.now
+        ends = (
+            f", in {span(one.until - now)}; later it must be asked anew"
+            if one.until > now
+            else ": it must be asked anew"
+        )
+        rows = [*one.told, ("asked at", clock.hms(one.requested)), ("until", clock.hm(one.until, now) + ends)]
+        self.pane.show_runs(steps.labelled([(label, text, "plain") for label, text in rows]))
 
     def send(self) -> None:
         if not chrome.is_small(self.app.size):

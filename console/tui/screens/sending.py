@@ -49,6 +49,7 @@ class SendScreen(Overlay[Chosen]):
     WHERE = "preview"
     DEFAULT_CSS = "SendScreen #choices { height: auto; max-height: 6; }"
     SEND: ClassVar[str] = "Send it"
+    DOES: ClassVar[str] = "sends it"
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +134,7 @@ class SendScreen(Overlay[Chosen]):
             self._ask_name()
             return
         self.offer([("back", "Back", "nothing is sent"), ("send", self.SEND, says)])
-        self.paint_title(f"{self._key('down')} {self._key('enter')} sends it ")
+        self.paint_title(f"{self._key('down')} {self._key('enter')} {self.DOES} ")
 
     def paint_title(self, how: str) -> None:
         """What it is about, and how it is sent."""
