@@ -435,6 +435,46 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     assert [("alice", "carol")] == shared.rows("SELECT requested_by, approved_by FROM action")
 
 
+def test_what_was_not_sent_is_taken_back_by_who_asked_through_the_engine_alone(shared: Team) -> None:
+    """A console has no UPDATE on actions; on PostgreSQL too the sender finds it gone."""
+    key = shared.ask("alice")
+    with shared.connect("alice") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("UPDATE action SET state = 'refused'")
+    with pytest.raises(NotAllowed, match="you \\(mallory\\) have no role there"):
+        shared.requests("mallory").withdraw(key)
+    assert (True, "") == shared.answer("alice", shared.requests("alice").withdraw(key, "not that one"))
+    shared.step()
+    assert (("refused", "withdrawn by alice before it was sent"), []) == (shared.state(key), shared.scheduler.acted)
+    assert None is shared.verdict().bad
+
+
+def test_one_approval_of_a_backfill_lets_each_of_its_periods_run_once(shared: Team) -> None:
+    shared.parts.config = replace(shared.parts.config, acting=ActingSettings(reason_tiers=(), approval_tiers=(3,)))
+    shared.parts.sync_config(shared.fence)
+    job, period = shared.rows("SELECT job_id, period_key FROM run")[0]
+    steps = [STEP | {"place": 1, "job_id": job, "period_key": period, "state": "planned"},
+             STEP | {"place": 2, "job_id": job, "run_id": None, "verb": "start", "period_key": "2026-01-02T03:10:00Z",
+                     "after": "[1]"}]  # fmt: skip
+    with shared.connect("alice") as connection, connection.transaction():
+        insert(connection, "plan", PLAN | {"id": 1, "kind": "backfill"})
+        for step in steps:
+            insert(connection, "plan_step", step)
+    shared.turn()
+    with open_reads(shared.url("vera")) as reads:
+        [waiting] = reads.approvals()
+    assert 2 == len(waiting.periods)
+    assert (True, "") == shared.answer("carol", shared.requests("carol").approve(waiting.key))
+    shared.turn()
+    more = {"action_key": waiting.key, "period_key": None}
+    shared.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC), **more)
+    for poller in shared.parts.pollers.values():
+        poller.poll_once(shared.fence)
+    for _ in range(3):
+        shared.turn()
+    assert 2 == len(shared.scheduler.acted)
+    assert [("carol",), ("carol",)] == shared.rows("SELECT approved_by FROM action")
+
+
 def test_people_and_the_engine_who_write_at_once_make_one_chain(shared: Team) -> None:
     def refused(login: str) -> None:
         for _ in range(6):
