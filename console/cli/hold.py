@@ -21,11 +21,13 @@ from console.cli.asking import (
 )
 from console.cli.common import Stop, print_json, reading, say, say_lines, stamp, wait_seconds
 from console.cli.exits import Exit
+from console.control.gate import Standing, judge
 from console.durations import duration_words, parse_duration
 from console.engine.requests import AlreadyAsked, Requests, Wish, mark_name
 from console.model.holding import length_fault
 from console.model.ids import new_action_key
 from console.model.views import ActionView, HoldView
+from console.store.errors import NotFound
 from console.store.reads import Reads
 
 HOLD_FOR = timedelta(hours=6)
@@ -61,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
-        wish, job = (_holding if arguments.command == "hold" else _releasing)(arguments, reads)
+        wish, job, note = (_holding if arguments.command == "hold" else _releasing)(arguments, reads)
     requests = require_engine(arguments)
     data = answered(arguments, requests, requests.preview(wish), ANSWER_SECONDS)
     if arguments.json:
         print_json(arguments, {key: value for key, value in data.items() if key != "plan"})
     else:
-        say_lines(preview_lines(job, data, wish.verb))
+        say_lines([*preview_lines(job, data, wish.verb), *note])
     if data.get("refused"):
         raise Stop(Exit.REFUSED, f"{job}: {data['refused']}; nothing was sent")
     reason_first(arguments, lambda: requests.check([wish]))
@@ -78,21 +80,34 @@ def run(arguments: argparse.Namespace) -> int:
     return _send(arguments, requests, wish)
 
 
-def _holding(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
+def _holding(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str, list[str]]:
     job = reads.job(arguments.name).row
     held = [one for one in reads.holds() if one.job_id == job.id]
     if held:
         raise Stop(Exit.REFUSED, f"{held[0].stands}: {_line(held[0])}; nothing was sent")
     until = (reads.now() + arguments.hold_for).replace(microsecond=0)
     parameters: dict[str, Any] = {"by": mark_name(), "until": until.isoformat().replace("+00:00", "Z")}
-    return Wish(Verb.HOLD, job_id=job.id, parameters=parameters, why=arguments.why), job.name
+    return Wish(Verb.HOLD, job_id=job.id, parameters=parameters, why=arguments.why), job.name, []
 
 
-def _releasing(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str]:
+def _releasing(arguments: argparse.Namespace, reads: Reads) -> tuple[Wish, str, list[str]]:
     hold = reads.hold(arguments.name)
     if hold.state not in ("held", "found"):
         raise Stop(Exit.REFUSED, f"{hold.stands}: {_line(hold)}; nothing was sent")
-    return Wish(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key}, why=arguments.why), hold.job
+    wish = Wish(Verb.RELEASE, job_id=hold.job_id, parameters={"hold": hold.key}, why=arguments.why)
+    return wish, hold.job, _unfinished(reads, hold)
+
+
+def _unfinished(reads: Reads, hold: HoldView) -> list[str]:
+    """What it reads when it is started after its release, where that is not good: a person decides that."""
+    try:
+        view = reads.gate(hold.job, hold.period_key)
+    except NotFound:
+        return []  # its source names its starts, and no run is expected
+    verdict = judge(view, True, reads.now())
+    if not view.bd or view.at > reads.now() or verdict.standing is Standing.SATISFIED:
+        return []
+    return [f"{verdict.words}: what came due is started all the same, and reads what is not finished"]
 
 
 def _line(hold: HoldView) -> str:

@@ -122,6 +122,20 @@ def test_a_hold_says_when_it_was_last_seen_at_its_source(night: Night, capsys: p
     assert ("released", None) == (told["state"], told["seen"])
 
 
+def test_who_lets_go_before_the_upstream_is_good_is_told_what_it_will_read(
+    night: Night, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night.at("03:51").rounds()
+    told = "what came due is started all the same, and reads what is not finished"
+    with at_work(night):
+        assert Exit.OK == run(night, "release", JOB, "--dry-run")
+        assert told not in capsys.readouterr().out  # its own clock starts it at 04:00
+    night.at("04:05").rounds()
+    with at_work(night):
+        assert Exit.OK == run(night, "release", JOB, "--dry-run")
+    assert f"fake/extract is failed (run extract@2026-11-20): {told}" in capsys.readouterr().out
+
+
 def test_a_job_that_was_let_go_and_is_watched_says_so(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.at("03:51").rounds().at("04:05").rounds()
     repair(night, "04:10")
