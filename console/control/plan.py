@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from connectors.words import STARTING
 from console.clean import clean_line
-from console.control.cases import Case, cases
+from console.control.cases import cases
 from console.control.causes import groups
 from console.control.conditions import Policy, policies
 from console.control.estimate import label
@@ -22,21 +22,17 @@ from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
 from console.control.held import kept_back_by
-from console.control.incidents import hits, threat
+from console.control.incidents import hits
 from console.control.picture import Key, Picture, key_of, when
-from console.control.recovery import Budgets
+from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
 from console.control.services import delivered_at, service_days
 from console.control.titles import cause_name
-from console.control.told import Day
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step, judged
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
 from console.model.words import NOTHING_TO_MARK
 
-_TO_COME = (How.CLOCK, How.WAITS, How.UNKNOWN)
 _MARKS = (Verb.MARK_OK, Verb.SKIP)
-Days = Mapping[Day, tuple[Forecast, list[Node]]]
-"""The service days that a cause hurts, each with what is broken in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
         return None
     hurt = hits(picture, case, service_days(picture))
     days = {name: found for name, found in hurt.items() if delivered_at(picture, found[0]) is None}
-    saves = _saves(picture, case, days)
+    saves = saves_of(picture, case, days)
     broken = [run for run in case.broken() if _is_broken(picture, run)]
     again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
     todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
@@ -82,7 +78,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     steps = judged(_steps(picture, [*wanted.values(), *between.values()], can))
     title = f"repair {cause_name(picture, case)}"
     left = (*_once([*left_out, *blocked], steps), *superseded(picture, runs, instead, wanted))
-    return Draft("recovery", title, incident_id, steps, left, _notes(picture, case, days))
+    return Draft("recovery", title, incident_id, steps, left, notes_of(picture, case, days))
 
 
 def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can: Can) -> Draft:
@@ -116,14 +112,9 @@ def _needed(picture: Picture, days: Days, todo: Mapping[Key, _Wanted]) -> tuple[
             if node.run is not None and key_of(node.run) in todo:
                 wanted[key_of(node.run)] = todo[key_of(node.run)]
             elif (why := _starts_itself(picture, held, node)) and _waits_for(picture, day, node, wanted):
-                run = node.run or _to_come(node, day)
+                run = node.run or to_come(node, day)
                 starting[key_of(run)] = _Wanted(run, why, verb=WAIT)
     return wanted, starting
-
-
-def _to_come(node: Node, day: Forecast) -> RunFacts:
-    """A run that nobody has seen yet; its period is not known before it starts."""
-    return RunFacts(0, node.job_id, "", node.due, day.bd, State.PLANNED, Evidence.INFERRED)
 
 
 def _is_read_by_one_of(picture: Picture, one: _Wanted, wanted: Mapping[Key, _Wanted]) -> bool:
@@ -135,10 +126,10 @@ def _is_read_by_one_of(picture: Picture, one: _Wanted, wanted: Mapping[Key, _Wan
 def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> str:
     """Why what waits for a step is none itself; empty for what is not about to start."""
     due = when(node.run) if node.run is not None else node.due
-    if node.how in _TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
+    if node.how in TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
         return f"{words}: it does not start by itself; let it go or run it"
     kept = held.get(node.job_id)
-    if kept is not None and node.how in _TO_COME:
+    if kept is not None and node.how in TO_COME:
         return _kept_back(picture, kept, node)
     if node.how is How.CLOCK and node.due is not None:
         job = picture.job(node.job_id)
@@ -185,44 +176,6 @@ def _without_blocked(picture: Picture, wanted: Mapping[Key, _Wanted]) -> tuple[d
 
 def _is_broken(picture: Picture, run: RunFacts) -> bool:
     return picture.is_red_now(run) or (has_started(run) and picture.is_stale(run))
-
-
-def _saves(picture: Picture, case: Case, days: Days) -> dict[Key, tuple[Save, ...]]:
-    """Run -> the service days that need it, whether there still is time, and by when it must start."""
-    found: dict[Key, list[Save]] = {}
-    for day, nodes in days.values():
-        save = _save(picture, day, threat(picture, case, day, nodes).act_by)
-        save = _unless_held(picture, day, save)
-        budgets = Budgets(picture, day)
-        for node in day.unfinished():
-            act_by = budgets.of(node.job_id).act_by
-            slack = None if act_by is None else (act_by - picture.now).total_seconds()
-            key = key_of(node.run or _to_come(node, day))
-            found.setdefault(key, []).append(replace(save, slack_s=slack))
-    return {key: tuple(each) for key, each in found.items()}
-
-
-def _unless_held(picture: Picture, day: Forecast, save: Save) -> Save:
-    """No plan saves what waits for a job that a person keeps back."""
-    for node in day.unfinished() if save.saved is not False else ():
-        due = when(node.run) if node.run is not None else node.due
-        if node.how in _TO_COME and (words := kept_back_by(picture.estate, node.job_id, due, picture.now)):
-            job = clean_line(picture.job(node.job_id).name)
-            return replace(save, saved=False, words=f"not by this plan: {job} is {words}", waits_for=job)
-    return save
-
-
-def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
-    name, bd = day.service.name, day.bd.isoformat()
-    if picture.now > day.deadline:
-        shown = clock(day.deadline, day.service.zone, picture.now)
-        return Save(name, bd, saved=False, words=f"its deadline {shown} has passed")
-    if act_by is None:
-        return Save(name, bd, saved=None, words="nobody can tell: no estimate")
-    shown = clock(act_by, day.service.zone, picture.now)
-    if picture.now > act_by:
-        return Save(name, bd, saved=False, words=f"its act-by {shown} has passed")
-    return Save(name, bd, saved=True, words=f"act by {shown}")
 
 
 def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | None = None) -> tuple[Step, ...]:
@@ -312,13 +265,3 @@ def _once(left: Sequence[LeftOut], steps: Sequence[Step]) -> tuple[LeftOut, ...]
     """Each job once, with its first reason, and none that is a step."""
     taken = {step.job for step in steps}
     return tuple({one.job: one for one in reversed(left) if one.job not in taken}.values())[::-1]
-
-
-def _notes(picture: Picture, case: Case, days: Days) -> tuple[str, ...]:
-    target = case.group.target
-    if target is not None and target.failing_since is not None:
-        name = clean_line(f"{target.system}/{target.name}")
-        return (f"{name} does not answer: nothing can be sent there before it does",)
-    lost = sorted({day.service.name for day, nodes in days.values()
-                   if _save(picture, day, threat(picture, case, day, nodes).act_by).saved is False})  # fmt: skip
-    return tuple(f"{name} cannot be saved any more; the plan repairs it for those who read it late" for name in lost)
