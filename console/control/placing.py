@@ -83,9 +83,11 @@ class New:
         if due is None or due.period_at is None:
             return None
         near = due.period_at - policy.lead <= self._now
-        left = awaited(self._picture, policy.edges, due.bd, due.period_at)
         early = self._starts_early(policy, due)
-        if not early and ((near and not left) or (not near and not (policy.stands and live))):
+        if not early and not near and not (policy.stands and live):
+            return None
+        left = awaited(self._picture, policy.edges, due.bd, due.period_at)
+        if not early and near and not left:
             return None
         waited = left or policy.edges
         hindered = "it was out of sight" if self._is_unseen() else "a run of it goes on" if self._is_running() else ""
