@@ -43,7 +43,8 @@ def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: in
         )
         detail: dict[str, Any] = {"key": key, "asked_by": asked_by}
         if len(with_it) > 1:
-            detail |= {"plan": permissions.plan_of(lines.rows, key)[0], "periods": [each.period for each in with_it]}
+            number, periods = permissions.plan_of(lines.rows, key)[0], [each.period for each in with_it]
+            detail |= {"plan": number, "count": len(periods), "periods": periods}
         audit.append(connection, now_us, by, origin, f"approve {verb}", job, detail, why)
     return ""
 

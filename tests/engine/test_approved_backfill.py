@@ -104,7 +104,7 @@ def test_one_approval_shows_the_whole_range_and_lets_each_period_run_once(bench:
     [one] = waiting(bench)
     periods = [step.period_key for step in view(bench).steps]
     assert periods == [*one.periods]
-    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}") in one.told
+    assert ("covers", f"3 periods: {periods[0]} to {periods[-1]}, 1 at a time") in one.told
     assert [] == bench.scheduler.acted
     assert "" == approve(bench)
     for _ in range(NIGHTS):
@@ -130,6 +130,16 @@ def test_the_wish_for_an_approval_is_told_once_for_the_whole_range(bench: Bench)
     end(bench)
     bench.send()
     assert 1 == len([one for one in bench.sink.got if "an approval is wanted" in one[1]])
+
+
+def test_an_approval_that_never_came_stops_the_plan_and_is_told(bench: Bench) -> None:
+    turn(bench)
+    later(bench, 2)
+    turn(bench)
+    assert ("stopped", []) == (view(bench).state, bench.scheduler.acted)
+    bench.send()
+    [body] = [body for _, title, body in bench.sink.got if "plan 1 stopped" in title]
+    assert "nobody approved it within 1h" in body
 
 
 def test_a_period_that_failed_is_not_run_a_second_time_under_the_same_approval(bench: Bench) -> None:

@@ -59,6 +59,8 @@ class ApprovalView:
     """The plan that it is a step of."""
     periods: tuple[str, ...] = ()
     """All that one approval covers, its own among them, where they are more: the rest of a backfill."""
+    at_once: int = 1
+    """Of these so many run at a time."""
     run_id: int | None = None
     job_id: int | None = None
 
@@ -82,7 +84,8 @@ class ApprovalView:
         unknown = "its scheduler is asked for it right before it leaves"
         rows = [("asked by", by), ("why", self.why or "no reason given"), ("system", self.system), ("does", self.words)]
         rows += [("scope", self.scope), ("period", self.period), ("given", given)]
-        rows += [("covers", covered.words([*self.periods])), ("periods", ", ".join(self.periods))]
+        many = covered.words([*self.periods])
+        rows += [("covers", f"{many}, {self.at_once} at a time" if many else ""), ("periods", ", ".join(self.periods))]
         rows += [("touches", one) for one in self.touches]
         rows += [("sends", one) for one in self.sends or (unknown,)]
         rows += [("note", one) for one in self.notes]
@@ -131,8 +134,8 @@ class AuditReads(Base):
 
 _WAITING = (
     "SELECT a.key, a.verb, j.name, a.requested_by, a.requested_us, a.why, a.preview, s.preview, y.name,"
-    " COALESCE(r.period_key, ''), a.parameters, a.run_id, a.job_id, p.id FROM action a JOIN job j ON j.id = a.job_id"
-    " JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id"
+    " COALESCE(r.period_key, ''), a.parameters, a.run_id, a.job_id, p.at_once, p.id FROM action a"
+    " JOIN job j ON j.id = a.job_id JOIN system y ON y.id = j.system_id LEFT JOIN run r ON r.id = a.run_id"
     " LEFT JOIN plan_step s ON s.action_key = a.key LEFT JOIN plan p ON p.id = s.plan_id"
     " WHERE a.state = 'requested' AND a.needs_approval AND a.approved_by = '' AND COALESCE(p.state, '') <> 'aborted'"
     " ORDER BY a.requested_us"
@@ -141,7 +144,7 @@ _WAITING = (
 
 
 def _approval(row: Row, seconds: float, periods: tuple[str, ...]) -> ApprovalView:
-    key, verb, job, by, at, why, preview, of_step, system, period, parameters, run_id, job_id, plan = row
+    key, verb, job, by, at, why, preview, of_step, system, period, parameters, run_id, job_id, at_once, plan = row
     view = ApprovalView(
         key=key,
         verb=verb,
@@ -156,6 +159,7 @@ def _approval(row: Row, seconds: float, periods: tuple[str, ...]) -> ApprovalVie
         parameters=table(parameters),
         plan=plan,
         periods=periods,
+        at_once=at_once or 1,
         run_id=run_id,
         job_id=job_id,
     )
