@@ -12,14 +12,12 @@ from tests.bench.figures import Figure
 
 def figures(found: Sequence[Seen], shares: Iterable[str]) -> list[Figure]:
     """Of all stores together; then of each by itself, with its name before the figure's."""
-    judged = [one for one in found if not one.unjudged]
-    hit = Counter(name for one in judged for name in one.hits)
+    hit = Counter(name for one in found if not one.unjudged for name in one.hits)
     listed = {name for store in shares for name in known(store)}
-    late = sum(one.unjudged == NO_TIME for one in found)
     together = [
         *_costs(found),
-        Figure("unjudged", len(found) - len(judged) - late, "nights, kept waiting by the machine"),
-        Figure("nights_without_time", late, "nights, not begun or cut short"),
+        Figure("unjudged", _unjudged(found), "nights, kept waiting by the machine"),
+        Figure("nights_without_time", sum(one.unjudged == NO_TIME for one in found), "nights, not begun or cut short"),
         Figure("failpoints_hit", len(listed & hit.keys()), "failpoints", "that the nights pass", len(listed)),
         Figure("least_hits", min(hit[name] for name in listed), "crashes at the failpoint with fewest"),
     ]
@@ -44,9 +42,13 @@ def progress(found: Sequence[Seen], count: int, seconds: float) -> str:
     """One line while the nights are lived; `found`: those that are over."""
     costs = {one.name: one.value for one in _costs(found)}
     points = costs.pop("points")
-    unjudged = sum(bool(one.unjudged) for one in found)
     told = ", ".join(f"{name} {value:g}" for name, value in costs.items())
-    return f"{seconds:.0f} s: {len(found)} of {count} nights, {points:g} crashes, unjudged {unjudged}; {told}"
+    return f"{seconds:.0f} s: {len(found)} of {count} nights, {points:g} crashes, unjudged {_unjudged(found)}; {told}"
+
+
+def _unjudged(found: Sequence[Seen]) -> int:
+    """Nights that were lived to their end, and say nothing."""
+    return sum(one.unjudged not in ("", NO_TIME) for one in found)
 
 
 def told(found: Sequence[Seen], shares: Iterable[str]) -> Iterator[str]:

@@ -10,12 +10,14 @@ from types import FrameType
 
 
 class Ending:
-    """From now on the first SIGTERM, SIGINT or SIGHUP calls `stop`; a second one of the same kind ends the process."""
+    """From now on the first SIGTERM, SIGINT or SIGHUP calls `stop`; a second one of the same kind ends the process.
+    SIGUSR1 tells where every thread is."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._number = 0
         faulthandler.enable()
+        faulthandler.register(signal.SIGUSR1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 signal.signal(number, self._asked)
