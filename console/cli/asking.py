@@ -170,16 +170,18 @@ def waits_for(action: ActionView | None) -> str:
     """What an action that has not ended waits for."""
     state = "requested" if action is None else action.state
     name = "" if action is None else f" of {action.job}"
+    told = f" ({action.words})" if action is not None and action.words else ""
     return {
         "requested": (action.words if action is not None else "") or "waits for the engine to take it",
         "sending": "waits for the scheduler to answer",
-        "unknown": f"the scheduler's answer was lost; it is asked whether it has it{name}",
+        "unknown": f"the scheduler's answer was lost; it is asked whether it has it{name}{told}",
     }.get(state, f"waits for the scheduler's word on how the rerun{name} ended") + "; Ctrl-C ends only this command"
 
 
 def _not_over(action: ActionView | None, timeout: float) -> int:
     state = action.state if action else "requested"
-    say(f"still {state} after {duration_words(timeout)}; it goes on without this command: headway status")
+    back = f"; headway withdraw {action.key} takes it back" if action is not None and state == "requested" else ""
+    say(f"still {state} after {duration_words(timeout)}; it goes on without this command: headway status{back}")
     return Exit.UNKNOWN
 
 

@@ -145,7 +145,7 @@ def test_the_choice_counts_beside_ones_own_rerun_too(able: Bench, capsys: pytest
     with at_work(able):
         assert Exit.UNKNOWN == main([*again, "queue"])
         assert Exit.UNKNOWN == main([*again, "queue"])
-        capsys.readouterr()
+        assert 2 == capsys.readouterr().err.count("takes it back")
         assert Exit.REFUSED == main([*again, "allow"])
     assert "it is requested; headway withdraw headway-" in capsys.readouterr().err
     assert [] == able.scheduler.done
