@@ -173,10 +173,10 @@ def figures(quick: bool, over: Event) -> list[Figure]:
     finally:
         host.stop()
         remove_folder(folder)
-    return list(_figures(found, failing, count))
+    return list(told(found, failing, count))
 
 
-def _figures(found: Mapping[str, Sequence[float]], failing: Mapping[str, int], count: int) -> Iterator[Figure]:
+def told(found: Mapping[str, Sequence[float]], failing: Mapping[str, int], count: int) -> Iterator[Figure]:
     """With faults beside without them; of a run that was cut short without them alone."""
     polls = {name: values for name, values in found.items() if values}
     if "calm" not in polls:

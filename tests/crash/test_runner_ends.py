@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.bench import crash, crash_seen
+from tests.bench import crash, crash_seen, faults
 from tests.bench.crash import BROKEN, Runner
 from tests.bench.crash_points import Point
 from tests.bench.crash_seen import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
@@ -77,6 +77,14 @@ def test_a_night_that_breaks_the_bench_leaves_all_others_standing(
     runner = Runner(tmp_path, Limits())
     runner.live("sqlite", [POINT, Point("plan", "plan.after_step", "kill")])
     assert [("alert", BROKEN), ("plan", "")] == sorted((one.point.night, one.unjudged) for one in runner.found)
+
+
+def test_of_a_run_beside_faults_that_is_cut_short_the_half_without_them_is_told() -> None:
+    found = list(faults.told({"calm": [0.1, 0.3], "faulty": []}, {"calm": 0, "faulty": 0}, 60))
+    assert [("good_poll_delay_max_without_faults", 0.3)] == [(one.name, one.value) for one in found][1:2]
+    whole = list(faults.told({"calm": [0.1], "faulty": [0.2]}, {"calm": 0, "faulty": 6}, 60))
+    assert [("good_poll_delay_max", 0.2, 0.1)] == [(one.name, one.value, one.anchor_value) for one in whole][1:2]
+    assert [] == list(faults.told({}, {}, 60))
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import pytest
 
 from tests.invariants.engines import Child, server
 from tests.lab import guard
+from tests.lab.cronhost import CronHost
+from tests.lab.process import LabError
 
 
 @pytest.fixture
@@ -50,3 +52,13 @@ def test_the_guard_ends_what_it_was_told_of_and_no_stranger_with_its_number(
     assert stranger.poll() is None
     guard.end(words.format(pid=stranger.pid, begun=begun))
     assert -signal.SIGKILL == stranger.wait(10)
+
+
+def test_a_host_of_the_lab_that_has_ended_is_not_looked_for_under_its_number(
+    tmp_path: Path, stranger: subprocess.Popen[bytes]
+) -> None:
+    """Whoever stops all processes of the stranger's namespace stops those of the whole machine."""
+    host = CronHost(tmp_path, "db07")
+    vars(host).update(_init=stranger.pid, _begun=guard.begun(stranger.pid) - 1)
+    with pytest.raises(LabError, match="has ended by itself"):
+        assert host.init

@@ -64,6 +64,7 @@ class CronHost:
         self.fs = self.files.fs
         self._daemon: Daemon | None = None
         self._init: int | None = None
+        self._begun = -1
 
     # -- life -------------------------------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -83,8 +84,7 @@ class CronHost:
             with contextlib.suppress(LabError):
                 self.thaw()
             self._daemon.stop(number=signal.SIGKILL)  # unshare ignores SIGTERM; with --kill-child the inside dies too
-            gone = Path(f"/proc/{self._init}")
-            wait_until(lambda: not gone.exists(), f"the end of host {self.name}", 10)
+            wait_until(lambda: self._begun != guard.begun(self._init or 0), f"the end of host {self.name}", 10)
         self._daemon = self._init = None
 
     def _argv(self) -> list[str]:
@@ -101,13 +101,16 @@ class CronHost:
 
     @property
     def init(self) -> int:
-        """Process id, outside, of the namespace's process 1."""
+        """Process id, outside, of the namespace's process 1. LabError where the host is not running."""
+        if self._init is not None and guard.is_stranger(self._init, self._begun):
+            raise LabError(f"host {self.name} has ended by itself")
         if self._init is None:
             if self._daemon is None:
                 raise LabError(f"host {self.name} is not running")
             parent = self._daemon.pid
             children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
             self._init = int(children[0])
+            self._begun = guard.begun(self._init)
         return self._init
 
     # -- reaching it ------------------------------------------------------------------------------------------------
