@@ -97,11 +97,11 @@ class HeldNight:
         seen.hits = hits(self.folder)
         seen.crashed = seen.crashed or bool(seen.hits)
         expected = ("extract failed",) if _is_stale(world) else ("extract failed", "recovered")
-        seen.judge_alerts(Sink(self.folder).got, expected)
         seen.double_actions = max(len(starts) - 1, 0) + doubled([line.key for line in world.lines()])
         early = [by for by, at in starts if by != "clock" and at < world.good]
         seen.lost_actions = (1 if not starts else 0) + len(early)
         with open_reads(store_of(self.folder)) as reads:
+            seen.judge_alerts(Sink(self.folder).got, expected, reads)
             held = [one.key for one in reads.holds() if one.due == DUE]
         seen.stuck_holds = len({*held, *([world.mark()] if world.mark() else [])})
         seen.words += [f"{line.verb} {line.at:%H:%M:%S}" for line in world.lines()]

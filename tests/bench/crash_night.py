@@ -151,10 +151,10 @@ class Night:
     def _judge(self) -> None:
         is_over, seen = self._is_over(), self.seen
         seen.hits = hits(self.folder)
-        seen.judge_alerts(self.sink.got, ("extract failed", "recovered"))
         seen.double_actions = doubled(self.world.sent)
         self._close()
         with open_reads(store_of(self.folder)) as reads:
+            seen.judge_alerts(self.sink.got, ("extract failed", "recovered"), reads)
             self.judge_actions(reads)
         seen.words.append(f"sent {self.world.sent}")
         seen.unjudged = ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from console.engine.outbox import REPEAT_WORDS
+from console.store.reads import Reads
 from tests.bench.crash_points import Point
 from tests.invariants.engines import Child
 from tests.invariants.held_world import POLLED
@@ -29,6 +30,7 @@ MOVES_ALWAYS = ("headway.db", POLLED)
 """What an engine writes though nothing comes about."""
 LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, standing by"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
+THINGS = "SELECT title, body, count(DISTINCT dedup_key) FROM alert GROUP BY title, body"
 NO_TIME, TOO_SLOW, NO_LEASE = "there was no time", "the machine was too busy", "the machine stood still"
 TOO_LATE = "no engine worked long enough before the repair"
 """Why a night is not judged."""
@@ -139,16 +141,17 @@ class Seen:
         self.unjudged = why
         self.lost_alerts = self.lost_actions = self.stuck_holds = 0
 
-    def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str]) -> None:
+    def judge_alerts(self, got: Sequence[Alert], expected: Sequence[str], reads: Reads) -> None:
         """`expected`: words of which each is in the title of an alert that must have left. A further copy of an alert
-        is a repeat; it must say so."""
+        is a repeat; it must say so. Two alerts about two things may read the same."""
         bodies: dict[tuple[str, str], list[bool]] = {}
         for one in got:
             key = one.title, one.body.removeprefix(REPEAT_WORDS)
             bodies.setdefault(key, []).append(one.body.startswith(REPEAT_WORDS))
+        things = {(title, body): count for title, body, count in reads.link.rows(THINGS)}
         self.lost_alerts = sum(not any(words in title for title, _ in bodies) for words in expected)
-        self.repeats = sum(len(marks) - 1 for marks in bodies.values())
-        self.unmarked_repeats = sum(max(0, marks.count(False) - 1) for marks in bodies.values())
+        self.repeats = sum(max(0, len(marks) - things.get(key, 1)) for key, marks in bodies.items())
+        self.unmarked_repeats = sum(max(0, marks.count(False) - things.get(key, 1)) for key, marks in bodies.items())
         self.words.append(f"told {sorted(title for title, _ in bodies)}")
 
 

@@ -8,18 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from console.store.reads import open_reads
 from tests.bench import crash, crash_seen, faults
 from tests.bench.crash import BROKEN, Runner
 from tests.bench.crash_points import Point
 from tests.bench.crash_seen import NO_TIME, TOO_SLOW, Deadline, Limits, Patience, Seen
 from tests.bench.crash_told import figures
 from tests.invariants.engines import Child, server
+from tests.invariants.worlds import Alert
+from tests.store.ready import open_ready
 
 ROOT = Path(__file__).parents[2]
 POINT = Point("alert", "send.before", "kill")
@@ -50,6 +53,23 @@ def test_what_a_night_that_was_not_judged_lacks_is_not_lost_and_what_it_did_twic
     LOST.leave(TOO_SLOW)
     found = values([LOST])
     assert (0, 0, 1, 1) == tuple(found[name] for name in ("points", "lost_alerts", "double_actions", "unjudged"))
+
+
+def test_two_alerts_about_two_things_may_read_the_same_and_a_third_copy_is_a_repeat(tmp_path: Path) -> None:
+    alerts = [("t", "b", "action 1"), ("t", "b", "action 2")]
+    with closing(open_ready(str(tmp_path / "headway.db"))) as store, store.write(None) as connection:
+        for title, body, about in alerts:
+            connection.exec_driver_sql(
+                "INSERT INTO alert (dedup_key, kind, version, route, title, body, made_us, plain_title, plain_body,"
+                f" urgent, waits, fallback_of) VALUES ('{about}', 'person', 1, 'oncall', '{title}', '{body}', 1,"
+                " '', '', FALSE, FALSE, '')"
+            )
+    got = [Alert("url", "t", "b")] * 2
+    with open_reads(str(tmp_path / "headway.db")) as reads:
+        twice, thrice = Seen("sqlite", POINT), Seen("sqlite", POINT)
+        twice.judge_alerts(got, (), reads)
+        thrice.judge_alerts([*got, Alert("url", "t", "b")], (), reads)
+    assert ((0, 0), (1, 1)) == tuple((one.repeats, one.unmarked_repeats) for one in (twice, thrice))
 
 
 def test_a_night_that_was_cut_short_is_told_apart_from_one_that_was_too_slow() -> None:
