@@ -70,5 +70,6 @@ def step(arguments: argparse.Namespace, job: str, wish: Wish, steps: Sequence[An
         raise Stop(Exit.REFUSED, "nothing was sent")
     overlap = getattr(arguments, "overlap", None) or overlap_shown(data)  # that one: refused above, or typed
     chosen = getattr(arguments, "overlap", None) in ("queue", "allow")
-    wish = replace(wish, preview=data, why=arguments.why or "", overlap=overlap, beside=chosen)
+    beside = tuple(data.get("under_way", ())) if chosen else None
+    wish = replace(wish, preview=data, why=arguments.why or "", overlap=overlap, beside=beside)
     return send(arguments, requests, wish)

@@ -166,7 +166,8 @@ class Answers:
         if good := in_the_way.good_already(self._store, verb, arguments.get("run_id")):
             preview = replace(preview, refused=preview.refused or good)
         if verb in STARTING:
-            overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments)
+            extras["under_way"], ours = in_the_way.under_way(self._store, arguments.get("run_id"))
+            overlap = preview.overlap or in_the_way.on_its_way(self._store, arguments) or ours
             hold = in_the_way.hold_words(self._store, arguments)
             preview = replace(preview, overlap=overlap, notes=(*((hold,) if hold else ()), *preview.notes))
         return {**cleaned_preview(preview, self._shown), **extras}

@@ -62,9 +62,9 @@ class Wish:
     """Where its job is running already: "refuse", "queue" until it is not, "allow" what the person was shown."""
     incident_id: int | None = None
     needs_approval: bool = False
-    beside: bool = False
-    """True where `overlap` was chosen for what is under way for the same run too: a queued one waits for all that was
-    asked before it, an allowed one leaves beside what has arrived."""
+    beside: tuple[str, ...] | None = None
+    """Where `overlap` was chosen, keys of what was shown to be under way for the same run: an allowed one leaves beside
+    what of it has arrived, a queued one waits for all that was asked before it."""
 
 
 class AlreadyAsked(Exception):
@@ -121,12 +121,13 @@ def raise_refused(answer: Granted | Refused) -> None:
 def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
     """Raises AlreadyAsked where one of the same group is under way or to come, unless it was chosen to stand beside."""
     group = [verb.value for verb in next(verbs for verbs in ONE_AT_A_TIME if wish.verb in verbs)]
-    queues = wish.beside and wish.overlap == "queue"
+    queues = wish.beside is not None and wish.overlap == "queue"
     for by, at, state, key in [] if queues else beside.under_way(run, wish.run_id, wish.job_id, group):
-        if wish.beside and state == "sent":
+        shown = wish.beside is not None and key in wish.beside
+        if shown and state == "sent":
             continue  # it has arrived and runs, or is about to: that is what was chosen
         ago, lost = duration_words((now_us - at) / 1e6), state in ("requested", "unknown")
-        further = f"; headway withdraw {key} takes it back" if wish.beside and lost else ""
+        further = f"; headway withdraw {key} takes it back" if shown and lost else ""
         raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}{further}")
     plan = None if queues or wish.run_id is None else beside.to_come(run, wish.run_id, group)
     if plan is not None:

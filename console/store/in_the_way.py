@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.contract import Evidence, State, Verb
+from connectors.words import STARTING
 from console.model.ids import instant
 from console.model.words import NOTHING_TO_MARK
 from console.store import beside
@@ -50,6 +51,20 @@ _ON_ITS_WAY = (
     " WHERE (t.action_key = a.key AND t.job_id = a.job_id)"
     " OR (t.run_id = a.run_id AND a.native_ref <> '' AND t.attempt_key = a.native_ref)) ORDER BY a.sent_us DESC"
 )
+
+
+def under_way(store: Store, run_id: int | None) -> tuple[list[str], str | None]:
+    """Keys of what was asked of this run and is not over, and in words what goes before another start of it."""
+    if run_id is None:
+        return [], None
+    with store.read() as connection:
+        run = wire(connection).rows
+        found = beside.under_way(run, run_id, None, STARTING)
+        plan = beside.to_come(run, run_id, STARTING)
+    words = f"what {found[0][0]} asked of this run is not over yet" if found else None
+    if plan is not None and words is None:
+        words = f"plan {plan[0]} of {plan[1]} does it, in its step {plan[2]}"
+    return [str(row[3]) for row in found], words
 
 
 def before(store: Store, key: str) -> str | None:

@@ -48,6 +48,7 @@ class Order(NamedTuple):
             why=why or self.why,
             overlap=overlap or overlap_shown(preview or {}),
             incident_id=self.incident_id,
+            beside=tuple((preview or {}).get("under_way", ())) if overlap else None,
         )
 
 

@@ -624,7 +624,7 @@ def test_what_was_queued_behind_a_plan_leaves_after_its_step_and_neither_waits_f
     started(night)
     turn(night)
     key = new_action_key()
-    requests(night).act(Wish(Verb.RERUN, run_at(night, 2), overlap="queue", beside=True), key)
+    requests(night).act(Wish(Verb.RERUN, run_at(night, 2), overlap="queue", beside=()), key)
     turn(night)
     [(words,)] = rows(night, f"SELECT words FROM action WHERE key = '{key}'")
     assert "waits for its turn: plan 1 does it first, in its step 2" == words

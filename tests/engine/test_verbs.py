@@ -470,7 +470,7 @@ def sent_once(able: Bench) -> tuple[int, str]:
 
 def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> None:
     run_id, first = sent_once(able)
-    queued = act(able, Wish(Verb.RERUN, run_id, overlap="queue", beside=True))
+    queued = act(able, Wish(Verb.RERUN, run_id, overlap="queue", beside=(first,)))
     assert "waits for its turn: " == told(able, queued)[1][:20]
     able.scheduler.attempt("extract", "extract-2", State.RUNNING, NOW, action_key=first, period_key=None)
     able.poller.poll_once(able.fence)
@@ -486,7 +486,7 @@ def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> No
 
 def test_a_rerun_by_choice_leaves_beside_ones_own_that_has_arrived(able: Bench) -> None:
     run_id, first = sent_once(able)
-    second = act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=True))
+    second = act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=(first,)))
     assert ("sent", [first, second]) == (told(able, second)[0], able.scheduler.acted)
 
 
@@ -496,7 +496,7 @@ def test_nothing_leaves_beside_what_may_still_arrive(able: Bench, state: str) ->
     with able.store.write(None) as connection:
         connection.exec_driver_sql("UPDATE action SET state = ?", (state,))
     with pytest.raises(AlreadyAsked, match=f"it is {state}"):
-        act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=True))
+        act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=SHOWN, beside=(first,)))
     assert [first] == able.scheduler.acted
 
 
@@ -505,3 +505,15 @@ def test_an_overlap_that_was_shown_is_no_choice_to_stand_beside_anothers_rerun(a
     run_id, _ = sent_once(able)
     with pytest.raises(AlreadyAsked, match="it is sent"):
         able.requests().rerun(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}, new_action_key())
+
+
+def test_a_preview_shows_what_is_under_way_for_its_run_and_lets_nothing_else_be_stood_beside(able: Bench) -> None:
+    run_id, first = sent_once(able)
+    question = able.requests().preview(Wish(Verb.RERUN, run_id))
+    able.parts.answers.step(able.fence)
+    shown = able.requests().wait(question, 10).data
+    assert ([first], True) == (shown["under_way"], bool(shown["overlap"]))
+    with pytest.raises(AlreadyAsked, match="it is sent"):
+        act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=()))
+    second = act(able, Wish(Verb.RERUN, run_id, overlap="allow", preview=shown, beside=tuple(shown["under_way"])))
+    assert [first, second] == able.scheduler.acted
