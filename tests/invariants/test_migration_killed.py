@@ -15,7 +15,7 @@ import pytest
 from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.open import open_store
 from console.store.reads import SCHEMA
-from tests.store.fixtures import first_schema
+from tests.store.fixtures import older_store
 
 
 @pytest.mark.parametrize("name", [one for one in FAILPOINTS if one.startswith("migrate.")])
@@ -23,7 +23,7 @@ def test_f21_a_migration_that_is_killed_leaves_the_old_store_and_the_next_start_
     tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "headway.db"
-    first_schema(path, tmp_path / "first")
+    older_store(path, tmp_path / "first")
     argv = [sys.executable, "-c", f"from console.store.open import open_store; open_store({str(path)!r})"]
     done = subprocess.run(argv, env={**os.environ, VARIABLE: f"{name}:kill"}, check=False)
     assert -signal.SIGKILL == done.returncode

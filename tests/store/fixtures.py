@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 from console.store import migrate
 from console.store.config_sync import sync_config
 from console.store.open import Store
-from console.store.reads import Reads, open_reads
+from console.store.reads import SCHEMA, Reads, open_reads
 from tests.store.estate import MIDNIGHT, SERVED, Estate, build, set_clock
 from tests.store.ready import open_ready
 
@@ -49,15 +49,16 @@ def reads(served: Estate, store_url: str) -> Iterator[Reads]:
         yield opened
 
 
-LATER = '''
+LATER_SCHEMA = f"{int(SCHEMA) + 1:04}"
+LATER = f'''
 """A later schema."""
 import sqlalchemy as sa
 from alembic import op
-revision = "0003"
-down_revision = "0002"
+revision = "{LATER_SCHEMA}"
+down_revision = "{SCHEMA}"
 def upgrade():
     op.add_column("meta", sa.Column("added", sa.Text(), nullable=True))
-    {then}
+    {{then}}
 '''
 
 
@@ -71,16 +72,17 @@ def later_folder(tmp_path: Path) -> Callable[[str], Path]:
         names = ["env.py", "script.py.mako", *(f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py"))]
         for name in names:
             (folder / name).write_text((migrate.FOLDER / name).read_text())
-        (folder / "versions" / "0003_later.py").write_text(LATER.replace("{then}", then))
+        (folder / "versions" / f"{LATER_SCHEMA}_later.py").write_text(LATER.replace("{then}", then))
         return folder
 
     return make
 
 
-def first_schema(path: Path, folder: Path, watched: bool = True) -> None:
-    """A store as the first version left it; `watched`: with a system in it. `folder`: for that version's migrations."""
+def older_store(path: Path, folder: Path, schema: str = "0001", watched: bool = True) -> None:
+    """A store as the version with that schema left it; `watched`: with a system in it. `folder`: for its migrations."""
     (folder / "versions").mkdir(parents=True)
-    for name in ("env.py", "script.py.mako", "versions/0001_first.py"):
+    until = [f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py") if one.name[:4] <= schema]
+    for name in ("env.py", "script.py.mako", *until):
         (folder / name).write_text((migrate.FOLDER / name).read_text())
     engine = create_engine(f"sqlite:///{path}")
     migrate.migrate(engine, path, folder)

@@ -19,7 +19,7 @@ from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
 from console.store.open import Store, next_changed_seq, open_store
 from console.store.reads import SCHEMA, open_reads
 from tests.store.estate import Estate
-from tests.store.fixtures import first_schema
+from tests.store.fixtures import LATER_SCHEMA, older_store
 
 
 def execute(store: Store, sql: str) -> None:
@@ -86,15 +86,15 @@ def test_the_readers_know_the_newest_schema(store: Store) -> None:
 def test_an_older_store_is_migrated_and_keeps_its_rows(night: Estate, later_folder: Callable[[str], Path]) -> None:
     jobs = night.rows("SELECT * FROM job ORDER BY id")
     migrate.migrate(night.store.engine, night.store.path, later_folder("pass"))
-    assert "0003" == night.one("SELECT version_num FROM alembic_version")
-    assert "0003" == night.one("SELECT value FROM meta WHERE name = 'schema'")
+    assert LATER_SCHEMA == night.one("SELECT version_num FROM alembic_version")
+    assert LATER_SCHEMA == night.one("SELECT value FROM meta WHERE name = 'schema'")
     assert jobs == night.rows("SELECT * FROM job ORDER BY id")
 
 
 def test_a_migration_that_breaks_leaves_the_store_as_it_was(night: Estate, later_folder: Callable[[str], Path]) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         migrate.migrate(night.store.engine, night.store.path, later_folder('raise RuntimeError("half way")'))
-    assert "0002" == night.one("SELECT version_num FROM alembic_version")
+    assert SCHEMA == night.one("SELECT version_num FROM alembic_version")
     with pytest.raises(Exception, match="added"):
         night.rows("SELECT added FROM meta")
 
@@ -180,10 +180,10 @@ class TestFile:
         execute(opened, "INSERT INTO meta (name, value) VALUES ('a', 'b')")
         migrate.migrate(opened.engine, opened.path, later_folder("pass"))
         opened.close()
-        copy = tmp_path / "headway.db.0002.bak"
+        copy = tmp_path / f"headway.db.{SCHEMA}.bak"
         assert 0o600 == stat.S_IMODE(copy.stat().st_mode)
         with sqlite3.connect(copy) as old:
-            assert [("0002",)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
+            assert [(SCHEMA,)] == old.execute("SELECT version_num FROM alembic_version").fetchall()
             assert [("b",)] == old.execute("SELECT value FROM meta WHERE name = 'a'").fetchall()
         old.close()
 
@@ -192,12 +192,30 @@ class TestFile:
         self, tmp_path: Path, watched: bool, mode: list[tuple[str, str]]
     ) -> None:
         path = tmp_path / "headway.db"
-        first_schema(path, tmp_path / "first", watched)
+        older_store(path, tmp_path / "first", watched=watched)
         opened = open_store(str(path))
         with opened.read() as connection:
             found = connection.exec_driver_sql("SELECT name, value FROM switch").all()
         opened.close()
         assert mode == [tuple(row) for row in found]
+
+    @pytest.mark.parametrize("schema, has", [("0001", ""), ("0002", ""), ("0002", "seen_us"), ("0002", "hold_ended")])
+    def test_every_older_store_gets_the_declared_tables_whatever_it_has_already(
+        self, tmp_path: Path, schema: str, has: str
+    ) -> None:
+        path = tmp_path / "headway.db"
+        older_store(path, tmp_path / "older", schema)
+        already = {
+            "seen_us": "ALTER TABLE hold ADD COLUMN seen_us INTEGER",
+            "hold_ended": "CREATE INDEX hold_ended ON hold (ended_us)",
+        }
+        with sqlite3.connect(path) as raw:
+            raw.execute(already.get(has, "SELECT 1"))
+        raw.close()
+        opened = open_store(str(path))
+        with opened.read() as connection:
+            assert [] == compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+        opened.close()
 
     def test_a_file_that_is_no_database_is_told_with_its_place(self, tmp_path: Path) -> None:
         path = tmp_path / "headway.db"

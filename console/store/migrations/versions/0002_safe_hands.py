@@ -30,7 +30,6 @@ def upgrade() -> None:
     with op.batch_alter_table("job") as job:
         job.add_column(sa.Column("unwatched", sa.Boolean(), nullable=False, server_default=sa.false()))
         job.create_index("job_unwatched", ["unwatched"])
-    op.create_index("incident_merged", "incident", ["merged_into"])
     _alerts()
     op.execute(
         "INSERT INTO switch (name, value, set_by, why, at_us) SELECT 'mode', 'live', '', 'it was live before', 0"
@@ -133,7 +132,6 @@ def _holds() -> None:
         sa.Column("held_by", sa.Text(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("placed_us", BIG, nullable=True),
-        sa.Column("seen_us", BIG, nullable=True),
         sa.Column("until_us", BIG, nullable=False),
         sa.Column("due_us", BIG, nullable=True),
         sa.Column("period_key", sa.Text(), nullable=False),
@@ -148,10 +146,6 @@ def _holds() -> None:
     )
     op.create_index("hold_state", "hold", ["state"])
     op.create_index("hold_job", "hold", ["job_id"])
-    op.create_index("hold_ended", "hold", ["ended_us"])
-    op.create_index("hold_due", "hold", ["due_us"])
-    op.create_index("hold_start", "hold", ["start_key"])
-    op.create_index("hold_release", "hold", ["release_key"])
 
 
 def _rights() -> None:
