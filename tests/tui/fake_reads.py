@@ -655,6 +655,11 @@ class FakeRequests:
         self.reads.changed()
         return self._ask("approve", key)
 
+    def withdraw(self, key: str, why: str = "") -> int:
+        del why
+        self.advance("refused", f"withdrawn by mara: {key}")
+        return self._ask("withdraw", key)
+
     def accept_drift(self, job_id: int) -> int:
         self.reads.drifts_ = []
         self.reads.changed()

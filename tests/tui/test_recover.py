@@ -199,6 +199,20 @@ async def test_enter_before_the_preview_came_sends_nothing(night: Night) -> None
 
 
 @on_the_night()
+async def test_what_waits_before_it_is_sent_is_taken_back_from_its_box(night: Night) -> None:
+    await _preview(night)
+    await night.press("down", "enter")
+    await night.see("requested")
+    assert "Take it back" not in night.text
+    night.requests.advance("requested", "waits for its turn: extract_orders runs since 03:15")
+    await night.see("Take it back", "it has not been sent yet", "waits for its turn")
+    await night.press("down", "enter")
+    await night.see("refused", "withdrawn by mara")
+    await night.see_gone("Take it back")
+    assert [("withdraw", night.requests.sent[0][1])] == night.requests.asked[-1:]
+
+
+@on_the_night()
 async def test_somebody_elses_open_rerun_is_shown_in_place_of_mine(night: Night) -> None:
     await _preview(night)
     night.requests.asked_before(1, "headway-of-mara-01")
@@ -238,6 +252,10 @@ async def test_the_incident_shows_what_was_done(night: Night) -> None:
     await night.see("rerun ● verified")
     await night.press("end")
     await night.see("DONE 1", "exit 0")
+    night.reads.actions_[0] = dataclasses.replace(night.reads.actions_[0], verb="mark_ok")
+    night.reads.changed()
+    await night.press("home")
+    await night.see("mark OK ● verified")
 
 
 @on_the_night()

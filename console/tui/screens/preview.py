@@ -26,6 +26,8 @@ class PreviewScreen(SendScreen[None]):
         self.overlap: str | None = None
         """What a person chose where it runs now: "queue" or "allow"."""
         self.watched: tuple[ActionView, ...] = ()
+        self.waits = False
+        """Whether what was asked for waits before it is sent."""
         self.pane.hang = shown.LABEL
 
     @property
@@ -85,6 +87,11 @@ class PreviewScreen(SendScreen[None]):
             self.offer_sending(str(answer.data.get("words", "")))
 
     def _decide(self, key: Any) -> None:
+        if key == "withdraw":
+            Asking(
+                self.board, self, "withdraw", lambda requests: requests.withdraw(self.key), self._withdrawn, self.say
+            )
+            return
         if key not in ("queue", "allow"):
             super()._decide(key)
             return
@@ -125,9 +132,21 @@ class PreviewScreen(SendScreen[None]):
         own = next((action for action in actions if action.key == self.key), None)
         about = (one for one in actions if self.order.run_id is not None or one.job_id == self.order.job_id)
         others = (one for one in about if one.state in ON_ITS_WAY)
+        self._offer_withdrawal(own is not None and own.state == "requested" and bool(own.words))
         latest = own or max(others, key=lambda action: action.requested, default=None)
         if self.preview is not None and (latest is not None or not self.said):
             self.pane.show_runs(shown.result(latest, self.preview, self.look, mine=own is not None))
+
+    def _offer_withdrawal(self, waits: bool) -> None:
+        """What waits before it is sent can be taken back; offered when it begins to wait, and until it does not."""
+        if waits != self.waits:
+            self.waits = waits
+            back = ("back", "Back", "what was sent goes on without this box")
+            self.offer([back, ("withdraw", "Take it back", "it has not been sent yet")] if waits else [back])
+
+    def _withdrawn(self, answer: AnswerLike) -> None:
+        self.say("" if answer.ok else f"not taken back: {answer.error}")
+        self.fetch()
 
     def tick(self) -> None:
         """A second has passed; the age of each step moves."""
