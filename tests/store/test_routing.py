@@ -111,6 +111,8 @@ def test_parked_deliveries_are_counted_by_route_and_leave_again_when_asked_for(n
         assert ["pending", "pending"] == [one.state for one in reads.deliveries_of(own)]
     assert [first.id, second.id] == outbox.retry_parked(night.store, FENCE, None, 9, "ann", "here")
     assert ["pending", "pending"] == states(night, alert)
+    assert [alert] == [one.id for one in routing.waiting(night.store)]  # what may be a repeat goes in no digest
+    routing.let_out(night.store, FENCE, ROUTES, [alert], [], 9)
     due = {one.id: one for one in outbox.claim_due(night.store, FENCE, 9, frozenset())}
     assert [False, True] == [due[one.id].maybe_repeat for one in (first, second)]
 
