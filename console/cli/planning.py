@@ -108,7 +108,8 @@ def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
     if arguments.dry_run:
         return Exit.OK
     if not draft.steps:
-        raise Stop(Exit.PROBLEM, "the plan has no step to send")
+        wider = "; --all takes in what no service that is hit waits for" if _may_widen(arguments, draft) else ""
+        raise Stop(Exit.PROBLEM, f"the plan has no step to send{wider}")
     if not _confirmed(arguments, draft, word):
         raise Stop(Exit.REFUSED, "nothing was sent")
     number = _start(arguments, draft)
@@ -116,6 +117,10 @@ def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
         print_json(arguments, document(draft, number))
     say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
     return watch_plan(arguments, number)
+
+
+def _may_widen(arguments: argparse.Namespace, draft: Draft) -> bool:
+    return draft.kind == "recovery" and bool(draft.left_out) and not arguments.all
 
 
 def document(draft: Draft, number: int | None) -> dict[str, Any]:

@@ -215,10 +215,11 @@ def unsafe(draft: Draft) -> list[Step]:
     ]
 
 
-def why_not_start(draft: Draft) -> str:
-    """Why the plan cannot be started as it stands; empty when it can."""
+def why_not_start(draft: Draft, may_widen: bool = False) -> str:
+    """Why the plan cannot be started as it stands; empty when it can. `may_widen`: more can be taken in."""
     if not draft.steps:
-        return "no step is left to send"
+        wider = "; e takes in what no service that is hit waits for" if may_widen and draft.left_out else ""
+        return f"no step is left to send{wider}"
     for step in draft.steps:
         refused = step.refusal or (step.preview.get("refused") if not step.after else "")
         if refused:

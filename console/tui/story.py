@@ -125,7 +125,7 @@ def _members(view: IncidentView, look: Look) -> Iterator[Row]:
     note = f"after the root, {followers} to rerun: r plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     for member in sorted(view.members, key=lambda one: _ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9):
-        runs = [*_member(member, look), *_rerun(view, member, look)]
+        runs = [*_member(member, look), *_acted(view, member, look)]
         yield line(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     for when, reason in view.seen_before[:2]:
         yield line(("before", when), [(f"   seen before: {look.clock.full(when)}, {reason}", "dim")])
@@ -144,13 +144,14 @@ def _member(member: MemberView, look: Look) -> list[Run]:
     ]
 
 
-def _rerun(view: IncidentView, member: MemberView, look: Look) -> list[Run]:
-    """How far the newest rerun of a member has come."""
+def _acted(view: IncidentView, member: MemberView, look: Look) -> list[Run]:
+    """How far the newest action on a member has come."""
     own = [action for action in view.actions if action.run_id == member.run_id]
     if not own:
         return []
-    mark, word, style = look.glyphs.mark("action", max(own, key=lambda action: action.requested).state)
-    return [("  rerun ", "dim"), (f"{mark} {word}", style)]
+    newest = max(own, key=lambda action: action.requested)
+    mark, word, style = look.glyphs.mark("action", newest.state)
+    return [(f"  {verb_word(newest.verb)} ", "dim"), (f"{mark} {word}", style)]
 
 
 def _actions(view: IncidentView, look: Look) -> Iterator[Row]:

@@ -157,6 +157,21 @@ def test_what_a_person_changed_in_a_plan_is_dropped_only_once_he_said_so(key: st
     steps()
 
 
+def _no_step(night: Night) -> None:
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=())
+
+
+@on_the_night(prepare=_no_step)
+async def test_a_plan_without_a_step_names_the_key_that_takes_in_the_rest(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("r")
+    await night.see("0 steps", "LEFT OUT 1")
+    await night.press("enter")
+    await night.see("no step is left to send; e takes in what no service that is hit waits for")
+    await night.press("e")
+    await night.see("everything, 1 step", "pg-dwh/vacuum_all")
+
+
 @on_the_night()
 async def test_a_plan_that_nobody_changed_is_left_unasked(night: Night) -> None:
     await planned(night)

@@ -228,7 +228,7 @@ class DraftScreen(BaseScreen):
     def why_not_start(self) -> str:
         if self.draft is None:
             return f"no plan: {self.trouble}" if self.trouble else "the plan is not here yet"
-        return steps.why_not_start(self.draft)
+        return steps.why_not_start(self.draft, self.wider is not None and not self.is_wide)
 
     def do_start(self) -> None:
         from console.tui.screens.begin import BeginScreen
