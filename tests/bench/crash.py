@@ -83,7 +83,7 @@ class Runner:
             try:
                 stores.copy(NIGHTS[point.night].template, place)
                 seen = NIGHTS[point.night](place, stores.name, point, self.limits).live()
-                if seen.is_bad:
+                if seen.is_bad or seen.is_unjudged:
                     self._keep(stores, place, seen)
                 stores.drop(place)
             except Exception:  # noqa: BLE001 - one night that this bench cannot live is not the end of all others
@@ -93,12 +93,13 @@ class Runner:
 
     def _keep(self, stores: Stores, place: Path, seen: Seen) -> None:
         kept = self.evidence / place.name
-        say("\n".join(["BAD", str(seen), *_logs(place), f"kept in {kept}"]))
+        word = "BAD" if seen.is_bad else f"not judged, {seen.unjudged}"
+        say("\n".join([word, str(seen), *_logs(place), f"kept in {kept}"]))
         stores.keep(place, kept)
 
     @cached_property
     def evidence(self) -> Path:
-        """Where the folder of each bad night stays."""
+        """Where the folder stays of each night that is bad, or says nothing."""
         return Path(tempfile.mkdtemp(prefix="headway-crash-evidence-"))
 
 

@@ -30,7 +30,11 @@ MOVES_ALWAYS = ("headway.db", POLLED)
 """What an engine writes though nothing comes about."""
 LEASE_LOST_TO_TIME, STOOD_STILL = ("the lease was not renewed in time", "lease lost, standing by"), 3
 """What an engine logs that the machine kept waiting, and how often it does where the machine stood still."""
-THINGS = "SELECT title, body, count(DISTINCT dedup_key) FROM alert GROUP BY title, body"
+THINGS = (
+    "SELECT title, body, count(DISTINCT CASE WHEN kind = 'person' THEN dedup_key || ' ' || version ELSE dedup_key END)"
+    " FROM alert GROUP BY title, body"
+)
+"""How many things are told in the same words: what a person is needed for may come about anew, as a plan that stops."""
 NO_TIME, TOO_SLOW, NO_LEASE = "there was no time", "the machine was too busy", "the machine stood still"
 TOO_LATE = "no engine worked long enough before the repair"
 """Why a night is not judged."""
@@ -129,6 +133,11 @@ class Seen:
                 self.stuck_holds,
             )
         )
+
+    @property
+    def is_unjudged(self) -> bool:
+        """It was lived to its end, and says nothing."""
+        return self.unjudged not in ("", NO_TIME)
 
     def excuse(self, folder: Path) -> None:
         """A night in which the machine stood still, so that no engine kept its short lease, is not judged."""

@@ -16,7 +16,7 @@ def figures(found: Sequence[Seen], shares: Iterable[str]) -> list[Figure]:
     listed = {name for store in shares for name in known(store)}
     together = [
         *_costs(found),
-        Figure("unjudged", _unjudged(found), "nights, kept waiting by the machine"),
+        Figure("unjudged", sum(one.is_unjudged for one in found), "nights, kept waiting by the machine"),
         Figure("nights_without_time", sum(one.unjudged == NO_TIME for one in found), "nights, not begun or cut short"),
         Figure("failpoints_hit", len(listed & hit.keys()), "failpoints", "that the nights pass", len(listed)),
         Figure("least_hits", min(hit[name] for name in listed), "crashes at the failpoint with fewest"),
@@ -43,17 +43,13 @@ def progress(found: Sequence[Seen], count: int, seconds: float) -> str:
     costs = {one.name: one.value for one in _costs(found)}
     points = costs.pop("points")
     told = ", ".join(f"{name} {value:g}" for name, value in costs.items())
-    return f"{seconds:.0f} s: {len(found)} of {count} nights, {points:g} crashes, unjudged {_unjudged(found)}; {told}"
-
-
-def _unjudged(found: Sequence[Seen]) -> int:
-    """Nights that were lived to their end, and say nothing."""
-    return sum(one.unjudged not in ("", NO_TIME) for one in found)
+    unjudged = sum(one.is_unjudged for one in found)
+    return f"{seconds:.0f} s: {len(found)} of {count} nights, {points:g} crashes, unjudged {unjudged}; {told}"
 
 
 def told(found: Sequence[Seen], shares: Iterable[str]) -> Iterator[str]:
     """For people: which nights were not judged and why, and how often each failpoint was hit."""
-    yield from (f"not judged, {one.unjudged}: {one}" for one in found if one.unjudged not in ("", NO_TIME))
+    yield from (f"not judged, {one.unjudged}: {one}" for one in found if one.is_unjudged)
     for store in shares:
         hit = Counter(name for one in found if one.store == store and not one.unjudged for name in one.hits)
         yield f"{store}: " + ", ".join(f"{name} {hit[name] or 'NEVER'}" for name in known(store))

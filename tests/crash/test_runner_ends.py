@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -55,21 +56,31 @@ def test_what_a_night_that_was_not_judged_lacks_is_not_lost_and_what_it_did_twic
     assert (0, 0, 1, 1) == tuple(found[name] for name in ("points", "lost_alerts", "double_actions", "unjudged"))
 
 
-def test_two_alerts_about_two_things_may_read_the_same_and_a_third_copy_is_a_repeat(tmp_path: Path) -> None:
-    alerts = [("t", "b", "action 1"), ("t", "b", "action 2")]
+ALIKE = [
+    ("two reruns that never arrived", [("action 1", "person", 1), ("action 2", "person", 1)], 0),
+    ("a plan that stopped twice", [("plan 1", "person", 1), ("plan 1", "person", 2)], 0),
+    ("one verdict told twice", [("run 1", "updated", 1), ("run 1", "updated", 2)], 1),
+]
+
+
+@pytest.mark.parametrize("alerts, repeats", [one[1:] for one in ALIKE], ids=[one[0] for one in ALIKE])
+def test_two_alerts_about_two_things_may_read_the_same_and_one_thing_told_twice_is_a_repeat(
+    tmp_path: Path, alerts: list[tuple[str, str, int]], repeats: int
+) -> None:
     with closing(open_ready(str(tmp_path / "headway.db"))) as store, store.write(None) as connection:
-        for title, body, about in alerts:
+        for key, kind, version in alerts:
             connection.exec_driver_sql(
                 "INSERT INTO alert (dedup_key, kind, version, route, title, body, made_us, plain_title, plain_body,"
-                f" urgent, waits, fallback_of) VALUES ('{about}', 'person', 1, 'oncall', '{title}', '{body}', 1,"
+                f" urgent, waits, fallback_of) VALUES ('{key}', '{kind}', {version}, 'oncall', 't', 'b', 1,"
                 " '', '', FALSE, FALSE, '')"
             )
-    got = [Alert("url", "t", "b")] * 2
+    copies = [Alert("url", "t", "b")] * 2
     with open_reads(str(tmp_path / "headway.db")) as reads:
         twice, thrice = Seen("sqlite", POINT), Seen("sqlite", POINT)
-        twice.judge_alerts(got, (), reads)
-        thrice.judge_alerts([*got, Alert("url", "t", "b")], (), reads)
-    assert ((0, 0), (1, 1)) == tuple((one.repeats, one.unmarked_repeats) for one in (twice, thrice))
+        twice.judge_alerts(copies, (), reads)
+        thrice.judge_alerts([*copies, Alert("url", "t", "b")], (), reads)
+    assert (repeats, repeats + 1) == (twice.unmarked_repeats, thrice.unmarked_repeats)
+    assert (repeats, repeats + 1) == (twice.repeats, thrice.repeats)
 
 
 def test_a_night_that_was_cut_short_is_told_apart_from_one_that_was_too_slow() -> None:
@@ -81,6 +92,8 @@ def test_a_night_that_breaks_the_bench_leaves_all_others_standing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken:
+        """It cannot be lived."""
+
         template = "empty"
 
         def __init__(self, *_: object) -> None:
@@ -105,6 +118,33 @@ def test_of_a_run_beside_faults_that_is_cut_short_the_half_without_them_is_told(
     whole = list(faults.told({"calm": [0.1], "faulty": [0.2]}, {"calm": 0, "faulty": 6}, 60))
     assert [("good_poll_delay_max", 0.2, 0.1)] == [(one.name, one.value, one.anchor_value) for one in whole][1:2]
     assert [] == list(faults.told({}, {}, 60))
+
+
+@pytest.mark.parametrize("why, lost", [(TOO_SLOW, 0), ("", 1)])
+def test_the_folder_of_a_night_that_is_bad_or_says_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str, lost: int
+) -> None:
+    class Lived:
+        template = "empty"
+
+        def __init__(self, folder: Path, store: str, point: Point, *_: object) -> None:
+            (folder / "engine0.log").write_text("said\n")
+            self.seen = Seen(store, point, unjudged=why, lost_alerts=lost)
+
+        def live(self) -> Seen:
+            return self.seen
+
+    monkeypatch.setattr(crash, "NIGHTS", {"alert": Lived})
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    runner = Runner(tmp_path, Limits())
+    runner.live("sqlite", [POINT])
+    kept = runner.evidence / "sqlite-night0"
+    assert (tmp_path, "said\n", True) == (
+        kept.parents[1],
+        (kept / "engine0.log").read_text(),
+        (kept / "headway.db").exists(),
+    )
+    assert not (tmp_path / "sqlite-night0").exists()
 
 
 @contextmanager
