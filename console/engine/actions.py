@@ -63,6 +63,7 @@ class Actions:
         self._store = store
         self._clock = clock
         self._doors = doors
+        self._audience = audience
         self._stopping: Callable[[], bool] = lambda: False
         self._in_flight = InFlight()
         self.turns = Turns(at_once)
@@ -122,10 +123,13 @@ class Actions:
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
         self._lanes.over()
-        for key in asked.unapproved_since(self._store, self._moves.later(-APPROVED_WITHIN_SECONDS)):
-            self._moves.refuse(fence, key, approvals.NOBODY)
+        for key, origin in asked.unapproved_since(self._store, self._moves.later(-APPROVED_WITHIN_SECONDS)):
+            tells = "" if origin == "plan" else "nobody approved it"  # a plan stops for it, and that is told
+            self._moves.refuse(fence, key, approvals.NOBODY, tells)
         for key, plan in asked.of_aborted_plans(self._store):
             self._moves.refuse(fence, key, permission.aborted(plan))
+        for key in asked.untold(self._store):
+            approvals.require(self._store, fence, key, self._moves.now(), self._audience)
         due: dict[tuple[bool, int], list[ActionRow]] = defaultdict(list)
         for state in ("unknown", "sent", "requested"):
             odd: dict[str, str] = {}

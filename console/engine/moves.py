@@ -161,9 +161,7 @@ class Moves:
         with self._turn(action.system_id) as waited:
             if waited is not None and waited > FRESH_SECONDS:
                 preview = self._preview(fence, action)
-            if (
-                waited is None or preview is None or not self._may_leave(fence, action)
-            ):  # they may have taken their time
+            if waited is None or preview is None or not self._may_leave(fence, action):  # they may have taken time
                 return
             self._send_once(fence, action, preview)
         self._poll_now(action.target_id)
@@ -178,9 +176,10 @@ class Moves:
         if self.step(fence, action.key, "sending", step):
             log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
 
-    def refuse(self, fence: int, key: str, why: str) -> None:
-        """It is not sent and over; told to whoever asked, in its incident and in the audit."""
-        self.step(fence, key, "requested", ActionStep("refused", why, ended=True, event=f"refused: {why}"))
+    def refuse(self, fence: int, key: str, why: str, tells: str = "") -> None:
+        """It is not sent and over; told to whoever asked, in its incident and in the audit. `tells` as `ActionStep`."""
+        step = ActionStep("refused", why, ended=True, event=f"refused: {why}", tells=tells)
+        self.step(fence, key, "requested", step)
 
     def give_up(self, fence: int, key: str, was: str, why: str) -> None:
         """It is over, as nobody can read it: not sent, or, where it may have left, for a person to look at."""

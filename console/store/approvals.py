@@ -50,14 +50,19 @@ def approve(store: Store, fence: int, key: str, by: str, origin: str, now_us: in
 
 
 def require(store: Store, fence: int, key: str, now_us: int, audience: Audience = told.NOBODY) -> None:
-    """From here on the action waits for an approval, though it did not when it was asked for. Somebody is told, once
-    for all that one approval covers."""
+    """The action waits for an approval from here on, if it did not yet; and somebody is told so, once for all that one
+    approval covers. What was told is due again (`next_us`) when its time is over; before, nothing can become of it."""
     with store.write(fence) as connection:
         lines = wire(connection)
         rows = lines.rows(
-            "UPDATE action SET needs_approval = TRUE, words = ?, changed_seq = changed_seq + 1"
-            " WHERE key = ? AND state = 'requested' RETURNING verb, job_id, incident_id, requested_by, why",
-            (f"waits for the approval of another person: headway approve {key}", key),
+            "UPDATE action SET needs_approval = TRUE, words = ?, next_us = ?, changed_seq = changed_seq + 1"
+            " WHERE key = ? AND state = 'requested' AND approved_by = '' AND (NOT needs_approval OR next_us = 0)"
+            " RETURNING verb, job_id, incident_id, requested_by, why",
+            (
+                f"waits for the approval of another person: headway approve {key}",
+                now_us + APPROVED_WITHIN_SECONDS * 1_000_000,
+                key,
+            ),
         )
         with_it = covered.covered(lines.rows, key)
         for verb, job_id, incident_id, by, why in rows if all(each.key in ("", key) for each in with_it) else []:

@@ -77,14 +77,20 @@ def _readable(row: Any, odd: dict[str, str]) -> ActionRow | None:
         return None
 
 
-def unapproved_since(store: Store, before_us: int) -> list[str]:
-    """Keys of actions that were asked for before then and that nobody has approved, though somebody must."""
-    sql = (
-        "SELECT key FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
-        " AND requested_us < :before ORDER BY requested_us, key"
-    )
+_UNAPPROVED = "SELECT key, origin FROM action WHERE state = 'requested' AND needs_approval AND approved_by = ''"
+
+
+def unapproved_since(store: Store, before_us: int) -> list[tuple[str, str]]:
+    """Actions that were asked for before then and that nobody has approved, though somebody must: key, and origin."""
+    sql = f"{_UNAPPROVED} AND requested_us < :before ORDER BY requested_us, key"
     with store.read() as connection:
-        return list(connection.execute(text(sql), {"before": before_us}).scalars())
+        return [(row.key, row.origin) for row in connection.execute(text(sql), {"before": before_us})]
+
+
+def untold(store: Store) -> list[str]:
+    """Keys of actions that wait for an approval of which nobody was told yet, oldest first."""
+    with store.read() as connection:
+        return list(connection.execute(text(f"{_UNAPPROVED} AND next_us = 0 ORDER BY requested_us, key")).scalars())
 
 
 def of_aborted_plans(store: Store) -> list[tuple[str, int]]:

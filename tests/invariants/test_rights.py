@@ -10,7 +10,7 @@ import ast
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -321,10 +321,19 @@ def test_a_tier_one_action_without_a_reason_is_refused(strict: Bench, be: Be) ->
         ask(strict, why=" ")
 
 
+def alerts(bench: Bench, of: str) -> list[tuple[str, str]]:
+    """(title, body) of every alert with this in its title, as it arrived."""
+    bench.send()
+    return [(title, body) for _, title, body in bench.sink.got if of in title]
+
+
 def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)
     step(strict)
+    [(title, body)] = alerts(strict, "an approval is wanted")
+    assert title.endswith("an approval is wanted: rerun fake/extract")
+    assert [] == [one for one in (f"headway approve {key}", "Asked by: alice", "it failed") if one not in body]
     waits = f"waits for the approval of another person: headway approve {key}"
     assert (("requested", waits), []) == (told(strict, key), strict.scheduler.acted)
     with pytest.raises(NotAllowed, match="needs role approve"):
@@ -337,22 +346,54 @@ def test_what_needs_approval_is_sent_once_another_person_has_approved_it(strict:
     assert (False, "it is approved already, by carol") == answer(strict, strict.requests().approve(key))
     step(strict)
     assert ("sent", [key]) == (told(strict, key)[0], strict.scheduler.acted)
+    assert 1 == len(alerts(strict, "an approval is wanted"))
     assert ("carol", "approve rerun") in verbs(strict)
     [sent] = [detail for _, verb, detail in audit(strict) if verb == "send rerun"]
     assert ("alice", "carol", ["POST /again"]) == (sent["asked_by"], sent["approved_by"], sent["sends"])
 
 
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP, Verb.HOLD])
+def test_that_an_approval_is_wanted_is_told_once_for_every_verb_and_across_engines(
+    strict: Bench, be: Be, verb: Verb
+) -> None:
+    be("alice")
+    until = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    about = {"job_id": 1, "parameters": {"by": "alice", "until": until}} if verb is Verb.HOLD else {"run_id": 1}
+    key = new_action_key()
+    strict.requests().act(Wish(verb, why="it is broken", **about), key)
+    for _ in range(3):
+        step(strict)
+    strict.restart()
+    step(strict)
+    what = str(verb).replace("_", " ")
+    assert [True] == [one.endswith(f": {what} fake/extract") for one, _ in alerts(strict, "an approval is wanted")]
+
+
+def test_who_approves_before_the_engine_has_looked_is_not_asked_again(strict: Bench, be: Be) -> None:
+    be("alice")
+    key = ask(strict)
+    be("carol")
+    assert (True, "") == answer(strict, strict.requests().approve(key))
+    step(strict)
+    assert ([], [key]) == (alerts(strict, "an approval is wanted"), strict.scheduler.acted)
+
+
 def test_f65_what_nobody_approved_within_an_hour_is_refused(strict: Bench, be: Be) -> None:
     be("alice")
     key = ask(strict)
+    step(strict)
     with strict.store.write(None) as connection:
         connection.execute(text("UPDATE action SET requested_us = requested_us - 3601000000"))
     be("carol")
     ok, error = answer(strict, strict.requests().approve(key))
     assert (False, True) == (ok, error.startswith("that was 1h"))
     step(strict)
+    step(strict)
     assert ("refused", "nobody approved it within 1h: ask again") == told(strict, key)
     assert [] == strict.scheduler.acted
+    [(title, body)] = alerts(strict, "nobody approved it")
+    assert title.endswith("rerun: nobody approved it: rerun fake/extract")
+    assert "nobody approved it within 1h: ask again" in body
 
 
 @pytest.mark.parametrize(
