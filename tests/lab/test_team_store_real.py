@@ -401,6 +401,7 @@ def test_a_plan_is_asked_for_carried_out_paused_resumed_and_aborted_by_who_may_a
     assert [("requested", "queue", "alice")] == shared.rows("SELECT state, overlap, requested_by FROM action")
     for how, state in (("pause", "paused"), ("resume", "running")):
         assert state == alice.steer_plan(number, how)
+        assert [(f"{how}d by alice",)] == shared.rows("SELECT words FROM plan")
         shared.turn()
     with pytest.raises(AlreadyAsked, match=f"plan {number} was started by alice"):
         alice.start_plan(draft, new_action_key(), "once more")
@@ -429,6 +430,11 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     assert [] == shared.scheduler.acted
     with pytest.raises(NotAllowed, match="needs role approve"):
         shared.requests("alice").approve(key)
+    with open_reads(shared.url("carol")) as reads:
+        [waiting] = reads.approvals()
+    assert "" == waiting.words  # what alice's console claims is not kept: carol asks the scheduler
+    question = shared.requests("carol").preview(Wish(Verb.RERUN, waiting.run_id))
+    assert (True, "") == shared.answer("carol", question)
     assert (True, "") == shared.answer("carol", shared.requests("carol").approve(key))
     shared.step()
     assert [key] == shared.scheduler.acted
