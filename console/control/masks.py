@@ -50,6 +50,7 @@ _OPTION = re.compile(
 _NAMED = re.compile(
     rf"((?:{_WORDS})[A-Za-z0-9_.-]{{0,20}}?{_SEPARATOR}|(?<![A-Za-z])pwd{_SEPARATOR}(?![\"']?[/~])){_VALUE}", re.I
 )
+_NAME = re.compile(rf"{_WORDS}|(?<![A-Za-z])pwd", re.I)
 _ASSIGNED = re.compile(rf"(?:(?<=[=:])|(?<=[=:][\s\"'])){_LONG}")
 _ANYWHERE = re.compile(_LONG)
 _ADDRESS = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}+(?=@[A-Za-z0-9-]{1,63}\.[A-Za-z0-9.-]{2,200})")
@@ -63,6 +64,11 @@ def mask_secrets(text: str) -> str:
     """The text with what has the shape of a secret replaced: PEM blocks, AWS keys, bearer tokens, JWTs, passwords in
     URLs, and the values after names such as password, token or api_key, or that look random after any name."""
     return _settled(_masked_once, text)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what stands under this name is a secret, of whatever shape: "db_password", "credentials", "apiToken"."""
+    return _NAME.search(name) is not None
 
 
 def mask_strictly(text: str) -> str:

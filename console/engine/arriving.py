@@ -13,7 +13,7 @@ from typing import Any
 
 from connectors.contract import Inventory, JobRecord, Poll, RunRecord, Skipped
 from console.clean import clean
-from console.control.masks import mask_secrets
+from console.control.masks import MASK, is_secret_name, mask_secrets
 from console.control.schedule import in_words
 from console.store.ingest import IngestBatch
 from console.store.keys import is_too_long, pack
@@ -86,6 +86,9 @@ def _kept_job(job: JobRecord, mask: Mask) -> JobRecord:
         title=_kept_text(job.title, mask),
         definition=_kept_text(job.definition, mask),
         schedule=replace(job.schedule, words=_kept_text(words, mask)),
+        run_as=_kept_text(job.run_as, mask),
+        native_url=_kept_text(job.native_url, mask),
+        owner=_kept_text(job.owner, mask),
     )
 
 
@@ -104,16 +107,17 @@ def _kept_text(text: str, mask: Mask) -> str:
     return mask_secrets(mask(text)) if text else ""
 
 
-def _kept_values(values: Mapping[str, Any], mask: Mask) -> dict[str, Any]:
-    return {name: _kept(value, f"{name}=", mask) for name, value in values.items()}
+def _kept_values(values: Mapping[str, Any], mask: Mask, below: bool = False) -> dict[str, Any]:
+    return {name: _kept(value, f"{name}=", mask, below or is_secret_name(name)) for name, value in values.items()}
 
 
-def _kept(value: Any, after: str, mask: Mask) -> Any:
-    """`after`: what it stands behind, because a name tells a password as much as its shape does."""
-    if isinstance(value, str):
-        return _kept_text(after + value, mask).removeprefix(after)
+def _kept(value: Any, after: str, mask: Mask, below: bool) -> Any:
+    """`after`: what it stands behind, because a name tells a password as much as its shape does. `below`: somewhere
+    below a secret's name, where every value is one, numbers too; yes, no and nothing tell none."""
     if isinstance(value, Mapping):
-        return _kept_values(value, mask)
+        return _kept_values(value, mask, below)
     if isinstance(value, list | tuple):
-        return [_kept(each, after, mask) for each in value]
-    return value
+        return [_kept(each, after, mask, below) for each in value]
+    if below and value is not None and not isinstance(value, bool):
+        return MASK[: len(value)] if isinstance(value, str) else MASK
+    return _kept_text(after + value, mask).removeprefix(after) if isinstance(value, str) else value

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.control.masks import mask_secrets, mask_strictly
+from console.control.masks import is_secret_name, mask_secrets, mask_strictly
 
 KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
@@ -107,3 +107,21 @@ def test_the_worst_that_fits_into_64_kib_is_read_in_time(piece: str) -> None:
     begun = time.process_time()
     mask_strictly(text)
     assert time.process_time() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    "name, secret",
+    [
+        ("db_password", True),
+        ("credentials", True),
+        ("apiToken", True),
+        ("DB_PWD", True),
+        ("private-key", True),
+        ("rows", False),
+        ("partition_key", False),
+        ("passengers", False),
+        ("", False),
+    ],
+)
+def test_a_name_tells_whether_what_stands_under_it_is_a_secret(name: str, secret: bool) -> None:
+    assert secret is is_secret_name(name)

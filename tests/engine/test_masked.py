@@ -74,6 +74,39 @@ def test_what_polls_and_inventories_tell_is_kept_without_a_secret(
     assert "••• password=***" == message
 
 
+def test_below_the_name_of_a_secret_every_value_is_masked_however_deep_and_whatever_it_is(bench: Bench) -> None:
+    conf = {
+        "db_password": 87654321,
+        "credentials": {"value": THEIRS, "more": [{"pin": 4711.5, "is_set": True, "until": None}], "empty": ""},
+        "passphrase": "three plain words",
+        "rows": 7,
+        "who": {"name": "ada"},
+    }
+    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW, context={"conf": conf})
+    bench.turn()
+    masked = {"value": "***", "more": [{"pin": "***", "is_set": True, "until": None}], "empty": ""}
+    with bench.store.read() as connection:
+        [kept_as] = connection.exec_driver_sql("SELECT context FROM attempt").scalars().all()
+    assert {
+        "conf": {
+            "db_password": "***", "credentials": masked, "passphrase": "***", "rows": 7, "who": {"name": "ada"}
+        }
+    } == json.loads(kept_as)  # fmt: skip
+
+
+def test_what_a_source_tells_of_a_job_besides_its_name_is_kept_without_a_secret(bench: Bench) -> None:
+    said = told_of(bench)
+    url = f"https://me:{THEIRS}@air.example/dags/extract"
+    bench.scheduler.job("extract", native_url=url, owner=said, run_as=said, definition_hash="2")
+    bench.turn()
+    assert {} == kept(bench)
+    with bench.store.read() as connection:
+        sql = "SELECT native_url, run_as FROM job WHERE native_id = 'extract'"
+        assert [("https://me:***@air.example/dags/extract", "••• password=***")] == [
+            tuple(row) for row in connection.exec_driver_sql(sql)
+        ]
+
+
 def test_a_failure_that_names_a_secret_is_told_without_it(bench: Bench) -> None:
     bench.scheduler.refuse = SystemUnreachable(f"login with {told_of(bench)} failed")
     bench.turn()
