@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.contract import SENT_AT, Absent, CannotTell, LookUp, Preview
+from connectors.contract import SENT_AT, Absent, CannotTell, LookUp, Preview, SystemUnreachable
 
 
 def sent_at(plan: Mapping[str, Any]) -> datetime | None:
@@ -27,3 +27,15 @@ def unless_on_its_way(answer: LookUp, preview: Preview, seconds: float, now: dat
     if (now or datetime.now(UTC)) > until:
         return answer
     return CannotTell(f"it is not there; what was sent may still be worked on until {until:%H:%M:%S} UTC")
+
+
+def time_to_send(preview: Preview, seconds: float, timeout_seconds: float, now: datetime | None = None) -> float:
+    """How long its sending may take: `timeout_seconds`, and no longer than until `seconds` after its intent was written
+    down. Raises SystemUnreachable when that is over: whoever looks it up may have called it absent. `now` is ours."""
+    sent = sent_at(preview.plan)
+    if sent is None:
+        return timeout_seconds
+    left = seconds - ((now or datetime.now(UTC)) - sent).total_seconds()
+    if left <= 0:
+        raise SystemUnreachable(f"{seconds:.0f} s have passed since it was to be sent: too late, ask again")
+    return min(timeout_seconds, left)

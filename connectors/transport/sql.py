@@ -104,6 +104,11 @@ class PostgresSession:
         Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
         deadline = Deadline(timeout_seconds)
         connection = self._connect(deadline, application_name)
+        if deadline.left <= 0:  # this process was stopped meanwhile: nobody counts on it any more
+            connection.close()
+            raise SystemUnreachable(
+                f"{self.place}: connected too late, after {deadline.seconds:.3g} s: nothing was sent"
+            )
         try:
             with _watched(connection, deadline):
                 connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": False})

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.arrival import sent_at, unless_on_its_way
-from connectors.contract import SENT_AT, Absent, CannotTell, Found, LookUp, Preview, instant_key
+from connectors.arrival import sent_at, time_to_send, unless_on_its_way
+from connectors.contract import SENT_AT, Absent, CannotTell, Found, LookUp, Preview, SystemUnreachable, instant_key
 
 NOW = datetime(2026, 11, 20, 3, 20, tzinfo=UTC)
 
@@ -41,3 +41,13 @@ def test_the_person_reads_until_when_it_may_still_arrive() -> None:
 def test_what_nobody_sent_is_absent(plan: dict[str, Any]) -> None:
     assert sent_at(plan) is None
     assert isinstance(unless_on_its_way(Absent(), Preview("", "", "", plan=plan), 180.0, NOW), Absent)
+
+
+@pytest.mark.parametrize("seconds_ago, left", [(0, 60.0), (59, 60.0), (70, 50.0)])
+def test_who_sends_ends_before_it_may_be_called_absent(seconds_ago: float, left: float) -> None:
+    assert left == time_to_send(sent(seconds_ago), 120.0, 60.0, NOW)
+
+
+def test_what_comes_too_late_is_not_sent() -> None:
+    with pytest.raises(SystemUnreachable, match="120 s have passed since it was to be sent"):
+        time_to_send(sent(120), 120.0, 60.0, NOW)

@@ -107,6 +107,9 @@ PERSON = "test_job_that_a_person_paused_is_neither_held_nor_released"
 THEIRS = "test_job_that_a_person_enabled_loses_our_mark_alone_and_a_later_pause_is_theirs"
 DUE = "test_held_job_does_not_start_and_starts_again_when_released"
 EARLY = "test_job_that_is_held_starts_under_our_key_and_stays_held"
+ON_ITS_WAY = [
+    f"test_{what}_that_may_still_arrive_is_not_absent" for what in ("rerun", "start", "cancel", "hold_or_release")
+]
 
 FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (START, "look_up", lambda *_: Found("x"), "a key nobody sent was found"),
@@ -137,6 +140,7 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (THEIRS, "look_up", lambda *_: Absent(), "the mark is gone, and that is not found"),
     (DUE, "poll", starts_all_the_same, "held, and started"),
     (EARLY, "act", lets_go, "started, and held no more"),
+    *((test, "look_up", lambda *_: Absent(), "called absent while its sender may still") for test in ON_ITS_WAY),
 ]
 
 

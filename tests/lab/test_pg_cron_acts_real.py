@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -11,11 +13,13 @@ import pytest
 from connectors.conformance import new_key, ref
 from connectors.conformance_acts import hold_ask, release_ask
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
     CannotTell,
     Connector,
+    Found,
     NotSupported,
     OutcomeUnknown,
     Preview,
@@ -24,9 +28,11 @@ from connectors.contract import (
     State,
     SystemUnreachable,
     Verb,
+    instant_key,
 )
 from connectors.pg_cron.connector import CONNECTOR
 from connectors.secrets import SecretStore
+from connectors.transport import sql
 from tests.lab.postgres import PASSWORDS, PostgresServer
 from tests.lab.process import wait_until
 from tests.lab.test_pg_cron_real import RARELY, connect, runs_of, start_sleeper
@@ -225,6 +231,38 @@ def test_a_locked_job_costs_the_deadline_and_the_look_up_tells_what_came_of_it(
     wait_until(lambda: not isinstance(act.look_up(preview, key, 10), CannotTell), "the session's end", 20)
     assert isinstance(act.look_up(preview, key, 10), Absent)
     assert ("select 1", True) == entry(postgres, jobs["plain"])
+
+
+def test_a_start_that_still_connects_is_not_absent_and_arrives(
+    act: Connector, postgres: PostgresServer, jobs: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is at the server, no session either: another engine must not call it absent."""
+    connecting, go, opened = threading.Event(), threading.Event(), sql._open
+
+    def slow(parameters: Mapping[str, str]) -> sql.Connection:
+        if parameters["application_name"].startswith("headway act"):
+            connecting.set()
+            assert go.wait(20)
+        return opened(parameters)
+
+    preview, key = act.preview(Ask(Verb.START, RunRef("acts-plain", "x", "", ""), State.PLANNED), 10), new_key()
+    preview = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
+    monkeypatch.setattr(sql, "_open", slow)
+    sender = threading.Thread(target=act.act, args=(preview, key, 30))
+    sender.start()
+    assert connecting.wait(20)
+    other = connect(postgres, "headway_act", variable="HEADWAY_PG_HEADWAY_ACT")
+    try:
+        assert isinstance(other.look_up(preview, key, 10), CannotTell)
+        go.set()
+        sender.join(20)
+        assert isinstance(other.look_up(preview, key, 10), Found)
+    finally:
+        go.set()
+        sender.join(20)
+        other.close()
+        name = f"headway:rerun:{jobs['plain']}:{key}"
+        postgres.execute("SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %s", name)
 
 
 def test_cancel_refuses_a_process_that_is_not_the_runs_own(act: Connector, postgres: PostgresServer) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connectors.conformance import new_key, ref
 from connectors.conformance_acts import hold_ask, release_ask
 from connectors.contract import (
+    SENT_AT,
     Absent,
     AccessRefused,
     Ask,
@@ -19,9 +22,11 @@ from connectors.contract import (
     RunRecord,
     RunRef,
     State,
+    SystemUnreachable,
     Verb,
+    instant_key,
 )
-from connectors.pg_cron.connector import PgCronConnector
+from connectors.pg_cron.connector import IN_FLIGHT_SECONDS, SEND_SECONDS, PgCronConnector
 from tests.connectors.pg_cron.test_recorded import connector_on
 from tests.fakes.pg_cron import FakePgCron
 
@@ -124,6 +129,36 @@ def test_what_may_still_be_on_its_way_is_not_called_absent(fake: FakePgCron, ver
     assert isinstance(connector.look_up(preview, new_key(), 5), Absent)
     fake.sessions = 1
     assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+def sent(preview: Preview, seconds_ago: float) -> Preview:
+    """As it is kept with its intent."""
+    at = instant_key(datetime.now(UTC) - timedelta(seconds=seconds_ago))
+    return replace(preview, plan={**preview.plan, SENT_AT: at})
+
+
+@pytest.mark.parametrize("verb", ["start", "hold", "release", "cancel"])
+def test_a_sender_that_still_connects_has_no_session_and_only_time_proves_that_it_is_gone(
+    fake: FakePgCron, verb: str
+) -> None:
+    connector = connector_on(fake)
+    if verb == "release":
+        connector.act(allowed(connector, hold_ask(JOB)), KEY, 5)
+    asks = {"start": start_ask(), "hold": hold_ask(JOB), "release": release_ask(JOB, KEY), "cancel": cancel_ask(fake)}
+    preview = allowed(connector, asks[verb])
+    assert isinstance(connector.look_up(sent(preview, SEND_SECONDS), new_key(), 5), CannotTell)
+    assert isinstance(connector.look_up(sent(preview, IN_FLIGHT_SECONDS + 1), new_key(), 5), Absent)
+
+
+@pytest.mark.parametrize("verb", ["start", "hold"])
+def test_what_was_to_be_sent_long_ago_is_not_sent_any_more(fake: FakePgCron, verb: str) -> None:
+    """Its process was stopped in between: another engine may have called it absent."""
+    connector = connector_on(fake)
+    preview = allowed(connector, {"start": start_ask(), "hold": hold_ask(JOB)}[verb])
+    before = copy.deepcopy(fake.jobs)
+    with pytest.raises(SystemUnreachable, match="too late, ask again"):
+        connector.act(sent(preview, SEND_SECONDS + 1), new_key(), 60)
+    assert before == fake.jobs
 
 
 def test_hidden_jobs_prove_no_absence_and_leave_holds_unknown(fake: FakePgCron) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import psycopg
 import pytest
@@ -116,6 +117,26 @@ def test_a_write_that_never_reached_a_server_did_not_happen() -> None:
     session = session_at(closed_port())
     with pytest.raises(SystemUnreachable):
         session.write_once("SELECT 1", {}, 2.0, "headway act x")
+
+
+def test_a_connection_that_comes_too_late_carries_nothing() -> None:
+    """The process was stopped while it connected: by now somebody may have called it absent."""
+    written: list[str] = []
+
+    class Line:
+        def execute(self, *_: object) -> None:
+            written.append("sent")
+
+        def close(self) -> None:
+            written.append("closed")
+
+    class Stopped(sql.PostgresSession):
+        def _connect(self, deadline: sql.Deadline, name: str) -> Any:
+            return Line()
+
+    with pytest.raises(SystemUnreachable, match="connected too late"):
+        Stopped(dict, "headway").write_once("SELECT 1", {}, 0.0, "headway act x")
+    assert ["closed"] == written
 
 
 def test_the_place_names_host_database_and_user_and_no_secret() -> None:
