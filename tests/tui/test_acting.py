@@ -180,7 +180,7 @@ async def test_a_job_is_held_once_a_person_has_said_how_long_and_why(night: Nigh
     await night.see("say it in a few words")
     await night.type("disk is moved")
     await night.press("enter")
-    await night.see("put a # before the line", "Send it")
+    await night.see("put a # before the line", "why      disk is moved", "Send it")
     await night.press("down", "enter")
     await night.see("◌ requested")
     [wish] = night.requests.wishes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.words import STARTING, Verb
@@ -70,7 +70,7 @@ class PreviewScreen(SendScreen[None]):
             self._failed(answer.error)
             return
         self.preview = answer.data
-        self.pane.show_runs(shown.lines(answer.data, self.look, self.order.verb))
+        self.pane.show_runs(self._told(answer.data))
         refused = refusal(answer.data, self.order.verb)
         if refused:
             self.offer([("back", "Back", "nothing can be sent: " + refused)])
@@ -85,6 +85,12 @@ class PreviewScreen(SendScreen[None]):
             self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
         else:
             self.offer_sending(str(answer.data.get("words", "")))
+
+    def _told(self, preview: Mapping[str, Any]) -> shown.Lines:
+        """What would be sent, and the reason that a person has typed for it by then."""
+        why = self.why or self.order.why
+        said: shown.Lines = [[("  why      ", "dim"), (why, "plain")]] if why else []
+        return [*shown.lines(preview, self.look, self.order.verb), *said]
 
     def _decide(self, key: Any) -> None:
         if key == "withdraw":
@@ -111,8 +117,7 @@ class PreviewScreen(SendScreen[None]):
         """Why it was not taken, above what would have been sent; or what somebody else has under way for it."""
         super().refused(words)
         if self.preview is not None:
-            found = shown.lines(self.preview, self.look, self.order.verb)
-            self.pane.show_runs([[("not sent: ", "bad"), (words, "plain")], [], *found])
+            self.pane.show_runs([[("not sent: ", "bad"), (words, "plain")], [], *self._told(self.preview)])
         self.fetch()
 
     # watching

@@ -1,6 +1,7 @@
 """The virtual table: draws only what is visible, so a million rows cost what twenty do.
 
-A source gives rows by number; one that is not here yet is a dim line, and `Grid.Wanted` says which are missed.
+A source gives rows by number; one that is not here yet is a dim line, and the source is told which are in view
+(`Source.want`).
 """
 
 from __future__ import annotations
