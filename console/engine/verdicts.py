@@ -87,4 +87,5 @@ def unproved(store: Store, action: ActionRow, now_us: int) -> ActionStep | None:
     hours = within / timedelta(hours=1)
     time = f"{hours:.0f} h" if hours >= 1 else f"{within / timedelta(minutes=1):.0f} min"
     words = f"{unseen} within {time}. Look at the scheduler itself."
-    return ActionStep("failed", words, ended=True, event="outcome stays unproved")
+    told = "" if action.origin == "plan" else "its outcome stays unproved"  # a plan that stops for it tells that
+    return ActionStep("failed", words, ended=True, event="outcome stays unproved", tells=told)

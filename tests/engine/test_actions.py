@@ -282,6 +282,8 @@ def test_an_action_whose_run_is_never_seen_to_begin_is_over_after_an_hour(bench:
     age(bench, key, 1)
     bench.parts.actions.step(bench.fence)
     assert ("failed", "its run was not seen to begin within 1 h. Look at the scheduler itself.") == told(bench, key)
+    bench.send()
+    assert ["[Headway] rerun: its outcome stays unproved: rerun fake/extract"] == [one[1] for one in bench.sink.got]
 
 
 def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: Bench) -> None:
