@@ -132,6 +132,31 @@ def test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_
     assert ([], "failed") == (World(tmp_path, "good").sent, action(tmp_path, asked).state)
 
 
+def test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one(tmp_path: Path, asked: str) -> None:
+    """A request in the socket of a proxy is proved absent, and lands then: so nothing is sent again by itself."""
+    world = World(tmp_path, "good")
+    with child(tmp_path, "armed", "action.before_wire:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20)
+    with child(tmp_path, "next"):
+        wait_until(lambda: action(tmp_path, asked).ended is not None, "the look-up", 20)
+        world.act(asked)
+        wait_until(lambda: found(tmp_path, asked), "the run that landed late to be seen", 20)
+        wait_until(lambda: "INC-0001: rerun: it never arrived: rerun good/extract" in told(tmp_path), "the alert", 20)
+    assert ([asked], "failed") == (world.sent, action(tmp_path, asked).state)
+    assert 1 == told(tmp_path).count("it never arrived")
+
+
+def told(folder: Path) -> str:
+    return "\n".join(one.title for one in Sink(folder).got)
+
+
+def found(folder: Path, key: str) -> bool:
+    """Whether an attempt with this key was polled."""
+    with open_reads(store_of(folder)) as reads:
+        run_id = action(folder, key).run_id
+        return run_id is not None and any(one.action_key == key for one in reads.run(run_id).attempts)
+
+
 def test_a_person_reads_why_it_failed_and_that_asking_again_sends_it(tmp_path: Path, asked: str) -> None:
     with child(tmp_path, "armed", "action.intent_committed:kill") as armed:
         assert -signal.SIGKILL == armed.ended(20)
