@@ -164,6 +164,7 @@ def draft_lines(draft: Draft) -> list[str]:
     for step in draft.steps:
         lines += _step_lines(step)
     lines += [f"  left out   {one.job}: {one.why}" for one in draft.left_out]
+    lines += [f"  not saved  {one.service}: {one.words}" for one in draft.unsaved]
     return [*lines, *(f"  note       {note}" for note in draft.notes)]
 
 

@@ -6,7 +6,7 @@ carry it out. Steps wait for those in `after`, so that independent branches go s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -127,11 +127,16 @@ class Draft:
     steps: tuple[Step, ...]
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    given_up: tuple[Save, ...] = ()
+    """Service days that only steps which a person left out would have helped."""
 
     @property
     def unsaved(self) -> tuple[Save, ...]:
         """Of each service day that the plan does not save as it stands the reason, in the order of its steps."""
-        found = {(one.service, one.bd): one for step in self.steps for one in step.saves if one.saved is False}
+        of_steps = (one for step in self.steps for one in step.saves if one.saved is False)
+        found: dict[tuple[str, str], Save] = {}
+        for one in (*of_steps, *self.given_up):
+            found.setdefault((one.service, one.bd), one)
         return tuple(found.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -146,7 +151,8 @@ class Draft:
             for one in data["steps"]
         )  # fmt: skip
         left_out = tuple(LeftOut(**one) for one in data["left_out"])
-        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, tuple(data["notes"]))
+        given_up = tuple(Save(**one) for one in data.get("given_up", ()))
+        return cls(data["kind"], data["title"], data["incident_id"], steps, left_out, tuple(data["notes"]), given_up)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +190,22 @@ def shape(draft: Draft, changes: Changes) -> Draft:
         steps=judged(_numbered(kept, order), left),
         left_out=(*draft.left_out, *(LeftOut(one.job, one.run_id, "left out by hand") for one in left)),
         notes=(*draft.notes, *_warnings(kept, left, steps)),
+        given_up=_given_up(kept.values(), left),
     )
+
+
+def _given_up(kept: Iterable[Step], left: Iterable[Step]) -> tuple[Save, ...]:
+    helped = {(save.service, save.bd) for step in kept for save in step.saves}
+    return tuple(
+        save if save.saved is False else _missing(save, step, f"{step.job} is left out")
+        for step in left
+        for save in step.saves
+        if (save.service, save.bd) not in helped
+    )
+
+
+def _missing(save: Save, step: Step, words: str) -> Save:
+    return replace(save, saved=False, words=f"not by this plan: {words}", waits_for=step.job)
 
 
 def _changed(step: Step, changes: Changes) -> Step:
@@ -222,8 +243,7 @@ def judged(steps: Sequence[Step], left: Sequence[Step] = ()) -> tuple[Step, ...]
     missing: dict[tuple[str, str], Save] = {}
     for step, words in [*((one, f"{one.job} is left out") for one in left), *((one, _marked(one)) for one in steps)]:
         for save in step.saves if words else ():
-            told = replace(save, saved=False, words=f"not by this plan: {words}", waits_for=step.job)
-            missing.setdefault((save.service, save.bd), told)
+            missing.setdefault((save.service, save.bd), _missing(save, step, words))
     late: dict[tuple[str, str], Save] = {}
     starts = _starts(steps)
     for step in steps:

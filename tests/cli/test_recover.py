@@ -138,6 +138,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     [
         (["--wait", "1=99999d"], "      too late supply: in this plan fake/extract starts "),
         (["--leave-out", "1"], "  left out   fake/extract: left out by hand"),
+        (["--leave-out", "1"], "  not saved  supply: not by this plan: fake/extract is left out"),
         (
             ["--alternative", "1=skip"],
             "      unsaved  supply: not by this plan: fake/extract is skipped, so it is partial at best",

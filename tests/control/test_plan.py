@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -272,6 +273,14 @@ def test_a_step_left_out_leaves_the_service_that_it_feeds_unsaved() -> None:
     assert {(False, "unsaved", words)} == verdicts(shape(plan, Changes(leave_out=frozenset({2}))))
     _, late = night(FAILED, STALE_LOAD, STALE_MART, now="06:00")
     assert verdicts(late) == verdicts(shape(late, Changes(leave_out=frozenset({2}))))
+
+
+def test_a_service_that_no_step_helps_any_more_is_told_as_unsaved() -> None:
+    """Left out with the only step that would have saved it, it would be told nowhere."""
+    _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
+    for out, words in (({1, 2, 3}, "hosts/extract is left out"), ({2}, "warehouse/load is left out"), (set(), "")):
+        found = Draft.read(json.loads(json.dumps(shape(plan, Changes(leave_out=frozenset(out))).as_json())))
+        assert [("daily", f"not by this plan: {words}")] * bool(out) == [(s.service, s.words) for s in found.unsaved]
 
 
 def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
