@@ -25,7 +25,8 @@ from console.engine.plan_requests import PlanRequests
 from console.engine.requests import AlreadyAsked, Wish
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name, new_action_key
-from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
+from console.model.plans import WAIT, Draft, PlanRefused, Step
+from console.model.shaping import Changes, shape
 from console.model.steps import left_open
 from console.model.words import Safety
 

@@ -28,7 +28,8 @@ from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
 from console.control.services import delivered_at, service_days
 from console.control.titles import cause_name
 from console.control.words import clock
-from console.model.plans import WAIT, Draft, LeftOut, Save, Step, judged
+from console.model.plans import WAIT, Draft, LeftOut, Save, Step
+from console.model.shaping import judged
 from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
 from console.model.words import NOTHING_TO_MARK
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from connectors.contract import Capability, Evidence, Schedule, State, Verb
 from console.control.backfill import backfill
 from console.control.plan import bulk, recovery
-from console.model.plans import WAIT, Changes, Draft, PlanRefused, Step, shape
+from console.model.plans import WAIT, Draft, PlanRefused, Step
+from console.model.shaping import Changes, shape
 from console.model.values import (
     DependencyFacts,
     EngineDown,

@@ -23,8 +23,9 @@ from console.engine.plans import Plans
 from console.engine.requests import AlreadyAsked, Wish
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
-from console.model.plans import Changes, Draft, PlanRefused, shape
+from console.model.plans import Draft, PlanRefused
 from console.model.rights import Subject
+from console.model.shaping import Changes, shape
 from console.store import asker
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound

@@ -10,7 +10,8 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.durations import parse_duration
-from console.model.plans import ALTERNATIVE_WORDS, Changes, Draft, PlanRefused, Step, shape
+from console.model.plans import ALTERNATIVE_WORDS, Draft, PlanRefused, Step
+from console.model.shaping import Changes, shape
 from console.tui import steps
 from console.tui.asking import Asking
 from console.tui.ports import AnswerLike, RequestsLike
