@@ -1,4 +1,4 @@
-"""A proposed plan as a person wants it: without steps, otherwise ordered, with waits and other ways; whom it saves then."""
+"""A proposed plan as a person wants it: without steps, in another order, with waits; and whom it saves then."""
 
 from __future__ import annotations
 
