@@ -65,8 +65,7 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
         found = [
-            _held_back(job, due, told)
-            or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours.why_missed(due.key))
+            _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours)
             for due in dues
             for told in [ours.of(due.at, due.key, now)]
         ]
@@ -160,19 +159,18 @@ def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
 
 
 def _verdict(
-    job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings, hold: str
+    job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings, ours: Held
 ) -> ExpectedRun:
-    """`hold`: what is said of a hold that kept it back, behind why it is missed."""
     state, evidence, reason = State.PLANNED, Evidence.INFERRED, ""
     given_up = due.at + job.grace
     seen_until = target.seen_until if target is not None else None
     if given_up <= now and seen_until is not None and seen_until >= given_up:
-        state, reason = State.MISSED, f"{_missed_words(job, given_up)}{hold}"
+        state, reason = State.MISSED, f"{_missed_words(job, given_up, ours.overdue)}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
         if lost is not None and lost[0] <= given_up and due.at <= lost[1] and job.gone_since is None:
             state, evidence, reason = State.PLANNED, Evidence.STALE, _lost_words(job, lost, due.at)
     elif job.paused_since is not None and job.paused_since <= given_up:
-        state, reason = State.HELD, _since("paused", job.paused_since, job, due.at)
+        state, reason = State.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and out_of_sight(target, now, settings):
         evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, evidence, reason)
@@ -186,14 +184,15 @@ def _held_back(job: JobFacts, due: _Due, told: tuple[State, str] | None) -> Expe
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, Evidence.INFERRED, reason)
 
 
-def _missed_words(job: JobFacts, given_up: datetime) -> str:
+def _missed_words(job: JobFacts, given_up: datetime, overdue: str) -> str:
+    """`overdue`: the hold of ours that keeps it back still; its pause is nobody else's."""
     if job.gone_since is not None and job.gone_since <= given_up:
         return _since(job.drift_reason or "gone from its source", job.gone_since, job, given_up)
     if job.paused_since is not None and job.paused_since <= given_up:
-        return _since("paused", job.paused_since, job, given_up)
+        return overdue or _since("paused", job.paused_since, job, given_up)
     where = "nothing in the log" if job.schedule.dialect == "debian-cron" else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
-    return f"{where} by {clock(given_up, job.zone)}{drift}"
+    return f"{where} by {clock(given_up, job.zone)}{drift}{f'; {overdue}' if overdue else ''}"
 
 
 def _lost_words(job: JobFacts, lost: tuple[datetime, datetime], near: datetime) -> str:

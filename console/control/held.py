@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
 from console.model.values import Estate, HoldFacts, HoldState, JobFacts
+from console.model.words import NOT_LET_GO
 
 LINGERS = timedelta(minutes=3)
 """How long after a hold an inventory may still tell the pause that it was."""
@@ -24,22 +25,26 @@ class Held:
 
     holds: tuple[HoldFacts, ...] = ()
     upstreams: tuple[str, ...] = ()
-    """Of each of them: the upstream's name, cleaned; empty without one."""
+    """Of each of them: the upstream that is not good, cleaned; empty without one."""
     pauses: bool = False
     """True while a pause that its source tells is ours."""
+    overdue: str = ""
+    """What keeps it back though its time is over for long, in words; empty where nothing does."""
 
     @staticmethod
     def by_job(estate: Estate, now: datetime) -> dict[int, Held]:
         """The holds that were placed, by job."""
         found: dict[int, list[HoldFacts]] = {}
+        good = _good_upstreams(estate)
         for hold in estate.holds:
             if hold.state not in (HoldState.FAILED, HoldState.SHADOW) and hold.kind != "trigger":
                 found.setdefault(hold.job_id, []).append(hold)
         return {
             job_id: Held(
                 tuple(holds),
-                tuple(_upstream(estate, hold) for hold in holds),
+                tuple(_upstream(estate, hold, good) for hold in holds),
                 pauses=any(_is_ours(hold, now) for hold in holds),
+                overdue=next((words_of(hold, "") for hold in holds if _is_overdue(hold, now)), ""),
             )
             for job_id, holds in found.items()
         }
@@ -53,7 +58,7 @@ class Held:
         for hold, upstream in zip(self.holds, self.upstreams, strict=True):
             if not hold.state.holds_back or _is_overdue(hold, now):
                 continue
-            if key == hold.period_key or _since(hold, at) <= at <= now:
+            if key == hold.period_key or _since(hold, at) <= at <= now or (at > now and is_stuck(hold)):
                 return State.HELD, words_of(hold, upstream)
         for hold in self.holds:
             if hold.state is not HoldState.RELEASED:
@@ -78,21 +83,35 @@ NOT_HELD = Held()
 
 
 def words_of(hold: HoldFacts, upstream: str) -> str:
-    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)"."""
+    """ "held by Headway until etl-hosts/db07:extract_orders is good (hold headway-…)". `upstream`: what is not good;
+    empty where nothing is known to be so."""
     if hold.state is HoldState.FOUND:
         return f"held by {hold.held_by}, not by this store (hold {hold.key})"
     if hold.state in (HoldState.WATCHING, HoldState.STARTING):
         return f"let go by Headway: its start is awaited (hold {hold.key})"
+    by = hold.held_by if hold.kind == "person" else "Headway"
+    if is_stuck(hold):
+        return f"held by {by}, {hold.words} (hold {hold.key})"
+    if hold.state is HoldState.RELEASING:
+        return f"held by {by}, it is being let go (hold {hold.key})"
     if hold.kind == "person":
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"
-    return f"held by Headway until {upstream or 'its upstream'} is good (hold {hold.key})"
+    waits = f" until {upstream} is good" if upstream else ""
+    return f"held by Headway{waits} (hold {hold.key})"
+
+
+def is_stuck(hold: HoldFacts) -> bool:
+    """True while it stands though Headway has tried to let it go: nobody knows until when it keeps its job back."""
+    return hold.state in (HoldState.HELD, HoldState.RELEASING) and hold.words.startswith(NOT_LET_GO)
 
 
 def kept_back_by(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
     """ "held by mara: …", "paused at its source": why a start stays away until a person lets it go, whatever becomes
     good; empty where none keeps it back. `due`: its instant, None where it has none."""
     for hold in estate.holds:
+        if hold.job_id == job_id and is_stuck(hold):
+            return words_of(hold, "")
         is_a_persons = hold.kind == "person" or hold.state is HoldState.FOUND
         if hold.job_id == job_id and is_a_persons and hold.state in _STANDS and not _is_overdue(hold, now):
             return words_of(hold, "") if due is None or due < hold.until else ""
@@ -113,9 +132,20 @@ def _is_overdue(hold: HoldFacts, now: datetime) -> bool:
     return hold.state in _STANDS and now >= hold.until + OVERDUE
 
 
-def _upstream(estate: Estate, hold: HoldFacts) -> str:
+def _upstream(estate: Estate, hold: HoldFacts, good: frozenset[tuple[int, date]]) -> str:
     job = estate.jobs.get(hold.upstream_id or 0)
-    return clean_line(job.name) if job is not None else ""
+    if job is None or (hold.bd is not None and (job.id, hold.bd) in good):
+        return ""
+    return clean_line(job.name)
+
+
+def _good_upstreams(estate: Estate) -> frozenset[tuple[int, date]]:
+    """Upstreams of holds that have a good run on that date: whether that one is read, and whether another is waited
+    for, the next decision says."""
+    wanted = {(hold.upstream_id, hold.bd) for hold in estate.holds if not hold.state.is_over}
+    runs = estate.runs if wanted else ()
+    done = (State.SUCCEEDED, State.SKIPPED)
+    return frozenset((run.job_id, run.bd) for run in runs if run.state in done and (run.job_id, run.bd) in wanted)
 
 
 def _since(hold: HoldFacts, at: datetime) -> datetime:

@@ -14,6 +14,7 @@ from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import HoldState, Mode
+from console.model.words import NOT_LET_GO
 
 
 class Keeping(OpenHold):
@@ -57,17 +58,24 @@ class Keeping(OpenHold):
             return None
         if taken_over := self._taken_over():
             return taken_over
-        why = self._why_let_go()
+        why, refused = self._why_let_go(), self._hold.words.startswith(NOT_LET_GO)
         if not why:
-            return self._started_early()
+            return self._held_on() if refused else self._started_early()
         last = self._hold.release
         if last is not None and last.ended_at is not None:
-            pause = AGAIN if last.unsent else ASK_AGAIN
-            if self._now - last.ended_at < pause:
+            since = self._hold.released_at or last.ended_at
+            if self._rests(last, since, AGAIN if last.unsent else ASK_AGAIN):
                 return None
         key = derived_key(self._hold.release_key or self._hold.key, "release")
         action = NewAction(key, Verb.RELEASE, self._job.id, parameters={"hold": self._hold.key}, why=why)
-        return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=why)
+        words = self._hold.words if refused else why
+        return self._to(HoldState.RELEASING, f"{self._name} is let go: {why}", action, release_key=key, words=words)
+
+    def _held_on(self) -> HoldDecision:
+        """It could not be let go, and need not be any more."""
+        hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
+        words = f"by {hold.held_by}" if hold.kind == "person" else f"until {names(self._picture, edges)} is good"
+        return self._to(HoldState.HELD, words=words)
 
     def _taken_over(self) -> HoldDecision | None:
         """A person's hold that ran out goes on under its mark as that of a dependency, where one still keeps back what

@@ -4,10 +4,11 @@ source, its mark is taken away.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
-from console.control.open_hold import ASK_AGAIN, HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run, is_too_late
+from console.control.open_hold import HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run, is_too_late
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
 from console.control.placing import never_arrived
@@ -15,7 +16,7 @@ from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import ActionFacts, HoldFacts, HoldState
-from console.model.words import MARK_GONE
+from console.model.words import MARK_GONE, NOT_LET_GO
 
 WATCH = timedelta(seconds=30)
 """A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""
@@ -32,8 +33,7 @@ class LettingGo(OpenHold):
     def releasing(self) -> HoldDecision | None:
         release = self._hold.release
         if release is None or release.state in ("refused", "failed"):
-            words = release.words if release is not None else "it was never asked for"
-            return self._to(HoldState.HELD, f"{self._name} is still held: {words}", words=words)
+            return self._still_held(release)
         if release.state != "verified":
             return None
         released = release.ended_at or self._now
@@ -47,6 +47,17 @@ class LettingGo(OpenHold):
             period_key=kept_back.period_key,
             bd=kept_back.bd,
         )
+
+    def _still_held(self, release: ActionFacts | None) -> HoldDecision:
+        """Of what Headway could not let go a person is told, once for a hold: nothing else brings its run. Who asked
+        for it themselves reads it where they asked; what a freeze stopped goes on by itself."""
+        why = release.words if release is not None else "it was never asked for"
+        still = self._to(HoldState.HELD, f"{self._name} is still held: {why}", words=f"{NOT_LET_GO}{why}")
+        told = self._hold.released_at is not None
+        if told or release is None or release.origin == "person" or self._may_not_send():
+            return still
+        since = release.ended_at or self._now
+        return replace(still, hold=replace(still.hold, released_at=since), tells=why)
 
     def watching(self) -> HoldDecision | None:
         hold = self._hold
@@ -139,7 +150,7 @@ class LettingGo(OpenHold):
         if last is not None and (last.ended_at is None or last.ended_at > since):  # what was asked before is no answer
             if last.state == "verified":
                 return self._to(HoldState.RELEASED, words=f"{self._hold.words}{MARK_GONE}")
-            if last.ended_at is None or self._now - last.ended_at < max(ASK_AGAIN, last.ended_at - since):
+            if last.ended_at is None or self._rests(last, since):
                 return None
         if self._may_not_send():
             return None

@@ -14,12 +14,24 @@ from console.control.periods import business_date
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import DependencyFacts, HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings, TargetFacts
+from console.model.values import (
+    ActionFacts,
+    DependencyFacts,
+    HoldFacts,
+    HoldState,
+    JobFacts,
+    Mode,
+    RunFacts,
+    Settings,
+    TargetFacts,
+)
 
 NEAR = timedelta(minutes=2)
 """What is let go closer to its instant than this is watched: its scheduler may have missed it."""
 ASK_AGAIN = timedelta(minutes=5)
-"""Until a release that was refused is asked for again."""
+"""Until a release that was refused is asked for again; from then on the pause doubles."""
+SELDOM = timedelta(hours=1)
+"""The longest pause between two of them."""
 LATE = timedelta(minutes=5)
 """What was let go in time is started so long after its time was over, and no later: an engine may have been away."""
 TOO_LATE = "it was too late to start it"
@@ -119,6 +131,12 @@ class OpenHold:
 
     def _live_edges(self) -> list[DependencyFacts]:
         return live_edges(self._picture, self._policy) if self._policy is not None else []
+
+    def _rests(self, last: ActionFacts, since: datetime, pause: timedelta = ASK_AGAIN) -> bool:
+        """True while it is too early to ask once more for what ended unfulfilled; the first time it did so `since`."""
+        if last.ended_at is None:
+            return False
+        return self._now - last.ended_at < min(SELDOM, max(pause, last.ended_at - since))
 
     def _still_awaited(self) -> str:
         """What its dependencies wait for, behind why something is done or not; empty where that is good."""

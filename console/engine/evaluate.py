@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from console.store.apply import apply
 from console.store.errors import StoreError
 from console.store.estate import load
 from console.store.open import Store
+from console.store.told import Audience
 
 log = structlog.get_logger("headway.evaluate")
 
@@ -40,13 +41,13 @@ class Evaluator:
         store: Store,
         clock: Clock,
         settings: Settings,
-        routes: Mapping[str, tuple[str, ...]],
+        audience: Audience,
         alerts_made: Callable[[], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
-        self._routes = routes
+        self._audience = audience
         self._alerts_made = alerts_made
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
@@ -84,7 +85,7 @@ class Evaluator:
             return PAUSE_SECONDS
         if part is not estate:
             decisions = replace(decisions, cycles=self._cycles)  # the whole's matter
-        applied = apply(self._store, decisions, now, seq, fence, self._routes)
+        applied = apply(self._store, decisions, now, seq, fence, self._audience.routes, self._audience)
         failpoint("evaluate.after_commit")
         if decisions.cycles != self._cycles:
             self._cycles = decisions.cycles

@@ -103,7 +103,7 @@ class Parts:
             self.store,
             self.clock,
             plain.decision_settings(self.config),
-            plain.route_words(self.config),
+            plain.audience(self.config),
             alerts_made=self.outbox.wake.set,
         )
         shared = Shared(

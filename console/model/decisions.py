@@ -164,6 +164,8 @@ class HoldDecision:
     """Key of an action that nobody has taken up yet, and nobody shall any more."""
     event: str = ""
     """For the timeline of the incident it belongs to; empty: nothing to tell."""
+    tells: str = ""
+    """Why a person is needed, who may look at no screen; empty: nobody is."""
 
 
 @dataclass(frozen=True, slots=True)

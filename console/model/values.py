@@ -173,6 +173,7 @@ class HoldFacts:
     period_key: str
     placed_at: datetime | None = None
     released_at: datetime | None = None
+    """When it was let go; of what is held still, when that was refused or failed for the first time."""
     ended_at: datetime | None = None
     release_key: str | None = None
     start_key: str | None = None

@@ -85,6 +85,8 @@ ENDED_HOLDS = frozenset({HoldState.RELEASED, HoldState.FAILED, HoldState.SHADOW}
 _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING, HoldState.STARTING, HoldState.FOUND})
 
 
+NOT_LET_GO = "it cannot be let go: "
+"""How the words of a hold begin whose release was refused, or failed; its refusal stands behind."""
 BY_A_PERSON = "a person enabled it at its source"
 """Why a hold is over whose mark a person left."""
 NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"

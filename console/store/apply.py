@@ -21,6 +21,7 @@ from console.store.keys import pack
 from console.store.latest import remove_runs, roll_latest
 from console.store.merging import RunRow
 from console.store.open import Store, next_changed_seq
+from console.store.told import NOBODY, Audience
 from console.store.wire import Row, Wire, wire
 
 WORDS_LIMIT = 500
@@ -64,8 +65,10 @@ def apply(
     evaluated_seq: int,
     fence: int | None,
     routes: Mapping[str, tuple[str, ...]],
+    audience: Audience = NOBODY,
 ) -> Applied:
     """Writes an evaluation that saw everything up to `evaluated_seq`. `routes`: route -> words of each of its URLs.
+    `audience`: who is told where a person is needed.
 
     A real attempt is never overwritten by an expectation. Raises LeaseLost, and then nothing is written.
     """
@@ -82,7 +85,7 @@ def apply(
         for decision in decisions.incidents:
             writer.write(decision)
         _write_days(lines, decisions.service_days, writer.ids, seq)
-        write_holds(connection, lines, seq, now_us, decisions.holds)
+        write_holds(connection, lines, seq, now_us, decisions.holds, audience)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
         _write_meta(lines, "cycles", json.dumps([[clean_line(name) for name in path] for path in decisions.cycles]))
         failpoint("evaluate.before_commit")

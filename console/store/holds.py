@@ -13,10 +13,11 @@ from console.model.decisions import HoldDecision, NewAction
 from console.model.holding import hold_end
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
-from console.store import audit
+from console.store import audit, told
 from console.store.asked import ActionStep, move_action
 from console.store.keys import pack
 from console.store.questions import table
+from console.store.told import Audience, Need
 from console.store.wire import Row, Wire
 
 BY = "headway"
@@ -39,7 +40,12 @@ _ACTION = (
 
 
 def write_holds(
-    connection: Connection, lines: Wire, seq: Callable[[], int], now_us: int, decisions: Sequence[HoldDecision]
+    connection: Connection,
+    lines: Wire,
+    seq: Callable[[], int],
+    now_us: int,
+    decisions: Sequence[HoldDecision],
+    audience: Audience = told.NOBODY,
 ) -> None:
     """Each decision whose hold still stands as the decision saw it; one that a person moved meanwhile is left alone."""
     _adopt(lines, seq, now_us)
@@ -53,6 +59,8 @@ def write_holds(
             _ask(connection, lines, one.action, now_us)
         if one.event:
             _tell(lines, now_us, one.event, one.hold)
+        if one.tells:
+            _call_a_person(lines, audience, one, now_us)
 
 
 def _has_left(lines: Wire, key: str) -> bool:
@@ -142,6 +150,24 @@ def _ask(connection: Connection, lines: Wire, action: NewAction, now_us: int) ->
         [(job,)] = lines.rows("SELECT name FROM job WHERE id = ?", (action.job_id,))
         detail = {"key": action.key, "as": action.origin, "parameters": dict(action.parameters)}
         audit.append(connection, now_us, BY, audit.FROM_ENGINE, f"request {action.verb}", job, detail, action.why)
+
+
+def _call_a_person(lines: Wire, audience: Audience, one: HoldDecision, now_us: int) -> None:
+    """That its job stays held: to whom the release belongs."""
+    hold = one.hold
+    [(job, incident_id)] = lines.rows(
+        "SELECT j.name, a.incident_id FROM job j LEFT JOIN action a ON a.key = ? WHERE j.id = ?",
+        (hold.release_key, hold.job_id),
+    )
+    ways = (
+        "It is asked again, after pauses that double up to an hour.",
+        f"Ask at once, when that is mended: headway release {hold.key}",
+        "See all holds, with their marks: headway holds",
+    )
+    about = f"{job}, held by {hold.held_by} (hold {hold.key})"
+    need = Need(hold.release_key or hold.key, "a hold cannot be let go", about, one.tells, ways, BY, incident_id,
+                hold.job_id, "What it keeps back does not start until then.")  # fmt: skip
+    told.tell(lines, audience, need, now_us)
 
 
 def _tell(lines: Wire, now_us: int, words: str, hold: HoldFacts) -> None:

@@ -47,6 +47,7 @@ class Need:
     """Who asked for it."""
     incident_id: int | None
     job_id: int | None
+    meanwhile: str = "Headway does nothing further here by itself."
 
 
 def tell(lines: Wire, audience: Audience, need: Need, now_us: int) -> None:
@@ -69,7 +70,7 @@ def _alert(lines: Wire, need: Need, route: str) -> NewAlert:
         (need.incident_id, route, PERSON),
     )
     plain_title = f"[Headway] {name}{need.title}"
-    plain = ["A person is needed: Headway does nothing further here by itself.", "", *need.mend]
+    plain = [f"A person is needed: {need.meanwhile}", "", *need.mend]
     body = [f"About:    {clean_line(need.about)}", f"Why:      {clean_line(need.why)}",
             f"Asked by: {clean_line(need.by)}", "", *plain]  # fmt: skip
     return NewAlert(

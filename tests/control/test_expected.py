@@ -210,7 +210,7 @@ def told_of(now: str, hold: HoldFacts, of_job: JobFacts = EXTRACT) -> dict[str, 
 
 def test_what_is_held_by_us_is_held_and_never_missed_and_nobody_elses_pause() -> None:
     paused = replace(EXTRACT, paused_since=at("03:01"))
-    waits = "held by Headway until its upstream is good (hold headway-0123456789)"
+    waits = "held by Headway (hold headway-0123456789)"
     for now in ("03:05", "03:30", "08:00"):
         assert {"03:10": (State.HELD, waits)} == told_of(now, held(HoldState.HELD), paused)
     found = held(HoldState.FOUND, kind="found", held_by="other", due_at=None, period_key="")

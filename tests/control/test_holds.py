@@ -460,7 +460,7 @@ def test_a_release_that_is_refused_is_asked_for_again() -> None:
     answers = iter([None, "no right to do this"])
     stage.reply = lambda action: next(answers, None)
     stage.until("04:11")
-    assert (HoldState.HELD, "no right to do this") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.HELD, "it cannot be let go: no right to do this") == (stage.hold().state, stage.hold().words)
     stage.until("06:00")
     assert (1, None) == (len(stage.source.starts), stage.source.mark)
 

@@ -153,6 +153,7 @@ class Hold(SQLModel, table=True):
     start_key: str | None = Field(default=None, sa_type=Text)
     """The one start under our id, where the native one did not come."""
     released_us: int | None = big(default=None)
+    """When it was let go; of what is held still, when that was refused for the first time."""
     ended_us: int | None = big(default=None)
     words: str = string()
     changed_seq: int = big(default=0)
