@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,13 @@ def run(night: Night, *words: str) -> int:
     return main(["--store", night.bench.url, *words])
 
 
+def listed(night: Night, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The only open hold."""
+    assert Exit.OK == run(night, "holds", "--json")
+    [told] = json.loads(capsys.readouterr().out)
+    return dict(told)
+
+
 def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     repair(night, "03:20")
     night.at("03:30").rounds()
@@ -61,9 +70,10 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         mark = night.bench.scheduler.marks["load"]
         assert at("05:30") == mark.until
         capsys.readouterr()
-        while run(night, "holds", "--json") == Exit.OK and "held" not in (out := capsys.readouterr().out):
-            pass
-        [told] = json.loads(out)
+        told = listed(night, capsys)
+        until = time.monotonic() + 20
+        while told["state"] == "placing" and time.monotonic() < until:
+            told = listed(night, capsys)
         shown = (told["job"], told["state"], told["kind"], told["key"], told["why"])
         assert (JOB, "held", "person", mark.id, "the network is moved") == shown
         assert Exit.OK == run(night, "job", JOB)
