@@ -11,9 +11,9 @@ from dataclasses import replace
 from console.clean import clean, clean_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
+from console.control.fingerprint import Told
 from console.control.picture import Picture, when
 from console.control.titles import cause_name, is_own_matter, plain_title
-from console.control.told import Told
 from console.control.words import dated, moment
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Notice
 from console.model.values import AlertKind, ServiceFacts, Timeliness

@@ -10,12 +10,12 @@ from console.control.alerts import first_words, notices, routes
 from console.control.cases import Case, cases
 from console.control.causes import groups
 from console.control.expected import expectations
+from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
 from console.control.holds import holding
 from console.control.incidents import decide, event_words, hits, shaded, threat
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
-from console.control.told import Day, told_before
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
 

@@ -13,12 +13,12 @@ from datetime import datetime
 from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
 from console.control.causes import threatened_by, unfinished_on
+from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat
 from console.control.titles import cause_name, reason, title
-from console.control.told import Day, Told, read_told, told_before
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.values import JobFacts, RunFacts, Timeliness

@@ -9,12 +9,12 @@ from datetime import datetime
 from connectors.contract import Evidence, State
 from console.clean import clean_line
 from console.control.cases import Case
+from console.control.fingerprint import Day
 from console.control.forecast import Forecast, How, Node
 from console.control.held import kept_back_by
 from console.control.incidents import threat
 from console.control.picture import Key, Picture, key_of, when
 from console.control.recovery import Budgets
-from console.control.told import Day
 from console.control.words import clock
 from console.model.plans import Save
 from console.model.values import RunFacts

@@ -6,8 +6,8 @@ from connectors.contract import State
 from console.clean import clean_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
+from console.control.fingerprint import told_before
 from console.control.picture import CLOCKS, Picture
-from console.control.told import told_before
 from console.model.values import RunFacts
 
 REASON_LIMIT = 200
