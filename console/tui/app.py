@@ -42,7 +42,6 @@ __all__ = ["HeadwayApp", "run_console"]
 
 HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
-
 START_SECONDS = 20.0
 """How long an engine that was started from here may need until its store is there."""
 
@@ -75,6 +74,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
         self._requests_factory = requests_factory
         self._asker: Desk[RequestsLike] | None = None
+        self.not_sent: list[str] = []
+        """What was ordered before the console was left, and was not sent."""
         self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
         self.header: HeaderView | None = None
         self.services: tuple[ServiceView, ...] = ()
@@ -134,7 +135,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
     def on_unmount(self) -> None:
         self.desk.close()
         if self._asker is not None:
-            self._asker.close()
+            self.not_sent = self._asker.close()
 
     def _deliver(self, answer: Callable[[], None]) -> None:
         try:
@@ -202,12 +203,12 @@ class HeadwayApp(App[int], inherit_bindings=False):
             tick()
 
     def ask_engine(self, key: str, question: Callable[[RequestsLike], Any], then: Callable[[Any], None],
-                   failed: Callable[[Exception], None]) -> None:  # fmt: skip
-        """Has a question to the engine put and answered outside of the screen's thread."""
+                   failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip
+        """Has a question to the engine put and answered outside of the screen's thread; an `order` whoever leaves."""
         if self._asker is None:
             self._asker = Desk(self._requests_factory, "asks")
             self._asker.attach(self._deliver)
-        self._asker.ask(key, question, then, failed)
+        self._asker.ask(key, question, then, failed, order=order)
 
     # from screen to screen
 

@@ -19,7 +19,8 @@ PATIENCE_SECONDS = 45.0
 
 
 class Asking:
-    """One question of a widget. `then` gets the engine's answer, `failed` words for a person; neither after `stop`."""
+    """One question of a widget. `then` gets the engine's answer, `failed` words for a person; neither after `stop`.
+    `order`: what a person orders by asking it, in words."""
 
     def __init__(
         self,
@@ -29,12 +30,13 @@ class Asking:
         put: Callable[[RequestsLike], int],
         then: Callable[[AnswerLike], None],
         failed: Callable[[str], None],
+        order: str = "",
     ) -> None:
         self._board, self._asker, self._name = board, asker, name
         self._then, self._failed = then, failed
         self._until = time.monotonic() + PATIENCE_SECONDS
         self._stopped = False
-        board.ask_engine(f"{name} put", put, self._put, self._error)
+        board.ask_engine(f"{name} put", put, self._put, self._error, order)
 
     def stop(self) -> None:
         """Nobody waits for the answer any more."""

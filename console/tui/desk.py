@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Owned = TypeVar("Owned")
@@ -13,18 +14,38 @@ Result = TypeVar("Result")
 Deliver = Callable[[Callable[[], None]], None]
 LOOK_SECONDS = 0.25
 """How often another process's commits are looked for: `PRAGMA data_version` is one integer."""
+CLOSE_SECONDS = 2.0
+ORDER_SECONDS = 12.0
+"""A desk that closes is waited for so long; where orders wait, longer than a store is busy for two questions
+(`asker.BUSY_SECONDS`)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked(Generic[Owned]):
+    """What waits at a desk."""
+
+    question: Callable[[Owned], Any]
+    then: Callable[[Any], None]
+    failed: Callable[[Exception], None] | None
+    order: str
 
 
 class Desk(Generic[Owned]):
     """Opens its thing in its own thread and answers questions there; a newer question with the same key replaces one
     that still waits. Answers are handed to `deliver` (the app's message queue); before `attach` they are kept.
 
+    An order is more than a question: a person was told that it goes on. None replaces another, and a desk that closes
+    gives them all, or says which it did not (`close`).
+
     `look` is called every LOOK_SECONDS and its value compared: a new one is delivered to `changed`.
     """
 
     def __init__(self, opener: Callable[[], Owned], name: str, look: Callable[[Owned], Hashable] | None = None) -> None:
         self._opener, self._look = opener, look
-        self._waiting: OrderedDict[Hashable, tuple[Callable[[Owned], Any], Any, Any]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, _Asked[Owned]] = OrderedDict()
+        self._doing: _Asked[Owned] | None = None
+        self._refused: dict[_Asked[Owned], str] = {}
+        """Orders that were not taken, and why, until who asked is told."""
         self._early: deque[Callable[[], None]] = deque()
         self._deliver: Deliver | None = None
         self._changed: Callable[[], None] | None = None
@@ -40,11 +61,15 @@ class Desk(Generic[Owned]):
         then: Callable[[Result], None],
         failed: Callable[[Exception], None] | None = None,
         first: bool = False,
+        order: str = "",
     ) -> None:
-        """Has `question` answered in the thread; `then` gets the result on the screen's side. `first` goes ahead."""
+        """Has `question` answered in the thread; `then` gets the result on the screen's side. `first` goes ahead.
+        `order`: what a person ordered with it, in words."""
+        asked = _Asked(question, then, failed, order)
+        key = asked if order else key
         with self._condition:
             self._waiting.pop(key, None)
-            self._waiting[key] = (question, then, failed)
+            self._waiting[key] = asked
             if first:
                 self._waiting.move_to_end(key, last=False)
             self._condition.notify()
@@ -57,19 +82,28 @@ class Desk(Generic[Owned]):
         for answer in early:
             answer()
 
-    def close(self, timeout_seconds: float = 2.0) -> None:
-        """Ends the thread once its present question is answered."""
+    def close(self) -> list[str]:
+        """Ends the thread once its present question is answered and all orders are given; further questions are
+        dropped. In words what of the orders was not taken, or may not have been."""
         with self._condition:
             self._closed, self._deliver = True, None
-            self._waiting.clear()
+            self._waiting = OrderedDict((key, one) for key, one in self._waiting.items() if one.order)
+            orders = bool(self._waiting or (self._doing and self._doing.order))
             self._condition.notify()
-        self._thread.join(timeout_seconds)
+        self._thread.join(ORDER_SECONDS if orders else CLOSE_SECONDS)
+        with self._condition:
+            left = [f"{one.order}: it was NOT sent, the store was busy" for one in self._waiting.values()]
+            self._waiting.clear()
+            doing = self._doing if self._doing and self._thread.is_alive() else None
+        refused = [f"{one.order}: it was NOT sent: {why}" for one, why in self._refused.items()]
+        unknown = "nobody knows yet whether it was sent; headway status shows what was"
+        return [*refused, *([f"{doing.order}: {unknown}"] if doing and doing.order else []), *left]
 
     def _work(self) -> None:
         owned: Owned | None = None
         version: Hashable = None
         looked = 0.0
-        while not self._closed:
+        while not self._closed or self._waiting:
             asked = self._next()
             try:
                 if owned is None and (asked or self._look):
@@ -80,27 +114,32 @@ class Desk(Generic[Owned]):
                     if before is not None and before != version and self._changed:
                         self._hand(self._changed)
                 if owned is not None and asked:
-                    self._answer(owned, *asked)
-            except Exception as error:  # noqa: BLE001 - whatever a store says is shown by the screen that asked
-                if asked and asked[2]:
-                    self._hand(_bound(asked[2], error))
+                    self._hand(_bound(asked.then, asked.question(owned)))
+            except Exception as error:  # noqa: BLE001 - whatever it says is shown by the screen that asked
+                if asked:
+                    self._refuse(asked, error)
         if owned is not None and hasattr(owned, "close"):
             owned.close()
 
-    def _next(self) -> tuple[Callable[[Owned], Any], Any, Any] | None:
+    def _next(self) -> _Asked[Owned] | None:
         with self._condition:
+            self._doing = None
             if not self._waiting and not self._closed:
                 self._condition.wait(LOOK_SECONDS if self._look else None)
-            return self._waiting.popitem(last=False)[1] if self._waiting else None
+            self._doing = self._waiting.popitem(last=False)[1] if self._waiting else None
+            return self._doing
 
-    def _answer(self, owned: Owned, question: Callable[[Owned], Any], then: Any, failed: Any) -> None:
-        try:
-            result = question(owned)
-        except Exception as error:  # noqa: BLE001 - the asker gets it, whatever it is
-            if failed:
-                self._hand(_bound(failed, error))
-        else:
-            self._hand(_bound(then, result))
+    def _refuse(self, asked: _Asked[Owned], error: Exception) -> None:
+        """An order's refusal is kept until the screen's side has it: that may be gone."""
+        if asked.order:
+            self._refused[asked] = str(error) or type(error).__name__
+
+        def tell() -> None:
+            self._refused.pop(asked, None)
+            if asked.failed:
+                asked.failed(error)
+
+        self._hand(tell)
 
     def _hand(self, answer: Callable[[], None]) -> None:
         with self._condition:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from console.clean import clean_line
 from console.tui.desk import Desk
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ def run_console(
     finally:
         gc.enable()
         desk.close()
+        for words in app.not_sent:
+            sys.stderr.write(clean_line(f"headway: {words}") + "\n")
 
 
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:

@@ -188,4 +188,5 @@ def _turn(screen: BaseScreen, value: str, why: str) -> None:
     def refused(error: Exception) -> None:
         screen.notice(f"not done: {error}", "bad")
 
-    screen.board.ask_engine("freeze", lambda requests: requests.turn(FREEZE, value, why), turned, refused)
+    what = "freeze" if value == "on" else "thaw"
+    screen.board.ask_engine(what, lambda requests: requests.turn(FREEZE, value, why), turned, refused, what)

@@ -112,4 +112,5 @@ def _put(screen: BaseScreen, one: ApprovalView, yes: bool | None) -> None:
         screen.notice(f"not approved: {words}", "bad")
 
     if yes:
-        Asking(screen.board, screen, "approve", lambda requests: requests.approve(one.key), answered, refused)
+        order = f"approve {verb_word(one.verb)} {one.job}"
+        Asking(screen.board, screen, "approve", lambda requests: requests.approve(one.key), answered, refused, order)

@@ -37,7 +37,8 @@ def open_drift(screen: BaseScreen, view: JobView) -> None:
 
     def answered(value: object) -> None:
         if value == "accept":
-            Asking(board, screen, "drift", lambda requests: requests.accept_drift(view.row.id), accepted, refused)
+            order = f"accept the drift of {name}"
+            Asking(board, screen, "drift", lambda asks: asks.accept_drift(view.row.id), accepted, refused, order)
         else:
             screen.notice("nothing was accepted")
 

@@ -94,9 +94,8 @@ class PreviewScreen(SendScreen[None]):
 
     def _decide(self, key: Any) -> None:
         if key == "withdraw":
-            Asking(
-                self.board, self, "withdraw", lambda requests: requests.withdraw(self.key), self._withdrawn, self.say
-            )
+            order = f"take back {self._order}"
+            Asking(self.board, self, "withdraw", lambda asks: asks.withdraw(self.key), self._withdrawn, self.say, order)
             return
         if key not in ("queue", "allow"):
             super()._decide(key)

@@ -19,6 +19,7 @@ from console.model.ids import new_action_key
 from console.store.errors import ReasonNeeded
 from console.tui import chrome, keys
 from console.tui.ports import RequestsLike
+from console.tui.screens.base import BaseScreen
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
@@ -219,7 +220,11 @@ class SendScreen(Overlay[Chosen]):
         self.say("")
         self.paint_title("")
         self.offer([("back", "Back", "what was sent goes on without this box")])
-        self.board.ask_engine(f"send {self.key}", self.put, self._gone, self._not_sent)
+        self.board.ask_engine(f"send {self.key}", self.put, self._gone, self._not_sent, self._order)
+
+    @property
+    def _order(self) -> str:
+        return f"{self.about[0].lower()} {self.about[1]}"
 
     def _gone(self, answer: Any) -> None:
         if self.is_attached:
@@ -227,8 +232,9 @@ class SendScreen(Overlay[Chosen]):
 
     def _not_sent(self, error: Exception) -> None:
         if not self.is_attached:
-            return
-        if isinstance(error, ReasonNeeded):
+            if isinstance(self.board.screen, BaseScreen):
+                self.board.screen.notice(f"{self._order}: it was NOT sent: {error}", "bad")
+        elif isinstance(error, ReasonNeeded):
             self._ask_why(str(error))
         else:
             self.refused(str(error) or type(error).__name__)

@@ -186,4 +186,5 @@ class StartedScreen(BaseScreen):
         def refused(error: Exception) -> None:
             self.notice(f"not done: {error}", "bad")
 
-        self.board.ask_engine(f"{how} plan", lambda requests: requests.steer_plan(number, how), steered, refused)
+        order = f"{how} plan {number}"
+        self.board.ask_engine(order, lambda requests: requests.steer_plan(number, how), steered, refused, order)

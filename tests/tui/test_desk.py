@@ -1,0 +1,194 @@
+"""What a person ordered is sent though the console is left, or is said to be not sent; questions are dropped."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from console.engine.requests import Wish
+from console.tui import desk as desk_module
+from console.tui.app import HeadwayApp
+from console.tui.desk import Desk
+from console.tui.start import run_console
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT
+
+SECONDS = 10.0
+
+
+class Counter:
+    """A desk whose first question holds the line until `free`."""
+
+    def __init__(self) -> None:
+        self.free, self.begun = threading.Event(), threading.Event()
+        self.done: list[str] = []
+        self.told: list[str] = []
+        self.desk: Desk[object] = Desk(object, "test")
+        self.desk.attach(lambda answer: answer())
+
+    def busy(self, order: str = "") -> None:
+        def hold_up(_: object) -> None:
+            self.begun.set()
+            self.free.wait(SECONDS)
+
+        self.desk.ask("header", hold_up, lambda _: None, order=order)
+        assert self.begun.wait(SECONDS)
+
+    def ask(self, key: str, order: str = "", error: str = "") -> None:
+        def question(_: object) -> None:
+            if error:
+                raise ValueError(error)
+            self.done.append(key)
+
+        self.desk.ask(key, question, lambda _: None, lambda why: self.told.append(str(why)), order=order)
+
+    def closed(self) -> list[str]:
+        """What closing says; the line is free once it has begun."""
+        said: list[str] = []
+        closing = threading.Thread(target=lambda: said.extend(self.desk.close()))
+        closing.start()
+        wait_until(lambda: self.desk._closed)
+        self.free.set()
+        closing.join(SECONDS)
+        return said
+
+    def over(self) -> bool:
+        self.desk._thread.join(SECONDS)
+        return not self.desk._thread.is_alive()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_an_order_that_waits_is_given_when_the_desk_closes_and_a_question_is_not() -> None:
+    one = Counter()
+    one.busy()
+    one.ask("services")
+    one.ask("send 1", "rerun fake/extract")
+    one.ask("freeze", "freeze")
+    assert [] == one.closed()
+    assert (["send 1", "freeze"], True) == (one.done, one.over())
+
+
+def test_no_order_replaces_another() -> None:
+    one = Counter()
+    one.busy()
+    one.ask("approve put", "approve rerun fake/extract")
+    one.ask("approve put", "approve rerun fake/load")
+    one.ask("services")
+    one.ask("services")
+    one.free.set()
+    wait_until(lambda: 3 == len(one.done))
+    assert ([], ["approve put", "approve put", "services"]) == (one.closed(), one.done)
+
+
+def test_an_order_that_is_refused_as_the_desk_closes_is_told() -> None:
+    one = Counter()
+    one.busy()
+    one.ask("send 1", "rerun fake/extract", error="you (vera) have the role view there")
+    assert ["rerun fake/extract: it was NOT sent: you (vera) have the role view there"] == one.closed()
+    assert ([], []) == (one.done, one.told)
+
+
+def test_a_refusal_that_the_screen_has_told_is_not_told_again() -> None:
+    one = Counter()
+    one.ask("send 1", "rerun fake/extract", error="no role")
+    wait_until(lambda: ["no role"] == one.told)
+    assert [] == one.closed()
+
+
+def test_an_order_that_could_not_be_given_in_time_is_told_and_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "ORDER_SECONDS", 0.05)
+    one = Counter()
+    one.busy("hold fake/load")
+    one.ask("send 1", "rerun fake/extract")
+    assert [
+        "hold fake/load: nobody knows yet whether it was sent; headway status shows what was",
+        "rerun fake/extract: it was NOT sent, the store was busy",
+    ] == one.desk.close()
+    one.free.set()
+    assert (True, []) == (one.over(), one.done)
+
+
+def held_up(night: Night) -> threading.Event:
+    """Nothing can be asked until it is set."""
+    free, real = threading.Event(), night.open_requests
+
+    def opened() -> Any:
+        assert free.wait(SECONDS)
+        return real()
+
+    night.open_requests = opened  # type: ignore[method-assign]
+    return free
+
+
+LEFT: dict[str, Any] = {}
+
+
+def _slow(night: Night) -> None:
+    LEFT.update(night=night, free=held_up(night))
+
+
+@on_the_night(prepare=_slow)
+async def leave_before_the_freeze_is_sent(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("F")
+    await night.typing()
+    await night.type("network")
+    await night.press("enter")
+    await night.until(lambda: night.app._asker is not None, "the order")
+    asker = night.app._asker
+
+    def free_it() -> None:
+        wait_until(lambda: asker is not None and asker._closed)
+        LEFT["free"].set()
+
+    threading.Thread(target=free_it).start()
+
+
+def test_who_leaves_the_console_has_frozen_all_the_same() -> None:
+    leave_before_the_freeze_is_sent()
+    night: Night = LEFT["night"]
+    assert ([("freeze", "on", "network")], []) == (night.requests.turned, night.app.not_sent)
+
+
+@on_the_night(size=(120, 40))
+async def test_who_closed_the_box_is_told_that_it_was_not_sent(night: Night) -> None:
+    free, real = threading.Event(), night.requests.act
+
+    def act(wish: Wish, key: str) -> None:
+        assert free.wait(SECONDS)
+        real(wish, key)
+
+    night.requests.act = act  # type: ignore[method-assign]
+    night.requests.refuses = "already asked by jo 2m ago"
+    night.app.open_run(1)
+    await night.see("RUN " + EXTRACT)
+    await night.press("r")
+    await night.see("Send it")
+    await night.press("down", "enter")
+    await night.see("what was sent goes on")
+    await night.press("escape")
+    await night.see_gone("what was sent goes on")
+    free.set()
+    await night.see(f"rerun {EXTRACT}: it was NOT sent: already asked by jo 2m ago")
+
+
+def test_what_was_not_sent_is_said_once_the_console_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    def run(app: HeadwayApp) -> int:
+        app.not_sent = ["rerun fake/\x1b[31mextract: it was NOT sent, the store was busy"]
+        return 0
+
+    monkeypatch.setattr(HeadwayApp, "run", run)
+    assert 0 == run_console(str(tmp_path / "headway.db"))
+    assert "headway: rerun fake/extract: it was NOT sent, the store was busy\n" == capsys.readouterr().err
