@@ -13,7 +13,7 @@ from console.model.decisions import HoldDecision, NewAction
 from console.model.holding import hold_end
 from console.model.ids import maybe_micros, micros
 from console.model.values import HoldFacts, HoldState, Mode
-from console.store import audit, told
+from console.store import audit, permissions, told
 from console.store.asked import ActionStep, move_action
 from console.store.keys import pack
 from console.store.questions import table
@@ -159,7 +159,10 @@ def _call_a_person(lines: Wire, audience: Audience, one: HoldDecision, now_us: i
         "SELECT j.name, a.incident_id FROM job j LEFT JOIN action a ON a.key = ? WHERE j.id = ?",
         (hold.release_key, hold.job_id),
     )
+    subject = permissions.subject_of_job(lines.rows, hold.job_id)
+    below = ", ".join(f"{name} (tier {tier})" for name, tier in subject.services)
     ways = (
+        f"Services that wait for it: {below or 'none'}",
         "It is asked again, after pauses that double up to an hour.",
         f"Ask at once, when that is mended: headway release {hold.key}",
         "See all holds, with their marks: headway holds",

@@ -65,7 +65,12 @@ def test_a_person_is_told_once_long_before_the_deadline(tmp_path: Path, monkeypa
         night.at("04:11").rounds(4)
         [(key,)] = night.rows("SELECT key FROM hold")
         [told] = alerts(night, "[Headway] a hold cannot be let go: fake/load, held by headway")
-        for words in (f"Why:      {NO_RIGHT}", f"headway release {key}", "does not start until then"):
+        for words in (
+            f"Why:      {NO_RIGHT}",
+            f"headway release {key}",
+            "does not start until then",
+            "wait for it: supply (tier 1)",
+        ):
             assert words in told
         night.restart()
         through(night, "05:59", timedelta(minutes=12))
