@@ -1,8 +1,10 @@
 """Sends what people asked for: at most once, intent committed first, verified by the scheduler's own word.
 
 requested → sending (intent committed under our key) → sent → verified | failed
-               └ the answer is lost, or the engine dies: unknown → looked up → sent | failed
-requested → refused (Headway or the scheduler said no; nothing happened)
+               ├ the answer is lost, or the engine dies: unknown → looked up → sent | failed
+               ├ its scheduler said no, nothing happened: refused
+               └ it never reached its scheduler, or a freeze came first, nothing left: failed
+requested → refused (Headway said no, or its scheduler when it was asked what would be sent)
 requested → verified (a mark that its scheduler cannot be told: Headway's own store has it)
 
 A request waits while another must approve it, or, where it may queue, while its job runs. Each target has one thread
@@ -27,12 +29,13 @@ from console.clock import Clock
 from console.engine import permission
 from console.engine.doors import Doors
 from console.engine.health import Pulse
-from console.engine.lanes import InFlight, Lanes, Turns
+from console.engine.lanes import Lanes
 from console.engine.moves import Moves
+from console.engine.underway import STOPPED, Underway
 from console.engine.wire import Wire
 from console.model.rights import APPROVED_WITHIN_SECONDS
 from console.store import approvals, asked
-from console.store.asked import ActionRow, ActionStep
+from console.store.asked import ActionRow
 from console.store.errors import StoreError
 from console.store.glance import glancing
 from console.store.open import Store
@@ -40,8 +43,6 @@ from console.store.told import NOBODY, Audience
 
 log = structlog.get_logger("headway.actions")
 
-AT_ONCE = 1
-"""Most writes in flight per system."""
 SPARE = 2
 """Threads beside two for each target, for what is asked of one that left config: it is refused without a wire."""
 
@@ -56,7 +57,7 @@ class Actions:
         doors: Doors,
         secrets: SecretStore,
         poll_now: Callable[[int], None],
-        at_once: int = AT_ONCE,
+        underway: Underway,
         moved: Callable[[], None] = lambda: None,
         audience: Audience = NOBODY,
     ) -> None:
@@ -65,26 +66,31 @@ class Actions:
         self._doors = doors
         self._audience = audience
         self._stopping: Callable[[], bool] = lambda: False
-        self._in_flight = InFlight()
-        self.turns = Turns(at_once)
+        self.underway = underway
         frozen = partial(permission.why_frozen, store)
-        wire = Wire(doors, secrets, self._is_stopping, frozen, self._in_flight)
-        self._moves = Moves(store, clock, doors, wire, self._turn, poll_now, moved, audience)
+        wire = Wire(doors, secrets, self._is_stopping, frozen, underway.in_flight)
+        self._moves = Moves(store, clock, doors, wire, underway, self._turn, poll_now, moved, audience)
         self._lanes = Lanes(2 * len(doors.places) + SPARE, "action")
         self.wake = threading.Event()
         self.pulse = Pulse()
 
     def recover(self, fence: int) -> None:
-        """What a dead engine was sending may or may not have arrived: it is looked up, never sent again."""
-        ours = self._lanes.keys
+        """What a dead engine was sending may or may not have arrived: it is looked up, never sent again. What a thread
+        of this process still sends, whichever parts began it, is not dead."""
+        self._write_down(fence)
         odd: dict[str, str] = {}
         for action in asked.actions_in(self._store, "sending", self._moves.now(), odd):
-            if action.key in ours:
-                continue  # not dead: a thread of ours is at it
-            step = ActionStep("unknown", "the engine stopped while sending; looking it up", event="outcome unknown")
-            self._moves.step(fence, action.key, "sending", step)
-        for key in odd.keys() - ours:
-            self._moves.give_up(fence, key, "sending", odd[key])
+            if action.key not in self.underway:
+                self._moves.step(fence, action.key, "sending", STOPPED)
+        for key, why in odd.items():
+            if key not in self.underway:
+                self._moves.give_up(fence, key, "sending", why)
+
+    def _write_down(self, fence: int) -> None:
+        """What came of sendings whose own threads could not write it: their parts have ended, or the store failed."""
+        for key, step in self.underway.unwritten().items():
+            self._moves.step(fence, key, "sending", step)
+            self.underway.written(key)
 
     def run(self, fence: int, stopping: Callable[[], bool]) -> None:
         """Until `stopping`, and what is in flight then has been written down. What it had sent when it broke is looked
@@ -98,7 +104,7 @@ class Actions:
                 woken = self.wake.is_set()
                 self.wake.clear()
                 self.pulse.beat()
-                if glance.is_new() or woken or self._lanes.is_free_again():
+                if glance.is_new() or woken or self._lanes.is_free_again() or self.underway.unwritten():
                     self._begin(fence)
                 self.wake.wait(0.25)
         while not self._lanes.over():
@@ -106,7 +112,7 @@ class Actions:
 
     def hanging(self, seconds: float) -> dict[str, float]:
         """Where a sending or a look takes longer than that, and for how long it does."""
-        return self._in_flight.hanging(seconds)
+        return self.underway.in_flight.hanging(seconds)
 
     def close(self) -> None:
         """Takes up nothing more."""
@@ -123,6 +129,7 @@ class Actions:
     def _begin(self, fence: int) -> None:
         """Takes up what is due in every lane where nothing is being done."""
         self._lanes.over()
+        self._write_down(fence)
         for key, origin in asked.unapproved_since(self._store, self._moves.later(-APPROVED_WITHIN_SECONDS)):
             tells = "" if origin == "plan" else "nobody approved it"  # a plan stops for it, and that is told
             self._moves.refuse(fence, key, approvals.NOBODY, tells)
@@ -138,9 +145,7 @@ class Actions:
             for key, why in odd.items():
                 self._moves.give_up(fence, key, state, why)
         for lane, actions in due.items():
-            self._lanes.take(
-                lane, frozenset(action.key for action in actions), partial(self._move_all, fence, tuple(actions))
-            )
+            self._lanes.take(lane, partial(self._move_all, fence, tuple(actions)))
 
     def _move_all(self, fence: int, actions: Sequence[ActionRow]) -> None:
         for action in actions:
@@ -158,5 +163,5 @@ class Actions:
     def _turn(self, system: int) -> Iterator[float | None]:
         """Of its system's writes, one's turn: for how many seconds it was waited for; None: the engine ends, it must
         not begin."""
-        with self.turns.turn(system, self._stopping) as waited:
+        with self.underway.turns.turn(system, self._stopping) as waited:
             yield None if self._stopping() else waited

@@ -53,29 +53,24 @@ class Lanes:
 
     def __init__(self, most: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
-        self._moving: dict[Hashable, tuple[Future[None], frozenset[str]]] = {}
+        self._moving: dict[Hashable, Future[None]] = {}
         self._turned_away: set[Hashable] = set()
         """Lanes for which there was more to do than could be taken."""
 
-    def take(self, lane: Hashable, keys: frozenset[str], work: Callable[[], None]) -> None:
-        """Does the work, which is about these keys; nothing where the lane is not free: it will be due again."""
+    def take(self, lane: Hashable, work: Callable[[], None]) -> None:
+        """Does the work; nothing where the lane is not free: it will be due again."""
         if lane in self._moving:
             self._turned_away.add(lane)
         else:
-            self._moving[lane] = self._pool.submit(work), keys
+            self._moving[lane] = self._pool.submit(work)
 
     def is_free_again(self) -> bool:
         """Whether a lane is done from which work was turned away, so that this can be taken now."""
-        return any(self._moving[lane][0].done() for lane in self._turned_away)
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """What is being done now is about them."""
-        return frozenset[str]().union(*(keys for _, keys in self._moving.values()))
+        return any(self._moving[lane].done() for lane in self._turned_away)
 
     def over(self) -> bool:
         """Forgets what is done; True when that is all. Raises what broke there, the store's failures for example."""
-        done = {lane: moving for lane, (moving, _) in self._moving.items() if moving.done()}
+        done = {lane: moving for lane, moving in self._moving.items() if moving.done()}
         for lane in done:
             del self._moving[lane]
         self._turned_away -= done.keys()
@@ -85,7 +80,7 @@ class Lanes:
 
     def wait(self) -> None:
         """Until all that was taken is done. Raises as `over`."""
-        for moving, _ in list(self._moving.values()):
+        for moving in list(self._moving.values()):
             moving.exception()
         self.over()
 

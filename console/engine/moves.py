@@ -31,6 +31,7 @@ from console.control.open_hold import may_have_run, not_owed
 from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
 from console.engine.rights import POLICIES
+from console.engine.underway import Underway
 from console.engine.wire import Wire
 from console.failpoints import failpoint
 from console.model.holding import is_over
@@ -68,6 +69,7 @@ class Moves:
         clock: Clock,
         doors: Doors,
         wire: Wire,
+        underway: Underway,
         turn: Callable[[int], AbstractContextManager[float | None]],
         poll_now: Callable[[int], None],
         moved: Callable[[], None],
@@ -77,6 +79,7 @@ class Moves:
         self._clock = clock
         self._doors = doors
         self._wire = wire
+        self._underway = underway
         self._turn = turn
         self._poll_now = poll_now
         self._moved = moved
@@ -118,8 +121,8 @@ class Moves:
     def _may_leave(self, fence: int, action: ActionRow) -> bool:
         """Whether it may by what is permitted now; where not, it is refused or waits."""
         right = permission.of_action(self._store, action, self.now())
-        places = self._doors.places
-        if refused := right.refused or previews.refusal_of(self._store, places, action) or self._over(action):
+        ours = previews.refusal_of(self._store, self._doors.places, action)
+        if refused := right.refused or ours or self._over(action):
             self.refuse(fence, action.key, refused)
         elif right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
@@ -168,13 +171,14 @@ class Moves:
 
     def _send_once(self, fence: int, action: ActionRow, preview: dict[str, Any]) -> None:
         preview = {**preview, "plan": {**preview.get("plan", {}), SENT_AT: instant_key(self._clock.now())}}
-        event = f"{preview.get('verb', action.verb)}: {action.job}"
-        if not self.step(fence, action.key, "requested", ActionStep("sending", event=event, preview=preview)):
-            return
-        failpoint("action.intent_committed")
-        step = self._wire.act(action, preview)
-        if self.step(fence, action.key, "sending", step):
-            log.info("action", key=action.key, job=action.job, state=step.state, words=step.words)
+        intent = ActionStep("sending", event=f"{preview.get('verb', action.verb)}: {action.job}", preview=preview)
+        with self._underway.sending(action.key) as end:
+            if not self.step(fence, action.key, "requested", intent):
+                return
+            failpoint("action.intent_committed")
+            end.step = self._wire.act(action, preview)
+            if self.step(fence, action.key, "sending", end.step):
+                log.info("action", key=action.key, job=action.job, state=end.step.state, words=end.step.words)
 
     def refuse(self, fence: int, key: str, why: str, tells: str = "") -> None:
         """It is not sent and over; told to whoever asked, in its incident and in the audit. `tells` as `ActionStep`."""
@@ -192,8 +196,7 @@ class Moves:
 
     def _assert(self, fence: int, action: ActionRow, ask: Ask) -> None:
         """A mark that only Headway keeps: there is no wire, so its intent and its end are one transaction."""
-        refused = previews.asserted(ask).refused
-        if refused:
+        if refused := previews.asserted(ask).refused:
             self.refuse(fence, action.key, refused)
             return
         state = State.SUCCEEDED if action.verb is Verb.MARK_OK else State.SKIPPED
@@ -278,8 +281,7 @@ class Moves:
         step = step or verdicts.unproved(self._store, action, self.now())
         if step is None:
             if by_looking:  # its source is asked for this alone; the others wait for what polls bring
-                again = ActionStep("sent", next_us=self.later(LOOK_UP_PAUSE_SECONDS))
-                self.step(fence, action.key, "sent", again)
+                self.step(fence, action.key, "sent", ActionStep("sent", next_us=self.later(LOOK_UP_PAUSE_SECONDS)))
             return
         failpoint("action.before_verify")
         self.step(fence, action.key, "sent", step)

@@ -13,12 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import structlog
 
+from console.clean import clean_line
 from console.engine.config_file import ConfigFile
-from console.engine.crew import Crew
+from console.engine.crew import WORDS_LIMIT, Crew
 from console.engine.own_alerts import OUTBOX, PARTS, STORE, OwnAlerts
 from console.engine.wiring import Parts
 from console.failpoints import failpoint
@@ -73,6 +75,9 @@ class Engine:
         self._end = threading.Event()
         self._said = ""
         self._own = OwnAlerts()
+        self._good: Parts | None = None  # the last that began
+        self._unfit, self._why_unfit = "", ""
+        """Digest of the config with which no parts could begin, and why."""
 
     def stop(self) -> None:
         """Ends the engine soon; safe from a signal handler."""
@@ -92,6 +97,9 @@ class Engine:
                     continue
             except StoreError as error:
                 self._store_trouble(error)
+                continue
+            except Exception as error:  # noqa: BLE001 - a surprise here must not end the watch
+                self._surprise(error)
                 continue
             if got is not None and not self._stands_by:
                 log.info("another engine works already", holder=got.holder)
@@ -122,6 +130,16 @@ class Engine:
         self._own.look(self._parts, None, {STORE: words})
         self._end.wait(STAND_BY_SECONDS)
 
+    def _surprise(self, error: Exception) -> None:
+        """Nothing can begin, or go on: somebody is told, and all is tried again."""
+        words = self._in_words(error)
+        log.error("the engine broke, it begins anew", error=words, exc_info=error)
+        self._own.look(self._parts, None, {PARTS: words})
+        self._end.wait(STAND_BY_SECONDS)
+
+    def _in_words(self, error: Exception) -> str:
+        return clean_line(self._parts.secrets.mask(f"{type(error).__name__}: {error}"), WORDS_LIMIT)
+
     def _hold(self, lease: Lease) -> None:
         """Works until the lease is lost or the engine ends. A newer config is taken up under the next fence of the same
         lease: no other engine, with an older file perhaps, gets in between."""
@@ -137,13 +155,11 @@ class Engine:
 
     def _work(self, lease: Lease) -> bool:
         """Until the parts must end; True where they begin anew with a newer config. Raises LeaseLost, StoreError."""
-        if self._is_outdated():
-            self._parts = self._make_parts()
-        log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
         watch = Watch(threading.Event(), 0.0)
         crew: Crew | None = None
         try:
-            self._parts.begin(lease.fence)
+            self._begin(lease)
+            log.info("working", fence=lease.fence, config=self._parts.config.digest[:12])
             self._renew(lease, watch)  # to begin may have taken long
             crew = Crew(self._parts.running(), self._parts.secrets, watch.stopping)
             crew.start(lease.fence)
@@ -153,11 +169,47 @@ class Engine:
             watch.stop.set()
             self._finish(crew)
             if not self._end.is_set():
-                self._parts = self._make_parts()
+                self._parts = self._next_parts()
+
+    def _begin(self, lease: Lease) -> None:
+        """By the newest config; where a surprise keeps that from beginning, by the last one that began. Raises
+        LeaseLost, StoreError."""
+        newest = self._newest
+        try:
+            if self._is_outdated():
+                self._parts = self._next_parts()
+            self._parts.begin(lease.fence)
+        except Exception as error:
+            if isinstance(error, StoreError) or self._good is None or newest in ("", self._good.config.digest):
+                raise
+            self._go_back(self._good, newest, error)
+            self._parts.begin(lease.fence)
+        self._good = self._parts
+
+    def _go_back(self, good: Parts, unfit: str, error: Exception) -> None:
+        why = f"the config as it is now cannot be used, the one before goes on: {self._in_words(error)}"
+        log.error("no parts can begin by this config", config=unfit[:12], error=why, exc_info=error)
+        self._unfit = unfit
+        self._why_unfit = f"{why} (since {datetime.now(UTC):%H:%M:%S}Z; change it, or restart the engine)"
+        self._parts = good.anew()
+
+    def _next_parts(self) -> Parts:
+        """By the newest config that may be fit; they know what the parts before them still send."""
+        made = self._good.anew() if self._good is not None and self._is_unfit() else self._make_parts()
+        made.follow(self._parts)
+        return made
+
+    @property
+    def _newest(self) -> str:
+        """Digest of the config as it is now; empty where that stays what it is."""
+        return self._configs.config.digest if self._configs is not None else ""
 
     def _is_outdated(self) -> bool:
-        """Whether the config has changed since the parts were made."""
-        return self._configs is not None and self._configs.config.digest != self._parts.config.digest
+        """Whether the config has changed since the parts were made, to one that may be fit."""
+        return self._newest not in ("", self._unfit, self._parts.config.digest)
+
+    def _is_unfit(self) -> bool:
+        return self._unfit != "" and self._newest == self._unfit
 
     def _renew(self, lease: Lease, watch: Watch) -> None:
         """Raises LeaseLost, StoreError."""
@@ -192,7 +244,8 @@ class Engine:
 
     def _trouble(self, crew: Crew) -> str:
         config = self._configs.words() if self._configs is not None else ""
-        return "; ".join(filter(None, [config, self._parts.trouble(crew.trouble())]))
+        unfit = self._why_unfit * self._is_unfit()
+        return "; ".join(filter(None, [config, unfit, self._parts.trouble(crew.trouble())]))
 
     def _tell_trouble(self, lease: Lease, words: str, told: str) -> str:
         if words != told:

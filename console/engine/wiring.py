@@ -30,6 +30,7 @@ from console.engine.poll import Poller, Shared
 from console.engine.proposals import Proposals
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
+from console.engine.underway import Underway
 from console.model.values import RunFacts
 from console.store import polling
 from console.store.config_sync import remember_backwards, sync_config
@@ -37,6 +38,9 @@ from console.store.inventory import accept_drift
 from console.store.open import Store
 
 log = structlog.get_logger("headway.engine")
+
+AT_ONCE = 1
+"""Most writes in flight per system."""
 
 
 class Part(Protocol):
@@ -58,8 +62,19 @@ class Parts:
         self.clock = Clock(store.clock_hand)
         self._told: frozenset[str] = frozenset()
         self._telling = threading.Lock()
+        self._underway = Underway(AT_ONCE)
         self._joined = False
         self._fence = 0
+
+    def anew(self) -> Parts:
+        """The parts after these, by the same config."""
+        made = Parts(self.config, self.store, self.secrets, self._send)
+        made.follow(self)
+        return made
+
+    def follow(self, before: Parts) -> None:
+        """Knows what the parts before these, in the same process, still send. To be called before they begin."""
+        self._underway = before._underway
 
     def begin(self, fence: int) -> None:
         """Config into the store, then what a dead engine left is put in order. Raises LeaseLost."""
@@ -67,6 +82,10 @@ class Parts:
         self.sync_config(fence)
         self._join()
         self._tell_backwards(fence)
+        self.recover(fence)
+
+    def recover(self, fence: int) -> None:
+        """Puts in order what a dead engine left half done."""
         for part in (self.outbox, self.actions, self.answers):
             part.recover(fence)
 
@@ -122,6 +141,7 @@ class Parts:
             self.doors,
             self.secrets,
             poll_now=self._poll_now,
+            underway=self._underway,
             moved=self.evaluator.wake.set,
             audience=plain.audience(self.config),
         )

@@ -77,13 +77,16 @@ class Bench:
         while self.parts.outbox.step(self.fence):
             self.parts.outbox.wait_idle()
 
-    def restart(self) -> None:
-        """A new engine on the same store, as after a crash: the old one's lease is over."""
+    def restart(self, dead: bool = False) -> None:
+        """A new engine on the same store: the old one's lease is over. `dead`: so is its process, and nobody knows any
+        more what it was sending."""
         tomorrow = micros(datetime.now(UTC) + timedelta(days=1))
         got = lease.acquire(self.store, "engine", "after the crash", 60, now_us=tomorrow)
         assert isinstance(got, Lease)
-        self.fence = got.fence
+        self.fence, before = got.fence, self.parts
         self.parts = Parts(self.config, self.store, SecretStore(), self.sink)
+        if not dead:
+            self.parts.follow(before)
         self.parts.begin(self.fence)
 
     def reads(self) -> Reads:

@@ -350,9 +350,9 @@ def test_what_a_busy_thread_turned_away_is_due_once_it_is_free_again() -> None:
     """By its next tick, not when a second is over."""
     free, done = threading.Event(), threading.Event()
     lanes = Lanes(1, "test")
-    lanes.take("one", frozenset(), lambda: _wait(free))
+    lanes.take("one", lambda: _wait(free))
     assert not lanes.is_free_again()
-    lanes.take("one", frozenset(), done.set)
+    lanes.take("one", done.set)
     assert (False, False) == (lanes.is_free_again(), done.is_set())
     free.set()
     until = time.monotonic() + SECONDS

@@ -108,7 +108,7 @@ def test_an_action_in_flight_when_the_engine_died_is_looked_up_first(bench: Benc
     bench.scheduler.on_act = die
     with pytest.raises(SystemExit):
         bench.parts.actions.step(bench.fence)
-    bench.restart()
+    bench.restart(dead=True)
     assert "unknown" == state_of(bench, key)
     bench.parts.actions.step(bench.fence)
     assert ([key], "sent") == (bench.scheduler.acted, state_of(bench, key))

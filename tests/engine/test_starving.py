@@ -134,7 +134,7 @@ def test_a_host_that_swallows_a_write_keeps_its_systems_turn_and_no_other_system
                 polled = bench.scheduler.polls
                 ask(bench, runs["report"])
                 assert elsewhere.wait(SECONDS)
-                queues = bench.parts.actions.turns._queue
+                queues = bench.parts.actions.underway.turns._queue
                 wait_until(lambda: [2] == [len(one) for one in queues.values() if one], "them to wait for it", SECONDS)
                 bench.poller.poll_once(bench.fence)
                 assert (polled + 1, [hung]) == (bench.scheduler.polls, bench.scheduler.acted)

@@ -390,7 +390,7 @@ def test_one_write_at_most_is_in_flight_at_a_system_whatever_its_targets(
         with bench.store.write(None) as connection:
             sql = "UPDATE job SET target_id = (SELECT MAX(id) FROM target) WHERE native_id = 'load'"
             connection.exec_driver_sql(sql)
-        bench.parts.actions.turns.at_once = at_once
+        bench.parts.actions.underway.turns.at_once = at_once
         for run_id in runs:
             bench.requests().act(Wish(Verb.RERUN, run_id), new_action_key())
         bench.parts.actions.step(bench.fence)
