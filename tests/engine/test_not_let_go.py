@@ -13,6 +13,7 @@ import pytest
 
 from connectors.contract import AccessRefused
 from console.config import ServiceSettings
+from console.store.reads import open_reads
 from tests.engine import test_holds
 from tests.engine.bench import running_bench
 from tests.engine.test_holds import Night, a_night, at, repair, started
@@ -96,6 +97,8 @@ def test_what_is_missed_of_it_names_the_hold_and_the_refusal(tmp_path: Path, mon
         [(key,)] = night.rows("SELECT key FROM hold")
         stuck = f"held by Headway, it cannot be let go: {NO_RIGHT} (hold {key})"
         assert ("held", stuck) == night.load()
+        with open_reads(night.bench.url) as reads:
+            assert [f"it cannot be let go: {NO_RIGHT}"] == [one.told for one in reads.holds()]
         night.at("10:16").rounds(4)
         assert ("missed", stuck) == night.load()
         [missed] = alerts(night, "[Headway] INC-0002")

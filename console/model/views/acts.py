@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.words import NOT_LET_GO
+
 
 @dataclass(frozen=True, slots=True)
 class ActionView:
@@ -59,8 +61,8 @@ class HoldView:
     @property
     def told(self) -> str:
         """Why it is held, in the words of whoever holds it, then why it is where it is."""
-        if not self.why:
-            return self.words
+        if not self.why or (self.kind != "person" and self.words.startswith(NOT_LET_GO)):
+            return self.words  # what a policy waited for is there
         is_said = self.why.startswith(self.words) or self.words == f"by {self.held_by}"
         return self.why if is_said else f"{self.why}; {self.words}"
 
