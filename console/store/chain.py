@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from console.clean import clean_line
@@ -86,8 +86,9 @@ def append(
 def verify(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "") -> Verdict:
     """Whether the chain is whole. `rows`: of `SELECT`, by seq. `noted`: what `meta` says was the last ("seq hash").
 
-    `head`: a hash that was kept elsewhere ("seq:hash", or the hash alone); it must be found in the chain."""
-    count, last, known = 0, "", head.rpartition(":")[2] == ""
+    `head`: a hash that was kept elsewhere ("seq:hash", or the hash alone); it must be found in the chain, in that row.
+    """
+    kept, count, last, found = head.rpartition(":")[2], 0, "", 0
     for row in rows:
         link = Link(*row)
         count += 1
@@ -95,8 +96,8 @@ def verify(rows: Iterable[Sequence[Any]], noted: str = "", head: str = "") -> Ve
         if wrong is not None:
             return Verdict(count, last, *wrong)
         last = link.hash
-        known = known or last == head.rpartition(":")[2]
-    return _end(count, last, noted, head, known)
+        found = count if last == kept else found
+    return _end(count, last, noted, head, found)
 
 
 def _wrong(link: Link, expected: int, last: str) -> tuple[int, str] | None:
@@ -110,7 +111,7 @@ def _wrong(link: Link, expected: int, last: str) -> tuple[int, str] | None:
     return None
 
 
-def _end(count: int, last: str, noted: str, head: str, known: bool) -> Verdict:
+def _end(count: int, last: str, noted: str, head: str, found: int) -> Verdict:
     seq, _, digest = noted.partition(" ")
     if noted and (seq, digest) != (str(count), last):
         return Verdict(
@@ -118,8 +119,17 @@ def _end(count: int, last: str, noted: str, head: str, known: bool) -> Verdict:
         )
     if not noted and count:
         return Verdict(count, last, count, "the store's note of its last row was removed")
-    if not known:
-        place = head.partition(":")[0] if ":" in head else "?"
+    return _unless_kept(Verdict(count, last), head, found)
+
+
+def _unless_kept(whole: Verdict, head: str, found: int) -> Verdict:
+    """The verdict on a whole chain, beside a head that was kept elsewhere; `found`: the row of its hash, 0 for none."""
+    place = head.partition(":")[0] if ":" in head else "?"
+    row = int(place) if place.isascii() and place.isdigit() else 0
+    if head and not found:
         words = f"the head that was kept elsewhere (row {place}) is not in this chain: it was cut there, or made anew"
-        return Verdict(count, last, int(place) if place.isascii() and place.isdigit() else count + 1, words)
-    return Verdict(count, last)
+        return replace(whole, bad=row or whole.rows + 1, words=words)
+    if ":" in head and row != found:
+        words = f"the head that was kept elsewhere names row {place}, and its hash is row {found}'s: one is mistyped"
+        return replace(whole, bad=row, words=words)
+    return whole

@@ -137,6 +137,16 @@ def test_a_tail_that_was_cut_with_the_stores_note_is_found_by_the_head(bench: Be
     assert (1, True) == (done.code, done.out.startswith("NOT WHOLE at row 2: the head that was kept elsewhere (row 2)"))
 
 
+@pytest.mark.parametrize("row", ["2", "999"])
+def test_a_head_with_another_rows_number_is_named(bench: Bench, row: str) -> None:
+    kept = headway(bench.url, "audit", "head").out.strip()
+    number, _, digest = kept.partition(":")
+    done = headway(bench.url, "audit", "verify", "--head", f"{row}:{digest}")
+    words = f"NOT WHOLE at row {row}: the head that was kept elsewhere names row {row}, and its hash is row {number}'s"
+    assert (1, f"{words}: one is mistyped") == (done.code, " ".join(done.out.split()))
+    assert 0 == headway(bench.url, "audit", "verify", "--head", digest).code
+
+
 @pytest.mark.parametrize("head", ["x", "1:abc", "g" * 64])
 def test_a_head_that_is_none_is_refused(bench: Bench, head: str) -> None:
     assert 2 == headway(bench.url, "audit", "verify", "--head", head).code
