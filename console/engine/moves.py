@@ -258,10 +258,8 @@ class Moves:
             self.step(fence, action.key, "unknown", step)
             self._poll_now(action.target_id)
         elif isinstance(found, Absent):
-            words = "looked up: it never arrived. Ask again to send it."
             tells = "it never arrived" if action.origin == "person" else ""  # what plans and holds make of it they tell
-            end = ActionStep("failed", words, ended=True, event="it never arrived", tells=tells)
-            self.step(fence, action.key, "unknown", end)
+            self.step(fence, action.key, "unknown", verdicts.never_arrived(tells))
         else:
             self._look_again(fence, action, found.why)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from connectors.contract import State, Verb
+from console.model.words import NEVER_ARRIVED, NOT_SENT
 from console.store import asked
 from console.store.asked import ActionRow, ActionStep, AttemptWord
 from console.store.open import Store
@@ -73,6 +74,16 @@ def verified(words: str) -> ActionStep:
 
 def failed(words: str) -> ActionStep:
     return ActionStep("failed", words, ended=True, event=words)
+
+
+def not_sent(why: str) -> ActionStep:
+    """Nothing of it left: it may be asked again."""
+    return ActionStep("failed", f"{NOT_SENT}{why}", ended=True, event="not sent")
+
+
+def never_arrived(tells: str = "") -> ActionStep:
+    """It may have left, and is proved not to be at its scheduler: it may be asked again."""
+    return ActionStep("failed", NEVER_ARRIVED, ended=True, event="it never arrived", tells=tells)
 
 
 def unproved(store: Store, action: ActionRow, now_us: int) -> ActionStep | None:

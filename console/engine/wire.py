@@ -21,7 +21,7 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.secrets import SecretStore
-from console.engine import previews
+from console.engine import previews, verdicts
 from console.engine.arriving import shown
 from console.engine.doors import Doors
 from console.engine.lanes import InFlight
@@ -66,13 +66,13 @@ class Wire:
                 if self._stopping():  # the lease may pass on while we wait here; nothing leaves that nobody writes down
                     return ActionStep("unknown", "the engine was ending before it was sent; looking it up")
                 if frozen := self._frozen():  # while we waited for the line
-                    return ActionStep("failed", f"not sent: {frozen}", ended=True, event="not sent")
+                    return verdicts.not_sent(frozen)
                 receipt = connector.act(previews.preview_of(preview), action.key, ACT_SECONDS)
                 failpoint("action.after_wire")
         except (AccessRefused, NotSupported) as error:
             return ActionStep("refused", self.words(error), ended=True, event=f"refused: {self.words(error)}")
         except SystemUnreachable as error:
-            return ActionStep("failed", f"not sent: {self.words(error)}", ended=True, event="not sent")
+            return verdicts.not_sent(self.words(error))
         except ConnectorError as error:  # OutcomeUnknown, or an answer that nobody can read: it may have arrived
             return ActionStep("unknown", self.words(error), event="outcome unknown: looking it up")
         except Exception as error:  # a connector's surprise after the intent: nobody knows what left

@@ -97,6 +97,19 @@ MARK_GONE = "; our mark is gone"
 """What is added to either, once it is."""
 
 
+NOT_SENT = "not sent: "
+"""How the words of an action begin that failed before its call left; why stands behind."""
+NEVER_ARRIVED = "looked up: it never arrived. Ask again to send it."
+"""The words of an action that was looked up and is proved not to be at its scheduler."""
+NOT_THERE = (NOT_SENT, NEVER_ARRIVED.partition(".")[0])
+"""By these beginnings, and by nothing else, a failed action may be sent again."""
+
+
+def is_unsent(state: str, words: str) -> bool:
+    """Whether an action in this state is proved never to have reached its scheduler."""
+    return state == "failed" and words.startswith(NOT_THERE)
+
+
 class AlertKind(StrEnum):
     """What a notice tells about its incident."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from console.model.ids import instant, maybe_instant
 from console.model.values import ActionFacts, CancelFacts, HoldFacts, HoldState, Mode
+from console.model.words import is_unsent
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
 
@@ -23,9 +24,6 @@ _LATELY = (
     " UNION SELECT key FROM hold WHERE ended_us >= ? UNION SELECT key FROM hold WHERE due_us >= ?) ORDER BY h.key"
 )
 """Three looks into indices: with OR, every hold that ever was would be walked at each evaluation."""
-NOT_SENT = "not sent"
-NEVER_ARRIVED = "looked up: it never arrived"
-"""How the words of an action begin that failed and is proved never to have reached its scheduler."""
 
 
 def holds(lines: Wire, since_us: int) -> tuple[HoldFacts, ...]:
@@ -68,8 +66,7 @@ def _action(row: Sequence[Any]) -> ActionFacts | None:
     state, words, ended, origin = row
     if state is None:
         return None
-    unsent = state == "failed" and words.startswith((NOT_SENT, NEVER_ARRIVED))
-    return ActionFacts(state, words, maybe_instant(ended), unsent, origin)
+    return ActionFacts(state, words, maybe_instant(ended), is_unsent(state, words), origin)
 
 
 def cancels(lines: Wire, since_us: int) -> dict[int, CancelFacts]:
