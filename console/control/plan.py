@@ -23,10 +23,12 @@ from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
 from console.control.held import kept_back_by
 from console.control.incidents import hits
+from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
 from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
 from console.control.services import delivered_at, service_days
 from console.control.titles import cause_name
+from console.control.unheld import refused
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.shaping import judged
@@ -50,6 +52,7 @@ class _Wanted:
 def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everything: bool = False) -> Draft | None:
     """The plan for an open incident; None when there is no such. Without steps where nothing is left to send.
     `everything`: also what is red or stale and no service that is hit waits for, so that the incident closes."""
+    estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
     case = next(
@@ -84,6 +87,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
 
 def bulk(estate: Estate, run_ids: Iterable[int], verb: Verb, now: datetime, can: Can) -> Draft:
     """The same verb for each of these runs, upstreams before their downstreams; runs out of view are left out."""
+    estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
     found = {number: picture.run_by_id(number) for number in dict.fromkeys(run_ids)}
@@ -147,6 +151,8 @@ def _kept_back(picture: Picture, kept: Policy, node: Node) -> str:
     alone = "it stays held" if kept.stands else "it starts all the same"
     if kept.mode is Mode.TRIGGER and node.due is None:
         return "Headway starts it once what it reads is good; while no engine works nobody does"
+    if why := refused(picture.estate, job.id, node.due, picture.now):
+        return f"its hold was refused ({why}): its start{due} comes all the same, unless a later try holds it"
     return f"its start{due} is held until what it reads is good; while no engine works {alone}"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from console.clean import clean_line
 from console.control.expected import expects_nothing
 from console.control.graph import Graph
 from console.control.schedule import in_words
-from console.model.values import Estate, JobFacts, Mode
+from console.model.values import Estate, HoldState, JobFacts, Mode
 
 
 def unheld(estate: Estate) -> Iterator[str]:
@@ -24,6 +25,21 @@ def unheld(estate: Estate) -> Iterator[str]:
         words = _words(edge.mode, clean_line(job.name), _name(estate, edge.upstream_id), _clock(job))
         if words:
             yield words
+
+
+def refused(estate: Estate, job_id: int, due: datetime | None, now: datetime) -> str:
+    """Why the last try to hold that start came to nothing; empty where none was made, or a later one holds.
+    `due`: None where only its source names it: what is to come."""
+    tries = [
+        one
+        for one in estate.holds
+        if one.job_id == job_id and one.due_at is not None and one.place is not None
+        if one.due_at == due or (due is None and one.due_at > now)
+    ]
+    failed = [one for one in tries if one.state is HoldState.FAILED]
+    if not failed or any(one.state not in (HoldState.FAILED, HoldState.PLACING) for one in tries):
+        return ""
+    return max(failed, key=lambda one: one.ended_at or now).words
 
 
 def _name(estate: Estate, job_id: int) -> str:

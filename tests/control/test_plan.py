@@ -17,6 +17,7 @@ from console.control.plan import bulk, recovery
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.shaping import Changes, shape
 from console.model.values import (
+    ActionFacts,
     DependencyFacts,
     EngineDown,
     HoldFacts,
@@ -126,6 +127,28 @@ def test_what_headway_keeps_back_is_said_with_what_becomes_of_it_without_an_engi
     deps = [DependencyFacts(1, 2, Origin.DECLARED, mode, engine_down), *feeds(kept, MART)]
     _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, kept, MART, AUDIT), feeds=deps)
     assert words == left(plan)["warehouse/load"]
+
+
+def test_what_could_not_be_held_is_said_to_start_all_the_same() -> None:
+    no_run = ActionFacts("refused", "it has no run yet", at("03:52"), unsent=False, origin="hold")
+    failed = HoldFacts("headway-1", 2, 1, None, "reactive", Mode.HOLD, HoldState.FAILED, "headway", "", at("10:00"),
+                       at("04:00"), "", ended_at=at("03:52"), words="it has no run yet", place=no_run)  # fmt: skip
+    again = replace(failed, key="headway-2", state=HoldState.PLACING, ended_at=None, words="until it is good")
+    held = replace(again, state=HoldState.HELD)
+    deps = [DependencyFacts(1, 2, Origin.DECLARED, Mode.HOLD), *feeds(LOAD, MART)]
+    ledger, _ = night(FAILED, now="03:53", feeds=deps)
+    refused = (
+        "its hold was refused (it has no run yet): its start of 04:00 comes all the same, unless a later try holds it"
+    )
+    for holds, words in (
+        ((failed,), refused),
+        ((failed, again), refused),
+        ((failed, held), f"{HELD}it starts all the same"),
+        ((replace(failed, due_at=at("03:00")),), f"{HELD}it starts all the same"),
+    ):
+        plan = recovery(replace(ledger.estate, holds=holds), 1, at("03:53"), can)
+        assert plan is not None
+        assert words == left(plan)["warehouse/load"]
 
 
 def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:

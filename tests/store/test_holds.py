@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from connectors.contract import Evidence, HoldMark, NativeHold, RunRecord, State, Verb, instant_key
 from console.model.decisions import Decisions, HoldDecision, Member, NewAction
@@ -115,6 +116,26 @@ def test_an_action_that_was_withdrawn_is_taken_up_by_nobody(night: Estate) -> No
     assert ("refused", "nobody could send it") == night.one("SELECT state, words FROM action")
     assert ["request hold", "refuse hold"] == [row[0] for row in night.rows("SELECT verb FROM audit ORDER BY seq")]
     assert HoldState.FAILED is stored(night)[0].state
+
+
+def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Estate, reads: Reads) -> None:
+    assert [] == reads.dependency_faults()
+    stock, extract = served.job_id(STOCK), served.job_id()
+    with served.store.write(None) as connection:
+        connection.execute(
+            text("INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
+                 " hold_for_s) VALUES (:up, :down, 'declared', 'hold', 'open', 600, 21600)"), {"up": extract, "down": stock},
+        )  # fmt: skip
+    decide(served, placed(served))
+    over = hold(served, state=HoldState.FAILED, ended_at=at("03:01"), words="it has no run yet")
+    decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
+    told = f"etl-hosts/{STOCK} could not be held until {EXTRACT} is good when that was last tried (2026-11-20 03:01Z)"
+    [words] = reads.dependency_faults()
+    assert f"{told}: it has no run yet. Until it can be, it starts by its own clock." == words
+    assert (1, [words]) == (reads.to_mend(), reads.remarks())
+    again = hold(served, key=RELEASE, state=HoldState.HELD, placed_at=at("03:05"), due_at=None, period_key="later")
+    decide(served, HoldDecision(again, None))
+    assert [] == reads.dependency_faults()
 
 
 def test_a_failed_action_is_unsent_only_where_that_is_proved(night: Estate) -> None:

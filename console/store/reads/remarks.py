@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from console.clean import clean_line
-from console.model.ids import job_name
+from console.model.ids import instant, job_name, micros
 from console.model.views import TargetView
 from console.store.keys import unpack
 from console.store.patterns import matching
@@ -15,6 +15,16 @@ from console.store.reads.jobs import JobReads
 
 LOST_SHOWN = timedelta(hours=48)
 """How long a window whose evidence is lost is told: as long as its runs are judged."""
+REFUSED_SHOWN = timedelta(hours=48)
+"""How long a dependency whose hold was refused is told, unless it holds again, or ends, before."""
+_REFUSED = (
+    "SELECT j.name, COALESCE(u.name, 'its upstream'), h.words, h.ended_us FROM hold h JOIN action a ON a.key = h.key"
+    " JOIN job j ON j.id = h.job_id LEFT JOIN job u ON u.id = h.upstream_id"
+    " WHERE h.ended_us >= ? AND h.state = 'failed' AND a.state = 'refused' AND j.gone_since_us IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM hold x WHERE x.job_id = h.job_id AND x.placed_us > h.ended_us)"
+    " AND EXISTS (SELECT 1 FROM dependency d JOIN job t ON t.id = d.downstream_id WHERE d.mode <> 'observe'"
+    " AND (t.id = j.id OR t.parent_id = j.id)) ORDER BY j.name, h.ended_us"
+)
 HINTS = 5
 """Names whose near misses are looked for: each costs a comparison with every job."""
 
@@ -45,9 +55,19 @@ class RemarkReads(JobReads):
         ]
 
     def dependency_faults(self) -> list[str]:
-        """Dependencies that the clock contradicts, and those that cannot hold, as the engine saw them last."""
+        """Dependencies that the clock contradicts, and those that cannot hold, as the engine saw them last; and those
+        whose last hold was refused."""
         rows = self.link.rows("SELECT value FROM meta WHERE name = 'backwards'")
-        return [str(one) for (value,) in rows for one in json.loads(value)]
+        return [str(one) for (value,) in rows for one in json.loads(value)] + self._refused_holds()
+
+    def _refused_holds(self) -> list[str]:
+        rows = self.link.rows(_REFUSED, (micros(self.now() - REFUSED_SHOWN),))
+        last = {name: (upstream, words, instant(ended)) for name, upstream, words, ended in rows}
+        return [
+            f"{name} could not be held until {upstream} is good when that was last tried ({at:%Y-%m-%d %H:%M}Z):"
+            f" {words}. Until it can be, it starts by its own clock."
+            for name, (upstream, words, at) in last.items()
+        ]
 
     def to_mend(self) -> int:
         """How many circles, names without a job and dependencies against the clock there are: cheap, for a screen that
