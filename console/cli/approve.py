@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from connectors.words import Verb
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, agreed, now_of, print_json, reading, say, say_lines, since_words, stamp, until
+from console.cli.common import Stop, confirmed, now_of, print_json, reading, say, say_lines, since_words, stamp, until
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.engine.requests import Requests, Wish
@@ -56,7 +56,7 @@ def approve(arguments: argparse.Namespace) -> int:
         print_json(arguments, {"approval": waiting, "approved": False})
     else:
         say_lines(_what(waiting))
-    if not arguments.yes and not _agreed():
+    if not confirmed(arguments, "approve it?", "nothing was approved", "approve"):
         raise Stop(Exit.REFUSED, "nothing was approved")
     answered(arguments, requests, requests.approve(arguments.key))
     if arguments.json:
@@ -86,11 +86,3 @@ def _what(one: ApprovalView) -> list[str]:
         f"  asked at  {stamp(one.requested)}",
         f"  until     {stamp(one.until)}; later it must be asked anew",
     ]
-
-
-def _agreed() -> bool:
-    import sys
-
-    if not sys.stdin.isatty():
-        raise Stop(Exit.USAGE, "nothing was approved: add --yes to approve without a terminal")
-    return agreed("approve it?")

@@ -123,6 +123,16 @@ def agreed(question: str) -> bool:
     return typed(f"{question} [y/N] ").lower() in ("y", "yes")
 
 
+def confirmed(arguments: argparse.Namespace, question: str, nothing: str, verb: str) -> bool:
+    """Whether a person says yes at the terminal, or has said so by --yes. Without a terminal the command stops:
+    `nothing` was done, and how to `verb` all the same."""
+    if arguments.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, f"{nothing}: add --yes to {verb} without a terminal")
+    return agreed(question)
+
+
 @contextmanager
 def reading(arguments: argparse.Namespace) -> Iterator[Reads]:
     """The store's reads. A missing store or name ends the command with one clear message."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from console.cli.common import (
     Stop,
-    agreed,
     clock_words,
+    confirmed,
     day_words,
     print_json,
     say,
@@ -125,7 +124,8 @@ def _from_native(arguments: argparse.Namespace) -> int:
     _show(arguments, found, held)
     if not arguments.release:
         return Exit.PROBLEM if len(held) < len(found) else Exit.OK
-    if held and not _confirmed(arguments, held):
+    question = f"let go of {len(held)}? Headway starts none of them."
+    if held and not confirmed(arguments, question, "nothing was let go", "let go"):
         raise Stop(Exit.REFUSED, "nothing was let go")
     desk = _Desk(arguments)
     kept = [one for one in held if not _let_go(config, secrets, one, arguments.timeout, desk)]
@@ -168,14 +168,6 @@ def _show(arguments: argparse.Namespace, found: list[Marked], held: list[Marked]
         [(one.target, one.job, one.state, stamp(one.until), one.by, one.hold, one.where) for one in held],
     )
     say_lines([f"{one.target} could not be asked: {one.error}" for one in found if one.error])
-
-
-def _confirmed(arguments: argparse.Namespace, held: list[Marked]) -> bool:
-    if arguments.yes:
-        return True
-    if not sys.stdin.isatty():
-        raise Stop(Exit.USAGE, "nothing was let go: add --yes to let go without a terminal")
-    return agreed(f"let go of {len(held)}? Headway starts none of them.")
 
 
 class _Desk:

@@ -240,16 +240,10 @@ def after_done(arguments: argparse.Namespace, plan: PlanView) -> list[str]:
 def _news(plan: PlanView, told: dict[int, str]) -> list[str]:
     lines = []
     for step in plan.steps:
-        state = _state(step)
-        if told.get(step.place, "planned") != state:
-            told[step.place] = state
-            lines.append(f"{step.place} {step.job}: {state}{': ' * bool(step.words)}{step.words}")
+        if told.get(step.place, "planned") != step.stands:
+            told[step.place] = step.stands
+            lines.append(f"{step.place} {step.job}: {step.stands}{': ' * bool(step.words)}{step.words}")
     return lines
-
-
-def _state(step: StepView) -> str:
-    """The step's state; while its action is under way, that of the action."""
-    return step.action_state or step.state if step.state == "asked" else step.state
 
 
 def where(plan: PlanView) -> str:
@@ -261,4 +255,4 @@ def where(plan: PlanView) -> str:
 
 def _under_way(plan: PlanView, step: StepView) -> str:
     why = plan.waits_for(step)
-    return f"{step.place} {step.job} is {_state(step)}{f': {why}' if why else ''}"
+    return f"{step.place} {step.job} is {step.stands}{f': {why}' if why else ''}"

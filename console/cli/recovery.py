@@ -109,11 +109,11 @@ def plan_lines(plan: PlanView) -> list[str]:
 
 
 def _step_lines(plan: PlanView, step: StepView) -> list[str]:
-    state = step.action_state if step.state == "asked" and step.action_state else step.state
     after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
     wait = f"  waits {duration_words(step.wait_s)}" if step.wait_s else ""
     run = f"  run {step.run_id}" if step.run_id is not None else ""
-    line = f"{step.place:>3} {state:<9} {step.verb.replace('_', ' ')} {step.job}{run}  {step.period_key}{after}{wait}"
+    what = f"{step.verb.replace('_', ' ')} {step.job}{run}"
+    line = f"{step.place:>3} {step.stands:<9} {what}  {step.period_key}{after}{wait}"
     until = f"waits until {stamp(step.due)}" if step.due and step.state == "planned" else ""
     told = [*dict.fromkeys((step.words, plan.waits_for(step) or until))]
     return [line, *(f"      {words}" for words in told if words)]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, agreed, now_of, print_json, reading, say_lines, since_words
+from console.cli.common import Stop, confirmed, now_of, print_json, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.views import ActionView
@@ -45,7 +44,7 @@ def _withdraw(arguments: argparse.Namespace, found: ActionView | None) -> int:
     requests = require_engine(arguments)
     if not arguments.json:
         say_lines(_what(found))
-    if not arguments.yes and not _agreed():
+    if not confirmed(arguments, "withdraw it?", "nothing was withdrawn", "withdraw"):
         raise Stop(Exit.REFUSED, "nothing was withdrawn")
     answered(arguments, requests, requests.withdraw(found.key, arguments.why))
     if arguments.json:
@@ -60,9 +59,3 @@ def _what(one: ActionView) -> list[str]:
     lines += [f"  says      {one.words}"] if one.words else []
     risk = "  note      it may have arrived: asked for again, its job may run twice. Look at its scheduler first"
     return [*lines, risk] if one.state == "unknown" else lines
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise Stop(Exit.USAGE, "nothing was withdrawn: add --yes to withdraw without a terminal")
-    return agreed("withdraw it?")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.control.authorize import Granted, Refused
-from console.engine.requests import _now_us, raise_refused, where_from
+from console.engine.requests import raise_refused, where_from
 from console.engine.rights import Rights
 from console.model.modes import frozen_words
 from console.model.rights import Person
@@ -61,7 +61,7 @@ class Emergency:
             person = permissions.asker(run, self._postgres)
             detail = {"hold": mark.hold, "words": words}
             verb = "released natively" if done else "failed release natively"
-            chain.append(run, _now_us(run), person.name, where_from(), verb, _job(run, mark)[1], detail, "")
+            chain.append(run, asker.now_us(run), person.name, where_from(), verb, _job(run, mark)[1], detail, "")
 
     def ask_restore(self) -> None:
         """Before a copy takes the place of this store. Raises NotAllowed."""
@@ -76,7 +76,7 @@ class Emergency:
     ) -> None:
         verb = f"{'refuse' if isinstance(answer, Refused) else 'request'} {door}"
         told = {**detail, "refused": answer.reason} if isinstance(answer, Refused) else detail
-        chain.append(run, _now_us(run), person.name, where_from(), verb, about, told, why)
+        chain.append(run, asker.now_us(run), person.name, where_from(), verb, about, told, why)
 
 
 def _job(run: Run, mark: Native) -> tuple[int | None, str]:

@@ -10,7 +10,7 @@ from typing import Any
 from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, _now_us, raise_refused, where_from
+from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, raise_refused, where_from
 from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
@@ -82,7 +82,7 @@ class PlanRequests(Requests):
         with asker.transaction(self._url) as run:
             if rows := run("SELECT id FROM plan WHERE key = ?", (key,)):
                 return int(rows[0][0])
-            now = _now_us(run)
+            now = asker.now_us(run)
             person = permissions.asker(run, self._postgres)
             recent = permissions.asked_lately(run, person.name, now, key)
             answer = _may_all(Rights(run, known), person, draft.steps, why, recent)
@@ -109,7 +109,7 @@ class PlanRequests(Requests):
             rows = run("SELECT state, incident_id FROM plan WHERE id = ?", (number,))
             if not rows:
                 raise NoPlan(number)
-            now = _now_us(run)
+            now = asker.now_us(run)
             person = permissions.asker(run, self._postgres)
             rights = Rights(run, known)
             answer = all_granted(
@@ -136,7 +136,7 @@ class PlanRequests(Requests):
         about, verb = f"plan {number}" if number else "estate", f"plan {what}"
         if isinstance(answer, Refused):
             verb, detail = f"refuse {verb}", {**detail, "refused": answer.reason}
-        chain.append(run, _now_us(run), by, where_from(), verb, about, detail, why)
+        chain.append(run, asker.now_us(run), by, where_from(), verb, about, detail, why)
 
 
 def _refuse_useless(draft: Draft, at_once: int) -> None:

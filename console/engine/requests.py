@@ -14,12 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from connectors.words import Verb
-from console.clock import Clock, Hand
 from console.control.authorize import DOORS, Granted, Refused, switch_door
 from console.durations import duration_words
 from console.engine.rights import Rights, about_request, all_granted, may_ask
 from console.model.holding import end_fault
-from console.model.ids import instant, micros
+from console.model.ids import instant
 from console.model.rights import Role, Subject
 from console.store import asker, beside, chain, permissions, switches
 from console.store.chain import Run
@@ -95,13 +94,6 @@ def mark_name() -> str:
 def overlap_shown(preview: Mapping[str, Any]) -> str:
     """`Wish.overlap` of who was shown this and sends it: one that was shown is allowed, one that comes later is not."""
     return "allow" if preview.get("overlap") else "refuse"
-
-
-def _now_us(run: Run) -> int:
-    """Now by the store's clock: real, or a replay's."""
-    rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())
-    hand = Hand(instant(rows[0][0]), instant(rows[0][1]), rows[0][2], bool(rows[0][3])) if rows else None
-    return micros(Clock(lambda: hand).now())
 
 
 def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
@@ -185,7 +177,7 @@ class Requests:
         with asker.transaction(self._url) as run:
             person = permissions.asker(run, self._postgres)
             answer = Rights(run).may(person, door, system=system, why=why)
-            now = _now_us(run)
+            now = asker.now_us(run)
             if isinstance(answer, Granted):
                 return switches.turn(run, name, value, person.name, where_from(), why, now)
             chain.append(run, now, person.name, where_from(), f"refuse {door}", name, {"refused": answer.reason}, why)
@@ -230,7 +222,7 @@ class Requests:
                 return
             job_id = _job_of(run, wish.run_id, wish.job_id)
             person = permissions.asker(run, self._postgres)
-            now = _now_us(run)
+            now = asker.now_us(run)
             recent = permissions.asked_lately(run, person.name, now, key)
             rights = Rights(run)
             answer = rights.kept_back(job_id) or rights.may(
@@ -273,7 +265,7 @@ class Requests:
 
     def _audit(self, run: Run, by: str, verb: str, job_id: int | None, detail: dict[str, Any], why: str = "") -> None:
         rows = run("SELECT name FROM job WHERE id = ?", (job_id,)) if job_id is not None else []
-        chain.append(run, _now_us(run), by, where_from(), verb, rows[0][0] if rows else "estate", detail, why)
+        chain.append(run, asker.now_us(run), by, where_from(), verb, rows[0][0] if rows else "estate", detail, why)
 
     def _hanging_on(self, jobs: Callable[[Run], Iterable[int]]) -> dict[int, Subject]:
         """What hangs on these jobs, read before the transaction that writes: a walk through the estate for each job
@@ -290,7 +282,7 @@ class Requests:
                 rows = run(
                     "INSERT INTO request (kind, arguments, asked_by, asked_us, state, answer)"
                     " VALUES (?, ?, ?, ?, 'asked', '{}') RETURNING id",
-                    (kind, json.dumps(arguments), person.name, _now_us(run)),
+                    (kind, json.dumps(arguments), person.name, asker.now_us(run)),
                 )
                 return int(rows[0][0])
             if kind not in DOORS or DOORS[kind].role > Role.VIEW:

@@ -47,6 +47,11 @@ class StepView:
     others: str = ""
     """Who else has an action on its run under way, before it was asked: "mara rerun"; empty for nobody."""
 
+    @property
+    def stands(self) -> str:
+        """Its state; while its action is under way, that of the action."""
+        return (self.action_state or self.state) if self.state == "asked" else self.state
+
 
 @dataclass(frozen=True, slots=True)
 class PlanView:

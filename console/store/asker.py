@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from console.clock import Clock, Hand
+from console.model.ids import instant, micros
 from console.store import schema
 from console.store.chain import LOCKED, WRITER_LOCK, Run
 from console.store.errors import NotAllowed, StoreMissing, StoreUnusable, damage_words, folder_words
@@ -31,6 +33,13 @@ def transaction(url: str, writes: bool = True) -> Iterator[Run]:
     writer, and keeps none waiting. Raises StoreUnusable (StoreTooNew where a newer Headway wrote the store), and
     NotAllowed where the login has not the right."""
     yield from _on_postgres(url, writes) if is_postgres(url) else _on_sqlite(url, writes)
+
+
+def now_us(run: Run) -> int:
+    """Now by the store's clock, real or a replay's (µs)."""
+    rows = run("SELECT origin_us, started_us, rate, paused FROM clock", ())
+    hand = Hand(instant(rows[0][0]), instant(rows[0][1]), rows[0][2], bool(rows[0][3])) if rows else None
+    return micros(Clock(lambda: hand).now())
 
 
 def _on_sqlite(url: str, writes: bool) -> Iterator[Run]:

@@ -194,13 +194,6 @@ def parked(store: Store) -> list[Parked]:
     return [Parked(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def oldest_in_flight(store: Store) -> int | None:
-    """Since when the delivery that is longest on the wire is there (µs); None without one."""
-    with store.read() as connection:
-        [(at,)] = wire(connection).rows("SELECT min(wire_us) FROM delivery WHERE state = 'claimed'")
-    return None if at is None else int(at)
-
-
 def told_since(store: Store, dedup_key: str, since_us: int) -> bool:
     """Whether what was told last under this key since then was trouble, and not that it is OVER."""
     with store.read() as connection:

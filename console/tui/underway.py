@@ -24,17 +24,11 @@ STARTED = (
 )
 
 
-def state_of(step: StepView) -> str:
-    """The step's state; while its action is under way, that of the action."""
-    return (step.action_state or step.state) if step.state == "asked" else step.state
-
-
 def mark_of(step: StepView, look: Look) -> tuple[str, str, str]:
     """(mark, word, style): of the plan's own states, else of the action's."""
-    state = state_of(step)
-    found = PLAN_STEPS.get(state)
+    found = PLAN_STEPS.get(step.stands)
     if found is None:
-        return look.glyphs.mark("action", state)
+        return look.glyphs.mark("action", step.stands)
     return found.letter if look.glyphs.plain else found.glyph, found.word, found.style
 
 
