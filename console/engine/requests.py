@@ -137,10 +137,6 @@ class Requests:
         self._url = url
         self._postgres = asker.is_postgres(url)
 
-    def preview_rerun(self, run_id: int) -> int:
-        """Asks what a rerun of this run would send; the request's id."""
-        return self.preview(Wish(Verb.RERUN, run_id))
-
     def preview(self, wish: Wish) -> int:
         """Asks what this would send; the request's id."""
         of = {"run_id": wish.run_id, "job_id": wish.job_id}
@@ -204,14 +200,6 @@ class Requests:
                 return found
             time.sleep(0.05)
         return Answer(False, {}, f"no answer in {seconds:.0f} s; is an engine running? See: headway status")
-
-    def rerun(
-        self, run_id: int, preview: dict[str, Any], key: str, why: str = "", incident_id: int | None = None
-    ) -> None:
-        """Asks for the rerun that `preview` showed, with the overlap that it showed and no other. As `act`."""
-        overlap = overlap_shown(preview)
-        wish = Wish(Verb.RERUN, run_id, preview=preview, why=why, overlap=overlap, incident_id=incident_id)
-        self.act(wish, key)
 
     def act(self, wish: Wish, key: str) -> None:
         """Asks for what is wished, under `key`. The same key twice is one action.

@@ -17,6 +17,7 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.engine.requests import Answer, Requests
 from console.store.reads.holders import holder_name
+from tests.asks import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 
@@ -60,7 +61,7 @@ def test_an_answer_that_comes_at_the_end_of_a_wait_is_taken(bench: Bench) -> Non
     assert run_id is not None
     late = Late(bench.url)
     arguments = argparse.Namespace(store=bench.url, config=None)
-    assert "plan" in asking.answered(arguments, late, late.preview_rerun(run_id), 5)
+    assert "plan" in asking.answered(arguments, late, late.preview(rerun_of(run_id)), 5)
 
 
 def test_an_engine_that_dies_before_its_answer_is_not_waited_for(
@@ -82,9 +83,9 @@ def test_who_watches_is_told_every_minute_what_it_waits_for(
     failed(bench)
     monkeypatch.setattr(asking, "TELL_SECONDS", 0.2)
     requests = bench.requests()
-    question = requests.preview_rerun(1)
+    question = requests.preview(rerun_of(1))
     bench.parts.answers.step(bench.fence)
-    requests.rerun(1, requests.wait(question, 5).data, "hw-0123456789ab")
+    requests.act(rerun_of(1, requests.wait(question, 5).data), "hw-0123456789ab")
     parsed = argparse.Namespace(store=bench.url, config=None, timeout=0.5, json=False)
     assert Exit.UNKNOWN == asking.watch(parsed, 1, "hw-0123456789ab")
     assert "waits for the engine to take it; Ctrl-C ends only this command" in capsys.readouterr().err

@@ -36,6 +36,7 @@ from console.model.plans import Draft
 from console.model.views import IncidentView, RunView, ServiceView
 from console.store.open import Store
 from console.store.reads import open_reads
+from tests.asks import rerun_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise, as it loads
 
@@ -90,10 +91,10 @@ class Night:
     def rerun(self, name: str) -> str:
         """Asks for a rerun through the preview, as the console does; its key."""
         run_id = self.run(name).row.id
-        answer = self.requests.wait(self.requests.preview_rerun(run_id), LIMIT_SECONDS)
+        answer = self.requests.wait(self.requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
         assert answer.ok, answer.error
         key = new_action_key()
-        self.requests.rerun(run_id, answer.data, key, "a bad file")
+        self.requests.act(rerun_of(run_id, answer.data, "a bad file"), key)
         self.wait(f"the rerun of {name} is sent", lambda: self.action(key) not in ("requested", "sending"))
         return key
 

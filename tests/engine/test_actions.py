@@ -23,6 +23,7 @@ from console.engine.lanes import Lanes
 from console.engine.moves import LOOK_UPS
 from console.engine.requests import AlreadyAsked
 from console.model.ids import new_action_key
+from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 
@@ -42,7 +43,7 @@ def fail(bench: Bench, scheduler: FakeScheduler, job: str = "extract") -> int:
 
 def ask(bench: Bench, run_id: int) -> str:
     key = new_action_key()
-    bench.requests().rerun(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}, key)
+    bench.requests().act(rerun_of(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}), key)
     return key
 
 

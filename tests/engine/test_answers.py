@@ -13,6 +13,7 @@ from connectors.contract import State
 from connectors.secrets import SecretRef
 from console.model.ids import micros
 from console.store.errors import LeaseLost
+from tests.asks import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.test_actions import two_systems
 from tests.fakes.scheduler import FakeScheduler
@@ -49,7 +50,7 @@ def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
     bench.scheduler.attempt(HOSTILE, "h1", State.FAILED, NOW)
     bench.poller._inventory_at = 0.0
     bench.turn()
-    told = answer(bench, bench.requests().preview_rerun(run_id))
+    told = answer(bench, bench.requests().preview(rerun_of(run_id)))
     assert ["fake/mart"] == [name for name, _, _ in told["followers"]]
 
 
@@ -85,7 +86,7 @@ def test_questions_to_a_system_that_hangs_hold_up_no_other_systems_answer(tmp_pa
         for _ in range(8):
             bench.requests().log(1)
         try:
-            assert "run again" == answer(bench, bench.requests().preview_rerun(2))["verb"]
+            assert "run again" == answer(bench, bench.requests().preview(rerun_of(2)))["verb"]
         finally:
             free.set()
 

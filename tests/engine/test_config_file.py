@@ -21,6 +21,7 @@ from console.engine.config_file import ConfigFile
 from console.engine.requests import Requests
 from console.model.ids import new_action_key
 from console.store.reads import open_reads
+from tests.asks import rerun_of
 from tests.connectors.replay import nights
 from tests.lab.process import wait_until
 
@@ -134,9 +135,9 @@ def has_runs(store: Store) -> bool:
 def ask(store: Store, job: str) -> str:
     """A rerun that waits for somebody's approval."""
     requests, key, run_id = Requests(store.url), new_action_key(), store.runs(job)[0]
-    answer = requests.wait(requests.preview_rerun(run_id), LIMIT_SECONDS)
+    answer = requests.wait(requests.preview(rerun_of(run_id)), LIMIT_SECONDS)
     assert answer.ok, answer.error
-    requests.rerun(run_id, answer.data, key)
+    requests.act(rerun_of(run_id, answer.data), key)
     return key
 
 

@@ -16,6 +16,7 @@ from console.engine.sending import Sent
 from console.model.decisions import Decisions
 from console.model.ids import new_action_key
 from console.model.values import Estate
+from tests.asks import rerun_of
 from tests.engine.bench import Bench
 
 NOW = datetime.now(UTC)
@@ -41,11 +42,11 @@ def state_of(bench: Bench, key: str) -> str:
 def ask_rerun(bench: Bench, run_id: int) -> str:
     key = new_action_key()
     requests = bench.requests()
-    question = requests.preview_rerun(run_id)
+    question = requests.preview(rerun_of(run_id))
     bench.parts.answers.step(bench.fence)
     answer = requests.wait(question, 5)
     assert answer.ok, answer.error
-    requests.rerun(run_id, answer.data, key, "because")
+    requests.act(rerun_of(run_id, answer.data, "because"), key)
     return key
 
 
@@ -142,13 +143,13 @@ def test_a_second_person_is_told_who_asked_already(bench: Bench) -> None:
     run_id = failed(bench)
     ask_rerun(bench, run_id)
     with pytest.raises(AlreadyAsked, match=r"already asked by .* ago; it is requested"):
-        bench.requests().rerun(run_id, {"verb": "run again"}, new_action_key())
+        bench.requests().act(rerun_of(run_id, {"verb": "run again"}), new_action_key())
 
 
 def test_the_same_key_twice_is_one_action(bench: Bench) -> None:
     run_id = failed(bench)
     key = ask_rerun(bench, run_id)
-    bench.requests().rerun(run_id, {"verb": "run again"}, key)
+    bench.requests().act(rerun_of(run_id, {"verb": "run again"}), key)
     bench.parts.actions.step(bench.fence)
     assert [key] == bench.scheduler.acted
 

@@ -21,6 +21,7 @@ from connectors.contract import (
     SystemUnreachable,
 )
 from connectors.secrets import SecretRef
+from tests.asks import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.test_actions import again, ask, fail, lose
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
@@ -153,7 +154,7 @@ def test_what_a_source_says_to_an_action_is_kept_without_a_secret(
 def test_what_is_previewed_is_answered_without_a_secret(bench: Bench) -> None:
     run_id = fail(bench, bench.scheduler)
     bench.scheduler.overlap = told_of(bench)
-    question = bench.requests().preview_rerun(run_id)
+    question = bench.requests().preview(rerun_of(run_id))
     bench.parts.answers.step(bench.fence)
     assert "••• password=***" == bench.requests().wait(question, 10).data["overlap"]
     assert {} == kept(bench)

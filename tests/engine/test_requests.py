@@ -16,6 +16,7 @@ from console.engine.requests import AlreadyAsked, Requests
 from console.model.ids import new_action_key
 from console.store.errors import NotFound, StoreUnusable
 from console.store.open import open_store
+from tests.asks import rerun_of
 from tests.engine.bench import Bench
 
 PREVIEW = {"verb": "run again", "words": "run it again", "scope": "1 run"}
@@ -32,7 +33,7 @@ def test_an_answer_is_looked_for_while_somebody_writes(bench: Bench) -> None:
 
 def test_a_rerun_of_a_run_that_is_gone_is_refused_and_not_watched_for_ever(bench: Bench) -> None:
     with pytest.raises(NotFound, match="run 4711"):
-        bench.requests().rerun(4711, PREVIEW, new_action_key())
+        bench.requests().act(rerun_of(4711, PREVIEW), new_action_key())
 
 
 @pytest.mark.parametrize("name", ["50% done#1.db", "what?.db"])
@@ -62,7 +63,7 @@ def test_a_store_that_is_locked_is_told_in_one_line_with_its_place(
 def test_a_rerun_stands_in_the_timeline_of_the_incident_that_its_run_is_part_of(bench: Bench) -> None:
     bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC))
     bench.turn()
-    bench.requests().rerun(1, PREVIEW, new_action_key())
+    bench.requests().act(rerun_of(1, PREVIEW), new_action_key())
     bench.parts.actions.step(bench.fence)
     with bench.reads() as reads:
         view = reads.incident(1)
@@ -77,7 +78,7 @@ def test_of_many_who_ask_for_one_run_at_once_one_is_heard(bench: Bench) -> None:
 
     def ask() -> None:
         try:
-            bench.requests().rerun(1, PREVIEW, new_action_key())
+            bench.requests().act(rerun_of(1, PREVIEW), new_action_key())
         except AlreadyAsked as error:
             refused.append(str(error))
 

@@ -20,6 +20,7 @@ from console.engine.lanes import Turns
 from console.engine.plan_requests import PlanRequests
 from console.model.ids import new_action_key
 from console.model.plans import Draft
+from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.lab.process import wait_until
@@ -63,7 +64,7 @@ def many_hosts(folder: Path) -> Iterator[tuple[Bench, FakeScheduler, dict[str, i
 
 def ask(bench: Bench, run_id: int) -> str:
     key = new_action_key()
-    bench.requests().rerun(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}, key)
+    bench.requests().act(rerun_of(run_id, {"verb": "run again", "words": "run it again", "scope": "1 run"}), key)
     return key
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from connectors.contract import NotSupported, OutcomeUnknown, Preview, Receipt
+from connectors.contract import NotSupported, OutcomeUnknown, Preview, Receipt, Verb
+from console.engine.requests import Requests, Wish
 from console.engine.underway import STOPPED, Underway
+from console.model.ids import new_action_key
 from console.store.asked import ActionStep
 from console.store.errors import LeaseLost
+from tests.asks import rerun_of
 from tests.engine.test_holds import Night, a_night, repair, started
+from tests.engine.test_unfit_config import watching
 from tests.fakes.scheduler import FakeConnector
 from tests.lab.process import wait_until
 
@@ -114,6 +119,34 @@ def test_a_running_part_writes_it_as_soon_as_it_is_known(tmp_path: Path, monkeyp
         finally:
             stop.set()
             part.join(10)
+
+
+def test_an_engine_whose_config_changes_while_it_sends_sends_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, begun = threading.Event(), threading.Event()
+
+    def hang(_: str) -> None:
+        begun.set()
+        assert free.wait(30)
+
+    with watching(tmp_path, monkeypatch) as watch:
+        watch.scheduler.on_act = hang
+        watch.fail("extract")
+        watch.wait("the alert", lambda: watch.told("extract"))
+        url, key = str(watch.store.url), new_action_key()
+        Requests(url).act(Wish(Verb.RERUN, watch.runs("extract")[0]), key)
+        try:
+            assert begun.wait(10)
+            watch.files.config = replace(watch.files.config, digest="next")
+            watch.wait("the next config", lambda: watch.header().config == "next")
+            polls = watch.scheduler.polls
+            watch.wait("the next polls", lambda: watch.scheduler.polls > polls + 2)
+            assert ("sending", 0) == (watch.action(key)[0], watch.scheduler.look_ups)
+        finally:
+            free.set()
+        watch.wait("what came of it", lambda: watch.action(key) == ("sent", "accepted"))
+        assert ([key], 0) == (watch.scheduler.acted, watch.scheduler.look_ups)
 
 
 def test_who_holds_the_turn_of_a_system_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

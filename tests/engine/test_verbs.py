@@ -17,6 +17,7 @@ from console.engine.requests import AlreadyAsked, Wish
 from console.model.ids import micros, new_action_key
 from console.store import approvals
 from console.store.errors import NotAllowed
+from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -294,7 +295,7 @@ def test_an_overlap_counts_as_it_stands_when_it_is_sent_unless_the_person_was_sh
 ) -> None:
     """Between the look and the key somebody else may have started it."""
     run_id, key = run_of(able, State.FAILED), new_action_key()
-    able.requests().rerun(run_id, {**SHOWN, "overlap": shown or None}, key)
+    able.requests().act(rerun_of(run_id, {**SHOWN, "overlap": shown or None}), key)
     able.scheduler.overlap = "extract runs since 03:10"
     able.parts.actions.step(able.fence)
     assert (sent, [key] if sent == "sent" else []) == (told(able, key)[0], able.scheduler.acted)
@@ -328,7 +329,7 @@ def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_b
 
 def test_what_is_sent_is_what_was_shown_though_the_source_was_looked_at_again(able: Bench) -> None:
     run_id, key = run_of(able, State.FAILED), new_action_key()
-    able.requests().rerun(run_id, {**SHOWN, "plan": {"job": "as shown"}}, key)
+    able.requests().act(rerun_of(run_id, {**SHOWN, "plan": {"job": "as shown"}}), key)
     able.parts.actions.step(able.fence)
     assert [("rerun", "as shown")] == able.scheduler.done
 
@@ -504,7 +505,7 @@ def test_an_overlap_that_was_shown_is_no_choice_to_stand_beside_anothers_rerun(a
     """It was shown before the other asked; both had looked at the same screen."""
     run_id, _ = sent_once(able)
     with pytest.raises(AlreadyAsked, match="it is sent"):
-        able.requests().rerun(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}, new_action_key())
+        able.requests().act(rerun_of(run_id, {**SHOWN, "overlap": "extract runs since 03:05"}), new_action_key())
 
 
 def test_a_preview_shows_what_is_under_way_for_its_run_and_lets_nothing_else_be_stood_beside(able: Bench) -> None:

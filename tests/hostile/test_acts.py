@@ -14,6 +14,7 @@ from console.engine.requests import Requests
 from console.engine.sending import Sent
 from console.model.ids import new_action_key
 from console.model.plans import Draft
+from tests.asks import rerun_of
 from tests.corpus import HOSTILE
 from tests.hostile.commands import headway
 from tests.hostile.test_commands import harmless, job_ids
@@ -33,7 +34,9 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         bench, requests = world.bench, Requests(world.url)
         runs = failed_runs(world)
         for run_id, text in zip(runs[:10], TEXTS[::30], strict=False):  # twenty an hour is the most for one person
-            requests.rerun(run_id, {"words": text, "notes": [text], "verb": text}, new_action_key(), text or "why")
+            requests.act(
+                rerun_of(run_id, {"words": text, "notes": [text], "verb": text}, text or "why"), new_action_key()
+            )
         bench.parts.actions.step(bench.fence)
         plans = PlanRequests(world.url)
         answer = plans.wait(plans.propose(2), 10)

@@ -19,6 +19,7 @@ from console.model.ids import new_action_key
 from console.store import lease
 from console.store.lease import Lease
 from console.store.reads import open_reads
+from tests.asks import rerun_of
 from tests.invariants.engines import child, store_of
 from tests.invariants.worlds import Sink, World, config_of
 from tests.lab.process import wait_until
@@ -63,9 +64,9 @@ def approve(parts: Parts, fence: int, url: str) -> str:
     with open_reads(url) as reads:
         run_id = reads.incident(1).row.root_run_id
     assert run_id is not None
-    question = requests.preview_rerun(run_id)
+    question = requests.preview(rerun_of(run_id))
     parts.answers.step(fence)
-    requests.rerun(run_id, requests.wait(question, 5).data, key)
+    requests.act(rerun_of(run_id, requests.wait(question, 5).data), key)
     return key
 
 

@@ -22,6 +22,7 @@ from console.engine.requests import Requests
 from console.engine.sending import Sent
 from console.model.ids import new_action_key
 from console.store.reads import open_reads
+from tests.asks import rerun_of
 from tests.invariants import engines
 from tests.invariants.worlds import Sink, World
 from tests.lab.process import wait_until
@@ -146,9 +147,9 @@ def ask_rerun(url: str) -> None:
     with open_reads(url) as reads:
         run_id = reads.incident(1).row.root_run_id
     assert run_id is not None
-    answer = requests.wait(requests.preview_rerun(run_id), 10)
+    answer = requests.wait(requests.preview(rerun_of(run_id)), 10)
     assert answer.ok, answer.error
-    requests.rerun(run_id, answer.data, new_action_key())
+    requests.act(rerun_of(run_id, answer.data), new_action_key())
 
 
 def test_f03_what_was_being_sent_gets_a_moment_to_be_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from console.model.plans import Draft
 from console.store import chain
 from console.store.errors import NotAllowed, ReasonNeeded
 from console.store.wire import wire
+from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.test_actions import fail, two_systems
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
@@ -289,7 +290,7 @@ def test_a_plan_with_a_step_that_who_asks_may_not_look_at_is_not_shown(tmp_path:
 def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
     be("mallory")
     requests = bench.requests()
-    for question in (requests.preview_rerun, requests.log, requests.accept_drift):
+    for question in (lambda run_id: requests.preview(rerun_of(run_id)), requests.log, requests.accept_drift):
         with pytest.raises(NotAllowed, match=r"you \(mallory\) have no role there"):
             question(1)
     assert [("mallory", "refuse accept_drift")] == verbs(bench)
@@ -297,7 +298,7 @@ def test_who_is_named_nowhere_may_not_even_look(bench: Bench, be: Be) -> None:
 
 def test_who_may_look_gets_an_answer(bench: Bench, be: Be) -> None:
     be("vera")
-    assert (True, "") == answer(bench, bench.requests().preview_rerun(1))
+    assert (True, "") == answer(bench, bench.requests().preview(rerun_of(1)))
 
 
 def test_an_accepted_drift_is_told_with_who_and_from_where(bench: Bench, be: Be) -> None:

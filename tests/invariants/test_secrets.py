@@ -44,6 +44,7 @@ from console.model.ids import new_action_key
 from console.store import lease
 from console.store.lease import Lease
 from console.store.reads import open_reads
+from tests.asks import rerun_of
 from tests.invariants.worlds import ROUTE, Trouble, World, WorldConnector, config_of
 from tests.store.ready import open_ready
 
@@ -184,13 +185,13 @@ class Night:
         with open_reads(self.url) as reads:
             run_id = reads.incident(1).row.root_run_id
         assert run_id is not None
-        for question in (requests.preview_rerun(run_id), requests.log(run_id)):
+        for question in (requests.preview(rerun_of(run_id)), requests.log(run_id)):
             self.parts.answers.step(self.fence)
             answer = requests.wait(question, 5)
             assert answer.ok, answer.error
             self.said.append(json.dumps(answer.data, ensure_ascii=False))
         preview = json.loads(self.said[-2])
-        requests.rerun(run_id, preview, new_action_key(), "because")
+        requests.act(rerun_of(run_id, preview, "because"), new_action_key())
         for _ in range(2):
             self.parts.actions.step(self.fence)
 

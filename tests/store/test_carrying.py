@@ -16,6 +16,7 @@ from console.model.plans import Draft, PlanRefused, Save, Step
 from console.store import asked, asserted, plans
 from console.store.asked import ActionStep
 from console.store.reads import Reads, open_reads
+from tests.asks import rerun_of
 from tests.store.estate import JOBS, Estate, at, failed, running
 
 WHY = "the disk was full"
@@ -144,7 +145,7 @@ def test_resumed_what_failed_is_planned_anew_and_what_is_over_is_not(served: Est
 
 
 def test_a_step_says_who_else_is_at_its_run(served: Estate, draft: Draft) -> None:
-    requests(served).rerun(int(draft.steps[0].run_id or 0), {"verb": "run once"}, new_action_key())
+    requests(served).act(rerun_of(int(draft.steps[0].run_id or 0), {"verb": "run once"}), new_action_key())
     start(served, draft)
     [plan] = plans.at_work(served.store)
     assert (True, "") == (plan.steps[0].others.endswith(" rerun"), plan.steps[1].others)
