@@ -14,6 +14,7 @@ from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
 from console.control.holds import holding
 from console.control.incidents import decide, event_words, hits, shaded, threat
+from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
@@ -29,6 +30,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     Judging twice without a change gives the same, without notices and events. Nothing is asked and nothing remembered:
     what was told before is in the incidents' fingerprints.
     """
+    estate = woken(estate)
     # 1. What must run: a run that never came is a fact for every rule below.
     due = expectations(estate, now)
     # 2. What is green, red, stale: the later rules look through this, over the runs that exist and those of rule 1.

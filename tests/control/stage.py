@@ -15,6 +15,7 @@ from console.control.evaluate import evaluate
 from console.control.expected import expectations
 from console.control.holds import holding
 from console.control.open_hold import may_have_run, not_owed
+from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.model.decisions import Decisions, HoldDecision, NewAction
 from console.model.modes import Modes
@@ -208,6 +209,7 @@ class Stage(Ledger):
     def _decided(self, looked: Estate) -> Decisions:
         if self.whole:
             return evaluate(looked, self.now)
+        looked = woken(looked)
         due = expectations(looked, self.now)
         held = holding(Picture(looked, self.now, due.runs, due.withdrawn))
         return Decisions(expected=due.runs, withdrawn=due.withdrawn, holds=tuple(held.decisions))
