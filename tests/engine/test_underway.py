@@ -16,7 +16,6 @@ from console.engine.underway import STOPPED, Underway
 from console.model.ids import new_action_key
 from console.store.asked import ActionStep
 from console.store.errors import LeaseLost
-from tests.asks import rerun_of
 from tests.engine.test_holds import Night, a_night, repair, started
 from tests.engine.test_unfit_config import watching
 from tests.fakes.scheduler import FakeConnector

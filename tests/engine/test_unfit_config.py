@@ -63,6 +63,14 @@ class Watch:
     def fail(self, job: str) -> None:
         self.scheduler.attempt(job, f"{job}-1", State.FAILED, datetime.now(UTC))
 
+    def runs(self, job: str) -> list[int]:
+        with open_reads(str(self.store.url)) as reads:
+            return [run.id for run in reads.job(f"fake/{job}").runs]
+
+    def action(self, key: str) -> tuple[str, str]:
+        with open_reads(str(self.store.url)) as reads:
+            return next((one.state, one.words) for one in reads.actions() if one.key == key)
+
     def told(self, words: str) -> bool:
         return any(words in title for _, title, _ in self.sink.got)
 
