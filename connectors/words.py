@@ -122,6 +122,12 @@ _NEEDS = {
 }
 
 
+CLOCK_OF_ITS_SOURCE = "EventBridge Scheduler: "
+"""How a schedule's words begin that tell a clock which no dialect of ours reads: all others of "none" tell of no clock
+("Never, external triggers only", "Triggered by assets")."""
+CLOCK_UNREAD = "its schedules cannot be read: "
+
+
 class Proof(StrEnum):
     """The rungs of the evidence ladder: what this job's source can prove about a run."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.words import Evidence, Proof, State
+from connectors.words import CLOCK_OF_ITS_SOURCE, CLOCK_UNREAD, Evidence, Proof, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,16 @@ class Schedule:
     words: str = ""
     """The schedule for people: "daily at 03:10"."""
     next_at: datetime | None = None
+
+    @property
+    def has_clock(self) -> bool:
+        """True where a clock starts it, also one that only its source can read; or where nobody could look."""
+        return self.dialect != "none" or self.words.startswith(CLOCK_OF_ITS_SOURCE) or self.is_unread
+
+    @property
+    def is_unread(self) -> bool:
+        """True where its source keeps its clock from us: what was known of it before may still hold."""
+        return self.dialect == "none" and self.words.startswith(CLOCK_UNREAD)
 
 
 @dataclass(frozen=True, slots=True)

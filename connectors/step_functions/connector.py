@@ -41,6 +41,7 @@ from connectors.step_functions.errors import Gone
 from connectors.step_functions.options import StepFunctionsOptions, reads_schedules, targets
 from connectors.step_functions.reading import EARLY, Reading
 from connectors.step_functions.schedules import Clocks
+from connectors.words import CLOCK_UNREAD
 
 NO_MARK = "AWS keeps no state of an execution that could be set; Headway asserts it itself"
 NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give scheduler_endpoint_url as well"
@@ -229,7 +230,7 @@ class StepFunctionsConnector:
 def _with_schedules(job: JobRecord, found: Sequence[Reply], blind: str) -> JobRecord:
     """The job with its schedules in words, and the next instant that they name: no start is expected by them, since AWS
     tells none that it has made; a hold goes by it."""
-    words = f"its schedules cannot be read: {blind}" if blind and blind != NO_ADDRESS else schedules.words(found)
+    words = f"{CLOCK_UNREAD}{blind}" if blind and blind != NO_ADDRESS else schedules.words(found)
     named = schedules.next_instant(found, datetime.now(UTC))
     return replace(job, schedule=Schedule("none", words=words, next_at=named), paused=schedules.is_paused(found))
 

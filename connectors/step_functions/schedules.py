@@ -15,6 +15,7 @@ from connectors.contract import HOLD_MARK, HoldMark
 from connectors.step_functions import instants, parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.errors import Gone
+from connectors.words import CLOCK_OF_ITS_SOURCE
 
 UPDATABLE = frozenset({
     "Name", "GroupName", "ScheduleExpression", "StartDate", "EndDate", "Description", "ScheduleExpressionTimezone",
@@ -129,7 +130,7 @@ def words(schedules: Sequence[Mapping[str, Any]]) -> str:
     """ "EventBridge Scheduler: cron(15 4 * * ? *) Europe/Berlin". A hold of ours changes nothing in it. What names no
     instant is said: no dependency can hold by it."""
     parts = [_words(one) for one in schedules]
-    return f"EventBridge Scheduler: {'; '.join(parts)}" if parts else ""
+    return f"{CLOCK_OF_ITS_SOURCE}{'; '.join(parts)}" if parts else ""
 
 
 def _words(schedule: Mapping[str, Any]) -> str:

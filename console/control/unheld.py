@@ -63,4 +63,4 @@ def _words(mode: Mode, name: str, upstream: str, clock: str) -> str:
 
 def _clock(job: JobFacts) -> str:
     """Its clock in words, as its source tells it; empty where it has none."""
-    return clean_line(job.schedule.words if job.schedule.dialect == "none" else in_words(job.schedule))
+    return clean_line(in_words(job.schedule)) if job.schedule.has_clock else ""

@@ -50,6 +50,14 @@ def test_a_job_without_a_clock_is_triggered_but_not_held() -> None:
     assert "aws/mart cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == words
 
 
+@pytest.mark.parametrize("words", ["Never, external triggers only", "Triggered by assets", ""])
+def test_what_only_people_or_events_start_has_no_clock(words: str) -> None:
+    bare = job(2, "airflow/load", Schedule("none", words=words))
+    assert [] == told(bare, Mode.TRIGGER)
+    [found] = told(bare, Mode.HOLD)
+    assert "airflow/load cannot be held until hosts/extract is good: it has no clock. Its mode can be trigger." == found
+
+
 def test_a_trigger_beside_a_clock_that_names_no_start_is_told_to_start_it_twice() -> None:
     [words] = told(job(2, "aws/mart", RATE), Mode.TRIGGER)
     assert "by its own clock as well: EventBridge Scheduler: rate(1 hour)" in words

@@ -123,9 +123,12 @@ def test_a_dependency_whose_hold_was_refused_is_named_until_it_holds(served: Est
     stock, extract = served.job_id(STOCK), served.job_id()
     with served.store.write(None) as connection:
         connection.execute(
-            text("INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
-                 " hold_for_s) VALUES (:up, :down, 'declared', 'hold', 'open', 600, 21600)"), {"up": extract, "down": stock},
-        )  # fmt: skip
+            text(
+                "INSERT INTO dependency (upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s,"
+                " hold_for_s) VALUES (:up, :down, 'declared', 'hold', 'open', 600, 21600)"
+            ),
+            {"up": extract, "down": stock},
+        )
     decide(served, placed(served))
     over = hold(served, state=HoldState.FAILED, ended_at=at("03:01"), words="it has no run yet")
     decide(served, HoldDecision(over, HoldState.PLACING, withdraws=KEY), now="03:01")
