@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from connectors.contract import Inventory, JobRecord, Schedule
 from console.clean import clean, clean_line
 from console.control.schedule import in_words
-from console.model.inventory import DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
+from console.model.inventory import WORDS_LIMIT, DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
 
 SHRUNK_SHARE = 0.9
 SHRUNK_JOBS = 10
@@ -58,6 +58,7 @@ def _moves_clock(job: KnownJob, record: JobRecord) -> bool:
         or job.unwatched
         or (job.paused_since is not None) != record.paused
         or not _same_times(seen, found)
+        or _told_otherwise(seen, found)
         or (seen.next_at is None and found.next_at is not None)
     )
 
@@ -156,6 +157,8 @@ def _change(job: KnownJob, record: JobRecord) -> JobChange:
 def _drift(job: KnownJob, record: JobRecord) -> Iterator[DriftFound]:
     if not _same_times(job.accepted, record.schedule):
         yield DriftFound("schedule", f"{in_words(job.accepted)} became {in_words(record.schedule)}")
+    elif _is_moved_at_its_source(job, record):
+        yield DriftFound("schedule", f"{in_words(job.seen)} became {in_words(record.schedule)}")
     if job.definition_hash and job.definition_hash != record.definition_hash:
         yield DriftFound("definition", _definition_words(job, record))
     if record.paused and job.paused_since is None and not job.held:
@@ -171,7 +174,7 @@ def _definition_words(job: KnownJob, record: JobRecord) -> str:
 def _is_over(what: str, job: KnownJob, record: JobRecord) -> bool:
     return {
         "gone": True,
-        "schedule": _same_times(job.accepted, record.schedule),
+        "schedule": _same_times(job.accepted, record.schedule) and not _only_told(job.seen, record.schedule),
         "paused": not record.paused,
     }.get(what, False)
 
@@ -183,6 +186,23 @@ def _same_times(accepted: Schedule, seen: Schedule) -> bool:
 
 def _times(schedule: Schedule) -> tuple[str, list[str], str]:
     return schedule.dialect, clean_line(schedule.expression).split(), clean_line(schedule.zone)
+
+
+def _told_otherwise(seen: Schedule, found: Schedule) -> bool:
+    """True where the words tell another clock, though no dialect of ours reads it. What nobody could read tells none."""
+    return _only_told(seen, found) and not found.is_unread and clean_line(found.words, WORDS_LIMIT) != seen.words
+
+
+def _only_told(seen: Schedule, found: Schedule) -> bool:
+    return seen.dialect == found.dialect == "none"
+
+
+def _is_moved_at_its_source(job: KnownJob, record: JobRecord) -> bool:
+    """True for a clock that came, went or changed where only words tell it. A pause and its end are told as such."""
+    has_clock = job.seen.has_clock or record.schedule.has_clock
+    paused_or_woken = (job.paused_since is not None) != record.paused
+    told = _told_otherwise(job.seen, record.schedule) and not job.seen.is_unread
+    return told and has_clock and not paused_or_woken
 
 
 def _gone_words(job: KnownJob) -> str:

@@ -11,6 +11,9 @@ from datetime import datetime
 
 from connectors.contract import JobRecord, Schedule
 
+WORDS_LIMIT = 500
+"""Characters of a schedule's words, or of a drift's, that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:

@@ -9,7 +9,7 @@ from datetime import datetime
 from connectors.contract import JobRecord, Schedule
 from console.clean import clean, clean_line
 from console.model.ids import job_name, maybe_micros, micros
-from console.model.inventory import DriftFound, InventoryChanges
+from console.model.inventory import WORDS_LIMIT, DriftFound, InventoryChanges
 from console.store import audit
 from console.store.errors import NotFound
 from console.store.job_ids import NAME_LIMIT, WHOLE
@@ -19,7 +19,6 @@ from console.store.open import Store, next_changed_seq
 from console.store.wire import Row, Wire, wire
 
 DEFINITION_LIMIT = 20_000
-WORDS_LIMIT = 500
 URL_LIMIT = 2_000
 _EVENT = "INSERT INTO event (at_us, kind, words, job_id, system_id, actor) VALUES (?, 'drift', ?, ?, ?, ?)"
 _ACCEPT_NEWEST = (
@@ -184,13 +183,22 @@ class _Writing:
         return {row[0]: row[1:] for row in self._lines.by_keys(query, "i", job_ids)}
 
     def _next_instants(self, schedules: Sequence[tuple[int, Schedule]]) -> None:
-        """The source's own next instant moves with every look; that is no new version."""
+        """The source's own next instant moves with every look; that is no new version. Nor is a clock that only its
+        words tell: no start is expected by it, so nobody has to accept it first."""
         self._lines.many(
             "UPDATE schedule SET next_us = ? WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)",
             [
                 (maybe_micros(schedule.next_at), job_id)
                 for job_id, schedule in schedules
                 if schedule.next_at is not None
+            ],
+        )
+        self._lines.many(
+            "UPDATE schedule SET words = ?, next_us = ? WHERE id = (SELECT MAX(id) FROM schedule WHERE job_id = ?)",
+            [
+                (clean_line(schedule.words, WORDS_LIMIT), maybe_micros(schedule.next_at), job_id)
+                for job_id, schedule in schedules
+                if schedule.dialect == "none" and not schedule.is_unread
             ],
         )
 

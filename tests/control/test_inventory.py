@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,6 +126,39 @@ def test_a_next_run_that_moved_on_is_written_and_is_no_drift() -> None:
     record = found(A, schedule=replace(A.seen, next_at=at("03:10", day=1)))
     change = only_change(match([A], inventory(record)))
     assert ((), ()) == (change.drift, change.ended)
+
+
+RATE = Schedule("none", words="EventBridge Scheduler: rate(1 day)", next_at=at("04:00"))
+UNREAD = Schedule("none", words="its schedules cannot be read: no right")
+BARE = Schedule("none")
+
+
+@pytest.mark.parametrize(
+    "before, after, drift",
+    [
+        (BARE, RATE, "not by the clock became EventBridge Scheduler: rate(1 day)"),
+        (RATE, BARE, "EventBridge Scheduler: rate(1 day) became not by the clock"),
+        (Schedule("none", words="Triggered by assets"), BARE, ""),
+        (UNREAD, RATE, ""),
+    ],
+)
+def test_a_clock_that_only_words_tell_is_drift_when_it_comes_or_goes(
+    before: Schedule, after: Schedule, drift: str
+) -> None:
+    one = replace(A, accepted=before, seen=before)
+    change = only_change(match([one], inventory(found(one, schedule=after))))
+    assert [drift] * bool(drift) == [each.words for each in change.drift]
+    told = replace(one, accepted=after, seen=after, open_drift=frozenset({"schedule"}))
+    later = replace(after, next_at=at("05:00"))
+    assert [()] == [each.ended for each in match([told], inventory(found(told, schedule=later))).changed]
+
+
+def test_a_clock_that_nobody_could_read_this_time_is_no_drift_and_neither_is_its_pause() -> None:
+    one = replace(A, accepted=RATE, seen=RATE)
+    assert () == match([one], inventory(found(one, schedule=UNREAD))).changed
+    disabled = replace(RATE, words=f"{RATE.words} (disabled)", next_at=None)
+    change = only_change(match([one], inventory(found(one, schedule=disabled, paused=True))))
+    assert ["paused"] == [each.what for each in change.drift]
 
 
 def test_spaces_in_an_expression_are_no_drift() -> None:

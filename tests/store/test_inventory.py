@@ -184,3 +184,14 @@ def test_the_sources_own_next_instant_moves_without_a_new_version(night: Estate)
         write(night, changed=(JobChange(night.job_id(), told(clock)),))
     assert [(micros(at("06:00")),)] == night.rows("SELECT next_us FROM schedule WHERE job_id = :id", id=night.job_id())
     assert [] == json.loads(night.one("SELECT match_keys FROM job WHERE id = :id", id=night.job_id()))
+
+
+def test_a_clock_that_only_its_words_tell_is_shown_as_it_is_now(night: Estate) -> None:
+    rate = Schedule("none", words="EventBridge Scheduler: rate(1 day)", next_at=at("05:00"))
+    unread = Schedule("none", words="its schedules cannot be read: no right")
+    kept = (rate.words, micros(at("05:00")))
+    write(night, new=(record("machine", schedule=Schedule("none")),))
+    for schedule, told in ((rate, kept), (unread, kept), (Schedule("none"), ("", None))):
+        write(night, changed=(JobChange(night.job_id("machine"), record("machine", schedule=schedule)),))
+        query = "SELECT words, next_us FROM schedule WHERE job_id = :id"
+        assert [told] == night.rows(query, id=night.job_id("machine"))
