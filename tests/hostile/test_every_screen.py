@@ -75,6 +75,12 @@ async def approvals(desk: Desk) -> None:
     await desk.pilot.press("A")
 
 
+async def approve(desk: Desk) -> None:
+    await approvals(desk)
+    await desk.until(lambda: type(desk.app.screen).__name__ == "PickScreen", "the list")
+    await desk.pilot.press("enter")
+
+
 async def holds(desk: Desk) -> None:
     await keys(":", *"holds", "enter")(desk)
     await desk.see("HOLDS")
@@ -96,6 +102,7 @@ WAYS: dict[str, Way] = {
     "PreviewScreen": preview,
     "AskScreen": keys("F"),
     "PickScreen": approvals,
+    "ApproveScreen": approve,
     "JumpScreen": keys(":"),
     "TextScreen": keys("2", "i"),
 }
