@@ -190,12 +190,13 @@ def since_words(at: datetime | None, now: datetime) -> str:
     return "–" if at is None else f"{duration_words((now - at).total_seconds())} ago"
 
 
-def clock_words(at: datetime | None, zone: str = "UTC") -> str:
-    """ "06:30 CET", for what is within a day; "–" for None."""
+def clock_words(at: datetime | None, zone: str = "UTC", near: datetime | None = None) -> str:
+    """ "06:30 CET", with its day where that is another than that of `near`: "Sat 21 Nov 06:30 CET"; "–" for None."""
     if at is None:
         return "–"
     local = at.astimezone(ZoneInfo(zone))
-    return local.strftime("%H:%M %Z")
+    is_near = near is None or near.astimezone(ZoneInfo(zone)).date() == local.date()
+    return local.strftime("%H:%M %Z" if is_near else "%a %-d %b %H:%M %Z")
 
 
 def stamp(at: datetime | None) -> str:

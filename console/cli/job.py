@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime
 
 from console.cli.common import day_words, now_of, print_json, say_lines, watched
 from console.cli.exits import Exit
@@ -25,17 +26,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, view)
         return Exit.OK
-    say_lines(job_lines(view))
+    say_lines(job_lines(view, now))
     say_lines(["", f"next {day_words(view.row.next, now)}", ""])
     print_table(*run_rows(view.runs[:15], now))
     return Exit.OK
 
 
-def job_lines(view: JobView) -> list[str]:
+def job_lines(view: JobView, now: datetime) -> list[str]:
     """The job as lines of text."""
     row = view.row
     lines = [
-        f"{row.name}  {state_words(row)}",
+        f"{row.name}  {state_words(row, now)}",
         f"schedule    {row.schedule or '–'}",
         f"runs        {view.definition or '–'}",
     ]

@@ -76,23 +76,23 @@ def _know(what: str, wanted: Sequence[str], there: set[str]) -> None:
             raise NotFound(f"{what} {name}", tuple(get_close_matches(name, there)))
 
 
-def state_words(one: JobRow) -> str:
+def state_words(one: JobRow, now: datetime) -> str:
     """The state with what must be known beside it: held, paused, gone, a stale read."""
     marks = [word for word, on in (("paused", one.paused), ("gone", one.gone), ("stale read", one.stale_read)) if on]
-    return " · ".join([one.state or "–", *([held_words(one)] if one.held_by else []), *marks])
+    return " · ".join([one.state or "–", *([held_words(one, now)] if one.held_by else []), *marks])
 
 
-def held_words(one: JobRow) -> str:
-    """ "held by Headway until 05:30 UTC (by alice)", of what is held."""
+def held_words(one: JobRow, now: datetime) -> str:
+    """ "held by Headway until 05:30 UTC (by alice)", of what is held; with the day where it is not today."""
     by = "" if one.held_by == "headway" else f" (by {one.held_by})"
-    return f"held by Headway until {clock_words(one.held_until)}{by}"
+    return f"held by Headway until {clock_words(one.held_until, near=now)}{by}"
 
 
 def _row(one: JobRow, now: datetime) -> tuple[str, ...]:
     latest = since_words(one.ended or one.started, now)
     return (
         one.name,
-        state_words(one),
+        state_words(one, now),
         one.evidence or "–",
         latest,
         day_words(one.next, now),

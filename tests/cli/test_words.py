@@ -20,12 +20,23 @@ from console.cli.common import count, place_of
 from console.cli.console import engine_starter
 from console.cli.exits import Exit
 from console.cli.incident import incident_lines
+from console.cli.jobs import held_words
 from console.cli.main import main
 from console.model.views import IncidentRow, IncidentView
 from console.store.reads.holders import is_alive
+from tests.factories import at
 from tests.tui.fake_reads import FakeReads
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "until, words",
+    [(at("00:00"), "00:00 UTC"), (at("11:30"), "11:30 UTC"), (at("05:30", day=1), "Sat 21 Nov 05:30 UTC")],
+)
+def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datetime, words: str) -> None:
+    row = replace(FakeReads().jobs_by_ids([1])[0], state="held", held_by="headway", held_until=until)
+    assert f"held by Headway until {words}" == held_words(row, NOON)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class JobScreen(BaseScreen):
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
         if row.held_by:
             by = "" if row.held_by == "headway" else f" (by {row.held_by})"
-            left.append((f"  held by Headway until {self.board.clock.hm(row.held_until, self.look.now)}{by}", "warn"))
+            left.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.look.now)}{by}", "warn"))
         elif row.paused or row.gone:
             left.append(("  paused" if row.paused else "  gone", "warn"))
         return [*left, *self.marks_runs()], []
