@@ -83,6 +83,8 @@ def _list(arguments: argparse.Namespace) -> int:
         for one in plans
     ]  # fmt: skip
     print_table(COLUMNS, rows)
+    if not rows and not arguments.all:
+        say("no plan is under way; those that are over: headway recovery --all")
     return Exit.OK
 
 

@@ -277,6 +277,15 @@ def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFi
     assert "fake/extract is running (run 1); nothing was sent" in capsys.readouterr().err
 
 
+def test_where_no_plan_is_under_way_the_way_to_those_that_are_over_is_said(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hint = "no plan is under way; those that are over: headway recovery --all"
+    for more, is_said in (([], True), (["--all"], False)):
+        assert Exit.OK == main(["recovery", *more, "--store", bench.url])
+        assert is_said == (hint in capsys.readouterr().err)
+
+
 def test_a_plan_that_there_is_not_is_said_plainly(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     for more in ((), ("--abort",)):
         assert Exit.NOT_FOUND == main(["--store", bench.url, "recovery", "9", *more])
