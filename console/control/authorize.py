@@ -173,6 +173,11 @@ def _denied(person: Person, needed: Role, held: Role, subject: Subject, permissi
     return f"needs role {needed.word} on {what}; you ({person.name}) {has}; {ask}"
 
 
+def of_another(reason: str, person: Person) -> str:
+    """A refusal for the eyes of somebody else: nobody but who asks is spoken to."""
+    return reason.replace(f"you ({person.name}) have", f"{person.name} has")
+
+
 def _hurt(subject: Subject) -> str:
     """ "tier 1 (daily-revenue)": the most important service, by name."""
     name = min(subject.services, key=lambda one: (one[1], one[0]))[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from console.control.authorize import Granted, Refused
+from console.control.authorize import Granted, Refused, of_another
 from console.durations import duration_words
 from console.engine.rights import POLICIES, Rights, actor
 from console.model.modes import Modes, frozen_words
@@ -106,4 +106,4 @@ def _approved(run: Run, rights: Rights, action: ActionRow, now_us: int, shared: 
     answer = rights.may(approver, "approve", action.job_id, asked_by=action.requested_by)
     if isinstance(answer, Granted):
         return Right(approvals.too_old(max(action.approved_us, covered.last_used(run, action.key)), now_us))
-    return Right(f"approved by {action.approved_by}, who may not any more: {answer.reason}")
+    return Right(f"approved by {action.approved_by}, who may not any more: {of_another(answer.reason, approver)}")

@@ -432,7 +432,7 @@ def test_nothing_is_approved_while_nothing_may_be_sent(
     [
         ("approved_us = approved_us - 3601000000", "and an approval counts for 1h"),
         ("approved_by = 'alice'", "approved by alice, who may not any more"),
-        ("approved_by = 'vera'", "approved by vera, who may not any more"),
+        ("approved_by = 'vera'", "; vera has view; ask "),
     ],
 )
 def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, change: str, words: str) -> None:
@@ -444,6 +444,7 @@ def test_f65_an_approval_must_still_hold_when_it_is_sent(strict: Bench, be: Be, 
         connection.execute(text(f"UPDATE action SET {change}"))
     step(strict)
     assert ("refused", True, []) == (told(strict, key)[0], words in told(strict, key)[1], strict.scheduler.acted)
+    assert "you" not in told(strict, key)[1].split()  # whoever asked reads it, and is not who approved
 
 
 def test_a_rule_that_came_meanwhile_makes_it_wait_for_an_approval(bench: Bench, be: Be) -> None:
