@@ -52,6 +52,11 @@ def clean_line(text: str | bytes, limit: int | None = None) -> str:
     return clean(text, limit).replace("\n", REPLACED)
 
 
+def one_line(text: str, limit: int | None = None) -> str:
+    """A message, as `clean`, on one line: its lines, those that say something, with " · " between them."""
+    return clean(" · ".join(filter(None, map(str.strip, clean(text).split("\n")))), limit)
+
+
 def _harmless(text: str) -> str:
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
     text = _UNSAFE.sub(REPLACED, text)

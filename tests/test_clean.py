@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.clean import clean, clean_line
+from console.clean import clean, clean_line, one_line
 from tests.corpus import HOSTILE
 
 DANGEROUS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -69,6 +69,12 @@ def test_bytes_that_are_not_utf8_are_spelled_out() -> None:
 
 def test_a_control_string_that_never_ends_hides_nothing_after_it() -> None:
     assert "the error is here" in clean("\x1b]0;the error is here\nand more")
+
+
+def test_the_lines_of_a_message_stand_beside_each_other() -> None:
+    said = "ERROR:  orders is empty\r\nCONTEXT:  PL/pgSQL\n\n  at line 3\x1b[2J\n"
+    assert "ERROR:  orders is empty · CONTEXT:  PL/pgSQL · at line 3" == one_line(said)
+    assert "ERROR…" == one_line(said, 6)
 
 
 def test_a_long_text_is_cut_with_a_mark() -> None:

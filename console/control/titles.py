@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connectors.contract import State
-from console.clean import clean_line
+from console.clean import clean_line, one_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
 from console.control.fingerprint import told_before
@@ -103,12 +103,12 @@ def _failed_task_names(picture: Picture, run: RunFacts) -> list[str]:
 def reason(picture: Picture, case: Case) -> str:
     root, target = case.group.root, case.group.target
     if target is not None and target.failing_since is not None:
-        return clean_line(target.error, REASON_LIMIT)
+        return one_line(target.error, REASON_LIMIT)
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
     tasks = _failed_task_names(picture, root)
     by = cancelled_by(picture, root)
     words = [by] if by else []
     words += [f"failed task{'s' if len(tasks) > 1 else ''}: {', '.join(tasks[:5])}"] if tasks else []
-    words += [clean_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
+    words += [one_line(each, REASON_LIMIT) for each in (root.reason, root.message) if each]
     return "; ".join(words) or _why(picture, root)

@@ -54,6 +54,13 @@ def test_three_red_jobs_in_a_chain_are_one_incident_with_its_symptoms() -> None:
     assert [("oncall", AlertKind.OPENED)] == notices(ledger.decisions)
 
 
+def test_a_message_of_several_lines_is_told_on_one() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", State.FAILED, message="orders is empty\nCONTEXT:  line 3", **ended("03:10", 5))
+    ledger.look("03:20")
+    assert "orders is empty · CONTEXT:  line 3" == ledger.incident().reason
+
+
 def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
     ledger = night(EXTRACT, LOAD, MART, OTHER)
     ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
