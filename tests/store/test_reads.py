@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from connectors.contract import JobRecord
-from console.model.decisions import Decisions, RunJudgement
+from console.model.decisions import Decisions, Member, RunJudgement
 from console.model.inventory import GoneJob, InventoryChanges
 from console.model.values import Settings, Timeliness
 from console.model.views import JobFilter
@@ -261,6 +261,15 @@ def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served:
     served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
     decide(served, incidents=(incident(root_run_id=served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),))
     assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incident(1).seen_before
+
+
+def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Reads) -> None:
+    served.ingest(failed(period="02:00", attempt="1"), failed(period="02:10", attempt="2"), failed(attempt="3"))
+    older, own, root = (row[0] for row in served.rows("SELECT id FROM run ORDER BY sort_us"))
+    members = tuple(Member(served.job_id(), key, "red", each) for key, each in (("a", own), ("b", root)))
+    decide(served, incidents=(incident(root_run_id=root, members=members),))
+    assert older < own
+    assert ((at("02:00"), "failed: exit 1"),) == reads.incident(1).seen_before
 
 
 def test_systems_are_told_with_their_health(served: Estate, reads: Reads) -> None:

@@ -44,12 +44,15 @@ _RED_BEFORE = (
     " (SELECT a.requested_by FROM action a WHERE a.run_id = recent.id AND a.state = 'verified'"
     " ORDER BY a.requested_us DESC LIMIT 1) FROM ("
     "SELECT r.id, r.sort_us, r.state, r.attempts, r.exit_code FROM incident i JOIN run f ON f.id = i.root_run_id"
-    " JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us WHERE i.id = ? ORDER BY r.sort_us DESC LIMIT 500"
+    " JOIN run r ON r.job_id = f.job_id AND r.sort_us < f.sort_us AND NOT EXISTS (SELECT 1 FROM incident_member m"
+    " WHERE m.incident_id = i.id AND m.job_id = r.job_id AND m.run_id = r.id) WHERE i.id = ?"
+    " ORDER BY r.sort_us DESC LIMIT 500"
     f") recent WHERE recent.state IN ({_RED}) OR (recent.attempts > 1 AND recent.state = 'succeeded'"
     f" AND EXISTS (SELECT 1 FROM attempt t WHERE t.run_id = recent.id AND t.state IN ({_RED})))"
     " ORDER BY recent.sort_us DESC LIMIT 5"
 )
-"""Earlier runs of the root's job that needed repair, among its latest 500: a job that runs each minute has many."""
+"""Earlier runs of the root's job that needed repair, without the incident's own, among its latest 500: a job that runs
+each minute has many."""
 _TOLD_BEFORE = (
     "SELECT o.opened_us, o.close_reason FROM incident i JOIN incident o ON o.id < i.id AND o.closed_us IS NOT NULL"
     " AND (o.root_target_id = i.root_target_id OR o.root_run_id = i.root_run_id) WHERE i.id = ?"
