@@ -5,5 +5,8 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "connectors.conformance", "connectors.conformance_acts", "connectors.conformance_support"
+    "connectors.conformance",
+    "connectors.conformance_acts",
+    "connectors.conformance_arrival",
+    "connectors.conformance_support",
 )
