@@ -108,6 +108,10 @@ CREATE OR REPLACE FUNCTION headway_stamp_request() RETURNS trigger LANGUAGE plpg
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
     PERFORM headway_json(NEW.arguments, 'object');
+    IF NEW.arguments::jsonb ? 'from' THEN  -- as in the rows that a login writes itself
+        NEW.arguments := jsonb_set(NEW.arguments::jsonb, '{from}', to_jsonb(
+            headway_from(coalesce(NEW.arguments::jsonb ->> 'from', ''))))::text;
+    END IF;
     NEW.asked_by := session_user;
     NEW.asked_us := headway_now_us();
     NEW.state := 'asked';

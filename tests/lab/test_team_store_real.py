@@ -439,6 +439,8 @@ def test_a_role_of_the_database_is_a_group_and_approves_what_another_asked_for(s
     shared.step()
     assert [key] == shared.scheduler.acted
     assert [("alice", "carol")] == shared.rows("SELECT requested_by, approved_by FROM action")
+    places = shared.rows("SELECT DISTINCT origin FROM audit WHERE verb IN ('request rerun', 'approve rerun')")
+    assert 1 == len(places)  # one login of this machine is one place, whatever it did
 
 
 def test_what_was_not_sent_is_taken_back_by_who_asked_through_the_engine_alone(shared: Team) -> None:
