@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, names
 from console.control.expected import expects_nothing
+from console.control.following import moved_start
 from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run, named_run
 from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import clock
@@ -54,6 +55,8 @@ class Keeping(OpenHold):
         return f"{told}; it is tried again until {clock(hold.due_at, self._job.zone, self._now)}"
 
     def held(self) -> HoldDecision | None:
+        if moved := moved_start(self._picture, self._hold, self._job, self._policy):
+            return self._to(HoldState.HELD, self._moved_words(moved), None, **moved)
         if self._may_not_send():
             return None
         if taken_over := self._taken_over():
@@ -110,11 +113,18 @@ class Keeping(OpenHold):
             return "" if early and not self._passed() else "its run has started"
         if self._policy is None:
             return "no dependency holds it any more"
-        if self._waits() or self._now < (hold.due_at or self._now) - self._policy.lead:
+        if hold.due_at is None:
+            return "its schedule names no start any more"
+        if self._waits() or self._now < hold.due_at - self._policy.lead:
             return ""
         if self._starts_early() and not self._passed():
             return ""
         return f"{names(self._picture, self._policy.edges)} is good"
+
+    def _moved_words(self, moved: dict[str, object]) -> str:
+        due = moved["due_at"]
+        at = f"starts it at {clock(due, self._job.zone, self._now)}" if isinstance(due, datetime) else "names no start"
+        return f"{self._name} is held on: the schedule that was accepted {at}"
 
     def _passed(self) -> bool:
         """True when the clock's own start can come no more."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
+from console.control.following import moved_start
 from console.control.open_hold import HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run, is_too_late
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
@@ -39,7 +40,8 @@ class LettingGo(OpenHold):
         released = release.ended_at or self._now
         kept_back = self._kept_back(released)
         if kept_back is None:
-            return self._to(HoldState.WATCHING, released_at=released)
+            moved = moved_start(self._picture, self._hold, self._job, self._policy)
+            return self._to(HoldState.WATCHING, "", None, released_at=released, **moved)
         return self._to(
             HoldState.WATCHING,
             released_at=released,
@@ -64,6 +66,8 @@ class LettingGo(OpenHold):
         released = hold.released_at or self._now
         if has_run(self._runs(), hold):
             return self._to(HoldState.RELEASED, words=HAS_RUN)
+        if moved := moved_start(self._picture, self._hold, self._job, self._policy):
+            return self._to(HoldState.WATCHING, "", None, **moved)
         if hold.due_at is None:
             return self._to(HoldState.RELEASED, words="nothing came due while it was held")
         if hold.due_at - released > NEAR:

@@ -67,6 +67,21 @@ def named_run(job: JobFacts, at: datetime) -> RunFacts:
     return RunFacts(0, job.id, instant_key(at), at, bd, State.PLANNED, Evidence.INFERRED)
 
 
+def next_start(picture: Picture, job: JobFacts, since: datetime) -> RunFacts | None:
+    """The first start after `since` by its accepted schedule that has not come; of a source that only names it (no run
+    is expected by it), without a row."""
+    if expects_nothing(job):
+        named = job.schedule.next_at
+        return named_run(job, named) if named is not None and named > picture.now else None
+    ahead = (
+        run
+        for run in picture.runs.get(job.id, ())
+        if run.state in (State.PLANNED, State.HELD) and not has_started(run)
+        if run.period_at is not None and run.period_at > since
+    )
+    return min(ahead, key=lambda run: run.period_at or since, default=None)
+
+
 def is_too_late(hold: HoldFacts, now: datetime) -> bool:
     """True when it is not started any more."""
     return now >= max(hold.until, hold.released_at or hold.until) + LATE

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from connectors.contract import State, Verb, instant_key
+from connectors.contract import Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
 from console.control.expected import expects_nothing, has_started, out_of_sight
-from console.control.open_hold import named_run, ran_on
+from console.control.open_hold import next_start, ran_on
 from console.control.picture import Picture
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import ActionFacts, DependencyFacts, HoldFacts, HoldState, Mode, RunFacts
+from console.model.words import BY_A_PERSON, MARK_WAS_GONE
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)
@@ -42,7 +43,7 @@ class New:
         self._policy = policy
         self._job = picture.job(policy.job_id)
         self._name = clean_line(self._job.name)
-        self._due = self._next_due()
+        self._due = next_start(picture, self._job, picture.now)
 
     def turns(self) -> Iterator[datetime]:
         if self._due is not None and self._due.period_at is not None:
@@ -64,19 +65,6 @@ class New:
         """What it runs now is not known; once it was looked at, there is still time or none."""
         estate = self._picture.estate
         return out_of_sight(estate.targets.get(self._job.target_id), self._now, estate.settings)
-
-    def _next_due(self) -> RunFacts | None:
-        """The next start by its clock; of a source that only names it (no run is expected by it), without a row."""
-        named = self._job.schedule.next_at
-        if expects_nothing(self._job):
-            return named_run(self._job, named) if named is not None and named > self._now else None
-        ahead = (
-            run
-            for run in self._picture.runs.get(self._job.id, ())
-            if run.state in (State.PLANNED, State.HELD) and not has_started(run)
-            if run.period_at is not None and run.period_at > self._now
-        )
-        return min(ahead, key=lambda run: run.period_at or self._now, default=None)
 
     def _placed(self, policy: Policy, live: bool) -> HoldDecision | None:
         due = self._due
@@ -145,8 +133,11 @@ class New:
         next try; and the last try. The pauses double, and are never longer than half of what was left until `due`."""
         known = {hold.key: hold for hold in self._picture.estate.holds}
         key, tries = derived_key(self._job.system, self._job.native_id, about, "hold"), list[HoldFacts]()
+        if any(self._was_undone(hold, about) for hold in known.values()):
+            return "", None
         while key in known:
-            tries.append(known[key])
+            if known[key].period_key == about or known[key].kind == "trigger":  # else it followed its schedule
+                tries.append(known[key])
             key = derived_key(key, "again")
         if not tries:
             return key, None
@@ -157,6 +148,11 @@ class New:
         if due is not None:
             pause = min(pause, max(AGAIN, (due - last.ended_at) / 2))
         return key if self._now - last.ended_at >= pause else "", last
+
+    def _was_undone(self, hold: HoldFacts, about: str) -> bool:
+        """True where a person let it go at its source for that period, whichever it was placed for."""
+        by_a_person = hold.words.startswith(BY_A_PERSON) or hold.words.endswith(MARK_WAS_GONE)
+        return hold.job_id == self._job.id and hold.period_key == about and by_a_person
 
     # no clock: started on completion
     def _triggered(self, policy: Policy, live: bool) -> HoldDecision | None:

@@ -93,6 +93,8 @@ NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"
 """Of a run whose success nothing speaks against; one that read stale data, or is good on a person's word, may be."""
 MARK_LEFT = "our mark was left at its source"
 """Of a hold that was over, as far as we knew."""
+MARK_WAS_GONE = "released by a person"
+"""How the words of a hold end whose mark a person took away."""
 MARK_GONE = "; our mark is gone"
 """What is added to either, once it is."""
 

@@ -10,7 +10,7 @@ from connectors.contract import NativeHold
 from console.clean import clean, clean_line
 from console.model.ids import micros
 from console.model.values import HoldState
-from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT
+from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT, MARK_WAS_GONE
 from console.store.holds import BY, EVENT, WORDS_LIMIT
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
@@ -166,7 +166,7 @@ def _words(one: _Known, after: HoldState, mark: NativeHold | None) -> tuple[str,
     elif mark is not None and not mark.bare:
         words = f"recovered: its mark stands at its source, though it was {one.state}: {clean_line(mark.where)}"
     else:
-        words = "its mark is gone from its source: released by a person"
+        words = f"its mark is gone from its source: {MARK_WAS_GONE}"
     return words, words
 
 

@@ -88,13 +88,13 @@ class Night:
 
 
 @contextmanager
-def a_night(folder: Path, mode: str = "hold", clock: str = "0 4 * * *") -> Iterator[Night]:
+def a_night(folder: Path, mode: str = "hold", clock: str = "0 4 * * *", **edge_more: str) -> Iterator[Night]:
     """`load` is due at 04:00, or whenever it is asked for, and held for `extract`, which failed at 03:12."""
     scheduler = FakeScheduler(capabilities=ABLE)
     scheduler.job("extract")
     scheduler.job("load", Schedule("debian-cron", clock, "UTC") if clock else None)
     config = estate_config(folder, scheduler)
-    edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode)
+    edge = DependencySettings(upstream="fake/extract", downstream="fake/load", mode=mode, **edge_more)
     noon = {"cutoff": at("12:00").time()}
     system = config.systems["fake"]
     system = replace(system, settings=system.settings.model_copy(update=noon))
