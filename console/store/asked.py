@@ -158,7 +158,8 @@ def _call_a_person(connection: Connection, audience: Audience, key: str, step: A
 
 
 _MOVE = (
-    "UPDATE action SET state = :state, words = CASE WHEN :words = '' THEN words ELSE :words END,"
+    "UPDATE action SET state = :state, words = CASE WHEN :words = '' AND :state <> 'sending'"
+    " THEN words ELSE :words END,"
     " native_ref = COALESCE(:ref, native_ref), next_us = :next, looked_up = looked_up + :looked,"
     " preview = COALESCE(:preview, preview),"
     " sent_us = CASE WHEN :state = 'sending' THEN :now ELSE sent_us END,"
@@ -166,7 +167,7 @@ _MOVE = (
     " WHERE key = :key AND state = :was AND NOT (:state = 'sending' AND EXISTS"
     " (SELECT 1 FROM switch WHERE name = 'freeze' AND value = 'on'))"
 )
-"""Once a freeze is committed no intent is."""
+"""Once a freeze is committed no intent is. What an action waited for is over when it leaves."""
 _TELL = (
     "INSERT INTO event (at_us, kind, words, incident_id, job_id, actor)"
     " SELECT :now, 'action', :event, incident_id, job_id, requested_by FROM action WHERE key = :key"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from connectors.contract import Capability, RecordUnreadable, State, SystemUnreachable, Verb
 from console.config import JobSettings
@@ -279,6 +281,9 @@ def test_a_request_that_may_queue_waits_until_its_job_does_not_run(able: Bench) 
     able.scheduler.overlap = None
     again(able)
     assert ("sent", [key]) == (told(able, key)[0], able.scheduler.acted)
+    with able.store.read() as connection:
+        [detail] = connection.execute(text("SELECT detail FROM audit WHERE verb = 'send rerun'")).scalars()
+    assert "" == json.loads(detail)["words"]  # what it had waited for was over when it left
 
 
 def test_a_request_that_may_not_queue_is_refused_while_its_job_runs(able: Bench) -> None:
