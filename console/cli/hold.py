@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = answered(arguments, requests, requests.preview(wish), ANSWER_SECONDS)
     if arguments.json:
         print_json(arguments, {key: value for key, value in data.items() if key != "plan"})
-    else:
+    elif not data.get("refused"):  # what is refused is not shown as if it were sent
         say_lines([*preview_lines(job, data, wish.verb), *note])
     if data.get("refused"):
         raise Stop(Exit.REFUSED, f"{job}: {data['refused']}; nothing was sent")

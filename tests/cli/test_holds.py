@@ -102,6 +102,15 @@ def test_a_job_that_nobody_holds_cannot_be_let_go(night: Night, capsys: pytest.C
     assert f"headway: {JOB} is not held; headway holds lists what is\n" == capsys.readouterr().err
 
 
+def test_what_cannot_be_held_is_not_shown_as_if_it_were(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    night.bench.scheduler.refused = "nothing starts it by the clock here"
+    with at_work(night):
+        assert Exit.REFUSED == run(night, "hold", JOB, "--dry-run")
+    shown = capsys.readouterr()
+    assert f"headway: {JOB}: {night.bench.scheduler.refused}; nothing was sent" in shown.err.splitlines()
+    assert "sends" not in shown.out
+
+
 def test_a_hold_of_a_policy_says_what_it_waits_for(night: Night, capsys: pytest.CaptureFixture[str]) -> None:
     night.at("03:51").rounds()
     capsys.readouterr()
