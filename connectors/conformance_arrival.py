@@ -6,11 +6,12 @@ Whoever looks may be another engine, which knows nothing of the thread that send
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from connectors.arrival import SEND_SECONDS
 from connectors.conformance_acts import ActsConformance, hold_ask, release_ask
 from connectors.conformance_support import new_key, ref
-from connectors.contract import SENT_AT, Absent, Ask, Capability, Verb, instant_key
+from connectors.contract import SENT_AT, Absent, Ask, Capability, ConnectorError, Preview, Verb, instant_key
 
 
 class ArrivalConformance(ActsConformance):
@@ -47,3 +48,14 @@ class ArrivalConformance(ActsConformance):
             sent = replace(preview, plan={**preview.plan, SENT_AT: instant_key(datetime.now(UTC))})
             answer = self.found(connector, sent, new_key())
         assert not isinstance(answer, Absent), f"{ask.verb}: called absent while its sender may still connect"
+        self.check_too_late(preview)
+
+    def check_too_late(self, preview: Preview) -> None:
+        """A process that stood still since its intent sends nothing: another engine may have called it absent."""
+        late = datetime.now(UTC) - timedelta(seconds=SEND_SECONDS + 1)
+        with self.opened() as connector:
+            try:
+                connector.act(replace(preview, plan={**preview.plan, SENT_AT: instant_key(late)}), new_key(), 20)
+            except ConnectorError:
+                return
+        raise AssertionError(f"{preview.verb}: sent {SEND_SECONDS:.0f} s after its intent")

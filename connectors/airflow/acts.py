@@ -15,9 +15,6 @@ from connectors.airflow.states import StateSetter
 from connectors.arrival import unless_on_its_way
 from connectors.contract import Absent, Ask, CannotTell, LookUp, NotSupported, Preview, Receipt, Verb
 
-IN_FLIGHT_SECONDS = 180.0
-"""For how long after it was sent a request may still wait in a busy web server's queue and be worked on."""
-
 
 class Act(Protocol):
     """What sends one kind of plan and finds it again."""
@@ -75,7 +72,7 @@ class Acts:
         until = max(0.0, self._client.deadline.left - self._settle_seconds)
         while isinstance(answer := part.look(preview.plan, key), Absent) and self._client.deadline.left > until:
             time.sleep(min(1.0, self._settle_seconds))
-        told = unless_on_its_way(answer, preview, IN_FLIGHT_SECONDS)
+        told = unless_on_its_way(answer, preview)
         if not isinstance(told, CannotTell):
             part.tidy(preview.plan, key)
         return told

@@ -15,6 +15,7 @@ from connectors.airflow.log import LogReader
 from connectors.airflow.options import AirflowOptions
 from connectors.airflow.poll import Poller
 from connectors.airflow.probe import probe
+from connectors.arrival import time_to_send
 from connectors.contract import (
     Ask,
     Capability,
@@ -74,7 +75,7 @@ class AirflowConnector:
         return self._acts.preview(ask)
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        self._begin(timeout_seconds)
+        self._begin(time_to_send(preview, timeout_seconds))
         return self._acts.act(preview, key)
 
     def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:

@@ -40,10 +40,6 @@ from connectors.transport.sql import Deadline, PostgresSession
 
 NO_MARK = "pg_cron keeps no state that could be set; Headway asserts it itself"
 MANY_RUNS = 1_000_000
-SEND_SECONDS = 120.0
-"""After its intent, for how long an act may connect and send: the engine's deadline of one, and a wait before."""
-IN_FLIGHT_SECONDS = SEND_SECONDS + 60
-"""For how long an act may still arrive: the clocks of two engines' hosts may differ by the rest."""
 HINT_MANY = "cron.job_run_details has about {0} rows and pg_cron purges none: delete old ones from time to time"
 
 
@@ -144,7 +140,7 @@ class PgCronConnector:
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         """Adds the one-shot entry, whose name is our key; or holds, releases, cancels. Raises NotSupported where the
         job or run is not as it must be: then nothing was changed."""
-        timeout_seconds = time_to_send(preview, SEND_SECONDS, timeout_seconds)
+        timeout_seconds = time_to_send(preview, timeout_seconds)
         way = preview.plan.get("way")
         if way in ("hold", "release"):
             return hold.send(self._client, preview.plan, key, timeout_seconds)
@@ -162,7 +158,7 @@ class PgCronConnector:
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the entry's name or the mark in the run's command; a hold by its own mark, a cancel by the run's row. A
         sender that still connects has no session yet: absence is proved by time alone."""
-        return unless_on_its_way(self._looked_up(preview, key, timeout_seconds), preview, IN_FLIGHT_SECONDS)
+        return unless_on_its_way(self._looked_up(preview, key, timeout_seconds), preview)
 
     def _looked_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         way = preview.plan.get("way")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
-from connectors.arrival import unless_on_its_way
+from connectors.arrival import time_to_send, unless_on_its_way
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -47,9 +47,6 @@ NO_MARK = "AWS keeps no state of an execution that could be set; Headway asserts
 NO_ADDRESS = "endpoint_url is the address of Step Functions alone: give scheduler_endpoint_url as well"
 MACHINES_KEPT_SECONDS = 300.0
 """How long a poll trusts the list of state machines of the poll before."""
-
-IN_FLIGHT_SECONDS = 180.0
-"""For how long after it was sent a call may still be on its way to AWS, through proxies and retries below us."""
 
 
 class StepFunctionsConnector:
@@ -136,6 +133,7 @@ class StepFunctionsConnector:
 
     def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
         """Redrives, starts under our key, stops, or writes schedules. Raises NotSupported where nothing was changed."""
+        timeout_seconds = time_to_send(preview, timeout_seconds)
         plan, way = preview.plan, preview.plan["way"]
         if way in ("redrive", "start"):
             return act.send(self._client, preview, key, timeout_seconds)
@@ -156,7 +154,7 @@ class StepFunctionsConnector:
 
     def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         """By the name of the execution, its count of redrives or its cause; a hold by its mark."""
-        return unless_on_its_way(self._looked_up(preview, key, timeout_seconds), preview, IN_FLIGHT_SECONDS)
+        return unless_on_its_way(self._looked_up(preview, key, timeout_seconds), preview)
 
     def _looked_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
         plan, way = preview.plan, preview.plan["way"]

@@ -29,25 +29,25 @@ def sent(seconds_ago: float) -> Preview:
 def test_absent_counts_once_nobody_can_work_on_it_any_more(
     answer: LookUp, seconds_ago: float, told: type[LookUp]
 ) -> None:
-    assert isinstance(unless_on_its_way(answer, sent(seconds_ago), 180.0, NOW), told)
+    assert isinstance(unless_on_its_way(answer, sent(seconds_ago), NOW), told)
 
 
 def test_the_person_reads_until_when_it_may_still_arrive() -> None:
     expected = CannotTell("it is not there; what was sent may still be worked on until 03:22:50 UTC")
-    assert expected == unless_on_its_way(Absent(), sent(10), 180.0, NOW)
+    assert expected == unless_on_its_way(Absent(), sent(10), NOW)
 
 
 @pytest.mark.parametrize("plan", [{}, {SENT_AT: None}, {SENT_AT: "soon"}])
 def test_what_nobody_sent_is_absent(plan: dict[str, Any]) -> None:
     assert sent_at(plan) is None
-    assert isinstance(unless_on_its_way(Absent(), Preview("", "", "", plan=plan), 180.0, NOW), Absent)
+    assert isinstance(unless_on_its_way(Absent(), Preview("", "", "", plan=plan), NOW), Absent)
 
 
 @pytest.mark.parametrize("seconds_ago, left", [(0, 60.0), (59, 60.0), (70, 50.0)])
 def test_who_sends_ends_before_it_may_be_called_absent(seconds_ago: float, left: float) -> None:
-    assert left == time_to_send(sent(seconds_ago), 120.0, 60.0, NOW)
+    assert left == time_to_send(sent(seconds_ago), 60.0, NOW)
 
 
 def test_what_comes_too_late_is_not_sent() -> None:
     with pytest.raises(SystemUnreachable, match="120 s have passed since it was to be sent"):
-        time_to_send(sent(120), 120.0, 60.0, NOW)
+        time_to_send(sent(120), 60.0, NOW)

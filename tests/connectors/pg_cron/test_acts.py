@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from connectors.arrival import IN_FLIGHT_SECONDS, SEND_SECONDS
 from connectors.conformance import new_key, ref
 from connectors.conformance_acts import hold_ask, release_ask
 from connectors.contract import (
@@ -26,7 +27,7 @@ from connectors.contract import (
     Verb,
     instant_key,
 )
-from connectors.pg_cron.connector import IN_FLIGHT_SECONDS, SEND_SECONDS, PgCronConnector
+from connectors.pg_cron.connector import PgCronConnector
 from tests.connectors.pg_cron.test_recorded import connector_on
 from tests.fakes.pg_cron import FakePgCron
 
