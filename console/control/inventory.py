@@ -189,7 +189,7 @@ def _times(schedule: Schedule) -> tuple[str, list[str], str]:
 
 
 def _told_otherwise(seen: Schedule, found: Schedule) -> bool:
-    """True where the words tell another clock, though no dialect of ours reads it. What nobody could read tells none."""
+    """True where the words tell another clock that no dialect of ours reads. What nobody could read tells none."""
     return _only_told(seen, found) and not found.is_unread and clean_line(found.words, WORDS_LIMIT) != seen.words
 
 
