@@ -61,9 +61,9 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
     held = Held.by_job(estate, now)
     for job in estate.jobs.values():
         existing = runs.get(job.id, {})
-        dues = _dues(job, existing, now, estate.settings, tables)
-        withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
+        dues = _dues(job, existing, now, estate.settings, tables, ours)
+        withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         found = [
             _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours)
             for due in dues
@@ -106,8 +106,10 @@ def _dues(
     now: datetime,
     settings: Settings,
     tables: dict[tuple[Schedule, str, time], _Table],
+    ours: Held,
 ) -> list[_Due]:
-    """What is due and has neither started nor been given up, in order."""
+    """What is due and has neither started nor been given up, in order. What a hold of ours kept back by the schedule
+    before stays due."""
     accepted = job.accepted_at
     if expects_nothing(job) or accepted is None:
         return []
@@ -119,7 +121,8 @@ def _dues(
         return awaited
     if not tables[shared].frequent:
         keys = {due.key for due in awaited}
-        awaited += [due for due in _standing(existing.values(), now) if due.key not in keys and due.at >= accepted]
+        stands = [due for due in _standing(existing.values(), now) if due.key not in keys]
+        awaited += [due for due in stands if due.at >= accepted or ours.owes(due.key)]
     started = {run.period_at for run in existing.values() if has_started(run)}
     left = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     return sorted(left, key=lambda due: due.at)

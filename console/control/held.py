@@ -69,6 +69,10 @@ class Held:
                 return State.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
         return None
 
+    def owes(self, key: str) -> bool:
+        """True where one of them kept that start back, or does."""
+        return any(hold.period_key == key and hold.placed_at is not None for hold in self.holds)
+
     def why_missed(self, key: str) -> str:
         """What became of the hold that kept that run back: behind why it is missed; empty without one."""
         for hold in self.holds:

@@ -113,6 +113,17 @@ def test_what_runs_out_of_time_under_a_moved_hold_is_missed_and_told() -> None:
     assert any("not started" in event for event in stage.events)
 
 
+def test_what_came_due_before_the_schedule_moved_stays_owed_and_is_missed_when_its_time_is_over() -> None:
+    stage = Moving(hold_edge(hold_for=timedelta(hours=1))).moves("04:20", "11:00")
+    stage.until("04:30")
+    [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("04:00")]
+    assert State.HELD is run.state
+    stage.until("05:30")
+    [run] = [run for run in stage.estate.runs if run.job_id == LOAD.id and run.period_at == at("04:00")]
+    assert State.MISSED is run.state
+    assert "not good" in run.reason
+
+
 def test_a_schedule_that_moved_and_is_not_accepted_moves_no_hold() -> None:
     stage = Moving().moves("03:25", "03:30", accepted="05:30").good("04:10")
     stage.until("05:00")
