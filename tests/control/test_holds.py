@@ -753,6 +753,7 @@ def played(night: dict[str, Any]) -> Stage:
     edge = hold_edge(night["mode"], engine_down=night["down"], hold_for=2 * HOUR)
     stage = Stage(edge, load=replace(LOAD, starts_held=night["early"]))
     stage.whole, stage.step = False, minutes(1)
+    stage.target(2, poll_every=stage.step)  # else it is out of sight from poll to poll, and no start leaves
     stage.latency = night["latency"]
     stage.late = lambda now: within(night["late"], now)
     stage.crash = lambda now: within(night["crash"], now)

@@ -157,6 +157,19 @@ def test_whoever_undoes_a_hold_that_moved_is_not_held_again_for_that_start() -> 
     assert [(at("03:40"), "clock")] == stage.started()
 
 
+def test_a_start_that_its_source_only_names_is_followed() -> None:
+    named = replace(LOAD, schedule=Schedule("none", words="EventBridge Scheduler", next_at=at("04:00")))
+    stage = Stage(replace(STANDING), load=named)
+    other = replace(named, schedule=replace(named.schedule, next_at=at("03:40")), accepted_at=at("03:25"))
+    stage.when("03:25", lambda: setattr(stage, "estate", replace(stage.estate, jobs={**stage.estate.jobs, 2: other})))
+    stage.until("03:30")
+    assert (HoldState.HELD, at("03:40"), "2026-11-20T03:40:00Z") == (
+        stage.hold().state,
+        stage.hold().due_at,
+        stage.hold().period_key,
+    )
+
+
 CLOCKS = st.integers(min_value=7, max_value=35).map(lambda number: at("03:00") + minutes(5) * number)
 MOVES = st.lists(st.tuples(CLOCKS, st.none() | CLOCKS), min_size=1, max_size=3, unique_by=lambda move: move[0])
 NIGHTS = st.fixed_dictionaries(
