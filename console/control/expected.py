@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 from connectors.contract import Evidence, Schedule, State, instant_key
 from console.control.held import NOT_HELD, Held
 from console.control.periods import business_date
-from console.control.schedule import instants, is_interval
+from console.control.schedule import instants, is_interval, last_instant
 from console.control.words import clock
 from console.model.decisions import ExpectedRun
 from console.model.values import Estate, JobFacts, RunFacts, Settings, TargetFacts
@@ -122,10 +122,17 @@ def _dues(
     if not tables[shared].frequent:
         keys = {due.key for due in awaited}
         stands = [due for due in _standing(existing.values(), now) if due.key not in keys]
-        awaited += [due for due in stands if due.at >= accepted or ours.owes(due.key)]
+        awaited += [due for due in stands if ours.owes(due.key) or due.at >= accepted]
+        awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job.schedule, due.at)]
     started = {run.period_at for run in existing.values() if has_started(run)}
     left = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     return sorted(left, key=lambda due: due.at)
+
+
+def _is_demanded(schedule: Schedule, at: datetime) -> bool:
+    """False where a schedule that was accepted before that instant does not have it; True where its source names the
+    next one only."""
+    return schedule.next_at is not None or last_instant(schedule, at) == at
 
 
 def _is_open(run: RunFacts | None) -> bool:

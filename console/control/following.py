@@ -9,6 +9,7 @@ from console.control.conditions import Policy
 from console.control.expected import expects_nothing
 from console.control.open_hold import has_run, next_start
 from console.control.picture import Picture
+from console.control.schedule import last_instant
 from console.model.values import HoldFacts, HoldState, JobFacts, RunFacts
 
 _OVER = ("refused", "failed")
@@ -18,7 +19,9 @@ def moved_start(picture: Picture, hold: HoldFacts, job: JobFacts, policy: Policy
     """What changes of a hold by a schedule that was accepted since: its start, and its end by that; no start at all
     where nothing starts it any more. Empty while it stands. What came due while it was held stays owed."""
     runs = picture.runs.get(job.id, ())
-    if hold.due_at is None or hold.placed_at is None or hold.due_at <= picture.now:
+    if hold.due_at is None or hold.placed_at is None:
+        return {}
+    if hold.due_at <= picture.now and not _was_taken_back(job, hold.placed_at, hold.due_at):
         return {}
     if _was_started(hold) or has_run(runs, hold) or _stands(hold, runs):
         return {}
@@ -41,6 +44,16 @@ def _kept_back(picture: Picture, job: JobFacts, since: datetime) -> RunFacts | N
             break
         first = after
     return first
+
+
+def _was_taken_back(job: JobFacts, placed: datetime, due: datetime) -> bool:
+    """True where a schedule that was accepted before that start came up does not have it: no engine was there to see
+    so. Of what a source only names, nobody knows that afterwards."""
+    if job.accepted_at is None or not placed < job.accepted_at <= due:
+        return False
+    if job.schedule.dialect == "none":
+        return job.schedule.next_at is None and not job.schedule.words
+    return last_instant(job.schedule, due) != due
 
 
 def _was_started(hold: HoldFacts) -> bool:

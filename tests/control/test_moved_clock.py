@@ -88,6 +88,16 @@ def test_a_standing_hold_lets_its_clock_start_it_by_the_schedule_that_was_accept
     assert (HoldState.RELEASED, f"2026-11-20T{moved}") in stage.last()
 
 
+@pytest.mark.parametrize("moved, starts", [("", []), ("04:40", [(at("04:40"), "clock")])])
+def test_what_was_taken_back_while_no_engine_worked_is_not_started(
+    moved: str, starts: list[tuple[datetime, str]]
+) -> None:
+    stage = Moving().moves("03:53", moved).good("03:35")
+    stage.crash = lambda now: at("03:45") <= now < at("04:05")
+    stage.until("05:00")
+    assert starts == stage.started()
+
+
 @pytest.mark.parametrize("moved, repaired", [("03:30", "03:50"), ("03:30", "04:20"), ("04:40", "05:00")])
 def test_what_came_due_by_the_schedule_that_was_accepted_is_started_once(moved: str, repaired: str) -> None:
     stage = Moving().moves("03:25", moved).good(repaired)
