@@ -38,6 +38,8 @@ class Options:
     grace: str = "1m"
     default_route: str = "oncall"
     owner: str = "data-platform"
+    mode: str = "observe"
+    """Of the dependencies on `EXTRACT`."""
     extra: str = ""
     """TOML at the end."""
 
@@ -115,7 +117,7 @@ class ConfigFolder:
         for downstream in (LOAD, REVENUE, PUBLISH):
             if self._is_there(EXTRACT) and self._is_there(downstream):
                 yield from ("", "[[dependencies]]", f"upstream = {quoted(EXTRACT)}")
-                yield f"downstream = {quoted(downstream)}"
+                yield from (f"downstream = {quoted(downstream)}", f"mode = {quoted(self.options.mode)}")
 
     def _services(self) -> Iterator[str]:
         terminals = {"supply-plan": (PLAN, 2, "Supply plan"), "daily-revenue": (REVENUE, 1, "Daily revenue")}

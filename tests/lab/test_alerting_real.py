@@ -94,7 +94,7 @@ def test_alert_test_reaches_mail_and_hook_and_says_so(
         assert 5 == answer.exit_status
         assert "env MAIL: sent, and nobody knows whether it arrived" in answer.stdout
         answer = morning.headway.run("alert", "test", "oncal")
-        assert (4, True) == (answer.exit_status, 'Did you mean "oncall"?' in answer.stderr)
+        assert (6, True) == (answer.exit_status, 'Did you mean "oncall"?' in answer.stderr)
     assert 3 == morning.headway.run("alert", "test", "oncall").exit_status
 
 
