@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.contract import AccessRefused, JobRecord, Probe, Schedule, State, SystemUnreachable
+from connectors.words import CLOCK_OF_ITS_SOURCE
 from console.config import DependencySettings
 from console.model.values import Mode
 from console.store.config_sync import Synced
@@ -167,7 +168,9 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
 
 def hourly(name: str, **more: Any) -> JobRecord:
     """A job with a clock of which nobody knows the next start, unless it is said."""
-    return JobRecord(name, schedule=Schedule("none", words="rate(1 hour)", **more), definition_hash=str(more))
+    return JobRecord(
+        name, schedule=Schedule("none", words=f"{CLOCK_OF_ITS_SOURCE}rate(1 hour)", **more), definition_hash=str(more)
+    )
 
 
 def remarks(bench: Bench) -> list[str]:
@@ -196,7 +199,9 @@ def test_a_dependency_that_cannot_hold_any_more_is_told_when_its_new_clock_is_ac
         bench.parts.answers.step(bench.fence)
         bench.parts.answers.close()
         [words] = remarks(bench)
-        assert words.startswith("fake/load cannot be held until fake/extract is good: rate(1 hour)")
+        assert words.startswith(
+            f"fake/load cannot be held until fake/extract is good: {CLOCK_OF_ITS_SOURCE}rate(1 hour)"
+        )
         scheduler.jobs["load"] = hourly("load", next_at=NOW + timedelta(hours=1))
         again(bench)
         assert [] == remarks(bench)
