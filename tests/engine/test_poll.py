@@ -166,6 +166,9 @@ def test_config_is_matched_again_for_new_jobs_and_not_for_every_next_instant(
     assert [1, 1] == matched
 
 
+RATE = f"{CLOCK_OF_ITS_SOURCE}rate(1 hour)"
+
+
 def hourly(name: str, **more: Any) -> JobRecord:
     """A job with a clock of which nobody knows the next start, unless it is said."""
     return JobRecord(
