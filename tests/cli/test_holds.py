@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import console
 import console.cli.gate as gate_command
 from connectors.contract import State
 from console.cli.exits import Exit
@@ -259,6 +261,22 @@ def test_a_gate_becomes_its_command_word_for_word(night: Night) -> None:
     )  # fmt: skip
     assert (17, "['--flag', 'a b', '$(id)', '--', '*'] from cron\n") == (done.returncode, done.stdout), done.stderr
     assert f"headway gate {JOB}: open: fake/extract is good\n" == done.stderr
+
+
+def test_a_line_of_a_crontab_begins_with_the_gate(night: Night, tmp_path: Path) -> None:
+    """As cron starts a line: a shell, no terminal, four variables; the shell expands what follows the gate."""
+    repair(night, "03:20")
+    night.at("04:00").rounds()
+    gate_words = [sys.executable, "-m", "console", "--store", night.bench.url, "gate", JOB, "--timeout", "45m", "--"]
+    line = f"{shlex.join(gate_words)} printf '%s|' \"$LOGNAME\" 'a b' > {shlex.quote(str(tmp_path / 'out'))}"
+    environment = {"HOME": str(tmp_path), "LOGNAME": "etl", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin"}
+    folder = Path(console.__file__).parent.parent
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, env=environment,
+        cwd=folder, start_new_session=True,
+    )  # fmt: skip
+    assert (0, "") == (done.returncode, done.stdout), done.stderr
+    assert "etl|a b|" == (tmp_path / "out").read_text()
 
 
 def test_a_command_behind_a_shut_gate_never_starts(night: Night, tmp_path: Path) -> None:
