@@ -29,8 +29,10 @@ _LONG = rf"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{{{SHORTEST},}}+={{0,2}}"
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{1,40}-----"
-    r"(?:(?:[^-*]|-(?!----)){1,8192}+-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{16,}+)++)"
+    r"(?:(?:[^-*]|-(?!----)){1,8192}-----END [A-Z0-9 ]{1,40}-----|(?:(?:\s|\\[rn])*[A-Za-z0-9+/=]{16,}+)+)"
 )
+"""Only sets of characters are repeated possessively: of groups, re before 3.11.5 misses matches (Debian 12 has 3.11.2;
+cpython issue 106052). It stays linear: a block has no five dashes in it, and a line begins where one ends."""
 _PEM_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
