@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
 from console.durations import parse_duration
+from console.model.declared import NOTHING, Declared
 from console.model.ids import split_job_name
 from console.paths import STORE_URL
 
@@ -224,6 +225,7 @@ class Config:
     alerts: AlertSettings
     permissions: tuple[PermissionSettings, ...] = ()
     acting: ActingSettings = field(default_factory=ActingSettings)
+    declared: Declared = NOTHING
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

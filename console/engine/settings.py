@@ -24,6 +24,7 @@ def estate_settings(config: Config) -> EstateSettings:
         services=tuple(_service(name, config) for name in config.services),
         permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
         rules=_rules(config.acting),
+        declared=config.declared,
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,

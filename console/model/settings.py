@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
 
+from console.model.declared import NOTHING, Declared
 from console.model.rights import Permission, Rules
 from console.model.values import EngineDown, Mode, Safety
 
@@ -83,6 +84,7 @@ class EstateSettings:
     services: tuple[ServiceSetting, ...] = ()
     permissions: tuple[Permission, ...] = ()
     rules: Rules = field(default_factory=Rules)
+    declared: Declared = NOTHING
     name: str = ""
     """The estate's name, shown in the header."""
     starts_in: str = "live"

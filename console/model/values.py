@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.declared import NOTHING, Declared
 from console.model.modes import Modes
 from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
 
@@ -269,4 +270,5 @@ class Estate:
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
     """By run id: those that were asked for in the lookback and have been sent."""
     modes: Modes = field(default_factory=Modes)
+    declared: Declared = NOTHING
     settings: Settings = field(default_factory=Settings)

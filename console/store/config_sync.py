@@ -17,7 +17,7 @@ from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store import audit, switches
+from console.store import audit, declared, switches
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
@@ -71,6 +71,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
         changed |= write_rights(lines.rows, settings.permissions, settings.rules)
+        changed |= _declared(lines, settings)
         _tell_digest(connection, lines, settings.digest, now)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
@@ -78,6 +79,12 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
             next_changed_seq(connection)
         failpoint("config.before_swap")
     return Synced(tuple(jobs.unmatched), changed)
+
+
+def _declared(lines: Wire, settings: EstateSettings) -> bool:
+    changed = settings.declared != declared.read(lines)
+    _meta(lines, {"declared": declared.text_of(settings.declared)})
+    return changed
 
 
 def _tell_digest(connection: Connection, lines: Wire, digest: str, now: datetime) -> None:

@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import clocks, facts, hold_facts
+from console.store import clocks, declared, facts, hold_facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -91,6 +91,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         modes = facts.modes(lines)
+        said = declared.read(lines)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)
     runs = sorted(
@@ -108,6 +109,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         holds=tuple(one for one in holds if one.job_id in jobs),
         cancels=cancels,
         modes=modes,
+        declared=said,
         settings=settings,
     )
 

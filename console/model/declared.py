@@ -1,0 +1,21 @@
+"""What config declares besides systems, jobs, dependencies and services: one value, kept whole in the store.
+
+It is written with the config (`store.declared`), so that every engine and screen on a store decides by the
+same words. A field has a default that means "nothing is declared", so that a store of before knows it too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.model.calendars import Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Everything in the order of its file; names are unique within a field."""
+
+    calendars: tuple[Calendar, ...] = ()
+
+
+NOTHING = Declared()
