@@ -9,6 +9,9 @@ from datetime import date, datetime, timedelta
 from connectors.contract import Verb
 from console.model.values import AlertKind, Evidence, HoldFacts, HoldState, State, Timeliness
 
+PLACEHOLDER = "{incident}"
+"""Stands in a notice for the incident's number: a new one gets it from the store, which puts it in."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExpectedRun:

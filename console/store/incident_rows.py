@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, Notice
+from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
 from console.store.alert_rows import NewAlert, insert_alert
 from console.store.keys import pack
 from console.store.wire import Row, Wire, single
 
-PLACEHOLDER = "{incident}"
-"""Stands in a notice for the incident's name, which is not known before it is written."""
 _COLUMNS = (
     "title", "cause", "root_job_id", "root_run_id", "root_period_key", "root_target_id", "bd", "reason", "owner",
     "runbook", "failed_since_us", "act_by_us", "fingerprint", "closed_us", "close_reason",

@@ -1,24 +1,19 @@
-"""What is told to whom: plain text, ready to be sent. Outside text stands in its own bordered block, cleaned.
-
-`PLACEHOLDER` stands for the incident's number: a new one gets it from the store, which puts it in.
-"""
+"""An incident in technical words: plain text, ready to be sent; outside text in its own bordered block, cleaned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from console.clean import clean, clean_line
 from console.control.cases import Case
 from console.control.causes import failed_tasks
-from console.control.fingerprint import Told
 from console.control.picture import Picture, when
-from console.control.titles import cause_name, is_own_matter, plain_title
+from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
-from console.model.decisions import HurtServiceVerdict, IncidentDecision, Notice
+from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision
 from console.model.values import AlertKind, ServiceFacts, Timeliness
 
-PLACEHOLDER = "{incident}"
 TAIL_LINES = 20
 TAIL_WIDTH = 160
 _STANDS = {
@@ -32,85 +27,29 @@ _STANDS = {
 }
 
 
-def kind_of(picture: Picture, case: Case, decision: IncidentDecision, before: Told | None) -> AlertKind | None:
-    """What is to be told now; None when nothing changed that is told. The first word waits for nothing, but for what
-    somebody cancelled by our own hand and nobody needs: that is told once it turns out to be more."""
-    if is_own_matter(picture, case, decision.title):
-        return None
-    if case.incident is not None and is_own_matter(picture, case, case.incident.title) and not decision.closed:
-        return AlertKind.OPENED
-    if before is None:
-        return AlertKind.OPENED
-    if decision.closed:
-        return AlertKind.RECOVERED if case.recovered else AlertKind.UPDATED
-    return AlertKind.UPDATED if case.incident and case.incident.fingerprint != decision.fingerprint else None
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Title and body, and both without a word from outside but names."""
+
+    title: str
+    body: str
+    plain_title: str
+    plain_body: str
 
 
-def notices(
+def words(
     picture: Picture,
     case: Case,
     decision: IncidentDecision,
-    before: Told | None,
+    kind: AlertKind,
     log_tails: Mapping[int, str],
     changes: str,
-) -> tuple[Notice, ...]:
-    """One notice for each route; none when there is nothing new to tell. `changes`: the update in words."""
-    kind = kind_of(picture, case, decision, before)
-    if kind is None:
-        return ()
-    title = _title(picture, decision, kind, decision.title)
-    body = "\n".join(_body(picture, case, decision, kind, log_tails, changes)) + "\n"
+) -> Words:
+    """What a route is told. `changes`: the update in words."""
     bare = plain_title(picture, case)
+    body = "\n".join(_body(picture, case, decision, kind, log_tails, changes)) + "\n"
     plain = "\n".join(_plain_body(picture, decision, bare)) + "\n"
-    short = _title(picture, decision, kind, bare)
-    urgent = _is_urgent(picture, decision, before)
-    live, _ = routes(picture, case, decision)
-    told = [Notice(kind, route, title, body, short, plain, urgent) for route in live]
-    if decision.in_shadow and (route := picture.estate.settings.shadow_route):
-        words = f"In shadow: this would have gone to {', '.join(decision.in_shadow)}.\n\n"
-        told.append(Notice(kind, route, f"[shadow] {title}", words + body, f"[shadow] {short}", words + plain))
-    return tuple(told)
-
-
-def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None) -> bool:
-    """The first word about a tier-1 service: no rate limit delays it."""
-    told = before.services if before is not None else frozenset()
-    new = {each.service for each in decision.services if (each.service, each.bd) not in told}
-    return any(service.tier == 1 for service in picture.estate.services if service.name in new)
-
-
-def first_words(
-    picture: Picture, before: Sequence[Told | None], incidents: Sequence[IncidentDecision]
-) -> tuple[IncidentDecision, ...]:
-    """The incidents; of many that hurt one tier-1 service on one day only the first is urgent, or each of a flood would
-    be. `before`: what was told of each."""
-    tier_1 = {service.name for service in picture.estate.services if service.tier == 1}
-    told = {day for one in before if one is not None for day in one.services}
-    found = []
-    for one in incidents:
-        days = {(each.service, each.bd) for each in one.services if each.service in tier_1}
-        first = bool(days - told) or not one.notices
-        told |= days
-        found.append(one if first else replace(one, notices=tuple(replace(each, urgent=False) for each in one.notices)))
-    return tuple(found)
-
-
-def routes(picture: Picture, case: Case, decision: IncidentDecision) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The routes that are told, and those that would be if nothing were in shadow, each once: of the root's job where
-    its system is live, of the hurt services that are; the default route where nobody else is named."""
-    modes, hurt = picture.estate.modes, {each.service for each in decision.services}
-    root = picture.job(case.group.root.job_id) if case.group.root is not None else None
-    target = case.group.target
-    system = root.system if root is not None else target.system if target is not None else ""
-    is_live = modes.system_is_live(system)
-    wanted = [(name, is_live) for name in (root.notify if root is not None else ())]
-    for service in picture.estate.services:
-        if service.name in hurt:
-            wanted += [(name, modes.service_is_live(service.name)) for name in service.notify]
-            is_live = is_live or modes.service_is_live(service.name)
-    wanted = wanted or [(name, is_live) for name in picture.estate.settings.default_route]
-    live = dict.fromkeys(name for name, told in wanted if told)
-    return tuple(live), tuple(dict.fromkeys(name for name, told in wanted if not told and name not in live))
+    return Words(_title(picture, decision, kind, decision.title), body, _title(picture, decision, kind, bare), plain)
 
 
 def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:
