@@ -17,5 +17,9 @@ class Declared:
 
     calendars: tuple[Calendar, ...] = ()
 
+    def calendar(self, name: str) -> Calendar | None:
+        """The calendar of that name; None where none is declared."""
+        return next((each for each in self.calendars if each.name == name), None)
+
 
 NOTHING = Declared()
