@@ -39,6 +39,9 @@ COMMANDS: dict[str, Command] = {
     "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
     "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
     "services": Command("console.cli.services", "services with deadline, left, slack, act-by, cause"),
+    "extend": Command(
+        "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
+    ),
     "jobs": Command("console.cli.jobs", "jobs, filtered"),
     "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
     "runs": Command("console.cli.runs", "the latest runs of a job"),

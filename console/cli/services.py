@@ -47,6 +47,14 @@ def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
     return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline, one.name
 
 
+def deadline_words(one: ServiceView) -> str:
+    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"."""
+    words = clock_words(one.deadline, one.zone)
+    if not one.extension or one.promised is None:
+        return words
+    return f"{words}, extended from {clock_words(one.promised, one.zone, near=one.deadline)} {one.extension}"
+
+
 def slack_words(one: ServiceView, now: datetime) -> str:
     """Deadline less the expected finish; where an incident is open, the time left to act."""
     if one.delivered is not None or one.expected is None:
@@ -72,6 +80,7 @@ def _show(one: ServiceView, now: datetime) -> None:
     lines = [
         "",
         f"business date  {one.bd}",
+        f"deadline       {deadline_words(one)}",
         f"owner          {one.owner or '–'}",
         f"runbook        {one.runbook or '–'}",
     ]

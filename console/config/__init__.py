@@ -20,6 +20,7 @@ from console.config.models import (
     SystemConfig,
     SystemSettings,
 )
+from console.config.promises import DeadlineSettings, SlaSettings, SloSettings
 from console.config.reading import ConfigFaults, Fault, config_files, line_of
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "AlertSettings",
     "Config",
     "ConfigFaults",
+    "DeadlineSettings",
     "DependencySettings",
     "EstateSettings",
     "Fault",
@@ -34,6 +36,8 @@ __all__ = [
     "PermissionSettings",
     "RouteSettings",
     "ServiceSettings",
+    "SlaSettings",
+    "SloSettings",
     "SystemConfig",
     "SystemSettings",
     "config_files",

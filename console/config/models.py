@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
-from console.durations import parse_duration
+from console.config.promises import Deadline, SlaSettings, SloSettings
+from console.config.shapes import Duration as Duration
+from console.config.shapes import JobName as JobName
+from console.config.shapes import Pause as Pause
+from console.config.shapes import Strict as Strict
+from console.config.shapes import TimeOfDay as TimeOfDay
+from console.config.shapes import Zone as Zone
 from console.model.declared import NOTHING, Declared
-from console.model.ids import split_job_name
 from console.paths import STORE_URL
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    if not isinstance(value, str):
-        raise ValueError(f'{value!r} is not a duration; write it in quotes: "15s", "14m", "1h30m"')
-    return parse_duration(value)
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        near = get_close_matches(name, available_timezones(), n=1)
-        raise ValueError(
-            f'"{name}" is no time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "Europe/Berlin"')
-        ) from None
-    return name
-
-
-def _time(value: Any) -> time:
-    if isinstance(value, time):
-        return value
-    match = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
-    if match is None or int(match[1]) > 23 or int(match[2]) > 59:
-        raise ValueError(f'{value!r} is not a time of day; write "06:30"')
-    return time(int(match[1]), int(match[2]))
-
-
-def _job_name(value: str) -> str:
-    split_job_name(value)
-    return value
-
-
-def _pause(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("no time at all would have it asked without a pause; write 15s")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Pause = Annotated[Duration, AfterValidator(_pause)]
-Zone = Annotated[str, AfterValidator(_zone)]
-TimeOfDay = Annotated[time, BeforeValidator(_time)]
-JobName = Annotated[str, AfterValidator(_job_name)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EstateSettings(Strict):
@@ -131,8 +83,12 @@ class ServiceSettings(Strict):
     title: str = ""
     delivered_by: Annotated[tuple[JobName, ...], Field(min_length=1)]
     """Terminal jobs: when all are done, it is delivered. Everything upstream belongs to it."""
-    deadline: TimeOfDay
-    """Time of day inside the business date's window."""
+    deadline: Deadline
+    """By when: a time of day inside the business date's window, `{ time, day }` or `{ after_start, of }`."""
+    slo: SloSettings | None = None
+    """What the team aims at: a share of its days in time, and the error budget that this leaves."""
+    sla: SlaSettings | None = None
+    """What was agreed with those who wait for it."""
     timezone: Zone
     cutoff: TimeOfDay = time(12, 0)
     tier: Annotated[int, Field(ge=1, le=5)] = 3

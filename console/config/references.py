@@ -49,6 +49,9 @@ def check_references(
     for name, table in document.get("services", {}).items():
         for terminal in _strings(table, "delivered_by"):
             system_of(terminal, ("services", name, "delivered_by"))
+        deadline = table.get("deadline") if isinstance(table, dict) else None
+        if isinstance(deadline, dict) and isinstance(deadline.get("of"), str):
+            system_of(deadline["of"], ("services", name, "deadline"))
         routes(_strings(table, "notify"), ("services", name, "notify"))
     _check_fallbacks(document, routes, reading)
     if config.alerts.default_route:

@@ -48,6 +48,7 @@ DOORS: dict[str, Door] = {
     "freeze off": Door(Role.ADMIN),
     "shadow on": Door(Role.ACT),
     "shadow off": Door(Role.ADMIN),
+    "extend": Door(Role.ACT),
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
 }

@@ -13,15 +13,14 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from connectors.contract import State
+from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
 from console.control.expected import expects_nothing, has_started
 from console.control.graph import Edge
 from console.control.picture import Key, Picture, anchor, key_of, when
-from console.control.schedule import instants
-from console.control.zones import time_in_window, window, zone_of
+from console.model.promises import Extension
 from console.model.values import JobFacts, RunFacts, ServiceFacts
 
-_TICK = timedelta(microseconds=1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -72,6 +71,7 @@ class Forecast:
     service: ServiceFacts
     bd: date
     deadline: datetime
+    """As extended, where it is."""
     nodes: dict[int, Node]
     """By job, upstreams before their downstreams."""
     ends: tuple[int, ...]
@@ -79,15 +79,13 @@ class Forecast:
     finish: Finish | None
     path: tuple[int, ...]
     """The chain of jobs that decides, first to last."""
+    promised: datetime | None = None
+    """The deadline before somebody extended it; None: nobody did."""
+    extended: Extension | None = None
 
     def unfinished(self) -> Iterator[Node]:
         """What the service still waits for, upstreams first."""
         return (node for node in self.nodes.values() if node.how not in (How.DONE, How.OVER))
-
-
-def deadline_of(service: ServiceFacts, bd: date) -> datetime:
-    """The instant (UTC) of its deadline for that business date, in its own zone."""
-    return time_in_window(bd, service.deadline, zone_of(service.zone), service.cutoff)
 
 
 def has_day(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> bool:
@@ -95,12 +93,15 @@ def has_day(picture: Picture, service: ServiceFacts, members: Iterable[int], bd:
     clock, any member."""
     ends = {picture.graph.unit(each) for each in service.terminals if each in picture.estate.jobs}
     timed = {each for each in ends if not expects_nothing(picture.job(each))}
-    return any(picture.of_day(each, bd) or _clock_starts(picture.job(each), bd) for each in timed or {*ends, *members})
+    return any(picture.of_day(each, bd) or clock_starts(picture.job(each), bd) for each in timed or {*ends, *members})
 
 
 def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> Forecast:
     """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
-    deadline = deadline_of(service, bd)
+    members = tuple(members)
+    promised = promised_at(picture, service, members, bd)
+    extended = extension_of(picture.estate.extensions, service.name, bd, promised)
+    deadline = extended.until if extended else promised
     ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
     order = picture.graph.ordered(each for each in members if each in picture.estate.jobs)
     chosen = _chosen(picture, order, ends, bd, deadline)
@@ -109,7 +110,8 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
         nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id])
     last = _latest([nodes[each] for each in ends if each in nodes])
     finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
-    return Forecast(service, bd, deadline, nodes, ends, finish, _path(nodes, last.job_id if last else None))
+    path = _path(nodes, last.job_id if last else None)
+    return Forecast(service, bd, deadline, nodes, ends, finish, path, promised if extended else None, extended)
 
 
 def _chosen(
@@ -139,7 +141,7 @@ def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> t
     """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
     run = picture.read_by(job.id, bd, limit)
     begun = {each.period_at for each in picture.runs.get(job.id, ()) if has_started(each)}
-    starts = [each for each in _clock_starts(job, bd) if each not in begun and (run is None or each > when(run))]
+    starts = [each for each in clock_starts(job, bd) if each not in begun and (run is None or each > when(run))]
     before = [each for each in starts if each < limit]
     if run is None or before:
         return None, next(iter(before[-1:] or starts[:1]), None)
@@ -147,14 +149,6 @@ def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> t
         later = (each for each in picture.of_day(job.id, bd) if when(each) > when(run) and picture.is_green(each))
         run = next(later, run)
     return run, None if has_started(run) else when(run)
-
-
-def _clock_starts(job: JobFacts, bd: date) -> list[datetime]:
-    """The accepted instants of that business date; none of the time before the schedule was accepted."""
-    if expects_nothing(job) or job.accepted_at is None:
-        return []
-    opens, closes = window(bd, zone_of(job.zone), job.cutoff)
-    return instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
 
 
 def _node(picture: Picture, nodes: dict[int, Node], job_id: int, run: RunFacts | None, due: datetime | None) -> Node:

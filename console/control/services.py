@@ -8,12 +8,13 @@ from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
+from console.control.deadlines import agreed_at, clock_starts, latest_deadline
 from console.control.estimate import ENOUGH_RUNS
-from console.control.forecast import Forecast, How, deadline_of, forecast, has_day
+from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.picture import Picture
 from console.control.recovery import Budget
 from console.control.words import moment
-from console.control.zones import date_in_window, zone_of
+from console.control.zones import date_in_window, window, zone_of
 from console.model.decisions import ServiceDayVerdict
 from console.model.values import ServiceFacts, Timeliness
 
@@ -41,8 +42,8 @@ def service_days(picture: Picture) -> list[Forecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
     found: list[Forecast] = []
     for service in picture.estate.services:
-        members = picture.graph.members(each for each in service.terminals if each in picture.estate.jobs)
-        dates = [bd for bd in _dates(service, picture) if has_day(picture, service, members, bd)]
+        members = tuple(picture.graph.members(each for each in service.terminals if each in picture.estate.jobs))
+        dates = [bd for bd in _dates(service, picture, members) if has_day(picture, service, members, bd)]
         found += [forecast(picture, service, members, bd) for bd in dates]
     return found
 
@@ -76,7 +77,10 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         incident_key=worst.key if worst else None,
         sources=tuple(picture.estimate(each) for each in day.path),
         path=day.path,
-        reason=reason,
+        reason=reason + _extended(day),
+        promised=day.promised,
+        agreed=agreed_at(day.service, day.bd, day.promised or day.deadline),
+        extension=day.extended.words if day.extended else "",
     )
 
 
@@ -108,13 +112,32 @@ _URGENCY = [
 """From calm to urgent."""
 
 
-def _dates(service: ServiceFacts, picture: Picture) -> Iterator[date]:
-    settings, zone = picture.estate.settings, zone_of(service.zone)
-    day = date_in_window(picture.now - settings.lookback, zone, service.cutoff) - _DAY
-    while (deadline := deadline_of(service, day)) <= picture.now + settings.horizon:
-        if deadline > picture.now - settings.lookback:
+def _dates(service: ServiceFacts, picture: Picture, members: Sequence[int]) -> Iterator[date]:
+    settings = picture.estate.settings
+    day = date_in_window(picture.now - settings.lookback, zone_of(service.zone), service.cutoff) - _DAY
+    day -= timedelta(days=service.promise.deadline.day)
+    while (latest := latest_deadline(service, day)) <= picture.now + settings.horizon or day <= _today(
+        service, picture
+    ):
+        if latest > picture.now - settings.lookback and _is_looked_at(service, picture, members, day):
             yield day
         day += _DAY
+
+
+def _is_looked_at(service: ServiceFacts, picture: Picture, members: Sequence[int], bd: date) -> bool:
+    """False once the first of its runs may lie before what is looked at: nobody could tell any more that it was
+    delivered, and what was said of it stays."""
+    since = picture.now - picture.estate.settings.lookback
+    jobs = [picture.job(each) for each in members if each in picture.estate.jobs]
+    zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}
+    if all(window(bd, zone_of(zone), cutoff)[0] > since for zone, cutoff in zones):
+        return True
+    starts = [at for job in jobs for at in clock_starts(job, bd)[:1]]
+    return bool(starts) and min(starts) > since
+
+
+def _today(service: ServiceFacts, picture: Picture) -> date:
+    return date_in_window(picture.now, zone_of(service.zone), service.cutoff)
 
 
 def _good_at(picture: Picture, day: Forecast, terminal: int) -> datetime | None:
@@ -179,6 +202,13 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     what = "restart" if job == threat.cause else f"restart {job}"
     by = f"{what} by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
     return Timeliness.AT_RISK, f"{threat.cause}: {by}{after}"
+
+
+def _extended(day: Forecast) -> str:
+    if day.extended is None or day.promised is None:
+        return ""
+    zone = day.service.zone
+    return f"; deadline {moment(day.deadline, zone)}, extended from {moment(day.promised, zone)} {day.extended.words}"
 
 
 def _unproved(picture: Picture, day: Forecast) -> str:

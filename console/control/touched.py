@@ -17,10 +17,11 @@ from console.model.values import Estate, TargetFacts
 
 
 def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
-    """Jobs with a new fact since `before`; None where a change has no bounds: config, or which targets there are."""
+    """Jobs with a new fact since `before`; None where a change has no bounds: config, more time for a service, or which
+    targets there are."""
     if (before.services, before.dependencies, before.settings) != (after.services, after.dependencies, after.settings):
         return None
-    if before.modes != after.modes:
+    if (before.modes, before.extensions) != (after.modes, after.extensions):
         return None
     if before.jobs.keys() != after.jobs.keys() or before.targets.keys() != after.targets.keys():
         return None

@@ -158,6 +158,13 @@ class Requests:
         """Asks to take back what was asked for under `key` and was not sent; the request's id."""
         return self._ask("withdraw", {"key": key, "from": where_from(), "why": why})
 
+    def extend(self, service: str, bd: str, until_us: int | None, why: str) -> int:
+        """Asks for more time for a service's business date, or, with None, to take back what was given; the request's
+        id."""
+        return self._ask(
+            "extend", {"service": service, "bd": bd, "until_us": until_us, "from": where_from(), "why": why}
+        )
+
     def test_route(self, route: str) -> int:
         """Asks for a test message to every URL of a route; the request's id. The answer names its alert."""
         return self._ask("alert test", {"route": route, "from": where_from()})

@@ -6,6 +6,7 @@ rules, switches. What hangs on many jobs is read right before it; of each action
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -82,6 +83,7 @@ _ABOUT = {
     "accept_drift": ("job_id",),
     "log": ("run_id",),
     "plan preview": ("incident_id", "run_ids", "job_id"),
+    "extend": ("service",),
     "alert test": (),
     "alert retry": (),
 }
@@ -122,6 +124,9 @@ def _jobs(run: Run, name: str, value: Any) -> list[int]:
         return [int(value)]
     if name == "run_ids":
         return jobs_of_runs(run, value)
+    if name == "service":
+        rows = run("SELECT terminals FROM service WHERE name = ? AND NOT removed", (str(value),))
+        return [int(one) for (terminals,) in rows for one in json.loads(terminals)]
     return [int(row[0]) for row in run(_JOBS_OF[name], (int(value),)) if row[0] is not None] if name else []
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from console.config import ActingSettings, Config, DependencySettings, PermissionSettings
+from datetime import timedelta
+
+from console.config import ActingSettings, Config, DeadlineSettings, DependencySettings, PermissionSettings
+from console.config.promises import promise
 from console.model.rights import Permission, Role, Rules
 from console.model.settings import (
     DependencySetting,
@@ -44,7 +47,17 @@ def _permissions(one: PermissionSettings) -> list[Permission]:
 
 def decision_settings(config: Config) -> Settings:
     default = config.alerts.default_route
-    return Settings(default_route=(default,) if default else (), shadow_route=config.alerts.shadow_route)
+    longest = max((_reach(one.deadline) for one in config.services.values()), default=timedelta(0))
+    return Settings(
+        default_route=(default,) if default else (),
+        shadow_route=config.alerts.shadow_route,
+        lookback=Settings().lookback + longest,
+    )
+
+
+def _reach(deadline: DeadlineSettings) -> timedelta:
+    """How long after the window of its business date a deadline may lie: its runs must still be looked at then."""
+    return timedelta(days=deadline.day) + (deadline.after_start or timedelta(0))
 
 
 def route_words(config: Config) -> dict[str, tuple[str, ...]]:
@@ -98,7 +111,7 @@ def _service(name: str, config: Config) -> ServiceSetting:
         name=name,
         title=service.title or name,
         delivered_by=service.delivered_by,
-        deadline=service.deadline,
+        deadline=service.deadline.time or service.cutoff,
         zone=service.timezone,
         cutoff=service.cutoff,
         tier=service.tier,
@@ -106,4 +119,5 @@ def _service(name: str, config: Config) -> ServiceSetting:
         notify=config.routes_of(service.owner, service.notify),
         runbook=service.runbook,
         risk=service.risk,
+        promise=promise(service.deadline, service.slo, service.sla),
     )

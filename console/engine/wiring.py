@@ -27,6 +27,7 @@ from console.engine.outbox import Outbox
 from console.engine.ping import Ping
 from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
+from console.engine.promises import Promises
 from console.engine.proposals import Proposals
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
@@ -155,7 +156,11 @@ class Parts:
             extras=self._extras,
             accept_drift=self._accept_drift,
             approved=self.actions.wake.set,
-            others={"plan preview": proposals.propose, **self._alert_answers().by_kind()},
+            others={
+                "plan preview": proposals.propose,
+                **self._alert_answers().by_kind(),
+                **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+            },
         )
         self._make_health()
         self._joined = True

@@ -68,6 +68,12 @@ class ServiceDayVerdict:
     sources: tuple[Estimate, ...]
     path: tuple[int, ...]
     reason: str
+    promised: datetime | None = None
+    """The deadline before somebody extended it; None: nobody did, it is `deadline`."""
+    agreed: datetime | None = None
+    """When it is late by its SLA; None without one."""
+    extension: str = ""
+    """Who extended it and why."""
 
 
 @dataclass(frozen=True, slots=True)

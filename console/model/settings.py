@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 
 from console.model.declared import NOTHING, Declared
+from console.model.promises import PLAIN, Promise
 from console.model.rights import Permission, Rules
 from console.model.values import EngineDown, Mode, Safety
 
@@ -72,6 +73,7 @@ class ServiceSetting:
     notify: tuple[str, ...] = ()
     runbook: str = ""
     risk: float = 0.1
+    promise: Promise = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store import audit, declared, switches
+from console.store import audit, declared, promises, switches
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
@@ -26,7 +26,8 @@ from console.store.wire import Row, Wire, single, wire
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
 _SERVICE = (
-    "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk", "removed",
+    "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
+    "promise", "removed",
 )  # fmt: skip
 _JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s")
 _EDGE = ("mode", "engine_down", "hold_lead_s", "hold_for_s")
@@ -221,13 +222,13 @@ def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> b
     rows = []
     for one in services:
         terminals = [found for name in one.delivered_by if (found := jobs.named(name)) is not None]
-        rows.append(_service_row(one, terminals))
+        rows.append(_service_row(one, terminals, promises.text_of(one.promise, jobs.named)))
     return _mend(lines, "service", _SERVICE, rows)
 
 
-def _service_row(one: ServiceSetting, terminals: list[int]) -> Row:
+def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Row:
     return (
         one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
         one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),
-        clean_line(one.runbook), one.risk, False,
+        clean_line(one.runbook), one.risk, promise, False,
     )  # fmt: skip

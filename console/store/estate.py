@@ -90,6 +90,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         incidents = facts.incidents(lines)
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
+        extensions = facts.extensions(lines, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
@@ -108,6 +109,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         incidents=incidents,
         holds=tuple(one for one in holds if one.job_id in jobs),
         cancels=cancels,
+        extensions=extensions,
         modes=modes,
         declared=said,
         settings=settings,

@@ -11,6 +11,7 @@ from datetime import date, datetime, time, timedelta
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
 from console.model.modes import Modes
+from console.model.promises import Extension
 from console.model.values import (
     DependencyFacts,
     EngineDown,
@@ -24,7 +25,7 @@ from console.model.values import (
     TargetFacts,
     Timeliness,
 )
-from console.store import switches
+from console.store import promises, switches
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
 
@@ -143,8 +144,8 @@ def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:
     rows = lines.rows(
-        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk FROM service"
-        " WHERE NOT removed ORDER BY name"
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, promise"
+        " FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
         ServiceFacts(
@@ -159,8 +160,9 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
             notify=tuple(json.loads(notify)),
             runbook=runbook,
             risk=risk,
+            promise=promises.read(promise),
         )
-        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk in rows
+        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, promise in rows
     )
 
 
@@ -225,6 +227,17 @@ def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
         )
         for incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason in rows
     )
+
+
+def extensions(lines: Wire, since_us: int) -> tuple[Extension, ...]:
+    """The last word for each service and business date whose time was not over at `since_us`."""
+    rows = lines.rows(
+        "SELECT s.name, e.bd, e.until_us, e.by, e.why FROM extension e JOIN service s ON s.id = e.service_id"
+        " WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd) AND e.until_us >= ? AND NOT s.removed"
+        " ORDER BY s.name, e.bd",
+        (since_us,),
+    )
+    return tuple(Extension(name, date.fromisoformat(bd), instant(until), by, why) for name, bd, until, by, why in rows)
 
 
 def modes(lines: Wire) -> Modes:

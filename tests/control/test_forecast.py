@@ -190,16 +190,16 @@ def test_a_deadline_is_computed_in_its_own_zone_and_strictly_over_clock_changes(
     zone: str, bd: date, expected: datetime
 ) -> None:
     """02:30 that never is: the jump; 02:30 that is twice: the first."""
-    from console.control.forecast import deadline_of
+    from console.control.deadlines import latest_deadline
 
-    assert expected == deadline_of(service("x", "02:30", MART, zone=zone), bd)
+    assert expected == latest_deadline(service("x", "02:30", MART, zone=zone), bd)
 
 
 def test_a_deadline_in_the_evening_is_on_the_business_date_itself() -> None:
-    from console.control.forecast import deadline_of
+    from console.control.deadlines import latest_deadline
 
-    assert at("18:00") == deadline_of(service("x", "18:00", MART), NIGHT)
-    assert at("06:30") == deadline_of(service("x", "06:30", MART, cutoff=time(7)), NIGHT)
+    assert at("18:00") == latest_deadline(service("x", "18:00", MART), NIGHT)
+    assert at("06:30") == latest_deadline(service("x", "06:30", MART, cutoff=time(7)), NIGHT)
 
 
 HOW = st.sampled_from(["planned", "running", "failed", "done", "waits"])

@@ -26,6 +26,8 @@ class Service(SQLModel, table=True):
     notify: str = string("[]")
     runbook: str = string()
     risk: float = 0.1
+    promise: str = string("{}")
+    """JSON of `model.promises.Promise`: what there is to it beyond a deadline by the clock."""
     removed: bool = False
 
 
@@ -38,6 +40,13 @@ class ServiceDay(SQLModel, table=True):
     service_id: int = Field(foreign_key="service.id")
     bd: str = string()
     deadline_us: int = big()
+    """By which it is judged and told: as extended, where it is."""
+    promised_us: int | None = big(default=None)
+    """The deadline as promised, whatever was extended. None: as a store of before has it, the same."""
+    agreed_us: int | None = big(default=None)
+    """By when it is late by its SLA; None without one."""
+    extension: str = string()
+    """Who extended it and why; empty where nobody did."""
     timeliness: str = string("no_estimate")
     data_state: str = string()
     """"complete", "stale", "failed", "open"."""
@@ -58,3 +67,17 @@ class ServiceDay(SQLModel, table=True):
     reason: str = string()
     """Why this timeliness, one sentence."""
     changed_seq: int = big(default=0)
+
+
+class ExtensionRow(SQLModel, table=True):
+    """More time for one business date of a service, by a person's word: the last row for it counts."""
+
+    __tablename__: ClassVar[str] = "extension"
+    __table_args__ = (Index("extension_day", "service_id", "bd"), Index("extension_until", "until_us"))
+    id: int | None = big(default=None, primary_key=True)
+    service_id: int = Field(foreign_key="service.id")
+    bd: str = string()
+    until_us: int = big()
+    by: str = string()
+    why: str = string()
+    at_us: int = big()

@@ -34,6 +34,10 @@ class ServiceView:
     sources: tuple[dict[str, object], ...] = ()
     path: tuple[str, ...] = ()
     """Names of the jobs along the critical path, first to last."""
+    promised: datetime | None = None
+    """The deadline before somebody extended it; the same as `deadline` where nobody did."""
+    extension: str = ""
+    """Who extended it and why; empty where nobody did."""
 
 
 @dataclass(frozen=True, slots=True)

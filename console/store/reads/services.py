@@ -15,33 +15,38 @@ from console.store.reads.link import Row
 from console.store.reads.near import near
 
 _SERVICES = (
-    "SELECT id, name, title, tier, owner, runbook, zone, cutoff, deadline FROM service WHERE NOT removed"
+    "SELECT id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise FROM service WHERE NOT removed"
     " ORDER BY tier, name"
 )
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, act_by_us,"
     " green_by_us,"
-    " cause, incident_id, reason, sources, path FROM service_day WHERE bd >= ?"
+    " cause, incident_id, reason, sources, path, promised_us, extension FROM service_day WHERE bd >= ?"
 )
 
 
+FURTHEST_DAY = 7
+"""As config lets a deadline lie after the window of its business date."""
+
+
 class ServiceReads(Base):
-    def services(self) -> list[ServiceView]:
-        """Each service on its current business date, by tier and name."""
+    def services(self, bd: str | None = None) -> list[ServiceView]:
+        """Each service on that business date, else its current one, by tier and name."""
         now = self.now()
         days: dict[int, dict[str, Row]] = defaultdict(dict)
-        for service_id, bd, *rest in self.link.rows(_DAYS, ((now - timedelta(days=3)).date().isoformat(),)):
-            days[service_id][bd] = tuple(rest)
+        first = bd or (now - timedelta(days=3 + FURTHEST_DAY)).date().isoformat()
+        for service_id, of, *rest in self.link.rows(_DAYS, (first,)):
+            days[service_id][of] = tuple(rest)
         shown = []
         for row in self.link.rows(_SERVICES):
-            bd = current_bd(now, row[6], time.fromisoformat(row[7]))
-            shown.append((row, bd, days[row[0]].get(bd.isoformat())))
+            on = date.fromisoformat(bd) if bd else _bd_of(row, now)
+            shown.append((row, on, days[row[0]].get(on.isoformat())))
         names = self._job_names({job_id for _, _, day in shown if day for job_id in json.loads(day[12])})
-        return [_service(row, bd, day, names) for row, bd, day in shown]
+        return [_service(row, on, day, names) for row, on, day in shown]
 
-    def service(self, name: str) -> ServiceView:
-        """One service by name. Raises NotFound with near misses."""
-        services = self.services()
+    def service(self, name: str, bd: str | None = None) -> ServiceView:
+        """One service by name, on that business date, else its current one. Raises NotFound with near misses."""
+        services = self.services(bd)
         for view in services:
             if view.name == name:
                 return view
@@ -57,18 +62,46 @@ def current_bd(now: datetime, zone: str, cutoff: time) -> date:
     return local.date() if local.time() >= cutoff else local.date() - timedelta(days=1)
 
 
+def _bd_of(row: Row, now: datetime) -> date:
+    """The business date whose deadline lies in the present window."""
+    return current_bd(now, row[6], time.fromisoformat(row[7])) - timedelta(days=days_after(row[9]))
+
+
+def days_after(promise: str) -> int:
+    """How many days after the window of its business date a service's deadline is: in the present window falls that of
+    the date so many days ago."""
+    return int(json.loads(promise).get("deadline", {}).get("day", 0))
+
+
 def _deadline(bd: date, deadline: time, cutoff: time, zone: str) -> datetime:
     day = bd if deadline >= cutoff else bd + timedelta(days=1)
     return datetime.combine(day, deadline, ZoneInfo(zone)).astimezone(UTC)
 
 
 def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> ServiceView:
-    service_id, name, title, tier, owner, runbook, zone, cutoff, deadline = row
+    service_id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise = row
     if day is None:
-        promised = _deadline(bd, time.fromisoformat(deadline), time.fromisoformat(cutoff), zone)
-        day = (None, "no_estimate", "open", None, None, None, None, None, "", None, "not judged yet", "[]", "[]")
+        by_clock = bd + timedelta(days=days_after(promise))
+        due = _deadline(by_clock, time.fromisoformat(deadline), time.fromisoformat(cutoff), zone)
+        day = (
+            None,
+            "no_estimate",
+            "open",
+            None,
+            None,
+            None,
+            None,
+            None,
+            "",
+            None,
+            "not judged yet",
+            "[]",
+            "[]",
+            None,
+            "",
+        )
     else:
-        promised = instant(day[0])
+        due = instant(day[0])
     (
         _,
         timeliness,
@@ -83,6 +116,8 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         reason,
         sources,
         path,
+        promised,
+        extension,
     ) = day
     return ServiceView(
         id=service_id,
@@ -93,7 +128,7 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         runbook=runbook,
         zone=zone,
         bd=bd.isoformat(),
-        deadline=promised,
+        deadline=due,
         timeliness=timeliness,
         data_state=data_state,
         delivered=maybe_instant(delivered),
@@ -106,4 +141,6 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         reason=reason,
         sources=tuple(json.loads(sources)),
         path=tuple(names[job_id] for job_id in json.loads(path) if job_id in names),
+        promised=maybe_instant(promised) or due,
+        extension=extension,
     )

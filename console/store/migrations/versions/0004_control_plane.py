@@ -2,9 +2,37 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0004"
 down_revision = "0003"
 
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
-    pass
+    _promises()
+
+
+def _promises() -> None:
+    with op.batch_alter_table("service") as service:
+        service.add_column(sa.Column("promise", sa.Text(), nullable=False, server_default="{}"))
+    with op.batch_alter_table("service_day") as day:
+        for name in ("promised_us", "agreed_us"):
+            day.add_column(sa.Column(name, BIG, nullable=True))
+        day.add_column(sa.Column("extension", sa.Text(), nullable=False, server_default=""))
+    op.create_table(
+        "extension",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("service_id", sa.Integer(), nullable=False),
+        sa.Column("bd", sa.Text(), nullable=False),
+        sa.Column("until_us", BIG, nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("at_us", BIG, nullable=False),
+        sa.ForeignKeyConstraint(["service_id"], ["service.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("extension_day", "extension", ["service_id", "bd"])
+    op.create_index("extension_until", "extension", ["until_us"])

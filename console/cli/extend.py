@@ -1,0 +1,77 @@
+"""`headway extend SERVICE --until 08:00 --why …`: more time for tonight; what was promised stays beside it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from console.cli.asking import answered, require_engine
+from console.cli.common import Stop, clock_words, print_json, reading, say_lines
+from console.cli.exits import Exit
+from console.model.ids import micros
+from console.model.views import ServiceView
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="SERVICE")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--until", metavar="TIME", help='in the service\'s zone: "08:00", or "2026-11-21 08:00"')
+    which.add_argument("--off", action="store_true", help="take back what was given")
+    parser.add_argument("--why", default="", help="reason, shown beside the deadline and kept in the audit")
+    parser.add_argument("--bd", type=_date, metavar="DATE", help="business date; default: the present one")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not arguments.why.strip():
+        raise Stop(Exit.USAGE, "nothing was extended: say why (--why); it is shown beside the deadline")
+    with reading(arguments) as reads:
+        view = reads.service(arguments.name, arguments.bd)
+    until = None if arguments.off else until_of(arguments.until, view)
+    requests = require_engine(arguments)
+    answered(
+        arguments,
+        requests,
+        requests.extend(view.name, view.bd, None if until is None else micros(until), arguments.why),
+    )
+    promised = view.promised or view.deadline
+    if arguments.json:
+        shown = {"service": view.name, "bd": view.bd, "promised": promised, "deadline": until or promised}
+        print_json(arguments, {**shown, "why": arguments.why})
+        return Exit.OK
+    due = clock_words(until or promised, view.zone, near=promised)
+    words = f", extended from {clock_words(promised, view.zone)}" if until else ", as promised"
+    say_lines([f"{view.name} {view.bd}: deadline {due}{words}"])
+    return Exit.OK
+
+
+def until_of(text: str, view: ServiceView) -> datetime:
+    """The instant that was typed, in the service's zone: a time alone is the first one after its deadline. Raises
+    Stop."""
+    promised, zone = view.promised or view.deadline, ZoneInfo(view.zone)
+    try:
+        typed = time.fromisoformat(text) if len(text) <= len("08:00") else datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(Exit.USAGE, f'"{text[:40]}" is no time: write 08:00, or "2026-11-21 08:00"') from None
+    if isinstance(typed, datetime):
+        found = typed.replace(tzinfo=typed.tzinfo or zone).astimezone(UTC)
+    else:
+        found = _first_after(promised, typed, zone)
+    if found <= promised:
+        due = clock_words(promised, view.zone)
+        raise Stop(Exit.USAGE, f"{view.name} is due {due} on {view.bd}: {text} gives it no more time")
+    return found
+
+
+def _first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
+    day = at.astimezone(zone).date()
+    found = datetime.combine(day, typed, zone).astimezone(UTC)
+    return found if found > at else datetime.combine(day + timedelta(days=1), typed, zone).astimezone(UTC)
+
+
+def _date(text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-20") from None

@@ -1,0 +1,44 @@
+"""Answers what people ask about promises: more time for tonight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from console.clock import Clock
+from console.engine.answers import CannotAnswer
+from console.model.ids import micros
+from console.store.extensions import extend
+from console.store.open import Store
+
+
+class Promises:
+    """Writes what was asked, by whoever the question says asked it."""
+
+    def __init__(self, store: Store, clock: Clock, changed: Callable[[], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._changed = changed
+        """The evaluator shall look again."""
+
+    def by_kind(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+        """Kind of question -> who answers it."""
+        return {"extend": self._extend}
+
+    def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        until = arguments.get("until_us")
+        refused = extend(
+            self._store,
+            arguments["fence"],
+            str(arguments["service"]),
+            str(arguments["bd"]),
+            None if until is None else int(until),
+            arguments["by"],
+            str(arguments.get("from", "")),
+            str(arguments.get("why", "")),
+            micros(self._clock.now()),
+        )
+        if refused:
+            raise CannotAnswer(refused)
+        self._changed()
+        return {"extended": until is not None}

@@ -1,0 +1,67 @@
+"""What a service promises: by when, to whom it answers for it, and how often it may fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineRule:
+    """How the deadline of a business date is found: by the clock, or so long after a start."""
+
+    day: int = 0
+    """By the clock: so many days after the business date's own window."""
+    after_start: timedelta | None = None
+    """So long after the first start of that business date."""
+    of: str = ""
+    """Whose start: a job's name; empty: whichever member starts first."""
+    of_id: int | None = None
+    """The same as the store's number; None while no job has the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the team aims at (SLO): this share of the days in time, over so many days back."""
+
+    share: float
+    days: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What was agreed with those who wait for it (SLA): at most so many late days within so many. An extension does
+    not move it."""
+
+    misses: int = 0
+    days: int = 30
+    at: time | None = None
+    """Local time of day, inside the window of the service's deadline; None: the deadline as promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """All of it."""
+
+    deadline: DeadlineRule = field(default_factory=DeadlineRule)
+    slo: Objective | None = None
+    sla: Agreement | None = None
+
+
+PLAIN = Promise()
+"""A deadline by the clock and nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """More time for one business date of a service, by a person's word."""
+
+    service: str
+    bd: date
+    until: datetime
+    by: str
+    why: str
+
+    @property
+    def words(self) -> str:
+        return f"by {self.by}: {self.why}" if self.why else f"by {self.by}"

@@ -1,0 +1,72 @@
+"""`headway extend`: more time for tonight, with who and why, beside what was promised."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from tests.cli.test_audit import answering
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+
+
+@pytest.fixture
+def watched(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    bench.scheduler.attempt("extract", "a1", State.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    return bench
+
+
+def extend(bench: Bench, *words: str) -> tuple[int, str]:
+    with answering(bench):
+        done = headway(bench.url, "extend", "supply", *words)
+    bench.turn()
+    return done.code, done.out + done.err
+
+
+def test_a_service_gets_more_time_and_what_was_promised_stays(watched: Bench) -> None:
+    with watched.reads() as reads:
+        before = reads.service("supply")
+    until = before.deadline + timedelta(minutes=90)
+    code, words = extend(watched, "--until", f"{until:%H:%M}", "--why", "files come late")
+    assert (0, True) == (code, f"extended from {before.deadline:%H:%M} UTC" in words), words
+    with watched.reads() as reads:
+        after = reads.service("supply")
+    assert (before.deadline, "by ann: files come late") == (after.promised, after.extension)
+    assert until.replace(second=0, microsecond=0) == after.deadline
+    told = headway(watched.url, "audit", "--json").data
+    assert ("ann", "supply", "files come late") in [(one["actor"], one["object"], one["why"]) for one in told]
+    shown = headway(watched.url, "services", "supply").out
+    assert "extended from" in shown
+    assert "by ann: files come late" in shown
+
+
+def test_what_was_given_is_taken_back(watched: Bench) -> None:
+    with watched.reads() as reads:
+        before = reads.service("supply").deadline
+    extend(watched, "--until", f"{before + timedelta(hours=1):%H:%M}", "--why", "late")
+    code, words = extend(watched, "--off", "--why", "they came")
+    assert (0, True) == (code, "as promised" in words), words
+    with watched.reads() as reads:
+        assert (before, "") == (reads.service("supply").deadline, reads.service("supply").extension)
+
+
+@pytest.mark.parametrize(
+    "words, code, told",
+    [
+        (["--until", "08:00"], Exit.USAGE, "say why (--why)"),
+        (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is no time: write 08:00"),
+        (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "gives it no more time"),
+        (["--off", "--why", "x", "--bd", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_mend(watched: Bench, words: list[str], code: Exit, told: str) -> None:
+    done, said = extend(watched, *words)
+    assert (code, True) == (done, told in said), said
