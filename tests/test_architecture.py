@@ -109,7 +109,7 @@ WIRING = (
     "console.demo",
 )
 
-CONTROL_LIBRARIES = {"rustworkx", "cronsim"}
+CONTROL_LIBRARIES = {"rustworkx", "cronsim", "holidays"}
 
 CONTROL_STDLIB_REFUSED = {
     "asyncio", "concurrent", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
@@ -125,8 +125,8 @@ CLOCKS_AND_FILES = {
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}
 
 HEAVY = {
-    "alembic", "apprise", "boto3", "botocore", "cronsim", "httpx", "networkx", "numpy", "paramiko", "psycopg",
-    "pydantic", "requests", "rustworkx", "sqlalchemy", "sqlmodel", "structlog",
+    "alembic", "apprise", "boto3", "botocore", "cronsim", "holidays", "httpx", "networkx", "numpy", "paramiko",
+    "psycopg", "pydantic", "requests", "rustworkx", "sqlalchemy", "sqlmodel", "structlog",
 }  # fmt: skip
 
 

@@ -2,15 +2,158 @@
 
 from __future__ import annotations
 
-from console.config.shapes import Strict
-from console.model.calendars import Calendar
+import re
+from collections.abc import Mapping
+from datetime import date, time
+from typing import Annotated, Any
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from console.config.reading import Reading, Table
+from console.config.references import near
+from console.config.shapes import Strict, Zone
+from console.model.calendars import WEEKDAYS, Calendar, DayRule, Window
+
+_DAYS = tuple(day[:3] for day in WEEKDAYS)
+_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+_OTHERS = ("include", "only_in", "exclude")
+
+
+def window_of(text: str) -> Window:
+    """ "22:00-06:00", "18:00-24:00". Raises ValueError, in words."""
+    found = _WINDOW.fullmatch(text.replace(" ", ""))
+    if found is None or (found[3] == "24" and found[4] != "00"):
+        raise ValueError(f'"{text}" is no window of a day; write "22:00-06:00"')
+    return Window(time(int(found[1]), int(found[2])), time(int(found[3]) % 24, int(found[4])))
+
+
+def _weekday(text: str) -> str:
+    if text.lower() not in (*_DAYS, *WEEKDAYS):
+        raise ValueError(f'"{text}" is no day of the week; write "mon" to "sun"')
+    return text.lower()[:3]
+
+
+def _window(text: str) -> str:
+    window_of(text)
+    return text
+
+
+def _rule(text: str) -> str:
+    DayRule.read(text)
+    return text
+
+
+def _listed(value: Any) -> Any:
+    """One word may stand without brackets."""
+    return [value] if isinstance(value, str) else value
+
+
+Rules = Annotated[tuple[Annotated[str, AfterValidator(_rule)], ...], BeforeValidator(_listed)]
+Windows = Annotated[tuple[Annotated[str, AfterValidator(_window)], ...], BeforeValidator(_listed)]
+Weekdays = tuple[Annotated[str, AfterValidator(_weekday)], ...]
 
 
 class CalendarSettings(Strict):
-    weekdays: tuple[str, ...] = _DAYS[:5]
-    """Days of the week that count."""
+    weekdays: Weekdays | None = None
+    """Days of the week that count: Monday to Friday; none, where the calendar is made of others (`include`)."""
+    country: str = ""
+    """Its public holidays do not count: "DE", "US"; by the `holidays` library."""
+    subdivision: str = ""
+    """And those of this part of it: "BY", "CA"."""
+    closed: tuple[date, ...] = ()
+    """Dates that never count: a company's own closings."""
+    open: tuple[date, ...] = ()
+    """Dates that always count."""
+    on: Rules = ()
+    """Only these: "first business day", "last friday", "2nd tuesday", "last business day of quarter"."""
+    windows: Windows = ()
+    """Hours of such a day: "22:00-06:00"; the day is the one on which a window opens."""
+    timezone: Zone = "UTC"
+    """Of the windows."""
+    include: tuple[str, ...] = ()
+    """Other calendars whose days count too."""
+    only_in: tuple[str, ...] = ()
+    """Only days that count in each of these calendars as well."""
+    exclude: tuple[str, ...] = ()
+    """Calendars whose days do not count."""
 
-    def declared(self, name: str) -> Calendar:
-        return Calendar(name, tuple(_DAYS.index(day) for day in self.weekdays))
+    @model_validator(mode="after")
+    def holidays_are_known(self) -> CalendarSettings:
+        if self.country or self.subdivision:
+            _check_country(self.country, self.subdivision)
+        both = sorted(set(self.closed) & set(self.open))
+        if both:
+            raise ValueError(f"{both[0]} is closed and open at once; write it in one of them")
+        return self
+
+    def declared(self, name: str, others: Mapping[str, Calendar]) -> Calendar:
+        """`others`: every calendar that this one names."""
+        is_made_of_others = bool(self.include) and not (self.on or self.country)
+        days = self.weekdays if self.weekdays is not None else () if is_made_of_others else _DAYS[:5]
+        return Calendar(
+            name=name,
+            weekdays=tuple(sorted({_DAYS.index(day) for day in days})),
+            country=self.country,
+            subdivision=self.subdivision,
+            closed=self.closed,
+            opened=self.open,
+            on=tuple(map(DayRule.read, self.on)),
+            windows=tuple(map(window_of, self.windows)),
+            zone=self.timezone,
+            include=tuple(others[each] for each in self.include),
+            only_in=tuple(others[each] for each in self.only_in),
+            exclude=tuple(others[each] for each in self.exclude),
+        )
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return (*self.include, *self.only_in, *self.exclude)
+
+
+def _check_country(country: str, subdivision: str) -> None:
+    from holidays import list_supported_countries  # noqa: PLC0415  a tenth of a second, and most name no country
+
+    known = list_supported_countries()
+    if country not in known:
+        told = f'"{country}"' if country else "a subdivision without a country"
+        raise ValueError(f'{told} is no country whose holidays are known; write its two letters: country = "DE"')
+    if subdivision and subdivision not in known[country]:
+        parts = ", ".join(known[country]) or "none"
+        raise ValueError(f'"{subdivision}" is no subdivision of {country} whose holidays are known; known: {parts}')
+
+
+def calendars(document: Table, settings: Mapping[str, CalendarSettings], reading: Reading) -> tuple[Calendar, ...]:
+    """Every calendar that can be made, in the order of the document; one that names an unknown calendar, or itself by a
+    detour, is a fault."""
+    made: dict[str, Calendar] = {}
+    for name in settings:
+        _make(name, settings, made, (), document, reading)
+    return tuple(made[name] for name in settings if name in made)
+
+
+def _make(
+    name: str,
+    settings: Mapping[str, CalendarSettings],
+    made: dict[str, Calendar],
+    path: tuple[str, ...],
+    document: Table,
+    reading: Reading,
+) -> bool:
+    if name in made:
+        return True
+    one, is_whole = settings[name], True
+    for key in _OTHERS:
+        for other in getattr(one, key):
+            if other in (*path, name):
+                way = " → ".join([*(*path, name)[(*path, name).index(other) :], other])
+                reading.fault(
+                    ("calendars", name, key), f"the calendar leads back to itself: {way}. Remove one of them."
+                )
+                return False
+            if other not in document.get("calendars", {}):
+                words = f'no calendar "{other}". {near(other, document["calendars"])}'
+                reading.fault(("calendars", name, key), words)
+            is_whole &= other in settings and _make(other, settings, made, (*path, name), document, reading)
+    if is_whole:
+        made[name] = one.declared(name, made)
+    return is_whole

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.config.calendars import CalendarSettings
+from console.config.calendars import CalendarSettings, calendars
 from console.config.checking import named
 from console.config.reading import Reading, Table
 from console.model.declared import Declared
@@ -13,5 +13,5 @@ DECLARING = ("calendars",)
 
 def declared(document: Table, reading: Reading) -> Declared:
     """What the document declares; faults go into the reading."""
-    calendars = named(CalendarSettings, document, "calendars", reading)
-    return Declared(calendars=tuple(one.declared(name) for name, one in calendars.items()))
+    known = calendars(document, named(CalendarSettings, document, "calendars", reading), reading)
+    return Declared(calendars=known)

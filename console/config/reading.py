@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
-NAMED = ("systems", "jobs", "services", "routes")
+NAMED = ("systems", "jobs", "services", "routes", "calendars")
 ALONE = ("estate", "alerts", "acting")
 LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role"}
 

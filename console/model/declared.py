@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.model.calendars import Calendar
+from console.model.checks import Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,11 @@ class Declared:
     """Everything in the order of its file; names are unique within a field."""
 
     calendars: tuple[Calendar, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    def calendar(self, name: str) -> Calendar | None:
+        """The calendar of that name; None where none is declared."""
+        return next((each for each in self.calendars if each.name == name), None)
 
 
 NOTHING = Declared()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.modes import Modes
 from console.model.promises import PLAIN, Extension, Promise
@@ -214,6 +215,8 @@ class ServiceFacts:
     runbook: str
     risk: float
     """Share of nights that may be late before it counts as at risk: 0.1."""
+    ready: tuple[str, ...] = ()
+    """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN
 
 
@@ -271,6 +274,8 @@ class Estate:
     """Open ones and those that ended in the lookback, in the order of their keys."""
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
     """By run id: those that were asked for in the lookback and have been sent."""
+    checks: Mapping[tuple[str, date], CheckFacts] = field(default_factory=dict)
+    """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     modes: Modes = field(default_factory=Modes)

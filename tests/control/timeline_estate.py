@@ -1,0 +1,119 @@
+"""The `estate: ` lines of a timeline: jobs, what feeds what, services."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.contract import Schedule
+from console.durations import parse_duration
+from console.model.values import DependencyFacts, Estate, JobFacts, Safety, ServiceFacts, Settings, TargetFacts
+from tests.factories import at, daily, estate, feeds, job, service, target
+
+KINDS = {"airflow": "airflow", "pg_cron": "pg_cron", "cron": "debian-cron"}
+
+
+class Unreadable(Exception):
+    """A line that is none of the vocabulary, or that the night contradicts."""
+
+
+class Opening:
+    """The estate as its lines say it. A job `system/host:name` runs on the target `system/host`, else on its system."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobFacts] = {}
+        self.targets: dict[str, TargetFacts] = {}
+        self.services: list[ServiceFacts] = []
+        self.edges: list[DependencyFacts] = []
+        self.settings = Settings(default_route=("oncall",))
+
+    def estate(self, since: datetime | None) -> Estate:
+        """All of it; no schedule demands anything before `since`."""
+        jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
+        return estate(*jobs, feeds=self.edges, services=self.services,
+                      targets=list(self.targets.values()), settings=self.settings)  # fmt: skip
+
+    def line(self, words: str) -> None:
+        """One line. Raises Unreadable."""
+        head, *options = [each.strip() for each in words.split(";")]
+        if found := re.fullmatch(r"job (\S+)(?: at (\d\d:\d\d)| every (\d+) minutes)?", head):
+            self._job(found[1], found[2] or "", found[3] or "", options)
+        elif found := re.fullmatch(r"(\S+) feeds (.+)", head):
+            self.edges += feeds(self.job(found[1]), *map(self.job, _listed(found[2])))
+        elif found := re.fullmatch(r"service (\S+) due (\d\d:\d\d), delivered by (.+)", head):
+            self._service(found[1], found[2], _listed(found[3]), options)
+        else:
+            raise Unreadable("no line of an estate: timeline_words.py has every one")
+
+    def job(self, name: str) -> JobFacts:
+        """By its name, or by the end of it, where that is one job's alone."""
+        found = [each for known, each in self.jobs.items() if known == name or re.split(r"[/:]", known)[-1] == name]
+        if len(found) != 1:
+            raise Unreadable(f"{len(found)} jobs are called {name}: {', '.join(self.jobs)}")
+        return found[0]
+
+    def _job(self, name: str, clock: str, every: str, options: list[str]) -> None:
+        facts: dict[str, Any] = {}
+        for each in options:
+            facts |= _job_option(each)
+        dialect = KINDS.get(facts.get("kind", "cron"), "none")
+        schedule = daily(clock, dialect) if clock else Schedule("none")
+        if every:
+            schedule = Schedule(dialect, f"*/{every} * * * *")
+        found = job(len(self.jobs) + 1, name, schedule, target_id=self._target(name), **facts)
+        self.jobs[name] = found
+
+    def _target(self, name: str) -> int:
+        system, _, native = name.partition("/")
+        host = native.partition(":")[0] if ":" in native else system
+        known = f"{system}/{host}"
+        if known not in self.targets:
+            self.targets[known] = target(len(self.targets) + 1, system, host)
+        return self.targets[known].id
+
+    def _service(self, name: str, due: str, terminals: list[str], options: list[str]) -> None:
+        facts: dict[str, Any] = {}
+        for each in options:
+            facts |= _service_option(each)
+        self.services.append(service(name, due, *map(self.job, terminals), **facts))
+
+
+def period(of: JobFacts, now: datetime) -> datetime | None:
+    """The instant of its schedule that is due last by `now`; None without one."""
+    minute, hour = (of.schedule.expression.split() or ["", ""])[:2] if of.schedule.dialect != "none" else ("", "")
+    if minute.startswith("*/"):
+        return now.replace(minute=now.minute - now.minute % int(minute[2:]), second=0)
+    if not hour:
+        return None
+    due = at(f"{int(hour):02}:{int(minute):02}")
+    return due if due <= now else due - timedelta(days=1)
+
+
+def _job_option(words: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"takes (\w+)", words):
+        return {"expected": parse_duration(found[1])}
+    if found := re.fullmatch(r"told to (.+)", words):
+        return {"notify": tuple(_listed(found[1]))}
+    if found := re.fullmatch(r"owned by (.+)", words):
+        return {"owner": found[1]}
+    if found := re.fullmatch(r"kind (\w+)", words):
+        return {"kind": found[1]}
+    if found := re.fullmatch(r"rerun (safe|ask|never)", words):
+        return {"rerun": Safety(found[1])}
+    raise Unreadable(f'no option of a job: "{words}"')
+
+
+def _service_option(words: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"tier (\d)", words):
+        return {"tier": int(found[1])}
+    if found := re.fullmatch(r"told to (.+)", words):
+        return {"notify": tuple(_listed(found[1]))}
+    if found := re.fullmatch(r"owned by (.+)", words):
+        return {"owner": found[1]}
+    raise Unreadable(f'no option of a service: "{words}"')
+
+
+def _listed(words: str) -> list[str]:
+    return [each.strip() for each in re.split(r",| and ", words) if each.strip()]

@@ -1,0 +1,286 @@
+"""The `at ` and `expect ` lines of a timeline, one function each; its pattern is the line, `{name}` what differs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from connectors.contract import State
+from console.model.decisions import Decisions, HurtServiceVerdict, IncidentDecision, Notice
+from console.model.values import AlertKind, JobFacts, TargetFacts
+from tests.control.ledger import Ledger
+from tests.control.timeline_estate import Opening, Unreadable, period
+
+Do = Callable[..., None]
+Lines = list[tuple[re.Pattern[str], Do]]
+EVENTS: Lines = []
+EXPECTATIONS: Lines = []
+
+
+@dataclass
+class Told:
+    """What was decided since the last expectations."""
+
+    decisions: list[Decisions] = field(default_factory=list)
+    unexpected: list[Notice] = field(default_factory=list)
+
+    def incidents(self) -> list[IncidentDecision]:
+        return [one for each in self.decisions for one in each.incidents]
+
+    def take(self, wanted: Callable[[Notice], bool]) -> list[Notice]:
+        """The notices that are expected now."""
+        found = [one for one in self.unexpected if wanted(one)]
+        self.unexpected = [one for one in self.unexpected if not wanted(one)]
+        return found
+
+
+class Night(Protocol):
+    """What a line may look at."""
+
+    opening: Opening
+    told: Told
+    now: datetime | None
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+
+def titles(notices: list[Notice]) -> list[str]:
+    return [f"{one.kind.value} to {one.route}: {one.title}" for one in notices]
+
+
+def same(expected: object, actual: object, why: object = "") -> None:
+    """Raises AssertionError with both where they differ."""
+    if expected != actual:
+        raise AssertionError(f"expected {expected!r}, and it is {actual!r} {why}".rstrip())
+
+
+def says(table: Lines, pattern: str) -> Callable[[Do], Do]:
+    """Adds a line to a table."""
+    parts = re.split(r"\{(\w+)\}", pattern)
+    source = "".join(f"(?P<{each}>.+?)" if place % 2 else re.escape(each) for place, each in enumerate(parts))
+
+    def keep(do: Do) -> Do:
+        table.append((re.compile(source), do))
+        return do
+
+    return keep
+
+
+# -- what happens -----------------------------------------------------------------------------------------------------
+@says(EVENTS, "nothing happens")
+def nothing_happens(night: Night) -> None:
+    """Time goes on, and it is looked at."""
+
+
+@says(EVENTS, "{name} is due")
+def is_due(night: Night, name: str) -> None:
+    """Says what a reader should know; the job's clock has to agree."""
+    if period(night.opening.job(name), _now(night)) != night.now:
+        raise Unreadable(f"its clock is {night.opening.job(name).schedule.expression or 'none'}")
+
+
+@says(EVENTS, "{name} starts")
+def starts(night: Night, name: str) -> None:
+    """The run of the instant that is due last starts; without a clock, a new run."""
+    job = night.opening.job(name)
+    due = period(job, _now(night)) or _now(night)
+    known = _run(night, job, due)
+    if known is not None and known.started_at is not None:
+        raise Unreadable(f'it started {known.started_at:%H:%M} already: "is rerun", if it starts again')
+    _tell(night, job, due, State.RUNNING, started_at=night.now)
+
+
+@says(EVENTS, "{name} is rerun")
+def is_rerun(night: Night, name: str) -> None:
+    """Its last run starts once more."""
+    job = night.opening.job(name)
+    _tell(night, job, _last(night, job), State.RUNNING, started_at=night.now)
+
+
+@says(EVENTS, "{name} fails")
+def fails(night: Night, name: str) -> None:
+    _ends(night, name, State.FAILED)
+
+
+@says(EVENTS, "{name} fails: {words}")
+def fails_with(night: Night, name: str, words: str) -> None:
+    """Words: "exit 1", a message, or "exit 1, message"."""
+    code = re.fullmatch(r"exit (\d+)(?:, (.+))?", words)
+    if code:
+        _ends(night, name, State.FAILED, exit_code=int(code[1]), message=code[2] or "")
+    else:
+        _ends(night, name, State.FAILED, message=words)
+
+
+@says(EVENTS, "{name} is green")
+def is_green(night: Night, name: str) -> None:
+    _ends(night, name, State.SUCCEEDED)
+
+
+@says(EVENTS, "the log of {name} ends with: {words}")
+def log_ends(night: Night, name: str, words: str) -> None:
+    job = night.opening.job(name)
+    run = _run(night, job, _last(night, job))
+    if run is None:
+        raise Unreadable("it has no run yet")
+    night.ledger.tails[run.id] = words + "\n"
+
+
+@says(EVENTS, "target {name} does not answer: {words}")
+def is_silent(night: Night, name: str, words: str) -> None:
+    now = night.now
+    night.ledger.target(_target(night, name).id, failing_since=now, last_ok_at=now, seen_until=now, error=words,
+                        error_kind="unreachable")  # fmt: skip
+
+
+@says(EVENTS, "target {name} answers again")
+def answers(night: Night, name: str) -> None:
+    night.ledger.target(_target(night, name).id, failing_since=None, error="", error_kind="")
+
+
+# -- what is expected -------------------------------------------------------------------------------------------------
+@says(EXPECTATIONS, "nothing new")
+def nothing_new(night: Night) -> None:
+    same([], titles(night.told.unexpected))
+
+
+@says(EXPECTATIONS, "one page to {route} naming {words}")
+def one_page(night: Night, route: str, words: str) -> None:
+    _one(night, AlertKind.OPENED, route, words)
+
+
+@says(EXPECTATIONS, "one update to {route} naming {words}")
+def one_update(night: Night, route: str, words: str) -> None:
+    _one(night, AlertKind.UPDATED, route, words)
+
+
+@says(EXPECTATIONS, "the all-clear to {route} naming {words}")
+def all_clear(night: Night, route: str, words: str) -> None:
+    _one(night, AlertKind.RECOVERED, route, words)
+
+
+@says(EXPECTATIONS, "it closed: {words}")
+def it_closed(night: Night, words: str) -> None:
+    same([words], [one.close_reason for one in night.told.incidents() if one.closed])
+
+
+@says(EXPECTATIONS, "{number} open incident")
+@says(EXPECTATIONS, "{number} open incidents")
+def open_incidents(night: Night, number: str) -> None:
+    counted = {"no": 0, "one": 1, "two": 2, "three": 3}
+    wanted = counted[number] if number in counted else int(number)
+    is_open = [one.title for one in night.ledger.estate.incidents]
+    same(wanted, len(is_open), is_open)
+
+
+@says(EXPECTATIONS, "the root cause {words}")
+def root_cause(night: Night, words: str) -> None:
+    """The title of an open incident."""
+    _among(words, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
+
+
+@says(EXPECTATIONS, "{name} as a symptom of {root}")
+def symptom(night: Night, name: str, root: str) -> None:
+    """Red or stale in the incident whose title names that root."""
+    hurt = {one.job_id for one in _about(night, root).members if one.role in ("red", "stale")}
+    _among(night.opening.job(name).id, hurt)
+
+
+@says(EXPECTATIONS, "the timeline of {root} to say: {words}")
+def timeline_says(night: Night, root: str, words: str) -> None:
+    _among(words, [one.event for one in night.told.incidents() if one.event and root in one.title])
+
+
+@says(EXPECTATIONS, "the words: {words}")
+def the_words(night: Night, words: str) -> None:
+    """They stand in the text of each notice since the last expectations."""
+    bodies = [one.body for each in night.told.incidents() for one in each.notices]
+    same(True, bool(bodies), "nothing was told")
+    same([], [each for each in bodies if words not in each])
+
+
+@says(EXPECTATIONS, "service {service} {words}, act by {clock}")
+def act_by(night: Night, service: str, words: str, clock: str) -> None:
+    hurt = _hurt(night, service)
+    shown = f"{hurt.act_by:%H:%M}" if hurt.act_by else "no act-by"
+    same((words, clock), (hurt.timeliness.value.replace("_", " "), shown))
+
+
+@says(EXPECTATIONS, "service {service} {words}")
+def stands(night: Night, service: str, words: str) -> None:
+    days = [one for one in night.told.decisions[-1].service_days if one.service == service]
+    _among(words, [one.timeliness.value.replace("_", " ") for one in days if one.bd.isoformat() == "2026-11-19"])
+
+
+# -- small helps ------------------------------------------------------------------------------------------------------
+def _now(night: Night) -> datetime:
+    if night.now is None:
+        raise Unreadable("it has no time yet")
+    return night.now
+
+
+def _run(night: Night, job: JobFacts, due: datetime) -> Any:
+    runs = (one for one in night.ledger.estate.runs if one.job_id == job.id)
+    return next((one for one in runs if due in (one.period_at, one.first_started_at)), None)
+
+
+def _last(night: Night, job: JobFacts) -> datetime:
+    """The place of its latest run that has started, else of the one that is due last."""
+    runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.first_started_at is not None]
+    if runs:
+        last = max(runs, key=lambda one: one.first_started_at or _now(night))
+        return last.period_at or last.first_started_at or _now(night)
+    due = period(job, _now(night))
+    if due is None:
+        raise Unreadable("it has no clock and no run: let it start first")
+    return due
+
+
+def _ends(night: Night, name: str, state: State, **more: object) -> None:
+    """What runs ends; what has not started yet started at its instant, without a clock a minute ago."""
+    job, now = night.opening.job(name), _now(night)
+    due = period(job, now) or _now(night) - timedelta(minutes=1)
+    open_runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.state is State.RUNNING]
+    if open_runs:
+        due = open_runs[-1].period_at or open_runs[-1].first_started_at or due
+    known = _run(night, job, due)
+    if known is not None and known.started_at is not None and not known.state.is_open:
+        raise Unreadable(f'it is over since {known.ended_at:%H:%M}: "is rerun" first')
+    started = known.started_at if known is not None and known.started_at is not None else due
+    _tell(night, job, due, state, started_at=started, ended_at=now, **more)
+
+
+def _tell(night: Night, job: JobFacts, due: datetime, state: State, **facts: object) -> None:
+    night.ledger.run(job, f"{due:%H:%M:%S}", state, **facts)
+
+
+def _target(night: Night, name: str) -> TargetFacts:
+    if name not in night.opening.targets:
+        raise Unreadable(f"the targets are {', '.join(night.opening.targets)}")
+    return night.opening.targets[name]
+
+
+def _one(night: Night, kind: AlertKind, route: str, words: str) -> None:
+    """Exactly one word of that kind to that route, with these words in its title."""
+    told = night.told.take(lambda one: (one.kind, one.route) == (kind, route) and words in one.title)
+    same(1, len(told), f"told: {titles(night.told.unexpected)}")
+
+
+def _about(night: Night, root: str) -> IncidentDecision:
+    found = [one for one in night.told.decisions[-1].incidents if root in one.title]
+    same(1, len(found), [one.title for one in night.told.decisions[-1].incidents])
+    return found[0]
+
+
+def _hurt(night: Night, service: str) -> HurtServiceVerdict:
+    hurt = [each for one in night.told.decisions[-1].incidents for each in one.services if each.service == service]
+    same(True, bool(hurt), "no incident hurts it")
+    return hurt[0]
+
+
+def _among(wanted: object, found: Collection[object]) -> None:
+    same(True, wanted in found, f"among {found!r}")

@@ -1,0 +1,113 @@
+"""Timelines in text: a night that an operator can read, played against `evaluate`.
+
+One line says one thing; `#` begins a comment. Times are those of `tests.factories.at`: before noon is the 20th.
+
+    estate: job etl-hosts/db07:extract_orders at 03:10; takes 23m; told to data-platform
+    estate: etl-hosts/db07:extract_orders feeds warehouse/load_orders
+    estate: service supply-plan due 06:30, delivered by aws/plan_supply; tier 2
+    at 03:12 etl-hosts/db07:extract_orders fails: exit 1
+    expect one page to data-platform naming extract_orders
+    at 03:14 nothing happens
+    expect nothing new
+
+What stands under `at` lines of one time is decided at once; an `expect` speaks of all that was decided since the
+`expect` lines before. Each word to a person has to be expected. `timeline_estate.py` and `timeline_words.py` know every
+line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from tests.control.ledger import Ledger
+from tests.control.timeline_estate import Opening, Unreadable
+from tests.control.timeline_words import EVENTS, EXPECTATIONS, Do, Told, same, titles
+from tests.factories import at
+
+FOLDER = Path(__file__).parent / "timelines"
+
+
+class Player:
+    """Plays one timeline. `lines`: as they stand in the file."""
+
+    def __init__(self, lines: list[str], name: str = "timeline") -> None:
+        self._lines = lines
+        self._name = name
+        self.opening = Opening()
+        self.told = Told()
+        self.now: datetime | None = None
+        self._pending = False
+        self._expecting = False
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The night, from its first event on."""
+        if self._ledger is None:
+            self._ledger = Ledger(self.opening.estate(self.now))
+        return self._ledger
+
+    def play(self) -> None:
+        """All lines in order. Raises Unreadable or AssertionError with the line's number."""
+        for number, line in enumerate(self._lines, 1):
+            words = line.split("#", 1)[0].strip()
+            if not words:
+                continue
+            try:
+                self._line(words)
+            except (Unreadable, AssertionError) as error:
+                raise type(error)(f"{self._name}:{number}: {words}\n  {error}") from None
+        self._decide()
+        same([], titles(self.told.unexpected), f"at the end of {self._name}: told, and not expected")
+
+    def _line(self, words: str) -> None:
+        if words.startswith("estate: "):
+            if self.now is not None:
+                raise Unreadable("the estate is laid out before the first event")
+            self.opening.line(words.removeprefix("estate: "))
+        elif found := re.fullmatch(r"at (\d\d:\d\d(?::\d\d)?)(?: (.+))?", words):
+            self._at(found[1], found[2] or "nothing happens")
+        elif words.startswith("expect "):
+            self._decide()
+            self._expecting = True
+            _do(EXPECTATIONS, words.removeprefix("expect "), self)
+        else:
+            raise Unreadable('unknown line: it begins with "estate: ", "at " or "expect "')
+
+    def _at(self, clock: str, words: str) -> None:
+        if self.now is not None and at(clock) < self.now:
+            raise Unreadable(f"time goes forward: it is {self.now:%H:%M} already")
+        if at(clock) != self.now:
+            self._decide()
+        if self._expecting:
+            same([], titles(self.told.unexpected), "told before this, and not expected")
+            self.told, self._expecting = Told(), False
+        self.now, self._pending = at(clock), True
+        _do(EVENTS, words, self)
+
+    def _decide(self) -> None:
+        if self._pending and self.now is not None:
+            self._pending = False
+            found = self.ledger.look(f"{self.now:%H:%M:%S}")
+            self.told.decisions.append(found)
+            self.told.unexpected += [one for each in found.incidents for one in each.notices]
+
+
+def files() -> Iterator[Path]:
+    yield from sorted(FOLDER.glob("*.txt"))
+
+
+def play(path: Path) -> None:
+    """One file."""
+    Player(path.read_text().splitlines(), path.name).play()
+
+
+def _do(table: Sequence[tuple[re.Pattern[str], Do]], words: str, player: Player) -> None:
+    for pattern, do in table:
+        if found := pattern.fullmatch(words):
+            do(player, **found.groupdict())
+            return
+    raise Unreadable("unknown line: timeline_words.py has every one")
