@@ -53,7 +53,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     closed = f"closed {stamp(row.closed)}" if row.closed else f"act by {until(row.act_by, now)}"
     lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
     lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}"]
-    lines += [*_why(view, target), ""]
+    lines += [*_why(view, target), *_kin(view), ""]
     lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
@@ -75,6 +75,15 @@ def _why(view: IncidentView, target: TargetView | None) -> list[str]:
     if target.failing_since is None:
         return [f"{name}: answers again, last seen {stamp(target.last_ok)}"]
     return [f"{name}: {target.error_kind}: {target.error} (since {stamp(target.failing_since)})"]
+
+
+def _kin(view: IncidentView) -> list[str]:
+    """What it was a part of, or is by now, and how often it came back."""
+    row = view.row
+    words = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    words += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    words += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
+    return [" · ".join(words)] if words else []
 
 
 def _service(one: HurtService, now: datetime) -> str:

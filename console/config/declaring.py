@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from console.config.calendars import CalendarSettings, calendars
-from console.config.checking import named
+from console.config.checking import check, named
+from console.config.grouping import IncidentSettings
 from console.config.reading import Reading, Table
 from console.model.declared import Declared
 
-DECLARING = ("calendars",)
+DECLARING = (
+    "calendars",
+    "incidents",
+)
 """Names of these tables."""
 
 
 def declared(document: Table, reading: Reading) -> Declared:
     """What the document declares; faults go into the reading."""
     known = calendars(document, named(CalendarSettings, document, "calendars", reading), reading)
-    return Declared(calendars=known)
+    incidents = check(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
+    return Declared(calendars=known, incidents=incidents.declared())

@@ -10,7 +10,7 @@ from typing import Any
 
 Table = dict[str, Any]
 NAMED = ("systems", "jobs", "services", "routes", "calendars")
-ALONE = ("estate", "alerts", "acting")
+ALONE = ("estate", "alerts", "acting", "incidents")
 LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role"}
 
 

@@ -1,7 +1,9 @@
 """Which root cause belongs to which open incident: one row per cause, the older one where two turn out to be one.
 
 An open incident goes on with the cause that it was opened for; with the cause of which its root is a symptom after all;
-or, its root repaired, with the followers that the root left red or stale. It is over when all of them are green.
+or, its root repaired, with the followers that the root left red or stale. It is over when all of them are green. A
+follower that was tried again on the repaired data and failed has a cause of its own: it is split off. A root that is
+red again soon after its incident closed reopens it.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from datetime import datetime
 
 from connectors.contract import Evidence
 from console.control.causes import Group, stale_below
-from console.control.picture import Picture
+from console.control.picture import CLOCKS, Picture
 from console.model.values import IncidentFacts, RunFacts
 
 UNWATCHED = "it is watched no more: the config names it no longer"
@@ -28,6 +30,10 @@ class Case:
     merges: tuple[int, ...] = ()
     close_reason: str = ""
     """Not empty: it is over."""
+    reopened: bool = False
+    """Its incident had closed, and comes back."""
+    split_from: int | None = None
+    """Of a new cause: the incident that it was a part of, until it was tried anew and failed by itself."""
     recovered: bool = False
     """True when it is over because it is green again, not because it is out of view."""
 
@@ -41,6 +47,7 @@ def cases(picture: Picture, groups: Sequence[Group]) -> list[Case]:
     """Every open incident and every new cause, once each; open incidents first, oldest first."""
     owners: dict[int, list[IncidentFacts]] = {place: [] for place in range(len(groups))}
     free: list[IncidentFacts] = []
+    parents: dict[int, int] = {}
     for incident in sorted(picture.estate.incidents, key=lambda each: (each.opened_at, each.id)):
         place = _same_cause(incident, groups)
         (free if place is None else owners[place]).append(incident)
@@ -48,23 +55,64 @@ def cases(picture: Picture, groups: Sequence[Group]) -> list[Case]:
     for incident in free:
         unclaimed = {place: groups[place] for place, held in owners.items() if not held}
         followers = _followers(picture, incident, unclaimed)
-        other = None if followers else _explained_by(picture, incident, {place: groups[place] for place in owners})
+        anew = [place for place in followers if _tried_anew(picture, incident, groups[place])]
+        parents |= dict.fromkeys(anew, incident.id)
+        followers = [place for place in followers if place not in anew]
+        known = {place: groups[place] for place in owners if place not in parents}
+        other = None if followers or anew else _explained_by(picture, incident, known)
         for place in followers:
             del owners[place]
         if other is not None:
             owners[other].append(incident)
         else:
             found.append(_going_on(picture, incident, [run for place in followers for run in groups[place].red]))
-    found += [_case(groups[place], held) for place, held in owners.items()]
+    before = _Before(picture)
+    found += [_case(groups[place], held, parents.get(place), before) for place, held in owners.items()]
     for case in found:
         case.stale = _stale(picture, case)
     return sorted(found, key=_age)
 
 
-def _case(group: Group, owners: Sequence[IncidentFacts]) -> Case:
-    """The oldest of the incidents goes on with the cause; the others are merged into it."""
+class _Before:
+    """Incidents that closed lately, each of which one cause may reopen."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._within = picture.estate.declared.incidents.reopen_within
+        self._left = sorted(picture.estate.closed, key=lambda each: (each.closed_at or picture.now, each.id))
+
+    def reopened_by(self, group: Group) -> IncidentFacts | None:
+        """The one that closed last with the same root, not long before the cause; it is given once."""
+        found = [each for each in self._left if _same_root(each, group) and self._is_soon(each, group)]
+        if found:
+            self._left.remove(found[-1])
+        return found[-1] if found else None
+
+    def parent_of(self, group: Group) -> int | None:
+        """The one that closed last of those that had hurt the very run."""
+        found = [each for each in self._left if group.root is not None and self._is_soon(each, group)]
+        found = [each for each in found if group.root and group.root.id in (each.hurt_run_ids or ())]
+        return found[-1].id if found else None
+
+    def _is_soon(self, incident: IncidentFacts, group: Group) -> bool:
+        return incident.closed_at is not None and group.since - incident.closed_at < self._within
+
+
+def _same_root(incident: IncidentFacts, group: Group) -> bool:
+    if group.target is not None:
+        return group.target.id == incident.root_target_id
+    return group.root is not None and group.root.job_id == incident.root_job_id
+
+
+def _case(group: Group, owners: Sequence[IncidentFacts], split_from: int | None, before: _Before) -> Case:
+    """The oldest of the incidents goes on with the cause, the others are merged into it; without one it is that which
+    the cause reopens, or a new one."""
     ordered = sorted(owners, key=lambda each: (each.opened_at, each.id))
-    return Case(ordered[0] if ordered else None, group, merges=tuple(each.id for each in ordered[1:]))
+    if ordered:
+        return Case(ordered[0], group, merges=tuple(each.id for each in ordered[1:]))
+    incident = before.reopened_by(group)
+    if incident is not None:
+        return Case(incident, group, reopened=True)
+    return Case(None, group, split_from=before.parent_of(group) if split_from is None else split_from)
 
 
 def run_of(picture: Picture, incident: IncidentFacts) -> RunFacts | None:
@@ -105,6 +153,15 @@ def _followers(picture: Picture, incident: IncidentFacts, groups: Mapping[int, G
         and group.bd == incident.bd
         and (group.root.id in hurt or (group.root.job_id in below and picture.is_stale(group.root)))
     ]
+
+
+def _tried_anew(picture: Picture, incident: IncidentFacts, group: Group) -> bool:
+    """True for a follower that started again when all that it reads was good, the incident's root too, and failed."""
+    root, red = run_of(picture, incident), group.root
+    good_at = picture.standing(root).good_at if root is not None else None
+    if red is None or red.started_at is None or good_at is None or picture.is_stale(red):
+        return False
+    return red.started_at + CLOCKS >= good_at
 
 
 def _explained_by(picture: Picture, incident: IncidentFacts, groups: Mapping[int, Group]) -> int | None:

@@ -21,6 +21,7 @@ from console.control.services import Threat
 from console.control.titles import cause_name, reason, title
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
+from console.model.ids import incident_name
 from console.model.values import JobFacts, RunFacts, Timeliness
 
 
@@ -102,6 +103,8 @@ def decide(
         fingerprint=Told(name, told, bool(case.close_reason)).text(),
         closed=bool(case.close_reason),
         close_reason=case.close_reason,
+        split_from=case.split_from,
+        reopened=case.reopened,
         merges=case.merges,
     )
 
@@ -109,7 +112,10 @@ def decide(
 def event_words(decision: IncidentDecision, before: Told | None) -> str:
     """What the timeline says of a change; empty when nothing new is told."""
     if before is None:
-        return f"opened: {decision.title}"
+        split = f"; split from {incident_name(decision.split_from)}" if decision.split_from is not None else ""
+        return f"opened: {decision.title}{split}"
+    if decision.reopened:
+        return f"reopened, red again: {decision.title}"
     if decision.closed:
         return f"closed: {decision.close_reason}"
     now = read_told(decision.fingerprint)
@@ -166,7 +172,10 @@ def _act_by(services: Sequence[HurtServiceVerdict], now: datetime) -> datetime |
 
 
 def _failed_since(case: Case) -> datetime:
-    return min(case.group.since, case.incident.failed_since) if case.incident else case.group.since
+    """Of one that came back, since it did."""
+    if case.incident is None or case.reopened:
+        return case.group.since
+    return min(case.group.since, case.incident.failed_since)
 
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:
@@ -198,7 +207,8 @@ def _roles(picture: Picture, case: Case) -> Sequence[Member]:
         _add(found, run, "stale")
     if case.incident is not None:
         for run in hurt_runs(picture, case.incident):
-            _add(found, run, "repaired")
+            if not picture.is_red_now(run):  # what is red by now without being told as red is another incident's
+                _add(found, run, "repaired")
     if case.close_reason:
         return list(found.values())
     if case.group.target is not None:

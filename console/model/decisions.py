@@ -137,6 +137,12 @@ class IncidentDecision:
     fingerprint: str
     closed: bool = False
     close_reason: str = ""
+    root_shared: str = ""
+    """The host, database or credential that many jobs name as they fail; empty for other roots."""
+    split_from: int | None = None
+    """Of a new one: the incident that it was a part of, until it showed a cause of its own."""
+    reopened: bool = False
+    """It had closed, and its root is red again."""
     merges: tuple[int, ...] = ()
     """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()

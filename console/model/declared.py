@@ -6,10 +6,11 @@ same words. A field has a default that means "nothing is declared", so that a st
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from console.model.calendars import Calendar
 from console.model.checks import Check
+from console.model.grouping import Grouping
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Declared:
     """Everything in the order of its file; names are unique within a field."""
 
     calendars: tuple[Calendar, ...] = ()
+    incidents: Grouping = field(default_factory=Grouping)
     checks: tuple[Check, ...] = ()
 
     def calendar(self, name: str) -> Calendar | None:

@@ -222,7 +222,7 @@ class ServiceFacts:
 
 @dataclass(frozen=True, slots=True)
 class IncidentFacts:
-    """An open incident, as the store has it."""
+    """An incident that is open, or closed lately, as the store has it."""
 
     id: int
     key: str
@@ -241,6 +241,10 @@ class IncidentFacts:
     title: str = ""
     """As last told; kept when the root is green again and tells no more what it was."""
     reason: str = ""
+    shared: str = ""
+    """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
+    closed_at: datetime | None = None
+    """None: it is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +274,9 @@ class Estate:
     services: tuple[ServiceFacts, ...]
     targets: Mapping[int, TargetFacts]
     incidents: tuple[IncidentFacts, ...] = ()
+    """The open ones."""
+    closed: tuple[IncidentFacts, ...] = ()
+    """Those that closed in the lookback, and were merged into no other: the same root may reopen them."""
     holds: tuple[HoldFacts, ...] = ()
     """Open ones and those that ended in the lookback, in the order of their keys."""
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)

@@ -88,6 +88,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         dependencies = facts.dependencies(lines)
         targets = facts.targets(lines)
         incidents = facts.incidents(lines)
+        closed = facts.incidents(lines, since_us)
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
@@ -107,6 +108,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         services=services,
         targets=targets,
         incidents=incidents,
+        closed=closed,
         holds=tuple(one for one in holds if one.job_id in jobs),
         cancels=cancels,
         extensions=extensions,

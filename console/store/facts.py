@@ -44,6 +44,7 @@ RUN = (
     " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
     " r.timeliness, r.stale_read, r.sort_us"
 )
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 HURT_ROLES = ("root", "red", "stale", "repaired")
 DRIFT = "SELECT job_id, what, words FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
@@ -195,37 +196,50 @@ def _target(row: Row) -> TargetFacts:
     )
 
 
-def incidents(lines: Wire) -> tuple[IncidentFacts, ...]:
+def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[IncidentFacts, ...]:
+    """The open ones; with a time those that closed since then, and were merged into no other."""
+    where, bound = "i.closed_us IS NULL", tuple[int, ...]()
+    if closed_since_us is not None:
+        where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
     members: dict[int, set[int]] = defaultdict(set)
     hurt: dict[int, set[int]] = defaultdict(set)
     for incident_id, run_id, role in lines.rows(
         "SELECT i.id, r.id, m.role FROM incident i JOIN incident_member m ON m.incident_id = i.id"
-        " JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE i.closed_us IS NULL"
+        f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
+        bound,
     ):
         members[incident_id].add(run_id)
         if role in HURT_ROLES:
             hurt[incident_id].add(run_id)
     rows = lines.rows(
-        "SELECT id, key, root_job_id, root_period_key, root_target_id, bd, opened_us, failed_since_us, fingerprint,"
-        " title, reason FROM incident WHERE closed_us IS NULL ORDER BY id"
+        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
+        f" i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us FROM incident i WHERE {where} ORDER BY i.id",
+        bound,
     )
-    return tuple(
-        IncidentFacts(
-            id=incident_id,
-            key=key,
-            root_job_id=root_job,
-            root_period_key=unpack(root_period) or None,
-            root_target_id=root_target,
-            member_run_ids=frozenset(members[incident_id]),
-            bd=date.fromisoformat(bd),
-            opened_at=instant(opened),
-            failed_since=instant(since),
-            fingerprint=fingerprint,
-            hurt_run_ids=frozenset(hurt[incident_id]),
-            title=title,
-            reason=reason,
-        )
-        for incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason in rows
+    return tuple(_incident(row, frozenset(members[row[0]]), frozenset(hurt[row[0]])) for row in rows)
+
+
+def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
+    (
+        incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
+        closed,
+    ) = row  # fmt: skip
+    return IncidentFacts(
+        id=incident_id,
+        key=key,
+        root_job_id=root_job,
+        root_period_key=unpack(root_period) or None,
+        root_target_id=root_target,
+        member_run_ids=members,
+        bd=date.fromisoformat(bd),
+        opened_at=instant(opened),
+        failed_since=instant(since),
+        fingerprint=fingerprint,
+        hurt_run_ids=hurt,
+        title=title,
+        reason=reason,
+        shared=shared,
+        closed_at=maybe_instant(closed),
     )
 
 

@@ -13,7 +13,7 @@ from console.store.wire import Row, Wire, single
 
 _COLUMNS = (
     "title", "cause", "root_job_id", "root_run_id", "root_period_key", "root_target_id", "bd", "reason", "owner",
-    "runbook", "failed_since_us", "act_by_us", "fingerprint", "closed_us", "close_reason",
+    "runbook", "failed_since_us", "act_by_us", "fingerprint", "closed_us", "close_reason", "root_shared",
 )  # fmt: skip
 _SERVICE = (
     "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
@@ -45,8 +45,10 @@ class IncidentWriter:
         for merged in one.merges:
             self._merge(merged, incident_id)
         if one.event:
-            kind = "closed" if one.closed else "opened" if incident_id in self.opened else "updated"
-            self._event(incident_id, kind, one.event, one.root_job_id)
+            self._event(incident_id, self._kind(incident_id, one), one.event, one.root_job_id)
+        if one.split_from is not None and incident_id in self.opened:
+            words = f"{incident_name(incident_id)} was split from this: {one.title}"
+            self._event(one.split_from, "split", words, one.root_job_id)
         for notice in (*one.notices, *self._for_those_told(incident_id, one)):
             self._alert(incident_id, key, version, notice)
         if one.in_shadow and (one.event or one.notices):
@@ -55,6 +57,11 @@ class IncidentWriter:
         if incident_id in self.opened and not one.notices and not one.in_shadow:
             words = "no route is named for it, and there is no default route: nobody was told"
             self._event(incident_id, "unsent", words, None)
+
+    def _kind(self, incident_id: int, one: IncidentDecision) -> str:
+        if one.closed:
+            return "closed"
+        return "reopened" if one.reopened else "opened" if incident_id in self.opened else "updated"
 
     # -- the incident itself ----------------------------------------------------------------------------------------
     def _incident(self, one: IncidentDecision) -> tuple[int, str, int]:
@@ -68,8 +75,8 @@ class IncidentWriter:
         if tuple(columns) != row or one.notices:
             settings = ", ".join(f"{name} = ?" for name in _COLUMNS)
             self._lines.rows(
-                f"UPDATE incident SET {settings}, version = ?, changed_seq = ? WHERE id = ?",
-                (*row, version, self._seq(), incident_id),
+                f"UPDATE incident SET {settings}, version = ?, reopened = reopened + ?, changed_seq = ? WHERE id = ?",
+                (*row, version, int(one.reopened), self._seq(), incident_id),
             )
         if one.closed and closed_us is None:
             self.closed.append(incident_id)
@@ -84,11 +91,11 @@ class IncidentWriter:
 
     def _open(self, one: IncidentDecision) -> tuple[int, str, int]:
         key = self._free_key(one.key)
-        columns = ("key", "opened_us", "version", *_COLUMNS, "changed_seq")
+        columns = ("key", "opened_us", "version", "split_from", *_COLUMNS, "changed_seq")
         marks = ", ".join("?" * len(columns))
         [(incident_id,)] = self._lines.rows(
             f"INSERT INTO incident ({', '.join(columns)}) VALUES ({marks}) RETURNING id",
-            (key, self._now_us, 1, *self._row(one, None), self._seq()),
+            (key, self._now_us, 1, one.split_from, *self._row(one, None), self._seq()),
         )
         self.opened.append(incident_id)
         return incident_id, key, 1
@@ -104,7 +111,7 @@ class IncidentWriter:
         return (
             one.title, one.cause, one.root_job_id, one.root_run_id, pack(one.root_period_key), one.root_target_id,
             one.bd.isoformat(), one.reason, one.owner, one.runbook, micros(one.failed_since), maybe_micros(one.act_by),
-            one.fingerprint, (closed_us or self._now_us) if one.closed else None, one.close_reason,
+            one.fingerprint, (closed_us or self._now_us) if one.closed else None, one.close_reason, one.root_shared,
         )  # fmt: skip
 
     def _merge(self, merged: int, into: int) -> None:

@@ -20,6 +20,7 @@ class Ledger:
         self.decisions = Decisions()
         self.tails: dict[int, str] = {}
         self._ids = max((run.id for run in estate.runs), default=0)
+        self._incidents = 0
 
     def run(self, job: JobFacts, clock: str, state: State, **changes: object) -> None:
         """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
@@ -102,25 +103,30 @@ class Ledger:
     def _keep_incidents(self, decisions: Decisions, now: datetime) -> None:
         ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
         known = {each.id: each for each in self.estate.incidents}
+        closed = {each.id: each for each in self.estate.closed}
         for each in decisions.incidents:
             for merged in each.merges:
                 known.pop(merged, None)
-            number = each.incident_id or max(known, default=0) + 1
-            if each.closed:
-                known.pop(number, None)
-                continue
-            old = known.get(number)
+            number = each.incident_id or self._new_incident()
+            old = known.pop(number, None) or closed.pop(number, None)
             members = {(one.job_id, one.period_key): one.role for one in each.members}
-            known[number] = IncidentFacts(
+            told = IncidentFacts(
                 id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
                 root_target_id=each.root_target_id,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 hurt_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),
                 bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,
-                fingerprint=each.fingerprint, title=each.title, reason=each.reason,
+                fingerprint=each.fingerprint, title=each.title, reason=each.reason, shared=each.root_shared,
+                closed_at=now if each.closed else None,
             )  # fmt: skip
-        self.estate = replace(self.estate, incidents=tuple(known.values()))
+            (closed if each.closed else known)[number] = told
+        by_number = sorted(known.values(), key=lambda one: one.id)
+        self.estate = replace(self.estate, incidents=tuple(by_number), closed=tuple(closed.values()))
+
+    def _new_incident(self) -> int:
+        self._incidents = max([self._incidents, *(each.id for each in self.estate.incidents)]) + 1
+        return self._incidents
 
     def _put(self, run: RunFacts) -> None:
         runs = [each for each in self.estate.runs if (each.job_id, each.period_key) != (run.job_id, run.period_key)]

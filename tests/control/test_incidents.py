@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.decisions import Decisions, IncidentDecision
+from console.model.declared import Declared
+from console.model.grouping import Grouping
 from console.model.values import AlertKind, CancelFacts, JobFacts, Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
@@ -240,9 +243,6 @@ def test_a_repaired_root_stays_open_until_its_red_follower_is_green_too() -> Non
     assert (1, EXTRACT.id, False, ()) == (
         incident.incident_id, incident.root_job_id, incident.closed, incident.notices)  # fmt: skip
     assert ("hosts/extract failed", {1: "root", 2: "red", 3: "threatened"}) == (incident.title, roles(incident))
-    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:20", 5))
-    ledger.look("04:26")
-    assert (1, False) == (ledger.incident().incident_id, ledger.incident().closed)
     ledger.run(LOAD, "04:00", State.SUCCEEDED, **ended("04:30", 5))
     ledger.look("04:36")
     assert ledger.incident().closed
@@ -275,15 +275,53 @@ def test_a_follower_that_fails_after_a_clean_start_is_a_cause_of_its_own() -> No
     assert LOAD.id == found.incidents[1].root_job_id
 
 
-def test_an_incident_that_opens_again_after_it_was_closed_has_a_key_of_its_own() -> None:
+@pytest.mark.parametrize("clock, number, suffix", [("05:20", 1, ""), ("05:22", None, "#3")])
+def test_a_root_red_again_within_two_hours_reopens_its_incident_and_later_opens_one(
+    clock: str, number: int | None, suffix: str
+) -> None:
     ledger = night(EXTRACT, deps=[])
     ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
     first = ledger.look("03:14").incidents[0].key
     ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 1))
+    ledger.look("03:21")
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended(clock, 0))
+    ledger.look("05:23")
+    incident = ledger.incident()
+    assert (number, f"{first}{suffix}", at(clock)) == (incident.incident_id, incident.key, incident.failed_since)
+    assert [AlertKind.UPDATED if number else AlertKind.OPENED] == [each.kind for each in incident.notices]
+
+
+def test_without_a_time_to_reopen_each_failure_is_an_incident_of_its_own() -> None:
+    ledger = night(EXTRACT, deps=[])
+    ledger.estate = replace(ledger.estate, declared=Declared(incidents=Grouping(reopen_within=timedelta(0))))
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 1))
+    ledger.look("03:14")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:20", 1))
+    ledger.look("03:21")
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:21", 0))
     ledger.look("03:22")
-    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:30", 1))
-    ledger.look("03:32")
-    assert f"{first}#3" == ledger.incident().key
+    assert ledger.incident().incident_id is None
+
+
+def test_what_fails_again_on_repaired_data_is_split_from_the_incident_that_it_was_a_symptom_of() -> None:
+    ledger = night()
+    ledger.run(EXTRACT, "03:10", State.FAILED, **ended("03:10", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, **ended("04:00", 5))
+    ledger.look("04:06")
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("04:10", 5))
+    ledger.run(LOAD, "04:00", State.FAILED, exit_code=3, **ended("04:20", 5))
+    closed, new = ledger.look("04:26").incidents
+    assert (1, True, {1: "root", 3: "threatened"}) == (
+        closed.incident_id,
+        closed.closed,
+        {**roles(closed), 3: "threatened"},
+    )
+    assert (None, 1, LOAD.id) == (new.incident_id, new.split_from, new.root_job_id)
+    assert "opened: warehouse/load failed: exit 3; split from INC-0001" == new.event
+    assert ("", [LOAD.id]) == (
+        ledger.look("04:27").incidents[0].event,
+        [one.root_job_id for one in ledger.decisions.incidents],
+    )
 
 
 def test_a_failure_of_another_night_is_another_incident() -> None:

@@ -23,7 +23,7 @@ class Incident(SQLModel, table=True):
     title: str = string()
     """Cleaned: "etl-hosts/db07:extract_orders failed: exit 1"."""
     cause: str = string()
-    """"run" or "target"."""
+    """"run", "target" or "shared"."""
     root_job_id: int | None = Field(default=None)
     root_run_id: int | None = big(default=None)
     root_period_key: str = string()
@@ -39,6 +39,11 @@ class Incident(SQLModel, table=True):
     closed_us: int | None = big(default=None)
     close_reason: str = string()
     merged_into: int | None = big(default=None)
+    root_shared: str = string()
+    """Of "shared": the host, database or credential, as "credential:user etl"."""
+    split_from: int | None = big(default=None)
+    reopened: int = 0
+    """How often it came back after it had closed."""
     fingerprint: str = string()
     version: int = 1
     changed_seq: int = big(default=0)

@@ -47,7 +47,7 @@ class IncidentRow:
     id: int
     title: str
     cause: str
-    """"run" or "target"."""
+    """"run", "target" or "shared" (a host, database or credential that many jobs name)."""
     bd: str
     reason: str
     owner: str
@@ -61,6 +61,12 @@ class IncidentRow:
     root_run_id: int | None
     root_job: str
     runbook: str = ""
+    split_from: int | None = None
+    """The incident that it was a part of, until it showed a cause of its own."""
+    merged_into: int | None = None
+    """The incident that tells it since it turned out to be a symptom."""
+    reopened: int = 0
+    """How often it came back after it had closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
     " (SELECT count(*) FROM incident_service x WHERE x.incident_id = i.id),"
     " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
-    " i.root_run_id, COALESCE(j.name, t.words, ''), i.runbook"
+    " i.root_run_id, COALESCE(j.name, t.words, i.root_shared), i.runbook,"
+    " i.split_from, i.merged_into, i.reopened"
     " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id"
@@ -187,6 +188,9 @@ def _row(row: Row) -> IncidentRow:
         root_run,
         root,
         runbook,
+        split_from,
+        merged_into,
+        reopened,
     ) = row
     return IncidentRow(
         id=incident_id,
@@ -204,6 +208,9 @@ def _row(row: Row) -> IncidentRow:
         root_run_id=root_run,
         root_job=root,
         runbook=runbook,
+        split_from=split_from,
+        merged_into=merged_into,
+        reopened=reopened,
     )
 
 

@@ -12,6 +12,7 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    _incidents()
     _promises()
 
 
@@ -36,3 +37,11 @@ def _promises() -> None:
     )
     op.create_index("extension_day", "extension", ["service_id", "bd"])
     op.create_index("extension_until", "extension", ["until_us"])
+
+
+def _incidents() -> None:
+    """Roots that many jobs share, what was split from what, and how often one came back."""
+    with op.batch_alter_table("incident") as incident:
+        incident.add_column(sa.Column("root_shared", sa.Text(), nullable=False, server_default=""))
+        incident.add_column(sa.Column("split_from", BIG, nullable=True))
+        incident.add_column(sa.Column("reopened", sa.Integer(), nullable=False, server_default="0"))
