@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.contract import Evidence, Proof, RunRecord, Schedule, State, instant_key
 from console.control.periods import business_date
+from console.model.declared import NOTHING, Declared
 from console.model.values import (
     DependencyFacts,
     Estate,
@@ -134,6 +135,7 @@ def estate(
     durations: dict[int, tuple[float, ...]] | None = None,
     incidents: tuple[IncidentFacts, ...] = (),
     settings: Settings | None = None,
+    declared: Declared = NOTHING,
 ) -> Estate:
     """The whole; without `targets`, one that answers for every target the jobs name."""
     if targets is None:
@@ -148,5 +150,6 @@ def estate(
         services=tuple(services),
         targets={each.id: each for each in targets},
         incidents=incidents,
+        declared=declared,
         settings=settings or Settings(default_route=("oncall",)),
     )

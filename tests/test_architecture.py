@@ -75,6 +75,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.emergency",
         "console.store.backup",
         "console.control.gate",
+        "console.control.calendars",
         CONTRACT,
         "connectors.registry",
         "connectors.secrets",

@@ -84,6 +84,12 @@ def test_a_wrong_calendar_is_told_with_its_mend(tmp_path: Path, text: str, expec
     assert [] != [line for line in found if line.startswith("headway.toml:") and expected in line], found
 
 
+@pytest.mark.parametrize("top", ['jobs."dwh/a"', "services.s"])
+def test_a_calendar_that_is_not_there_is_told_where_it_is_named(tmp_path: Path, top: str) -> None:
+    text = GOOD.replace(f"[{top}]", f'[{top}]\ncalendar = "busy-days"') + "[calendars.busy-day]\n"
+    assert f'{top}.calendar: no calendar "busy-days". Did you mean "busy-day"?' in faults(tmp_path, text)[0]
+
+
 def test_a_detour_back_to_itself_is_told_with_its_way(tmp_path: Path) -> None:
     text = '[calendars.a]\ninclude = ["b"]\n[calendars.b]\nexclude = ["a"]\n'
     assert any(

@@ -64,6 +64,8 @@ class JobSettings(Strict):
     """How late a start may be before it counts as missed."""
     notify: tuple[str, ...] = ()
     """Routes, besides the owner's."""
+    calendar: str = ""
+    """The days on which a run is expected; on all others none counts as missed. Empty: whenever its schedule says."""
 
 
 class DependencySettings(Strict):
@@ -97,6 +99,8 @@ class ServiceSettings(Strict):
     runbook: str = ""
     risk: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of nights that may be late."""
+    calendar: str = ""
+    """The business dates that have a promise; empty: every one on which something of it runs."""
 
 
 class RouteSettings(Strict):

@@ -43,6 +43,7 @@ def check_references(
             if name not in route_names:
                 reading.fault(key, f'no route "{name}". {near(name, route_names or ["add [routes.NAME]"])}')
 
+    _check_calendars(document, reading)
     for name, table in document.get("jobs", {}).items():
         system_of(name, ("jobs", name))
         routes(_strings(table, "notify"), ("jobs", name, "notify"))
@@ -74,6 +75,17 @@ def _check_permissions(document: Table, systems: list[str], services: list[str],
                 if not fits_any(pattern, known):
                     words = f'no {key.removesuffix("s")} fits "{pattern}". {near(pattern, known)}'
                     reading.fault(("permissions", str(number), key), words)
+
+
+def _check_calendars(document: Table, reading: Reading) -> None:
+    """The calendar of a job or service is one of the document's."""
+    known = list(document.get("calendars", {}))
+    for top in ("jobs", "services"):
+        for name, table in document.get(top, {}).items():
+            calendar = table.get("calendar") if isinstance(table, dict) else None
+            if isinstance(calendar, str) and calendar and calendar not in known:
+                words = f'no calendar "{calendar}". {near(calendar, known or ["add [calendars.NAME]"])}'
+                reading.fault((top, name, "calendar"), words)
 
 
 def fits_any(pattern: str, names: Iterable[str]) -> bool:

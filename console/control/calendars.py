@@ -87,6 +87,14 @@ def is_open(calendar: Calendar, at: datetime) -> bool:
     )
 
 
+def expects(calendar: Calendar | None, at: datetime, bd: date) -> bool:
+    """True where a start at that instant is expected: always without a calendar; within its windows, where it has
+    some; else on a business date that counts."""
+    if calendar is None:
+        return True
+    return is_open(calendar, at) if calendar.windows else counts(calendar, bd)
+
+
 def holiday(calendar: Calendar, day: date) -> str:
     """Name of the public holiday; empty where it is none, or the calendar has no country."""
     if not calendar.country:

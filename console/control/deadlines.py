@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
+from console.control.calendars import expects
 from console.control.expected import expects_nothing
 from console.control.picture import Picture
 from console.control.schedule import instants
@@ -34,7 +35,7 @@ def promised_at(picture: Picture, service: ServiceFacts, members: Iterable[int],
     known = [each for each in counted if each is not None and each in picture.estate.jobs]
     begun = [run.first_started_at for each in known for run in picture.of_day(each, bd)]
     starts = [at for at in begun if at is not None]
-    due = starts or [at for each in known for at in clock_starts(picture.job(each), bd)[:1]]
+    due = starts or [at for each in known for at in clock_starts(picture, picture.job(each), bd)[:1]]
     return min(due) + rule.after_start if due else latest_deadline(service, bd)
 
 
@@ -53,9 +54,12 @@ def extension_of(extensions: Iterable[Extension], service: str, bd: date, promis
     return next((one for one in known if one.until > promised), None)
 
 
-def clock_starts(job: JobFacts, bd: date) -> list[datetime]:
-    """The accepted instants of that business date; none of the time before the schedule was accepted."""
+def clock_starts(picture: Picture, job: JobFacts, bd: date) -> list[datetime]:
+    """The accepted instants of that business date that its calendar expects; none of the time before the schedule was
+    accepted."""
     if expects_nothing(job) or job.accepted_at is None:
         return []
     opens, closes = window(bd, zone_of(job.zone), job.cutoff)
-    return instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
+    calendar = picture.estate.declared.calendar(job.calendar)
+    found = instants(job.schedule, max(opens, job.accepted_at) - _TICK, closes - _TICK)
+    return [at for at in found if expects(calendar, at, bd)]

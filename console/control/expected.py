@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Schedule, State, instant_key
+from console.control.calendars import expects
 from console.control.held import NOT_HELD, Held
 from console.control.periods import business_date
 from console.control.schedule import instants, is_interval, last_instant
@@ -51,10 +52,14 @@ class _Table:
     frequent: bool
 
 
+_Shared = tuple[Schedule, str, time, str]
+"""What jobs have in common that share a table: schedule, zone, cutoff, calendar."""
+
+
 def expectations(estate: Estate, now: datetime) -> Expectations:
     """For every job with an accepted schedule, in the order of the jobs."""
     runs = _runs_by_job(estate.runs)
-    tables: dict[tuple[Schedule, str, time], _Table] = {}
+    tables: dict[_Shared, _Table] = {}
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
@@ -62,7 +67,7 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
     for job in estate.jobs.values():
         existing = runs.get(job.id, {})
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
-        dues = _dues(job, existing, now, estate.settings, tables, ours)
+        dues = _dues(estate, job, existing, now, tables, ours)
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         found = [
             _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours)
@@ -101,11 +106,11 @@ def _runs_by_job(runs: Sequence[RunFacts]) -> dict[int, dict[str, RunFacts]]:
 
 
 def _dues(
+    estate: Estate,
     job: JobFacts,
     existing: Mapping[str, RunFacts],
     now: datetime,
-    settings: Settings,
-    tables: dict[tuple[Schedule, str, time], _Table],
+    tables: dict[_Shared, _Table],
     ours: Held,
 ) -> list[_Due]:
     """What is due and has neither started nor been given up, in order. What a hold of ours kept back by the schedule
@@ -113,9 +118,9 @@ def _dues(
     accepted = job.accepted_at
     if expects_nothing(job) or accepted is None:
         return []
-    shared = (job.schedule, job.zone, job.cutoff)
+    shared = (job.schedule, job.zone, job.cutoff, job.calendar)
     if shared not in tables:
-        tables[shared] = _table(job, now, settings)
+        tables[shared] = _table(job, now, estate)
     awaited = [due for due in tables[shared].dues if due.at >= accepted]
     if not existing:
         return awaited
@@ -123,16 +128,17 @@ def _dues(
         keys = {due.key for due in awaited}
         stands = [due for due in _standing(existing.values(), now) if due.key not in keys]
         awaited += [due for due in stands if ours.owes(due.key) or due.at >= accepted]
-        awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job.schedule, due.at)]
+        awaited = [due for due in awaited if due.key in keys or due.at < accepted or _is_demanded(job, due, estate)]
     started = {run.period_at for run in existing.values() if has_started(run)}
     left = [due for due in awaited if due.at not in started and _is_open(existing.get(due.key))]
     return sorted(left, key=lambda due: due.at)
 
 
-def _is_demanded(schedule: Schedule, at: datetime) -> bool:
-    """False where a schedule that was accepted before that instant does not have it; True where its source names the
-    next one only."""
-    return schedule.next_at is not None or last_instant(schedule, at) == at
+def _is_demanded(job: JobFacts, due: _Due, estate: Estate) -> bool:
+    """False where a schedule that was accepted before that instant does not have it, or the job's calendar not its day;
+    True where its source names the next one only."""
+    counts = expects(estate.declared.calendar(job.calendar), due.at, due.bd)
+    return counts and (job.schedule.next_at is not None or last_instant(job.schedule, due.at) == due.at)
 
 
 def _is_open(run: RunFacts | None) -> bool:
@@ -146,7 +152,8 @@ def _standing(existing: Iterable[RunFacts], now: datetime) -> Iterator[_Due]:
             yield _Due(run.period_at, run.period_key, run.bd)
 
 
-def _table(job: JobFacts, now: datetime, settings: Settings) -> _Table:
+def _table(job: JobFacts, now: datetime, estate: Estate) -> _Table:
+    settings, calendar = estate.settings, estate.declared.calendar(job.calendar)
     soon = instants(job.schedule, now, now + _FREQUENT_WITHIN)
     frequent = len(soon) > _FREQUENT_WITHIN / timedelta(hours=1)
     if frequent:
@@ -155,9 +162,8 @@ def _table(job: JobFacts, now: datetime, settings: Settings) -> _Table:
     else:
         ahead = instants(job.schedule, now, now + settings.horizon)[:AHEAD]
         found = instants(job.schedule, now - settings.lookback, now) + ahead
-    return _Table(
-        tuple(_Due(at, instant_key(at), business_date(at, None, job.zone, job.cutoff)) for at in found), frequent
-    )
+    dues = (_Due(at, instant_key(at), business_date(at, None, job.zone, job.cutoff)) for at in found)
+    return _Table(tuple(due for due in dues if expects(calendar, due.at, due.bd)), frequent)
 
 
 def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 
 from connectors.contract import State
+from console.control.calendars import counts
 from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
 from console.control.expected import expects_nothing, has_started
@@ -89,11 +90,16 @@ class Forecast:
 
 
 def has_day(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> bool:
-    """True when something of the service runs on that business date: a terminal, or, where no terminal runs by the
-    clock, any member."""
+    """True when the date counts in its calendar and something of the service runs on it: a terminal, or, where no
+    terminal runs by the clock, any member."""
+    calendar = picture.estate.declared.calendar(service.calendar)
+    if calendar is not None and not counts(calendar, bd):
+        return False
     ends = {picture.graph.unit(each) for each in service.terminals if each in picture.estate.jobs}
     timed = {each for each in ends if not expects_nothing(picture.job(each))}
-    return any(picture.of_day(each, bd) or clock_starts(picture.job(each), bd) for each in timed or {*ends, *members})
+    return any(
+        picture.of_day(each, bd) or clock_starts(picture, picture.job(each), bd) for each in timed or {*ends, *members}
+    )
 
 
 def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd: date) -> Forecast:
@@ -141,7 +147,9 @@ def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> t
     """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
     run = picture.read_by(job.id, bd, limit)
     begun = {each.period_at for each in picture.runs.get(job.id, ()) if has_started(each)}
-    starts = [each for each in clock_starts(job, bd) if each not in begun and (run is None or each > when(run))]
+    starts = [
+        each for each in clock_starts(picture, job, bd) if each not in begun and (run is None or each > when(run))
+    ]
     before = [each for each in starts if each < limit]
     if run is None or before:
         return None, next(iter(before[-1:] or starts[:1]), None)

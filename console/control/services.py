@@ -132,7 +132,7 @@ def _is_looked_at(service: ServiceFacts, picture: Picture, members: Sequence[int
     zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}
     if all(window(bd, zone_of(zone), cutoff)[0] > since for zone, cutoff in zones):
         return True
-    starts = [at for job in jobs for at in clock_starts(job, bd)[:1]]
+    starts = [at for job in jobs for at in clock_starts(picture, job, bd)[:1]]
     return bool(starts) and min(starts) > since
 
 

@@ -21,7 +21,7 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
     targets there are."""
     if (before.services, before.dependencies, before.settings) != (after.services, after.dependencies, after.settings):
         return None
-    if (before.modes, before.extensions) != (after.modes, after.extensions):
+    if (before.modes, before.extensions, before.declared) != (after.modes, after.extensions, after.declared):
         return None
     if before.jobs.keys() != after.jobs.keys() or before.targets.keys() != after.targets.keys():
         return None

@@ -96,6 +96,7 @@ def _job(name: str, config: Config) -> JobSetting:
         rerun=Safety(job.rerun) if "rerun" in given else None,
         grace=job.grace if "grace" in given else None,
         notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
+        calendar=job.calendar if "calendar" in given else None,
     )
 
 
@@ -120,4 +121,5 @@ def _service(name: str, config: Config) -> ServiceSetting:
         runbook=service.runbook,
         risk=service.risk,
         promise=promise(service.deadline, service.slo, service.sla),
+        calendar=service.calendar,
     )

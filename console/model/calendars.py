@@ -24,6 +24,15 @@ class DayRule:
     """"business day" (a weekday of the calendar that is neither holiday nor closed), "day", or a weekday's name."""
     span: str = "month"
 
+    @property
+    def words(self) -> str:
+        """ "last business day", "2nd last friday of quarter"."""
+        count = abs(self.number)
+        nth = {1: "", 2: "2nd", 3: "3rd"}.get(count, f"{count}th")
+        ends = "last" if self.number < 0 else "first" if count == 1 else ""
+        of_span = "" if self.span == "month" else f"of {self.span}"
+        return " ".join(filter(None, (nth, ends, self.kind, of_span)))
+
     @classmethod
     def read(cls, text: str) -> DayRule:
         """Raises ValueError, in words, for what names no such day."""

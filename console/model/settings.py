@@ -43,6 +43,7 @@ class JobSetting:
     rerun: Safety | None = None
     grace: timedelta | None = None
     notify: tuple[str, ...] | None = None
+    calendar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class ServiceSetting:
     runbook: str = ""
     risk: float = 0.1
     promise: Promise = PLAIN
+    calendar: str = ""
 
 
 @dataclass(frozen=True, slots=True)

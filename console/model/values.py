@@ -91,6 +91,8 @@ class JobFacts:
     title: str = ""
     starts_held: bool = False
     """Its kind can start it while it is held, so that it may start before its clock."""
+    calendar: str = ""
+    """Name of the calendar on whose days a run is expected; empty: whenever its schedule says."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
 
@@ -218,6 +220,8 @@ class ServiceFacts:
     ready: tuple[str, ...] = ()
     """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN
+    calendar: str = ""
+    """Name of the calendar of the business dates that have a promise; empty: all on which something of it runs."""
 
 
 @dataclass(frozen=True, slots=True)

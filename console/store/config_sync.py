@@ -27,11 +27,11 @@ from console.store.wire import Row, Wire, single, wire
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
 _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
-    "promise", "removed",
+    "calendar", "promise", "removed",
 )  # fmt: skip
-_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s")
+_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar")
 _EDGE = ("mode", "engine_down", "hold_lead_s", "hold_for_s")
-_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0)
+_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,7 @@ def _said(one: JobSetting) -> Row:
         None if one.rerun is None else one.rerun.value,
         None if one.expected is None else one.expected.total_seconds(),
         None if one.grace is None else one.grace.total_seconds(),
+        one.calendar,
     )
 
 
@@ -230,5 +231,5 @@ def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Row
     return (
         one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
         one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),
-        clean_line(one.runbook), one.risk, promise, False,
+        clean_line(one.runbook), one.risk, one.calendar, promise, False,
     )  # fmt: skip

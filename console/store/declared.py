@@ -20,9 +20,10 @@ def text_of(declared: Declared) -> str:
 def read(lines: Wire) -> Declared:
     """What the store's config declares; nothing where no config was written yet."""
     rows = lines.rows("SELECT value FROM meta WHERE name = 'declared'")
-    return _parsed(rows[0][0]) if rows else NOTHING
+    return parsed(rows[0][0]) if rows else NOTHING
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str) -> Declared:
+def parsed(text: str) -> Declared:
+    """The value of `text_of`."""
     return _ADAPTER.validate_json(text)

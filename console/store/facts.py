@@ -33,7 +33,8 @@ JOBS = (
     "SELECT j.id, s.name, j.native_id, s.kind, j.target_id, j.parent_id, c.dialect, c.expression, c.zone, c.words,"
     " c.next_us,"
     " c.accepted_us, s.zone, s.cutoff, j.paused_since_us, j.gone_since_us, j.proof, j.expected_s, j.grace_s, j.owner,"
-    " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held FROM job j JOIN system s ON s.id = j.system_id"
+    " j.notify, j.runbook, j.rerun, j.title, j.definition, s.starts_held, j.calendar FROM job j"
+    " JOIN system s ON s.id = j.system_id"
     " JOIN target t ON t.id = j.target_id"
     " LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x WHERE x.job_id = j.id AND x.accepted_us IS"
     " NOT NULL)"
@@ -55,7 +56,7 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
     (
         job_id, system, native_id, kind, target_id, parent_id, dialect, expression, schedule_zone, words, next_us,
         accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
-        starts_held,
+        starts_held, calendar,
     ) = row  # fmt: skip
     return JobFacts(
         id=job_id,
@@ -79,6 +80,7 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
         rerun=Safety(rerun),
         title=title,
         starts_held=bool(starts_held),
+        calendar=calendar,
         drift_reason=next((drift[what] for what in _DRIFT_ORDER if what in drift), ""),
     )
 
@@ -145,7 +147,7 @@ def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:
     rows = lines.rows(
-        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, promise"
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise"
         " FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
@@ -161,9 +163,10 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
             notify=tuple(json.loads(notify)),
             runbook=runbook,
             risk=risk,
+            calendar=days,
             promise=promises.read(promise),
         )
-        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, promise in rows
+        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, days, promise in rows
     )
 
 

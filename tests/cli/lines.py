@@ -35,6 +35,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "release": ((JOB,), ("nothing",)),
     "holds": ((), ("--all",), ("--from-native",), ("--release",)),
     "drift": ((), ("accept", JOB), ("accept",)),
+    "calendar": ((), ("nothing",), ("nothing", "--next", "5", "--from", "2026-12-24")),
     "alert": ((), ("test", "oncall", "--timeout", "0.1"), ("test", "nobody"), ("retry", "--parked"), ("retry",)),
     "approvals": ((),),
     "approve": (("nothing",),),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
+from console.model.calendars import Calendar
+from console.model.declared import Declared
 from console.model.inventory import InventoryChanges
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.model.values import EngineDown, Mode, Safety
+from console.model.values import EngineDown, Mode, Safety, Settings
 from console.store.config_sync import Synced, sync_config
+from console.store.estate import load
 from console.store.inventory import write_inventory
 from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record
 
@@ -63,6 +66,16 @@ def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(nigh
     assert Synced(("nowhere/*",), True) == sync(night, settings)
     assert [night.job_id("load_orders"), job_id] == json.loads(night.one("SELECT terminals FROM service"))
     assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
+
+
+def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
+    days = Declared(calendars=(Calendar("own", closed=(date(2026, 12, 24),), exclude=(Calendar("other"),)),))
+    jobs = (JobSetting("*", calendar="own"), JobSetting(LOAD, calendar=""))
+    sync(night, replace(WHOLE, jobs=jobs, services=(replace(SERVICE, calendar="own"),), declared=days))
+    seen = load(night.store, MIDNIGHT, Settings())
+    assert (days, "own") == (seen.declared, seen.services[0].calendar)
+    by_name = {job.name: job.calendar for job in seen.jobs.values()}
+    assert ("own", "") == (by_name[EXTRACT], by_name[LOAD])
 
 
 def test_a_service_is_kept_as_config_has_it(night: Estate) -> None:

@@ -100,6 +100,7 @@ class Job(SQLModel, table=True):
     rerun: str = string("ask")
     expected_s: float | None = None
     grace_s: float = 300.0
+    calendar: str = string()
     changed_seq: int = big(default=0)
 
 

@@ -28,6 +28,7 @@ class Service(SQLModel, table=True):
     risk: float = 0.1
     promise: str = string("{}")
     """JSON of `model.promises.Promise`: what there is to it beyond a deadline by the clock."""
+    calendar: str = string()
     removed: bool = False
 
 

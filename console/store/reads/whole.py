@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from console.store.reads.alerts import AlertReads
 from console.store.reads.audit import AuditReads
+from console.store.reads.declared import DeclaredReads
 from console.store.reads.holds import HoldReads
 
 
-class WholeReads(HoldReads, AlertReads, AuditReads):
+class WholeReads(HoldReads, AlertReads, AuditReads, DeclaredReads):
     """All questions. For one thread at a time."""

@@ -14,6 +14,7 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     _incidents()
     _promises()
+    _calendars()
 
 
 def _promises() -> None:
@@ -45,3 +46,9 @@ def _incidents() -> None:
         incident.add_column(sa.Column("root_shared", sa.Text(), nullable=False, server_default=""))
         incident.add_column(sa.Column("split_from", BIG, nullable=True))
         incident.add_column(sa.Column("reopened", sa.Integer(), nullable=False, server_default="0"))
+
+
+def _calendars() -> None:
+    """Names of the calendars whose days have a promise, or on which a run is expected."""
+    for table in ("job", "service"):
+        op.add_column(table, sa.Column("calendar", sa.Text(), nullable=False, server_default=""))

@@ -1,0 +1,130 @@
+"""`headway calendar [NAME]`: the days on which something is expected, as config has them, else the store."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from console.cli.common import Stop, now_of, positive_number, print_json, reading, say
+from console.cli.exits import Exit
+from console.cli.table import Col, print_table
+from console.paths import config_path
+
+if TYPE_CHECKING:
+    from console.model.calendars import Calendar
+    from console.model.declared import Declared
+
+COLUMNS = (Col("day"), Col("date"), Col("hours", drop=2), Col("why"), Col("left out before it", 12, drop=1))
+LIST = (Col("calendar"), Col("days"), Col("next"))
+MOST = 1000
+LEFT_OUT = 3
+"""Days that are named of those which a holiday, a closing or another calendar takes away."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="one calendar; without it, a list of all")
+    parser.add_argument("--next", dest="n", type=positive_number, default=10, metavar="N", help="so many days (10)")
+    parser.add_argument("--from", dest="start", type=_date, metavar="DATE", help="from this date on (today)")
+    parser.add_argument("--json", action="store_true")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-20") from None
+
+
+def run(arguments: argparse.Namespace) -> int:
+    declared, today = _declared(arguments)
+    start = arguments.start or today
+    if not arguments.name:
+        return _list(arguments, declared, start)
+    calendar = declared.calendar(arguments.name)
+    if calendar is None:
+        raise Stop(Exit.NOT_FOUND, f'no calendar "{arguments.name}". {_known(declared)}')
+    days = _days(calendar, start, min(arguments.n, MOST))
+    if arguments.json:
+        print_json(arguments, {"calendar": calendar.name, "timezone": calendar.zone, "days": days})
+        return Exit.OK
+    print_table(COLUMNS, [_cells(calendar, one) for one in days])
+    if len(days) < min(arguments.n, MOST):
+        say(f'headway: calendar "{calendar.name}" has no more days within five years')
+    return Exit.OK
+
+
+def _declared(arguments: argparse.Namespace) -> tuple[Declared, date]:
+    """What config declares, and today; by the store where it was named or there is no config. Raises Stop."""
+    path = config_path(arguments.config)
+    if arguments.store or not path.exists():
+        with reading(arguments) as reads:
+            return reads.declared(), now_of(reads).date()
+    from datetime import UTC, datetime
+
+    from console.config import ConfigFaults, load_config
+
+    try:
+        return load_config(path).declared, datetime.now(UTC).date()
+    except ConfigFaults as faults:
+        raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
+
+
+def _known(declared: Declared) -> str:
+    names = ", ".join(sorted(each.name for each in declared.calendars))
+    return f"Known: {names}." if names else "Config declares none: add [calendars.NAME]."
+
+
+def _list(arguments: argparse.Namespace, declared: Declared, start: date) -> int:
+    from console.control.calendars import next_day
+
+    first = {each.name: next_day(each, start - timedelta(days=1)) for each in declared.calendars}
+    if arguments.json:
+        print_json(arguments, [{"calendar": name, "next": day and str(day)} for name, day in first.items()])
+        return Exit.OK
+    rows = [(each.name, _words(each), str(first[each.name] or "–")) for each in declared.calendars]
+    print_table(LIST, rows)
+    return Exit.OK
+
+
+def _words(calendar: Calendar) -> str:
+    """What it is made of, in the words of config."""
+    from console.model.calendars import WEEKDAYS
+
+    rules = [each.words for each in calendar.on]
+    days = [WEEKDAYS[number][:3].capitalize() for number in calendar.weekdays] if not rules else []
+    country = "-".join(filter(None, (calendar.country, calendar.subdivision)))
+    others = [
+        f"{word} {', '.join(each.name for each in named)}"
+        for word, named in (
+            ("and", calendar.include), ("only in", calendar.only_in), ("without", calendar.exclude),
+        ) if named
+    ]  # fmt: skip
+    holidays = [f"no holidays of {country}"] if country else []
+    return "; ".join(filter(None, [", ".join(rules) or " ".join(days), *holidays, *others]))
+
+
+def _days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any]]:
+    """The days that count, each with why, and the days just before it that would count but for a holiday or closing."""
+    from console.control.calendars import next_days, why
+
+    found: list[dict[str, Any]] = []
+    before = start - timedelta(days=1)
+    for day in next_days(calendar, before, n):
+        between = [before + timedelta(days=number) for number in range(1, (day - before).days)]
+        left_out = [{"date": str(each), "why": why(calendar, each)} for each in between if _is_told(calendar, each)]
+        found.append({"date": str(day), "weekday": f"{day:%A}", "why": why(calendar, day), "left_out": left_out})
+        before = day
+    return found
+
+
+def _is_told(calendar: Calendar, day: date) -> bool:
+    """True for a weekday of the calendar that something takes away."""
+    return not calendar.on and day.weekday() in calendar.weekdays
+
+
+def _cells(calendar: Calendar, one: dict[str, Any]) -> tuple[str, ...]:
+    hours = ", ".join(f"{each.opens:%H:%M}-{each.closes:%H:%M} {calendar.zone}" for each in calendar.windows)
+    told = [f"{each['date']} {each['why']}" for each in one["left_out"]]
+    more = f", {len(told) - LEFT_OUT} more" if len(told) > LEFT_OUT else ""
+    return one["weekday"][:3], one["date"], hours or "all day", one["why"], ", ".join(told[:LEFT_OUT]) + more or "–"

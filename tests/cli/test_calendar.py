@@ -1,0 +1,84 @@
+"""`headway calendar`: the preview of a calendar, from config and from the store alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.config import load_config
+from console.engine.settings import estate_settings
+from console.store.config_sync import sync_config
+from tests.store.estate import MIDNIGHT
+from tests.store.ready import open_ready
+from tests.test_config import GOOD
+
+TEXT = f"""{GOOD}
+[calendars.business-days]
+country = "DE"
+closed = [2026-12-24]
+[calendars.close]
+on = "last business day of quarter"
+only_in = ["business-days"]
+[calendars.patches]
+on = "2nd tuesday"
+windows = "22:00-04:00"
+"""
+FROM = ["--from", "2026-12-22"]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "headway.toml"
+    file.write_text(TEXT)
+    return file
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> list[str]:
+    assert Exit.OK == main(words)
+    return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_preview_names_each_day_and_what_was_left_out_before_it(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(capsys, "--config", str(config), "calendar", "business-days", "--next", "3", *FROM)
+    assert [
+        "day  date        hours    why     left out before it",
+        "Tue  2026-12-22  all day  counts  –",
+        "Wed  2026-12-23  all day  counts  –",
+        "Mon  2026-12-28  all day  counts  2026-12-24 named closed, 2026-12-25 Christmas Day",
+    ] == lines
+
+
+def test_the_store_previews_what_config_does(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = str(tmp_path / "headway.db")
+    store = open_ready(url)
+    sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
+    store.close()
+    words = ["calendar", "patches", "--next", "4", "--json", *FROM]
+    by_config = printed(capsys, "--config", str(config), *words)
+    assert by_config == printed(capsys, "--store", url, *words)
+    told = json.loads("\n".join(by_config))
+    assert ["2027-01-12", "2027-02-09", "2027-03-09", "2027-04-13"] == [each["date"] for each in told["days"]]
+
+
+def test_a_list_says_what_each_calendar_is_made_of(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, "--config", str(config), "calendar", *FROM)
+    assert "close          last business day of quarter; only in business-days  2026-12-31" in lines
+    assert "business-days  Mon Tue Wed Thu Fri; no holidays of DE               2026-12-22" in lines
+
+
+def test_an_unknown_calendar_names_those_that_are_there(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.NOT_FOUND == main(["--config", str(config), "calendar", "busines-days"])
+    assert 'no calendar "busines-days". Known: business-days, close, patches.' in capsys.readouterr().err
+
+
+def test_a_calendar_that_ends_says_so(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(GOOD + "[calendars.once]\nweekdays = []\nopen = [2026-12-24]\n")
+    assert Exit.OK == main(["--config", str(config), "calendar", "once", *FROM])
+    told = capsys.readouterr()
+    assert (2, True) == (len(told.out.splitlines()), "has no more days within five years" in told.err)
