@@ -86,7 +86,7 @@ def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     contradicts or that cannot hold; nothing where there is no store. Raises StoreTooNew."""
     from console.store.reads import StoreError, StoreTooNew, open_reads
 
-    named = [*config.jobs, *(end for one in config.dependencies for end in (one.upstream, one.downstream))]
+    named = [*config.jobs, *(end for one in config.dependencies for end in (*one.feeding, one.downstream))]
     named += [terminal for service in config.services.values() for terminal in service.delivered_by]
     try:
         with open_reads(store_of(arguments)) as reads:

@@ -5,7 +5,7 @@ All faults of an estate are reported at once, each with file, line, key, value a
 
 from __future__ import annotations
 
-from console.config.contradictions import find_cycle
+from console.config.edges import find_cycle
 from console.config.loading import load_config
 from console.config.models import (
     ActingSettings,

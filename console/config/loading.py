@@ -9,8 +9,9 @@ from pathlib import Path
 
 from connectors import registry
 from console.config.checking import check, listed, named
-from console.config.contradictions import check_approval, check_dependencies
+from console.config.contradictions import check_approval
 from console.config.declaring import DECLARING, declared
+from console.config.edges import check_dependencies
 from console.config.models import (
     ActingSettings,
     AlertSettings,

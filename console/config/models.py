@@ -8,7 +8,7 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
@@ -68,9 +68,27 @@ class JobSettings(Strict):
     """The days on which a run is expected; on all others none counts as missed. Empty: whenever its schedule says."""
 
 
+Condition = Literal["success", "completion", "failure", "ready"]
+Period = Literal["same", "previous", "previous business day", "last of month", "latest before", "window"]
+
+
 class DependencySettings(Strict):
-    upstream: JobName
+    upstream: JobName | None = None
+    upstreams: tuple[JobName, ...] = ()
+    """Instead of `upstream`: several, which are one gate together."""
     downstream: JobName
+    need: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    """How many of the upstreams must be as `condition` says."""
+    condition: Condition = "success"
+    """success: well ended. completion: ended, however. failure: red. ready: the check passes."""
+    check: str = ""
+    """With "ready": the check's name."""
+    period: Period = "same"
+    """Which run of the upstream is meant: that of the same business date, or another."""
+    calendar: str = ""
+    """Which days count, for "previous business day" and "last of month"."""
+    within: Pause | None = None
+    """With "window": so long before the downstream a good run must be due."""
     mode: Literal["observe", "hold", "trigger"] = "observe"
     """observe: warn. hold: keep the downstream from starting until its upstream is good. trigger: start it then."""
     engine_down: Literal["open", "closed"] = "open"
@@ -79,6 +97,22 @@ class DependencySettings(Strict):
     """How long before its start the downstream is held."""
     hold_for: Pause = timedelta(hours=6)
     """How long after that start it is let go, whatever its upstream does; it is not started then."""
+
+    @property
+    def feeding(self) -> tuple[str, ...]:
+        """The names of its upstreams."""
+        return self.upstreams if self.upstream is None else (self.upstream,)
+
+    @property
+    def needed(self) -> int:
+        """How many of them must hold."""
+        return {"all": len(self.feeding), "any": 1}.get(str(self.need)) or int(self.need)
+
+    @model_validator(mode="after")
+    def either_one_or_several(self) -> DependencySettings:
+        if (self.upstream is None) == (not self.upstreams):
+            raise ValueError('name one upstream = "…", or several in upstreams = ["…", "…"]')
+        return self
 
 
 class ServiceSettings(Strict):

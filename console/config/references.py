@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from connectors.contract import Capability
-from console.config.contradictions import find_cycle
+from console.config.edges import find_cycle
 from console.config.models import Config, DependencySettings
 from console.config.reading import Reading, Table
 from console.model.ids import split_job_name
@@ -119,17 +119,25 @@ def _check_dependencies(
     config: Config, document: Table, numbered: Mapping[int, DependencySettings], system_of: Any, reading: Reading
 ) -> None:
     for number, table in enumerate(document.get("dependencies", []), 1):
-        key, ends = ("dependencies", str(number)), _ends(table)
-        for end, name in ends.items():
+        key = ("dependencies", str(number))
+        for end, name in _ends(table):
             system_of(name, (*key, end))
         if number in numbered:
             _check_mode(config, numbered[number], key, reading)
+            _check_calendar(numbered[number], list(document.get("calendars", {})), key, reading)
 
 
-def _ends(table: Any) -> dict[str, str]:
-    """Upstream and downstream as they were written, where they are names."""
-    found = {end: table.get(end) for end in ("upstream", "downstream")} if isinstance(table, dict) else {}
-    return {end: name for end, name in found.items() if isinstance(name, str)}
+def _ends(table: Any) -> list[tuple[str, str]]:
+    """Upstreams and downstream as they were written, by their key, where they are names."""
+    found = [(end, table.get(end)) for end in ("upstream", "downstream")] if isinstance(table, dict) else []
+    named = [(end, name) for end, name in found if isinstance(name, str)]
+    return named + [("upstreams", name) for name in _strings(table, "upstreams")]
+
+
+def _check_calendar(one: DependencySettings, known: list[str], key: tuple[str, ...], reading: Reading) -> None:
+    if one.calendar and one.calendar not in known:
+        mend = near(one.calendar, known) if known else f"Add [calendars.{one.calendar}]."
+        reading.fault((*key, "calendar"), f'no calendar "{one.calendar}". {mend}')
 
 
 def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], reading: Reading) -> None:

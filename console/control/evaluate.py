@@ -17,6 +17,7 @@ from console.control.incidents import decide, event_words, hits, shaded, threat
 from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
+from console.control.standings import UNREAD
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
 
@@ -99,12 +100,12 @@ def _judgements(
     timely = run_timeliness(picture, days, verdicts)
     found = []
     for job_id, runs in picture.runs.items():
-        reads = bool(picture.graph.into(picture.graph.unit(job_id)))
+        reads = picture.graph.reads_any(picture.graph.unit(job_id))
         for run in runs:
             said = timely.get(run.id, Timeliness.NO_ESTIMATE)
-            stale = reads and picture.is_stale(run)
-            if run.id and (run.timeliness, run.stale_read) != (said, stale):
-                found.append(RunJudgement(run.id, said, stale))
+            stands = picture.standing(run) if reads else UNREAD
+            if run.id and (run.timeliness, run.stale_read, run.partial_input) != (said, stands.stale, stands.partial):
+                found.append(RunJudgement(run.id, said, stands.stale, stands.partial))
     return tuple(found)
 
 

@@ -1,5 +1,9 @@
 """The dependencies of all systems as one graph. Its nodes are the jobs that schedulers start: a task counts as its DAG,
-so that a dependency on a DAG is on all of it, and the edge keeps which job or task it reads. Walks are iterative."""
+so that a dependency on a DAG is on all of it, and the edge keeps which job or task it reads. Walks are iterative.
+
+What its downstreams wait for stands beside it, gate by gate, where that is more than success on the same date. An edge
+that reads the previous period and closes a loop is in the gates alone: the loop goes through time, not in a circle.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from dataclasses import dataclass
 
 import rustworkx as rx
 
+from console.model.cycles import knotted
 from console.model.values import DependencyFacts, JobFacts, Origin
+from console.model.wants import Condition, Period, Wants
 
 _DEEPEST = 50
 """Task groups in task groups: more levels than any scheduler has."""
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +33,46 @@ class Edge:
     """True when the scheduler itself makes it wait."""
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One upstream of a gate."""
+
+    upstream: int
+    """The job or task that is read."""
+    unit: int
+    wants: Wants
+    native: bool = False
+    loops: bool = False
+    """True where the upstream itself waits for the downstream, or is the same job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What together lets a downstream start: so many of these."""
+
+    need: int
+    reads: tuple[Read, ...]
+
+
 class Graph:
     """Dependencies between jobs, without cycles: where there is one, `cycles` names it and its edges are left out."""
 
     def __init__(self, jobs: Mapping[int, JobFacts], dependencies: Iterable[DependencyFacts]) -> None:
         self._above = _tops(jobs)
-        edges = _edges(self.unit, [each for each in dependencies if _known(each, jobs)])
-        knots, self.cycles = _knots([(edge.upstream, edge.downstream) for edge in edges])
-        kept = [edge for edge in edges if knots.get(edge.upstream, -1) != knots.get(edge.downstream, -2)]
-        self._graph, self._place = _digraph((edge.upstream, edge.downstream) for edge in kept)
+        parts = _between(self.unit, [each for each in dependencies if _known(each, jobs)])
+        knots, self.cycles = _knots([pair for pair, found in parts.items() if not _is_previous(found)])
+        kept = {pair: found for pair, found in parts.items() if not _inside(pair, knots) or _is_previous(found)}
+        loops = _loops(kept)
+        edges = [_edge(pair, found) for pair, found in kept.items() if pair not in loops]
+        self._graph, self._place = _digraph((edge.upstream, edge.downstream) for edge in edges)
         self._into: dict[int, list[Edge]] = {}
         self._out_of: dict[int, list[Edge]] = {}
-        for edge in kept:
+        for edge in edges:
             self._into.setdefault(edge.downstream, []).append(edge)
             self._out_of.setdefault(edge.upstream, []).append(edge)
         self._rank = {self._graph[place]: rank for rank, place in enumerate(rx.topological_sort(self._graph))}
+        self._gates = _gates(self.unit, kept, loops)
+        self._batches = _batches(kept) if loops else None
 
     def unit(self, job_id: int) -> int:
         """The job that the scheduler starts: the DAG of a task, the job itself otherwise."""
@@ -49,16 +81,35 @@ class Graph:
         return job_id
 
     def into(self, job_id: int) -> Sequence[Edge]:
-        """The edges from its direct upstreams."""
+        """The edges from its direct upstreams, but those that close a loop through the previous period."""
         return self._into.get(job_id, ())
 
     def out_of(self, job_id: int) -> Sequence[Edge]:
         """The edges to its direct downstreams."""
         return self._out_of.get(job_id, ())
 
+    def gates(self, job_id: int) -> Sequence[Gate] | None:
+        """All that it waits for; None where that is no more than the success of each of `into` on the same date."""
+        return self._gates.get(job_id)
+
+    @property
+    def gated(self) -> Iterable[int]:
+        """The jobs that have gates."""
+        return self._gates.keys()
+
+    def reads_any(self, job_id: int) -> bool:
+        """True for a job that has upstreams, be it itself of the period before."""
+        return job_id in self._into or job_id in self._gates
+
     def downstreams(self) -> list[int]:
         """Every job that has upstreams, so that upstreams come before their downstreams."""
         return sorted(self._into, key=self._rank.__getitem__)
+
+    def batches(self) -> Iterable[Sequence[int]]:
+        """The same, each alone, but together where they wait for each other through the previous period."""
+        if self._batches is None:
+            return ((job_id,) for job_id in self.downstreams())
+        return self._batches
 
     def ancestors(self, job_id: int) -> set[int]:
         """Everything upstream of the job, without itself."""
@@ -96,32 +147,93 @@ def _known(dependency: DependencyFacts, jobs: Mapping[int, JobFacts]) -> bool:
     return dependency.upstream_id in jobs and dependency.downstream_id in jobs
 
 
-def _edges(unit: Callable[[int], int], dependencies: Sequence[DependencyFacts]) -> list[Edge]:
-    """One edge per pair of jobs, ordered by their ids; none inside one DAG."""
-    found: dict[tuple[int, int], list[DependencyFacts]] = {}
+def _between(unit: Callable[[int], int], dependencies: Sequence[DependencyFacts]) -> dict[Pair, list[DependencyFacts]]:
+    """The dependencies of each pair of jobs, ordered by their ids; none inside one DAG but on its run before."""
+    found: dict[Pair, list[DependencyFacts]] = {}
     for each in dependencies:
         pair = (unit(each.upstream_id), unit(each.downstream_id))
-        if pair[0] != pair[1]:
+        if pair[0] != pair[1] or each.wants.period is Period.PREVIOUS:
             found.setdefault(pair, []).append(each)
-    return [
-        Edge(
-            upstream,
-            downstream,
-            reads=tuple(sorted({each.upstream_id for each in parts})),
-            native=any(each.origin is Origin.NATIVE for each in parts),
-        )
-        for (upstream, downstream), parts in sorted(found.items())
-    ]
+    return {pair: found[pair] for pair in sorted(found)}
 
 
-def _knots(pairs: Sequence[tuple[int, int]]) -> tuple[dict[int, int], list[list[int]]]:
+def _edge(pair: Pair, parts: Sequence[DependencyFacts]) -> Edge:
+    reads = tuple(sorted({each.upstream_id for each in parts}))
+    return Edge(*pair, reads, native=any(each.origin is Origin.NATIVE for each in parts))
+
+
+def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
+    """True where nothing but runs before is read; what config says of a pair counts over its scheduler's word."""
+    said = _said(parts)
+    return all(each.wants.period is Period.PREVIOUS for each in said)
+
+
+def _said(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:
+    """One for each pair of job or task: the declared one, where there are two."""
+    found: dict[Pair, DependencyFacts] = {}
+    for each in parts:
+        pair = (each.upstream_id, each.downstream_id)
+        if pair not in found or each.origin is Origin.DECLARED:
+            found[pair] = each
+    return list(found.values())
+
+
+def _inside(pair: Pair, knots: Mapping[int, int]) -> bool:
+    return knots.get(pair[0], -1) == knots.get(pair[1], -2)
+
+
+def _loops(kept: Mapping[Pair, Sequence[DependencyFacts]]) -> set[Pair]:
+    """The pairs that read the previous period and lie on a circle."""
+    if not any(_is_previous(found) for found in kept.values()):
+        return set()
+    knots, _ = _knots(list(kept))
+    return {pair for pair, found in kept.items() if _is_previous(found) and _inside(pair, knots)}
+
+
+def _batches(kept: Iterable[Pair]) -> list[Sequence[int]]:
+    """Jobs that have upstreams, by the loops that they are on; upstreams before downstreams, loops by their ids."""
+    pairs = list(kept)
+    knots = sorted((part for part, _ in knotted(pairs)), key=len)  # what also reads itself: the greater one counts
+    loop_of = {job: tuple(sorted(part)) for part in knots for job in part}
+    ends = [(loop_of.get(up, (up,)), loop_of.get(down, (down,))) for up, down in pairs]
+    graph: rx.PyDiGraph[tuple[int, ...], None] = rx.PyDiGraph(multigraph=False)
+    nodes = list(dict.fromkeys(node for pair in ends for node in pair))
+    place = dict(zip(nodes, graph.add_nodes_from(nodes), strict=True))
+    graph.add_edges_from_no_data([(place[up], place[down]) for up, down in dict.fromkeys(ends) if up != down])
+    read = {down for _, down in ends}
+    return [graph[each] for each in rx.topological_sort(graph) if graph[each] in read]
+
+
+def _gates(
+    unit: Callable[[int], int], kept: Mapping[Pair, Sequence[DependencyFacts]], loops: set[Pair]
+) -> dict[int, tuple[Gate, ...]]:
+    """By downstream, in the order of the upstreams' ids; only of those that want more than what is plain."""
+    special = {pair[1] for pair, found in kept.items() if any(not each.wants.is_plain for each in found)}
+    found: dict[int, dict[tuple[object, ...], list[Read]]] = {}
+    for pair, parts in kept.items():
+        if pair[1] not in special:
+            continue
+        natively = any(each.origin is Origin.NATIVE for each in parts)
+        for each in _said(parts):
+            together = (each.downstream_id, each.wants.gate) if each.wants.gate else (each.downstream_id, pair, each)
+            read = Read(each.upstream_id, pair[0], each.wants, natively, pair in loops)
+            found.setdefault(pair[1], {}).setdefault(together, []).append(read)
+    return {job_id: tuple(map(_gate, gates.values())) for job_id, gates in found.items()}
+
+
+def _gate(reads: Sequence[Read]) -> Gate:
+    """Of upstreams that are not there fewer can be needed."""
+    need = reads[0].wants.need or len(reads)
+    return Gate(min(need, len(reads)), tuple(reads))
+
+
+def _knots(pairs: Sequence[Pair]) -> tuple[dict[int, int], list[list[int]]]:
     """Job -> number of the knot that it is part of, for jobs on cycles; and one path for each knot."""
-    graph, _ = _digraph(pairs)
-    parts = [part for part in rx.strongly_connected_components(graph) if len(part) > 1]
-    return {graph[place]: number for number, part in enumerate(parts) for place in part}, _paths(graph)
+    found = knotted(pairs)
+    return {job: number for number, (part, _) in enumerate(found) for job in part}, [list(path) for _, path in found]
 
 
-def _digraph(pairs: Iterable[tuple[int, int]]) -> tuple[rx.PyDiGraph[int, None], dict[int, int]]:
+def _digraph(pairs: Iterable[Pair]) -> tuple[rx.PyDiGraph[int, None], dict[int, int]]:
     """The graph of these pairs (job ids as nodes) and the place of each job in it."""
     graph: rx.PyDiGraph[int, None] = rx.PyDiGraph(multigraph=False)
     unique = list(dict.fromkeys(pairs))
@@ -131,12 +243,6 @@ def _digraph(pairs: Iterable[tuple[int, int]]) -> tuple[rx.PyDiGraph[int, None],
     return graph, place
 
 
-def _paths(graph: rx.PyDiGraph[int, None]) -> list[list[int]]:
-    """One closed path of job ids for each strongly connected part of the graph that has more than one job."""
-    paths = []
-    for part in rx.strongly_connected_components(graph):
-        if len(part) > 1:
-            knot = graph.subgraph(sorted(part))
-            steps = rx.digraph_find_cycle(knot, 0)
-            paths.append([knot[steps[0][0]], *(knot[after] for _, after in steps)])
-    return paths
+def carries_data(wants: Wants) -> bool:
+    """False where the downstream starts because its upstream is red: it reads nothing of it."""
+    return wants.condition is not Condition.FAILURE

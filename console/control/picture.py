@@ -1,64 +1,42 @@
 """The estate as the rules look at it: runs by job and business date, the graph, what is red, stale and good.
 
-Staleness. A run is good from the end of its first success that started after all of its upstreams were good. A
-downstream run that has started is stale while it has no such success: it started before its upstream of that business
-date had succeeded, or the upstream is red, or stale itself. Which run of the upstream it reads: the last one before it
-(one that is due at the same instant only where there is none before), else the first of that business date. Where that
-one was not good when the downstream started, the latest of that date that was over by then stands for it, if it is
-good: of what runs many times a day one red run keeps nobody back once the next is green. An upstream that is UNKNOWN,
-PARTIAL, SKIPPED or out of sight is neither green nor red, and makes nobody stale.
+Which run of the upstream a downstream reads on its business date: the last one before it (one that is due at the same
+instant only where there is none before), else the first of that business date. Where that one was not good when the
+downstream started, the latest of that date that was over by then stands for it, if it is good: of what runs many times
+a day one red run keeps nobody back once the next is green. Runs of other periods: `console.control.mapping`; what each
+run is worth: `console.control.standings`.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
 from connectors.contract import Evidence, Proof, State
 from console.control.estimate import estimate, quantile
-from console.control.expected import has_started, out_of_sight
+from console.control.expected import out_of_sight
 from console.control.graph import Graph
+from console.control.moments import (
+    BEGINNING,
+    CLOCKS,
+    NEVER,
+    Key,
+    anchor,
+    began_after,
+    key_of,
+    red_since,
+    when,
+)
+from console.control.partial import shrunk
+from console.control.standings import Standing, Standings
 from console.model.decisions import Estimate, ExpectedRun
 from console.model.values import Estate, JobFacts, RunFacts
 
-Key = tuple[int, str]
-"""A run by job and period key: it may have no id yet."""
-
-CLOCKS = timedelta(seconds=2)
-"""Two systems' clocks differ by as much without anybody having read stale data."""
+__all__ = ["CLOCKS", "Key", "Picture", "Standing", "anchor", "key_of", "red_since", "when"]
 
 _NEITHER = (State.UNKNOWN, State.PARTIAL, State.SKIPPED)
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def key_of(run: RunFacts) -> Key:
-    return run.job_id, run.period_key
-
-
-def when(run: RunFacts) -> datetime:
-    """Its place among the runs of its job: the period's instant, else the first start, else the first sight."""
-    return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or _BEGINNING
-
-
-def anchor(run: RunFacts) -> datetime:
-    """The moment from which it looks back at its upstreams: its period; of a rerun, its start."""
-    return run.started_at if run.attempt > 1 and run.started_at is not None else when(run)
-
-
-def red_since(run: RunFacts) -> datetime:
-    """When it became red: its end, or its due instant where it never started."""
-    return run.ended_at or when(run)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What one run is worth to those who read it."""
-
-    good_at: datetime | None
-    """The end of its first clean success; None while there is none."""
-    stale: bool
 
 
 class Picture:
@@ -76,8 +54,10 @@ class Picture:
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
         self._estimates: dict[int, Estimate] = {}
-        self._standings: dict[Key, Standing] = {}
-        self._judged = False
+        earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
+        self._earlier = _by_job(earlier, (), frozenset()) if earlier else {}
+        self._all: dict[int, Sequence[RunFacts]] = {}
+        self._standings = Standings(self, earlier, shrunk(estate))
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
 
@@ -114,17 +94,38 @@ class Picture:
             return None
         return runs[max(bisect_left(runs, at, key=when) - 1, 0)]
 
-    def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
-        """Since when the run that is read is good, or by that time the latest of its date that was over; None while
-        neither is."""
-        good_at = self._good_at(read)
-        if good_at is not None and _began_after(by, good_at):
-            return good_at
+    def all_of(self, job_id: int) -> Sequence[RunFacts]:
+        """The job's runs, in order, also those of before the lookback that a dependency of another period may read."""
+        if job_id not in self._all:
+            runs: Sequence[RunFacts] = self.runs.get(job_id, ())
+            known = {run.id for run in runs}
+            self._all[job_id] = [*(run for run in self._earlier.get(job_id, ()) if run.id not in known), *runs]
+        return self._all[job_id]
+
+    def standing_in(self, read: RunFacts, by: datetime) -> RunFacts:
+        """The run that is read, or, where it is not good by then, the latest of its date that was over and is."""
+        good_at = self.good_since(read)
+        if good_at is not None and began_after(by, good_at):
+            return read
         later = self.of_day(read.job_id, read.bd)
         over = (run for run in reversed(later) if when(read) < when(run) <= by and _was_over(run, by))
         latest = next(over, None)
-        instead = self._good_at(latest) if latest is not None else None
-        return instead if instead is not None and _began_after(by, instead) else good_at
+        instead = self.good_since(latest) if latest is not None else None
+        return latest if latest is not None and instead is not None and began_after(by, instead) else read
+
+    def good_by(self, read: RunFacts, by: datetime) -> datetime | None:
+        """Since when the run that is read is good, or by that time the latest of its date that was over; None while
+        neither is."""
+        return self.good_since(self.standing_in(read, by))
+
+    def good_since(self, run: RunFacts) -> datetime | None:
+        """The end of its first clean success; None where there is none, or it is red now."""
+        return None if run.state.is_red else self.standing(run).good_at
+
+    def whole_since(self, run: RunFacts) -> tuple[datetime, str]:
+        """Since when nothing partial is in it, and what was before; BEGINNING and no words where nothing ever was."""
+        standing = self.standing(run)
+        return (standing.whole_at or NEVER, standing.tainted) if standing.tainted else (BEGINNING, "")
 
     def estimate(self, job_id: int) -> Estimate:
         if job_id not in self._estimates:
@@ -140,14 +141,8 @@ class Picture:
         return timedelta(seconds=quantile(self.estate.durations[job_id], 1 - risk))
 
     def standing(self, run: RunFacts) -> Standing:
-        """Whether the run is good, and since when, or stale."""
-        if not self._judged:
-            self._judged = True
-            self._judge()
-        found = self._standings.get(key_of(run))
-        if found is None:
-            found = self._standings[key_of(run)] = self._stand(run)
-        return found
+        """Whether the run is good, and since when, or stale; and what it read that was partial."""
+        return self._standings.of(run)
 
     def is_stale(self, run: RunFacts) -> bool:
         return self.standing(run).stale
@@ -179,7 +174,7 @@ class Picture:
         if upstream is None or self.is_unknown(upstream) or run.started_at is None:
             return True
         good_at = self.good_by(upstream, run.started_at)
-        return good_at is not None and _began_after(run.started_at, good_at)
+        return good_at is not None and began_after(run.started_at, good_at)
 
     def is_red_now(self, run: RunFacts) -> bool:
         return run.state.is_red and not self.is_excused(run) and not self.is_superseded(run)
@@ -190,38 +185,9 @@ class Picture:
             return run.evidence is Evidence.STALE or self.job(run.job_id).target_id in self._unseen
         return run.state in _NEITHER or self.is_excused(run)
 
-    def _judge(self) -> None:
-        """Every run that has upstreams, from the sources down: no walk is as deep as the graph."""
-        for job_id in self.graph.downstreams():
-            for run in self.runs.get(job_id, ()):
-                self._standings[key_of(run)] = self._stand(run)
-
-    def _stand(self, run: RunFacts) -> Standing:
-        ready, needed = self._upstreams_good(run)
-        clean = [ended for started, ended in _successes(run) if ready and _began_after(started, needed)]
-        if not has_started(run) or run.started_at is None:
-            return Standing(min(clean, default=None), stale=False)
-        is_clean = bool(clean) or (ready and _began_after(run.started_at, needed))
-        return Standing(min(clean, default=None), stale=not is_clean)
-
-    def _upstreams_good(self, run: RunFacts) -> tuple[bool, datetime | None]:
-        """Whether all upstreams that the run reads are good, and since when."""
-        needed: datetime | None = None
-        at = anchor(run)
-        for edge in self.graph.into(self.graph.unit(run.job_id)):
-            for read in edge.reads:
-                upstream = self.read_by(read, run.bd, at)
-                if upstream is None or self.is_unknown(upstream):
-                    continue
-                good_at = self.good_by(upstream, run.started_at or self.now)
-                if good_at is None:
-                    return False, None
-                needed = max(needed or good_at, good_at)
-        return True, needed
-
-    def _good_at(self, upstream: RunFacts) -> datetime | None:
-        """All that lies upstream of it is judged already."""
-        return None if upstream.state.is_red else self.standing(upstream).good_at
+    def is_unseen(self, job: JobFacts) -> bool:
+        """True where its source has not answered lately."""
+        return job.target_id in self._unseen
 
 
 def _by_job(
@@ -257,21 +223,8 @@ def _as_run(due: ExpectedRun) -> RunFacts:
     )
 
 
-def _successes(run: RunFacts) -> Sequence[tuple[datetime, datetime]]:
-    if run.successes:
-        return run.successes
-    if run.state is not State.SUCCEEDED:
-        return ()
-    ended = run.ended_at or run.started_at or when(run)
-    return ((run.started_at or ended, ended),)
-
-
 def _was_over(run: RunFacts, by: datetime) -> bool:
     """True for what had ended by then, or was missed. What is skipped says nothing of the data, and what a person
     asserts of a run speaks for that run alone."""
     says = run.state is not State.SKIPPED and run.evidence is not Evidence.ASSERTED
     return says and not run.state.is_open and (run.ended_at or when(run)) <= by
-
-
-def _began_after(started: datetime, needed: datetime | None) -> bool:
-    return needed is None or started + CLOCKS >= needed

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
-from console.config import ActingSettings, Config, DeadlineSettings, DependencySettings, PermissionSettings
+from console.config import ActingSettings, Config, DeadlineSettings, PermissionSettings
 from console.config.promises import promise
 from console.model.rights import Permission, Role, Rules
 from console.model.settings import (
@@ -15,6 +16,7 @@ from console.model.settings import (
     SystemSetting,
 )
 from console.model.values import EngineDown, Mode, Safety, Settings
+from console.model.wants import Condition, Period, Wants
 from console.store.told import Audience
 
 
@@ -23,7 +25,7 @@ def estate_settings(config: Config) -> EstateSettings:
     return EstateSettings(
         systems=tuple(_system(name, config) for name in config.systems),
         jobs=tuple(_job(name, config) for name in config.jobs),
-        dependencies=tuple(map(_dependency, config.dependencies)),
+        dependencies=tuple(_dependencies(config)),
         services=tuple(_service(name, config) for name in config.services),
         permissions=tuple(one for setting in config.permissions for one in _permissions(setting)),
         rules=_rules(config.acting),
@@ -100,10 +102,16 @@ def _job(name: str, config: Config) -> JobSetting:
     )
 
 
-def _dependency(one: DependencySettings) -> DependencySetting:
-    return DependencySetting(
-        one.upstream, one.downstream, Mode(one.mode), EngineDown(one.engine_down), one.hold_lead, one.hold_for
-    )
+def _dependencies(config: Config) -> Iterator[DependencySetting]:
+    """One for each upstream; what is one gate together carries the same number."""
+    for number, one in enumerate(config.dependencies, 1):
+        together = one.needed < len(one.feeding)
+        gate, need = (str(number), one.needed) if together else ("", 0)
+        condition, period = Condition(one.condition), Period(one.period)
+        wants = Wants(condition, one.check, period, one.calendar, one.within, gate, need)
+        mode, down = Mode(one.mode), EngineDown(one.engine_down)
+        for upstream in one.feeding:
+            yield DependencySetting(upstream, one.downstream, mode, down, one.hold_lead, one.hold_for, wants)
 
 
 def _service(name: str, config: Config) -> ServiceSetting:

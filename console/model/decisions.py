@@ -35,6 +35,8 @@ class RunJudgement:
     run_id: int
     timeliness: Timeliness
     stale_read: bool
+    partial_input: str = ""
+    """What it read that was partial, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class ServiceDayVerdict:
     deadline: datetime
     timeliness: Timeliness
     data_state: str
-    """"open", "complete", "stale", "failed"."""
+    """"open", "complete", "partial", "stale", "failed": an axis of its own, beside the timeliness."""
     delivered_at: datetime | None
     expected_at: datetime | None
     late_at: datetime | None

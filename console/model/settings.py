@@ -10,6 +10,7 @@ from console.model.declared import NOTHING, Declared
 from console.model.promises import PLAIN, Promise
 from console.model.rights import Permission, Rules
 from console.model.values import EngineDown, Mode, Safety
+from console.model.wants import PLAINLY, Wants
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class DependencySetting:
     engine_down: EngineDown = EngineDown.OPEN
     hold_lead: timedelta = timedelta(minutes=10)
     hold_for: timedelta = timedelta(hours=6)
+    wants: Wants = PLAINLY
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.modes import Modes
 from console.model.promises import PLAIN, Extension, Promise
+from console.model.wants import PLAINLY, Wants
 from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
 
 __all__ = [
@@ -129,9 +130,13 @@ class RunFacts:
     """As last judged; only a judgement that differs is decided."""
     stale_read: bool = False
     """As last judged."""
+    partial_input: str = ""
+    """As last judged: what it read that was partial, in words; empty where nothing was."""
     successes: tuple[tuple[datetime, datetime], ...] = ()
     """Start and end of every attempt that succeeded, oldest first. Needed where more than one attempt has started: a
     rerun of what was good does not make its followers stale. Empty: the latest attempt is all that is known."""
+    ends: tuple[tuple[datetime, State], ...] = ()
+    """End and state of every attempt that is over, oldest first, where more than one has started; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,7 @@ class CancelFacts:
 
 @dataclass(frozen=True, slots=True)
 class DependencyFacts:
-    """upstream -> downstream, joined by business date, on success."""
+    """upstream -> downstream."""
 
     upstream_id: int
     downstream_id: int
@@ -156,6 +161,8 @@ class DependencyFacts:
     """How long before the downstream's start it is held."""
     hold_for: timedelta = timedelta(hours=6)
     """How long after that start it is let go, whatever its upstream does."""
+    wants: Wants = PLAINLY
+    """How the upstream must have ended, in which of its runs: plainly, well, on the same business date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +292,8 @@ class Estate:
     """Open ones and those that ended in the lookback, in the order of their keys."""
     cancels: Mapping[int, CancelFacts] = field(default_factory=dict)
     """By run id: those that were asked for in the lookback and have been sent."""
+    earlier: tuple[RunFacts, ...] = ()
+    """Runs of before the lookback of those jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckFacts] = field(default_factory=dict)
     """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
     extensions: tuple[Extension, ...] = ()

@@ -150,6 +150,7 @@ def _expected_run(run_id: int, key: tuple[int, str], one: ExpectedRun, now_us: i
         expected=True,
         timeliness="no_estimate",
         stale_read=False,
+        partial_input="",
         observed_us=now_us,
         changed_seq=seq,
     )
@@ -168,11 +169,14 @@ def _withdraw(lines: Wire, run_ids: Sequence[int]) -> set[int]:
 
 
 def _judge(lines: Wire, decisions: Decisions, seq: ChangedSeq) -> set[int]:
-    wanted = {one.run_id: (one.timeliness.value, one.stale_read) for one in decisions.judgements}
-    query = "SELECT r.id, r.job_id, r.timeliness, r.stale_read FROM {keys} JOIN run r ON r.id = k.a"
+    wanted = {
+        one.run_id: (one.timeliness.value, one.stale_read, one.partial_input[:WORDS_LIMIT])
+        for one in decisions.judgements
+    }
+    query = "SELECT r.id, r.job_id, r.timeliness, r.stale_read, r.partial_input FROM {keys} JOIN run r ON r.id = k.a"
     differing = [row for row in lines.by_keys(query, "i", sorted(wanted)) if tuple(row[2:]) != wanted[row[0]]]
     rows = [(row[0], *wanted[row[0]], seq()) for row in differing]
-    lines.update("run", ("id", "timeliness", "stale_read", "changed_seq"), rows)
+    lines.update("run", ("id", "timeliness", "stale_read", "partial_input", "changed_seq"), rows)
     return {row[1] for row in differing}
 
 

@@ -49,6 +49,7 @@ def _shifted(run: RunFacts, skew: timedelta) -> RunFacts:
         started_at=_right(run.started_at, skew),
         ended_at=_right(run.ended_at, skew),
         successes=tuple((_moved(started, skew), _moved(ended, skew)) for started, ended in run.successes),
+        ends=tuple((_moved(over, skew), state) for over, state in run.ends),
     )
 
 

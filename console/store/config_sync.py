@@ -30,7 +30,10 @@ _SERVICE = (
     "calendar", "promise", "removed",
 )  # fmt: skip
 _JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar")
-_EDGE = ("mode", "engine_down", "hold_lead_s", "hold_for_s")
+_EDGE = (
+    "mode", "engine_down", "hold_lead_s", "hold_for_s", "condition", "check_name", "period", "calendar", "within_s",
+    "gate", "need",
+)  # fmt: skip
 _DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "")
 
 
@@ -216,7 +219,12 @@ def _dependencies(lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
 
 
 def _edge(one: DependencySetting) -> Row:
-    return one.mode.value, one.engine_down.value, one.hold_lead.total_seconds(), one.hold_for.total_seconds()
+    wants = one.wants
+    return (
+        one.mode.value, one.engine_down.value, one.hold_lead.total_seconds(), one.hold_for.total_seconds(),
+        wants.condition.value, wants.check, wants.period.value, wants.calendar,
+        None if wants.within is None else wants.within.total_seconds(), wants.gate, wants.need,
+    )  # fmt: skip
 
 
 def _services(lines: Wire, services: Sequence[ServiceSetting], jobs: _Jobs) -> bool:

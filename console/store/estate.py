@@ -131,8 +131,8 @@ def _look(lines: Wire, memory: _Memory, since_us: int) -> set[int]:
         memory.durations.clear()
     else:
         rows = lines.rows(_CHANGED_RUNS, (memory.seq,)) if seq != memory.seq else []
-    successes = facts.successes(lines, [row[0] for row in rows if row[9] > 1])
-    read = ((row[-1], facts.run(row, successes.get(row[0], ()))) for row in rows)
+    over = facts.attempts_over(lines, [row[0] for row in rows if row[9] > 1])
+    read = ((row[-1], facts.run(row, over.get(row[0], ()))) for row in rows)
     for sort_us, run in clocks.on_our_clock(read, memory.jobs, clocks.skews(lines) if rows else {}):
         memory.runs[run.id] = (sort_us, run)
     memory.runs = {run_id: one for run_id, one in memory.runs.items() if _is_in(one, since_us)}

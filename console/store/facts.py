@@ -7,6 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
@@ -25,6 +26,7 @@ from console.model.values import (
     TargetFacts,
     Timeliness,
 )
+from console.model.wants import Condition, Period, Wants
 from console.store import promises, switches
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
@@ -43,7 +45,7 @@ JOBS = (
 RUN = (
     "r.id, r.job_id, r.period_key, r.period_us, r.bd, r.state, r.evidence, r.native_state, r.reason, r.attempts,"
     " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
-    " r.timeliness, r.stale_read, r.sort_us"
+    " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 HURT_ROLES = ("root", "red", "stale", "repaired")
@@ -88,24 +90,27 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
 _NONE = Schedule("none")
 
 
-def successes(lines: Wire, run_ids: list[int]) -> dict[int, tuple[tuple[datetime, datetime], ...]]:
-    """Run id -> start and end of each attempt that succeeded, oldest first."""
-    found: dict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+Over = tuple[datetime | None, datetime, State]
+"""Start, end and state of an attempt that is over."""
+
+
+def attempts_over(lines: Wire, run_ids: list[int]) -> dict[int, tuple[Over, ...]]:
+    """Run id -> its attempts that are over, oldest first."""
+    found: dict[int, list[Over]] = defaultdict(list)
     query = (
-        "SELECT t.run_id, t.started_us, t.ended_us FROM {keys} JOIN attempt t ON t.run_id = k.a"
-        " WHERE t.state = 'succeeded' AND t.started_us IS NOT NULL AND t.ended_us IS NOT NULL ORDER BY t.run_id,"
-        " t.number"
+        "SELECT t.run_id, t.started_us, t.ended_us, t.state FROM {keys} JOIN attempt t ON t.run_id = k.a"
+        " WHERE t.ended_us IS NOT NULL ORDER BY t.run_id, t.number"
     )
-    for run_id, started, ended in lines.by_keys(query, "i", run_ids):
-        found[run_id].append((instant(started), instant(ended)))
+    for run_id, started, ended, state in lines.by_keys(query, "i", run_ids):
+        found[run_id].append((maybe_instant(started), instant(ended), State(state)))
     return {run_id: tuple(spans) for run_id, spans in found.items()}
 
 
-def run(row: Row, spans: tuple[tuple[datetime, datetime], ...]) -> RunFacts:
-    """`row` in the order of RUN; `spans`: of the attempts that succeeded, where there were several attempts."""
+def run(row: Row, spans: tuple[Over, ...]) -> RunFacts:
+    """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts."""
     (
         run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
-        started, ended, exit_code, message, expected, observed, timeliness, stale_read, _,
+        started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
     ) = row  # fmt: skip
     return RunFacts(
         id=run_id,
@@ -127,22 +132,33 @@ def run(row: Row, spans: tuple[tuple[datetime, datetime], ...]) -> RunFacts:
         observed_at=instant(observed),
         timeliness=Timeliness(timeliness),
         stale_read=bool(stale_read),
-        successes=spans,
+        partial_input=partial_input,
+        successes=tuple((began, over) for began, over, state in spans if began and state is State.SUCCEEDED),
+        ends=tuple((over, state) for _, over, state in spans),
     )
 
 
 def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
     rows = lines.rows(
-        "SELECT upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s, hold_for_s FROM dependency"
-        " ORDER BY upstream_id, downstream_id, origin"
+        "SELECT upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name,"
+        " period, calendar, within_s, gate, need FROM dependency ORDER BY upstream_id, downstream_id, origin"
     )
     return tuple(
         DependencyFacts(
             upstream, downstream, Origin(origin), Mode(mode), EngineDown(engine_down), timedelta(seconds=lead_s),
-            timedelta(seconds=for_s),
+            timedelta(seconds=for_s), _wants(*wants),
         )
-        for upstream, downstream, origin, mode, engine_down, lead_s, for_s in rows
+        for upstream, downstream, origin, mode, engine_down, lead_s, for_s, *wants in rows
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _wants(
+    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
+) -> Wants:
+    """Few words for many dependencies: made once."""
+    within = None if within_s is None else timedelta(seconds=within_s)
+    return Wants(Condition(condition), check, Period(period), calendar, within, gate, need)
 
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:

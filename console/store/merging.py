@@ -82,6 +82,7 @@ class RunRow(NamedTuple):
     expected: bool
     timeliness: str
     stale_read: bool
+    partial_input: str
     observed_us: int
     changed_seq: int
 
@@ -221,6 +222,7 @@ def run_of(old: RunRow | None, key: tuple[int, int, str], attempts: list[Attempt
         False if old is None else old.expected,
         "no_estimate" if old is None else old.timeliness,
         False if old is None else old.stale_read,
+        "" if old is None else old.partial_input,
         latest.observed_us,
         0 if old is None else old.changed_seq,
     )

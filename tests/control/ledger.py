@@ -35,6 +35,8 @@ class Ledger:
             facts = {"attempt": known.attempt + 1, "ended_at": None, "exit_code": None, "message": "", "reason": "",
                      "first_started_at": known.first_started_at or started, **facts}  # fmt: skip
         told = replace(known, **facts)  # type: ignore[arg-type]
+        if not told.state.is_open and told.ended_at:
+            told = replace(told, ends=(*known.ends, (told.ended_at, told.state)))
         if told.state is State.SUCCEEDED and told.started_at and told.ended_at:
             told = replace(told, successes=(*known.successes, (told.started_at, told.ended_at)))
         self._put(told)
@@ -93,7 +95,8 @@ class Ledger:
         gone = set(decisions.withdrawn)
         judged = {each.run_id: each for each in decisions.judgements}
         runs = tuple(
-            replace(run, timeliness=judged[run.id].timeliness, stale_read=judged[run.id].stale_read)
+            replace(run, timeliness=judged[run.id].timeliness, stale_read=judged[run.id].stale_read,
+                    partial_input=judged[run.id].partial_input)
             if run.id in judged else run
             for run in self.estate.runs if run.id not in gone
         )  # fmt: skip

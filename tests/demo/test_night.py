@@ -72,7 +72,7 @@ def test_the_file_is_small_and_the_estate_large_enough() -> None:
 def test_the_config_has_no_fault_and_names_only_jobs_that_the_night_has(config: Config, night: Night) -> None:
     names = {"/".join(key) for key in night.jobs}
     assert set() == set(config.jobs) - names
-    assert set() == {name for one in config.dependencies for name in (one.upstream, one.downstream)} - names
+    assert set() == {name for one in config.dependencies for name in (*one.feeding, one.downstream)} - names
     assert set() == {name for one in config.services.values() for name in one.delivered_by} - names
     assert {"replay"} == {one.kind.kind for one in config.systems.values()}
 

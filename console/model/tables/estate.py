@@ -150,3 +150,14 @@ class Dependency(SQLModel, table=True):
     """How long before its start it is held."""
     hold_for_s: float = 21_600.0
     """How long after that start it is let go, whatever its upstream does."""
+    condition: str = string("success")
+    """`model.wants.Condition`."""
+    check_name: str = string()
+    """Name of the check, with condition "ready"."""
+    period: str = string("same")
+    """`model.wants.Period`: which run of the upstream is meant."""
+    calendar: str = string()
+    within_s: float | None = None
+    gate: str = string()
+    """The same for those of a downstream of which `need` must hold together; empty: it must hold alone."""
+    need: int = 0

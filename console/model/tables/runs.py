@@ -49,6 +49,8 @@ class Run(SQLModel, table=True):
     timeliness: str = string("no_estimate")
     stale_read: bool = False
     """It started before its upstream of that business date had finished."""
+    partial_input: str = string()
+    """What it read that was partial, in words; empty where nothing was."""
     observed_us: int = big(default=0)
     changed_seq: int = big(default=0)
 

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _incidents()
     _promises()
     _calendars()
+    _dependencies()
 
 
 def _promises() -> None:
@@ -52,3 +53,16 @@ def _calendars() -> None:
     """Names of the calendars whose days have a promise, or on which a run is expected."""
     for table in ("job", "service"):
         op.add_column(table, sa.Column("calendar", sa.Text(), nullable=False, server_default=""))
+
+
+def _dependencies() -> None:
+    """Conditions, other periods and gates; and of runs what they read that was partial."""
+    with op.batch_alter_table("dependency") as dependency:
+        dependency.add_column(sa.Column("condition", sa.Text(), nullable=False, server_default="success"))
+        dependency.add_column(sa.Column("check_name", sa.Text(), nullable=False, server_default=""))
+        dependency.add_column(sa.Column("period", sa.Text(), nullable=False, server_default="same"))
+        dependency.add_column(sa.Column("calendar", sa.Text(), nullable=False, server_default=""))
+        dependency.add_column(sa.Column("within_s", sa.Float(), nullable=True))
+        dependency.add_column(sa.Column("gate", sa.Text(), nullable=False, server_default=""))
+        dependency.add_column(sa.Column("need", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("run", sa.Column("partial_input", sa.Text(), nullable=False, server_default=""))

@@ -1,0 +1,135 @@
+"""What each run is worth to those who read it, from the sources down: good since when, stale, partial.
+
+Staleness. A run is good from the end of its first success that started after all of its upstreams were good. A
+downstream run that has started is stale while it has no such success: it started before its upstream of that business
+date had succeeded, or the upstream is red, or stale itself. An upstream that is UNKNOWN, PARTIAL, SKIPPED or out of
+sight is neither green nor red, and makes nobody stale.
+
+Partial inputs. What is PARTIAL, or whose output shrank, is told by everything that read it, and by what read that: a
+run has a partial input until it has started after all that it reads was whole. It is no reason to be stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from connectors.contract import State
+from console.clean import clean_line
+from console.control.expected import has_started
+from console.control.gates import Seen, seen, seen_run, stands
+from console.control.mapping import look_of
+from console.control.moments import BEGINNING, NEVER, Key, began_after, key_of, successes, when
+from console.model.values import RunFacts
+
+if TYPE_CHECKING:
+    from console.control.picture import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one run is worth to those who read it."""
+
+    good_at: datetime | None
+    """The end of its first clean success; None while there is none."""
+    stale: bool
+    partial: str = ""
+    """What it read that was partial; empty where nothing was."""
+    whole_at: datetime | None = None
+    """The end of its first clean success that was whole too, where it was not always so."""
+    tainted: str = ""
+    """What was partial in it before `whole_at`."""
+
+
+UNREAD = Standing(None, stale=False)
+"""Of a run that reads nothing; of one in a loop that would read itself through others."""
+
+
+class Standings:
+    """Of all runs of a picture, each once. `shrunk`: run id -> until when its output is known to be partial."""
+
+    def __init__(self, picture: Picture, earlier: Iterable[RunFacts], shrunk: Mapping[int, datetime]) -> None:
+        self._picture = picture
+        self._shrunk = shrunk
+        self._found: dict[Key, Standing] = {key_of(run): _as_judged(run) for run in earlier}
+        self._judged = False
+
+    def of(self, run: RunFacts) -> Standing:
+        if not self._judged:
+            self._judged = True
+            self._judge()
+        found = self._found.get(key_of(run))
+        if found is None:
+            self._found[key_of(run)] = UNREAD
+            found = self._found[key_of(run)] = self._stand(run)
+        return found
+
+    def _judge(self) -> None:
+        """Every run that has upstreams, from the sources down: no walk is as deep as the graph. Of a loop through the
+        previous period the older runs come first."""
+        graph, runs = self._picture.graph, self._picture.runs
+        for batch in graph.batches():
+            found = [run for job_id in batch for run in runs.get(job_id, ())]
+            if len(batch) > 1:
+                ranks = {job_id: rank for rank, job_id in enumerate(graph.ordered(batch))}
+                found.sort(key=lambda run: (when(run), ranks[run.job_id]))
+            for run in found:
+                self.of(run)
+
+    def _stand(self, run: RunFacts) -> Standing:
+        needs = self._needs(run)
+        ready = needs.good < NEVER
+        clean = [span for span in successes(run) if ready and began_after(span[0], needs.good)]
+        good_at = min((ended for _, ended in clean), default=None)
+        if not has_started(run) or run.started_at is None:
+            return Standing(good_at, stale=False)
+        stale = not clean and not (ready and began_after(run.started_at, needs.good))
+        own = self._own_part(run)
+        if not needs.words and not own:
+            return Standing(good_at, stale)
+        partial = "" if began_after(run.started_at, needs.whole) else needs.words
+        since = self._shrunk.get(run.id, BEGINNING)
+        whole = [ended for began, ended in clean if began_after(began, needs.whole) and ended > since]
+        if run.state is State.PARTIAL:
+            return Standing(good_at, stale, partial, None, own)
+        return Standing(good_at, stale, partial, min(whole, default=None), own or needs.words)
+
+    def _own_part(self, run: RunFacts) -> str:
+        """What is partial in it by itself."""
+        if run.state is not State.PARTIAL and run.id not in self._shrunk:
+            return ""
+        name = clean_line(self._picture.job(run.job_id).name)
+        how = "partial" if run.state is State.PARTIAL else "found to be partial"
+        return f"read {name} of {run.bd.isoformat()}, which was {how}"
+
+    def _needs(self, run: RunFacts) -> Seen:
+        """Since when all that the run reads is good, and whole."""
+        good, whole, words = BEGINNING, BEGINNING, ""
+        for each in self._reads(run):
+            good = max(good, each.good)
+            if each.words:
+                whole, words = max(whole, each.whole), words or each.words
+        return Seen(good, whole, words)
+
+    def _reads(self, run: RunFacts) -> Iterable[Seen]:
+        picture, unit = self._picture, self._picture.graph.unit(run.job_id)
+        look = look_of(run, picture.now)
+        gates = picture.graph.gates(unit)
+        if gates is not None:
+            yield from (stands(gate, [seen(picture, read, look) for read in gate.reads]) for gate in gates)
+            return
+        for edge in picture.graph.into(unit):
+            for read in edge.reads:
+                upstream = picture.read_by(read, look.bd, look.at)
+                if upstream is not None:
+                    yield seen_run(picture, upstream, look.by)
+
+
+def _as_judged(run: RunFacts) -> Standing:
+    """Of a run of before the lookback: what it read is out of view."""
+    clean = [] if run.stale_read else [ended for _, ended in successes(run)]
+    tainted = run.partial_input or ("it was partial" if run.state is State.PARTIAL else "")
+    whole = None if tainted else min(clean, default=None)
+    return Standing(min(clean, default=None), run.stale_read, run.partial_input, whole, tainted)
