@@ -31,6 +31,10 @@ class Group:
     target: TargetFacts | None
     red: list[RunFacts] = field(default_factory=list)
     """All of them, the root's own included."""
+    check: str = ""
+    """Name of the check that is the cause: then there is neither root nor target."""
+    words: str = ""
+    """What that check found."""
 
     def holds(self, job_id: int | None, bd: date) -> bool:
         """True when this job is red here on that date."""

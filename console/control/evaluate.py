@@ -18,6 +18,7 @@ from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.standings import UNREAD
+from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
 
@@ -39,7 +40,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
     # 4. Which causes there are, and which open incident tells each of them.
-    open_cases = cases(picture, groups(picture))
+    open_cases = cases(picture, [*groups(picture), *failing_checks(picture, days)])
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]
     # 6. How each service stands: its own forecast, or the most urgent of its causes.

@@ -256,6 +256,8 @@ class IncidentFacts:
     """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
     closed_at: datetime | None = None
     """None: it is open."""
+    root_check: str = ""
+    """The check that is its cause; empty for a run or a target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from connectors.contract import OPEN_STATES, State
-from console.model.ids import micros
+from console.model.ids import instant, micros
 from console.model.values import (
     DependencyFacts,
     Estate,
@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import clocks, declared, facts, hold_facts
+from console.store import checks, clocks, declared, facts, hold_facts
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -94,6 +94,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         extensions = facts.extensions(lines, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
+        looked = checks.facts(lines, instant(since_us))
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)
     runs = sorted(
@@ -112,6 +113,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         holds=tuple(one for one in holds if one.job_id in jobs),
         cancels=cancels,
         extensions=extensions,
+        checks=looked,
         modes=modes,
         declared=said,
         settings=settings,

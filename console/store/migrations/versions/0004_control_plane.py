@@ -16,6 +16,7 @@ def upgrade() -> None:
     _promises()
     _calendars()
     _dependencies()
+    _checks()
 
 
 def _promises() -> None:
@@ -66,3 +67,23 @@ def _dependencies() -> None:
         dependency.add_column(sa.Column("gate", sa.Text(), nullable=False, server_default=""))
         dependency.add_column(sa.Column("need", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("run", sa.Column("partial_input", sa.Text(), nullable=False, server_default=""))
+
+
+def _checks() -> None:
+    """What is asked of data: the looks at it, who waits for them, and incidents whose cause is one."""
+    op.create_table(
+        "check_result",
+        sa.Column("id", BIG, nullable=False, primary_key=True),
+        *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "bd", "state")),
+        *(sa.Column(name, BIG, nullable=False) for name in ("since_us", "at_us")),
+        sa.Column("looks", sa.Integer, nullable=False),
+        sa.Column("measured", sa.Text, nullable=False),
+        sa.Column("row_count", BIG, nullable=True),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("changed_seq", BIG, nullable=False),
+    )
+    op.create_index("check_result_of", "check_result", ["name", "bd"])
+    op.create_index("check_result_bd", "check_result", ["bd"])
+    op.add_column("service", sa.Column("ready", sa.Text, nullable=False, server_default="[]"))
+    op.add_column("service_day", sa.Column("awaits", sa.Text, nullable=False, server_default="[]"))
+    op.add_column("incident", sa.Column("root_check", sa.Text, nullable=False, server_default=""))
