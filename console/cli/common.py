@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -47,6 +47,14 @@ def positive_number(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_ID or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text[:40]!a} is no whole number from 1 on")
     return int(text)
+
+
+def business_date(text: str) -> str:
+    """A date as typed. Raises argparse's error for what is none."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-20") from None
 
 
 def wait_seconds(text: str) -> float:

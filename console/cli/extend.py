@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, clock_words, print_json, reading, say_lines
+from console.cli.common import Stop, business_date, clock_words, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.model.ids import micros
 from console.model.views import ServiceView
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--until", metavar="TIME", help='in the service\'s zone: "08:00", or "2026-11-21 08:00"')
     which.add_argument("--off", action="store_true", help="take back what was given")
     parser.add_argument("--why", default="", help="reason, shown beside the deadline and kept in the audit")
-    parser.add_argument("--bd", type=_date, metavar="DATE", help="business date; default: the present one")
+    parser.add_argument("--bd", type=business_date, metavar="DATE", help="business date; default: the present one")
     parser.add_argument("--json", action="store_true")
 
 
@@ -68,10 +68,3 @@ def _first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:
     day = at.astimezone(zone).date()
     found = datetime.combine(day, typed, zone).astimezone(UTC)
     return found if found > at else datetime.combine(day + timedelta(days=1), typed, zone).astimezone(UTC)
-
-
-def _date(text: str) -> str:
-    try:
-        return date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-20") from None

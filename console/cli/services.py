@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from console.cli.common import clock_words, now_of, print_json, say_lines, until, watched
+from console.cli.attainment import COLUMNS as COLUMNS_KEPT
+from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
+from console.cli.common import business_date, clock_words, now_of, print_json, say_lines, until, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import ServiceView
+from console.model.views.services import AttainmentView
 
 PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -22,19 +25,38 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="one service, with its reason, path and sources")
+    parser.add_argument("--attainment", action="store_true", help="how often each kept its promise; error budgets")
+    parser.add_argument(
+        "--bd", type=business_date, metavar="DATE", help="on that business date; default: the present one"
+    )
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.attainment:
+        return _attainment(arguments)
     with watched(arguments) as reads:
-        services = [reads.service(arguments.name)] if arguments.name else reads.services()
+        bd = arguments.bd
+        services = [reads.service(arguments.name, bd)] if arguments.name else reads.services(bd)
+        kept = reads.attainment(arguments.name) if arguments.name else []
         now = now_of(reads)
     if arguments.json:
         print_json(arguments, services[0] if arguments.name else services)
     elif arguments.name:
-        _show(services[0], now)
+        _show(services[0], kept[0], now)
     else:
         print_table(*service_rows(services, now))
+    return Exit.OK
+
+
+def _attainment(arguments: argparse.Namespace) -> int:
+    with watched(arguments) as reads:
+        found = reads.attainment(arguments.name)
+    if arguments.json:
+        told = [attainment_json(one) for one in found]
+        print_json(arguments, told[0] if arguments.name else told)
+    else:
+        print_table(COLUMNS_KEPT, attainment_rows(found))
     return Exit.OK
 
 
@@ -75,7 +97,7 @@ def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _show(one: ServiceView, now: datetime) -> None:
+def _show(one: ServiceView, kept: AttainmentView, now: datetime) -> None:
     print_table(*service_rows([one], now))
     lines = [
         "",
@@ -89,4 +111,4 @@ def _show(one: ServiceView, now: datetime) -> None:
         f"estimate       {source.get('job')}: {source.get('source')} ({source.get('runs')} runs)"
         for source in one.sources
     ]
-    say_lines(lines)
+    say_lines([*lines, *attainment_lines(kept)])

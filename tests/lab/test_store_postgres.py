@@ -23,6 +23,7 @@ from tests.store import (
     test_lease,
     test_open,
     test_permissions,
+    test_promises,
     test_reads,
     test_routing,
 )
@@ -43,6 +44,7 @@ SHARED = (
     test_reads,
     test_audit,
     test_permissions,
+    test_promises,
     test_carrying,
     test_routing,
     test_holds,

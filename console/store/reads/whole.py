@@ -6,7 +6,8 @@ from console.store.reads.alerts import AlertReads
 from console.store.reads.audit import AuditReads
 from console.store.reads.declared import DeclaredReads
 from console.store.reads.holds import HoldReads
+from console.store.reads.promises import PromiseReads
 
 
-class WholeReads(HoldReads, AlertReads, AuditReads, DeclaredReads):
+class WholeReads(HoldReads, AlertReads, AuditReads, DeclaredReads, PromiseReads):
     """All questions. For one thread at a time."""
