@@ -17,7 +17,13 @@ JOB, RUN = "{job}", "{run}"
 LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "check": (("--no-probe",), ()),
     "status": ((),),
-    "services": ((), ("nobody",)),
+    "services": ((), ("nobody",), ("--attainment",), ("--bd", "odd")),
+    "extend": (
+        ("supply", "--until", "23:59", "--why", "x"),
+        ("nobody", "--off", "--why", "x"),
+        ("supply", "--off"),
+        (),
+    ),
     "jobs": ((), ("--problems",), ("--state", "odd"), ("--limit", "0")),
     "job": ((JOB,), ("fake/none",), ()),
     "runs": ((JOB,), ("fake/none",)),

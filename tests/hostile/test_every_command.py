@@ -25,7 +25,7 @@ ELSEWHERE = {
 """Commands that read nothing of others here, and where they are fed."""
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "status": ((),),
-    "services": ((),),
+    "services": ((), ("--attainment",)),
     "jobs": (("--limit", "1000"), ("--problems",)),
     "incidents": (("--all",),),
     "drift": ((),),
@@ -44,7 +44,8 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """What lists and shows what others wrote."""
 TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
-    "services": (("--", "{}"),),
+    "services": (("--", "{}"), ("--bd={}",)),
+    "extend": (("--off", "--why={}", "--", "{}"), ("--until={}", "--why=x", "hostile"), ("--bd={}", "--off", "x")),
     "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--", "{}")),
     "job": (("--", "hostile/{}"), ("--", "{}")),
     "runs": (("--", "hostile/{}"),),
