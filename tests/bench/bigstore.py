@@ -49,7 +49,7 @@ def make_store(path: Path, jobs: int, runs: int) -> None:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=OFF")
         db.execute("PRAGMA cache_size=-200000")
-        indexes = _drop_indexes(db, ("run", "job", "latest_run", "schedule"))
+        indexes = drop_indexes(db, ("run", "job", "latest_run", "schedule"))
         _systems(db, now_us)
         _jobs(db, jobs, now_us)
         _runs(db, jobs, runs, now_us)
@@ -62,7 +62,7 @@ def make_store(path: Path, jobs: int, runs: int) -> None:
     _beat(path)
 
 
-def _drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
+def drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
     """Drops the indexes that can be made again afterwards, which is quicker; the statements that make them."""
     marks = ", ".join("?" for _ in tables)
     found = db.execute(
@@ -74,7 +74,7 @@ def _drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
     return [sql for _, sql in found]
 
 
-def _insert(
+def insert(
     db: sqlite3.Connection, table: str, values: Mapping[str, str], source: str, given: Mapping[str, Any]
 ) -> None:
     """INSERT … SELECT of SQL expressions; every other column that may not be empty gets 0 or ''."""
@@ -100,7 +100,7 @@ def _systems(db: sqlite3.Connection, now_us: int) -> None:
             "missing": "'{}'",
             "removed": "0",
         }
-        _insert(db, "system", system, "n", given)
+        insert(db, "system", system, "n", given)
         target = {
             "id": ":id",
             "system_id": ":id",
@@ -112,7 +112,7 @@ def _systems(db: sqlite3.Connection, now_us: int) -> None:
             "rights": "'[]'",
             "removed": "0",
         }
-        _insert(db, "target", target, "n", given)
+        insert(db, "target", target, "n", given)
 
 
 def _jobs(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
@@ -134,7 +134,7 @@ def _jobs(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
         "grace_s": "300",
         "changed_seq": "1",
     }
-    _insert(db, "job", job, "n", given)
+    insert(db, "job", job, "n", given)
     schedule = {
         "id": "i + 1",
         "job_id": "i + 1",
@@ -145,7 +145,7 @@ def _jobs(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
         "accepted_us": ":now",
         "accepted_by": "'first sight'",
     }
-    _insert(db, "schedule", schedule, "n", given)
+    insert(db, "schedule", schedule, "n", given)
 
 
 def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
@@ -174,7 +174,7 @@ def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
         "observed_us": started,
         "changed_seq": "1",
     }
-    _insert(db, "run", run, "n", given)
+    insert(db, "run", run, "n", given)
     rank = f"CASE state WHEN 'failed' THEN 0 WHEN 'running' THEN 5 ELSE {CALM} END"
     latest = {
         "job_id": "job_id",
@@ -184,9 +184,9 @@ def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
         "attention": rank,
         "changed_seq": "1",
     }
-    _insert(db, "latest_run", latest, "run WHERE id > :count - :jobs", given)
+    insert(db, "latest_run", latest, "run WHERE id > :count - :jobs", given)
     counts = {"system_id": "j.system_id", "state": "l.state", "n": "count(*)"}
-    _insert(db, "job_counts", counts, "latest_run l JOIN job j ON j.id = l.job_id GROUP BY j.system_id, l.state", given)
+    insert(db, "job_counts", counts, "latest_run l JOIN job j ON j.id = l.job_id GROUP BY j.system_id, l.state", given)
 
 
 def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
@@ -211,7 +211,7 @@ def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
             "risk": "0.1",
             "removed": "0",
         }
-        _insert(db, "service", service, "n", given)
+        insert(db, "service", service, "n", given)
         day = {
             "service_id": ":id",
             "bd": "date('now', '-12 hours')",
@@ -221,7 +221,7 @@ def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
             "sources": "'[]'",
             "path": "'[]'",
         }
-        _insert(db, "service_day", day, "n", given)
+        insert(db, "service_day", day, "n", given)
 
 
 def _beat(path: Path) -> None:

@@ -1,0 +1,252 @@
+"""What deciding costs on a large estate: `python -m tests.bench.control [--json] [--quick]`.
+
+50 systems, 100,000 jobs (--quick: 20,000), 200 services and ten nights of runs in a real SQLite store, as
+`tests.bench.nightstore` tells. `full`: the first look and all decisions; what writing them takes stands beside it. A
+change is a run that ends, committed before the clock starts: the look that finds it, what it can touch, the decisions.
+The forecasts of service days are counted apart. Beside them: the same change on 1,000 jobs (`growth`), bare cronsim
+(`calendar_year`). `engine_rss`: a process with all of the engine loaded that has judged the whole night and then 100
+changes.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cronsim import CronSim
+
+from connectors.contract import Schedule
+from console.control import evaluate as rules
+from console.control.evaluate import evaluate
+from console.control.schedule import instants
+from console.control.touched import changed_jobs, part_with
+from console.model.decisions import Decisions
+from console.model.values import Estate, Settings
+from console.store.apply import apply
+from console.store.estate import load
+from console.store.open import Store, open_store
+from tests.bench.figures import Figure, arguments, emit
+from tests.bench.nightstore import NOW, night_store
+
+JOBS, QUICK_JOBS, SMALL = 100_000, 20_000, 1_000
+CHANGES, QUICK_CHANGES = 200, 40
+BATCH = 10_000
+CRON_JOBS, QUICK_CRON_JOBS = 10_000, 500
+FORECASTS = ("service_days", "_threats", "_verdicts")
+"""The functions of an evaluation that forecast."""
+
+
+class Forecasts:
+    """Seconds that evaluations spend on forecasts, from now on."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        for name in FORECASTS:
+            setattr(rules, name, self._timed(getattr(rules, name)))
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                self.seconds += time.perf_counter() - begun
+
+        return timed
+
+
+class Night:
+    """One store, looked at and judged as the engine's evaluator does."""
+
+    def __init__(self, path: Path) -> None:
+        self.store: Store = open_store(str(path))
+        self.settings = Settings(default_route=("oncall",))
+        self.raw = sqlite3.connect(path, isolation_level=None)
+        self.raw.execute("PRAGMA synchronous=OFF")
+        self.before: Estate | None = None
+        self.part_sizes: list[int] = []
+        self._random = random.Random(4)
+
+    def judged(self) -> Decisions:
+        """The decisions about what changed since the last look; about everything at the first."""
+        estate = load(self.store, NOW, self.settings)
+        changed = changed_jobs(self.before, estate) if self.before is not None else None
+        part = estate if changed is None else part_with(estate, changed)
+        self.before = estate
+        self.part_sizes.append(len(part.jobs))
+        return evaluate(part, NOW)
+
+    def write(self, decisions: Decisions) -> None:
+        apply(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
+
+    def change(self, count: int) -> None:
+        """So many runs of tonight end, or run again."""
+        found = self.raw.execute("SELECT id FROM run WHERE bd = '2026-11-19' AND attempts > 0").fetchall()
+        rows = [(self._random.choice(("succeeded", "succeeded", "running")), *one) for one in
+                self._random.sample(found, min(count, len(found)))]  # fmt: skip
+        self.raw.execute("BEGIN IMMEDIATE")
+        self.raw.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'changed_seq'")
+        [seq] = self.raw.execute("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'changed_seq'").fetchone()
+        self.raw.executemany(
+            f"UPDATE run SET state = ?, message = 'changed', changed_seq = {seq} WHERE id = ?",
+            rows,
+        )
+        self.raw.execute("COMMIT")
+
+    def close(self) -> None:
+        self.raw.close()
+        self.store.close()
+
+
+@contextmanager
+def a_night(jobs: int) -> Iterator[Night]:
+    """A copy of the store, to write into."""
+    with tempfile.TemporaryDirectory(prefix="headway-bench-control-") as folder:
+        path = Path(folder) / "headway.db"
+        shutil.copy(night_store(jobs), path)
+        night = Night(path)
+        with closing(night):
+            yield night
+
+
+def settled(night: Night) -> None:
+    """As the engine is in mid-night: everything is judged and written, and looked at again."""
+    for _ in range(2):
+        night.write(night.judged())
+    gc.freeze()
+
+
+def full(night: Night) -> Iterator[Figure]:
+    begun = time.perf_counter()
+    estate = load(night.store, NOW, night.settings)
+    loaded = time.perf_counter()
+    decisions = evaluate(estate, NOW)
+    decided = time.perf_counter()
+    night.write(decisions)
+    written = time.perf_counter()
+    yield Figure("full", decided - begun, "s to look and decide", "s to look", loaded - begun)
+    yield Figure("full_apply", written - decided, "s to write what was decided", "rows", float(len(decisions.expected)))
+
+
+def one_change(night: Night, count: int, forecasts: Forecasts) -> tuple[list[float], list[float]]:
+    """Seconds of each change without its forecasts, and those of the forecasts."""
+    apart, spent = [], []
+    for _ in range(count):
+        night.change(1)
+        forecasts.seconds, begun = 0.0, time.perf_counter()
+        decisions = night.judged()
+        taken = time.perf_counter() - begun
+        apart.append(forecasts.seconds)
+        spent.append(taken - forecasts.seconds)
+        night.write(decisions)
+    return spent, apart
+
+
+def p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+def changes(night: Night, count: int, small: int) -> Iterator[Figure]:
+    forecasts = Forecasts()
+    with a_night(SMALL) as little:
+        settled(little)
+        few, _ = one_change(little, small, forecasts)
+    settled(night)
+    night.part_sizes.clear()
+    spent, apart = one_change(night, count, forecasts)
+    yield Figure("one_change_p95", p95(spent) * 1e3, "ms", "ms, the median", statistics.median(spent) * 1e3)
+    yield Figure("one_change_forecast_p95", p95(apart) * 1e3, "ms", "ms, the median", statistics.median(apart) * 1e3)
+    sizes = sorted(night.part_sizes)
+    yield Figure(
+        "one_change_jobs", float(sizes[-1 - len(sizes) // 20]), "jobs judged for it, p95", "the most", sizes[-1]
+    )
+    median, before = statistics.median(spent), statistics.median(few)
+    yield Figure("growth", median / before, "times, the median", f"ms on {SMALL:,} jobs", before * 1e3)
+    night.change(BATCH)
+    begun = time.perf_counter()
+    decisions = night.judged()
+    yield Figure("batch_10k", time.perf_counter() - begun, "s to look and decide", "jobs judged", night.part_sizes[-1])
+    night.write(decisions)
+
+
+def calendar_year(jobs: int) -> Figure:
+    """All instants of 2026, of cron lines as a company has them: many share theirs."""
+    rng = random.Random(5)
+    hours = [0, 1, 2, 3, 4, 5, 6, 22, 23]
+    days = ("* * *",) * 6 + ("* * 1-5",) * 3 + ("1 * *",)
+    lines = [f"{rng.randrange(12) * 5} {rng.choice(hours)} {rng.choice(days)}" for _ in range(jobs)]
+    begin, end = datetime(2025, 12, 31, 23, 59, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+    begun = time.process_time()
+    ours = sum(len(instants(Schedule("debian-cron", line, "Europe/Berlin"), begin, end)) for line in lines)
+    took = time.process_time() - begun
+    begun = time.process_time()
+    bare = sum(len(_bare(line, begin, end)) for line in lines)
+    beside = time.process_time() - begun
+    if abs(ours - bare) > jobs:
+        raise SystemExit(f"{ours} instants, and {bare} by bare cronsim")
+    return Figure("calendar_year", took, f"cpu-s for {jobs:,} jobs", "bare cronsim", beside)
+
+
+def _bare(line: str, begin: datetime, end: datetime) -> list[datetime]:
+    from zoneinfo import ZoneInfo
+
+    zone = ZoneInfo("Europe/Berlin")
+    found, last = [], end.astimezone(zone)
+    for one in CronSim(line, begin.astimezone(zone)):
+        if one > last:
+            break
+        found.append(one)
+    return found
+
+
+def engine_rss(jobs: int) -> Figure:
+    argv = [sys.executable, "-c", f"from tests.bench.control import as_engine; as_engine({jobs})"]
+    said = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
+    return Figure("engine_rss", said["rss"], "MB after a whole night's evaluation", "MB at most", said["peak"])
+
+
+def as_engine(jobs: int) -> None:
+    """Prints its memory once the night is judged."""
+    import console.engine.wiring  # noqa: F401  all that an engine loads
+
+    with a_night(jobs) as night:
+        for _ in range(2):
+            night.write(night.judged())
+        for _ in range(100):
+            night.change(1)
+            night.write(night.judged())
+        lines = Path("/proc/self/status").read_text().splitlines()
+        told = {name: int(value.split()[0]) / 1024 for name, value in (one.split(":") for one in lines if "kB" in one)}
+        print(json.dumps({"rss": told["VmRSS"], "peak": told["VmHWM"]}))
+
+
+def measure(quick: bool) -> Iterator[Figure]:
+    jobs = QUICK_JOBS if quick else JOBS
+    with a_night(jobs) as night:
+        yield from full(night)
+        yield from changes(night, *((QUICK_CHANGES, QUICK_CHANGES) if quick else (CHANGES, CHANGES)))
+    gc.unfreeze()
+    yield engine_rss(jobs)
+    yield calendar_year(QUICK_CRON_JOBS if quick else CRON_JOBS)
+
+
+def main() -> None:
+    chosen = arguments(__doc__ or "")
+    emit("control", measure(chosen.quick), chosen.json)
+
+
+if __name__ == "__main__":
+    main()
