@@ -14,6 +14,7 @@ from datetime import date, datetime
 from connectors.contract import State
 from console.control.periods import business_date
 from console.control.picture import Picture, red_since, when
+from console.model.findings import Finding
 from console.model.values import JobFacts, RunFacts, TargetFacts
 
 MOST_THREATENED = 500
@@ -31,10 +32,8 @@ class Group:
     target: TargetFacts | None
     red: list[RunFacts] = field(default_factory=list)
     """All of them, the root's own included."""
-    check: str = ""
-    """Name of the check that is the cause: then there is neither root nor target."""
-    words: str = ""
-    """What that check found."""
+    finding: Finding | None = None
+    """What a rule found of the root, where nothing is red and that is the cause."""
 
     def holds(self, job_id: int | None, bd: date) -> bool:
         """True when this job is red here on that date."""

@@ -16,9 +16,10 @@ from console.control.holds import holding
 from console.control.incidents import decide, event_words, hits, shaded, threat
 from console.control.own_sleep import woken
 from console.control.picture import Picture
+from console.control.rules.judging import changes, findings
+from console.control.rules.telling import causes_of
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.standings import UNREAD
-from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
 
@@ -39,8 +40,10 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     picture = Picture(estate, now, due.runs, due.withdrawn)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
-    # 4. Which causes there are, and which open incident tells each of them.
-    open_cases = cases(picture, [*groups(picture), *failing_checks(picture, days)])
+    # 4. What each job's own past says of it; and which causes there are, red ones and those that only a rule sees,
+    #    with the open incident that tells each of them.
+    found = findings(picture)
+    open_cases = cases(picture, causes_of(picture, groups(picture), found.findings))
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]
     # 6. How each service stands: its own forecast, or the most urgent of its causes.
@@ -60,8 +63,16 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
         service_days=tuple(verdicts.values()),
         incidents=incidents,
         holds=tuple(held.decisions),
+        findings=changes(picture, found.findings),
         cycles=tuple(tuple(picture.job(each).name for each in path) for path in picture.graph.cycles),
-        next_at=min([*_turning_points(now, due.next_at, days, verdicts, incidents), *held.turns], default=None),
+        next_at=min(
+            [
+                *_turning_points(now, due.next_at, days, verdicts, incidents),
+                *held.turns,
+                *([found.next_at] if found.next_at is not None else []),
+            ],
+            default=None,
+        ),
     )
 
 

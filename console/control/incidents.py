@@ -17,8 +17,8 @@ from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
-from console.control.services import Threat, waits_for
-from console.control.titles import cause_name, reason, title
+from console.control.services import Threat
+from console.control.titles import cause_name, reason, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
@@ -38,11 +38,12 @@ def key_of_case(picture: Picture, case: Case) -> str:
     if case.incident is not None:
         return case.incident.key
     root, target = case.group.root, case.group.target
+    if root is not None and case.group.finding is not None:
+        period = unmistakable(root.period_key) or instant_key(case.group.since)
+        return f"rule:{case.group.finding.rule}:{unmistakable(picture.job(root.job_id).name)}@{period}"
     if root is not None:
         again = f"#{root.attempt}" if root.attempt > 1 else ""
         return f"run:{unmistakable(picture.job(root.job_id).name)}@{unmistakable(root.period_key)}{again}"
-    if case.group.check:
-        return f"check:{unmistakable(case.group.check)}@{case.group.bd.isoformat()}"
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
     return f"target:{name}{since}"
@@ -55,8 +56,6 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
     found: dict[Day, tuple[Forecast, list[Node]]] = {}
     if case.group.target is not None:
         found = _hit_by_target(picture, case.group.target.id, days)
-    if case.group.check:
-        return {(day.service.name, day.bd): (day, []) for day in days if _is_hit_by_check(picture, case, day)}
     broken = {key_of(run) for run in case.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
@@ -86,12 +85,12 @@ def decide(
     services = tuple(_hurt(verdicts[day], threats.get(day)) for day in _in_order(told, verdicts))
     root = case.group.root
     owner, runbook = _owner(picture, case, services)
-    name = cause_name(picture, case)
     return IncidentDecision(
         incident_id=case.incident.id if case.incident else None,
         key=key_of_case(picture, case),
         title=title(picture, case),
-        cause="target" if case.group.target is not None else "check" if case.group.check else "run",
+        cause="target" if case.group.target is not None else "rule" if case.group.finding is not None else "run",
+        rule=case.group.finding.rule.value if case.group.finding is not None else "",
         root_job_id=root.job_id if root else None,
         root_run_id=(root.id or None) if root else None,
         root_period_key=root.period_key if root else "",
@@ -104,13 +103,12 @@ def decide(
         act_by=_act_by(services, picture.now),
         members=_members(picture, case),
         services=services,
-        fingerprint=Told(name, told, bool(case.close_reason)).text(),
+        fingerprint=Told(told_cause(picture, case), told, bool(case.close_reason)).text(),
         closed=bool(case.close_reason),
         close_reason=case.close_reason,
         split_from=case.split_from,
         reopened=case.reopened,
         merges=case.merges,
-        root_check=case.group.check,
     )
 
 
@@ -145,10 +143,6 @@ def _hit_by_target(
             seen.add(day.service.name)
             found[day.service.name, day.bd] = (day, nodes)
     return found
-
-
-def _is_hit_by_check(picture: Picture, case: Case, day: Forecast) -> bool:
-    return day.bd == case.group.bd and any(one.check == case.group.check for one in waits_for(picture, day))
 
 
 def _in_order(told: Iterable[Day], verdicts: Mapping[Day, ServiceDayVerdict]) -> list[Day]:
@@ -223,10 +217,15 @@ def _roles(picture: Picture, case: Case) -> Sequence[Member]:
     if case.group.target is not None:
         for run in unfinished_on(picture, case.group.target.id):
             _add(found, run, "threatened")
-    broken = [run.job_id for run in case.broken() if run.state.is_red or picture.is_stale(run)]
+    broken = [run.job_id for run in case.broken() if _spoils(picture, case, run)]
     for job_id, period_key, run_id in threatened_by(picture, dict.fromkeys(broken), case.group.bd):
         found.setdefault((job_id, period_key), Member(job_id, period_key, "threatened", run_id))
     return list(found.values())
+
+
+def _spoils(picture: Picture, case: Case, run: RunFacts) -> bool:
+    """True for what keeps its followers from reading good data."""
+    return run.state.is_red or picture.is_stale(run) or (case.group.finding is not None and not picture.is_green(run))
 
 
 def _add(found: dict[tuple[int, str], Member], run: RunFacts, role: str) -> None:

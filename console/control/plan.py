@@ -25,6 +25,7 @@ from console.control.held import kept_back_by
 from console.control.incidents import hits
 from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
+from console.control.rules.telling import causes_of
 from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
 from console.control.services import delivered_at, service_days
 from console.control.titles import cause_name
@@ -55,10 +56,8 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
-    case = next(
-        (one for one in cases(picture, groups(picture)) if one.incident is not None and one.incident.id == incident_id),
-        None,
-    )
+    told = cases(picture, causes_of(picture, groups(picture)))
+    case = next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
     if case is None:
         return None
     hurt = hits(picture, case, service_days(picture))

@@ -18,6 +18,7 @@ from console.control.causes import groups
 from console.control.estimate import label
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture
+from console.control.rules.telling import causes_of
 from console.control.words import clock
 from console.model.decisions import Estimate
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, Safety
@@ -120,7 +121,8 @@ def followers(estate: Estate, incident: IncidentFacts, now: datetime) -> list[Ru
     """What the incident's root leaves red or stale and must be rerun one by one after it: every run once, upstreams
     before their downstreams. Empty when nothing is, or the incident is over."""
     picture = Picture(estate, now)
-    case = next((each for each in cases(picture, groups(picture)) if each.incident == incident), None)
+    told = cases(picture, causes_of(picture, groups(picture)))
+    case = next((each for each in told if each.incident == incident), None)
     if case is None or case.close_reason:
         return []
     root = case.group.root

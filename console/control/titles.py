@@ -30,13 +30,23 @@ def cause_name(picture: Picture, case: Case) -> str:
         return clean_line(picture.job(case.group.root.job_id).name)
     if case.group.target is not None:
         return clean_line(f"{case.group.target.system}/{case.group.target.name}")
-    if case.group.check:
-        return f"check {case.group.check}"
     return told.root if (told := told_before(case)) else ""
+
+
+def told_cause(picture: Picture, case: Case) -> str:
+    """The cause as a fingerprint has it: what turns red after a rule found it is told as something new."""
+    finding, root = case.group.finding, case.group.root
+    if finding is not None:
+        return f"{cause_name(picture, case)}: {finding.rule.words}"
+    goes_on = case.incident is not None and case.incident.rule and (root is None or not root.state.is_red)
+    before = told_before(case) if goes_on else None
+    return before.root if before is not None else cause_name(picture, case)
 
 
 def title(picture: Picture, case: Case) -> str:
     name, root, target = cause_name(picture, case), case.group.root, case.group.target
+    if case.group.finding is not None:
+        return f"{name} {case.group.finding.rule.words}: {case.group.finding.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
     if root is not None and root.state.is_red:
@@ -44,18 +54,16 @@ def title(picture: Picture, case: Case) -> str:
             return clean_line(f"{name} was {by}")
         why = _why(picture, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
-    if case.group.words:
-        return clean_line(case.group.words, REASON_LIMIT)
     return (case.incident.title if case.incident else "") or name
 
 
 def plain_title(picture: Picture, case: Case) -> str:
     """The title without a word from outside but the names: what a message, a task or a native state says stays here."""
     name, root, target = cause_name(picture, case), case.group.root, case.group.target
+    if case.group.finding is not None:
+        return f"{name} {case.group.finding.rule.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
-    if case.group.words:
-        return f"{name} does not pass"
     if root is None or not root.state.is_red:
         return name
     if cancelled_by(picture, root):
@@ -108,10 +116,10 @@ def _failed_task_names(picture: Picture, run: RunFacts) -> list[str]:
 
 def reason(picture: Picture, case: Case) -> str:
     root, target = case.group.root, case.group.target
+    if case.group.finding is not None:
+        return case.group.finding.with_source
     if target is not None and target.failing_since is not None:
         return one_line(target.error, REASON_LIMIT)
-    if case.group.words:
-        return clean_line(case.group.words, REASON_LIMIT)
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
     tasks = _failed_task_names(picture, root)

@@ -130,5 +130,4 @@ def _service(name: str, config: Config) -> ServiceSetting:
         risk=service.risk,
         promise=promise(service.deadline, service.slo, service.sla),
         calendar=service.calendar,
-        ready=service.ready,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from connectors.contract import Verb
+from console.model.findings import FindingChange
 from console.model.values import AlertKind, Evidence, HoldFacts, HoldState, State, Timeliness
 
 PLACEHOLDER = "{incident}"
@@ -76,8 +77,6 @@ class ServiceDayVerdict:
     """When it is late by its SLA; None without one."""
     extension: str = ""
     """Who extended it and why."""
-    awaits: tuple[str, ...] = ()
-    """Checks to be looked at: its jobs are done, and these are all that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +149,12 @@ class IncidentDecision:
     merges: tuple[int, ...] = ()
     """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()
+    rule: str = ""
+    """Of a finding that is the cause."""
     in_shadow: tuple[str, ...] = ()
     """Routes that are not told because what they would be told of is in shadow."""
     event: str = ""
     """What to write into the timeline; empty: nothing new."""
-    root_check: str = ""
-    """The check that is the cause; empty for a run or a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +200,8 @@ class Decisions:
     service_days: tuple[ServiceDayVerdict, ...] = ()
     incidents: tuple[IncidentDecision, ...] = ()
     holds: tuple[HoldDecision, ...] = ()
+    findings: tuple[FindingChange, ...] = ()
+    """Only what differs from the store."""
     cycles: tuple[tuple[str, ...], ...] = ()
     """Dependencies that lead back to themselves, as paths of raw job names whose last is their first: none of a path's
     dependencies is followed."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from console.model.calendars import Calendar
 from console.model.checks import Check
 from console.model.grouping import Grouping
+from console.model.rules import RuleSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Declared:
     calendars: tuple[Calendar, ...] = ()
     incidents: Grouping = field(default_factory=Grouping)
     checks: tuple[Check, ...] = ()
+    rules: tuple[RuleSetting, ...] = ()
 
     def calendar(self, name: str) -> Calendar | None:
         """The calendar of that name; None where none is declared."""

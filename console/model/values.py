@@ -12,6 +12,8 @@ from datetime import date, datetime, time, timedelta
 from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
+from console.model.findings import FindingFacts
+from console.model.history import History
 from console.model.modes import Modes
 from console.model.promises import PLAIN, Extension, Promise
 from console.model.wants import PLAINLY, Wants
@@ -96,6 +98,8 @@ class JobFacts:
     """Name of the calendar on whose days a run is expected; empty: whenever its schedule says."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
+    drift_since: datetime | None = None
+    """When that was seen first."""
 
     @property
     def name(self) -> str:
@@ -132,6 +136,8 @@ class RunFacts:
     """As last judged."""
     partial_input: str = ""
     """As last judged: what it read that was partial, in words; empty where nothing was."""
+    queued_at: datetime | None = None
+    """Since when it waits, where it waits and its source tells it."""
     successes: tuple[tuple[datetime, datetime], ...] = ()
     """Start and end of every attempt that succeeded, oldest first. Needed where more than one attempt has started: a
     rerun of what was good does not make its followers stale. Empty: the latest attempt is all that is known."""
@@ -256,8 +262,8 @@ class IncidentFacts:
     """The host, database or credential that is its root, as `control.signatures` names it; empty for other roots."""
     closed_at: datetime | None = None
     """None: it is open."""
-    root_check: str = ""
-    """The check that is its cause; empty for a run or a target."""
+    rule: str = ""
+    """The rule whose finding is its cause; empty where a red run or a target is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +306,10 @@ class Estate:
     """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
+    history: Mapping[int, History] = field(default_factory=dict)
+    """Job id -> its past; of a job that is not in it yet nobody knows any."""
+    findings: tuple[FindingFacts, ...] = ()
+    """The open ones."""
     modes: Modes = field(default_factory=Modes)
     declared: Declared = NOTHING
     settings: Settings = field(default_factory=Settings)

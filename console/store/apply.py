@@ -15,6 +15,7 @@ from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
 from console.model.ids import maybe_micros, micros
+from console.store.findings import write_findings
 from console.store.holds import write_holds
 from console.store.incident_rows import IncidentWriter
 from console.store.keys import pack
@@ -32,7 +33,7 @@ _EXPECTED = (
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
     "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
-    "promised_us", "agreed_us", "extension", "awaits",
+    "promised_us", "agreed_us", "extension",
 )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ def apply(
         for decision in decisions.incidents:
             writer.write(decision)
         _write_days(lines, decisions.service_days, writer.ids, seq)
+        write_findings(lines, decisions.findings, now_us)
         write_holds(connection, lines, seq, now_us, decisions.holds, audience)
         _write_meta(lines, "evaluated_seq", str(evaluated_seq))
         _write_meta(lines, "cycles", json.dumps([[clean_line(name) for name in path] for path in decisions.cycles]))
@@ -229,7 +231,6 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         micros(one.promised or one.deadline),
         maybe_micros(one.agreed),
         one.extension,
-        json.dumps(one.awaits),
     )
 
 

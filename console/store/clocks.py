@@ -48,6 +48,7 @@ def _shifted(run: RunFacts, skew: timedelta) -> RunFacts:
         first_started_at=_right(run.first_started_at, skew),
         started_at=_right(run.started_at, skew),
         ended_at=_right(run.ended_at, skew),
+        queued_at=_right(run.queued_at, skew),
         successes=tuple((_moved(started, skew), _moved(ended, skew)) for started, ended in run.successes),
         ends=tuple((_moved(over, skew), state) for over, state in run.ends),
     )

@@ -14,7 +14,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from connectors.contract import OPEN_STATES, State
-from console.model.ids import instant, micros
+from console.model.ids import micros
 from console.model.values import (
     DependencyFacts,
     Estate,
@@ -25,7 +25,8 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, clocks, declared, facts, hold_facts
+from console.store import clocks, declared, facts, findings, hold_facts
+from console.store.histories import Histories
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -33,6 +34,7 @@ DURATIONS = 60
 """Latest successes of a job that estimates look at."""
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 _OPEN = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index says it
+_WAITING = (State.WAITING.value, State.QUEUED.value)
 _RUNS = (
     f"SELECT {facts.RUN} FROM run r WHERE r.sort_us >= ? UNION SELECT {facts.RUN} FROM run r WHERE r.ended_us >= ?"
     f" UNION SELECT {facts.RUN} FROM run r WHERE {_OPEN}"
@@ -67,6 +69,7 @@ class _Memory:
     runs: dict[int, tuple[int, RunFacts]] = field(default_factory=dict)
     """Run id -> (sort_us, run)."""
     durations: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    histories: Histories = field(default_factory=Histories)
     lock: Lock = field(default_factory=Lock)
 
 
@@ -94,9 +97,12 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         extensions = facts.extensions(lines, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
-        looked = checks.facts(lines, instant(since_us))
+        open_findings = findings.open_findings(lines)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
-        _durations(lines, store.is_sqlite, memory, _members(jobs, services, dependencies), changed)
+        members = _members(jobs, services, dependencies)
+        _durations(lines, store.is_sqlite, memory, members, changed)
+        first = members | {one.finding.job_id for one in open_findings}
+        memory.histories.follow(lines, store.is_sqlite, jobs, first, changed)
     runs = sorted(
         (one for one in memory.runs.values() if one[1].job_id in jobs),
         key=lambda one: (one[1].job_id, one[0], one[1].period_key),
@@ -113,7 +119,8 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         holds=tuple(one for one in holds if one.job_id in jobs),
         cancels=cancels,
         extensions=extensions,
-        checks=looked,
+        history=memory.histories.of(jobs),
+        findings=open_findings,
         modes=modes,
         declared=said,
         settings=settings,
@@ -131,10 +138,12 @@ def _look(lines: Wire, memory: _Memory, since_us: int) -> set[int]:
         rows = lines.rows(_RUNS, (since_us, since_us))
         memory.runs.clear()
         memory.durations.clear()
+        memory.histories.clear()
     else:
         rows = lines.rows(_CHANGED_RUNS, (memory.seq,)) if seq != memory.seq else []
     over = facts.attempts_over(lines, [row[0] for row in rows if row[9] > 1])
-    read = ((row[-1], facts.run(row, over.get(row[0], ()))) for row in rows)
+    queued = facts.queued(lines, [row[0] for row in rows if row[5] in _WAITING])
+    read = ((row[-1], facts.run(row, over.get(row[0], ()), queued.get(row[0]))) for row in rows)
     for sort_us, run in clocks.on_our_clock(read, memory.jobs, clocks.skews(lines) if rows else {}):
         memory.runs[run.id] = (sort_us, run)
     memory.runs = {run_id: one for run_id, one in memory.runs.items() if _is_in(one, since_us)}
@@ -156,9 +165,9 @@ def _load_jobs(lines: Wire, memory: _Memory) -> None:
         " (SELECT count(*) FROM system WHERE NOT removed), (SELECT count(*) FROM target WHERE NOT removed)"
     )
     if version != memory.jobs_version or not memory.jobs:
-        drift: dict[int, dict[str, str]] = defaultdict(dict)
-        for job_id, what, words in lines.rows(facts.DRIFT):
-            drift[job_id][what] = words
+        drift: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
+        for job_id, what, words, seen_us in lines.rows(facts.DRIFT):
+            drift[job_id][what] = words, seen_us
         memory.jobs = {row[0]: facts.job(row, drift.get(row[0], {})) for row in lines.rows(facts.JOBS)}
         memory.jobs_version = tuple(version)
 

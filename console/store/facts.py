@@ -49,12 +49,12 @@ RUN = (
 )
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 HURT_ROLES = ("root", "red", "stale", "repaired")
-DRIFT = "SELECT job_id, what, words FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
+DRIFT = "SELECT job_id, what, words, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
 
-def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
-    """`row` in the order of JOBS; `drift`: what is open, in words."""
+def job(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
+    """`row` in the order of JOBS; `drift`: what is open, in words, and when it was seen."""
     (
         job_id, system, native_id, kind, target_id, parent_id, dialect, expression, schedule_zone, words, next_us,
         accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
@@ -83,7 +83,8 @@ def job(row: Row, drift: Mapping[str, str]) -> JobFacts:
         title=title,
         starts_held=bool(starts_held),
         calendar=calendar,
-        drift_reason=next((drift[what] for what in _DRIFT_ORDER if what in drift), ""),
+        drift_reason=next((drift[what][0] for what in _DRIFT_ORDER if what in drift), ""),
+        drift_since=next((instant(drift[what][1]) for what in _DRIFT_ORDER if what in drift), None),
     )
 
 
@@ -106,7 +107,16 @@ def attempts_over(lines: Wire, run_ids: list[int]) -> dict[int, tuple[Over, ...]
     return {run_id: tuple(spans) for run_id, spans in found.items()}
 
 
-def run(row: Row, spans: tuple[Over, ...]) -> RunFacts:
+def queued(lines: Wire, run_ids: list[int]) -> dict[int, datetime]:
+    """Run id -> since when its latest attempt is queued, of those whose source tells it."""
+    query = (
+        "SELECT r.id, t.queued_us FROM {keys} JOIN run r ON r.id = k.a JOIN attempt t ON t.id = r.attempt_id"
+        " WHERE t.queued_us IS NOT NULL"
+    )
+    return {run_id: instant(at) for run_id, at in lines.by_keys(query, "i", run_ids)}
+
+
+def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None) -> RunFacts:
     """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts."""
     (
         run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
@@ -133,6 +143,7 @@ def run(row: Row, spans: tuple[Over, ...]) -> RunFacts:
         timeliness=Timeliness(timeliness),
         stale_read=bool(stale_read),
         partial_input=partial_input,
+        queued_at=queued_at,
         successes=tuple((began, over) for began, over, state in spans if began and state is State.SUCCEEDED),
         ends=tuple((over, state) for _, over, state in spans),
     )
@@ -163,8 +174,8 @@ def _wants(
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:
     rows = lines.rows(
-        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise,"
-        " ready FROM service WHERE NOT removed ORDER BY name"
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise"
+        " FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
         ServiceFacts(
@@ -181,12 +192,9 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
             risk=risk,
             calendar=days,
             promise=promises.read(promise),
-            ready=tuple(json.loads(ready)),
         )
-        for (
-            name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, days, promise, ready,
-        ) in rows
-    )  # fmt: skip
+        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, days, promise in rows
+    )
 
 
 def targets(lines: Wire) -> dict[int, TargetFacts]:
@@ -235,8 +243,8 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
             hurt[incident_id].add(run_id)
     rows = lines.rows(
         "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        f" i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check FROM incident i"
-        f" WHERE {where} ORDER BY i.id",
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.rule"
+        f" FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
     return tuple(_incident(row, frozenset(members[row[0]]), frozenset(hurt[row[0]])) for row in rows)
@@ -245,7 +253,7 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
 def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
     (
         incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
-        closed, root_check,
+        closed, rule,
     ) = row  # fmt: skip
     return IncidentFacts(
         id=incident_id,
@@ -263,7 +271,7 @@ def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> Incide
         reason=reason,
         shared=shared,
         closed_at=maybe_instant(closed),
-        root_check=root_check,
+        rule=rule,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.model.decisions import Decisions, IncidentDecision, ServiceDayVerdict
+from console.model.findings import Finding, FindingFacts, Rule
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 from tests.factories import at, minutes
 
@@ -19,6 +20,7 @@ class Ledger:
         self.estate = estate
         self.decisions = Decisions()
         self.tails: dict[int, str] = {}
+        self._finding_ids = 0
         self._ids = max((run.id for run in estate.runs), default=0)
         self._incidents = 0
 
@@ -61,7 +63,8 @@ class Ledger:
         open_now = [each.fingerprint for each in self.decisions.incidents if not each.closed]
         assert open_now == [each.fingerprint for each in again.incidents]
         self._keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
-        assert () == evaluate(self.estate, now).judgements
+        last = evaluate(self.estate, now)
+        assert ((), ()) == (last.judgements, last.findings)
         return self.decisions
 
     def incident(self) -> IncidentDecision:
@@ -102,6 +105,7 @@ class Ledger:
         )  # fmt: skip
         self.estate = replace(self.estate, runs=runs)
         self._keep_incidents(decisions, now)
+        self._keep_findings(decisions)
 
     def _keep_incidents(self, decisions: Decisions, now: datetime) -> None:
         ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
@@ -115,13 +119,13 @@ class Ledger:
             members = {(one.job_id, one.period_key): one.role for one in each.members}
             told = IncidentFacts(
                 id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
-                root_target_id=each.root_target_id, root_check=each.root_check,
+                root_target_id=each.root_target_id,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 hurt_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),
                 bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,
                 fingerprint=each.fingerprint, title=each.title, reason=each.reason, shared=each.root_shared,
-                closed_at=now if each.closed else None,
+                closed_at=now if each.closed else None, rule=each.rule,
             )  # fmt: skip
             (closed if each.closed else known)[number] = told
         by_number = sorted(known.values(), key=lambda one: one.id)
@@ -130,6 +134,25 @@ class Ledger:
     def _new_incident(self) -> int:
         self._incidents = max([self._incidents, *(each.id for each in self.estate.incidents)]) + 1
         return self._incidents
+
+    def _keep_findings(self, decisions: Decisions) -> None:
+        known = {each.id: each for each in self.estate.findings}
+        ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
+        for change in decisions.findings:
+            self._finding_ids += change.id is None
+            number = change.id or self._finding_ids
+            if change.closed:
+                del known[number]
+            else:
+                run_id = ids.get((change.finding.job_id, change.finding.period_key))
+                known[number] = FindingFacts(number, replace(change.finding, run_id=run_id))
+        self.estate = replace(self.estate, findings=tuple(known.values()))
+
+    def finding(self, rule: Rule) -> Finding | None:
+        """What that rule found and is open; None where it found nothing."""
+        found = [each.finding for each in self.estate.findings if each.finding.rule is rule]
+        assert len(found) <= 1
+        return found[0] if found else None
 
     def _put(self, run: RunFacts) -> None:
         runs = [each for each in self.estate.runs if (each.job_id, each.period_key) != (run.job_id, run.period_key)]

@@ -10,13 +10,13 @@ from console.model.tables.acts import Permission as Permission
 from console.model.tables.acts import Plan as Plan
 from console.model.tables.acts import PlanStep as PlanStep
 from console.model.tables.acts import Switch as Switch
-from console.model.tables.checks import CheckResult as CheckResult
 from console.model.tables.estate import Dependency as Dependency
 from console.model.tables.estate import Drift as Drift
 from console.model.tables.estate import Job as Job
 from console.model.tables.estate import ScheduleRow as ScheduleRow
 from console.model.tables.estate import System as System
 from console.model.tables.estate import Target as Target
+from console.model.tables.findings import FindingRow as FindingRow
 from console.model.tables.incidents import Alert as Alert
 from console.model.tables.incidents import Delivery as Delivery
 from console.model.tables.incidents import Event as Event

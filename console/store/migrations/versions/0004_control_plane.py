@@ -16,7 +16,7 @@ def upgrade() -> None:
     _promises()
     _calendars()
     _dependencies()
-    _checks()
+    _findings()
 
 
 def _promises() -> None:
@@ -69,21 +69,22 @@ def _dependencies() -> None:
     op.add_column("run", sa.Column("partial_input", sa.Text(), nullable=False, server_default=""))
 
 
-def _checks() -> None:
-    """What is asked of data: the looks at it, who waits for them, and incidents whose cause is one."""
+def _findings() -> None:
+    with op.batch_alter_table("incident") as incident:
+        incident.add_column(sa.Column("rule", sa.Text(), nullable=False, server_default=""))
+    texts = ("rule", "period_key", "bd", "close_reason", "words", "evidence", "severity")
     op.create_table(
-        "check_result",
-        sa.Column("id", BIG, nullable=False, primary_key=True),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "bd", "state")),
-        *(sa.Column(name, BIG, nullable=False) for name in ("since_us", "at_us")),
-        sa.Column("looks", sa.Integer, nullable=False),
-        sa.Column("measured", sa.Text, nullable=False),
-        sa.Column("row_count", BIG, nullable=True),
-        sa.Column("words", sa.Text, nullable=False),
-        sa.Column("changed_seq", BIG, nullable=False),
+        "finding",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("job_id", sa.Integer(), nullable=False),
+        sa.Column("run_id", BIG, nullable=True),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in texts),
+        sa.Column("since_us", BIG, nullable=False),
+        sa.Column("opened_us", BIG, nullable=False),
+        sa.Column("closed_us", BIG, nullable=True),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("check_result_of", "check_result", ["name", "bd"])
-    op.create_index("check_result_bd", "check_result", ["bd"])
-    op.add_column("service", sa.Column("ready", sa.Text, nullable=False, server_default="[]"))
-    op.add_column("service_day", sa.Column("awaits", sa.Text, nullable=False, server_default="[]"))
-    op.add_column("incident", sa.Column("root_check", sa.Text, nullable=False, server_default=""))
+    is_open = sa.text("closed_us IS NULL")
+    op.create_index("finding_open", "finding", ["job_id"], sqlite_where=is_open, postgresql_where=is_open)
+    op.create_index("finding_job", "finding", ["job_id", "id"])
+    op.create_index("finding_run", "finding", ["run_id"])

@@ -1,0 +1,94 @@
+"""One job as the rules look at it: its runs sorted once, its own past, and how each rule is to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from connectors.contract import Evidence as Proved
+from connectors.contract import State
+from console.clean import clean_line
+from console.control.expected import has_started
+from console.control.periods import business_date
+from console.control.picture import Picture
+from console.control.rules.wishes import Wish, Wishes
+from console.model.findings import Evidence, Finding, Rule
+from console.model.history import NO_HISTORY, History
+from console.model.values import JobFacts, RunFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one rule sees."""
+
+    picture: Picture
+    job: JobFacts
+    history: History
+    wishes: Wishes
+    started: Sequence[RunFacts]
+    """The runs that have begun at their source, in order."""
+    open: Sequence[RunFacts]
+    """Of these the ones that are seen and not over."""
+    due: Sequence[RunFacts]
+    """The runs that have not begun: PLANNED, HELD, MISSED, in order."""
+
+    @classmethod
+    def of(cls, picture: Picture, job: JobFacts, wishes: Wishes) -> Look:
+        runs = picture.runs.get(job.id, ())
+        started = [run for run in runs if has_started(run)]
+        return cls(
+            picture,
+            job,
+            picture.estate.history.get(job.id, NO_HISTORY),
+            wishes,
+            started,
+            [run for run in started if run.state.is_open and run.evidence is not Proved.STALE],
+            [run for run in runs if not has_started(run)] if len(started) < len(runs) else (),
+        )
+
+    @property
+    def now(self) -> datetime:
+        return self.picture.now
+
+    @property
+    def latest(self) -> RunFacts | None:
+        """The newest run that has begun."""
+        return self.started[-1] if self.started else None
+
+    def wish(self, rule: Rule) -> Wish:
+        return self.wishes.of(rule, self.job)
+
+    def of_run(self, rule: Rule, run: RunFacts, since: datetime, words: str, evidence: Evidence) -> Finding:
+        """A finding about one run. A `since` that is still ahead says when it will hold."""
+        return Finding(
+            rule, self.job.id, run.period_key, run.id or None, run.bd, since, clean_line(words, WORDS_LIMIT), evidence
+        )
+
+    def of_job(self, rule: Rule, since: datetime, words: str, evidence: Evidence) -> Finding:
+        """A finding about the job as a whole, on the business date of `since`."""
+        return Finding(
+            rule, self.job.id, "", None, self.date_of(since), since, clean_line(words, WORDS_LIMIT), evidence
+        )
+
+    def date_of(self, at: datetime) -> date:
+        return business_date(at, None, self.job.zone, self.job.cutoff)
+
+    def is_held(self, run: RunFacts) -> bool:
+        """True where a hold of ours kept this run back."""
+        return any(
+            hold.job_id == self.job.id and run.period_at is not None and hold.due_at == run.period_at
+            for hold in self.picture.estate.holds
+        )
+
+
+WORDS_LIMIT = 300
+
+
+def as_root(finding: Finding) -> RunFacts:
+    """A run that stands for a finding about the job: nothing of its source is known."""
+    return replace(_NO_RUN, job_id=finding.job_id, period_key=finding.period_key, bd=finding.bd,
+                   observed_at=finding.since)  # fmt: skip
+
+
+_NO_RUN = RunFacts(0, 0, "", None, date.min, State.UNKNOWN, Proved.INFERRED)

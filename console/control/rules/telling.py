@@ -1,0 +1,46 @@
+"""Findings as causes: those that tell, and that no red run, no sick target and no upstream's finding explains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console.control.causes import Group
+from console.control.picture import Picture
+from console.control.rules.judging import findings
+from console.control.rules.look import as_root
+from console.model.findings import Finding, Severity
+
+
+def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding] | None = None) -> list[Group]:
+    """The groups, and after them one for each job whose finding must be told; upstreams before their downstreams.
+    `found`: what holds, where it is known already."""
+    holds = findings(picture).findings if found is None else found
+    alerts: dict[int, Finding] = {}
+    for one in holds:
+        if one.severity is Severity.ALERT:
+            alerts.setdefault(picture.graph.unit(one.job_id), one)
+    explained = _explained(picture, groups)
+    told_already = {one.root_job_id for one in picture.estate.incidents if one.rule}
+    causes = list(groups)
+    for unit in picture.graph.ordered(alerts):
+        if unit not in explained or alerts[unit].job_id in told_already:
+            causes.append(_group(picture, alerts[unit]))
+        explained |= picture.graph.descendants(unit)
+    return causes
+
+
+def _group(picture: Picture, finding: Finding) -> Group:
+    runs = picture.runs.get(finding.job_id, ())
+    root = next((run for run in runs if run.period_key == finding.period_key and finding.period_key), None)
+    return Group(finding.bd, finding.since, root or as_root(finding), None, finding=finding)
+
+
+def _explained(picture: Picture, groups: Sequence[Group]) -> set[int]:
+    """Jobs of which an incident tells already: its root, its red runs and all below; on a target that is the cause,
+    all that run there."""
+    jobs = {run.job_id for group in groups for run in group.red}
+    jobs |= {group.root.job_id for group in groups if group.root is not None}
+    sick = {group.target.id for group in groups if group.target is not None}
+    jobs |= {job.id for job in picture.estate.jobs.values() if job.target_id in sick} if sick else set()
+    units = {picture.graph.unit(each) for each in jobs}
+    return units.union(*(picture.graph.descendants(each) for each in units))

@@ -1,0 +1,137 @@
+"""The past of each job, as thresholds need it: read again only where runs changed, and never all at once.
+
+Of a hundred thousand jobs six million successes would have to be read before the first evaluation. So each look reads
+what services hang on and what a finding is open of, and of all others a bite: within minutes of a start all are known,
+and until then a rule says nothing of a job whose past it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors.contract import RED_STATES
+from console.model.history import UNKNOWN, History, PastRun, history_of
+from console.model.ids import instant
+from console.model.values import JobFacts
+from console.store import clocks
+from console.store.wire import Row, Wire
+
+KEPT = 60
+"""Latest successes of a job."""
+BITE = 2_000
+"""Jobs whose past is read in one look, besides those that matter most."""
+_UNITS = ("rows", "bytes")
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+_PICKED = (
+    "SELECT {column} FROM run WHERE job_id = k.a AND state = 'succeeded' AND evidence = 'native'"
+    f" AND started_us IS NOT NULL AND ended_us >= started_us ORDER BY sort_us DESC LIMIT {KEPT}"
+)
+_SAYS_OUTPUT = " OR ".join(f"""t.context LIKE '%"{unit}":%'""" for unit in _UNITS)
+_COLUMNS = (
+    "r.job_id, r.id, r.sort_us, r.period_us, r.first_started_us, r.started_us, r.ended_us, r.attempts, t.queued_us,"
+    f" CASE WHEN {_SAYS_OUTPUT} THEN t.context END"
+)
+_SQLITE = (
+    f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN run r ON r.id IN ({_PICKED.format(column='id')})"
+    " LEFT JOIN attempt t ON t.id = r.attempt_id"
+)
+_POSTGRES = (
+    f"SELECT {_COLUMNS} FROM {{keys}} CROSS JOIN LATERAL ({_PICKED.format(column='*')}) r"
+    " LEFT JOIN attempt t ON t.id = r.attempt_id"
+).replace("%", "%%")
+_RED = ", ".join(f"'{state.value}'" for state in sorted(RED_STATES))
+_FAILURES = (
+    "SELECT r.job_id, count(*), min(COALESCE(r.ended_us, r.sort_us)) FROM {keys} JOIN run r ON r.job_id = k.a"
+    f" AND r.state IN ({_RED}) AND r.sort_us > COALESCE((SELECT x.sort_us FROM run x WHERE x.job_id = k.a"
+    " AND x.state = 'succeeded' ORDER BY x.sort_us DESC LIMIT 1), 0) GROUP BY r.job_id"
+)
+
+
+@dataclass(slots=True)
+class Histories:
+    """What is known of the past of each job, between two looks."""
+
+    known: dict[int, History] = field(default_factory=dict)
+    waiting: set[int] = field(default_factory=set)
+    """Known, and changed since."""
+
+    def clear(self) -> None:
+        self.known.clear()
+        self.waiting.clear()
+
+    def of(self, jobs: Iterable[int]) -> dict[int, History]:
+        return {job_id: self.known[job_id] for job_id in jobs if job_id in self.known}
+
+    def follow(
+        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts], first: set[int], changed: Iterable[int]
+    ) -> None:
+        """Reads what changed or is not known: all of `first`, and a bite of the others. Tasks have none."""
+        self.waiting.update(job_id for job_id in changed if job_id in self.known)
+        due = [
+            job_id
+            for job_id, job in jobs.items()
+            if job.parent_id is None and (job_id not in self.known or job_id in self.waiting)
+        ]
+        urgent = [job_id for job_id in due if job_id in first]
+        others = [job_id for job_id in due if job_id not in first][:BITE]
+        ask = sorted([*urgent, *others])
+        if ask:
+            self.known.update(read(lines, is_sqlite, ask, _ahead(lines, jobs, ask)))
+            self.waiting.difference_update(ask)
+
+
+def read(lines: Wire, is_sqlite: bool, job_ids: list[int], ahead: Mapping[int, timedelta]) -> dict[int, History]:
+    """The past of each of these jobs. `ahead`: how far the clock of its target is ahead of ours."""
+    rows: dict[int, list[Row]] = defaultdict(list)
+    for row in lines.by_keys(_SQLITE if is_sqlite else _POSTGRES, "i", job_ids):
+        rows[row[0]].append(row)
+    failures = {job_id: (count, since) for job_id, count, since in lines.by_keys(_FAILURES, "i", job_ids)}
+    found = {}
+    for job_id in job_ids:
+        skew = round(ahead.get(job_id, timedelta(0)).total_seconds())
+        newest_first = sorted(rows[job_id], key=lambda row: (row[2], row[1]), reverse=True)
+        count, since = failures.get(job_id, (0, None))
+        found[job_id] = history_of([_past(row, skew) for row in newest_first], count, _moved(since, skew))
+    return found
+
+
+def _ahead(lines: Wire, jobs: Mapping[int, JobFacts], job_ids: Iterable[int]) -> dict[int, timedelta]:
+    """Job -> skew of its target, where that goes wrong."""
+    skews = clocks.skews(lines)
+    return {job_id: skews[jobs[job_id].target_id] for job_id in job_ids if jobs[job_id].target_id in skews}
+
+
+def _moved(at_us: int | None, skew: int) -> datetime | None:
+    return None if at_us is None else instant(at_us) - timedelta(seconds=skew)
+
+
+def _past(row: Row, skew: int) -> PastRun:
+    _, run_id, sort_us, period_us, first_us, started_us, ended_us, attempts, queued_us, context = row
+    began = first_us if first_us is not None else started_us
+    output, unit = _output(context)
+    return PastRun(
+        run_id=run_id,
+        at=sort_us // 1_000_000,
+        ended=ended_us // 1_000_000 - skew,
+        takes=(ended_us - started_us) / 1_000_000,
+        delay=UNKNOWN if period_us is None else max((began - period_us) / 1_000_000 - skew, 0.0),
+        waited=UNKNOWN if queued_us is None else max(started_us - queued_us, 0) / 1_000_000,
+        attempts=attempts,
+        output=output,
+        output_unit=unit,
+    )
+
+
+def _output(context: str | None) -> tuple[float, str]:
+    """How much it wrote and in which unit, where its source brought that."""
+    told: Any = json.loads(context) if context else {}
+    for unit in _UNITS:
+        number = told.get(unit) if isinstance(told, dict) else None
+        if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < float("inf"):
+            return float(number), unit
+    return UNKNOWN, ""
