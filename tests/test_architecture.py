@@ -73,6 +73,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.requests",
         "console.engine.plan_requests",
         "console.engine.emergency",
+        "console.engine.explain",
         "console.store.backup",
         "console.control.gate",
         "console.control.calendars",

@@ -61,6 +61,7 @@ COMMANDS: dict[str, Command] = {
     "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
     "calendar": Command("console.cli.calendar", "the days on which something is expected: NAME --next 20"),
+    "why": Command("console.cli.why", "why a job is not running or runs so late; why a service is late"),
     "alert": Command("console.cli.alert", "alerts that were not delivered; `alert test ROUTE`, `alert retry`"),
     "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
     "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),

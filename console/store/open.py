@@ -149,6 +149,15 @@ def open_store(url: str) -> Store:
     return store
 
 
+def open_to_look(url: str) -> Store:
+    """The store at a file's path or a URL, as it is: nothing is made, migrated or written. The readers' door
+    (`store.reads.open_reads`) has found it and knows its schema."""
+    if url.startswith(POSTGRES_URLS):
+        return Store(url, _postgres(url), None)
+    path = Path(url.removeprefix("sqlite:///")).expanduser()
+    return Store(url, _sqlite(path), path)
+
+
 def next_changed_seq(connection: Connection) -> int:
     """The number for all that this transaction changes: greater than every one committed before."""
     return int(

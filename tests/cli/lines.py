@@ -42,6 +42,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "holds": ((), ("--all",), ("--from-native",), ("--release",)),
     "drift": ((), ("accept", JOB), ("accept",)),
     "calendar": ((), ("nothing",), ("nothing", "--next", "5", "--from", "2026-12-24")),
+    "why": ((JOB,), ("fake/none",)),
     "alert": ((), ("test", "oncall", "--timeout", "0.1"), ("test", "nobody"), ("retry", "--parked"), ("retry",)),
     "approvals": ((),),
     "approve": (("nothing",),),

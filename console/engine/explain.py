@@ -1,0 +1,64 @@
+"""What the decisions know beyond what they write down, for commands that ask, over the store as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from console.control.expected import expectations
+from console.control.own_sleep import woken
+from console.control.picture import Picture
+from console.control.why import to_act_on, why
+from console.model.reasons import Reason
+from console.model.values import Settings
+from console.store.estate import load
+from console.store.open import open_to_look
+from console.store.reads import Reads, open_reads
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why a job is not running."""
+
+    job: str
+    reasons: tuple[Reason, ...]
+    act_on: Reason | None
+    """The one of them that is to be acted on first; None where only time helps."""
+
+
+def why_job(url: str, name: str) -> Explained:
+    """The chain of reasons of one job. Raises NotFound with near misses, StoreUnusable, StoreTooNew."""
+    with open_reads(url) as reads:
+        row = reads.job(name).row
+        approvals = [*_approvals(reads)]
+        with picture_of(url, reads) as picture:
+            chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
+    return Explained(row.name, chain, to_act_on(chain))
+
+
+@contextmanager
+def picture_of(url: str, reads: Reads) -> Iterator[Picture]:
+    """The estate as an evaluation would see it now, with what is expected laid over it."""
+    now = reads.now()
+    store = open_to_look(url)
+    try:
+        estate = woken(load(store, now, Settings()))
+    finally:
+        store.close()
+    due = expectations(estate, now)
+    yield Picture(estate, now, due.runs, due.withdrawn)
+
+
+def _quiet(name: str) -> Reason:
+    words = "nothing starts it by the clock, nothing hangs on it, and it has not run for two days"
+    return Reason(name, "event", words, evidence=f"headway job {name}", act=f"headway rerun {name}")
+
+
+def _approvals(reads: Reads) -> Iterator[Reason]:
+    """What waits for the approval of another person."""
+    for one in reads.approvals():
+        words = f"{one.verb} was asked for and waits for the approval of another person"
+        yield Reason(
+            one.job, "approval", words, 0, one.requested, by=one.requested_by, act=f"headway approve {one.key}"
+        )
