@@ -135,6 +135,8 @@ class ServiceSettings(Strict):
     """Share of nights that may be late."""
     calendar: str = ""
     """The business dates that have a promise; empty: every one on which something of it runs."""
+    ready: tuple[str, ...] = ()
+    """Checks that must pass, after its jobs are done, before it counts as delivered."""
 
 
 class RouteSettings(Strict):

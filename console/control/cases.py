@@ -15,6 +15,7 @@ from datetime import datetime
 from connectors.contract import Evidence
 from console.control.causes import Group, stale_below
 from console.control.picture import CLOCKS, Picture
+from console.control.readiness import ENOUGH
 from console.model.values import IncidentFacts, RunFacts
 
 UNWATCHED = "it is watched no more: the config names it no longer"
@@ -132,6 +133,8 @@ def _same_cause(incident: IncidentFacts, groups: Sequence[Group]) -> int | None:
     for place, group in enumerate(groups):
         if group.target is not None and group.target.id == incident.root_target_id:
             return place
+        if group.check and (group.check, group.bd) == (incident.root_check, incident.bd):
+            return place
         if group.root is not None and group.root.job_id == incident.root_job_id and _same_day(incident, group):
             return place
     if incident.root_target_id is not None:
@@ -181,6 +184,8 @@ def _going_on(picture: Picture, incident: IncidentFacts, red: list[RunFacts]) ->
     """The case of an incident whose root is not red any more."""
     if incident.root_target_id is not None:
         return _answered(picture, incident)
+    if incident.root_check:
+        return _passed(picture, incident)
     root = run_of(picture, incident)
     case = Case(incident, Group(incident.bd, incident.failed_since, root, None, red))
     if incident.rule and not red and not _stale(picture, case) and not (root is not None and root.state.is_red):
@@ -212,6 +217,15 @@ def _answered(picture: Picture, incident: IncidentFacts) -> Case:
     elif target.failing_since is None:
         case.close_reason, case.recovered = "it answers again", True
     return case
+
+
+def _passed(picture: Picture, incident: IncidentFacts) -> Case:
+    """The case of a check that no service waits for any more."""
+    group = Group(incident.bd, incident.failed_since, None, None, [], incident.root_check)
+    known = picture.estate.checks.get((incident.root_check, incident.bd))
+    if known is not None and known.last.state in ENOUGH:
+        return Case(incident, group, close_reason=f"it passes: {known.last.words}", recovered=True)
+    return Case(incident, group, close_reason="no service waits for it any more")
 
 
 def _out_of_view(picture: Picture, incident: IncidentFacts) -> str:

@@ -32,6 +32,10 @@ class Group:
     target: TargetFacts | None
     red: list[RunFacts] = field(default_factory=list)
     """All of them, the root's own included."""
+    check: str = ""
+    """Name of the check that is the cause: then there is neither root nor target."""
+    words: str = ""
+    """What that check found."""
     finding: Finding | None = None
     """What a rule found of the root, where nothing is red and that is the cause."""
 

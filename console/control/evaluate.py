@@ -20,6 +20,7 @@ from console.control.rules.judging import changes, findings
 from console.control.rules.telling import causes_of
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.standings import UNREAD
+from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
 
@@ -40,10 +41,11 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     picture = Picture(estate, now, due.runs, due.withdrawn)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
-    # 4. What each job's own past says of it; and which causes there are, red ones and those that only a rule sees,
-    #    with the open incident that tells each of them.
+    # 4. What each job's own past says of it; and which causes there are, red ones and those that only a rule or a check
+    #    sees, with the open incident that tells each of them.
     found = findings(picture)
-    open_cases = cases(picture, causes_of(picture, groups(picture), found.findings))
+    causes = causes_of(picture, groups(picture), found.findings)
+    open_cases = cases(picture, [*causes, *failing_checks(picture, days)])
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]
     # 6. How each service stands: its own forecast, or the most urgent of its causes.

@@ -17,7 +17,7 @@ from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
-from console.control.services import Threat
+from console.control.services import Threat, waits_for
 from console.control.titles import cause_name, reason, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
@@ -44,6 +44,8 @@ def key_of_case(picture: Picture, case: Case) -> str:
     if root is not None:
         again = f"#{root.attempt}" if root.attempt > 1 else ""
         return f"run:{unmistakable(picture.job(root.job_id).name)}@{unmistakable(root.period_key)}{again}"
+    if case.group.check:
+        return f"check:{unmistakable(case.group.check)}@{case.group.bd.isoformat()}"
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
     return f"target:{name}{since}"
@@ -56,6 +58,8 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
     found: dict[Day, tuple[Forecast, list[Node]]] = {}
     if case.group.target is not None:
         found = _hit_by_target(picture, case.group.target.id, days)
+    if case.group.check:
+        return {(day.service.name, day.bd): (day, []) for day in days if _is_hit_by_check(picture, case, day)}
     broken = {key_of(run) for run in case.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
@@ -89,7 +93,7 @@ def decide(
         incident_id=case.incident.id if case.incident else None,
         key=key_of_case(picture, case),
         title=title(picture, case),
-        cause="target" if case.group.target is not None else "rule" if case.group.finding is not None else "run",
+        cause=_cause_word(case),
         rule=case.group.finding.rule.value if case.group.finding is not None else "",
         root_job_id=root.job_id if root else None,
         root_run_id=(root.id or None) if root else None,
@@ -109,7 +113,14 @@ def decide(
         split_from=case.split_from,
         reopened=case.reopened,
         merges=case.merges,
+        root_check=case.group.check,
     )
+
+
+def _cause_word(case: Case) -> str:
+    if case.group.target is not None:
+        return "target"
+    return "check" if case.group.check else "rule" if case.group.finding is not None else "run"
 
 
 def event_words(decision: IncidentDecision, before: Told | None) -> str:
@@ -143,6 +154,10 @@ def _hit_by_target(
             seen.add(day.service.name)
             found[day.service.name, day.bd] = (day, nodes)
     return found
+
+
+def _is_hit_by_check(picture: Picture, case: Case, day: Forecast) -> bool:
+    return day.bd == case.group.bd and any(one.check == case.group.check for one in waits_for(picture, day))
 
 
 def _in_order(told: Iterable[Day], verdicts: Mapping[Day, ServiceDayVerdict]) -> list[Day]:

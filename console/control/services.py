@@ -12,6 +12,7 @@ from console.control.deadlines import agreed_at, clock_starts, latest_deadline
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.picture import Picture
+from console.control.readiness import Waiting, all_proved_at, waiting
 from console.control.recovery import Budget
 from console.control.words import moment
 from console.control.zones import date_in_window, window, zone_of
@@ -49,10 +50,23 @@ def service_days(picture: Picture) -> list[Forecast]:
 
 
 def delivered_at(picture: Picture, day: Forecast) -> datetime | None:
+    """When the last of its terminals was good for that date and each of its checks was proved since; None while one is
+    not."""
+    done = jobs_done_at(picture, day)
+    return None if done is None else all_proved_at(picture.estate, day.service.ready, day.bd, done)
+
+
+def jobs_done_at(picture: Picture, day: Forecast) -> datetime | None:
     """When the last of its terminals was good for that date; None while one is not."""
     moments = [_good_at(picture, day, each) for each in day.service.terminals]
     known = [each for each in moments if each is not None]
     return max(known) if known and len(known) == len(moments) else None
+
+
+def waits_for(picture: Picture, day: Forecast) -> tuple[Waiting, ...]:
+    """The checks that are all that is missing; nothing while a job is."""
+    done = jobs_done_at(picture, day) if day.service.ready else None
+    return () if done is None else waiting(picture.estate, day.service.ready, day.bd, done)
 
 
 def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
@@ -81,6 +95,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         promised=day.promised,
         agreed=agreed_at(day.service, day.bd, day.promised or day.deadline),
         extension=day.extended.words if day.extended else "",
+        awaits=tuple(one.check for one in waits_for(picture, day)),
     )
 
 
@@ -157,6 +172,8 @@ def _data_state(picture: Picture, day: Forecast, done: datetime | None) -> str:
     ends = [day.nodes[each] for each in day.ends if each in day.nodes]
     if any(node.run is not None and node.run.state.is_red for node in ends):
         return "failed"
+    if any(one.since is not None for one in waits_for(picture, day)):
+        return "failed"
     return "stale" if any(node.stale for node in ends) else "open"
 
 
@@ -176,6 +193,8 @@ def _timeliness(
     if done is not None:
         late = done > day.deadline
         return (Timeliness.MET_LATE if late else Timeliness.MET), f"delivered {moment(done, zone)}{_late_words(late)}"
+    if checks := waits_for(picture, day):
+        return _unready(picture, day, checks)
     unproved = _unproved(picture, day)
     if unproved:
         return Timeliness.NO_ESTIMATE, unproved
@@ -209,6 +228,15 @@ def _extended(day: Forecast) -> str:
         return ""
     zone = day.service.zone
     return f"; deadline {moment(day.deadline, zone)}, extended from {moment(day.promised, zone)} {day.extended.words}"
+
+
+def _unready(picture: Picture, day: Forecast, checks: Sequence[Waiting]) -> tuple[Timeliness, str]:
+    """Its jobs are done, and checks are not proved yet: at risk as soon as one was looked at."""
+    words, zone = "; ".join(one.words for one in checks), day.service.zone
+    if picture.now > day.deadline:
+        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone)}; {words}"
+    failing = any(one.since is not None for one in checks)
+    return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
 
 
 def _unproved(picture: Picture, day: Forecast) -> str:

@@ -30,6 +30,8 @@ def cause_name(picture: Picture, case: Case) -> str:
         return clean_line(picture.job(case.group.root.job_id).name)
     if case.group.target is not None:
         return clean_line(f"{case.group.target.system}/{case.group.target.name}")
+    if case.group.check:
+        return f"check {case.group.check}"
     return told.root if (told := told_before(case)) else ""
 
 
@@ -54,6 +56,8 @@ def title(picture: Picture, case: Case) -> str:
             return clean_line(f"{name} was {by}")
         why = _why(picture, root)
         return f"{name} {_FAILED[root.state]}{f': {why}' if why else ''}"
+    if case.group.words:
+        return clean_line(case.group.words, REASON_LIMIT)
     return (case.incident.title if case.incident else "") or name
 
 
@@ -64,6 +68,8 @@ def plain_title(picture: Picture, case: Case) -> str:
         return f"{name} {case.group.finding.rule.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+    if case.group.words:
+        return f"{name} does not pass"
     if root is None or not root.state.is_red:
         return name
     if cancelled_by(picture, root):
@@ -120,6 +126,8 @@ def reason(picture: Picture, case: Case) -> str:
         return case.group.finding.with_source
     if target is not None and target.failing_since is not None:
         return one_line(target.error, REASON_LIMIT)
+    if case.group.words:
+        return clean_line(case.group.words, REASON_LIMIT)
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
     tasks = _failed_task_names(picture, root)

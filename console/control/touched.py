@@ -1,8 +1,8 @@
 """What a change can touch: the parts of the estate that hang together, and those of them in which something changed.
 
 Jobs hang together by dependencies, by a hold, as a task of its DAG, by a service that both deliver, by an open
-incident, and by a target that does not answer. A part judged alone is judged as it is within the whole: a property
-test holds that.
+incident, by a check that two services wait for, and by a target that does not answer. A part judged alone is judged as
+it is within the whole: a property test holds that.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
     found |= {number for number, job in after.jobs.items() if before.jobs[number] != job}
     found |= {number for number, taken in after.durations.items() if before.durations.get(number) != taken}
     found |= {number for number, past in after.history.items() if before.history.get(number) is not past}
+    found |= _below_checks(before, after)
     found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     turned = {number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])}
     return found | {job.id for job in after.jobs.values() if job.target_id in turned} if turned else found
@@ -43,23 +44,35 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     if len(jobs) == len(estate.jobs):
         return estate
     targets = {job.target_id for job_id, job in estate.jobs.items() if job_id in jobs}
+    services = tuple(one for one in estate.services if not jobs.isdisjoint(one.terminals))
+    ready = {name for service in services for name in service.ready}
     return replace(
         estate,
         jobs={job_id: job for job_id, job in estate.jobs.items() if job_id in jobs},
         runs=tuple(run for run in estate.runs if run.job_id in jobs),
         durations={job_id: taken for job_id, taken in estate.durations.items() if job_id in jobs},
         dependencies=tuple(one for one in estate.dependencies if one.upstream_id in jobs),
-        services=tuple(one for one in estate.services if not jobs.isdisjoint(one.terminals)),
+        services=services,
         targets={number: one for number, one in estate.targets.items() if number in targets},
         incidents=tuple(
             one
             for one in estate.incidents
-            if one.root_job_id in jobs or (one.root_job_id is None and one.root_target_id in targets)
+            if one.root_job_id in jobs
+            or (one.root_job_id is None and one.root_target_id in targets)
+            or one.root_check in ready
         ),
         holds=tuple(one for one in estate.holds if one.job_id in jobs),
         history={job_id: past for job_id, past in estate.history.items() if job_id in jobs},
         findings=tuple(one for one in estate.findings if one.finding.job_id in jobs),
     )
+
+
+def _below_checks(before: Estate, after: Estate) -> set[int]:
+    """Jobs of services for whose checks there is a new look."""
+    looked = {
+        key[0] for key in before.checks.keys() | after.checks.keys() if before.checks.get(key) != after.checks.get(key)
+    }
+    return {one for service in after.services if not looked.isdisjoint(service.ready) for one in service.terminals}
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:
@@ -85,8 +98,13 @@ def _links(estate: Estate) -> Iterator[tuple[int, int]]:
     for job in estate.jobs.values():
         if job.parent_id is not None:
             yield job.parent_id, job.id
+    by_check: dict[str, list[int]] = {}
     for service in estate.services:
         yield from _chained(service.terminals)
+        for name in service.ready:
+            by_check.setdefault(name, []).extend(service.terminals)
+    for terminals in by_check.values():
+        yield from _chained(terminals)
     job_of = {run.id: run.job_id for run in estate.runs}
     for incident in estate.incidents:
         members = [job_of[number] for number in sorted(incident.member_run_ids) if number in job_of]

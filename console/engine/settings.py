@@ -130,4 +130,5 @@ def _service(name: str, config: Config) -> ServiceSetting:
         risk=service.risk,
         promise=promise(service.deadline, service.slo, service.sla),
         calendar=service.calendar,
+        ready=service.ready,
     )

@@ -77,6 +77,8 @@ class ServiceDayVerdict:
     """When it is late by its SLA; None without one."""
     extension: str = ""
     """Who extended it and why."""
+    awaits: tuple[str, ...] = ()
+    """Checks to be looked at: its jobs are done, and these are all that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class IncidentDecision:
     """Routes that are not told because what they would be told of is in shadow."""
     event: str = ""
     """What to write into the timeline; empty: nothing new."""
+    root_check: str = ""
+    """The check that is the cause; empty for a run or a target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class ServiceSetting:
     risk: float = 0.1
     promise: Promise = PLAIN
     calendar: str = ""
+    ready: tuple[str, ...] = ()
+    """Names of checks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,6 +264,8 @@ class IncidentFacts:
     """None: it is open."""
     rule: str = ""
     """The rule whose finding is its cause; empty where a red run or a target is."""
+    root_check: str = ""
+    """The check that is its cause; empty for a run or a target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _EXPECTED = (
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
     "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
-    "promised_us", "agreed_us", "extension",
+    "promised_us", "agreed_us", "extension", "awaits",
 )  # fmt: skip
 
 
@@ -231,6 +231,7 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         micros(one.promised or one.deadline),
         maybe_micros(one.agreed),
         one.extension,
+        json.dumps(one.awaits),
     )
 
 

@@ -27,7 +27,7 @@ from console.store.wire import Row, Wire, single, wire
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
 _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
-    "calendar", "promise", "removed",
+    "calendar", "promise", "ready", "removed",
 )  # fmt: skip
 _JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar")
 _EDGE = (
@@ -239,5 +239,5 @@ def _service_row(one: ServiceSetting, terminals: list[int], promise: str) -> Row
     return (
         one.name, clean_line(one.title), json.dumps(terminals), one.deadline.isoformat("minutes"), one.zone,
         one.cutoff.isoformat("minutes"), one.tier, clean_line(one.owner), json.dumps(one.notify),
-        clean_line(one.runbook), one.risk, one.calendar, promise, False,
+        clean_line(one.runbook), one.risk, one.calendar, promise, json.dumps(one.ready), False,
     )  # fmt: skip

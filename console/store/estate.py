@@ -14,7 +14,7 @@ from threading import Lock
 from weakref import WeakKeyDictionary
 
 from connectors.contract import OPEN_STATES, State
-from console.model.ids import micros
+from console.model.ids import instant, micros
 from console.model.values import (
     DependencyFacts,
     Estate,
@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import clocks, declared, facts, findings, hold_facts
+from console.store import checks, clocks, declared, facts, findings, hold_facts
 from console.store.histories import Histories
 from console.store.open import Store
 from console.store.wire import Wire, wire
@@ -98,6 +98,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         modes = facts.modes(lines)
         said = declared.read(lines)
         open_findings = findings.open_findings(lines)
+        looked = checks.facts(lines, instant(since_us))
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         members = _members(jobs, services, dependencies)
         _durations(lines, store.is_sqlite, memory, members, changed)
@@ -121,6 +122,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         extensions=extensions,
         history=memory.histories.of(jobs),
         findings=open_findings,
+        checks=looked,
         modes=modes,
         declared=said,
         settings=settings,

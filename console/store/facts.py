@@ -174,8 +174,8 @@ def _wants(
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:
     rows = lines.rows(
-        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise"
-        " FROM service WHERE NOT removed ORDER BY name"
+        "SELECT name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, calendar, promise,"
+        " ready FROM service WHERE NOT removed ORDER BY name"
     )
     return tuple(
         ServiceFacts(
@@ -192,9 +192,12 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
             risk=risk,
             calendar=days,
             promise=promises.read(promise),
+            ready=tuple(json.loads(ready)),
         )
-        for name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, days, promise in rows
-    )
+        for (
+            name, title, terminals, deadline, zone, cutoff, tier, owner, notify, runbook, risk, days, promise, ready,
+        ) in rows
+    )  # fmt: skip
 
 
 def targets(lines: Wire) -> dict[int, TargetFacts]:
@@ -243,7 +246,7 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
             hurt[incident_id].add(run_id)
     rows = lines.rows(
         "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.rule"
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule"
         f" FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
@@ -253,7 +256,7 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
 def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
     (
         incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
-        closed, rule,
+        closed, root_check, rule,
     ) = row  # fmt: skip
     return IncidentFacts(
         id=incident_id,
@@ -272,6 +275,7 @@ def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> Incide
         shared=shared,
         closed_at=maybe_instant(closed),
         rule=rule,
+        root_check=root_check,
     )
 
 

@@ -119,7 +119,7 @@ class Ledger:
             members = {(one.job_id, one.period_key): one.role for one in each.members}
             told = IncidentFacts(
                 id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
-                root_target_id=each.root_target_id,
+                root_target_id=each.root_target_id, root_check=each.root_check,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
                 hurt_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),

@@ -10,6 +10,7 @@ from console.model.tables.acts import Permission as Permission
 from console.model.tables.acts import Plan as Plan
 from console.model.tables.acts import PlanStep as PlanStep
 from console.model.tables.acts import Switch as Switch
+from console.model.tables.checks import CheckResult as CheckResult
 from console.model.tables.estate import Dependency as Dependency
 from console.model.tables.estate import Drift as Drift
 from console.model.tables.estate import Job as Job

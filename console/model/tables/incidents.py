@@ -23,13 +23,15 @@ class Incident(SQLModel, table=True):
     title: str = string()
     """Cleaned: "etl-hosts/db07:extract_orders failed: exit 1"."""
     cause: str = string()
-    """"run", "target", "shared" or "rule"."""
+    """"run", "target", "shared", "check" or "rule"."""
     rule: str = string()
     """Of the finding that is its cause."""
     root_job_id: int | None = Field(default=None)
     root_run_id: int | None = big(default=None)
     root_period_key: str = string()
     root_target_id: int | None = Field(default=None)
+    root_check: str = string()
+    """Name of the check that is the cause; empty for a run or a target."""
     bd: str = string()
     reason: str = string()
     owner: str = string()

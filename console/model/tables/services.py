@@ -29,6 +29,8 @@ class Service(SQLModel, table=True):
     promise: str = string("{}")
     """JSON of `model.promises.Promise`: what there is to it beyond a deadline by the clock."""
     calendar: str = string()
+    ready: str = string("[]")
+    """JSON: names of the checks that must pass."""
     removed: bool = False
 
 
@@ -67,6 +69,8 @@ class ServiceDay(SQLModel, table=True):
     """JSON: job ids along the critical path, first to last."""
     reason: str = string()
     """Why this timeliness, one sentence."""
+    awaits: str = string("[]")
+    """JSON: names of the checks that are looked at, because its jobs are done and nothing else is missing."""
     changed_seq: int = big(default=0)
 
 

@@ -17,6 +17,7 @@ def upgrade() -> None:
     _calendars()
     _dependencies()
     _findings()
+    _checks()
 
 
 def _promises() -> None:
@@ -88,3 +89,23 @@ def _findings() -> None:
     op.create_index("finding_open", "finding", ["job_id"], sqlite_where=is_open, postgresql_where=is_open)
     op.create_index("finding_job", "finding", ["job_id", "id"])
     op.create_index("finding_run", "finding", ["run_id"])
+
+
+def _checks() -> None:
+    """What is asked of data: the looks at it, who waits for them, and incidents whose cause is one."""
+    op.create_table(
+        "check_result",
+        sa.Column("id", BIG, nullable=False, primary_key=True),
+        *(sa.Column(name, sa.Text, nullable=False) for name in ("name", "bd", "state")),
+        *(sa.Column(name, BIG, nullable=False) for name in ("since_us", "at_us")),
+        sa.Column("looks", sa.Integer, nullable=False),
+        sa.Column("measured", sa.Text, nullable=False),
+        sa.Column("row_count", BIG, nullable=True),
+        sa.Column("words", sa.Text, nullable=False),
+        sa.Column("changed_seq", BIG, nullable=False),
+    )
+    op.create_index("check_result_of", "check_result", ["name", "bd"])
+    op.create_index("check_result_bd", "check_result", ["bd"])
+    op.add_column("service", sa.Column("ready", sa.Text, nullable=False, server_default="[]"))
+    op.add_column("service_day", sa.Column("awaits", sa.Text, nullable=False, server_default="[]"))
+    op.add_column("incident", sa.Column("root_check", sa.Text, nullable=False, server_default=""))

@@ -1,0 +1,24 @@
+"""Checks that are root causes: all jobs of a service are done, and the data are not what was promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from console.control.causes import Group
+from console.control.forecast import Forecast
+from console.control.picture import Picture
+from console.control.services import waits_for
+
+
+def failing_checks(picture: Picture, days: Sequence[Forecast]) -> list[Group]:
+    """One cause for each check and business date that keeps service days from being delivered; oldest first."""
+    found: dict[tuple[str, date], Group] = {}
+    for day in days:
+        for one in waits_for(picture, day):
+            if one.since is not None:
+                group = found.setdefault(
+                    (one.check, day.bd), Group(day.bd, one.since, None, None, [], one.check, one.words)
+                )
+                group.since = min(group.since, one.since)
+    return sorted(found.values(), key=lambda group: (group.since, group.check))
