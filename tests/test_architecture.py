@@ -76,6 +76,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.explain",
         "console.store.backup",
         "console.control.gate",
+        "console.control.lateness",
         "console.control.calendars",
         CONTRACT,
         "connectors.registry",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.common import day_words, print_json, reading, say_lines, since_words, store_of, watched
+from console.cli.common import business_date, day_words, print_json, reading, say_lines, since_words, store_of, watched
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a service, or a job: system/native-id")
+    parser.add_argument("--bd", type=business_date, metavar="DATE", help="of a service: on that business date")
     parser.add_argument("--json", action="store_true")
 
 
@@ -28,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _service(arguments: argparse.Namespace) -> int:
-    from console.cli import services
+    from console.cli import why_service
 
-    return services.run(arguments)
+    return why_service.run(arguments)
 
 
 def _job(arguments: argparse.Namespace) -> int:

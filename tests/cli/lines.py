@@ -42,7 +42,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "holds": ((), ("--all",), ("--from-native",), ("--release",)),
     "drift": ((), ("accept", JOB), ("accept",)),
     "calendar": ((), ("nothing",), ("nothing", "--next", "5", "--from", "2026-12-24")),
-    "why": ((JOB,), ("fake/none",)),
+    "why": ((JOB,), ("fake/none",), ("supply",), ("supply", "--bd", "2020-01-01")),
     "alert": ((), ("test", "oncall", "--timeout", "0.1"), ("test", "nobody"), ("retry", "--parked"), ("retry",)),
     "approvals": ((),),
     "approve": (("nothing",),),

@@ -40,3 +40,23 @@ def test_a_name_that_nothing_has_is_not_found(bench: Bench, capsys: pytest.Captu
     bench.turn()
     assert Exit.NOT_FOUND == main(["--store", bench.url, "why", "fake/extrakt"])
     assert "fake/extract" in capsys.readouterr().err
+
+
+def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Extract usually takes 10 minutes (declared), and was red for 30 until now."""
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    bench.turn()
+    assert Exit.OK == main(["--store", bench.url, "why", "supply"])
+    told = capsys.readouterr().out
+    assert "Supply plan  " in told
+    assert "after its usual, " in told
+    assert "+30m in all: repair +30m" in told
+    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert ["fake/extract", "fake/load"] == [one["job"] for one in document["jobs"]]
+    assert document["late_minutes"] == document["jobs"][-1]["late_minutes"] == document["added_minutes"]["repair"]
+
+
+def test_a_service_day_that_nobody_judged_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--bd", "2020-01-01"])
+    assert "nothing is known of its critical path on that date" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import pytest
 
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
 from console.model.attainment import Attained, KeptDay, attainment
-from console.model.decisions import Decisions, ServiceDayVerdict
+from console.model.decisions import Decisions, Estimate, ServiceDayVerdict
 from console.model.ids import micros
 from console.model.promises import Agreement, DeadlineRule, Objective, Promise
 from console.model.values import Settings, Timeliness
@@ -18,7 +18,7 @@ from console.store.config_sync import sync_config
 from console.store.estate import load
 from console.store.extensions import extend
 from console.store.reads import NotFound, Reads
-from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at
+from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_apply import ROUTES, day
 
 KEPT = Promise(DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), Objective(0.9, 30), Agreement(1, 90))
@@ -100,3 +100,14 @@ def test_a_service_without_days_has_no_share_and_all_of_its_budget() -> None:
     found = attainment([], KEPT, BD, at("08:00"))
     assert (None, 0.0, 1) == (found.windows[0].share, found.budget_left, found.sla_left)
     assert None is attainment([], Promise(), BD, at("08:00")).budget
+
+
+def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: Estate, reads: Reads) -> None:
+    sources = (Estimate(served.job_id(), "history", 14, timedelta(minutes=4), timedelta(minutes=6)),)
+    judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
+    served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
+    [found] = reads.path_of("supply", BD.isoformat())
+    assert (EXTRACT, 240.0, "history") == (found.job, found.usual_s, found.source)
+    [shown] = found.runs
+    assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [(one.started, one.state) for one in shown.tries]
+    assert [] == reads.path_of("supply", "2020-01-01")

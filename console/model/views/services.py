@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from console.model.attainment import Attainment
 
@@ -15,3 +16,37 @@ class AttainmentView:
     title: str
     tier: int
     attainment: Attainment
+
+
+@dataclass(frozen=True, slots=True)
+class TryView:
+    """One attempt, as its source told it."""
+
+    started: datetime
+    ended: datetime | None
+    state: str
+    asked: bool
+    """By an action of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathRunView:
+    """One run of a job on the service's business date."""
+
+    at: datetime
+    """Its place among the runs of the job: the period's instant, else its first start."""
+    due: datetime | None
+    """The instant at which it had to start; None where no schedule demanded it."""
+    tries: tuple[TryView, ...]
+    """By start."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathJobView:
+    """One job of a service's critical path, with its runs of the business date, in order."""
+
+    job: str
+    usual_s: float | None
+    source: str
+    """Where that figure comes from: "history", "declared", "none"."""
+    runs: tuple[PathRunView, ...]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from console.model.attainment import WINDOWS, KeptDay, attainment
-from console.model.ids import instant, maybe_instant
+from console.model.ids import instant, maybe_instant, micros
 from console.model.promises import Agreement, Objective, Promise
-from console.model.views.services import AttainmentView
+from console.model.views.services import AttainmentView, PathJobView, PathRunView, TryView
 from console.model.words import Timeliness
 from console.store.errors import NotFound
 from console.store.reads.base import Base
+from console.store.reads.link import Row
 from console.store.reads.near import near
 from console.store.reads.services import current_bd, days_after
 
@@ -21,6 +22,16 @@ _SERVICES = "SELECT id, name, title, tier, zone, cutoff, promise FROM service WH
 _DAYS = (
     "SELECT d.service_id, d.bd, d.deadline_us, d.promised_us, d.agreed_us, d.delivered_us, d.timeliness"
     " FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd > ? WHERE NOT s.removed ORDER BY d.bd"
+)
+
+_PATH = (
+    "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ? WHERE s.name = ?"
+    " AND NOT s.removed"
+)
+_RUNS = (
+    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, a.state, a.started_us, a.ended_us, a.action_key"
+    " FROM {ids} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
+    " ORDER BY r.sort_us, a.started_us, a.number"
 )
 
 
@@ -42,6 +53,49 @@ class PromiseReads(Base):
                 kept = attainment(days[service_id], _promise(promise), today, now)
                 found.append(AttainmentView(service, title or service, tier, kept))
         return found
+
+    def path_of(self, name: str, bd: str) -> list[PathJobView]:
+        """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty
+        where it was not judged."""
+        days = self.link.rows(_PATH, (bd, name))
+        if not days:
+            return []
+        [(path, sources)] = days
+        known = {one["job"]: one for one in json.loads(sources)}
+        job_ids: list[int] = json.loads(path)
+        names: dict[int, str] = dict(
+            self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", job_ids)
+        )
+        runs = self._runs_of(job_ids, bd)
+        return [
+            _path_job(names[job_id], known.get(names[job_id], {}), runs.get(job_id, {}))
+            for job_id in job_ids
+            if job_id in names
+        ]
+
+    def _runs_of(self, job_ids: list[int], bd: str) -> dict[int, dict[int, list[Row]]]:
+        """Job -> run -> its rows, one an attempt."""
+        found: dict[int, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
+        first = micros(datetime.combine(date.fromisoformat(bd), time(), UTC) - timedelta(days=2))
+        for job_id, run_id, *row in self.link.by_ids(_RUNS, job_ids, (first, bd)):
+            found[job_id][run_id].append(tuple(row))
+        return found
+
+
+def _path_job(job: str, known: dict[str, Any], runs: dict[int, list[Row]]) -> PathJobView:
+    told = [_path_run(rows) for rows in runs.values()]
+    return PathJobView(job, known.get("p50_s"), str(known.get("source", "none")), tuple(told))
+
+
+def _path_run(rows: list[Row]) -> PathRunView:
+    sort_us, period_us, expected = rows[0][:3]
+    tries = tuple(
+        TryView(instant(started), maybe_instant(ended), state, asked is not None)
+        for _, _, _, state, started, ended, asked in rows
+        if started is not None
+    )
+    due = maybe_instant(period_us) if expected else None
+    return PathRunView(instant(sort_us), due, tries)
 
 
 def _day(bd: str, deadline: int, promised: int | None, agreed: int | None, delivered: int | None, word: str) -> KeptDay:

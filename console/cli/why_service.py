@@ -1,0 +1,124 @@
+"""`headway why SERVICE`: where its minutes went, job by job along its critical path."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from console.cli.common import clock_words, print_json, say_lines, watched
+from console.cli.exits import Exit
+from console.cli.services import deadline_words
+from console.cli.table import Col, print_table
+from console.control.lateness import Lateness, Part, lateness, steps_of
+from console.durations import duration_words
+from console.model.views import ServiceView
+
+KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
+ADDED = KINDS[1:]
+"""What a job's lateness is made of besides what came from upstream, and what a clock gave back."""
+COLUMNS = (
+    Col("job", 16, middle=True), Col("ends"), Col("usually", drop=1), Col("late"), *(Col(kind) for kind in KINDS),
+)  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """`arguments.name`: of a service that there is; `arguments.bd`: its business date, None for the present one."""
+    with watched(arguments) as reads:
+        view = reads.service(arguments.name, arguments.bd)
+        path, now = reads.path_of(view.name, view.bd), reads.now()
+    found = lateness(steps_of(path, view.deadline), now, view.delivered is not None)
+    if arguments.json:
+        print_json(arguments, as_json(view, found))
+        return Exit.OK
+    say_lines([*heading(view, found), ""])
+    if found.parts:
+        print_table(COLUMNS, list(rows(found, view.zone)))
+        say_lines(["", totals(found)])
+    return Exit.OK
+
+
+def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
+    """The service day in words: how it stands, its deadline, and its usual finish."""
+    yield f"{view.title}  {view.bd}  {view.timeliness.replace('_', ' ')}"
+    yield f"deadline  {deadline_words(view)}"
+    if view.reason:
+        yield f"says      {view.reason}"
+    if not found.parts:
+        yield "path      nothing is known of its critical path on that date"
+        return
+    last = found.parts[-1]
+    ends = "ended" if last.is_over else "ends, as it looks now,"
+    yield (
+        f"usually   {clock_words(last.usual_end, view.zone)}; {ends} {clock_words(last.end, view.zone)}:"
+        f" {against(found.late, 'its usual')}, {against(last.end - view.deadline, 'its deadline')}"
+    )
+
+
+def against(late: timedelta, what: str) -> str:
+    """ "22m after its usual", "8m before its deadline"."""
+    return f"{minutes(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
+
+
+def rows(found: Lateness, zone: str) -> Iterator[tuple[str, ...]]:
+    """One line a job. What came from upstream and what it added itself is its own lateness."""
+    for part in found.parts:
+        ends = clock_words(part.end, zone).partition(" ")[0] + ("" if part.is_over else " …")
+        usual = clock_words(part.usual_end, zone).partition(" ")[0]
+        yield (part.job, ends, usual, signed(part.late), *(signed(getattr(part, kind)) for kind in KINDS))
+
+
+def totals(found: Lateness) -> str:
+    """What the jobs added, by kind, and their sum."""
+    shown = [f"{kind} {signed(found.total(kind))}" for kind in ADDED if found.total(kind)]
+    return f"{signed(found.late)} in all: {', '.join(shown)}" if shown else "nothing was later or earlier than usual"
+
+
+def as_json(view: ServiceView, found: Lateness) -> dict[str, object]:
+    """All of it, in minutes."""
+    return {
+        "service": view.name,
+        "bd": view.bd,
+        "timeliness": view.timeliness,
+        "deadline": view.deadline,
+        "promised": view.promised,
+        "extension": view.extension,
+        "reason": view.reason,
+        "usual_end": found.parts[-1].usual_end if found.parts else None,
+        "end": _end(found),
+        "is_over": bool(found.parts) and found.parts[-1].is_over,
+        "late_minutes": _minutes(found.late) if found.parts else None,
+        "late_by_deadline_minutes": _minutes(found.parts[-1].end - view.deadline) if found.parts else None,
+        "added_minutes": {kind: _minutes(found.total(kind)) for kind in ADDED},
+        "jobs": [_part(part) for part in found.parts],
+    }
+
+
+def _part(part: Part) -> dict[str, object]:
+    return {
+        "job": part.job,
+        "usual_end": part.usual_end,
+        "end": part.end,
+        "is_over": part.is_over,
+        "late_minutes": _minutes(part.late),
+        **{f"{kind}_minutes": _minutes(getattr(part, kind)) for kind in KINDS},
+    }
+
+
+def _end(found: Lateness) -> datetime | None:
+    return found.parts[-1].end if found.parts else None
+
+
+def _minutes(taken: timedelta) -> float:
+    return round(taken.total_seconds() / 60, 2)
+
+
+def minutes(taken: timedelta) -> str:
+    return duration_words(round(taken.total_seconds()))
+
+
+def signed(taken: timedelta) -> str:
+    """ "+22m", "-8m"; "–" for nothing."""
+    if abs(taken) < timedelta(seconds=1):
+        return "–"
+    return f"{'+' if taken > timedelta(0) else '-'}{minutes(abs(taken))}"

@@ -1,0 +1,187 @@
+"""Where the minutes of a late service day went: job by job along its critical path, as it really ran.
+
+The usual finish is what the path would have taken tonight from its first start as due: each job starts when its
+upstream and its clock let it, and takes as long as it usually does. A job's lateness is its end less its usual end; it
+is split without a rest into what came from upstream, what the clock gave back (or, for a job that did not wait, took
+away), and what the job itself added: queued, slow, retries, repair. So the last job's lateness, which is the service's,
+is the sum of what all jobs added and what the clocks gave back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from connectors.words import State
+from console.model.views.services import PathJobView, TryView
+
+_ZERO = timedelta(0)
+_CLOCKS = timedelta(seconds=2)
+"""Two systems' clocks differ by as much without anybody having started too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt of a job's run."""
+
+    started: datetime
+    ended: datetime | None
+    good: bool
+    asked: bool = False
+    """A person or a plan asked for it: what went before it waited for repair, not for a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One job of the path."""
+
+    job: str
+    due: datetime | None
+    """Its start by the clock; None for one that starts after its upstream."""
+    usual: timedelta | None
+    """How long it usually takes; None: nobody knows, and it counts as it went."""
+    tries: tuple[Try, ...]
+    """By start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One job's share. All but `upstream`, `clock` and `slow` are never negative."""
+
+    job: str
+    usual_end: datetime
+    end: datetime
+    """Of what is not over: as it looks now, nothing more going wrong."""
+    is_over: bool
+    upstream: timedelta = _ZERO
+    """How late its upstream on the path was."""
+    clock: timedelta = _ZERO
+    """Negative: its clock would have made it wait, and so much of the upstream's lateness cost nothing."""
+    queued: timedelta = _ZERO
+    slow: timedelta = _ZERO
+    """Over its usual; negative: it was faster."""
+    retries: timedelta = _ZERO
+    """Lost to attempts that its scheduler repeated by itself."""
+    repair: timedelta = _ZERO
+    """Lost to what failed, or read stale data, until somebody had it run again."""
+
+    @property
+    def late(self) -> timedelta:
+        return self.end - self.usual_end
+
+    @property
+    def own(self) -> timedelta:
+        """What the job itself added."""
+        return self.queued + self.slow + self.retries + self.repair
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """The whole path, first job to last; empty where nothing of it is known."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def late(self) -> timedelta:
+        """Against the usual finish; negative: earlier."""
+        return self.parts[-1].late if self.parts else _ZERO
+
+    def total(self, name: str) -> timedelta:
+        """Minutes of one kind over all jobs. What came from upstream is told of the job that added it."""
+        return sum((getattr(part, name) for part in self.parts), _ZERO)
+
+
+def steps_of(path: Sequence[PathJobView], deadline: datetime) -> list[Step]:
+    """The run of each job that the service read, from its terminal up: of a job that runs many times a day the last one
+    before its reader, else the first."""
+    found: list[Step] = []
+    before = deadline
+    for job in reversed(path):
+        runs = [run for run in job.runs if run.at < before] or job.runs[:1]
+        run = runs[-1] if runs else None
+        tries = run.tries if run else ()
+        usual = None if job.usual_s is None else timedelta(seconds=job.usual_s)
+        shown = tuple(Try(one.started, one.ended, _is_good(one), one.asked) for one in tries)
+        found.append(Step(job.job, run.due if run else None, usual, shown))
+        before = tries[-1].started if tries else run.at if run else before
+    return found[::-1]
+
+
+def lateness(steps: Sequence[Step], now: datetime, delivered: bool) -> Lateness:
+    """`steps`: the critical path, first to last. `delivered`: its service day is; then what started before its upstream
+    was done did not have to wait."""
+    parts: list[Part] = []
+    for step in steps:
+        parts.append(_part(step, parts[-1] if parts else None, now, delivered))
+    return Lateness(tuple(parts))
+
+
+def _part(step: Step, before: Part | None, now: datetime, delivered: bool) -> Part:
+    begins = step.due or (step.tries[0].started if step.tries else now)
+    usual_start = max(_known(before.usual_end if before else None, step.due), default=begins)
+    could = max(_known(before.end if before else None, step.due), default=begins)
+    tries = [one for one in step.tries if one.started + _CLOCKS >= could]
+    early = bool(step.tries) and not (tries and tries[0] is step.tries[0])
+    if early and not tries and delivered:
+        could, tries, early = step.tries[0].started, list(step.tries), False
+    upstream = before.late if before else _ZERO
+    clock = could - usual_start - upstream
+    if not tries:
+        return _not_begun(step, usual_start, could, now, upstream, clock, early)
+    waited = tries[0].started - could
+    queued, repair = (_ZERO, waited) if early else (waited, _ZERO)
+    return _begun(step, tries, usual_start, now, (upstream, clock, queued, repair))
+
+
+def _is_good(one: TryView) -> bool:
+    """What ended and cannot be proved bad made nobody wait for a repair."""
+    return one.ended is not None and not State(one.state).is_red
+
+
+def _known(*moments: datetime | None) -> Iterable[datetime]:
+    return [at for at in moments if at is not None]
+
+
+def _not_begun(
+    step: Step, usual_start: datetime, could: datetime, now: datetime, upstream: timedelta, clock: timedelta,
+    early: bool,
+) -> Part:  # fmt: skip
+    """It starts now or when it can; what read stale data must be run again, and waits for that."""
+    usual = step.usual or _ZERO
+    waits = max(now - could, _ZERO)
+    end = could + waits + usual
+    queued, repair = (_ZERO, waits) if early else (waits, _ZERO)
+    return Part(step.job, usual_start + usual, end, False, upstream, clock, queued, repair=repair)
+
+
+def _begun(
+    step: Step, tries: Sequence[Try], usual_start: datetime, now: datetime,
+    known: tuple[timedelta, timedelta, timedelta, timedelta],
+) -> Part:  # fmt: skip
+    upstream, clock, queued, repair = known
+    retries = _ZERO
+    counted = _until_good(tries)
+    for one, following in pairwise(counted):
+        lost = following.started - one.started
+        retries, repair = (retries, repair + lost) if following.asked else (retries + lost, repair)
+    last = counted[-1]
+    began = last.started
+    if last.ended is not None and not last.good:
+        again = max(now, last.ended)
+        repair, began = repair + (again - last.started), again
+    is_over = last.good and last.ended is not None
+    end = last.ended if is_over and last.ended is not None else max(now, began + (step.usual or _ZERO))
+    usual = step.usual if step.usual is not None else end - began
+    return Part(
+        step.job, usual_start + usual, end, is_over, upstream, clock, queued, end - began - usual, retries, repair
+    )
+
+
+def _until_good(tries: Sequence[Try]) -> Sequence[Try]:
+    """Up to the first that was good: what ran after it made nothing late."""
+    for place, one in enumerate(tries):
+        if one.good:
+            return tries[: place + 1]
+    return tries
