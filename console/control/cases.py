@@ -50,6 +50,7 @@ def cases(picture: Picture, groups: Sequence[Group]) -> list[Case]:
     free: list[IncidentFacts] = []
     parents: dict[int, int] = {}
     for incident in sorted(picture.estate.incidents, key=lambda each: (each.opened_at, each.id)):
+        parents |= _parted(picture, incident, groups)
         place = _same_cause(incident, groups)
         (free if place is None else owners[place]).append(incident)
     found: list[Case] = []
@@ -101,7 +102,10 @@ class _Before:
 def _same_root(incident: IncidentFacts, group: Group) -> bool:
     if group.target is not None:
         return group.target.id == incident.root_target_id
-    return group.root is not None and group.root.job_id == incident.root_job_id
+    if group.shared or group.check:
+        return (group.shared, group.check) == (incident.shared, incident.root_check) and group.bd == incident.bd
+    rule = group.finding.rule.value if group.finding is not None else ""
+    return group.root is not None and (group.root.job_id, rule) == (incident.root_job_id, incident.rule)
 
 
 def _case(group: Group, owners: Sequence[IncidentFacts], split_from: int | None, before: _Before) -> Case:
@@ -130,6 +134,8 @@ def hurt_runs(picture: Picture, incident: IncidentFacts) -> list[RunFacts]:
 
 def _same_cause(incident: IncidentFacts, groups: Sequence[Group]) -> int | None:
     """The place of the group with the incident's own root, else of the one in which its root is a symptom."""
+    if incident.shared:
+        return next((place for place, each in enumerate(groups) if each.told_by == incident.id), None)
     for place, group in enumerate(groups):
         if group.target is not None and group.target.id == incident.root_target_id:
             return place
@@ -186,6 +192,8 @@ def _going_on(picture: Picture, incident: IncidentFacts, red: list[RunFacts]) ->
         return _answered(picture, incident)
     if incident.root_check:
         return _passed(picture, incident)
+    if incident.shared:
+        return _shared_over(picture, incident)
     root = run_of(picture, incident)
     case = Case(incident, Group(incident.bd, incident.failed_since, root, None, red))
     if incident.rule and not red and not _stale(picture, case) and not (root is not None and root.state.is_red):
@@ -228,8 +236,30 @@ def _passed(picture: Picture, incident: IncidentFacts) -> Case:
     return Case(incident, group, close_reason="no service waits for it any more")
 
 
+def _shared_over(picture: Picture, incident: IncidentFacts) -> Case:
+    """Of a shared root of which nothing is red: over when all that had failed for it is good. What is red by now has a
+    cause of its own."""
+    hurt = [run for run in hurt_runs(picture, incident) if not picture.is_red_now(run)]
+    group = Group(incident.bd, incident.failed_since, None, None, shared=incident.shared, causes=hurt)
+    case = Case(incident, group)
+    if not hurt:
+        case.close_reason = _out_of_view(picture, incident)
+    elif all(_settled(picture, run) for run in hurt) and not _stale(picture, case):
+        case.close_reason, case.recovered = "all that had failed for it are good again", True
+    return case
+
+
+def _parted(picture: Picture, incident: IncidentFacts, groups: Sequence[Group]) -> dict[int, int]:
+    """Place -> incident of the causes that were told as a part of a shared root, and failed by themselves since."""
+    hurt = incident.hurt_run_ids or frozenset()
+    if not incident.shared:
+        return {}
+    parted = (place for place, each in enumerate(groups) if each.root is not None and each.root.id in hurt)
+    return dict.fromkeys(parted, incident.id)
+
+
 def _out_of_view(picture: Picture, incident: IncidentFacts) -> str:
-    if incident.root_job_id not in picture.estate.jobs:
+    if incident.root_job_id not in picture.estate.jobs and not incident.shared:
         return UNWATCHED
     hours = picture.estate.settings.lookback.total_seconds() / 3600
     return f"out of view: its root is older than {hours:.0f} h and was not seen green"
@@ -240,7 +270,8 @@ def _stale(picture: Picture, case: Case) -> list[RunFacts]:
     hurt = [run.job_id for run in case.group.red]
     hurt += [case.group.root.job_id] if case.group.root is not None else []
     hurt += [run.job_id for run in hurt_runs(picture, case.incident)] if case.incident is not None else []
-    return stale_below(picture, dict.fromkeys(hurt), case.group.bd)
+    days = {case.group.bd, *(run.bd for run in case.group.causes)}
+    return [run for bd in sorted(days) for run in stale_below(picture, dict.fromkeys(hurt), bd)]
 
 
 def _age(case: Case) -> tuple[bool, datetime, int]:

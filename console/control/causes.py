@@ -38,6 +38,18 @@ class Group:
     """What that check found."""
     finding: Finding | None = None
     """What a rule found of the root, where nothing is red and that is the cause."""
+    shared: str = ""
+    """The host, database or credential that is the root, as `control.signatures.identity` says it."""
+    causes: list[RunFacts] = field(default_factory=list)
+    """Of a shared root: the runs that blame it; the others are below them."""
+    evidence: str = ""
+    """Of a shared root: why it is one, in words."""
+    told_by: int | None = None
+    """Of a shared root: the open incident that it is."""
+
+    def roots(self) -> list[RunFacts]:
+        """The runs that nothing upstream explains."""
+        return [self.root] if self.root is not None else self.causes
 
     def holds(self, job_id: int | None, bd: date) -> bool:
         """True when this job is red here on that date."""
@@ -45,7 +57,7 @@ class Group:
 
 
 def groups(picture: Picture) -> list[Group]:
-    """The root causes of everything that is red now, and the targets that are one; oldest first."""
+    """The causes among what is red now by what lies upstream, and the targets that are one; oldest first."""
     red: dict[date, dict[int, list[RunFacts]]] = {}
     for job_id, runs in picture.runs.items():
         if picture.graph.unit(job_id) != job_id:
@@ -209,4 +221,4 @@ def _busy_targets(picture: Picture) -> set[int]:
 def _name(picture: Picture, group: Group) -> str:
     if group.root is not None:
         return picture.job(group.root.job_id).name
-    return f"{group.target.system}/{group.target.name}" if group.target else ""
+    return group.shared or f"{group.target.system}/{group.target.name}" if group.target else ""

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from console.control.alerts import first_words, notices, routes
 from console.control.cases import Case, cases
-from console.control.causes import groups
 from console.control.expected import expectations
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
@@ -19,6 +18,7 @@ from console.control.picture import Picture
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import causes_of
 from console.control.services import Threat, run_timeliness, service_days, verdict
+from console.control.shared import root_causes
 from console.control.standings import UNREAD
 from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
@@ -44,7 +44,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     # 4. What each job's own past says of it; and which causes there are, red ones and those that only a rule or a check
     #    sees, with the open incident that tells each of them.
     found = findings(picture)
-    causes = causes_of(picture, groups(picture), found.findings)
+    causes = causes_of(picture, root_causes(picture), found.findings)
     open_cases = cases(picture, [*causes, *failing_checks(picture, days)])
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]

@@ -22,7 +22,7 @@ from console.control.titles import cause_name, reason, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
-from console.model.values import JobFacts, RunFacts, Timeliness
+from console.model.values import RunFacts, Timeliness
 
 
 def shaded(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:
@@ -46,6 +46,8 @@ def key_of_case(picture: Picture, case: Case) -> str:
         return f"run:{unmistakable(picture.job(root.job_id).name)}@{unmistakable(root.period_key)}{again}"
     if case.group.check:
         return f"check:{unmistakable(case.group.check)}@{case.group.bd.isoformat()}"
+    if case.group.shared:
+        return f"shared:{unmistakable(case.group.shared)}@{instant_key(case.group.since)}"
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
     return f"target:{name}{since}"
@@ -110,6 +112,7 @@ def decide(
         fingerprint=Told(told_cause(picture, case), told, bool(case.close_reason)).text(),
         closed=bool(case.close_reason),
         close_reason=case.close_reason,
+        root_shared=case.group.shared,
         split_from=case.split_from,
         reopened=case.reopened,
         merges=case.merges,
@@ -120,6 +123,8 @@ def decide(
 def _cause_word(case: Case) -> str:
     if case.group.target is not None:
         return "target"
+    if case.group.shared:
+        return "shared"
     return "check" if case.group.check else "rule" if case.group.finding is not None else "run"
 
 
@@ -136,7 +141,9 @@ def event_words(decision: IncidentDecision, before: Told | None) -> str:
     words = [f"root cause is {now.root}"] if now.root != before.root else []
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
     words += [f"hurts {', '.join(new)} as well"] if new else []
-    words += [f"{len(decision.merges)} more incidents turned out to be symptoms of it"] if decision.merges else []
+    merged = len(decision.merges)
+    words += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
+    words += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
     return "; ".join(words)
 
 
@@ -197,13 +204,20 @@ def _failed_since(case: Case) -> datetime:
 
 
 def _owner(picture: Picture, case: Case, services: Sequence[HurtServiceVerdict]) -> tuple[str, str]:
-    """Owner and runbook: the root job's, else those of the service that is due first."""
-    job: JobFacts | None = picture.job(case.group.root.job_id) if case.group.root is not None else None
+    """Owner and runbook: the root job's, or what all of a shared root say; else those of the service that is due
+    first."""
+    jobs = [picture.job(run.job_id) for run in case.group.roots()]
     known = {each.name: each for each in picture.estate.services}
     hurt = [known[each.service] for each in services if each.service in known]
-    owners = [job.owner if job else "", *(each.owner for each in hurt)]
-    runbooks = [job.runbook if job else "", *(each.runbook for each in hurt)]
+    owners = [_said_by_all(each.owner for each in jobs), *(each.owner for each in hurt)]
+    runbooks = [_said_by_all(each.runbook for each in jobs), *(each.runbook for each in hurt)]
     return next(filter(None, owners), ""), next(filter(None, runbooks), "")
+
+
+def _said_by_all(words: Iterable[str]) -> str:
+    """What is the same for each; else empty."""
+    found = set(words)
+    return found.pop() if len(found) == 1 else ""
 
 
 def _members(picture: Picture, case: Case) -> tuple[Member, ...]:
@@ -233,8 +247,9 @@ def _roles(picture: Picture, case: Case) -> Sequence[Member]:
         for run in unfinished_on(picture, case.group.target.id):
             _add(found, run, "threatened")
     broken = [run.job_id for run in case.broken() if _spoils(picture, case, run)]
-    for job_id, period_key, run_id in threatened_by(picture, dict.fromkeys(broken), case.group.bd):
-        found.setdefault((job_id, period_key), Member(job_id, period_key, "threatened", run_id))
+    for bd in sorted({case.group.bd, *(run.bd for run in case.group.causes)}):
+        for job_id, period_key, run_id in threatened_by(picture, dict.fromkeys(broken), bd):
+            found.setdefault((job_id, period_key), Member(job_id, period_key, "threatened", run_id))
     return list(found.values())
 
 

@@ -15,7 +15,6 @@ from connectors.contract import Capability, Evidence, State, Verb, instant_key
 from connectors.words import STARTING
 from console.clean import clean_line
 from console.control.cases import cases
-from console.control.causes import groups
 from console.control.conditions import Policy, policies
 from console.control.estimate import label
 from console.control.expected import expectations, has_started
@@ -28,6 +27,7 @@ from console.control.picture import Key, Picture, key_of, when
 from console.control.rules.telling import causes_of
 from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
 from console.control.services import delivered_at, service_days
+from console.control.shared import root_causes
 from console.control.titles import cause_name
 from console.control.unheld import refused
 from console.control.words import clock
@@ -56,7 +56,7 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     estate = woken(estate)
     due = expectations(estate, now)
     picture = Picture(estate, now, due.runs, due.withdrawn)
-    told = cases(picture, causes_of(picture, groups(picture)))
+    told = cases(picture, causes_of(picture, root_causes(picture)))
     case = next((one for one in told if one.incident is not None and one.incident.id == incident_id), None)
     if case is None:
         return None

@@ -14,11 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 from console.clean import clean_line
 from console.control.cases import cases
-from console.control.causes import groups
 from console.control.estimate import label
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture
 from console.control.rules.telling import causes_of
+from console.control.shared import root_causes
 from console.control.words import clock
 from console.model.decisions import Estimate
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, Safety
@@ -121,7 +121,7 @@ def followers(estate: Estate, incident: IncidentFacts, now: datetime) -> list[Ru
     """What the incident's root leaves red or stale and must be rerun one by one after it: every run once, upstreams
     before their downstreams. Empty when nothing is, or the incident is over."""
     picture = Picture(estate, now)
-    told = cases(picture, causes_of(picture, groups(picture)))
+    told = cases(picture, causes_of(picture, root_causes(picture)))
     case = next((each for each in told if each.incident == incident), None)
     if case is None or case.close_reason:
         return []

@@ -8,6 +8,7 @@ from console.control.cases import Case
 from console.control.causes import failed_tasks
 from console.control.fingerprint import told_before
 from console.control.picture import CLOCKS, Picture
+from console.control.signatures import blame_of, name_of, title_of
 from console.model.values import RunFacts
 
 REASON_LIMIT = 200
@@ -32,6 +33,8 @@ def cause_name(picture: Picture, case: Case) -> str:
         return clean_line(f"{case.group.target.system}/{case.group.target.name}")
     if case.group.check:
         return f"check {case.group.check}"
+    if case.group.shared:
+        return name_of(case.group.shared)
     return told.root if (told := told_before(case)) else ""
 
 
@@ -51,6 +54,8 @@ def title(picture: Picture, case: Case) -> str:
         return f"{name} {case.group.finding.rule.words}: {case.group.finding.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+    if case.group.shared:
+        return title_of(case.group.shared)
     if root is not None and root.state.is_red:
         if by := cancelled_by(picture, root):
             return clean_line(f"{name} was {by}")
@@ -70,6 +75,8 @@ def plain_title(picture: Picture, case: Case) -> str:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
     if case.group.words:
         return f"{name} does not pass"
+    if case.group.shared:
+        return f"many jobs blame one {blame_of(case.group.shared)}"
     if root is None or not root.state.is_red:
         return name
     if cancelled_by(picture, root):
@@ -128,6 +135,8 @@ def reason(picture: Picture, case: Case) -> str:
         return one_line(target.error, REASON_LIMIT)
     if case.group.words:
         return clean_line(case.group.words, REASON_LIMIT)
+    if case.group.evidence:
+        return case.group.evidence
     if root is None or not root.state.is_red:
         return case.incident.reason if case.incident else ""
     tasks = _failed_task_names(picture, root)

@@ -1,19 +1,20 @@
 """What a change can touch: the parts of the estate that hang together, and those of them in which something changed.
 
 Jobs hang together by dependencies, by a hold, as a task of its DAG, by a service that both deliver, by an open
-incident, by a check that two services wait for, and by a target that does not answer. A part judged alone is judged as
-it is within the whole: a property test holds that.
+incident, by a check that two services wait for, by what they blame as they fail, and by a target that does not answer.
+A part judged alone is judged as it is within the whole: a property test holds that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
 
 import rustworkx as rx
 
-from console.model.values import Estate, TargetFacts
+from console.control.shared import links
+from console.model.values import Estate, IncidentFacts, TargetFacts
 
 
 def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
@@ -46,6 +47,7 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     targets = {job.target_id for job_id, job in estate.jobs.items() if job_id in jobs}
     services = tuple(one for one in estate.services if not jobs.isdisjoint(one.terminals))
     ready = {name for service in services for name in service.ready}
+    job_of = {run.id: run.job_id for run in estate.runs}
     return replace(
         estate,
         jobs={job_id: job for job_id, job in estate.jobs.items() if job_id in jobs},
@@ -54,13 +56,7 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
         dependencies=tuple(one for one in estate.dependencies if one.upstream_id in jobs),
         services=services,
         targets={number: one for number, one in estate.targets.items() if number in targets},
-        incidents=tuple(
-            one
-            for one in estate.incidents
-            if one.root_job_id in jobs
-            or (one.root_job_id is None and one.root_target_id in targets)
-            or one.root_check in ready
-        ),
+        incidents=tuple(one for one in estate.incidents if _is_about(one, jobs, targets, ready, job_of)),
         holds=tuple(one for one in estate.holds if one.job_id in jobs),
         history={job_id: past for job_id, past in estate.history.items() if job_id in jobs},
         findings=tuple(one for one in estate.findings if one.finding.job_id in jobs),
@@ -73,6 +69,16 @@ def _below_checks(before: Estate, after: Estate) -> set[int]:
         key[0] for key in before.checks.keys() | after.checks.keys() if before.checks.get(key) != after.checks.get(key)
     }
     return {one for service in after.services if not looked.isdisjoint(service.ready) for one in service.terminals}
+
+
+def _is_about(
+    one: IncidentFacts, jobs: set[int], targets: set[int], ready: set[str], job_of: Mapping[int, int]
+) -> bool:
+    if one.shared:
+        return any(job_of.get(each) in jobs for each in one.member_run_ids)
+    if one.root_check:
+        return one.root_check in ready
+    return one.root_job_id in jobs or (one.root_job_id is None and one.root_target_id in targets)
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:
@@ -109,6 +115,8 @@ def _links(estate: Estate) -> Iterator[tuple[int, int]]:
     for incident in estate.incidents:
         members = [job_of[number] for number in sorted(incident.member_run_ids) if number in job_of]
         yield from _chained([*([incident.root_job_id] if incident.root_job_id is not None else []), *members])
+    for together in links(estate):
+        yield from _chained(together)
     silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
     silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
     for number in sorted(silent):

@@ -127,6 +127,8 @@ class RunFacts:
     ended_at: datetime | None = None
     exit_code: int | None = None
     message: str = ""
+    tail: str = ""
+    """The end of its log, where it is red and one was fetched."""
     expected: bool = False
     """An accepted schedule said that it must exist."""
     observed_at: datetime | None = None

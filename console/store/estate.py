@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, clocks, declared, facts, findings, hold_facts
+from console.store import checks, clocks, declared, facts, findings, hold_facts, incident_facts
 from console.store.histories import Histories
 from console.store.open import Store
 from console.store.wire import Wire, wire
@@ -90,8 +90,8 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         services = facts.services(lines)
         dependencies = facts.dependencies(lines)
         targets = facts.targets(lines)
-        incidents = facts.incidents(lines)
-        closed = facts.incidents(lines, since_us)
+        incidents = incident_facts.incidents(lines)
+        closed = incident_facts.incidents(lines, since_us)
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
@@ -145,7 +145,8 @@ def _look(lines: Wire, memory: _Memory, since_us: int) -> set[int]:
         rows = lines.rows(_CHANGED_RUNS, (memory.seq,)) if seq != memory.seq else []
     over = facts.attempts_over(lines, [row[0] for row in rows if row[9] > 1])
     queued = facts.queued(lines, [row[0] for row in rows if row[5] in _WAITING])
-    read = ((row[-1], facts.run(row, over.get(row[0], ()), queued.get(row[0]))) for row in rows)
+    tails = facts.red_tails(lines, rows)
+    read = ((row[-1], facts.run(row, over.get(row[0], ()), queued.get(row[0]), tails.get(row[0], ""))) for row in rows)
     for sort_us, run in clocks.on_our_clock(read, memory.jobs, clocks.skews(lines) if rows else {}):
         memory.runs[run.id] = (sort_us, run)
     memory.runs = {run_id: one for run_id, one in memory.runs.items() if _is_in(one, since_us)}

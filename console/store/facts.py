@@ -1,22 +1,21 @@
-"""Rows into the values that decisions see: services, dependencies, targets, incidents, and the shapes of jobs and
+"""Rows into the values that decisions see: services, dependencies, targets, and the shapes of jobs and
 runs."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
-from connectors.contract import Evidence, Proof, Schedule, State
+from connectors.contract import RED_STATES, Evidence, Proof, Schedule, State
 from console.model.ids import instant, maybe_instant
 from console.model.modes import Modes
 from console.model.promises import Extension
 from console.model.values import (
     DependencyFacts,
     EngineDown,
-    IncidentFacts,
     JobFacts,
     Mode,
     Origin,
@@ -47,8 +46,8 @@ RUN = (
     " r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.observed_us,"
     " r.timeliness, r.stale_read, r.partial_input, r.sort_us"
 )
-# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
-HURT_ROLES = ("root", "red", "stale", "repaired")
+TAIL_LIMIT = 1500
+"""Characters of a log's end that decisions see."""
 DRIFT = "SELECT job_id, what, words, seen_us FROM drift WHERE accepted_us IS NULL AND ended_us IS NULL ORDER BY id"
 _DRIFT_ORDER = ("gone", "paused", "schedule", "definition")
 
@@ -116,8 +115,19 @@ def queued(lines: Wire, run_ids: list[int]) -> dict[int, datetime]:
     return {run_id: instant(at) for run_id, at in lines.by_keys(query, "i", run_ids)}
 
 
-def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None) -> RunFacts:
-    """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts."""
+def red_tails(lines: Wire, rows: Sequence[Row]) -> dict[int, str]:
+    """Run id -> the end of its latest attempt's log, of the red ones among these rows of RUN that have one."""
+    query = (
+        "SELECT r.id, l.text FROM {keys} JOIN run r ON r.id = k.a JOIN log_tail l ON l.attempt_id = r.attempt_id"
+        " WHERE l.text <> ''"
+    )
+    red = [row[0] for row in rows if row[5] in RED_STATES]
+    return {run_id: text[-TAIL_LIMIT:] for run_id, text in lines.by_keys(query, "i", red)} if red else {}
+
+
+def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None, tail: str = "") -> RunFacts:
+    """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts; `tail`: of
+    its log."""
     (
         run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
         started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
@@ -138,6 +148,7 @@ def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None) ->
         ended_at=maybe_instant(ended),
         exit_code=exit_code,
         message=message,
+        tail=tail,
         expected=bool(expected),
         observed_at=instant(observed),
         timeliness=Timeliness(timeliness),
@@ -226,56 +237,6 @@ def _target(row: Row) -> TargetFacts:
         seen_until=maybe_instant(seen_until),
         first_ok_at=maybe_instant(first_ok),
         lost=None if lost_until is None else (instant(lost_since or 0), instant(lost_until)),
-    )
-
-
-def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[IncidentFacts, ...]:
-    """The open ones; with a time those that closed since then, and were merged into no other."""
-    where, bound = "i.closed_us IS NULL", tuple[int, ...]()
-    if closed_since_us is not None:
-        where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
-    members: dict[int, set[int]] = defaultdict(set)
-    hurt: dict[int, set[int]] = defaultdict(set)
-    for incident_id, run_id, role in lines.rows(
-        "SELECT i.id, r.id, m.role FROM incident i JOIN incident_member m ON m.incident_id = i.id"
-        f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
-        bound,
-    ):
-        members[incident_id].add(run_id)
-        if role in HURT_ROLES:
-            hurt[incident_id].add(run_id)
-    rows = lines.rows(
-        "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule"
-        f" FROM incident i WHERE {where} ORDER BY i.id",
-        bound,
-    )
-    return tuple(_incident(row, frozenset(members[row[0]]), frozenset(hurt[row[0]])) for row in rows)
-
-
-def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
-    (
-        incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
-        closed, root_check, rule,
-    ) = row  # fmt: skip
-    return IncidentFacts(
-        id=incident_id,
-        key=key,
-        root_job_id=root_job,
-        root_period_key=unpack(root_period) or None,
-        root_target_id=root_target,
-        member_run_ids=members,
-        bd=date.fromisoformat(bd),
-        opened_at=instant(opened),
-        failed_since=instant(since),
-        fingerprint=fingerprint,
-        hurt_run_ids=hurt,
-        title=title,
-        reason=reason,
-        shared=shared,
-        closed_at=maybe_instant(closed),
-        rule=rule,
-        root_check=root_check,
     )
 
 

@@ -1,0 +1,161 @@
+"""Roots that many jobs share: a host, a database or a credential that all of them blame as they fail, while nothing
+lies upstream of them all.
+
+Thresholds are conservative: so many different jobs (`shared_jobs`), this close together (`shared_within`), each with
+words that name the same thing. Once told, what blames the same joins; what had failed for it stays until it is good,
+or until it was tried again after another had recovered, and failed with other words: that is a cause of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from console.control.causes import Group, failed_tasks, groups
+from console.control.picture import Picture, red_since
+from console.control.signatures import Signature, identity, signature
+from console.durations import duration_words
+from console.model.grouping import Grouping
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
+
+
+def root_causes(picture: Picture) -> list[Group]:
+    """All root causes of what is red now, oldest first."""
+    return sorted(gathered(picture, groups(picture)), key=lambda group: group.since)
+
+
+def gathered(picture: Picture, groups: Sequence[Group]) -> list[Group]:
+    """The groups, those with a shared root as one; the others as they are, in their order."""
+    left = list(groups)
+    found: list[Group] = []
+    for incident in picture.estate.incidents:
+        if incident.shared and (mine := [one for one in left if _belongs(picture, incident, one)]):
+            left = [one for one in left if one not in mine]
+            found.append(_joined(picture, mine, incident.shared, incident.id))
+    for shared in sorted(_blamed_by_many(picture, groups)):
+        if ones := [one for one in left if blamed(picture, one) == shared]:
+            left = [one for one in left if one not in ones]
+            found.append(_joined(picture, ones, shared, None))
+    return [*found, *left]
+
+
+def _blamed_by_many(picture: Picture, groups: Sequence[Group]) -> set[str]:
+    """What enough red jobs blame, causes and symptoms: a symptom that says so itself is as good a witness, and which of
+    them is the cause may be seen later."""
+    said: dict[str, set[tuple[int, datetime]]] = {}
+    for run in (run for group in groups for run in group.red):
+        found = _signature(picture, run)
+        shared = _identity(picture.estate, run, found) if found is not None else ""
+        if shared:
+            said.setdefault(shared, set()).add((run.job_id, red_since(run)))
+    return {shared for shared, red in said.items() if are_many(red, picture.estate.declared.incidents)}
+
+
+def blamed(picture: Picture, group: Group) -> str:
+    """The identity of what the group's root blames; empty where it blames nothing that is known."""
+    found = _signature(picture, group.root)
+    return _identity(picture.estate, group.root, found) if found is not None and group.root is not None else ""
+
+
+def was_tried_anew(picture: Picture, hurt: Iterable[RunFacts], group: Group, shared: str) -> bool:
+    """True where it failed with other words, and started after another of those that had failed had recovered."""
+    root = group.root
+    good = [at for run in hurt if (at := picture.standing(run).good_at) is not None and not run.state.is_red]
+    if root is None or root.started_at is None or not good:
+        return False
+    return root.started_at >= min(good) and blamed(picture, group) != shared
+
+
+def links(estate: Estate) -> Iterator[list[int]]:
+    """The jobs that hang together because what they say blames the same, or blames what an open incident is about."""
+    found: dict[str, set[int]] = {}
+    job_of = {run.id: run.job_id for run in estate.runs}
+    for incident in estate.incidents:
+        if incident.shared:
+            members = {job_of[each] for each in incident.member_run_ids if each in job_of}
+            found.setdefault(incident.shared, set()).update(members)
+    for run in estate.runs:
+        if run.state.is_red and (said := said_by(run)) is not None:
+            job = estate.jobs.get(run.job_id)
+            if job is not None and (shared := _identity(estate, run, said)):
+                found.setdefault(shared, set()).update({run.job_id, job.parent_id or run.job_id})
+    yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
+
+
+def said_by(run: RunFacts) -> Signature | None:
+    """What its message or the end of its log blames."""
+    return signature(run.message) or signature(run.tail)
+
+
+def are_many(red: Iterable[tuple[int, datetime]], rules: Grouping) -> bool:
+    """True where enough different jobs turned red close together. `red`: job and since when."""
+    ordered = sorted((since, job_id) for job_id, since in red)
+    return any(
+        len({job_id for since, job_id in ordered[place:] if since - start <= rules.shared_within}) >= rules.shared_jobs
+        for place, (start, _) in enumerate(ordered)
+    )
+
+
+def _belongs(picture: Picture, incident: IncidentFacts, group: Group) -> bool:
+    if group.root is None:
+        return False
+    if blamed(picture, group) == incident.shared:
+        return True
+    own = {run.id for run in group.red if run.job_id == group.root.job_id}
+    hurt = incident.hurt_run_ids or frozenset()
+    if not own & hurt:
+        return False
+    runs = [run for each in hurt if (run := picture.run_by_id(each)) is not None]
+    return not was_tried_anew(picture, runs, group, incident.shared)
+
+
+def _joined(picture: Picture, groups: Sequence[Group], shared: str, told_by: int | None) -> Group:
+    first = min(groups, key=lambda one: one.since)
+    red = {(run.job_id, run.period_key): run for one in groups for run in one.red}
+    causes = [one.root for one in groups if one.root is not None]
+    evidence = _evidence(picture, [one for one in groups if blamed(picture, one) == shared])
+    return Group(
+        first.bd,
+        first.since,
+        None,
+        None,
+        list(red.values()),
+        shared=shared,
+        causes=causes,
+        evidence=evidence,
+        told_by=told_by,
+    )
+
+
+def _evidence(picture: Picture, groups: Sequence[Group]) -> str:
+    """ "6 jobs on 2 systems failed within 4m with the same message: …"; empty for fewer than two."""
+    roots = [one.root for one in groups if one.root is not None]
+    if len({run.job_id for run in roots}) < 2:
+        return ""
+    systems = {picture.job(run.job_id).system for run in roots}
+    span = max(map(red_since, roots)) - min(map(red_since, roots))
+    first = min(groups, key=lambda one: (one.since, one.root.job_id if one.root else 0))
+    said = _signature(picture, first.root)
+    where = f"on {len(systems)} systems" if len(systems) > 1 else f"of {next(iter(systems))}"
+    within = duration_words(max(span, timedelta(seconds=1)).total_seconds())
+    words = said.words if said is not None else ""
+    return f"{len({run.job_id for run in roots})} jobs {where} failed within {within} with the same message: {words}"
+
+
+def _signature(picture: Picture, root: RunFacts | None) -> Signature | None:
+    """Of the run, else of a task of it that failed."""
+    if root is None:
+        return None
+    if (said := said_by(root)) is not None:
+        return said
+    tasks = (run for task in failed_tasks(picture, root) for run in picture.runs.get(task.id, ()))
+    found = (said_by(run) for run in tasks if run.period_key == root.period_key and run.state.is_red)
+    return next(filter(None, found), None)
+
+
+def _identity(estate: Estate, run: RunFacts | None, said: Signature) -> str:
+    jobs: Mapping[int, JobFacts] = estate.jobs
+    targets: Mapping[int, TargetFacts] = estate.targets
+    job = jobs.get(run.job_id) if run is not None else None
+    target = targets.get(job.target_id) if job is not None else None
+    return identity(said, f"{target.system}/{target.name}" if target is not None else "")
