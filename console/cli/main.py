@@ -39,6 +39,9 @@ COMMANDS: dict[str, Command] = {
     "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
     "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
     "services": Command("console.cli.services", "services with deadline, left, slack, act-by, cause"),
+    "review": Command(
+        "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
+    ),
     "extend": Command(
         "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
     ),

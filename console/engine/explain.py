@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from console.control.expected import expectations
 from console.control.own_sleep import woken
 from console.control.picture import Picture
+from console.control.review import Gap, review
 from console.control.why import to_act_on, why
 from console.model.reasons import Reason
 from console.model.values import Settings
@@ -35,6 +36,16 @@ def why_job(url: str, name: str) -> Explained:
         with picture_of(url, reads) as picture:
             chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
     return Explained(row.name, chain, to_act_on(chain))
+
+
+def review_service(url: str, name: str) -> tuple[Gap, ...]:
+    """What is written down about a service against what is observed. Raises NotFound with near misses, StoreUnusable,
+    StoreTooNew."""
+    with open_reads(url) as reads:
+        known = reads.service(name)
+        with picture_of(url, reads) as picture:
+            service = next(one for one in picture.estate.services if one.name == known.name)
+            return review(picture, service)
 
 
 @contextmanager

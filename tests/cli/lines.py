@@ -18,6 +18,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "check": (("--no-probe",), ()),
     "status": ((),),
     "services": ((), ("nobody",), ("--attainment",), ("--bd", "odd")),
+    "review": (("supply",), ("nobody",)),
     "extend": (
         ("supply", "--until", "23:59", "--why", "x"),
         ("nobody", "--off", "--why", "x"),

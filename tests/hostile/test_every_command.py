@@ -45,6 +45,7 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
 """What lists and shows what others wrote."""
 TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "services": (("--", "{}"), ("--bd={}",)),
+    "review": (("--", "{}"),),
     "extend": (("--off", "--why={}", "--", "{}"), ("--until={}", "--why=x", "hostile"), ("--bd={}", "--off", "x")),
     "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--", "{}")),
     "job": (("--", "hostile/{}"), ("--", "{}")),
