@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from console.config.calendars import CalendarSettings, calendars
-from console.config.checking import check, named
+from console.config.checking import check, listed, named
 from console.config.grouping import IncidentSettings
+from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_known
 from console.config.reading import Reading, Table
 from console.model.declared import Declared
 
 DECLARING = (
     "calendars",
     "incidents",
+    "maintenance",
+    "exceptions",
 )
 """Names of these tables."""
 
@@ -19,4 +22,12 @@ def declared(document: Table, reading: Reading) -> Declared:
     """What the document declares; faults go into the reading."""
     known = calendars(document, named(CalendarSettings, document, "calendars", reading), reading)
     incidents = check(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
-    return Declared(calendars=known, incidents=incidents.declared())
+    check_known(document, list(document.get("systems", {})), reading)
+    maintenance = listed(MaintenanceSettings, document, "maintenance", reading).values()
+    exceptions = listed(ExceptionSettings, document, "exceptions", reading).values()
+    return Declared(
+        calendars=known,
+        incidents=incidents.declared(),
+        maintenance=tuple(one.declared() for one in maintenance),
+        exceptions=tuple(one.declared() for one in exceptions),
+    )

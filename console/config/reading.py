@@ -11,7 +11,8 @@ from typing import Any
 Table = dict[str, Any]
 NAMED = ("systems", "jobs", "services", "routes", "calendars")
 ALONE = ("estate", "alerts", "acting", "incidents")
-LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role"}
+LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role",
+         "maintenance": "each why, what and when", "exceptions": "each why, which days and what they move"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from console.control.holds import holding
 from console.control.incidents import decide, event_words, hits, shaded, threat
 from console.control.own_sleep import woken
 from console.control.picture import Picture
+from console.control.quiet import quieted
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import causes_of
 from console.control.services import Threat, run_timeliness, service_days, verdict
@@ -103,7 +104,8 @@ def _told(
     before = told_before(case)
     decision = decide(picture, case, threats, verdicts)
     decision = shaded(decision, routes(picture, case, decision)[1])
-    event = event_words(decision, before)
+    decision, kept = quieted(picture, case, decision, before)
+    event = "; ".join(filter(None, (event_words(decision, before), kept)))
     return replace(decision, event=event, notices=notices(picture, case, decision, before, log_tails, event))
 
 

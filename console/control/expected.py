@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Schedule, State, instant_key
 from console.control.calendars import expects
+from console.control.given_up import given_up
 from console.control.held import NOT_HELD, Held
 from console.control.periods import business_date
 from console.control.schedule import instants, is_interval, last_instant
@@ -70,12 +71,12 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
         dues = _dues(estate, job, existing, now, tables, ours)
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         found = [
-            _held_back(job, due, told) or _verdict(ours.as_ours(job), due, target, now, estate.settings, ours)
+            _held_back(job, due, told) or _verdict(estate, ours.as_ours(job), due, target, now, ours)
             for due in dues
             for told in [ours.of(due.at, due.key, now)]
         ]
         demanded += [each for each in found if _reads_otherwise(each, existing.get(each.period_key))]
-        judged_at += _judged_at(job, dues, target, now)
+        judged_at += _judged_at(estate, job, dues, target, now)
     return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
 
 
@@ -175,19 +176,20 @@ def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
 
 
 def _verdict(
-    job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, settings: Settings, ours: Held
+    estate: Estate, job: JobFacts, due: _Due, target: TargetFacts | None, now: datetime, ours: Held
 ) -> ExpectedRun:
-    state, evidence, reason = State.PLANNED, Evidence.INFERRED, ""
-    given_up = due.at + job.grace
+    put_off = given_up(estate, job, due.at, due.bd)
+    state, evidence, reason = State.PLANNED, Evidence.INFERRED, put_off.words
     seen_until = target.seen_until if target is not None else None
-    if given_up <= now and seen_until is not None and seen_until >= given_up:
-        state, reason = State.MISSED, f"{_missed_words(job, given_up, ours.overdue)}{ours.why_missed(due.key)}"
+    if put_off.at <= now and seen_until is not None and seen_until >= put_off.at:
+        why = f"; {put_off.words}" if put_off.words else ""
+        state, reason = State.MISSED, f"{_missed_words(job, put_off.at, ours.overdue)}{why}{ours.why_missed(due.key)}"
         lost = target.lost if target is not None else None
-        if lost is not None and lost[0] <= given_up and due.at <= lost[1] and job.gone_since is None:
+        if lost is not None and lost[0] <= put_off.at and due.at <= lost[1] and job.gone_since is None:
             state, evidence, reason = State.PLANNED, Evidence.STALE, _lost_words(job, lost, due.at)
-    elif job.paused_since is not None and job.paused_since <= given_up:
+    elif job.paused_since is not None and job.paused_since <= put_off.at:
         state, reason = State.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
-    elif due.at <= now and out_of_sight(target, now, settings):
+    elif due.at <= now and out_of_sight(target, now, estate.settings):
         evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, evidence, reason)
 
@@ -229,7 +231,9 @@ def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:
     return known is None or (known.state, known.evidence, known.reason) != (run.state, run.evidence, run.reason)
 
 
-def _judged_at(job: JobFacts, dues: Sequence[_Due], target: TargetFacts | None, now: datetime) -> list[datetime]:
-    """When the first of these may be given up: a poll after its grace."""
+def _judged_at(
+    estate: Estate, job: JobFacts, dues: Sequence[_Due], target: TargetFacts | None, now: datetime
+) -> list[datetime]:
+    """When the first of these may be given up: a poll after its time is over."""
     poll = target.poll_every if target is not None else timedelta(0)
-    return [at for due in dues if (at := due.at + job.grace + poll) > now][:1]
+    return [at for due in dues if (at := given_up(estate, job, due.at, due.bd).at + poll) > now][:1]

@@ -8,6 +8,7 @@ from datetime import date
 
 from console.control.cases import Case
 
+NEW, KNOWN = "new", "known"
 Day = tuple[str, date]
 """A service day: service name and business date."""
 
@@ -21,11 +22,19 @@ class Told:
     closed: bool
     in_shadow: tuple[str, ...] = ()
     """Routes that were not told because of a shadow: once it is gone, they are."""
+    quiet: str = ""
+    """Not told because of a maintenance: "new", nobody has heard of it; "known", of what is new since."""
+
+    @property
+    def heard(self) -> frozenset[Day]:
+        """The service days that somebody was told of."""
+        return frozenset() if self.quiet == NEW else self.services
 
     def text(self) -> str:
         days = sorted((name, bd.isoformat()) for name, bd in self.services)
-        shadow = [sorted(self.in_shadow)] if self.in_shadow else []
-        return json.dumps([self.root, days, self.closed, *shadow], separators=(",", ":"))
+        shadow = [sorted(self.in_shadow)] if self.in_shadow or self.quiet else []
+        quiet = [self.quiet] if self.quiet else []
+        return json.dumps([self.root, days, self.closed, *shadow, *quiet], separators=(",", ":"))
 
 
 def told_before(case: Case) -> Told | None:
@@ -40,6 +49,7 @@ def told_before(case: Case) -> Told | None:
 
 def read_told(fingerprint: str) -> Told:
     """What `Told.text` wrote. ValueError or TypeError where it is anything else."""
-    root, days, closed, *shadow = json.loads(fingerprint)
+    root, days, closed, *more = json.loads(fingerprint)
     told = frozenset((name, date.fromisoformat(bd)) for name, bd in days)
-    return Told(root, told, bool(closed), tuple(*shadow))
+    shadow = tuple(more[0]) if more else ()
+    return Told(root, told, bool(closed), shadow, str(more[1]) if len(more) > 1 else "")

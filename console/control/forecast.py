@@ -18,6 +18,7 @@ from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
 from console.control.expected import expects_nothing, has_started
 from console.control.graph import Edge
+from console.control.maintenance import planned_extension, takes_longer
 from console.control.picture import Key, Picture, anchor, key_of, when
 from console.model.promises import Extension
 from console.model.values import JobFacts, RunFacts, ServiceFacts
@@ -106,14 +107,16 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
     """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
     members = tuple(members)
     promised = promised_at(picture, service, members, bd)
-    extended = extension_of(picture.estate.extensions, service.name, bd, promised)
+    planned = planned_extension(picture.estate.declared, service.name, bd, promised)
+    extended = extension_of(picture.estate.extensions, service.name, bd, promised) or planned
     deadline = extended.until if extended else promised
     ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
     order = picture.graph.ordered(each for each in members if each in picture.estate.jobs)
     chosen = _chosen(picture, order, ends, bd, deadline)
     nodes: dict[int, Node] = {}
     for job_id in order:
-        nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id])
+        longer, _ = takes_longer(picture.estate.declared, picture.job(job_id).name, bd)
+        nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id], longer)
     last = _latest([nodes[each] for each in ends if each in nodes])
     finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
     path = _path(nodes, last.job_id if last else None)
@@ -159,14 +162,22 @@ def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> t
     return run, None if has_started(run) else when(run)
 
 
-def _node(picture: Picture, nodes: dict[int, Node], job_id: int, run: RunFacts | None, due: datetime | None) -> Node:
+def _node(
+    picture: Picture,
+    nodes: dict[int, Node],
+    job_id: int,
+    run: RunFacts | None,
+    due: datetime | None,
+    longer: timedelta,
+) -> Node:
+    """`longer`: what is planned to be added to what it usually takes."""
     edges = picture.graph.into(job_id)
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _how(picture, run, due, bool(upstreams))
     stale = run is not None and picture.is_stale(run)
     after = _latest(upstreams)
     node = Node(job_id, run, how, due, stale, None, after.job_id if after else None)
-    finish = _finish(picture, node, edges, nodes)
+    finish = _finish(picture, node, edges, nodes, longer)
     return Node(job_id, run, how, due, stale, finish, node.after)
 
 
@@ -184,7 +195,9 @@ def _how(picture: Picture, run: RunFacts | None, due: datetime | None, follows: 
     return How.RERUN if picture.is_stale(run) else How.OVER
 
 
-def _finish(picture: Picture, node: Node, edges: Sequence[Edge], nodes: dict[int, Node]) -> Finish | None:
+def _finish(
+    picture: Picture, node: Node, edges: Sequence[Edge], nodes: dict[int, Node], longer: timedelta
+) -> Finish | None:
     now = picture.now
     if node.how is How.DONE or node.how is How.OVER:
         return _ended(picture, node.run, now)
@@ -192,9 +205,9 @@ def _finish(picture: Picture, node: Node, edges: Sequence[Edge], nodes: dict[int
     known = picture.estimate(node.job_id)
     if ready is None or known.p50 is None or known.p90 is None or node.how is How.UNKNOWN:
         return None
-    takes = (known.p50, known.p90)
+    takes = (known.p50 + longer, known.p90 + longer)
     if node.how is How.RUNNING:
-        return _running(picture, node, ready, takes)
+        return _running(picture, node, ready, takes, longer)
     if node.how is How.CLOCK and node.due is not None:
         held = _all_done([nodes[edge.upstream] for edge in edges if edge.native and edge.upstream in nodes], node.due)
         starts = (max(now, held.p50), max(now, held.p90)) if held else (ready.p50, ready.p90)
@@ -216,14 +229,17 @@ def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
     return max(ready, start + takes) + takes
 
 
-def _running(picture: Picture, node: Node, ready: Finish, takes: tuple[timedelta, timedelta]) -> Finish | None:
+def _running(
+    picture: Picture, node: Node, ready: Finish, takes: tuple[timedelta, timedelta], longer: timedelta
+) -> Finish | None:
     started = node.run.started_at if node.run is not None else None
     if started is None:
         return None
     durations = picture.estate.durations.get(node.job_id, ())
-    lasts = whole(picture.estimate(node.job_id), durations, picture.now - started)
-    if lasts is None:
+    usual = whole(picture.estimate(node.job_id), durations, max(picture.now - started - longer, timedelta(0)))
+    if usual is None:
         return None
+    lasts = (usual[0] + longer, usual[1] + longer)
     if not node.stale:
         return Finish(started + lasts[0], started + lasts[1])
     return Finish(max(started + lasts[0], ready.p50) + takes[0], max(started + lasts[1], ready.p90) + takes[1])

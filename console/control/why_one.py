@@ -14,6 +14,7 @@ from console.clean import clean_line
 from console.control.calendars import expects, why
 from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.held import LINGERS, words_of
+from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
 from console.control.schedule import in_words, instants, next_instant
@@ -61,6 +62,9 @@ def _out_of_reach(picture: Picture, job: JobFacts) -> Iterator[Reason]:
         words = f"{name} does not answer, so that nobody knows{error}"
         since = target.failing_since if target else None
         yield Reason(_name(job), "unreachable", words, since=since, evidence=seen, act="headway check")
+    quiet = of_job(picture.estate, job, picture.now)
+    if quiet is not None:
+        yield Reason(_name(job), "maintenance", clean_line(quiet.words(job.zone)), until=quiet.until, by="config")
     if job.gone_since is not None:
         words = clean_line(job.drift_reason) or "is gone from its source"
         yield Reason(_name(job), "gone", words, since=job.gone_since, evidence=_poll(picture, job), act=_drift(job))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from console.model.calendars import Calendar
 from console.model.checks import Check
 from console.model.grouping import Grouping
+from console.model.maintenance import Maintenance, PlannedException
 from console.model.rules import RuleSetting
 
 
@@ -22,6 +23,9 @@ class Declared:
     incidents: Grouping = field(default_factory=Grouping)
     checks: tuple[Check, ...] = ()
     rules: tuple[RuleSetting, ...] = ()
+
+    maintenance: tuple[Maintenance, ...] = ()
+    exceptions: tuple[PlannedException, ...] = ()
 
     def calendar(self, name: str) -> Calendar | None:
         """The calendar of that name; None where none is declared."""

@@ -13,6 +13,7 @@ from console.control.picture import Picture
 from console.control.why import to_act_on, why
 from console.model.calendars import Calendar
 from console.model.declared import Declared
+from console.model.maintenance import Maintenance
 from console.model.modes import Modes, Switched
 from console.model.reasons import Reason
 from console.model.values import DependencyFacts, Estate, HoldFacts, HoldState, JobFacts, Mode, Origin, RunFacts
@@ -180,3 +181,10 @@ def test_a_gone_job_says_what_became_of_it() -> None:
     assert ("gone", "line gone", "headway drift accept etl-hosts/db07:extract") == (
         found[0].kind, found[0].words, found[0].act,
     )  # fmt: skip
+
+
+def test_a_maintenance_is_told_with_its_end() -> None:
+    patches = Maintenance("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
+    found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
+    assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)
+    assert "in maintenance until 06:00: kernel patches" == found[0].words

@@ -8,7 +8,7 @@ from dataclasses import replace
 from console.control.alerts import technical
 from console.control.alerts.routes import routes
 from console.control.cases import Case
-from console.control.fingerprint import Told
+from console.control.fingerprint import NEW, Told, read_told
 from console.control.picture import Picture
 from console.control.titles import is_own_matter
 from console.model.decisions import IncidentDecision, Notice
@@ -22,8 +22,12 @@ def kind_of(picture: Picture, case: Case, decision: IncidentDecision, before: To
         return None
     if case.incident is not None and is_own_matter(picture, case, case.incident.title) and not decision.closed:
         return AlertKind.OPENED
-    if before is None:
+    if read_told(decision.fingerprint).quiet:
+        return None
+    if before is None or (before.quiet == NEW and not decision.closed):
         return AlertKind.OPENED
+    if before.quiet == NEW:
+        return None
     if decision.closed:
         return AlertKind.RECOVERED if case.recovered else AlertKind.UPDATED
     return AlertKind.UPDATED if case.incident and case.incident.fingerprint != decision.fingerprint else None
@@ -54,7 +58,7 @@ def notices(
 
 def _is_urgent(picture: Picture, decision: IncidentDecision, before: Told | None) -> bool:
     """The first word about a tier-1 service: no rate limit delays it."""
-    told = before.services if before is not None else frozenset()
+    told = before.heard if before is not None else frozenset()
     new = {each.service for each in decision.services if (each.service, each.bd) not in told}
     return any(service.tier == 1 for service in picture.estate.services if service.name in new)
 
@@ -65,7 +69,7 @@ def first_words(
     """The incidents; of many that hurt one tier-1 service on one day only the first is urgent, or each of a flood would
     be. `before`: what was told of each."""
     tier_1 = {service.name for service in picture.estate.services if service.tier == 1}
-    told = {day for one in before if one is not None for day in one.services}
+    told = {day for one in before if one is not None for day in one.heard}
     found = []
     for one in incidents:
         days = {(each.service, each.bd) for each in one.services if each.service in tier_1}

@@ -1,0 +1,116 @@
+"""`[[maintenance]]` and `[[exceptions]]`: what is known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from console.config.reading import Reading, Table
+from console.config.references import near
+from console.config.shapes import Duration, Strict, Zone
+from console.model.maintenance import Maintenance, PlannedException
+
+
+def _instant(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if not isinstance(value, datetime):
+        raise ValueError("is no instant; write 2026-11-21T22:00:00+01:00, or 2026-11-21T22:00:00 with a timezone")
+    return value
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Why = Annotated[str, Field(min_length=1)]
+
+
+class MaintenanceSettings(Strict):
+    why: Why
+    """Shown wherever something is not told because of it."""
+    systems: tuple[str, ...] = ()
+    """Names of systems, * for any text."""
+    targets: tuple[str, ...] = ()
+    """Names of targets: "etl-hosts/db07"."""
+    jobs: tuple[str, ...] = ()
+    """Names of jobs: "dwh/*"."""
+    since: Annotated[Instant | None, Field(alias="from")] = None
+    """When it begins."""
+    until: Annotated[Instant | None, Field(alias="to")] = None
+    """When it ends."""
+    timezone: Zone = "UTC"
+    """Of `from` and `to`, where they have no offset."""
+    calendar: str = ""
+    """It recurs: in the windows of this calendar, or on its whole days."""
+
+    @model_validator(mode="after")
+    def has_bounds(self) -> MaintenanceSettings:
+        if not (self.systems or self.targets or self.jobs):
+            raise ValueError('names nothing; add systems = ["…"], targets or jobs; "*" is everything')
+        if not self.calendar and (self.since is None or self.until is None):
+            raise ValueError("has no end; write from and to, or the calendar by which it recurs")
+        if self.since is not None and self.until is not None and self._aware(self.since) >= self._aware(self.until):  # type: ignore[operator]
+            raise ValueError("ends before it begins; its to lies after its from")
+        return self
+
+    def _aware(self, at: datetime | None) -> datetime | None:
+        if at is None:
+            return None
+        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+
+    def declared(self) -> Maintenance:
+        since, until = self._aware(self.since), self._aware(self.until)
+        return Maintenance(self.why, self.systems, self.targets, self.jobs, since, until, self.calendar)
+
+
+class ExceptionSettings(Strict):
+    why: Why
+    """Shown with what it moves."""
+    dates: tuple[date, ...] = ()
+    """The business dates that it is for."""
+    calendar: str = ""
+    """Or every date of this calendar."""
+    services: tuple[str, ...] = ()
+    """Names of services, * for any text."""
+    jobs: tuple[str, ...] = ()
+    """Names of jobs, * for any text."""
+    more_time: Duration = timedelta(0)
+    """Of these services: so much later is their deadline."""
+    starts_later: Duration = timedelta(0)
+    """Of these jobs: so much later than by its clock a start counts as missed."""
+    takes_longer: Duration = timedelta(0)
+    """Of these jobs: so much is added to what they usually take."""
+
+    @model_validator(mode="after")
+    def moves_something(self) -> ExceptionSettings:
+        if not (self.dates or self.calendar):
+            raise ValueError("has no days; write dates = [2026-12-31], or a calendar")
+        if self.more_time and not self.services:
+            raise ValueError('more_time is for services; name them: services = ["…"]')
+        if (self.starts_later or self.takes_longer) and not self.jobs:
+            raise ValueError('starts_later and takes_longer are for jobs; name them: jobs = ["…"]')
+        if not (self.more_time or self.starts_later or self.takes_longer):
+            raise ValueError('moves nothing; write more_time = "90m", starts_later or takes_longer')
+        return self
+
+    def declared(self) -> PlannedException:
+        return PlannedException(**self.model_dump())
+
+
+def check_known(document: Table, systems: Sequence[str], reading: Reading) -> None:
+    """Calendars and systems that a maintenance or an exception names are those of the document."""
+    calendars = list(document.get("calendars", {}))
+    for top in ("maintenance", "exceptions"):
+        for number, table in enumerate(document.get(top, []), 1):
+            name = table.get("calendar") if isinstance(table, dict) else None
+            if isinstance(name, str) and name and name not in calendars:
+                words = f'no calendar "{name}". {near(name, calendars or ["add [calendars.NAME]"])}'
+                reading.fault((top, str(number), "calendar"), words)
+            for one in table.get("systems", []) if isinstance(table, dict) and top == "maintenance" else []:
+                if isinstance(one, str) and "*" not in one and one not in systems:
+                    reading.fault((top, str(number), "systems"), f'no system "{one}". {near(one, systems)}')

@@ -1,0 +1,82 @@
+"""`[[maintenance]]` and `[[exceptions]]`: what config says, and every fault with its place and mend."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from console.config import load_config
+from console.model.declared import Declared
+from console.store.declared import parsed, text_of
+from tests.test_config import GOOD, faults
+
+TEXT = """
+[calendars.close]
+on = "last business day of quarter"
+[[maintenance]]
+why = "kernel patches"
+systems = ["dwh"]
+from = 2026-11-21T22:00:00
+to = "2026-11-22T04:00:00"
+timezone = "Europe/Berlin"
+[[exceptions]]
+why = "quarter close"
+calendar = "close"
+dates = [2026-12-30]
+services = ["s"]
+more_time = "90m"
+"""
+
+
+def declared(tmp_path: Path) -> Declared:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD + TEXT)
+    return load_config(file).declared
+
+
+def test_a_window_without_an_offset_is_in_its_zone(tmp_path: Path) -> None:
+    [found] = declared(tmp_path).maintenance
+    assert (datetime(2026, 11, 21, 21, tzinfo=UTC), datetime(2026, 11, 22, 3, tzinfo=UTC)) == (found.since, found.until)
+
+
+def test_an_exception_keeps_its_days_and_what_it_moves(tmp_path: Path) -> None:
+    [found] = declared(tmp_path).exceptions
+    assert ("close", (date(2026, 12, 30),), timedelta(minutes=90)) == (found.calendar, found.dates, found.more_time)
+
+
+def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
+    said = declared(tmp_path)
+    assert said == parsed(text_of(said))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('[[maintenance]]\nsystems = ["dwh"]', "maintenance.1.why: is missing."),
+        ('[[maintenance]]\nwhy = "x"', "maintenance.1: names nothing; add systems"),
+        ('[[maintenance]]\nwhy = "x"\nsystems = ["dwh"]', "has no end; write from and to, or the calendar"),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\nfrom = 2026-11-22T00:00:00Z\nto = 2026-11-21T00:00:00Z',
+            "ends before it begins; its to lies after its from",
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\nfrom = "soon"\ncalendar = "c"',
+            "maintenance.1.from: is no instant",
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\ncalendar = "d"',
+            'maintenance.1.calendar: no calendar "d". Known: c.',
+        ),
+        ('[[maintenance]]\nwhy = "x"\nsystems = ["dhw"]\ncalendar = "c"', 'no system "dhw". Did you mean "dwh"?'),
+        ('[[exceptions]]\nwhy = "x"\nservices = ["s"]\nmore_time = "1h"', "has no days; write dates = [2026-12-31]"),
+        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\nmore_time = "1h"', "more_time is for services; name them"),
+        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\ntakes_longer = "1h"', "are for jobs; name them"),
+        ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\njobs = ["*"]', 'moves nothing; write more_time = "90m"'),
+        ("[maintenance]\na = 1", "maintenance: is no list of tables. Write [[maintenance]] above each why"),
+    ],
+)
+def test_a_wrong_word_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
+    assert [] != [line for line in found if expected in line], found
