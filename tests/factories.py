@@ -20,6 +20,7 @@ from console.model.values import (
     Settings,
     TargetFacts,
 )
+from console.model.wants import Wants
 
 NIGHT = date(2026, 11, 19)
 """The business date of the tests' night: from noon of the 19th to noon of the 20th."""
@@ -103,6 +104,17 @@ def record(native_id: str, started: datetime, key: str = "", **changes: Any) -> 
     """A start as a log shows it: without a period."""
     facts: dict[str, Any] = {"state": State.RUNNING, "native_state": "CMD", "started_at": started}
     return RunRecord(job=native_id, attempt_key=key or instant_key(started), **(facts | changes))
+
+
+def gate(need: int, downstream: JobFacts, *upstreams: JobFacts, **wants: Any) -> list[DependencyFacts]:
+    """One gate of several upstreams, of which so many must hold."""
+    told = Wants(gate="1", need=need, **wants)
+    return [DependencyFacts(each.id, downstream.id, Origin.DECLARED, wants=told) for each in upstreams]
+
+
+def wanting(upstream: JobFacts, downstream: JobFacts, **wants: Any) -> list[DependencyFacts]:
+    """One dependency that wants something else than plain success."""
+    return [DependencyFacts(upstream.id, downstream.id, Origin.DECLARED, wants=Wants(**wants))]
 
 
 def feeds(upstream: JobFacts, *downstreams: JobFacts, origin: Origin = Origin.DECLARED) -> list[DependencyFacts]:

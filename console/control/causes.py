@@ -7,11 +7,12 @@ answer, or below what that target has not run, belongs to the target.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from connectors.contract import State
+from console.control.harm import Place, below, misread
 from console.control.periods import business_date
 from console.control.picture import Picture, red_since, when
 from console.model.findings import Finding
@@ -66,7 +67,7 @@ def groups(picture: Picture) -> list[Group]:
             if run.state.is_red and picture.is_red_now(run):
                 red.setdefault(run.bd, {}).setdefault(job_id, []).append(run)
     sick = [_of_target(picture, target) for target in sick_targets(picture)]
-    found = [group for jobs in red.values() for group in _roots(picture, _less(picture, jobs, sick))]
+    found = _roots(picture, {bd: _less(picture, jobs, sick) for bd, jobs in red.items()})
     return sorted([*sick, *found], key=lambda group: (group.since, _name(picture, group)))
 
 
@@ -85,32 +86,25 @@ def sick_targets(picture: Picture) -> list[TargetFacts]:
 
 
 def stale_below(picture: Picture, job_ids: Iterable[int], bd: date) -> list[RunFacts]:
-    """Runs of that date that are stale because of these jobs, upstreams first; not where a later run of the job is
+    """Runs that are stale because of these jobs on that date, upstreams first; not where a later run of the job is
     good, nor what is stale for another cause alone, having read these jobs when they were good."""
     causes = set(job_ids)
-    below: set[int] = set()
-    for job_id in causes:
-        if job_id not in below:
-            below |= picture.graph.descendants(job_id)
     found: list[RunFacts] = []
-    for job_id in picture.graph.ordered(below):
-        stale = [
-            run for run in picture.of_day(job_id, bd) if is_stale_now(picture, run) and _misread(picture, run, causes)
-        ]
+    for job_id, days in _in_order(picture, below(picture, causes, bd)):
+        runs = (run for day in days for run in picture.of_day(job_id, day))
+        stale = [run for run in runs if is_stale_now(picture, run) and misread(picture, run, causes)]
         if stale:
             causes.add(job_id)
             found += stale
     return found
 
 
-def _misread(picture: Picture, run: RunFacts, causes: Container[int]) -> bool:
-    """True when it read one of these jobs before that was good."""
-    return any(
-        not picture.read_good(run, read)
-        for edge in picture.graph.into(picture.graph.unit(run.job_id))
-        if edge.upstream in causes
-        for read in edge.reads
-    )
+def _in_order(picture: Picture, places: Iterable[Place]) -> list[tuple[int, list[date]]]:
+    """Each job with its dates, upstreams first."""
+    days: dict[int, list[date]] = {}
+    for job_id, day in sorted(places):
+        days.setdefault(job_id, []).append(day)
+    return [(job_id, days[job_id]) for job_id in picture.graph.ordered(days)]
 
 
 def is_stale_now(picture: Picture, run: RunFacts) -> bool:
@@ -123,13 +117,9 @@ def is_stale_now(picture: Picture, run: RunFacts) -> bool:
 
 def threatened_by(picture: Picture, job_ids: Iterable[int], bd: date) -> list[tuple[int, str, int | None]]:
     """(job, period key, run id) of what will read a cause and has not started: one per job, upstreams first."""
-    below: set[int] = set()
-    for job_id in job_ids:
-        if job_id not in below:
-            below |= picture.graph.descendants(job_id)
     found: list[tuple[int, str, int | None]] = []
-    for job_id in picture.graph.ordered(below):
-        runs = picture.of_day(job_id, bd)
+    for job_id, days in _in_order(picture, below(picture, job_ids, bd)):
+        runs = [run for day in days for run in picture.of_day(job_id, day)]
         ahead = [run for run in runs if run.state in (State.PLANNED, State.HELD)]
         if ahead:
             found.append((job_id, ahead[0].period_key, ahead[0].id or None))
@@ -159,22 +149,25 @@ def failed_tasks(picture: Picture, run: RunFacts) -> list[JobFacts]:
     ]
 
 
-def _roots(picture: Picture, jobs: dict[int, list[RunFacts]]) -> list[Group]:
-    """The causes among the red jobs of one date, from the sources down: a cause is found before its symptoms."""
-    owners: dict[int, list[Group]] = {}
+def _roots(picture: Picture, red: Mapping[date, dict[int, list[RunFacts]]]) -> list[Group]:
+    """The causes among the red jobs of each date, the oldest date first and from the sources down: a cause is found
+    before its symptoms, also before those that read it on a later date."""
+    owners: dict[Place, list[Group]] = {}
     found: list[Group] = []
-    for job_id in picture.graph.ordered(jobs):
-        runs = jobs[job_id]
-        for owner in owners.get(job_id, ()):
-            owner.red.extend(runs)
-        if job_id in owners:
-            continue
-        group = Group(runs[-1].bd, min(red_since(run) for run in runs), runs[-1], None, list(runs))
-        found.append(group)
-        begun = min(when(run) for run in runs)
-        for below in picture.graph.descendants(job_id) & jobs.keys():
-            if max(red_since(run) for run in jobs[below]) >= begun:
-                owners.setdefault(below, []).append(group)
+    for bd in sorted(red):
+        for job_id in picture.graph.ordered(red[bd]):
+            runs = red[bd][job_id]
+            for owner in owners.get((job_id, bd), ()):
+                owner.red.extend(runs)
+            if (job_id, bd) in owners:
+                continue
+            group = Group(bd, min(red_since(run) for run in runs), runs[-1], None, list(runs))
+            found.append(group)
+            begun = min(when(run) for run in runs)
+            hurt = {place for place in below(picture, [job_id], bd) if place[0] in red.get(place[1], ())}
+            for place in sorted(hurt - {(job_id, bd)}):
+                if max(map(red_since, red[place[1]][place[0]])) >= begun:
+                    owners.setdefault(place, []).append(group)
     return found
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from connectors.contract import State
-from console.clean import clean_line
 from console.control.expected import expects_nothing
 from console.control.gate import Standing, without_run
+from console.control.mapping import Look, meant
+from console.control.moments import completed_at, red_since
 from console.control.picture import Picture
+from console.control.readiness import readiness
+from console.control.waits import by_gate, met, unmet
 from console.model.values import DependencyFacts, EngineDown, JobFacts, Mode, RunFacts
 from console.model.views import ClockView
+from console.model.wants import Condition, Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,49 @@ def policies(picture: Picture) -> dict[int, Policy]:
 
 
 def awaited(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: datetime) -> list[DependencyFacts]:
-    """The edges whose upstream is not good for a run of that date which looks back from `at`."""
-    return [each for each in edges if not is_satisfied(picture, each.upstream_id, bd, at)]
+    """The edges that keep back a run of that date which looks back from `at`: those that are not met, of gates that are
+    not. What is left of a gate needs so many fewer as are met."""
+    left: list[DependencyFacts] = []
+    for gate in by_gate(edges):
+        unmet = [each for each in gate if not is_met(picture, each, bd, at)]
+        need = min(gate[0].wants.need or 1, len(gate)) - (len(gate) - len(unmet))
+        if need > 0:
+            alone = not gate[0].wants.gate
+            left += unmet if alone else [replace(each, wants=replace(each.wants, need=need)) for each in unmet]
+    return left
+
+
+def is_met(picture: Picture, edge: DependencyFacts, bd: date, at: datetime) -> bool:
+    """True when it keeps no run of that date back which looks back from `at`. What nobody can tell is not met."""
+    wants = edge.wants
+    if edge.upstream_id not in picture.estate.jobs or wants.is_simple:
+        return is_satisfied(picture, edge.upstream_id, bd, at)
+    if wants.condition is Condition.READY:
+        return readiness(picture.estate, wants.check, bd, picture.now).passes
+    run = _read(picture, edge, bd, at)
+    if run is None:
+        if wants.period is Period.SAME and wants.condition is Condition.COMPLETION:
+            return is_satisfied(picture, edge.upstream_id, bd, at)
+        return wants.period is Period.PREVIOUS and wants.condition is not Condition.FAILURE
+    if wants.condition is Condition.SUCCESS:
+        return is_good(picture, run) or picture.good_by(run, picture.now) is not None
+    return _since(picture, run, wants.condition) is not None or (
+        wants.condition is Condition.COMPLETION and is_good(picture, run)
+    )
+
+
+def _read(picture: Picture, edge: DependencyFacts, bd: date, at: datetime) -> RunFacts | None:
+    loops = picture.graph.is_loop(edge.upstream_id, edge.downstream_id)
+    return meant(picture, edge.upstream_id, edge.wants, Look(bd, at, at, picture.now), loops)
+
+
+def _since(picture: Picture, run: RunFacts, condition: Condition) -> datetime | None:
+    """Since when the run that is read is as wanted; None while it is not."""
+    if condition is Condition.COMPLETION:
+        return completed_at(run)
+    if condition is Condition.FAILURE:
+        return red_since(run) if run.state.is_red and not picture.is_excused(run) else None
+    return picture.good_by(run, picture.now)
 
 
 def is_satisfied(picture: Picture, upstream_id: int, bd: date, at: datetime) -> bool:
@@ -85,22 +130,43 @@ def is_good(picture: Picture, run: RunFacts) -> bool:
     return picture.is_green(run) or run.state is State.SKIPPED or picture.is_excused(run)
 
 
-def good_at(picture: Picture, upstream_id: int, bd: date, at: datetime) -> datetime | None:
-    """Since when the run that is read is green, or the latest that is over by now; None while neither is."""
-    run = picture.read_by(upstream_id, bd, at)
-    return picture.good_by(run, picture.now) if run is not None else None
+def good_at(picture: Picture, edge: DependencyFacts, bd: date, at: datetime) -> datetime | None:
+    """Since when the run that is read is as wanted, or the latest that is over by now; None while neither is."""
+    if edge.wants.condition is Condition.READY:
+        found = readiness(picture.estate, edge.wants.check, bd, picture.now)
+        return found.at if found.passes else None
+    if edge.upstream_id not in picture.estate.jobs:
+        return None
+    run = _read(picture, edge, bd, at)
+    return _since(picture, run, edge.wants.condition) if run is not None else None
 
 
-def names(picture: Picture, edges: Iterable[DependencyFacts]) -> str:
-    """ "extract_orders and load_stock": the upstreams, each once, cleaned."""
-    ids = dict.fromkeys(each.upstream_id for each in edges)
-    jobs = [picture.estate.jobs[each] for each in ids if each in picture.estate.jobs]
-    return " and ".join(clean_line(job.name) for job in jobs)
+def all_good_at(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: datetime) -> datetime | None:
+    """Since when all gates of these edges are open; None while one is not: nothing is taken for granted."""
+    found: list[datetime] = []
+    for gate in by_gate(edges):
+        goods = sorted(since for each in gate if (since := good_at(picture, each, bd, at)) is not None)
+        need = min(gate[0].wants.need or 1, len(gate))
+        if len(goods) < need:
+            return None
+        found.append(goods[need - 1])
+    return max(found, default=None)
+
+
+def met_words(picture: Picture, edges: Iterable[DependencyFacts]) -> str:
+    """ "extract_orders and load_stock is good": what is waited for."""
+    return met(picture.estate.jobs, edges)
+
+
+def unmet_words(picture: Picture, edges: Iterable[DependencyFacts]) -> str:
+    """ "extract_orders is not good"."""
+    return unmet(picture.estate.jobs, edges)
 
 
 def are_green(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: datetime) -> bool:
-    """True when every upstream has a green run that is read: nothing is taken for granted."""
-    return all(good_at(picture, each.upstream_id, bd, at) is not None for each in edges)
+    """True when every gate is open by a run that is read: nothing is taken for granted."""
+    edges = list(edges)
+    return not edges or all_good_at(picture, edges, bd, at) is not None
 
 
 def live_edges(picture: Picture, policy: Policy) -> list[DependencyFacts]:

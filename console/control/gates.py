@@ -76,7 +76,7 @@ def _must_be_there(picture: Picture, read: Read, look: Look) -> bool:
     within, job = read.wants.within, picture.job(read.unit)
     if read.wants.period is not Period.WINDOW or within is None:
         return False
-    return job.accepted_at is not None and job.accepted_at <= look.at - within and not picture.is_unseen(job)
+    return job.accepted_at is not None and job.accepted_at <= look.due - within and not picture.is_unseen(job)
 
 
 def _seen_by_check(picture: Picture, read: Read, look: Look) -> Seen | None:

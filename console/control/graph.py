@@ -72,6 +72,7 @@ class Graph:
             self._out_of.setdefault(edge.upstream, []).append(edge)
         self._rank = {self._graph[place]: rank for rank, place in enumerate(rx.topological_sort(self._graph))}
         self._gates = _gates(self.unit, kept, loops)
+        self._loops = loops
         self._batches = _batches(kept) if loops else None
 
     def unit(self, job_id: int) -> int:
@@ -88,6 +89,14 @@ class Graph:
         """The edges to its direct downstreams."""
         return self._out_of.get(job_id, ())
 
+    @property
+    def has_loops(self) -> bool:
+        return bool(self._loops)
+
+    def looped_out_of(self, job_id: int) -> Sequence[int]:
+        """The jobs that read the run of it of the period before, and lie above it, or are it."""
+        return [downstream for upstream, downstream in self._loops if upstream == job_id] if self._loops else ()
+
     def gates(self, job_id: int) -> Sequence[Gate] | None:
         """All that it waits for; None where that is no more than the success of each of `into` on the same date."""
         return self._gates.get(job_id)
@@ -96,6 +105,10 @@ class Graph:
     def gated(self) -> Iterable[int]:
         """The jobs that have gates."""
         return self._gates.keys()
+
+    def is_loop(self, upstream_id: int, downstream_id: int) -> bool:
+        """True where the upstream itself waits for the downstream, or is the same job: its run before is meant."""
+        return (self.unit(upstream_id), self.unit(downstream_id)) in self._loops
 
     def reads_any(self, job_id: int) -> bool:
         """True for a job that has upstreams, be it itself of the period before."""

@@ -102,7 +102,15 @@ def words_of(hold: HoldFacts, upstream: str) -> str:
         why = f": {hold.why}" if hold.why else ""
         return f"held by {hold.held_by}{why} (hold {hold.key})"
     waits = f" until {upstream} is good" if upstream else ""
+    if upstream and _says_more(hold.words, upstream):
+        waits = f" {hold.words}"
     return f"held by Headway{waits} (hold {hold.key})"
+
+
+def _says_more(words: str, upstream: str) -> bool:
+    """True for a gate of several and for another condition: that this one is good is not what it waits for."""
+    names = words.removeprefix("until ").removesuffix(" is good").split(" and ")
+    return words.startswith("until ") and upstream not in names
 
 
 def is_stuck(hold: HoldFacts) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connectors.contract import Verb
-from console.control.conditions import are_green, awaited, names
+from console.control.conditions import are_green, awaited, met_words
 from console.control.expected import expects_nothing
 from console.control.following import moved_start
 from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run, named_run
@@ -77,7 +77,7 @@ class Keeping(OpenHold):
     def _held_on(self) -> HoldDecision:
         """It could not be let go, and need not be any more."""
         hold, edges = self._hold, self._policy.edges if self._policy is not None else ()
-        words = f"by {hold.held_by}" if hold.kind == "person" else f"until {names(self._picture, edges)} is good"
+        words = f"by {hold.held_by}" if hold.kind == "person" else f"until {met_words(self._picture, edges)}"
         return self._to(HoldState.HELD, words=words)
 
     def _taken_over(self) -> HoldDecision | None:
@@ -93,7 +93,7 @@ class Keeping(OpenHold):
         left = awaited(self._picture, self._live_edges(), run.bd, run.period_at)
         if not left:
             return None
-        words = f"until {names(self._picture, left)} is good"
+        words = f"until {met_words(self._picture, left)}"
         event = f"{self._name} is held on {words}: the hold by {hold.held_by} is over"
         return self._to(
             HoldState.HELD, event, kind="reactive", mode=policy.mode, upstream_id=left[0].upstream_id, held_by=BY,
@@ -119,7 +119,7 @@ class Keeping(OpenHold):
             return ""
         if self._starts_early() and not self._passed():
             return ""
-        return f"{names(self._picture, self._policy.edges)} is good"
+        return met_words(self._picture, self._policy.edges)
 
     def _moved_words(self, moved: dict[str, object]) -> str:
         due = moved["due_at"]
@@ -149,7 +149,7 @@ class Keeping(OpenHold):
             return None
         if hold.start_key is not None and not never_arrived(hold.start, self._now):
             return None
-        why = f"{names(self._picture, self._policy.edges if self._policy else ())} is good"
+        why = met_words(self._picture, self._policy.edges if self._policy else ())
         action = self._start(why, overlap="refuse")  # nothing ran when it was held: what runs was started by a person
         event = f"{self._name} is started before its clock, and held until its instant has passed: {why}"
         return self._to(HoldState.HELD, event, action, start_key=action.key)

@@ -88,8 +88,8 @@ def _previous(picture: Picture, upstream_id: int, look: Look, loops: bool) -> Ru
 
 
 def _in_window(picture: Picture, upstream_id: int, within: timedelta, look: Look) -> RunFacts | None:
-    """The last that is good by then; else the last one."""
-    found = [run for run in _before(picture, upstream_id, look.at) if when(run) >= look.at - within]
+    """The last that is good by then; else the last one. A rerun of the downstream looks from where it was due."""
+    found = [run for run in _before(picture, upstream_id, look.due) if when(run) >= look.due - within]
     good = (run for run in reversed(found) if (since := picture.good_since(run)) is not None and since <= look.by)
     return next(good, _last(found))
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from connectors.contract import Evidence, State, Verb, instant_key
 from console.clean import clean_line
-from console.control.conditions import Policy, awaited, live_edges, names
+from console.control.conditions import Policy, awaited, live_edges, unmet_words
 from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.periods import business_date
 from console.control.picture import Picture
@@ -165,7 +165,7 @@ class OpenHold:
     def _not_good(self, edges: Iterable[DependencyFacts]) -> str:
         hold = self._hold
         left = awaited(self._picture, edges, hold.bd, hold.due_at or self._now) if hold.bd is not None else ()
-        return f"; {names(self._picture, left)} is not good" if left else ""
+        return f"; {unmet_words(self._picture, left)}" if left else ""
 
     def _start(self, why: str, overlap: str = "queue") -> NewAction:
         hold = self._hold

@@ -8,14 +8,16 @@ from datetime import date, datetime, timedelta
 
 from connectors.contract import Verb, instant_key
 from console.clean import clean_line
-from console.control.conditions import Policy, are_green, awaited, good_at, live_edges, names
+from console.control.conditions import Policy, all_good_at, are_green, awaited, live_edges, met_words, unmet_words
 from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.open_hold import next_start, ran_on
+from console.control.periods import business_date
 from console.control.picture import Picture
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.values import ActionFacts, DependencyFacts, HoldFacts, HoldState, Mode, RunFacts
+from console.model.wants import Period
 from console.model.words import BY_A_PERSON, MARK_WAS_GONE
 
 BY = "headway"
@@ -93,7 +95,7 @@ class New:
 
     def _hold(self, key: str, policy: Policy, due: RunFacts, waited: Sequence[DependencyFacts]) -> HoldFacts:
         at = due.period_at or self._now
-        words = f"until {names(self._picture, waited)} is good"
+        words = f"until {met_words(self._picture, waited)}"
         return HoldFacts(
             key=key, job_id=self._job.id, upstream_id=waited[0].upstream_id, bd=due.bd,
             kind="standing" if policy.stands else "reactive", mode=policy.mode, state=HoldState.PLACING, held_by=BY,
@@ -111,8 +113,8 @@ class New:
         words = f"it starts at {clock(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
         hold = self._hold(key, policy, due, left)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, words=words)
-        names_left = names(self._picture, left)
-        return HoldDecision(hold, None, event=f"{names_left} is not good, and nothing holds {self._name}: {words}")
+        why_not = unmet_words(self._picture, left)
+        return HoldDecision(hold, None, event=f"{why_not}, and nothing holds {self._name}: {words}")
 
     def _starts_early(self, policy: Policy, due: RunFacts) -> bool:
         """Held so that it may be started before its clock, whose own start must then not come."""
@@ -158,15 +160,14 @@ class New:
     def _triggered(self, policy: Policy, live: bool) -> HoldDecision | None:
         """Once for the latest business date for which all of its upstreams are good since a time that still counts."""
         for bd in sorted(self._dates(policy), reverse=True):
-            goods = [good_at(self._picture, each.upstream_id, bd, self._now) for each in policy.edges]
-            since = [each for each in goods if each is not None]
-            if len(since) < len(goods) or self._now - max(since) > policy.hold_for:
+            since = all_good_at(self._picture, policy.edges, bd, self._now)
+            if since is None or self._now - since > policy.hold_for:
                 continue
             key, _ = self._next_key(f"bd {bd}")
             if not key or ran_on(self._picture.runs.get(self._job.id, ()), bd):
                 return None
             if self._is_unseen():
-                return self._not_started_yet(policy, bd, max(since) + policy.hold_for) if live else None
+                return self._not_started_yet(policy, bd, since + policy.hold_for) if live else None
             return self._started(policy, live, key, bd)
         return None
 
@@ -180,14 +181,18 @@ class New:
         words = f"its source is out of sight; it is started once it is seen, until {by}"
         hold = self._trigger(key, policy, bd, until, words)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)
-        event = f"{names(self._picture, policy.edges)} is good, and {self._name} is not started: {words}"
+        event = f"{met_words(self._picture, policy.edges)}, and {self._name} is not started: {words}"
         return HoldDecision(hold, None, event=event)
 
     def _dates(self, policy: Policy) -> set[date]:
-        return {run.bd for each in policy.edges for run in self._picture.runs.get(each.upstream_id, ())}
+        """Of its upstreams' runs; and that of now, for which a run of another date may be read."""
+        found = {run.bd for each in policy.edges for run in self._picture.runs.get(each.upstream_id, ())}
+        if any(each.wants.period is not Period.SAME or each.wants.check for each in policy.edges):
+            found.add(business_date(self._now, None, self._job.zone, self._job.cutoff))
+        return found
 
     def _started(self, policy: Policy, live: bool, key: str, bd: date) -> HoldDecision:
-        why = f"{names(self._picture, policy.edges)} is good"
+        why = met_words(self._picture, policy.edges)
         hold = self._trigger(key, policy, bd, self._now + policy.hold_for, why)
         if not live:
             event = f"would have started {self._name}, {why}: it is in shadow"

@@ -63,20 +63,29 @@ class Wants:
         return self == PLAINLY
 
     @property
+    def is_simple(self) -> bool:
+        """True for success on the same business date, also as one of a gate."""
+        return self.condition is Condition.SUCCESS and self.period is Period.SAME
+
+    @property
     def words(self) -> str:
-        """ "completion, of the previous business day"; empty for what is plain."""
+        """ "completion, the previous business day"; empty for what is plain."""
         said = f"ready by check {self.check}" if self.condition is Condition.READY else self.condition.value
         parts = [said] if self.condition is not Condition.SUCCESS else []
-        parts += [self._period_words()] if self.period is not Period.SAME else []
+        parts += [self.which] if self.which else []
         return ", ".join(parts)
 
-    def _period_words(self) -> str:
+    @property
+    def which(self) -> str:
+        """Which run is meant, in words; empty for that of the same business date."""
+        if self.period is Period.SAME:
+            return ""
         days = f" by calendar {self.calendar}" if self.calendar else ""
         if self.period is Period.WINDOW:
             return f"within {_span(self.within)} before"
         if self.period is Period.LATEST:
             return "the latest before"
-        return f"of the {self.period}{days}"
+        return f"the {self.period}{days}"
 
 
 def _span(span: timedelta | None) -> str:
