@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from connectors import registry
 from connectors.contract import Capability
 from console import config as settings
-from console.config import ConfigFaults, find_cycle, load_config
+from console.config import ConfigFaults, alerting, find_cycle, load_config
 
 ROOT = Path(__file__).parents[1]
 GOOD = """
@@ -54,9 +54,12 @@ def test_the_example_loads_and_names_every_setting() -> None:
         settings.AlertSettings,
         settings.PermissionSettings,
         settings.ActingSettings,
+        alerting.InhibitSettings,
+        alerting.RotaSettings,
         *(registry.load(kind).options for kind in ("cron", "airflow")),
     ]
-    missing = [f"{model.__name__}.{name}" for model in models for name in model.model_fields if f"{name} =" not in text]
+    keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]
+    missing = [f"{model}.{key}" for model, key in keys if f"{key} =" not in text]
     assert [] == missing
 
 

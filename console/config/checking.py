@@ -51,7 +51,9 @@ def _location(loc: tuple[int | str, ...]) -> tuple[str, ...]:
 
 def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:
     if error["type"] == "extra_forbidden":
-        known = [*model.model_fields, *also] if len(error["loc"]) == 1 else []
+        known = (
+            [*(one.alias or name for name, one in model.model_fields.items()), *also] if len(error["loc"]) == 1 else []
+        )
         return "unknown key. " + (near(str(error["loc"][-1]), known) if known else "Remove it.")
     if error["type"] == "missing":
         return "is missing. Add it."

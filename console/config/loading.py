@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from connectors import registry
+from console.config.alerting import InhibitSettings, RotaSettings, alerting
 from console.config.checking import check, listed, named
 from console.config.contradictions import check_approval
 from console.config.declaring import DECLARING, declared
@@ -43,7 +45,8 @@ def load_config(path: Path) -> Config:
 
 
 TABLES = (
-    "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", *DECLARING,
+    "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
+    "rotas", *DECLARING,
 )  # fmt: skip
 
 
@@ -63,13 +66,16 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
     acting = check(ActingSettings, document.get("acting", {}), ("acting",), reading)
     dependencies = listed(DependencySettings, document, "dependencies", reading)
     permissions = listed(PermissionSettings, document, "permissions", reading)
+    inhibit = listed(InhibitSettings, document, "inhibit", reading)
+    rotas = named(RotaSettings, document, "rotas", reading)
     if "systems" not in document:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
     estate, alerts, acting = estate or EstateSettings(), alerts or AlertSettings(), acting or ActingSettings()
+    said = alerting(routes, inhibit.values(), rotas, alerts.noise_report)
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, declared(document, reading),
+        tuple(permissions.values()), acting, replace(declared(document, reading), alerting=said), rotas,
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_dependencies(dependencies, reading)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
+from console.config.alerting import RotaSettings, ToldSettings
 from console.config.promises import Deadline, SlaSettings, SloSettings
 from console.config.shapes import Duration as Duration
 from console.config.shapes import JobName as JobName
@@ -139,7 +140,7 @@ class ServiceSettings(Strict):
     """Checks that must pass, after its jobs are done, before it counts as delivered."""
 
 
-class RouteSettings(Strict):
+class RouteSettings(ToldSettings):
     urls: Annotated[tuple[SecretRef, ...], Field(min_length=1)]
     """References to apprise URLs; one delivery each."""
     body: Literal["full", "masked", "link"] = "full"
@@ -159,6 +160,8 @@ class AlertSettings(Strict):
     """Told when a job's owner has no route, and about Headway itself."""
     shadow_route: str = ""
     """Told in place of the routes of what is in shadow; without it that is only recorded."""
+    noise_report: str = ""
+    """Told once a week which alerts were noise; empty: nobody."""
     ping: SecretRef | None = None
     """A URL that is fetched while the engine is well: whoever waits for it tells when it stops."""
     ping_every: Pause = timedelta(minutes=1)
@@ -222,6 +225,7 @@ class Config:
     permissions: tuple[PermissionSettings, ...] = ()
     acting: ActingSettings = field(default_factory=ActingSettings)
     declared: Declared = NOTHING
+    rotas: Mapping[str, RotaSettings] = field(default_factory=dict)
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
-NAMED = ("systems", "jobs", "services", "routes", "calendars")
+NAMED = ("systems", "jobs", "services", "routes", "calendars", "rotas")
 ALONE = ("estate", "alerts", "acting", "incidents")
-LISTS = {"dependencies": "each upstream and downstream", "permissions": "each who and role",
-         "maintenance": "each why, what and when", "exceptions": "each why, which days and what they move"}  # fmt: skip
+LISTS = {
+    "dependencies": "each upstream and downstream",
+    "permissions": "each who and role",
+    "maintenance": "each why, what and when",
+    "exceptions": "each why, which days and what they move",
+    "inhibit": "each by and what",
+}
 
 
 @dataclass(frozen=True, slots=True)

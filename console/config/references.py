@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from connectors.contract import Capability
+from console.config.alert_references import check_alerting
 from console.config.edges import find_cycle
 from console.config.models import Config, DependencySettings
+from console.config.near import near as near
 from console.config.reading import Reading, Table
 from console.model.ids import split_job_name
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """The near miss of `word`, else all that is known; as a sentence."""
-    names = list(known)
-    close = get_close_matches(word, names, n=1)
-    return f'Did you mean "{close[0]}"?' if close else f"Known: {', '.join(sorted(names))}."
 
 
 def check_references(
@@ -63,6 +57,7 @@ def check_references(
         if shadow is not None and shadow.fallback:
             words = f'route "{config.alerts.shadow_route}" has a fallback: what is in shadow would be handed on to it'
             reading.fault(("alerts", "shadow_route"), f"{words}. Name a route without one")
+    check_alerting(config, document, routes, reading)
     _check_dependencies(config, document, numbered, system_of, reading)
     _check_permissions(document, system_names, list(document.get("services", {})), reading)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from console.control.alerts import first_words, notices, routes
+from console.control.alerts import routes, tell
 from console.control.cases import Case, cases
 from console.control.expected import expectations
 from console.control.fingerprint import Day, told_before
@@ -33,7 +33,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     """Everything that the estate's values mean at `now` (aware). `log_tails`: run id -> cleaned end of its log.
 
     Judging twice without a change gives the same, without notices and events. Nothing is asked and nothing remembered:
-    what was told before is in the incidents' fingerprints.
+    what was told before is in the incidents' fingerprints, and of each route in `estate.telling`.
     """
     estate = woken(estate)
     # 1. What must run: a run that never came is a fact for every rule below.
@@ -52,13 +52,11 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     # 6. How each service stands: its own forecast, or the most urgent of its causes.
     verdicts = _verdicts(picture, days, threats)
     # 7. What is written of each incident, and told if it is new: last, because it tells the verdicts of rule 6.
-    told = [
-        _told(picture, case, threatened, verdicts, log_tails or {})
-        for case, threatened in zip(open_cases, threats, strict=True)
-    ]
-    incidents = first_words(picture, [told_before(case) for case in open_cases], told)
+    decided = [_decided(picture, *pair, verdicts) for pair in zip(open_cases, threats, strict=True)]
+    incidents, tell_at = tell(picture, open_cases, decided, verdicts.values(), log_tails or {})
     # 8. Who is held, let go and started: it looks at upstreams as rule 2 does, and changes none of the verdicts above.
     held = holding(picture)
+    turns = _turning_points(now, due.next_at, days, verdicts, incidents)
     return Decisions(
         expected=due.runs,
         withdrawn=due.withdrawn,
@@ -68,14 +66,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
         holds=tuple(held.decisions),
         findings=changes(picture, found.findings),
         cycles=tuple(tuple(picture.job(each).name for each in path) for path in picture.graph.cycles),
-        next_at=min(
-            [
-                *_turning_points(now, due.next_at, days, verdicts, incidents),
-                *held.turns,
-                *([found.next_at] if found.next_at is not None else []),
-            ],
-            default=None,
-        ),
+        next_at=min([*turns, *held.turns, *tell_at, *filter(None, [found.next_at])], default=None),
     )
 
 
@@ -94,19 +85,15 @@ def _verdicts(
     return {name: verdict(picture, day, by_day.get(name, ())) for name, day in zip(names, days, strict=True)}
 
 
-def _told(
-    picture: Picture,
-    case: Case,
-    threats: Mapping[Day, Threat],
-    verdicts: Mapping[Day, ServiceDayVerdict],
-    log_tails: Mapping[int, str],
+def _decided(
+    picture: Picture, case: Case, threats: Mapping[Day, Threat], verdicts: Mapping[Day, ServiceDayVerdict]
 ) -> IncidentDecision:
+    """The incident without what is told of it."""
     before = told_before(case)
     decision = decide(picture, case, threats, verdicts)
     decision = shaded(decision, routes(picture, case, decision)[1])
     decision, kept = quieted(picture, case, decision, before)
-    event = "; ".join(filter(None, (event_words(decision, before), kept)))
-    return replace(decision, event=event, notices=notices(picture, case, decision, before, log_tails, event))
+    return replace(decision, event="; ".join(filter(None, (event_words(decision, before), kept))))
 
 
 def _judgements(

@@ -24,6 +24,8 @@ def changed_jobs(before: Estate, after: Estate) -> set[int] | None:
         return None
     if (before.modes, before.extensions, before.declared) != (after.modes, after.extensions, after.declared):
         return None
+    if before.declared != after.declared or _said(before) != _said(after):
+        return None
     if before.jobs.keys() != after.jobs.keys() or before.targets.keys() != after.targets.keys():
         return None
     old_runs = {run.id: run for run in before.runs}
@@ -79,6 +81,11 @@ def _is_about(
     if one.root_check:
         return one.root_check in ready
     return one.root_job_id in jobs or (one.root_job_id is None and one.root_target_id in targets)
+
+
+def _said(estate: Estate) -> tuple[object, ...]:
+    """What people and calendars say of alerts: it may concern every incident."""
+    return estate.telling.acks, estate.telling.silences, estate.telling.shifts
 
 
 def _health(target: TargetFacts) -> tuple[object, ...]:

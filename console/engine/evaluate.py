@@ -43,12 +43,15 @@ class Evaluator:
         settings: Settings,
         audience: Audience,
         alerts_made: Callable[[], None],
+        own_words: Callable[[Decisions], Decisions] = lambda decisions: decisions,
     ) -> None:
         self._store = store
         self._clock = clock
         self._settings = settings
         self._audience = audience
         self._alerts_made = alerts_made
+        self._own_words = own_words
+        """Puts notices into the words that config has for their routes."""
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
         """What the last evaluation saw."""
@@ -130,7 +133,7 @@ class Evaluator:
         decisions = evaluate(estate, now)
         roots = [one.root_run_id for one in decisions.incidents if one.notices and one.root_run_id is not None]
         tails = store_logs.tails_of(self._store, roots) if roots else {}
-        return evaluate(estate, now, log_tails=tails) if tails else decisions
+        return self._own_words(evaluate(estate, now, log_tails=tails) if tails else decisions)
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""

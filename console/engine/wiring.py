@@ -31,6 +31,7 @@ from console.engine.promises import Promises
 from console.engine.proposals import Proposals
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
+from console.engine.templates import Templates
 from console.engine.underway import Underway
 from console.model.values import RunFacts
 from console.store import polling
@@ -125,6 +126,7 @@ class Parts:
             plain.decision_settings(self.config),
             plain.audience(self.config),
             alerts_made=self.outbox.wake.set,
+            own_words=Templates(self.config.routes).put_in,
         )
         shared = Shared(
             self.store,

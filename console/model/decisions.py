@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from connectors.contract import Verb
+from console.model.alerting import TECHNICAL, HeldFacts
 from console.model.findings import FindingChange
 from console.model.values import AlertKind, Evidence, HoldFacts, HoldState, State, Timeliness
 
 PLACEHOLDER = "{incident}"
 """Stands in a notice for the incident's number: a new one gets it from the store, which puts it in."""
+ALERT = "{alert}"
+"""The same for the alert's own number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,30 @@ class Notice:
     """The same without a word from outside but names: services, clocks, the command."""
     urgent: bool = False
     """The first word about a tier-1 service: nothing may delay it."""
+    words: str = TECHNICAL
+    """"technical", "business" or "shadow"."""
+    fingerprint: str = ""
+    """What the route has been told by this."""
+    group: str = ""
+    """Notices of one evaluation with the same word here leave as one message."""
+    not_before: datetime | None = None
+    template: str = ""
+    """The route in whose own words it is to be put; empty: it has none."""
+    values: Mapping[str, object] = field(default_factory=dict)
+    plain_values: Mapping[str, object] = field(default_factory=dict)
+    """What its template is given; without a word from outside but names."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNotice:
+    """A notice that a stage holds back. `until`: when time alone ends it; None: when what holds it is over."""
+
+    route: str
+    words: str
+    kind: AlertKind
+    stage: str
+    why: str
+    until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +180,11 @@ class IncidentDecision:
     notices: tuple[Notice, ...] = ()
     rule: str = ""
     """Of a finding that is the cause."""
+    held: tuple[HeldNotice, ...] = ()
+    """All that is held back now."""
+    dropped: tuple[tuple[HeldFacts, str], ...] = ()
+    """What was held back and is to be told no more, with the reason; empty where the route was told all the same, or
+    is not asked for any more."""
     in_shadow: tuple[str, ...] = ()
     """Routes that are not told because what they would be told of is in shadow."""
     event: str = ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from console.model.alerting import NO_ALERTING, Alerting
 from console.model.calendars import Calendar
 from console.model.checks import Check
 from console.model.grouping import Grouping
@@ -23,6 +24,7 @@ class Declared:
     incidents: Grouping = field(default_factory=Grouping)
     checks: tuple[Check, ...] = ()
     rules: tuple[RuleSetting, ...] = ()
+    alerting: Alerting = NO_ALERTING
 
     maintenance: tuple[Maintenance, ...] = ()
     exceptions: tuple[PlannedException, ...] = ()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
 from connectors.contract import Evidence, Proof, Schedule, State
+from console.model.alerting import Telling
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
@@ -316,4 +317,6 @@ class Estate:
     """The open ones."""
     modes: Modes = field(default_factory=Modes)
     declared: Declared = NOTHING
+    telling: Telling = field(default_factory=Telling)
+    """What was told and said so far."""
     settings: Settings = field(default_factory=Settings)

@@ -118,3 +118,7 @@ class AlertKind(StrEnum):
     OPENED = "opened"
     UPDATED = "updated"
     RECOVERED = "recovered"
+    REPEATED = "repeated"
+    """Still open, and nobody acknowledged it."""
+    ESCALATED = "escalated"
+    """The first word to a route, because those before it did not take it."""

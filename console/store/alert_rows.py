@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from console.model.decisions import ALERT
 from console.store.wire import Wire
 
-TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
+TEST, DIGEST, FALLBACK, HEADWAY, PERSON, GROUP = "test", "digest", "fallback", "headway", "person", "group"
 """Kinds that are not about one incident's change (`console.model.words.AlertKind` has those)."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",
@@ -38,6 +39,8 @@ class NewAlert:
     waits: bool = True
     """Whether the outbox still has to decide that it leaves alone."""
     fallback_of: int | None = None
+    not_before_us: int = 0
+    """It leaves alone, and not before then; 0: now."""
 
 
 def insert_alert(lines: Wire, routes: Mapping[str, tuple[str, ...]], one: NewAlert, now_us: int) -> int | None:
@@ -45,6 +48,7 @@ def insert_alert(lines: Wire, routes: Mapping[str, tuple[str, ...]], one: NewAle
 
     `routes`: route -> the words of each of its URLs. A route without one makes an alert that reaches nobody.
     """
+    let_us = one.not_before_us or (0 if one.waits else now_us)
     columns = ", ".join(_ALERT)
     marks = ", ".join("?" * len(_ALERT))
     rows = lines.rows(
@@ -52,17 +56,29 @@ def insert_alert(lines: Wire, routes: Mapping[str, tuple[str, ...]], one: NewAle
         " ON CONFLICT (incident_id, route, kind, version) DO NOTHING RETURNING id",
         (
             one.incident_id, one.dedup_key, one.kind, one.version, one.route, one.title, one.body, one.plain_title,
-            one.plain_body, now_us, one.urgent, one.waits, 0 if one.waits else now_us, one.fallback_of,
+            one.plain_body, now_us, one.urgent, one.waits and not one.not_before_us, let_us, one.fallback_of,
         ),
     )  # fmt: skip
     for (alert_id,) in rows:
+        _number(lines, alert_id, one)
         lines.insert(
             "delivery",
             _DELIVERY,
             [
-                (alert_id, place, words, "pending", 0, 0, 0, "", now_us, 0)
+                (alert_id, place, words, "pending", 0, one.not_before_us, 0, "", one.not_before_us or now_us, 0)
                 for place, words in enumerate(routes.get(one.route, ()))
             ],
         )
         return int(alert_id)
     return None
+
+
+def _number(lines: Wire, alert_id: int, one: NewAlert) -> None:
+    """Puts the alert's own number into its words, where they name it."""
+    if ALERT in one.body or ALERT in one.plain_body:
+        told = (numbered(one.body, alert_id), numbered(one.plain_body, alert_id), alert_id)
+        lines.rows("UPDATE alert SET body = ?, plain_body = ? WHERE id = ?", told)
+
+
+def numbered(text: str, alert_id: int) -> str:
+    return text.replace(ALERT, str(alert_id))

@@ -86,6 +86,7 @@ def apply(
         writer = IncidentWriter(lines, seq, now_us, routes)
         for decision in decisions.incidents:
             writer.write(decision)
+        writer.finish()
         _write_days(lines, decisions.service_days, writer.ids, seq)
         write_findings(lines, decisions.findings, now_us)
         write_holds(connection, lines, seq, now_us, decisions.holds, audience)

@@ -25,7 +25,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, clocks, declared, facts, findings, hold_facts, incident_facts
+from console.store import checks, clocks, declared, facts, findings, hold_facts, incident_facts, telling
 from console.store.histories import Histories
 from console.store.open import Store
 from console.store.wire import Wire, wire
@@ -80,10 +80,11 @@ def load(store: Store, now: datetime, settings: Settings) -> Estate:
     """What an evaluation at `now` sees."""
     memory = _memories.setdefault(store, _Memory())
     with memory.lock:
-        return _load(store, memory, micros(now - settings.lookback), settings)
+        return _load(store, memory, now, settings)
 
 
-def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> Estate:
+def _load(store: Store, memory: _Memory, now: datetime, settings: Settings) -> Estate:
+    since_us = micros(now - settings.lookback)
     with store.read() as connection:
         lines = wire(connection)
         changed = _look(lines, memory, since_us)
@@ -99,6 +100,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         said = declared.read(lines)
         open_findings = findings.open_findings(lines)
         looked = checks.facts(lines, instant(since_us))
+        told = telling.telling(lines, micros(now), since_us)
         jobs = _that_matter(memory, services, dependencies, incidents, holds)
         members = _members(jobs, services, dependencies)
         _durations(lines, store.is_sqlite, memory, members, changed)
@@ -125,6 +127,7 @@ def _load(store: Store, memory: _Memory, since_us: int, settings: Settings) -> E
         checks=looked,
         modes=modes,
         declared=said,
+        telling=told,
         settings=settings,
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
 from console.store.alert_rows import NewAlert, insert_alert
+from console.store.grouped import leave_together
 from console.store.keys import pack
+from console.store.telling import write_held, write_told
 from console.store.wire import Row, Wire, single
 
 _COLUMNS = (
@@ -36,6 +37,8 @@ class IncidentWriter:
         self.opened: list[int] = []
         self.closed: list[int] = []
         self.alerts: list[int] = []
+        self._together: dict[str, list[tuple[int, NewAlert]]] = {}
+        """Group -> the alerts that leave as one message."""
 
     def write(self, one: IncidentDecision) -> None:
         incident_id, key, version = self._incident(one)
@@ -50,12 +53,28 @@ class IncidentWriter:
         if one.split_from is not None and incident_id in self.opened:
             words = f"{incident_name(incident_id)} was split from this: {one.title}"
             self._event(one.split_from, "split", words, one.root_job_id)
-        for notice in (*one.notices, *self._for_those_told(incident_id, one)):
+        for notice in one.notices:
             self._alert(incident_id, key, version, notice)
+        write_told(self._lines, incident_id, one.notices, self._now_us)
+        if write_held(self._lines, incident_id, one, self._now_us):
+            self._seq()
+        for fact, why in one.dropped:
+            if why:
+                self._event(incident_id, "untold", f"{fact.route} was not told: {why}", None)
+        self._tell_nobody(incident_id, one)
+
+    def finish(self) -> None:
+        """What leaves together does."""
+        for alerts in self._together.values():
+            group_id = leave_together(self._lines, self._routes, alerts, self._now_us)
+            self.alerts += [group_id] if group_id is not None else []
+
+    def _tell_nobody(self, incident_id: int, one: IncidentDecision) -> None:
+        """Into the timeline, where a shadow or a missing route keeps everybody from being told."""
         if one.in_shadow and (one.event or one.notices):
             words = f"would have told {', '.join(one.in_shadow)}: {one.event or one.title}"
             self._event(incident_id, "shadow", words, one.root_job_id)
-        if incident_id in self.opened and not one.notices and not one.in_shadow:
+        if incident_id in self.opened and not one.notices and not one.held and not one.in_shadow:
             words = "no route is named for it, and there is no default route: nobody was told"
             self._event(incident_id, "unsent", words, None)
 
@@ -164,35 +183,21 @@ class IncidentWriter:
             (self._now_us, kind, words.replace(PLACEHOLDER, incident_name(incident_id)), incident_id, job_id),
         )
 
-    def _for_those_told(self, incident_id: int, one: IncidentDecision) -> list[Notice]:
-        """The last word for routes that were told of it, or of what was merged into it, and are its routes no more."""
-        if not one.closed or not one.notices:
-            return []
-        rows = self._lines.rows(
-            "SELECT a.route FROM alert a WHERE a.incident_id IN"
-            " (SELECT id FROM incident WHERE id = ? UNION ALL SELECT id FROM incident WHERE merged_into = ?)",
-            (incident_id, incident_id),
-        )
-        told_now = {*(notice.route for notice in one.notices), *one.in_shadow}
-        return [replace(one.notices[0], route=route) for route in sorted({row[0] for row in rows} - told_now)]
-
     def _alert(self, incident_id: int, key: str, version: int, notice: Notice) -> None:
         """An alert and one pending delivery for each URL of its route."""
         name = incident_name(incident_id)
         texts = (notice.title, notice.body, notice.plain_title, notice.plain_body)
         title, body, plain_title, plain_body = (text.replace(PLACEHOLDER, name) for text in texts)
-        alert_id = insert_alert(
-            self._lines,
-            self._routes,
-            NewAlert(
-                notice.route, notice.kind.value, title, body, key, plain_title, plain_body, incident_id, version,
-                notice.urgent,
-            ),
-            self._now_us,
+        new = NewAlert(
+            notice.route, notice.kind.value, title, body, key, plain_title, plain_body, incident_id, version,
+            notice.urgent, not_before_us=micros(notice.not_before) if notice.not_before is not None else 0,
         )  # fmt: skip
+        alert_id = insert_alert(self._lines, self._routes, new, self._now_us)
         if alert_id is None:
             return
         self.alerts.append(alert_id)
+        if notice.group:
+            self._together.setdefault(notice.group, []).append((alert_id, new))
         if not self._routes.get(notice.route):
             self._event(incident_id, "unsent", f'route "{notice.route}" has no URL: nobody was told', None)
 

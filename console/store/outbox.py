@@ -187,7 +187,7 @@ def retry_parked(
 
 
 _WAIT_AGAIN = (
-    "UPDATE alert SET waits = TRUE, let_us = 0 WHERE kind NOT IN ('digest', 'headway') AND digest_id IS NULL"
+    "UPDATE alert SET waits = TRUE, let_us = 0 WHERE kind NOT IN ('digest', 'group', 'headway') AND digest_id IS NULL"
     " AND id IN (SELECT d.alert_id FROM delivery d WHERE d.state = 'pending' AND d.since_us = :now)"
     " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = alert.id AND d.state IN ('sent', 'claimed'))"
 )

@@ -88,7 +88,7 @@ def _alert(lines: Wire, need: Need, route: str) -> NewAlert:
 
 def _routes(lines: Wire, audience: Audience, need: Need) -> list[str]:
     told = lines.rows(
-        "SELECT DISTINCT route FROM alert WHERE incident_id = ? AND kind IN ('opened', 'updated') ORDER BY route",
+        "SELECT DISTINCT route FROM alert_told WHERE incident_id = ? AND words = 'technical' ORDER BY route",
         (need.incident_id,),
     )
     return [row[0] for row in told if row[0] in audience.routes] or _routes_of_job(lines, audience, need.job_id)

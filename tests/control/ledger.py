@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from connectors.contract import State
 from console.control.evaluate import evaluate
+from console.model.alerting import HeldFacts, Telling, ToldFacts
 from console.model.decisions import Decisions, IncidentDecision, ServiceDayVerdict
 from console.model.findings import Finding, FindingFacts, Rule
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
@@ -111,6 +113,7 @@ class Ledger:
         ids = {(run.job_id, run.period_key): run.id for run in self.estate.runs}
         known = {each.id: each for each in self.estate.incidents}
         closed = {each.id: each for each in self.estate.closed}
+        numbers: dict[str, int] = {}
         for each in decisions.incidents:
             for merged in each.merges:
                 known.pop(merged, None)
@@ -128,8 +131,14 @@ class Ledger:
                 closed_at=now if each.closed else None, rule=each.rule,
             )  # fmt: skip
             (closed if each.closed else known)[number] = told
+            numbers[each.key] = number
         by_number = sorted(known.values(), key=lambda one: one.id)
-        self.estate = replace(self.estate, incidents=tuple(by_number), closed=tuple(closed.values()))
+        self.estate = replace(
+            self.estate,
+            incidents=tuple(by_number),
+            closed=tuple(closed.values()),
+            telling=keep_telling(self.estate.telling, decisions, now, numbers),
+        )
 
     def _new_incident(self) -> int:
         self._incidents = max([self._incidents, *(each.id for each in self.estate.incidents)]) + 1
@@ -160,6 +169,32 @@ class Ledger:
 
     def _targets(self, changed: dict[int, TargetFacts]) -> None:
         self.estate = replace(self.estate, targets={**self.estate.targets, **changed})
+
+
+def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: Mapping[str, int]) -> Telling:
+    """What was told and held after these decisions. `numbers`: the open incidents' ids by key."""
+    told = dict(before.told)
+    held: dict[int, tuple[HeldFacts, ...]] = {}
+    for each in decisions.incidents:
+        if each.key not in numbers:
+            continue
+        number = numbers[each.key]
+        merged = [one for other in each.merges for one in before.told.get(other, ())]
+        rows = {(one.route, one.words): one for one in [*merged, *before.told.get(number, ())]}
+        for notice in each.notices:
+            old = rows.get((notice.route, notice.words))
+            rows[notice.route, notice.words] = ToldFacts(
+                notice.route, notice.words, notice.fingerprint, old.first_at if old else now, now,
+                old.times + 1 if old else 1,
+            )  # fmt: skip
+        told[number] = tuple(rows.values())
+        since = {(one.route, one.words): one.since for one in before.held.get(number, ())}
+        held[number] = tuple(
+            HeldFacts(one.route, one.words, one.kind.value, one.stage, one.why,
+                      since.get((one.route, one.words), now), one.until)
+            for one in each.held
+        )  # fmt: skip
+    return replace(before, told=told, held=held)
 
 
 def ended(clock: str, takes: float, **more: object) -> dict[str, object]:

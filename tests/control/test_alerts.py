@@ -37,19 +37,24 @@ def told(root: JobFacts = EXTRACT, tail: str = "", settings: Settings | None = N
 @pytest.mark.parametrize(
     "of_job, of_service, expected",
     [
-        ((), (), ["oncall"]),
-        (("etl",), (), ["etl"]),
-        ((), ("finance",), ["finance"]),
-        (("etl", "ops"), ("ops", "finance"), ["etl", "ops", "finance"]),
+        ((), (), [("oncall", "technical")]),
+        (("etl",), (), [("etl", "technical")]),
+        ((), ("finance",), [("oncall", "technical"), ("finance", "business")]),
+        (("etl",), ("etl",), [("etl", "technical")]),
+        (("etl", "ops"), ("ops", "finance"), [("etl", "technical"), ("ops", "technical"), ("finance", "business")]),
     ],
 )
-def test_the_routes_of_job_and_services_are_told_once_each_else_the_default(
-    of_job: tuple[str, ...], of_service: tuple[str, ...], expected: list[str]
+def test_the_root_causes_routes_are_told_what_broke_and_the_services_what_that_means_each_once(
+    of_job: tuple[str, ...], of_service: tuple[str, ...], expected: list[tuple[str, str]]
 ) -> None:
     root = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=of_job)
     incident = told(root, services=[service("daily", "06:30", LOAD, notify=of_service)])
-    assert expected == [each.route for each in incident.notices]
-    assert 1 == len({each.body for each in incident.notices})
+    assert expected == [(each.route, each.words) for each in incident.notices]
+
+
+def test_without_a_route_for_the_root_and_a_default_the_services_are_told_what_broke() -> None:
+    incident = told(services=[service("daily", "06:30", LOAD, notify=("finance",))], settings=Settings())
+    assert [("finance", "technical")] == [(each.route, each.words) for each in incident.notices]
 
 
 def test_without_any_route_nobody_is_told_and_the_incident_stands() -> None:

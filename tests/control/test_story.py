@@ -75,6 +75,7 @@ def test_one_alert_leaves_for_each_route_and_says_all_that_is_needed() -> None:
     ]
     assert "[Headway] {incident}: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 UTC" == notices[0].title
     assert BODY == notices[0].body
+    assert BUSINESS == notices[1].body
 
 
 BODY = """\
@@ -101,17 +102,29 @@ Last lines of its log:
   | connecting
   | ORA-12541: no listener
 
+Take it: headway ack {incident}
+Was this useful? headway alert useful {alert} yes|no
 Open it: headway incident {incident}
+"""
+BUSINESS = """\
+Supply plan, promised 06:30 UTC, may be late unless it is repaired by 03:58.
+
+Cause: a job of data-platform failed; they were told at 03:12 UTC.
+Next word by 03:58 UTC.
+
+Reference: {incident}
 """
 
 
-def test_until_it_is_acted_on_time_alone_tells_nothing_and_the_act_by_passes() -> None:
+def test_until_it_is_acted_on_time_alone_tells_nothing_until_the_act_by_passes() -> None:
     night = failed_at_night()
     night.look("03:40")
     assert ((), "") == (night.incident().notices, night.incident().event)
     night.look("03:59")
     assert Timeliness.WILL_MISS == night.day("supply-plan").timeliness
-    assert () == night.incident().notices
+    assert ["[Headway] Supply plan, promised 06:30 UTC, is likely late (expected 06:31)"] == [
+        each.title for each in night.incident().notices
+    ]
     night.look("06:31")
     assert (Timeliness.BREACHED, "open") == (night.day("supply-plan").timeliness, night.day("supply-plan").data_state)
 

@@ -197,8 +197,8 @@ def timeline_says(night: Night, root: str, words: str) -> None:
 
 @says(EXPECTATIONS, "the words: {words}")
 def the_words(night: Night, words: str) -> None:
-    """They stand in the text of each notice since the last expectations."""
-    bodies = [one.body for each in night.told.incidents() for one in each.notices]
+    """They stand in the text of each technical notice since the last expectations."""
+    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.words == "technical"]
     same(True, bool(bodies), "nothing was told")
     same([], [each for each in bodies if words not in each])
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from connectors.contract import Evidence, JobRecord, State, instant_key
+from console.model.alerting import HeldFacts
 from console.model.decisions import (
     Decisions,
     Estimate,
     ExpectedRun,
+    HeldNotice,
     HurtServiceVerdict,
     IncidentDecision,
     Member,
@@ -28,6 +30,8 @@ from console.store.apply import Applied, apply
 from console.store.errors import LeaseLost
 from console.store.estate import load
 from console.store.inventory import write_inventory
+from console.store.telling import telling
+from console.store.wire import wire
 from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, Estate, at, failed, run, running
 
 ROUTES = {"oncall": ("env ONCALL_MAIL", "env ONCALL_CHAT"), "nobody": ()}
@@ -212,29 +216,49 @@ def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> 
     assert () == load(served.store, at("04:00"), Settings()).incidents
 
 
-def test_whoever_was_told_of_an_incident_hears_of_its_end(served: Estate) -> None:
-    """The first word went to the default route, the later ones to the route of a service that it hurts as well."""
+def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_merged(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)
+    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
+    first = (Notice(AlertKind.OPENED, "oncall", "t", "b", fingerprint="f"),)
+    decide(served, incidents=(incident(merges=(1,), notices=first),))
+    with served.store.read() as connection:
+        told = telling(wire(connection), 0, 1 << 60).told
+    assert {2: {"second": "s", "oncall": "f"}} == {
+        number: {one.route: one.fingerprint for one in facts} for number, facts in told.items()
+    }
+
+
+def test_a_notice_that_is_held_back_is_a_row_until_it_was_told(served: Estate) -> None:
     served.ingest(failed())
-    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "default", "t", "b"),)),))
-    update = incident(incident_id=1, fingerprint="f2", notices=(Notice(AlertKind.UPDATED, "oncall", "t", "b"),))
-    decide(served, incidents=(update,))
-    closing = incident(incident_id=1, closed=True, notices=(Notice(AlertKind.RECOVERED, "oncall", "over", "b"),))
-    decide(served, incidents=(closing,))
-    assert [("default", "over"), ("oncall", "over")] == served.rows(
-        "SELECT route, title FROM alert WHERE kind = 'recovered' ORDER BY route"
+    until = at("06:00")
+    held = (HeldNotice("oncall", "technical", AlertKind.OPENED, "quiet hours", "quiet hours until 06:00", until),)
+    decide(served, incidents=(incident(held=held, notices=()),))
+    decide(served, incidents=(incident(incident_id=1, held=held, notices=()),))
+    asked = "SELECT stage, why, ended_why, ended_us IS NULL FROM alert_held"
+    assert [("quiet hours", "quiet hours until 06:00", "", 1)] == served.rows(asked)
+    assert [] == served.rows("SELECT 1 FROM event WHERE kind = 'unsent'")
+    dropped = (
+        (HeldFacts("oncall", "technical", "opened", "quiet hours", "", at("03:30")), "it recovered in quiet hours"),
+    )
+    decide(served, incidents=(incident(incident_id=1, closed=True, dropped=dropped, notices=()),))
+    assert [("quiet hours", "quiet hours until 06:00", "it recovered in quiet hours", 0)] == served.rows(asked)
+    assert [("oncall was not told: it recovered in quiet hours",)] == served.rows(
+        "SELECT words FROM event WHERE kind = 'untold'"
     )
 
 
-def test_whoever_was_told_of_a_symptom_hears_of_the_end_of_its_cause(served: Estate) -> None:
+def test_notices_of_one_group_leave_as_one_message_and_each_says_in_which(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
-    symptom = (Notice(AlertKind.OPENED, "second", "t", "b"),)
-    decide(served, incidents=(incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=symptom),))
-    decide(served, incidents=(incident(merges=(1,)),))
-    closing = incident(incident_id=2, closed=True, notices=(Notice(AlertKind.RECOVERED, "oncall", "over", "b"),))
-    decide(served, incidents=(closing,))
-    assert ["oncall", "second"] == [
-        route for (route,) in served.rows("SELECT route FROM alert WHERE kind = 'recovered' ORDER BY route")
-    ]
+    notices = [(Notice(AlertKind.OPENED, "oncall", f"[Headway] t{n}", f"b{n}\n", group="oncall"),) for n in (1, 2)]
+    one = incident(notices=notices[0])
+    decide(served, incidents=(one, incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=notices[1])))
+    assert [("opened", 3, "digested"), ("opened", 3, "digested"), ("group", None, "pending")] == served.rows(
+        "SELECT a.kind, a.digest_id, d.state FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.url_index = 0"
+        " ORDER BY a.id"
+    )
+    [(title, body)] = served.rows("SELECT title, body FROM alert WHERE kind = 'group'")
+    assert ("[Headway] 2 incidents: t1; t2", True) == (title, "b1" in body and "b2" in body)
 
 
 def test_a_root_that_fails_again_after_its_incident_was_closed_opens_another(served: Estate) -> None:

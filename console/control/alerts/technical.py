@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from console.clean import clean, clean_line
+from console.control.alerts.said import Words
+from console.control.alerts.scene import Wanted
 from console.control.cases import Case
 from console.control.causes import failed_tasks
 from console.control.picture import Picture, when
 from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
-from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision
+from console.model.decisions import ALERT, PLACEHOLDER, HurtServiceVerdict, IncidentDecision
 from console.model.values import AlertKind, ServiceFacts, Timeliness
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
+_KINDS = {
+    AlertKind.OPENED: "",
+    AlertKind.UPDATED: " update",
+    AlertKind.RECOVERED: " recovered",
+    AlertKind.REPEATED: " still open",
+    AlertKind.ESCALATED: " escalated",
+}
 _STANDS = {
     Timeliness.NO_ESTIMATE: "no estimate",
     Timeliness.ON_TIME: "on time",
@@ -27,33 +35,17 @@ _STANDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Title and body, and both without a word from outside but names."""
-
-    title: str
-    body: str
-    plain_title: str
-    plain_body: str
-
-
-def words(
-    picture: Picture,
-    case: Case,
-    decision: IncidentDecision,
-    kind: AlertKind,
-    log_tails: Mapping[int, str],
-    changes: str,
-) -> Words:
-    """What a route is told. `changes`: the update in words."""
+def words(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], changes: str) -> Words:
+    """What a route is told. `changes`: what is new to it, or why it is told again."""
+    case, decision, kind = wanted.subject.case, wanted.subject.decision, wanted.kind
     bare = plain_title(picture, case)
-    body = "\n".join(_body(picture, case, decision, kind, log_tails, changes)) + "\n"
-    plain = "\n".join(_plain_body(picture, decision, bare)) + "\n"
+    body = "\n".join(_body(picture, wanted, log_tails, changes)) + "\n"
+    plain = "\n".join(_plain_body(picture, wanted, bare)) + "\n"
     return Words(_title(picture, decision, kind, decision.title), body, _title(picture, decision, kind, bare), plain)
 
 
 def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:
-    word = {AlertKind.OPENED: "", AlertKind.UPDATED: " update", AlertKind.RECOVERED: " recovered"}[kind]
+    word = _KINDS[kind]
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
         zone = next((_zone(picture, each) for each in decision.services if each.act_by == decision.act_by), "UTC")
@@ -66,31 +58,40 @@ def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words:
     return f"[Headway] {PLACEHOLDER}{word}: {words}{act_by}"
 
 
-def _body(
-    picture: Picture,
-    case: Case,
-    decision: IncidentDecision,
-    kind: AlertKind,
-    log_tails: Mapping[int, str],
-    changes: str,
-) -> Iterator[str]:
+def _body(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], changes: str) -> Iterator[str]:
+    case, decision = wanted.subject.case, wanted.subject.decision
     yield decision.title
-    if kind is not AlertKind.OPENED and changes:
+    if changes:
         yield changes[:1].upper() + changes[1:]
+    yield from _taken(wanted)
     yield ""
     yield from _facts(picture, case, decision)
     yield from _services(picture, decision)
-    if kind is not AlertKind.RECOVERED:
+    if wanted.kind is not AlertKind.RECOVERED:
         yield from _log(picture, case, log_tails)
     yield ""
-    yield f"Open it: headway incident {PLACEHOLDER}"
+    yield from _commands(wanted)
 
 
-def _plain_body(picture: Picture, decision: IncidentDecision, title: str) -> Iterator[str]:
+def _plain_body(picture: Picture, wanted: Wanted, title: str) -> Iterator[str]:
     """Title, services, clocks and the command; nothing that a job, a log or a scheduler said."""
     yield title
-    yield from _services(picture, decision, reasons=False)
+    yield from _services(picture, wanted.subject.decision, reasons=False)
     yield ""
+    yield from _commands(wanted)
+
+
+def _taken(wanted: Wanted) -> Iterator[str]:
+    ack = wanted.subject.ack
+    if ack is not None and not wanted.subject.decision.closed:
+        yield f"{clean_line(ack.by)} is on it until {moment(ack.until, 'UTC')}."
+
+
+def _commands(wanted: Wanted) -> Iterator[str]:
+    """What a person does next: take it, say whether it was worth being told, look at it."""
+    if not wanted.subject.decision.closed and wanted.subject.ack is None:
+        yield f"Take it: headway ack {PLACEHOLDER}"
+    yield f"Was this useful? headway alert useful {ALERT} yes|no"
     yield f"Open it: headway incident {PLACEHOLDER}"
 
 
@@ -149,20 +150,27 @@ def _clocks(each: HurtServiceVerdict, zone: str, closed: bool, reasons: bool) ->
 
 
 def _log(picture: Picture, case: Case, log_tails: Mapping[int, str]) -> Iterator[str]:
-    root = case.group.root
-    if root is None:
+    if case.group.root is None:
         return
-    runs = [root.id]
-    for task in failed_tasks(picture, root):
-        runs += [run.id for run in picture.runs.get(task.id, ()) if run.period_key == root.period_key]
-    tail = next((log_tails[each] for each in runs if log_tails.get(each)), "")
+    tail = tail_lines(picture, case, log_tails)
     yield ""
-    if not tail.strip():
+    if not tail:
         yield "Its log is not at hand."
         return
     yield "Last lines of its log:"
-    for line in clean(tail).rstrip().splitlines()[-TAIL_LINES:]:
-        yield f"  | {clean_line(line, TAIL_WIDTH)}"
+    yield from (f"  | {line}" for line in tail)
+
+
+def tail_lines(picture: Picture, case: Case, log_tails: Mapping[int, str]) -> list[str]:
+    """The end of the root's log, or of its failed task's, cleaned; empty where none is at hand."""
+    root = case.group.root
+    if root is None:
+        return []
+    runs = [root.id]
+    for task in failed_tasks(picture, root):
+        runs += [run.id for run in picture.runs.get(task.id, ()) if run.period_key == root.period_key]
+    tail = next((log_tails[each] for each in runs if log_tails.get(each, "").strip()), "")
+    return [clean_line(line, TAIL_WIDTH) for line in clean(tail).rstrip().splitlines()[-TAIL_LINES:]]
 
 
 def _service(picture: Picture, hurt: HurtServiceVerdict) -> ServiceFacts | None:

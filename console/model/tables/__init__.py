@@ -10,6 +10,12 @@ from console.model.tables.acts import Permission as Permission
 from console.model.tables.acts import Plan as Plan
 from console.model.tables.acts import PlanStep as PlanStep
 from console.model.tables.acts import Switch as Switch
+from console.model.tables.alerting import Acknowledgement as Acknowledgement
+from console.model.tables.alerting import AlertHeld as AlertHeld
+from console.model.tables.alerting import AlertTold as AlertTold
+from console.model.tables.alerting import AlertUseful as AlertUseful
+from console.model.tables.alerting import Rota as Rota
+from console.model.tables.alerting import Silence as Silence
 from console.model.tables.checks import CheckResult as CheckResult
 from console.model.tables.estate import Dependency as Dependency
 from console.model.tables.estate import Drift as Drift

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _dependencies()
     _findings()
     _checks()
+    _alerting()
 
 
 def _promises() -> None:
@@ -109,3 +110,84 @@ def _checks() -> None:
     op.add_column("service", sa.Column("ready", sa.Text, nullable=False, server_default="[]"))
     op.add_column("service_day", sa.Column("awaits", sa.Text, nullable=False, server_default="[]"))
     op.add_column("incident", sa.Column("root_check", sa.Text, nullable=False, server_default=""))
+
+
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(), nullable=False)
+
+
+def _alerting() -> None:
+    """What each route was told and what is held back; what open incidents had told before is not told anew."""
+    op.create_table(
+        "alert_told",
+        sa.Column("incident_id", BIG, sa.ForeignKey("incident.id"), nullable=False),
+        *map(_text, ("route", "words", "fingerprint")),
+        sa.Column("first_us", BIG, nullable=False),
+        sa.Column("last_us", BIG, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("incident_id", "route", "words"),
+    )
+    op.create_table(
+        "alert_held",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("incident_id", BIG, sa.ForeignKey("incident.id"), nullable=False),
+        *map(_text, ("route", "words", "kind", "stage", "why")),
+        sa.Column("since_us", BIG, nullable=False),
+        sa.Column("until_us", BIG, nullable=True),
+        sa.Column("ended_us", BIG, nullable=True),
+        _text("ended_why"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("alert_held_incident", "alert_held", ["incident_id", "id"])
+    op.create_index("alert_held_open", "alert_held", ["ended_us"])
+    _said_by_people()
+    op.create_table(
+        "rota",
+        *map(_text, ("name", "source", "text", "shifts")),
+        *(sa.Column(name, BIG, nullable=False) for name in ("until_us", "read_us", "tried_us")),
+        _text("error"),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.execute(
+        "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
+        " SELECT i.id, a.route, 'technical', i.fingerprint, min(a.made_us), max(a.made_us), count(*)"
+        " FROM incident i JOIN alert a ON a.incident_id = i.id AND a.kind IN ('opened', 'updated')"
+        " WHERE i.closed_us IS NULL GROUP BY i.id, a.route, i.fingerprint"
+    )
+
+
+def _said_by_people() -> None:
+    """Acknowledgements, silences, and what was said of an alert."""
+    op.create_table(
+        "acknowledgement",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("incident_id", BIG, sa.ForeignKey("incident.id"), nullable=False),
+        *map(_text, ("made_by", "why")),
+        sa.Column("made_us", BIG, nullable=False),
+        sa.Column("until_us", BIG, nullable=False),
+        sa.Column("ended_us", BIG, nullable=True),
+        _text("ended_by"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("acknowledgement_incident", "acknowledgement", ["incident_id", "id"])
+    op.create_table(
+        "silence",
+        sa.Column("id", BIG, nullable=False),
+        _text("matchers"),
+        sa.Column("from_us", BIG, nullable=False),
+        sa.Column("until_us", BIG, nullable=False),
+        *map(_text, ("why", "made_by")),
+        sa.Column("made_us", BIG, nullable=False),
+        sa.Column("ended_us", BIG, nullable=True),
+        _text("ended_by"),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("silence_until", "silence", ["until_us"])
+    op.create_table(
+        "alert_useful",
+        sa.Column("alert_id", BIG, sa.ForeignKey("alert.id"), nullable=False),
+        sa.Column("useful", sa.Boolean(), nullable=False),
+        *map(_text, ("said_by", "why")),
+        sa.Column("said_us", BIG, nullable=False),
+        sa.PrimaryKeyConstraint("alert_id"),
+    )

@@ -1,0 +1,89 @@
+"""A route's own words: Jinja2 in a sandbox, over given values alone.
+
+A template is config and never outside text: what a job or a log says is a value, and no value is read as a template.
+What it names must be there, and every template is tried when the config is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+LIMIT = 100_000
+"""Characters of a rendered text; the rest is cut."""
+SAMPLE_SERVICE = {
+    "name": "supply-plan", "title": "Supply plan", "tier": 2, "stands": "at risk", "deadline": "06:30 CET",
+    "expected": "07:05 CET", "act_by": "03:58 CET",
+}  # fmt: skip
+SAMPLE: dict[str, Any] = {
+    "incident": "INC-0001",
+    "kind": "opened",
+    "words": "technical",
+    "route": "oncall",
+    "title": "etl-hosts/db07:extract_orders failed: exit 1",
+    "cause": "etl-hosts/db07:extract_orders",
+    "reason": "exit 1",
+    "owner": "data-platform",
+    "runbook": "https://wiki.example.com/extract-orders",
+    "business_date": "2026-11-19",
+    "failed_since": "2026-11-20 03:12 UTC",
+    "act_by": "03:58 UTC",
+    "tier": 2,
+    "services": [SAMPLE_SERVICE],
+    "log": ["connecting", "no listener"],
+    "subject": "[Headway] INC-0001: etl-hosts/db07:extract_orders failed: exit 1; act by 03:58 UTC",
+    "body": "etl-hosts/db07:extract_orders failed: exit 1\n",
+}
+"""Every value that a template is given, as it may be."""
+
+
+class TemplateFault(Exception):
+    """Why a template cannot be used, with its line."""
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2 import StrictUndefined  # noqa: PLC0415 - only where a route has a template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+
+    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
+@lru_cache(maxsize=256)
+def _compiled(source: str) -> Any:
+    return _environment().from_string(source)
+
+
+def render(source: str, values: Mapping[str, Any]) -> str:
+    """The text. Raises TemplateFault."""
+    from jinja2 import TemplateError, TemplateSyntaxError  # noqa: PLC0415
+
+    try:
+        return str(_compiled(source).render(**values))[:LIMIT]
+    except TemplateSyntaxError as error:
+        raise TemplateFault(f"line {error.lineno}: {error.message}") from None
+    except TemplateError as error:
+        raise TemplateFault(f"line {_line(error)}: {error.message or type(error).__name__}") from None
+    except Exception as error:  # noqa: BLE001 - whatever a template's own arithmetic may raise
+        raise TemplateFault(f"line {_line(error)}: {type(error).__name__}: {error}") from None
+
+
+def _line(error: BaseException) -> int:
+    """The template's line at which it broke: Jinja2 rewrites the innermost frames to it."""
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def fault_of(source: str) -> str:
+    """Why a template will not do, as trying it with sample values shows; empty when it will."""
+    try:
+        render(source, SAMPLE)
+    except TemplateFault as fault:
+        known = ", ".join(sorted(SAMPLE))
+        return f"{fault}. A template is given: {known}"
+    return ""

@@ -1,0 +1,130 @@
+"""What was told, held back and said of open incidents: rows into values, and decisions into rows."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from console.model.alerting import AckFacts, HeldFacts, Shift, SilenceFacts, Telling, ToldFacts
+from console.model.decisions import HeldNotice, IncidentDecision, Notice
+from console.model.ids import instant, maybe_instant, maybe_micros
+from console.store.wire import Wire
+
+_TOLD = (
+    "SELECT i.id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times, a.incident_id = i.id"
+    " FROM incident i JOIN incident o ON o.id = i.id OR o.merged_into = i.id"
+    " JOIN alert_told a ON a.incident_id = o.id WHERE i.closed_us IS NULL OR i.closed_us >= ?"
+    " ORDER BY i.id, a.incident_id, a.route, a.words"
+)
+_HELD = (
+    "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
+    " JOIN incident i ON i.id = h.incident_id WHERE h.ended_us IS NULL AND i.closed_us IS NULL ORDER BY h.id"
+)
+_ACKS = (
+    "SELECT a.incident_id, a.made_by, a.until_us, a.why, a.made_us, a.ended_us FROM incident i JOIN acknowledgement a"
+    " ON a.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id) WHERE i.closed_us IS NULL"
+)
+
+
+def telling(lines: Wire, now_us: int, closed_since_us: int) -> Telling:
+    """Of the incidents that are open, or that closed since then and may be reopened; and the silences not over."""
+    return Telling(_told(lines, closed_since_us), _held(lines), _acks(lines), _silences(lines, now_us), _shifts(lines))
+
+
+def _told(lines: Wire, closed_since_us: int) -> dict[int, tuple[ToldFacts, ...]]:
+    """Of what was merged into an incident only what its own rows do not say."""
+    found: dict[int, dict[tuple[str, str], tuple[bool, ToldFacts]]] = defaultdict(dict)
+    for number, route, words, fingerprint, first, last, times, own in lines.rows(_TOLD, (closed_since_us,)):
+        known = found[number].get((route, words))
+        if known is None or (own and not known[0]):
+            fact = ToldFacts(route, words, fingerprint, instant(first), instant(last), times)
+            found[number][route, words] = (bool(own), fact)
+    return {number: tuple(fact for _, fact in facts.values()) for number, facts in found.items()}
+
+
+def _held(lines: Wire) -> dict[int, tuple[HeldFacts, ...]]:
+    found: dict[int, list[HeldFacts]] = defaultdict(list)
+    for number, route, words, kind, stage, why, since, until in lines.rows(_HELD):
+        found[number].append(HeldFacts(route, words, kind, stage, why, instant(since), maybe_instant(until)))
+    return {number: tuple(facts) for number, facts in found.items()}
+
+
+def _acks(lines: Wire) -> dict[int, AckFacts]:
+    return {
+        number: AckFacts(by, instant(until), why, instant(made))
+        for number, by, until, why, made, ended in lines.rows(_ACKS)
+        if ended is None
+    }
+
+
+def _silences(lines: Wire, now_us: int) -> tuple[SilenceFacts, ...]:
+    rows = lines.rows(
+        "SELECT id, matchers, from_us, until_us, made_by, why FROM silence WHERE until_us > ? AND ended_us IS NULL"
+        " ORDER BY id",
+        (now_us,),
+    )
+    return tuple(
+        SilenceFacts(number, tuple(sorted(json.loads(matchers).items())), instant(begins), instant(until), by, why)
+        for number, matchers, begins, until, by, why in rows
+    )
+
+
+def _shifts(lines: Wire) -> dict[str, tuple[Shift, ...]]:
+    return {
+        name: tuple(Shift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(shifts))
+        for name, shifts in lines.rows("SELECT name, shifts FROM rota ORDER BY name")
+    }
+
+
+def write_told(lines: Wire, incident_id: int, notices: Sequence[Notice], now_us: int) -> None:
+    """That each of these routes was told, in the transaction that makes its alert."""
+    for one in notices:
+        lines.rows(
+            "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
+            " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, words) DO UPDATE SET"
+            " fingerprint = excluded.fingerprint, last_us = excluded.last_us, times = alert_told.times + 1",
+            (incident_id, one.route, one.words, one.fingerprint, now_us, now_us),
+        )
+
+
+def write_held(lines: Wire, incident_id: int, one: IncidentDecision, now_us: int) -> bool:
+    """What is held back now, and why; what is not any more is ended. True where anything changed."""
+    rows = lines.rows(
+        "SELECT id, route, words, kind, stage, why, until_us FROM alert_held"
+        " WHERE incident_id = ? AND ended_us IS NULL",
+        (incident_id,),
+    )
+    stored = {tuple(row[1:]): row[0] for row in rows}
+    wanted = {_row(held): held for held in one.held}
+    reasons = {(fact.route, fact.words): why for fact, why in one.dropped if why}
+    told = {(notice.route, notice.words) for notice in one.notices}
+    for row, number in stored.items():
+        if row not in wanted:
+            why = "told" if row[:2] in told else reasons.get(row[:2], "")
+            lines.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
+    since = _since(lines, incident_id)
+    for row, held in wanted.items():
+        if row not in stored:
+            begun = since.get((held.route, held.words, held.stage), now_us)
+            ended = maybe_micros(held.until) if one.closed else None
+            lines.rows(
+                "INSERT INTO alert_held (incident_id, route, words, kind, stage, why, until_us, since_us, ended_us,"
+                " ended_why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (incident_id, *row, begun, ended, "told" if one.closed else ""),
+            )
+    return wanted.keys() != stored.keys()
+
+
+def _row(held: HeldNotice) -> tuple[object, ...]:
+    return held.route, held.words, held.kind.value, held.stage, held.why, maybe_micros(held.until)
+
+
+def _since(lines: Wire, incident_id: int) -> dict[tuple[str, str, str], int]:
+    """Since when a stage holds what it still holds, in whichever words."""
+    rows = lines.rows(
+        "SELECT route, words, stage, min(since_us) FROM alert_held WHERE incident_id = ? AND ended_why = ''"
+        " GROUP BY route, words, stage",
+        (incident_id,),
+    )
+    return {(route, words, stage): int(since) for route, words, stage, since in rows}

@@ -1,0 +1,400 @@
+"""Each stage that a notice passes on its way out: what it holds back, why, until when, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State
+from console.control.alerts.quiet_hours import quiet_until
+from console.control.alerts.rota import on_call
+from console.model.alerting import (
+    AckFacts,
+    Alerting,
+    InhibitRule,
+    QuietHours,
+    RotaRule,
+    RouteRule,
+    Shift,
+    SilenceFacts,
+    Telling,
+)
+from console.model.decisions import IncidentDecision
+from console.model.declared import Declared
+from console.model.values import JobFacts, Settings
+from tests.control.ledger import Ledger, ended
+from tests.factories import at, estate, feeds, job, minutes, service, target
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20), notify=("oncall",), owner="etl")
+LOAD = job(2, "warehouse/load", expected=minutes(30), target_id=2)
+OTHER = job(3, "hosts/other", "11:00", expected=minutes(20), notify=("oncall",))
+NIGHTS = QuietHours(time(22), time(6), "UTC")
+
+
+def night(
+    *routes: RouteRule, tier: int = 2, telling: Telling | None = None, notify: tuple[str, ...] = (), **more: Any
+) -> Ledger:
+    """A job that feeds a service of that tier, and one that nobody waits for; nothing has failed."""
+    facts = estate(
+        EXTRACT, LOAD, OTHER,
+        feeds=feeds(EXTRACT, LOAD),
+        services=[service("daily", "06:30", LOAD, tier=tier, notify=notify)],
+        targets=[target(1), target(2, "warehouse", "warehouse")],
+        settings=Settings(default_route=("default",)),
+    )  # fmt: skip
+    said = Declared(alerting=Alerting(routes=routes, **more))
+    found = Ledger(replace(facts, declared=said, telling=telling or Telling()))
+    found.look("02:00")
+    return found
+
+
+def fails(of: Ledger, root: JobFacts = EXTRACT, clock: str = "03:10") -> None:
+    of.run(root, clock, State.FAILED, **ended(clock, 2))
+
+
+def recovers(of: Ledger, root: JobFacts = EXTRACT, started: str = "03:20", takes: float = 5) -> None:
+    of.run(root, "03:10", State.SUCCEEDED, **ended(started, takes))
+
+
+def said(of: Ledger, **changes: Any) -> None:
+    """What people say in between."""
+    of.estate = replace(of.estate, telling=replace(of.estate.telling, **changes))
+
+
+def told(of: Ledger, clock: str) -> list[tuple[str, str]]:
+    """(kind, route) of everything that leaves at that time."""
+    found = of.look(clock)
+    return [(one.kind.value, one.route) for each in found.incidents for one in each.notices]
+
+
+def held(of: Ledger) -> list[tuple[str, str]]:
+    return [(one.stage, one.why) for each in of.decisions.incidents for one in each.held]
+
+
+def only(of: Ledger) -> IncidentDecision:
+    return of.incident()
+
+
+def test_without_a_rule_a_failure_is_told_at_once_and_once() -> None:
+    one = night()
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert [] == told(one, "03:30")
+
+
+# for
+def test_a_condition_that_has_not_held_for_long_enough_waits_and_says_so() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    assert [] == told(one, "03:13")
+    assert [("wait", "told once it has held for 5m")] == held(one)
+    assert one.decisions.next_at is not None
+    assert one.decisions.next_at <= at("03:17")
+    assert [("opened", "oncall")] == told(one, "03:17")
+    assert [] == held(one)
+
+
+def test_what_was_over_before_its_for_is_not_told_and_the_timeline_says_why() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [] == told(one, "03:26")
+    assert ["it was over before it had held for so long"] == [why for _, why in only(one).dropped]
+
+
+def test_a_condition_that_held_longer_than_its_for_while_nobody_looked_is_told_all_the_same() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:40")
+
+
+def test_tier_1_waits_for_nothing() -> None:
+    patient = RouteRule("oncall", wait=timedelta(minutes=5), group_wait=timedelta(minutes=1), quiet=NIGHTS)
+    one = night(patient, tier=1)
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+
+
+# inhibit
+def test_a_job_on_a_target_that_does_not_answer_is_explained_by_the_targets_incident() -> None:
+    one = night()
+    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == told(one, "03:08")
+    fails(one, OTHER)
+    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+
+
+def test_a_rule_of_the_config_explains_one_incident_by_another_until_that_is_over() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    one = night(inhibit=(rule,))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    assert [("inhibit", "INC-0001 explains it, by a rule of the config")] == held(one)
+    recovers(one)
+    assert [("recovered", "oncall"), ("opened", "oncall")] == told(one, "03:26")
+
+
+def test_equal_demands_the_same_of_both() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/*"),), ("service",))
+    one = night(inhibit=(rule,))
+    fails(one)
+    told(one, "03:12")
+    fails(one, OTHER)
+    assert [("opened", "oncall")] == told(one, "03:13")
+
+
+# silence
+@pytest.mark.parametrize(
+    "matchers, mutes",
+    [
+        ({"system": "hosts"}, True),
+        ({"job": "hosts/ex*"}, True),
+        ({"job": "warehouse/*"}, False),
+        ({"service": "daily"}, True),
+        ({"tier": "2"}, True),
+        ({"tier": "3"}, False),
+        ({"owner": "etl"}, True),
+        ({"route": "oncall"}, True),
+        ({"system": "hosts", "tier": "3"}, False),
+        ({}, False),
+    ],
+)
+def test_a_silence_mutes_what_fits_all_of_its_matchers(matchers: dict[str, str], mutes: bool) -> None:
+    mute = SilenceFacts(4, tuple(matchers.items()), at("03:00"), at("05:00"), "ann", "disk swap")
+    one = night(telling=Telling(silences=(mute,)))
+    fails(one)
+    assert ([] if mutes else [("opened", "oncall")]) == told(one, "03:12")
+    assert ([("silence", "silence 4 of ann: disk swap")] if mutes else []) == held(one)
+
+
+def test_what_is_still_broken_when_its_silence_ends_is_told_then() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
+    one = night(telling=Telling(silences=(mute,)))
+    fails(one)
+    assert [] == told(one, "04:59")
+    assert [("opened", "oncall")] == told(one, "05:00")
+
+
+def test_what_recovers_while_it_is_silenced_is_not_told_and_that_is_noted() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann")
+    one = night(telling=Telling(silences=(mute,)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    assert [] == told(one, "03:26")
+    assert ["it recovered while it was silenced"] == [why for _, why in only(one).dropped]
+
+
+def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
+    one = night()
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("05:00"), "ann"),))
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+# repeat, acknowledge, escalate
+def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
+    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:12")
+    assert [] == told(one, "03:41")
+    assert [("repeated", "oncall")] == told(one, "03:42")
+    said(one, acks={1: AckFacts("ann", at("05:00"))})
+    assert [] == told(one, "04:12")
+    assert [("acknowledge", "ann is on it until 05:00 UTC")] == held(one)
+    assert [("repeated", "oncall")] == told(one, "05:00")
+
+
+def test_what_nobody_takes_goes_on_to_the_next_routes_one_after_the_other() -> None:
+    rule = RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager", "head"))
+    one = night(rule)
+    fails(one)
+    told(one, "03:12")
+    assert [] == told(one, "03:26")
+    assert [("escalated", "manager")] == told(one, "03:27")
+    assert [("escalated", "head")] == told(one, "03:42")
+    recovers(one, started="03:45")
+    assert [("recovered", "oncall"), ("recovered", "manager"), ("recovered", "head")] == told(one, "03:51")
+
+
+def test_the_tier_says_how_soon_it_goes_on() -> None:
+    times = ((1, timedelta(minutes=5)), (0, timedelta(hours=1)))
+    for tier, clock in ((1, "03:17"), (2, "04:12")):
+        one = night(RouteRule("oncall", escalate_after=times, escalate_to=("manager",)), tier=tier)
+        fails(one)
+        told(one, "03:12")
+        assert ("escalated", "manager") in told(one, clock)
+
+
+def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_lapses() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AckFacts("ann", at("04:20"), "looking")})
+    assert [] == told(one, "03:30")
+    assert [("acknowledge", "ann is on it until 04:20 UTC")] == held(one)
+    assert [("escalated", "manager")] == told(one, "04:20")
+
+
+def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
+    one = night()
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AckFacts("ann", at("05:00"))})
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+# quiet hours
+def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    assert [] == told(one, "03:12")
+    assert [("quiet hours", "quiet hours until 06:00 UTC")] == held(one)
+    assert [("opened", "oncall")] == told(one, "06:00")
+
+
+def test_what_recovers_in_quiet_hours_wakes_nobody_and_that_is_noted() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    assert [] == told(one, "03:26")
+    assert ["it recovered in quiet hours"] == [why for _, why in only(one).dropped]
+
+
+def test_whoever_was_told_before_the_quiet_hours_hears_of_the_end_when_they_are_over() -> None:
+    one = night(RouteRule("oncall", quiet=QuietHours(time(3, 20), time(6), "UTC")))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    recovers(one)
+    one.look("03:26")
+    assert [at("06:00")] == [each.not_before for each in only(one).notices]
+    assert ["quiet hours"] == [each.stage for each in only(one).held]
+
+
+@pytest.mark.parametrize(
+    "now, until",
+    [("21:59", None), ("22:00", "06:00"), ("02:00", "06:00"), ("05:59", "06:00"), ("06:00", None), ("11:00", None)],
+)
+def test_quiet_hours_through_midnight_end_the_next_morning(now: str, until: str | None) -> None:
+    assert (at(until) if until else None) == quiet_until(NIGHTS, at(now))
+
+
+def test_quiet_hours_end_on_their_own_wall_clock_when_the_clocks_change() -> None:
+    """The night of 25 October 2026 in Berlin has an hour more."""
+    berlin = replace(NIGHTS, zone="Europe/Berlin")
+    begun = at("12:00").replace(month=10, day=24, hour=20, minute=0)
+    until = quiet_until(berlin, begun)
+    assert until is not None
+    assert timedelta(hours=9) == until - begun
+
+
+# group
+def test_incidents_that_come_together_leave_as_one_message() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(one)
+    assert [] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:12:20")
+    assert {"group"} == {stage for stage, _ in held(one)}
+    assert [("opened", "oncall"), ("opened", "oncall")] == told(one, "03:12:30")
+    assert ["oncall", "oncall"] == [each.group for one in one.decisions.incidents for each in one.notices]
+
+
+def test_one_that_waited_for_company_and_found_none_leaves_alone() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(seconds=30)))
+    fails(one)
+    told(one, "03:12")
+    one.look("03:12:30")
+    assert [""] == [each.group for each in only(one).notices]
+
+
+def test_what_is_over_before_its_company_came_is_told_as_over() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    assert [("recovered", "oncall")] == told(one, "03:26")
+
+
+# rota
+def rota(*shifts: Shift, **more: Any) -> Ledger:
+    rules = [RotaRule("primary", (("ann", "ann-phone"), ("bob", "bob-phone")))]
+    routes = RouteRule("oncall", rota="primary", fallback="manager")
+    return night(routes, rotas=tuple(rules), telling=Telling(shifts={"primary": shifts}), **more)
+
+
+def test_whoever_is_on_call_is_told_and_at_the_change_of_shift_the_next_one() -> None:
+    one = rota(Shift("ann", at("00:00"), at("04:00")), Shift("bob", at("04:00"), at("08:00")))
+    fails(one)
+    assert [("opened", "ann-phone")] == told(one, "03:12")
+    assert [("opened", "bob-phone")] == told(one, "04:00")
+    recovers(one, started="04:10")
+    assert [("recovered", "bob-phone"), ("recovered", "ann-phone")] == told(one, "04:16")
+
+
+def test_in_a_gap_of_the_rota_its_fallback_is_told() -> None:
+    one = rota(Shift("ann", at("05:00"), at("06:00")))
+    fails(one)
+    assert [("opened", "manager")] == told(one, "03:12")
+
+
+def test_somebody_whom_config_does_not_know_is_a_gap() -> None:
+    one = rota(Shift("carol", at("00:00"), at("06:00")))
+    fails(one)
+    assert [("opened", "manager")] == told(one, "03:12")
+
+
+def test_a_swap_lies_over_the_regular_shift() -> None:
+    regular, swap = Shift("ann", at("00:00"), at("08:00")), Shift("bob", at("03:00"), at("04:00"))
+    assert [regular, swap, regular] == [on_call((regular, swap), at(clock)) for clock in ("02:59", "03:00", "04:00")]
+
+
+# business words
+def test_a_services_owner_is_told_in_business_words_when_it_is_in_danger_and_when_it_is_not_any_more() -> None:
+    one = night(notify=("supply",))
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
+    business = only(one).notices[1]
+    assert "[Headway] Daily, promised 06:30 UTC, may be late unless it is repaired by" in business.title
+    assert "Cause: a job of etl failed; they were told at 03:12 UTC.\n" in business.body
+    assert "hosts/extract" not in business.title + business.body
+    assert [] == told(one, "03:30")
+    recovers(one, started="03:31")
+    assert [("recovered", "oncall"), ("recovered", "supply")] == told(one, "03:37")
+    assert "is not in danger from this any more" in only(one).notices[1].body
+
+
+def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_technically() -> None:
+    one = night(notify=("oncall",))
+    fails(one)
+    one.look("03:12")
+    assert [("oncall", "technical")] == [(each.route, each.words) for each in only(one).notices]
+    assert "Daily (tier 2), due" in only(one).notices[0].body
+
+
+def test_a_route_may_choose_the_words_it_is_told_in() -> None:
+    one = night(RouteRule("supply", words="technical"), notify=("supply",))
+    fails(one)
+    one.look("03:12")
+    assert [("oncall", "technical"), ("supply", "technical")] == [
+        (each.route, each.words) for each in only(one).notices
+    ]
+
+
+def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS), notify=("supply",))
+    fails(one)
+    assert [("opened", "supply")] == told(one, "03:12")
+    assert "they are not told yet" in only(one).notices[0].body
