@@ -42,6 +42,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.paths",
         "connectors.registry",
         "connectors.secrets",
+        "connectors.checks.questions",
+        "connectors.transport.http",
         *HELPERS,
     ),
     "console.engine": (

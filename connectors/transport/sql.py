@@ -54,11 +54,11 @@ class Reader:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def rows(self, statement: LiteralString, values: Mapping[str, object] | None = None) -> list[Row]:
+    def rows(self, statement: LiteralString | Composed, values: Mapping[str, object] | None = None) -> list[Row]:
         """All rows; the statement itself limits their number and the length of their texts."""
         return self._connection.execute(statement, values).fetchall()
 
-    def row(self, statement: LiteralString, values: Mapping[str, object] | None = None) -> Row:
+    def row(self, statement: LiteralString | Composed, values: Mapping[str, object] | None = None) -> Row:
         """The one row of a statement that always has one."""
         return self.rows(statement, values)[0]
 

@@ -115,13 +115,13 @@ class SshSession:
         touched = False
         try:
             transport = self._transport(until)
-            with _watchdog(transport.close, until):
+            with watchdog(transport.close, until):
                 channel = transport.open_session(timeout=max(0.05, until - time.monotonic()))
                 touched = True
                 return _converse(channel, stdin, join(argv), until, self.limit_bytes)
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
-            raise SshFailed(f"{self.address.words}: {_words(error, until)}", touched) from error
+            raise SshFailed(f"{self.address.words}: {words_of(error, until)}", touched) from error
         except BaseException:
             self.close()
             raise
@@ -129,7 +129,7 @@ class SshSession:
     def _transport(self, until: float) -> paramiko.Transport:
         if not self.is_connected:
             self.close()
-            self._client = _connect(self.address, until)
+            self._client = connect(self.address, until)
         transport = self._client.get_transport() if self._client else None
         if transport is None:
             raise paramiko.SSHException("the connection ended")
@@ -176,7 +176,7 @@ def _read(channel: paramiko.Channel, until: float, limit_bytes: int) -> tuple[by
 
 
 @contextmanager
-def _watchdog(close: Callable[[], None], until: float) -> Iterator[None]:
+def watchdog(close: Callable[[], None], until: float) -> Iterator[None]:
     """Closes the connection at the deadline, which wakes every wait of paramiko's, also those without a limit."""
     timer = threading.Timer(max(0.0, until - time.monotonic()), close)
     timer.daemon = True
@@ -200,7 +200,7 @@ class _RefuseUnknown(paramiko.MissingHostKeyPolicy):
         )
 
 
-def _connect(address: SshAddress, until: float) -> paramiko.SSHClient:
+def connect(address: SshAddress, until: float) -> paramiko.SSHClient:
     limit = min(CONNECT_LIMIT_SECONDS, until - time.monotonic())
     if limit <= 0:
         raise TimeoutError("no time left to connect")
@@ -209,7 +209,7 @@ def _connect(address: SshAddress, until: float) -> paramiko.SSHClient:
     client.set_missing_host_key_policy(_RefuseUnknown(address, _trust(client, address)))
     sock = _socket(address, limit)
     try:
-        with _watchdog(sock.close, time.monotonic() + limit):
+        with watchdog(sock.close, time.monotonic() + limit):
             client.connect(
                 address.address, address.port, address.user, pkey=key, sock=sock,
                 allow_agent=False, look_for_keys=False, timeout=limit, banner_timeout=limit, auth_timeout=limit,
@@ -315,7 +315,7 @@ def _socket(address: SshAddress, limit: float) -> socket.socket:
     return found[0]
 
 
-def _words(error: BaseException, until: float) -> str:
+def words_of(error: BaseException, until: float) -> str:
     if time.monotonic() >= until:
         return "no complete answer within the deadline. Look at the host's load and network."
     text = str(error) or type(error).__name__

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from console.config.calendars import CalendarSettings, calendars
+from console.config.check_settings import CheckSettings
 from console.config.checking import check, listed, named
+from console.config.checks import declared_checks
 from console.config.grouping import IncidentSettings
 from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_known
 from console.config.reading import Reading, Table
@@ -11,6 +15,7 @@ from console.model.declared import Declared
 
 DECLARING = (
     "calendars",
+    "checks",
     "incidents",
     "maintenance",
     "exceptions",
@@ -18,8 +23,8 @@ DECLARING = (
 """Names of these tables."""
 
 
-def declared(document: Table, reading: Reading) -> Declared:
-    """What the document declares; faults go into the reading."""
+def declared(document: Table, reading: Reading, checks: Mapping[str, CheckSettings]) -> Declared:
+    """What the document declares; faults go into the reading. `checks`: those without faults."""
     known = calendars(document, named(CalendarSettings, document, "calendars", reading), reading)
     incidents = check(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
     check_known(document, list(document.get("systems", {})), reading)
@@ -27,6 +32,7 @@ def declared(document: Table, reading: Reading) -> Declared:
     exceptions = listed(ExceptionSettings, document, "exceptions", reading).values()
     return Declared(
         calendars=known,
+        checks=declared_checks(checks, document),
         incidents=incidents.declared(),
         maintenance=tuple(one.declared() for one in maintenance),
         exceptions=tuple(one.declared() for one in exceptions),

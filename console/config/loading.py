@@ -11,6 +11,7 @@ from pathlib import Path
 from connectors import registry
 from console.config.alerting import InhibitSettings, RotaSettings, alerting
 from console.config.checking import check, listed, named
+from console.config.checks import check_checks, read_checks
 from console.config.contradictions import check_approval
 from console.config.declaring import DECLARING, declared
 from console.config.edges import check_dependencies
@@ -72,12 +73,15 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
         reading.fault(("systems",), 'no system is configured. Add [systems.NAME] with kind = "cron" or another kind.')
     digest = hashlib.sha256("\0".join(reading.texts[file] for file in sorted(reading.texts)).encode()).hexdigest()
     estate, alerts, acting = estate or EstateSettings(), alerts or AlertSettings(), acting or ActingSettings()
+    checks = read_checks(document, reading)
     said = alerting(routes, inhibit.values(), rotas, alerts.noise_report)
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
-        tuple(permissions.values()), acting, replace(declared(document, reading), alerting=said), rotas,
+        tuple(permissions.values()), acting, replace(declared(document, reading, checks), alerting=said), rotas,
+        checks,
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
+    check_checks(checks, systems, document, reading)
     check_dependencies(dependencies, reading)
     if len(permissions) == len(document.get("permissions", [])):
         check_approval(acting, config.permissions, reading)

@@ -226,6 +226,8 @@ class Config:
     acting: ActingSettings = field(default_factory=ActingSettings)
     declared: Declared = NOTHING
     rotas: Mapping[str, RotaSettings] = field(default_factory=dict)
+    checks: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the checks by name, as `config.checks.KINDS` has them."""
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

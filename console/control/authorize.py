@@ -49,6 +49,7 @@ DOORS: dict[str, Door] = {
     "shadow on": Door(Role.ACT),
     "shadow off": Door(Role.ADMIN),
     "extend": Door(Role.ACT),
+    "check look": Door(Role.ACT),
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
 }

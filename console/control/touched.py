@@ -66,11 +66,13 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
 
 
 def _below_checks(before: Estate, after: Estate) -> set[int]:
-    """Jobs of services for whose checks there is a new look."""
+    """Jobs of services, and downstreams, for whose checks there is a new look."""
     looked = {
         key[0] for key in before.checks.keys() | after.checks.keys() if before.checks.get(key) != after.checks.get(key)
     }
-    return {one for service in after.services if not looked.isdisjoint(service.ready) for one in service.terminals}
+    held = {one.downstream_id for one in after.dependencies if one.wants.check in looked}
+    ends = (one for service in after.services if not looked.isdisjoint(service.ready) for one in service.terminals)
+    return held.union(ends)
 
 
 def _is_about(

@@ -84,6 +84,7 @@ _ABOUT = {
     "log": ("run_id",),
     "plan preview": ("incident_id", "run_ids", "job_id"),
     "extend": ("service",),
+    "check look": (),
     "alert test": (),
     "alert retry": (),
 }

@@ -20,9 +20,11 @@ from console.engine import settings as plain
 from console.engine.actions import Actions
 from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
+from console.engine.checks import Checks
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.health import Health, Pulse
+from console.engine.looking import Looker
 from console.engine.outbox import Outbox
 from console.engine.ping import Ping
 from console.engine.plans import Plans
@@ -148,6 +150,14 @@ class Parts:
             moved=self.evaluator.wake.set,
             audience=plain.audience(self.config),
         )
+        self.checks = Checks(
+            self.store,
+            self.clock,
+            self.config.declared.checks,
+            Looker(self.config, self.secrets).look,
+            self.secrets.mask,
+            changed=self.evaluator.wake.set,
+        )
         proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
         self.plans = Plans(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
         self.answers = Answers(
@@ -160,6 +170,7 @@ class Parts:
             approved=self.actions.wake.set,
             others={
                 "plan preview": proposals.propose,
+                "check look": self.checks.now,
                 **self._alert_answers().by_kind(),
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
             },
@@ -180,6 +191,7 @@ class Parts:
             "actions": self.actions.pulse,
             "plans": self.plans.pulse,
             "answers": self.answers.pulse,
+            "checks": self.checks.pulse,
         }
         return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
 
@@ -207,6 +219,7 @@ class Parts:
             ("actions", self.actions),
             ("plans", self.plans),
             ("answers", self.answers),
+            ("checks", self.checks),
         ]
         named += [("ping", self.ping)] if self.ping is not None else []
         return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]

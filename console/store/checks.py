@@ -4,7 +4,6 @@ with how often it is looked."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -15,6 +14,10 @@ from console.store.wire import Row, Wire, single, wire
 
 LOOK_BEHIND = timedelta(days=4)
 """A business date whose deadline lies in the lookback began its day, and its first looks, so long before at most."""
+BEFORE = timedelta(minutes=15)
+"""How long before a downstream's start its checks are looked at: its hold is decided by them."""
+AFTER = timedelta(hours=24)
+"""How long after it, while it has not started."""
 KEEP = timedelta(days=400)
 """Business dates of which looks are kept; a band of a weekday wants half a year."""
 MOST_STRETCHES = 50
@@ -56,22 +59,33 @@ def past_counts(store: Store, name: str, bd: date) -> list[PastCount]:
     return [PastCount(date.fromisoformat(day), count) for day, count in last.items()]
 
 
-def awaited(store: Store) -> set[tuple[str, date]]:
-    """Checks that a service day waits for now, each with its business date."""
+def awaited(store: Store, now: datetime) -> set[tuple[str, date]]:
+    """Checks that somebody waits for now, each with its business date: a service day whose jobs are done, or a
+    downstream that is about to start, or should have."""
+    since, soon = micros(now - AFTER), micros(now + BEFORE)
     with store.read() as connection:
-        rows = wire(connection).rows(
-            "SELECT d.awaits, d.bd FROM service_day d JOIN service s ON s.id = d.service_id"
-            " WHERE d.awaits <> '[]' AND NOT s.removed"
+        lines = wire(connection)
+        days = lines.rows(
+            "SELECT d.awaits, d.bd FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd >= ?"
+            " WHERE s.ready <> '[]' AND NOT s.removed AND d.awaits <> '[]'",
+            ((now - AFTER - LOOK_BEHIND).date().isoformat(),),
         )
-    return {(name, date.fromisoformat(bd)) for names, bd in rows for name in json.loads(names)}
+        starts = lines.rows(
+            "SELECT DISTINCT d.check_name, r.bd FROM dependency d JOIN run r ON r.job_id = d.downstream_id"
+            " AND r.sort_us BETWEEN ? AND ? WHERE d.condition = 'ready' AND r.attempts = 0",
+            (since, soon),
+        )
+    found = {(name, date.fromisoformat(bd)) for names, bd in days for name in json.loads(names)}
+    return found | {(name, date.fromisoformat(bd)) for name, bd in starts}
 
 
-def last_looks(store: Store, names: Iterable[str], since: datetime) -> dict[tuple[str, date], datetime]:
-    """When each of these checks was looked at last, by business date."""
+def waited_for(store: Store) -> set[str]:
+    """Names of the checks that config has somebody wait for, whether now or not."""
     with store.read() as connection:
-        found = facts(wire(connection), since)
-    wanted = set(names)
-    return {key: one.last.at for key, one in found.items() if key[0] in wanted}
+        lines = wire(connection)
+        ready = lines.rows("SELECT ready FROM service WHERE NOT removed AND ready <> '[]'")
+        edges = lines.rows("SELECT DISTINCT check_name FROM dependency WHERE condition = 'ready'")
+    return {name for (names,) in ready for name in json.loads(names)} | {row[0] for row in edges}
 
 
 def record(store: Store, look: Look, is_awaited: bool, fence: int | None) -> bool:

@@ -1,0 +1,192 @@
+"""Looks at data: begun when somebody waits, kept as stretches, and one that hangs delays nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import State, SystemUnreachable
+from connectors.contract.measured import Measured
+from console.config import Config
+from console.engine.answers import NoSuchName
+from console.engine.checks import Checks
+from console.model.checks import Asks, Band, Check
+from console.model.declared import Declared
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+ROWS = Check("rows", "sql", "table supply.rows", Asks(rows_min=100), every=timedelta(minutes=5))
+
+
+@dataclass
+class Data:
+    """What a look finds; `hangs` holds it until it is set."""
+
+    found: Measured | Exception = field(default_factory=lambda: Measured(rows=120))
+    looks: list[tuple[str, date]] = field(default_factory=list)
+    hangs: dict[str, threading.Event] = field(default_factory=dict)
+
+    def __call__(self, name: str, bd: date, seconds: float) -> Measured:
+        self.looks.append((name, bd))
+        if name in self.hangs:
+            self.hangs[name].wait(30)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@dataclass
+class World:
+    bench: Bench
+    data: Data
+    checks: Checks
+    woken: threading.Event
+
+    def step(self) -> list[Any]:
+        """One round, its looks waited for."""
+        begun = self.checks.step(self.bench.fence)
+        until(lambda: not [one for one in threading.enumerate() if one.name.startswith("check ")])
+        return begun
+
+    def rows(self, columns: str = "name, state, looks, words") -> list[tuple[Any, ...]]:
+        with self.bench.store.read() as connection:
+            found = connection.exec_driver_sql(f"SELECT {columns} FROM check_result ORDER BY id")
+            return [tuple(row) for row in found]
+
+
+def until(done: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def world(folder: Path, *checks: Check, ready: tuple[str, ...] = ()) -> Iterator[World]:
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config: Config = estate_config(folder, scheduler)
+    supply = config.services["supply"].model_copy(update={"ready": ready})
+    config = replace(config, services={"supply": supply}, declared=Declared(checks=checks))
+    with running_bench(folder, scheduler, config) as bench:
+        data, woken = Data(), threading.Event()
+        yield World(bench, data, Checks(bench.store, bench.parts.clock, checks, data, str, woken.set), woken)
+
+
+def load_ends(bench: Bench) -> None:
+    now = datetime.now(UTC)
+    for name, ago in (("extract", 9), ("load", 5)):
+        bench.scheduler.attempt(name, name, State.RUNNING, now - timedelta(minutes=ago))
+        bench.scheduler.end(name, State.SUCCEEDED, now - timedelta(minutes=ago - 2))
+
+
+def test_a_check_that_nobody_waits_for_is_looked_at_each_interval(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        assert ["rows"] == [name for name, _ in made.step()]
+        assert [] == made.step()
+        assert [("rows", "passed", 1, "120 rows")] == made.rows()
+
+
+def test_looks_that_come_to_the_same_are_one_row_and_wake_nobody(tmp_path: Path) -> None:
+    with world(tmp_path, replace(ROWS, every=timedelta(0))) as made:
+        made.step()
+        assert made.woken.is_set()
+        made.woken.clear()
+        made.data.found = Measured(rows=121)
+        made.step()
+        assert [("rows", "passed", 2, "121 rows")] == made.rows()
+        assert not made.woken.is_set()
+        made.data.found = Measured(rows=3)
+        made.step()
+        assert [("passed", 2), ("failed", 1)] == made.rows("state, looks")
+        assert made.woken.is_set()
+
+
+def test_an_answer_that_never_came_is_an_error_in_cleaned_words(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        made.data.found = SystemUnreachable("dwh: \x1b[31mno answer\nwithin 30 s")
+        made.step()
+        assert [("rows", "error", 1, "dwh: no answer�within 30 s")] == made.rows()
+
+
+def test_a_surprise_in_a_look_is_an_error_of_that_check(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        made.data.found = ZeroDivisionError("x")
+        made.step()
+        [(state, words)] = made.rows("state, words")
+        assert ("error", "the look broke (ZeroDivisionError); the engine's log has the details") == (state, words)
+
+
+def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.checks.GRACE_SECONDS", 0.2)
+    slow = replace(ROWS, name="slow", timeout=timedelta(seconds=0.1), every=timedelta(0))
+    with world(tmp_path, slow, ROWS) as made:
+        release = made.data.hangs["slow"] = threading.Event()
+        made.checks.step(made.bench.fence)
+        until(lambda: ("rows", "passed") in made.rows("name, state"))
+        until(lambda: ("slow", "error", "no answer within 0s") in made.rows("name, state, words"))
+        looks = len([one for one in made.data.looks if one[0] == "slow"])
+        made.checks.step(made.bench.fence)
+        assert looks == len([one for one in made.data.looks if one[0] == "slow"])
+        release.set()
+        until(lambda: not [one for one in threading.enumerate() if one.name == "look slow"])
+        made.step()
+        assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
+
+
+def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
+    with world(tmp_path, ROWS) as made:
+        answer = made.checks.now({"check": "rows", "bd": "2026-11-19", "fence": made.bench.fence})
+        assert ("passed", "120 rows", {"rows": 120}) == (answer["state"], answer["words"], answer["measured"])
+        assert [("rows", "2026-11-19")] == made.rows("name, bd")
+        with pytest.raises(NoSuchName, match='no check "row"'):
+            made.checks.now({"check": "row", "fence": made.bench.fence})
+
+
+def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
+    banded = replace(ROWS, asks=Asks(band=Band()))
+    with world(tmp_path, banded) as made:
+        for week, rows in enumerate([3000, 3010, 3020, 3030]):
+            made.data.found = Measured(rows=rows)
+            day = date(2026, 10, 1) + timedelta(weeks=week)
+            made.checks.now({"check": "rows", "bd": day.isoformat(), "fence": made.bench.fence})
+        made.data.found = Measured(rows=1200)
+        answer = made.checks.now({"check": "rows", "bd": "2026-10-29", "fence": made.bench.fence})
+        assert "failed" == answer["state"]
+        assert answer["words"].startswith("40 % of the usual Thursday rows (1,200 of 2,700–3,330, 4 Thursdays)")
+
+
+def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> None:
+    """The whole way: jobs done, the check is looked at, it fails, is told, passes, and the day is delivered."""
+    with world(tmp_path, replace(ROWS, every=timedelta(0)), ready=("rows",)) as made:
+        bench = made.bench
+        bench.turn()
+        assert [] == made.step()
+        load_ends(bench)
+        made.data.found = Measured(rows=12)
+        bench.turn()
+        assert made.step()
+        bench.turn()
+        assert ["[Headway] INC-0001: check rows: 12 rows, fewer than 100"] == [one[1] for one in bench.sink.got]
+        made.data.found = Measured(rows=120)
+        made.step()
+        bench.turn()
+        assert "recovered" in bench.sink.got[-1][1]
+        with bench.store.read() as connection:
+            [(delivered, awaits)] = connection.exec_driver_sql(
+                "SELECT delivered_us, awaits FROM service_day"
+            ).fetchall()
+        assert delivered is not None
+        assert "[]" == awaits
+        assert [] == made.step()

@@ -1,0 +1,131 @@
+"""`[checks.NAME]`: what may be asked, and each fault with file, key, value and mend."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from console.config import ConfigFaults, load_config
+from console.model.checks import Asks, Band, Compare, Comparison, Severity
+
+GOOD = """
+[systems.dwh]
+kind = "pg_cron"
+dsn = { env = "DWH" }
+[systems.hosts]
+kind = "cron"
+hosts = ["db07"]
+key = "/etc/headway/key"
+[services.s]
+delivered_by = ["dwh/a"]
+deadline = "06:30"
+timezone = "Europe/Berlin"
+ready = ["supply-rows"]
+[checks.supply-rows]
+kind = "sql"
+system = "dwh"
+table = "supply.rows"
+where = "day = {bd}"
+rows = "band"
+fresh = { column = "loaded_at", within = "2h" }
+unique = ["id", ["order_id", "line"]]
+not_null = ["sku"]
+columns = { id = "bigint" }
+"""
+
+
+WARNS = """
+[checks.w]
+kind = "file"
+path = "/x"
+severity = "warn"
+[[dependencies]]
+upstream = "dwh/a"
+downstream = "dwh/b"
+condition = "ready"
+check = "w"
+"""
+
+
+def faults(tmp_path: Path, text: str) -> list[str]:
+    file = tmp_path / "h.toml"
+    file.write_text(GOOD + text)
+    with pytest.raises(ConfigFaults) as raised:
+        load_config(file)
+    return [str(fault).removeprefix(f"{tmp_path}/h.toml:").partition(": ")[2] for fault in raised.value.faults]
+
+
+def test_a_check_becomes_what_decisions_see(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text(GOOD)
+    [check] = load_config(file).declared.checks
+    assert ("supply-rows", "sql", "table supply.rows on dwh") == (check.name, check.kind, check.about)
+    asked = Asks(
+        band=Band(4, 0.1), fresh=timedelta(hours=2), unique=(("id",), ("order_id", "line")), not_null=("sku",),
+        columns=(("id", "bigint"),),
+    )  # fmt: skip
+    assert asked == check.asks
+    assert (timedelta(minutes=5), Severity.FAIL, "Europe/Berlin") == (check.every, check.severity, check.zone)
+
+
+def test_values_are_asked_for_as_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    more = '[checks.q]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT 1"\nexpect = { equals = true, at_most = 3 }\n'
+    file.write_text(GOOD + more)
+    asked = load_config(file).declared.checks[1].asks.value
+    assert (Comparison(Compare.EQUALS, True), Comparison(Compare.AT_MOST, 3)) == asked
+    assert isinstance(asked[0].to, bool)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('[checks.x]\ntable = "t"', 'checks.x: has no kind. Add kind = "…", one of: sql, file, http, object.'),
+        ('[checks.x]\nkind = "sqll"', 'checks.x.kind: no kind "sqll". Did you mean "sql"?'),
+        (
+            '[checks.x]\nkind = "sql"\nsystem = "dwh"\ntable = "t"',
+            "checks.x: nothing is asked of the table: add rows, fresh, unique, not_null or columns.",
+        ),
+        (
+            '[checks.x]\nkind = "sql"\nsystem = "dw"\ntable = "t"\nrows = { min = 1 }',
+            'checks.x.system: no system "dw". Did you mean "dwh"?',
+        ),
+        (
+            '[checks.x]\nkind = "sql"\nsystem = "hosts"\ntable = "t"\nrows = { min = 1 }',
+            'checks.x.system: "hosts" is of kind "cron"; a check of kind "sql" looks by the door of pg_cron.',
+        ),
+        (
+            '[checks.x]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT to_char({bd:%Y}, 1)"\nexpect = { equals = 1 }',
+            "checks.x: the date is bound, and takes no format here: write to_char({bd}, 'YYYYMMDD').",
+        ),
+        (
+            '[checks.x]\nkind = "sql"\ndsn = "postgresql://u:p@h/d"\ntable = "t"\nrows = { min = 1 }',
+            'checks.x.dsn: a secret is written as a reference, never as its value: use { env = "NAME" },',
+        ),
+        (
+            '[checks.x]\nkind = "file"\npath = "/data/{day}.csv"',
+            'checks.x.path: "{day}" is no business date; write {bd} or {bd:%Y%m%d}',
+        ),
+        (
+            '[checks.x]\nkind = "file"\npath = "/data/x"\nsystem = "hosts"\ntarget = "db08"',
+            'checks.x.target: "hosts" has no "db08". Did you mean "db07"?',
+        ),
+        (
+            '[checks.x]\nkind = "http"\nurl = "http://dwh.internal/x"\ntoken = { env = "T" }',
+            "checks.x: http:// to dwh.internal would send the credentials unencrypted: use https://",
+        ),
+        ('[checks.x]\nkind = "object"\nbucket = "lake"', "checks.x: either key or prefix is needed."),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "07:00"\ntimezone = "UTC"\nready = ["suply-rows"]',
+            'services.t.ready: no check "suply-rows". Did you mean "supply-rows"?',
+        ),
+        (
+            WARNS,
+            'dependencies.1.check: "w" only warns, and can keep nobody waiting. Write severity = "fail" there.',
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
+    assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
