@@ -21,6 +21,7 @@ from console.control.periods import business_date
 from console.control.schedule import instants, is_interval, last_instant
 from console.control.words import clock
 from console.model.decisions import ExpectedRun
+from console.model.grouped import by_job
 from console.model.values import Estate, JobFacts, RunFacts, Settings, TargetFacts
 
 AHEAD = 6
@@ -59,14 +60,14 @@ _Shared = tuple[Schedule, str, time, str]
 
 def expectations(estate: Estate, now: datetime) -> Expectations:
     """For every job with an accepted schedule, in the order of the jobs."""
-    runs = _runs_by_job(estate.runs)
+    runs = by_job(estate.runs)
     tables: dict[_Shared, _Table] = {}
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
     held = Held.by_job(estate, now)
     for job in estate.jobs.values():
-        existing = runs.get(job.id, {})
+        existing = {run.period_key: run for run in runs.get(job.id, ())}
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
         dues = _dues(estate, job, existing, now, tables, ours)
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
@@ -97,13 +98,6 @@ def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) 
 def has_started(run: RunFacts) -> bool:
     """True when the source has a row of it; false for what only a schedule demands."""
     return run.attempt > 0 or run.state not in _WITHOUT_START
-
-
-def _runs_by_job(runs: Sequence[RunFacts]) -> dict[int, dict[str, RunFacts]]:
-    found: dict[int, dict[str, RunFacts]] = {}
-    for run in runs:
-        found.setdefault(run.job_id, {})[run.period_key] = run
-    return found
 
 
 def _dues(

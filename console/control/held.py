@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
+from console.model.grouped import by_job
 from console.model.values import Estate, HoldFacts, HoldState, JobFacts
 from console.model.words import NOT_LET_GO
 
@@ -155,9 +156,9 @@ def _good_upstreams(estate: Estate) -> frozenset[tuple[int, date]]:
     """Upstreams of holds that have a good run on that date: whether that one is read, and whether another is waited
     for, the next decision says."""
     wanted = {(hold.upstream_id, hold.bd) for hold in estate.holds if not hold.state.is_over}
-    runs = estate.runs if wanted else ()
-    done = (State.SUCCEEDED, State.SKIPPED)
-    return frozenset((run.job_id, run.bd) for run in runs if run.state in done and (run.job_id, run.bd) in wanted)
+    runs, done = by_job(estate.runs) if wanted else {}, (State.SUCCEEDED, State.SKIPPED)
+    read = [run for job_id, _ in wanted for run in runs.get(job_id or 0, ())]
+    return frozenset((run.job_id, run.bd) for run in read if run.state in done and (run.job_id, run.bd) in wanted)
 
 
 def _since(hold: HoldFacts, at: datetime) -> datetime:

@@ -15,6 +15,7 @@ from console.control.causes import Group, failed_tasks, groups
 from console.control.picture import Picture, red_since
 from console.control.signatures import Signature, identity, signature
 from console.durations import duration_words
+from console.model.grouped import red_runs
 from console.model.grouping import Grouping
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 
@@ -69,16 +70,14 @@ def was_tried_anew(picture: Picture, hurt: Iterable[RunFacts], group: Group, sha
 def links(estate: Estate) -> Iterator[list[int]]:
     """The jobs that hang together because what they say blames the same, or blames what an open incident is about."""
     found: dict[str, set[int]] = {}
-    job_of = {run.id: run.job_id for run in estate.runs}
     for incident in estate.incidents:
         if incident.shared:
-            members = {job_of[each] for each in incident.member_run_ids if each in job_of}
-            found.setdefault(incident.shared, set()).update(members)
-    for run in estate.runs:
-        if run.state.is_red and (said := said_by(run)) is not None:
-            job = estate.jobs.get(run.job_id)
-            if job is not None and (shared := _identity(estate, run, said)):
-                found.setdefault(shared, set()).update({run.job_id, job.parent_id or run.job_id})
+            found.setdefault(incident.shared, set()).update(incident.member_job_ids)
+    for job_id, runs in red_runs(estate.runs):
+        job = estate.jobs.get(job_id)
+        for run, said in ((run, said_by(run)) for run in runs) if job is not None else ():
+            if said is not None and job is not None and (shared := _identity(estate, run, said)):
+                found.setdefault(shared, set()).update({job_id, job.parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
 
 

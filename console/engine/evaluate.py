@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -21,7 +21,7 @@ from console.model.values import Estate, Settings
 from console.store import logs as store_logs
 from console.store.apply import apply
 from console.store.errors import StoreError
-from console.store.estate import load
+from console.store.estate import load, look
 from console.store.open import Store
 from console.store.told import Audience
 
@@ -55,6 +55,8 @@ class Evaluator:
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
         """What the last evaluation saw."""
+        self._seen = 0
+        """Number of that look."""
         self._whole_at = 0.0
         """time.monotonic() when everything is judged again, because time has passed."""
         self._quarantine = Quarantine()
@@ -81,8 +83,9 @@ class Evaluator:
         failpoint("evaluate.before")
         now = self._clock.now()
         seq = self._store.changed_seq()
-        estate = self._quarantine.without(load(self._store, now, self._settings))
-        part = self._touched(estate)
+        seen = look(self._store, now, self._settings, self._seen)
+        estate = self._quarantine.without(seen.estate)
+        part = self._touched(estate, seen.changed)
         decisions = self._judged(part, now)
         if decisions is None:
             return PAUSE_SECONDS
@@ -96,16 +99,16 @@ class Evaluator:
             told("dependencies that lead back to themselves; none of them counts", paths=decisions.cycles)
         if applied.alerts:
             self._alerts_made()
-        self._before = estate
+        self._before, self._seen = estate, seen.number
         due_at = time.monotonic() + self._ahead(decisions.next_at, now)
         self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
         return max(self._whole_at - time.monotonic(), 0.05)
 
-    def _touched(self, estate: Estate) -> Estate:
+    def _touched(self, estate: Estate, known: Set[int] | None) -> Estate:
         """What changed since the last evaluation and all that hangs together with it; everything when time is due."""
         if self._before is None or time.monotonic() >= self._whole_at:
             return estate
-        changed = changed_jobs(self._before, estate)
+        changed = changed_jobs(self._before, estate, known)
         return estate if changed is None else part_with(estate, changed)
 
     def _ahead(self, next_at: datetime | None, now: datetime) -> float:

@@ -5,7 +5,7 @@ All instants are aware UTC. Ids are the store's integers; `name` is what people 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
@@ -256,6 +256,8 @@ class IncidentFacts:
     failed_since: datetime
     fingerprint: str
     """Of what was last told: a changed one is an update."""
+    member_job_ids: frozenset[int] = frozenset()
+    """The jobs of the members; empty where only their runs are known."""
     hurt_run_ids: frozenset[int] | None = None
     """Those of the members whose role is root, red, stale or repaired; None: all members count as such."""
     title: str = ""
@@ -290,7 +292,7 @@ class Estate:
     """Everything that one evaluation sees. Built by the store, read by `control`, never changed."""
 
     jobs: Mapping[int, JobFacts]
-    runs: tuple[RunFacts, ...]
+    runs: Sequence[RunFacts]
     """Every run whose period, start or end lies in the lookback, and every open one; by job, then period."""
     durations: Mapping[int, tuple[float, ...]]
     """Job id -> seconds of its latest successful attempts, newest first, at most 60."""

@@ -80,7 +80,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:
-            next_changed_seq(connection)
+            _meta(lines, {"config_seq": str(next_changed_seq(connection))})
         failpoint("config.before_swap")
     return Synced(tuple(jobs.unmatched), changed)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,32 +57,41 @@ class Histories:
     """What is known of the past of each job, between two looks."""
 
     known: dict[int, History] = field(default_factory=dict)
-    waiting: set[int] = field(default_factory=set)
-    """Known, and changed since."""
+    """Given to estates: copied before it is changed."""
+    unread: dict[int, None] = field(default_factory=dict)
+    """Jobs whose past is not known, or has changed since."""
+    of_jobs: Mapping[int, JobFacts] | None = None
+    """The jobs of which `unread` was made."""
 
     def clear(self) -> None:
-        self.known.clear()
-        self.waiting.clear()
-
-    def of(self, jobs: Iterable[int]) -> dict[int, History]:
-        return {job_id: self.known[job_id] for job_id in jobs if job_id in self.known}
+        self.known, self.unread, self.of_jobs = {}, {}, None
 
     def follow(
-        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts], first: set[int], changed: Iterable[int]
-    ) -> None:
-        """Reads what changed or is not known: all of `first`, and a bite of the others. Tasks have none."""
-        self.waiting.update(job_id for job_id in changed if job_id in self.known)
-        due = [
-            job_id
-            for job_id, job in jobs.items()
-            if job.parent_id is None and (job_id not in self.known or job_id in self.waiting)
-        ]
-        urgent = [job_id for job_id in due if job_id in first]
-        others = [job_id for job_id in due if job_id not in first][:BITE]
-        ask = sorted([*urgent, *others])
+        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts], members: Set[int], first: Set[int],
+        changed: Set[int],
+    ) -> set[int]:  # fmt: skip
+        """Reads what changed or is not known: all of `members` and `first`, and a bite of the others; the jobs that
+        were read. Tasks have none."""
+        if self.of_jobs is not jobs:
+            self.unread |= {one.id: None for one in jobs.values() if one.parent_id is None and one.id not in self.known}
+            self.unread = {job_id: None for job_id in self.unread if job_id in jobs}
+            self.of_jobs = jobs
+        self.unread |= {job_id: None for job_id in changed if job_id in self.known}
+        ask = sorted(self._due(members, first))
         if ask:
-            self.known.update(read(lines, is_sqlite, ask, _ahead(lines, jobs, ask)))
-            self.waiting.difference_update(ask)
+            self.known = self.known | read(lines, is_sqlite, ask, _ahead(lines, jobs, ask))
+            for job_id in ask:
+                self.unread.pop(job_id, None)
+        return set(ask)
+
+    def _due(self, members: Set[int], first: Set[int]) -> Iterator[int]:
+        left = BITE
+        for job_id in self.unread:
+            if job_id in members or job_id in first:
+                yield job_id
+            elif left > 0:
+                left -= 1
+                yield job_id
 
 
 def read(lines: Wire, is_sqlite: bool, job_ids: list[int], ahead: Mapping[int, timedelta]) -> dict[int, History]:

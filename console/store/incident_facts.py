@@ -21,12 +21,14 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
         where, bound = "i.closed_us >= ? AND i.merged_into IS NULL", (closed_since_us,)
     members: dict[int, set[int]] = defaultdict(set)
     hurt: dict[int, set[int]] = defaultdict(set)
-    for incident_id, run_id, role in lines.rows(
-        "SELECT i.id, r.id, m.role FROM incident i JOIN incident_member m ON m.incident_id = i.id"
+    jobs: dict[int, set[int]] = defaultdict(set)
+    for incident_id, run_id, role, job_id in lines.rows(
+        "SELECT i.id, r.id, m.role, m.job_id FROM incident i JOIN incident_member m ON m.incident_id = i.id"
         f" JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE {where}",
         bound,
     ):
         members[incident_id].add(run_id)
+        jobs[incident_id].add(job_id)
         if role in HURT_ROLES:
             hurt[incident_id].add(run_id)
     rows = lines.rows(
@@ -35,10 +37,10 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
         f" FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
-    return tuple(_incident(row, frozenset(members[row[0]]), frozenset(hurt[row[0]])) for row in rows)
+    return tuple(_incident(row, *(frozenset(each[row[0]]) for each in (members, jobs, hurt))) for row in rows)
 
 
-def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
+def _incident(row: Row, members: frozenset[int], jobs: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
     (
         incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
         closed, root_check, rule,
@@ -50,6 +52,7 @@ def _incident(row: Row, members: frozenset[int], hurt: frozenset[int]) -> Incide
         root_period_key=unpack(root_period) or None,
         root_target_id=root_target,
         member_run_ids=members,
+        member_job_ids=jobs,
         bd=date.fromisoformat(bd),
         opened_at=instant(opened),
         failed_since=instant(since),

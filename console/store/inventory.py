@@ -15,6 +15,7 @@ from console.store.errors import NotFound
 from console.store.job_ids import NAME_LIMIT, WHOLE
 from console.store.keys import is_too_long, pack
 from console.store.latest import first_rows
+from console.store.native_edges import write_native_edges
 from console.store.open import Store, next_changed_seq
 from console.store.wire import Row, Wire, wire
 
@@ -252,14 +253,8 @@ class _Writing:
             "UPDATE job SET parent_id = ? WHERE id = ?",
             [(ids.get(pack(job.parent)) if job.parent else None, job_id) for job_id, job in jobs],
         )
-        self._lines.many(
-            "DELETE FROM dependency WHERE downstream_id = ? AND origin = 'native'", [(job_id,) for job_id, _ in jobs]
-        )
-        self._lines.many(
-            "INSERT INTO dependency (upstream_id, downstream_id, origin) VALUES (?, ?, 'native')"
-            " ON CONFLICT DO NOTHING",
-            [(ids[pack(name)], job_id) for job_id, job in jobs for name in job.upstreams if pack(name) in ids],
-        )
+        edges = {(ids[pack(name)], job_id) for job_id, job in jobs for name in job.upstreams if pack(name) in ids}
+        write_native_edges(self._lines, {job_id for job_id, _ in jobs}, edges, self._seq)
 
 
 def _packed_name(record: JobRecord) -> str:

@@ -36,7 +36,7 @@ from console.control.touched import changed_jobs, part_with
 from console.model.decisions import Decisions
 from console.model.values import Estate, Settings
 from console.store.apply import apply
-from console.store.estate import load
+from console.store.estate import load, look
 from console.store.open import Store, open_store
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.nightstore import NOW, night_store
@@ -77,15 +77,17 @@ class Night:
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.raw.execute("PRAGMA synchronous=OFF")
         self.before: Estate | None = None
+        self.seen = 0
         self.part_sizes: list[int] = []
         self._random = random.Random(4)
 
     def judged(self) -> Decisions:
         """The decisions about what changed since the last look; about everything at the first."""
-        estate = load(self.store, NOW, self.settings)
-        changed = changed_jobs(self.before, estate) if self.before is not None else None
+        seen = look(self.store, NOW, self.settings, self.seen)
+        estate = seen.estate
+        changed = changed_jobs(self.before, estate, seen.changed) if self.before is not None else None
         part = estate if changed is None else part_with(estate, changed)
-        self.before = estate
+        self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
         return evaluate(part, NOW)
 

@@ -124,6 +124,7 @@ class Ledger:
                 id=number, key=each.key, root_job_id=each.root_job_id, root_period_key=each.root_period_key or None,
                 root_target_id=each.root_target_id, root_check=each.root_check,
                 member_run_ids=frozenset(ids[key] for key in members if key in ids),
+                member_job_ids=frozenset(key[0] for key in members if key in ids),
                 hurt_run_ids=frozenset(
                     ids[key] for key, role in members.items() if key in ids and role != "threatened"),
                 bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,

@@ -328,9 +328,9 @@ def test_the_estate_holds_what_matters_as_values(served: Estate) -> None:
     assert (at("03:45"), at("03:19"), at("03:20")) == (target.last_ok_at, target.seen_until, target.first_ok_at)
 
 
-def test_a_job_that_nothing_is_expected_of_and_that_never_ran_is_left_out(served: Estate) -> None:
+def test_a_job_that_nothing_is_expected_of_and_that_never_ran_is_seen_too(served: Estate) -> None:
     write_inventory(served.store, served.airflow, InventoryChanges(new=(JobRecord("idle"),)), MIDNIGHT, None)
-    assert {1, 2, 3, 4} == set(load(served.store, at("04:00"), Settings()).jobs)
+    assert {1, 2, 3, 4, 5} == set(load(served.store, at("04:00"), Settings()).jobs)
 
 
 def test_drift_is_seen_with_its_reason(served: Estate) -> None:
@@ -361,7 +361,7 @@ def test_a_look_that_reads_only_what_changed_sees_what_a_fresh_look_sees(served:
         module._memories.pop(served.store)
         anew = load(served.store, at(now), Settings())
         assert remembered == anew
-        return anew.runs
+        return tuple(anew.runs)
 
     seen: tuple[RunFacts, ...] = ()
     load(served.store, at("03:00"), Settings())

@@ -1,0 +1,98 @@
+"""What of an estate hangs together for as long as config and inventories stay: made once, and kept for the next look.
+
+Jobs hang together by dependencies, as a task of its DAG, and by a service, or a check, that several of them deliver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import rustworkx as rx
+
+from console.model.values import DependencyFacts, Estate, JobFacts
+
+
+class Shape:
+    """The parts of an estate, by number."""
+
+    def __init__(self, estate: Estate) -> None:
+        self._made_of = estate
+        self._parts = joined(estate.jobs, _lasting(estate))
+        self._part_of = {job_id: number for number, part in enumerate(self._parts) for job_id in part}
+        self._edges: dict[int, list[DependencyFacts]] = {}
+        for edge in estate.dependencies:
+            if edge.upstream_id in self._part_of:
+                self._edges.setdefault(self._part_of[edge.upstream_id], []).append(edge)
+        self._on_target: dict[int, list[int]] = {}
+        for job in estate.jobs.values():
+            self._on_target.setdefault(job.target_id, []).append(job.id)
+
+    def is_of(self, estate: Estate) -> bool:
+        """True where this estate has the same shape; cheap where it shares its values with the one of before."""
+        made = self._made_of
+        if estate.dependencies is not made.dependencies or estate.services is not made.services:
+            return False
+        return estate.jobs is made.jobs or _places(estate.jobs) == _places(made.jobs)
+
+    def parts(self) -> Sequence[set[int]]:
+        return self._parts
+
+    def parts_with(self, job_ids: Iterable[int]) -> set[int]:
+        """The numbers of the parts of these jobs."""
+        return {self._part_of[each] for each in job_ids if each in self._part_of}
+
+    def jobs_of(self, parts: Iterable[int]) -> set[int]:
+        return set().union(*(self._parts[each] for each in parts))
+
+    def edges_of(self, parts: Iterable[int]) -> tuple[DependencyFacts, ...]:
+        """The dependencies within these parts, in order."""
+        found = [edge for each in parts for edge in self._edges.get(each, ())]
+        return tuple(sorted(found, key=lambda edge: (edge.upstream_id, edge.downstream_id, edge.origin)))
+
+    def on_target(self, target_id: int) -> Sequence[int]:
+        """The jobs of a target, in the order of the jobs."""
+        return self._on_target.get(target_id, ())
+
+
+_kept: list[Shape] = []
+"""That of the last estate: looks at one store share their values, so that it nearly always is that of the next."""
+
+
+def shape_of(estate: Estate) -> Shape:
+    """The shape of an estate, made anew only where it is another one."""
+    last = _kept[:]
+    if last and last[0].is_of(estate):
+        return last[0]
+    made = Shape(estate)
+    _kept[:] = [made]
+    return made
+
+
+def joined(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[int]]:
+    """These jobs by parts that the links join."""
+    graph = rx.PyGraph[int, None](multigraph=False)
+    named = list(jobs)
+    places = dict(zip(named, graph.add_nodes_from(named), strict=True))
+    known = [(places[one], places[other]) for one, other in links if one in places and other in places]
+    graph.add_edges_from_no_data(known)
+    return [{graph[place] for place in part} for part in rx.connected_components(graph)]
+
+
+def _lasting(estate: Estate) -> Iterator[tuple[int, int]]:
+    for one in estate.dependencies:
+        yield one.upstream_id, one.downstream_id
+    for job in estate.jobs.values():
+        if job.parent_id is not None:
+            yield job.parent_id, job.id
+    by_check: dict[str, list[int]] = {}
+    for service in estate.services:
+        yield from pairwise(service.terminals)
+        for name in service.ready:
+            by_check.setdefault(name, []).extend(service.terminals)
+    for terminals in by_check.values():
+        yield from pairwise(terminals)
+
+
+def _places(jobs: Mapping[int, JobFacts]) -> list[tuple[int, int | None, int]]:
+    return [(job.id, job.parent_id, job.target_id) for job in jobs.values()]

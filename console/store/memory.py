@@ -1,0 +1,236 @@
+"""What the looks at one store remember, so that the next one reads and makes anew only what changed (`changed_seq`).
+
+Everything that an estate was given stays as it was: a dict is copied before it is changed, the runs of a job are one
+tuple that is replaced. So the estates of all looks share what is the same, and may be used on any thread.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+
+from connectors.contract import OPEN_STATES, State
+from console.model.grouped import has_red
+from console.model.ids import EPOCH, instant, micros
+from console.model.values import DependencyFacts, JobFacts, RunFacts, ServiceFacts
+from console.store import clocks, facts
+from console.store.histories import Histories
+from console.store.wire import Row, Wire
+
+# ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
+MINUTE_US = 60_000_000
+_SKEW_US = 86_400_000_000
+"""Runs that a clock so wrong puts out of the lookback are read, and left out by our own clock."""
+_OPEN = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index says it
+RUNS = (
+    f"SELECT {facts.RUN} FROM run r WHERE r.sort_us >= ? UNION SELECT {facts.RUN} FROM run r WHERE r.ended_us >= ?"
+    f" UNION SELECT {facts.RUN} FROM run r WHERE {_OPEN}"
+)
+_WAITING = (State.WAITING.value, State.QUEUED.value)
+CHANGED_RUNS = f"SELECT {facts.RUN} FROM run r WHERE r.changed_seq > ?"
+_META = (
+    "SELECT name, value FROM meta WHERE name IN"
+    " ('changed_seq', 'runs_removed', 'config_digest', 'config_seq', 'edges_seq')"
+)
+_JOBS_VERSION = (
+    "SELECT (SELECT MAX(changed_seq) FROM job), (SELECT MAX(id) FROM job), (SELECT MAX(id) FROM schedule),"
+    " (SELECT MAX(id) FROM drift), (SELECT count(*) FROM system WHERE NOT removed),"
+    " (SELECT count(*) FROM target WHERE NOT removed)"
+)
+_SHAPE_VERSION = "SELECT (SELECT MAX(id) FROM dependency), (SELECT MAX(id) FROM service)"
+REMEMBERED = 1_000
+"""Looks of which is known what each found changed."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the last look at a store saw."""
+
+    seq: int = -1
+    """changed_seq of that look."""
+    removed: str = ""
+    since_us: int = 0
+    jobs_version: tuple[object, ...] = ()
+    jobs: dict[int, JobFacts] = field(default_factory=dict)
+    """Every job that is watched, by id, in their order."""
+    runs: dict[int, tuple[RunFacts, ...]] = field(default_factory=dict)
+    """Job id -> its runs of the lookback, in order."""
+    red: frozenset[int] = frozenset()
+    """Jobs of which one of these runs is red."""
+    leaving: dict[int, set[int]] = field(default_factory=dict)
+    """Minute since 1970 -> jobs of which a run may be older than the lookback after it."""
+    shape_version: tuple[object, ...] = ()
+    services: tuple[ServiceFacts, ...] = ()
+    dependencies: tuple[DependencyFacts, ...] = ()
+    """Between jobs that are watched."""
+    members: frozenset[int] | None = None
+    """Jobs whose durations matter; None: not known for these jobs, services and dependencies yet."""
+    durations: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    timed: set[int] = field(default_factory=set)
+    """Jobs whose durations are known, also those that have none."""
+    histories: Histories = field(default_factory=Histories)
+    number: int = 0
+    """Of the last look that found something changed."""
+    journal: deque[tuple[int, frozenset[int]]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    """(number, jobs with other facts, runs or durations than before), oldest first."""
+    lock: Lock = field(default_factory=Lock)
+
+    def changed_since(self, number: int) -> frozenset[int] | None:
+        """Jobs with something new since the look of that number; None where that is not known any more."""
+        if number == self.number:
+            return frozenset()
+        if not self.journal or number < self.journal[0][0] - 1:
+            return None
+        return frozenset().union(*(jobs for at, jobs in reversed(self.journal) if at > number))
+
+    def look(self, lines: Wire, since_us: int) -> set[int]:
+        """Brings jobs, services, dependencies and runs up to date; the jobs whose facts or runs are others now."""
+        meta: dict[str, str] = dict(lines.rows(_META))
+        changed = self._look_at_jobs(lines, meta)
+        self._look_at_shape(lines, meta)
+        return changed | self._look_at_runs(lines, meta, since_us)
+
+    def found(self, changed: Iterable[int]) -> None:
+        """Keeps in mind what this look found."""
+        jobs = frozenset(changed)
+        if jobs:
+            self.number += 1
+            self.journal.append((self.number, jobs))
+
+    # jobs
+    def _look_at_jobs(self, lines: Wire, meta: dict[str, str]) -> set[int]:
+        config = (meta.get("config_digest"), meta.get("config_seq"))
+        version = (*lines.rows(_JOBS_VERSION)[0], *config)
+        if version == self.jobs_version and self.jobs:
+            return set()
+        was = self.jobs
+        if was and self.jobs_version[4:] == version[4:] and self.jobs_version[0] != version[0]:
+            jobs = self._with_changed_jobs(lines, self.jobs_version[0])
+        else:
+            jobs = dict(sorted(_job_facts(lines, facts.JOBS).items()))
+        self.jobs_version = version
+        changed = {job_id for job_id in was.keys() | jobs.keys() if was.get(job_id) != jobs.get(job_id)}
+        if changed:
+            self.jobs = jobs
+            self.shape_version = () if was.keys() != jobs.keys() else self.shape_version
+            self.members = None
+        return changed
+
+    def _with_changed_jobs(self, lines: Wire, seq: object) -> dict[int, JobFacts]:
+        found = _job_facts(lines, f"{facts.JOBS} AND j.changed_seq > ?", (seq,))
+        gone = {row[0] for row in lines.rows("SELECT id FROM job WHERE changed_seq > ?", (seq,))} - found.keys()
+        jobs = {job_id: job for job_id, job in self.jobs.items() if job_id not in gone} | found
+        return dict(sorted(jobs.items()))
+
+    # services and dependencies
+    def _look_at_shape(self, lines: Wire, meta: dict[str, str]) -> None:
+        named = (meta.get("config_digest"), meta.get("config_seq"), meta.get("edges_seq"))
+        version = (*lines.rows(_SHAPE_VERSION)[0], *named)
+        if version == self.shape_version:
+            return
+        services = facts.services(lines)
+        edges = facts.dependencies(lines)
+        known = tuple(one for one in edges if one.upstream_id in self.jobs and one.downstream_id in self.jobs)
+        self.services = services if services != self.services else self.services
+        self.dependencies = known if known != self.dependencies else self.dependencies
+        self.shape_version, self.members = version, None
+
+    # runs
+    def _look_at_runs(self, lines: Wire, meta: dict[str, str], since_us: int) -> set[int]:
+        seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
+        if self.seq < 0 or since_us < self.since_us:
+            bound = since_us - _SKEW_US
+            rows, gone = lines.rows(RUNS, (bound, bound)), set[int]()
+            self.runs, self.red, self.leaving, self.durations = {}, frozenset(), {}, {}
+            self.timed.clear()
+            self.histories.clear()
+        else:
+            rows = lines.rows(CHANGED_RUNS, (self.seq,)) if seq != self.seq else []
+            gone = self._removed(lines) if removed != self.removed else set()
+        self.seq, self.removed, self.since_us = seq, removed, since_us
+        changed = self._take(self._read(lines, rows), gone, instant(since_us)) | self._let_go(since_us)
+        if changed:
+            self.red = self.red - changed | {each for each in changed if has_red(self.runs.get(each, ()))}
+        return changed
+
+    def _read(self, lines: Wire, rows: Sequence[Row]) -> dict[int, list[RunFacts]]:
+        over = facts.attempts_over(lines, [row[0] for row in rows if row[9] > 1])
+        queued = facts.queued(lines, [row[0] for row in rows if row[5] in _WAITING])
+        tails = facts.red_tails(lines, rows)
+        read = (
+            (row[-1], facts.run(row, over.get(row[0], ()), queued.get(row[0]), tails.get(row[0], ""))) for row in rows
+        )
+        found: dict[int, list[RunFacts]] = {}
+        for _, run in clocks.on_our_clock(read, self.jobs, clocks.skews(lines) if rows else {}):
+            found.setdefault(run.job_id, []).append(run)
+        return found
+
+    def _removed(self, lines: Wire) -> set[int]:
+        """Ids of runs that nobody started and that are not in the store any more."""
+        ids = [run.id for runs in self.runs.values() for run in runs if not run.attempt]
+        left = lines.by_keys("SELECT r.id FROM {keys} JOIN run r ON r.id = k.a", "i", ids)
+        return set(ids) - {row[0] for row in left}
+
+    def _take(self, fresh: dict[int, list[RunFacts]], gone: set[int], since: datetime) -> set[int]:
+        for job_id, before in self.runs.items() if gone else ():
+            if any(run.id in gone for run in before):
+                fresh.setdefault(job_id, [])
+        if not fresh:
+            return set()
+        runs = dict(self.runs)
+        for job_id, new in fresh.items():
+            known = {run.id: run for run in (*runs.get(job_id, ()), *new) if run.id not in gone}
+            self._put(runs, job_id, (run for run in known.values() if is_in(run, since)))
+            self._note_leaving(job_id, new)
+        self.runs = runs
+        return set(fresh)
+
+    def _put(self, runs: dict[int, tuple[RunFacts, ...]], job_id: int, of_job: Iterable[RunFacts]) -> None:
+        ordered = tuple(sorted(of_job, key=_place))
+        if ordered:
+            runs[job_id] = ordered
+        else:
+            runs.pop(job_id, None)
+
+    def _note_leaving(self, job_id: int, new: Iterable[RunFacts]) -> None:
+        for run in new:
+            last = max(_at(run), run.ended_at or EPOCH)
+            self.leaving.setdefault(micros(last) // MINUTE_US, set()).add(job_id)
+
+    def _let_go(self, since_us: int) -> set[int]:
+        """Takes out what is older than the lookback now, which begins at a full minute; the jobs that lost a run."""
+        over = [minute for minute in self.leaving if minute < since_us // MINUTE_US]
+        jobs = {job_id for minute in over for job_id in self.leaving.pop(minute)}
+        since = instant(since_us)
+        lost = {job_id for job_id in jobs if any(not is_in(run, since) for run in self.runs.get(job_id, ()))}
+        if lost:
+            runs = dict(self.runs)
+            for job_id in lost:
+                self._put(runs, job_id, (run for run in runs[job_id] if is_in(run, since)))
+            self.runs = runs
+        return lost
+
+
+def is_in(run: RunFacts, since: datetime) -> bool:
+    """True for a run whose period, start or end is not before `since`, and for an open one."""
+    if _at(run) >= since or (run.state in OPEN_STATES and run.state is not State.PLANNED):
+        return True
+    return run.ended_at is not None and run.ended_at >= since
+
+
+def _at(run: RunFacts) -> datetime:
+    return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or EPOCH
+
+
+def _place(run: RunFacts) -> tuple[datetime, str]:
+    return _at(run), run.period_key
+
+
+def _job_facts(lines: Wire, query: str, values: Sequence[object] = ()) -> dict[int, JobFacts]:
+    drift: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
+    for job_id, what, words, seen_us in lines.rows(facts.DRIFT):
+        drift[job_id][what] = words, seen_us
+    return {row[0]: facts.job(row, drift.get(row[0], {})) for row in lines.rows(query, values)}
