@@ -50,6 +50,7 @@ DOORS: dict[str, Door] = {
     "shadow off": Door(Role.ADMIN),
     "extend": Door(Role.ACT),
     "check look": Door(Role.ACT),
+    "note": Door(Role.ACT),
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
 }

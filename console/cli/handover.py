@@ -1,0 +1,130 @@
+"""`headway handover --since 22:00`: what the next shift must know."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, time, timedelta
+
+from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, stamp, until, watched
+from console.cli.exits import Exit
+from console.cli.markdown import Section, as_markdown, as_text
+from console.durations import duration_words, parse_duration
+from console.model.ids import incident_name
+from console.model.views import ActionView, IncidentRow
+from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
+
+SHIFT = "12h"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--since",
+        default=SHIFT,
+        metavar="TIME",
+        help='"22:00" (the last one, by this machine\'s clock), "8h" or a date',
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--markdown", action="store_true", help="as Markdown, for a ticket or a chat")
+    how.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with watched(arguments) as reads:
+        now = now_of(reads)
+        view = reads.handover(since_of(arguments.since, now))
+    if arguments.json:
+        print_json(arguments, view)
+        return Exit.OK
+    title = f"Handover, {stamp(view.since)} to {stamp(view.at)}"
+    say_lines((as_markdown if arguments.markdown else as_text)(title, sections(view)))
+    return Exit.OK
+
+
+def since_of(words: str, now: datetime) -> datetime:
+    """The instant that was typed: a time of day is the last one before `now`, by this machine's zone. Raises Stop."""
+    try:
+        if words[-1:] in "dhms" and words[:1].isdigit():
+            return now - parse_duration(words)
+        if len(words) <= len("22:00:00"):
+            return _last(time.fromisoformat(words), now)
+        typed = datetime.fromisoformat(words)
+        return (typed if typed.tzinfo else typed.astimezone()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Stop(Exit.USAGE, f'"{words[:40]}" is no time: write 22:00, 8h or "2026-11-20 22:00"') from None
+
+
+def _last(typed: time, now: datetime) -> datetime:
+    local = now.astimezone()
+    found = datetime.combine(local.date(), typed).astimezone()
+    return (
+        found if found <= local else datetime.combine(local.date() - timedelta(days=1), typed).astimezone()
+    ).astimezone(UTC)
+
+
+def sections(view: Handover) -> list[Section]:
+    """In the order in which a person reads them: what is open first."""
+    due = [one for one in view.services if one.deadline > view.at]
+    over = [one for one in view.services if one.deadline <= view.at or one.delivered is not None]
+    at_risk = [one for one in due if one.timeliness in ("at_risk", "will_miss")]
+    return [
+        Section("Open incidents", [incident_line(one, view) for one in view.open]),
+        Section("Services at risk in the next 12 hours", [_service(one, view.at) for one in at_risk]),
+        Section("Services missed", [_service(one, view.at) for one in view.services if one.is_missed]),
+        Section("Services saved", [_service(one, view.at) for one in over if one.is_saved]),
+        Section("Opened since", [incident_line(one, view) for one in view.opened if one.closed is not None]),
+        Section("Closed since", [incident_line(one, view) for one in view.closed if one not in view.opened]),
+        Section("Notes and acknowledgements", [_note(one) for one in view.notes]),
+        Section("Done", [action_line(one) for one in view.actions]),
+        Section(
+            "Held now", [f"{one.job}: {one.told}, by {one.held_by}, until {stamp(one.until)}" for one in view.holds]
+        ),
+        Section("Switched, silenced, extended", [_standing(one) for one in view.standing]),
+        Section("Drift that nobody has accepted", [f"{one.job}: {one.words}" for one in view.drift]),
+        Section("Not seen", [f"{name}: {why}, last seen {stamp(at)}" for name, at, why in view.stale]),
+    ]
+
+
+def incident_line(one: IncidentRow, view: Handover) -> str:
+    """ "INC-0001 … · failed since … · act by …": both clocks, and who is on it."""
+    name, since = incident_name(one.id), stamp(one.failed_since)
+    on_it = [each.actor for each in view.notes if each.incident_id == one.id and each.kind != "note"]
+    who = f"acknowledged by {on_it[-1]}" if on_it else "nobody has acknowledged it"
+    if one.closed is not None:
+        took = duration_words((one.closed - one.failed_since).total_seconds())
+        return f"{name} {one.title} · failed since {since} · closed {stamp(one.closed)} after {took}"
+    act_by = f"recoverable until {stamp(one.act_by)} ({until(one.act_by, view.at)})" if one.act_by else "no act-by"
+    return f"{name} {one.title} · failed since {since} · {act_by} · {who}"
+
+
+def action_line(one: ActionView) -> str:
+    """Who asked for what, and its proof."""
+    proof = f": {one.words}" if one.words else ""
+    return f"{stamp(one.requested)} {one.requested_by}: {one.verb} {one.job}, {one.state}{proof}"
+
+
+def service_words(one: ServiceNight) -> str:
+    """ "delivered 07:41 CET, 11m late", or how it stands."""
+    if one.delivered is None:
+        return one.timeliness.replace("_", " ")
+    late = (one.delivered - one.deadline).total_seconds()
+    how = f"{duration_words(late)} late" if late > 0 else f"{duration_words(-late)} before its deadline"
+    return f"delivered {clock_words(one.delivered, one.zone, near=one.deadline)}, {how}"
+
+
+def _service(one: ServiceNight, now: datetime) -> str:
+    due = clock_words(one.deadline, one.zone, near=now)
+    act = f" · act by {clock_words(one.act_by, one.zone)}" if one.act_by is not None and one.delivered is None else ""
+    cause = f" · {one.cause}" if one.cause else ""
+    told = f" · {incident_name(one.incident_id)}" if one.incident_id is not None else ""
+    return f"{one.title} (tier {one.tier}, {one.bd}), due {due}: {service_words(one)}{act}{cause}{told}"
+
+
+def _note(one: NoteView) -> str:
+    return f"{stamp(one.at)} {incident_name(one.incident_id)} {one.actor}: {one.words}"
+
+
+def _standing(one: Standing) -> str:
+    by = f", by {one.by}" if one.by else ""
+    why = f": {one.why}" if one.why and one.why not in one.about else ""
+    end = f", until {stamp(one.until)}" if one.until is not None else ""
+    return f"{one.kind}: {one.about}{by}{end}{why}"

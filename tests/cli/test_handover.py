@@ -1,0 +1,123 @@
+"""`headway note`, `handover` and `report`: what a night was, for those who were asleep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from console.cli.handover import since_of
+from console.cli.markdown import Section, as_markdown, as_text, escaped
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+
+
+@pytest.fixture
+def failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """An open incident; ann sits here."""
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    bench.scheduler.attempt(
+        "extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), message="disk <b>full</b> | *now*"
+    )
+    bench.turn()
+    return bench
+
+
+def test_a_note_stands_in_the_incident_the_handover_the_report_and_the_audit(failed: Bench) -> None:
+    done = headway(failed.url, "note", "INC-0001", "the disk of db07\nwas full")
+    assert (Exit.OK, "INC-0001: noted\n") == (done.code, done.out)
+    for line in (("incident", "1"), ("handover", "--since", "1h"), ("report", "1")):
+        assert "the disk of db07 was full" in headway(failed.url, *line).out, line
+    told = headway(failed.url, "audit", "--json").data
+    assert ("ann", "note", "INC-0001") in [(one["actor"], one["verb"], one["object"]) for one in told]
+    assert 0 == headway(failed.url, "audit", "verify").code
+
+
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        (("note", "99", "x"), Exit.NOT_FOUND, "INC-0099"),
+        (("note", "1", "  "), Exit.USAGE, "the text is empty"),
+        (("note", "1", "x" * 2001), Exit.USAGE, "write at most 2000"),
+        (("report", "99"), Exit.NOT_FOUND, "INC-0099"),
+        (("handover", "--since", "tonight"), Exit.USAGE, "write 22:00, 8h"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_mend(
+    failed: Bench, line: tuple[str, ...], code: Exit, words: str
+) -> None:
+    done = headway(failed.url, *line)
+    assert (code, True) == (done.code, words in done.err), done.err
+
+
+def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(failed: Bench) -> None:
+    text = headway(failed.url, "handover").out
+    assert "Open incidents\n  INC-0001 fake/extract failed" in " ".join(text.split("  ")).replace("\n ", "\n  ")
+    for words in ("failed since", "recoverable until", "nobody has acknowledged it", "Services at risk", "Not seen"):
+        assert words in text, words
+    view = headway(failed.url, "handover", "--json").data
+    assert ([1], [1], []) == (
+        [one["id"] for one in view["open"]],
+        [one["id"] for one in view["opened"]],
+        view["closed"],
+    )
+
+
+def test_what_is_repaired_is_told_as_closed(failed: Bench) -> None:
+    failed.scheduler.attempt("extract", "a2", State.SUCCEEDED, datetime.now(UTC))
+    failed.turn()
+    view = headway(failed.url, "handover", "--since", "1h", "--json").data
+    assert ([], [1], [1]) == tuple([one["id"] for one in view[name]] for name in ("open", "opened", "closed"))
+
+
+def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: Bench) -> None:
+    first, second = (headway(failed.url, "report", "INC-0001").out for _ in range(2))
+    assert first.split("## Timeline")[1] == second.split("## Timeline")[1]
+    assert first.startswith("# INC-0001\\: fake/extract failed\\: disk \\<b\\>full")
+    for heading in ("Summary", "Root cause", "Impact", "Timeline", "What was done, and its proof", "Open questions"):
+        assert f"\n## {heading}\n" in first
+    assert "Nobody has written it down" in first
+
+
+@given(st.text(max_size=80))
+def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
+    shown = escaped(words)
+    assert "\n" not in shown
+    for place, each in enumerate(shown):
+        if each in "`*_[]<>|#~&!":
+            backslashes = len(shown[:place]) - len(shown[:place].rstrip("\\"))
+            assert backslashes % 2 == 1, shown
+
+
+@pytest.mark.parametrize(
+    "words, shown",
+    [
+        ("- x", "\\- x"), ("1. x", "1\\. x"), ("https://a.b/c", "https\\://a.b/c"), ("www.a.b", "www\\.a.b"),
+        ("a\nb", "a\ufffdb"), ("+ x", "\\+ x"),
+    ],
+)  # fmt: skip
+def test_what_would_begin_a_list_or_a_link_does_not(words: str, shown: str) -> None:
+    assert shown == escaped(words)
+
+
+def test_a_page_says_where_there_is_nothing_and_keeps_a_log_as_it_is() -> None:
+    page = [Section("Held", []), Section("Log", block="*a*\n  b")]
+    assert ["# T", "", "## Held", "", "*none*", "", "## Log", "", "    *a*", "      b"] == as_markdown("T", page)
+    assert ["T", "", "Held", "  (none)", "", "Log", "  | *a*", "  |   b"] == as_text("T", page)
+
+
+def test_a_time_of_day_is_the_last_one() -> None:
+    now = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
+    local = now.astimezone()
+    for words in ("22:00", "06:00", "00:00"):
+        found = since_of(words, now).astimezone()
+        assert (words, True) == (f"{found:%H:%M}", timedelta(0) <= local - found < timedelta(hours=25))
+    assert now - timedelta(hours=8) == since_of("8h", now)
+    assert datetime(2026, 11, 19, 22, tzinfo=UTC) == since_of("2026-11-19T22:00:00+00:00", now)
