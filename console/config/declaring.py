@@ -11,6 +11,7 @@ from console.config.checks import declared_checks
 from console.config.grouping import IncidentSettings
 from console.config.maintenance import ExceptionSettings, MaintenanceSettings, check_known
 from console.config.reading import Reading, Table
+from console.config.rules import rules
 from console.model.declared import Declared
 
 DECLARING = (
@@ -19,6 +20,7 @@ DECLARING = (
     "incidents",
     "maintenance",
     "exceptions",
+    "rules",
 )
 """Names of these tables."""
 
@@ -36,4 +38,5 @@ def declared(document: Table, reading: Reading, checks: Mapping[str, CheckSettin
         incidents=incidents.declared(),
         maintenance=tuple(one.declared() for one in maintenance),
         exceptions=tuple(one.declared() for one in exceptions),
+        rules=rules(document, reading),
     )

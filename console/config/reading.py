@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
-NAMED = ("systems", "jobs", "services", "routes", "calendars", "rotas", "checks")
+NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks")
 ALONE = ("estate", "alerts", "acting", "incidents")
 LISTS = {
     "dependencies": "each upstream and downstream",
