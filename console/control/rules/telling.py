@@ -19,11 +19,13 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
     for one in holds:
         if one.severity is Severity.ALERT:
             alerts.setdefault(picture.graph.unit(one.job_id), one)
-    explained = _explained(picture, groups)
+    broken = _broken(picture, groups)
+    explained = _explained(picture, groups, broken)
     told_already = {one.root_job_id for one in picture.estate.incidents if one.rule}
     causes = list(groups)
     for unit in picture.graph.ordered(alerts):
-        if unit not in explained or alerts[unit].job_id in told_already:
+        goes_on = alerts[unit].job_id in told_already and unit not in broken
+        if unit not in explained or goes_on:
             causes.append(_group(picture, alerts[unit]))
         explained |= picture.graph.descendants(unit)
     return causes
@@ -35,12 +37,16 @@ def _group(picture: Picture, finding: Finding) -> Group:
     return Group(finding.bd, finding.since, root or as_root(finding), None, finding=finding)
 
 
-def _explained(picture: Picture, groups: Sequence[Group]) -> set[int]:
-    """Jobs of which an incident tells already: its root, its red runs and all below; on a target that is the cause,
-    all that run there."""
+def _broken(picture: Picture, groups: Sequence[Group]) -> set[int]:
+    """What is a root, or red below one: its incident tells of it itself."""
     jobs = {run.job_id for group in groups for run in group.red}
     jobs |= {group.root.job_id for group in groups if group.root is not None}
+    return {picture.graph.unit(each) for each in jobs}
+
+
+def _explained(picture: Picture, groups: Sequence[Group], broken: set[int]) -> set[int]:
+    """Jobs whose trouble an incident explains: what is broken, or runs on a target that is the cause, and all below."""
     sick = {group.target.id for group in groups if group.target is not None}
-    jobs |= {job.id for job in picture.estate.jobs.values() if job.target_id in sick} if sick else set()
-    units = {picture.graph.unit(each) for each in jobs}
+    units = {job.id for job in picture.estate.jobs.values() if job.target_id in sick} if sick else set()
+    units = {picture.graph.unit(each) for each in units} | broken
     return units.union(*(picture.graph.descendants(each) for each in units))

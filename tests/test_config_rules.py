@@ -1,0 +1,97 @@
+"""What config says of the rules: read whole, every fault with its place, value and mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from console.config import load_config
+from console.config.rules import SHAPES
+from console.control.rules.order import RULES
+from console.control.rules.wishes import DEFAULTS
+from console.model.findings import Rule
+from console.model.rules import RuleException, RuleSaid, RuleSetting
+from console.store.declared import _ADAPTER, text_of
+from tests.test_config import GOOD, faults
+
+SAID = """
+[rules.too_long]
+factor = 2.0
+runs = 12
+[[rules.too_long.where]]
+jobs = ["dwh/*"]
+tiers = [1]
+threshold = "45m"
+tell = false
+[[rules.too_long.where]]
+systems = ["dwh"]
+on = false
+[rules.retry_storm]
+threshold = 4
+[rules.drift]
+tell = true
+"""
+
+
+def test_rules_are_read_with_their_exceptions_in_order(tmp_path: Path) -> None:
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD + SAID)
+    declared = load_config(file).declared
+    where = (
+        RuleException(RuleSaid(tell=False, threshold=2700.0), jobs=("dwh/*",), tiers=(1,)),
+        RuleException(RuleSaid(on=False), systems=("dwh",)),
+    )
+    assert (
+        RuleSetting(Rule.TOO_LONG, RuleSaid(factor=2.0, runs=12), where),
+        RuleSetting(Rule.RETRY_STORM, RuleSaid(threshold=4)),
+        RuleSetting(Rule.DRIFT, RuleSaid(tell=True)),
+    ) == declared.rules
+    assert declared.rules == _ADAPTER.validate_json(text_of(declared)).rules
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[rules.too_lang]", 'rules.too_lang: no rule "too_lang". Did you mean "too_long"?'),
+        ("[rules.too_long]\nfaktor = 2", 'rules.too_long.faktor: unknown key. Did you mean "factor"?'),
+        ("[rules.too_long]\nfactor = 0.5", "rules.too_long.factor: 0.5 is too small: at least 1.0."),
+        (
+            "[rules.too_long]\nthreshold = 90",
+            'rules.too_long.threshold: 90 is not a duration; write it in quotes: "15s"',
+        ),
+        ("[rules.too_long]\nruns = 1", "rules.too_long.runs: 1 is too small: at least 2."),
+        ("[rules.too_short]\nfactor = 1.5", "rules.too_short.factor: input should be less than 1 (it is 1.5)."),
+        ("[rules.drift]\nthreshold = 3", "rules.drift.threshold: unknown key."),
+        ("[rules.n_in_a_row]\nthreshold = 1", "rules.n_in_a_row.threshold: 1 is too small: at least 2."),
+        ("[rules.overlap]\non = 2", "rules.overlap.on: 2 is neither true nor false."),
+        (
+            "[rules.too_long]\nwhere = 3",
+            "rules.too_long.where: is no list of tables. Write [[rules",
+        ),
+        (
+            "[[rules.too_long.where]]\ntell = true",
+            "rules.too_long.where.1: fits every job. Name jobs",
+        ),
+        (
+            '[[rules.too_long.where]]\njobs = ["dwh/*"]',
+            "where.1: says nothing of the rule. Add one of: on",
+        ),
+        ('[[rules.drift.where]]\nsystems = ["dhw"]\non = false', 'systems: no system "dhw". Did you mean "dwh"?'),
+        (
+            '[[rules.drift.where]]\njobs = ["dhw/*"]\non = false',
+            'no system fits "dhw" in "dhw/*". Did you mean "dwh"?',
+        ),
+        ('[[rules.drift.where]]\njobs = ["load"]\non = false', '"load" fits no job name; write system/native-id'),
+        ("[[rules.drift.where]]\ntiers = [6]\non = false", "rules.drift.where.1.tiers.1: 6 is too large: at most 5."),
+        ('rules = "off"', "rules: is no table of names. Write [rules.NAME] with its keys below."),
+    ],
+)
+def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+    (fault,) = faults(tmp_path, text + "\n" + GOOD if text.startswith("rules") else GOOD + text)
+    assert expected in fault
+
+
+def test_every_rule_has_a_place_in_the_list_a_default_and_a_shape_in_config() -> None:
+    assert set(Rule) == {entry.rule for entry in RULES} == set(DEFAULTS) == set(SHAPES)
+    assert len(RULES) == len(Rule)
