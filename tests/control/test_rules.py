@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from console.control.rules.judging import findings
 from console.model.declared import Declared
 from console.model.findings import Finding, Rule, Severity
 from console.model.history import History, PastRun, history_of
+from console.model.maintenance import Maintenance, PlannedException
 from console.model.rules import RuleException, RuleSaid, RuleSetting
 from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode, RunFacts
 from tests.control.ledger import Ledger, ended
@@ -44,11 +46,11 @@ def past(*takes: float, delay: float = 1, waited: float = -1, attempts: int = 1,
 TEN_MINUTES = past(*[600.0] * 20)
 
 
-def looked(clock: str, *runs: RunFacts, of: JobFacts = EXTRACT, known: History = TEN_MINUTES, **more: object) -> Estate:
+def looked(clock: str, *runs: RunFacts, of: JobFacts = EXTRACT, known: History = TEN_MINUTES, **more: Any) -> Estate:
     """The job with these runs at that time; its target was seen until then."""
     seen = target(last_ok_at=at(clock), seen_until=at(clock))
     found = estate(of, runs=runs, targets=[seen])
-    return replace(found, history={of.id: known}, **more)  # type: ignore[arg-type]
+    return replace(found, history={of.id: known}, **more)
 
 
 def found(estate: Estate, clock: str, rule: Rule) -> list[Finding]:
@@ -62,8 +64,8 @@ def words(estate: Estate, clock: str, rule: Rule) -> list[str]:
     return [one.with_source for one in found(estate, clock, rule)]
 
 
-def said(rule: Rule, *where: RuleException, **keys: object) -> dict[str, Declared]:
-    return {"declared": Declared(rules=(RuleSetting(rule, RuleSaid(**keys), where),))}  # type: ignore[arg-type]
+def said(rule: Rule, *where: RuleException, **keys: Any) -> dict[str, Any]:
+    return {"declared": Declared(rules=(RuleSetting(rule, RuleSaid(**keys), where),))}
 
 
 RUNNING = run(1, EXTRACT, "03:10", State.RUNNING)
@@ -303,6 +305,25 @@ def test_nothing_new_is_found_where_nobody_can_look_and_nothing_ends() -> None:
     assert [] == found(unseen, "03:30", Rule.TOO_LONG)
 
 
+def test_in_maintenance_nothing_new_is_found_and_nothing_ends() -> None:
+    at_work = Declared(maintenance=(Maintenance("patches", systems=("etl-*",), until=at("04:00")),))
+    assert [] == found(looked("03:30", RUNNING, declared=at_work), "03:30", Rule.TOO_LONG)
+    ledger = Ledger(looked("03:30", RUNNING))
+    ledger.look("03:30")
+    known = ledger.finding(Rule.TOO_LONG)
+    ledger.estate = replace(ledger.estate, declared=at_work)
+    ledger.look("03:40")
+    assert known == ledger.finding(Rule.TOO_LONG)
+    assert 1 == len(found(looked("04:01", RUNNING, declared=at_work), "04:01", Rule.TOO_LONG))
+
+
+def test_a_day_on_which_it_was_planned_to_take_longer_says_so() -> None:
+    close = Declared(exceptions=(PlannedException("close", (RUNNING.bd,), jobs=("*",), takes_longer=minutes(40)),))
+    assert [] == found(looked("04:00", RUNNING, declared=close), "04:00", Rule.TOO_LONG)
+    (one,) = found(looked("04:10", RUNNING, declared=close), "04:10", Rule.TOO_LONG)
+    assert ("55m", "history (20 runs), +40m: close") == (one.evidence.threshold, one.evidence.source)
+
+
 def test_a_rule_that_is_off_finds_nothing() -> None:
     assert [] == found(looked("03:30", RUNNING, **said(Rule.TOO_LONG, on=False)), "03:30", Rule.TOO_LONG)
 
@@ -313,8 +334,8 @@ SERVED = estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[service("da
                 durations={1: (600.0,) * 20, 2: (600.0,) * 20})  # fmt: skip
 
 
-def night(*runs: tuple[JobFacts, str, State], services: bool = True, **more: object) -> Ledger:
-    whole = replace(SERVED, history={1: TEN_MINUTES, 2: TEN_MINUTES}, **more)  # type: ignore[arg-type]
+def night(*runs: tuple[JobFacts, str, State], services: bool = True, **more: Any) -> Ledger:
+    whole = replace(SERVED, history={1: TEN_MINUTES, 2: TEN_MINUTES}, **more)
     ledger = Ledger(whole if services else replace(whole, services=()))
     for of, clock, state in runs:
         ledger.run(of, clock, state, started_at=at(clock))

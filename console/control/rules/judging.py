@@ -9,7 +9,7 @@ from datetime import datetime
 from console.control.picture import Picture
 from console.control.rules.look import Look
 from console.control.rules.order import RULES
-from console.control.rules.quiet import silence
+from console.control.rules.unjudged import unjudged
 from console.control.rules.wishes import Wishes
 from console.model.findings import Finding, FindingChange, Severity
 from console.model.values import JobFacts
@@ -34,7 +34,7 @@ def findings(picture: Picture) -> Found:
     found: list[Finding] = []
     ahead: list[datetime] = []
     for job in picture.estate.jobs.values():
-        if silence(picture, job):
+        if unjudged(picture, job):
             found += known.get(job.id, ())
             continue
         for one in _of(picture, job, wishes):

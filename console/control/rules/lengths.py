@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from connectors.contract import Evidence as Proved
 from connectors.contract import State
+from console.control.maintenance import takes_longer
 from console.control.picture import when
 from console.control.rules.look import Look
 from console.control.rules.thresholds import Threshold, at_least, at_most
@@ -25,6 +26,7 @@ def too_long(look: Look) -> Iterator[Finding]:
             continue
         threshold = at_most(look, Rule.TOO_LONG, look.history.takes, when(run)) or _expected(look)
         if threshold is not None:
+            threshold = threshold.later(*takes_longer(look.picture.estate.declared, look.job.name, run.bd))
             since = run.started_at + timedelta(seconds=threshold.value)
             began, most = moment(run.started_at, look.job.zone), duration_words(threshold.value)
             words = f"has run since {began}, longer than {most}"

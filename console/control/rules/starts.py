@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from connectors.contract import Evidence as Proved
 from connectors.contract import State
+from console.control.maintenance import starts_later
 from console.control.rules.look import Look
 from console.control.rules.thresholds import Threshold, at_most
 from console.control.words import dated, moment
@@ -62,7 +63,8 @@ def _usual(look: Look, at: datetime, delay: float, without: int = 0) -> Threshol
     """How late a start may be; None too where this delay is below all that could come out."""
     if delay <= _least(look):
         return None
-    return at_most(look, Rule.LATE_START, look.history.delays, at, without)
+    found = at_most(look, Rule.LATE_START, look.history.delays, at, without)
+    return found and found.later(*starts_later(look.picture.estate.declared, look.job.name, look.date_of(at)))
 
 
 def _after(due: datetime, threshold: Threshold) -> datetime:

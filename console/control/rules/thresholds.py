@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from console.control.estimate import quantile
 from console.control.rules.look import Look
@@ -27,6 +27,13 @@ class Threshold:
 
     value: float
     source: str
+
+    def later(self, by: timedelta, why: str) -> Threshold:
+        """The same, so much later as was planned for that day."""
+        if not by:
+            return self
+        plus = duration_words(by.total_seconds())
+        return Threshold(self.value + by.total_seconds(), f"{self.source}, +{plus}: {why}")
 
     def evidence(self, seen: str, words: Callable[[float], str] = duration_words) -> Evidence:
         return Evidence(seen, words(self.value), self.source)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
+from console.control.maintenance import fits_any
 from console.control.picture import Picture
 from console.model.findings import Rule
 from console.model.rules import RuleException, RuleSaid
@@ -109,7 +108,7 @@ class Wishes:
     def _fits(self, one: RuleException, job: JobFacts) -> bool:
         if one.systems and job.system not in one.systems:
             return False
-        if one.jobs and not any(_pattern(each).fullmatch(job.name) for each in one.jobs):
+        if one.jobs and not fits_any(one.jobs, job.name):
             return False
         return not one.tiers or self.tier_of(job.id) in one.tiers
 
@@ -123,8 +122,3 @@ def _over(before: RuleSaid, after: RuleSaid) -> RuleSaid:
         factor=before.factor if after.factor is None else after.factor,
         runs=before.runs if after.runs is None else after.runs,
     )
-
-
-@lru_cache(maxsize=4096)
-def _pattern(words: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, words.split("*"))), re.DOTALL)
