@@ -11,8 +11,11 @@
                it.
 "airflow"      The source's own `next_at` first, then the expression after it. Fixed times in the gap are moved by its
                length, in an overlap the second counts (make_aware, CronMixin of Airflow 3).
+"systemd"      `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's. A
+               time in the gap is left out, of one that comes twice the first counts. What a timer does by the time
+               since boot or since its last run is no clock: it has a cadence (`cadence`).
 "none"         nothing runs by the clock.
-Expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
+Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from cronsim import CronSim, CronSimError
 from cronsim.explain import Expression
 
 from connectors.contract import Schedule
+from console.control.systemd_calendar import CalendarEvents, read, steps
 from console.control.zones import after_gap, readings, zone_of
 
 MOST = 10_000
@@ -47,7 +51,7 @@ _NICKNAMES = {
 }
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
-_DIALECTS = ("debian-cron", "pg_cron", "airflow")
+_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd")
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class _Rule:
     elapsed time."""
     every: int = 0
     """Seconds, for "N seconds"."""
+    events: CalendarEvents | None = None
+    """What a systemd timer says, in place of the fields."""
 
 
 def instants(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -103,6 +109,8 @@ def in_words(schedule: Schedule) -> str:
     if text.lower() == "@reboot":
         return "when the host starts"
     if fault(schedule) is not None:
+        return schedule.words or text
+    if schedule.dialect == "systemd":
         return schedule.words or text
     if is_interval(schedule):
         return f"every {text}"
@@ -175,6 +183,8 @@ def _day(rule: _Rule, day: int) -> tuple[datetime, ...]:
 
 
 def _steps(rule: _Rule, local: datetime, forward: bool) -> Iterator[datetime]:
+    if rule.events is not None:
+        return steps(rule.events, local, forward)
     return CronSim(rule.fields, local, reverse=not forward)
 
 
@@ -187,6 +197,8 @@ def _all_readings(rule: _Rule, local: datetime) -> tuple[datetime, ...]:
     shown = readings(local, rule.zone)
     if rule.starred or len(shown) == 1:
         return shown
+    if rule.dialect == "systemd":
+        return shown[:1]
     if rule.dialect == "airflow":
         return shown[-1:] if shown else (local.replace(tzinfo=rule.zone, fold=0).astimezone(UTC),)
     return shown[:1] if shown else (after_gap(local, rule.zone),)
@@ -204,11 +216,21 @@ def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
         return None
     if dialect not in _DIALECTS:
         return f'"{dialect}" is no dialect that is known here'
+    if dialect == "systemd":
+        return _systemd_rule(text, zone)
     seconds = _SECONDS.fullmatch(text) if dialect == "pg_cron" else None
     if seconds:
         every = int(seconds[1])
         return _Rule(dialect, "", UTC, True, every) if every else f'"{expression}" never passes'
     return _cron_rule(dialect, text, zone)
+
+
+def _systemd_rule(text: str, zone: str) -> _Rule | str:
+    try:
+        events = read(text)
+        return _Rule("systemd", "", zone_of(events.zone or zone), False, events=events)
+    except ValueError as wrong:
+        return f'"{text}" in {zone}: {wrong}'
 
 
 def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
