@@ -10,60 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 
 from connectors.contract import State
 from console.control.calendars import counts
 from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
 from console.control.expected import expects_nothing, has_started
-from console.control.graph import Edge
+from console.control.gated import last_awaited, needed, opens
+from console.control.graph import Edge, Gate
 from console.control.maintenance import planned_extension, takes_longer
+from console.control.mapping import Look, look_of
+from console.control.nodes import Finish, How, Node
 from console.control.picture import Key, Picture, anchor, key_of, when
 from console.model.promises import Extension
 from console.model.values import JobFacts, RunFacts, ServiceFacts
 
+__all__ = ["Finish", "Forecast", "How", "Node", "forecast", "has_day", "readers"]
+
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-class How(StrEnum):
-    """What a job of the day still needs."""
-
-    DONE = "done"
-    OVER = "over"
-    """Ended without being proved good or bad."""
-    RUNNING = "running"
-    RERUN = "rerun"
-    """Red or stale: it must run again."""
-    CLOCK = "clock"
-    """Starts by the clock, whatever its upstreams do."""
-    WAITS = "waits"
-    """Starts when its upstreams are done."""
-    UNKNOWN = "unknown"
-    """Nothing says when it starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    p50: datetime
-    p90: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One job of a service on one business date."""
-
-    job_id: int
-    run: RunFacts | None
-    how: How
-    due: datetime | None
-    """The clock start that is still ahead or unfulfilled."""
-    stale: bool
-    finish: Finish | None
-    """None: no estimate, here or upstream."""
-    after: int | None
-    """The upstream that it waits for longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +76,12 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
     extended = extension_of(picture.estate.extensions, service.name, bd, promised) or planned
     deadline = extended.until if extended else promised
     ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
-    order = picture.graph.ordered(each for each in members if each in picture.estate.jobs)
+    order = picture.graph.ordered(needed(picture, ends, (each for each in members if each in picture.estate.jobs)))
     chosen = _chosen(picture, order, ends, bd, deadline)
     nodes: dict[int, Node] = {}
     for job_id in order:
         longer, _ = takes_longer(picture.estate.declared, picture.job(job_id).name, bd)
-        nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id], longer)
+        nodes[job_id] = _node(picture, nodes, job_id, *chosen[job_id], bd, longer)
     last = _latest([nodes[each] for each in ends if each in nodes])
     finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
     path = _path(nodes, last.job_id if last else None)
@@ -168,6 +133,7 @@ def _node(
     job_id: int,
     run: RunFacts | None,
     due: datetime | None,
+    bd: date,
     longer: timedelta,
 ) -> Node:
     """`longer`: what is planned to be added to what it usually takes."""
@@ -175,9 +141,13 @@ def _node(
     upstreams = [nodes[edge.upstream] for edge in edges if edge.upstream in nodes]
     how = _how(picture, run, due, bool(upstreams))
     stale = run is not None and picture.is_stale(run)
-    after = _latest(upstreams)
-    node = Node(job_id, run, how, due, stale, None, after.job_id if after else None)
-    finish = _finish(picture, node, edges, nodes, longer)
+    gates = picture.graph.gates(job_id)
+    last = _latest(upstreams) if gates is None else None
+    after = last.job_id if last else None
+    if gates is not None:
+        after = last_awaited(picture, gates, _look(picture, bd, run, due), nodes)
+    node = Node(job_id, run, how, due, stale, None, after)
+    finish = _finish(picture, node, _Ahead(picture, bd, node, edges, gates, nodes), longer)
     return Node(job_id, run, how, due, stale, finish, node.after)
 
 
@@ -195,13 +165,38 @@ def _how(picture: Picture, run: RunFacts | None, due: datetime | None, follows: 
     return How.RERUN if picture.is_stale(run) else How.OVER
 
 
-def _finish(
-    picture: Picture, node: Node, edges: Sequence[Edge], nodes: dict[int, Node], longer: timedelta
-) -> Finish | None:
+def _look(picture: Picture, bd: date, run: RunFacts | None, due: datetime | None) -> Look:
+    if run is not None:
+        return look_of(run, picture.now)
+    return Look(bd, due or picture.now, due or picture.now, picture.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a node waits for."""
+
+    picture: Picture
+    bd: date
+    node: Node
+    edges: Sequence[Edge]
+    gates: Sequence[Gate] | None
+    nodes: dict[int, Node]
+
+    def done(self, earliest: datetime, natively: bool = False) -> Finish | None:
+        """When all of it is there, not before `earliest`; None when nobody knows."""
+        if self.gates is None:
+            known = (edge for edge in self.edges if edge.upstream in self.nodes and (edge.native or not natively))
+            return _all_done([self.nodes[edge.upstream] for edge in known], earliest)
+        look = _look(self.picture, self.bd, self.node.run, self.node.due)
+        times = opens(self.picture, self.gates, look, self.nodes, natively)
+        return None if times is None else Finish(max(earliest, times[0]), max(earliest, times[1]))
+
+
+def _finish(picture: Picture, node: Node, ahead: _Ahead, longer: timedelta) -> Finish | None:
     now = picture.now
     if node.how is How.DONE or node.how is How.OVER:
         return _ended(picture, node.run, now)
-    ready = _all_done([nodes[edge.upstream] for edge in edges if edge.upstream in nodes], now)
+    ready = ahead.done(now)
     known = picture.estimate(node.job_id)
     if ready is None or known.p50 is None or known.p90 is None or node.how is How.UNKNOWN:
         return None
@@ -209,7 +204,7 @@ def _finish(
     if node.how is How.RUNNING:
         return _running(picture, node, ready, takes, longer)
     if node.how is How.CLOCK and node.due is not None:
-        held = _all_done([nodes[edge.upstream] for edge in edges if edge.native and edge.upstream in nodes], node.due)
+        held = ahead.done(node.due, natively=True)
         starts = (max(now, held.p50), max(now, held.p90)) if held else (ready.p50, ready.p90)
         return Finish(*(_by_clock(*each) for each in zip(starts, (ready.p50, ready.p90), takes, strict=True)))
     return Finish(max(now, ready.p50) + takes[0], max(now, ready.p90) + takes[1])

@@ -16,6 +16,8 @@ from console.clean import clean_line
 from console.control.cases import cases
 from console.control.estimate import label
 from console.control.forecast import Forecast, How, Node
+from console.control.gated import suffices
+from console.control.mapping import Look, look_of
 from console.control.picture import Picture
 from console.control.rules.telling import causes_of
 from console.control.shared import root_causes
@@ -88,13 +90,21 @@ class Budgets:
         found = [_Limit(self._day.deadline, True, None, "")] if job_id in self._day.ends else []
         for edge in self._picture.graph.out_of(job_id):
             node = self._day.nodes.get(edge.downstream)
-            if node is not None and node.how not in (How.DONE, How.OVER):
+            if node is not None and node.how not in (How.DONE, How.OVER) and not self._spared(node, job_id):
                 found.append(self._needed_by(node, edge.native))
         unknown = next((each for each in found if not each.known), None)
         if unknown is not None:
             return unknown
         timed = [each for each in found if each.at is not None]
         return min(timed, key=_at, default=_Limit(None, True, None, ""))
+
+    def _spared(self, node: Node, job_id: int) -> bool:
+        """True where the gates of this downstream open without the job."""
+        if self._picture.graph.gates(node.job_id) is None:
+            return False
+        now, at = self._picture.now, node.due or self._picture.now
+        look = look_of(node.run, now) if node.run is not None else Look(self._day.bd, at, at, now)
+        return suffices(self._picture, node.job_id, job_id, self._day.nodes, look)
 
     def _needed_by(self, node: Node, native: bool) -> _Limit:
         """When this downstream needs its upstream good."""

@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
+from console.control.data_state import handed_over, partial_words, state_of
 from console.control.deadlines import agreed_at, clock_starts, latest_deadline
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
@@ -75,13 +76,15 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
     worst = _most_urgent(threats) if done is None else None
     budget = worst.budget if worst is not None else None
     timeliness, reason = _timeliness(picture, day, done, worst)
+    awaits = waits_for(picture, day)
+    given = handed_over(picture, day) if done is None else ""
     ahead = day.finish if done is None and day.deadline > picture.now - _DAY else None
     return ServiceDayVerdict(
         service=day.service.name,
         bd=day.bd,
         deadline=day.deadline,
         timeliness=timeliness,
-        data_state=_data_state(picture, day, done),
+        data_state=state_of(picture, day, done, any(one.since is not None for one in awaits)),
         delivered_at=done,
         expected_at=_up(ahead.p50) if ahead else None,
         late_at=_up(ahead.p90) if ahead else None,
@@ -91,11 +94,11 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         incident_key=worst.key if worst else None,
         sources=tuple(picture.estimate(each) for each in day.path),
         path=day.path,
-        reason=reason + _extended(day),
+        reason="; ".join(filter(None, [given, reason])) + _extended(day),
         promised=day.promised,
         agreed=agreed_at(day.service, day.bd, day.promised or day.deadline),
         extension=day.extended.words if day.extended else "",
-        awaits=tuple(one.check for one in waits_for(picture, day)),
+        awaits=tuple(one.check for one in awaits),
     )
 
 
@@ -166,17 +169,6 @@ def _good_at(picture: Picture, day: Forecast, terminal: int) -> datetime | None:
     return picture.standing(run).good_at
 
 
-def _data_state(picture: Picture, day: Forecast, done: datetime | None) -> str:
-    if done is not None:
-        return "complete"
-    ends = [day.nodes[each] for each in day.ends if each in day.nodes]
-    if any(node.run is not None and node.run.state.is_red for node in ends):
-        return "failed"
-    if any(one.since is not None for one in waits_for(picture, day)):
-        return "failed"
-    return "stale" if any(node.stale for node in ends) else "open"
-
-
 def _most_urgent(threats: Sequence[Threat]) -> Threat | None:
     timed = [each for each in threats if each.budget is not None and each.budget.act_by is not None]
     return min(timed, key=_act_by) if timed else next(iter(threats), None)
@@ -192,7 +184,9 @@ def _timeliness(
     zone = day.service.zone
     if done is not None:
         late = done > day.deadline
-        return (Timeliness.MET_LATE if late else Timeliness.MET), f"delivered {moment(done, zone)}{_late_words(late)}"
+        partial = partial_words(picture, day)
+        words = f"delivered {moment(done, zone)}{_late_words(late)}{f', partial: {partial}' if partial else ''}"
+        return (Timeliness.MET_LATE if late else Timeliness.MET), words
     if checks := waits_for(picture, day):
         return _unready(picture, day, checks)
     unproved = _unproved(picture, day)
