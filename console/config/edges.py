@@ -41,6 +41,8 @@ def _faults(one: DependencySettings) -> Iterable[tuple[str, str]]:
     if one.check and one.condition != "ready":
         said = f'is asked only with condition = "ready" (it is "{one.condition}")'
         yield "check", f'"{one.check}" {said}. Change one of them.'
+    if one.condition == "ready" and one.period != "same":
+        yield "period", f'"{one.period}": a check looks at the same business date. Remove it.'
     if one.calendar and one.period not in _CALENDARS:
         yield "calendar", f'only "{_CALENDARS[0]}" and "{_CALENDARS[1]}" count days ({_period(one)}). Remove it.'
     if one.period == "window" and one.within is None:

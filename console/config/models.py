@@ -8,7 +8,7 @@ from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from connectors.contract import ConnectorKind
 from connectors.secrets import SecretRef
@@ -73,12 +73,21 @@ Condition = Literal["success", "completion", "failure", "ready"]
 Period = Literal["same", "previous", "previous business day", "last of month", "latest before", "window"]
 
 
+def _need(value: Any) -> str | int:
+    if value in ("all", "any") or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value  # type: ignore[no-any-return]
+    raise ValueError(f'{value!r} is neither "all" nor "any" nor a number from 1')
+
+
+Need = Annotated[str | int, BeforeValidator(_need)]
+
+
 class DependencySettings(Strict):
     upstream: JobName | None = None
     upstreams: tuple[JobName, ...] = ()
     """Instead of `upstream`: several, which are one gate together."""
     downstream: JobName
-    need: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    need: Need = "all"
     """How many of the upstreams must be as `condition` says."""
     condition: Condition = "success"
     """success: well ended. completion: ended, however. failure: red. ready: the check passes."""

@@ -119,7 +119,7 @@ def _check_dependencies(
             system_of(name, (*key, end))
         if number in numbered:
             _check_mode(config, numbered[number], key, reading)
-            _check_calendar(numbered[number], list(document.get("calendars", {})), key, reading)
+            _check_names(numbered[number], document, key, reading)
 
 
 def _ends(table: Any) -> list[tuple[str, str]]:
@@ -129,10 +129,13 @@ def _ends(table: Any) -> list[tuple[str, str]]:
     return named + [("upstreams", name) for name in _strings(table, "upstreams")]
 
 
-def _check_calendar(one: DependencySettings, known: list[str], key: tuple[str, ...], reading: Reading) -> None:
-    if one.calendar and one.calendar not in known:
-        mend = near(one.calendar, known) if known else f"Add [calendars.{one.calendar}]."
-        reading.fault((*key, "calendar"), f'no calendar "{one.calendar}". {mend}')
+def _check_names(one: DependencySettings, document: Table, key: tuple[str, ...], reading: Reading) -> None:
+    """The calendar and the check that it names are declared."""
+    for name, said, top in (("calendar", one.calendar, "calendars"), ("check", one.check, "checks")):
+        known = list(document.get(top, {}))
+        if said and said not in known:
+            mend = near(said, known) if known else f"Add [{top}.{said}]."
+            reading.fault((*key, name), f'no {name} "{said}". {mend}')
 
 
 def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], reading: Reading) -> None:

@@ -29,6 +29,8 @@ def changed_jobs(before: Estate, after: Estate, known: Set[int] | None = None) -
         return None
     found = _with_other_facts(before, after, looked_at)
     found |= _below_checks(before, after)
+    if before.earlier is not after.earlier:
+        found |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     turned = {number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])}
     return found.union(*(shape_of(after).on_target(each) for each in turned))
@@ -82,6 +84,7 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
         incidents=tuple(one for one in estate.incidents if _is_about(one, ids, targets, ready)),
         holds=tuple(one for one in estate.holds if one.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
+        earlier=tuple(run for run in estate.earlier if run.job_id in ids),
         findings=tuple(one for one in estate.findings if one.finding.job_id in ids),
     )
 

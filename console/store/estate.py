@@ -90,6 +90,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         told = telling.telling(lines, micros(now), since_us)
         if memory.members is None:
             memory.members = frozenset(_members(memory.jobs, memory.services, memory.dependencies))
+        earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
         _durations(lines, store.is_sqlite, memory, changed)
         first = {one.finding.job_id for one in open_findings}
         changed |= memory.histories.follow(lines, store.is_sqlite, memory.jobs, memory.members, first, changed)
@@ -105,6 +106,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         closed=closed,
         holds=tuple(one for one in holds if one.job_id in memory.jobs),
         cancels=cancels,
+        earlier=earlier,
         extensions=extensions,
         history=memory.histories.known,
         findings=open_findings,

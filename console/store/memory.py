@@ -17,6 +17,7 @@ from console.model.grouped import has_red
 from console.model.ids import EPOCH, instant, micros
 from console.model.values import DependencyFacts, JobFacts, RunFacts, ServiceFacts
 from console.store import clocks, facts
+from console.store.earlier import Earlier
 from console.store.histories import Histories
 from console.store.wire import Row, Wire
 
@@ -72,6 +73,7 @@ class Memory:
     timed: set[int] = field(default_factory=set)
     """Jobs whose durations are known, also those that have none."""
     histories: Histories = field(default_factory=Histories)
+    earlier: Earlier = field(default_factory=Earlier)
     number: int = 0
     """Of the last look that found something changed."""
     journal: deque[tuple[int, frozenset[int]]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))

@@ -11,10 +11,11 @@ from console.model.declared import Declared
 from console.model.inventory import InventoryChanges
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.model.values import EngineDown, Mode, Safety, Settings
+from console.model.wants import Condition, Period, Wants
 from console.store.config_sync import Synced, sync_config
 from console.store.estate import load
 from console.store.inventory import write_inventory
-from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record
+from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record, run
 
 EXTRACT = "etl-hosts/db07:extract_orders"
 LOAD = "airflow/load_orders"
@@ -126,3 +127,23 @@ def test_a_dependency_that_holds_from_now_on_is_the_same_row(night: Estate) -> N
     after = night.rows("SELECT id, mode, engine_down, hold_lead_s, hold_for_s FROM dependency")
     assert [(before[0][0], "hold", "closed", 1200.0, 21600.0)] == after
     assert not sync(night, replace(WHOLE, dependencies=(held,))).changed
+
+
+def test_what_a_dependency_wants_is_kept_and_seen_by_decisions(night: Estate) -> None:
+    wants = Wants(Condition.COMPLETION, period=Period.WINDOW, within=timedelta(hours=6), gate="2", need=1)
+    sync(night, replace(WHOLE, dependencies=(DependencySetting(EXTRACT, LOAD, wants=wants),)))
+    [edge] = load(night.store, MIDNIGHT, Settings()).dependencies
+    assert wants == edge.wants
+    assert sync(night, WHOLE).changed
+    assert Wants() == load(night.store, MIDNIGHT, Settings()).dependencies[0].wants
+
+
+def test_the_last_run_of_before_the_lookback_is_seen_where_another_period_is_read(night: Estate) -> None:
+    older = MIDNIGHT - timedelta(days=10)
+    night.ingest(run(period_key="old", period_at=older, started_at=older, ended_at=older + timedelta(minutes=5)))
+    assert () == load(night.store, MIDNIGHT, Settings()).earlier
+    latest = Wants(period=Period.LATEST)
+    sync(night, replace(WHOLE, dependencies=(DependencySetting(EXTRACT, LOAD, wants=latest),)))
+    [seen] = load(night.store, MIDNIGHT, Settings()).earlier
+    assert ("old", night.job_id()) == (seen.period_key, seen.job_id)
+    assert seen not in load(night.store, MIDNIGHT, Settings()).runs
