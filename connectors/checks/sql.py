@@ -22,8 +22,11 @@ MOST_COLUMNS = 1600  # MaxHeapAttributeNumber of PostgreSQL
 TEXT_CHARACTERS = 200
 LOCK_MS = 2000
 """A table that is being rewritten is not waited for: whoever waits for a lock keeps all later ones waiting."""
+SERVERS_SHARE = 0.9
+"""Of a look's time: so the server says that it ended a statement, before the line to it is cut."""
 _SETTINGS: LiteralString = (
-    "SELECT set_config('lock_timeout', %(lock)s, true), set_config('TimeZone', 'UTC', true),"
+    "SELECT set_config('lock_timeout', %(lock)s, true), set_config('statement_timeout', %(limit)s, true),"
+    " set_config('TimeZone', 'UTC', true),"
     " set_config('DateStyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true)"
 )
 _COLUMNS: LiteralString = (
@@ -38,12 +41,17 @@ _FRACTIONS = ("numeric", "real", "double precision")
 
 def measure(session: PostgresSession, asked: SqlQuestion, bd: date, timeout_seconds: float) -> Measured:
     """Everything that was asked, from one snapshot. Raises ConnectorError."""
-    found: Measured = session.read(lambda reader: _measured(reader, asked, bd), timeout_seconds)
+    limit = {"lock": str(LOCK_MS), "limit": str(max(1, int(timeout_seconds * SERVERS_SHARE * 1000)))}
+
+    def work(reader: Reader) -> Measured:
+        reader.rows(_SETTINGS, limit)
+        return _measured(reader, asked, bd)
+
+    found: Measured = session.read(work, timeout_seconds)
     return found
 
 
 def _measured(reader: Reader, asked: SqlQuestion, bd: date) -> Measured:
-    reader.rows(_SETTINGS, {"lock": str(LOCK_MS)})
     whole = reader.row(_aggregates(asked), {"bd": bd}) if _has_aggregates(asked) else {}
     value = _value(reader, asked, bd) if asked.query else []
     return Measured(

@@ -80,7 +80,8 @@ class PostgresSession:
         return self._kept is not None
 
     def read(self, work: Callable[[Reader], Any], timeout_seconds: float) -> Any:
-        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
+        """`work` in one read-only snapshot, rolled back at its end; once more on a fresh connection when the kept one
+        turns out to be dead.
 
         Raises SystemUnreachable, AccessRefused or NotSupported."""
         deadline = Deadline(timeout_seconds)
@@ -137,7 +138,7 @@ class PostgresSession:
 
     def _read(self, connection: Connection, work: Callable[[Reader], Any], deadline: Deadline) -> Any:
         try:
-            with _watched(connection, deadline), connection.transaction():
+            with _watched(connection, deadline), connection.transaction(force_rollback=True):
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": True})
                 return work(Reader(connection))

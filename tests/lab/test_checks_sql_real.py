@@ -1,0 +1,192 @@
+"""Looks at tables of a real PostgreSQL: one snapshot, nothing written, over when the time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from connectors.checks.questions import SqlQuestion
+from connectors.checks.sql import measure
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, SystemUnreachable
+from connectors.contract.measured import Measured
+from connectors.transport.sql import PostgresSession
+from tests.lab.postgres import PostgresServer
+
+BD = date(2026, 11, 19)
+TABLE = """
+CREATE SCHEMA supply;
+CREATE TABLE supply.rows (id bigint, "order id" int, line int, sku varchar(40), "100%" text, day date,
+                          loaded_at timestamptz, local_at timestamp);
+INSERT INTO supply.rows SELECT n, n / 2, n % 2, 'sku', 'x', '2026-11-19', '2026-11-20 03:00+00',
+                               '2026-11-20 04:00' FROM generate_series(1, 10) n;
+INSERT INTO supply.rows VALUES (10, 5, 0, NULL, NULL, '2026-11-19', '2026-11-20 03:30+00', '2026-11-20 04:30'),
+                               (99, 9, 9, 'old', 'x', '2026-11-18', '2026-11-19 03:00+00', '2026-11-19 04:00');
+CREATE ROLE looker LOGIN PASSWORD 'looker-pw';
+GRANT USAGE ON SCHEMA supply TO looker;
+GRANT SELECT ON supply.rows TO looker;
+CREATE TABLE supply.secret (word text);
+"""
+
+
+@pytest.fixture(scope="module")
+def dsn(postgres: PostgresServer) -> Iterator[str]:
+    made = postgres.create_database("checks")
+    name = made.rpartition("/")[2]
+    for statement in TABLE.strip().split(";\n"):
+        postgres.execute(statement, database=name)
+    yield made
+    postgres.drop_database(made)
+    postgres.execute("DROP ROLE looker")
+
+
+def look(dsn: str, timeout: float = 10, **asked: object) -> Measured:
+    session = PostgresSession(lambda: {k: str(v) for k, v in conninfo_to_dict(dsn).items()}, "headway check")
+    try:
+        return measure(session, SqlQuestion(**asked), BD, timeout)  # type: ignore[arg-type]
+    finally:
+        session.close()
+
+
+ROWS = ("supply", "rows")
+
+
+def test_all_that_is_asked_of_a_table_comes_from_one_look(dsn: str) -> None:
+    found = look(
+        dsn, table=ROWS, where="day = {bd}", counts=True, fresh="loaded_at", unique=(("id",), ("order id", "line")),
+        not_null=("sku", "100%", "id"), columns=True,
+    )  # fmt: skip
+    assert 11 == found.rows
+    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == found.newest
+    assert (("id", 1), ("order id, line", 1)) == found.duplicates
+    assert (("sku", 1), ("100%", 1), ("id", 0)) == found.nulls
+    assert (("id", "bigint"), ("order id", "integer")) == (found.columns or ())[:2]
+    assert ("sku", "character varying(40)") in (found.columns or ())
+
+
+def test_nothing_is_told_that_was_not_asked(dsn: str) -> None:
+    assert Measured(rows=12) == look(dsn, table=ROWS, counts=True)
+
+
+def test_a_time_without_a_zone_is_meant_in_the_checks_own(dsn: str) -> None:
+    found = look(dsn, table=ROWS, fresh="local_at", zone="Europe/Berlin").newest
+    assert found is not None
+    assert datetime(2026, 11, 20, 3, 30, tzinfo=UTC) == found.astimezone(UTC)
+    day = look(dsn, table=ROWS, fresh="day", zone="Europe/Berlin").newest
+    assert day is not None
+    assert datetime(2026, 11, 18, 23, tzinfo=UTC) == day.astimezone(UTC)
+
+
+def test_where_no_row_is_there_is_no_time(dsn: str) -> None:
+    assert look(dsn, table=ROWS, where="id < 0", counts=True, fresh="loaded_at") == Measured(rows=0)
+
+
+@pytest.mark.parametrize(
+    "query, value",
+    [
+        ("SELECT count(*) FROM supply.rows WHERE day = {bd}", 11),
+        ("SELECT 12.5::numeric", 12.5),
+        ("SELECT true;", True),
+        ("SELECT max(sku) FROM supply.rows -- the last", "sku"),
+        ("SELECT repeat('x', 100000)", "x" * 200),
+        ("SELECT to_char({bd}, 'YYYY') || '%'", "2026%"),
+        ("SELECT 'NaN'::float8", "NaN"),
+        ("SELECT '{\"a\": 1}'::jsonb ->> 'a'", "1"),
+    ],
+)
+def test_a_query_of_ones_own_gives_one_bounded_value(dsn: str, query: str, value: object) -> None:
+    found = look(dsn, query=query)
+    assert (value, True) == (found.value, found.has_value)
+    assert type(value) is type(found.value)
+
+
+def test_a_query_without_a_row_has_no_value_and_one_with_two_is_refused(dsn: str) -> None:
+    assert not look(dsn, query="SELECT 1 WHERE false").has_value
+    with pytest.raises(NotSupported, match="more than one row"):
+        look(dsn, query="SELECT id FROM supply.rows")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DELETE FROM supply.rows RETURNING id",
+        "SELECT 1) AS q(v); DELETE FROM supply.rows; SELECT (1",
+        "WITH gone AS (DELETE FROM supply.rows RETURNING id) SELECT count(*) FROM gone",
+        "SELECT setval('supply.s', 1)",
+        "SELECT set_config('transaction_read_only', 'off', true)",
+        "SELECT 1 FROM supply.rows FOR UPDATE",
+    ],
+)
+def test_a_query_that_tries_to_write_writes_nothing(dsn: str, postgres: PostgresServer, query: str) -> None:
+    name = dsn.rpartition("/")[2]
+    postgres.execute("CREATE SEQUENCE IF NOT EXISTS supply.s", database=name)
+    with pytest.raises(ConnectorError):
+        look(dsn, query=query)
+    assert [(12,)] == postgres.execute("SELECT count(*) FROM supply.rows", database=name)
+
+
+def test_what_a_read_only_transaction_lets_pass_is_rolled_back(dsn: str, postgres: PostgresServer) -> None:
+    """Large objects could be made in a read-only transaction before PostgreSQL 16."""
+    look(dsn, query="SELECT lo_create(0)::bigint")
+    assert [(0,)] == postgres.execute("SELECT count(*) FROM pg_largeobject_metadata", database=dsn.rpartition("/")[2])
+
+
+def test_a_where_that_closes_the_transaction_is_refused_whole(dsn: str, postgres: PostgresServer) -> None:
+    with pytest.raises(ConnectorError):
+        look(dsn, table=ROWS, where="true); COMMIT; DELETE FROM supply.rows; SELECT (1", counts=True)
+    assert [(12,)] == postgres.execute("SELECT count(*) FROM supply.rows", database=dsn.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("column", ['id" IS NULL) FROM supply.rows; DROP TABLE supply.rows; --', "100%", "%(bd)s"])
+def test_names_are_names_whatever_is_in_them(dsn: str, column: str) -> None:
+    if column == "100%":
+        assert ((column, 1),) == look(dsn, table=ROWS, not_null=(column,)).nulls
+    else:
+        with pytest.raises(NotSupported, match="does not exist"):
+            look(dsn, table=ROWS, not_null=(column,))
+
+
+def test_a_look_that_takes_too_long_is_ended_by_the_server(dsn: str, postgres: PostgresServer) -> None:
+    began = time.monotonic()
+    with pytest.raises(SystemUnreachable, match=r"statement timeout|within"):
+        look(dsn, timeout=0.5, query="SELECT pg_sleep(30)::text")
+    assert time.monotonic() - began < 5
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'headway check' AND state = 'active'"
+    until = time.monotonic() + 5
+    while postgres.execute(left) != [(0,)]:
+        assert time.monotonic() < until, "the server is still at it"
+
+
+def test_a_locked_table_is_not_waited_for_longer_than_two_seconds(dsn: str) -> None:
+    import psycopg
+
+    with psycopg.connect(dsn) as other:
+        other.execute("LOCK TABLE supply.rows IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        with pytest.raises(SystemUnreachable, match="lock timeout"):
+            look(dsn, table=ROWS, counts=True)
+        assert time.monotonic() - began < 6
+
+
+def test_what_the_role_may_not_see_is_refused_with_the_mend(dsn: str) -> None:
+    own = dsn.replace("lab@", "looker:looker-pw@")
+    assert 12 == look(own, table=ROWS, counts=True).rows
+    with pytest.raises(AccessRefused, match="permission denied for table secret") as raised:
+        look(own, table=("supply", "secret"), counts=True)
+    assert "looker-pw" not in str(raised.value)
+
+
+def test_a_table_that_is_not_there_is_told_by_name(dsn: str) -> None:
+    with pytest.raises(NotSupported, match=r'relation "supply.nothing" does not exist'):
+        look(dsn, table=("supply", "nothing"), counts=True)
+    assert () == look(dsn, table=("supply", "nothing"), columns=True).columns
+
+
+def test_a_time_without_end_is_far_ahead(dsn: str) -> None:
+    with pytest.raises(NotSupported):
+        look(dsn, table=ROWS, fresh="sku || 'x'")
+    found = look(dsn, query="SELECT 'infinity'::timestamptz")
+    assert "infinity" == found.value
