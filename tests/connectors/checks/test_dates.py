@@ -1,0 +1,41 @@
+"""How a business date stands in a path, and what else may not."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from connectors.checks.questions import dated, refuse_other_braces, refuse_unreadable_path
+
+BD = date(2026, 11, 9)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("/in/{bd}.csv", "/in/2026-11-09.csv"),
+        ("/in/{bd:%Y}/{bd:%m}/x-{bd:%Y%m%d}.csv", "/in/2026/11/x-20261109.csv"),
+        ("/in/{bd:%j}", "/in/313"),
+        ("/in/plain", "/in/plain"),
+    ],
+)
+def test_the_business_date_stands_where_it_is_asked_for(text: str, expected: str) -> None:
+    assert expected == dated(refuse_other_braces(text), BD)
+
+
+@pytest.mark.parametrize(
+    "text", ["{bd.year}", "{bd!r}", "{}", "{0}", "{bd:}", "{bd:%s}", "{bd:>20}%", "{bd.__class__}"]
+)
+def test_braces_that_hold_anything_else_are_refused(text: str) -> None:
+    if text == "{bd:>20}%":
+        assert ">20%" == dated(refuse_other_braces(text), BD)  # a format's own letters stay as they are
+        return
+    with pytest.raises(ValueError, match="is no business date"):
+        refuse_other_braces(text)
+
+
+@pytest.mark.parametrize("path", ["a..b", ".a", "a[", "a[x]", "a.[0]", "a]"])
+def test_a_path_that_leads_nowhere_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="leads nowhere"):
+        refuse_unreadable_path(path)

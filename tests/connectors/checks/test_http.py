@@ -1,0 +1,133 @@
+"""Looks at what a web address answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from connectors.checks import http
+from connectors.checks.questions import HttpQuestion
+from connectors.contract import AccessRefused, RecordUnreadable, SystemUnreachable
+from connectors.contract.measured import Measured
+
+DOCUMENT = {
+    "data": {"rows": 1204, "items": [{"n": 1}, {"n": 2}], "ok": True, "none": None, "long": "x" * 500},
+    "at": {"iso": "2026-11-20T03:00:00Z", "bare": "2026-11-20T04:00:00", "s": 1763607600, "ms": 1763607600000},
+}
+
+
+class Web(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.seen: list[tuple[str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.path, dict(self.headers)))
+        path = self.path.partition("?")[0]
+        status = {"/gone": 404, "/refused": 401, "/broken": 503, "/moved": 302}.get(path, 200)
+        body = b"<html>" if path == "/page" else json.dumps(DOCUMENT).encode()
+        if path == "/silent":
+            threading.Event().wait(5)
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if path == "/page" else "application/json")
+        self.send_header("Location", "http://elsewhere.example/")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[Web]:
+    server = Web()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def look(web: Web, path: str, where: str = "", seconds: float = 5, **headers: str) -> Measured:
+    is_time = where.startswith("at.")
+    asked = HttpQuestion(web.url + path, where, is_time, "Europe/Berlin")
+    return http.measure(asked, headers, None, seconds)
+
+
+@pytest.mark.parametrize(
+    "where, value",
+    [
+        ("data.rows", 1204),
+        ("data.items[1].n", 2),
+        ("data.items", 2),
+        ("data.ok", True),
+        ("data.none", None),
+        ("data.long", "x" * 200),
+    ],
+)
+def test_a_value_is_found_where_it_is(web: Web, where: str, value: object) -> None:
+    assert Measured(there=True, value=value, has_value=True) == look(web, "/", where)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("where", ["data.nothing", "data.items[7]", "data.rows.more", "data[0]"])
+def test_where_nothing_is_there_is_no_value(web: Web, where: str) -> None:
+    assert Measured(there=True) == look(web, "/", where)
+
+
+@pytest.mark.parametrize("where", ["at.iso", "at.bare", "at.s", "at.ms"])
+def test_times_are_read_as_people_write_them(web: Web, where: str) -> None:
+    expected = datetime(2026, 11, 20, 3, tzinfo=UTC) if where in ("at.iso", "at.bare") else None
+    newest = look(web, "/", where).newest
+    assert newest is not None
+    assert (expected or datetime.fromtimestamp(1763607600, UTC)) == newest.astimezone(UTC)
+
+
+def test_what_is_no_time_is_not_taken_for_one(web: Web) -> None:
+    asked = HttpQuestion(web.url + "/", "data.long", is_time=True)
+    with pytest.raises(RecordUnreadable, match="the value is no time"):
+        http.measure(asked, {}, None, 5)
+
+
+def test_an_address_without_an_answer_there_is_not_there(web: Web) -> None:
+    assert Measured(there=False) == look(web, "/gone", "data.rows")
+    assert Measured(there=True) == look(web, "/")
+
+
+def test_headers_and_the_query_arrive(web: Web) -> None:
+    look(web, "/daily?day=2026-11-19&x=", Authorization="Bearer T0KEN")
+    path, headers = web.seen[-1]
+    assert "/daily?day=2026-11-19&x=" == path
+    assert "Bearer T0KEN" == headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    "path, error", [("/refused", AccessRefused), ("/moved", AccessRefused), ("/page", AccessRefused),
+                    ("/broken", SystemUnreachable), ("/silent", SystemUnreachable)]
+)  # fmt: skip
+def test_refusals_and_silence_are_errors_that_show_no_secret(web: Web, path: str, error: type[Exception]) -> None:
+    with pytest.raises(error) as raised:
+        look(web, path, "data.rows", seconds=0.5 if path == "/silent" else 5, Authorization="Bearer T0KEN")
+    assert "T0KEN" not in str(raised.value)
+
+
+def test_a_header_that_cannot_be_sent_is_told_without_its_value(web: Web) -> None:
+    with pytest.raises(AccessRefused, match="header 'Authorization'") as raised:
+        look(web, "/", Authorization="Bearer T0K\r\nEN")
+    assert "T0K" not in str(raised.value)

@@ -1,0 +1,114 @@
+"""Looks by SFTP at a real sshd, and at a store of objects as moto serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from connectors.checks import file
+from connectors.checks import object as objects
+from connectors.checks.questions import ObjectQuestion
+from connectors.contract import AccessRefused, NotSupported, SystemUnreachable
+from connectors.contract.measured import Measured
+from connectors.transport.ssh import SshAddress
+from tests.lab.aws import CREDENTIALS, REGION, MotoServer
+from tests.lab.cronhost import CronHost
+
+SESSION: dict[str, Any] = {
+    "aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+    "aws_secret_access_key": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    "region_name": REGION,
+}
+
+
+def address(host: CronHost) -> SshAddress:
+    return SshAddress(host.name, "127.0.0.1", host.port, "headway", host.known_hosts, key_file=host.key)
+
+
+def test_a_file_of_another_host_tells_its_size_and_when_it_was_written(db07: CronHost) -> None:
+    db07.run("headway", "printf 12345 > '/tmp/o r;d$(x).csv'")
+    found = file.there(address(db07), "/tmp/o r;d$(x).csv", 10)
+    assert (True, 5) == (found.there, found.size)
+    assert found.modified is not None
+    assert abs(found.modified - datetime.now(UTC)) < timedelta(days=2)  # the host has a clock of its own
+    assert Measured(there=False) == file.there(address(db07), "/tmp/nothing", 10)
+    assert Measured(there=False) == file.there(address(db07), "/tmp", 10)
+
+
+def test_a_folder_that_the_user_may_not_search_is_refused_with_the_mend(db07: CronHost) -> None:
+    db07.run("root", "mkdir -p /root/closed && chmod 700 /root /root/closed && touch /root/closed/x")
+    with pytest.raises(AccessRefused, match=r'user "headway" may not look at /root/closed/x'):
+        file.there(address(db07), "/root/closed/x", 10)
+
+
+def test_a_host_key_that_nobody_trusts_is_refused(db07: CronHost, etl02: CronHost) -> None:
+    with pytest.raises(AccessRefused, match="host key"):
+        file.there(replace(address(db07), known_hosts=etl02.known_hosts), "/tmp/x", 10)
+
+
+def test_a_host_that_falls_silent_is_given_up_in_time(db07: CronHost) -> None:
+    db07.freeze()
+    try:
+        began = datetime.now(UTC)
+        with pytest.raises(SystemUnreachable):
+            file.there(address(db07), "/tmp/x", 1)
+        assert datetime.now(UTC) - began < timedelta(seconds=10)
+    finally:
+        db07.thaw()
+
+
+@pytest.fixture(scope="module")
+def store(moto: MotoServer) -> Iterator[Any]:
+    made = boto3.Session(**SESSION).client("s3", endpoint_url=moto.endpoint)
+    made.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": REGION})
+    for number in range(3):
+        made.put_object(Bucket="lake", Key=f"orders/day=2026-11-19/{number}", Body=b"x" * 10)
+    made.put_object(Bucket="lake", Key="orders/day=2026-11-18/0", Body=b"x" * 1000)
+    yield made
+    made.close()
+
+
+def look(moto: MotoServer, seconds: float = 10, session: dict[str, str] = SESSION, **asked: str) -> Measured:
+    question = ObjectQuestion(asked.pop("bucket", "lake"), **asked)
+    return objects.measure(question, session, {"endpoint_url": moto.endpoint}, seconds)
+
+
+def test_an_object_tells_its_size_and_when_it_was_written(moto: MotoServer, store: Any) -> None:
+    found = look(moto, key="orders/day=2026-11-19/0")
+    assert (True, 10) == (found.there, found.size)
+    assert found.modified is not None
+    assert abs(found.modified - datetime.now(UTC)) < timedelta(minutes=5)
+    assert Measured(there=False) == look(moto, key="orders/nothing")
+
+
+def test_below_a_prefix_objects_are_counted_and_added_up(moto: MotoServer, store: Any) -> None:
+    found = look(moto, prefix="orders/day=2026-11-19/")
+    assert (True, 3, 30) == (found.there, found.rows, found.size)
+    assert Measured(there=False, rows=0, size=0) == look(moto, prefix="orders/day=2026-11-20/")
+
+
+def test_pages_are_read_to_their_end_and_too_many_are_refused(
+    moto: MotoServer, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1003):
+        store.put_object(Bucket="lake", Key=f"many/{number:04}", Body=b"")
+    assert 1003 == look(moto, prefix="many/").rows
+    monkeypatch.setattr(objects, "MOST_PAGES", 1)
+    with pytest.raises(NotSupported, match="name a longer prefix"):
+        look(moto, prefix="many/")
+
+
+def test_a_bucket_that_is_not_there_needs_a_person(moto: MotoServer, store: Any) -> None:
+    with pytest.raises(AccessRefused, match="NoSuchBucket"):
+        look(moto, bucket="pond", prefix="x/")
+
+
+def test_a_store_that_does_not_answer_is_unreachable_and_tells_no_key() -> None:
+    with pytest.raises(SystemUnreachable) as raised:
+        objects.measure(ObjectQuestion("lake", key="x"), SESSION, {"endpoint_url": "http://127.0.0.1:9"}, 2)
+    assert "lab-secret" not in str(raised.value)
