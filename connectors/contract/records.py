@@ -79,6 +79,8 @@ class Clock:
     target: datetime
     ours: datetime
     zone: str = "UTC"
+    booted: datetime | None = None
+    """When the target last started, by our clock, where its answer tells it."""
 
     @property
     def skew_seconds(self) -> float:

@@ -58,7 +58,8 @@ class Answer:
         )  # fmt: skip
 
     def clock(self, ours: datetime, zone: str) -> Clock:
-        return Clock(self.host.now, ours, zone or self.host.offset_words)
+        up = timedelta(seconds=self.host.uptime_seconds)
+        return Clock(self.host.now, ours, zone or self.host.offset_words, ours - up if up else None)
 
 
 def crontabs(reply: TablesReply, offset: str) -> Crontabs:

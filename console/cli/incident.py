@@ -54,6 +54,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
     lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}"]
     lines += [*_why(view, target), *_kin(view), ""]
+    lines += ["changed since it was last green", *(f"  | {one}" for one in row.changes), ""] if row.changes else []
     lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]

@@ -43,6 +43,7 @@ def sections(view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence
     return [
         Section("Summary", _summary(view, nights, end)),
         Section("Root cause", _cause(view), block="\n".join(view.log.splitlines()[-LOG_LINES:])),
+        Section("What changed since it was last green", view.row.changes, empty="not looked up"),
         Section("Impact", [_impact(one) for one in nights], empty="no service"),
         Section("Runs", [f"{one.role}: {one.job} {one.period_key}, {one.state}" for one in view.members]),
         Section("Timeline", [_event(one.words, stamp(one.at), one.actor) for one in view.events]),

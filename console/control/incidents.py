@@ -13,6 +13,7 @@ from datetime import datetime
 from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
 from console.control.causes import threatened_by, unfinished_on
+from console.control.changes import changes
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
@@ -115,6 +116,7 @@ def decide(
         root_shared=case.group.shared,
         split_from=case.split_from,
         reopened=case.reopened,
+        changes=changes(picture, root) if not case.close_reason else (),
         merges=case.merges,
         root_check=case.group.check,
     )

@@ -23,6 +23,7 @@ from console.store.apply import apply
 from console.store.errors import StoreError
 from console.store.estate import load, look
 from console.store.open import Store
+from console.store.pasts import of_runs
 from console.store.told import Audience
 
 log = structlog.get_logger("headway.evaluate")
@@ -132,11 +133,15 @@ class Evaluator:
         return decisions
 
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
-        """The decisions; where there is something to tell, once more with the log ends that the notices show."""
+        """The decisions; where there is something to tell, once more with the log ends that the notices show, and
+        with what was when the roots were last good."""
         decisions = evaluate(estate, now)
-        roots = [one.root_run_id for one in decisions.incidents if one.notices and one.root_run_id is not None]
-        tails = store_logs.tails_of(self._store, roots) if roots else {}
-        return self._own_words(evaluate(estate, now, log_tails=tails) if tails else decisions)
+        new = [one for one in decisions.incidents if one.notices or one.event]
+        roots = [one.root_run_id for one in new if one.root_run_id is not None]
+        if not roots:
+            return self._own_words(decisions)
+        estate = replace(estate, pasts=of_runs(self._store, roots))
+        return self._own_words(evaluate(estate, now, log_tails=store_logs.tails_of(self._store, roots)))
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""

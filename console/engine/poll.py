@@ -263,6 +263,7 @@ class Poller:
             seen_until=seen_until(poll),
             skew_s=poll.clock.skew_seconds if poll.clock else None,
             zone=poll.clock.zone if poll.clock else "",
+            booted=poll.clock.booted if poll.clock else None,
             skipped=poll.skipped,
             warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
             gaps=poll.gaps,

@@ -175,6 +175,8 @@ class IncidentDecision:
     """Of a new one: the incident that it was a part of, until it showed a cause of its own."""
     reopened: bool = False
     """It had closed, and its root is red again."""
+    changes: tuple[str, ...] = ()
+    """What changed since the root was last good, in lines; empty where that was not looked up."""
     merges: tuple[int, ...] = ()
     """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()

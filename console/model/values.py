@@ -16,6 +16,7 @@ from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
 from console.model.history import History
 from console.model.modes import Modes
+from console.model.past import Past
 from console.model.promises import PLAIN, Extension, Promise
 from console.model.wants import PLAINLY, Wants
 from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
@@ -321,4 +322,6 @@ class Estate:
     declared: Declared = NOTHING
     telling: Telling = field(default_factory=Telling)
     """What was told and said so far."""
+    pasts: Mapping[int, Past] = field(default_factory=dict)
+    """Run id -> when its job was last good: of the roots that are told now, and of none in the first look."""
     settings: Settings = field(default_factory=Settings)

@@ -34,6 +34,8 @@ class IngestBatch:
     skew_s: float | None = None
     """The target's clock less ours, seconds."""
     zone: str = ""
+    booted: datetime | None = None
+    """When the target last started, by our clock."""
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
@@ -48,6 +49,7 @@ class IncidentWriter:
             self.ids[one.key] = incident_id
         for merged in one.merges:
             self._merge(merged, incident_id)
+        self._changes(incident_id, one)
         if one.event:
             self._event(incident_id, self._kind(incident_id, one), one.event, one.root_job_id)
         if one.split_from is not None and incident_id in self.opened:
@@ -77,6 +79,12 @@ class IncidentWriter:
         if incident_id in self.opened and not one.notices and not one.held and not one.in_shadow:
             words = "no route is named for it, and there is no default route: nobody was told"
             self._event(incident_id, "unsent", words, None)
+
+    def _changes(self, incident_id: int, one: IncidentDecision) -> None:
+        """Kept as told last: most evaluations look up no past."""
+        if one.changes:
+            text = json.dumps(one.changes, ensure_ascii=False)
+            self._lines.rows("UPDATE incident SET changes = ? WHERE id = ? AND changes <> ?", (text, incident_id, text))
 
     def _kind(self, incident_id: int, one: IncidentDecision) -> str:
         if one.closed:

@@ -17,6 +17,8 @@ from console.store.wire import Wire, wire
 SHOWN_WORDS = 20
 """Skipped records and warnings that are kept for people; all are counted."""
 WORDS_LIMIT = 300
+BOOT_US = 120_000_000
+"""A host's start, counted from its uptime, differs by less from one answer to the next."""
 _NAMES = (
     "SELECT s.id, s.name, t.name, t.failing_since_us FROM target t JOIN system s ON s.id = t.system_id WHERE t.id = ?"
 )
@@ -32,7 +34,7 @@ _LOST = (
 
 def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Sequence[Skipped]) -> None:
     """The cursor, the target's health, what was skipped; an event when it is back or evidence is lost for good."""
-    now_us, seen_until = micros(batch.now), maybe_micros(batch.seen_until)
+    now_us, seen_until, booted = micros(batch.now), maybe_micros(batch.seen_until), maybe_micros(batch.booted)
     [(system_id, system, name, failing_since)] = lines.rows(_NAMES, (target_id,))
     lines.rows(
         "UPDATE target SET cursor = ?, last_try_us = ?,"
@@ -40,10 +42,11 @@ def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Seq
         " failing_since_us = NULL, failures = 0, error = '', error_kind = '', skew_s = COALESCE(?, skew_s),"
         " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
         " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
+        " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
         " poll_ms = COALESCE(?, poll_ms), warnings = ? WHERE id = ?",
         (
             pack(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone,
-            seen_until, seen_until, batch.poll_ms, _words(batch.warnings), target_id,
+            seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _words(batch.warnings), target_id,
         ),
     )  # fmt: skip
     skipped = [*batch.skipped, *refused]

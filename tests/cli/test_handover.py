@@ -86,6 +86,22 @@ def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: B
     assert "Nobody has written it down" in first
 
 
+def test_what_changed_since_the_last_green_is_told_and_stays_with_the_incident(bench: Bench) -> None:
+    now = datetime.now(UTC)
+    bench.scheduler.attempt("extract", "a0", State.SUCCEEDED, now - timedelta(days=1))
+    bench.turn()
+    bench.scheduler.attempt("extract", "a1", State.FAILED, now - timedelta(minutes=1))
+    bench.turn()
+    words = "nothing that Headway sees changed since it was last green"
+    assert words in headway(bench.url, "incident", "1").out
+    assert words in headway(bench.url, "report", "1").out
+    bench.send()
+    assert words in "".join(body for _, _, body in bench.sink.got)
+    bench.turn()
+    (line,) = headway(bench.url, "incident", "1", "--json").data["row"]["changes"]
+    assert line.startswith(words)
+
+
 @given(st.text(max_size=80))
 def test_an_escaped_line_is_one_line_without_live_markup(words: str) -> None:
     shown = escaped(words)

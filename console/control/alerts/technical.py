@@ -68,6 +68,7 @@ def _body(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], change
     yield from _facts(picture, case, decision)
     yield from _services(picture, decision)
     if wanted.kind is not AlertKind.RECOVERED:
+        yield from _changed(decision)
         yield from _log(picture, case, log_tails)
     yield ""
     yield from _commands(wanted)
@@ -147,6 +148,13 @@ def _clocks(each: HurtServiceVerdict, zone: str, closed: bool, reasons: bool) ->
         yield f"act by {moment(each.act_by, zone)}, green by {moment(each.green_by, zone)} ({each.source})"
     if each.reason and reasons:
         yield each.reason
+
+
+def _changed(decision: IncidentDecision) -> Iterator[str]:
+    if decision.changes:
+        yield ""
+        yield "Changed since it was last green:"
+        yield from (f"  | {line}" for line in decision.changes)
 
 
 def _log(picture: Picture, case: Case, log_tails: Mapping[int, str]) -> Iterator[str]:

@@ -47,6 +47,8 @@ class Target(SQLModel, table=True):
     """"unreachable", "refused", "broken"; empty when well."""
     skew_s: float | None = None
     zone: str = string()
+    booted_us: int | None = big(default=None)
+    """When it last started, by our clock, where its answers tell it."""
     seen_until_us: int | None = big(default=None)
     lost_since_us: int | None = big(default=None)
     lost_until_us: int | None = big(default=None)

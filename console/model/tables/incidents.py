@@ -48,6 +48,8 @@ class Incident(SQLModel, table=True):
     split_from: int | None = big(default=None)
     reopened: int = 0
     """How often it came back after it had closed."""
+    changes: str = string("[]")
+    """JSON: what changed since its root was last good, a line each, as last told."""
     fingerprint: str = string()
     version: int = 1
     changed_seq: int = big(default=0)

@@ -67,6 +67,8 @@ class IncidentRow:
     """The incident that tells it since it turned out to be a symptom."""
     reopened: int = 0
     """How often it came back after it had closed."""
+    changes: tuple[str, ...] = ()
+    """What changed since its root was last good, as told last."""
 
 
 @dataclass(frozen=True, slots=True)

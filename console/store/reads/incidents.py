@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from connectors.words import RED_STATES, State
@@ -18,7 +19,7 @@ _ROWS = (
     " (SELECT count(*) FROM incident_service x WHERE x.incident_id = i.id),"
     " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared), i.runbook,"
-    " i.split_from, i.merged_into, i.reopened"
+    " i.split_from, i.merged_into, i.reopened, i.changes"
     " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id"
@@ -191,6 +192,7 @@ def _row(row: Row) -> IncidentRow:
         split_from,
         merged_into,
         reopened,
+        changes,
     ) = row
     return IncidentRow(
         id=incident_id,
@@ -211,6 +213,7 @@ def _row(row: Row) -> IncidentRow:
         split_from=split_from,
         merged_into=merged_into,
         reopened=reopened,
+        changes=tuple(json.loads(changes)),
     )
 
 

@@ -1,0 +1,119 @@
+"""What changed since a job was last good, the most telling first: where a person looks before the log.
+
+Only what Headway has seen on both sides is compared. A value that differs in times or ids alone is not a change: a
+parameter `date=2026-11-20` is another each night.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Any
+
+from console.clean import clean_line
+from console.control.normalise import normalised
+from console.control.picture import Picture
+from console.control.words import dated
+from console.durations import duration_words
+from console.model.past import Past
+from console.model.values import RunFacts
+
+MOST = 5
+"""Lines that an alert shows."""
+WORDS = 160
+RECENT = 5
+"""Good runs that are compared with those before them."""
+SHIFTED = 1.5
+"""The median of the recent ones differs by this factor, and by NOTICED seconds: another level."""
+NOTICED = 30.0
+VOLUME = 2.0
+"""So many times as much, or as little: another volume."""
+_VERSIONS = ("version", "bundle_version", "dag_version", "alias", "image", "commit", "revision")
+_VOLUMES = ("rows", "bytes", "row_count", "files")
+_ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
+"""Of each run another, or told by other means."""
+
+
+def changes(picture: Picture, root: RunFacts | None) -> tuple[str, ...]:
+    """At most five lines; none where its past was not looked up. "nothing" is said too: it sends a person elsewhere."""
+    past = picture.estate.pasts.get(root.id) if root is not None else None
+    if root is None or past is None:
+        return ()
+    if past.good_at is None:
+        return ("no good run of it is known: there is nothing to compare with",)
+    found = tuple(_all(past, picture.job(root.job_id).zone))[:MOST]
+    green = dated(past.good_at, picture.job(root.job_id).zone)
+    return found or (f"nothing that Headway sees changed since it was last green, {green}",)
+
+
+def _all(past: Past, zone: str) -> Iterator[str]:
+    for at, what, words in past.drift:
+        yield clean_line(f"{what} changed, seen {dated(at, zone)}: {words}", WORDS)
+    for at, by, expression in past.accepted:
+        yield clean_line(f"schedule accepted by {by or 'config'} {dated(at, zone)}: {expression}", WORDS)
+    yield from _differing(past, _VERSIONS, "{} is {}; it was {}")
+    if past.booted_at is not None and past.good_at is not None and past.booted_at > past.good_at:
+        yield clean_line(f"host {past.target} was restarted {dated(past.booted_at, zone)}", WORDS)
+    yield from _parameters(past)
+    yield from _volumes(past)
+    yield from _level(past)
+
+
+def _differing(past: Past, names: tuple[str, ...], words: str) -> Iterator[str]:
+    for name in names:
+        now, before = past.context.get(name), past.good_context.get(name)
+        if now != before and now is not None and before is not None:
+            yield clean_line(words.format(name.replace("_", " "), now, before), WORDS)
+
+
+def _parameters(past: Past) -> Iterator[str]:
+    """What it was given, nested values as one path each."""
+    now, before = _flat(past.context), _flat(past.good_context)
+    for name in sorted(now.keys() | before.keys()):
+        if _same(now.get(name, ""), before.get(name, "")):
+            continue
+        shown = f"is {now[name]}" if name in now else "is not given"
+        was = f"it was {before[name]}" if name in before else "it was not given"
+        yield clean_line(f"{name} {shown}; {was}", WORDS)
+
+
+def _flat(context: Mapping[str, Any], path: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in context.items():
+        if not path and name in (*_VERSIONS, *_VOLUMES, *_ITS_OWN):
+            continue
+        if isinstance(value, Mapping) and len(path) < WORDS:
+            found |= _flat(value, f"{path}{name}.")
+        else:
+            found[f"{path}{name}"] = value if isinstance(value, str) else json.dumps(value, default=str, sort_keys=True)
+    return found
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or (one != "" and normalised(one) == normalised(other) != "#") or _is_date(one, other)
+
+
+def _is_date(one: str, other: str) -> bool:
+    """True for two dates or instants, which differ from run to run; two plain numbers do not have to."""
+    plain = one.strip('"').lstrip("-").replace(".", "", 1).isdigit()
+    return bool(one) and normalised(one.strip('"')) == normalised(other.strip('"')) == "#" and not plain
+
+
+def _volumes(past: Past) -> Iterator[str]:
+    for name in _VOLUMES:
+        now, before = past.context.get(name), past.good_context.get(name)
+        if not isinstance(now, int | float) or not isinstance(before, int | float) or isinstance(now, bool):
+            continue
+        if max(now, before) >= VOLUME * max(min(now, before), 1):
+            yield f"{name.replace('_', ' ')}: {now:,} instead of {before:,}"
+
+
+def _level(past: Past) -> Iterator[str]:
+    recent, before = past.durations[:RECENT], past.durations[RECENT:]
+    if len(recent) < RECENT or len(before) < RECENT:
+        return
+    new, old = median(recent), median(before)
+    if max(new, old) >= SHIFTED * max(min(new, old), 1.0) and abs(new - old) >= NOTICED:
+        how, over = "longer" if new > old else "less", f"over the last {RECENT}"
+        yield f"its good runs take {how} of late: median {duration_words(new)} {over}, {duration_words(old)} before"

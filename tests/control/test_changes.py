@@ -1,0 +1,101 @@
+"""What changed since a job was last good: only what both sides are known of, the most telling first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.contract import State
+from console.clean import clean_line
+from console.control.changes import MOST, changes
+from console.control.picture import Picture
+from console.model.past import Past
+from tests.control.ledger import ended
+from tests.factories import at, estate, job, run
+
+EXTRACT = job(1, "hosts/extract", "03:10")
+FAILED = run(7, EXTRACT, "03:10", State.FAILED, **ended("03:10", 2))
+GOOD = at("03:20", day=-1)
+
+
+def told(**past: Any) -> tuple[str, ...]:
+    facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: Past(**{"good_at": GOOD, **past})})
+    return changes(Picture(facts, at("03:20")), FAILED)
+
+
+@pytest.mark.parametrize(
+    "past, words",
+    [
+        ({}, "nothing that Headway sees changed since it was last green, 2026-11-19 03:20 UTC"),
+        ({"good_at": None}, "no good run of it is known: there is nothing to compare with"),
+        (
+            {"drift": ((at("01:00"), "definition", "command is now load.sh -v"),)},
+            "definition changed, seen 2026-11-20 01:00 UTC: command is now load.sh -v",
+        ),
+        (
+            {"accepted": ((at("01:00"), "ann", "10 3 * * *"),)},
+            "schedule accepted by ann 2026-11-20 01:00 UTC: 10 3 * * *",
+        ),
+        ({"context": {"version": 12}, "good_context": {"version": 11}}, "version is 12; it was 11"),
+        (
+            {"booted_at": at("02:50"), "target": "hosts/db07"},
+            "host hosts/db07 was restarted 2026-11-20 02:50 UTC",
+        ),
+        (
+            {"context": {"conf": {"full": True}}, "good_context": {"conf": {"full": False}}},
+            "conf.full is true; it was false",
+        ),
+        ({"context": {"user": "etl"}}, "user is etl; it was not given"),
+        ({"context": {"rows": 1200}, "good_context": {"rows": 40000}}, "rows: 1,200 instead of 40,000"),
+        (
+            {"durations": (2000.0,) * 5 + (700.0,) * 5},
+            "its good runs take longer of late: median 33m20s over the last 5, 11m40s before",
+        ),
+    ],
+)
+def test_a_change_is_told_with_both_values(past: dict[str, Any], words: str) -> None:
+    assert (words,) == told(**past)
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        {"booted_at": at("02:50", day=-3), "target": "x"},
+        {"context": {"pid": 1, "run_id": "a"}, "good_context": {"pid": 2, "run_id": "b"}},
+        {"context": {"conf": {"day": "2026-11-20"}}, "good_context": {"conf": {"day": "2026-11-19"}}},
+        {"context": {"rows": 41000}, "good_context": {"rows": 40000}},
+        {"durations": (800.0,) * 5 + (700.0,) * 5},
+        {"durations": (2000.0,) * 5 + (700.0,) * 2},
+    ],
+)
+def test_what_differs_from_run_to_run_is_no_change(past: dict[str, Any]) -> None:
+    assert told(**past)[0].startswith("nothing that Headway sees")
+
+
+def test_a_plain_number_that_differs_is_a_change() -> None:
+    assert ("conf.batch is 500; it was 50",) == told(
+        context={"conf": {"batch": 500}}, good_context={"conf": {"batch": 50}}
+    )
+
+
+def test_without_a_look_at_its_past_nothing_is_said() -> None:
+    assert () == changes(Picture(estate(EXTRACT, runs=[FAILED]), at("03:20")), FAILED)
+    assert () == changes(Picture(estate(EXTRACT), at("03:20")), None)
+
+
+VALUES = st.recursive(
+    st.text(max_size=30) | st.integers() | st.none() | st.booleans(),
+    lambda inner: st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), VALUES, max_size=6), st.dictionaries(st.text(max_size=8), VALUES))
+def test_any_two_contexts_are_a_few_clean_lines(now: dict[str, Any], before: dict[str, Any]) -> None:
+    lines = told(context=now, good_context=before)
+    assert 1 <= len(lines) <= MOST
+    assert all(line == clean_line(line) and len(line) <= 200 for line in lines)
