@@ -16,12 +16,14 @@ from console.cli.common import (
     say,
     say_lines,
     since_words,
+    until,
     wait_seconds,
     whole_number,
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.durations import duration_words
+from console.model.ids import incident_name
 from console.model.views import AlertDelivery
 
 TEST_SECONDS = 90.0
@@ -31,10 +33,19 @@ COLUMNS = (
     Col("alert", 16), Col("last answer", 14),
 )  # fmt: skip
 
+HELD_COLUMNS = (
+    Col("incident"), Col("route", 8), Col("kind", drop=1), Col("held by"), Col("until", drop=2), Col("why", 16),
+)  # fmt: skip
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", nargs="?", choices=["list", "test", "retry"], default="list")
-    parser.add_argument("name", nargs="?", help="test: a route; retry: the id of a parked delivery")
+    parser.add_argument("what", nargs="?", choices=["list", "test", "retry", "useful"], default="list")
+    parser.add_argument(
+        "name", nargs="?", help="test: a route; retry: the id of a parked delivery; useful: the alert's number"
+    )
+    parser.add_argument("said", nargs="?", choices=["yes", "no"], help="useful: whether it was")
+    parser.add_argument("--why", default="", help="useful: what would have made it so, or what made it so")
+    parser.add_argument("--held", action="store_true", help="list: what is held back now, by which stage and why")
     parser.add_argument("--parked", action="store_true", help="retry: all that are parked")
     parser.add_argument(
         "--timeout", type=wait_seconds, default=TEST_SECONDS, metavar="SECONDS", help="test: wait that long (90)"
@@ -45,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.parked and arguments.what != "retry":
         raise Stop(Exit.USAGE, "--parked goes with retry: headway alert retry --parked; nothing was sent again")
-    return {"list": show, "test": test, "retry": retry}[arguments.what](arguments)
+    if arguments.held:
+        return show_held(arguments)
+    return {"list": show, "test": test, "retry": retry, "useful": useful}[arguments.what](arguments)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -63,6 +76,39 @@ def show(arguments: argparse.Namespace) -> int:
     print_table(COLUMNS, rows)
     if any(one.state == "parked" for one in found):
         say("parked: not tried again by itself; once it is mended: headway alert retry --parked, or with its id")
+    return Exit.OK
+
+
+def show_held(arguments: argparse.Namespace) -> int:
+    """What a stage holds back now: no notice is missing without a reason."""
+    with reading(arguments) as reads:
+        found, now = reads.held_back(), now_of(reads)
+    if arguments.json:
+        print_json(arguments, found)
+        return Exit.OK
+    rows = [
+        (incident_name(one.incident_id), one.route, one.kind, one.stage, until(one.until, now) if one.until else "",
+         one.why)
+        for one in found
+    ]  # fmt: skip
+    print_table(HELD_COLUMNS, rows)
+    return Exit.OK
+
+
+def useful(arguments: argparse.Namespace) -> int:
+    """What a person says of an alert; `headway report --noise` counts it."""
+    if not arguments.name or not arguments.said:
+        raise Stop(Exit.USAGE, "headway alert useful ID yes|no: the alert names its ID in its last lines")
+    try:
+        number = whole_number(arguments.name)
+    except argparse.ArgumentTypeError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+    requests = require_engine(arguments)
+    data = answered(arguments, requests, requests.judge_alert(number, arguments.said == "yes", arguments.why))
+    if arguments.json:
+        print_json(arguments, data)
+    else:
+        say_lines([f"alert {number}: {'useful' if data['useful'] else 'not useful'}"])
     return Exit.OK
 
 

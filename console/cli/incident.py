@@ -53,13 +53,15 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     closed = f"closed {stamp(row.closed)}" if row.closed else f"act by {until(row.act_by, now)}"
     lines = [f"{incident_name(row.id)}  {row.title}", f"failed {since_words(row.failed_since, now)} · {closed}"]
     lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}"]
+    if row.taken_by:
+        lines += [f"{row.taken_by} is on it until {stamp(row.taken_until)}"]
     lines += [*_why(view, target), *_kin(view), ""]
     lines += ["changed since it was last green", *(f"  | {one}" for one in row.changes), ""] if row.changes else []
     lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
     lines += ["log"] + [f"  | {line}" for line in tail] + [""]
-    lines += ["told"] + ([_told(one) for one in view.deliveries] or [NONE]) + [""]
+    lines += ["told"] + ([_told(one) for one in view.deliveries] or [NONE]) + _held(view) + [""]
     lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
     if view.seen_before:
         lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]
@@ -102,6 +104,15 @@ def _told(one: DeliveryView) -> str:
     how = " in a digest" if state == "digested" else ""
     when = f"sent {stamp(sent)}{how}" if sent else f"{state} {error}".strip()
     return f"  {kind:<10} {route} ({words}): {when}"
+
+
+def _held(view: IncidentView) -> list[str]:
+    """What is held back, and what was and never told: why, and until when."""
+    return [
+        f"  {one.kind:<10} {one.route}: held back by {one.stage}: {one.ended_why or one.why}"
+        for one in view.held
+        if one.ended is None or one.ended_why not in ("", "told")
+    ]
 
 
 def _by(actor: str) -> str:

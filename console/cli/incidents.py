@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from console.cli.common import now_of, print_json, since_words, until, watched
+from console.cli.common import now_of, print_json, since_words, stamp, until, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.ids import incident_name
@@ -15,7 +15,7 @@ from console.model.views import IncidentRow
 FAR = datetime.max.replace(tzinfo=UTC)
 COLUMNS = (
     Col("incident"), Col("cause", 24), Col("failed", drop=3), Col("act by"), Col("services"), Col("runs", drop=2),
-    Col("owner", drop=1),
+    Col("owner", drop=1), Col("on it", drop=4),
 )  # fmt: skip
 
 
@@ -44,7 +44,20 @@ def _urgency(one: IncidentRow) -> tuple[bool, datetime, float]:
     return one.closed is not None, (one.act_by if one.closed is None else None) or FAR, -one.opened.timestamp()
 
 
+def _taken(one: IncidentRow) -> str:
+    return f"{one.taken_by} until {stamp(one.taken_until)}" if one.taken_by else ""
+
+
 def _row(one: IncidentRow, now: datetime) -> tuple[str, ...]:
     act_by = "closed" if one.closed else until(one.act_by, now)
     failed = since_words(one.failed_since, now)
-    return (incident_name(one.id), one.title, failed, act_by, str(one.services), str(one.hurt), one.owner or "–")
+    return (
+        incident_name(one.id),
+        one.title,
+        failed,
+        act_by,
+        str(one.services),
+        str(one.hurt),
+        one.owner or "–",
+        _taken(one),
+    )

@@ -68,7 +68,14 @@ COMMANDS: dict[str, Command] = {
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
     "calendar": Command("console.cli.calendar", "the days on which something is expected: NAME --next 20"),
     "why": Command("console.cli.why", "why a job is not running or runs so late; why a service is late"),
-    "alert": Command("console.cli.alert", "alerts that were not delivered; `alert test ROUTE`, `alert retry`"),
+    "ack": Command("console.cli.ack", "you are on an incident: it is not repeated or escalated, --for 1h; `--lapse`"),
+    "silence": Command(
+        "console.cli.silence", "what is muted; `silence add --system … --for 2h --why …`, `silence end ID`"
+    ),
+    "alert": Command(
+        "console.cli.alert",
+        "alerts not delivered, or --held back; `alert test ROUTE`, `alert retry`, `alert useful ID yes|no`",
+    ),
     "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
     "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),
     "withdraw": Command("console.cli.withdraw", "take back what was asked for and not sent: KEY; without it, a list"),

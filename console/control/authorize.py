@@ -53,6 +53,11 @@ DOORS: dict[str, Door] = {
     "note": Door(Role.ACT),
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
+    "alert useful": Door(Role.ACT),
+    "ack": Door(Role.ACT),
+    "ack lapse": Door(Role.ACT),
+    "silence": Door(Role.ACT),
+    "silence end": Door(Role.ACT),
 }
 """Every kind of request and answer, every verb, every switch, and what is done without an engine. Stopping takes less
 than letting loose."""

@@ -10,7 +10,8 @@ from typing import Any
 from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
-from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, Requests, raise_refused, where_from
+from console.engine.alert_requests import AlertRequests
+from console.engine.requests import ONE_AT_A_TIME, AlreadyAsked, raise_refused, where_from
 from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.rights import Person
@@ -49,8 +50,8 @@ _DONE = {"running": "resumed"}
 """What was done, where the state is not the word for it."""
 
 
-class PlanRequests(Requests):
-    """Everything that `Requests` may ask, and plans. Raises as it does."""
+class PlanRequests(AlertRequests):
+    """Everything that `AlertRequests` may ask, and plans. Raises as it does."""
 
     def propose(self, incident_id: int, everything: bool = False) -> int:
         """Asks what would repair the services that the incident hits, or `everything` that it left red or stale; the

@@ -87,12 +87,16 @@ _ABOUT = {
     "check look": (),
     "alert test": (),
     "alert retry": (),
+    "alert useful": ("alert",),
+    "ack": ("incident_id",),
+    "ack lapse": ("incident_id",),
 }
 """Which argument a kind of question is about, the first that is there: the one that its handler goes by, whatever else
 is said beside it."""
 _JOBS_OF = {
     "run_id": "SELECT job_id FROM run WHERE id = ?",
     "incident_id": "SELECT root_job_id FROM incident WHERE id = ?",
+    "alert": "SELECT i.root_job_id FROM alert a JOIN incident i ON i.id = a.incident_id WHERE a.id = ?",
 }
 
 
@@ -115,9 +119,21 @@ def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> list[dic
     if kind in ("approve", "withdraw"):
         rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
         return [{"job_id": rows[0][0], "asked_by": rows[0][1]}] if rows else [{}]
+    if kind in ("silence", "silence end"):
+        return [_silenced(run, kind, arguments)]
     about = _ABOUT.get(kind, ("run_id", "job_id"))
     name = next((one for one in about if arguments.get(one) is not None), "")
     return [{"job_id": one} for one in _jobs(run, name, arguments.get(name))] or [{}]
+
+
+def _silenced(run: Run, kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The one system that a silence is limited to; else the estate as a whole."""
+    matchers: Any = arguments.get("matchers")
+    if kind == "silence end":
+        rows = run("SELECT matchers FROM silence WHERE id = ?", (int(arguments.get("silence") or 0),))
+        matchers = json.loads(rows[0][0]) if rows else {}
+    system = str(matchers.get("system", "")) if isinstance(matchers, dict) else ""
+    return {"system": system} if system and "*" not in system else {}
 
 
 def _jobs(run: Run, name: str, value: Any) -> list[int]:

@@ -25,6 +25,7 @@ from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.health import Health, Pulse
 from console.engine.looking import Looker
+from console.engine.muting import MutingAnswers
 from console.engine.outbox import Outbox
 from console.engine.ping import Ping
 from console.engine.plans import Plans
@@ -172,6 +173,7 @@ class Parts:
                 "plan preview": proposals.propose,
                 "check look": self.checks.now,
                 **self._alert_answers().by_kind(),
+                **self._muting().by_kind(),
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
             },
         )
@@ -206,6 +208,9 @@ class Parts:
     @property
     def send(self) -> Sender:
         return self._send
+
+    def _muting(self) -> MutingAnswers:
+        return MutingAnswers(self.store, self.clock, self.evaluator.wake.set)
 
     def _alert_answers(self) -> AlertAnswers:
         config, wake = self.config, self.outbox.wake.set

@@ -83,6 +83,8 @@ TABLE: tuple[Act, ...] = (
     Act("hold", ("h",), "hold", "keep the job from starting, or let it go again; asks first", ("jobs", "job"), 6),
     Act("hold", ("h",), "release", "let the job go again; asks first", ("holds",), 2),
     Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 7),
+    Act("ack", ("a",), "take it", "you are on it: nothing is repeated or escalated; asks how long and why",
+        ("incident", "incidents"), 7),
     Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 8),
     Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
     Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),

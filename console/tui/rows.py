@@ -125,7 +125,7 @@ def incident(view: IncidentRow, look: Look) -> Row:
             (short(since), "plain"),
             (str(view.hurt), "plain" if view.hurt else "dim"),
             (view.owner, "dim"),
-            (view.reason, "dim"),
+            (f"{view.taken_by} is on it" if view.taken_by else view.reason, "ok" if view.taken_by else "dim"),
         ),
     )
 

@@ -65,6 +65,8 @@ def clocks(view: IncidentView, look: Look, width: int) -> list[list[Run]]:
     ]
     if row.owner:
         runs.append((f"   owner {row.owner}", "dim"))
+    if row.taken_by:
+        runs.append((f"   {row.taken_by} is on it until {look.clock.hm(row.taken_until, look.now)}", "ok"))
     if length_of(runs) <= width:
         return [runs]
     return [[(runs[1][0][2:], "dim"), *runs[2:]], runs[:1]]
@@ -171,6 +173,10 @@ def _actions(view: IncidentView, look: Look) -> Iterator[Row]:
 
 def _told(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     yield heading("told", f"TOLD {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
+    for number, one in enumerate(view.held):
+        if one.ended is None or one.ended_why not in ("", "told"):
+            words = f"   {one.kind} to {one.route} is held back by {one.stage}: {one.ended_why or one.why}"
+            yield line(("held", number), [(clean_line(words), "warn")])
     for number, delivery in enumerate(view.deliveries):
         runs = _delivery(delivery, look, width)
         error: list[Run] = [(f" {delivery.error}", "bad")] if delivery.error else []

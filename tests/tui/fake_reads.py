@@ -660,6 +660,12 @@ class FakeRequests:
         self.advance("refused", f"withdrawn by mara: {key}")
         return self._ask("withdraw", key)
 
+    def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
+        return self._ask("ack", (incident_id, seconds, why))
+
+    def lapse(self, incident_id: int, why: str = "") -> int:
+        return self._ask("ack lapse", (incident_id, why))
+
     def accept_drift(self, job_id: int) -> int:
         self.reads.drifts_ = []
         self.reads.changed()

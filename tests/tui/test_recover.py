@@ -350,3 +350,16 @@ async def test_ctrl_c_leaves_a_terminal_that_is_too_small(night: Night) -> None:
     await night.see("terminal too small")
     await night.press("ctrl+c")
     await night.until(lambda: night.app.return_code == 0 and not night.app.is_running, "the end")
+
+
+@on_the_night()
+async def test_a_takes_the_incident_for_as_long_as_was_typed_and_says_why(night: Night) -> None:
+    await night.press("2")
+    await night.see("INCIDENTS")
+    await night.press("a")
+    await night.see("TAKE INC-0412", "for how long are you on it?")
+    await night.press("enter")
+    await night.see("what do you do?")
+    await night.press(*"disk", "enter")
+    await night.see("INC-0412: you are on it for 1h")
+    assert [("ack", (412, 3600.0, "disk"))] == night.requests.asked[-1:]

@@ -11,11 +11,13 @@ from console.model.views.incidents import (
     AlertDelivery,
     DeliveryView,
     EventView,
+    HeldView,
     HurtService,
     IncidentRow,
     IncidentView,
     MemberView,
     ServiceView,
+    SilenceView,
 )
 from console.model.views.jobs import AttemptView, JobFilter, JobRow, JobView, RunRow, RunView
 
@@ -30,6 +32,7 @@ __all__ = [
     "EventView",
     "GateView",
     "HeaderView",
+    "HeldView",
     "HoldView",
     "HurtService",
     "IncidentRow",
@@ -41,6 +44,7 @@ __all__ = [
     "RunRow",
     "RunView",
     "ServiceView",
+    "SilenceView",
     "TargetView",
     "UpstreamView",
 ]

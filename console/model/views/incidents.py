@@ -69,6 +69,9 @@ class IncidentRow:
     """How often it came back after it had closed."""
     changes: tuple[str, ...] = ()
     """What changed since its root was last good, as told last."""
+    taken_by: str = ""
+    """Who is on it; empty: nobody."""
+    taken_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,37 @@ class AlertDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldView:
+    """A notice that is, or was, held back on its way out."""
+
+    incident_id: int
+    route: str
+    words: str
+    kind: str
+    stage: str
+    why: str
+    since: datetime
+    until: datetime | None
+    ended: datetime | None
+    ended_why: str
+    """"told", or why it was not; empty while it is held, and where it turned into another."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceView:
+    """What a person mutes."""
+
+    id: int
+    matchers: dict[str, str]
+    begins: datetime
+    until: datetime
+    why: str
+    by: str
+    ended: datetime | None
+    ended_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentView:
     """An incident with everything that hangs on it."""
 
@@ -165,3 +199,5 @@ class IncidentView:
     actions: tuple[ActionView, ...] = ()
     seen_before: tuple[tuple[datetime, str], ...] = ()
     """Earlier incidents with the same root job, newest first: (opened, close reason)."""
+    held: tuple[HeldView, ...] = ()
+    """What was held back of it and why, as it began."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from console.model.ids import instant, maybe_instant
-from console.model.views import AlertDelivery
+import json
+
+from console.model.ids import instant, maybe_instant, micros
+from console.model.views import AlertDelivery, HeldView, SilenceView
+from console.store.reads.incidents import HELD, held_view
 from console.store.reads.link import Row
 from console.store.reads.plans import PlanReads
 
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 _DELIVERIES = (
     "SELECT d.id, a.route, a.kind, a.title, d.url_words, d.state, d.tries, d.repeats, a.made_us, d.sent_us, d.error"
     " FROM delivery d JOIN alert a ON a.id = d.alert_id"
@@ -22,6 +26,30 @@ class AlertReads(PlanReads):
             " ORDER BY CASE d.state WHEN 'parked' THEN 0 ELSE 1 END, d.id LIMIT 1000"
         )
         return [_delivery(row) for row in rows]
+
+    def held_back(self) -> list[HeldView]:
+        """What is held back now, oldest first."""
+        rows = self.link.rows(
+            f"{HELD} WHERE ended_us IS NULL AND incident_id IN (SELECT id FROM incident WHERE closed_us IS NULL)"
+            " OR ended_us > ? ORDER BY id",
+            (micros(self.now()),),
+        )
+        return [held_view(row) for row in rows]
+
+    def silences(self, ended: bool = False) -> list[SilenceView]:
+        """Those that last or are to come; with `ended` the latest 200 of all; newest first."""
+        where = "1 = 1 OR until_us > ?" if ended else "until_us > ? AND ended_us IS NULL"
+        rows = self.link.rows(
+            "SELECT id, matchers, from_us, until_us, why, made_by, ended_us, ended_by FROM silence"
+            f" WHERE {where} ORDER BY id DESC LIMIT 200",
+            (micros(self.now()),),
+        )
+        return [
+            SilenceView(
+                number, json.loads(matchers), instant(begins), instant(until), why, by, maybe_instant(end), end_by
+            )
+            for number, matchers, begins, until, why, by, end, end_by in rows
+        ]
 
     def deliveries_of(self, alert_id: int) -> list[AlertDelivery]:
         """Of one alert, in the order of its route's URLs."""

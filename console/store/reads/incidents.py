@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 
 from connectors.words import RED_STATES, State
 from console.model.ids import incident_name, instant, maybe_instant
-from console.model.views import DeliveryView, EventView, HurtService, IncidentRow, IncidentView, MemberView
+from console.model.views import DeliveryView, EventView, HeldView, HurtService, IncidentRow, IncidentView, MemberView
 from console.store.errors import NotFound
 from console.store.reads.base import seen, visible
 from console.store.reads.estate import EstateReads
@@ -19,10 +20,12 @@ _ROWS = (
     " (SELECT count(*) FROM incident_service x WHERE x.incident_id = i.id),"
     " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared), i.runbook,"
-    " i.split_from, i.merged_into, i.reopened, i.changes"
+    " i.split_from, i.merged_into, i.reopened, i.changes, k.made_by, k.until_us"
     " FROM incident i LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id"
+    " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
+    " AND k.ended_us IS NULL AND i.closed_us IS NULL"
 )
 _MEMBERS = (
     "SELECT m.role, j.name, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned'), COALESCE(r.evidence,"
@@ -70,14 +73,14 @@ class IncidentReads(EstateReads):
         rows = self.link.rows(
             f"{_ROWS} WHERE i.closed_us IS {where} ORDER BY i.opened_us DESC, i.id DESC LIMIT {CLOSED_SHOWN}"
         )
-        return [_row(row) for row in rows]
+        return self._as_taken([_row(row) for row in rows])
 
     def incident(self, incident_id: int) -> IncidentView:
         """One incident and all that hangs on it. Raises NotFound."""
         found = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
         if not found:
             raise NotFound(incident_name(incident_id), tuple(incident_name(one.id) for one in self.incidents()[:3]))
-        row = _row(found[0])
+        [row] = self._as_taken([_row(found[0])])
         log, log_error = self._log(row.root_run_id)
         return IncidentView(
             row=row,
@@ -89,6 +92,7 @@ class IncidentReads(EstateReads):
             log_error=log_error,
             actions=tuple(self.actions(incident_id=incident_id)),
             seen_before=self._seen_before(incident_id),
+            held=self._held(incident_id),
         )
 
     def incident_of_run(self, run_id: int) -> int | None:
@@ -156,11 +160,34 @@ class IncidentReads(EstateReads):
             for route, kind, words, state, tries, repeats, sent, error in rows
         )
 
+    def _as_taken(self, rows: list[IncidentRow]) -> list[IncidentRow]:
+        """The same, without those who are on it no more because their time has passed."""
+        now = self.now()
+        return [
+            one if one.taken_until is None or one.taken_until > now else replace(one, taken_by="", taken_until=None)
+            for one in rows
+        ]
+
+    def _held(self, incident_id: int) -> tuple[HeldView, ...]:
+        rows = self.link.rows(f"{HELD} WHERE incident_id = ? ORDER BY id", (incident_id,))
+        return tuple(map(held_view, rows))
+
     def _seen_before(self, incident_id: int) -> tuple[tuple[datetime, str], ...]:
         """When its root was red earlier and how that ended, newest first, at most five."""
         runs = [(at, _how_it_ended(*row)) for at, *row in self.link.rows(_RED_BEFORE, (incident_id,))]
         told = self.link.rows(_TOLD_BEFORE, (incident_id,))
         return tuple((instant(at), words) for at, words in sorted([*runs, *told], reverse=True)[:5])
+
+
+HELD = "SELECT incident_id, route, words, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_held"
+
+
+def held_view(row: Row) -> HeldView:
+    """`row` in the order of HELD."""
+    number, route, words, kind, stage, why, since, until, ended, ended_why = row
+    return HeldView(
+        number, route, words, kind, stage, why, instant(since), maybe_instant(until), maybe_instant(ended), ended_why
+    )
 
 
 def _how_it_ended(state: str, attempts: int, exit_code: int | None, close_reason: str | None, by: str | None) -> str:
@@ -193,6 +220,8 @@ def _row(row: Row) -> IncidentRow:
         merged_into,
         reopened,
         changes,
+        taken_by,
+        taken_until,
     ) = row
     return IncidentRow(
         id=incident_id,
@@ -214,6 +243,8 @@ def _row(row: Row) -> IncidentRow:
         merged_into=merged_into,
         reopened=reopened,
         changes=tuple(json.loads(changes)),
+        taken_by=taken_by or "",
+        taken_until=maybe_instant(taken_until),
     )
 
 

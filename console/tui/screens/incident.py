@@ -141,6 +141,17 @@ class IncidentScreen(BaseScreen):
 
         recover(self, self.incident_id)
 
+    def why_not_ack(self) -> str:
+        if self.view is None:
+            return self.lost or "the incident is not read yet"
+        return "it is closed: there is nothing to be on" if self.view.row.closed is not None else ""
+
+    def do_ack(self) -> None:
+        from console.tui.screens.taking import take
+
+        if self.view is not None:
+            take(self, self.view.row)
+
     def why_not_open(self) -> str:
         choice = self.run_here()
         return choice if isinstance(choice, str) else ""

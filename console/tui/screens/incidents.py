@@ -58,5 +58,13 @@ class IncidentsScreen(ShortListScreen):
 
         recover(self, self.here.id)
 
+    def why_not_ack(self) -> str:
+        return "" if self.here is not None else "no incident is open"
+
+    def do_ack(self) -> None:
+        from console.tui.screens.taking import take
+
+        take(self, self.here)
+
     def do_open(self) -> None:
         self.board.open_incident(self.here.id)

@@ -1,0 +1,135 @@
+"""`headway ack`, `silence`, `alert useful` and `alert --held`: what people say of alerts, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.config import PermissionSettings
+from console.model.alerting import Alerting, RouteRule
+from console.model.declared import Declared
+from tests.cli.test_audit import answering
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import Done, headway
+
+AGO = datetime.now(UTC) - timedelta(minutes=1)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Nobody takes what is told: it is told again every minute."""
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    said = Declared(alerting=Alerting(routes=(RouteRule("oncall", repeat_every=timedelta(seconds=0.1)),)))
+    with running_bench(tmp_path, scheduler, replace(config, declared=said)) as made:
+        yield made
+
+
+def fails(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, AGO, exit_code=1)
+    bench.turn()
+
+
+def say(bench: Bench, *line: str) -> Done:
+    with answering(bench):
+        return headway(bench.url, *line)
+
+
+def told(bench: Bench) -> list[str]:
+    return [title for _, title, _ in bench.sink.got]
+
+
+def test_who_is_on_it_is_shown_and_nothing_is_repeated_until_they_are_not_any_more(bench: Bench) -> None:
+    fails(bench)
+    done = say(bench, "ack", "INC-0001", "--for", "2h", "--why", "disk is full")
+    assert (0, True) == (done.code, "INC-0001: ann is on it until" in done.out), done.err
+    bench.turn()
+    assert ["[Headway] INC-0001: fake/extract failed: exit 1"] == [one.partition(";")[0] for one in told(bench)]
+    shown = headway(bench.url, "incident", "1").out
+    assert "ann is on it until" in shown
+    assert "repeated   oncall: held back by acknowledge: ann is on it until" in shown
+    assert ["ann"] == [one["taken_by"] for one in headway(bench.url, "incidents", "--json").data]
+    assert ["acknowledge"] == [one["stage"] for one in headway(bench.url, "alert", "--held", "--json").data]
+    assert "nobody is on it" in say(bench, "ack", "INC-0001", "--lapse").out
+    bench.turn()
+    assert "[Headway] INC-0001 still open: fake/extract failed: exit 1" in [
+        one.partition(";")[0] for one in told(bench)
+    ]
+    verbs = [(one["actor"], one["verb"], one["why"]) for one in headway(bench.url, "audit", "--json").data]
+    assert ("ann", "acknowledge", "disk is full") in verbs
+    assert ("ann", "end acknowledgement", "") in verbs
+    assert 0 == headway(bench.url, "audit", "verify").code
+
+
+def test_what_is_silenced_is_recorded_and_not_sent_until_the_silence_ends(bench: Bench) -> None:
+    done = say(bench, "silence", "add", "--system", "fake", "--for", "2h", "--why", "disk swap")
+    assert (0, True) == (done.code, "silence 1: system=fake is muted until" in done.out), done.err
+    fails(bench)
+    assert [] == told(bench)
+    assert "held back by silence: silence 1 of ann: disk swap" in headway(bench.url, "incident", "1").out
+    assert [{"system": "fake"}] == [one["matchers"] for one in headway(bench.url, "silence", "--json").data]
+    assert 0 == say(bench, "silence", "end", "1").code
+    assert [] == headway(bench.url, "silence", "--json").data
+    bench.turn()
+    assert 1 == len(told(bench))
+
+
+def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) -> None:
+    fails(bench)
+    assert "Was this useful? headway alert useful 1 yes|no\n" in bench.sink.got[0][2]
+    assert "alert 1: useful" in say(bench, "alert", "useful", "1", "yes").out
+    assert "alert 1: not useful" in say(bench, "alert", "useful", "1", "no", "--why", "it mends itself").out
+    with bench.store.read() as connection:
+        rows = connection.exec_driver_sql("SELECT alert_id, useful, said_by, why FROM alert_useful").all()
+    assert [(1, False, "ann", "it mends itself")] == [(one, bool(useful), by, why) for one, useful, by, why in rows]
+
+
+@pytest.mark.parametrize(
+    "line, code, words",
+    [
+        (("ack", "INC-0099"), 6, "INC-0099"),
+        (("ack", "INC-0001", "--lapse"), 4, "nobody is on INC-0001"),
+        (("ack", "INC-0001", "--for", "120d"), 4, "at most 90 days"),
+        (("silence", "end", "7"), 4, "there is no silence 7 that lasts"),
+        (("alert", "useful", "99", "yes"), 4, "there is no alert 99"),
+        (("silence", "add", "--for", "1h", "--why", "x"), 2, "name what"),
+        (("silence", "add", "--tier", "2", "--why", "x"), 2, "for how long"),
+        (("silence", "add", "--tier", "2", "--for", "1h"), 2, "say why"),
+    ],
+)
+def test_what_cannot_be_said_is_refused_with_the_reason(
+    bench: Bench, line: tuple[str, ...], code: int, words: str
+) -> None:
+    fails(bench)
+    done = say(bench, *line)
+    assert words in done.err + done.out
+    assert code == done.code
+
+
+def test_who_may_only_look_takes_and_mutes_nothing(bench: Bench) -> None:
+    fails(bench)
+    object.__setattr__(bench.parts.config, "permissions", (PermissionSettings(who=("ann",), role="view"),))
+    bench.parts.sync_config(bench.fence)
+    for line in (
+        ("ack", "INC-0001"),
+        ("silence", "add", "--system", "fake", "--for", "1h", "--why", "x"),
+        ("alert", "useful", "1", "yes"),
+    ):
+        assert "needs role act" in say(bench, *line).err
+    with bench.reads() as reads:
+        assert ("", []) == (reads.incident(1).row.taken_by, reads.silences())
+
+
+def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:
+    limited = PermissionSettings(who=("ann",), role="act", systems=("fake",))
+    object.__setattr__(bench.parts.config, "permissions", (limited,))
+    bench.parts.sync_config(bench.fence)
+    assert 0 == say(bench, "silence", "add", "--system", "fake", "--for", "1h", "--why", "x").code
+    assert "needs role act" in say(bench, "silence", "add", "--tier", "2", "--for", "1h", "--why", "x").err
