@@ -94,7 +94,7 @@ def _look(arguments: argparse.Namespace) -> Verdict:
             if not view.bd:
                 zone, cutoff = reads.gate_zone(view.job_id)
                 view = reads.gate(arguments.name, "", business_date_of(reads.now(), zone, cutoff))
-            return judge(view, reads.engine().alive, reads.now())
+            return judge(view, reads.engine().alive, reads.now(), reads.declared())
     except Stop as stop:
         if stop.code is Exit.NOT_FOUND:
             raise

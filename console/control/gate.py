@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from connectors.contract import RED_STATES, Schedule, State
+from console.control.gate_reads import has_ended, has_failed, passes, resolved
 from console.control.schedule import fault, instants
 from console.control.zones import date_in_window, window, zone_of
+from console.model.declared import NOTHING, Declared
 from console.model.values import Settings
 from console.model.views import ClockView, GateView, UpstreamView
+from console.model.wants import Condition, Period
 
 
 class Standing(StrEnum):
@@ -26,6 +30,7 @@ class Standing(StrEnum):
 
 
 _TICK = timedelta(microseconds=1)
+_BEST = (Standing.SATISFIED, Standing.WAITING, Standing.UNKNOWN, Standing.RED)
 _WORST = (Standing.RED, Standing.UNKNOWN, Standing.WAITING)
 
 
@@ -37,16 +42,54 @@ class Verdict:
     words: str
 
 
-def judge(view: GateView, engine_alive: bool, now: datetime) -> Verdict:
-    """What a look at the store means. Success that was seen stays a fact, whoever looks now."""
-    judged = [(one, *_stands(one, view.bd, engine_alive, now)) for one in view.upstreams]
+def judge(view: GateView, engine_alive: bool, now: datetime, declared: Declared = NOTHING) -> Verdict:
+    """What a look at the store means. Success that was seen stays a fact, whoever looks now. `declared`: calendars and
+    checks that dependencies name."""
+    gates: dict[object, list[Verdict]] = {}
+    needs: dict[object, int] = {}
+    for place, one in enumerate(view.upstreams):
+        stands, words = _wanted(view, resolved(view, one, declared), engine_alive, now, declared)
+        together = one.wants.gate or place
+        gates.setdefault(together, []).append(Verdict(stands, f"{one.job} {words}"))
+        needs[together] = one.wants.need or 1
+    found = [_of_gate(each, needs[together]) for together, each in gates.items()]
     for standing in _WORST:
-        found = [f"{one.job} {words}" for one, stands, words in judged if stands is standing]
-        if found:
-            return Verdict(standing, "; ".join(found))
+        if shut := [each.words for each in found if each.standing is standing]:
+            return Verdict(standing, "; ".join(shut))
     if not view.upstreams:
         return Verdict(Standing.SATISFIED, "it has no upstream")
-    return Verdict(Standing.SATISFIED, "; ".join(f"{one.job} {words}" for one, _, words in judged))
+    return Verdict(Standing.SATISFIED, "; ".join(each.words for each in found))
+
+
+def _of_gate(found: Sequence[Verdict], need: int) -> Verdict:
+    """So many of these must be satisfied: how the last of them stands."""
+    if len(found) == 1:
+        return found[0]
+    ordered = sorted(found, key=lambda each: _BEST.index(each.standing))
+    last = ordered[min(need, len(found)) - 1].standing
+    how = "any" if need == 1 else str(need)
+    return Verdict(last, f"{how} of {len(found)}: {', '.join(each.words for each in found)}")
+
+
+def _wanted(
+    view: GateView, one: UpstreamView, engine_alive: bool, now: datetime, declared: Declared
+) -> tuple[Standing, str]:
+    """By the condition of its dependency."""
+    if one.wants.condition is Condition.READY:
+        ready, words = passes(one, view.bd, declared, now)
+        if ready or engine_alive:
+            return (Standing.SATISFIED if ready else Standing.WAITING), f"({words})"
+        return Standing.UNKNOWN, f"({words}): no engine works"
+    if one.wants.period is Period.PREVIOUS and not one.state and one.wants.condition is not Condition.FAILURE:
+        return Standing.SATISFIED, "has no run before"
+    if one.wants.condition is Condition.COMPLETION and has_ended(one):
+        return Standing.SATISFIED, f"has ended: it is {one.state}"
+    stands, words = _stands(one, view.bd, engine_alive, now)
+    if one.wants.condition is Condition.FAILURE:
+        if has_failed(one):
+            return Standing.SATISFIED, f"has failed: it is {one.state}"
+        return (Standing.RED, "has not failed") if stands is Standing.SATISFIED else (stands, words)
+    return stands, words
 
 
 def business_date_of(now: datetime, zone: str, cutoff: str) -> str:

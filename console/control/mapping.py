@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from console.control.picture import Picture
 
 _DAY = timedelta(days=1)
-_WEEKDAYS = Calendar("")
+WEEKDAYS_ONLY = Calendar("")
 _EVERY_DAY = Calendar("", weekdays=tuple(range(7)))
 
 
@@ -52,7 +52,7 @@ def meant(picture: Picture, upstream_id: int, wants: Wants, look: Look, loops: b
         case Period.PREVIOUS:
             return _previous(picture, upstream_id, look, loops)
         case Period.BUSINESS_DAY:
-            day = previous_day(picture.estate.declared.calendar(wants.calendar) or _WEEKDAYS, look.bd)
+            day = previous_day(picture.estate.declared.calendar(wants.calendar) or WEEKDAYS_ONLY, look.bd)
             return _last(_between(picture, upstream_id, day, day)) if day is not None else None
         case Period.MONTH_END:
             calendar = picture.estate.declared.calendar(wants.calendar)

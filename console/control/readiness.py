@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from console.durations import duration_words
-from console.model.checks import Check, CheckState, Readiness, Severity, Stretch
+from console.model.checks import Check, CheckFacts, CheckState, Readiness, Severity, Stretch
 from console.model.values import Estate
 
 AGES = 3
@@ -27,8 +27,11 @@ ENOUGH = (CheckState.PASSED, CheckState.LEARNING)
 
 def readiness(estate: Estate, name: str, bd: date, now: datetime) -> Readiness:
     """Whether this check passes for that business date, now. Words say why, also where it does."""
-    check = declared(estate, name)
-    known = estate.checks.get((name, bd))
+    return judged(name, declared(estate, name), estate.checks.get((name, bd)), bd, now)
+
+
+def judged(name: str, check: Check | None, known: CheckFacts | None, bd: date, now: datetime) -> Readiness:
+    """The same of what is known of one check; `check` None: config has no such, `known` None: nobody has looked."""
     if check is None:
         return Readiness(False, f"check {name}: the config does not have it", None)
     if known is None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connectors.contract import State
 from console.control.gate import Standing, Verdict, judge
-from console.model.views import ClockView, GateView, UpstreamView
+from console.model.checks import Check, CheckFacts, CheckState, Stretch
+from console.model.declared import NOTHING, Declared
+from console.model.views import ClockView, GateView, PastRun, UpstreamView
+from console.model.wants import Condition, Period, Wants
 
 ACCEPTED = datetime(2026, 11, 20, 3, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -92,3 +96,71 @@ def test_a_run_that_keeps_the_gate_shut_is_named() -> None:
     assert Verdict(Standing.RED, "etl/extract is missed (run p1: no run by 16:22)") == judge(view, True, NOW)
     going = replace(view, upstreams=(replace(red, state=State.RUNNING, reason=""),))
     assert Verdict(Standing.WAITING, "etl/extract is running (run p1)") == judge(going, True, NOW)
+
+
+EXTRACT = UpstreamView(1, "etl/extract", "hold", DAILY, 7, "p1", State.SUCCEEDED, "native", "", False, None)
+STOCK = replace(EXTRACT, job_id=2, job="etl/stock", state=State.FAILED)
+DATE = "2026-11-22"
+
+
+def judged(*upstreams: UpstreamView, declared: Declared = NOTHING) -> Verdict:
+    return judge(GateView(9, "etl/load", DATE, NOW, "", upstreams), True, NOW, declared)
+
+
+def wants(one: UpstreamView, **what: Any) -> UpstreamView:
+    return replace(one, wants=Wants(**what))
+
+
+def test_a_gate_of_several_is_open_with_so_many_of_them() -> None:
+    both = [wants(each, gate="1", need=1) for each in (EXTRACT, STOCK)]
+    assert Verdict(Standing.SATISFIED, "any of 2: etl/extract is good, etl/stock is failed (run p1)") == judged(*both)
+    red = [wants(replace(each, state=State.FAILED), gate="1", need=1) for each in (EXTRACT, STOCK)]
+    assert Standing.RED == judged(*red).standing
+    one_comes = [red[0], wants(replace(STOCK, state=State.RUNNING), gate="1", need=1)]
+    assert Standing.WAITING == judged(*one_comes).standing
+
+
+@pytest.mark.parametrize(
+    "one, condition, expected",
+    [
+        (STOCK, Condition.COMPLETION, Verdict(Standing.SATISFIED, "etl/stock has ended: it is failed")),
+        (STOCK, Condition.FAILURE, Verdict(Standing.SATISFIED, "etl/stock has failed: it is failed")),
+        (EXTRACT, Condition.FAILURE, Verdict(Standing.RED, "etl/extract has not failed")),
+        (
+            replace(STOCK, state=State.RUNNING),
+            Condition.COMPLETION,
+            Verdict(Standing.WAITING, "etl/stock is running (run p1)"),
+        ),
+    ],
+)
+def test_a_gate_goes_by_the_condition(one: UpstreamView, condition: Condition, expected: Verdict) -> None:
+    assert expected == judged(wants(one, condition=condition))
+
+
+def past(day: int, state: State = State.SUCCEEDED) -> PastRun:
+    at = datetime(2026, 11, day, 16, 17, tzinfo=UTC)
+    return PastRun(day, f"p{day}", f"2026-11-{day:02}", at, state, "native", "", False, at)
+
+
+def test_a_gate_reads_the_run_of_the_period_that_is_meant() -> None:
+    runs = (past(20), past(21, State.FAILED), past(22))
+    previous = replace(wants(STOCK, period=Period.PREVIOUS), past=runs)
+    assert Verdict(Standing.RED, "etl/stock is failed (run p21)") == judged(previous)
+    assert Standing.SATISFIED == judged(replace(previous, loops=True)).standing
+    day = replace(wants(STOCK, period=Period.BUSINESS_DAY), past=runs)  # the 22nd is a Sunday
+    assert Standing.SATISFIED == judged(day).standing
+    window = replace(wants(STOCK, period=Period.WINDOW, within=timedelta(hours=2)), past=runs[:2])
+    assert Verdict(Standing.WAITING, "etl/stock is still to come") == judged(window)
+    assert Verdict(Standing.SATISFIED, "etl/stock has no run before") == judged(replace(previous, past=()))
+
+
+def test_a_gate_on_a_check_is_shut_until_it_was_seen_to_pass() -> None:
+    known = Declared(checks=(Check("file", "file", "the file"),))
+    one = wants(STOCK, condition=Condition.READY, check="file")
+    assert Verdict(Standing.WAITING, "etl/stock (check file: not looked at for 2026-11-22 yet)") == judged(
+        one, declared=known
+    )
+    passed = CheckFacts("file", NOW.date(), (Stretch(CheckState.PASSED, NOW, NOW, "is there"),))
+    assert Standing.SATISFIED == judged(replace(one, looks=passed), declared=known).standing
+    failed = CheckFacts("file", NOW.date(), (Stretch(CheckState.FAILED, NOW, NOW, "is missing"),))
+    assert Standing.WAITING == judged(replace(one, looks=failed), declared=known).standing

@@ -5,7 +5,7 @@ Imports nothing heavy: the console's first paint goes through here.
 
 from __future__ import annotations
 
-from console.model.views.acts import ActionView, ClockView, GateView, HoldView, UpstreamView
+from console.model.views.acts import ActionView, ClockView, GateView, HoldView, PastRun, UpstreamView
 from console.model.views.estate import DriftView, EngineView, HeaderView, TargetView
 from console.model.views.incidents import (
     AlertDelivery,
@@ -41,6 +41,7 @@ __all__ = [
     "JobRow",
     "JobView",
     "MemberView",
+    "PastRun",
     "RunRow",
     "RunView",
     "ServiceView",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.checks import CheckFacts
+from console.model.wants import PLAINLY, Wants
 from console.model.words import NOT_LET_GO
 
 
@@ -103,6 +105,22 @@ class ClockView:
 
 
 @dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run of an upstream of which another period than the same date is read."""
+
+    run_id: int
+    period_key: str
+    bd: str
+    at: datetime
+    """Its place in time: the period's instant, else the first start."""
+    state: str
+    evidence: str
+    reason: str
+    stale_read: bool
+    ended: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class UpstreamView:
     """One upstream of a job, as its run of one business date stands."""
 
@@ -121,6 +139,13 @@ class UpstreamView:
     stale_since: datetime | None
     """When its source was last seen, where that is too long ago."""
     unseen: bool = False
+    wants: Wants = PLAINLY
+    past: tuple[PastRun, ...] = ()
+    """With another period than the same date: its latest runs before the gate's instant, oldest first."""
+    loops: bool = False
+    """With "previous": True where it waits for the gate's job itself, or is it."""
+    looks: CheckFacts | None = None
+    """With "ready": what the looks at its check came to on the gate's date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connectors.words import OPEN_STATES, State
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import ClockView, GateView, HoldView, UpstreamView
+from console.model.wants import Condition, Period, Wants
 from console.store.errors import HasNone
 from console.store.keys import pack
 from console.store.reads.base import visible
 from console.store.reads.jobs import JobReads
 from console.store.reads.link import Row
+from console.store.reads.past import looks, past_runs
 
 _HOLDS = (
     "SELECT h.key, h.job_id, j.name, s.name, h.state, h.kind, h.mode, COALESCE(u.name, ''), h.held_by, h.why, h.words,"
@@ -89,19 +92,34 @@ class HoldReads(JobReads):
     def _upstreams(self, job_id: int, bd: str, at: datetime) -> tuple[UpstreamView, ...]:
         stale = self.stale_targets()
         rows = self.link.rows(
-            "SELECT DISTINCT u.id, u.name, d.mode, u.target_id, c.dialect, c.expression, c.zone, c.next_us,"
+            "SELECT u.id, u.name, d.mode, u.target_id, d.condition, d.check_name, d.period, d.calendar, d.within_s,"
+            " d.gate, d.need, c.dialect, c.expression, c.zone, c.next_us,"
             " c.accepted_us, s.zone, s.cutoff"
             " FROM dependency d JOIN job u ON u.id = d.upstream_id JOIN job w ON w.id = d.downstream_id"
             " JOIN system s ON s.id = u.system_id LEFT JOIN schedule c ON c.id = (SELECT MAX(x.id) FROM schedule x"
             " WHERE x.job_id = u.id AND x.accepted_us IS NOT NULL)"
-            " WHERE (w.id = ? OR w.parent_id = ?) AND COALESCE(u.parent_id, u.id) <> ? ORDER BY u.name, u.id",
+            " WHERE (w.id = ? OR w.parent_id = ?) AND (COALESCE(u.parent_id, u.id) <> ? OR d.period = 'previous')"
+            " ORDER BY u.name, u.id, d.origin",
             (job_id, job_id, job_id),
         )
         found: dict[int, UpstreamView] = {}
-        for number, name, mode, target, *told in rows:
-            run, clock = self._read(number, bd, at), _clock(*told)
-            found.setdefault(number, _upstream(number, name, mode, clock, run, target in stale, stale.get(target)))
+        for number, name, mode, target, *told in rows:  # what config says of a pair stands first
+            if number not in found:
+                wants, run, clock = _wants(*told[:7]), self._read(number, bd, at), _clock(*told[7:])
+                seen = _upstream(number, name, mode, clock, run, target in stale, stale.get(target))
+                found[number] = seen if wants.is_plain else self._wanted(seen, wants, job_id, bd, at)
         return tuple(found.values())
+
+    def _wanted(self, seen: UpstreamView, wants: Wants, job_id: int, bd: str, at: datetime) -> UpstreamView:
+        """What else a gate must know of an upstream of which more than plain success is wanted."""
+        is_same = wants.period is Period.SAME
+        return replace(
+            seen,
+            wants=wants,
+            past=() if is_same else past_runs(self.link, seen.job_id, at),
+            loops=wants.period is Period.PREVIOUS and self.lies_below(seen.job_id, job_id),
+            looks=looks(self.link, wants.check, bd) if wants.condition is Condition.READY and bd else None,
+        )
 
     def _read(self, job_id: int, bd: str, at: datetime) -> Row | None:
         """The run that counts: the last of that date before the instant, else the first; where that one is not good,
@@ -126,6 +144,13 @@ class HoldReads(JobReads):
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _OVER = f"state NOT IN ({_OPEN}, 'skipped') AND evidence <> 'asserted'"
 """As `control.picture` has it: what is skipped, or good by a person's word, speaks for no other run."""
+
+
+def _wants(
+    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
+) -> Wants:
+    within = None if within_s is None else timedelta(seconds=within_s)
+    return Wants(Condition(condition), check, Period(period), calendar, within, gate, need)
 
 
 def _is_good(run: Row) -> bool:

@@ -30,6 +30,10 @@ class MemberReads(Base):
         ]
         return self._walk(terminals, "downstream_id", "upstream_id")
 
+    def lies_below(self, job_id: int, upstream_id: int) -> bool:
+        """True where the job is the upstream itself, or reads it, at whatever distance."""
+        return bool(self._units([job_id]) & self._walk([upstream_id], "upstream_id", "downstream_id"))
+
     def _walk(self, start: Sequence[int], mine: str, other: str) -> set[int]:
         """These jobs and all that is reached from them along the dependencies, one way."""
         found = self._units(start)
