@@ -60,6 +60,7 @@ COMMANDS: dict[str, Command] = {
     "cancel": Command("console.cli.act", "end what runs, by its scheduler's own means: RUN…"),
     "skip": Command("console.cli.act", "let a run count as skipped: RUN…"),
     "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
+    "done": Command("console.cli.done", "a manual step is done: STEP; --undo takes it back; without STEP, what waits"),
     "backfill": Command("console.cli.backfill", "run a job for the past dates that it has not done"),
     "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
     "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),

@@ -51,6 +51,7 @@ DOORS: dict[str, Door] = {
     "extend": Door(Role.ACT),
     "check look": Door(Role.ACT),
     "note": Door(Role.ACT),
+    "undo done": Door(Role.ACT),
     "alert test": Door(Role.ACT),
     "alert retry": Door(Role.ACT),
     "alert useful": Door(Role.ACT),

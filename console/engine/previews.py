@@ -15,6 +15,8 @@ from console.store.asked import ActionRow
 from console.store.open import Store
 
 MARKS = (Verb.MARK_OK, Verb.SKIP)
+NOT_BEGUN = (State.HELD, State.WAITING)
+"""What of the open states a mark may end: nothing of it runs."""
 
 
 def refusal_of(store: Store, places: Mapping[int, Place], action: ActionRow) -> str:
@@ -102,6 +104,6 @@ def _why_not_asserted(run: RunRef, state: State) -> str | None:
     name = clean_line(run.job)
     if not run.period_key:
         return f"no run of {name} to say it of"
-    if state.is_open and state is not State.HELD:
+    if state.is_open and state not in NOT_BEGUN:
         return f"{name} {clean_line(run.period_key)} is {state}: cancel it first, or wait for its end"
     return None

@@ -1,4 +1,4 @@
-"""Answers what people ask about promises: more time for tonight."""
+"""Answers what people say of promises: more time for tonight, and that a step is not done after all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from console.clock import Clock
 from console.engine.answers import CannotAnswer
 from console.model.ids import micros
+from console.store.asserted import open_again
 from console.store.extensions import extend
 from console.store.open import Store
 
@@ -23,7 +24,7 @@ class Promises:
 
     def by_kind(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         """Kind of question -> who answers it."""
-        return {"extend": self._extend}
+        return {"extend": self._extend, "undo done": self._open_again}
 
     def _extend(self, arguments: dict[str, Any]) -> dict[str, Any]:
         until = arguments.get("until_us")
@@ -42,3 +43,11 @@ class Promises:
             raise CannotAnswer(refused)
         self._changed()
         return {"extended": until is not None}
+
+    def _open_again(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        by, origin, why = arguments["by"], str(arguments.get("from", "")), str(arguments.get("why", ""))
+        run_id = int(arguments["run_id"])
+        if refused := open_again(self._store, arguments["fence"], run_id, by, origin, why, self._clock.now()):
+            raise CannotAnswer(refused)
+        self._changed()
+        return {"open": True}

@@ -165,6 +165,10 @@ class Requests:
             "extend", {"service": service, "bd": bd, "until_us": until_us, "from": where_from(), "why": why}
         )
 
+    def undo_done(self, run_id: int, why: str) -> int:
+        """Asks to take back that a manual step is done; the request's id."""
+        return self._ask("undo done", {"run_id": run_id, "from": where_from(), "why": why})
+
     def test_route(self, route: str) -> int:
         """Asks for a test message to every URL of a route; the request's id. The answer names its alert."""
         return self._ask("alert test", {"route": route, "from": where_from()})

@@ -85,6 +85,7 @@ _ABOUT = {
     "plan preview": ("incident_id", "run_ids", "job_id"),
     "extend": ("service",),
     "check look": (),
+    "undo done": ("run_id",),
     "alert test": (),
     "alert retry": (),
     "alert useful": ("alert",),

@@ -6,12 +6,20 @@ from datetime import datetime
 
 from connectors.contract import Evidence, RunRecord, Skipped, State
 from console.model.ids import micros
+from console.store import audit
 from console.store.asked import ActionRow, ActionStep, move_action, run_ref
 from console.store.batch import IngestBatch
 from console.store.incoming import read
 from console.store.ingest import write_runs
 from console.store.open import Store
 from console.store.wire import wire
+
+MANUAL = "manual"
+"""The kind of system whose jobs people complete."""
+_STEP = (
+    "SELECT j.name, s.kind, r.state, r.evidence FROM run r JOIN job j ON j.id = r.job_id"
+    " JOIN system s ON s.id = j.system_id WHERE r.id = ?"
+)
 
 
 class NotTaken(Exception):
@@ -47,3 +55,36 @@ def assert_state(
         if skipped:
             raise NotTaken(f"the store cannot keep it: {skipped[0].reason}")
     return True
+
+
+def open_again(store: Store, fence: int, run_id: int, by: str, origin: str, why: str, now: datetime) -> str:
+    """Takes back that a manual step is done: it waits for a person again. Why not, in words; empty when it does. Its
+    line in the audit is written with it."""
+    found = run_ref(store, run_id)
+    if found is None:
+        return "its run is gone from the store"
+    with store.write(fence, durable=True) as connection:
+        lines = wire(connection)
+        [(name, kind, state, evidence)] = lines.rows(_STEP, (run_id,))
+        if kind != MANUAL:
+            return f"{name} is no manual step: what its scheduler says stands"
+        if evidence != Evidence.ASSERTED or State(state).is_open:
+            return f"{name} {found[0].period_key} is {state}: nobody has completed it"
+        record = RunRecord(
+            job=found[0].job,
+            attempt_key=f"again@{now.isoformat()}",
+            state=State.WAITING,
+            native_state="opened again",
+            evidence=Evidence.ASSERTED,
+            period_key=found[0].period_key,
+            queued_at=now,
+            message=f"{by}: {why}" if why else f"on the word of {by}",
+            reason="approval",
+        )
+        batch = IngestBatch((record,), "", now, bd=lambda _: now.date())
+        skipped: list[Skipped] = []
+        write_runs(connection, lines, batch, read(lines, found[2], batch, skipped))
+        if skipped:
+            return f"the store cannot keep it: {skipped[0].reason}"
+        audit.append(connection, micros(now), by, origin, "undo done", name, {"run_id": run_id}, why)
+    return ""

@@ -40,6 +40,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "cancel": ((JOB, "--dry-run"), (RUN, "--dry-run")),
     "skip": ((JOB, "--dry-run"), (JOB,)),
     "mark-ok": ((JOB, "--dry-run"), (JOB, "--yes")),
+    "done": ((), (JOB,), ("nothing",), ("nothing", "--undo")),
     "backfill": ((JOB, "--from", "2026-01-01", "--to", "2026-01-02"), (JOB, "--from", "odd", "--to", "2026-01-02")),
     "hold": ((JOB, "--dry-run"), (JOB,), (JOB, "--for", "odd")),
     "release": ((JOB,), ("nothing",)),

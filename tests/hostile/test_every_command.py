@@ -64,6 +64,7 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "cancel": (("--dry-run", "--", "{}"),),
     "skip": (("--dry-run", "--", "{}"),),
     "mark-ok": (("--dry-run", "--", "{}"),),
+    "done": (("--note={}", "--", "{}"), ("--bd={}", "hostile/x")),
     "backfill": (("--from={}", "--to={}", "hostile/x"), ("--from=2026-01-01", "--to=2026-01-02", "--", "{}")),
     "hold": (("--dry-run", "--timeout=0.1", "--", "{}"), ("--for={}", "hostile/x")),
     "release": (("--dry-run", "--", "{}"),),

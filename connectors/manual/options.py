@@ -1,0 +1,74 @@
+"""Settings of manual steps: what a person completes, from when on it waits, and when it is overdue."""
+
+from __future__ import annotations
+
+import re
+from datetime import time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def _time(value: Any) -> time:
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f'{value!r} is not a time of day; write "05:00"')
+    return time(int(found[1]), int(found[2]))
+
+
+def _pause(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(r"([1-9]\d{0,4})([mhd])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError(f'{value!r} is not a duration; write "90m", "2h" or "1d"')
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f'"{name}" is no time zone; write "Europe/Berlin"')
+    ZoneInfo(name)
+    return name
+
+
+def _days(names: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = [name for name in names if name not in DAYS]
+    if wrong or not names:
+        raise ValueError(f"days are some of {', '.join(DAYS)}")
+    return names
+
+
+class StepOptions(BaseModel):
+    """One `[systems.NAME.steps.STEP]`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = ""
+    """What is to be done, in a few words."""
+    at: Annotated[time, BeforeValidator(_time)]
+    """From then on it waits for a person."""
+    days: Annotated[tuple[str, ...], AfterValidator(_days)] = DAYS
+    """On these days of the week."""
+    remind_after: Annotated[timedelta, BeforeValidator(_pause)] = timedelta(hours=2)
+    """So long after `at` it is overdue: red, and told to its owner like anything that failed."""
+
+
+class ManualOptions(BaseModel):
+    """All steps that people complete."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    """In which the times of the steps are meant."""
+    steps: Annotated[dict[str, StepOptions], Field(min_length=1)]
+
+
+def targets(options: ManualOptions) -> list[str]:
+    """One: the people."""
+    del options
+    return ["people"]

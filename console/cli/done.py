@@ -1,0 +1,98 @@
+"""`headway done STEP`: a person has completed a manual step; `--undo`: not after all. Without a step, what waits."""
+
+from __future__ import annotations
+
+import argparse
+
+from connectors.words import Evidence, State, Verb
+from console.cli.asking import answered, require_engine, send
+from console.cli.common import Stop, business_date, now_of, print_json, reading, say_lines, since_words, wait_seconds
+from console.cli.exits import Exit
+from console.cli.table import Col, print_table
+from console.engine.requests import Wish
+from console.model.views import JobFilter, JobRow, RunRow
+from console.store.reads import Reads
+
+MANUAL = "manual"
+COLUMNS = (Col("step", 16, middle=True), Col("date"), Col("stands"), Col("since", drop=1), Col("owner", drop=2))
+TO_DO = (State.WAITING, State.TIMED_OUT, State.MISSED)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="STEP", help="system/step, or the step's name alone")
+    parser.add_argument("--bd", type=business_date, metavar="DATE", help="of that business date; default: the latest")
+    parser.add_argument("--note", dest="why", default="", help="what was done, kept with it")
+    parser.add_argument("--undo", action="store_true", help="it is not done: it waits again")
+    parser.add_argument("--timeout", type=wait_seconds, default=60.0, metavar="SECONDS", help="watch that long (60)")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.name is None:
+        return _list(arguments)
+    with reading(arguments) as reads:
+        name, found = _run_of(arguments, reads)
+    requests = require_engine(arguments)
+    if arguments.undo:
+        answered(arguments, requests, requests.undo_done(found.id, arguments.why))
+        _told(arguments, name, found, "waits for a person again")
+        return Exit.OK
+    arguments.yes = True  # their own word is what is asked for
+    if arguments.json:
+        print_json(arguments, {"step": name, "bd": found.bd, "run": found.id, "done": True})
+    return send(arguments, requests, Wish(Verb.MARK_OK, found.id, why=arguments.why))
+
+
+def _told(arguments: argparse.Namespace, name: str, found: RunRow, words: str) -> None:
+    if arguments.json:
+        print_json(arguments, {"step": name, "bd": found.bd, "run": found.id, "done": False})
+    else:
+        say_lines([f"{name} {found.bd}: {words}"])
+
+
+def _run_of(arguments: argparse.Namespace, reads: Reads) -> tuple[str, RunRow]:
+    """The step's run that is to be completed, or to be taken back. Raises Stop, NotFound."""
+    named = {row.name: row for row in _steps(reads)}
+    name = arguments.name if "/" in arguments.name else _alone(arguments.name, list(named))
+    view = reads.job(name)
+    if view.row.name not in named:
+        raise Stop(Exit.USAGE, f"{view.row.name} is no manual step: headway mark-ok says that a run of a job is good")
+    runs = [one for one in view.runs if _fits(one, arguments.undo) and arguments.bd in (None, one.bd)]
+    if not runs:
+        what = "was completed by nobody" if arguments.undo else "waits for nobody"
+        raise Stop(Exit.NOT_FOUND, f"{view.row.name} {what}{f' on {arguments.bd}' if arguments.bd else ''}")
+    return view.row.name, runs[0]
+
+
+def _fits(one: RunRow, undo: bool) -> bool:
+    if undo:
+        return one.evidence == Evidence.ASSERTED and not State(one.state).is_open
+    return one.state in TO_DO and one.attempts > 0
+
+
+def _alone(step: str, names: list[str]) -> str:
+    """The full name of a step typed without its system, where one has it; else as typed."""
+    found = [name for name in names if name.partition("/")[2] == step]
+    return found[0] if len(found) == 1 else step
+
+
+def _steps(reads: Reads) -> list[JobRow]:
+    systems = tuple({one.system for one in reads.systems() if one.kind == MANUAL})
+    return reads.jobs_first_page(JobFilter(systems=systems), "name", 1000) if systems else []
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    with reading(arguments) as reads:
+        waiting = [(row, one) for row in _steps(reads) for one in reads.job(row.name).runs if _fits(one, False)]
+        now = now_of(reads)
+    if arguments.json:
+        told = [{"step": row.name, "bd": one.bd, "run": one.id, "state": one.state, "owner": row.owner}
+                for row, one in waiting]  # fmt: skip
+        print_json(arguments, told)
+    else:
+        print_table(COLUMNS, [_cells(row, one, since_words(one.period, now)) for row, one in waiting])
+    return Exit.OK
+
+
+def _cells(row: JobRow, one: RunRow, since: str) -> tuple[str, ...]:
+    return row.name, one.bd, "overdue" if State(one.state).is_red else "waits", since, row.owner or "–"

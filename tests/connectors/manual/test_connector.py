@@ -1,0 +1,93 @@
+"""Manual steps: they wait by the clock in their zone, each day once, and turn red when nobody has completed them."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.contract import NotSupported, Poll, RunRef, State
+from connectors.manual.connector import CONNECTOR, ManualConnector
+from connectors.manual.options import ManualOptions
+
+OPTIONS = ManualOptions.model_validate(
+    {"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "05:00", "title": "Finance signs off"}}}
+)
+FIVE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+"""05:00 in Berlin."""
+
+
+def test_the_page_shows_steps_that_load() -> None:
+    page = (Path(__file__).parents[3] / "docs/manual-steps.md").read_text(encoding="utf-8")
+    told = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["systems"]["people"]
+    assert "manual" == told.pop("kind")
+    assert timedelta(hours=2) == ManualOptions.model_validate(told).steps["sign_off"].remind_after
+
+
+def polled(now: datetime, cursor: str = "", *runs: RunRef, options: ManualOptions = OPTIONS) -> Poll:
+    return ManualConnector(options, lambda: now).poll(cursor, runs, 5)
+
+
+def told(poll: Poll) -> list[tuple[str, str, datetime | None]]:
+    return [(one.attempt_key, one.state.value, one.queued_at) for one in poll.runs]
+
+
+def test_a_step_waits_once_a_day_from_its_time() -> None:
+    first = polled(FIVE - timedelta(hours=1))
+    assert [] == told(first)  # what was to be done before anybody watched is not owed
+    assert [] == told(polled(FIVE - timedelta(seconds=1), first.cursor))
+    second = polled(FIVE, first.cursor)
+    assert [("2026-11-20", "waiting", FIVE)] == told(second)
+    assert [] == told(polled(FIVE + timedelta(hours=1), second.cursor))
+    assert "approval" == second.runs[0].reason
+
+
+def test_a_step_of_some_days_waits_on_these_alone() -> None:
+    step = {"at": "05:00", "days": ["sat"]}
+    options = ManualOptions.model_validate({"zone": "Europe/Berlin", "steps": {"weekly": step}})
+    cursor = polled(FIVE - timedelta(days=1), options=options).cursor
+    assert [] == told(polled(FIVE, cursor, options=options))
+    assert ["2026-11-21"] == [key for key, _, _ in told(polled(FIVE + timedelta(days=1), cursor, options=options))]
+    [job] = ManualConnector(options, lambda: FIVE).inventory("", 5).jobs
+    assert ("0 5 * * 6", "Europe/Berlin", "sat at 05:00") == (
+        job.schedule.expression, job.schedule.zone, job.schedule.words,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("key, since", [("2026-11-20", FIVE), ("again@2026-11-20T06:00:00+00:00", None)])
+def test_what_nobody_completes_is_overdue_after_its_time(key: str, since: datetime | None) -> None:
+    began = since or datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+    run = RunRef("sign_off", "2026-11-20T04:00:00Z", key, "")
+    cursor = polled(FIVE).cursor
+    assert [] == told(polled(began + timedelta(minutes=119), cursor, run))
+    [late] = polled(began + timedelta(minutes=120), cursor, run).runs
+    assert (key, State.TIMED_OUT, "2026-11-20T04:00:00Z") == (late.attempt_key, late.state, late.period_key)
+    assert late.message.startswith("nobody has completed it since ")
+
+
+def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
+    connector = ManualConnector(OPTIONS, lambda: FIVE)
+    first = connector.inventory("", 5)
+    assert connector.inventory(first.hash, 5).unchanged
+    assert frozenset() == CONNECTOR.capabilities
+    with pytest.raises(NotSupported, match="headway done STEP"):
+        connector.act(None, "k", 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "step, words",
+    [
+        ({"at": "25:00"}, "is not a time of day"),
+        ({"at": "05:00", "remind_after": "soon"}, "is not a duration"),
+        ({"at": "05:00", "days": ["mo"]}, "days are some of mon"),
+        ({}, "Field required"),
+        ({"at": "05:00", "titel": "x"}, "Extra inputs"),
+    ],
+)
+def test_a_wrong_step_is_told(step: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        ManualOptions.model_validate({"steps": {"x": step}})

@@ -1,0 +1,121 @@
+"""A step that a person completes, from the moment it waits to the moment its service is delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from connectors.manual.connector import CONNECTOR, ManualConnector
+from connectors.manual.options import ManualOptions
+from console.cli.exits import Exit
+from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.model.views import RunRow
+from tests.cli.test_recover import at_work
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+STEP = "people/sign_off"
+
+
+@dataclass
+class Desk:
+    """A bench with one manual step after `load`, that begins to wait at `at`."""
+
+    bench: Bench
+    at: datetime
+    now: datetime
+
+    def poll(self, now: datetime) -> None:
+        self.now = now
+        next(one for name, one in self.bench.parts.pollers.items() if one.name.startswith("people")).poll_once(
+            self.bench.fence
+        )
+        self.bench.turn()
+
+    def run(self) -> RunRow:
+        with self.bench.reads() as reads:
+            return next(one for one in reads.job(STEP).runs if one.attempts)
+
+    def say(self, *words: str) -> tuple[int, str]:
+        with at_work(self.bench):
+            done = headway(self.bench.url, "done", *words, "--timeout", "3")
+        self.bench.turn()
+        return done.code, done.out + done.err
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setattr("console.store.permissions.os_user", lambda: "ann")
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("load")
+    config = estate_config(tmp_path, scheduler)
+    at = (datetime.now(UTC) - timedelta(minutes=3)).replace(second=0, microsecond=0)
+    options = ManualOptions.model_validate({"steps": {"sign_off": {"at": f"{at:%H:%M}", "remind_after": "1m"}}})
+    made: list[Desk] = []
+    kind = replace(CONNECTOR, open=lambda _o, _t, _s: ManualConnector(options, lambda: made[0].now))
+    settings = config.systems["fake"].settings.model_copy(update={"kind": "manual"})
+    people = SystemConfig("people", settings, kind, options)
+    service: ServiceSettings = config.services["supply"].model_copy(update={"delivered_by": (STEP,)})
+    config = replace(
+        config,
+        systems={**config.systems, "people": people},
+        jobs={**config.jobs, STEP: JobSettings(owner="team", notify=("oncall",))},
+        dependencies=(*config.dependencies, DependencySettings(upstream="fake/load", downstream=STEP)),
+        services={"supply": service},
+    )
+    with running_bench(tmp_path, scheduler, config) as bench:
+        made.append(Desk(bench, at, at - timedelta(minutes=1)))
+        made[0].poll(at - timedelta(minutes=1))
+        yield made[0]
+
+
+def test_a_step_waits_for_a_person_and_is_done_on_their_word(desk: Desk) -> None:
+    desk.poll(desk.at)
+    assert (State.WAITING, "approval") == (State(desk.run().state), desk.run().reason)
+    listed = headway(desk.bench.url, "done", "--json").data
+    assert [(STEP, "waiting")] == [(one["step"], one["state"]) for one in listed]
+    code, words = desk.say("sign_off", "--note", "figures agree")
+    assert Exit.OK == code, words
+    assert ("succeeded", "asserted") == (desk.run().state, desk.run().evidence)
+    told = headway(desk.bench.url, "audit", "--json").data
+    assert ("ann", "figures agree") in [(one["actor"], one["why"]) for one in told if one["verb"] == "request mark_ok"]
+    assert [] == headway(desk.bench.url, "done", "--json").data
+
+
+def test_a_step_that_is_not_done_after_all_waits_again(desk: Desk) -> None:
+    desk.poll(desk.at)
+    desk.say("sign_off")
+    code, words = desk.say("sign_off", "--undo", "--note", "wrong month")
+    assert Exit.OK == code, words
+    desk.poll(desk.at)
+    assert ("waiting", "approval") == (desk.run().state, desk.run().reason)
+    told = headway(desk.bench.url, "audit", "--json").data
+    assert ("undo done", "ann", "wrong month") in [(one["verb"], one["actor"], one["why"]) for one in told]
+    code, words = desk.say("sign_off", "--undo")
+    assert (Exit.NOT_FOUND, True) == (code, "was completed by nobody" in words)
+    assert Exit.OK == desk.say("sign_off")[0]
+    assert "succeeded" == desk.run().state
+
+
+def test_what_nobody_completes_in_time_is_told_to_its_owner_and_ends_with_their_word(desk: Desk) -> None:
+    desk.poll(desk.at)
+    assert [] == desk.bench.sink.got
+    desk.poll(desk.at + timedelta(minutes=2))
+    assert "timed_out" == desk.run().state
+    [(_, title, body)] = desk.bench.sink.got
+    assert "sign_off" in title
+    assert "nobody has completed it since" in body
+    assert Exit.OK == desk.say("sign_off")[0]
+    assert "succeeded" == desk.run().state
+
+
+def test_a_job_of_a_scheduler_is_no_manual_step(desk: Desk) -> None:
+    code, words = desk.say("fake/load")
+    assert (Exit.USAGE, True) == (code, "is no manual step" in words)
