@@ -80,6 +80,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.control.gate",
         "console.control.lateness",
         "console.control.calendars",
+        "console.control.cadence",
         CONTRACT,
         "connectors.registry",
         "connectors.secrets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from datetime import datetime
 
 from console.cli.common import day_words, now_of, print_json, say_lines, watched
@@ -22,14 +23,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         view = reads.job(arguments.name)
+        starts = reads.unscheduled_starts(view.row.id)
         now = now_of(reads)
+    usual = _usual(starts)
     if arguments.json:
-        print_json(arguments, view)
+        print_json(arguments, {**{one.name: getattr(view, one.name) for one in fields(view)}, "cadence": usual})
         return Exit.OK
     say_lines(job_lines(view, now))
+    if usual:
+        say_lines([f"cadence     {usual}"])
     say_lines(["", f"next {day_words(view.row.next, now)}", ""])
     print_table(*run_rows(view.runs[:15], now))
     return Exit.OK
+
+
+def _usual(starts: tuple[str, tuple[int, ...]] | None) -> str:
+    """The cadence of a job whose schedule nobody can read, in words; empty where none was learned."""
+    if starts is None:
+        return ""
+    from console.control.cadence import learned
+
+    zone, seconds = starts
+    found = learned(seconds, zone)
+    if found is None:
+        return ""
+    return found.words if found.is_sure else f"{found.words}, too unsure to expect it"
 
 
 def job_lines(view: JobView, now: datetime) -> list[str]:

@@ -19,6 +19,7 @@ from console.control.given_up import given_up
 from console.control.held import NOT_HELD, Held
 from console.control.periods import business_date
 from console.control.schedule import instants, is_interval, last_instant
+from console.control.unscheduled import next_run
 from console.control.words import clock
 from console.model.decisions import ExpectedRun
 from console.model.grouped import by_job
@@ -59,16 +60,22 @@ _Shared = tuple[Schedule, str, time, str]
 
 
 def expectations(estate: Estate, now: datetime) -> Expectations:
-    """For every job with an accepted schedule, in the order of the jobs."""
+    """For every job with an accepted schedule, and for those whose cadence is sure, in the order of the jobs."""
     runs = by_job(estate.runs)
     tables: dict[_Shared, _Table] = {}
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
     held = Held.by_job(estate, now)
+    fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
     for job in estate.jobs.values():
         existing = {run.period_key: run for run in runs.get(job.id, ())}
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
+        if ours is NOT_HELD and job.id not in fed and (usual := next_run(estate, job, existing, now)):
+            withdrawn += _withdrawn(existing.values(), {usual.run.period_key})
+            demanded += [usual.run] if _reads_otherwise(usual.run, existing.get(usual.run.period_key)) else []
+            judged_at += [usual.until] if usual.until > now else []
+            continue
         dues = _dues(estate, job, existing, now, tables, ours)
         withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
         found = [

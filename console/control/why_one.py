@@ -18,6 +18,7 @@ from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
 from console.control.schedule import in_words, instants, next_instant
+from console.control.unscheduled import cadence_of
 from console.control.words import clock, dated, moment
 from console.durations import duration_words
 from console.model.reasons import Reason
@@ -161,7 +162,9 @@ def _late(picture: Picture, job: JobFacts, run: RunFacts) -> Reason | None:
 def _next(picture: Picture, job: JobFacts) -> Iterator[Reason]:
     """When its clock starts it next, and which day its calendar leaves out."""
     if expects_nothing(job):
-        words = f"nothing starts it by the clock ({clean_line(in_words(job.schedule))})"
+        usual = cadence_of(picture.estate, job)
+        known = f"; it usually runs {usual.words}" if usual is not None else ""
+        words = f"nothing starts it by the clock ({clean_line(in_words(job.schedule))}){known}"
         yield Reason(_name(job), "event", words, act=_rerun(job))
         return
     calendar = picture.estate.declared.calendar(job.calendar)

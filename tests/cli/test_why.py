@@ -16,11 +16,18 @@ from tests.engine.conftest import bench
 __all__ = ["bench"]
 
 
+def seen(bench: Bench) -> None:
+    """A poll, whose target stays in sight for however long a test takes."""
+    bench.turn()
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")
+
+
 def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
-    bench.turn()
+    seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract"])
     told = capsys.readouterr().out
     assert "fake/extract\n  failed      is failed for " in told
@@ -30,14 +37,14 @@ def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
 
 def test_the_document_has_the_whole_chain(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.scheduler.attempt("extract", "a1", State.RUNNING, datetime.now(UTC) - timedelta(minutes=1))
-    bench.turn()
+    seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "fake/extract", "--json"])
     told = json.loads(capsys.readouterr().out)
     assert ("fake/extract", "running", 0) == (told["job"], told["reasons"][0]["kind"], told["reasons"][0]["depth"])
 
 
 def test_a_name_that_nothing_has_is_not_found(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.turn()
+    seen(bench)
     assert Exit.NOT_FOUND == main(["--store", bench.url, "why", "fake/extrakt"])
     assert "fake/extract" in capsys.readouterr().err
 
@@ -45,7 +52,7 @@ def test_a_name_that_nothing_has_is_not_found(bench: Bench, capsys: pytest.Captu
 def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """Extract usually takes 10 minutes (declared), and was red for 30 until now."""
     bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
-    bench.turn()
+    seen(bench)
     assert Exit.OK == main(["--store", bench.url, "why", "supply"])
     told = capsys.readouterr().out
     assert "Supply plan  " in told
@@ -60,3 +67,15 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
 def test_a_service_day_that_nobody_judged_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--bd", "2020-01-01"])
     assert "nothing is known of its critical path on that date" in capsys.readouterr().out
+
+
+def test_a_job_without_a_schedule_shows_what_was_learned(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    for number in range(12):
+        start = now - timedelta(minutes=30 * number + 20)
+        bench.scheduler.attempt("extract", f"a{number}", State.SUCCEEDED, start, period_key=f"p{number}")
+    seen(bench)
+    assert Exit.OK == main(["--store", bench.url, "job", "fake/extract"])
+    assert "cadence     every 30m (learned: 100% of 12 starts)" in capsys.readouterr().out
+    assert Exit.OK == main(["--store", bench.url, "job", "fake/extract", "--json"])
+    assert "every 30m (learned: 100% of 12 starts)" == json.loads(capsys.readouterr().out)["cadence"]

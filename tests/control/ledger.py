@@ -94,6 +94,7 @@ class Ledger:
                 self._ids += 1
                 job = self.estate.jobs[due.job_id]
                 known = _fresh(self._ids, job, due.period_at, due.period_key)
+                known = replace(known, period_at=due.period_at, first_started_at=None)
             self._put(
                 replace(known, state=due.state, evidence=due.evidence, reason=due.reason, bd=due.bd, expected=True)
             )
