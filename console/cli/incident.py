@@ -9,7 +9,7 @@ from console.cli.common import Stop, clock_words, now_of, print_json, say_lines,
 from console.cli.exits import Exit
 from console.model.carried import PlanView
 from console.model.ids import incident_id, incident_name
-from console.model.views import DeliveryView, HurtService, IncidentView, TargetView
+from console.model.views import DeliveryView, FindingView, HurtService, IncidentView, TargetView
 
 LOG_LINES = 15
 NONE = "  (none)"
@@ -58,6 +58,8 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     lines += [*_why(view, target), *_kin(view), ""]
     lines += ["changed since it was last green", *(f"  | {one}" for one in row.changes), ""] if row.changes else []
     lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
+    if view.findings:
+        lines += ["what rules found"] + [_finding(one) for one in view.findings] + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
     lines += ["log"] + [f"  | {line}" for line in tail] + [""]
@@ -87,6 +89,11 @@ def _kin(view: IncidentView) -> list[str]:
     words += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     words += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
     return [" · ".join(words)] if words else []
+
+
+def _finding(one: FindingView) -> str:
+    over = f" (over {stamp(one.closed)})" if one.closed else ""
+    return f"  {one.rule.replace('_', ' '):<11} {one.job}: {one.with_source}{over}"
 
 
 def _service(one: HurtService, now: datetime) -> str:

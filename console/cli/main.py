@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
     "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),
     "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
     "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
+    "findings": Command("console.cli.findings", "what rules see: too long, stuck, shrunk …, with figures; `--job JOB`"),
     "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
     "calendar": Command("console.cli.calendar", "the days on which something is expected: NAME --next 20"),
     "why": Command("console.cli.why", "why a job is not running or runs so late; why a service is late"),

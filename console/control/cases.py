@@ -16,6 +16,7 @@ from connectors.contract import Evidence
 from console.control.causes import Group, stale_below
 from console.control.picture import CLOCKS, Picture
 from console.control.readiness import ENOUGH
+from console.model.findings import Finding
 from console.model.values import IncidentFacts, RunFacts
 
 UNWATCHED = "it is watched no more: the config names it no longer"
@@ -35,6 +36,8 @@ class Case:
     """Its incident had closed, and comes back."""
     split_from: int | None = None
     """Of a new cause: the incident that it was a part of, until it was tried anew and failed by itself."""
+    evidence: tuple[Finding, ...] = ()
+    """What else the rules found of its root and of what it left red."""
     recovered: bool = False
     """True when it is over because it is green again, not because it is out of view."""
 

@@ -19,7 +19,7 @@ from console.control.forecast import Forecast, How, Node
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat, waits_for
-from console.control.titles import cause_name, reason, title, told_cause
+from console.control.titles import cause_name, reason, rule_of, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
@@ -97,7 +97,7 @@ def decide(
         key=key_of_case(picture, case),
         title=title(picture, case),
         cause=_cause_word(case),
-        rule=case.group.finding.rule.value if case.group.finding is not None else "",
+        rule=rule_of(case),
         root_job_id=root.job_id if root else None,
         root_run_id=(root.id or None) if root else None,
         root_period_key=root.period_key if root else "",
@@ -127,7 +127,7 @@ def _cause_word(case: Case) -> str:
         return "target"
     if case.group.shared:
         return "shared"
-    return "check" if case.group.check else "rule" if case.group.finding is not None else "run"
+    return "check" if case.group.check else "rule" if rule_of(case) else "run"
 
 
 def event_words(decision: IncidentDecision, before: Told | None) -> str:

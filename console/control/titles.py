@@ -40,12 +40,20 @@ def cause_name(picture: Picture, case: Case) -> str:
 
 def told_cause(picture: Picture, case: Case) -> str:
     """The cause as a fingerprint has it: what turns red after a rule found it is told as something new."""
-    finding, root = case.group.finding, case.group.root
+    finding = case.group.finding
     if finding is not None:
         return f"{cause_name(picture, case)}: {finding.rule.words}"
-    goes_on = case.incident is not None and case.incident.rule and (root is None or not root.state.is_red)
-    before = told_before(case) if goes_on else None
+    before = told_before(case) if rule_of(case) else None
     return before.root if before is not None else cause_name(picture, case)
+
+
+def rule_of(case: Case) -> str:
+    """The rule whose finding is its cause, or was until it ended; empty for other causes, and once its root is red."""
+    finding, root = case.group.finding, case.group.root
+    if finding is not None:
+        return finding.rule.value
+    is_red = root is not None and root.state.is_red
+    return case.incident.rule if case.incident is not None and not is_red else ""
 
 
 def title(picture: Picture, case: Case) -> str:

@@ -45,6 +45,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "hold": ((JOB, "--dry-run"), (JOB,), (JOB, "--for", "odd")),
     "release": ((JOB,), ("nothing",)),
     "holds": ((), ("--all",), ("--from-native",), ("--release",)),
+    "findings": ((), ("--all",), ("--job", JOB, "--rule", "too_long"), ("--job", "fake/none"), ("--rule", "odd")),
     "drift": ((), ("accept", JOB), ("accept",)),
     "calendar": ((), ("nothing",), ("nothing", "--next", "5", "--from", "2026-12-24")),
     "why": ((JOB,), ("fake/none",), ("supply",), ("supply", "--bd", "2020-01-01")),

@@ -17,6 +17,8 @@ from console.model.values import AlertKind, ServiceFacts, Timeliness
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160
+MOST_FOUND = 3
+"""Lines for what rules found besides."""
 _KINDS = {
     AlertKind.OPENED: "",
     AlertKind.UPDATED: " update",
@@ -112,6 +114,9 @@ def _facts(picture: Picture, case: Case, decision: IncidentDecision) -> Iterator
     yield f"Failed since:  {dated(decision.failed_since, zone)}"
     if decision.reason:
         yield f"Reason:        {decision.reason}"
+    for one in case.evidence[:MOST_FOUND]:
+        name = clean_line(picture.job(one.job_id).name)
+        yield f"Also found:    {name} {one.rule.words}: {one.with_source}"
     yield f"Owner:         {clean_line(decision.owner) or 'nobody is named'}"
     yield f"Runbook:       {clean_line(decision.runbook) or 'none is named'}"
 

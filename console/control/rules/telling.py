@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from console.control.cases import Case
 from console.control.causes import Group
 from console.control.picture import Picture
 from console.control.rules.judging import findings
 from console.control.rules.look import as_root
-from console.model.findings import Finding, Severity
+from console.model.findings import Finding, Rule, Severity
 
 
 def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding] | None = None) -> list[Group]:
@@ -29,6 +30,21 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
             causes.append(_group(picture, alerts[unit]))
         explained |= picture.graph.descendants(unit)
     return causes
+
+
+def add_evidence(cases: Sequence[Case], found: Sequence[Finding]) -> None:
+    """Each case gets what else was found of the jobs that are broken in it; its cause and missed starts apart, which it
+    tells itself."""
+    by_job: dict[int, list[Finding]] = {}
+    for one in found:
+        if one.rule is not Rule.NOT_STARTED:
+            by_job.setdefault(one.job_id, []).append(one)
+    for case in cases if by_job else ():
+        periods = {run.job_id: {""} for run in case.broken()}
+        for run in case.broken():
+            periods[run.job_id].add(run.period_key)
+        mine = (one for job_id in periods for one in by_job.get(job_id, ()) if one.period_key in periods[job_id])
+        case.evidence = tuple(one for one in mine if one != case.group.finding)
 
 
 def _group(picture: Picture, finding: Finding) -> Group:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from console.model.views.acts import ActionView, ClockView, GateView, HoldView, PastRun, UpstreamView
 from console.model.views.estate import DriftView, EngineView, HeaderView, TargetView
+from console.model.views.findings import FindingView
 from console.model.views.incidents import (
     AlertDelivery,
     DeliveryView,
@@ -30,6 +31,7 @@ __all__ = [
     "DriftView",
     "EngineView",
     "EventView",
+    "FindingView",
     "GateView",
     "HeaderView",
     "HeldView",

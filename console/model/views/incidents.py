@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.model.views.acts import ActionView
+from console.model.views.findings import FindingView
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,3 +202,5 @@ class IncidentView:
     """Earlier incidents with the same root job, newest first: (opened, close reason)."""
     held: tuple[HeldView, ...] = ()
     """What was held back of it and why, as it began."""
+    findings: tuple[FindingView, ...] = ()
+    """Of its members, open while it was, oldest first."""

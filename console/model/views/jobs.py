@@ -7,6 +7,7 @@ from datetime import datetime
 
 from console.model.views.acts import ActionView
 from console.model.views.estate import DriftView
+from console.model.views.findings import FindingView
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class RunView:
     actions: tuple[ActionView, ...] = ()
     proof: str = "full"
     tasks: tuple[RunRow, ...] = ()
+    findings: tuple[FindingView, ...] = ()
+    """Of all its time, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +144,5 @@ class JobView:
     drift: tuple[DriftView, ...] = ()
     runs: tuple[RunRow, ...] = ()
     """Newest first, at most 60."""
+    findings: tuple[FindingView, ...] = ()
+    """The open ones of the job and its runs, newest first."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from console.model.ids import instant, maybe_instant, micros
 from console.model.views import ActionView, DriftView, EngineView, EventView, HeaderView, TargetView
 from console.store.reads.base import table, visible, words
+from console.store.reads.findings import FindingReads
 from console.store.reads.holders import is_dead_here, stuck_words
 from console.store.reads.link import Row
-from console.store.reads.services import ServiceReads
 
 if TYPE_CHECKING:
     from console.model.modes import Modes
@@ -25,7 +25,7 @@ _ACTIONS = (
 )
 
 
-class EstateReads(ServiceReads):
+class EstateReads(FindingReads):
     def header(self) -> HeaderView:
         meta: dict[str, str] = dict(self.link.rows("SELECT name, value FROM meta"))
         [(open_incidents,)] = self.link.rows("SELECT count(*) FROM incident WHERE closed_us IS NULL")

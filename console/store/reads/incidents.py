@@ -93,6 +93,7 @@ class IncidentReads(EstateReads):
             actions=tuple(self.actions(incident_id=incident_id)),
             seen_before=self._seen_before(incident_id),
             held=self._held(incident_id),
+            findings=self.findings_of_incident(incident_id),
         )
 
     def incident_of_run(self, run_id: int) -> int | None:

@@ -97,6 +97,7 @@ class JobReads(RunReads, MemberReads):
             services=self.services_of(job_id),
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
+            findings=tuple(self.findings(job_id)),
         )
 
     # -- order ------------------------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ class RunReads(IncidentReads):
             actions=tuple(self.actions(run_id=run_id)),
             proof=proof,
             tasks=tuple(self._tasks(row)),
+            findings=self.findings_of_run(run_id),
         )
 
     def _tail(self, run_id: int) -> tuple[str, str, bool]:

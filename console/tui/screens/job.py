@@ -94,6 +94,9 @@ class JobScreen(BaseScreen):
         first: list[Run] = [(f" {view.row.schedule or 'no schedule'}", "plain"), (f"   {usual}", "dim"),
                             ("   rerun: ", "dim"), (safety, style), (f"   proves: {proves}", "dim")]  # fmt: skip
         second: list[Run] = [(f" {view.definition}", "dim")]
+        if view.findings:
+            worst = view.findings[0]
+            second = [(f" {worst.rule.replace('_', ' ')}: {worst.with_source}", "warn")]
         if view.drift:
             second = [(f" drift: {view.drift[0].words or view.drift[0].what}", "warn"), ("   d accepts it", "dim")]
         above = ", ".join(name for name, _ in view.upstreams) or "none known"

@@ -8,7 +8,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from connectors.words import State, Verb, is_open
-from console.model.views import JobView, RunRow, RunView
+from console.model.views import FindingView, JobView, RunRow, RunView
 from console.tui.cells import Look, state_cells, took
 from console.tui.screens.base import RunChoice
 from console.tui.screens.log import LogScreen
@@ -74,6 +74,7 @@ class RunScreen(LogScreen):
             runs.append((f"   {row.message or row.reason}", "warn" if _red(row.state) else "dim"))
         if row.stale_read:
             runs.append(("   read its upstream too early: its data is stale", "warn"))
+        runs += [(f"   {_found(one)}", "dim" if one.closed else "warn") for one in view.findings]
         return runs
 
     def _tries(self, view: RunView) -> list[Run]:
@@ -166,6 +167,10 @@ def _ran(row: RunRow, look: Look, zone: str) -> str:
 
 def _goes_on(state: str) -> bool:
     return state != State.UNKNOWN and is_open(state)
+
+
+def _found(one: FindingView) -> str:
+    return f"{one.rule.replace('_', ' ')}: {one.with_source}"
 
 
 def _red(state: str) -> bool:

@@ -1,0 +1,139 @@
+"""Findings and the past that they rest on: read, written once, and shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.contract import State
+from console.control.evaluate import evaluate
+from console.model.findings import Rule
+from console.model.values import Settings
+from console.store import histories
+from console.store.apply import apply
+from console.store.estate import load
+from console.store.reads import Reads
+from tests.store.estate import EXTRACT, JOBS, Estate, at, failed, run, running, set_clock
+
+SETTINGS = Settings(default_route=("oncall",))
+
+
+def past(night: Estate, count: int = 10, minutes: int = 5, **fields: Any) -> None:
+    """So many successes on the nights before, each a minute later than it was due."""
+    runs = []
+    for number in range(1, count + 1):
+        due = at("02:10") - timedelta(days=number)
+        began = due + timedelta(minutes=1)
+        runs.append(
+            replace(
+                run(attempt=f"p{number}", started_at=began, ended_at=began + timedelta(minutes=minutes), **fields),
+                period_key=f"{due:%Y-%m-%dT%H:%M:%SZ}", period_at=due,
+            )
+        )  # fmt: skip
+    night.ingest(*runs)
+
+
+def judged(night: Estate, clock: str) -> None:
+    """As an engine does at that time; the host was seen until then."""
+    night.ingest(now=clock, seen_until=at(clock))
+    estate = load(night.store, at(clock), SETTINGS)
+    apply(night.store, evaluate(estate, at(clock)), at(clock), 0, None, {"oncall": ("env ONCALL",)})
+
+
+def test_the_past_is_read_newest_first_with_what_its_source_told(served: Estate) -> None:
+    past(served, 9, context={"rows": 1200})
+    served.ingest(failed())
+    known = load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    assert (9, [300.0] * 9, [60.0] * 9) == (len(known), list(known.takes), list(known.delays))
+    assert ([1200.0] * 9, "rows") == (list(known.output), known.output_unit)
+    assert sorted(known.at, reverse=True) == list(known.at)
+    assert (1, at("03:15")) == (known.failures, known.failing_since)
+
+
+def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:
+    past(served, 9)
+    before = load(served.store, at("03:20"), SETTINGS)
+    assert before.history[served.job_id()] is load(served.store, at("03:20"), SETTINGS).history[served.job_id()]
+    served.ingest(run())
+    assert 10 == len(load(served.store, at("03:21"), SETTINGS).history[served.job_id()])
+
+
+def test_of_a_large_estate_a_bite_is_read_in_each_look_and_what_matters_at_once(
+    served: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(histories, "BITE", 1)
+    looks = [set(load(served.store, at("03:20"), SETTINGS).history) for _ in range(3)]
+    extract, stock, clean = (served.job_id(name) for name in JOBS)
+    assert extract in looks[0]
+    assert 1 == len({stock, clean} & looks[0])
+    assert {stock, clean} <= looks[1]
+
+
+def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    judged(served, "02:31")
+    rows = "SELECT period_key, run_id IS NOT NULL, closed_us IS NOT NULL, severity FROM finding WHERE rule = 'too_long'"
+    incident = "SELECT cause, rule, closed_us IS NOT NULL, close_reason FROM incident WHERE root_job_id = :job"
+    assert [("2026-11-20T02:10:00Z", True, False, "alert")] == served.rows(rows)
+    assert ("rule", "too_long", False, "") == served.one(incident, job=served.job_id())
+    served.ingest(run(period="02:10", ended_at=at("02:32")), now="02:33")
+    judged(served, "02:33")
+    assert [("2026-11-20T02:10:00Z", True, True, "alert")] == served.rows(rows)
+    assert "it holds no longer" == served.one("SELECT close_reason FROM finding WHERE rule = 'too_long'")
+    assert ("rule", "too_long", True, "what the rule found holds no longer") == served.one(
+        incident, job=served.job_id()
+    )
+
+
+def test_a_finding_wakes_nobody(served: Estate) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    judged(served, "02:31")
+    seq = served.store.changed_seq()
+    estate = load(served.store, at("02:31"), SETTINGS)
+    decisions = evaluate(estate, at("02:31"))
+    assert () == decisions.findings
+    apply(served.store, decisions, at("02:31"), seq, None, {})
+    assert seq == served.store.changed_seq()
+
+
+def test_what_an_older_version_does_not_know_is_left_alone(served: Estate) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    with served.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE finding SET rule = 'newer'")
+    assert () == load(served.store, at("02:30"), SETTINGS).findings
+
+
+def test_findings_are_shown_with_job_run_and_incident(served: Estate, reads: Reads) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    set_clock(served, "02:31")
+    (one,) = reads.findings(rule=Rule.TOO_LONG.value)
+    words = "has run since 03:10 CET, longer than 7m30s; threshold 7m30s, history (10 runs)"
+    assert (EXTRACT, words, at("02:17:30")) == (one.job, one.with_source, one.since)
+    assert one in reads.job(EXTRACT).findings
+    assert (one,) == reads.run(one.run_id or 0).findings
+    incident = served.one("SELECT id FROM incident WHERE root_job_id = :job", job=served.job_id())
+    assert (one,) == reads.incident(incident).findings
+    assert [] == reads.findings(served.job_id(JOBS[1]), "too_long")
+    assert [] == reads.findings(rule="drift")
+
+
+def test_those_that_are_over_are_shown_where_they_are_asked_for(served: Estate, reads: Reads) -> None:
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    served.ingest(run(period="02:10", ended_at=at("02:32"), state=State.SUCCEEDED), now="02:33")
+    judged(served, "02:33")
+    assert [] == reads.findings(rule="too_long")
+    (one,) = reads.findings(rule="too_long", closed=True)
+    assert (at("02:33"), "it holds no longer") == (one.closed, one.close_reason)
