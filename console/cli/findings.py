@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime
+from difflib import get_close_matches
 
-from console.cli.common import now_of, positive_number, print_json, since_words, watched
+from console.cli.common import Stop, now_of, positive_number, print_json, since_words, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.findings import Rule
@@ -20,13 +21,17 @@ LIMIT = 200
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job", help="of this job only: system/native-id")
-    parser.add_argument("--rule", choices=[rule.value for rule in Rule], metavar="RULE", help="of this rule only")
+    parser.add_argument("--rule", help="of this rule only: too_long, stuck_waiting, …")
     parser.add_argument("--all", action="store_true", help="those that are over as well")
     parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.rule is not None and arguments.rule not in list(Rule):
+        near = get_close_matches(arguments.rule, list(Rule), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(Rule)}"
+        raise Stop(Exit.USAGE, f'no rule "{arguments.rule}"; {hint}')
     with watched(arguments) as reads:
         job_id = reads.job(arguments.job).row.id if arguments.job else None
         found = reads.findings(job_id, arguments.rule or "", arguments.all, arguments.limit)

@@ -24,6 +24,7 @@ NO_STORE_ASKED = {
     ("holds", "--from-native"),
     ("jobs", "--state", "odd"),
     ("jobs", "--limit", "0"),
+    ("findings", "--rule", "odd"),
     ("job",),
     ("incident", "odd"),
     ("backfill", "{job}", "--from", "odd", "--to", "2026-01-02"),
