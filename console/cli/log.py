@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from console.clean import clean
 from console.cli.asking import ANSWER_SECONDS
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="system/native-id, for its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     parser.add_argument("--attempt", type=whole_number, metavar="N", help="another attempt than the latest")
+    parser.add_argument("--diff", action="store_true", help="what it says that the last good run's log did not")
     parser.add_argument("--json", action="store_true")
 
 
@@ -31,6 +33,12 @@ def run(arguments: argparse.Namespace) -> int:
             raise Stop(Exit.NOT_FOUND, f"run {run_id} is one of {view.row.job}, not of {job.row.name}")
         alive = reads.header().engine.alive
     attempt = _attempt(view, arguments.attempt)
+    if arguments.diff:
+        if not alive:
+            raise Stop(
+                Exit.NO_ENGINE, "no engine works on this store that could fetch both logs; start one: headway engine"
+            )
+        return _difference(arguments, Requests(store_of(arguments)), job.row.name, run_id, attempt)
     told = _from_engine(Requests(store_of(arguments)), view, attempt) if alive else None
     if told is None and attempt is not None and arguments.attempt != max(one.number for one in view.attempts):
         raise Stop(Exit.NOT_FOUND, "only the newest attempt's tail was kept; an engine fetches the others")
@@ -50,6 +58,34 @@ def run(arguments: argparse.Namespace) -> int:
         say("it is empty")
     print_lines(text.splitlines())
     return Exit.OK
+
+
+def _difference(arguments: argparse.Namespace, requests: Requests, job: str, run_id: int, attempt: int | None) -> int:
+    """Lines that are new since the last good run, then those that are missing."""
+    answer = requests.wait(requests.log(run_id, attempt, against_good=True), 2 * ANSWER_SECONDS)
+    if not answer.ok:
+        raise Stop(Exit.PROBLEM, answer.error)
+    data = answer.data
+    if arguments.json:
+        print_json(arguments, {"job": job, "run": run_id, **data})
+        return Exit.OK
+    if data.get("good_error"):
+        say(f"{data['good_error']}: every line is shown as new")
+    else:
+        say(f"against run {data['good_run']}, good at {data['good_ended']}")
+    print_lines(difference_lines(data))
+    return Exit.OK
+
+
+def difference_lines(data: dict[str, Any]) -> list[str]:
+    """The first error, then `+ ` what is new and `- ` what is missing."""
+    new, missing = list(data.get("new", ())), list(data.get("missing", ()))
+    lines = [f"first error: {data['first_error']}", ""] if data.get("first_error") else []
+    more, fewer = int(data.get("new_count", 0)) - len(new), int(data.get("missing_count", 0)) - len(missing)
+    lines += [f"({more} earlier new lines are not shown)"] if more > 0 else []
+    lines += [f"+ {clean(line)}" for line in new] + [f"- {clean(line)}" for line in missing]
+    lines += [f"({fewer} further missing lines are not shown)"] if fewer > 0 else []
+    return lines or ["no difference"]
 
 
 def _attempt(view: RunView, number: int | None) -> int | None:

@@ -34,6 +34,7 @@ DOORS: dict[str, Door] = {
     **{verb.value: _SENDS for verb in Verb},
     "preview": Door(Role.VIEW),
     "log": Door(Role.VIEW),
+    "log difference": Door(Role.VIEW),
     "accept_drift": Door(Role.ACT),
     "approve": Door(Role.APPROVE),
     "withdraw": Door(Role.ACT),

@@ -142,9 +142,14 @@ class Requests:
         of = {"run_id": wish.run_id, "job_id": wish.job_id}
         return self._ask("preview", {**of, "verb": wish.verb.value, "parameters": dict(wish.parameters)})
 
-    def log(self, run_id: int, attempt_id: int | None = None, start: str | None = None) -> int:
-        """Asks for the log of a run's latest or named attempt; the request's id."""
-        return self._ask("log", {"run_id": run_id, "attempt_id": attempt_id, "start": start})
+    def log(
+        self, run_id: int, attempt_id: int | None = None, start: str | None = None, against_good: bool = False
+    ) -> int:
+        """Asks for the log of a run's latest or named attempt, or its difference to the last good one; the request's
+        id."""
+        return self._ask(
+            "log difference" if against_good else "log", {"run_id": run_id, "attempt_id": attempt_id, "start": start}
+        )
 
     def accept_drift(self, job_id: int) -> int:
         """Asks to accept what a job's source says now; the request's id."""

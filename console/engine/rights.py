@@ -82,6 +82,7 @@ class Rights:
 _ABOUT = {
     "accept_drift": ("job_id",),
     "log": ("run_id",),
+    "log difference": ("run_id",),
     "plan preview": ("incident_id", "run_ids", "job_id"),
     "extend": ("service",),
     "check look": (),

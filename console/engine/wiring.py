@@ -24,6 +24,7 @@ from console.engine.checks import Checks
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.health import Health, Pulse
+from console.engine.log_differences import LogDifferences
 from console.engine.looking import Looker
 from console.engine.muting import MutingAnswers
 from console.engine.outbox import Outbox
@@ -172,6 +173,7 @@ class Parts:
             others={
                 "plan preview": proposals.propose,
                 "check look": self.checks.now,
+                **LogDifferences(self.store, self.doors, self.secrets.mask).by_kind(),
                 **self._alert_answers().by_kind(),
                 **self._muting().by_kind(),
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),

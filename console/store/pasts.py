@@ -23,7 +23,7 @@ _SELF = (
     " LEFT JOIN attempt a ON a.id = r.attempt_id WHERE r.id = ?"
 )
 _GOOD = (
-    "SELECT g.started_us, g.ended_us, a.context FROM (SELECT * FROM run r WHERE r.job_id = ? AND r.sort_us < ?"
+    "SELECT g.started_us, g.ended_us, a.context, g.id FROM (SELECT * FROM run r WHERE r.job_id = ? AND r.sort_us < ?"
     " ORDER BY r.sort_us DESC LIMIT ?) g LEFT JOIN attempt a ON a.id = g.attempt_id"
     " WHERE g.state = 'succeeded' AND g.ended_us IS NOT NULL ORDER BY g.sort_us DESC LIMIT ?"
 )
@@ -37,6 +37,15 @@ def of_runs(store: Store, run_ids: Iterable[int]) -> dict[int, Past]:
     return {run_id: past for run_id, past in found.items() if past is not None}
 
 
+def last_good(store: Store, run_id: int) -> tuple[int, int] | None:
+    """(id, end in µs) of the last good run of its job before this one; None where none is known."""
+    with store.read() as connection:
+        lines = wire(connection)
+        row = single(lines.rows("SELECT job_id, sort_us FROM run WHERE id = ?", (run_id,)))
+        good = lines.rows(_GOOD, (row[0], row[1], LOOKED, 1)) if row is not None else []
+    return (int(good[0][3]), int(good[0][1])) if good else None
+
+
 def _past(lines: Wire, run_id: int) -> Past | None:
     row = single(lines.rows(_SELF, (run_id,)))
     if row is None:
@@ -45,7 +54,7 @@ def _past(lines: Wire, run_id: int) -> Past | None:
     good = lines.rows(_GOOD, (job_id, sort_us, LOOKED, DURATIONS))
     if not good:
         return Past(None, _context(context))
-    started, ended, good_context = good[0]
+    started, ended, good_context, _ = good[0]
     since = started if started is not None else ended
     return Past(
         good_at=instant(ended),
@@ -68,7 +77,7 @@ def _past(lines: Wire, run_id: int) -> Past | None:
         ),
         booted_at=maybe_instant(booted),
         target=clean_line(f"{system}/{unpack(target)}"),
-        durations=tuple((end - begin) / 1_000_000 for begin, end, _ in good if begin is not None and end >= begin),
+        durations=tuple((end - begin) / 1_000_000 for begin, end, *_ in good if begin is not None and end >= begin),
     )
 
 

@@ -28,7 +28,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "jobs": ((), ("--problems",), ("--state", "odd"), ("--limit", "0")),
     "job": ((JOB,), ("fake/none",), ()),
     "runs": ((JOB,), ("fake/none",)),
-    "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999")),
+    "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999"), (JOB, "--diff")),
     "incidents": ((), ("--all",)),
     "incident": (("1",), ("99",), ("odd",)),
     "note": (("1", "it was the disk"), ("99", "x"), ("1", " "), ()),
