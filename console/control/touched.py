@@ -39,7 +39,9 @@ def changed_jobs(before: Estate, after: Estate, known: Set[int] | None = None) -
 def _is_unbounded(before: Estate, after: Estate) -> bool:
     if before.dependencies is not after.dependencies and before.dependencies != after.dependencies:
         return True
-    if (before.services, before.settings, before.modes) != (after.services, after.settings, after.modes):
+    if (before.services, before.settings) != (after.services, after.settings):
+        return True
+    if (before.modes, before.extensions) != (after.modes, after.extensions):
         return True
     if before.declared != after.declared or _said(before) != _said(after):
         return True
