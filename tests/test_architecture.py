@@ -78,6 +78,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.engine.explain",
         "console.store.backup",
         "console.control.gate",
+        "console.control.lineage",
         "console.control.lateness",
         "console.control.calendars",
         "console.control.cadence",

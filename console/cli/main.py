@@ -48,6 +48,8 @@ COMMANDS: dict[str, Command] = {
     "jobs": Command("console.cli.jobs", "jobs, filtered"),
     "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
     "runs": Command("console.cli.runs", "the latest runs of a job"),
+    "lineage": Command("console.cli.lineage", "the jobs above and below a job, over all systems: --up 3 --down 3"),
+    "blast": Command("console.cli.blast", "whom a job takes with it: services and their clocks, jobs by system"),
     "log": Command("console.cli.log", "the log of a run"),
     "incidents": Command("console.cli.incidents", "open incidents, or all with --all"),
     "incident": Command("console.cli.incident", "one incident: cause, clocks, services hurt, what was done"),

@@ -15,7 +15,7 @@ from console.control.causes import Group, failed_tasks, groups
 from console.control.picture import Picture, red_since
 from console.control.signatures import Signature, identity, signature
 from console.durations import duration_words
-from console.model.grouped import red_runs
+from console.model.grouped import red_jobs
 from console.model.grouping import Grouping
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
 
@@ -73,12 +73,29 @@ def links(estate: Estate) -> Iterator[list[int]]:
     for incident in estate.incidents:
         if incident.shared:
             found.setdefault(incident.shared, set()).update(incident.member_job_ids)
-    for job_id, runs in red_runs(estate.runs):
-        job = estate.jobs.get(job_id)
-        for run, said in ((run, said_by(run)) for run in runs) if job is not None else ():
-            if said is not None and job is not None and (shared := _identity(estate, run, said)):
-                found.setdefault(shared, set()).update({job_id, job.parent_id or job_id})
+    for job_id, blamed_by in _blamed_by_jobs(estate).items():
+        for shared in blamed_by:
+            found.setdefault(shared, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
+
+
+_kept: list[dict[int, tuple[object, object, frozenset[str]]]] = [{}]
+"""Job -> its runs and target as they were looked at last, and what they blame: most are the same at the next look."""
+
+
+def _blamed_by_jobs(estate: Estate) -> dict[int, frozenset[str]]:
+    """What the red runs of each job blame, with words that are known here."""
+    before, now = _kept[0], dict[int, tuple[object, object, frozenset[str]]]()
+    for job_id, runs in red_jobs(estate.runs):
+        if (job := estate.jobs.get(job_id)) is None:
+            continue
+        seen = before.get(job_id)
+        if seen is None or seen[0] is not runs or seen[1] is not job:
+            red = [(run, said) for run in runs if run.state.is_red and (said := said_by(run)) is not None]
+            seen = (runs, job, frozenset(name for run, said in red if (name := _identity(estate, run, said))))
+        now[job_id] = seen
+    _kept[0] = now
+    return {job_id: seen[2] for job_id, seen in now.items() if seen[2]}
 
 
 def said_by(run: RunFacts) -> Signature | None:

@@ -105,6 +105,8 @@ def _below_checks(before: Estate, after: Estate) -> set[int]:
     looked = {
         key[0] for key in before.checks.keys() | after.checks.keys() if before.checks.get(key) != after.checks.get(key)
     }
+    if not looked:
+        return set()
     held = {one.downstream_id for one in after.dependencies if one.wants.check in looked}
     ends = (one for service in after.services if not looked.isdisjoint(service.ready) for one in service.terminals)
     return held.union(ends)

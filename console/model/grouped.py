@@ -62,11 +62,11 @@ def by_job(runs: Sequence[RunFacts]) -> Mapping[int, tuple[RunFacts, ...]]:
     return {job_id: tuple(each) for job_id, each in found.items()}
 
 
-def red_runs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, list[RunFacts]]]:
-    """The jobs of which a run is red, in their order, each with its red runs."""
+def red_jobs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, tuple[RunFacts, ...]]]:
+    """The jobs of which a run is red, in their order, each with all its runs."""
     grouped = runs if isinstance(runs, Runs) else Runs(by_job(runs))
     for job_id in sorted(grouped.red):
-        yield job_id, [run for run in grouped.by_job[job_id] if run.state.is_red]
+        yield job_id, grouped.by_job[job_id]
 
 
 def has_red(runs: Sequence[RunFacts]) -> bool:

@@ -144,14 +144,15 @@ def _members(
 def _durations(lines: Wire, is_sqlite: bool, memory: Memory, changed: Set[int]) -> None:
     """Fills in what is missing or changed, by one query."""
     members = memory.members or frozenset()
-    ask = sorted((members - memory.timed) | (changed & members))
+    new = members - memory.durations.keys() if memory.timed_for is not members else set()
+    memory.timed_for = members
+    ask = sorted(new | (changed & members))
     if not ask:
         return
     found: dict[int, list[tuple[int, float]]] = defaultdict(list)
     query = _DURATIONS_SQLITE if is_sqlite else _DURATIONS_POSTGRES
     for job_id, started, ended, sort_us in lines.by_keys(query, "i", ask):
         found[job_id].append((sort_us, (ended - started) / 1_000_000))
-    asked = set(ask)
-    read = {job_id: tuple(seconds for _, seconds in sorted(found[job_id], reverse=True)) for job_id in found}
-    memory.durations = {one: took for one, took in memory.durations.items() if one not in asked} | read
-    memory.timed |= members
+    memory.durations = memory.durations.copy()
+    for job_id in ask:
+        memory.durations[job_id] = tuple(seconds for _, seconds in sorted(found[job_id], reverse=True))

@@ -70,8 +70,9 @@ class Memory:
     members: frozenset[int] | None = None
     """Jobs whose durations matter; None: not known for these jobs, services and dependencies yet."""
     durations: dict[int, tuple[float, ...]] = field(default_factory=dict)
-    timed: set[int] = field(default_factory=set)
-    """Jobs whose durations are known, also those that have none."""
+    """Of members: what estimates look at; empty for a job that never went well."""
+    timed_for: frozenset[int] | None = None
+    """The members of which all durations are known."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
     number: int = 0
@@ -147,7 +148,7 @@ class Memory:
             bound = since_us - _SKEW_US
             rows, gone = lines.rows(RUNS, (bound, bound)), set[int]()
             self.runs, self.red, self.leaving, self.durations = {}, frozenset(), {}, {}
-            self.timed.clear()
+            self.timed_for = None
             self.histories.clear()
         else:
             rows = lines.rows(CHANGED_RUNS, (self.seq,)) if seq != self.seq else []

@@ -29,6 +29,8 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "job": ((JOB,), ("fake/none",), ()),
     "runs": ((JOB,), ("fake/none",)),
     "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999"), (JOB, "--diff")),
+    "lineage": ((JOB,), ("fake/none",), (JOB, "--up", "odd"), (JOB, "--run", "never")),
+    "blast": ((JOB,), ("fake/none",)),
     "incidents": ((), ("--all",)),
     "incident": (("1",), ("99",), ("odd",)),
     "note": (("1", "it was the disk"), ("99", "x"), ("1", " "), ()),

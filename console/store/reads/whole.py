@@ -7,8 +7,9 @@ from console.store.reads.audit import AuditReads
 from console.store.reads.cadence import CadenceReads
 from console.store.reads.declared import DeclaredReads
 from console.store.reads.handover import HandoverReads
+from console.store.reads.lineage import LineageReads
 from console.store.reads.promises import PromiseReads
 
 
-class WholeReads(HandoverReads, AlertReads, AuditReads, DeclaredReads, CadenceReads, PromiseReads):
+class WholeReads(HandoverReads, AlertReads, AuditReads, DeclaredReads, CadenceReads, LineageReads, PromiseReads):
     """All questions. For one thread at a time."""

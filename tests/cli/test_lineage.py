@@ -1,0 +1,91 @@
+"""The jobs around one, over systems: whom it takes with it, and what is the cause of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connectors.contract import JobRecord, State
+from console.cli.exits import Exit
+from console.cli.lineage import MOST
+from console.cli.main import main
+from console.model.inventory import InventoryChanges
+from console.store.ingest import ingest
+from console.store.inventory import write_inventory
+from console.store.reads import Reads
+from tests.store.estate import EXTRACT, LOAD, MIDNIGHT, Estate, at, failed, poll, run
+from tests.store.fixtures import night, reads, served, store, store_url
+
+__all__ = ["night", "reads", "served", "store", "store_url"]
+
+
+def told(url: str, capsys: pytest.CaptureFixture[str], *words: str, code: Exit = Exit.OK) -> str:
+    capsys.readouterr()
+    assert code == main(["--store", url, *words])
+    return capsys.readouterr().out
+
+
+def test_a_blast_tells_the_services_first_then_the_jobs_by_system(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(failed())
+    shown = told(store_url, capsys, "blast", EXTRACT)
+    assert shown.splitlines()[:3] == [
+        f"{EXTRACT}  failed 5m10s ago",
+        f"root cause  {EXTRACT} (itself)  failed 5m10s ago",
+        "downstream  1 job on 1 system; 1 service below it or delivered by it",
+    ]
+    assert shown.index("supply") < shown.index("airflow") < shown.index(LOAD)
+
+
+def test_the_cause_of_what_has_not_run_is_found_in_one_step(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(failed())
+    document = json.loads(told(store_url, capsys, "blast", LOAD, "--json"))
+    assert [EXTRACT] == [one["job"] for one in document["root_causes"]]
+    assert (["supply"], []) == ([one["service"] for one in document["services"]], document["jobs"])
+
+
+def test_a_lineage_marks_the_cause_and_draws_in_plain_characters(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(failed())
+    shown = told(store_url, capsys, "lineage", LOAD)
+    assert shown.splitlines()[-4:] == [
+        "upstream: 1 job on 1 system", f"  `- ! {EXTRACT}  failed 5m10s ago", f">   {LOAD}  has not run",
+        "downstream: nothing",
+    ]  # fmt: skip
+    assert shown.isascii()
+
+
+def test_a_lineage_of_one_date_shows_the_runs_of_that_date(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(failed())
+    key = f"{at('03:10'):%Y-%m-%dT%H:%M:%SZ}"
+    document = json.loads(told(store_url, capsys, "lineage", EXTRACT, "--run", key, "--json"))
+    assert ("2026-11-19", "failed", key) == (document["bd"], document["state"], document["period_key"])
+    main(["--store", store_url, "lineage", EXTRACT, "--run", "never"])
+    assert "never" in capsys.readouterr().err
+
+
+def test_depths_leave_out_and_say_how_much(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(told(store_url, capsys, "lineage", LOAD, "--up", "0", "--json"))
+    assert ([], [], 1) == (document["upstream"], document["edges"], document["left_out"]["upstream"])
+    assert "1 more beyond 0 steps" in told(store_url, capsys, "lineage", LOAD, "--up", "0")
+
+
+def test_many_jobs_are_counted_by_system_and_what_is_red_is_named(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = tuple(JobRecord(f"mart_{number:03}", upstreams=("load_orders",)) for number in range(MOST + 1))
+    write_inventory(served.store, served.airflow, InventoryChanges(new=many), MIDNIGHT, None)
+    ingest(served.store, served.airflow, poll(run("mart_007", state=State.FAILED)), None)
+    shown = told(store_url, capsys, "lineage", LOAD)
+    assert f"downstream: {MOST + 1} jobs on 1 system" in shown
+    assert "mart_007" in shown
+    assert "mart_008" not in shown

@@ -1,0 +1,63 @@
+"""What a job takes with it, and which red job above it is the cause, over graphs of any shape."""
+
+from __future__ import annotations
+
+import rustworkx as rx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.control.lineage import Steps, blast_radius, neighbours, root_causes
+
+JOBS = 12
+EDGES = st.lists(st.tuples(st.integers(0, JOBS - 1), st.integers(0, JOBS - 1)), max_size=30)
+RED = st.sets(st.integers(0, JOBS - 1))
+
+
+def steps(edges: list[tuple[int, int]]) -> tuple[Steps, Steps]:
+    above, below = neighbours(edges)
+    return (lambda job: above.get(job, ())), (lambda job: below.get(job, ()))
+
+
+def test_the_blast_radius_is_nearest_first() -> None:
+    _, below = steps([(1, 2), (2, 3), (1, 3), (3, 4), (9, 4)])
+    assert [(2, 1), (3, 1), (4, 2)] == list(blast_radius(1, below).items())
+    assert {} == blast_radius(4, below)
+
+
+def test_a_red_job_below_a_red_job_is_a_symptom_however_many_good_ones_lie_between() -> None:
+    above, _ = steps([(1, 2), (2, 3), (3, 4), (7, 4)])
+    assert [1] == root_causes(4, above, {1, 4})
+    assert [7, 1] == root_causes(4, above, {1, 3, 4, 7})
+    assert [4] == root_causes(4, above, {4})
+    assert [] == root_causes(4, above, set())
+
+
+def test_what_is_red_beside_it_is_no_cause_of_it() -> None:
+    above, _ = steps([(1, 2), (1, 3)])
+    assert [] == root_causes(3, above, {2})
+
+
+def test_jobs_that_blame_each_other_around_a_cycle_are_all_named() -> None:
+    above, _ = steps([(1, 2), (2, 1)])
+    assert {1, 2} == set(root_causes(1, above, {1, 2}))
+
+
+@given(EDGES, st.integers(0, JOBS - 1))
+def test_the_blast_radius_is_what_a_graph_library_finds(edges: list[tuple[int, int]], job: int) -> None:
+    graph: rx.PyDiGraph[int, None] = rx.PyDiGraph()
+    graph.add_nodes_from(range(JOBS))
+    graph.add_edges_from_no_data(edges)
+    assert rx.descendants(graph, job) - {job} == set(blast_radius(job, steps(edges)[1]))
+
+
+@given(EDGES, RED, st.integers(0, JOBS - 1))
+def test_every_red_job_has_a_cause_and_none_of_them_lies_below_another(
+    edges: list[tuple[int, int]], red: set[int], job: int
+) -> None:
+    forward = [(min(edge), max(edge)) for edge in edges if edge[0] != edge[1]]
+    above, below = steps(forward)
+    causes = root_causes(job, above, red)
+    reds = red & {job, *blast_radius(job, above)}
+    assert bool(reds) == bool(causes)
+    assert set(causes) <= reds
+    assert all(other not in blast_radius(one, below) for one in causes for other in causes)
