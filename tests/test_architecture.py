@@ -107,6 +107,7 @@ WIRED_COMMANDS = ("console.cli.engine", "console.cli.check", "console.cli.demo")
 
 WIRING = (
     "console.engine.wiring",
+    "console.engine.looking",
     "console.engine.runner",
     "console.engine.config_file",
     "console.engine.logs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.cli.common import Stop, count, place_of, print_json, say, say_lines, stamp, store_of, wait_seconds
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from connectors.contract import Probe
     from connectors.secrets import SecretRef, SecretStore
     from console.config import Config, SystemConfig
+    from console.engine.looking import Looker
+    from console.model.checks import Check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
+    found += [] if arguments.no_probe else look_all(config, secrets, arguments.timeout)
     if arguments.json:
         print_json(arguments, {"config": str(path), "faults": [], "targets": found, "remarks": names})
     else:
@@ -138,6 +142,30 @@ def _judge(name: str, probe: Probe) -> Found:
 def _right_words(what: str, right: Any) -> str:
     told = [f"{what}: {right.name}", right.why, f"Mend: {right.mend}" if right.mend else ""]
     return " ".join(words if words.endswith((".", ";")) else f"{words}." for words in told if words)
+
+
+def look_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found]:
+    """Whether every check of data can look, for the business date of now; what it finds is not judged here."""
+    from console.engine.looking import Looker
+
+    looker = Looker(config, secrets)
+    with ThreadPoolExecutor(min(8, len(config.declared.checks) or 1)) as pool:
+        return list(pool.map(lambda one: _look(looker, one, secrets, timeout), config.declared.checks))
+
+
+def _look(looker: Looker, one: Check, secrets: SecretStore, timeout: float) -> Found:
+    from connectors.contract import AccessRefused, ConnectorError
+    from console.engine.looking import today
+
+    name = f"check {one.name}"
+    try:
+        looker.look(one.name, today(one, datetime.now(UTC)), min(timeout, one.timeout.total_seconds()))
+    except ConnectorError as error:
+        verdict = "refused" if isinstance(error, AccessRefused) else "unreachable"
+        return Found(name, verdict, "", (secrets.mask(str(error)),))
+    except Exception as error:  # noqa: BLE001 - as of a target
+        return Found(name, "broken", "", (secrets.mask(f"{type(error).__name__}: {error}"),))
+    return Found(name, "ok", "", ())
 
 
 def check_routes(config: Config, secrets: SecretStore) -> list[Found]:

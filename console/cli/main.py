@@ -36,6 +36,7 @@ COMMANDS: dict[str, Command] = {
     "console": Command("console.cli.console", "open the console (what `headway` alone does)"),
     "demo": Command("console.cli.demo", "open the console on a recorded night, no network needed"),
     "check": Command("console.cli.check", "validate the config and probe every system"),
+    "checks": Command("console.cli.checks", "what is asked of data, and what was found; CHECK --now looks"),
     "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
     "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
     "services": Command("console.cli.services", "services with deadline, left, slack, act-by, cause"),

@@ -25,10 +25,10 @@ from connectors.contract.measured import Measured
 from console.clean import clean_line
 from console.clock import Clock
 from console.control.judging import judge
-from console.control.zones import date_in_window, zone_of
 from console.durations import duration_words
 from console.engine.answers import CannotAnswer, NoSuchName
 from console.engine.health import Pulse
+from console.engine.looking import today
 from console.model.checks import Check, CheckState, CheckVerdict
 from console.store import checks as rows
 from console.store.errors import StoreError
@@ -98,7 +98,7 @@ class Checks:
         check = self._checks.get(name)
         if check is None:
             raise NoSuchName(f'no check "{clean_line(name)}". See: headway checks')
-        bd = date.fromisoformat(asked) if asked else self._today(check, self._clock.now())
+        bd = date.fromisoformat(asked) if asked else today(check, self._clock.now())
         if not self._take((name, bd)):
             raise CannotAnswer(f"check {name}: a look at it has not ended yet; ask again later")
         is_awaited = (name, bd) in rows.awaited(self._store, self._clock.now())
@@ -114,10 +114,7 @@ class Checks:
     def _unasked(self, now: datetime) -> frozenset[Key]:
         """Checks that nothing in config waits for, each with the business date of now."""
         free = self._checks.keys() - rows.waited_for(self._store)
-        return frozenset((name, self._today(self._checks[name], now)) for name in free)
-
-    def _today(self, check: Check, now: datetime) -> date:
-        return date_in_window(now, zone_of(check.zone), check.cutoff)
+        return frozenset((name, today(self._checks[name], now)) for name in free)
 
     def _begin(self, key: Key, is_awaited: bool, fence: int) -> bool:
         """False where there is no room for it, or its last look hangs still."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,19 @@ from connectors.contract.measured import Measured
 from connectors.secrets import SecretRef, SecretStore
 from console.config import Config
 from console.config.check_kinds import FileSettings, HttpSettings, ObjectSettings, SqlSettings
+from console.control.zones import date_in_window, zone_of
+from console.model.checks import Check
 
 if TYPE_CHECKING:
     from connectors.transport.ssh import SshAddress
 
 NAME = "headway check"
 """What a server shows of who looks: pg_stat_activity has it as application_name."""
+
+
+def today(check: Check, now: datetime) -> date:
+    """The business date of now, in the check's own zone."""
+    return date_in_window(now, zone_of(check.zone), check.cutoff)
 
 
 class Looker:

@@ -174,6 +174,10 @@ class Requests:
         """Asks to take back that a manual step is done; the request's id."""
         return self._ask("undo done", {"run_id": run_id, "from": where_from(), "why": why})
 
+    def look(self, check: str, bd: str | None = None) -> int:
+        """Asks to look at a check's data now, for a business date or the present one; the request's id."""
+        return self._ask("check look", {"check": check, "bd": bd or ""})
+
     def test_route(self, route: str) -> int:
         """Asks for a test message to every URL of a route; the request's id. The answer names its alert."""
         return self._ask("alert test", {"route": route, "from": where_from()})

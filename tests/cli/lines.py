@@ -16,6 +16,7 @@ NO_JSON = {
 JOB, RUN = "{job}", "{run}"
 LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "check": (("--no-probe",), ()),
+    "checks": ((), ("nothing",), ("nothing", "--now"), ("--now",), ("nothing", "--bd", "odd")),
     "status": ((),),
     "services": ((), ("nobody",), ("--attainment",), ("--bd", "odd")),
     "review": (("supply",), ("nobody",)),

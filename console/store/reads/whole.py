@@ -5,11 +5,11 @@ from __future__ import annotations
 from console.store.reads.alerts import AlertReads
 from console.store.reads.audit import AuditReads
 from console.store.reads.cadence import CadenceReads
-from console.store.reads.declared import DeclaredReads
+from console.store.reads.checks import CheckReads
 from console.store.reads.handover import HandoverReads
 from console.store.reads.lineage import LineageReads
 from console.store.reads.promises import PromiseReads
 
 
-class WholeReads(HandoverReads, AlertReads, AuditReads, DeclaredReads, CadenceReads, LineageReads, PromiseReads):
+class WholeReads(HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, PromiseReads, CheckReads):
     """All questions. For one thread at a time."""
