@@ -274,4 +274,5 @@ class Look:
         """All jobs of this look."""
         tables = self.crontabs
         clock = self.answer.clock(self.ours, tables.zone)
-        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock)
+        zones = self.answer.processes.has_zones
+        return records.inventory(self.target, tables.tables, tables.denied, tables.zone, self.level, clock, zones)

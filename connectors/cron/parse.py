@@ -21,6 +21,10 @@ OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 CLOCK = re.compile(r"\d{1,12}(\.\d{1,9})?")
 
 
+CRONIE = re.compile(r"(?:[^\0 ]*/)?crond(?![A-Za-z0-9_])")
+"""How its command line begins; a shell that drops NUL bytes joins its options to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """One part of an answer: its kind, the rest of its heading line, and what follows that line."""
@@ -98,6 +102,9 @@ class Processes:
     births: dict[int, str] = field(default_factory=dict)
     asked: frozenset[int] = frozenset()
     """Pids that were looked for."""
+    has_zones: bool = False
+    """True where the daemon is cronie's crond: CRON_TZ in a crontab is the zone of the lines below it. Debian's cron
+    hands it to the command as any other variable."""
 
     def of_cron(self) -> list[tuple[int, str]]:
         """cron's children and their jobs: pid and birth in ticks."""
@@ -127,7 +134,8 @@ def processes(section: Section) -> Processes:
             elif words[0] == "job":
                 jobs[pid] = int(words[2])
     level = None if daemon is None else _level(section.rest)
-    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked)
+    has_zones = CRONIE.match(section.rest) is not None
+    return Processes(daemon, level, hidden, frozenset(children), jobs, births, asked, has_zones)
 
 
 def _level(arguments: str) -> int:

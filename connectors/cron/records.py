@@ -23,9 +23,11 @@ from connectors.contract import (
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, instant
 from connectors.cron.crontab import Line, Tables, bytes_of
 from connectors.cron.fields import NICKNAMES, REBOOT, words
+from connectors.cron.parse import zone_of
 from connectors.cron.spool import RUN_ID
 
-DIALECT = "debian-cron"
+DIALECT, OWN_ZONE = "debian-cron", "cronie"
+"""The second of lines under a CRON_TZ that their daemon goes by."""
 
 
 def native_id(host: str, line: Line) -> str:
@@ -40,14 +42,16 @@ def proof(line: Line, level: int) -> Proof:
     return Proof.EXIT if level & ENDS_LOGGED and level & ERRORS_LOGGED else Proof.START
 
 
-def job(host: str, line: Line, zone: str, level: int) -> JobRecord:
-    """One crontab line as a job."""
+def job(host: str, line: Line, zone: str, level: int, has_zones: bool = False) -> JobRecord:
+    """One crontab line as a job. `has_zones`: its daemon goes by CRON_TZ; an unknown zone is UTC to it."""
+    own = line.settings.get("CRON_TZ", "").lstrip(":") if has_zones else ""
+    named = own if own and zone_of(own) is not None else "UTC"
     expression = NICKNAMES.get(line.expression, line.expression)
-    dialect = "none" if line.expression == REBOOT else DIALECT
+    dialect = "none" if line.expression == REBOOT else OWN_ZONE if own else DIALECT
     return JobRecord(
         native_id=native_id(host, line),
         title=line.name,
-        schedule=Schedule(dialect, expression, zone, words(line.expression)),
+        schedule=Schedule(dialect, expression, named if own else zone, words(line.expression)),
         paused=bool(line.mark),
         definition=line.command,
         definition_hash=sha256(bytes_of(f"{line.hash}{sorted(line.settings.items())}")).hexdigest(),
@@ -64,10 +68,16 @@ def user_of_table(match_keys: tuple[str, ...]) -> str | None:
 
 
 def inventory(
-    host: str, tables: Tables, denied: Iterable[tuple[str, str]], zone: str, level: int, clock: Clock
+    host: str,
+    tables: Tables,
+    denied: Iterable[tuple[str, str]],
+    zone: str,
+    level: int,
+    clock: Clock,
+    has_zones: bool = False,
 ) -> Inventory:
     """All jobs of the host. Not complete where a crontab was denied; a file that cron ignores has no jobs."""
-    jobs = tuple(job(host, line, zone, level) for line in tables.lines)
+    jobs = tuple(job(host, line, zone, level, has_zones) for line in tables.lines)
     refused = [Skipped(path, f"denied: {why}", "") for path, why in denied]
     faults = [Skipped(fault.where, fault.reason, fault.value) for fault in tables.faults]
     content = repr((jobs, refused, faults))

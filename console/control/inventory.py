@@ -14,7 +14,12 @@ SHRUNK_SHARE = 0.9
 SHRUNK_JOBS = 10
 """More than this share and this number of jobs vanishing at once is a lost right or mount more often than a cleanup."""
 
-_GONE = {"debian-cron": "crontab line gone", "pg_cron": "pg_cron job gone", "airflow": "DAG gone"}
+_GONE = {
+    "debian-cron": "crontab line gone",
+    "cronie": "crontab line gone",
+    "pg_cron": "pg_cron job gone",
+    "airflow": "DAG gone",
+}
 
 
 def match(known: Sequence[KnownJob], found: Inventory, doubted_hash: str = "") -> InventoryChanges:

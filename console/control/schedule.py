@@ -5,6 +5,9 @@
                jumped over: one instant here), and once, the first time, in an overlap; one whose minute or hour
                begins with `*` skips the gap and runs in both hours of the overlap. `@reboot` has no instants. Day of
                month and day of week are an OR unless one of them begins with `*`.
+"cronie"       Lines under CRON_TZ, in that zone. crond compares each minute of its own clock with that zone's
+               (find_jobs of cronie's cron.c; not lived here): a line skips a gap there and runs twice in an overlap.
+               Lines without it are as in "debian-cron", whose code it shares.
 "pg_cron"      The zone that its connector names: UTC up to 1.5, `cron.timezone` from 1.6. It counts real minutes and
                compares each with that zone's clock (ShouldRunTask of pg_cron.c), so that every job skips a gap and runs
                twice in an overlap. "N seconds" has no anchor that a poll could see: a grid from the epoch stands for
@@ -51,7 +54,7 @@ _NICKNAMES = {
 }
 _DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
-_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd")
+_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd", "cronie")
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "debian-cron": minute.startswith("*") or hour.startswith("*"),
         "airflow": len(stepped.hours) == 24,
         "pg_cron": True,
+        "cronie": True,
     }
     return _Rule(dialect, fields, where, starred[dialect])
 

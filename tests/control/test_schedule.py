@@ -200,3 +200,11 @@ def test_a_daily_job_runs_once_on_every_local_date(zone: str, start: datetime) -
     dates = [each.astimezone(zone_of(zone)).date() for each in found]
     assert sorted(set(dates)) == dates
     assert len(found) in (9, 10, 11)
+
+
+def test_a_zone_of_cronie_skips_its_gap_and_runs_twice_in_its_overlap() -> None:
+    """crond counts the minutes of its own clock, and makes up for no jump of another zone's."""
+    nightly = Schedule("cronie", "30 2 * * *", "Europe/Berlin")
+    spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert [] == instants(nightly, spring, spring + timedelta(hours=24))
+    assert 2 == len(instants(nightly, autumn, autumn + timedelta(hours=24)))

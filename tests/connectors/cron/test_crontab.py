@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.cron import records
 from connectors.cron.crontab import TableFile, as_logged, command_of, read_tables
 
 USERS = frozenset({"root", "etl"})
@@ -100,3 +101,20 @@ def test_any_bytes_are_lines_or_faults(data: bytes) -> None:
         names = [line.name for line in found.lines]
         assert sorted(names) == sorted(set(names))
         assert all(line.hash and as_logged(line.command).isascii() for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    "has_zones, expected",
+    [
+        (True, [("debian-cron", "UTC"), ("cronie", "Asia/Tokyo"), ("cronie", "UTC")]),
+        (False, [("debian-cron", "UTC"), ("debian-cron", "UTC"), ("debian-cron", "UTC")]),
+    ],
+)
+def test_a_line_below_cron_tz_runs_in_that_zone_where_its_daemon_has_it(
+    has_zones: bool, expected: list[tuple[str, str]]
+) -> None:
+    """To Debian's cron it is a variable like any other; a zone that nobody knows is UTC to cronie."""
+    text = "1 3 * * * /a\nCRON_TZ=Asia/Tokyo\n2 3 * * * /b\nCRON_TZ=Nowhere/Land\n3 3 * * * /c\n"
+    lines = read_tables([user(text)], USERS).lines
+    found = [records.job("db07", line, "UTC", 1, has_zones).schedule for line in lines]
+    assert expected == [(one.dialect, one.zone) for one in found]

@@ -48,6 +48,22 @@ def test_level_of_a_daemon_without_the_option_is_debians_default() -> None:
     assert processes(Section("PROC", "/usr/sbin/cron-f", b"crond 29 all\n")).level == 1
 
 
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("/usr/sbin/crond\0-n", True),
+        ("/usr/sbin/crond-n", True),
+        ("crond", True),
+        ("/usr/sbin/cron\0-f", False),
+        ("/usr/sbin/cron-f", False),
+        ("/usr/sbin/crond2", False),
+        ("", False),
+    ],
+)
+def test_only_cronies_daemon_goes_by_zones_of_its_own(arguments: str, expected: bool) -> None:
+    assert expected == processes(Section("PROC", arguments, b"crond 29 all\n")).has_zones
+
+
 def test_level_is_unknown_while_no_daemon_runs() -> None:
     assert processes(Section("PROC", "", b"crond  all\n")).level is None
 
