@@ -62,6 +62,7 @@ def job_lines(view: JobView, now: datetime) -> list[str]:
     lines += [f"takes       {_takes(view)}", f"owner       {row.owner or '–'}", f"runbook     {view.runbook or '–'}"]
     lines += [f"rerun       {view.rerun}", f"services    {', '.join(view.services) or '–'}"]
     lines += [f"upstream    {name} ({origin})" for name, origin in view.upstreams]
+    lines += [f"waits for   {words}" for words in view.waits]
     lines += [f"downstream  {name} ({origin})" for name, origin in view.downstreams]
     lines += [f"finding     {one.rule.replace('_', ' ')}: {one.with_source}" for one in view.findings]
     return lines + [f"drift       {one.what}: {one.words}" for one in view.drift]

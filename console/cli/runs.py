@@ -43,7 +43,7 @@ def run_rows(rows: Sequence[RunRow], now: datetime) -> tuple[Sequence[Col], list
 def _row(one: RunRow, now: datetime) -> tuple[str, ...]:
     end = one.ended or (now if one.state in ("running", "retrying") else None)
     took = duration_words((end - one.started).total_seconds()) if end and one.started else "–"
-    state = f"{one.state} · stale read" if one.stale_read else one.state
-    words = one.message.splitlines()[0] if one.message else one.reason
+    state = f"{one.state} · {one.flags}" if one.flags else one.state
+    words = one.message.splitlines()[0] if one.message else one.reason or one.partial_input
     start, attempts = stamp(one.started), str(one.attempts)
     return (str(one.id), one.bd, one.period_key, state, one.evidence, start, took, attempts, words[:60])

@@ -87,7 +87,7 @@ def slack_words(one: ServiceView, now: datetime) -> str:
 
 
 def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
-    left = until(one.deadline, now) if one.delivered is None else "delivered"
+    left = one.given or until(one.deadline, now)
     act_at = clock_words(one.act_by, one.zone).partition(" ")[0]  # the deadline beside it names the zone
     act_by = "–" if one.act_by is None else f"{act_at} {until(one.act_by, now)}"
     deadline, stands = clock_words(one.deadline, one.zone), one.timeliness.replace("_", " ")

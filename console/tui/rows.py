@@ -77,8 +77,9 @@ def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
     if zoned and len(deadline) < 6:
         deadline += " " + look.clock.label(view.deadline, view.zone)[:4]
     left: Run = (short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad")
-    if view.delivered is not None:
-        left = ("done", "ok")
+    if view.given:
+        word_for, is_whole = view.given.removeprefix("delivered, "), view.given == "delivered"
+        left = ("done", "ok") if is_whole else (word_for, "warn")
     return Row(
         view.id,
         (

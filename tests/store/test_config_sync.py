@@ -15,6 +15,7 @@ from console.model.wants import Condition, Period, Wants
 from console.store.config_sync import Synced, sync_config
 from console.store.estate import load
 from console.store.inventory import write_inventory
+from console.store.reads import Reads
 from tests.store.estate import MIDNIGHT, SYSTEMS, Estate, record, run
 
 EXTRACT = "etl-hosts/db07:extract_orders"
@@ -147,3 +148,17 @@ def test_the_last_run_of_before_the_lookback_is_seen_where_another_period_is_rea
     [seen] = load(night.store, MIDNIGHT, Settings()).earlier
     assert ("old", night.job_id()) == (seen.period_key, seen.job_id)
     assert seen not in load(night.store, MIDNIGHT, Settings()).runs
+
+
+def test_a_job_says_what_its_gates_wait_for(night: Estate, reads: Reads) -> None:
+    stock, clean = "etl-hosts/db07:load_stock", "etl-hosts/db07:clean_up"
+    either = Wants(gate="1", need=1)
+    edges = [DependencySetting(up, LOAD, wants=either) for up in (EXTRACT, stock)]
+    ended = DependencySetting(clean, LOAD, wants=Wants(Condition.COMPLETION, period=Period.PREVIOUS))
+    sync(night, replace(WHOLE, dependencies=(*edges, ended)))
+    told = reads.job(LOAD).waits
+    gate = reads.gate(LOAD, bd="2026-11-19").upstreams
+    assert (f"{clean} (completion, the previous)", f"any of {EXTRACT}, {stock}") == told
+    assert [(clean, ended.wants), (EXTRACT, either), (stock, either)] == [(one.job, one.wants) for one in gate]
+    sync(night, WHOLE)
+    assert () == reads.job(LOAD).waits

@@ -40,6 +40,15 @@ class ServiceView:
     extension: str = ""
     """Who extended it and why; empty where nobody did."""
 
+    @property
+    def given(self) -> str:
+        """ "delivered", "delivered, partial", "delivered, stale": what was handed over, and what is in it; empty while
+        nothing was. On stale data the promise is not kept."""
+        if self.delivered is not None:
+            return "delivered" if self.data_state != "partial" else "delivered, partial"
+        was = self.data_state in ("partial", "stale") and self.reason.startswith("delivered ")
+        return f"delivered, {self.data_state}" if was else ""
+
 
 @dataclass(frozen=True, slots=True)
 class IncidentRow:

@@ -80,6 +80,13 @@ class RunRow:
     stale_read: bool
     stale_since: datetime | None
     reason: str = ""
+    partial_input: str = ""
+    """What it read that was partial; empty where nothing was."""
+
+    @property
+    def flags(self) -> str:
+        """ "stale read", "partial input": what its state does not say; empty where there is nothing."""
+        return "stale read" if self.stale_read else "partial input" if self.partial_input else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +153,6 @@ class JobView:
     """Newest first, at most 60."""
     findings: tuple[FindingView, ...] = ()
     """The open ones of the job and its runs, newest first."""
+    waits: tuple[str, ...] = ()
+    """What it waits for, gate by gate: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty where that is no more
+    than each of its upstreams good on the same date."""

@@ -12,6 +12,7 @@ from console.model.wants import Condition, Period, Wants
 from console.store.errors import HasNone
 from console.store.keys import pack
 from console.store.reads.base import visible
+from console.store.reads.gates import wants_of
 from console.store.reads.jobs import JobReads
 from console.store.reads.link import Row
 from console.store.reads.past import looks, past_runs
@@ -105,7 +106,7 @@ class HoldReads(JobReads):
         found: dict[int, UpstreamView] = {}
         for number, name, mode, target, *told in rows:  # what config says of a pair stands first
             if number not in found:
-                wants, run, clock = _wants(*told[:7]), self._read(number, bd, at), _clock(*told[7:])
+                wants, run, clock = wants_of(*told[:7]), self._read(number, bd, at), _clock(*told[7:])
                 seen = _upstream(number, name, mode, clock, run, target in stale, stale.get(target))
                 found[number] = seen if wants.is_plain else self._wanted(seen, wants, job_id, bd, at)
         return tuple(found.values())
@@ -144,13 +145,6 @@ class HoldReads(JobReads):
 _OPEN = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 _OVER = f"state NOT IN ({_OPEN}, 'skipped') AND evidence <> 'asserted'"
 """As `control.picture` has it: what is skipped, or good by a person's word, speaks for no other run."""
-
-
-def _wants(
-    condition: str, check: str, period: str, calendar: str, within_s: float | None, gate: str, need: int
-) -> Wants:
-    within = None if within_s is None else timedelta(seconds=within_s)
-    return Wants(Condition(condition), check, Period(period), calendar, within, gate, need)
 
 
 def _is_good(run: Row) -> bool:

@@ -15,6 +15,7 @@ from console.store.errors import LookAlike, NotFound
 from console.store.keys import pack
 from console.store.ranks import CALM, PROBLEM
 from console.store.reads.base import seen
+from console.store.reads.gates import waits_of
 from console.store.reads.link import Row
 from console.store.reads.members import MemberReads
 from console.store.reads.near import near
@@ -95,6 +96,7 @@ class JobReads(RunReads, MemberReads):
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.services_of(job_id),
+            waits=waits_of(self.link, job_id),
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
             findings=tuple(self.findings(job_id)),

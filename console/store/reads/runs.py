@@ -15,7 +15,7 @@ RUNS_SHOWN = 60
 _RUN = (
     "SELECT r.id, r.job_id, j.name, r.period_key, r.bd, r.state, r.evidence, r.native_state, r.timeliness, r.attempts,"
     " r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.stale_read,"
-    " r.reason,"
+    " r.reason, r.partial_input,"
     " j.target_id FROM run r JOIN job j ON j.id = r.job_id"
 )
 _ATTEMPTS = (
@@ -89,7 +89,7 @@ class RunReads(IncidentReads):
 def _run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     (
         run_id, job_id, job, period_key, bd, state, evidence, native_state, timeliness, attempts, period, first_started,
-        started, ended, exit_code, message, expected, stale_read, reason, target_id,
+        started, ended, exit_code, message, expected, stale_read, reason, partial_input, target_id,
     ) = row  # fmt: skip
     shown = seen(state, evidence, target_id, stale)
     return RunRow(
@@ -113,6 +113,7 @@ def _run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
         stale_read=bool(stale_read),
         stale_since=shown.stale_since,
         reason=reason,
+        partial_input=partial_input,
     )
 
 

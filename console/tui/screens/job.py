@@ -99,7 +99,7 @@ class JobScreen(BaseScreen):
             second = [(f" {worst.rule.replace('_', ' ')}: {worst.with_source}", "warn")]
         if view.drift:
             second = [(f" drift: {view.drift[0].words or view.drift[0].what}", "warn"), ("   d accepts it", "dim")]
-        above = ", ".join(name for name, _ in view.upstreams) or "none known"
+        above = ", ".join(view.waits or [name for name, _ in view.upstreams]) or "none known"
         below = ", ".join(name for name, _ in view.downstreams) or "none known"
         third: list[Run] = [(" upstream ", "dim"), (above, "plain"), ("   downstream ", "dim"), (below, "plain")]
         if view.services:

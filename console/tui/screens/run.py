@@ -74,6 +74,8 @@ class RunScreen(LogScreen):
             runs.append((f"   {row.message or row.reason}", "warn" if _red(row.state) else "dim"))
         if row.stale_read:
             runs.append(("   read its upstream too early: its data is stale", "warn"))
+        elif row.partial_input:
+            runs.append((f"   {row.partial_input}", "warn"))
         runs += [(f"   {_found(one)}", "dim" if one.closed else "warn") for one in view.findings]
         return runs
 
