@@ -77,6 +77,7 @@ COMMANDS: dict[str, Command] = {
     "silence": Command(
         "console.cli.silence", "what is muted; `silence add --system … --for 2h --why …`, `silence end ID`"
     ),
+    "rota": Command("console.cli.rota", "who is on call, now or --at another time, and who is next"),
     "alert": Command(
         "console.cli.alert",
         "alerts not delivered, or --held back; `alert test ROUTE`, `alert retry`, `alert useful ID yes|no`",

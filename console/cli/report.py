@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from console.cli.common import now_of, print_json, say_lines, stamp, watched
+from console.cli.common import Stop, now_of, print_json, say_lines, stamp, watched
 from console.cli.exits import Exit
 from console.cli.handover import action_line, service_words
 from console.cli.incident import number_of
 from console.cli.markdown import Section, as_markdown
+from console.cli.noise import add_noise_arguments, run_noise
 from console.durations import duration_words
 from console.model.carried import PlanView
 from console.model.ids import incident_name
@@ -20,11 +21,16 @@ LOG_LINES = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="INCIDENT", help="INC-0001")
+    parser.add_argument("name", metavar="INCIDENT", nargs="?", help="INC-0001")
+    add_noise_arguments(parser)
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.noise == bool(arguments.name):
+        raise Stop(Exit.USAGE, "headway report INC-0001 for an incident, or --noise for the alerts: which?")
+    if arguments.noise:
+        return run_noise(arguments)
     number = number_of(arguments.name)
     with watched(arguments) as reads:
         view, nights, plans = reads.incident(number), reads.nights_of(number), reads.plans(incident_id=number)

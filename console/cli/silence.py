@@ -33,7 +33,7 @@ def duration(text: str) -> timedelta:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _instant(text: str) -> datetime:
+def instant_typed(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in MATCHERS:
         parser.add_argument(f"--{name}", metavar="PATTERN", help=f"add: {HELP[name]}")
     parser.add_argument("--for", dest="length", type=duration, metavar="TIME", help="add: how long, 2h")
-    parser.add_argument("--from", dest="begins", type=_instant, metavar="TIME", help="add: from then on; default: now")
+    parser.add_argument("--from", dest="begins", type=instant_typed, metavar="TIME", help="add: from then on")
     parser.add_argument("--why", default="", help="for those who wonder why nobody was told")
     parser.add_argument("--all", action="store_true", help="list: those that are over too")
     parser.add_argument("--json", action="store_true")

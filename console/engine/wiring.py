@@ -27,12 +27,15 @@ from console.engine.health import Health, Pulse
 from console.engine.log_differences import LogDifferences
 from console.engine.looking import Looker
 from console.engine.muting import MutingAnswers
+from console.engine.noise import WeeklyNoise
 from console.engine.outbox import Outbox
 from console.engine.ping import Ping
 from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
 from console.engine.promises import Promises
 from console.engine.proposals import Proposals
+from console.engine.rotas import Rotas
+from console.engine.rounds import Rounds
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
 from console.engine.templates import Templates
@@ -179,6 +182,18 @@ class Parts:
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
             },
         )
+        alerting, beside = self.config.declared.alerting, self.config.path
+        self.rotas = Rotas(
+            self.store,
+            self.clock,
+            self.config.rotas,
+            alerting,
+            beside if beside.is_dir() else beside.parent,
+            self.secrets,
+            changed=self.evaluator.wake.set,
+        )
+        weekly = WeeklyNoise(self.store, self.clock, alerting.noise_report, self.routing.words)
+        self.rounds = Rounds(self.rotas, weekly)
         self._make_health()
         self._joined = True
 
@@ -196,6 +211,7 @@ class Parts:
             "plans": self.plans.pulse,
             "answers": self.answers.pulse,
             "checks": self.checks.pulse,
+            "rounds": self.rounds.pulse,
         }
         return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
 
@@ -205,7 +221,7 @@ class Parts:
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
         self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        return self.health.words()
+        return "; ".join(filter(None, (self.health.words(), self.rotas.trouble())))
 
     @property
     def send(self) -> Sender:
@@ -227,6 +243,7 @@ class Parts:
             ("plans", self.plans),
             ("answers", self.answers),
             ("checks", self.checks),
+            ("rounds", self.rounds),
         ]
         named += [("ping", self.ping)] if self.ping is not None else []
         return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]

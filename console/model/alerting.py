@@ -5,7 +5,7 @@ All instants are aware UTC.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 
@@ -140,6 +140,13 @@ class Shift:
     person: str
     begins: datetime
     ends: datetime
+
+
+def on_call(shifts: Sequence[Shift], at: datetime) -> Shift | None:
+    """The shift that holds the instant; of several the one that began last: a swap lies over the regular one."""
+    return max(
+        (one for one in shifts if one.begins <= at < one.ends), key=lambda one: (one.begins, one.person), default=None
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from console.model.decisions import ALERT
 from console.store.wire import Wire
 
-TEST, DIGEST, FALLBACK, HEADWAY, PERSON, GROUP = "test", "digest", "fallback", "headway", "person", "group"
+TEST, DIGEST, FALLBACK, HEADWAY, PERSON = "test", "digest", "fallback", "headway", "person"
+GROUP, NOISE = "group", "noise"
 """Kinds that are not about one incident's change (`console.model.words.AlertKind` has those)."""
 _ALERT = (
     "incident_id", "dedup_key", "kind", "version", "route", "title", "body", "plain_title", "plain_body", "made_us",

@@ -10,7 +10,6 @@ import pytest
 
 from connectors.contract import State
 from console.control.alerts.quiet_hours import quiet_until
-from console.control.alerts.rota import on_call
 from console.model.alerting import (
     AckFacts,
     Alerting,
@@ -21,6 +20,7 @@ from console.model.alerting import (
     Shift,
     SilenceFacts,
     Telling,
+    on_call,
 )
 from console.model.decisions import IncidentDecision
 from console.model.declared import Declared

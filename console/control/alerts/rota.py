@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-
 from console.control.alerts.scene import Scene
-from console.model.alerting import Alerting, RotaRule, Shift
-
-
-def on_call(shifts: Sequence[Shift], at: datetime) -> Shift | None:
-    """The shift that holds the instant; of several the one that began last: a swap lies over the regular one."""
-    return max(
-        (one for one in shifts if one.begins <= at < one.ends), key=lambda one: (one.begins, one.person), default=None
-    )
+from console.model.alerting import Alerting, RotaRule, on_call
 
 
 def route_of(alerting: Alerting, rota: str, person: str) -> str:

@@ -28,7 +28,11 @@ class AlertHeld(SQLModel, table=True):
     """A notice that a stage holds back, why and until when; ended once it was told, or is not to be told any more."""
 
     __tablename__: ClassVar[str] = "alert_held"
-    __table_args__ = (Index("alert_held_incident", "incident_id", "id"), Index("alert_held_open", "ended_us"))
+    __table_args__ = (
+        Index("alert_held_incident", "incident_id", "id"),
+        Index("alert_held_open", "ended_us"),
+        Index("alert_held_since", "since_us"),
+    )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int = big(foreign_key="incident.id")
     route: str = string()

@@ -111,6 +111,7 @@ class Alert(SQLModel, table=True):
         Index("alert_waits", "waits"),
         Index("alert_let", "route", "let_us"),
         Index("alert_digest", "digest_id"),
+        Index("alert_made", "made_us"),
     )
     id: int | None = big(default=None, primary_key=True)
     incident_id: int | None = big(default=None, foreign_key="incident.id")

@@ -17,6 +17,7 @@ from console.model.views.incidents import (
     IncidentRow,
     IncidentView,
     MemberView,
+    RotaView,
     ServiceView,
     SilenceView,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "JobView",
     "MemberView",
     "PastRun",
+    "RotaView",
     "RunRow",
     "RunView",
     "ServiceView",

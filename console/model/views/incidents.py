@@ -181,6 +181,24 @@ class HeldView:
 
 
 @dataclass(frozen=True, slots=True)
+class RotaView:
+    """A rota at one instant."""
+
+    name: str
+    source: str
+    person: str
+    """On call then; empty: nobody."""
+    until: datetime | None
+    """When that shift ends."""
+    then: tuple[tuple[str, datetime, datetime], ...]
+    """(person, begins, ends) of the shifts after that instant."""
+    read: datetime | None
+    known_until: datetime
+    error: str
+    """Why the last try to read it failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class SilenceView:
     """What a person mutes."""
 

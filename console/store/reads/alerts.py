@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
+from console.model.alerting import Shift, on_call
 from console.model.ids import instant, maybe_instant, micros
-from console.model.views import AlertDelivery, HeldView, SilenceView
+from console.model.noise import Noise
+from console.model.views import AlertDelivery, HeldView, RotaView, SilenceView
+from console.store.noise import noise_since
 from console.store.reads.incidents import HELD, held_view
 from console.store.reads.link import Row
 from console.store.reads.plans import PlanReads
@@ -36,6 +40,15 @@ class AlertReads(PlanReads):
         )
         return [held_view(row) for row in rows]
 
+    def noise(self, since: datetime) -> Noise:
+        """The alerts about incidents since then, counted."""
+        return noise_since(self.link.rows, since, self.now())
+
+    def rotas(self, at: datetime) -> list[RotaView]:
+        """Every rota as it stands at that time, by name."""
+        rows = self.link.rows("SELECT name, source, shifts, until_us, read_us, error FROM rota ORDER BY name")
+        return [_rota(row, at) for row in rows]
+
     def silences(self, ended: bool = False) -> list[SilenceView]:
         """Those that last or are to come; with `ended` the latest 200 of all; newest first."""
         where = "1 = 1 OR until_us > ?" if ended else "until_us > ? AND ended_us IS NULL"
@@ -56,6 +69,17 @@ class AlertReads(PlanReads):
         return [
             _delivery(row) for row in self.link.rows(f"{_DELIVERIES} WHERE a.id = ? ORDER BY d.url_index", (alert_id,))
         ]
+
+
+def _rota(row: Row, at: datetime) -> RotaView:
+    name, source, text, until, read, error = row
+    shifts = [Shift(person, instant(begins), instant(ends)) for person, begins, ends in json.loads(text)]
+    now = on_call(shifts, at)
+    then = tuple((one.person, one.begins, one.ends) for one in shifts if one.begins > at)
+    return RotaView(
+        name, source, now.person if now else "", now.ends if now else None, then, maybe_instant(read or None),
+        instant(until), error,
+    )  # fmt: skip
 
 
 def _delivery(row: Row) -> AlertDelivery:

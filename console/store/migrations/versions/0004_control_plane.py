@@ -143,6 +143,8 @@ def _alerting() -> None:
     )
     op.create_index("alert_held_incident", "alert_held", ["incident_id", "id"])
     op.create_index("alert_held_open", "alert_held", ["ended_us"])
+    op.create_index("alert_held_since", "alert_held", ["since_us"])
+    op.create_index("alert_made", "alert", ["made_us"])
     _said_by_people()
     op.create_table(
         "rota",

@@ -1,0 +1,88 @@
+"""What was noise: counted from what was told and said, shown on demand, and told once a week."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from connectors.contract import State
+from console.clock import Clock
+from console.engine.noise import WeeklyNoise, monday_before
+from console.model.ids import micros
+from console.model.noise import Told, noise, noise_lines
+from console.store import muting
+from tests.engine.bench import Bench
+from tests.hostile.commands import headway
+
+MONDAY = datetime(2026, 11, 16, 7, tzinfo=UTC)
+TOLD = (
+    Told("oncall", "opened", 1, "etl", "run", "hosts/a", True),
+    Told("oncall", "repeated", 1, "etl", "run", "hosts/a", None),
+    Told("oncall", "opened", 2, "etl", "run", "hosts/a", False),
+    Told("oncall", "opened", 3, "etl", "run", "hosts/a", False),
+    Told("finance", "opened", 4, "", "volume", "dwh/b", None),
+)
+
+
+def test_alerts_are_counted_by_route_owner_rule_and_job_the_loudest_first() -> None:
+    found = noise(MONDAY, MONDAY, TOLD, [("silence", 2), ("wait", 9)], [2])
+    assert [("oncall", 4, 3, 1), ("finance", 1, 1, 0)] == [
+        (one.name, one.alerts, one.incidents, one.repeated) for one in found.routes
+    ]
+    assert (["etl", "nobody"], ["run", "volume"]) == (
+        [one.name for one in found.owners],
+        [one.name for one in found.rules],
+    )
+    assert (1 / 3, None) == (found.routes[0].share_useful, found.routes[1].share_useful)
+    assert (("hosts/a", 3),) == found.flapping
+    assert (("wait", 9), ("silence", 2)) == found.held
+    assert 3 == found.never_acknowledged
+
+
+def test_a_time_without_alerts_says_so() -> None:
+    lines = list(noise_lines(noise(MONDAY, MONDAY, (), (), ())))
+    assert "0 alerts about 0 incidents, 0 of them repeated or escalated" == lines[0]
+    assert 6 == lines.count("  (none)")
+
+
+@pytest.mark.parametrize(
+    "now, monday",
+    [
+        (MONDAY, MONDAY),
+        (MONDAY - timedelta(seconds=1), MONDAY - timedelta(days=7)),
+        (MONDAY + timedelta(days=6, hours=23), MONDAY),
+    ],
+)
+def test_a_week_is_over_on_monday_morning(now: datetime, monday: datetime) -> None:
+    assert monday == monday_before(now)
+
+
+def failed(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+
+
+def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
+    failed(bench)
+    said = muting.Said("ann", "here", "", micros(datetime.now(UTC)))
+    assert "" == muting.judge(bench.store, bench.fence, 1, True, said)
+    found = headway(bench.url, "report", "--noise", "--since", "1d", "--json").data
+    assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
+    assert ["fake/extract"] == [one["name"] for one in found["jobs"]]
+    text = headway(bench.url, "report", "--noise").out
+    assert "1 alerts about 1 incidents" in text
+    assert "1 of 1 judged useful" in text
+
+
+def test_the_week_is_told_once_whoever_restarts(bench: Bench) -> None:
+    failed(bench)
+    routes = {"oncall": ("env BENCH_URL",)}
+    next_monday = monday_before(datetime.now(UTC)) + timedelta(days=7, hours=1)
+    for _ in range(2):
+        weekly = WeeklyNoise(bench.store, Clock(real=lambda: next_monday), "oncall", routes)
+        weekly.step(bench.fence)
+        weekly.step(bench.fence)
+    bench.send()
+    titles = [title for _, title, _ in bench.sink.got if "noise of the week" in title]
+    assert [f"[Headway] noise of the week {next_monday - timedelta(days=7):%Y-%m-%d}: 1 alerts"] == titles

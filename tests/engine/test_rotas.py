@@ -1,0 +1,198 @@
+"""Who is on call comes from a calendar, a file or a server; what fails keeps what was read last, and says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from connectors.secrets import SecretRef
+from console.config.alerting import RotaSettings
+from console.engine.ical import UnreadableRota, shifts_of
+from console.model.alerting import Alerting, RotaRule, RouteRule, Shift
+from console.model.declared import Declared
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+from tests.hostile.commands import headway
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+DAY = timedelta(days=1)
+BEGIN = datetime(2026, 11, 16, 8, tzinfo=UTC)
+"""A Monday."""
+
+
+def calendar(*events: str) -> str:
+    body = "\r\n".join(events)
+    return f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//\r\n{body}\r\nEND:VCALENDAR\r\n"
+
+
+def event(who: str, begins: datetime, ends: datetime, *more: str) -> str:
+    lines = [
+        "BEGIN:VEVENT",
+        f"UID:{who}-{begins:%Y%m%d%H%M}@test",
+        f"DTSTAMP:{begins:%Y%m%dT%H%M%SZ}",
+        f"DTSTART:{begins:%Y%m%dT%H%M%SZ}",
+        f"DTEND:{ends:%Y%m%dT%H%M%SZ}",
+        f"SUMMARY:{who}",
+        *more,
+        "END:VEVENT",
+    ]
+    return "\r\n".join(lines)
+
+
+def test_a_weekly_shift_comes_again_each_week() -> None:
+    text = calendar(event("Ann", BEGIN, BEGIN + DAY, "RRULE:FREQ=WEEKLY"))
+    found = shifts_of(text, ("ann",), BEGIN, BEGIN + 15 * DAY)
+    assert [Shift("ann", BEGIN + n * DAY, BEGIN + (n + 1) * DAY) for n in (0, 7, 14)] == list(found)
+
+
+def test_who_it_is_may_be_an_attendee_by_name_or_address() -> None:
+    shift = (BEGIN, BEGIN + DAY)
+    by_address = calendar(event("Primary", *shift, "ATTENDEE:mailto:bob@example.com"))
+    by_name = calendar(event("Primary", *shift, "ATTENDEE;CN=Bob Miller:mailto:x@example.com"))
+    assert ["bob"] == [one.person for one in shifts_of(by_address, ("bob",), *shift)]
+    assert ["bob miller"] == [one.person for one in shifts_of(by_name, ("bob miller",), *shift)]
+    assert ["Primary"] == [one.person for one in shifts_of(calendar(event("Primary", *shift)), ("bob",), *shift)]
+
+
+def test_a_cancelled_event_is_no_shift() -> None:
+    text = calendar(event("Ann", BEGIN, BEGIN + DAY, "STATUS:CANCELLED"))
+    assert () == shifts_of(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+@pytest.mark.parametrize("text", ["", "<html>log in</html>", "BEGIN:VCALENDAR\r\nBEGIN:VEVENT", "\x00\x01"])
+def test_what_is_no_calendar_is_refused(text: str) -> None:
+    with pytest.raises(UnreadableRota, match="it is no calendar that can be read"):
+        shifts_of(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+@dataclass
+class Server:
+    """A calendar server on loopback."""
+
+    text: str = ""
+    status: int = 200
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            body = made.text.encode()
+            self.send_response(made.status)
+            self.send_header("Content-Type", "text/calendar")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is said."""
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    made.url = f"http://127.0.0.1:{http.server_address[1]}/cal/SECRET-TOKEN.ics?key=1"
+    yield made
+    http.shutdown()
+    http.server_close()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """The default route asks a rota whose calendar is on the server."""
+    monkeypatch.setenv("ONCALL_CALENDAR", server.url)
+    scheduler = FakeScheduler()
+    config = estate_config(tmp_path, scheduler)
+    routes = dict.fromkeys(("oncall", "ann-phone"), config.routes["oncall"])
+    people = {"ann": "ann-phone"}
+    rota = RotaSettings(ical=SecretRef(env="ONCALL_CALENDAR"), people=people, refresh_every=timedelta(hours=1))
+    said = Alerting((RouteRule("oncall", rota="primary"),), rotas=(RotaRule("primary", tuple(people.items())),))
+    made = replace(config, routes=routes, rotas={"primary": rota}, declared=Declared(alerting=said))
+    with running_bench(tmp_path, scheduler, made) as running:
+        yield running
+
+
+def again(bench: Bench) -> None:
+    bench.parts.rotas._due.clear()
+    bench.parts.rotas.step(bench.fence)
+
+
+def fails(bench: Bench) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1), exit_code=1)
+    bench.turn()
+
+
+def told(bench: Bench) -> list[str]:
+    with bench.reads() as reads:
+        return [one.route for one in reads.incident(1).deliveries]
+
+
+def test_whoever_is_on_call_by_the_calendar_is_told(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("ann", NOW - DAY, NOW + DAY))
+    bench.parts.rotas.step(bench.fence)
+    assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.asked
+    fails(bench)
+    assert (["ann-phone"], "") == (told(bench), bench.parts.rotas.trouble())
+    done = headway(bench.url, "rota", "primary")
+    assert (0, True) == (done.code, "primary: ann is on call until" in done.out)
+    later = headway(bench.url, "rota", "primary", "--json", "--at", (NOW + 2 * DAY).isoformat())
+    assert (1, "") == (later.code, later.data["person"])
+
+
+def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("ann", NOW + DAY, NOW + 2 * DAY))
+    bench.parts.rotas.step(bench.fence)
+    fails(bench)
+    assert ["oncall"] == told(bench)
+    assert 'rota "primary" has a gap: nobody is on call' in bench.parts.trouble("")
+
+
+def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> None:
+    server.text = calendar(event("carol", NOW - DAY, NOW + DAY))
+    bench.parts.rotas.step(bench.fence)
+    assert 'rota "primary" names "carol", who is not in its people' == bench.parts.rotas.trouble()
+
+
+def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_address(
+    bench: Bench, server: Server
+) -> None:
+    server.text = calendar(event("ann", NOW - DAY, NOW + DAY))
+    bench.parts.rotas.step(bench.fence)
+    server.status = 503
+    again(bench)
+    trouble = bench.parts.rotas.trouble()
+    assert 'rota "primary" cannot be read since' in trouble
+    assert "SECRET-TOKEN" not in trouble
+    fails(bench)
+    assert ["ann-phone"] == told(bench)
+    done = headway(bench.url, "rota", "primary")
+    assert "the last try failed:" in done.out
+    assert "SECRET-TOKEN" not in done.out
+    server.status = 200
+    again(bench)
+    assert "" == bench.parts.rotas.trouble()
+
+
+def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
+    (tmp_path / "oncall.ics").write_text(calendar(event("ann", NOW - DAY, NOW + DAY)))
+    config = estate_config(tmp_path, FakeScheduler())
+    rotas = {"primary": RotaSettings(ical="oncall.ics", people={"ann": "oncall"}), "lost": RotaSettings(
+        ical="lost.ics", people={"ann": "oncall"})}  # fmt: skip
+    said = Alerting(rotas=tuple(RotaRule(name, (("ann", "oncall"),)) for name in rotas))
+    config = replace(config, rotas=rotas, declared=Declared(alerting=said))
+    with running_bench(tmp_path, FakeScheduler(), config) as made:
+        made.parts.rotas.step(made.fence)
+        assert 'rota "lost" cannot be read since' in made.parts.rotas.trouble()
+        assert "No such file or directory" in made.parts.rotas.trouble()
+        with made.reads() as reads:
+            assert [("lost", ""), ("primary", "ann")] == [(one.name, one.person) for one in reads.rotas(NOW)]

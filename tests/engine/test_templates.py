@@ -1,0 +1,91 @@
+"""A route's own words: outside text is a value and stays one; what fails at night leaves in Headway's words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from connectors.contract import State
+from connectors.secrets import SecretRef
+from console.config import RouteSettings
+from console.config.alerting import TemplateSettings
+from console.config.templates import SAMPLE, fault_of, render
+from console.engine.templates import Templates
+from console.model.alerting import Alerting, RouteRule
+from console.model.decisions import Decisions, IncidentDecision
+from console.model.declared import Declared
+from tests.control.ledger import Ledger, ended
+from tests.factories import estate, job
+
+HOSTILE = "{{ 7 * 7 }} {% raw %} \x1b[2J <!channel>"
+
+
+def decided(subject: str, body: str = "") -> IncidentDecision:
+    """An incident whose source says hostile things, in the words of its route."""
+    root = job(1, "hosts/extract", "03:10", notify=("oncall",))
+    said = Declared(alerting=Alerting(routes=(RouteRule("oncall", templated=True),)))
+    night = Ledger(replace(estate(root), declared=said))
+    night.run(root, "03:10", State.FAILED, **ended("03:10", 2, message=HOSTILE))
+    night.look("03:12")
+    template = TemplateSettings.model_construct(subject=subject, body=body)
+    route = RouteSettings(urls=(SecretRef(env="X"),), template=template)
+    (found,) = Templates({"oncall": route}).put_in(Decisions(incidents=(night.incident(),))).incidents
+    return found
+
+
+def test_a_notice_leaves_in_the_words_of_its_route() -> None:
+    (notice,) = decided(
+        "{{ kind }}: {{ cause }}", "{{ title }}\nby {{ owner or 'nobody' }}\n{{ services | length }}"
+    ).notices
+    assert "opened: hosts/extract" == notice.title
+    assert notice.body.endswith("\nby nobody\n0")
+
+
+def test_what_a_job_says_is_a_value_and_never_a_template() -> None:
+    (notice,) = decided("{{ reason }}", "{{ reason }}").notices
+    assert "{{ 7 * 7 }}" in notice.title
+    assert "49" not in notice.title + notice.body
+    assert "\x1b" not in notice.title + notice.body
+
+
+def test_for_a_link_route_the_template_is_given_no_outside_word() -> None:
+    (notice,) = decided("{{ cause }} {{ reason }}", "{{ reason }}{{ log | length }}").notices
+    assert ("hosts/extract ", "0") == (notice.plain_title.rstrip() + " ", notice.plain_body)
+
+
+def test_a_template_that_fails_at_night_leaves_headways_own_words() -> None:
+    (notice,) = decided("{{ services[0].title }}").notices
+    assert notice.title.startswith("[Headway] {incident}: hosts/extract failed")
+
+
+def test_every_value_that_is_promised_is_given() -> None:
+    (notice,) = decided("{{ incident }}", "{{ body }}").notices
+    assert set(SAMPLE) == set(notice.values) == set(notice.plain_values)
+
+
+@pytest.mark.parametrize(
+    "source, fault",
+    [
+        ("{{ title }}", ""),
+        ("{% for one in services %}{{ one.title }} {% endfor %}", ""),
+        ("{{ nothing }}", "line 1: 'nothing' is undefined"),
+        ("a\n{{ title.nothing }}", "line 2: 'str object' has no attribute 'nothing'"),
+        ("a\n\n{% for %}", "line 3: "),
+        ("{{ 1 / 0 }}", "line 1: ZeroDivisionError: division by zero"),
+        ("{% include 'x' %}", "line 1: "),
+    ],
+)
+def test_a_template_is_tried_when_the_config_is_read(source: str, fault: str) -> None:
+    assert fault_of(source).startswith(fault)
+    assert bool(fault) == bool(fault_of(source))
+
+
+def test_a_template_cannot_reach_beyond_its_values() -> None:
+    for source in ("{{ ''.__class__ }}", "{{ services.append(1) }}", "{{ title.format.__globals__ }}"):
+        assert "" != fault_of(source), source
+    assert 1 == len(SAMPLE["services"])
+
+
+def test_a_text_without_end_is_cut() -> None:
+    assert 100_000 == len(render("{{ 'x' * 200000 }}", SAMPLE))
