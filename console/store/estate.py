@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from weakref import WeakKeyDictionary
@@ -22,6 +23,7 @@ from console.model.values import (
     Settings,
 )
 from console.store import checks, declared, facts, findings, hold_facts, incident_facts, telling
+from console.store.alike import uncollected
 from console.store.memory import MINUTE_US, Memory
 from console.store.open import Store
 from console.store.wire import Wire, wire
@@ -67,7 +69,7 @@ def load(store: Store, now: datetime, settings: Settings) -> Estate:
 def look(store: Store, now: datetime, settings: Settings, since: int | None = None) -> Look:
     """What an evaluation at `now` sees, and what changed since the look with the number `since`."""
     memory = _memories.setdefault(store, Memory())
-    with memory.lock:
+    with memory.lock, uncollected() if memory.seq < 0 else nullcontext():
         estate = _load(store, memory, now, settings)
         return Look(memory.number, estate, None if since is None else memory.changed_since(since))
 
@@ -93,7 +95,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
         _durations(lines, store.is_sqlite, memory, changed)
         first = {one.finding.job_id for one in open_findings}
-        changed |= memory.histories.follow(lines, store.is_sqlite, memory.jobs, memory.members, first, changed)
+        changed |= memory.histories.follow(lines, store.is_sqlite, memory.jobs, first, changed)
     memory.found(changed)
     return Estate(
         jobs=memory.jobs,

@@ -8,25 +8,21 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from sys import intern
 
-from connectors.contract import RED_STATES, Evidence, Proof, Schedule, State
+from connectors.contract import RED_STATES, Schedule, State
 from console.model.ids import instant, maybe_instant
 from console.model.modes import Modes
 from console.model.promises import Extension
 from console.model.values import (
     DependencyFacts,
-    EngineDown,
     JobFacts,
-    Mode,
-    Origin,
     RunFacts,
-    Safety,
     ServiceFacts,
     TargetFacts,
-    Timeliness,
 )
 from console.model.wants import Condition, Period, Wants
-from console.store import promises, switches
+from console.store import alike, promises, switches
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
 
@@ -59,31 +55,32 @@ def job(row: Row, drift: Mapping[str, tuple[str, int]]) -> JobFacts:
         accepted, zone, cutoff, paused, gone, proof, expected_s, grace_s, owner, notify, runbook, rerun, title, _,
         starts_held, calendar,
     ) = row  # fmt: skip
+    told = next((drift[what] for what in _DRIFT_ORDER if what in drift), None) if drift else None
     return JobFacts(
         id=job_id,
-        system=system,
+        system=intern(system),
         native_id=unpack(native_id),
-        kind=kind,
+        kind=intern(kind),
         target_id=target_id,
         parent_id=parent_id,
-        schedule=Schedule(dialect, expression, schedule_zone, words, maybe_instant(next_us)) if dialect else _NONE,
-        accepted_at=maybe_instant(accepted),
-        zone=zone,
-        cutoff=time.fromisoformat(cutoff),
+        schedule=alike.schedule(dialect, expression, schedule_zone, words, next_us) if dialect else _NONE,
+        accepted_at=None if accepted is None else alike.moment(accepted),
+        zone=intern(zone),
+        cutoff=alike.time_of(cutoff),
         paused_since=maybe_instant(paused),
         gone_since=maybe_instant(gone),
-        proof=Proof(proof),
-        expected=None if expected_s is None else timedelta(seconds=expected_s),
-        grace=timedelta(seconds=grace_s),
-        owner=owner,
-        notify=tuple(json.loads(notify)),
-        runbook=runbook,
-        rerun=Safety(rerun),
+        proof=alike.PROOFS[proof],
+        expected=None if expected_s is None else alike.seconds(expected_s),
+        grace=alike.seconds(grace_s),
+        owner=intern(owner),
+        notify=alike.names_of(notify),
+        runbook=intern(runbook),
+        rerun=alike.SAFETIES[rerun],
         title=title,
         starts_held=bool(starts_held),
         calendar=calendar,
-        drift_reason=next((drift[what][0] for what in _DRIFT_ORDER if what in drift), ""),
-        drift_since=next((instant(drift[what][1]) for what in _DRIFT_ORDER if what in drift), None),
+        drift_reason=told[0] if told else "",
+        drift_since=instant(told[1]) if told else None,
     )
 
 
@@ -132,32 +129,37 @@ def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None, ta
         run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
         started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
     ) = row  # fmt: skip
+    first_at, ended_at = maybe_instant(first_started), maybe_instant(ended)
     return RunFacts(
         id=run_id,
         job_id=job_id,
-        period_key=unpack(period_key),
-        period_at=maybe_instant(period_us),
-        bd=date.fromisoformat(bd),
-        state=State(state),
-        evidence=Evidence(evidence),
-        native_state=native_state,
+        period_key=intern(unpack(period_key)),
+        period_at=None if period_us is None else alike.moment(period_us),
+        bd=alike.date_of(bd),
+        state=alike.STATES[state],
+        evidence=alike.EVIDENCES[evidence],
+        native_state=intern(native_state),
         reason=reason,
         attempt=attempts,
-        first_started_at=maybe_instant(first_started),
-        started_at=maybe_instant(started),
-        ended_at=maybe_instant(ended),
+        first_started_at=first_at,
+        started_at=alike.other(started, first_started, first_at),
+        ended_at=ended_at,
         exit_code=exit_code,
         message=message,
         tail=tail,
         expected=bool(expected),
-        observed_at=instant(observed),
-        timeliness=Timeliness(timeliness),
+        observed_at=alike.other(observed, ended, ended_at),
+        timeliness=alike.TIMELINESSES[timeliness],
         stale_read=bool(stale_read),
         partial_input=partial_input,
         queued_at=queued_at,
-        successes=tuple((began, over) for began, over, state in spans if began and state is State.SUCCEEDED),
-        ends=tuple((over, state) for _, over, state in spans),
+        successes=_successes(spans) if spans else (),
+        ends=tuple((over, state) for _, over, state in spans) if spans else (),
     )
+
+
+def _successes(spans: tuple[Over, ...]) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((began, over) for began, over, state in spans if began and state is State.SUCCEEDED)
 
 
 def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
@@ -165,13 +167,7 @@ def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
         "SELECT upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name,"
         " period, calendar, within_s, gate, need FROM dependency ORDER BY upstream_id, downstream_id, origin"
     )
-    return tuple(
-        DependencyFacts(
-            upstream, downstream, Origin(origin), Mode(mode), EngineDown(engine_down), timedelta(seconds=lead_s),
-            timedelta(seconds=for_s), _wants(*wants),
-        )
-        for upstream, downstream, origin, mode, engine_down, lead_s, for_s, *wants in rows
-    )  # fmt: skip
+    return tuple(DependencyFacts(row[0], row[1], *alike.edge_words(*row[2:7]), _wants(*row[7:])) for row in rows)
 
 
 @lru_cache(maxsize=4096)

@@ -1,17 +1,18 @@
 """The past of each job, as thresholds need it: read again only where runs changed, and never all at once.
 
 Of a hundred thousand jobs six million successes would have to be read before the first evaluation. So each look reads
-what services hang on and what a finding is open of, and of all others a bite: within minutes of a start all are known,
-and until then a rule says nothing of a job whose past it does not know.
+what a finding is open of, and of all others a bite: within minutes of a start all are known, and until then a rule says
+nothing of a job whose past it does not know.
 """
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from connectors.contract import RED_STATES
@@ -67,31 +68,25 @@ class Histories:
         self.known, self.unread, self.of_jobs = {}, {}, None
 
     def follow(
-        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts], members: Set[int], first: Set[int],
+        self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts],  first: Set[int],
         changed: Set[int],
     ) -> set[int]:  # fmt: skip
-        """Reads what changed or is not known: all of `members` and `first`, and a bite of the others; the jobs that
+        """Reads what changed or is not known: all of `first`, and a bite of the others; the jobs that
         were read. Tasks have none."""
         if self.of_jobs is not jobs:
             self.unread |= {one.id: None for one in jobs.values() if one.parent_id is None and one.id not in self.known}
             self.unread = {job_id: None for job_id in self.unread if job_id in jobs}
             self.of_jobs = jobs
         self.unread |= {job_id: None for job_id in changed if job_id in self.known}
-        ask = sorted(self._due(members, first))
+        ask = sorted(self._due(first))
         if ask:
             self.known = self.known | read(lines, is_sqlite, ask, _ahead(lines, jobs, ask))
             for job_id in ask:
                 self.unread.pop(job_id, None)
         return set(ask)
 
-    def _due(self, members: Set[int], first: Set[int]) -> Iterator[int]:
-        left = BITE
-        for job_id in self.unread:
-            if job_id in members or job_id in first:
-                yield job_id
-            elif left > 0:
-                left -= 1
-                yield job_id
+    def _due(self, first: Set[int]) -> set[int]:
+        return {job_id for job_id in first if job_id in self.unread} | set(islice(self.unread, BITE))
 
 
 def read(lines: Wire, is_sqlite: bool, job_ids: list[int], ahead: Mapping[int, timedelta]) -> dict[int, History]:

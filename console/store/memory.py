@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 
 from connectors.contract import OPEN_STATES, State
@@ -23,12 +23,10 @@ from console.store.wire import Row, Wire
 
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 MINUTE_US = 60_000_000
-_SKEW_US = 86_400_000_000
-"""Runs that a clock so wrong puts out of the lookback are read, and left out by our own clock."""
 _OPEN = "r.state IN ('waiting', 'held', 'queued', 'running', 'retrying', 'cancelling')"  # as the index says it
 RUNS = (
-    f"SELECT {facts.RUN} FROM run r WHERE r.sort_us >= ? UNION SELECT {facts.RUN} FROM run r WHERE r.ended_us >= ?"
-    f" UNION SELECT {facts.RUN} FROM run r WHERE {_OPEN}"
+    f"SELECT {facts.RUN} FROM run r WHERE r.id IN (SELECT r.id FROM run r WHERE r.sort_us >= ?"
+    f" UNION SELECT r.id FROM run r WHERE r.ended_us >= ? UNION SELECT r.id FROM run r WHERE {_OPEN})"
 )
 _WAITING = (State.WAITING.value, State.QUEUED.value)
 CHANGED_RUNS = f"SELECT {facts.RUN} FROM run r WHERE r.changed_seq > ?"
@@ -145,7 +143,7 @@ class Memory:
     def _look_at_runs(self, lines: Wire, meta: dict[str, str], since_us: int) -> set[int]:
         seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
         if self.seq < 0 or since_us < self.since_us:
-            bound = since_us - _SKEW_US
+            bound = since_us - _widest_us(lines)
             rows, gone = lines.rows(RUNS, (bound, bound)), set[int]()
             self.runs, self.red, self.leaving, self.durations = {}, frozenset(), {}, {}
             self.timed_for = None
@@ -215,6 +213,11 @@ class Memory:
                 self._put(runs, job_id, (run for run in runs[job_id] if is_in(run, since)))
             self.runs = runs
         return lost
+
+
+def _widest_us(lines: Wire) -> int:
+    """By how much a clock is wrong at most: so much earlier a run of the lookback may be kept."""
+    return max((abs(skew) // timedelta(microseconds=1) for skew in clocks.skews(lines).values()), default=0)
 
 
 def is_in(run: RunFacts, since: datetime) -> bool:
