@@ -16,8 +16,10 @@ from console.control.calendars import expects
 from console.control.given_up import given_up
 from console.control.periods import business_date
 from console.model.decisions import ExpectedRun
-from console.model.values import Estate, JobFacts, RunFacts
+from console.model.values import Estate, JobFacts, RunFacts, TargetFacts
 
+_SETTLES = timedelta(minutes=5)
+"""After it even a source that proves no absence (AWS lists what it started a little later) has told of a start."""
 _TRIES = 14
 """Starts ahead that are looked at for one that the job's calendar has."""
 
@@ -52,13 +54,20 @@ def next_run(estate: Estate, job: JobFacts, existing: Mapping[str, RunFacts], no
     bd = business_date(due, None, job.zone, job.cutoff)
     over = given_up(estate, job, due, bd)
     until = over.at + max(cadence.tolerance - job.grace, timedelta(0))
-    target = estate.targets.get(job.target_id)
-    seen = target.seen_until if target is not None else None
+    seen = _seen_until(estate.targets.get(job.target_id))
     is_missed = until <= now and seen is not None and seen >= until
     reason = "; ".join(filter(None, (cadence.words, over.words)))
     state = State.MISSED if is_missed else State.PLANNED
     told = f"usually {reason}" if not is_missed else f"no run by what is usual: {reason}"
     return Usual(ExpectedRun(job.id, instant_key(due), due, bd, state, Evidence.INFERRED, told), until)
+
+
+def _seen_until(target: TargetFacts | None) -> datetime | None:
+    """Until when its starts would be known. Where the source proves nothing of that, a while before the last look: a
+    cadence is inferred as well."""
+    if target is None or target.last_ok_at is None:
+        return None
+    return target.seen_until or target.last_ok_at - _SETTLES
 
 
 def _last_start(estate: Estate, job: JobFacts, runs: Iterable[RunFacts]) -> datetime:

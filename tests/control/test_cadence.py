@@ -214,3 +214,20 @@ def test_what_was_learned_and_did_not_come_is_told_once_and_says_where_it_is_kno
     assert 1 == len(told.notices)
     assert "no run by what is usual: daily about 03:1" in told.reason
     night.look("03:41")
+
+
+def test_a_source_that_proves_no_absence_is_given_a_while_to_tell() -> None:
+    """Step Functions never say until when they have told everything."""
+    found = {}
+    for now in ("03:30", "03:45"):
+        seen = estate(BY_HAND, targets=[target(last_ok_at=at(now), seen_until=None)])
+        [usual] = expectations(replace(seen, history={1: history(DAILY)}), at(now)).runs
+        found[now] = usual.state
+    assert {"03:30": State.PLANNED, "03:45": State.MISSED} == found
+
+
+def test_a_target_that_does_not_answer_makes_nobody_miss_anything() -> None:
+    silent = target(last_ok_at=at("03:00"), seen_until=at("03:00"), failing_since=at("03:01"))
+    seen = estate(BY_HAND, targets=[silent])
+    [usual] = expectations(replace(seen, history={1: history(DAILY)}), at("05:00")).runs
+    assert State.PLANNED == usual.state
