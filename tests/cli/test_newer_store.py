@@ -21,6 +21,8 @@ from tests.hostile.commands import headway
 CONFIG = '[systems.fake]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
 NO_STORE_ASKED = {
     ("version",),
+    ("checks", "--now"),
+    ("checks", "nothing", "--bd", "odd"),
     ("holds", "--from-native"),
     ("jobs", "--state", "odd"),
     ("jobs", "--limit", "0"),

@@ -49,6 +49,7 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 """What lists and shows what others wrote."""
 TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "checks": (("--", "{}"), ("--now", "--", "{}"), ("--bd={}", "x")),
     "services": (("--", "{}"), ("--bd={}",)),
     "review": (("--", "{}"),),
     "extend": (("--off", "--why={}", "--", "{}"), ("--until={}", "--why=x", "hostile"), ("--bd={}", "--off", "x")),

@@ -14,6 +14,7 @@ from tests.store import (
     test_apply,
     test_audit,
     test_carrying,
+    test_checks,
     test_config_sync,
     test_converge,
     test_glance,
@@ -46,6 +47,7 @@ SHARED = (
     test_permissions,
     test_promises,
     test_carrying,
+    test_checks,
     test_routing,
     test_holds,
 )

@@ -1,0 +1,124 @@
+"""Looks at data as rows: stretches, what a band is made of, who waits, and how much is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from connectors.contract import Evidence, State
+from console.model.checks import Asks, Check, CheckState, CheckVerdict, PastCount
+from console.model.decisions import Decisions, ExpectedRun
+from console.model.declared import Declared
+from console.model.settings import DependencySetting
+from console.model.values import Settings
+from console.model.wants import Condition, Wants
+from console.store import checks
+from console.store.apply import apply
+from console.store.config_sync import sync_config
+from console.store.estate import load
+from console.store.open import Store
+from console.store.reads import NotFound, Reads
+from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at
+from tests.store.test_apply import ROUTES, day
+
+ROWS = Check("rows", "sql", "table supply.rows", Asks(rows_min=100))
+READY = replace(SERVED, services=(replace(SUPPLY, ready=("rows",)),), declared=Declared(checks=(ROWS,)))
+
+
+def look(
+    store: Store, state: CheckState, when: datetime, bd: date = BD, rows: int | None = 120, awaited: bool = False
+) -> bool:
+    verdict = CheckVerdict(state, f"{rows} rows")
+    return checks.record(store, checks.Look("rows", bd, when, verdict, rows, '{"rows": 120}'), awaited, None)
+
+
+def seq(night: Estate) -> int:
+    return night.store.changed_seq()
+
+
+def test_looks_in_a_row_that_came_to_the_same_are_one_stretch(night: Estate) -> None:
+    assert look(night.store, CheckState.FAILED, at("03:00"))
+    before = seq(night)
+    assert not look(night.store, CheckState.FAILED, at("03:05"), rows=130)
+    assert before == seq(night)
+    assert look(night.store, CheckState.PASSED, at("03:10"))
+    assert before < seq(night)
+    [facts] = load(night.store, at("03:20"), Settings()).checks.values()
+    assert [
+        (CheckState.FAILED, at("03:00"), at("03:05"), "130 rows"),
+        (CheckState.PASSED, at("03:10"), at("03:10"), "120 rows"),
+    ] == [(one.state, one.since, one.at, one.words) for one in facts.stretches]
+
+
+def test_a_pass_that_somebody_waits_for_is_told_each_time(night: Estate) -> None:
+    """A stretch that began before the jobs were done proves the service only by a look after that."""
+    look(night.store, CheckState.PASSED, at("03:00"))
+    assert look(night.store, CheckState.PASSED, at("03:05"), awaited=True)
+    assert not look(night.store, CheckState.PASSED, at("03:10"))
+
+
+def test_a_band_is_made_of_the_last_passing_count_of_each_earlier_date(night: Estate) -> None:
+    week = BD - timedelta(weeks=1)
+    look(night.store, CheckState.PASSED, at("01:00"), week, 100)
+    look(night.store, CheckState.FAILED, at("01:05"), week, 7)
+    look(night.store, CheckState.PASSED, at("01:10"), week, 110)
+    look(night.store, CheckState.LEARNING, at("01:15"), BD - timedelta(weeks=2), 90)
+    look(night.store, CheckState.ERROR, at("01:20"), BD - timedelta(weeks=3), None)
+    look(night.store, CheckState.PASSED, at("03:00"), BD, 120)
+    past = [PastCount(BD - timedelta(weeks=2), 90), PastCount(week, 110)]
+    assert past == checks.past_counts(night.store, "rows", BD)
+    assert [] == checks.past_counts(night.store, "other", BD)
+
+
+def test_what_is_too_old_and_what_changes_too_often_is_forgotten(night: Estate) -> None:
+    look(night.store, CheckState.PASSED, at("03:00") - timedelta(days=500), BD - timedelta(days=500))
+    for turn in range(checks.MOST_STRETCHES + 7):
+        state = CheckState.PASSED if turn % 2 else CheckState.FAILED
+        look(night.store, state, at("03:00") + timedelta(seconds=turn))
+    assert [(checks.MOST_STRETCHES, BD.isoformat())] == [
+        tuple(row) for row in night.rows("SELECT count(*), bd FROM check_result GROUP BY bd")
+    ]
+
+
+def test_a_service_day_that_waits_names_its_checks(served: Estate) -> None:
+
+    sync_config(served.store, READY, MIDNIGHT, None)
+    assert {"rows"} == checks.waited_for(served.store)
+    waits = Decisions(service_days=(day(awaits=("rows",), incident_key=None),))
+    apply(served.store, waits, at("03:20"), 1, None, ROUTES)
+    assert {("rows", BD)} == checks.awaited(served.store, at("03:20"))
+    done = Decisions(service_days=(day(incident_key=None),))
+    apply(served.store, done, at("03:25"), 2, None, ROUTES)
+    assert set() == checks.awaited(served.store, at("03:25"))
+
+
+def test_a_downstream_that_starts_soon_waits_for_its_check(served: Estate) -> None:
+    upstream, downstream = EXTRACT, SERVED.dependencies[0].downstream
+    edge = DependencySetting(upstream, downstream, wants=Wants(Condition.READY, "gate"))
+    sync_config(served.store, replace(SERVED, dependencies=(edge,)), MIDNIGHT, None)
+    assert {"gate"} == checks.waited_for(served.store)
+    job = served.rows("SELECT downstream_id FROM dependency WHERE check_name = 'gate'")[0][0]
+
+    due = ExpectedRun(job, "2026-11-20T04:00:00Z", at("04:00"), BD, State.PLANNED, Evidence.INFERRED, "")
+    apply(served.store, Decisions(expected=(due,)), at("03:20"), 1, None, ROUTES)
+    assert set() == checks.awaited(served.store, at("03:20"))
+    assert {("gate", BD)} == checks.awaited(served.store, at("03:46"))
+    assert {("gate", BD)} == checks.awaited(served.store, at("05:00"))
+
+
+def test_readers_see_the_last_look_and_who_waits(served: Estate, reads: Reads) -> None:
+    sync_config(served.store, READY, MIDNIGHT, None)
+    [before] = reads.checks()
+    assert (None, ("supply",), None) == (before.last, before.waits, before.next_at)
+    look(served.store, CheckState.FAILED, at("03:00"))
+    look(served.store, CheckState.PASSED, at("02:00"), BD - timedelta(days=1))
+    [view] = reads.checks("rows")
+    assert view.last is not None
+    assert ("failed", BD.isoformat(), {"rows": 120}) == (view.last.state, view.last.bd, view.last.measured)
+    [other] = reads.checks("rows", (BD - timedelta(days=1)).isoformat())
+    assert other.last is not None
+    assert "passed" == other.last.state
+    with pytest.raises(NotFound, match="rows"):
+        reads.checks("row")
