@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from console.control.estimate import whole
 from console.control.graph import Gate, Read
-from console.control.mapping import Look, meant
+from console.control.mapping import Look, look_of, meant
 from console.control.moments import BEGINNING, completed_at, red_since, when
 from console.control.nodes import How, Node
 from console.control.picture import Picture
 from console.control.readiness import readiness
 from console.model.values import RunFacts
 from console.model.wants import Condition, Period
+
+if TYPE_CHECKING:
+    from console.control.forecast import Forecast
 
 Times = tuple[datetime, datetime]
 """A median and a high guess."""
@@ -61,6 +65,31 @@ def needed(picture: Picture, ends: Sequence[int], members: Iterable[int]) -> set
             found.add(upstream)
             ahead.append(upstream)
     return found
+
+
+def awaited_by(picture: Picture, day: Forecast) -> set[int]:
+    """The jobs of a service day that it cannot do without: what others of a gate stand in for is none."""
+    nodes = day.nodes
+    if nodes.keys().isdisjoint(picture.graph.gated):
+        return set(nodes)
+    found = {each for each in day.ends if each in nodes}
+    ahead = list(found)
+    while ahead:
+        job_id = ahead.pop()
+        look = look_at(picture, day.bd, nodes[job_id])
+        above = {edge.upstream for edge in picture.graph.into(job_id)} & nodes.keys() - found
+        needed_here = {each for each in above if not suffices(picture, job_id, each, nodes, look)}
+        found |= needed_here
+        ahead += needed_here
+    return found
+
+
+def look_at(picture: Picture, bd: date, node: Node) -> Look:
+    """From where the job of a service day looks at its upstreams."""
+    if node.run is not None:
+        return look_of(node.run, picture.now)
+    at = node.due or picture.now
+    return Look(bd, at, at, picture.now)
 
 
 def suffices(picture: Picture, downstream: int, upstream: int, nodes: Mapping[int, Node], look: Look) -> bool:

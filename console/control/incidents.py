@@ -16,6 +16,7 @@ from console.control.causes import threatened_by, unfinished_on
 from console.control.changes import changes
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
+from console.control.gated import awaited_by
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat, waits_for
@@ -69,10 +70,19 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
         nodes = [day.nodes[each] for each in jobs if each in day.nodes]
         read = [node for node in nodes if node.run is not None and key_of(node.run) in broken]
         unrepaired = [node for node in read if node.how not in (How.DONE, How.OVER)]
+        unrepaired = _awaited(picture, day, unrepaired)
         if unrepaired:
             _, known = found.get((day.service.name, day.bd), (day, []))
             found[day.service.name, day.bd] = (day, known + unrepaired)
     return found
+
+
+def _awaited(picture: Picture, day: Forecast, nodes: list[Node]) -> list[Node]:
+    """Those that the service day cannot do without."""
+    if not nodes:
+        return nodes
+    needed = awaited_by(picture, day)
+    return [node for node in nodes if node.job_id in needed]
 
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:

@@ -16,8 +16,7 @@ from console.clean import clean_line
 from console.control.cases import cases
 from console.control.estimate import label
 from console.control.forecast import Forecast, How, Node
-from console.control.gated import suffices
-from console.control.mapping import Look, look_of
+from console.control.gated import look_at, suffices
 from console.control.picture import Picture
 from console.control.rules.telling import causes_of
 from console.control.shared import root_causes
@@ -102,8 +101,7 @@ class Budgets:
         """True where the gates of this downstream open without the job."""
         if self._picture.graph.gates(node.job_id) is None:
             return False
-        now, at = self._picture.now, node.due or self._picture.now
-        look = look_of(node.run, now) if node.run is not None else Look(self._day.bd, at, at, now)
+        look = look_at(self._picture, self._day.bd, node)
         return suffices(self._picture, node.job_id, job_id, self._day.nodes, look)
 
     def _needed_by(self, node: Node, native: bool) -> _Limit:

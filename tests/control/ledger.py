@@ -28,11 +28,15 @@ class Ledger:
 
     def run(self, job: JobFacts, clock: str, state: State, **changes: object) -> None:
         """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
-        key = f"{at(clock):%Y-%m-%dT%H:%M:%SZ}"
+        self.run_at(job, at(clock), state, **changes)
+
+    def run_at(self, job: JobFacts, due: datetime, state: State, **changes: object) -> None:
+        """The same for an instant of any night."""
+        key = f"{due:%Y-%m-%dT%H:%M:%SZ}"
         known = next((each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key)), None)
         if known is None:
             self._ids += 1
-            known = _fresh(self._ids, job, at(clock), key)
+            known = _fresh(self._ids, job, due, key)
         facts = {"state": state, **changes}
         started = facts.get("started_at")
         if isinstance(started, datetime) and started != known.started_at:

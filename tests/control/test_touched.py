@@ -13,8 +13,9 @@ from console.control.touched import changed_jobs, part_with
 from console.model.decisions import Decisions
 from console.model.modes import Modes
 from console.model.values import Estate, HoldFacts, HoldState, Mode
+from console.model.wants import Condition, Period
 from tests.control.ledger import Ledger, ended
-from tests.factories import NIGHT, at, estate, feeds, job, run, service, target
+from tests.factories import NIGHT, at, estate, feeds, gate, job, run, service, target, wanting
 
 # Three lines of work on two hosts: two that feed services, one alone; the second has a DAG with a task.
 A, B, C = (job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in (1, 2, 3))
@@ -31,7 +32,14 @@ WHOLE = estate(
 DUES = ("03:10", "03:10", "03:10", "03:20", "04:00", "04:00", "03:30")
 """When each of JOBS is due."""
 CLOCKS = ("03:05", "03:16", "03:40", "04:10", "05:00", "06:45")
-STATES = st.sampled_from([State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN])
+GATED = replace(
+    WHOLE,
+    dependencies=(
+        *gate(1, C, A, B), *wanting(C, A, period=Period.PREVIOUS), *wanting(D, E, condition=Condition.COMPLETION),
+    ),
+)  # fmt: skip
+"""The same jobs, with a gate of two, a loop through the previous period, and one that waits for an end."""
+STATES = st.sampled_from([State.SUCCEEDED, State.PARTIAL, State.FAILED, State.RUNNING, State.UNKNOWN])
 EVENTS = st.lists(
     st.tuples(st.sampled_from(range(len(JOBS))), STATES, st.booleans()), min_size=0, max_size=5
 )  # fmt: skip
@@ -47,9 +55,9 @@ def told(decisions: Decisions, jobs: set[int], services: set[str]) -> tuple[obje
     )
 
 
-def play(nights: list[list[tuple[int, State, bool]]]) -> list[tuple[Estate, str]]:
+def play(nights: list[list[tuple[int, State, bool]]], begins: Estate = WHOLE) -> list[tuple[Estate, str]]:
     """The estate before each look of a night in which these things happen."""
-    ledger = Ledger(WHOLE)
+    ledger = Ledger(begins)
     seen = []
     for clock, events in zip(CLOCKS, nights, strict=False):
         for number, state, silent in events:
@@ -73,6 +81,18 @@ def test_a_part_judged_alone_is_judged_as_within_the_whole(nights: list[list[tup
             part = part_with(whole, [each.id])
             jobs, services = set(part.jobs), {one.name for one in part.services}
             assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+def test_a_part_with_gates_and_loops_is_judged_as_within_the_whole(nights: list[list[tuple[int, State, bool]]]) -> None:
+    for whole, clock in play(nights, GATED):
+        everything = evaluate(whole, at(clock))
+        for each in (A, D):
+            part = part_with(whole, [each.id])
+            jobs, services = set(part.jobs), {one.name for one in part.services}
+            assert told(everything, jobs, services) == told(evaluate(part, at(clock)), jobs, services)
+            ours = [one for one in everything.judgements if one.run_id in {run.id for run in part.runs}]
+            assert set(ours) == set(evaluate(part, at(clock)).judgements)
 
 
 def test_lines_of_work_that_share_nothing_are_parts_of_their_own() -> None:
