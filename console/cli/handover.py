@@ -87,8 +87,7 @@ def sections(view: Handover) -> list[Section]:
 def incident_line(one: IncidentRow, view: Handover) -> str:
     """ "INC-0001 … · failed since … · act by …": both clocks, and who is on it."""
     name, since = incident_name(one.id), stamp(one.failed_since)
-    on_it = [each.actor for each in view.notes if each.incident_id == one.id and each.kind != "note"]
-    who = f"acknowledged by {on_it[-1]}" if on_it else "nobody has acknowledged it"
+    who = f"{one.taken_by} is on it until {stamp(one.taken_until)}" if one.taken_by else "nobody is on it"
     if one.closed is not None:
         took = duration_words((one.closed - one.failed_since).total_seconds())
         return f"{name} {one.title} · failed since {since} · closed {stamp(one.closed)} after {took}"

@@ -77,6 +77,7 @@ def lines(view: IncidentView, look: Look, width: int, height: int = 0) -> list[R
     return [
         *_services(view, look, width, WIDE_REASON_LINES if height >= WIDE else REASON_LINES),
         *_members(view, look),
+        *_changed(view, width),
         *_actions(view, look),
         *_told(view, look, width),
         *_events(view, look),
@@ -131,6 +132,19 @@ def _members(view: IncidentView, look: Look) -> Iterator[Row]:
         yield line(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
     for when, reason in view.seen_before[:2]:
         yield line(("before", when), [(f"   seen before: {look.clock.full(when)}, {reason}", "dim")])
+
+
+def _changed(view: IncidentView, width: int) -> Iterator[Row]:
+    """What differs from the last good run of the root, and what the incident was a part of or came back as."""
+    row = view.row
+    kin = [f"split from {incident_name(row.split_from)}"] if row.split_from is not None else []
+    kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
+    kin += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
+    if row.changes or kin:
+        yield heading("changed", "CHANGED since it was last green", ", ".join(kin))
+    for number, words in enumerate(row.changes):
+        for part, text in enumerate(wrap(words, max(20, width - 4), max_lines=2, placeholder=" …")):
+            yield line(("changed", number, part), [(f"   {text}", "plain")])
 
 
 def _member(member: MemberView, look: Look) -> list[Run]:

@@ -60,7 +60,7 @@ def test_what_makes_no_sense_is_refused_with_the_mend(
 def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(failed: Bench) -> None:
     text = headway(failed.url, "handover").out
     assert "Open incidents\n  INC-0001 fake/extract failed" in " ".join(text.split("  ")).replace("\n ", "\n  ")
-    for words in ("failed since", "recoverable until", "nobody has acknowledged it", "Services at risk", "Not seen"):
+    for words in ("failed since", "recoverable until", "nobody is on it", "Services at risk", "Not seen"):
         assert words in text, words
     view = headway(failed.url, "handover", "--json").data
     assert ([1], [1], []) == (

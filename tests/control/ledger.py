@@ -24,7 +24,8 @@ class Ledger:
         self.tails: dict[int, str] = {}
         self._finding_ids = 0
         self._ids = max((run.id for run in estate.runs), default=0)
-        self._incidents = 0
+        self.newest = 0
+        """Number of the newest incident."""
 
     def run(self, job: JobFacts, clock: str, state: State, **changes: object) -> None:
         """The source tells a run of the job for the instant `clock`; a further start is a further attempt of it."""
@@ -147,8 +148,8 @@ class Ledger:
         )
 
     def _new_incident(self) -> int:
-        self._incidents = max([self._incidents, *(each.id for each in self.estate.incidents)]) + 1
-        return self._incidents
+        self.newest = max([self.newest, *(each.id for each in self.estate.incidents)]) + 1
+        return self.newest
 
     def _keep_findings(self, decisions: Decisions) -> None:
         known = {each.id: each for each in self.estate.findings}

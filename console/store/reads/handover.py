@@ -8,6 +8,7 @@ from console.model.ids import instant, maybe_instant, micros
 from console.model.modes import frozen_words
 from console.model.views import IncidentRow
 from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
+from console.store.reads.alerts import AlertReads
 from console.store.reads.holds import HoldReads
 from console.store.reads.link import Row
 
@@ -18,12 +19,12 @@ _SERVICES = (
     " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd)"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
-_BY_PEOPLE = ("note", "acknowledged", "ack")
+_BY_PEOPLE = ("note", "acknowledged", "lapsed")
 """Kinds of events that a person made."""
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 
 
-class HandoverReads(HoldReads):
+class HandoverReads(HoldReads, AlertReads):
     def handover(self, since: datetime) -> Handover:
         """Everything since then, and what is open now."""
         now, since_us = self.now(), micros(since)
@@ -75,6 +76,16 @@ class HandoverReads(HoldReads):
         found = [Standing("shadow", name, "", "", None) for name in modes.in_shadow]
         if modes.frozen is not None:
             found.insert(0, Standing("freeze", frozen_words(modes.frozen), modes.frozen.by, modes.frozen.why, None))
+        found += [
+            Standing(
+                "silence",
+                ", ".join(f"{key}={value}" for key, value in one.matchers.items()),
+                one.by,
+                one.why,
+                one.until,
+            )
+            for one in self.silences()
+        ]
         rows = self.link.rows(
             "SELECT s.name, x.bd, x.by, x.why, x.until_us FROM extension x JOIN service s ON s.id = x.service_id"
             " WHERE x.until_us >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id"
