@@ -22,6 +22,9 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
     ways = {
         '"06:30"': DeadlineRule(),
         '{ time = "06:30", day = 2 }': DeadlineRule(day=2),
+        '{ within = "1h", of = "dwh/a", key = "id" }': DeadlineRule(
+            after_start=timedelta(hours=1), of="dwh/a", key="id"
+        ),
         '{ after_start = "90m", of = "dwh/a" }': DeadlineRule(after_start=timedelta(minutes=90), of="dwh/a"),
     }
     for written, rule in ways.items():
@@ -37,11 +40,14 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "written, expected",
     [
-        ("deadline = { day = 1 }", "headway.toml:7: services.s.deadline: says either a time or how long after a start"),
+        ("deadline = { day = 1 }", "headway.toml:7: services.s.deadline: says one of these: a time"),
         ('deadline = { time = "06:30", day = 8 }', "services.s.deadline.day: 8 is too large: at most 7."),
         ('deadline = { after_start = "90m", day = 1 }', "day belongs to a time"),
         ('deadline = { time = "06:30", of = "dwh/a" }', "of names whose start counts"),
-        ('deadline = { after_start = "3d" }', "after_start is longer than 48h"),
+        ('deadline = { after_start = "3d" }', "it is longer than 48h"),
+        ('deadline = { within = "1h", of = "dwh/a" }', "within needs of, the job that submits, and key"),
+        ('deadline = { within = "1h", key = "id" }', "within needs of, the job that submits, and key"),
+        ('deadline = { time = "06:30", key = "id" }', "within needs of, the job that submits, and key"),
         ('deadline = { after_start = "90m", of = "dhw/a" }', 'no system "dhw" in "dhw/a". Did you mean "dwh"?'),
         (
             'deadline = "06:30"\nslo = { objective = 99 }',

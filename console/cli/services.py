@@ -39,11 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         bd = arguments.bd
         services = [reads.service(arguments.name, bd)] if arguments.name else reads.services(bd)
         kept = reads.attainment(arguments.name) if arguments.name else []
+        instances = reads.instances(arguments.name, bd) if arguments.name else []
         now = now_of(reads)
     if arguments.json:
-        print_json(arguments, services[0] if arguments.name else services)
+        print_json(arguments, (instances or services[0]) if arguments.name else services)
     elif arguments.name:
-        _show(services[0], kept[0], now)
+        _show(services[0], kept[0], instances or services, now)
     else:
         print_table(*service_rows(services, now))
     return Exit.OK
@@ -97,8 +98,8 @@ def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _show(one: ServiceView, kept: AttainmentView, now: datetime) -> None:
-    print_table(*service_rows([one], now))
+def _show(one: ServiceView, kept: AttainmentView, board: Sequence[ServiceView], now: datetime) -> None:
+    print_table(*service_rows(board, now))
     lines = [
         "",
         f"business date  {one.bd}",

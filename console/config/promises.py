@@ -12,10 +12,11 @@ from console.model.promises import Agreement, DeadlineRule, Objective, Promise
 
 FURTHEST_DAY = 7
 LONGEST_AFTER_HOURS = 48
+_WAYS = 'a time ("06:30"), { after_start = "90m" }, { within = "1h", of = "crm/submitted", key = "customer_id" }'
 
 
 class DeadlineSettings(Strict):
-    """A time of day, or `{ time, day }`, or `{ after_start, of }`."""
+    """A time of day, `{ time, day }`, `{ after_start, of }`, or end to end `{ within, of, key }`."""
 
     time: TimeOfDay | None = None
     """Inside the business date's window."""
@@ -25,24 +26,30 @@ class DeadlineSettings(Strict):
     """So long after the first start of that business date, in place of `time`."""
     of: JobName | None = None
     """Whose start; without it, whichever member starts first."""
+    within: Pause | None = None
+    """End to end: so long after each run of `of`, the submission, which is an instance with a deadline of its own."""
+    key: Annotated[str, Field(max_length=80)] = ""
+    """Of `within`: the parameter by which the runs of all systems belong to a submission."""
 
     @model_validator(mode="after")
     def one_way(self) -> DeadlineSettings:
-        if (self.time is None) == (self.after_start is None):
-            raise ValueError(
-                'says either a time or how long after a start: { time = "06:30" }, { after_start = "90m" }'
-            )
-        if self.after_start is not None and self.day:
-            raise ValueError("day belongs to a time: write the days into after_start, 24h each")
-        if self.after_start is None and self.of:
-            raise ValueError("of names whose start counts, and goes with after_start only")
-        if self.after_start is not None and self.after_start.total_seconds() > LONGEST_AFTER_HOURS * 3600:
-            raise ValueError(f"after_start is longer than {LONGEST_AFTER_HOURS}h: promise it by a time and a day")
+        ways = [self.time, self.after_start, self.within]
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError(f"says one of these: {_WAYS}")
+        if self.time is None and self.day:
+            raise ValueError("day belongs to a time: write the days into the duration, 24h each")
+        if self.time is not None and self.of:
+            raise ValueError("of names whose start counts, and goes with after_start and within only")
+        if (self.within is None) != (not self.key) or (self.within is not None and not self.of):
+            raise ValueError('within needs of, the job that submits, and key: { within = "1h", of = "…", key = "…" }')
+        longest = self.after_start or self.within
+        if longest is not None and longest.total_seconds() > LONGEST_AFTER_HOURS * 3600:
+            raise ValueError(f"it is longer than {LONGEST_AFTER_HOURS}h: promise it by a time and a day")
         return self
 
     @property
     def rule(self) -> DeadlineRule:
-        return DeadlineRule(self.day, self.after_start, self.of or "")
+        return DeadlineRule(self.day, self.after_start or self.within, self.of or "", key=self.key)
 
 
 def _table(value: Any) -> Any:

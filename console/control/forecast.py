@@ -49,6 +49,10 @@ class Forecast:
     promised: datetime | None = None
     """The deadline before somebody extended it; None: nobody did."""
     extended: Extension | None = None
+    seen: Picture | None = None
+    """What an instance of a service that is promised end to end sees; None: the whole picture."""
+    by_order: tuple[str, ...] = ()
+    """Its members whose runs carry no key, and were told apart by their order."""
 
     def unfinished(self) -> Iterator[Node]:
         """What the service still waits for, upstreams first."""

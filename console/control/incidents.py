@@ -87,7 +87,7 @@ def _awaited(picture: Picture, day: Forecast, nodes: list[Node]) -> list[Node]:
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
     """What the cause means for one service day: the clocks of what must be restarted first."""
-    budgets = Budgets(picture, day)
+    budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]
     budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)
     return Threat(key_of_case(picture, case), cause_name(picture, case), budget, bool(stopped))

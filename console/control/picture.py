@@ -18,6 +18,7 @@ from connectors.contract import Evidence, Proof, State
 from console.control.estimate import estimate, quantile
 from console.control.expected import out_of_sight
 from console.control.graph import Graph
+from console.control.instances import with_instances
 from console.control.moments import (
     BEGINNING,
     CLOCKS,
@@ -45,7 +46,7 @@ class Picture:
     def __init__(
         self, estate: Estate, now: datetime, expected: Iterable[ExpectedRun] = (), withdrawn: Iterable[int] = ()
     ) -> None:
-        self.estate = estate
+        self.estate = with_instances(estate)
         self.now = now
         self._unseen = {each.id for each in estate.targets.values() if out_of_sight(each, now, estate.settings)}
         self.graph = Graph(estate.jobs, estate.dependencies)
@@ -154,14 +155,20 @@ class Picture:
 
     def is_superseded(self, run: RunFacts) -> bool:
         """True when a later run of the same job succeeded; of a job whose end cannot be proved, a later start does.
-        What a person asserts of a run speaks for that run alone."""
+        What a person asserts of a run speaks for that run alone, and a
+        run of another submission says nothing of this one."""
         proof = self.job(run.job_id).proof
         return any(
             (later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED)
             or (proof is Proof.START and later.state is State.UNKNOWN)
             for later in reversed(self.runs.get(run.job_id, ()))
-            if when(later) > when(run)
+            if when(later) > when(run) and self._is_for_the_same(run, later)
         )
+
+    def _is_for_the_same(self, run: RunFacts, later: RunFacts) -> bool:
+        """False for runs of two submissions of a service that is promised end to end."""
+        keys, others = (self.estate.correlated.get(one.id, {}) for one in (run, later))
+        return all(others.get(name, value) == value for name, value in keys.items())
 
     def is_excused(self, run: RunFacts) -> bool:
         """True for what was missed before the present schedule was accepted: accepting it accepts that."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
 from console.control.data_state import handed_over, partial_words, state_of
 from console.control.deadlines import agreed_at, clock_starts, latest_deadline
+from console.control.end_to_end import Claims, seen_by
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.picture import Picture
@@ -18,6 +19,7 @@ from console.control.recovery import Budget
 from console.control.words import moment
 from console.control.zones import date_in_window, window, zone_of
 from console.model.decisions import ServiceDayVerdict
+from console.model.promises import Instance
 from console.model.values import ServiceFacts, Timeliness
 
 _MINUTE = timedelta(minutes=1)
@@ -43,16 +45,29 @@ class Threat:
 def service_days(picture: Picture) -> list[Forecast]:
     """One forecast for each service and business date whose deadline lies between the lookback and the horizon."""
     found: list[Forecast] = []
+    claims = Claims()
     for service in picture.estate.services:
         members = tuple(picture.graph.members(each for each in service.terminals if each in picture.estate.jobs))
+        if service.instance is not None:
+            found.append(_of_instance(picture, service, service.instance, members, claims))
+            continue
         dates = [bd for bd in _dates(service, picture, members) if has_day(picture, service, members, bd)]
         found += [forecast(picture, service, members, bd) for bd in dates]
     return found
 
 
+def _of_instance(
+    picture: Picture, service: ServiceFacts, one: Instance, members: Sequence[int], claims: Claims
+) -> Forecast:
+    seen = seen_by(picture, service, members, claims)
+    day = forecast(seen.picture, service, (*members, one.submission[0]), one.bd)
+    return replace(day, seen=seen.picture, by_order=seen.by_order)
+
+
 def delivered_at(picture: Picture, day: Forecast) -> datetime | None:
     """When the last of its terminals was good for that date and each of its checks was proved since; None while one is
     not."""
+    picture = day.seen or picture
     done = jobs_done_at(picture, day)
     return None if done is None else all_proved_at(picture.estate, day.service.ready, day.bd, done)
 
@@ -72,6 +87,7 @@ def waits_for(picture: Picture, day: Forecast) -> tuple[Waiting, ...]:
 
 def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
     """The service day as judged now. The most urgent threat gives its clocks and its cause."""
+    picture = day.seen or picture
     done = delivered_at(picture, day)
     worst = _most_urgent(threats) if done is None else None
     budget = worst.budget if worst is not None else None
@@ -94,10 +110,11 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         incident_key=worst.key if worst else None,
         sources=tuple(picture.estimate(each) for each in day.path),
         path=day.path,
-        reason="; ".join(filter(None, [given, reason])) + _extended(day),
+        reason="; ".join(filter(None, [given, reason])) + _extended(day) + _by_order(day),
         promised=day.promised,
         agreed=agreed_at(day.service, day.bd, day.promised or day.deadline),
         extension=day.extended.words if day.extended else "",
+        instance=_instance_of(day.service),
         awaits=tuple(one.check for one in awaits),
     )
 
@@ -215,6 +232,15 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     what = "restart" if job == threat.cause else f"restart {job}"
     by = f"{what} by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
     return Timeliness.AT_RISK, f"{threat.cause}: {by}{after}"
+
+
+def _instance_of(service: ServiceFacts) -> str:
+    """What follows the service's own name."""
+    return service.name.partition(" #")[2] if service.instance is not None else ""
+
+
+def _by_order(day: Forecast) -> str:
+    return f"; without a key, told apart by their order: {', '.join(day.by_order)}" if day.by_order else ""
 
 
 def _extended(day: Forecast) -> str:

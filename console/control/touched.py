@@ -43,6 +43,8 @@ def _is_unbounded(before: Estate, after: Estate) -> bool:
         return True
     if (before.modes, before.extensions) != (after.modes, after.extensions):
         return True
+    if (before.extensions, before.correlated) != (after.extensions, after.correlated):
+        return True
     if before.declared != after.declared or _said(before) != _said(after):
         return True
     return before.targets.keys() != after.targets.keys()

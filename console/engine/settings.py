@@ -59,7 +59,7 @@ def decision_settings(config: Config) -> Settings:
 
 def _reach(deadline: DeadlineSettings) -> timedelta:
     """How long after the window of its business date a deadline may lie: its runs must still be looked at then."""
-    return timedelta(days=deadline.day) + (deadline.after_start or timedelta(0))
+    return timedelta(days=deadline.day) + (deadline.after_start or deadline.within or timedelta(0))
 
 
 def route_words(config: Config) -> dict[str, tuple[str, ...]]:

@@ -80,6 +80,8 @@ class ServiceDayVerdict:
     """When it is late by its SLA; None without one."""
     extension: str = ""
     """Who extended it and why."""
+    instance: str = ""
+    """Which instance of its service, of one that is promised end to end: `service` ends in it."""
     awaits: tuple[str, ...] = ()
     """Checks to be looked at: its jobs are done, and these are all that is missing."""
 

@@ -18,6 +18,34 @@ class DeadlineRule:
     """Whose start: a job's name; empty: whichever member starts first."""
     of_id: int | None = None
     """The same as the store's number; None while no job has the name."""
+    key: str = ""
+    """End to end: each run of that job is an instance of its own, told apart by this parameter of its run context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One of the instances of a service that is promised end to end: one submission."""
+
+    key: str
+    """What tells it apart: the value of the correlation key, else the submission's period key."""
+    submission: tuple[int, str]
+    """Its run: job and period key."""
+    submitted_at: datetime
+    bd: date
+    is_keyed: bool
+    """False where the submission carried no such parameter."""
+    until: datetime | None
+    """The next submission with the same key: runs from then on are that one's."""
+
+
+def instance_name(service: str, key: str) -> str:
+    """ "onboarding #4711": under it an instance is judged and told."""
+    return f"{service} #{key}"
+
+
+def service_of(name: str) -> str:
+    """The service whose instance has that name; the name itself for one that has no instances."""
+    return name.partition(" #")[0]
 
 
 @dataclass(frozen=True, slots=True)

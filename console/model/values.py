@@ -17,7 +17,7 @@ from console.model.findings import FindingFacts
 from console.model.history import History
 from console.model.modes import Modes
 from console.model.past import Past
-from console.model.promises import PLAIN, Extension, Promise
+from console.model.promises import PLAIN, Extension, Instance, Promise
 from console.model.wants import PLAINLY, Wants
 from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
 
@@ -237,6 +237,8 @@ class ServiceFacts:
     ready: tuple[str, ...] = ()
     """Checks that must pass before it counts as delivered."""
     promise: Promise = PLAIN
+    instance: Instance | None = None
+    """Which of its instances this is, of a service that is promised end to end."""
     calendar: str = ""
     """Name of the calendar of the business dates that have a promise; empty: all on which something of it runs."""
 
@@ -312,6 +314,8 @@ class Estate:
     """Runs of before the lookback of those jobs of which a dependency reads another period; no rule judges them."""
     checks: Mapping[tuple[str, date], CheckFacts] = field(default_factory=dict)
     """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
+    correlated: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     history: Mapping[int, History] = field(default_factory=dict)

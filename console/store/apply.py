@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -15,6 +16,7 @@ from console.clean import clean_line
 from console.failpoints import failpoint
 from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
 from console.model.ids import maybe_micros, micros
+from console.model.promises import service_of
 from console.store.findings import write_findings
 from console.store.holds import write_holds
 from console.store.incident_rows import IncidentWriter
@@ -33,7 +35,7 @@ _EXPECTED = (
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
     "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
-    "promised_us", "agreed_us", "extension", "awaits",
+    "promised_us", "agreed_us", "extension", "instance", "awaits",
 )  # fmt: skip
 
 
@@ -192,19 +194,26 @@ def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping
     incidents |= written
     names = _names(lines, days)
     rows = [
-        _day(services[one.service], incidents.get(one.incident_key or ""), one, names)
+        _day(service_id, incidents.get(one.incident_key or ""), one, names)
         for one in days
-        if one.service in services
+        if (service_id := services.get(service_of(one.service) if one.instance else one.service)) is not None
     ]
     query = f"SELECT d.id, {', '.join(f'd.{name}' for name in _DAY)} FROM {{keys}}"  # noqa: S608  (our own names)
-    query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b"
-    stored = {(row[1], row[2]): row for row in lines.by_keys(query, "it", [row[:2] for row in rows])}
-    new = [(*row, seq()) for row in rows if row[:2] not in stored]
+    query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b AND d.instance = k.c"
+    stored = {_day_key(row[1:]): row for row in lines.by_keys(query, "itt", [_day_key(row) for row in rows])}
+    new = [(*row, seq()) for row in rows if _day_key(row) not in stored]
     changed = [
-        (stored[row[:2]][0], *row, seq()) for row in rows if row[:2] in stored and tuple(stored[row[:2]][1:]) != row
+        (known[0], *row, seq())
+        for row in rows
+        if (known := stored.get(_day_key(row))) is not None and tuple(known[1:]) != row
     ]
     lines.insert("service_day", (*_DAY, "changed_seq"), new)
     lines.update("service_day", ("id", *_DAY, "changed_seq"), changed)
+
+
+def _day_key(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Service, business date and instance of a row in the order of _DAY."""
+    return row[0], row[1], row[_DAY.index("instance")]
 
 
 def _names(lines: Wire, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:
@@ -232,6 +241,7 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         micros(one.promised or one.deadline),
         maybe_micros(one.agreed),
         one.extension,
+        one.instance,
         json.dumps(one.awaits),
     )
 

@@ -22,7 +22,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, declared, facts, findings, hold_facts, incident_facts, telling
+from console.store import checks, correlation, declared, facts, findings, hold_facts, incident_facts, telling
 from console.store.alike import uncollected
 from console.store.memory import MINUTE_US, Memory
 from console.store.open import Store
@@ -85,6 +85,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
+        correlated = _correlated(lines, memory, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
         open_findings = findings.open_findings(lines)
@@ -110,6 +111,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         cancels=cancels,
         earlier=earlier,
         extensions=extensions,
+        correlated=correlated,
         history=memory.histories.known,
         findings=open_findings,
         checks=looked,
@@ -118,6 +120,16 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         telling=told,
         settings=settings,
     )
+
+
+def _correlated(lines: Wire, memory: Memory, since_us: int) -> dict[int, dict[str, str]]:
+    """Only where a service is promised end to end: of what lies upstream of it, and of its submissions."""
+    keyed = [one for one in memory.services if one.promise.deadline.key]
+    if not keyed:
+        return {}
+    jobs = _members(memory.jobs, keyed, memory.dependencies)
+    jobs |= {one.promise.deadline.of_id for one in keyed if one.promise.deadline.of_id is not None}
+    return correlation.correlated(lines, correlation.keys_of(keyed), jobs, since_us)
 
 
 def _members(

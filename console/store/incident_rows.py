@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
+from console.model.promises import service_of
 from console.store.alert_rows import NewAlert, insert_alert
 from console.store.grouped import leave_together
 from console.store.keys import pack
@@ -176,7 +177,12 @@ class IncidentWriter:
 
     def _services(self, incident_id: int, services: Sequence[HurtServiceVerdict]) -> None:
         ids: dict[str, int] = dict(self._lines.rows("SELECT name, id FROM service")) if services else {}
-        rows = [_service(incident_id, ids[one.service], one) for one in services if one.service in ids]
+        found: dict[tuple[int, str], Row] = {}
+        for one in services:  # of a service's instances of one date the one that is due first speaks for all
+            service_id = ids.get(one.service, ids.get(service_of(one.service)))
+            if service_id is not None:
+                found.setdefault((service_id, one.bd.isoformat()), _service(incident_id, service_id, one))
+        rows = list(found.values())
         query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
         stored = {tuple(row) for row in self._lines.rows(query, (incident_id,))}
         self._lines.many(

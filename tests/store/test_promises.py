@@ -19,7 +19,7 @@ from console.store.estate import load
 from console.store.extensions import extend
 from console.store.reads import NotFound, Reads
 from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
-from tests.store.test_apply import ROUTES, day
+from tests.store.test_apply import ROUTES, day, incident
 
 KEPT = Promise(DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), Objective(0.9, 30), Agreement(1, 90))
 
@@ -111,3 +111,56 @@ def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: E
     [shown] = found.runs
     assert [(at("03:10"), "failed"), (at("03:20"), "succeeded")] == [(one.started, one.state) for one in shown.tries]
     assert [] == reads.path_of("supply", "2020-01-01")
+
+
+ONBOARDING = Promise(DeadlineRule(after_start=timedelta(hours=1), of=EXTRACT, key="customer_id"))
+
+
+def test_runs_carry_the_keys_of_services_that_are_promised_end_to_end(served: Estate) -> None:
+    nested = {"conf": {"customer_id": 4712}}
+    as_text = {"input": '{"customer_id": "47\\u001b[2J13"}'}
+    contexts = [{"customer_id": "4711"}, nested, as_text, {"other": 1}, {"customer_id": ["x"]}]
+    runs = [run(period=f"03:1{n}", attempt=str(n), context=one) for n, one in enumerate(contexts)]
+    served.ingest(*runs)
+    assert {} == load(served.store, at("03:20"), Settings()).correlated
+    promise(served, ONBOARDING)
+    found = load(served.store, at("03:20"), Settings()).correlated
+    assert [{"customer_id": value} for value in ("4711", "4712", "4713")] == [found[key] for key in sorted(found)]
+
+
+def test_each_submission_is_a_row_of_its_own_and_the_most_urgent_one_stands_for_the_service(
+    served: Estate, reads: Reads
+) -> None:
+    promise(served, ONBOARDING)
+
+    def one(key: str, due: str, delivered: str = "") -> ServiceDayVerdict:
+        done = at(delivered) if delivered else None
+        word = Timeliness.MET if done else Timeliness.ON_TIME
+        return day(
+            service=f"supply #{key}", instance=key, deadline=at(due), delivered_at=done, timeliness=word,
+            incident_key=None,
+        )  # fmt: skip
+
+    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15"))
+    judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15", "03:59"))
+    assert 3 == served.one("SELECT count(*) FROM service_day")
+    [view] = reads.services()
+    assert ("supply", "Supply plan #b", "b", at("04:20")) == (view.name, view.title, view.instance, view.deadline)
+    assert ["b", "c", "a"] == [each.instance for each in reads.instances("supply", BD.isoformat())]
+    assert [] == reads.instances("supply", "2020-01-01")
+    [kept] = reads.attainment()
+    assert 2 == kept.attainment.windows[0].kept
+
+
+def test_a_service_that_nobody_submitted_to_says_so(served: Estate, reads: Reads) -> None:
+    promise(served, ONBOARDING)
+    assert ["no submission yet"] == [view.reason for view in reads.services()]
+
+
+def test_an_incident_that_hurts_several_instances_keeps_the_one_that_is_due_first(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    hurt = [replace(incident().services[0], service=f"supply #{key}") for key in ("b", "a")]
+    hurt = [replace(hurt[0], deadline=at("04:20")), replace(hurt[1], deadline=at("04:10"))]
+    services = tuple(sorted(hurt, key=lambda each: each.deadline))
+    apply(served.store, Decisions(incidents=(replace(incident(), services=services),)), at("03:20"), 1, None, ROUTES)
+    assert at("04:10") == reads.incident(1).services[0].deadline

@@ -39,6 +39,8 @@ class ServiceView:
     """The deadline before somebody extended it; the same as `deadline` where nobody did."""
     extension: str = ""
     """Who extended it and why; empty where nobody did."""
+    instance: str = ""
+    """Which submission this is, of a service that is promised end to end."""
 
     @property
     def given(self) -> str:

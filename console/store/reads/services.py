@@ -21,7 +21,7 @@ _SERVICES = (
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, act_by_us,"
     " green_by_us,"
-    " cause, incident_id, reason, sources, path, promised_us, extension FROM service_day WHERE bd >= ?"
+    " cause, incident_id, reason, sources, path, promised_us, extension, instance FROM service_day WHERE bd >= ?"
 )
 
 
@@ -32,15 +32,34 @@ FURTHEST_DAY = 7
 class ServiceReads(Base):
     def services(self, bd: str | None = None) -> list[ServiceView]:
         """Each service on that business date, else its current one, by tier and name."""
-        now = self.now()
-        days: dict[int, dict[str, Row]] = defaultdict(dict)
-        first = bd or (now - timedelta(days=3 + FURTHEST_DAY)).date().isoformat()
-        for service_id, of, *rest in self.link.rows(_DAYS, (first,)):
-            days[service_id][of] = tuple(rest)
+        now, days = self.now(), self._days(bd)
         shown = []
         for row in self.link.rows(_SERVICES):
+            if is_end_to_end(row[9]):
+                known = sorted(days[row[0]], key=_soonest)
+                shown.append((row, known[0][0] if known else _bd_of(row, now), known[0][1] if known else None))
+                continue
             on = date.fromisoformat(bd) if bd else _bd_of(row, now)
-            shown.append((row, on, days[row[0]].get(on.isoformat())))
+            shown.append((row, on, next((day for of, day in days[row[0]] if of == on), None)))
+        return self._views(shown)
+
+    def instances(self, name: str, bd: str | None = None) -> list[ServiceView]:
+        """Each submission of a service that is promised end to end, of that business date or of the last days, what is
+        not delivered first; nothing of any other service."""
+        rows = [row for row in self.link.rows(_SERVICES) if row[1] == name and is_end_to_end(row[9])]
+        days = self._days(bd) if rows else {}
+        return self._views([(row, of, day) for row in rows for of, day in sorted(days[row[0]], key=_soonest)])
+
+    def _days(self, bd: str | None) -> dict[int, list[tuple[date, Row]]]:
+        """Service -> its days and instances: of that business date, or of all that may be told."""
+        found: dict[int, list[tuple[date, Row]]] = defaultdict(list)
+        first = bd or (self.now() - timedelta(days=3 + FURTHEST_DAY)).date().isoformat()
+        for service_id, of, *rest in self.link.rows(_DAYS, (first,)):
+            if bd in (None, of):
+                found[service_id].append((date.fromisoformat(of), tuple(rest)))
+        return found
+
+    def _views(self, shown: list[tuple[Row, date, Row | None]]) -> list[ServiceView]:
         names = self._job_names({job_id for _, _, day in shown if day for job_id in json.loads(day[12])})
         return [_service(row, on, day, names) for row, on, day in shown]
 
@@ -65,6 +84,17 @@ def current_bd(now: datetime, zone: str, cutoff: time) -> date:
 def _bd_of(row: Row, now: datetime) -> date:
     """The business date whose deadline lies in the present window."""
     return current_bd(now, row[6], time.fromisoformat(row[7])) - timedelta(days=days_after(row[9]))
+
+
+def is_end_to_end(promise: str) -> bool:
+    """True for a service of which each submission has a deadline of its own."""
+    return bool(json.loads(promise).get("deadline", {}).get("key"))
+
+
+def _soonest(one: tuple[date, Row]) -> tuple[bool, int]:
+    """What is not delivered first, the soonest due of it; then the latest."""
+    deadline, delivered = one[1][0], one[1][3]
+    return delivered is not None, deadline if delivered is None else -deadline
 
 
 def days_after(promise: str) -> int:
@@ -94,10 +124,11 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
             None,
             "",
             None,
-            "not judged yet",
+            "no submission yet" if is_end_to_end(promise) else "not judged yet",
             "[]",
             "[]",
             None,
+            "",
             "",
         )
     else:
@@ -118,11 +149,12 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         path,
         promised,
         extension,
+        instance,
     ) = day
     return ServiceView(
         id=service_id,
         name=name,
-        title=title or name,
+        title=f"{title or name} #{instance}" if instance else title or name,
         tier=tier,
         owner=owner,
         runbook=runbook,
@@ -143,4 +175,5 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         path=tuple(names[job_id] for job_id in json.loads(path) if job_id in names),
         promised=maybe_instant(promised) or due,
         extension=extension,
+        instance=instance,
     )

@@ -27,7 +27,14 @@ def _promises() -> None:
     with op.batch_alter_table("service_day") as day:
         for name in ("promised_us", "agreed_us"):
             day.add_column(sa.Column(name, BIG, nullable=True))
-        day.add_column(sa.Column("extension", sa.Text(), nullable=False, server_default=""))
+        for name in ("extension", "instance"):
+            day.add_column(sa.Column(name, sa.Text(), nullable=False, server_default=""))
+    on_postgres = op.get_bind().dialect.name == "postgresql"
+    known = "service_day_service_id_bd_key" if on_postgres else "uq_service_day_service_id"
+    convention = {"uq": "uq_%(table_name)s_%(column_0_name)s"}
+    with op.batch_alter_table("service_day", naming_convention=convention) as day:
+        day.drop_constraint(known, type_="unique")
+        day.create_unique_constraint("service_day_once", ["service_id", "bd", "instance"])
     op.create_table(
         "extension",
         sa.Column("id", BIG, nullable=False),

@@ -1,0 +1,57 @@
+"""Services that are promised end to end: each submission is an instance with a deadline of its own, across all systems.
+
+Runs whose context carries the key belong to the submission with the same value. A member whose runs carry no key at all
+is taken in order: of its runs that began after what they wait for was done, the first that no earlier instance has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from console.model.grouped import by_job
+from console.model.promises import Instance, instance_name
+from console.model.values import Estate, RunFacts, ServiceFacts
+
+MOST = 500
+"""Instances of one service that are judged, the latest: older ones keep what was said of them."""
+
+
+def with_instances(estate: Estate) -> Estate:
+    """The same, each service that is promised end to end replaced by its instances, in the order of their
+    submissions."""
+    if not any(one.promise.deadline.key and one.instance is None for one in estate.services):
+        return estate
+    services = [each for one in estate.services for each in _instances(estate, one)]
+    return replace(estate, services=tuple(services))
+
+
+def key_of_run(estate: Estate, run: RunFacts, name: str) -> str:
+    """The value of that key in the run's context; empty where it has none."""
+    return estate.correlated.get(run.id, {}).get(name, "")
+
+
+def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
+    rule = service.promise.deadline
+    if not rule.key or service.instance is not None:
+        yield service
+        return
+    told = by_job(estate.runs).get(rule.of_id, ()) if rule.of_id is not None else ()
+    submitted = [run for run in told if run.first_started_at is not None]
+    following: dict[str, datetime] = {}
+    found: list[ServiceFacts] = []
+    for run in sorted(submitted, key=_began, reverse=True)[:MOST]:
+        value = key_of_run(estate, run, rule.key)
+        key = value or run.period_key
+        again = f"{key} ({_began(run):%H:%M})" if key in following else key
+        one = Instance(key, (run.job_id, run.period_key), _began(run), run.bd, bool(value), following.get(key))
+        following[key] = _began(run)
+        title = instance_name(service.title, again)
+        found.append(replace(service, name=instance_name(service.name, again), title=title, instance=one))
+    yield from reversed(found)
+
+
+def _began(run: RunFacts) -> datetime:
+    assert run.first_started_at is not None
+    return run.first_started_at
