@@ -82,6 +82,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.control.lateness",
         "console.control.calendars",
         "console.control.cadence",
+        "console.control.maintenance",
         CONTRACT,
         "connectors.registry",
         "connectors.secrets",

@@ -10,6 +10,7 @@ from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
 from console.cli.services import service_rows
 from console.cli.table import Col, print_table
+from console.model.declared import Declared
 from console.model.views import HeaderView, TargetView
 from console.store.reads.base import STALE_POLLS
 
@@ -25,13 +26,15 @@ def run(arguments: argparse.Namespace) -> int:
         header, systems = reads.header(), reads.systems()
         services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
         waiting, now = reads.approvals(), now_of(reads)
+        quiet = _maintenance(reads.declared(), now)
     if arguments.json:
         print_json(arguments, {"header": header, "systems": systems, "services": services, "incidents": incidents,
-                    "remarks": remarks, "approvals": waiting})  # fmt: skip
+                    "remarks": remarks, "approvals": waiting, "maintenance": quiet})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())
         say_lines([f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"] if header.frozen else [])
         say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
+        say_lines(f"in maintenance: {one['of']} until {one['until']}, not told: {one['why']}" for one in quiet)
         say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
         say_lines(f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
         print()
@@ -42,6 +45,18 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(*incident_rows(incidents, now))
         say_lines(["", "to mend", *(f"  {one}" for one in remarks)] if remarks else [])
     return Exit.OK if header.engine.alive else Exit.NO_ENGINE
+
+
+def _maintenance(declared: Declared, now: datetime) -> list[dict[str, str]]:
+    """What lasts now: of what, until when, why."""
+    if not declared.maintenance:
+        return []
+    from console.control.maintenance import lasting
+
+    return [
+        {"of": ", ".join((*one.systems, *one.targets, *one.jobs)), "until": stamp(until), "why": one.why}
+        for one, until in lasting(declared, now)
+    ]
 
 
 def engine_words(header: HeaderView) -> str:

@@ -35,6 +35,11 @@ class Quiet:
         return f"in maintenance until {clock(self.until, zone)}: {self.why}"
 
 
+def lasting(declared: Declared, at: datetime) -> list[tuple[Maintenance, datetime]]:
+    """Every maintenance at that instant, with its end; in the order of config."""
+    return [(one, _end(declared, one, at)) for one in declared.maintenance if _lasts(declared, one, at)]
+
+
 def of_job(estate: Estate, job: JobFacts, at: datetime) -> Quiet | None:
     """The maintenance of the job, its target or its system at that instant; the one that ends last."""
     target = estate.targets.get(job.target_id)

@@ -82,3 +82,25 @@ def test_a_calendar_that_ends_says_so(config: Path, capsys: pytest.CaptureFixtur
     assert Exit.OK == main(["--config", str(config), "calendar", "once", *FROM])
     told = capsys.readouterr()
     assert (2, True) == (len(told.out.splitlines()), "has no more days within five years" in told.err)
+
+
+def test_status_says_what_is_in_maintenance_until_when_and_why(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a quiet night would look like a good one."""
+    patches = (
+        '[[maintenance]]\nwhy = "patches"\nsystems = ["dwh"]\nfrom = 2026-01-01T00:00:00Z\nto = 2199-01-01T00:00:00Z\n'
+    )
+    over = '[[maintenance]]\nwhy = "over"\njobs = ["*"]\nfrom = 2026-01-01T00:00:00Z\nto = 2026-01-02T00:00:00Z\n'
+    config.write_text(TEXT + patches + over)
+    url = str(tmp_path / "headway.db")
+    store = open_ready(url)
+    sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
+    store.close()
+    assert Exit.NO_ENGINE == main(["--store", url, "status"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if "maintenance" in line]
+    assert ["in maintenance: dwh until 2199-01-01 00:00:00Z, not told: patches"] == lines
+    assert Exit.NO_ENGINE == main(["--store", url, "status", "--json"])
+    assert [{"of": "dwh", "until": "2199-01-01 00:00:00Z", "why": "patches"}] == json.loads(capsys.readouterr().out)[
+        "maintenance"
+    ]
