@@ -66,9 +66,8 @@ def _of(picture: Picture, job: JobFacts, wishes: Wishes) -> Iterator[Finding]:
         if job.parent_id is not None and not entry.of_tasks:
             continue
         for one in entry.find(look):
-            wish = look.wish(entry.rule)
-            if wish.on:
-                yield replace(one, severity=Severity.ALERT) if wish.tells else one
+            if look.wish(entry.rule).on:
+                yield replace(one, severity=Severity.ALERT) if wishes.tells(entry.rule, job) else one
 
 
 def _known(picture: Picture) -> dict[int, list[Finding]]:

@@ -30,11 +30,11 @@ def late_start(look: Look) -> Iterator[Finding]:
     back is not late."""
     yield from _not_yet(look)
     run = look.latest
-    if run is None or run.period_at is None or run.first_started_at is None or look.is_held(run):
+    if run is None or run.period_at is None or run.first_started_at is None:
         return
     delay = (run.first_started_at - run.period_at).total_seconds()
     threshold = _usual(look, run.period_at, delay, run.id)
-    if threshold is not None and delay > threshold.value:
+    if threshold is not None and delay > threshold.value and not look.is_held(run):
         zone, late, most = look.job.zone, duration_words(delay), duration_words(threshold.value)
         words = f"began {moment(run.first_started_at, zone)}, {late} after it was due; usually at most {most} after"
         evidence = threshold.evidence(f"{late} after {dated(run.period_at, zone)}")
@@ -44,7 +44,9 @@ def late_start(look: Look) -> Iterator[Finding]:
 def _not_yet(look: Look) -> Iterator[Finding]:
     """The first run that is due and has not begun, unless it is held, missed, or out of sight."""
     run = next((each for each in look.due if each.state is State.PLANNED), None)
-    if run is None or run.period_at is None or run.evidence is Proved.STALE or look.is_held(run):
+    if run is None or run.period_at is None or run.period_at >= look.now or run.evidence is Proved.STALE:
+        return
+    if look.is_held(run):
         return
     threshold = _usual(look, run.period_at, (look.now - run.period_at).total_seconds())
     if threshold is None or threshold.value >= look.job.grace.total_seconds():
@@ -61,7 +63,8 @@ def _not_yet(look: Look) -> Iterator[Finding]:
 
 def _usual(look: Look, at: datetime, delay: float, without: int = 0) -> Threshold | None:
     """How late a start may be; None too where this delay is below all that could come out."""
-    if delay <= _least(look):
+    wish = look.wish(Rule.LATE_START)
+    if delay <= (wish.floor if wish.declared is None else wish.declared):
         return None
     found = at_most(look, Rule.LATE_START, look.history.delays, at, without)
     return found and found.later(*starts_later(look.picture.estate.declared, look.job.name, look.date_of(at)))
@@ -69,11 +72,3 @@ def _usual(look: Look, at: datetime, delay: float, without: int = 0) -> Threshol
 
 def _after(due: datetime, threshold: Threshold) -> datetime:
     return due + timedelta(seconds=threshold.value)
-
-
-def _least(look: Look) -> float:
-    """No threshold is below this: the cheap question before the dear one."""
-    wish = look.wish(Rule.LATE_START)
-    if wish.declared is not None:
-        return wish.declared
-    return wish.floor + min((each for each in look.history.delays if each >= 0), default=0.0)

@@ -19,8 +19,10 @@ from console.model.values import RunFacts
 def too_long_since_success(look: Look) -> Iterator[Finding]:
     """No success for longer than its successes usually lie apart: no run came, or none ended well, and nothing need be
     red. Where the clock demands runs, only after one came due: what rests over a holiday is not late."""
+    if look.job.paused_since is not None or not _may_want(look):
+        return
     last = _last_success(look)
-    if last is None or look.job.paused_since is not None or not _was_wanted_since(look, last):
+    if last is None or not _was_wanted_since(look, last):
         return
     ends = sorted(look.history.ended)
     gaps = [float(after - before) for before, after in pairwise(ends)]
@@ -58,9 +60,21 @@ def _last_success(look: Look) -> datetime | None:
     return max(ends, default=None)
 
 
+def _may_want(look: Look) -> bool:
+    """False where the newest run went well and nothing came due after it: the cheap question before the dear one."""
+    latest = look.latest
+    if latest is None or latest.state is not State.SUCCEEDED or not _by_the_clock(look):
+        return True
+    return any(when(latest) < when(run) <= look.now for run in look.due)
+
+
+def _by_the_clock(look: Look) -> bool:
+    return look.job.schedule.dialect != "none" and look.job.accepted_at is not None
+
+
 def _was_wanted_since(look: Look, last: datetime) -> bool:
     """Whether a run came due or began after that; always true of what no clock starts."""
-    if look.job.schedule.dialect == "none" or look.job.accepted_at is None:
+    if not _by_the_clock(look):
         return True
     later = (run for run in _in_order(look) if when(run) > last and run.state is not State.SKIPPED)
     return any(run.state is not State.HELD and when(run) <= look.now for run in later)

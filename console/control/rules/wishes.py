@@ -50,7 +50,8 @@ class Wish:
     """How one rule judges one job."""
 
     on: bool
-    tells: bool
+    tells: bool | None
+    """None: as the rule does by itself."""
     factor: float
     floor: float
     runs: int
@@ -68,21 +69,16 @@ class Wishes:
         self._picture = picture
         self._settings = {one.rule: one for one in picture.estate.declared.rules}
         self._tiers: dict[int, int] | None = None
+        self._plain = {rule: _wish(DEFAULTS[rule], RuleSaid(), "") for rule in Rule if rule not in self._settings}
 
     def of(self, rule: Rule, job: JobFacts) -> Wish:
-        default = DEFAULTS[rule]
-        said, place = self._said(rule, job)
-        tells = default.tells and self.tier_of(job.id) is not None if said.tell is None else said.tell
-        return Wish(
-            on=said.on is not False,
-            tells=tells,
-            factor=default.factor if said.factor is None else said.factor,
-            floor=default.floor,
-            runs=ENOUGH_RUNS if said.runs is None else said.runs,
-            declared=said.threshold,
-            place=place,
-            default=default.threshold,
-        )
+        plain = self._plain.get(rule)
+        return plain if plain is not None else _wish(DEFAULTS[rule], *self._said(rule, job))
+
+    def tells(self, rule: Rule, job: JobFacts) -> bool:
+        """Whether a finding of that rule opens an incident for the job."""
+        said = self.of(rule, job).tells
+        return DEFAULTS[rule].tells and self.tier_of(job.id) is not None if said is None else said
 
     def tier_of(self, job_id: int) -> int | None:
         """Tier of the most important service that the job feeds; None where it feeds none."""
@@ -111,6 +107,19 @@ class Wishes:
         if one.jobs and not fits_any(one.jobs, job.name):
             return False
         return not one.tiers or self.tier_of(job.id) in one.tiers
+
+
+def _wish(default: Default, said: RuleSaid, place: str) -> Wish:
+    return Wish(
+        on=said.on is not False,
+        tells=said.tell,
+        factor=default.factor if said.factor is None else said.factor,
+        floor=default.floor,
+        runs=ENOUGH_RUNS if said.runs is None else said.runs,
+        declared=said.threshold,
+        place=place,
+        default=default.threshold,
+    )
 
 
 def _over(before: RuleSaid, after: RuleSaid) -> RuleSaid:
