@@ -15,6 +15,7 @@ from console.model.values import Settings
 from console.store import histories
 from console.store.apply import apply
 from console.store.estate import load
+from console.store.open import open_store
 from console.store.reads import Reads
 from tests.store.estate import EXTRACT, JOBS, Estate, at, failed, run, running, set_clock
 
@@ -61,15 +62,20 @@ def test_what_changed_is_read_again_and_nothing_else(served: Estate) -> None:
     assert 10 == len(load(served.store, at("03:21"), SETTINGS).history[served.job_id()])
 
 
-def test_of_a_large_estate_a_bite_is_read_in_each_look_and_what_matters_at_once(
+def test_of_a_large_estate_a_bite_is_read_in_each_look_and_at_once_what_a_finding_is_open_of(
     served: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(histories, "BITE", 1)
-    looks = [set(load(served.store, at("03:20"), SETTINGS).history) for _ in range(3)]
-    extract, stock, clean = (served.job_id(name) for name in JOBS)
-    assert extract in looks[0]
-    assert 1 == len({stock, clean} & looks[0])
-    assert {stock, clean} <= looks[1]
+    last = served.job_id("load_orders")
+    monkeypatch.setattr(histories, "BITE", 2)
+    looks = [set(load(served.store, at("03:20"), SETTINGS).history) for _ in range(2)]
+    assert [2, 4] == list(map(len, looks))
+    past(served)
+    served.ingest(running(period="02:10"))
+    judged(served, "02:30")
+    monkeypatch.setattr(histories, "BITE", 0)
+    fresh = open_store(served.store.url)
+    assert {served.job_id()} <= set(load(fresh, at("02:31"), SETTINGS).history) <= {*looks[1]} - {last}
+    fresh.close()
 
 
 def test_a_finding_is_opened_once_and_closed_when_it_is_over(served: Estate) -> None:

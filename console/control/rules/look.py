@@ -62,14 +62,12 @@ class Look:
     def of_run(self, rule: Rule, run: RunFacts, since: datetime, words: str, evidence: Evidence) -> Finding:
         """A finding about one run. A `since` that is still ahead says when it will hold."""
         return Finding(
-            rule, self.job.id, run.period_key, run.id or None, run.bd, since, clean_line(words, WORDS_LIMIT), evidence
+            rule, self.job.id, run.period_key, run.id or None, run.bd, since, _shown(words), _cleaned(evidence)
         )
 
     def of_job(self, rule: Rule, since: datetime, words: str, evidence: Evidence) -> Finding:
         """A finding about the job as a whole, on the business date of `since`."""
-        return Finding(
-            rule, self.job.id, "", None, self.date_of(since), since, clean_line(words, WORDS_LIMIT), evidence
-        )
+        return Finding(rule, self.job.id, "", None, self.date_of(since), since, _shown(words), _cleaned(evidence))
 
     def date_of(self, at: datetime) -> date:
         return business_date(at, None, self.job.zone, self.job.cutoff)
@@ -83,6 +81,15 @@ class Look:
 
 
 WORDS_LIMIT = 300
+
+
+def _shown(words: str) -> str:
+    """One line: reasons and names in it come from outside."""
+    return clean_line(words, WORDS_LIMIT)
+
+
+def _cleaned(evidence: Evidence) -> Evidence:
+    return replace(evidence, seen=_shown(evidence.seen), source=_shown(evidence.source))
 
 
 def as_root(finding: Finding) -> RunFacts:
