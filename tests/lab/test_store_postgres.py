@@ -17,6 +17,7 @@ from tests.store import (
     test_checks,
     test_config_sync,
     test_converge,
+    test_findings,
     test_glance,
     test_holds,
     test_ingest,
@@ -50,6 +51,7 @@ SHARED = (
     test_checks,
     test_routing,
     test_holds,
+    test_findings,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
