@@ -26,6 +26,7 @@ from console.control.retries import after_failure
 from console.engine.health import Pulse
 from console.engine.routing import Routing
 from console.engine.sending import Sender, Sent, neutralise, send_by_apprise
+from console.engine.sending_mail import Thread, thread_of
 from console.failpoints import failpoint
 from console.model.ids import micros
 from console.store import outbox as rows
@@ -54,6 +55,7 @@ class Outbox:
         secrets: SecretStore,
         routing: Routing,
         send: Sender = send_by_apprise,
+        mail: Callable[[str, str, str, Thread], Sent | None] | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -61,6 +63,8 @@ class Outbox:
         self._secrets = secrets
         self._routing = routing
         self._send = send
+        self._mail = mail
+        """Sends what goes to a mail server; None: that is sent like anything else."""
         self._busy: dict[tuple[str, int], float] = {}
         """(route, URL's place) -> since when something is sent there, by `time.monotonic`."""
         self._sending = 0
@@ -162,7 +166,7 @@ class Outbox:
             self._write(lambda: rows.put_back(self._store, fence, one.id))
             return
         title, body = self._words(one)
-        sent = self._send(url, neutralise(title), neutralise(body))
+        sent = self._sent(one, url, neutralise(title), neutralise(body))
         failpoint("send.after_wire")
         failpoint("send.after_reply")
         if sent.arrived:
@@ -173,6 +177,13 @@ class Outbox:
             log.info("alert sent", route=one.route, title=one.title, repeat=one.maybe_repeat)
         else:
             self._write(lambda: self._failed(one, fence, sent))
+
+    def _sent(self, one: rows.DueDelivery, url: str, title: str, body: str) -> Sent:
+        if self._mail is not None:
+            thread = thread_of(one.dedup_key, one.route, one.kind, one.id, one.incident_id is not None)
+            if (sent := self._mail(url, title, body, thread)) is not None:
+                return sent
+        return self._send(url, title, body)
 
     def _words(self, one: rows.DueDelivery) -> tuple[str, str]:
         """Title and body as far as the route lets them leave the house."""

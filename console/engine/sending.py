@@ -1,4 +1,4 @@
-"""How a message leaves, and what the receiver said: the one place that knows apprise."""
+"""How a message leaves by apprise, and what the receiver said. Mail leaves from `sending_mail`."""
 
 from __future__ import annotations
 

@@ -38,6 +38,7 @@ from console.engine.rotas import Rotas
 from console.engine.rounds import Rounds
 from console.engine.routing import Routing
 from console.engine.sending import Sender, send_by_apprise
+from console.engine.sending_mail import send_mail
 from console.engine.templates import Templates
 from console.engine.underway import Underway
 from console.model.values import RunFacts
@@ -126,7 +127,15 @@ class Parts:
         }
         self.doors = Doors(places, self.secrets)
         self.routing = Routing(self.store, self.clock, self.config.routes, self.config.alerts.default_route)
-        self.outbox = Outbox(self.store, self.clock, self.config.routes, self.secrets, self.routing, self._send)
+        self.outbox = Outbox(
+            self.store,
+            self.clock,
+            self.config.routes,
+            self.secrets,
+            self.routing,
+            self._send,
+            send_mail if self._send is send_by_apprise else None,
+        )
         self.evaluator = Evaluator(
             self.store,
             self.clock,

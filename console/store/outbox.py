@@ -33,6 +33,7 @@ class DueDelivery:
     plain_body: str = ""
     since_us: int = 0
     refusals: int = 0
+    incident_id: int | None = None
 
 
 def recover_claims(store: Store, fence: int) -> int:
@@ -66,7 +67,7 @@ def claim_due(
     leaves before what was said earlier: "recovered" after "opened", though that was put off."""
     found = text(
         "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
-        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals"
+        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id"
         " FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - :ahead ELSE x.id END) AS first"
         " FROM delivery x JOIN alert y ON y.id = x.alert_id"
         " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits AND NOT EXISTS"
@@ -86,7 +87,7 @@ def claim_due(
             DueDelivery(
                 row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
                 row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
-                row.since_us or row.made_us, row.refusals,
+                row.since_us or row.made_us, row.refusals, row.incident_id,
             )
             for row in rows[:limit]
         ]  # fmt: skip
