@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from console.clean import clean, clean_line
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#|~&!:@$])|(?<=www)(\.)", re.IGNORECASE)
+_MARKUP = re.compile(r"[\\`*_{}\[\]<>#|~&!@$]|:(?=//|[a-z+_-][\w+-]*:|100:|1234:)|(?<=www)\.", re.IGNORECASE)
+"""A colon counts in an address and in the name of an emoji; in a time and after a job's host it does not."""
 _BEGINS = re.compile(r"^([+\-=]|\d{1,9}[.)])")
 
 

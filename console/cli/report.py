@@ -20,6 +20,9 @@ from console.model.views.handover import ServiceNight
 LOG_LINES = 20
 
 
+_NO_CHANGES = ("not asked: its root is no run of a job", "not looked up")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="INCIDENT", nargs="?", help="INC-0001")
     add_noise_arguments(parser)
@@ -49,7 +52,7 @@ def sections(view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence
     return [
         Section("Summary", _summary(view, nights, end)),
         Section("Root cause", _cause(view), block="\n".join(view.log.splitlines()[-LOG_LINES:])),
-        Section("What changed since it was last green", view.row.changes, empty="not looked up"),
+        Section("What changed since it was last green", view.row.changes, empty=_NO_CHANGES[view.row.cause == "run"]),
         Section("Impact", [_impact(one) for one in nights], empty="no service"),
         Section("Runs", [f"{one.role}: {one.job} {one.period_key}, {one.state}" for one in view.members]),
         Section("Timeline", [_event(one.words, stamp(one.at), one.actor) for one in view.events]),

@@ -106,22 +106,26 @@ def _rows(asks: Asks, rows: int | None, bd: date, past: Sequence[PastCount]) -> 
     if rows is None:
         yield _Said(False, "nobody counted the rows")
     elif asks.rows_min is not None and rows < asks.rows_min:
-        yield _Said(False, f"{rows:,} rows, fewer than {asks.rows_min:,}")
+        yield _Said(False, f"{_counted(rows)}, fewer than {asks.rows_min:,}")
     elif asks.rows_max is not None and rows > asks.rows_max:
-        yield _Said(False, f"{rows:,} rows, more than {asks.rows_max:,}")
+        yield _Said(False, f"{_counted(rows)}, more than {asks.rows_max:,}")
     elif asks.band is None:
-        yield _Said(True, f"{rows:,} rows")
+        yield _Said(True, _counted(rows))
     else:
         yield _banded(asks.band.days, rows, bd, past, usual(asks, bd, past))
+
+
+def _counted(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)}"
 
 
 def _banded(needed: int, rows: int, bd: date, past: Sequence[PastCount], band: Usual | None) -> _Said:
     day = f"{bd:%A}"
     if band is None:
-        return _Said(None, f"{rows:,} rows, no band yet ({len(same_weekday(bd, past))} of {needed} {day}s)")
+        return _Said(None, f"{_counted(rows)}, no band yet ({len(same_weekday(bd, past))} of {needed} {day}s)")
     rests = f"{band.low:,.0f}–{band.high:,.0f}, {band.days} {day}s"
     if band.low <= rows <= band.high:
-        return _Said(True, f"{rows:,} rows (usual: {rests})")
+        return _Said(True, f"{_counted(rows)} (usual: {rests})")
     share = f"{100 * rows / band.middle:.0f} % of the usual {day} rows" if band.middle else f"unusual for a {day}"
     return _Said(False, f"{share} ({rows:,} of {rests})")
 

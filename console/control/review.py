@@ -18,6 +18,7 @@ from console.control.graph import Edge
 from console.control.picture import Picture
 from console.control.schedule import last_instant, next_instant
 from console.durations import duration_words
+from console.model.decisions import Estimate
 from console.model.values import JobFacts, Safety, ServiceFacts
 
 IMPORTANT_TIERS = (1, 2)
@@ -154,7 +155,7 @@ def _buffer(picture: Picture, edge: Edge, up: str, down: str, mend: str) -> Iter
         return
     buffer = starts - (began + takes)
     if buffer < THIN_BUFFER:
-        words = f"starts {_signed(buffer)} after {up} is done in nine of ten nights"
+        words = f"starts {_apart(buffer)} {up} is done ({_rests(picture.estimate(edge.upstream))})"
         yield Gap(
             "high" if buffer < timedelta(0) else "medium", down, "buffer", f"by the clock, after {up}", words, mend
         )
@@ -166,6 +167,10 @@ def _comes_again(job: JobFacts, starts: datetime) -> bool:
     return following is not None and following - starts < OFTEN
 
 
-def _signed(taken: timedelta) -> str:
-    seconds = round(taken.total_seconds())
-    return duration_words(seconds) if seconds >= 0 else f"-{duration_words(-seconds)}"
+def _apart(buffer: timedelta) -> str:
+    seconds = round(buffer.total_seconds())
+    return f"{duration_words(abs(seconds))} {'after' if seconds >= 0 else 'before'}"
+
+
+def _rests(known: Estimate) -> str:
+    return f"in nine of ten of {known.runs} runs" if known.source == "history" else "by its declared duration"

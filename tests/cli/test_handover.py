@@ -80,7 +80,7 @@ def test_what_is_repaired_is_told_as_closed(failed: Bench) -> None:
 def test_a_report_is_the_same_twice_and_no_word_from_outside_is_markup(failed: Bench) -> None:
     first, second = (headway(failed.url, "report", "INC-0001").out for _ in range(2))
     assert first.split("## Timeline")[1] == second.split("## Timeline")[1]
-    assert first.startswith("# INC-0001\\: fake/extract failed\\: disk \\<b\\>full")
+    assert first.startswith("# INC-0001: fake/extract failed: disk \\<b\\>full")
     for heading in ("Summary", "Root cause", "Impact", "Timeline", "What was done, and its proof", "Open questions"):
         assert f"\n## {heading}\n" in first
     assert "Nobody has written it down" in first

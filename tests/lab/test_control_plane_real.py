@@ -1,0 +1,209 @@
+"""A business outcome on a real estate: the jobs are green, the data is not, and who has promised what is told.
+
+cron's `extract_orders` feeds pg_cron's `refresh_revenue`; *Daily revenue* counts as delivered when that is done and its
+table has the rows of the day. It has not, at first. Then they come. Each test looks at one thing that was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.lab.estate import Estate
+from tests.lab.headway import WORKING, Answer, Headway
+from tests.lab.headway_config import EXTRACT, REVENUE, Options
+from tests.lab.jobs import CronJobs, DatabaseJobs, cron_of, next_minute
+from tests.lab.process import wait_until
+from tests.lab.sinks import Mail
+
+pytestmark = pytest.mark.timeout(420)
+
+SERVICE = "daily-revenue"
+CHECK = "revenue-rows"
+NEEDED = 3
+DECLARED = f"""
+[checks.{CHECK}]
+kind = "sql"
+system = "dwh"
+table = "etl.revenue"
+where = "day >= {{bd}}"
+rows = {{ min = {NEEDED} }}
+not_null = ["amount"]
+every = "2s"
+timeout = "5s"
+
+[calendars.every-day]
+weekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+"""
+Row = dict[str, Any]
+
+
+@dataclass
+class Night:
+    """What was seen, in order."""
+
+    headway: Headway
+    probe: Answer = field(default_factory=lambda: Answer(-1, "", ""))
+    short: Row = field(default_factory=dict)
+    """The service, its jobs done and its data short."""
+    why_short: Answer = field(default_factory=lambda: Answer(-1, "", ""))
+    incident: Row = field(default_factory=dict)
+    acknowledged: Row = field(default_factory=dict)
+    extended: Row = field(default_factory=dict)
+    delivered: Row = field(default_factory=dict)
+    closed: Row = field(default_factory=dict)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    mails: list[Mail] = field(default_factory=list)
+
+    def service(self) -> Row:
+        found: list[Row] = self.headway.json("services")
+        return next((one for one in found if one["name"] == SERVICE), {})
+
+    def newest(self, job: str) -> Row:
+        runs: list[Row] = self.headway.json("runs", job)
+        return runs[0] if runs else {}
+
+
+@pytest.fixture(scope="module")
+def night(lab: Estate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    lab.smtp.mails.clear()
+    database = DatabaseJobs(lab.postgres)
+    lab.postgres.execute("DROP TABLE IF EXISTS etl.revenue")
+    lab.postgres.execute("CREATE TABLE etl.revenue (day date, amount numeric)")
+    lab.postgres.execute("GRANT USAGE ON SCHEMA etl TO headway_act")
+    lab.postgres.execute("GRANT SELECT ON etl.revenue TO headway_act")
+    add_rows(lab, 1)
+    options = Options(systems=("etl-hosts", "dwh"), hosts=("db07",), extra=DECLARED)
+    config = lab.write_config(tmp_path_factory.mktemp("plane") / "config", options)
+    promise = f'[services.{SERVICE}]\nready = ["{CHECK}"]\ncalendar = "every-day"'
+    config.write_text(config.read_text().replace(f"[services.{SERVICE}]", promise))
+    cron, first = CronJobs(lab.db07), next_minute(timedelta(seconds=15))
+    cron.schedule({"extract_orders": cron_of(first)}, wrapped=True)
+    database.schedule("refresh_revenue", cron_of(first + timedelta(minutes=1)))
+    night = Night(Headway(config))
+    try:
+        night.probe = night.headway.run("check")
+        with night.headway.running_engine() as engine:
+            engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+            live(night, lab, first)
+        yield night
+    finally:
+        lab.db07.remove_crontab("etl")
+        lab.postgres.unschedule("refresh_revenue")
+
+
+def add_rows(lab: Estate, count: int) -> None:
+    lab.postgres.execute(f"INSERT INTO etl.revenue SELECT current_date + 1, 12.5 FROM generate_series(1, {count})")
+
+
+def live(night: Night, lab: Estate, first: datetime) -> None:
+    """All of it."""
+    until = (first + timedelta(minutes=1) - datetime.now(UTC)).total_seconds()
+    wait_until(lambda: night.newest(REVENUE).get("state") == "succeeded", "refresh_revenue's end", until + 60, 0.5)
+    wait_until(lambda: CHECK in str(night.service().get("cause")), "the check to be the cause", 30, 0.5)
+    night.short, night.why_short = night.service(), night.headway.run("why", SERVICE)
+    lab.smtp.wait_for(1)
+    night.incident = night.headway.json("incident", "INC-0001")
+    night.answers["ack"] = night.headway.run("ack", "INC-0001", "--for", "1h", "--why", "rows are on their way")
+    night.acknowledged = night.headway.json("incident", "INC-0001")
+    ask_around(night)
+    add_rows(lab, NEEDED)
+    wait_until(lambda: night.service().get("delivered"), "the service to be delivered", 40, 0.5)
+    night.delivered = night.service()
+    wait_until(lambda: night.headway.json("incident", "INC-0001")["row"]["closed"], "the incident's end", 20, 0.5)
+    night.closed = night.headway.json("incident", "INC-0001")
+    lab.smtp.wait_for(2)
+    night.mails = list(lab.smtp.mails)
+    night.answers["report"] = night.headway.run("report", "INC-0001")
+    night.answers["handover"] = night.headway.run("handover", "--since", "1h")
+
+
+def ask_around(night: Night) -> None:
+    """What a person asks while it lasts."""
+    later = datetime.now(UTC) + timedelta(hours=5)
+    words = {
+        "extend": ("extend", SERVICE, "--until", f"{later:%H:%M}", "--why", "the bank was late"),
+        "lineage": ("lineage", REVENUE),
+        "blast": ("blast", EXTRACT),
+        "review": ("review", SERVICE),
+        "why job": ("why", REVENUE),
+        "checks": ("checks",),
+        "calendar": ("calendar", "every-day", "--next", "3"),
+    }
+    night.answers |= {name: night.headway.run(*said) for name, said in words.items()}
+    night.extended = night.service()
+
+
+# -- the promise ----------------------------------------------------------------------------------------------------
+def test_a_check_is_probed_with_the_systems(night: Night) -> None:
+    assert 0 == night.probe.exit_status
+    assert [f"check {CHECK}", "ok"] == next(
+        line.rsplit(None, 2)[:2] for line in night.probe.stdout.splitlines() if line.startswith("check ")
+    )
+
+
+def test_jobs_that_are_done_deliver_nothing_while_their_data_is_short(night: Night) -> None:
+    assert (None, f"check {CHECK}", "failed") == (
+        night.short["delivered"], night.short["cause"], night.short["data_state"])  # fmt: skip
+    assert f"its jobs are done; check {CHECK}: 1 row, fewer than {NEEDED}" == night.short["reason"]
+
+
+def test_why_says_what_the_data_lacks_and_where_the_minutes_went(night: Night) -> None:
+    assert f"check {CHECK}: 1 row, fewer than {NEEDED}" in night.why_short.stdout
+    assert {EXTRACT, REVENUE} <= {line.split(" ")[0] for line in night.why_short.stdout.splitlines()}
+
+
+def test_with_its_rows_it_is_delivered_and_complete(night: Night) -> None:
+    assert ("complete", "met", "") == (
+        night.delivered["data_state"], night.delivered["timeliness"], night.delivered["cause"])  # fmt: skip
+
+
+def test_more_time_moves_the_deadline_and_keeps_the_promise_in_sight(night: Night) -> None:
+    assert night.short["deadline"] == night.extended["promised"]
+    assert night.extended["promised"] < night.extended["deadline"]
+    assert night.extended["extension"].endswith(": the bank was late")
+
+
+# -- who is told ----------------------------------------------------------------------------------------------------
+def test_the_check_is_one_incident_told_once_and_recovered_once(night: Night) -> None:
+    assert ["opened", "recovered"] == [
+        one["kind"] for one in night.closed["deliveries"] if one["url_words"].endswith("oncall-mail")
+    ]
+    opening, recovery = night.mails
+    assert f"check {CHECK}: 1 row, fewer than {NEEDED}" in opening.subject
+    assert "recovered" in recovery.subject
+    assert "Daily revenue" in opening.text
+
+
+def test_whoever_acknowledges_is_named_and_why(night: Night) -> None:
+    assert 0 == night.answers["ack"].exit_status
+    assert night.acknowledged["row"]["taken_by"]
+    assert "rows are on their way" in night.acknowledged["events"][-1]["words"]
+
+
+def test_the_incident_ends_with_what_the_data_has_now(night: Night) -> None:
+    assert f"closed: it passes: {NEEDED + 1} rows" in night.closed["events"][-1]["words"]
+
+
+# -- what a person asks ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "asked, told",
+    [
+        ("lineage", EXTRACT),
+        ("blast", SERVICE),
+        ("review", "owner"),
+        ("why job", "is done for"),
+        ("checks", f"1 row, fewer than {NEEDED}"),
+        ("calendar", "counts"),
+        ("report", "rows are on their way"),
+        ("handover", "the bank was late"),
+    ],
+)
+def test_every_question_has_its_answer_on_the_real_estate(night: Night, asked: str, told: str) -> None:
+    answer = night.answers[asked]
+    assert answer.exit_status in (0, 1), answer.stderr
+    assert told in answer.stdout
