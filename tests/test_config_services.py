@@ -61,3 +61,16 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
 def test_a_wrong_promise_names_place_value_and_mend(tmp_path: Path, written: str, expected: str) -> None:
     found = faults(tmp_path, f"{HEAD}{written}\n")
     assert any(expected in one for one in found), found
+
+
+@pytest.mark.parametrize(
+    "written, expected",
+    [
+        ("{ cost = 0 }", 'jobs."dwh/a".budget.cost: '),
+        ('{ time = "0s" }', 'jobs."dwh/a".budget.time: no time at all'),
+        ('{ money = "5" }', 'jobs."dwh/a".budget.money: unknown key.'),
+    ],
+)
+def test_a_wrong_budget_names_place_value_and_mend(tmp_path: Path, written: str, expected: str) -> None:
+    text = f'{HEAD}deadline = "06:30"\n[jobs."dwh/a"]\nbudget = {written}\n'
+    assert any(expected in one for one in faults(tmp_path, text))

@@ -54,6 +54,15 @@ class SystemSettings(Strict):
     """The business date's window runs from this time to the same time of the next day."""
 
 
+class BudgetSettings(Strict):
+    """What one run may take and cost at most; over it is a finding."""
+
+    time: Pause | None = None
+    """All attempts together."""
+    cost: Annotated[float, Field(gt=0)] | None = None
+    """In what its source counts: `cost` in the context of its attempts."""
+
+
 class JobSettings(Strict):
     owner: str = ""
     """The team that answers; a route of the same name is told."""
@@ -67,6 +76,8 @@ class JobSettings(Strict):
     """Routes, besides the owner's."""
     calendar: str = ""
     """The days on which a run is expected; on all others none counts as missed. Empty: whenever its schedule says."""
+    budget: BudgetSettings | None = None
+    """What one run may take and cost at most."""
 
 
 Condition = Literal["success", "completion", "failure", "ready"]

@@ -99,6 +99,7 @@ SHAPES: dict[Rule, type[RuleSettings]] = {
     Rule.OUTPUT_SHRANK: FewSettings,
     Rule.RETRY_STORM: ManySettings,
     Rule.OVERLAP: ManySettings,
+    Rule.OVER_BUDGET: RuleSettings,
     Rule.DRIFT: RuleSettings,
 }
 

@@ -43,7 +43,7 @@ def _is_unbounded(before: Estate, after: Estate) -> bool:
         return True
     if (before.modes, before.extensions) != (after.modes, after.extensions):
         return True
-    if (before.extensions, before.correlated) != (after.extensions, after.correlated):
+    if (before.extensions, before.correlated, before.costs) != (after.extensions, after.correlated, after.costs):
         return True
     if before.declared != after.declared or _said(before) != _said(after):
         return True

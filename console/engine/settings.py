@@ -99,6 +99,8 @@ def _job(name: str, config: Config) -> JobSetting:
         grace=job.grace if "grace" in given else None,
         notify=config.routes_of(job.owner, job.notify) if given & {"owner", "notify"} else None,
         calendar=job.calendar if "calendar" in given else None,
+        budget_time=job.budget.time if job.budget else None,
+        budget_cost=job.budget.cost if job.budget else None,
     )
 
 

@@ -20,6 +20,7 @@ class Rule(StrEnum):
     OUTPUT_SHRANK = "output_shrank"
     RETRY_STORM = "retry_storm"
     OVERLAP = "overlap"
+    OVER_BUDGET = "over_budget"
     DRIFT = "drift"
 
     @property

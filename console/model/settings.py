@@ -45,6 +45,8 @@ class JobSetting:
     grace: timedelta | None = None
     notify: tuple[str, ...] | None = None
     calendar: str | None = None
+    budget_time: timedelta | None = None
+    budget_cost: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

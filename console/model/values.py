@@ -98,6 +98,10 @@ class JobFacts:
     """Its kind can start it while it is held, so that it may start before its clock."""
     calendar: str = ""
     """Name of the calendar on whose days a run is expected; empty: whenever its schedule says."""
+    budget_time: timedelta | None = None
+    """What a run may take at most, all its attempts together; None: nobody said."""
+    budget_cost: float | None = None
+    """What a run may cost at most, in whatever its source counts."""
     drift_reason: str = ""
     """Why its native definition differs from the accepted one, e.g. "line gone"; empty without drift."""
     drift_since: datetime | None = None
@@ -316,6 +320,8 @@ class Estate:
     """What the looks at data came to, by check and business date; of dates in the lookback, and a few before."""
     correlated: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     """Run id -> the correlation keys of services that are promised end to end, with the values its context has."""
+    costs: Mapping[int, float] = field(default_factory=dict)
+    """Run id -> what it has cost, as its source tells; of jobs with a budget for it."""
     extensions: tuple[Extension, ...] = ()
     """The last word for each service and business date of the lookback or later, in their order."""
     history: Mapping[int, History] = field(default_factory=dict)

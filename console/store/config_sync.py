@@ -29,12 +29,12 @@ _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
     "calendar", "promise", "ready", "removed",
 )  # fmt: skip
-_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar")
+_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar", "budget_s", "budget_cost")
 _EDGE = (
     "mode", "engine_down", "hold_lead_s", "hold_for_s", "condition", "check_name", "period", "calendar", "within_s",
     "gate", "need",
 )  # fmt: skip
-_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "")
+_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "", None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,8 @@ def _said(one: JobSetting) -> Row:
         None if one.expected is None else one.expected.total_seconds(),
         None if one.grace is None else one.grace.total_seconds(),
         one.calendar,
+        None if one.budget_time is None else one.budget_time.total_seconds(),
+        one.budget_cost,
     )
 
 

@@ -1,8 +1,9 @@
-"""Which submission a run belongs to, by its context: the parameters that services promised end to end go by."""
+"""What contexts of runs say for decisions: which submission a run belongs to, and what it has cost."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from console.store.wire import Wire
 _CONTEXTS = (
     "SELECT r.id, t.context FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? JOIN attempt t"
     " ON t.run_id = r.id WHERE t.context <> '{}' ORDER BY r.id, t.number"
+)
+_COSTS = (
+    "SELECT r.id, t.context FROM job j JOIN run r ON r.job_id = j.id AND r.sort_us >= ? JOIN attempt t"
+    " ON t.run_id = r.id WHERE j.budget_cost IS NOT NULL AND t.context <> '{}'"
 )
 LONGEST = 80
 """Characters of a value that are kept."""
@@ -51,3 +56,13 @@ def _as_table(value: Any) -> Mapping[str, Any]:
         except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
+
+
+def costs(lines: Wire, since_us: int) -> dict[int, float]:
+    """Run id -> what its attempts have cost together, of jobs with a budget for it and where their source tells it."""
+    found: dict[int, float] = {}
+    for run_id, context in lines.rows(_COSTS, (since_us,)):
+        cost = _as_table(context).get("cost")
+        if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost):
+            found[run_id] = found.get(run_id, 0.0) + cost
+    return found

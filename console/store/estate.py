@@ -86,6 +86,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
         correlated = _correlated(lines, memory, since_us)
+        costs = correlation.costs(lines, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
         open_findings = findings.open_findings(lines)
@@ -112,6 +113,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         earlier=earlier,
         extensions=extensions,
         correlated=correlated,
+        costs=costs,
         history=memory.histories.known,
         findings=open_findings,
         checks=looked,

@@ -18,7 +18,7 @@ from console.store.config_sync import sync_config
 from console.store.estate import load
 from console.store.extensions import extend
 from console.store.reads import NotFound, Reads
-from tests.store.estate import BD, EXTRACT, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
+from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_apply import ROUTES, day, incident
 
 KEPT = Promise(DeadlineRule(after_start=timedelta(minutes=90), of=EXTRACT), Objective(0.9, 30), Agreement(1, 90))
@@ -164,3 +164,20 @@ def test_an_incident_that_hurts_several_instances_keeps_the_one_that_is_due_firs
     services = tuple(sorted(hurt, key=lambda each: each.deadline))
     apply(served.store, Decisions(incidents=(replace(incident(), services=services),)), at("03:20"), 1, None, ROUTES)
     assert at("04:10") == reads.incident(1).services[0].deadline
+
+
+def test_what_the_attempts_of_a_run_cost_is_summed_where_a_budget_asks_for_it(served: Estate) -> None:
+    served.ingest(
+        failed(context={"cost": 1.5}),
+        run(attempt="2", started_at=at("03:20"), ended_at=at("03:25"), context={"cost": 2, "tokens": 9}),
+        run(JOBS[1], "03:30", "3", context={"cost": 8}),
+        run(period="04:00", attempt="4", context={"cost": "dear"}),
+        now="04:30",
+    )
+    assert {} == load(served.store, at("04:30"), Settings()).costs
+    said = replace(SERVED.jobs[0], budget_time=timedelta(minutes=20), budget_cost=3.0)
+    sync_config(served.store, replace(SERVED, jobs=(said,)), MIDNIGHT, None)
+    found = load(served.store, at("04:30"), Settings())
+    assert [3.5] == list(found.costs.values())
+    job = found.jobs[served.job_id()]
+    assert (timedelta(minutes=20), 3.0) == (job.budget_time, job.budget_cost)

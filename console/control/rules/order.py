@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from console.control.rules.attempts import overlap, retry_storm
+from console.control.rules.budgets import over_budget
 from console.control.rules.drifts import drift
 from console.control.rules.lengths import too_long, too_short
 from console.control.rules.look import Look
@@ -35,6 +36,8 @@ RULES = (
     Entry(Rule.RETRY_STORM, retry_storm),
     # Hangs: nothing is red before it ends, and the deadline may be gone by then.
     Entry(Rule.TOO_LONG, too_long),
+    # Costs more than its owner allowed: an agent that goes on and on is at work, and each minute of it is paid for.
+    Entry(Rule.OVER_BUDGET, over_budget),
     # Never got its turn: a pool without a slot is seen at the tasks.
     Entry(Rule.STUCK_WAITING, stuck_waiting, of_tasks=True),
     # Green, and half of the data is not there: what the three above cannot see, for all went well.

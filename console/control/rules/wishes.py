@@ -41,6 +41,7 @@ DEFAULTS: Mapping[Rule, Default] = {
     Rule.OUTPUT_SHRANK: Default(tells=True, factor=0.5, floor=10),
     Rule.RETRY_STORM: Default(tells=True, factor=2.0, floor=3, threshold=5),
     Rule.OVERLAP: Default(floor=0, threshold=1),
+    Rule.OVER_BUDGET: Default(tells=True),
     Rule.DRIFT: Default(),
 }
 

@@ -75,6 +75,7 @@ class Job(SQLModel, table=True):
         Index("job_target", "target_id"),
         Index("job_parent", "parent_id"),
         Index("job_unwatched", "unwatched"),
+        Index("job_budget", "budget_cost"),
     )
     id: int | None = Field(default=None, primary_key=True)
     system_id: int = Field(foreign_key="system.id")
@@ -103,6 +104,9 @@ class Job(SQLModel, table=True):
     expected_s: float | None = None
     grace_s: float = 300.0
     calendar: str = string()
+    budget_s: float | None = None
+    """What one run may take, and cost, at most."""
+    budget_cost: float | None = None
     changed_seq: int = big(default=0)
 
 

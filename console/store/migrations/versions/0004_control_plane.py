@@ -22,6 +22,9 @@ def upgrade() -> None:
 
 
 def _promises() -> None:
+    for name in ("budget_s", "budget_cost"):
+        op.add_column("job", sa.Column(name, sa.Float(), nullable=True))
+    op.create_index("job_budget", "job", ["budget_cost"])
     with op.batch_alter_table("service") as service:
         service.add_column(sa.Column("promise", sa.Text(), nullable=False, server_default="{}"))
     with op.batch_alter_table("service_day") as day:
