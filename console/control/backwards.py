@@ -14,12 +14,15 @@ from console.control.schedule import instants
 from console.control.words import clock
 from console.control.zones import date_in_window, window, zone_of
 from console.model.values import Estate, JobFacts
+from console.model.wants import Condition, Period
 
 
 def backwards(estate: Estate, now: datetime) -> Iterator[str]:
     """One sentence for each dependency of which every start of the upstream lies after every start of the downstream,
     on the business date of `now`."""
     for edge in estate.dependencies:
+        if edge.wants.period is not Period.SAME or edge.wants.condition is Condition.FAILURE:
+            continue
         upstream, downstream = estate.jobs.get(edge.upstream_id), estate.jobs.get(edge.downstream_id)
         if upstream is None or downstream is None or expects_nothing(upstream) or expects_nothing(downstream):
             continue

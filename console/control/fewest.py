@@ -7,6 +7,7 @@ from datetime import date
 
 from connectors.contract import Capability
 from console.clean import clean_line
+from console.control.harm import reads_elsewhere
 from console.control.picture import Key, Picture, key_of, when
 from console.control.words import clock
 from console.model.plans import LeftOut
@@ -51,20 +52,24 @@ def superseded(
 
 
 def waits_for(picture: Picture, runs: Sequence[RunFacts]) -> dict[int, tuple[int, ...]]:
-    """Place -> the places that it waits for: of the steps upstream of it on its date those that none of the others
-    stands for, and the run of its own job before it. `runs`: upstreams before their downstreams."""
+    """Place -> the places that it waits for: of the steps upstream of it, on its date or on another that it reads,
+    those that none of the others stands for, and the run of its own job before it.
+    `runs`: upstreams before their downstreams."""
     after: dict[int, tuple[int, ...]] = {}
     above: dict[int, set[int]] = {}
     placed: dict[date, dict[int, list[int]]] = {}
     last: dict[int, int] = {}
+    places: dict[Key, int] = {}
     for place, run in enumerate(runs, 1):
         jobs = placed.setdefault(run.bd, {})
         read = picture.graph.ancestors(run.job_id) & jobs.keys()
         found = {each for job_id in read for each in jobs[job_id]}
+        found |= {places[key_of(each)] for each in reads_elsewhere(picture, run) if key_of(each) in places}
         if run.job_id in last:
             found.add(last[run.job_id])
         after[place], above[place] = _nearest(found, above)
         jobs.setdefault(run.job_id, []).append(place)
+        places[key_of(run)] = place
         last[run.job_id] = place
     return after
 

@@ -74,6 +74,8 @@ class Graph:
         self._gates = _gates(self.unit, kept, loops)
         self._loops = loops
         self._batches = _batches(kept) if loops else None
+        looped = {job_id for pair in loops for job_id in pair}
+        self._looped = looped.union(*(batch for batch in self._batches or () if not looped.isdisjoint(batch)))
 
     def unit(self, job_id: int) -> int:
         """The job that the scheduler starts: the DAG of a task, the job itself otherwise."""
@@ -110,6 +112,10 @@ class Graph:
         """True where the upstream itself waits for the downstream, or is the same job: its run before is meant."""
         return (self.unit(upstream_id), self.unit(downstream_id)) in self._loops
 
+    def is_on_loop(self, job_id: int) -> bool:
+        """True for a job whose runs read the one before, be it through others."""
+        return bool(self._loops) and job_id in self._looped
+
     def reads_any(self, job_id: int) -> bool:
         """True for a job that has upstreams, be it itself of the period before."""
         return job_id in self._into or job_id in self._gates
@@ -123,6 +129,13 @@ class Graph:
         if self._batches is None:
             return ((job_id,) for job_id in self.downstreams())
         return self._batches
+
+    def ranks(self, job_ids: Iterable[int]) -> dict[int, int]:
+        """Of each job a number that is greater than those of its upstreams; the same for all jobs of one loop."""
+        if self._batches is None:
+            return {job_id: place for place, job_id in enumerate(self.ordered(job_ids))}
+        place_of = {job_id: place for place, batch in enumerate(self._batches, 1) for job_id in batch}
+        return {job_id: place_of.get(job_id, 0) for job_id in job_ids}
 
     def ancestors(self, job_id: int) -> set[int]:
         """Everything upstream of the job, without itself."""

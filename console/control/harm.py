@@ -6,7 +6,7 @@ on its failure, or reads data that a check found good. One that is read by anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 
 from console.control.gates import seen
@@ -99,6 +99,17 @@ def _may_come(picture: Picture, read: Read, look: Look) -> bool:
     """True for an alternative that is still to run, or runs."""
     run = meant(picture, read.upstream, read.wants, look, read.loops)
     return run is not None and run.state.is_open and not picture.is_stale(run)
+
+
+def reads_elsewhere(picture: Picture, run: RunFacts) -> Iterator[RunFacts]:
+    """The runs of other periods that it reads."""
+    look = look_of(run, picture.now)
+    for gate in picture.graph.gates(picture.graph.unit(run.job_id)) or ():
+        for read in gate.reads:
+            if read.wants.period is not Period.SAME:
+                found = meant(picture, read.unit, read.wants, look, read.loops)
+                if found is not None:
+                    yield found
 
 
 def misread(picture: Picture, run: RunFacts, causes: set[int]) -> bool:

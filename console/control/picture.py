@@ -159,7 +159,7 @@ class Picture:
         run of another submission says nothing of this one."""
         proof = self.job(run.job_id).proof
         return any(
-            (later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED)
+            (later.state is State.SUCCEEDED and later.evidence is not Evidence.ASSERTED and not self._goes_on_it(later))
             or (proof is Proof.START and later.state is State.UNKNOWN)
             for later in reversed(self.runs.get(run.job_id, ()))
             if when(later) > when(run) and self._is_for_the_same(run, later)
@@ -169,6 +169,10 @@ class Picture:
         """False for runs of two submissions of a service that is promised end to end."""
         keys, others = (self.estate.correlated.get(one.id, {}) for one in (run, later))
         return all(others.get(name, value) == value for name, value in keys.items())
+
+    def _goes_on_it(self, later: RunFacts) -> bool:
+        """True on a loop through the previous period for what read the run before when that was not good."""
+        return self.graph.is_on_loop(self.graph.unit(later.job_id)) and self.is_stale(later)
 
     def is_excused(self, run: RunFacts) -> bool:
         """True for what was missed before the present schedule was accepted: accepting it accepts that."""

@@ -185,8 +185,8 @@ def _is_broken(picture: Picture, run: RunFacts) -> bool:
 
 
 def _steps(picture: Picture, wanted: Sequence[_Wanted], can: Can, verb: Verb | None = None) -> tuple[Step, ...]:
-    rank = {job: place for place, job in enumerate(picture.graph.ordered({one.run.job_id for one in wanted}))}
-    ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key))
+    rank = picture.graph.ranks({one.run.job_id for one in wanted})
+    ordered = sorted(wanted, key=lambda one: (rank[one.run.job_id], when(one.run), one.run.period_key, one.run.job_id))
     after = waits_for(picture, [one.run for one in ordered])
     told = [_with_own_start(picture, one, wanted) if verb is None else one for one in ordered]
     return tuple(_step(picture, one, place, after[place], can, verb) for place, one in enumerate(told, 1))

@@ -11,7 +11,7 @@ run has a partial input until it has started after all that it reads was whole. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,8 +20,9 @@ from connectors.contract import State
 from console.clean import clean_line
 from console.control.expected import has_started
 from console.control.gates import Seen, seen, seen_run, stands
+from console.control.graph import Edge, Gate
 from console.control.mapping import look_of
-from console.control.moments import BEGINNING, NEVER, Key, began_after, key_of, successes, when
+from console.control.moments import BEGINNING, NEVER, Key, anchor, began_after, key_of, successes, when
 from console.model.values import RunFacts
 
 if TYPE_CHECKING:
@@ -79,52 +80,75 @@ class Standings:
                 self.of(run)
 
     def _stand(self, run: RunFacts) -> Standing:
-        needs = self._needs(run)
-        ready = needs.good < NEVER
-        clean = [span for span in successes(run) if ready and began_after(span[0], needs.good)]
+        needed, whole_from, words = self._needs(run)
+        ready = needed < NEVER
+        clean = [span for span in successes(run) if ready and began_after(span[0], needed)]
         good_at = min((ended for _, ended in clean), default=None)
-        if not has_started(run) or run.started_at is None:
+        if run.started_at is None or not has_started(run):
             return Standing(good_at, stale=False)
-        stale = not clean and not (ready and began_after(run.started_at, needs.good))
-        own = self._own_part(run)
-        if not needs.words and not own:
+        stale = not clean and not (ready and began_after(run.started_at, needed))
+        own = self._own_part(run) if run.state is State.PARTIAL or run.id in self._shrunk else ""
+        if not words and not own:
             return Standing(good_at, stale)
-        partial = "" if began_after(run.started_at, needs.whole) else needs.words
+        partial = "" if began_after(run.started_at, whole_from) else words
         since = self._shrunk.get(run.id, BEGINNING)
-        whole = [ended for began, ended in clean if began_after(began, needs.whole) and ended > since]
+        whole = [ended for began, ended in clean if began_after(began, whole_from) and ended > since]
         if run.state is State.PARTIAL:
             return Standing(good_at, stale, partial, None, own)
-        return Standing(good_at, stale, partial, min(whole, default=None), own or needs.words)
+        return Standing(good_at, stale, partial, min(whole, default=None), own or words)
 
     def _own_part(self, run: RunFacts) -> str:
         """What is partial in it by itself."""
-        if run.state is not State.PARTIAL and run.id not in self._shrunk:
-            return ""
         name = clean_line(self._picture.job(run.job_id).name)
         how = "partial" if run.state is State.PARTIAL else "found to be partial"
         return f"read {name} of {run.bd.isoformat()}, which was {how}"
 
-    def _needs(self, run: RunFacts) -> Seen:
-        """Since when all that the run reads is good, and whole."""
-        good, whole, words = BEGINNING, BEGINNING, ""
-        for each in self._reads(run):
-            good = max(good, each.good)
-            if each.words:
-                whole, words = max(whole, each.whole), words or each.words
-        return Seen(good, whole, words)
-
-    def _reads(self, run: RunFacts) -> Iterable[Seen]:
-        picture, unit = self._picture, self._picture.graph.unit(run.job_id)
-        look = look_of(run, picture.now)
-        gates = picture.graph.gates(unit)
+    def _needs(self, run: RunFacts) -> tuple[datetime, datetime, str]:
+        """Since when all that the run reads is good, and whole; and what was partial of it before."""
+        graph = self._picture.graph
+        unit = graph.unit(run.job_id)
+        gates = graph.gates(unit)
         if gates is not None:
-            yield from (stands(gate, [seen(picture, read, look) for read in gate.reads]) for gate in gates)
-            return
-        for edge in picture.graph.into(unit):
+            return _joined(self._of_gates(run, gates))
+        edges = graph.into(unit)
+        return self._of_edges(run, edges) if edges else _NOTHING
+
+    def _of_gates(self, run: RunFacts, gates: Iterable[Gate]) -> Iterator[Seen]:
+        look = look_of(run, self._picture.now)
+        for gate in gates:
+            yield stands(gate, [seen(self._picture, read, look) for read in gate.reads])
+
+    def _of_edges(self, run: RunFacts, edges: Iterable[Edge]) -> tuple[datetime, datetime, str]:
+        """The same where each must be good on its date, as nearly always: what is plainly so costs little."""
+        picture, at, by = self._picture, anchor(run), run.started_at or self._picture.now
+        good, rest = BEGINNING, list[Seen]()
+        for edge in edges:
             for read in edge.reads:
-                upstream = picture.read_by(read, look.bd, look.at)
-                if upstream is not None:
-                    yield seen_run(picture, upstream, look.by)
+                upstream = picture.read_by(read, run.bd, at)
+                if upstream is None:
+                    continue
+                known = self.of(upstream) if upstream.state is State.SUCCEEDED else None
+                if known is None or known.tainted:
+                    rest.append(seen_run(picture, upstream, by))
+                    continue
+                good_at = known.good_at or NEVER
+                if not began_after(by, good_at) and picture.standing_in(upstream, by) is not upstream:
+                    rest.append(seen_run(picture, upstream, by))
+                elif good_at > good:
+                    good = good_at
+        return _joined(rest, good) if rest else (good, BEGINNING, "")
+
+
+_NOTHING = (BEGINNING, BEGINNING, "")
+
+
+def _joined(found: Iterable[Seen], good: datetime = BEGINNING) -> tuple[datetime, datetime, str]:
+    whole, words = BEGINNING, ""
+    for each in found:
+        good = max(good, each.good)
+        if each.words:
+            whole, words = max(whole, each.whole), words or each.words
+    return good, whole, words
 
 
 def _as_judged(run: RunFacts) -> Standing:

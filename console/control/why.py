@@ -12,6 +12,7 @@ from console.control.conditions import awaited
 from console.control.expected import has_started
 from console.control.periods import business_date
 from console.control.picture import Picture, anchor
+from console.control.waits import met
 from console.control.why_one import latest, reasons
 from console.model.reasons import Reason
 from console.model.values import DependencyFacts, Mode, Origin
@@ -75,8 +76,11 @@ def _waits(picture: Picture, edge: DependencyFacts) -> Reason:
     """What the edge makes of an upstream that is not good: only a scheduler or a hold waits for it."""
     job, upstream = picture.job(picture.graph.unit(edge.downstream_id)), picture.job(edge.upstream_id)
     name = clean_line(upstream.name)
+    what = f"waits for {name}, which is not good yet"
+    if not edge.wants.is_plain:
+        what = f"waits until {met(picture.estate.jobs, [edge])}"
     if edge.origin is Origin.NATIVE or edge.mode is not Mode.OBSERVE:
         by = "its scheduler" if edge.origin is Origin.NATIVE else f"Headway, mode {edge.mode}"
-        return Reason(clean_line(job.name), "upstream", f"waits for {name}, which is not good yet", by=by)
+        return Reason(clean_line(job.name), "upstream", what, by=by)
     words = f"reads {name}, which is not good yet; it does not wait for it (mode observe)"
     return Reason(clean_line(job.name), "upstream", words)

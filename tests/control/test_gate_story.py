@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connectors.contract import Schedule, State
+from console.control.plan import recovery
 from console.control.recovery import followers
 from console.model.values import DependencyFacts, Timeliness
 from console.model.wants import Condition, Period
@@ -136,3 +137,20 @@ def test_a_red_run_of_the_date_before_is_the_cause_of_what_read_it() -> None:
     assert told.state(RATES, "04:00").stale_read
     members = {(each.role, each.job_id) for one in told.decisions.incidents for each in one.members}
     assert {("root", 1), ("stale", 3)} <= members
+
+
+def test_a_plan_repairs_an_intraday_loop_in_the_order_of_its_periods() -> None:
+    load = job(5, "dwh/load", Schedule("debian-cron", "0 4-6 * * *"), expected=minutes(10))
+    publish = job(6, "dwh/publish", Schedule("debian-cron", "20 4-6 * * *"), expected=minutes(10))
+    told = Ledger(estate(load, publish, feeds=[*feeds(load, publish), *wanting(publish, load, period=Period.PREVIOUS)]))
+    told.look("03:00")
+    for hour in (4, 5):
+        told.run(load, f"0{hour}:00", FAILED if hour == 4 else DONE, **ended(f"0{hour}:00", 10))
+        told.run(publish, f"0{hour}:20", DONE, **ended(f"0{hour}:20", 10))
+    told.look("05:50")
+    [open_now] = told.estate.incidents
+    plan = recovery(told.estate, open_now.id, at("05:50"), lambda job, needed: True, everything=True)
+    assert plan is not None
+    assert [("dwh/load", "04:00", ()), ("dwh/publish", "04:20", (1,)), ("dwh/load", "05:00", (2,)),
+            ("dwh/publish", "05:20", (3,))] == [
+        (step.job, step.period_key[11:16], step.after) for step in plan.steps]  # fmt: skip
