@@ -87,15 +87,18 @@ def _blamed_by_jobs(estate: Estate) -> dict[int, frozenset[str]]:
     """What the red runs of each job blame, with words that are known here."""
     before, now = _kept[0], dict[int, tuple[object, object, frozenset[str]]]()
     for job_id, runs in red_jobs(estate.runs):
-        if (job := estate.jobs.get(job_id)) is None:
-            continue
-        seen = before.get(job_id)
+        seen, job = before.get(job_id), estate.jobs.get(job_id)
         if seen is None or seen[0] is not runs or seen[1] is not job:
-            red = [(run, said) for run in runs if run.state.is_red and (said := said_by(run)) is not None]
-            seen = (runs, job, frozenset(name for run, said in red if (name := _identity(estate, run, said))))
+            seen = (runs, job, _blamed_by(estate, runs))
         now[job_id] = seen
     _kept[0] = now
     return {job_id: seen[2] for job_id, seen in now.items() if seen[2]}
+
+
+def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:
+    red = [(run, said) for run in runs if run.state.is_red and (said := said_by(run)) is not None]
+    named = {_identity(estate, run, said) for run, said in red if run.job_id in estate.jobs}
+    return frozenset(named - {""})
 
 
 def said_by(run: RunFacts) -> Signature | None:

@@ -63,10 +63,9 @@ def by_job(runs: Sequence[RunFacts]) -> Mapping[int, tuple[RunFacts, ...]]:
 
 
 def red_jobs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, tuple[RunFacts, ...]]]:
-    """The jobs of which a run is red, in their order, each with all its runs."""
+    """The jobs of which a run is red, in no order, each with all its runs."""
     grouped = runs if isinstance(runs, Runs) else Runs(by_job(runs))
-    for job_id in sorted(grouped.red):
-        yield job_id, grouped.by_job[job_id]
+    return ((job_id, grouped.by_job[job_id]) for job_id in grouped.red)
 
 
 def has_red(runs: Sequence[RunFacts]) -> bool:

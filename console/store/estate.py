@@ -22,7 +22,7 @@ from console.model.values import (
     ServiceFacts,
     Settings,
 )
-from console.store import checks, correlation, declared, facts, findings, hold_facts, incident_facts, telling
+from console.store import checks, correlation, declared, facts, findings, hold_facts, telling
 from console.store.alike import uncollected
 from console.store.memory import MINUTE_US, Memory
 from console.store.open import Store
@@ -80,8 +80,7 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         lines = wire(connection)
         changed = memory.look(lines, since_us)
         targets = facts.targets(lines)
-        incidents = incident_facts.incidents(lines)
-        closed = incident_facts.incidents(lines, since_us)
+        memory.look_at_incidents(lines, since_us)
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
@@ -106,8 +105,8 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         dependencies=memory.dependencies,
         services=memory.services,
         targets=targets,
-        incidents=incidents,
-        closed=closed,
+        incidents=memory.incidents,
+        closed=memory.closed,
         holds=tuple(one for one in holds if one.job_id in memory.jobs),
         cancels=cancels,
         earlier=earlier,
@@ -169,6 +168,5 @@ def _durations(lines: Wire, is_sqlite: bool, memory: Memory, changed: Set[int]) 
     query = _DURATIONS_SQLITE if is_sqlite else _DURATIONS_POSTGRES
     for job_id, started, ended, sort_us in lines.by_keys(query, "i", ask):
         found[job_id].append((sort_us, (ended - started) / 1_000_000))
-    memory.durations = memory.durations.copy()
-    for job_id in ask:
-        memory.durations[job_id] = tuple(seconds for _, seconds in sorted(found[job_id], reverse=True))
+    took = {job_id: tuple(seconds for _, seconds in sorted(found[job_id], reverse=True)) for job_id in ask}
+    memory.durations = memory.durations.changed(took)

@@ -18,6 +18,7 @@ from typing import Any
 from connectors.contract import RED_STATES
 from console.model.history import UNKNOWN, History, PastRun, history_of
 from console.model.ids import instant
+from console.model.layered import Layered
 from console.model.values import JobFacts
 from console.store import clocks
 from console.store.wire import Row, Wire
@@ -57,15 +58,14 @@ _FAILURES = (
 class Histories:
     """What is known of the past of each job, between two looks."""
 
-    known: dict[int, History] = field(default_factory=dict)
-    """Given to estates: copied before it is changed."""
+    known: Layered[History] = field(default_factory=Layered)
     unread: dict[int, None] = field(default_factory=dict)
     """Jobs whose past is not known, or has changed since."""
     of_jobs: Mapping[int, JobFacts] | None = None
     """The jobs of which `unread` was made."""
 
     def clear(self) -> None:
-        self.known, self.unread, self.of_jobs = {}, {}, None
+        self.known, self.unread, self.of_jobs = Layered(), {}, None
 
     def follow(
         self, lines: Wire, is_sqlite: bool, jobs: Mapping[int, JobFacts],  first: Set[int],
@@ -80,7 +80,7 @@ class Histories:
         self.unread |= {job_id: None for job_id in changed if job_id in self.known}
         ask = sorted(self._due(first))
         if ask:
-            self.known = self.known | read(lines, is_sqlite, ask, _ahead(lines, jobs, ask))
+            self.known = self.known.changed(read(lines, is_sqlite, ask, _ahead(lines, jobs, ask)))
             for job_id in ask:
                 self.unread.pop(job_id, None)
         return set(ask)

@@ -165,6 +165,8 @@ class IncidentWriter:
         }
         query = "SELECT job_id, period_key, role, place, run_id FROM incident_member WHERE incident_id = ?"
         stored = {(row[0], row[1]): tuple(row[2:]) for row in self._lines.rows(query, (incident_id,))}
+        if wanted == stored:
+            return
         self._lines.many(
             "DELETE FROM incident_member WHERE incident_id = ? AND job_id = ? AND period_key = ?",
             [(incident_id, *key) for key in stored if wanted.get(key) != stored[key]],
@@ -173,6 +175,11 @@ class IncidentWriter:
             "incident_member",
             ("incident_id", "job_id", "period_key", "role", "place", "run_id"),
             [(incident_id, *key, *facts) for key, facts in wanted.items() if stored.get(key) != facts],
+        )
+        self._lines.rows(
+            "INSERT INTO meta (name, value) VALUES ('members_seq', ?) ON CONFLICT (name) DO UPDATE SET"
+            " value = excluded.value",
+            (str(self._seq()),),
         )
 
     def _services(self, incident_id: int, services: Sequence[HurtServiceVerdict]) -> None:

@@ -15,8 +15,9 @@ from threading import Lock
 from connectors.contract import OPEN_STATES, State
 from console.model.grouped import has_red
 from console.model.ids import EPOCH, instant, micros
-from console.model.values import DependencyFacts, JobFacts, RunFacts, ServiceFacts
-from console.store import clocks, facts
+from console.model.layered import Layered
+from console.model.values import DependencyFacts, IncidentFacts, JobFacts, RunFacts, ServiceFacts
+from console.store import clocks, facts, incident_facts
 from console.store.earlier import Earlier
 from console.store.histories import Histories
 from console.store.wire import Row, Wire
@@ -40,6 +41,9 @@ _JOBS_VERSION = (
     " (SELECT count(*) FROM target WHERE NOT removed)"
 )
 _SHAPE_VERSION = "SELECT (SELECT MAX(id) FROM dependency), (SELECT MAX(id) FROM service)"
+_INCIDENTS_VERSION = (
+    "SELECT (SELECT MAX(changed_seq) FROM incident), (SELECT value FROM meta WHERE name = 'members_seq')"
+)
 REMEMBERED = 1_000
 """Looks of which is known what each found changed."""
 
@@ -55,7 +59,7 @@ class Memory:
     jobs_version: tuple[object, ...] = ()
     jobs: dict[int, JobFacts] = field(default_factory=dict)
     """Every job that is watched, by id, in their order."""
-    runs: dict[int, tuple[RunFacts, ...]] = field(default_factory=dict)
+    runs: Layered[tuple[RunFacts, ...]] = field(default_factory=Layered)
     """Job id -> its runs of the lookback, in order."""
     red: frozenset[int] = frozenset()
     """Jobs of which one of these runs is red."""
@@ -67,12 +71,17 @@ class Memory:
     """Between jobs that are watched."""
     members: frozenset[int] | None = None
     """Jobs whose durations matter; None: not known for these jobs, services and dependencies yet."""
-    durations: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    durations: Layered[tuple[float, ...]] = field(default_factory=Layered)
     """Of members: what estimates look at; empty for a job that never went well."""
     timed_for: frozenset[int] | None = None
     """The members of which all durations are known."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
+    incidents_version: tuple[object, ...] = ()
+    incidents: tuple[IncidentFacts, ...] = ()
+    """The open ones."""
+    closed: tuple[IncidentFacts, ...] = ()
+    """Those that closed in the lookback of when they were read."""
     number: int = 0
     """Of the last look that found something changed."""
     journal: deque[tuple[int, frozenset[int]]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -139,13 +148,24 @@ class Memory:
         self.dependencies = known if known != self.dependencies else self.dependencies
         self.shape_version, self.members = version, None
 
+    def look_at_incidents(self, lines: Wire, since_us: int) -> None:
+        """They are read again where one of them, or what it hurts, is another."""
+        version = lines.rows(_INCIDENTS_VERSION)[0]
+        if version != self.incidents_version:
+            self.incidents = incident_facts.incidents(lines)
+            self.closed = incident_facts.incidents(lines, since_us)
+            self.incidents_version = version
+        since = instant(since_us)
+        if any(one.closed_at is not None and one.closed_at < since for one in self.closed):
+            self.closed = tuple(one for one in self.closed if one.closed_at is None or one.closed_at >= since)
+
     # runs
     def _look_at_runs(self, lines: Wire, meta: dict[str, str], since_us: int) -> set[int]:
         seq, removed = int(meta.get("changed_seq", 0)), meta.get("runs_removed", "")
         if self.seq < 0 or since_us < self.since_us:
             bound = since_us - _widest_us(lines)
             rows, gone = lines.rows(RUNS, (bound, bound)), set[int]()
-            self.runs, self.red, self.leaving, self.durations = {}, frozenset(), {}, {}
+            self.runs, self.red, self.leaving, self.durations = Layered(), frozenset(), {}, Layered()
             self.timed_for = None
             self.histories.clear()
         else:
@@ -181,20 +201,18 @@ class Memory:
                 fresh.setdefault(job_id, [])
         if not fresh:
             return set()
-        runs = dict(self.runs)
+        runs: dict[int, tuple[RunFacts, ...]] = {}
         for job_id, new in fresh.items():
-            known = {run.id: run for run in (*runs.get(job_id, ()), *new) if run.id not in gone}
-            self._put(runs, job_id, (run for run in known.values() if is_in(run, since)))
+            known = {run.id: run for run in (*self.runs.get(job_id, ()), *new) if run.id not in gone}
+            runs[job_id] = tuple(sorted((run for run in known.values() if is_in(run, since)), key=_place))
             self._note_leaving(job_id, new)
-        self.runs = runs
+        self._put(runs)
         return set(fresh)
 
-    def _put(self, runs: dict[int, tuple[RunFacts, ...]], job_id: int, of_job: Iterable[RunFacts]) -> None:
-        ordered = tuple(sorted(of_job, key=_place))
-        if ordered:
-            runs[job_id] = ordered
-        else:
-            runs.pop(job_id, None)
+    def _put(self, runs: dict[int, tuple[RunFacts, ...]]) -> None:
+        """Jobs without runs are not in it."""
+        empty = [job_id for job_id, those in runs.items() if not those]
+        self.runs = self.runs.changed({job_id: those for job_id, those in runs.items() if those}, empty)
 
     def _note_leaving(self, job_id: int, new: Iterable[RunFacts]) -> None:
         for run in new:
@@ -208,10 +226,7 @@ class Memory:
         since = instant(since_us)
         lost = {job_id for job_id in jobs if any(not is_in(run, since) for run in self.runs.get(job_id, ()))}
         if lost:
-            runs = dict(self.runs)
-            for job_id in lost:
-                self._put(runs, job_id, (run for run in runs[job_id] if is_in(run, since)))
-            self.runs = runs
+            self._put({job_id: tuple(run for run in self.runs[job_id] if is_in(run, since)) for job_id in lost})
         return lost
 
 
