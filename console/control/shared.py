@@ -3,21 +3,23 @@ lies upstream of them all.
 
 Thresholds are conservative: so many different jobs (`shared_jobs`), this close together (`shared_within`), each with
 words that name the same thing. Once told, what blames the same joins; what had failed for it stays until it is good,
-or until it was tried again after another had recovered, and failed with other words: that is a cause of its own.
+or until it fails with other words: that is a cause of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from console.clean import clean_line
 from console.control.causes import Group, failed_tasks, groups
 from console.control.picture import Picture, red_since
-from console.control.signatures import Signature, identity, signature
+from console.control.signatures import Blame, Signature, blame_of, identity, name_of, signature
+from console.control.together import bursts, failing_targets
 from console.durations import duration_words
 from console.model.grouped import red_jobs
 from console.model.grouping import Grouping
-from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, TargetFacts
+from console.model.values import Estate, IncidentFacts, RunFacts
 
 
 def root_causes(picture: Picture) -> list[Group]:
@@ -37,6 +39,10 @@ def gathered(picture: Picture, groups: Sequence[Group]) -> list[Group]:
         if ones := [one for one in left if blamed(picture, one) == shared]:
             left = [one for one in left if one not in ones]
             found.append(_joined(picture, ones, shared, None))
+    for burst in bursts(picture, left):
+        left = [one for one in left if one not in burst.groups]
+        shared = f"{Blame.TARGET}:{_target_name(picture.estate, burst.target_id)}"
+        found.append(_joined(picture, burst.groups, shared, None, burst.evidence))
     return [*found, *left]
 
 
@@ -59,12 +65,15 @@ def blamed(picture: Picture, group: Group) -> str:
 
 
 def was_tried_anew(picture: Picture, hurt: Iterable[RunFacts], group: Group, shared: str) -> bool:
-    """True where it failed with other words, and started after another of those that had failed had recovered."""
+    """True where it started on good data and failed with other words; of a target on which all fails, whatever it says,
+    where it started after another had recovered."""
     root = group.root
-    good = [at for run in hurt if (at := picture.standing(run).good_at) is not None and not run.state.is_red]
-    if root is None or root.started_at is None or not good:
+    if root is None or root.started_at is None or picture.is_stale(root):
         return False
-    return root.started_at >= min(good) and blamed(picture, group) != shared
+    if blame_of(shared) is not Blame.TARGET:
+        return bool(root.message or root.tail) and blamed(picture, group) != shared
+    good = [at for run in hurt if (at := picture.standing(run).good_at) is not None and not run.state.is_red]
+    return bool(good) and root.started_at >= min(good)
 
 
 def links(estate: Estate) -> Iterator[list[int]]:
@@ -77,6 +86,8 @@ def links(estate: Estate) -> Iterator[list[int]]:
         for shared in blamed_by:
             found.setdefault(shared, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
+    for target_id in failing_targets(estate):
+        yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
 
 
 _kept: list[dict[int, tuple[object, object, frozenset[str]]]] = [{}]
@@ -118,7 +129,7 @@ def are_many(red: Iterable[tuple[int, datetime]], rules: Grouping) -> bool:
 def _belongs(picture: Picture, incident: IncidentFacts, group: Group) -> bool:
     if group.root is None:
         return False
-    if blamed(picture, group) == incident.shared:
+    if blamed(picture, group) == incident.shared or _fails_with(picture, incident, group):
         return True
     own = {run.id for run in group.red if run.job_id == group.root.job_id}
     hurt = incident.hurt_run_ids or frozenset()
@@ -128,11 +139,20 @@ def _belongs(picture: Picture, incident: IncidentFacts, group: Group) -> bool:
     return not was_tried_anew(picture, runs, group, incident.shared)
 
 
-def _joined(picture: Picture, groups: Sequence[Group], shared: str, told_by: int | None) -> Group:
+def _fails_with(picture: Picture, incident: IncidentFacts, group: Group) -> bool:
+    """True for what fails on a target on which nearly everything does, not much later."""
+    root, rules = group.root, picture.estate.declared.incidents
+    if root is None or blame_of(incident.shared) is not Blame.TARGET:
+        return False
+    is_there = name_of(incident.shared) == _target_name(picture.estate, picture.job(root.job_id).target_id)
+    return is_there and abs(group.since - incident.failed_since) <= rules.shared_within
+
+
+def _joined(picture: Picture, groups: Sequence[Group], shared: str, told_by: int | None, evidence: str = "") -> Group:
     first = min(groups, key=lambda one: one.since)
     red = {(run.job_id, run.period_key): run for one in groups for run in one.red}
     causes = [one.root for one in groups if one.root is not None]
-    evidence = _evidence(picture, [one for one in groups if blamed(picture, one) == shared])
+    evidence = evidence or _evidence(picture, [one for one in groups if blamed(picture, one) == shared])
     return Group(
         first.bd,
         first.since,
@@ -173,8 +193,10 @@ def _signature(picture: Picture, root: RunFacts | None) -> Signature | None:
 
 
 def _identity(estate: Estate, run: RunFacts | None, said: Signature) -> str:
-    jobs: Mapping[int, JobFacts] = estate.jobs
-    targets: Mapping[int, TargetFacts] = estate.targets
-    job = jobs.get(run.job_id) if run is not None else None
-    target = targets.get(job.target_id) if job is not None else None
-    return identity(said, f"{target.system}/{target.name}" if target is not None else "")
+    job = estate.jobs.get(run.job_id) if run is not None else None
+    return identity(said, _target_name(estate, job.target_id) if job is not None else "")
+
+
+def _target_name(estate: Estate, target_id: int) -> str:
+    target = estate.targets.get(target_id)
+    return clean_line(f"{target.system}/{target.name}") if target is not None else ""

@@ -28,6 +28,8 @@ class Blame(StrEnum):
     DISK = "disk"
     MEMORY = "memory"
     TIMEOUT = "timeout"
+    TARGET = "target"
+    """No words: nearly all that runs there fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ _TITLES = {
     Blame.DISK: "no space left at {}",
     Blame.MEMORY: "no memory left at {}",
     Blame.TIMEOUT: "{} answers too late",
+    Blame.TARGET: "nearly everything on {} fails, though it answers",
 }
 
 
