@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -15,9 +16,13 @@ from connectors.checks import object as objects
 from connectors.checks.questions import ObjectQuestion
 from connectors.contract import AccessRefused, NotSupported, SystemUnreachable
 from connectors.contract.measured import Measured
+from connectors.secrets import SecretStore
 from connectors.transport.ssh import SshAddress
+from console.config import load_config
+from console.engine.looking import Looker
 from tests.lab.aws import CREDENTIALS, REGION, MotoServer
 from tests.lab.cronhost import CronHost
+from tests.lab.postgres import PostgresServer
 
 SESSION: dict[str, Any] = {
     "aws_access_key_id": CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -112,3 +117,71 @@ def test_a_store_that_does_not_answer_is_unreachable_and_tells_no_key() -> None:
     with pytest.raises(SystemUnreachable) as raised:
         objects.measure(ObjectQuestion("lake", key="x"), SESSION, {"endpoint_url": "http://127.0.0.1:9"}, 2)
     assert "lab-secret" not in str(raised.value)
+
+
+def test_configs_checks_look_through_the_doors_that_they_name(
+    tmp_path: Path,
+    db07: CronHost,
+    postgres: PostgresServer,
+    moto: MotoServer,
+    store: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pg_cron system's login, another DSN, a cron system's host, a host of its own, a store of objects."""
+    db07.run("headway", "printf 123 > /tmp/in-20261119.csv")
+    monkeypatch.setenv("LAB_DSN", postgres.dsn(role="headway_view"))
+    monkeypatch.setenv("LAB_KEY_ID", CREDENTIALS["AWS_ACCESS_KEY_ID"])
+    monkeypatch.setenv("LAB_KEY", CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+    places = {
+        "port": db07.port, "key": db07.key, "known": db07.known_hosts, "s3": moto.endpoint, "region": REGION,
+    }  # fmt: skip
+    (tmp_path / "headway.toml").write_text(CONFIG.format(**places))
+    config = load_config(tmp_path / "headway.toml")
+    looker = Looker(config, SecretStore())
+    found = {name: looker.look(name, date(2026, 11, 19), 10) for name in config.checks}
+    assert (1, 1) == (found["by-system"].value, found["by-dsn"].value)
+    assert (3, 3) == (found["on-host"].size, found["elsewhere"].size)
+    assert 3 == found["objects"].rows
+
+
+CONFIG = """
+[systems.dwh]
+kind = "pg_cron"
+dsn = {{ env = "LAB_DSN" }}
+[systems.hosts]
+kind = "cron"
+hosts = [{{ name = "db07", address = "127.0.0.1", port = {port} }}]
+key = "{key}"
+known_hosts = "{known}"
+[checks.by-system]
+kind = "sql"
+system = "dwh"
+query = "SELECT 1"
+expect = {{ equals = 1 }}
+[checks.by-dsn]
+kind = "sql"
+dsn = {{ env = "LAB_DSN" }}
+query = "SELECT 1 WHERE {{bd}} = '2026-11-19'"
+expect = {{ equals = 1 }}
+[checks.on-host]
+kind = "file"
+system = "hosts"
+target = "db07"
+path = "/tmp/in-{{bd:%Y%m%d}}.csv"
+[checks.elsewhere]
+kind = "file"
+host = "127.0.0.1"
+port = {port}
+key = "{key}"
+known_hosts = "{known}"
+path = "/tmp/in-{{bd:%Y%m%d}}.csv"
+[checks.objects]
+kind = "object"
+bucket = "lake"
+prefix = "orders/day={{bd}}/"
+objects = {{ min = 3 }}
+endpoint_url = "{s3}"
+region = "{region}"
+access_key_id = {{ env = "LAB_KEY_ID" }}
+secret_access_key = {{ env = "LAB_KEY" }}
+"""
