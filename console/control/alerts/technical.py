@@ -10,6 +10,7 @@ from console.control.alerts.scene import Wanted
 from console.control.cases import Case
 from console.control.causes import failed_tasks
 from console.control.picture import Picture, when
+from console.control.readiness import declared
 from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
 from console.model.decisions import ALERT, PLACEHOLDER, HurtServiceVerdict, IncidentDecision
@@ -131,6 +132,8 @@ def _place(picture: Picture, case: Case) -> tuple[str, str]:
     if case.group.target is not None:
         zone = next((job.zone for job in picture.estate.jobs.values() if job.target_id == case.group.target.id), "UTC")
         return zone, cause_name(picture, case)
+    if (check := declared(picture.estate, case.group.check)) is not None:
+        return check.zone, check.about
     return "UTC", cause_name(picture, case)
 
 
