@@ -17,6 +17,9 @@ from connectors.contract import Evidence, JobRecord, Proof, RecordUnreadable, Ru
 Row = dict[str, Any]
 """A raw row: column name to value."""
 
+ROWS = re.compile(r"(?:INSERT \d+|UPDATE|DELETE|MERGE|COPY|SELECT|FETCH) (\d{1,18})|(\d{1,18}) rows?", re.ASCII)
+"""A whole return message that tells how many rows: a command's tag, or pg_cron's own words on a result (pg_cron.c)."""
+
 ENTRY_PREFIX = "headway:rerun:"
 """What the names of our one-shot entries begin with."""
 
@@ -140,8 +143,18 @@ def _run(row: Row, book: Book, queued_at: datetime | None) -> RunRecord:
         message=str(row["message"] or "").rstrip("\n"),
         native_ref=json.dumps({"runid": runid, "jobid": original, "entry": jobid if action_key else None}),
         action_key=action_key,
-        context={"database": row["database"], **({"times that no calendar holds": odd} if odd else {})},
+        context={
+            "database": row["database"],
+            **({"times that no calendar holds": odd} if odd else {}),
+            **rows_of(str(row["message"] or "")),
+        },
     )
+
+
+def rows_of(message: str) -> dict[str, int]:
+    """{"rows": 42} for "INSERT 0 42" and "42 rows"; of several statements it is the last one's."""
+    found = ROWS.fullmatch(message.strip())
+    return {"rows": int(found[1] or found[2])} if found else {}
 
 
 def whose(row: Row, book: Book) -> tuple[int, str | None]:

@@ -109,7 +109,7 @@ def test_times_that_no_calendar_holds_are_none_and_kept_as_words(text: str) -> N
     row = NIGHT.runs[2] | {"started": text}
     run = parse.run(row, BOOK)
     assert run.started_at is None
-    assert {"database": "ops", "times that no calendar holds": {"started": text}} == run.context
+    assert {"database": "ops", "times that no calendar holds": {"started": text}, "rows": 1} == run.context
 
 
 def test_rows_without_a_start_take_it_from_their_neighbours() -> None:
@@ -175,3 +175,14 @@ def test_a_cursor_survives_its_text(after: int, again: dict[int, float | None], 
 def test_any_text_is_a_cursor_or_none(text: str) -> None:
     found = Cursor.read(text)
     assert found is None or isinstance(found.after, int)
+
+
+@pytest.mark.parametrize(
+    "message, rows",
+    [
+        ("INSERT 0 42", {"rows": 42}), ("UPDATE 7\n", {"rows": 7}), ("COPY 0", {"rows": 0}), ("1 row", {"rows": 1}),
+        ("1200 rows", {"rows": 1200}), ("VACUUM", {}), ("ERROR: 42 rows", {}), ("INSERT 0 42 rows", {}), ("", {}),
+    ],
+)  # fmt: skip
+def test_a_return_message_tells_how_many_rows(message: str, rows: dict[str, int]) -> None:
+    assert rows == parse.rows_of(message)
