@@ -38,6 +38,8 @@ class Case:
     """Of a new cause: the incident that it was a part of, until it was tried anew and failed by itself."""
     evidence: tuple[Finding, ...] = ()
     """What else the rules found of its root and of what it left red."""
+    feeds: tuple[str, ...] = ()
+    """Names of the services below it, where a finding is its cause."""
     recovered: bool = False
     """True when it is over because it is green again, not because it is out of view."""
 

@@ -47,7 +47,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     found = findings(picture)
     causes = causes_of(picture, root_causes(picture), found.findings)
     open_cases = cases(picture, [*causes, *failing_checks(picture, days)])
-    add_evidence(open_cases, found.findings)
+    add_evidence(picture, open_cases, found.findings)
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]
     # 6. How each service stands: its own forecast, or the most urgent of its causes.

@@ -19,7 +19,7 @@ from console.model.findings import Finding, Rule, Severity
 from console.model.history import History, PastRun, history_of
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.rules import RuleException, RuleSaid, RuleSetting
-from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode, RunFacts
+from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
 
@@ -368,6 +368,19 @@ def test_a_run_that_hangs_before_a_service_is_told_once_with_rule_figures_and_so
         closing.closed, closing.close_reason, [each.kind.value for each in closing.notices],
     )  # fmt: skip
     assert None is ledger.finding(Rule.TOO_LONG)
+
+
+def test_a_green_run_with_too_few_rows_is_told_to_the_service_that_it_feeds() -> None:
+    usual = past(*[600.0] * 20, output=1000)
+    few = replace(usual, output=array("d", [100.0, *usual.output[1:]]), run_ids=array("q", [1, *usual.run_ids[1:]]))
+    ledger = night(services=False)
+    served = service("day", "06:30", LOAD, notify=("finance",))
+    ledger.estate = replace(ledger.estate, services=(served,), history={1: few}, settings=Settings())
+    ledger.run(EXTRACT, "03:10", State.SUCCEEDED, **ended("03:10", 10))
+    ledger.look("03:21")
+    (notice,) = ledger.incident().notices
+    assert ("finance", True) == (notice.route, "Feeds:         day" in notice.body)
+    assert "with 100 rows, fewer than 500 rows; threshold 500 rows, history (19 runs)" in notice.body
 
 
 def test_what_feeds_no_service_is_only_shown() -> None:

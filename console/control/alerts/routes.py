@@ -51,9 +51,10 @@ def services_of(scene: Scene, subject: Subject, route: str) -> list[str]:
 
 
 def _asked(estate: Estate, case: Case, decision: IncidentDecision) -> Iterator[Asked]:
-    """Of each root's job where its system is live, of the hurt services that are. Where nobody is named for a root, the
-    default route, and without one the services' routes, are told what broke: somebody must be."""
-    modes, hurt = estate.modes, {each.service for each in decision.services}
+    """Of each root's job where its system is live, of the hurt services that are, or of those that a finding's job
+    feeds. Where nobody is named for a root, the default route, and without one the services' routes, are told what
+    broke: somebody must be."""
+    modes, hurt = estate.modes, {each.service for each in decision.services} or set(case.feeds)
     services = [service for service in estate.services if service.name in hurt]
     roots, default = [estate.jobs[run.job_id] for run in case.group.roots()], estate.settings.default_route
     any_live = _any_live(estate, case) or any(modes.service_is_live(one.name) for one in services)

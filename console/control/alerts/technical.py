@@ -115,6 +115,8 @@ def _facts(picture: Picture, case: Case, decision: IncidentDecision) -> Iterator
     yield f"Failed since:  {dated(decision.failed_since, zone)}"
     if decision.reason:
         yield f"Reason:        {decision.reason}"
+    if case.feeds and not decision.services:
+        yield f"Feeds:         {clean_line(', '.join(case.feeds))}"
     for one in case.evidence[:MOST_FOUND]:
         name = clean_line(picture.job(one.job_id).name)
         yield f"Also found:    {name} {one.rule.words}: {one.with_source}"

@@ -32,9 +32,11 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
     return causes
 
 
-def add_evidence(cases: Sequence[Case], found: Sequence[Finding]) -> None:
+def add_evidence(picture: Picture, cases: Sequence[Case], found: Sequence[Finding]) -> None:
     """Each case gets what else was found of the jobs that are broken in it; its cause and missed starts apart, which it
-    tells itself."""
+    tells itself. One whose cause is a finding gets the services that it feeds: they may be hurt by no clock yet."""
+    for case in cases:
+        case.feeds = _fed(picture, case)
     by_job: dict[int, list[Finding]] = {}
     for one in found:
         if one.rule is not Rule.NOT_STARTED:
@@ -45,6 +47,18 @@ def add_evidence(cases: Sequence[Case], found: Sequence[Finding]) -> None:
             periods[run.job_id].add(run.period_key)
         mine = (one for job_id in periods for one in by_job.get(job_id, ()) if one.period_key in periods[job_id])
         case.evidence = tuple(one for one in mine if one != case.group.finding)
+
+
+def _fed(picture: Picture, case: Case) -> tuple[str, ...]:
+    if case.group.finding is None:
+        return ()
+    unit = picture.graph.unit(case.group.finding.job_id)
+    known = picture.estate.jobs
+    return tuple(
+        service.name
+        for service in picture.estate.services
+        if unit in picture.graph.members(each for each in service.terminals if each in known)
+    )
 
 
 def _group(picture: Picture, finding: Finding) -> Group:
