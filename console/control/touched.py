@@ -68,7 +68,7 @@ def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> 
 def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     """All of the estate that hangs together with these jobs; the whole value where that is everything."""
     shape = shape_of(estate)
-    parts = _hanging_together(estate, shape, job_ids)
+    parts = _hanging_together(estate, shape, {*job_ids, *_explaining(estate)})
     ids = shape.jobs_of(parts)
     if len(ids) == len(estate.jobs):
         return estate
@@ -100,6 +100,17 @@ def _hanging_together(estate: Estate, shape: Shape, job_ids: Iterable[int]) -> s
     while reached := [chain for chain in chains if not chain.isdisjoint(found) and not chain <= found]:
         found = found.union(*reached)
     return found
+
+
+def _explaining(estate: Estate) -> Sequence[int]:
+    """The roots of what is open, where config lets one incident explain another."""
+    return _roots(estate, {one.id for one in estate.incidents}) if estate.declared.alerting.inhibit else ()
+
+
+def _roots(estate: Estate, incidents: set[int]) -> Sequence[int]:
+    """The root jobs of these incidents; of those that wait for company, each is told with the others."""
+    found = (one.root_job_id for one in estate.incidents if one.id in incidents)
+    return [each for each in found if each is not None and each in estate.jobs]
 
 
 def _below_checks(before: Estate, after: Estate) -> set[int]:
@@ -152,3 +163,5 @@ def _passing(estate: Estate, shape: Shape) -> Iterator[Sequence[int]]:
     silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
     for number in sorted(silent):
         yield shape.on_target(number)
+    waiting = {number for number, held in estate.telling.held.items() if any(one.stage == "group" for one in held)}
+    yield _roots(estate, waiting)

@@ -10,6 +10,7 @@ import pytest
 
 from connectors.contract import State
 from console.control.alerts.quiet_hours import quiet_until
+from console.control.touched import part_with
 from console.model.alerting import (
     AckFacts,
     Alerting,
@@ -398,3 +399,21 @@ def test_the_services_owner_hears_that_those_who_can_mend_it_are_not_told_yet() 
     fails(one)
     assert [("opened", "supply")] == told(one, "03:12")
     assert "they are not told yet" in only(one).notices[0].body
+
+
+# parts of the estate that are judged alone
+def test_what_explains_or_waits_for_another_is_judged_with_it() -> None:
+    one = night(RouteRule("oncall", group_wait=timedelta(minutes=5)))
+    fails(one)
+    fails(one, OTHER)
+    told(one, "03:12")
+    assert {EXTRACT.id, OTHER.id} <= set(part_with(one.estate, [OTHER.id]).jobs)
+    apart = night()
+    fails(apart)
+    told(apart, "03:12")
+    assert EXTRACT.id not in part_with(apart.estate, [OTHER.id]).jobs
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    explained = night(inhibit=(rule,))
+    fails(explained)
+    told(explained, "03:12")
+    assert {EXTRACT.id, OTHER.id} <= set(part_with(explained.estate, [OTHER.id]).jobs)

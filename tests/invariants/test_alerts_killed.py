@@ -3,6 +3,7 @@ touched (I1, F1). `tests/crash` does the same to the whole command; this runs on
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from pathlib import Path
@@ -13,7 +14,7 @@ from console.engine.outbox import REPEAT_WORDS
 from console.failpoints import FAILPOINTS
 from console.store.reads import open_reads
 from tests.invariants.engines import child, store_of
-from tests.invariants.worlds import Alert, Sink, World
+from tests.invariants.worlds import PATIENT, Alert, Sink, World
 from tests.lab.process import wait_until
 
 REPEATED = ("send.after_wire", "send.after_reply", "record.before_commit")
@@ -43,3 +44,35 @@ def test_f01_an_alert_leaves_once_whatever_kills_the_engine(tmp_path: Path, name
     marked = [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
     assert [False, True][: 2 if name in REPEATED else 1] == marked
     assert 1 == len(Counter(one.body.removeprefix(REPEAT_WORDS) for one in failures(tmp_path)))
+
+
+def is_held(folder: Path) -> bool:
+    with open_reads(store_of(folder)) as reads:
+        return ["group"] == [one.stage for one in reads.held_back()]
+
+
+def test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / PATIENT).touch()
+    World(tmp_path, "good").fail("extract")
+    with child(tmp_path, "first") as first:
+        wait_until(lambda: is_held(tmp_path), "a notice that is held back", 20)
+        os.kill(first.pid, signal.SIGKILL)
+        assert -signal.SIGKILL == first.ended(20)
+    assert [] == failures(tmp_path)
+    with child(tmp_path, "next"):
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+    assert [False] == [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
+    with open_reads(store_of(tmp_path)) as reads:
+        assert [("group", "told")] == [(one.stage, one.ended_why) for one in reads.incident(1).held]
+
+
+@pytest.mark.parametrize("name", [one for one in CRASHES if one.partition(".")[0] in ("outbox", "send", "record")])
+def test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then(tmp_path: Path, name: str) -> None:
+    (tmp_path / PATIENT).touch()
+    World(tmp_path, "good").fail("extract")
+    with child(tmp_path, "armed", f"{name}:kill") as armed:
+        assert -signal.SIGKILL == armed.ended(20), f"{name} was never reached"
+    with child(tmp_path, "next"):
+        wait_until(lambda: bool(failures(tmp_path)) and is_recorded(tmp_path), "the alert and its record", 30)
+    marked = [one.body.startswith(REPEAT_WORDS) for one in failures(tmp_path)]
+    assert [False, True][: 2 if name in REPEATED else 1] == marked

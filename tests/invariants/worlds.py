@@ -52,6 +52,8 @@ from console.config import (
     SystemSettings,
 )
 from console.engine.sending import Sent
+from console.model.alerting import Alerting, RouteRule
+from console.model.declared import Declared
 
 ROUTE = "INVARIANTS_URL"
 Trouble = Callable[[float], Sequence[RunRecord]]
@@ -174,6 +176,10 @@ class Sink:
         return [Alert(**json.loads(line)) for line in _lines(self.folder / "alerts")]
 
 
+PATIENT = "patient"
+"""A file of this name in the folder: the route waits a second for company before it tells anything."""
+
+
 def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
     """In each system `extract` feeds `load` and `audit` stands alone; one service on the first system's `load`;
     whatever fails is told "oncall"."""
@@ -188,7 +194,7 @@ def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
     )
     job = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
     deadline = (now + timedelta(hours=2)).time()
-    names = [world.name for world in worlds]
+    names, wait = [world.name for world in worlds], 1 if (folder / PATIENT).exists() else 0
     service = ServiceSettings(delivered_by=(f"{names[0]}/load",), deadline=deadline, timezone="UTC", cutoff=far)
     return Config(
         path=folder / "headway.toml",
@@ -200,6 +206,7 @@ def config_of(folder: Path, *worlds: World, poll_every: float = 0.2) -> Config:
         services={"supply": service},
         routes={"oncall": RouteSettings(urls=(SecretRef(env=ROUTE),))},
         alerts=AlertSettings(default_route="oncall"),
+        declared=Declared(alerting=Alerting(routes=(RouteRule("oncall", group_wait=timedelta(seconds=wait)),))),
     )
 
 
