@@ -185,6 +185,7 @@ def _in_order(told: Iterable[Day], verdicts: Mapping[Day, ServiceDayVerdict]) ->
 
 def _hurt(verdict: ServiceDayVerdict, threatened: Threat | None) -> HurtServiceVerdict:
     budget = threatened.budget if threatened else None
+    own = budget.reason if budget else ""
     return HurtServiceVerdict(
         service=verdict.service,
         bd=verdict.bd,
@@ -194,7 +195,7 @@ def _hurt(verdict: ServiceDayVerdict, threatened: Threat | None) -> HurtServiceV
         expected_at=verdict.expected_at,
         timeliness=verdict.timeliness,
         source=budget.source if budget else "",
-        reason=(budget.reason if budget else "") or verdict.reason,
+        reason="; ".join(filter(None, [verdict.given, own])) if own else verdict.reason,
     )
 
 

@@ -9,6 +9,7 @@ from console.clean import clean_line
 from console.control.expected import expects_nothing
 from console.control.graph import Graph
 from console.control.schedule import in_words
+from console.control.waits import met
 from console.model.values import Estate, HoldState, JobFacts, Mode
 
 
@@ -22,7 +23,8 @@ def unheld(estate: Estate) -> Iterator[str]:
             continue
         if not expects_nothing(job) or job.schedule.next_at is not None:
             continue
-        words = _words(edge.mode, clean_line(job.name), _name(estate, edge.upstream_id), _clock(job))
+        until = met(estate.jobs, [edge]) or "its upstream is good"
+        words = _words(edge.mode, clean_line(job.name), until, _clock(job))
         if words:
             yield words
 
@@ -42,21 +44,16 @@ def refused(estate: Estate, job_id: int, due: datetime | None, now: datetime) ->
     return max(failed, key=lambda one: one.ended_at or now).words
 
 
-def _name(estate: Estate, job_id: int) -> str:
-    job = estate.jobs.get(job_id)
-    return clean_line(job.name) if job is not None else "its upstream"
-
-
-def _words(mode: Mode, name: str, upstream: str, clock: str) -> str:
+def _words(mode: Mode, name: str, until: str, clock: str) -> str:
     """Empty where there is nothing to say: a job without a clock is triggered, and needs no hold."""
     unknown = f"{clock}, and its next start is not known" if clock else "it has no clock"
     if mode is Mode.HOLD:
         mend = "Hold it by hand, or give it a clock that names its starts." if clock else "Its mode can be trigger."
-        return f"{name} cannot be held until {upstream} is good: {unknown}. {mend}"
+        return f"{name} cannot be held until {until}: {unknown}. {mend}"
     if not clock:
         return ""
     return (
-        f"{name} is started when {upstream} is good, and by its own clock as well: {unknown}, so it is not kept back."
+        f"{name} is started when {until}, and by its own clock as well: {unknown}, so it is not kept back."
         " Take its clock away, or the mode trigger."
     )
 

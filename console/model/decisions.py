@@ -74,6 +74,7 @@ class ServiceDayVerdict:
     sources: tuple[Estimate, ...]
     path: tuple[int, ...]
     reason: str
+    """All of it in words; `given` first."""
     promised: datetime | None = None
     """The deadline before somebody extended it; None: nobody did, it is `deadline`."""
     agreed: datetime | None = None
@@ -84,6 +85,8 @@ class ServiceDayVerdict:
     """Which instance of its service, of one that is promised end to end: `service` ends in it."""
     awaits: tuple[str, ...] = ()
     """Checks to be looked at: its jobs are done, and these are all that is missing."""
+    given: str = ""
+    """What all terminals gave, though not as promised: "delivered 05:10 UTC, stale: …"; empty otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ def test_what_was_delivered_stale_is_called_so_and_breaks_its_promise_unless_it_
     told.look("05:30")
     assert "stale" == told.day("daily").data_state
     assert told.day("daily").reason.startswith("delivered 05:20 UTC, stale")
+    [hurt] = told.incident().services
+    assert hurt.reason.startswith("delivered 05:20 UTC, stale: it read what its upstream had not finished")
     told.look("06:31")
     assert (Timeliness.BREACHED, "stale") == stands(told)
 
