@@ -94,7 +94,8 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
     timeliness, reason = _timeliness(picture, day, done, worst)
     awaits = waits_for(picture, day)
     given = handed_over(picture, day) if done is None else ""
-    ahead = day.finish if done is None and day.deadline > picture.now - _DAY else None
+    has_forecast = done is None and not awaits and day.deadline > picture.now - _DAY  # nothing forecasts a check
+    ahead = day.finish if has_forecast else None
     return ServiceDayVerdict(
         service=day.service.name,
         bd=day.bd,

@@ -45,6 +45,7 @@ def test_a_service_whose_jobs_are_done_waits_for_the_look() -> None:
     day = ledger.day("supply-plan")
     assert (day.timeliness, day.delivered_at, day.awaits) == (Timeliness.ON_TIME, None, ("supply-rows",))
     assert day.reason == "its jobs are done; check supply-rows: not looked at since its jobs were done"
+    assert (None, None) == (day.expected_at, day.late_at)
     assert () == ledger.decisions.incidents
 
 
@@ -132,6 +133,7 @@ def test_one_check_that_keeps_two_services_back_is_one_incident() -> None:
     looked(ledger, failed("03:22", "03:32"))
     ledger.look("03:33")
     assert ["supply-plan", "report"] == [one.service for one in ledger.incident().services]
+    assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
 
 
 def test_a_new_look_touches_the_services_that_wait_for_it_and_nothing_else() -> None:

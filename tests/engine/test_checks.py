@@ -16,6 +16,8 @@ import pytest
 from connectors.contract import State, SystemUnreachable
 from connectors.contract.measured import Measured
 from console.config import Config
+from console.config.check_kinds import FileSettings
+from console.config.check_settings import LimitSettings
 from console.engine.answers import NoSuchName
 from console.engine.checks import Checks
 from console.model.checks import Asks, Band, Check
@@ -190,3 +192,21 @@ def test_a_service_day_is_delivered_once_its_check_passed(tmp_path: Path) -> Non
         assert delivered is not None
         assert "[]" == awaits
         assert [] == made.step()
+
+
+def test_the_engines_own_checks_look_by_configs_doors(tmp_path: Path) -> None:
+    """Nothing faked: the parts as they are wired, and a file of this machine."""
+    (tmp_path / "orders.csv").write_text("x")
+    scheduler = FakeScheduler()
+    settings = FileSettings(kind="file", path=f"{tmp_path}/orders.csv", size=LimitSettings(min=1))
+    config = estate_config(tmp_path, scheduler)
+    config = replace(
+        config, checks={"orders": settings}, declared=Declared(checks=(settings.declared("orders", "UTC"),))
+    )
+    with running_bench(tmp_path, scheduler, config) as bench:
+        bench.parts.checks.step(bench.fence)
+        until(lambda: bool(bench.reads().checks()[0].last))
+        [view] = bench.reads().checks()
+        assert view.last is not None
+        assert "passed" == view.last.state
+        assert "it is there; 1 bytes" == view.last.words
