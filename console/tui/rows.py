@@ -70,12 +70,15 @@ READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
 
 
 def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
-    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one."""
+    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one. A deadline with a plus
+    was extended: its reason says by whom."""
     mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
     dash = look.glyphs.sign("dash")
     deadline = look.clock.hm(view.deadline, look.now, view.zone)
     if zoned and len(deadline) < 6:
         deadline += " " + look.clock.label(view.deadline, view.zone)[:4]
+    if view.extension:
+        deadline = f"{deadline}+"
     left: Run = (short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad")
     if view.given:
         word_for, is_whole = view.given.removeprefix("delivered, "), view.given == "delivered"

@@ -149,6 +149,16 @@ async def test_deadlines_of_several_zones_carry_their_zone(night: Night) -> None
     await night.see("06:30 CET", "01:30 EST")
 
 
+def _extended(night: Night) -> None:
+    first = night.reads.services_[0]
+    night.reads.services_[0] = dataclasses.replace(first, extension="by ann: late files")
+
+
+@on_the_night(prepare=_extended)
+async def test_a_deadline_that_was_extended_carries_a_plus(night: Night) -> None:
+    await night.see("06:30+", "07:30")
+
+
 @on_the_night()
 async def test_a_changed_store_is_on_the_screen_without_a_key(night: Night) -> None:
     await night.see("Churn scores")

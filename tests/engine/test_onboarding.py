@@ -1,0 +1,112 @@
+"""The one-hour onboarding over six systems, from what each of them tells to what a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from tests.engine.bench import Bench, estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler, NoOptions
+from tests.hostile.commands import headway
+
+STEPS = ("crm/submitted", "kyc/screen", "core/account", "cards/order", "mail/welcome", "dwh/report")
+KEYLESS = "cards"
+"""Its runs carry no parameter at all."""
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass
+class Night:
+    """Six systems under one engine."""
+
+    bench: Bench
+    systems: dict[str, FakeScheduler]
+
+    def ran(self, step: str, customer: str, ago: float, state: State = State.SUCCEEDED, takes: float = 4) -> None:
+        """A run of that step for a customer, so many minutes ago."""
+        system, name = step.split("/")
+        started = NOW - timedelta(minutes=ago)
+        ended = None if state.is_open else started + timedelta(minutes=takes)
+        context = {} if system == KEYLESS else {"conf": {"customer_id": customer}}
+        self.systems[system].attempt(
+            name, f"{name} {customer}", state, started, ended_at=ended, period_key=f"{name} {customer}",
+            context=context,
+        )  # fmt: skip
+
+    def went(self, customer: str, since: float, steps: int, last: State = State.SUCCEEDED) -> None:
+        """A customer's way, a step each five minutes."""
+        for number, step in enumerate(STEPS[:steps]):
+            self.ran(step, customer, since - 5 * number, last if number == steps - 1 else State.SUCCEEDED)
+
+    def turn(self) -> None:
+        for poller in self.bench.parts.pollers.values():
+            poller.poll_once(self.bench.fence)
+        self.bench.parts.evaluator.step(self.bench.fence)
+        self.bench.send()
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Iterator[Night]:
+    systems = {step.partition("/")[0]: FakeScheduler() for step in STEPS}
+    for step in STEPS:
+        system, name = step.split("/")
+        systems[system].job(name)
+    config = estate_config(tmp_path, systems["crm"])
+    settings = config.systems["fake"].settings
+    within = {"within": "1h", "of": STEPS[0], "key": "customer_id"}
+    told = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1}
+    config = replace(
+        config,
+        systems={name: SystemConfig(name, settings, fake.kind(), NoOptions()) for name, fake in systems.items()},
+        jobs={step: JobSettings(expected=timedelta(minutes=4), owner="team") for step in STEPS},
+        dependencies=tuple(DependencySettings(upstream=up, downstream=down) for up, down in pairwise(STEPS)),
+        services={"onboarding": ServiceSettings.model_validate(told)},
+    )
+    with running_bench(tmp_path, systems["crm"], config) as bench:
+        yield Night(bench, systems)
+
+
+def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
+    night.went("4711", since=70, steps=6)
+    night.went("4712", since=65, steps=4, last=State.RUNNING)
+    night.went("4713", since=20, steps=3)
+    night.turn()
+    told = {one["instance"]: one for one in headway(night.bench.url, "services", "onboarding", "--json").data}
+    assert {"4711": "met", "4712": "breached", "4713": "on_time"} == {
+        key: one["timeliness"] for key, one in told.items()
+    }
+    assert "4712" == next(iter(told)), "what is not delivered and due first stands first"
+    assert "told apart by their order: cards/order" in told["4711"]["reason"]
+    for key, since in (("4711", 70), ("4713", 20)):
+        due = NOW - timedelta(minutes=since - 60)
+        assert due == datetime.fromisoformat(told[key]["deadline"])
+    assert "Onboarding #4712" in headway(night.bench.url, "services").out
+
+
+def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night: Night) -> None:
+    night.went("4711", since=50, steps=3, last=State.FAILED)
+    night.went("4712", since=45, steps=6)
+    night.turn()
+    [(_, title, body)] = night.bench.sink.got
+    assert "core/account" in title
+    assert "Onboarding #4711" in body
+    assert "#4712" not in body
+    before = len(night.bench.sink.got)
+    night.turn()
+    assert before == len(night.bench.sink.got)
+
+
+def test_the_minutes_of_one_customer_are_told(night: Night) -> None:
+    night.went("4711", since=50, steps=6)
+    night.turn()
+    data = headway(night.bench.url, "why", "onboarding", "--json").data
+    assert list(STEPS) == [one["job"] for one in data["jobs"]]
+    assert 5.0 == data["late_minutes"], "five gaps of a minute each"
+    assert {"queued": 5.0} == {kind: value for kind, value in data["added_minutes"].items() if value}
