@@ -70,8 +70,8 @@ READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
 
 
 def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
-    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one. A deadline with a plus
-    was extended: its reason says by whom."""
+    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one. A deadline with a
+    plus was extended: its reason says by whom."""
     mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
     dash = look.glyphs.sign("dash")
     deadline = look.clock.hm(view.deadline, look.now, view.zone)
