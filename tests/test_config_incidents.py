@@ -1,0 +1,41 @@
+"""`[incidents]`: when many failures are one, and when one comes back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from console.config import load_config
+from console.model.grouping import Grouping
+from tests.test_config import GOOD, faults
+
+
+def read(folder: Path, text: str) -> Grouping:
+    (folder / "headway.toml").write_text(f"{GOOD}\n{text}")
+    return load_config(folder / "headway.toml").declared.incidents
+
+
+def test_without_the_table_the_defaults_hold(tmp_path: Path) -> None:
+    assert Grouping(timedelta(hours=2), 3, timedelta(minutes=15)) == read(tmp_path, "")
+
+
+def test_what_it_says_is_what_decisions_see(tmp_path: Path) -> None:
+    text = '[incidents]\nreopen_within = "0s"\nshared_jobs = 5\nshared_within = "4m"\n'
+    assert Grouping(timedelta(0), 5, timedelta(minutes=4)) == read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("reopen_within = 2", "headway.toml:2: incidents.reopen_within: 2 is not a duration; write it in quotes"),
+        ('reopen_within = "-1h"', "headway.toml:2: incidents.reopen_within: "),
+        ("shared_jobs = 1", "headway.toml:2: incidents.shared_jobs: 1 is too small: at least 2."),
+        ('shared_jobs = "many"', "headway.toml:2: incidents.shared_jobs: 'many' is no number."),
+        ('shared_within = "0s"', "headway.toml:2: incidents.shared_within: "),
+        ('shared_whithin = "5m"', 'unknown key. Did you mean "shared_within"?'),
+    ],
+)
+def test_a_wrong_value_names_file_key_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in "\n".join(map(str, faults(tmp_path, f"[incidents]\n{text}\n")))
