@@ -203,6 +203,14 @@ def the_words(night: Night, words: str) -> None:
     same([], [each for each in bodies if words not in each])
 
 
+@says(EXPECTATIONS, "the words to {route}: {words}")
+def the_words_to(night: Night, route: str, words: str) -> None:
+    """They stand in the text of each notice to that route since the last expectations."""
+    bodies = [one.body for each in night.told.incidents() for one in each.notices if one.route == route]
+    same(True, bool(bodies), "nothing was told")
+    same([], [each for each in bodies if words not in each])
+
+
 @says(EXPECTATIONS, "service {service} {words}, act by {clock}")
 def act_by(night: Night, service: str, words: str, clock: str) -> None:
     hurt = _hurt(night, service)

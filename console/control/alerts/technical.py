@@ -14,6 +14,7 @@ from console.control.readiness import declared
 from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
 from console.model.decisions import ALERT, PLACEHOLDER, HurtServiceVerdict, IncidentDecision
+from console.model.ids import incident_name
 from console.model.values import AlertKind, ServiceFacts, Timeliness
 
 TAIL_LINES = 20
@@ -48,7 +49,7 @@ def words(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], change
 
 
 def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:
-    word = _KINDS[kind]
+    word = " again" if decision.reopened and kind is AlertKind.UPDATED else _KINDS[kind]
     act_by = ""
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
         zone = next((_zone(picture, each) for each in decision.services if each.act_by == decision.act_by), "UTC")
@@ -117,6 +118,8 @@ def _facts(picture: Picture, case: Case, decision: IncidentDecision) -> Iterator
         yield f"Reason:        {decision.reason}"
     if case.feeds and not decision.services:
         yield f"Feeds:         {clean_line(', '.join(case.feeds))}"
+    if decision.split_from is not None:
+        yield f"Split from:    {incident_name(decision.split_from)}, of which it was a part"
     for one in case.evidence[:MOST_FOUND]:
         name = clean_line(picture.job(one.job_id).name)
         yield f"Also found:    {name} {one.rule.words}: {one.with_source}"
