@@ -234,6 +234,13 @@ def test_a_job_without_a_clock_that_has_long_had_no_success_is_found_with_no_run
     assert [] == words(looked("11:59", of=EVENT), "11:59", Rule.TOO_LONG_SINCE_SUCCESS)
 
 
+def test_a_source_whose_past_is_still_being_read_proves_no_missing_success() -> None:
+    whole = looked("11:59", of=EVENT, known=earlier(TEN_MINUTES, 1))
+    for seen_until, expected in ((None, 0), (at("15:00"), 0), (at("11:59"), 1)):
+        reading = replace(whole, targets={1: target(last_ok_at=at("11:59"), seen_until=seen_until)})
+        assert expected == len(found(reading, "11:59", Rule.TOO_LONG_SINCE_SUCCESS))
+
+
 def test_what_the_clock_did_not_demand_since_is_not_missed() -> None:
     """Its schedule was accepted after the last instant: nothing came due, so it may rest."""
     rested = replace(EXTRACT, accepted_at=at("11:00"))

@@ -72,6 +72,12 @@ class Look:
     def date_of(self, at: datetime) -> date:
         return business_date(at, None, self.job.zone, self.job.cutoff)
 
+    def is_proved(self, since: datetime) -> bool:
+        """True where everything that began before that instant has been seen; also of an instant that is ahead."""
+        target = self.picture.estate.targets.get(self.job.target_id)
+        seen_until = target.seen_until if target is not None else None
+        return since > self.now or (seen_until is not None and seen_until >= since)
+
     def is_held(self, run: RunFacts) -> bool:
         """True where a hold of ours kept this run back."""
         return any(

@@ -52,9 +52,7 @@ def _not_yet(look: Look) -> Iterator[Finding]:
     if threshold is None or threshold.value >= look.job.grace.total_seconds():
         return
     since = _after(run.period_at, threshold)
-    target = look.picture.estate.targets.get(look.job.target_id)
-    seen_until = target.seen_until if target is not None else None
-    if since > look.now or (seen_until is not None and seen_until >= since):
+    if look.is_proved(since):
         zone, most = look.job.zone, duration_words(threshold.value)
         words = f"was due {moment(run.period_at, zone)} and has not begun; usually it does at most {most} after"
         evidence = threshold.evidence(f"not begun; due {dated(run.period_at, zone)}")

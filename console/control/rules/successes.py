@@ -27,10 +27,12 @@ def too_long_since_success(look: Look) -> Iterator[Finding]:
     ends = sorted(look.history.ended)
     gaps = [float(after - before) for before, after in pairwise(ends)]
     threshold = usual(look, Rule.TOO_LONG_SINCE_SUCCESS, gaps, "gaps between successes")
-    if threshold is not None:
+    if threshold is None:
+        return
+    since = last + timedelta(seconds=threshold.value)
+    if look.is_proved(since):  # while a source's past is still being read, its newest success is not
         at, most = dated(last, look.job.zone), duration_words(threshold.value)
         words = f"has had no success since {at}, longer than {most}"
-        since = last + timedelta(seconds=threshold.value)
         yield look.of_job(Rule.TOO_LONG_SINCE_SUCCESS, since, words, threshold.evidence(f"last success {at}"))
 
 
