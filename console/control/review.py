@@ -15,6 +15,7 @@ from console.clean import clean_line
 from console.control.estimate import ENOUGH_RUNS, quantile
 from console.control.expected import expects_nothing, has_started
 from console.control.graph import Edge
+from console.control.harm import misread
 from console.control.picture import Picture
 from console.control.schedule import last_instant, next_instant
 from console.durations import duration_words
@@ -135,7 +136,10 @@ def _of_edge(picture: Picture, edge: Edge) -> Iterator[Gap]:
     up, down = clean_line(picture.job(edge.upstream).name), clean_line(picture.job(edge.downstream).name)
     mend = 'mode = "hold" on this dependency, or a later start'
     runs = [run for run in picture.runs.get(edge.downstream, ()) if run.started_at is not None]
-    early = sum(not picture.read_good(run, each) for run in runs for each in edge.reads[:1])
+    if picture.graph.gates(edge.downstream) is not None:
+        early = sum(misread(picture, run, {edge.upstream}) for run in runs)
+    else:
+        early = sum(not picture.read_good(run, each) for run in runs for each in edge.reads[:1])
     if early:
         words = f"{early} of {len(runs)} runs lately started before it was good"
         yield Gap("high", down, "order", f"after {up}", words, mend)

@@ -109,6 +109,8 @@ class Evaluator:
         """What changed since the last evaluation and all that hangs together with it; everything when time is due."""
         if self._before is None or time.monotonic() >= self._whole_at:
             return estate
+        if len(estate.jobs) != len(self._before.jobs):  # what was left out is back: no look tells of that
+            return estate
         changed = changed_jobs(self._before, estate, known)
         return estate if changed is None else part_with(estate, changed)
 
