@@ -15,7 +15,7 @@ _TOLD = (
     " FROM alert a JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id LEFT JOIN alert_useful u ON u.alert_id = a.id"
-    " WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person' ORDER BY a.id"
+    " WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person'"
 )
 _HELD = "SELECT stage, count(*) FROM alert_held WHERE since_us >= ? AND since_us < ? GROUP BY stage ORDER BY stage"
 _TAKEN = "SELECT DISTINCT incident_id FROM acknowledgement WHERE made_us >= ?"

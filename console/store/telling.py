@@ -11,11 +11,16 @@ from console.model.decisions import HeldNotice, IncidentDecision, Notice
 from console.model.ids import instant, maybe_instant, maybe_micros
 from console.store.wire import Wire
 
-_TOLD = (
-    "SELECT i.id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times, a.incident_id = i.id"
-    " FROM incident i JOIN incident o ON o.id = i.id OR o.merged_into = i.id"
-    " JOIN alert_told a ON a.incident_id = o.id WHERE i.closed_us IS NULL OR i.closed_us >= ?"
-    " ORDER BY i.id, a.incident_id, a.route, a.words"
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+_LATELY = "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
+_OWN = (
+    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM alert_told a"
+    f" WHERE a.incident_id IN {_LATELY} ORDER BY a.incident_id, a.route, a.words"
+)
+_MERGED = (
+    "SELECT o.merged_into, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM incident o"
+    f" JOIN alert_told a ON a.incident_id = o.id WHERE o.merged_into IN {_LATELY}"
+    " ORDER BY o.merged_into, o.id, a.route, a.words"
 )
 _HELD = (
     "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
@@ -34,13 +39,12 @@ def telling(lines: Wire, now_us: int, closed_since_us: int) -> Telling:
 
 def _told(lines: Wire, closed_since_us: int) -> dict[int, tuple[ToldFacts, ...]]:
     """Of what was merged into an incident only what its own rows do not say."""
-    found: dict[int, dict[tuple[str, str], tuple[bool, ToldFacts]]] = defaultdict(dict)
-    for number, route, words, fingerprint, first, last, times, own in lines.rows(_TOLD, (closed_since_us,)):
-        known = found[number].get((route, words))
-        if known is None or (own and not known[0]):
-            fact = ToldFacts(route, words, fingerprint, instant(first), instant(last), times)
-            found[number][route, words] = (bool(own), fact)
-    return {number: tuple(fact for _, fact in facts.values()) for number, facts in found.items()}
+    found: dict[int, dict[tuple[str, str], ToldFacts]] = defaultdict(dict)
+    rows = [*lines.rows(_OWN, (closed_since_us,)), *lines.rows(_MERGED, (closed_since_us,))]
+    for number, route, words, fingerprint, first, last, times in rows:
+        fact = ToldFacts(route, words, fingerprint, instant(first), instant(last), times)
+        found[number].setdefault((route, words), fact)
+    return {number: tuple(facts.values()) for number, facts in found.items()}
 
 
 def _held(lines: Wire) -> dict[int, tuple[HeldFacts, ...]]:
