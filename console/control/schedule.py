@@ -26,7 +26,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
@@ -43,6 +43,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _PAD = timedelta(hours=3)
 """A clock that moves by more is no DST change for cron either (cron.c: "more than three hours")."""
+_LONG = timedelta(days=10)
+"""Over longer spans the days are not shared."""
 _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -133,12 +135,35 @@ def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]
 
 
 def _between(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
+    if before - after > _LONG:
+        return _stepped(rule, after, before)
     found: list[datetime] = []
     for day in range((after - _EPOCH).days, (before - _EPOCH).days + 1):
         found.extend(each for each in _day(rule, day) if after < each <= before)
         if len(found) >= MOST:
             break
     return found
+
+
+def _stepped(rule: _Rule, after: datetime, before: datetime) -> list[datetime]:
+    """As by days, in one walk: no other job asks for just this."""
+    found: set[datetime] = set()
+    last = _local(rule, before) + _PAD
+    for local in _steps(rule, _local(rule, after) - _PAD, forward=True):
+        if local > last or len(found) > MOST:
+            break
+        offset = _steady(rule.zone, local.date())
+        shown = _all_readings(rule, local) if offset is None else ((local - offset).replace(tzinfo=UTC),)
+        found.update(each for each in shown if after < each <= before)
+    return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _steady(zone: tzinfo, day: date) -> timedelta | None:
+    """How far that zone's clock is ahead of UTC all day; None on a day on which that changes."""
+    midnights = (datetime.combine(each, time(0)) for each in (day, day + _DAY))
+    found = {each.replace(tzinfo=zone, fold=fold).utcoffset() for each in midnights for fold in (0, 1)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _grid(every: int, after: datetime, before: datetime) -> list[datetime]:

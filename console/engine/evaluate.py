@@ -30,6 +30,8 @@ log = structlog.get_logger("headway.evaluate")
 
 AT_LEAST_EVERY_SECONDS = 5.0
 """Real seconds after which time alone is looked at, whatever `next_at` says."""
+BREATHES = 3.0
+"""So many times as long as judging everything takes, only what changes is judged: a change never waits for long."""
 PAUSE_SECONDS = 0.05
 """Changes that arrive within this are judged together."""
 
@@ -82,6 +84,7 @@ class Evaluator:
     def step(self, fence: int) -> float:
         """One evaluation; real seconds until time alone may change a verdict."""
         failpoint("evaluate.before")
+        begun = time.monotonic()
         now = self._clock.now()
         seq = self._store.changed_seq()
         seen = look(self._store, now, self._settings, self._seen)
@@ -101,7 +104,8 @@ class Evaluator:
         if applied.alerts:
             self._alerts_made()
         self._before, self._seen = estate, seen.number
-        due_at = time.monotonic() + self._ahead(decisions.next_at, now)
+        took = time.monotonic() - begun
+        due_at = time.monotonic() + max(self._ahead(decisions.next_at, now), took * BREATHES if part is estate else 0.0)
         self._whole_at = due_at if part is estate else min(self._whole_at, due_at)
         return max(self._whole_at - time.monotonic(), 0.05)
 

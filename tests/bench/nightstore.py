@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 from random import Random
 
 from console.model.ids import micros
+from console.store import migrate
 from console.store.open import open_store
 from console.store.ranks import CALM
 from console.store.reads import SCHEMA
@@ -31,7 +33,8 @@ MIDNIGHT = NOW.replace(hour=0, minute=0)
 NIGHTS = 9
 """Whole nights before this one."""
 SYSTEMS = 50
-SERVICES = 200
+SERVICE_JOBS = 500
+"""Of so many jobs one service is made: 200 of 100,000."""
 KINDS = ("cron", "airflow", "pg_cron", "step_functions")
 DIALECTS = {"cron": "debian-cron", "airflow": "airflow", "pg_cron": "pg_cron", "step_functions": "none"}
 SHARE = ("cron",) * 7 + ("airflow",) * 6 + ("pg_cron",) * 5 + ("step_functions",) * 2
@@ -41,7 +44,7 @@ LINES = (4,) * 40 + (8,) * 30 + (16,) * 20 + (60,) * 8 + (240,) * 2
 TASKS = 10
 HOURLY = 0.003
 """Of the jobs run each hour and hang on nobody."""
-FORM = 1
+FORM = 2
 """Counted up when what is made here changes."""
 
 
@@ -73,7 +76,7 @@ def night_store(jobs: int) -> Path:
     """The path of a store with so many jobs and ten nights of their runs; made when it is not there yet."""
     folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"night-{SCHEMA}-{FORM}-{jobs}.db"
+    path = folder / f"night-{_tables()}-{FORM}-{jobs}.db"
     if not path.exists():
         making = path.with_suffix(".making")
         for old in folder.glob(f"{making.name}*"):
@@ -81,6 +84,12 @@ def night_store(jobs: int) -> Path:
         _write(making, Estate(jobs).night())
         making.rename(path)
     return path
+
+
+def _tables() -> str:
+    """Another word for other tables: while a schema is being written, its number stays."""
+    texts = [one.read_bytes() for one in sorted(migrate.FOLDER.glob("versions/*.py"))]
+    return f"{SCHEMA}-{zlib.crc32(b''.join(texts)):08x}"
 
 
 class Estate:
@@ -100,7 +109,7 @@ class Estate:
                 hour = self._unit("cron", 0)
                 hour.expression, hour.due_s, hour.every_s = f"{self._random.randrange(60)} * * * *", 300, 3_600
         lines.sort(key=len, reverse=True)
-        for number in range(SERVICES):
+        for number in range(max(2, self._most // SERVICE_JOBS)):
             line = lines[number % len(lines)]
             self._night.services.append([one.id for one in line[-1 - number // len(lines) :][:1]])
         return self._night

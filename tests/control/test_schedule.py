@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -192,6 +193,14 @@ def test_a_window_split_anywhere_gives_the_same_instants(schedule: Schedule, sta
     end = start + timedelta(days=3)
     middle = start + timedelta(minutes=minutes)
     assert instants(schedule, start, end) == instants(schedule, start, middle) + instants(schedule, middle, end)
+
+
+@given(SCHEDULES, WHEN, st.integers(11, 60))
+def test_a_long_window_gives_the_instants_of_its_days(schedule: Schedule, start: datetime, days: int) -> None:
+    """It is stepped through in one walk, and days are shared between jobs."""
+    ends = [start + timedelta(days=day) for day in range(days + 1)]
+    found = [each for begin, end in pairwise(ends) for each in instants(schedule, begin, end)]
+    assert found[:MOST] == instants(schedule, start, ends[-1])
 
 
 @given(st.sampled_from(ZONES), WHEN)
