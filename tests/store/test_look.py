@@ -1,0 +1,105 @@
+"""Whatever happens, a look that reads only what changed sees what a fresh look sees, and knows which jobs changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+
+import pytest
+
+from connectors.contract import JobRecord, State
+from console.control.evaluate import evaluate
+from console.control.touched import changed_jobs, part_with
+from console.model.decisions import Decisions
+from console.model.inventory import GoneJob, InventoryChanges
+from console.model.values import Estate as Facts
+from console.model.values import Settings
+from console.store import estate as looks
+from console.store.apply import apply
+from console.store.estate import look
+from console.store.inventory import write_inventory
+from tests.store.estate import JOBS, Estate, at, run
+
+STATES = (State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN)
+PERIODS = ("02:10", "03:10", "04:10")
+STEPS = 25
+
+
+class Night:
+    """Things that happen, drawn anew for each number."""
+
+    def __init__(self, served: Estate, number: int) -> None:
+        self.served = served
+        self.random = Random(number)
+        self.now = at("03:20")
+
+    def happen(self) -> None:
+        things: list[Callable[[], object]] = [self.run, self.run, self.run, self.decided, self.told, self.later]
+        self.random.choice(things)()
+
+    def run(self) -> None:
+        state, period = self.random.choice(STATES), self.random.choice(PERIODS)
+        ended = {} if state is not State.RUNNING else {"ended_at": None, "exit_code": None}
+        self.served.ingest(run(self.random.choice(JOBS), period, f"of {period}", state=state, **ended))
+
+    def told(self) -> None:
+        """An inventory: a line is gone, or a DAG is new and reads others."""
+        if self.random.random() < 0.5:
+            gone = InventoryChanges(gone=(GoneJob(self.served.job_id(self.random.choice(JOBS)), "line gone"),))
+            write_inventory(self.served.store, self.served.host, gone, self.now, None)
+        else:
+            new = JobRecord(f"mart_{self.random.randrange(9)}", upstreams=("load_orders",))
+            write_inventory(self.served.store, self.served.airflow, InventoryChanges(new=(new,)), self.now, None)
+
+    def later(self) -> None:
+        self.now += timedelta(hours=self.random.choice((0, 1, 30)))
+
+    def decided(self) -> None:
+        facts = look(self.served.store, self.now, Settings()).estate
+        self.write(evaluate(facts, self.now))
+
+    def write(self, decisions: Decisions) -> None:
+        apply(self.served.store, decisions, self.now, 7, None, {})
+
+
+def fresh(store: object, now: datetime) -> Facts:
+    """As an engine that has just begun sees it."""
+    kept = looks._memories.pop(store)  # type: ignore[call-overload]
+    try:
+        return look(store, now, Settings()).estate  # type: ignore[arg-type]
+    finally:
+        looks._memories[store] = kept  # type: ignore[index]
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_what_is_remembered_is_what_a_fresh_look_sees(served: Estate, number: int) -> None:
+    night = Night(served, number)
+    before = look(served.store, night.now, Settings())
+    for _ in range(STEPS):
+        night.happen()
+        after = look(served.store, night.now, Settings(), before.number)
+        anew = fresh(served.store, night.now)
+        assert replace(anew, history=after.estate.history, durations=after.estate.durations) == after.estate
+        assert dict(anew.history) == dict(after.estate.history)
+        known = {job_id: took for job_id, took in after.estate.durations.items() if took}
+        assert known == {job_id: took for job_id, took in anew.durations.items() if took}
+        assert changed_jobs(before.estate, after.estate) == changed_jobs(before.estate, after.estate, after.changed)
+        before = after
+
+
+@pytest.mark.parametrize("number", range(8, 12))
+def test_judged_by_parts_or_as_a_whole_the_store_ends_up_the_same(served: Estate, number: int) -> None:
+    """What a part decides of its jobs, the whole decides too, after anything that happened."""
+    night = Night(served, number)
+    for _ in range(STEPS):
+        night.happen()
+        whole = look(served.store, night.now, Settings()).estate
+        everything = evaluate(whole, night.now)
+        for job_id in whole.jobs:
+            part = part_with(whole, [job_id])
+            mine = evaluate(part, night.now)
+            assert set(mine.expected) == {one for one in everything.expected if one.job_id in part.jobs}
+            names = {one.name for one in part.services}
+            assert set(mine.service_days) == {one for one in everything.service_days if one.service in names}
