@@ -133,11 +133,12 @@ def test_every_kind_of_question_that_the_engine_answers_is_in_the_table(bench: B
 
 def test_every_door_that_is_named_in_the_code_is_in_the_table() -> None:
     named = {
-        argument.value
+        one.value
         for path in (ROOT / "console").rglob("*.py")
         for call in calls(ast.parse(path.read_text(encoding="utf-8")), "_ask", "may", "require")
         for argument in call.args
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+        for one in ((argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,))
+        if isinstance(one, ast.Constant) and isinstance(one.value, str)
     }
     assert {"preview", "log", "approve"} <= named
     assert set() == named - set(DOORS)
