@@ -38,7 +38,11 @@ class ServiceDay(SQLModel, table=True):
     """One service on one business date: the promise and how it stands. Written by evaluation only."""
 
     __tablename__: ClassVar[str] = "service_day"
-    __table_args__ = (UniqueConstraint("service_id", "bd", "instance"), Index("service_day_changed", "changed_seq"))
+    __table_args__ = (
+        UniqueConstraint("service_id", "bd", "instance"),
+        Index("service_day_bd", "bd"),
+        Index("service_day_changed", "changed_seq"),
+    )
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
     bd: str = string()

@@ -38,6 +38,7 @@ def _promises() -> None:
     with op.batch_alter_table("service_day", naming_convention=convention) as day:
         day.drop_constraint(known, type_="unique")
         day.create_unique_constraint("service_day_once", ["service_id", "bd", "instance"])
+        day.create_index("service_day_bd", ["bd"])
     op.create_table(
         "extension",
         sa.Column("id", BIG, nullable=False),
