@@ -28,6 +28,8 @@ OFF_BY = 0.5
 THIN_BUFFER = timedelta(minutes=10)
 OFTEN = timedelta(hours=12)
 _TICK = timedelta(microseconds=1)
+BY_PEOPLE = "manual"
+"""The kind whose steps people complete: nothing of them is run again."""
 LEVELS = ("high", "medium", "low")
 
 
@@ -104,7 +106,7 @@ def _of_job(picture: Picture, job: JobFacts, service: ServiceFacts) -> Iterator[
     if not job.runbook and not service.runbook:
         level = "medium" if red else "low"
         yield Gap(level, name, "runbook", "–", f"{red} of {len(runs)} runs lately were red", f"{table} runbook")
-    if job.rerun is Safety.ASK:
+    if job.rerun is Safety.ASK and job.kind != BY_PEOPLE:
         words = "nobody has said whether running it twice does harm"
         yield Gap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
     if not picture.graph.into(job.id) and expects_nothing(job):

@@ -63,6 +63,10 @@ def test_a_member_that_is_not_as_written_is_a_gap(changes: dict[str, Any], level
     assert (level, "hosts/extract", what) in told(gaps(extract=replace(EXTRACT, **changes)))
 
 
+def test_a_step_that_people_complete_is_not_asked_whether_it_may_run_twice() -> None:
+    assert () == gaps(extract=replace(EXTRACT, rerun=Safety.ASK, kind="manual"))
+
+
 def test_a_declared_duration_that_misleads_stands_beside_what_is_observed() -> None:
     [gap] = gaps(extract=replace(EXTRACT, expected=minutes(41)))
     assert ("41m", "p50 10m, p90 10m (9 runs)") == (gap.written, gap.observed)
