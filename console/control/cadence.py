@@ -8,6 +8,7 @@ enough is no cadence, and nothing is expected of the job.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -82,7 +83,10 @@ def learned(starts: tuple[int, ...], zone: str) -> Cadence | None:
     if len(ordered) < ENOUGH_STARTS:
         return None
     seen = [datetime.fromtimestamp(each, UTC) for each in ordered]
-    found = [each for each in (_by_weekday(seen, zone), _by_interval(seen)) if each is not None and each.fits > 0.5]
+    even = _by_interval(seen)
+    if even is not None and even.is_sure:
+        return even
+    found = [each for each in (_by_weekday(seen, zone), even) if each is not None and each.fits > 0.5]
     return max(found, key=lambda each: each.fits, default=None)
 
 
@@ -134,13 +138,12 @@ def _weekdays(days: set[date]) -> tuple[tuple[int, ...], float]:
     """The days of the week on nearly all of which it ran; and the share of all days that agree with that. Where one is
     neither nearly always nor hardly ever, nothing agrees."""
     first, last = min(days), max(days)
-    span = [first + number * _DAY for number in range((last - first).days + 1)]
-    shares = [
-        sum(day in days for day in span if day.weekday() == number)
-        / max(1, sum(day.weekday() == number for day in span))
-        for number in range(7)
-    ]
+    length = (last - first).days + 1
+    seen = Counter((first.weekday() + number) % 7 for number in range(length))
+    ran = Counter(day.weekday() for day in days)
+    shares = [ran[number] / max(1, seen[number]) for number in range(7)]
     if any(_HARDLY_ANY < each < _NEARLY_ALL for each in shares):
         return (), 0.0
     usual = tuple(number for number, share in enumerate(shares) if share >= _NEARLY_ALL)
-    return usual, sum((day in days) == (day.weekday() in usual) for day in span) / len(span)
+    agree = sum(ran[number] if number in usual else seen[number] - ran[number] for number in range(7))
+    return usual, agree / length
