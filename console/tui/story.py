@@ -141,7 +141,9 @@ def _changed(view: IncidentView, width: int) -> Iterator[Row]:
     kin += [f"merged into {incident_name(row.merged_into)}"] if row.merged_into is not None else []
     kin += [f"reopened {'once' if row.reopened == 1 else f'{row.reopened} times'}"] if row.reopened else []
     if row.changes or kin:
-        yield heading("changed", "CHANGED since it was last green", ", ".join(kin))
+        yield heading("changed", "CHANGED since it was last green", "")
+    if kin:
+        yield line(("kin",), [(f"   {', '.join(kin)}", "warn")])
     for number, words in enumerate(row.changes):
         for part, text in enumerate(wrap(words, max(20, width - 4), max_lines=2, placeholder=" …")):
             yield line(("changed", number, part), [(f"   {text}", "plain")])
