@@ -95,3 +95,8 @@ def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected:
 def test_every_rule_has_a_place_in_the_list_a_default_and_a_shape_in_config() -> None:
     assert set(Rule) == {entry.rule for entry in RULES} == set(DEFAULTS) == set(SHAPES)
     assert len(RULES) == len(Rule)
+
+
+def test_a_fault_in_an_exception_names_the_line_of_its_rule(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, GOOD + "[[rules.drift.where]]\ntiers = [6]\non = false\n")
+    assert fault.startswith(f"headway.toml:{GOOD.count(chr(10)) + 1}: rules.drift.where.1.tiers.1: ")

@@ -176,7 +176,7 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
     else:
         depth = min(2, len(key)) if key[0] not in ALONE else 1
         header = r"\.".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key[:depth])
-        start = _nth(lines, rf"\s*\[\s*{header}\s*[\].]", 1)
+        start = _nth(lines, rf"\s*\[{{1,2}}\s*{header}\s*[\].]", 1)
         rest = key[depth:]
     if start is None:
         return _line_of_value(text, key[0]) if key[0] in LISTS else None

@@ -66,7 +66,12 @@ def recovery(estate: Estate, incident_id: int, now: datetime, can: Can, everythi
     broken = [run for run in case.broken() if _is_broken(picture, run)]
     again = [run for run in case.broken() if run.state.is_open and has_started(run) and run not in broken]
     todo = {key_of(run): _Wanted(run, _why(run), saves.get(key_of(run), ())) for run in broken}
-    todo |= {key_of(run): _Wanted(run, "it runs again already", saves.get(key_of(run), ()), WAIT) for run in again}
+    todo |= {
+        key_of(run): _Wanted(
+            run, f"it runs {'again already' if run.attempt > 1 else 'still'}", saves.get(key_of(run), ()), WAIT
+        )
+        for run in again
+    }
     wanted, starting = _needed(picture, days, todo) if days else (todo, {})
     starting = {key: replace(one, saves=saves.get(key, ())) for key, one in starting.items()}
     wanted = todo if everything else wanted

@@ -13,6 +13,7 @@ from connectors.contract import Evidence as Proved
 from connectors.contract import State
 from console.control.expected import expectations
 from console.control.picture import Picture
+from console.control.plan import recovery
 from console.control.rules.judging import findings
 from console.model.declared import Declared
 from console.model.findings import Finding, Rule, Severity
@@ -388,6 +389,14 @@ def test_a_green_run_with_too_few_rows_is_told_to_the_service_that_it_feeds() ->
     (notice,) = ledger.incident().notices
     assert ("finance", True) == (notice.route, "Feeds:         day" in notice.body)
     assert "with 100 rows, fewer than 500 rows; threshold 500 rows, history (19 runs)" in notice.body
+
+
+def test_a_plan_for_what_hangs_waits_for_it_and_sends_nothing() -> None:
+    ledger = night((EXTRACT, "03:10", State.RUNNING))
+    ledger.look("03:26")
+    draft = recovery(ledger.estate, 1, at("03:26"), lambda _job, _capability: True)
+    assert draft is not None
+    assert [("wait", "it runs still")] == [(one.verb, one.why) for one in draft.steps]
 
 
 def test_what_feeds_no_service_is_only_shown() -> None:
