@@ -190,8 +190,9 @@ def _edge(pair: Pair, parts: Sequence[DependencyFacts]) -> Edge:
 
 def _is_previous(parts: Sequence[DependencyFacts]) -> bool:
     """True where nothing but runs before is read; what config says of a pair counts over its scheduler's word."""
-    said = _said(parts)
-    return all(each.wants.period is Period.PREVIOUS for each in said)
+    if not any(each.wants.period is Period.PREVIOUS for each in parts):
+        return False
+    return all(each.wants.period is Period.PREVIOUS for each in _said(parts))
 
 
 def _said(parts: Sequence[DependencyFacts]) -> list[DependencyFacts]:

@@ -60,7 +60,7 @@ class Wants:
     @property
     def is_plain(self) -> bool:
         """True for success on the same business date, by itself."""
-        return self == PLAINLY
+        return self is PLAINLY or self == PLAINLY
 
     @property
     def is_simple(self) -> bool:

@@ -21,7 +21,7 @@ from console.model.values import (
     ServiceFacts,
     TargetFacts,
 )
-from console.model.wants import Condition, Period, Wants
+from console.model.wants import PLAINLY, Condition, Period, Wants
 from console.store import alike, promises, switches
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
@@ -179,7 +179,8 @@ def _wants(
 ) -> Wants:
     """Few words for many dependencies: made once."""
     within = None if within_s is None else timedelta(seconds=within_s)
-    return Wants(Condition(condition), check, Period(period), calendar, within, gate, need)
+    found = Wants(Condition(condition), check, Period(period), calendar, within, gate, need)
+    return PLAINLY if found.is_plain else found
 
 
 def services(lines: Wire) -> tuple[ServiceFacts, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from console.control.graph import Edge, Graph
+from console.control.graph import Edge, Gate, Graph, Read
 from console.model.values import DependencyFacts, JobFacts, Origin
+from console.model.wants import Condition, Period, Wants
 from tests.factories import feeds, job
 
 EXTRACT, LOAD, PUBLISH, REFRESH, REPORT = (
@@ -86,3 +87,26 @@ def test_a_chain_of_a_many_thousand_jobs_is_walked_and_its_cycle_told() -> None:
     assert [1, 10_000, 20_000] == found.ordered([20_000, 1, 10_000])
     closed = [*dependencies, DependencyFacts(20_000, 1, Origin.DECLARED)]
     assert [20_001] == [len(path) for path in Graph(jobs, closed).cycles]
+
+
+def test_a_loop_through_the_previous_period_is_no_cycle_and_its_jobs_are_judged_together() -> None:
+    back = DependencyFacts(4, 1, Origin.DECLARED, wants=Wants(period=Period.PREVIOUS))
+    found = graph(*feeds(EXTRACT, LOAD), *feeds(LOAD, REFRESH), back, *feeds(REFRESH, REPORT))
+    assert ([], {2, 4, 5}) == (found.cycles, found.descendants(1))
+    assert [(1, 2, 4), (5,)] == list(found.batches())
+    assert {1: 1, 2: 1, 4: 1, 5: 2} == found.ranks([5, 4, 2, 1])
+    assert (True, False, [1]) == (found.is_loop(4, 1), found.is_loop(1, 2), list(found.looped_out_of(4)))
+
+
+def test_what_config_says_of_a_pair_counts_over_its_schedulers_word() -> None:
+    ended = Wants(Condition.COMPLETION)
+    native, declared = DependencyFacts(1, 2, Origin.NATIVE), DependencyFacts(1, 2, Origin.DECLARED, wants=ended)
+    for edges in ((native, declared), (declared, native)):
+        assert [Gate(1, (Read(1, 1, ended, native=True),))] == list(graph(*edges).gates(2) or ())
+    assert graph(native).gates(2) is None
+
+
+def test_a_gate_needs_no_more_than_are_there() -> None:
+    two = Wants(gate="1", need=2)
+    edges = [DependencyFacts(up, 5, Origin.DECLARED, wants=two) for up in (1, 99)]
+    assert [1] == [each.need for each in graph(*edges).gates(5) or ()]
