@@ -110,7 +110,7 @@ def test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate(tmp_path: Path) 
         bench.turn()
         run = runs_of(bench)["fake/extract"]
         assert (State.SUCCEEDED, NOW - HOUR, NOW - 2 * HOUR) == (run.state, run.started_at, run.ended_at)
-        assert {} == bench.parts.evaluator.estate().durations
+        assert not any(bench.parts.evaluator.estate().durations.values())
 
 
 def test_f44_times_that_no_clock_tells_cost_their_target_nothing(tmp_path: Path) -> None:
