@@ -55,7 +55,8 @@ def failing_targets(estate: Estate) -> Iterator[int]:
             last.setdefault(job.target_id, []).append(max(red_since(run) for run in runs if run.state.is_red))
     rules = estate.declared.incidents
     for target_id, times in sorted(last.items()):
-        near = [at for at in times if max(times) - at <= rules.shared_within]
+        begun = max(times) - rules.shared_within
+        near = [at for at in times if at >= begun]
         if len(near) >= max(JOBS, rules.shared_jobs):
             yield target_id
 
