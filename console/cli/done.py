@@ -67,7 +67,8 @@ def _run_of(arguments: argparse.Namespace, reads: Reads) -> tuple[str, RunRow]:
 def _fits(one: RunRow, undo: bool) -> bool:
     if undo:
         return one.evidence == Evidence.ASSERTED and not State(one.state).is_open
-    return one.state in TO_DO and one.attempts > 0
+    is_unseen = one.evidence == Evidence.STALE  # it waits whether or not an engine has looked lately
+    return (one.state in TO_DO or is_unseen) and one.attempts > 0
 
 
 def _alone(step: str, names: list[str]) -> str:

@@ -60,7 +60,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     options = ManualOptions.model_validate({"steps": {"sign_off": {"at": f"{at:%H:%M}", "remind_after": "1m"}}})
     made: list[Desk] = []
     kind = replace(CONNECTOR, open=lambda _o, _t, _s: ManualConnector(options, lambda: made[0].now))
-    settings = config.systems["fake"].settings.model_copy(update={"kind": "manual"})
+    settings = config.systems["fake"].settings.model_copy(update={"kind": "manual", "poll_every": timedelta(minutes=1)})
     people = SystemConfig("people", settings, kind, options)
     service: ServiceSettings = config.services["supply"].model_copy(update={"delivered_by": (STEP,)})
     config = replace(
