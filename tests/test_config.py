@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from connectors import registry
 from connectors.contract import Capability
+from connectors.manual.options import StepOptions
 from console import config as settings
 from console.config import ConfigFaults, alerting, find_cycle, load_config
 
@@ -42,7 +43,7 @@ def faults(tmp_path: Path, text: str) -> list[str]:
 def test_the_example_loads_and_names_every_setting() -> None:
     path = ROOT / "config.example.toml"
     config = load_config(path)
-    assert {"etl-hosts", "warehouse-airflow", "dwh", "orders-sfn"} == set(config.systems)
+    assert {"etl-hosts", "warehouse-airflow", "dwh", "orders-sfn", "people"} == set(config.systems)
     text = path.read_text()
     models: list[type[BaseModel]] = [
         settings.EstateSettings,
@@ -56,10 +57,13 @@ def test_the_example_loads_and_names_every_setting() -> None:
         settings.ActingSettings,
         alerting.InhibitSettings,
         alerting.RotaSettings,
-        *(registry.load(kind).options for kind in ("cron", "airflow")),
+        *(registry.load(kind).options for kind in ("cron", "airflow", "manual")),
+        StepOptions,
     ]
     keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]
-    missing = [f"{model}.{key}" for model, key in keys if f"{key} =" not in text]
+    missing = [
+        f"{model}.{key}" for model, key in keys if not re.search(rf"\b{key} =|^\[.*\.{key}\.", text, re.MULTILINE)
+    ]
     assert [] == missing
 
 

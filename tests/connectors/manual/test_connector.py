@@ -22,7 +22,7 @@ FIVE = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 
 
 def test_the_page_shows_steps_that_load() -> None:
-    page = (Path(__file__).parents[3] / "docs/manual-steps.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/connectors/manual.md").read_text(encoding="utf-8")
     told = tomllib.loads(page.partition("```toml\n")[2].partition("```")[0])["systems"]["people"]
     assert "manual" == told.pop("kind")
     assert timedelta(hours=2) == ManualOptions.model_validate(told).steps["sign_off"].remind_after
