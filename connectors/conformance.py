@@ -104,6 +104,7 @@ class ConnectorConformance(ArrivalConformance):
     # what ran
 
     def test_poll_tells_the_success_with_the_proof_this_kind_has(self) -> None:
+        self.needs("success")
         job_id = self.make_success()
         with self.opened() as connector:
             runs = self.runs_of(connector, job_id)

@@ -44,7 +44,7 @@ class Desk:
 
     def say(self, *words: str) -> tuple[int, str]:
         with at_work(self.bench):
-            done = headway(self.bench.url, "done", *words, "--timeout", "3")
+            done = headway(self.bench.url, "done", *words, "--timeout", "60")  # it ends as soon as it is done
         self.bench.turn()
         return done.code, done.out + done.err
 
@@ -60,7 +60,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     options = ManualOptions.model_validate({"steps": {"sign_off": {"at": f"{at:%H:%M}", "remind_after": "1m"}}})
     made: list[Desk] = []
     kind = replace(CONNECTOR, open=lambda _o, _t, _s: ManualConnector(options, lambda: made[0].now))
-    settings = config.systems["fake"].settings.model_copy(update={"kind": "manual", "poll_every": timedelta(minutes=1)})
+    # so seldom that however slow the machine, what was polled is not stale before the test has looked
+    settings = config.systems["fake"].settings.model_copy(update={"kind": "manual", "poll_every": timedelta(hours=1)})
     people = SystemConfig("people", settings, kind, options)
     service: ServiceSettings = config.services["supply"].model_copy(update={"delivered_by": (STEP,)})
     config = replace(

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from connectors.conformance import ConnectorConformance, ref
+from connectors.contract import Connector, Poll, RunRef
+from connectors.manual.connector import CONNECTOR, ManualConnector
+from connectors.manual.options import ManualOptions
+
+OPTIONS = ManualOptions.model_validate(
+    {
+        "zone": "Europe/Berlin",
+        "steps": {
+            "sign_off": {"at": "05:00", "remind_after": "1h"},
+            "weekly": {"at": "06:00", "days": ["fri"], "remind_after": "1d"},
+        },
+    }
+)
+NOON = datetime(2026, 11, 20, 11, 0, tzinfo=UTC)
+"""A Friday: the sign-off is overdue, the weekly step waits."""
+
+
+class Watched(ManualConnector):
+    """As watched for three days: it begins there, and is handed what is open, as the console does."""
+
+    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
+        if cursor:
+            return super().poll(cursor, open_runs, timeout_seconds)
+        began = json.dumps({"until": (NOON - timedelta(days=3)).isoformat()})
+        first = super().poll(began, open_runs, timeout_seconds)
+        again = super().poll(first.cursor, [ref(run) for run in first.runs], timeout_seconds)
+        return replace(again, runs=(*first.runs, *again.runs))
+
+
+class TestManual(ConnectorConformance):
+    kind = CONNECTOR
+    limits = {
+        "network": "there is no server to be silent: people complete its steps",
+        "success": "a person says it, to the console; the connector tells who waits and what is overdue",
+        "unknown_word": "its words are our own",
+    }
+
+    def connector(self) -> Connector:
+        return Watched(OPTIONS, lambda: NOON)
+
+    def make_success(self) -> str:
+        return "weekly"
+
+    def make_failure(self) -> str:
+        return "sign_off"
+
+
+def test_what_waited_while_nobody_looked_is_told_once_and_then_overdue() -> None:
+    """An engine was down from before the step began to wait until after it was overdue."""
+    told = [(run.job, run.attempt_key, run.state.value) for run in Watched(OPTIONS, lambda: NOON).poll("", (), 5).runs]
+    days = ("2026-11-18", "2026-11-19", "2026-11-20")
+    waits = [*(("sign_off", day, "waiting") for day in days), ("weekly", "2026-11-20", "waiting")]
+    assert [*waits, *(("sign_off", day, "timed_out") for day in days)] == told
