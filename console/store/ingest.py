@@ -175,12 +175,13 @@ def _write_changes(
             continue
         ordered = numbered(list(rows.values()))
         attempts_new += [row for row in ordered if row.id not in stored]
-        attempts_changed += [row for row in ordered if row.id in stored and row != stored[row.id]]
+        changed = [row for row in ordered if row.id in stored and row != stored[row.id]]
+        attempts_changed += changed
         old = runs.get(run_id)
         run = run_of(old, work.keys.get(run_id) or runs[run_id][:3], ordered, _birth(work, ordered[0], batch))
         if old is None:
             runs_new.append(run._replace(changed_seq=seq))
-        elif run != old:
+        elif run != old or changed:  # looks remember what earlier attempts say, which no column of the run tells
             runs_changed.append(run._replace(changed_seq=seq))
     lines.insert("run", RunRow._fields, runs_new)
     lines.insert("attempt", ATTEMPT_COLUMNS, [row.flat() for row in attempts_new])

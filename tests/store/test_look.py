@@ -103,3 +103,15 @@ def test_judged_by_parts_or_as_a_whole_the_store_ends_up_the_same(served: Estate
             assert set(mine.expected) == {one for one in everything.expected if one.job_id in part.jobs}
             names = {one.name for one in part.services}
             assert set(mine.service_days) == {one for one in everything.service_days if one.service in names}
+
+
+def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_look(served: Estate) -> None:
+    """It stands in no column of its run: only `changed_seq` tells that there is something to read again."""
+    served.ingest(run(attempt="1", state=State.FAILED, exit_code=1))
+    served.ingest(run(attempt="2", started_at=at("03:20"), ended_at=at("03:25")))
+    before = look(served.store, at("03:30"), Settings())
+    served.ingest(run(attempt="1", state=State.FAILED, exit_code=1, ended_at=at("03:16")), now="03:31")
+    after = look(served.store, at("03:30"), Settings(), before.number)
+    [ends] = [one.ends for one in after.estate.runs]
+    assert [(at("03:16"), State.FAILED), (at("03:25"), State.SUCCEEDED)] == list(ends)
+    assert frozenset({served.job_id()}) == after.changed
