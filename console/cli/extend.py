@@ -55,13 +55,20 @@ def until_of(text: str, view: ServiceView) -> datetime:
     except ValueError:
         raise Stop(Exit.USAGE, f'"{text[:40]}" is no time: write 08:00, or "2026-11-21 08:00"') from None
     if isinstance(typed, datetime):
-        found = typed.replace(tzinfo=typed.tzinfo or zone).astimezone(UTC)
+        found = _in_utc(typed.replace(tzinfo=typed.tzinfo or zone))
     else:
         found = _first_after(promised, typed, zone)
     if found <= promised:
         due = clock_words(promised, view.zone)
         raise Stop(Exit.USAGE, f"{view.name} is due {due} on {view.bd}: {text} gives it no more time")
     return found
+
+
+def _in_utc(typed: datetime) -> datetime:
+    try:
+        return typed.astimezone(UTC)
+    except OverflowError:
+        raise Stop(Exit.USAGE, f"{typed:%Y-%m-%d %H:%M} lies beyond the calendar: look at the year") from None
 
 
 def _first_after(at: datetime, typed: time, zone: ZoneInfo) -> datetime:

@@ -12,7 +12,7 @@ from console.clean import clean_line
 from console.clock import Clock
 from console.config.alerting import matcher_fault
 from console.engine.answers import CannotAnswer
-from console.model.ids import instant, micros
+from console.model.ids import AHEAD_AT_MOST, instant, micros
 from console.store import muting as rows
 from console.store.open import Store
 
@@ -57,7 +57,7 @@ class MutingAnswers:
         said, matchers = self._said(arguments), dict(arguments["matchers"])
         if fault := matcher_fault(matchers):
             raise CannotAnswer(fault)
-        begins = int(arguments["from_us"] or said.now_us)
+        begins = self._from(said.now_us, int(arguments["from_us"] or said.now_us))
         until = self._until(begins, float(arguments["seconds"]))
         number = rows.add_silence(self._store, int(arguments["fence"]), matchers, begins, until, said)
         self._wake()
@@ -83,6 +83,13 @@ class MutingAnswers:
         by, origin = clean_line(str(arguments["by"])), clean_line(str(arguments.get("from", "")))
         why = clean_line(str(arguments.get("why", "")), WHY_LIMIT)
         return rows.Said(by, origin, why, micros(self._clock.now()))
+
+    def _from(self, now_us: int, from_us: int) -> int:
+        if from_us > micros(instant(now_us) + AHEAD_AT_MOST):
+            raise CannotAnswer(
+                f"from {instant(from_us):%Y-%m-%d %H:%M} UTC: say a time of at most {AHEAD_AT_MOST.days} days from now"
+            )
+        return from_us
 
     def _until(self, from_us: int, seconds: float) -> int:
         if not 0 < seconds <= LONGEST.total_seconds():

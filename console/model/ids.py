@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD_AT_MOST = timedelta(days=366)
+"""Nobody may ask for anything that lasts until later than this from now: such a time is a slip of the pen."""
 LONGEST_ID = 18
 """Digits of an id at most: what a database can hold."""
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -22,9 +24,17 @@ def maybe_micros(instant: datetime | None) -> int | None:
     return None if instant is None else micros(instant)
 
 
+_FIRST, _LAST = (
+    (one - EPOCH) // timedelta(microseconds=1)
+    for one in (datetime(1, 1, 3, tzinfo=UTC), datetime(9999, 12, 29, tzinfo=UTC))
+)
+"""Two days from both ends of the calendar: what is between them can be shown in every zone."""
+
+
 def instant(stored: int) -> datetime:
-    """The aware UTC instant of a stored integer."""
-    return EPOCH + timedelta(microseconds=stored)
+    """The aware UTC instant of a stored integer; of one that no calendar has, the nearest that every zone has. A row
+    that says "for ever" in its own way stops no evaluation."""
+    return EPOCH + timedelta(microseconds=stored if _FIRST <= stored <= _LAST else min(max(stored, _FIRST), _LAST))
 
 
 def maybe_instant(stored: int | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.clean import clean_line
+from console.model.ids import AHEAD_AT_MOST, instant, micros
 from console.store import audit
 from console.store.open import Store, next_changed_seq
 from console.store.wire import wire
@@ -27,6 +28,8 @@ def extend(
         if day_id is None:
             return f"{service} has no promise on {bd}: nothing of it is due that date, or it was not judged yet"
         promised_us = promised_us or deadline_us
+        if until_us is not None and until_us > micros(instant(now_us) + AHEAD_AT_MOST):
+            return f"that is more than {AHEAD_AT_MOST.days} days from now: look at the year, or change what is promised"
         if until_us is not None and until_us <= promised_us:
             return f"that is no more time: {service} is due later already on {bd}"
         lines.rows(

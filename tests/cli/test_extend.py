@@ -64,6 +64,8 @@ def test_what_was_given_is_taken_back(watched: Bench) -> None:
         (["--until", "08:00"], Exit.USAGE, "say why (--why)"),
         (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is no time: write 08:00"),
         (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "gives it no more time"),
+        (["--until", "9999-12-30 08:00", "--why", "x"], Exit.REFUSED, "more than 366 days from now"),
+        (["--until", "9999-12-31T23:30-05:00", "--why", "x"], Exit.USAGE, "lies beyond the calendar"),
         (["--off", "--why", "x", "--bd", "2020-01-01"], Exit.REFUSED, "has no promise on 2020-01-01"),
     ],
 )
