@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 
 from console.clean import clean_line
 from console.control.zones import zone_of
@@ -24,19 +24,28 @@ def unmistakable(raw: str) -> str:
 
 def clock(at: datetime, zone: str, near: datetime | None = None) -> str:
     """ "03:12" in that zone, with its date where it is another than that of `near`: "19 Nov 03:12"."""
-    local = at.astimezone(zone_of(zone))
-    if near is None or near.astimezone(zone_of(zone)).date() == local.date():
+    local = _local(at, zone)
+    if near is None or _local(near, zone).date() == local.date():
         return f"{local:%H:%M}"
     return f"{local.day} {local:%b %H:%M}"
 
 
 def moment(at: datetime, zone: str) -> str:
     """ "06:30 CET": the time of day with its zone's label."""
-    local = at.astimezone(zone_of(zone))
+    local = _local(at, zone)
     return f"{local:%H:%M} {local.tzname()}"
 
 
 def dated(at: datetime, zone: str) -> str:
     """ "2026-11-20 03:12 CET"."""
-    local = at.astimezone(zone_of(zone))
+    local = _local(at, zone)
     return f"{local:%Y-%m-%d %H:%M} {local.tzname()}"
+
+
+def _local(at: datetime, zone: str) -> datetime:
+    """In that zone; in UTC at the ends of the calendar, where sources keep "never" and the zone's year would be 0 or
+    10000."""
+    try:
+        return at.astimezone(zone_of(zone))
+    except OverflowError:
+        return at.astimezone(UTC)

@@ -2,7 +2,8 @@
 
 A check is looked at for each business date that a service day or a dependency waits for, at once and then each `every`.
 One that nothing in config waits for is looked at each `every` for the date of now. A look that is not over in its time
-is an error; its thread is left behind, and the check is not looked at again before that has ended.
+is an error; its thread is left behind, and the check is not looked at again before that has ended: what is due
+meanwhile, for whatever date, is kept as an error that says since when it hangs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from connectors.contract.measured import Measured
 from console.clean import clean_line
 from console.clock import Clock
 from console.control.judging import judge
+from console.control.words import dated
 from console.durations import duration_words
 from console.engine.answers import CannotAnswer, NoSuchName
 from console.engine.health import Pulse
@@ -44,6 +46,19 @@ PAUSE_SECONDS = 1.0
 WORDS_LIMIT = 300
 Key = tuple[str, date]
 LookAt = Callable[[str, date, float], Measured]
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A look under way. `until`: by `time.monotonic`, for how long it counts as one of AT_ONCE; after that it hangs."""
+
+    thread: threading.Thread
+    began: datetime
+    until: float = math.inf
+
+    @property
+    def hangs(self) -> bool:
+        return self.thread.is_alive() and self.until <= time.monotonic()
 
 
 class Checks:
@@ -66,8 +81,9 @@ class Checks:
         self._changed = changed
         self._awaited: frozenset[Key] = frozenset()
         self._next: dict[Key, datetime] = {}
-        self._flying: dict[Key, tuple[threading.Thread, float]] = {}
-        """Who looks, and until when by `time.monotonic` it counts as one of AT_ONCE."""
+        self._flying: dict[Key, _Flight] = {}
+        self._told_hanging: dict[Key, datetime] = {}
+        """What was not looked at because an earlier look hangs: when that was kept last."""
         self._lock = threading.Lock()
         self.wake = threading.Event()
         self.pulse = Pulse()
@@ -88,6 +104,7 @@ class Checks:
         self._next = {key: at for key, at in self._next.items() if key in wanted}
         due = [key for key in sorted(wanted) if key in awaited - self._awaited or self._next.get(key, now) <= now]
         begun = [key for key in due if self._begin(key, key in awaited, fence)]
+        self._keep_hanging([key for key in due if key not in begun], awaited, now, fence)
         self._awaited = awaited - (frozenset(due) - frozenset(begun))
         self._next |= {key: now + self._checks[key[0]].every for key in begun}
         return begun
@@ -116,6 +133,28 @@ class Checks:
         free = self._checks.keys() - rows.waited_for(self._store)
         return frozenset((name, today(self._checks[name], now)) for name in free)
 
+    def hanging(self) -> dict[str, datetime]:
+        """Check -> since when its look hangs."""
+        with self._lock:
+            return {name: flight.began for (name, _), flight in self._flying.items() if flight.hangs}
+
+    def trouble(self) -> str:
+        """What a person should know: which looks hang."""
+        return "; ".join(f"the look at check {name} hangs since {at:%H:%M:%S}Z" for name, at in self.hanging().items())
+
+    def _keep_hanging(self, refused: Sequence[Key], awaited: frozenset[Key], now: datetime, fence: int) -> None:
+        """An error for each that cannot be looked at because an earlier look at the check hangs, each `every`."""
+        since = self.hanging()
+        told = {key: at for key, at in self._told_hanging.items() if key[0] in since}
+        for key in refused:
+            name = key[0]
+            if name in since and (key not in told or told[key] + self._checks[name].every <= now):
+                words = f"not looked at: its last look hangs since {dated(since[name], self._checks[name].zone)}"
+                verdict = CheckVerdict(CheckState.ERROR, words)
+                self._record(rows.Look(*key, now, verdict, None, "{}"), key in awaited, fence)
+                told[key] = now
+        self._told_hanging = told
+
     def _begin(self, key: Key, is_awaited: bool, fence: int) -> bool:
         """False where there is no room for it, or its last look hangs still."""
         if not self._take(key):
@@ -132,11 +171,11 @@ class Checks:
     def _take(self, key: Key) -> bool:
         """Whether the check may be looked at now; then nobody else does until that is over."""
         with self._lock:
-            self._flying = {one: flight for one, flight in self._flying.items() if flight[0].is_alive()}
-            in_time = sum(until > time.monotonic() for _, until in self._flying.values())
+            self._flying = {one: flight for one, flight in self._flying.items() if flight.thread.is_alive()}
+            in_time = sum(not flight.hangs for flight in self._flying.values())
             if in_time >= AT_ONCE or any(one[0] == key[0] for one in self._flying):
                 return False
-            self._flying[key] = threading.current_thread(), math.inf
+            self._flying[key] = _Flight(threading.current_thread(), self._clock.now())
             return True
 
     def _kept(self, key: Key, is_awaited: bool, fence: int) -> rows.Look:
@@ -144,9 +183,12 @@ class Checks:
         began = self._clock.now()
         measured, error = self._measured(key)
         look = self._judged(key, began, measured, error)
+        self._record(look, is_awaited, fence)
+        return look
+
+    def _record(self, look: rows.Look, is_awaited: bool, fence: int) -> None:
         if rows.record(self._store, look, is_awaited, fence):
             self._changed()
-        return look
 
     def _measured(self, key: Key) -> tuple[Measured | None, str]:
         """What was found, or why nothing was. Whatever takes longer than its time is left behind."""
@@ -154,7 +196,7 @@ class Checks:
         answer: Future[Measured] = Future()
         thread = threading.Thread(target=self._measure, args=(key, seconds, answer), name=f"look {key[0]}", daemon=True)
         with self._lock:
-            self._flying[key] = thread, time.monotonic() + seconds + GRACE_SECONDS
+            self._flying[key] = _Flight(thread, self._clock.now(), time.monotonic() + seconds + GRACE_SECONDS)
             thread.start()
         try:
             return answer.result(seconds + GRACE_SECONDS), ""
@@ -162,9 +204,8 @@ class Checks:
             return None, f"no answer within {duration_words(seconds)}"
         except ConnectorError as error:
             return None, self._shown(str(error))
-        except Exception as error:
-            log.exception("a look broke", check=key[0])
-            return None, f"the look broke ({type(error).__name__}); the engine's log has the details"
+        except Exception as error:  # noqa: BLE001 - whatever a look may raise is told as its error
+            return None, _broke(key, error)
 
     def _measure(self, key: Key, seconds: float, answer: Future[Measured]) -> None:
         try:
@@ -174,10 +215,18 @@ class Checks:
 
     def _judged(self, key: Key, now: datetime, measured: Measured | None, error: str) -> rows.Look:
         """As of when the look began: what was written meanwhile it may not have seen."""
+        if measured is not None:
+            try:
+                return self._found(key, now, measured)
+            except StoreError:
+                raise
+            except Exception as surprise:  # noqa: BLE001 - an answer that nobody can judge must not pass unsaid
+                error = _broke(key, surprise)
+        return rows.Look(*key, now, CheckVerdict(CheckState.ERROR, error), None, "{}")
+
+    def _found(self, key: Key, now: datetime, measured: Measured) -> rows.Look:
         name, bd = key
         check = self._checks[name]
-        if measured is None:
-            return rows.Look(name, bd, now, CheckVerdict(CheckState.ERROR, error), None, "{}")
         past = rows.past_counts(self._store, name, bd) if check.asks.band is not None else []
         found = judge(check, measured, past, bd, now)
         verdict = CheckVerdict(found.state, self._shown(found.words, len(found.words)))
@@ -190,6 +239,12 @@ class Checks:
 
     def _shown(self, text: str, limit: int = WORDS_LIMIT) -> str:
         return clean_line(self._mask(text), limit)
+
+
+def _broke(key: Key, error: Exception) -> str:
+    """What is told of a surprise, which the log has whole."""
+    log.error("a look broke", check=key[0], exc_info=error)
+    return f"the look broke ({type(error).__name__}); the engine's log has the details"
 
 
 def _harmless(value: Any, shown: Callable[[str], str]) -> Any:

@@ -230,7 +230,7 @@ class Parts:
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
         self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        return "; ".join(filter(None, (self.health.words(), self.rotas.trouble())))
+        return "; ".join(filter(None, (self.health.words(), self.checks.trouble(), self.rotas.trouble())))
 
     @property
     def send(self) -> Sender:

@@ -101,6 +101,20 @@ def test_past_the_deadline_it_is_breached_with_the_check_as_its_reason() -> None
     assert day.reason == "not delivered by 06:30 UTC; check supply-rows: 12 rows, fewer than 100"
 
 
+def test_a_check_that_nobody_looked_at_is_the_cause_once_the_deadline_is_over() -> None:
+    ledger = night()
+    ledger.look("06:29")
+    assert () == ledger.decisions.incidents
+    ledger.look("06:31")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert "check supply-rows: not looked at since its jobs were done" == incident.title
+    assert [AlertKind.OPENED] == [one.kind for one in incident.notices]
+    assert (Timeliness.BREACHED, "check supply-rows") == (day.timeliness, day.cause)
+    looked(ledger, passed("06:40", "06:40"))
+    ledger.look("06:41")
+    assert "it passes: 120 rows" == ledger.incident().close_reason
+
+
 def test_an_incident_of_a_check_is_over_when_it_passes() -> None:
     ledger = night()
     looked(ledger, failed("03:22", "03:22"))

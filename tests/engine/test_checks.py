@@ -147,6 +147,46 @@ def test_a_look_that_hangs_delays_no_other_and_is_an_error_when_its_time_is_over
         assert looks + 1 == len([one for one in made.data.looks if one[0] == "slow"])
 
 
+def test_what_is_due_while_a_look_hangs_is_an_error_of_its_own_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.engine.checks.GRACE_SECONDS", 0.1)
+    with world(tmp_path, replace(ROWS, timeout=timedelta(0), every=timedelta(0))) as made:
+        release = made.data.hangs["rows"] = threading.Event()
+        made.checks.step(made.bench.fence)
+        assert {} == made.checks.hanging()
+        until(lambda: made.rows() != [])
+        monkeypatch.setattr("console.engine.checks.today", lambda check, now: date(2030, 1, 1))
+        made.woken.clear()
+        made.checks.step(made.bench.fence)
+        [(state, words)] = [row[1:] for row in made.rows("bd, state, words") if row[0] == "2030-01-01"]
+        assert ("error", "not looked at: its last look hangs since ") == (state, words[:41])
+        assert made.woken.is_set()
+        assert made.checks.trouble().startswith("the look at check rows hangs since ")
+        release.set()
+        until(lambda: made.checks.trouble() == "")
+        until(lambda: made.step() == [("rows", date(2030, 1, 1))])
+        assert ("2030-01-01", "passed") == made.rows("bd, state")[-1]
+
+
+def test_times_at_the_ends_of_the_calendar_are_judged(tmp_path: Path) -> None:
+    fresh = Asks(fresh=timedelta(hours=1))
+    there = (("America/New_York", datetime(1, 1, 1, tzinfo=UTC)), ("Asia/Tokyo", datetime.max.replace(tzinfo=UTC)))
+    for place, (zone, newest) in enumerate(there):
+        with world(tmp_path / str(place), replace(ROWS, asks=fresh, zone=zone)) as made:
+            made.data.found = Measured(newest=newest)
+            made.step()
+            [(state, words)] = made.rows("state, words")
+            assert ("failed", True) == (state, words.startswith(f"newest row {newest:%Y-%m-%d %H:%M} UTC, ")), words
+
+
+def test_what_cannot_be_judged_is_an_error_of_that_check(tmp_path: Path) -> None:
+    with world(tmp_path, replace(ROWS, asks=Asks(fresh=timedelta(hours=1)))) as made:
+        made.data.found = Measured(newest=datetime(2026, 11, 20))  # noqa: DTZ001  (the surprise)
+        made.step()
+        assert [("error", "the look broke (TypeError); the engine's log has the details")] == made.rows("state, words")
+
+
 def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
     with world(tmp_path, ROWS) as made:
         answer = made.checks.now({"check": "rows", "bd": "2026-11-19", "fence": made.bench.fence})
