@@ -115,6 +115,15 @@ def test_a_condition_that_held_longer_than_its_for_while_nobody_looked_is_told_a
     assert [("recovered", "oncall")] == told(one, "03:40")
 
 
+def test_what_was_over_before_its_for_is_not_told_either_when_somebody_looks_later() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=30)))
+    fails(one)
+    told(one, "03:13")
+    recovers(one)
+    assert [] == told(one, "04:30")
+    assert ["it was over before it had held for so long"] == [why for _, why in only(one).dropped]
+
+
 def test_tier_1_waits_for_nothing() -> None:
     patient = RouteRule("oncall", wait=timedelta(minutes=5), group_wait=timedelta(minutes=1), quiet=NIGHTS)
     one = night(patient, tier=1)
@@ -203,6 +212,26 @@ def test_whoever_was_told_before_the_silence_is_told_that_it_is_over() -> None:
     assert [("recovered", "oncall")] == told(one, "03:26")
 
 
+def test_what_was_red_beyond_its_silence_is_told_though_nobody_looked_before_it_was_over() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
+    one = night(telling=Telling(silences=(mute,)))
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:40")
+    assert [("recovered", "oncall")] == told(one, "03:50")
+
+
+def test_whoever_was_told_nothing_is_not_told_through_a_silence_that_it_is_over() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)))
+    fails(one)
+    told(one, "03:13")
+    said(one, silences=(SilenceFacts(4, (("system", "hosts"),), at("03:14"), at("09:00"), "ann"),))
+    recovers(one)
+    assert [] == told(one, "03:40")
+    assert [] == held(one)
+    assert ["it recovered while it was silenced"] == [why for _, why in only(one).dropped]
+
+
 # repeat, acknowledge, escalate
 def test_what_nobody_takes_is_told_again_until_somebody_does() -> None:
     one = night(RouteRule("oncall", repeat_every=timedelta(minutes=30)))
@@ -265,13 +294,46 @@ def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
     assert [("opened", "oncall")] == told(one, "06:00")
 
 
-def test_what_recovers_in_quiet_hours_wakes_nobody_and_that_is_noted() -> None:
+def test_what_recovers_in_quiet_hours_wakes_nobody_and_is_told_as_over_in_the_morning() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
     fails(one)
     told(one, "03:12")
     recovers(one)
-    assert [] == told(one, "03:26")
-    assert ["it recovered in quiet hours"] == [why for _, why in only(one).dropped]
+    one.look("03:26")
+    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
+    assert [] == list(only(one).dropped)
+
+
+def test_what_comes_and_goes_twice_in_quiet_hours_wakes_nobody() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one)
+    told(one, "03:26")
+    one.run(EXTRACT, "03:10", State.FAILED, **ended("03:30", 2))
+    assert [] == told(one, "03:33")
+    recovers(one, started="03:40")
+    one.look("03:46")
+    assert [("recovered", at("06:00"))] == [(each.kind.value, each.not_before) for each in only(one).notices]
+
+
+def test_what_was_red_beyond_the_quiet_hours_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = night(RouteRule("oncall", quiet=NIGHTS))
+    fails(one)
+    told(one, "03:12")
+    recovers(one, started="08:00")
+    assert [("recovered", "oncall")] == told(one, "08:30")
+    assert [None] == [each.not_before for each in only(one).notices]
+
+
+def test_a_services_owner_who_was_not_woken_hears_in_the_morning_how_it_ended() -> None:
+    one = night(RouteRule("supply", quiet=NIGHTS), notify=("supply",))
+    fails(one, clock="03:10")
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert ["quiet hours"] == [stage for stage, _ in held(one)]
+    recovers(one)
+    one.run(LOAD, "03:10", State.SUCCEEDED, **ended("03:30", 5))
+    assert ("recovered", "supply") in told(one, "03:40")
 
 
 def test_whoever_was_told_before_the_quiet_hours_hears_of_the_end_when_they_are_over() -> None:

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from console.control.alerts import business, group, wait
+from console.control.alerts import business, group, quiet_hours
 from console.control.alerts.escalate import escalations, targets_of
+from console.control.alerts.over import over_at
 from console.control.alerts.repeat import why_again
 from console.control.alerts.routes import audience, technical_first
 from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.fingerprint import Told, read_told
 from console.control.titles import is_own_matter
-from console.model.alerting import BUSINESS, SHADOW, ToldFacts
+from console.model.alerting import BUSINESS, SHADOW, HeldFacts, ToldFacts
 from console.model.values import AlertKind
 
 
@@ -67,17 +68,21 @@ def _for_route(scene: Scene, subject: Subject, route: str, words: str) -> Wanted
 
 
 def _first(scene: Scene, subject: Subject, route: str, words: str) -> Wanted | None:
-    """The first word; of what is over already only where it waited for company, or held longer than it had to."""
-    if words == BUSINESS and not business.is_worth_telling(scene, subject, route):
-        return None
+    """The first word; of what is over already only where it was held and is to be told all the same."""
     if not subject.decision.closed:
-        return Wanted(subject, route, words, AlertKind.OPENED)
+        is_told = words != BUSINESS or business.is_worth_telling(scene, subject, route)
+        return Wanted(subject, route, words, AlertKind.OPENED) if is_told else None
     held = subject.held_for(route, words)
-    if held is None or held.stage not in (group.STAGE, wait.STAGE) or not subject.case.recovered:
-        return None
-    if held.stage == wait.STAGE and held.until is not None and held.until > scene.now:
+    if held is None or not subject.case.recovered or not _outlasted(scene, subject, held):
         return None
     return Wanted(subject, route, words, AlertKind.RECOVERED)
+
+
+def _outlasted(scene: Scene, subject: Subject, held: HeldFacts) -> bool:
+    """Whether it waited for company or for the morning, or was still so when what held it ended and nobody looked."""
+    if held.stage in (group.STAGE, quiet_hours.STAGE):
+        return True
+    return held.until is not None and held.until <= over_at(scene, subject)
 
 
 def _is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:

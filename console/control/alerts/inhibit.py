@@ -12,7 +12,7 @@ from console.model.values import AlertKind
 
 def hold(scene: Scene, wanted: Wanted) -> Held | None:
     """Holds what is not told yet while an incident that was opened before explains it."""
-    if wanted.kind not in (AlertKind.OPENED, AlertKind.REPEATED, AlertKind.ESCALATED):
+    if wanted.before is not None and wanted.kind is not AlertKind.REPEATED:
         return None
     return next(_explained(scene, wanted), None)
 

@@ -1,14 +1,17 @@
-"""Quiet hours: what can wait until the morning does, and is told then if it is still so."""
+"""Quiet hours: what can wait until the morning does, and is told then; what is over by then, as over."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from console.control.alerts.scene import Held, Scene, Wanted
+from console.control.fingerprint import read_told
 from console.control.words import moment
 from console.control.zones import instant_at, zone_of
-from console.model.alerting import QuietHours
+from console.model.alerting import QuietHours, ToldFacts
 from console.model.values import AlertKind
+
+STAGE = "quiet hours"
 
 
 def hold(scene: Scene, wanted: Wanted) -> Held | None:
@@ -20,7 +23,7 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     until = quiet_until(quiet, scene.now)
     if until is None or (wanted.kind is AlertKind.RECOVERED and _woken(quiet, wanted, until)):
         return None
-    return Held("quiet hours", f"quiet hours until {moment(until, quiet.zone)}", until)
+    return Held(STAGE, f"quiet hours until {moment(until, quiet.zone)}", until)
 
 
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
@@ -37,5 +40,13 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
 
 
 def _woken(quiet: QuietHours, wanted: Wanted, until: datetime) -> bool:
-    """Whether the route was told within these very hours."""
-    return wanted.before is not None and quiet_until(quiet, wanted.before.last_at) == until
+    """Whether the route was told within these very hours that it is broken; that it was over was put off itself."""
+    before = wanted.before
+    return before is not None and quiet_until(quiet, before.last_at) == until and not _said_over(before)
+
+
+def _said_over(before: ToldFacts) -> bool:
+    try:
+        return read_told(before.fingerprint).closed
+    except (ValueError, TypeError):
+        return False

@@ -51,7 +51,6 @@ _RECOVERED_WHILE = {
     "inhibit": "it was over with what explained it",
     "maintenance": "it recovered within its maintenance",
     "silence": "it recovered while it was silenced",
-    "quiet hours": "it recovered in quiet hours",
 }
 
 
@@ -88,6 +87,11 @@ class _Passed:
         written with the time at which it may leave."""
         return self.held is None or (self.wanted.subject.decision.closed and self.held.until is not None)
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether nobody is told any more: it is over, and what holds it says no time."""
+        return self.wanted.subject.decision.closed and not self.leaves
+
 
 def _passed(scene: Scene, subject: Subject) -> list[_Passed]:
     found = []
@@ -111,8 +115,8 @@ def _decided(
     return replace(
         subject.decision,
         notices=tuple(_written(scene, one, to_mend, company, log_tails) for one in leaving),
-        held=tuple(_held(one.wanted, one.held) for one in passed if one.held is not None),
-        dropped=_dropped(subject, [one.wanted for one in passed]),
+        held=tuple(_held(one.wanted, one.held) for one in passed if one.held is not None and not one.is_dropped),
+        dropped=_dropped(subject, passed),
     )
 
 
@@ -129,12 +133,19 @@ def _held(wanted: Wanted, found: Held) -> HeldNotice:
     return HeldNotice(wanted.route, wanted.words, wanted.kind, found.stage, found.why, found.until)
 
 
-def _dropped(subject: Subject, wanted: Sequence[Wanted]) -> tuple[tuple[HeldFacts, str], ...]:
+def _dropped(subject: Subject, passed: Sequence[_Passed]) -> tuple[tuple[HeldFacts, str], ...]:
     """What was held back and is to be told no more, and why."""
-    still = {(one.route, one.words) for one in wanted}
+    still = {(one.wanted.route, one.wanted.words) for one in passed if not one.is_dropped}
+    stages = {(one.wanted.route, one.wanted.words): one.held.stage for one in passed if one.held is not None}
     gone = [one for one in subject.held if (one.route, one.words) not in still]
-    closed = subject.decision.closed
-    return tuple((one, _RECOVERED_WHILE.get(one.stage, "it is over") if closed else "") for one in gone)
+    return tuple((one, _why_untold(subject, stages.get((one.route, one.words), one.stage))) for one in gone)
+
+
+def _why_untold(subject: Subject, stage: str) -> str:
+    """Empty while it is open: it is told otherwise."""
+    if not subject.decision.closed:
+        return ""
+    return _RECOVERED_WHILE.get(stage, "it is over") if subject.case.recovered else "it is over"
 
 
 def _notice(scene: Scene, wanted: Wanted, to_mend: bool, log_tails: Mapping[int, str]) -> Notice:
