@@ -1,6 +1,7 @@
 """What of an estate hangs together for as long as config and inventories stay: made once, and kept for the next look.
 
-Jobs hang together by dependencies, as a task of its DAG, and by a service, or a check, that several of them deliver.
+Jobs hang together by dependencies, as a task of its DAG, by a service, or a check, that several of them deliver, and
+with the one whose start a service's deadline is counted from.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def _lasting(estate: Estate) -> Iterator[tuple[int, int]]:
             yield job.parent_id, job.id
     by_check: dict[str, list[int]] = {}
     for service in estate.services:
-        yield from pairwise(service.terminals)
+        begins = service.promise.deadline.of_id
+        yield from pairwise(service.terminals if begins is None else (begins, *service.terminals))
         for name in service.ready:
             by_check.setdefault(name, []).extend(service.terminals)
     for terminals in by_check.values():

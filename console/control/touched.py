@@ -7,7 +7,7 @@ holds that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import chain as chained
 from itertools import pairwise
@@ -28,7 +28,7 @@ def changed_jobs(before: Estate, after: Estate, known: Set[int] | None = None) -
     if any((each in before.jobs) != (each in after.jobs) for each in looked_at):
         return None
     found = _with_other_facts(before, after, looked_at)
-    found |= _below_checks(before, after)
+    found |= _below_checks(before, after) | _with_other_contexts(before, after)
     if before.earlier is not after.earlier:
         found |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
@@ -42,8 +42,6 @@ def _is_unbounded(before: Estate, after: Estate) -> bool:
     if (before.services, before.settings) != (after.services, after.settings):
         return True
     if (before.modes, before.extensions) != (after.modes, after.extensions):
-        return True
-    if (before.extensions, before.correlated, before.costs) != (after.extensions, after.correlated, after.costs):
         return True
     if before.declared != after.declared or _said(before) != _said(after):
         return True
@@ -65,15 +63,30 @@ def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> 
     }
 
 
+def _with_other_contexts(before: Estate, after: Estate) -> set[int]:
+    """Jobs of the runs of which another cost, or another submission, is known."""
+    runs = _differing(before.costs, after.costs) | _differing(before.correlated, after.correlated)
+    both = chained(before.runs, after.runs) if runs else ()
+    return {run.job_id for run in both if run.id in runs}
+
+
+def _differing(was: Mapping[int, object], now: Mapping[int, object]) -> set[int]:
+    """The keys under which they do not have the same."""
+    if was is now or was == now:
+        return set()
+    return {each for each in was.keys() | now.keys() if was.get(each) != now.get(each)}
+
+
 def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     """All of the estate that hangs together with these jobs; the whole value where that is everything."""
     shape = shape_of(estate)
-    parts = _hanging_together(estate, shape, {*job_ids, *_explaining(estate)})
+    explaining = _explaining(estate)
+    parts = _hanging_together(estate, shape, {*job_ids, *_jobs_of(estate, shape, explaining)})
     ids = shape.jobs_of(parts)
     if len(ids) == len(estate.jobs):
         return estate
     jobs = {job_id: estate.jobs[job_id] for job_id in sorted(ids)}
-    targets = {job.target_id for job in jobs.values()}
+    targets = {job.target_id for job in jobs.values()} | {one.root_target_id for one in explaining}
     services = tuple(one for one in estate.services if not ids.isdisjoint(one.terminals))
     ready = {name for service in services for name in service.ready}
     runs = by_job(estate.runs)
@@ -85,7 +98,7 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
         dependencies=shape.edges_of(parts),
         services=services,
         targets={number: one for number, one in estate.targets.items() if number in targets},
-        incidents=tuple(one for one in estate.incidents if _is_about(one, ids, targets, ready)),
+        incidents=explaining or tuple(one for one in estate.incidents if _is_about(one, ids, targets, ready)),
         holds=tuple(one for one in estate.holds if one.job_id in ids),
         history={job_id: estate.history[job_id] for job_id in jobs if job_id in estate.history},
         earlier=tuple(run for run in estate.earlier if run.job_id in ids),
@@ -102,15 +115,22 @@ def _hanging_together(estate: Estate, shape: Shape, job_ids: Iterable[int]) -> s
     return found
 
 
-def _explaining(estate: Estate) -> Sequence[int]:
-    """The roots of what is open, where config lets one incident explain another."""
-    return _roots(estate, {one.id for one in estate.incidents}) if estate.declared.alerting.inhibit else ()
+def _explaining(estate: Estate) -> tuple[IncidentFacts, ...]:
+    """What may explain another: all that is open, where config lets one incident explain another."""
+    return estate.incidents if estate.declared.alerting.inhibit else ()
 
 
-def _roots(estate: Estate, incidents: set[int]) -> Sequence[int]:
-    """The root jobs of these incidents; of those that wait for company, each is told with the others."""
-    found = (one.root_job_id for one in estate.incidents if one.id in incidents)
-    return [each for each in found if each is not None and each in estate.jobs]
+def _jobs_of(estate: Estate, shape: Shape, incidents: Iterable[IncidentFacts]) -> Iterator[int]:
+    """The jobs that these incidents are about: a root, all on a target, all that blame the same, those of services that
+    wait for a check."""
+    checks: set[str] = set()
+    for one in incidents:
+        checks.add(one.root_check)
+        yield from one.member_job_ids
+        yield from () if one.root_job_id is None else (one.root_job_id,)
+        yield from () if one.root_target_id is None else shape.on_target(one.root_target_id)
+    for service in estate.services:
+        yield from () if checks.isdisjoint(service.ready) else service.terminals
 
 
 def _below_checks(before: Estate, after: Estate) -> set[int]:
@@ -125,7 +145,7 @@ def _below_checks(before: Estate, after: Estate) -> set[int]:
     return held.union(ends)
 
 
-def _is_about(one: IncidentFacts, jobs: set[int], targets: set[int], ready: set[str]) -> bool:
+def _is_about(one: IncidentFacts, jobs: set[int], targets: Set[int | None], ready: set[str]) -> bool:
     if one.shared:
         return not jobs.isdisjoint(one.member_job_ids)
     if one.root_check:
@@ -164,4 +184,5 @@ def _passing(estate: Estate, shape: Shape) -> Iterator[Sequence[int]]:
     for number in sorted(silent):
         yield shape.on_target(number)
     waiting = {number for number, held in estate.telling.held.items() if any(one.stage == "group" for one in held)}
-    yield _roots(estate, waiting)
+    together = _jobs_of(estate, shape, (one for one in estate.incidents if one.id in waiting))
+    yield [each for each in together if each in estate.jobs]

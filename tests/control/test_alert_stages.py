@@ -10,6 +10,7 @@ import pytest
 
 from connectors.contract import State
 from console.control.alerts.quiet_hours import quiet_until
+from console.control.evaluate import evaluate
 from console.control.touched import part_with
 from console.model.alerting import (
     AckFacts,
@@ -479,3 +480,17 @@ def test_what_explains_or_waits_for_another_is_judged_with_it() -> None:
     fails(explained)
     told(explained, "03:12")
     assert {EXTRACT.id, OTHER.id} <= set(part_with(explained.estate, [OTHER.id]).jobs)
+
+
+def test_a_target_that_is_not_to_be_seen_explains_a_failure_that_is_judged_alone() -> None:
+    one = night(inhibit=(InhibitRule((("system", "warehouse"),), (("job", "hosts/o*"),)),))
+    one.target(2, failing_since=at("02:30"), error="no route", error_kind="unreachable")
+    told(one, "03:08")
+    fails(one, OTHER)
+    part = part_with(one.estate, [OTHER.id])
+    assert {LOAD.id, OTHER.id} <= set(part.jobs)
+    whole, alone = (evaluate(each, at("03:13")).incidents for each in (one.estate, part))
+    assert [(each.key, each.held, each.notices) for each in whole] == [
+        (each.key, each.held, each.notices) for each in alone
+    ]
+    assert any(each.held for each in alone)

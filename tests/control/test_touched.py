@@ -12,10 +12,11 @@ from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
 from console.model.decisions import Decisions
 from console.model.modes import Modes
+from console.model.promises import DeadlineRule, Promise
 from console.model.values import Estate, HoldFacts, HoldState, Mode
 from console.model.wants import Condition, Period
 from tests.control.ledger import Ledger, ended
-from tests.factories import NIGHT, at, estate, feeds, gate, job, run, service, target, wanting
+from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service, target, wanting
 
 # Three lines of work on two hosts: two that feed services, one alone; the second has a DAG with a task.
 A, B, C = (job(number, f"etl-hosts/db07:a{number}", "03:10", expected=None) for number in (1, 2, 3))
@@ -138,3 +139,16 @@ def test_a_hold_that_went_on_touches_its_job_and_a_switch_everything() -> None:
     assert {2} == changed_jobs(held, replace(WHOLE, holds=(replace(hold, state=HoldState.RELEASING),)))
     assert ((hold,), ()) == (part_with(held, [3]).holds, part_with(held, [5]).holds)
     assert changed_jobs(WHOLE, replace(WHOLE, modes=Modes(estate_live=False))) is None
+
+
+def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> None:
+    began = replace(WHOLE, runs=(run(1, ALONE, "03:30"), run(2, A, "03:10")))
+    assert {7} == changed_jobs(began, replace(began, costs={1: 2.5}), set())
+    keyed = replace(began, correlated={2: {"customer": "4711"}})
+    assert ({1}, {1}) == (changed_jobs(began, keyed), changed_jobs(keyed, began))
+    assert {1} == changed_jobs(keyed, replace(began, correlated={2: {"customer": "4712"}}))
+
+
+def test_the_job_whose_start_a_deadline_is_counted_from_is_judged_with_the_service() -> None:
+    later = service("two", "07:00", E, promise=Promise(DeadlineRule(after_start=minutes(60), of=ALONE.name, of_id=7)))
+    assert {4, 5, 6, 7} == set(part_with(replace(WHOLE, services=(later,)), [7]).jobs)
