@@ -11,7 +11,7 @@ from console.model.promises import service_of
 from console.store.alert_rows import NewAlert, insert_alert
 from console.store.grouped import leave_together
 from console.store.keys import pack
-from console.store.telling import write_held, write_told
+from console.store.telling import CAME_BACK, take_back, write_held, write_told
 from console.store.wire import Row, Wire, single
 
 _COLUMNS = (
@@ -50,6 +50,8 @@ class IncidentWriter:
             self.ids[one.key] = incident_id
         for merged in one.merges:
             self._merge(merged, incident_id)
+        for route in take_back(self._lines, incident_id, self._now_us) if one.reopened else ():
+            self._event(incident_id, "untold", f"{route} was not told that it was over: {CAME_BACK}", None)
         self._changes(incident_id, one)
         if one.event:
             self._event(incident_id, self._kind(incident_id, one), one.event, one.root_job_id)

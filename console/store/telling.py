@@ -12,6 +12,7 @@ from console.model.ids import instant, maybe_instant, maybe_micros
 from console.store.wire import Wire
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+CAME_BACK = "it came back before that could be said"
 _LATELY = "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
 _OWN = (
     "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM alert_told a"
@@ -118,6 +119,22 @@ def write_held(lines: Wire, incident_id: int, one: IncidentDecision, now_us: int
                 (incident_id, *row, begun, ended, "told" if one.closed else ""),
             )
     return wanted.keys() != stored.keys()
+
+
+def take_back(lines: Wire, incident_id: int, now_us: int) -> list[str]:
+    """Of an incident that is open again: that it was over is told to nobody who was to hear it later. The routes."""
+    put_off = "alert_id IN (SELECT id FROM alert WHERE incident_id = ? AND NOT waits AND let_us > ?)"
+    rows = lines.rows(
+        f"UPDATE delivery SET state = 'dropped', error = ? WHERE state = 'pending' AND tries = 0 AND next_us > ?"
+        f" AND {put_off} RETURNING alert_id",
+        (CAME_BACK, now_us, incident_id, now_us),
+    )
+    lines.rows(
+        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us > ?",
+        (now_us, CAME_BACK, incident_id, now_us),
+    )
+    alerts = sorted({row[0] for row in rows})
+    return sorted({lines.rows("SELECT route FROM alert WHERE id = ?", (one,))[0][0] for one in alerts})
 
 
 def _row(held: HeldNotice) -> tuple[object, ...]:

@@ -141,7 +141,8 @@ class Alert(SQLModel, table=True):
 
 class Delivery(SQLModel, table=True):
     """Alert × URL of its route: pending, claimed, sent, parked (given up, told elsewhere), digested (left in another
-    alert's), shadow (would have left). `wire_us` is committed before the wire is touched."""
+    alert's), dropped (true no more before it could leave), shadow (would have left). `wire_us` is committed before the
+    wire is touched."""
 
     __table_args__ = (UniqueConstraint("alert_id", "url_index"), Index("delivery_due", "state", "next_us"))
     id: int | None = big(default=None, primary_key=True)

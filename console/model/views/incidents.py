@@ -162,7 +162,7 @@ class AlertDelivery:
     @property
     def is_over(self) -> bool:
         """True where nothing more becomes of it by itself."""
-        return self.state in ("sent", "parked", "digested", "shadow")
+        return self.state in ("sent", "parked", "digested", "dropped", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
