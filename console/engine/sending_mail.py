@@ -25,8 +25,6 @@ SECONDS = 15.0
 TITLE_LIMIT = 300
 MARK = "  | "
 """How outside text begins in a body."""
-BEGINS = ("opened", "escalated")
-"""Kinds of alert by which a route first hears of an incident."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,11 @@ class Thread:
     """Of the mail that began it; empty: it belongs to none."""
 
 
-def thread_of(dedup_key: str, route: str, kind: str, delivery_id: int, is_about_incident: bool) -> Thread:
-    """The thread of an incident is its alerts to one route."""
+def thread_of(dedup_key: str, route: str, delivery_id: int, is_about_incident: bool, begins: bool) -> Thread:
+    """The thread of an incident is its alerts to one route. `begins`: no other of them left as a mail of its own, be it
+    that the first word left among those of other incidents."""
     root = _digest(dedup_key, route) if is_about_incident else ""
-    if root and kind in BEGINS:
+    if root and begins:
         return Thread(root)
     return Thread(_digest(dedup_key, route, str(delivery_id)), root)
 

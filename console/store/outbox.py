@@ -9,6 +9,11 @@ from sqlalchemy import text
 from console.store import audit
 from console.store.open import Store
 
+# ruff: noqa: S608  (the statements are made of our own words; every value is bound)
+_SENT_BEFORE = (
+    "EXISTS (SELECT 1 FROM alert s JOIN delivery t ON t.alert_id = s.id WHERE s.incident_id = a.incident_id"
+    " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
+)
 AHEAD = 1 << 60
 """Taken from the number of an urgent delivery, so that it stands before all others."""
 
@@ -34,6 +39,8 @@ class DueDelivery:
     since_us: int = 0
     refusals: int = 0
     incident_id: int | None = None
+    begins: bool = True
+    """Nothing else of its incident went to this URL as a message of its own."""
 
 
 def recover_claims(store: Store, fence: int) -> int:
@@ -64,14 +71,16 @@ def claim_due(
 ) -> list[DueDelivery]:
     """Up to `limit` deliveries that are due and let out: of each (route, url) the oldest, urgent ones first, and
     none of the `busy` ones. However many wait for one that is broken, the others have theirs. Of one incident nothing
-    leaves before what was said earlier: "recovered" after "opened", though that was put off."""
+    leaves before what was said earlier: "recovered" after "opened", though that was put off, alone or with others."""
     found = text(
         "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
-        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id"
+        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id,"
+        f" {_SENT_BEFORE} AS later"
         " FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - :ahead ELSE x.id END) AS first"
         " FROM delivery x JOIN alert y ON y.id = x.alert_id"
         " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits AND NOT EXISTS"
-        " (SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = e.id WHERE e.incident_id = y.incident_id"
+        " (SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
+        " WHERE e.incident_id = y.incident_id"
         " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed'))"
         " GROUP BY y.route, x.url_index) q"
         " JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + :ahead ELSE q.first END"
@@ -87,7 +96,7 @@ def claim_due(
             DueDelivery(
                 row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
                 row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
-                row.since_us or row.made_us, row.refusals, row.incident_id,
+                row.since_us or row.made_us, row.refusals, row.incident_id, not row.later,
             )
             for row in rows[:limit]
         ]  # fmt: skip

@@ -23,8 +23,8 @@ from tests.lab.process import free_port
 from tests.lab.sinks import SmtpSink
 from tests.store.ready import open_ready
 
-ROOT = thread_of("run:a@b", "oncall", "opened", 1, True)
-LATER = thread_of("run:a@b", "oncall", "recovered", 2, True)
+ROOT = thread_of("run:a@b", "oncall", 1, True, begins=True)
+LATER = thread_of("run:a@b", "oncall", 2, True, begins=False)
 BODY = (
     "hosts/extract failed: exit 1\n\nLast lines of its log:\n  | <b>no space</b> & more\n  | \u202eend\n\nOpen it: x\n"
 )
@@ -47,11 +47,11 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(s
     assert (None, f"<headway.{ROOT.own}@example.org>") == (first["In-Reply-To"], first["Message-ID"])
     assert first["Message-ID"] == later["In-Reply-To"] == later["References"]
     assert later["Message-ID"] == repeat["Message-ID"] != first["Message-ID"]
-    assert ROOT.own != thread_of("run:a@b", "finance", "opened", 1, True).own
+    assert ROOT.own != thread_of("run:a@b", "finance", 1, True, begins=True).own
 
 
 def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
-    send_mail(server.url(), "[Headway] test", "x\n", thread_of("headway:test", "oncall", "test", 9, False))
+    send_mail(server.url(), "[Headway] test", "x\n", thread_of("headway:test", "oncall", 9, False, begins=True))
     assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])
 
 

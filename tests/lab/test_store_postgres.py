@@ -28,6 +28,7 @@ from tests.store import (
     test_promises,
     test_reads,
     test_routing,
+    test_told_in_order,
 )
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.test_carrying import draft
@@ -52,6 +53,7 @@ SHARED = (
     test_routing,
     test_holds,
     test_findings,
+    test_told_in_order,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})

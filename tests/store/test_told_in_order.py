@@ -8,7 +8,7 @@ from console.model.decisions import Notice
 from console.model.ids import micros
 from console.model.values import AlertKind
 from console.store import outbox
-from tests.store.estate import Estate, at, failed
+from tests.store.estate import JOBS, Estate, at, failed
 from tests.store.test_apply import decide, incident
 
 ROUTINE = {"route": "oncall", "title": "t", "body": "b"}
@@ -25,13 +25,18 @@ def let_out(served: Estate) -> None:
 
 def leave(served: Estate, now: str) -> list[str]:
     """The kinds of what leaves to the first URL, one after the other, all of it arriving."""
+    return [kind for kind, _ in leave_as(served, now)]
+
+
+def leave_as(served: Estate, now: str) -> list[tuple[str, bool]]:
+    """The same, and whether each begins a thread."""
     let_out(served)
-    found: list[str] = []
+    found: list[tuple[str, bool]] = []
     while due := outbox.claim_due(served.store, None, micros(at(now)), frozenset()):  # type: ignore[arg-type]
         for one in due:
             outbox.touch_wire(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
             outbox.record_sent(served.store, None, one.id, micros(at(now)))  # type: ignore[arg-type]
-        found += [one.kind for one in due if one.url_index == 0]
+        found += [(one.kind, one.begins) for one in due if one.url_index == 0]
     return found
 
 
@@ -58,3 +63,19 @@ def test_what_was_put_off_leaves_at_its_time_where_nothing_came_back(served: Est
     decide(served, incidents=(incident(incident_id=1, closed=True, notices=over),), now="03:40")
     assert ["opened"] == leave(served, "05:59")
     assert ["recovered"] == leave(served, "06:00")
+
+
+def test_that_one_of_a_group_recovered_leaves_after_the_group(served: Estate) -> None:
+    """The mail that says so begins its thread: the incident had none of its own yet."""
+    served.ingest(failed(), failed(JOBS[1]))
+    together = says(AlertKind.OPENED, group="oncall")
+    second = incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=together)
+    decide(served, incidents=(incident(notices=together), second))
+    with served.store.write(None) as connection:  # the first try was put off
+        connection.exec_driver_sql(f"UPDATE delivery SET next_us = {micros(at('05:00'))} WHERE state = 'pending'")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:40")
+    assert [] == leave(served, "03:51")
+    assert [("group", True), ("recovered", True)] == leave_as(served, "05:01")
+    decide(served, incidents=(incident(incident_id=1, reopened=True, notices=says(AlertKind.UPDATED)),), now="05:02")
+    assert [("updated", False)] == leave_as(served, "05:03")
