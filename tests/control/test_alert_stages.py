@@ -10,6 +10,7 @@ import pytest
 
 from connectors.contract import State
 from console.control.alerts.quiet_hours import quiet_until
+from console.control.alerts.scene import _pattern
 from console.control.evaluate import evaluate
 from console.control.touched import part_with
 from console.model.alerting import (
@@ -153,6 +154,62 @@ def test_a_rule_of_the_config_explains_one_incident_by_another_until_that_is_ove
     assert [("recovered", "oncall"), ("opened", "oncall")] == told(one, "03:26")
 
 
+EACH_OTHER = (
+    InhibitRule((("job", "hosts/extract"),), (("job", "hosts/other"),)),
+    InhibitRule((("job", "hosts/other"),), (("job", "hosts/extract"),)),
+)
+
+
+def test_two_that_explain_each_other_by_two_rules_are_told_by_the_older_one() -> None:
+    mute = SilenceFacts(4, (("system", "hosts"),), at("03:00"), at("03:30"), "ann")
+    one = night(inhibit=EACH_OTHER, telling=Telling(silences=(mute,)))
+    fails(one)
+    fails(one, OTHER)
+    assert [] == told(one, "03:12")
+    assert [("opened", "oncall")] == told(one, "03:31")
+    assert [("inhibit", "INC-0001 explains it, by a rule of the config")] == held(one)
+
+
+def test_two_that_explain_each_other_and_wait_first_are_told_by_the_older_one() -> None:
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=EACH_OTHER)
+    fails(one)
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    assert [("opened", "oncall")] == told(one, "03:18")
+
+
+def test_a_circle_of_rules_around_a_target_still_tells_the_target() -> None:
+    circle = InhibitRule((("job", "hosts/*"),), (("system", "hosts"),))
+    one = night(inhibit=(circle,))
+    one.target(1, failing_since=at("02:30"), error="no route to host", error_kind="unreachable")
+    assert [("opened", "default")] == told(one, "03:08")
+    fails(one)
+    fails(one, OTHER)
+    assert [] == [route for _, route in told(one, "03:13") if route == "oncall"]
+
+
+def test_a_rule_explains_what_opens_in_the_same_look() -> None:
+    rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),))
+    one = night(inhibit=(rule,))
+    fails(one)
+    fails(one, OTHER)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert [("inhibit", "hosts/extract explains it, by a rule of the config")] == held(one)
+    assert [] == told(one, "03:13")
+    assert [("inhibit", "INC-0001 explains it, by a rule of the config")] == held(one)
+
+
+def test_what_explains_may_be_younger_where_nothing_explains_it() -> None:
+    rule = InhibitRule((("job", "hosts/o*"),), (("job", "hosts/extract"),))
+    one = night(RouteRule("oncall", wait=timedelta(minutes=5)), inhibit=(rule,))
+    fails(one)
+    told(one, "03:13")
+    fails(one, OTHER, "03:12")
+    told(one, "03:15")
+    assert [("opened", "oncall")] == told(one, "03:19")
+    assert ["INC-0002 explains it, by a rule of the config"] == [why for stage, why in held(one) if stage == "inhibit"]
+
+
 def test_equal_demands_the_same_of_both() -> None:
     rule = InhibitRule((("job", "hosts/extract"),), (("job", "hosts/*"),), ("service",))
     one = night(inhibit=(rule,))
@@ -160,6 +217,24 @@ def test_equal_demands_the_same_of_both() -> None:
     told(one, "03:12")
     fails(one, OTHER)
     assert [("opened", "oncall")] == told(one, "03:13")
+
+
+def compared(incidents: int) -> int:
+    """How often a pattern is compared in a look at so many incidents that a rule explains, or does not."""
+    jobs = [job(number, f"hosts/j{number}", "03:10", notify=("oncall",)) for number in range(1, incidents + 1)]
+    rules = (InhibitRule((("job", "hosts/j*"),), (("job", "hosts/j*"),), ("job",)),)
+    facts = estate(*jobs, targets=[target(1)])
+    one = Ledger(replace(facts, declared=Declared(alerting=Alerting(inhibit=rules)), telling=Telling()))
+    for each in jobs:
+        fails(one, each)
+    before = _pattern.cache_info()
+    assert incidents == len(told(one, "03:12"))
+    after = _pattern.cache_info()
+    return after.hits + after.misses - before.hits - before.misses
+
+
+def test_a_flood_of_twice_as_many_is_compared_twice_as_often() -> None:
+    assert compared(40) <= 2 * compared(20)
 
 
 # silence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.control.alerts.scene import Held, Scene, Wanted, held_anywhere
+from console.control.alerts.scene import Held, Scene, Wanted
 from console.durations import duration_words
 from console.model.values import AlertKind
 
@@ -14,7 +14,7 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     wait = scene.rule(wanted.route).group_wait
     if not is_grouped(scene, wanted):
         return None
-    begun = min((one.since for one in held_anywhere(scene, STAGE, wanted.route)), default=scene.now)
+    begun = scene.held_since(STAGE, wanted.route)
     if begun + wait <= scene.now:
         return None
     words = f"waits {duration_words(wait.total_seconds())} for others, to leave as one message"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from itertools import chain
 
 from console.control.cases import Case
 from console.control.fingerprint import Day, read_told
@@ -101,6 +102,9 @@ class Scene:
     """Route of whoever is on call -> the route with the rota."""
     turns: list[datetime] = field(default_factory=list)
     """The instants after now at which time alone has something told."""
+    explained: Mapping[int, tuple[Subject, bool]] | None = None
+    """What `inhibit.explained` finds, once it was asked for."""
+    begun: dict[tuple[str, str], datetime] | None = None
 
     @property
     def now(self) -> datetime:
@@ -124,6 +128,15 @@ class Scene:
             return True
         self.turns.append(at)
         return False
+
+    def held_since(self, stage: str, route: str) -> datetime:
+        """Since when that stage holds anything for the route; now, where it holds nothing yet."""
+        if self.begun is None:
+            self.begun = {}
+            for one in chain.from_iterable(self.telling.held.values()):
+                key = one.stage, one.route
+                self.begun[key] = min(one.since, self.begun.get(key, one.since))
+        return self.begun.get((stage, route), self.now)
 
 
 def scene_of(picture: Picture, open_cases: Sequence[Case], decisions: Sequence[IncidentDecision]) -> Scene:
@@ -177,8 +190,3 @@ def _pattern(text: str) -> re.Pattern[str]:
 def shadowed(wanted: Wanted) -> bool:
     """What only the shadow route sees passes every stage: it shows what would have been told."""
     return wanted.words == SHADOW
-
-
-def held_anywhere(scene: Scene, stage: str, route: str) -> Iterator[HeldFacts]:
-    for held in scene.telling.held.values():
-        yield from (one for one in held if (one.stage, one.route) == (stage, route))
