@@ -4,23 +4,46 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from typing import Any, Generic, TypeVar
 
 from console.clean import clean_line
-from console.model.values import ServiceFacts
-from console.store.wire import Wire
+from console.model.values import RunFacts, ServiceFacts
+from console.store.wire import Row, Wire
 
 _CONTEXTS = (
-    "SELECT r.id, t.context FROM {keys} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? JOIN attempt t"
-    " ON t.run_id = r.id WHERE t.context <> '{}' ORDER BY r.id, t.number"
+    "SELECT t.run_id, t.context FROM {keys} JOIN attempt t ON t.run_id = k.a"
+    " WHERE t.context <> '{}' ORDER BY t.run_id, t.number"
 )
-_COSTS = (
-    "SELECT r.id, t.context FROM job j JOIN run r ON r.job_id = j.id AND r.sort_us >= ? JOIN attempt t"
-    " ON t.run_id = r.id WHERE j.budget_cost IS NOT NULL AND t.context <> '{}'"
-)
+Value = TypeVar("Value")
 LONGEST = 80
 """Characters of a value that are kept."""
+
+
+class Contexts(Generic[Value]):
+    """What the contexts of the remembered runs of some jobs say; read again only of jobs with something new."""
+
+    def __init__(
+        self, jobs: Set[int] = frozenset(), read: Callable[[Iterable[Row]], dict[int, Value]] = lambda rows: {}
+    ) -> None:
+        """`read`: rows of run id and context, in the order of a run's attempts -> what each run says."""
+        self.by_run: dict[int, Value] = {}
+        """Never changed once it is given away: another one takes its place."""
+        self._by_job: dict[int, dict[int, Value]] = {}
+        self._jobs = jobs
+        self._read = read
+
+    def follow(self, lines: Wire, runs: Mapping[int, Iterable[RunFacts]], changed: Set[int]) -> None:
+        """`runs`: of each job; `changed`: jobs whose runs are others than at the look before."""
+        ask = self._jobs & changed if self._by_job else self._jobs
+        if not ask:
+            return
+        job_of = {run.id: job_id for job_id in ask for run in runs.get(job_id, ())}
+        found: dict[int, dict[int, Value]] = {job_id: {} for job_id in ask}
+        for run_id, said in self._read(lines.by_keys(_CONTEXTS, "i", sorted(job_of))).items():
+            found[job_of[run_id]][run_id] = said
+        self._by_job |= found
+        self.by_run = {run_id: said for told in self._by_job.values() for run_id, said in told.items()}
 
 
 def keys_of(services: Iterable[ServiceFacts]) -> tuple[str, ...]:
@@ -28,11 +51,11 @@ def keys_of(services: Iterable[ServiceFacts]) -> tuple[str, ...]:
     return tuple(sorted({one.promise.deadline.key for one in services} - {""}))
 
 
-def correlated(lines: Wire, names: tuple[str, ...], job_ids: Iterable[int], since_us: int) -> dict[int, dict[str, str]]:
-    """Run id -> key -> value, of the runs of these jobs whose context has any of the keys. The first attempt that says
-    so speaks for its run: what a person asserts of it later has no context."""
+def correlated(names: tuple[str, ...], contexts: Iterable[Row]) -> dict[int, dict[str, str]]:
+    """Run id -> key -> value, of the runs whose context has any of the keys. The first attempt that says so speaks for
+    its run: what a person asserts of it later has no context."""
     found: dict[int, dict[str, str]] = {}
-    for run_id, context in lines.by_keys(_CONTEXTS, "i", sorted(job_ids), (since_us,)) if names else []:
+    for run_id, context in contexts:
         said = dict(_values(context, names))
         if said:
             found[run_id] = {**said, **found.get(run_id, {})}
@@ -58,10 +81,10 @@ def _as_table(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def costs(lines: Wire, since_us: int) -> dict[int, float]:
-    """Run id -> what its attempts have cost together, of jobs with a budget for it and where their source tells it."""
+def costs(contexts: Iterable[Row]) -> dict[int, float]:
+    """Run id -> what its attempts have cost together, where their source tells it."""
     found: dict[int, float] = {}
-    for run_id, context in lines.rows(_COSTS, (since_us,)):
+    for run_id, context in contexts:
         cost = _as_table(context).get("cost")
         if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost):
             found[run_id] = found.get(run_id, 0.0) + cost

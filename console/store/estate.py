@@ -11,6 +11,7 @@ from collections.abc import Iterable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from console.model.grouped import Runs
@@ -84,8 +85,6 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         holds = hold_facts.holds(lines, since_us)
         cancels = hold_facts.cancels(lines, since_us)
         extensions = facts.extensions(lines, since_us)
-        correlated = _correlated(lines, memory, since_us)
-        costs = correlation.costs(lines, since_us)
         modes = facts.modes(lines)
         said = declared.read(lines)
         open_findings = findings.open_findings(lines)
@@ -93,6 +92,9 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         told = telling.telling(lines, micros(now), since_us)
         if memory.members is None:
             memory.members = frozenset(_members(memory.jobs, memory.services, memory.dependencies))
+            memory.correlated, memory.costs = _correlated(memory), _costs(memory)
+        memory.correlated.follow(lines, memory.runs, changed)
+        memory.costs.follow(lines, memory.runs, changed)
         earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
         _durations(lines, store.is_sqlite, memory, changed)
         first = {one.finding.job_id for one in open_findings}
@@ -111,8 +113,8 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
         cancels=cancels,
         earlier=earlier,
         extensions=extensions,
-        correlated=correlated,
-        costs=costs,
+        correlated=memory.correlated.by_run,
+        costs=memory.costs.by_run,
         history=memory.histories.known,
         findings=open_findings,
         checks=looked,
@@ -123,14 +125,19 @@ def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Es
     )
 
 
-def _correlated(lines: Wire, memory: Memory, since_us: int) -> dict[int, dict[str, str]]:
+def _correlated(memory: Memory) -> correlation.Contexts[dict[str, str]]:
     """Only where a service is promised end to end: of what lies upstream of it, and of its submissions."""
     keyed = [one for one in memory.services if one.promise.deadline.key]
     if not keyed:
-        return {}
+        return correlation.Contexts()
     jobs = _members(memory.jobs, keyed, memory.dependencies)
     jobs |= {one.promise.deadline.of_id for one in keyed if one.promise.deadline.of_id is not None}
-    return correlation.correlated(lines, correlation.keys_of(keyed), jobs, since_us)
+    return correlation.Contexts(jobs, partial(correlation.correlated, correlation.keys_of(keyed)))
+
+
+def _costs(memory: Memory) -> correlation.Contexts[float]:
+    jobs = {job.id for job in memory.jobs.values() if job.budget_cost is not None}
+    return correlation.Contexts(jobs, correlation.costs)
 
 
 def _members(

@@ -18,6 +18,7 @@ from console.model.ids import EPOCH, instant, micros
 from console.model.layered import Layered
 from console.model.values import DependencyFacts, IncidentFacts, JobFacts, RunFacts, ServiceFacts
 from console.store import clocks, facts, incident_facts
+from console.store.correlation import Contexts
 from console.store.earlier import Earlier
 from console.store.histories import Histories
 from console.store.wire import Row, Wire
@@ -75,6 +76,10 @@ class Memory:
     """Of members: what estimates look at; empty for a job that never went well."""
     timed_for: frozenset[int] | None = None
     """The members of which all durations are known."""
+    correlated: Contexts[dict[str, str]] = field(default_factory=Contexts)
+    """Of the jobs of services that are promised end to end; made anew with `members`."""
+    costs: Contexts[float] = field(default_factory=Contexts)
+    """Of the jobs with a budget for what a run may cost; made anew with `members`."""
     histories: Histories = field(default_factory=Histories)
     earlier: Earlier = field(default_factory=Earlier)
     incidents_version: tuple[object, ...] = ()

@@ -18,9 +18,10 @@ from console.model.values import Estate as Facts
 from console.model.values import Settings
 from console.store import estate as looks
 from console.store.apply import apply
+from console.store.config_sync import sync_config
 from console.store.estate import look
 from console.store.inventory import write_inventory
-from tests.store.estate import JOBS, Estate, at, run
+from tests.store.estate import JOBS, MIDNIGHT, SERVED, Estate, at, run
 
 STATES = (State.SUCCEEDED, State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN)
 PERIODS = ("02:10", "03:10", "04:10")
@@ -115,3 +116,21 @@ def test_an_earlier_attempt_that_changes_late_is_seen_by_the_next_look(served: E
     [ends] = [one.ends for one in after.estate.runs]
     assert [(at("03:16"), State.FAILED), (at("03:25"), State.SUCCEEDED)] == list(ends)
     assert frozenset({served.job_id()}) == after.changed
+
+
+def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_new(served: Estate) -> None:
+    said = replace(SERVED.jobs[0], budget_cost=3.0)
+    sync_config(served.store, replace(SERVED, jobs=(said,)), MIDNIGHT, None)
+    served.ingest(
+        run(period="02:10", attempt="a", context={"cost": 1.0}), run(JOBS[1], attempt="b", context={"cost": 9})
+    )
+    before = look(served.store, at("03:20"), Settings())
+    served.ingest(run(JOBS[1], "03:20", "c"), now="03:21")
+    assert look(served.store, at("03:22"), Settings()).estate.costs is before.estate.costs
+    served.ingest(run(attempt="d", context={"cost": 2.5}), now="03:23")
+    served.ingest(run(attempt="e", started_at=at("03:16"), ended_at=at("03:18")), now="03:23")
+    served.ingest(run(attempt="d", context={"cost": 2.75}), now="03:24")
+    after = look(served.store, at("03:24"), Settings(), before.number)
+    assert [1.0, 2.75] == list(after.estate.costs.values())
+    assert fresh(served.store, at("03:24")).costs == after.estate.costs
+    assert {served.job_id(), served.job_id(JOBS[1])} == changed_jobs(before.estate, after.estate, after.changed)
