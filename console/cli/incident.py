@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from datetime import datetime
+from operator import attrgetter
 
 from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, since_words, stamp, until, watched
 from console.cli.exits import Exit
 from console.model.carried import PlanView
 from console.model.ids import incident_id, incident_name
+from console.model.promises import not_too_many
 from console.model.views import DeliveryView, FindingView, HurtService, IncidentView, TargetView
 
 LOG_LINES = 15
@@ -57,7 +60,7 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
         lines += [f"{row.taken_by} is on it until {stamp(row.taken_until)}"]
     lines += [*_why(view, target), *_kin(view), ""]
     lines += ["changed since it was last green", *(f"  | {one}" for one in row.changes), ""] if row.changes else []
-    lines += ["services hurt"] + ([_service(one, now) for one in view.services] or [NONE]) + [""]
+    lines += ["services hurt"] + ([*_services(view, now)] or [NONE]) + [""]
     if view.findings:
         lines += ["what rules found"] + [_finding(one) for one in view.findings] + [""]
     lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
@@ -94,6 +97,12 @@ def _kin(view: IncidentView) -> list[str]:
 def _finding(one: FindingView) -> str:
     over = f" (over {stamp(one.closed)})" if one.closed else ""
     return f"  {one.rule.replace('_', ' '):<11} {one.job}: {one.with_source}{over}"
+
+
+def _services(view: IncidentView, now: datetime) -> Iterator[str]:
+    for one, more in not_too_many(view.services, attrgetter("name")):
+        yield _service(one, now)
+        yield from [f"  and {more} more of {one.name}: headway services {one.name}"] if more else []
 
 
 def _service(one: HurtService, now: datetime) -> str:

@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """`arguments.name`: of a service that there is; `arguments.bd`: its business date, None for the present one."""
     with watched(arguments) as reads:
         view = reads.service(arguments.name, arguments.bd)
-        path, now = reads.path_of(view.name, view.bd, view.instance), reads.now()
+        path, now = reads.path_of(view.name, view.bd, view.submission), reads.now()
     found = lateness(steps_of(path, view.deadline), now, view.delivered is not None)
     if arguments.json:
         print_json(arguments, as_json(view, found))

@@ -24,6 +24,7 @@ from console.control.titles import cause_name, reason, rule_of, title, told_caus
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
+from console.model.promises import not_too_many
 from console.model.values import RunFacts, Timeliness
 
 
@@ -152,11 +153,17 @@ def event_words(decision: IncidentDecision, before: Told | None) -> str:
     now = read_told(decision.fingerprint)
     words = [f"root cause is {now.root}"] if now.root != before.root else []
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    words += [f"hurts {', '.join(new)} as well"] if new else []
+    words += [f"hurts {_listed(new)} as well"] if new else []
     merged = len(decision.merges)
     words += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
     words += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
     return "; ".join(words)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """ "supply, onboarding #1, … and 12 more"."""
+    named = [f"{name} and {more} more" if more else name for name, more in not_too_many(names, str)]
+    return ", ".join(named)
 
 
 def _hit_by_target(
@@ -196,6 +203,7 @@ def _hurt(verdict: ServiceDayVerdict, threatened: Threat | None) -> HurtServiceV
         timeliness=verdict.timeliness,
         source=budget.source if budget else "",
         reason="; ".join(filter(None, [verdict.given, own])) if own else verdict.reason,
+        submission=verdict.submission,
     )
 
 

@@ -40,16 +40,24 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
     told = by_job(estate.runs).get(rule.of_id, ()) if rule.of_id is not None else ()
     submitted = [run for run in told if run.first_started_at is not None]
     following: dict[str, datetime] = {}
-    found: list[ServiceFacts] = []
+    found: list[Instance] = []
     for run in sorted(submitted, key=_began, reverse=True)[:MOST]:
         value = key_of_run(estate, run, rule.key)
         key = value or run.period_key
-        again = f"{key} ({_began(run):%H:%M})" if key in following else key
-        one = Instance(key, (run.job_id, run.period_key), _began(run), run.bd, bool(value), following.get(key))
+        found.append(Instance(key, (run.job_id, run.period_key), _began(run), run.bd, bool(value), following.get(key)))
         following[key] = _began(run)
-        title = instance_name(service.title, again)
-        found.append(replace(service, name=instance_name(service.name, again), title=title, instance=one))
-    yield from reversed(found)
+    names: set[str] = set()
+    for one in reversed(found):
+        names.add(shown := _unlike(names, one))
+        title = instance_name(service.title, shown)
+        yield replace(service, name=instance_name(service.name, shown), title=title, instance=one)
+
+
+def _unlike(names: set[str], one: Instance) -> str:
+    """What it is called: its key, which the first to have it keeps; a later one adds when it was submitted, or which
+    run that was."""
+    choices = (one.key, f"{one.key} ({one.submitted_at:%H:%M})", f"{one.key} ({one.submission[1]})")
+    return next((each for each in choices if each not in names), choices[-1])
 
 
 def _began(run: RunFacts) -> datetime:

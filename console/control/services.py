@@ -116,6 +116,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         agreed=agreed_at(day.service, day.bd, day.promised or day.deadline),
         extension=day.extended.words if day.extended else "",
         instance=_instance_of(day.service),
+        submission=day.service.instance.submission[1] if day.service.instance else "",
         given=given,
         awaits=tuple(one.check for one in awaits),
     )

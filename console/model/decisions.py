@@ -83,6 +83,8 @@ class ServiceDayVerdict:
     """Who extended it and why."""
     instance: str = ""
     """Which instance of its service, of one that is promised end to end: `service` ends in it."""
+    submission: str = ""
+    """Period key of the instance's submission, which is what it is known by: two may show the same key."""
     awaits: tuple[str, ...] = ()
     """Checks to be looked at: its jobs are done, and these are all that is missing."""
     given: str = ""
@@ -110,6 +112,8 @@ class HurtServiceVerdict:
     timeliness: Timeliness
     source: str
     reason: str
+    submission: str = ""
+    """Of an instance: as in ServiceDayVerdict."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MOST_NAMED = 5
+"""Instances of one service that an incident names one by one; of the others it says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,18 @@ def instance_name(service: str, key: str) -> str:
 def service_of(name: str) -> str:
     """The service whose instance has that name; the name itself for one that has no instances."""
     return name.partition(" #")[0]
+
+
+def not_too_many(hurt: Iterable[T], name: Callable[[T], str]) -> Iterator[tuple[T, int]]:
+    """In their order, of each service the first MOST_NAMED; with the last of these, how many more there are, else 0.
+    `name`: of its service, or of its instance."""
+    found: dict[str, list[T]] = {}
+    for one in hurt:
+        found.setdefault(service_of(name(one)), []).append(one)
+    for ones in found.values():
+        more = len(ones) - MOST_NAMED
+        for number, one in enumerate(ones[:MOST_NAMED], 1):
+            yield one, max(0, more) if number == MOST_NAMED else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _EXPECTED = (
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
     "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
-    "promised_us", "agreed_us", "extension", "instance", "awaits",
+    "promised_us", "agreed_us", "extension", "instance", "submission", "awaits",
 )  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping
         if (service_id := services.get(service_of(one.service) if one.instance else one.service)) is not None
     ]
     query = f"SELECT d.id, {', '.join(f'd.{name}' for name in _DAY)} FROM {{keys}}"  # noqa: S608  (our own names)
-    query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b AND d.instance = k.c"
+    query += " JOIN service_day d ON d.service_id = k.a AND d.bd = k.b AND d.submission = k.c"
     stored = {_day_key(row[1:]): row for row in lines.by_keys(query, "itt", [_day_key(row) for row in rows])}
     new = [(*row, seq()) for row in rows if _day_key(row) not in stored]
     changed = [
@@ -212,8 +212,8 @@ def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping
 
 
 def _day_key(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Service, business date and instance of a row in the order of _DAY."""
-    return row[0], row[1], row[_DAY.index("instance")]
+    """Service, business date and submission of a row in the order of _DAY."""
+    return row[0], row[1], row[_DAY.index("submission")]
 
 
 def _names(lines: Wire, days: Sequence[ServiceDayVerdict]) -> dict[int, str]:
@@ -242,6 +242,7 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         maybe_micros(one.agreed),
         one.extension,
         one.instance,
+        one.submission,
         json.dumps(one.awaits),
     )
 

@@ -10,7 +10,7 @@ from console.store.wire import wire
 
 _DAY = (
     "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id FROM service s LEFT JOIN service_day d"
-    " ON d.service_id = s.id AND d.bd = ? AND d.instance = '' WHERE s.name = ? AND NOT s.removed"
+    " ON d.service_id = s.id AND d.bd = ? AND d.submission = '' WHERE s.name = ? AND NOT s.removed"
 )
 
 

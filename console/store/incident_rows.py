@@ -21,7 +21,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SERVICE = (
     "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
-    "reason",
+    "reason", "submission",
 )  # fmt: skip
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 
@@ -186,17 +186,16 @@ class IncidentWriter:
 
     def _services(self, incident_id: int, services: Sequence[HurtServiceVerdict]) -> None:
         ids: dict[str, int] = dict(self._lines.rows("SELECT name, id FROM service")) if services else {}
-        found: dict[tuple[int, str], Row] = {}
-        for one in services:  # of a service's instances of one date the one that is due first speaks for all
-            service_id = ids.get(one.service, ids.get(service_of(one.service)))
-            if service_id is not None:
-                found.setdefault((service_id, one.bd.isoformat()), _service(incident_id, service_id, one))
-        rows = list(found.values())
+        rows = [
+            _service(incident_id, service_id, one)
+            for one in services
+            if (service_id := ids.get(service_of(one.service) if one.submission else one.service)) is not None
+        ]
         query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
         stored = {tuple(row) for row in self._lines.rows(query, (incident_id,))}
         self._lines.many(
-            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ?",
-            [row[:3] for row in stored - set(rows)],
+            "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ? AND submission = ?",
+            [(*row[:3], row[-1]) for row in stored - set(rows)],
         )
         self._lines.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])
 
@@ -229,4 +228,5 @@ def _service(incident_id: int, service_id: int, one: HurtServiceVerdict) -> Row:
     return (
         incident_id, service_id, one.bd.isoformat(), micros(one.deadline), maybe_micros(one.act_by),
         maybe_micros(one.green_by), maybe_micros(one.expected_at), one.timeliness.value, one.source, one.reason,
+        one.submission,
     )  # fmt: skip

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from operator import attrgetter
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from console.clean import clean_line
 from console.model.ids import incident_name
+from console.model.promises import not_too_many
 from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
 from console.tui.cells import Look, act_by, counted, heading, line
 from console.tui.glyphs import Role
@@ -92,11 +94,14 @@ def approval(one: ApprovalView) -> list[Run]:
 
 def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator[Row]:
     left = f"{counted(view.row.hurt, 'run')} left red or stale"
-    yield heading("hurts", f"HURTS {counted(len(view.services), 'service')}", left)
-    for service in view.services:
-        yield line(("service", service.name), _service(service, look), pick=True)
+    yield heading("hurts", f"HURTS {counted(len({one.name for one in view.services}), 'service')}", left)
+    for service, more in not_too_many(view.services, attrgetter("name")):
+        key = (service.name, service.instance)
+        yield line(("service", *key), _service(service, look), pick=True)
         for number, text in enumerate(wrap(_why(service, look), max(20, width - 4), max_lines=most, placeholder=" …")):
-            yield line(("why", service.name, number), [(f"   {text}", "dim")])
+            yield line(("why", *key, number), [(f"   {text}", "dim")])
+        if more:
+            yield line(("more", service.name), [(f"   and {more} more of {service.name}", "dim")])
 
 
 def _why(service: HurtService, look: Look) -> str:

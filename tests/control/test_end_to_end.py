@@ -97,8 +97,28 @@ def test_a_submission_without_a_key_is_known_by_its_own_run() -> None:
 
 def test_a_second_submission_of_the_same_customer_is_another_instance() -> None:
     found = verdicts(played(*through("4711", "00:00"), *through("4711", "02:00", until=1)), "02:05")
-    assert {"4711", "4711 (00:00)"} == set(found)
-    assert (at("00:58"), None) == (found["4711 (00:00)"].delivered_at, found["4711"].delivered_at)
+    assert {"4711", "4711 (02:00)"} == set(found)
+    assert (at("00:58"), None) == (found["4711"].delivered_at, found["4711 (02:00)"].delivered_at)
+
+
+def test_a_second_submission_of_the_same_customer_leaves_the_first_its_name_and_its_row() -> None:
+    first = through("4711", "02:00", until=2)
+    before = verdicts(played(*first), "02:25")["4711"]
+    after = verdicts(played(*first, (ran(0, "02:20"), "4711")), "02:25")
+    assert (before.service, before.submission) == (after["4711"].service, after["4711"].submission)
+    assert "run crm/submitted 02:20" == after["4711 (02:20)"].submission
+
+
+def test_of_many_hurt_instances_the_first_five_are_named_and_the_others_counted() -> None:
+    keys = [f"c{number:02}" for number in range(17)]
+    runs = [each for number, key in enumerate(keys) for each in through(key, f"02:{number:02}", until=2)]
+    runs += [(replace(ran(2, "02:30", State.FAILED), period_key=f"open {key}"), key) for key in keys]
+    [incident] = evaluate(played(*runs), at("02:50")).incidents
+    assert [f"onboarding #{key}" for key in keys] == [one.service for one in incident.services]
+    [notice] = incident.notices
+    named = [line.partition("(")[0].strip() for line in notice.body.splitlines() if line.startswith("  Onboarding")]
+    assert [f"Onboarding #{key}" for key in keys[:5]] == named
+    assert "  and 12 more of onboarding" in notice.body.splitlines()
 
 
 def test_looking_again_without_a_change_tells_nothing() -> None:

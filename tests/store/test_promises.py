@@ -138,8 +138,8 @@ def test_each_submission_is_a_row_of_its_own_and_the_most_urgent_one_stands_for_
         done = at(delivered) if delivered else None
         word = Timeliness.MET if done else Timeliness.ON_TIME
         return day(
-            service=f"supply #{key}", instance=key, deadline=at(due), delivered_at=done, timeliness=word,
-            incident_key=None,
+            service=f"supply #{key}", instance=key, submission=f"run {key}", deadline=at(due), delivered_at=done,
+            timeliness=word, incident_key=None,
         )  # fmt: skip
 
     judged(served, one("a", "04:10", "03:50"), one("b", "04:20"), one("c", "04:15"))
@@ -158,13 +158,24 @@ def test_a_service_that_nobody_submitted_to_says_so(served: Estate, reads: Reads
     assert ["no submission yet"] == [view.reason for view in reads.services()]
 
 
-def test_an_incident_that_hurts_several_instances_keeps_the_one_that_is_due_first(served: Estate, reads: Reads) -> None:
+def test_an_incident_names_each_instance_that_it_hurts_until_it_hurts_it_no_more(served: Estate, reads: Reads) -> None:
+    """The keys of two submissions may be the same: what tells them apart is which run each was."""
     served.ingest(failed())
-    hurt = [replace(incident().services[0], service=f"supply #{key}") for key in ("b", "a")]
-    hurt = [replace(hurt[0], deadline=at("04:20")), replace(hurt[1], deadline=at("04:10"))]
-    services = tuple(sorted(hurt, key=lambda each: each.deadline))
-    apply(served.store, Decisions(incidents=(replace(incident(), services=services),)), at("03:20"), 1, None, ROUTES)
-    assert at("04:10") == reads.incident(1).services[0].deadline
+    promise(served, ONBOARDING)
+    [hurt] = incident().services
+    shown = [("first", "04:10", "4711"), ("second", "04:20", "4711 (03:20)")]
+    both = [replace(hurt, service=f"supply #{key}", submission=which, deadline=at(due)) for which, due, key in shown]
+    days = [
+        day(service=f"supply #{key}", instance=key, submission=which, deadline=at(due), incident_key=None)
+        for which, due, key in shown
+    ]
+    for services in (both, both, both[1:]):
+        decided = replace(incident(), services=tuple(services))
+        apply(served.store, Decisions(incidents=(decided,), service_days=tuple(days)), at("03:20"), 1, None, ROUTES)
+        told = [(one.name, one.title, one.instance, one.deadline) for one in reads.incident(1).services]
+        assert [("supply", f"Supply plan #{key}", key, at(due)) for _, due, key in shown[-len(services) :]] == told
+    assert [1] == [one.services for one in reads.incidents()]
+    assert ["4711 (03:20)"] == [one.title.partition("#")[2] for one in reads.nights_of(1)]
 
 
 def test_what_the_attempts_of_a_run_cost_is_summed_where_a_budget_asks_for_it(served: Estate) -> None:

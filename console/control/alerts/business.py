@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from console.clean import clean_line
 from console.control.alerts.routes import services_of
@@ -15,6 +16,7 @@ from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.words import clock, moment
 from console.model.alerting import TECHNICAL, ToldFacts
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, ServiceDayVerdict
+from console.model.promises import not_too_many, service_of
 from console.model.values import AlertKind, ServiceFacts, Timeliness
 
 MATERIAL = timedelta(minutes=15)
@@ -60,7 +62,7 @@ def words(scene: Scene, wanted: Wanted, leaves: bool) -> Words:
     """`leaves`: whether those who can mend it are told in the same evaluation."""
     hurt = _hurt(scene, wanted.subject, wanted.route)
     over = wanted.kind is AlertKind.RECOVERED
-    lines = [_line(scene, one, over) for one in hurt] or ["What was in danger is not any more."]
+    lines = list(_lines(scene, hurt, over)) or ["What was in danger is not any more."]
     title = f"[Headway] {_title(scene, hurt, over) or 'nothing is late any more'}"
     body = [*lines, ""] if over else [*lines, "", _cause(scene, wanted.subject, leaves), *_next(scene, hurt), ""]
     text = "\n".join([*body, f"Reference: {PLACEHOLDER}"]) + "\n"
@@ -78,6 +80,12 @@ def _title(scene: Scene, hurt: list[HurtServiceVerdict], over: bool) -> str:
     worst = min(hurt, key=lambda one: (one.timeliness in _FINE, one.deadline))
     more = f", and {len(hurt) - 1} more" if len(hurt) > 1 else ""
     return _line(scene, worst, over).rstrip(".") + more
+
+
+def _lines(scene: Scene, hurt: list[HurtServiceVerdict], over: bool) -> Iterator[str]:
+    for one, more in not_too_many(hurt, attrgetter("service")):
+        yield _line(scene, one, over)
+        yield from [f"And {more} more of {clean_line(service_of(one.service))}."] if more else []
 
 
 def _line(scene: Scene, one: HurtServiceVerdict, over: bool) -> str:

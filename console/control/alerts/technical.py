@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from console.clean import clean, clean_line
 from console.control.alerts.said import Words
@@ -15,6 +16,7 @@ from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
 from console.model.decisions import ALERT, PLACEHOLDER, HurtServiceVerdict, IncidentDecision
 from console.model.ids import incident_name
+from console.model.promises import not_too_many, service_of
 from console.model.values import AlertKind, ServiceFacts, Timeliness
 
 TAIL_LINES = 20
@@ -148,12 +150,13 @@ def _services(picture: Picture, decision: IncidentDecision, reasons: bool = True
         yield "No service waits for it."
         return
     yield "Services:"
-    for each in decision.services:
+    for each, more in not_too_many(decision.services, attrgetter("service")):
         known = _service(picture, each)
         title = clean_line(known.title or each.service) if known else each.service
         tier = f" (tier {known.tier})" if known else ""
         yield f"  {title}{tier}, due {dated(each.deadline, _zone(picture, each))}: {_STANDS[each.timeliness]}"
         yield from (f"    {line}" for line in _clocks(each, _zone(picture, each), decision.closed, reasons))
+        yield from [f"  and {more} more of {clean_line(service_of(each.service))}"] if more else []
 
 
 def _clocks(each: HurtServiceVerdict, zone: str, closed: bool, reasons: bool) -> Iterator[str]:

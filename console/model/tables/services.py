@@ -39,7 +39,7 @@ class ServiceDay(SQLModel, table=True):
 
     __tablename__: ClassVar[str] = "service_day"
     __table_args__ = (
-        UniqueConstraint("service_id", "bd", "instance"),
+        UniqueConstraint("service_id", "bd", "submission"),
         Index("service_day_bd", "bd"),
         Index("service_day_changed", "changed_seq"),
     )
@@ -47,7 +47,9 @@ class ServiceDay(SQLModel, table=True):
     service_id: int = Field(foreign_key="service.id")
     bd: str = string()
     instance: str = string()
-    """Which submission, of a service that is promised end to end; empty for any other."""
+    """What it is shown as: of a service that is promised end to end, the submission's key; empty for any other."""
+    submission: str = string()
+    """Which it is: period key of that submission."""
     deadline_us: int = big()
     """By which it is judged and told: as extended, where it is."""
     promised_us: int | None = big(default=None)

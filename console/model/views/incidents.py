@@ -40,7 +40,9 @@ class ServiceView:
     extension: str = ""
     """Who extended it and why; empty where nobody did."""
     instance: str = ""
-    """Which submission this is, of a service that is promised end to end."""
+    """What shows which submission this is, of a service that is promised end to end."""
+    submission: str = ""
+    """Which it is: the period key of that submission."""
 
     @property
     def given(self) -> str:
@@ -101,6 +103,8 @@ class HurtService:
     timeliness: str
     source: str
     reason: str
+    instance: str = ""
+    """Of a service that is promised end to end: which of its submissions; its title ends in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from console.model.ids import instant, maybe_instant, micros
 from console.model.modes import frozen_words
+from console.model.promises import instance_name
 from console.model.views import IncidentRow
 from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
 from console.store.reads.alerts import AlertReads
@@ -16,7 +17,8 @@ AHEAD = timedelta(hours=12)
 """How far ahead services at risk are told: the next shift."""
 _SERVICES = (
     "SELECT s.name, s.title, s.tier, s.zone, d.bd, d.deadline_us, d.timeliness, d.delivered_us, d.act_by_us, d.cause,"
-    " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd)"
+    " d.incident_id, EXISTS (SELECT 1 FROM incident_service x WHERE x.service_id = s.id AND x.bd = d.bd"
+    " AND x.submission = d.submission), d.instance"
     " FROM service_day d JOIN service s ON s.id = d.service_id WHERE {where} ORDER BY d.deadline_us, s.tier, s.name"
 )
 _BY_PEOPLE = ("note", "acknowledged", "lapsed")
@@ -58,7 +60,8 @@ class HandoverReads(HoldReads, AlertReads):
     def nights_of(self, incident_id: int) -> tuple[ServiceNight, ...]:
         """The service days that an incident hurt, as they ended or stand."""
         where = (
-            "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND h.bd = d.bd)"
+            "EXISTS (SELECT 1 FROM incident_service h WHERE h.incident_id = ? AND h.service_id = s.id AND h.bd = d.bd"
+            " AND h.submission = d.submission)"
         )
         return tuple(map(_night, self.link.rows(_SERVICES.format(where=where), (incident_id,))))
 
@@ -103,10 +106,10 @@ def _opened(one: IncidentRow) -> tuple[datetime, int]:
 
 
 def _night(row: Row) -> ServiceNight:
-    name, title, tier, zone, bd, deadline, timeliness, delivered, act_by, cause, incident_id, was_hurt = row
+    name, title, tier, zone, bd, deadline, timeliness, delivered, act_by, cause, incident_id, was_hurt, instance = row
     return ServiceNight(
         name=name,
-        title=title or name,
+        title=instance_name(title or name, instance) if instance else title or name,
         tier=tier,
         zone=zone,
         bd=bd,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from connectors.words import RED_STATES, State
 from console.model.ids import incident_name, instant, maybe_instant
+from console.model.promises import instance_name
 from console.model.views import DeliveryView, EventView, HeldView, HurtService, IncidentRow, IncidentView, MemberView
 from console.store.errors import NotFound
 from console.store.reads.base import seen, visible
@@ -17,7 +18,7 @@ from console.store.reads.link import Row
 CLOSED_SHOWN = 200
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
-    " (SELECT count(*) FROM incident_service x WHERE x.incident_id = i.id),"
+    " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id),"
     " (SELECT count(*) FROM incident_member m WHERE m.incident_id = i.id AND m.role IN ('red', 'stale')),"
     " i.root_run_id, COALESCE(j.name, t.words, i.root_shared), i.runbook,"
     " i.split_from, i.merged_into, i.reopened, i.changes, k.made_by, k.until_us"
@@ -117,14 +118,15 @@ class IncidentReads(EstateReads):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness,"
-            " x.source, x.reason FROM incident_service x JOIN service s ON s.id = x.service_id WHERE x.incident_id = ?"
-            " ORDER BY x.deadline_us, s.tier, s.name",
+            " x.source, x.reason, d.instance FROM incident_service x JOIN service s ON s.id = x.service_id"
+            " LEFT JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
+            " WHERE x.incident_id = ? ORDER BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
         )
         return tuple(
             HurtService(
                 name=row[0],
-                title=row[1],
+                title=instance_name(row[1] or row[0], row[11]) if row[11] else row[1],
                 tier=row[2],
                 zone=row[3],
                 deadline=instant(row[4]),
@@ -134,6 +136,7 @@ class IncidentReads(EstateReads):
                 timeliness=row[8],
                 source=row[9],
                 reason=row[10],
+                instance=row[11] or "",
             )
             for row in rows
         )

@@ -25,8 +25,8 @@ _DAYS = (
 )
 
 _PATH = (
-    "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.instance = ?"
-    " WHERE s.name = ? AND NOT s.removed"
+    "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
+    " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
 _RUNS = (
     "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, a.state, a.started_us, a.ended_us, a.action_key"
@@ -54,10 +54,10 @@ class PromiseReads(Base):
                 found.append(AttainmentView(service, title or service, tier, kept))
         return found
 
-    def path_of(self, name: str, bd: str, instance: str = "") -> list[PathJobView]:
+    def path_of(self, name: str, bd: str, submission: str = "") -> list[PathJobView]:
         """The critical path of a service day, first job to last, with the runs of that date and their attempts; empty
         where it was not judged."""
-        days = self.link.rows(_PATH, (bd, instance, name))
+        days = self.link.rows(_PATH, (bd, submission, name))
         if not days:
             return []
         [(path, sources)] = days

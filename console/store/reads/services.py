@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from console.model.ids import instant, maybe_instant
+from console.model.promises import instance_name
 from console.model.views import ServiceView
 from console.store.errors import NotFound
 from console.store.reads.base import Base
@@ -21,7 +22,8 @@ _SERVICES = (
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, act_by_us,"
     " green_by_us,"
-    " cause, incident_id, reason, sources, path, promised_us, extension, instance FROM service_day WHERE bd >= ?"
+    " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission"
+    " FROM service_day WHERE bd >= ?"
 )
 
 
@@ -130,6 +132,7 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
             None,
             "",
             "",
+            "",
         )
     else:
         due = instant(day[0])
@@ -150,11 +153,12 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         promised,
         extension,
         instance,
+        submission,
     ) = day
     return ServiceView(
         id=service_id,
         name=name,
-        title=f"{title or name} #{instance}" if instance else title or name,
+        title=instance_name(title or name, instance) if instance else title or name,
         tier=tier,
         owner=owner,
         runbook=runbook,
@@ -176,4 +180,5 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         promised=maybe_instant(promised) or due,
         extension=extension,
         instance=instance,
+        submission=submission,
     )

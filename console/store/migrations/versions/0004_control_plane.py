@@ -30,15 +30,19 @@ def _promises() -> None:
     with op.batch_alter_table("service_day") as day:
         for name in ("promised_us", "agreed_us"):
             day.add_column(sa.Column(name, BIG, nullable=True))
-        for name in ("extension", "instance"):
+        for name in ("extension", "instance", "submission"):
             day.add_column(sa.Column(name, sa.Text(), nullable=False, server_default=""))
     on_postgres = op.get_bind().dialect.name == "postgresql"
     known = "service_day_service_id_bd_key" if on_postgres else "uq_service_day_service_id"
     convention = {"uq": "uq_%(table_name)s_%(column_0_name)s"}
     with op.batch_alter_table("service_day", naming_convention=convention) as day:
         day.drop_constraint(known, type_="unique")
-        day.create_unique_constraint("service_day_once", ["service_id", "bd", "instance"])
+        day.create_unique_constraint("service_day_once", ["service_id", "bd", "submission"])
         day.create_index("service_day_bd", ["bd"])
+    with op.batch_alter_table("incident_service", naming_convention={"pk": "%(table_name)s_pkey"}) as hurt:
+        hurt.add_column(sa.Column("submission", sa.Text(), nullable=False, server_default=""))
+        hurt.drop_constraint("incident_service_pkey", type_="primary")
+        hurt.create_primary_key("incident_service_pkey", ["incident_id", "service_id", "bd", "submission"])
     op.create_table(
         "extension",
         sa.Column("id", BIG, nullable=False),
