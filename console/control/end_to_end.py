@@ -10,7 +10,7 @@ from console.clean import clean_line
 from console.control.instances import key_of_run
 from console.control.picture import Key, Picture, key_of
 from console.model.promises import Instance
-from console.model.values import RunFacts, ServiceFacts
+from console.model.values import DependencyFacts, RunFacts, ServiceFacts
 
 CLOCKS = timedelta(seconds=2)
 """Two systems' clocks differ by as much without a run having begun before its submission."""
@@ -21,6 +21,10 @@ class Claims:
     """Runs without a key that instances have been given, so that no two get the same."""
 
     taken: dict[Key, str] = field(default_factory=dict)
+    keyed: dict[tuple[str, int], dict[str, list[RunFacts]]] = field(default_factory=dict)
+    """Parameter and job -> value -> the runs that carry it, in order: looked up once for all instances."""
+    edges: dict[frozenset[int], tuple[DependencyFacts, ...]] = field(default_factory=dict)
+    """Members -> the dependencies between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def seen_by(picture: Picture, service: ServiceFacts, members: Iterable[int], cla
     chosen: dict[int, list[RunFacts]] = {}
     guessed: list[str] = []
     for job_id in order:
-        runs = _keyed(picture, service, one, job_id)
+        runs = _keyed(picture, service, one, job_id, claims)
         if runs is None:
             runs = _in_order(picture, service, one, job_id, chosen, claims)
             guessed += [clean_line(picture.job(job_id).name)] if runs else []
@@ -49,9 +53,7 @@ def seen_by(picture: Picture, service: ServiceFacts, members: Iterable[int], cla
         picture.estate,
         jobs={job_id: picture.job(job_id) for job_id in order},
         runs=tuple(run for job_id in sorted(chosen) for run in chosen[job_id]),
-        dependencies=tuple(
-            each for each in picture.estate.dependencies if each.upstream_id in chosen and each.downstream_id in chosen
-        ),
+        dependencies=_between(picture, frozenset(chosen), claims),
         services=(service,),
         incidents=(),
         holds=(),
@@ -59,16 +61,37 @@ def seen_by(picture: Picture, service: ServiceFacts, members: Iterable[int], cla
     return Seen(Picture(estate, picture.now), tuple(guessed))
 
 
-def _keyed(picture: Picture, service: ServiceFacts, one: Instance, job_id: int) -> Sequence[RunFacts] | None:
+def _between(picture: Picture, job_ids: frozenset[int], claims: Claims) -> tuple[DependencyFacts, ...]:
+    if job_ids not in claims.edges:
+        every = picture.estate.dependencies
+        claims.edges[job_ids] = tuple(
+            each for each in every if each.upstream_id in job_ids and each.downstream_id in job_ids
+        )
+    return claims.edges[job_ids]
+
+
+def _keyed(
+    picture: Picture, service: ServiceFacts, one: Instance, job_id: int, claims: Claims
+) -> Sequence[RunFacts] | None:
     """The runs that carry the instance's key; None where no run of the job carries any."""
     name = service.promise.deadline.key
-    runs = picture.runs.get(job_id, ())
+    if (name, job_id) not in claims.keyed:
+        claims.keyed[name, job_id] = _by_key(picture, name, job_id)
+    known = claims.keyed[name, job_id]
     if job_id == one.submission[0]:
-        return [run for run in runs if key_of(run) == one.submission]
-    keys = [key_of_run(picture.estate, run, name) for run in runs]
-    if not any(keys) or not one.is_keyed:
+        told = known.get(one.key if one.is_keyed else "", ())
+        return [run for run in told if key_of(run) == one.submission]
+    if not one.is_keyed or not known.keys() - {""}:
         return None
-    return [run for run, key in zip(runs, keys, strict=True) if key == one.key and _is_in(run, one)]
+    return [run for run in known.get(one.key, ()) if _is_in(run, one)]
+
+
+def _by_key(picture: Picture, name: str, job_id: int) -> dict[str, list[RunFacts]]:
+    """Value -> the job's runs that carry it; under "" those that carry none."""
+    found: dict[str, list[RunFacts]] = {}
+    for run in picture.runs.get(job_id, ()):
+        found.setdefault(key_of_run(picture.estate, run, name), []).append(run)
+    return found
 
 
 def _in_order(
