@@ -70,6 +70,10 @@ def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
             'maintenance.1.calendar: no calendar "d". Known: c.',
         ),
         ('[[maintenance]]\nwhy = "x"\nsystems = ["dhw"]\ncalendar = "c"', 'no system "dhw". Did you mean "dwh"?'),
+        (
+            '[[exceptions]]\nwhy = "x"\nservices = ["ss"]\ncalendar = "c"\nmore_time = "1h"',
+            'exceptions.1.services: no service "ss". Did you mean "s"?',
+        ),
         ('[[exceptions]]\nwhy = "x"\nservices = ["s"]\nmore_time = "1h"', "has no days; write dates = [2026-12-31]"),
         ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\nmore_time = "1h"', "more_time is for services; name them"),
         ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\ntakes_longer = "1h"', "are for jobs; name them"),

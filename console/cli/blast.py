@@ -68,7 +68,14 @@ def service_rows(found: Reach) -> list[list[str]]:
 
 def _service_row(one: ServiceView, now: datetime) -> list[str]:
     deadline = f"{clock_words(one.deadline, one.zone, now)} ({until(one.deadline, now)})"
-    return [one.name, str(one.tier), deadline, one.timeliness, clock_words(one.act_by, one.zone, now), one.cause]
+    return [
+        one.name,
+        str(one.tier),
+        deadline,
+        one.timeliness.replace("_", " "),
+        clock_words(one.act_by, one.zone, now),
+        one.cause,
+    ]
 
 
 def system_rows(found: Reach) -> list[list[str]]:

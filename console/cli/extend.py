@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from console.cli.asking import answered, require_engine
 from console.cli.common import Stop, business_date, clock_words, print_json, reading, say_lines
 from console.cli.exits import Exit
+from console.durations import duration_words
 from console.model.ids import micros
 from console.model.views import ServiceView
 
@@ -58,10 +59,23 @@ def until_of(text: str, view: ServiceView) -> datetime:
         found = _in_utc(typed.replace(tzinfo=typed.tzinfo or zone))
     else:
         found = _first_after(promised, typed, zone)
+        _refuse_a_slip(text, found - promised, found.astimezone(zone))
     if found <= promised:
         due = clock_words(promised, view.zone)
         raise Stop(Exit.USAGE, f"{view.name} is due {due} on {view.bd}: {text} gives it no more time")
     return found
+
+
+BY_THE_CLOCK = timedelta(hours=12)
+"""What is typed without a date gives no more than this: 00:10 for a deadline of 00:30 is a slip, not a day."""
+
+
+def _refuse_a_slip(text: str, gives: timedelta, found: datetime) -> None:
+    if gives > BY_THE_CLOCK:
+        words = (
+            f"{text} would give it {duration_words(gives.total_seconds())}; if that is meant, write the date with it"
+        )
+        raise Stop(Exit.USAGE, f'{words}: --until "{found:%Y-%m-%d} {text}"')
 
 
 def _in_utc(typed: datetime) -> datetime:

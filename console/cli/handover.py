@@ -71,8 +71,10 @@ def sections(view: Handover) -> list[Section]:
         Section("Services at risk in the next 12 hours", [_service(one, view.at) for one in at_risk]),
         Section("Services missed", [_service(one, view.at) for one in view.services if one.is_missed]),
         Section("Services saved", [_service(one, view.at) for one in over if one.is_saved]),
-        Section("Opened since", [incident_line(one, view) for one in view.opened if one.closed is not None]),
-        Section("Closed since", [incident_line(one, view) for one in view.closed if one not in view.opened]),
+        Section("Opened and over since", [incident_line(one, view) for one in view.opened if one.closed is not None]),
+        Section(
+            "Opened before and over since", [incident_line(one, view) for one in view.closed if one not in view.opened]
+        ),
         Section("Notes and acknowledgements", [_note(one) for one in view.notes]),
         Section("Done", [action_line(one) for one in view.actions]),
         Section(
@@ -82,6 +84,10 @@ def sections(view: Handover) -> list[Section]:
         Section("Drift that nobody has accepted", [f"{one.job}: {one.words}" for one in view.drift]),
         Section("Not seen", [f"{name}: {why}, last seen {stamp(at)}" for name, at, why in view.stale]),
     ]
+
+
+def _older(view: Handover) -> list[IncidentRow]:
+    return [one for one in view.closed if one not in view.opened]
 
 
 def incident_line(one: IncidentRow, view: Handover) -> str:

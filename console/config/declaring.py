@@ -29,7 +29,7 @@ def declared(document: Table, reading: Reading, checks: Mapping[str, CheckSettin
     """What the document declares; faults go into the reading. `checks`: those without faults."""
     known = calendars(document, named(CalendarSettings, document, "calendars", reading), reading)
     incidents = check(IncidentSettings, document.get("incidents", {}), ("incidents",), reading) or IncidentSettings()
-    check_known(document, list(document.get("systems", {})), reading)
+    check_known(document, reading)
     maintenance = listed(MaintenanceSettings, document, "maintenance", reading).values()
     exceptions = listed(ExceptionSettings, document, "exceptions", reading).values()
     return Declared(

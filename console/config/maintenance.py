@@ -102,8 +102,9 @@ class ExceptionSettings(Strict):
         return PlannedException(**self.model_dump())
 
 
-def check_known(document: Table, systems: Sequence[str], reading: Reading) -> None:
-    """Calendars and systems that a maintenance or an exception names are those of the document."""
+def check_known(document: Table, reading: Reading) -> None:
+    """Calendars, systems and services that a maintenance or an exception names are those of the document."""
+    systems, services = list(document.get("systems", {})), list(document.get("services", {}))
     calendars = list(document.get("calendars", {}))
     for top in ("maintenance", "exceptions"):
         for number, table in enumerate(document.get(top, []), 1):
@@ -111,6 +112,12 @@ def check_known(document: Table, systems: Sequence[str], reading: Reading) -> No
             if isinstance(name, str) and name and name not in calendars:
                 words = f'no calendar "{name}". {near(name, calendars or ["add [calendars.NAME]"])}'
                 reading.fault((top, str(number), "calendar"), words)
-            for one in table.get("systems", []) if isinstance(table, dict) and top == "maintenance" else []:
-                if isinstance(one, str) and "*" not in one and one not in systems:
-                    reading.fault((top, str(number), "systems"), f'no system "{one}". {near(one, systems)}')
+            for key, known in (("systems", systems), ("services", services)):
+                _check_names(table, (top, str(number), key), known, reading)
+
+
+def _check_names(table: Any, key: tuple[str, str, str], known: Sequence[str], reading: Reading) -> None:
+    names = table.get(key[-1], []) if isinstance(table, dict) else []
+    for one in names if isinstance(names, list) else []:
+        if isinstance(one, str) and "*" not in one and one not in known:
+            reading.fault(key, f'no {key[-1].removesuffix("s")} "{one}". {near(one, known or ["none is configured"])}')

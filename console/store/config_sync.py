@@ -76,6 +76,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         changed |= _services(lines, settings.services, jobs)
         changed |= write_rights(lines.rows, settings.permissions, settings.rules)
         changed |= _declared(lines, settings)
+        _unmatched_in(settings, jobs)
         _tell_digest(connection, lines, settings.digest, now)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
@@ -83,6 +84,14 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
             _meta(lines, {"config_seq": str(next_changed_seq(connection))})
         failpoint("config.before_swap")
     return Synced(tuple(jobs.unmatched), changed)
+
+
+def _unmatched_in(settings: EstateSettings, jobs: _Jobs) -> None:
+    """Job patterns of maintenance and exceptions that fit none: told as those of `[jobs]` are."""
+    told = [one.jobs for one in settings.declared.maintenance] + [one.jobs for one in settings.declared.exceptions]
+    for pattern in (each for patterns in told for each in patterns):
+        if not matching(pattern, jobs.ids):
+            jobs.unmatched[pattern] = None
 
 
 def _declared(lines: Wire, settings: EstateSettings) -> bool:

@@ -9,6 +9,7 @@ from datetime import date, time, timedelta
 from console.model.calendars import Calendar
 from console.model.declared import Declared
 from console.model.inventory import InventoryChanges
+from console.model.maintenance import Maintenance, PlannedException
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
 from console.model.values import EngineDown, Mode, Safety, Settings
 from console.model.wants import Condition, Period, Wants
@@ -68,6 +69,14 @@ def test_names_that_no_job_has_yet_are_reported_and_matched_once_it_appears(nigh
     assert Synced(("nowhere/*",), True) == sync(night, settings)
     assert [night.job_id("load_orders"), job_id] == json.loads(night.one("SELECT terminals FROM service"))
     assert [(job_id, "declared")] == night.rows("SELECT upstream_id, origin FROM dependency")
+
+
+def test_patterns_of_maintenance_and_exceptions_that_fit_no_job_are_reported_too(night: Estate) -> None:
+    said = Declared(
+        maintenance=(Maintenance("patches", jobs=("etl-hosts/db07:extract*", "etl-hosts/gone")),),
+        exceptions=(PlannedException("close", jobs=("nowhere/x",)),),
+    )
+    assert ("etl-hosts/gone", "nowhere/x") == sync(night, replace(WHOLE, declared=said)).unmatched
 
 
 def test_the_calendars_of_jobs_and_services_reach_decisions(night: Estate) -> None:
