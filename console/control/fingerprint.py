@@ -47,6 +47,14 @@ def told_before(case: Case) -> Told | None:
         return Told("", frozenset(), False)
 
 
+def said_over(fingerprint: str) -> bool:
+    """Whether it was last told that it is over; False for a fingerprint of other words."""
+    try:
+        return read_told(fingerprint).closed
+    except (ValueError, TypeError):
+        return False
+
+
 def read_told(fingerprint: str) -> Told:
     """What `Told.text` wrote. ValueError or TypeError where it is anything else."""
     root, days, closed, *more = json.loads(fingerprint)

@@ -60,7 +60,7 @@ class IncidentWriter:
             self._event(one.split_from, "split", words, one.root_job_id)
         for notice in one.notices:
             self._alert(incident_id, key, version, notice)
-        write_told(self._lines, incident_id, one.notices, self._now_us)
+        write_told(self._lines, incident_id, one, self._now_us)
         if write_held(self._lines, incident_id, one, self._now_us):
             self._seq()
         for fact, why in one.dropped:

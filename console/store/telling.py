@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 
 from console.model.alerting import AckFacts, HeldFacts, Shift, SilenceFacts, Telling, ToldFacts
-from console.model.decisions import HeldNotice, IncidentDecision, Notice
+from console.model.decisions import HeldNotice, IncidentDecision
 from console.model.ids import instant, maybe_instant, maybe_micros
 from console.store.wire import Wire
 
@@ -82,9 +81,12 @@ def _shifts(lines: Wire) -> dict[str, tuple[Shift, ...]]:
     }
 
 
-def write_told(lines: Wire, incident_id: int, notices: Sequence[Notice], now_us: int) -> None:
-    """That each of these routes was told, in the transaction that makes its alert."""
-    for one in notices:
+def write_told(lines: Wire, incident_id: int, decision: IncidentDecision, now_us: int) -> None:
+    """That each of its notices was told, in the transaction that makes its alert. Where it is open again, the time that
+    a route has before it is escalated begins anew."""
+    if decision.reopened:
+        lines.rows("UPDATE alert_told SET first_us = ? WHERE incident_id = ?", (now_us, incident_id))
+    for one in decision.notices:
         lines.rows(
             "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
             " VALUES (?, ?, ?, ?, ?, ?, 1) ON CONFLICT (incident_id, route, words) DO UPDATE SET"

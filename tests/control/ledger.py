@@ -188,6 +188,8 @@ def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: 
         number = numbers[each.key]
         merged = [one for other in each.merges for one in before.told.get(other, ())]
         rows = {(one.route, one.words): one for one in [*merged, *before.told.get(number, ())]}
+        if each.reopened:
+            rows = {key: replace(one, first_at=now) for key, one in rows.items()}
         for notice in each.notices:
             old = rows.get((notice.route, notice.words))
             rows[notice.route, notice.words] = ToldFacts(

@@ -361,6 +361,32 @@ def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
     assert [("recovered", "oncall")] == told(one, "03:26")
 
 
+def test_what_is_red_again_has_its_time_anew_before_it_goes_on() -> None:
+    one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
+    fails(one)
+    told(one, "03:12")
+    recovers(one, started="03:13", takes=2)
+    told(one, "03:16")
+    one.run(EXTRACT, "03:10", State.FAILED, **ended("03:40", 2))
+    assert [("updated", "oncall")] == told(one, "03:43")
+    assert one.decisions.next_at is not None
+    assert one.decisions.next_at <= at("03:58")
+    assert [] == told(one, "03:57")
+    assert [("escalated", "manager")] == told(one, "03:58")
+
+
+def test_what_was_told_in_business_words_goes_on_too_and_to_each_route_once() -> None:
+    rules = (RouteRule(name, "business", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
+             for name in ("oncall", "supply"))  # fmt: skip
+    one = night(*rules, notify=("supply",))
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "supply")] == told(one, "03:12")
+    assert ("escalated", "boss") not in told(one, "03:26")
+    assert [("escalated", "boss")] == [each for each in told(one, "03:27") if each[0] == "escalated"]
+    assert {"business"} == {each.words for each in only(one).notices}
+    assert ("escalated", "boss") not in told(one, "03:50")
+
+
 # quiet hours
 def test_quiet_hours_hold_until_the_morning_what_is_still_so_then() -> None:
     one = night(RouteRule("oncall", quiet=NIGHTS))
@@ -521,6 +547,13 @@ def test_a_route_that_owns_both_the_cause_and_the_service_is_told_once_and_techn
     one.look("03:12")
     assert [("oncall", "technical")] == [(each.route, each.words) for each in only(one).notices]
     assert "Daily (tier 2), due" in only(one).notices[0].body
+
+
+def test_a_roots_route_in_business_words_is_told_of_all_that_it_hurts_though_no_service_names_it() -> None:
+    one = night(RouteRule("oncall", words="business"))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    assert "Daily, promised 06:30 UTC, " in only(one).notices[0].body
 
 
 def test_a_route_may_choose_the_words_it_is_told_in() -> None:

@@ -216,6 +216,16 @@ def test_a_closed_incident_says_why_and_tells_the_same_route(served: Estate) -> 
     assert () == load(served.store, at("04:00"), Settings()).incidents
 
 
+def test_of_what_is_open_again_the_time_before_it_is_escalated_begins_anew(served: Estate) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "oncall", "t", "b"),)),))
+    decide(served, now="04:00", incidents=(incident(incident_id=1, closed=True, close_reason="green again"),))
+    decide(served, now="04:20", incidents=(incident(incident_id=1, reopened=True, notices=()),))
+    decide(served, now="04:30", incidents=(incident(incident_id=1, notices=()),))
+    [told] = load(served.store, at("04:30"), Settings()).telling.told[1]
+    assert at("04:20") == told.first_at
+
+
 def test_what_each_route_was_told_is_remembered_with_its_alert_also_of_what_was_merged(served: Estate) -> None:
     served.ingest(failed(), failed(JOBS[1]))
     symptom = (Notice(AlertKind.OPENED, "second", "t", "b", fingerprint="s"),)

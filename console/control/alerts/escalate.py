@@ -8,15 +8,18 @@ from datetime import timedelta
 from console.control.alerts.rota import on_call_route
 from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.words import moment
-from console.model.alerting import TECHNICAL, RouteRule, ToldFacts
+from console.model.alerting import SHADOW, TECHNICAL, RouteRule, ToldFacts
 from console.model.values import AlertKind
 
 
 def escalations(scene: Scene, subject: Subject) -> Iterator[Wanted]:
     """The routes that are due to be told, because the ones before them were and nobody took it."""
+    found: dict[str, Wanted] = {}
     for told in subject.told:
-        if told.words == TECHNICAL:
-            yield from _of_route(scene, subject, told)
+        if told.words != SHADOW:
+            for wanted in _of_route(scene, subject, told):
+                found.setdefault(wanted.route, wanted)
+    yield from found.values()
 
 
 def targets_of(scene: Scene, route: str) -> list[str]:
@@ -28,10 +31,17 @@ def _of_route(scene: Scene, subject: Subject, told: ToldFacts) -> Iterator[Wante
     after = _after(scene.rule(told.route), subject.tier)
     if after is None:
         return
+    first_at = scene.now if subject.case.reopened else told.first_at
+    known = {one.route for one in subject.told if one.words != SHADOW}
     for place, target in enumerate(targets_of(scene, told.route), 1):
-        if subject.told_to(target, TECHNICAL) is None and scene.is_due(told.first_at + place * after):
-            words = f'Route "{told.route}" was told at {moment(told.first_at, "UTC")} and nobody acknowledged it.'
-            yield Wanted(subject, target, TECHNICAL, AlertKind.ESCALATED, because=words)
+        if target not in known and scene.is_due(first_at + place * after):
+            because = f'Route "{told.route}" was told at {moment(first_at, "UTC")} and nobody acknowledged it.'
+            yield Wanted(subject, target, _words(scene, told, target), AlertKind.ESCALATED, because=because)
+
+
+def _words(scene: Scene, told: ToldFacts, target: str) -> str:
+    """Who hears what others were told in business words may have their own, as config says."""
+    return told.words if told.words == TECHNICAL else scene.rule(target).words or told.words
 
 
 def _after(rule: RouteRule, tier: int | None) -> timedelta | None:

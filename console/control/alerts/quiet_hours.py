@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from console.control.alerts.scene import Held, Scene, Wanted
-from console.control.fingerprint import read_told
+from console.control.fingerprint import said_over
 from console.control.words import moment
 from console.control.zones import instant_at, zone_of
-from console.model.alerting import QuietHours, ToldFacts
+from console.model.alerting import QuietHours
 from console.model.values import AlertKind
 
 STAGE = "quiet hours"
@@ -42,11 +42,4 @@ def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
 def _woken(quiet: QuietHours, wanted: Wanted, until: datetime) -> bool:
     """Whether the route was told within these very hours that it is broken; that it was over was put off itself."""
     before = wanted.before
-    return before is not None and quiet_until(quiet, before.last_at) == until and not _said_over(before)
-
-
-def _said_over(before: ToldFacts) -> bool:
-    try:
-        return read_told(before.fingerprint).closed
-    except (ValueError, TypeError):
-        return False
+    return before is not None and quiet_until(quiet, before.last_at) == until and not said_over(before.fingerprint)

@@ -44,10 +44,11 @@ def audience(scene: Scene, subject: Subject) -> list[tuple[str, str]]:
 
 
 def services_of(scene: Scene, subject: Subject, route: str) -> list[str]:
-    """Names of the hurt services that have the route told."""
+    """Names of the hurt services that have the route told; all of them, where it is told for the root's sake."""
     hurt = {one.service for one in subject.decision.services}
     services = [one for one in scene.picture.estate.services if one.name in hurt]
-    return [one.name for one in services if route in {on_call_route(scene, name) for name in one.notify}]
+    own = [one.name for one in services if route in {on_call_route(scene, name) for name in one.notify}]
+    return own or [one.name for one in services]
 
 
 def _asked(estate: Estate, case: Case, decision: IncidentDecision) -> Iterator[Asked]:
