@@ -18,9 +18,10 @@ _OWN = (
     f" WHERE a.incident_id IN {_LATELY} ORDER BY a.incident_id, a.route, a.words"
 )
 _MERGED = (
-    "SELECT o.merged_into, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM incident o"
-    f" JOIN alert_told a ON a.incident_id = o.id WHERE o.merged_into IN {_LATELY}"
-    " ORDER BY o.merged_into, o.id, a.route, a.words"
+    f"WITH RECURSIVE part (id, whole) AS (SELECT o.id, o.merged_into FROM incident o WHERE o.merged_into IN {_LATELY}"
+    " UNION SELECT o.id, p.whole FROM part p JOIN incident o ON o.merged_into = p.id)"
+    " SELECT p.whole, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM part p"
+    " JOIN alert_told a ON a.incident_id = p.id ORDER BY p.whole, p.id, a.route, a.words"
 )
 _HELD = (
     "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
@@ -121,6 +122,14 @@ def write_held(lines: Wire, incident_id: int, one: IncidentDecision, now_us: int
                 (incident_id, *row, begun, ended, "told" if one.closed else ""),
             )
     return wanted.keys() != stored.keys()
+
+
+def let_go(lines: Wire, incident_id: int, why: str, now_us: int) -> None:
+    """Of an incident that another tells from now on nothing is held back any more."""
+    lines.rows(
+        "UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE incident_id = ? AND ended_us IS NULL",
+        (now_us, why, incident_id),
+    )
 
 
 def take_back(lines: Wire, incident_id: int, now_us: int) -> list[str]:

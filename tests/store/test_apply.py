@@ -289,6 +289,22 @@ def test_a_symptom_that_was_told_first_is_merged_into_its_cause_silently(served:
     )
 
 
+def test_what_is_merged_twice_is_remembered_as_told_and_holds_nothing_back(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]), failed(JOBS[2]))
+    held = (HeldNotice("oncall", "technical", AlertKind.OPENED, "group", "w", at("06:00")),)
+    for number, merges in ((3, ()), (2, (1,)), (1, (2,))):
+        told = (Notice(AlertKind.OPENED, f"route{number}", "t", "b", fingerprint="f"),)
+        one = incident(key=f"run:{number}:x", root_job_id=number, root_run_id=number, notices=told, merges=merges)
+        decide(served, incidents=(replace(one, held=held if number == 3 else ()),))
+    with served.store.read() as connection:
+        known = telling(wire(connection), 0, 1 << 60)
+    assert {"route1", "route2", "route3"} == {one.route for one in known.told[3]}
+    assert [(1, "a symptom of INC-0002")] == served.rows(
+        "SELECT incident_id, ended_why FROM alert_held WHERE ended_us IS NOT NULL"
+    )
+    assert [] == served.rows("SELECT 1 FROM alert_held WHERE ended_us IS NULL")
+
+
 def test_a_route_without_a_url_is_told_in_the_timeline(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(notices=(Notice(AlertKind.OPENED, "nobody", "t", "b"),)),))
