@@ -29,6 +29,7 @@ from tests.store import (
     test_reads,
     test_routing,
     test_told_in_order,
+    test_upgrade,
 )
 from tests.store.fixtures import later_folder, night, reads, served, store
 from tests.store.test_carrying import draft
@@ -54,6 +55,7 @@ SHARED = (
     test_holds,
     test_findings,
     test_told_in_order,
+    test_upgrade,
 )
 for _module in SHARED:
     globals().update({name: found for name, found in vars(_module).items() if name.startswith("test_")})
@@ -77,5 +79,12 @@ def store_url(postgres: PostgresServer, migrated: str) -> Iterator[str]:
     words = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(migrated))
     postgres.execute(words, database="postgres")
     dsn = postgres.dsn(name)
+    yield dsn
+    postgres.drop_database(dsn)
+
+
+@pytest.fixture
+def bare_url(postgres: PostgresServer) -> Iterator[str]:
+    dsn = postgres.create_database("bare")
     yield dsn
     postgres.drop_database(dsn)

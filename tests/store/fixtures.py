@@ -29,6 +29,12 @@ def store(store_url: str) -> Iterator[Store]:
 
 
 @pytest.fixture
+def bare_url(tmp_path: Path) -> str:
+    """Where no store is yet."""
+    return str(tmp_path / "bare.db")
+
+
+@pytest.fixture
 def night(store: Store) -> Estate:
     """One cron system with one host and three jobs, and an Airflow with one."""
     return build(store)
@@ -80,10 +86,7 @@ def later_folder(tmp_path: Path) -> Callable[[str], Path]:
 
 def older_store(path: Path, folder: Path, schema: str = "0001", watched: bool = True) -> None:
     """A store as the version with that schema left it; `watched`: with a system in it. `folder`: for its migrations."""
-    (folder / "versions").mkdir(parents=True)
-    until = [f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py") if one.name[:4] <= schema]
-    for name in ("env.py", "script.py.mako", *until):
-        (folder / name).write_text((migrate.FOLDER / name).read_text())
+    migrations_until(folder, schema)
     engine = create_engine(f"sqlite:///{path}")
     migrate.migrate(engine, path, folder)
     if watched:
@@ -93,3 +96,11 @@ def older_store(path: Path, folder: Path, schema: str = "0001", watched: bool = 
                 f"INSERT INTO system ({columns}) VALUES ('hosts', 'cron', 'UTC', '12:00', 15, '', '{{}}', 0)"
             )
     engine.dispose()
+
+
+def migrations_until(folder: Path, schema: str) -> None:
+    """Puts the project's migrations up to that schema into a folder of their own."""
+    (folder / "versions").mkdir(parents=True)
+    until = [f"versions/{one.name}" for one in migrate.FOLDER.glob("versions/*.py") if one.name[:4] <= schema]
+    for name in ("env.py", "script.py.mako", *until):
+        (folder / name).write_text((migrate.FOLDER / name).read_text())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -168,12 +171,56 @@ def _alerting() -> None:
         _text("error"),
         sa.PrimaryKeyConstraint("name"),
     )
-    op.execute(
+    _already_told(op.get_bind())
+
+
+def _already_told(connection: sa.Connection) -> None:
+    """What open incidents had told: all of it in technical words, which said what business words say, and what the
+    shadow route saw."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT i.id, a.route, i.fingerprint, min(a.made_us), max(a.made_us), count(*)"
+            " FROM incident i JOIN alert a ON a.incident_id = i.id AND a.kind IN ('opened', 'updated')"
+            " WHERE i.closed_us IS NULL GROUP BY i.id, a.route, i.fingerprint"
+        )
+    ).all()
+    insert = sa.text(
         "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
-        " SELECT i.id, a.route, 'technical', i.fingerprint, min(a.made_us), max(a.made_us), count(*)"
-        " FROM incident i JOIN alert a ON a.incident_id = i.id AND a.kind IN ('opened', 'updated')"
-        " WHERE i.closed_us IS NULL GROUP BY i.id, a.route, i.fingerprint"
+        " VALUES (:id, :route, :words, :fingerprint, :first, :last, :times)"
     )
+    for number, route, fingerprint, first, last, times in rows:
+        technical = _technical(fingerprint)
+        for words, said in (
+            ("technical", technical), ("shadow", technical), ("business", _business(connection, number)),
+        ):  # fmt: skip
+            row = {"id": number, "route": route, "words": words, "fingerprint": said}
+            connection.execute(insert, {**row, "first": first, "last": last, "times": times})
+
+
+def _technical(fingerprint: str) -> str:
+    """Root, services and end: a route is told of no other's shadow. What cannot be read stays, and is told anew."""
+    try:
+        return json.dumps(json.loads(fingerprint)[:3], separators=(",", ":"))
+    except (ValueError, TypeError):
+        return fingerprint
+
+
+def _business(connection: sa.Connection, incident_id: int) -> str:
+    """How each hurt service stands, and the minute in which it is expected."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT s.name, h.bd, h.timeliness, h.expected_us FROM incident_service h JOIN service s"
+            " ON s.id = h.service_id WHERE h.incident_id = :id"
+        ),
+        {"id": incident_id},
+    )
+    return json.dumps(sorted([name, bd, stands, _minute(at)] for name, bd, stands, at in rows), separators=(",", ":"))
+
+
+def _minute(at_us: int | None) -> str:
+    if at_us is None:
+        return ""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=at_us // 60_000_000)).isoformat()
 
 
 def _said_by_people() -> None:
