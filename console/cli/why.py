@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="a service, or a job: system/native-id")
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="of a service: on that business date")
+    parser.add_argument("--instance", metavar="KEY", help="of a service promised end to end: that submission")
     parser.add_argument("--json", action="store_true")
 
 

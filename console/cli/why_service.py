@@ -6,13 +6,15 @@ import argparse
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from console.cli.common import clock_words, print_json, say_lines, watched
+from console.clean import clean_line
+from console.cli.common import Stop, clock_words, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.services import deadline_words
 from console.cli.table import Col, print_table
 from console.control.lateness import Lateness, Part, lateness, steps_of
 from console.durations import duration_words
 from console.model.views import ServiceView
+from console.store.reads import Reads
 
 KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
 ADDED = KINDS[1:]
@@ -25,7 +27,7 @@ COLUMNS = (
 def run(arguments: argparse.Namespace) -> int:
     """`arguments.name`: of a service that there is; `arguments.bd`: its business date, None for the present one."""
     with watched(arguments) as reads:
-        view = reads.service(arguments.name, arguments.bd)
+        view = _view(arguments, reads)
         path, now = reads.path_of(view.name, view.bd, view.submission), reads.now()
     found = lateness(steps_of(path, view.deadline), now, view.delivered is not None)
     if arguments.json:
@@ -36,6 +38,18 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(COLUMNS, list(rows(found, view.zone)))
         say_lines(["", totals(found)])
     return Exit.OK
+
+
+def _view(arguments: argparse.Namespace, reads: Reads) -> ServiceView:
+    """The service day, or the instance that was named. Raises Stop, NotFound."""
+    if arguments.instance is None:
+        return reads.service(arguments.name, arguments.bd)
+    known = reads.instances(arguments.name, arguments.bd)
+    found = next((one for one in known if one.instance == arguments.instance), None)
+    if found is None:
+        words = f'{arguments.name} has no submission "{clean_line(arguments.instance)}"'
+        raise Stop(Exit.NOT_FOUND, f"{words}: headway services {arguments.name} lists them")
+    return found
 
 
 def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
@@ -79,6 +93,7 @@ def as_json(view: ServiceView, found: Lateness) -> dict[str, object]:
     return {
         "service": view.name,
         "bd": view.bd,
+        "instance": view.instance,
         "timeliness": view.timeliness,
         "deadline": view.deadline,
         "promised": view.promised,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import State
+from console.cli.exits import Exit
 from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
@@ -110,3 +111,11 @@ def test_the_minutes_of_one_customer_are_told(night: Night) -> None:
     assert list(STEPS) == [one["job"] for one in data["jobs"]]
     assert 5.0 == data["late_minutes"], "five gaps of a minute each"
     assert {"queued": 5.0} == {kind: value for kind, value in data["added_minutes"].items() if value}
+
+
+def test_the_minutes_of_the_customer_who_was_named_are_told(night: Night) -> None:
+    night.went("4711", since=50, steps=6)
+    night.turn()
+    assert "4711" == headway(night.bench.url, "why", "onboarding", "--instance", "4711", "--json").data["instance"]
+    done = headway(night.bench.url, "why", "onboarding", "--instance", "4719")
+    assert (Exit.NOT_FOUND, True) == (done.code, 'onboarding has no submission "4719"' in done.err)
