@@ -109,8 +109,7 @@ def _same_root(incident: IncidentFacts, group: Group) -> bool:
         return group.target.id == incident.root_target_id
     if group.shared or group.check:
         return (group.shared, group.check) == (incident.shared, incident.root_check) and group.bd == incident.bd
-    rule = group.finding.rule.value if group.finding is not None else ""
-    return group.root is not None and (group.root.job_id, rule) == (incident.root_job_id, incident.rule)
+    return group.root is not None and (group.root.job_id, group.rule) == (incident.root_job_id, incident.rule)
 
 
 def _case(group: Group, owners: Sequence[IncidentFacts], split_from: int | None, before: _Before) -> Case:

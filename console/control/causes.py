@@ -18,6 +18,8 @@ from console.control.picture import Picture, red_since, when
 from console.model.findings import Finding
 from console.model.values import JobFacts, RunFacts, TargetFacts
 
+UNDELIVERED = "undelivered"
+"""The rule of a cause that is nothing but a promise that is not kept."""
 MOST_THREATENED = 500
 """Members that have not started yet, per incident: beyond these only the services are told."""
 
@@ -45,8 +47,17 @@ class Group:
     """Of a shared root: the runs that blame it; the others are below them."""
     evidence: str = ""
     """Of a shared root: why it is one, in words."""
+    awaits: tuple[tuple[str, date], ...] = ()
+    """Service days that are lost though nothing failed: then the root is their terminal, whose run may not exist."""
     told_by: int | None = None
     """Of a shared root: the open incident that it is."""
+
+    @property
+    def rule(self) -> str:
+        """What found it, where nothing is red; else empty."""
+        if self.finding is not None:
+            return self.finding.rule.value
+        return UNDELIVERED if self.awaits else ""
 
     def roots(self) -> list[RunFacts]:
         """The runs that nothing upstream explains."""

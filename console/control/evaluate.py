@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from console.control.alerts import routes, tell
-from console.control.cases import Case, cases
+from console.control.cases import Case
 from console.control.expected import expectations
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
@@ -21,6 +21,7 @@ from console.control.rules.telling import add_evidence, causes_of
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.shared import root_causes
 from console.control.standings import UNREAD
+from console.control.undelivered import with_undelivered
 from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
 from console.model.values import Estate, Timeliness
@@ -42,11 +43,11 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     picture = Picture(estate, now, due.runs, due.withdrawn)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
-    # 4. What each job's own past says of it; and which causes there are, red ones and those that only a rule or a check
-    #    sees, with the open incident that tells each of them.
+    # 4. What each job's own past says of it; and which causes there are, red ones, those that only a rule or a check
+    #    sees, and promises that are not kept though nothing failed, with the open incident that tells each of them.
     found = findings(picture)
     causes = causes_of(picture, root_causes(picture), found.findings)
-    open_cases = cases(picture, [*causes, *failing_checks(picture, days)])
+    open_cases = with_undelivered(picture, [*causes, *failing_checks(picture, days)], days)
     add_evidence(picture, open_cases, found.findings)
     # 5. Whom each cause hurts, and until when it can be repaired: from the days of rule 3.
     threats = [_threats(picture, case, days) for case in open_cases]
@@ -130,5 +131,7 @@ def _turning_points(
         yield from (at for at in (day.deadline, said.act_by) if at is not None and at > now)
         if day.deadline > now and any(node.how in (How.RERUN, How.RUNNING) for node in day.unfinished()):
             yield now + MOVING
+        if day.finish is not None and now < day.deadline >= day.finish.p50:
+            yield now + max(day.deadline - day.finish.p50, MOVING)  # no forecast moves on faster than time does
     for incident in incidents:
         yield from (each.act_by for each in incident.services if each.act_by is not None and each.act_by > now)

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
-from console.control.causes import threatened_by, unfinished_on
+from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
 from console.control.changes import changes
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.forecast import Forecast, How, Node
@@ -44,6 +44,8 @@ def key_of_case(picture: Picture, case: Case) -> str:
     if root is not None and case.group.finding is not None:
         period = unmistakable(root.period_key) or instant_key(case.group.since)
         return f"rule:{case.group.finding.rule}:{unmistakable(picture.job(root.job_id).name)}@{period}"
+    if root is not None and case.group.awaits:
+        return f"{UNDELIVERED}:{unmistakable(picture.job(root.job_id).name)}@{case.group.bd.isoformat()}"
     if root is not None:
         again = f"#{root.attempt}" if root.attempt > 1 else ""
         return f"run:{unmistakable(picture.job(root.job_id).name)}@{unmistakable(root.period_key)}{again}"
@@ -65,6 +67,9 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
         found = _hit_by_target(picture, case.group.target.id, days)
     if case.group.check:
         return {(day.service.name, day.bd): (day, []) for day in days if _is_hit_by_check(picture, case, day)}
+    if case.group.awaits:
+        lost = ((day.service.name, day.bd) for day in days)
+        return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in case.group.awaits}
     broken = {key_of(run) for run in case.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
@@ -88,6 +93,8 @@ def _awaited(picture: Picture, day: Forecast, nodes: list[Node]) -> list[Node]:
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
     """What the cause means for one service day: the clocks of what must be restarted first."""
+    if case.group.awaits:  # nothing is to be restarted: its forecast counts
+        return Threat(key_of_case(picture, case), cause_name(picture, case), None, waits_for_restart=False)
     budgets = Budgets(day.seen or picture, day)
     stopped = [node for node in nodes if node.how is not How.RUNNING]
     budget = tightest(budgets.of(node.job_id) for node in stopped or nodes)

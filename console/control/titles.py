@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.contract import State
 from console.clean import clean_line, one_line
 from console.control.cases import Case
-from console.control.causes import failed_tasks
+from console.control.causes import UNDELIVERED, failed_tasks
 from console.control.fingerprint import told_before
 from console.control.picture import CLOCKS, Picture
 from console.control.signatures import blame_of, name_of, title_of
@@ -43,15 +43,17 @@ def told_cause(picture: Picture, case: Case) -> str:
     finding = case.group.finding
     if finding is not None:
         return f"{cause_name(picture, case)}: {finding.rule.words}"
+    if case.group.awaits:
+        return f"{cause_name(picture, case)}: {UNDELIVERED}"
     before = told_before(case) if rule_of(case) else None
     return before.root if before is not None else cause_name(picture, case)
 
 
 def rule_of(case: Case) -> str:
     """The rule whose finding is its cause, or was until it ended; empty for other causes, and once its root is red."""
-    finding, root = case.group.finding, case.group.root
-    if finding is not None:
-        return finding.rule.value
+    root = case.group.root
+    if case.group.rule:
+        return case.group.rule
     is_red = root is not None and root.state.is_red
     return case.incident.rule if case.incident is not None and not is_red else ""
 
@@ -81,6 +83,8 @@ def plain_title(picture: Picture, case: Case) -> str:
         return f"{name} {case.group.finding.rule.words}"
     if target is not None and target.failing_since is not None:
         return f"{name} {_UNSEEN.get(target.error_kind, 'does not answer')}"
+    if case.group.awaits:
+        return f"{name} is not done in time, and nothing failed"
     if case.group.words:
         return f"{name} does not pass"
     if case.group.shared:

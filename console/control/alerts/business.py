@@ -114,6 +114,8 @@ def _cause(scene: Scene, subject: Subject, leaves: bool) -> str:
     what = "a system" if subject.case.group.root is None else "a job"
     owner = clean_line(subject.job_owner)
     whose = f"{what} of {owner} failed" if owner else f"{what} failed"
+    if subject.case.group.awaits:
+        whose = "nothing failed, and not all jobs are done"
     if subject.case.group.check:
         whose = "all jobs ran, and the data are not as they must be"
     told = min((one.first_at for one in subject.told if one.words == TECHNICAL), default=None)

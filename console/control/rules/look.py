@@ -100,8 +100,12 @@ def _cleaned(evidence: Evidence) -> Evidence:
 
 def as_root(finding: Finding) -> RunFacts:
     """A run that stands for a finding about the job: nothing of its source is known."""
-    return replace(_NO_RUN, job_id=finding.job_id, period_key=finding.period_key, bd=finding.bd,
-                   observed_at=finding.since)  # fmt: skip
+    return no_run(finding.job_id, finding.period_key, finding.bd, finding.since)
+
+
+def no_run(job_id: int, period_key: str, bd: date, since: datetime) -> RunFacts:
+    """A run that stands for one that its source does not know."""
+    return replace(_NO_RUN, job_id=job_id, period_key=period_key, bd=bd, observed_at=since)
 
 
 _NO_RUN = RunFacts(0, 0, "", None, date.min, State.UNKNOWN, Proved.INFERRED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from console.control.cases import Case
-from console.control.causes import Group
+from console.control.causes import UNDELIVERED, Group
 from console.control.picture import Picture
 from console.control.rules.judging import findings
 from console.control.rules.look import as_root
@@ -22,7 +22,7 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
             alerts.setdefault(picture.graph.unit(one.job_id), one)
     broken = _broken(picture, groups)
     explained = _explained(picture, groups, broken)
-    told_already = {one.root_job_id for one in picture.estate.incidents if one.rule}
+    told_already = {one.root_job_id for one in picture.estate.incidents if one.rule not in ("", UNDELIVERED)}
     causes = list(groups)
     for unit in picture.graph.ordered(alerts):
         goes_on = alerts[unit].job_id in told_already and unit not in broken

@@ -1,0 +1,130 @@
+"""Promises that are not kept though nothing failed: people are told of causes alone, so such a service day is one.
+
+A job that nobody starts is neither red nor missed where no clock starts it, and what takes too long may have no past
+that says so. A service day that will be delivered after its deadline, or was not by then, and that no other incident
+tells, is told as a cause whose root is its terminal. It goes on until the day is delivered, or surely will be in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from console.clean import clean_line
+from console.control.cases import Case, cases
+from console.control.causes import UNDELIVERED, Group
+from console.control.fingerprint import Day, told_before
+from console.control.forecast import Forecast
+from console.control.incidents import hits
+from console.control.picture import Picture
+from console.control.rules.look import no_run
+from console.control.services import verdict
+from console.control.words import moment
+from console.model.values import IncidentFacts, RunFacts, Timeliness
+
+NEWS = timedelta(hours=24)
+"""How long after its deadline a service day is still told as something new."""
+_LOST = (Timeliness.WILL_MISS, Timeliness.BREACHED)
+Place = tuple[int, date]
+
+
+def with_undelivered(picture: Picture, groups: Sequence[Group], days: Sequence[Forecast]) -> list[Case]:
+    """The cases of these groups and of the service days that are lost without any of them."""
+    found = cases(picture, groups)
+    told = {_place(one) for one in picture.estate.incidents if one.rule == UNDELIVERED}
+    lost = [day for day in days if day.ends and _is_lost(picture, day, _end_of(day) in told)]
+    if lost:
+        others = [case for case in found if not _is_own(case)]
+        broken = {(run.job_id, run.bd) for case in others if not case.close_reason for run in case.broken()}
+        lost = [day for day in lost if _end_of(day) not in broken]
+        alone = set(_unexplained(picture, others, lost))
+        lost = [day for day in lost if _end_of(day) in told or (day.service.name, day.bd) in alone]
+        found = cases(picture, [*groups, *_causes(picture, lost)])
+    for case in found:
+        _say_why_over(picture, case, days)
+    return found
+
+
+def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
+    """By its own forecast. What is told already goes on while it may still be late, so that it does not end and begin
+    in turns."""
+    if day.deadline >= picture.now and (day.finish is None or day.finish.p90 <= day.deadline):
+        return False
+    said = verdict(picture, day, ())
+    if said.awaits or said.delivered_at is not None:
+        return False  # its checks are causes themselves
+    if is_told:
+        return said.timeliness is not Timeliness.NO_ESTIMATE
+    return said.timeliness in _LOST and picture.now - day.deadline < NEWS
+
+
+def _is_own(case: Case) -> bool:
+    """True for an incident of nothing but lost service days, of which no job has turned red."""
+    return case.incident is not None and case.incident.rule == UNDELIVERED and not case.group.red
+
+
+def _unexplained(picture: Picture, others: Sequence[Case], lost: Sequence[Forecast]) -> Iterator[Day]:
+    """Those of these that none of these cases hurts, and none has hurt so lately that it is no news."""
+    hurt = {name for case in others for name in hits(picture, case, lost)}
+    ended = [Case(one, Group(one.bd, one.failed_since, None, None)) for one in picture.estate.closed]
+    told = [(_closed_at(picture, case), before.services) for case in [*others, *ended] if (before := told_before(case))]
+    for day in lost:
+        name = (day.service.name, day.bd)
+        if name in hurt:
+            continue
+        ends = (over for over, services in told if name in services)
+        # who was told of it knows that it may be late; that it is, though what was told ended in time, is news
+        if not any(over is None or picture.now <= day.deadline or over >= day.deadline for over in ends):
+            yield name
+
+
+def _closed_at(picture: Picture, case: Case) -> datetime | None:
+    if case.incident is not None and case.incident.closed_at is not None:
+        return case.incident.closed_at
+    return picture.now if case.close_reason else None
+
+
+def _causes(picture: Picture, lost: Sequence[Forecast]) -> list[Group]:
+    """One for each terminal and business date, whatever the number of services that it keeps from being delivered."""
+    found: dict[Place, Group] = {}
+    for day in sorted(lost, key=lambda day: (day.deadline, day.service.name, day.bd)):
+        since = min(day.deadline, picture.now)
+        group = found.setdefault(
+            _end_of(day), Group(day.bd, since, _root(day, since), None, words=_words(picture, day))
+        )
+        group.awaits = (*group.awaits, (day.service.name, day.bd))
+    return list(found.values())
+
+
+def _root(day: Forecast, since: datetime) -> RunFacts:
+    node = day.nodes.get(day.ends[0])
+    run = node.run if node is not None else None
+    return run if run is not None and run.bd == day.bd else no_run(day.ends[0], "", day.bd, since)
+
+
+def _words(picture: Picture, day: Forecast) -> str:
+    """ "supply-plan was not delivered by 06:30 CET, and nothing failed; it waits for warehouse/load_orders"."""
+    by = moment(day.deadline, day.service.zone)
+    is_late = day.finish is not None and day.finish.p50 > day.deadline
+    ahead = f"{'is expected' if is_late else 'may be delivered'} after its deadline {by}"
+    stands = f"was not delivered by {by}" if picture.now > day.deadline else ahead
+    waits = next((clean_line(picture.job(node.job_id).name) for node in day.unfinished()), "")
+    return f"{day.service.name} {stands}, and nothing failed{f'; it waits for {waits}' if waits else ''}"
+
+
+def _say_why_over(picture: Picture, case: Case, days: Sequence[Forecast]) -> None:
+    """What ends such an incident is its service days, not its root's run."""
+    before = told_before(case)
+    if not _is_own(case) or before is None or case.group.rule:
+        return
+    mine = [verdict(picture, day, ()) for day in days if (day.service.name, day.bd) in before.services]
+    case.recovered = bool(mine) and all(one.timeliness is not Timeliness.NO_ESTIMATE for one in mine)
+    case.close_reason = "; ".join(f"{one.service}: {one.reason}" for one in mine) or "out of view: it is too long ago"
+
+
+def _end_of(day: Forecast) -> Place:
+    return day.ends[0], day.bd
+
+
+def _place(incident: IncidentFacts) -> Place:
+    return incident.root_job_id or 0, incident.bd

@@ -1,0 +1,108 @@
+"""Service days that are lost though nothing failed: told once, as causes, where no other incident tells them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from connectors.contract import Schedule, State
+from console.control.touched import part_with
+from console.model.values import AlertKind, Timeliness
+from tests.control.ledger import Ledger
+from tests.factories import NIGHT, at, estate, feeds, job, minutes, service
+
+EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))
+LOAD = job(2, "warehouse/load", Schedule("none"), target_id=2, expected=minutes(20))
+PLAN = service("supply-plan", "06:30", LOAD)
+
+
+def night() -> Ledger:
+    """An extract that is good at 03:30, and a load that somebody should start after it."""
+    ledger = Ledger(estate(EXTRACT, LOAD, feeds=feeds(EXTRACT, LOAD), services=[PLAN]))
+    ends(ledger, State.SUCCEEDED)
+    return ledger
+
+
+def ends(ledger: Ledger, state: State, ended: str = "03:30") -> None:
+    ledger.run(EXTRACT, "03:10", state, started_at=at("03:10"), ended_at=at(ended), attempt=1)
+
+
+def kinds(ledger: Ledger) -> list[AlertKind]:
+    return [notice.kind for one in ledger.decisions.incidents for notice in one.notices]
+
+
+def test_what_nobody_starts_is_told_before_the_deadline_and_not_again_at_it() -> None:
+    ledger = night()
+    ledger.look("06:09")
+    assert [] == kinds(ledger)
+    assert ledger.decisions.next_at is not None
+    assert ledger.decisions.next_at <= at("06:11")
+    ledger.look("06:11")
+    incident, day = ledger.incident(), ledger.day("supply-plan")
+    assert ("rule", "undelivered", "undelivered:warehouse/load@2026-11-19") == (
+        incident.cause, incident.rule, incident.key,
+    )  # fmt: skip
+    assert [("supply-plan", NIGHT)] == [(one.service, one.bd) for one in incident.services]
+    assert (Timeliness.WILL_MISS, "warehouse/load", None) == (day.timeliness, day.cause, day.act_by)
+    assert [AlertKind.OPENED] == kinds(ledger)
+    ledger.look("06:31")
+    assert (Timeliness.BREACHED, []) == (ledger.day("supply-plan").timeliness, kinds(ledger))
+    assert ledger.incident().title == (
+        "supply-plan was not delivered by 06:30 UTC, and nothing failed; it waits for warehouse/load"
+    )
+
+
+def test_a_night_that_nobody_watched_is_told_late_but_told() -> None:
+    ledger = night()
+    ledger.look("09:00")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    ledger.run(LOAD, "06:15", State.FAILED, started_at=at("06:15"), ended_at=at("06:16"), attempt=1, exit_code=1)
+    ledger.look("06:17")
+    incident = ledger.incident()
+    assert ("run", "", "warehouse/load failed: exit 1") == (incident.cause, incident.rule, incident.title)
+    assert [AlertKind.UPDATED] == kinds(ledger)
+
+
+def test_a_day_that_a_failure_hurts_has_its_cause_already() -> None:
+    ledger = night()
+    ends(ledger, State.FAILED)
+    ledger.look("03:31")
+    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
+    ledger.look("06:31")
+    assert ["run"] == [one.cause for one in ledger.decisions.incidents]
+    ends(ledger, State.SUCCEEDED, "06:40")
+    ledger.look("06:41")
+    ledger.look("06:50")
+    assert [] == [one.title for one in ledger.decisions.incidents if not one.closed]
+
+
+def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on() -> None:
+    ledger = night()
+    ends(ledger, State.FAILED)
+    ledger.look("03:31")
+    ends(ledger, State.SUCCEEDED, "04:00")
+    ledger.look("04:01")
+    ledger.look("06:29")
+    assert [] == kinds(ledger)
+    ledger.look("06:31")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    ledger.estate = replace(ledger.estate, jobs={**ledger.estate.jobs, 2: replace(LOAD, expected=minutes(5))})
+    ledger.look("06:12")
+    incident = ledger.incident()
+    assert (True, "supply-plan: expected 06:17 UTC") == (incident.closed, incident.close_reason)
+
+
+def test_a_part_of_the_estate_comes_to_the_same() -> None:
+    ledger = night()
+    ledger.look("06:11")
+    assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
+    assert 1 == len(part_with(ledger.estate, {1}).incidents)
