@@ -74,7 +74,7 @@ def test_an_instance_that_is_not_delivered_in_time_is_breached() -> None:
 def test_what_breaks_hurts_the_instance_whose_run_it_is_and_no_other() -> None:
     broken = [*through("4711", "02:00", until=2), (ran(2, "02:20", State.FAILED), "4711")]
     other = through("4712", "02:02", until=3)
-    found = evaluate(played(*broken, *other), at("02:40"))
+    found = evaluate(played(*broken, *other), at("02:36"))
     [incident] = found.incidents
     assert ["onboarding #4711"] == [one.service for one in incident.services]
     said = {one.instance: one for one in found.service_days}

@@ -89,7 +89,7 @@ def test_a_finish_after_the_deadline_will_miss() -> None:
     slow = job(3, "dwh/mart", expected=minutes(180))
     verdict = day("02:00", jobs=(EXTRACT, LOAD, slow))
     assert ("07:30", Timeliness.WILL_MISS) == told(verdict)
-    assert "expected 07:30 UTC, after its deadline" == verdict.reason
+    assert "expected 07:30 UTC, after its deadline; dwh/mart" == verdict.reason
 
 
 def test_a_job_without_a_figure_on_the_way_gives_no_estimate_and_is_named() -> None:
@@ -129,7 +129,7 @@ def test_a_terminal_that_read_stale_data_has_not_delivered() -> None:
 
 def test_a_deadline_that_has_passed_is_breached() -> None:
     verdict = day("06:31", done(EXTRACT, "03:10"), done(LOAD, "04:00"))
-    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC") == (verdict.timeliness, verdict.reason)
+    assert (Timeliness.BREACHED, "not delivered by 06:30 UTC; dwh/mart") == (verdict.timeliness, verdict.reason)
 
 
 def test_a_terminal_whose_end_cannot_be_proved_is_neither_delivered_nor_breached() -> None:

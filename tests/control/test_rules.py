@@ -11,16 +11,18 @@ import pytest
 
 from connectors.contract import Evidence as Proved
 from connectors.contract import State
+from console.control.cases import cases
 from console.control.expected import expectations
 from console.control.picture import Picture
 from console.control.plan import recovery
 from console.control.rules.judging import findings
+from console.control.rules.telling import causes_of
 from console.model.declared import Declared
-from console.model.findings import Finding, Rule, Severity
+from console.model.findings import Evidence, Finding, Rule, Severity
 from console.model.history import History, PastRun, history_of
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.rules import RuleException, RuleSaid, RuleSetting
-from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode, RunFacts, Settings
+from console.model.values import Estate, HoldFacts, HoldState, IncidentFacts, JobFacts, Mode, RunFacts, Settings
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
 
@@ -444,3 +446,23 @@ def test_a_host_that_falls_silent_does_not_end_what_was_told() -> None:
     ledger.target(1, failing_since=at("03:30"), error="no route", last_ok_at=at("03:29"), seen_until=at("03:29"))
     ledger.look("03:50")
     assert "too_long" in {each.rule for each in ledger.decisions.incidents if not each.closed}
+
+
+def test_the_finding_that_an_incident_tells_goes_on_when_a_second_rule_finds_something() -> None:
+    ledger = night((LOAD, "04:00", State.RUNNING))
+    run = next(one for one in ledger.estate.runs if one.job_id == LOAD.id)
+    since = at("03:00") - timedelta(days=1)
+    figures = Evidence("")
+    told = Finding(Rule.TOO_LONG_SINCE_SUCCESS, LOAD.id, "", None, run.bd - timedelta(days=1), since, "no success",
+                   figures, Severity.ALERT)  # fmt: skip
+    second = Finding(Rule.TOO_LONG, LOAD.id, run.period_key, run.id, run.bd, at("04:30"), "14m", figures,
+                     Severity.ALERT)  # fmt: skip
+    incident = IncidentFacts(
+        7, "rule:x", LOAD.id, None, None, frozenset(), told.bd, since, since, '["x",[],false]',
+        rule=told.rule.value,
+    )  # fmt: skip
+    picture = Picture(replace(ledger.estate, incidents=(incident,)), at("05:00"), (), ())
+    [case] = cases(picture, causes_of(picture, [], [second, told]))
+    assert (7, told, "") == (case.incident and case.incident.id, case.group.finding, case.close_reason)
+    without = Picture(ledger.estate, at("05:00"), (), ())
+    assert [second] == [one.finding for one in causes_of(without, [], [second, told])]

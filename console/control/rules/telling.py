@@ -16,10 +16,7 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
     """The groups, and after them one for each job whose finding must be told; upstreams before their downstreams.
     `found`: what holds, where it is known already."""
     holds = findings(picture).findings if found is None else found
-    alerts: dict[int, Finding] = {}
-    for one in holds:
-        if one.severity is Severity.ALERT:
-            alerts.setdefault(picture.graph.unit(one.job_id), one)
+    alerts = _alerts(picture, holds)
     broken = _broken(picture, groups)
     explained = _explained(picture, groups, broken)
     told_already = {one.root_job_id for one in picture.estate.incidents if one.rule not in ("", UNDELIVERED)}
@@ -30,6 +27,20 @@ def causes_of(picture: Picture, groups: Sequence[Group], found: Sequence[Finding
             causes.append(_group(picture, alerts[unit]))
         explained |= picture.graph.descendants(unit)
     return causes
+
+
+def _alerts(picture: Picture, found: Sequence[Finding]) -> dict[int, Finding]:
+    """By job the finding that tells it: that of its open incident while it holds, else the first. Otherwise a second
+    rule would end the incident of what the first one still finds."""
+    told = {(one.root_job_id, one.rule) for one in picture.estate.incidents}
+    alerts: dict[int, Finding] = {}
+    for one in found:
+        if one.severity is Severity.ALERT:
+            unit = picture.graph.unit(one.job_id)
+            before = alerts.setdefault(unit, one)
+            if (one.job_id, one.rule) in told and (before.job_id, before.rule) not in told:
+                alerts[unit] = one
+    return alerts
 
 
 def add_evidence(picture: Picture, cases: Sequence[Case], found: Sequence[Finding]) -> None:
