@@ -62,7 +62,7 @@ def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: 
     with watched.reads() as reads:
         before = reads.service("supply").deadline
     code, words = extend(watched, "--until", f"{before - timedelta(minutes=20):%H:%M}", "--why", "late")
-    assert (Exit.USAGE, True) == (code, "if so, write the date with it" in " ".join(words.split())), words
+    assert (Exit.USAGE, True) == (code, "if that is meant, write the date with it" in " ".join(words.split())), words
     with watched.reads() as reads:
         assert before == reads.service("supply").deadline
 
