@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
-from console.model.decisions import Decisions
+from console.model.alerting import Alerting, InhibitRule, RouteRule, SilenceFacts
+from console.model.checks import Check, CheckFacts, CheckState, Stretch
+from console.model.decisions import Decisions, IncidentDecision
+from console.model.declared import Declared
 from console.model.modes import Modes
-from console.model.promises import DeadlineRule, Promise
-from console.model.values import Estate, HoldFacts, HoldState, Mode
+from console.model.promises import DeadlineRule, Extension, Promise, service_of
+from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode
 from console.model.wants import Condition, Period
 from tests.control.ledger import Ledger, ended
 from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service, target, wanting
@@ -152,3 +156,144 @@ def test_what_a_run_costs_and_which_submission_it_belongs_to_touch_its_job() -> 
 def test_the_job_whose_start_a_deadline_is_counted_from_is_judged_with_the_service() -> None:
     later = service("two", "07:00", E, promise=Promise(DeadlineRule(after_start=minutes(60), of=ALONE.name, of_id=7)))
     assert {4, 5, 6, 7} == set(part_with(replace(WHOLE, services=(later,)), [7]).jobs)
+
+
+# What varies besides runs: a check, a step that people complete, submissions, what many blame, silences, more time.
+STEP, SUBMITTED, WELCOME = (
+    job(8, "steps/sign off", kind="step", target_id=3),
+    job(9, "crm/submitted", target_id=3),
+    job(10, "mail/welcome", target_id=3, expected=minutes(8)),
+)
+BLAMED = 'FATAL: password authentication failed for user "etl"'
+SAID = st.sampled_from(["", BLAMED, BLAMED, "exit 1"])
+ENDING = st.sampled_from([State.SUCCEEDED, State.FAILED, State.FAILED, State.RUNNING])
+LIVELY = (*JOBS, STEP, SUBMITTED, WELCOME)
+BEGINS = (*DUES, "03:35", "03:00", "03:12")
+"""When each of LIVELY begins."""
+RULES = (
+    InhibitRule((("system", "etl-hosts"),), (("job", "etl-hosts/*:alone"),)),
+    InhibitRule((("system", "crm"),), (("job", "etl-hosts/*"),)),
+    InhibitRule((("service", "one"),), (("service", "two"),)),
+)
+ANSWERS: dict[str, Any] = {"failing_since": None, "error": ""}
+SILENT: dict[str, Any] = {"failing_since": at("03:00"), "error": "no route", "seen_until": at("03:00")}
+THINGS = st.one_of(
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
+    st.tuples(st.just("runs"), st.sampled_from(range(len(LIVELY))), ENDING, SAID),
+    st.tuples(st.just("is silent"), st.sampled_from([1, 2, 3]), st.booleans()),
+    st.tuples(st.just("is looked at"), st.sampled_from(CheckState)),
+    st.tuples(st.just("is silenced"), st.sampled_from(["etl-hosts/db07:*", "crm/*"])),
+    st.tuples(st.just("gets more time"), st.sampled_from(["one", "two"])),
+    st.tuples(st.just("costs"), st.sampled_from([0.5, 4.0])),
+)
+
+
+@st.composite
+def lively(draw: st.DrawFn) -> Estate:
+    """With or without what holds notices back or explains them, keeps a service waiting, or joins lines of work."""
+    oncall = RouteRule("oncall", group_wait=minutes(draw(st.sampled_from([0, 5]))))
+    rules = draw(st.lists(st.sampled_from(RULES), unique=True, max_size=2))
+    alerting = Alerting(routes=(oncall,), inhibit=tuple(rules))
+    step = feeds(STEP, draw(st.sampled_from([D, E])))
+    ends = DeadlineRule(after_start=minutes(60), of=SUBMITTED.name, of_id=SUBMITTED.id, key="customer")
+    ready = draw(st.sampled_from([(), ("rows",)]))
+    tier = draw(st.sampled_from([1, 2]))
+    return replace(
+        WHOLE,
+        jobs={each.id: replace(each, budget_cost=2.0) for each in LIVELY},
+        targets={**WHOLE.targets, 3: replace(target(3, "crm", "crm"), **draw(st.sampled_from([ANSWERS, SILENT])))},
+        dependencies=(*WHOLE.dependencies, *feeds(SUBMITTED, WELCOME), *step),
+        services=(
+            service("one", "06:30", C, ready=ready, tier=tier), service("two", "07:00", E, tier=2),
+            service("onboarding", "00:00", WELCOME, promise=Promise(ends), tier=2),
+        ),
+        declared=Declared(alerting=alerting, checks=(Check("rows", "sql", "table rows"),)),
+    )  # fmt: skip
+
+
+def happens(ledger: Ledger, thing: tuple[Any, ...], clock: str) -> None:
+    what, *told = thing
+    known = ledger.estate
+    if what == "runs":
+        number, state, said = told
+        _runs(ledger, LIVELY[number], BEGINS[number], clock, state, said)
+    elif what == "is silent":
+        number, answers = told
+        ledger.target(number, **(ANSWERS if answers else SILENT))
+    elif what == "is looked at":
+        words = Stretch(told[0], at("03:04"), at(clock), "12 rows")
+        ledger.estate = replace(known, checks={("rows", NIGHT): CheckFacts("rows", NIGHT, (words,))})
+    elif what == "is silenced":
+        mute = SilenceFacts(1, (("job", told[0]),), at("03:00"), at("08:00"), "ann")
+        ledger.estate = replace(known, telling=replace(known.telling, silences=(mute,)))
+    elif what == "gets more time":
+        ledger.estate = replace(known, extensions=(Extension(told[0], NIGHT, at("08:00"), "ann", "quarter end"),))
+    elif known.runs:
+        ledger.estate = replace(known, costs={**known.costs, known.runs[0].id: told[0]})
+
+
+def _runs(ledger: Ledger, of: JobFacts, due: str, clock: str, state: State, said: str) -> None:
+    if at(due) > at(clock):
+        return
+    times = ended(due, 5) if state is not State.RUNNING else {"started_at": at(due)}
+    ledger.run(of, due, state, message=said if state.is_red else "", **times)
+    if of.target_id == 3:
+        number = ledger.state(of, due).id
+        ledger.estate = replace(ledger.estate, correlated={**ledger.estate.correlated, number: {"customer": "4711"}})
+
+
+def within(decisions: Decisions, part: Estate) -> tuple[object, ...]:
+    """What is decided of the part's jobs, services and incidents, in an order of its own."""
+    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
+    keys = {one.key for one in part.incidents}
+    return (
+        {each for each in decisions.expected if each.job_id in part.jobs},
+        {each for each in decisions.withdrawn if each in runs},
+        {each for each in decisions.judgements if each.run_id in runs},
+        {each for each in decisions.service_days if service_of(each.service) in names},
+        {each for each in decisions.findings if each.finding.job_id in part.jobs},
+        {each.key: each for each in decisions.incidents if each.key in keys or _is_of(each, part)},
+    )
+
+
+def _is_of(each: IncidentDecision, part: Estate) -> bool:
+    checks = {name for service in part.services for name in service.ready}
+    return (
+        each.root_check in checks
+        or each.root_target_id in {one.target_id for one in part.jobs.values()}
+        or any(one.job_id in part.jobs for one in each.members)
+    )
+
+
+def news(decisions: Decisions, part: Estate) -> tuple[object, ...]:
+    """What is decided of all the rest."""
+    names, runs = {one.name for one in part.services}, {run.id for run in part.runs}
+    own = within(decisions, part)[-1]
+    assert isinstance(own, dict)
+    return (
+        {each for each in decisions.expected if each.job_id not in part.jobs},
+        {each for each in decisions.withdrawn if each not in runs},
+        {each for each in decisions.judgements if each.run_id not in runs},
+        {each for each in decisions.service_days if service_of(each.service) not in names},
+        {each for each in decisions.findings if each.finding.job_id not in part.jobs},
+        {each.key: each for each in decisions.incidents if each.key not in own},
+    )
+
+
+@given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
+def test_what_changed_is_judged_as_within_the_whole_and_changes_nothing_else(
+    begins: Estate, nights: list[list[tuple[Any, ...]]]
+) -> None:
+    ledger = Ledger(begins)
+    for clock, things in zip(CLOCKS, nights, strict=False):
+        ledger.look(clock)
+        settled, now = ledger.estate, at(clock)
+        before = evaluate(settled, now)
+        for thing in things:
+            happens(ledger, thing, clock)
+        changed = changed_jobs(settled, ledger.estate)
+        everything = evaluate(ledger.estate, now)
+        for touched in ([job_id] for job_id in (A.id, E.id, ALONE.id)) if changed is None else [changed]:
+            part = part_with(ledger.estate, touched)
+            assert within(everything, part) == within(evaluate(part, now), part)
+            assert changed is None or news(before, part) == news(everything, part)
