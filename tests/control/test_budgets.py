@@ -57,4 +57,4 @@ def test_without_a_budget_nothing_is_over_it() -> None:
 
 def test_another_cost_is_looked_at_at_once() -> None:
     before = estate(AGENT, runs=[RUNNING])
-    assert changed_jobs(before, replace(before, costs={1: 7.0})) is None
+    assert {AGENT.id} == changed_jobs(before, replace(before, costs={RUNNING.id: 7.0}))
