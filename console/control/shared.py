@@ -9,17 +9,18 @@ or until it fails with other words: that is a cause of its own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.clean import clean_line
 from console.control.causes import Group, failed_tasks, groups
 from console.control.picture import Picture, red_since
 from console.control.signatures import Blame, Signature, blame_of, identity, name_of, signature
-from console.control.together import bursts, failing_targets
+from console.control.together import bursts, failing_targets, last_red
 from console.durations import duration_words
 from console.model.grouped import red_jobs
 from console.model.grouping import Grouping
-from console.model.values import Estate, IncidentFacts, RunFacts
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts
 
 
 def root_causes(picture: Picture) -> list[Group]:
@@ -82,28 +83,43 @@ def links(estate: Estate) -> Iterator[list[int]]:
     for incident in estate.incidents:
         if incident.shared:
             found.setdefault(incident.shared, set()).update(incident.member_job_ids)
-    for job_id, blamed_by in _blamed_by_jobs(estate).items():
-        for shared in blamed_by:
+    red = _red_jobs(estate)
+    for job_id, one in red.items():
+        for shared in one.blames:
             found.setdefault(shared, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
-    for target_id in failing_targets(estate):
+    for target_id in failing_targets(estate, ((one.job, one.since) for one in red.values())):
         yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
 
 
-_kept: list[dict[int, tuple[object, object, frozenset[str]]]] = [{}]
-"""Job -> its runs and target as they were looked at last, and what they blame: most are the same at the next look."""
+@dataclass(frozen=True, slots=True)
+class _Red:
+    """What a red job was found to be, and of which runs and target."""
+
+    runs: object
+    job: JobFacts
+    blames: frozenset[str]
+    """With words that are known here."""
+    since: datetime
+    """When the latest of its red runs became so."""
 
 
-def _blamed_by_jobs(estate: Estate) -> dict[int, frozenset[str]]:
-    """What the red runs of each job blame, with words that are known here."""
-    before, now = _kept[0], dict[int, tuple[object, object, frozenset[str]]]()
+_kept: list[dict[int, _Red]] = [{}]
+"""Job -> how it was looked at last: most are the same at the next look."""
+
+
+def _red_jobs(estate: Estate) -> dict[int, _Red]:
+    """The red jobs that are watched."""
+    before, now = _kept[0], dict[int, _Red]()
     for job_id, runs in red_jobs(estate.runs):
         seen, job = before.get(job_id), estate.jobs.get(job_id)
-        if seen is None or seen[0] is not runs or seen[1] is not job:
-            seen = (runs, job, _blamed_by(estate, runs))
+        if job is None:
+            continue
+        if seen is None or seen.runs is not runs or seen.job is not job:
+            seen = _Red(runs, job, _blamed_by(estate, runs), last_red(runs))
         now[job_id] = seen
     _kept[0] = now
-    return {job_id: seen[2] for job_id, seen in now.items() if seen[2]}
+    return now
 
 
 def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:

@@ -7,15 +7,14 @@ runs to say so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.control.causes import Group
 from console.control.picture import Picture, red_since
 from console.durations import duration_words
-from console.model.grouped import red_jobs
-from console.model.values import Estate, RunFacts
+from console.model.values import Estate, JobFacts, RunFacts
 
 JOBS = 5
 """So many different jobs, or `shared_jobs` where that is more."""
@@ -46,13 +45,19 @@ def bursts(picture: Picture, groups: Sequence[Group]) -> list[Burst]:
     return [one for one in found if one is not None]
 
 
-def failing_targets(estate: Estate) -> Iterator[int]:
-    """Targets that may be one: enough of their jobs turned red close together; what else ran there counts as well."""
+def last_red(runs: Iterable[RunFacts]) -> datetime:
+    """When the latest of these became red; one of them is."""
+    return max(red_since(run) for run in runs if run.state.is_red)
+
+
+def failing_targets(estate: Estate, red: Iterable[tuple[JobFacts, datetime]]) -> Iterator[int]:
+    """Targets that may be one: enough of their jobs turned red close together; what else ran there counts as well.
+
+    `red`: every red job, and `last_red` of its runs."""
     last: dict[int, list[datetime]] = {}
-    for job_id, runs in red_jobs(estate.runs):
-        job = estate.jobs.get(job_id)
-        if job is not None and job.parent_id is None:
-            last.setdefault(job.target_id, []).append(max(red_since(run) for run in runs if run.state.is_red))
+    for job, since in red:
+        if job.parent_id is None:
+            last.setdefault(job.target_id, []).append(since)
     rules = estate.declared.incidents
     for target_id, times in sorted(last.items()):
         begun = max(times) - rules.shared_within
