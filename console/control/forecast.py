@@ -15,15 +15,16 @@ from connectors.contract import State
 from console.control.calendars import counts
 from console.control.deadlines import clock_starts, extension_of, promised_at
 from console.control.estimate import whole
-from console.control.expected import expects_nothing, has_started
+from console.control.expected import expects_nothing
 from console.control.gated import last_awaited, needed, opens
 from console.control.graph import Edge, Gate
 from console.control.maintenance import planned_extension, takes_longer
 from console.control.mapping import Look, look_of
 from console.control.nodes import Finish, How, Node
-from console.control.picture import Key, Picture, anchor, key_of, when
+from console.control.picture import Key, Picture, key_of
+from console.control.reading import runs_read
 from console.model.promises import Extension
-from console.model.values import JobFacts, RunFacts, ServiceFacts
+from console.model.values import RunFacts, ServiceFacts
 
 __all__ = ["Finish", "Forecast", "How", "Node", "forecast", "has_day", "readers"]
 
@@ -81,7 +82,7 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
     deadline = extended.until if extended else promised
     ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
     order = picture.graph.ordered(needed(picture, ends, (each for each in members if each in picture.estate.jobs)))
-    chosen = _chosen(picture, order, ends, bd, deadline)
+    chosen = runs_read(picture, order, ends, bd, deadline)
     nodes: dict[int, Node] = {}
     for job_id in order:
         longer, _ = takes_longer(picture.estate.declared, picture.job(job_id).name, bd)
@@ -90,45 +91,6 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
     finish = _all_done([nodes[each] for each in ends if each in nodes], _BEGINNING) if last else None
     path = _path(nodes, last.job_id if last else None)
     return Forecast(service, bd, deadline, nodes, ends, finish, path, promised if extended else None, extended)
-
-
-def _chosen(
-    picture: Picture, order: Sequence[int], ends: Sequence[int], bd: date, deadline: datetime
-) -> dict[int, tuple[RunFacts | None, datetime | None]]:
-    """The run of each job that the service reads, or its clock start where there is none: from the terminals up."""
-    limits = dict.fromkeys(ends, deadline)
-    chosen: dict[int, tuple[RunFacts | None, datetime | None]] = {}
-    for job_id in reversed(order):
-        limit = limits.get(job_id, deadline)
-        run, due = _of_the_day(picture, picture.job(job_id), bd, limit)
-        chosen[job_id] = (run, due)
-        seen_from = _looks_back_from(picture, run, due, limit)
-        for edge in picture.graph.into(job_id):
-            limits[edge.upstream] = max(limits.get(edge.upstream, seen_from), seen_from)
-    return chosen
-
-
-def _looks_back_from(picture: Picture, run: RunFacts | None, due: datetime | None, limit: datetime) -> datetime:
-    if run is None:
-        return due or limit
-    must_run_again = run.state.is_red or picture.is_stale(run)
-    return limit if must_run_again else anchor(run)
-
-
-def _of_the_day(picture: Picture, job: JobFacts, bd: date, limit: datetime) -> tuple[RunFacts | None, datetime | None]:
-    """The last run of that date before `limit`, else the first; a good one after it, where it is not good itself."""
-    run = picture.read_by(job.id, bd, limit)
-    begun = {each.period_at for each in picture.runs.get(job.id, ()) if has_started(each)}
-    starts = [
-        each for each in clock_starts(picture, job, bd) if each not in begun and (run is None or each > when(run))
-    ]
-    before = [each for each in starts if each < limit]
-    if run is None or before:
-        return None, next(iter(before[-1:] or starts[:1]), None)
-    if not picture.is_green(run):
-        later = (each for each in picture.of_day(job.id, bd) if when(each) > when(run) and picture.is_green(each))
-        run = next(later, run)
-    return run, None if has_started(run) else when(run)
 
 
 def _node(

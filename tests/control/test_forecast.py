@@ -14,6 +14,7 @@ from console.control.evaluate import evaluate
 from console.control.forecast import Finish, forecast
 from console.control.picture import Picture
 from console.model.decisions import ServiceDayVerdict
+from console.model.promises import DeadlineRule, Promise
 from console.model.values import JobFacts, Origin, RunFacts, ServiceFacts, Timeliness
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
@@ -154,6 +155,50 @@ def test_an_hourly_terminal_delivers_with_the_last_run_before_the_deadline() -> 
     assert ("06:05", Timeliness.ON_TIME) == told(before)
     after = day("06:20", *runs, run(6, hourly, "06:00"), jobs=(hourly,), promise=promise, deps=[])
     assert (at("06:10"), Timeliness.MET) == (after.delivered_at, after.timeliness)
+
+
+LONG_HOURLY = job(1, "dwh/hourly", Schedule("pg_cron", "0 * * * *"), expected=minutes(40), accepted_at=at("02:30"))
+GREEN, RED, RUNNING = State.SUCCEEDED, State.FAILED, State.RUNNING
+
+
+@pytest.mark.parametrize(
+    "now, states, expected",
+    [
+        ("04:50", [GREEN, GREEN], ("05:40", Timeliness.ON_TIME, None)),
+        ("05:20", [GREEN, GREEN, RUNNING], ("05:40", Timeliness.ON_TIME, None)),
+        ("05:20", [GREEN, GREEN, GREEN], ("", Timeliness.MET, "05:10")),
+        ("06:20", [GREEN, GREEN, GREEN, RUNNING], ("", Timeliness.MET, "05:10")),
+        ("06:40", [GREEN, GREEN, GREEN, RED], ("", Timeliness.MET, "05:10")),
+        ("04:20", [GREEN, RED], ("05:00", Timeliness.AT_RISK, None)),
+        ("05:20", [GREEN, RED, RUNNING], ("05:40", Timeliness.ON_TIME, None)),
+        ("05:20", [GREEN, RED, GREEN], ("", Timeliness.MET, "05:10")),
+        ("05:20", [GREEN, GREEN, RED], ("06:00", Timeliness.AT_RISK, None)),
+        ("05:55", [GREEN, GREEN, RED], ("06:35", Timeliness.WILL_MISS, None)),
+        ("06:20", [GREEN, GREEN, RED, GREEN], ("", Timeliness.MET, "06:10")),
+    ],
+)
+def test_of_a_job_of_many_runs_the_last_that_can_be_done_counts_and_a_red_one_until_the_next_is_green(
+    now: str, states: list[State], expected: tuple[str, Timeliness, str | None]
+) -> None:
+    """It takes 40 minutes: what starts 06:00 cannot be done by 06:30, so 05:00 delivers."""
+    runs = [run(number, LONG_HOURLY, f"0{number}:00", state) for number, state in enumerate(states, 3)]
+    promise = service("hourly", "06:30", LONG_HOURLY)
+    verdict = day(now, *runs, jobs=(LONG_HOURLY,), promise=promise, deps=[])
+    shown = f"{verdict.delivered_at:%H:%M}" if verdict.delivered_at else None
+    assert expected == (*told(verdict), shown)
+
+
+def test_what_starts_seconds_before_the_deadline_is_not_waited_for() -> None:
+    """Promised so long after a start that had run a second late: 03:00:01 + 20 minutes."""
+    feed = job(1, "hosts/extract", "03:00", expected=minutes(5))
+    often = job(2, "hosts/often", Schedule("debian-cron", "*/2 * * * *"), expected=minutes(1 / 12),
+                accepted_at=at("03:11"))  # fmt: skip
+    rule = DeadlineRule(after_start=minutes(20), of=feed.name, of_id=feed.id)
+    promise = service("flap", "06:30", often, promise=Promise(rule))
+    first, second = (run(2, often, f"03:{minute}", ended_at=at(f"03:{minute}:05")) for minute in (12, 14))
+    runs = [run(1, feed, "03:00", started_at=at("03:00:01")), first, second]
+    verdict = day("03:15", *runs, jobs=(feed, often), promise=promise, deps=[])
+    assert (at("03:20:01"), "03:19", Timeliness.ON_TIME) == (verdict.deadline, *told(verdict))
 
 
 def test_a_run_of_another_business_date_is_not_waited_for_again() -> None:

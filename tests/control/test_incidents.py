@@ -73,6 +73,25 @@ def test_two_causes_without_a_common_upstream_are_two_incidents() -> None:
     assert [[], ["daily"]] == [[one.service for one in each.services] for each in found.incidents]
 
 
+@pytest.mark.parametrize("feeds_it", [False, True], ids=["delivers", "feeds"])
+def test_each_red_run_of_a_job_of_many_names_the_open_service_that_waits_for_it(feeds_it: bool) -> None:
+    """More starts are ahead before the deadline; while the latest run is red the service is at risk, until a green."""
+    flap = service("flap", "07:30", MART if feeds_it else OFTEN, tier=2)
+    often, mart = (replace(each, accepted_at=at("02:50")) for each in (OFTEN, MART))
+    ledger = night(often, mart, deps=feeds(often, mart) if feeds_it else [], services=[flap])
+    for clock in ("03:00", "03:15", "03:30", "03:45", "04:00", "04:15"):
+        ledger.run(OFTEN, clock, State.RUNNING, started_at=at(clock))
+        ledger.look(clock)
+        ledger.run(OFTEN, clock, State.FAILED, **ended(clock, 1))
+        ledger.look(f"{clock[:3]}{int(clock[3:]) + 2:02}")
+        hurt = [(each.service, each.timeliness) for each in ledger.incident().services]
+        assert [("flap", Timeliness.AT_RISK)] == hurt
+        assert Timeliness.AT_RISK == ledger.day("flap").timeliness
+    ledger.run(OFTEN, "04:30", State.SUCCEEDED, **ended("04:30", 1))
+    ledger.look("04:32")
+    assert (True, Timeliness.ON_TIME) == (ledger.incident().closed, ledger.day("flap").timeliness)
+
+
 def test_jobs_whose_names_look_alike_are_incidents_of_their_own() -> None:
     """Names that are the same once cleaned, or in their first 300 letters, must not share a key: they would take turns
     in one incident, and each turn is an alert."""
