@@ -1,12 +1,13 @@
 """A route's own words: Jinja2 in a sandbox, over given values alone.
 
 A template is config and never outside text: what a job or a log says is a value, and no value is read as a template.
-What it names must be there, and every template is tried when the config is read.
+What it names must be there, and every template is tried when the config is read. Only those parts of the language are
+allowed whose work is bounded by the values: no assignment, no arithmetic that repeats, no loop within a loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -38,6 +39,17 @@ SAMPLE: dict[str, Any] = {
 """Every value that a template is given, as it may be."""
 
 
+PARTS = frozenset({
+    "Template", "Output", "TemplateData", "Name", "Const", "Getattr", "Getitem", "Slice", "For", "If", "CondExpr",
+    "Compare", "Operand", "And", "Or", "Not", "Filter", "Test", "Concat", "Add", "Sub", "Keyword",
+})  # fmt: skip
+"""Of Jinja2's language, by the names of its nodes."""
+FILTERS = frozenset({
+    "upper", "lower", "title", "capitalize", "trim", "truncate", "default", "d", "join", "length", "count", "first",
+    "last", "replace", "sort", "reverse", "list", "string", "int", "e", "escape",
+})  # fmt: skip
+
+
 class TemplateFault(Exception):
     """Why a template cannot be used, with its line."""
 
@@ -47,12 +59,29 @@ def _environment() -> Any:
     from jinja2 import StrictUndefined  # noqa: PLC0415 - only where a route has a template
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)
+    made.globals.clear()
+    return made
 
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
+    for line, words in _not_allowed(_environment().parse(source), inside_loop=False):
+        raise TemplateFault(f"line {line}: {words}")
     return _environment().from_string(source)
+
+
+def _not_allowed(node: Any, inside_loop: bool) -> Iterator[tuple[int, str]]:
+    """Line and words of each part that could take longer than its values are long."""
+    name = type(node).__name__
+    if name not in PARTS:
+        yield node.lineno, f"{name} is not for templates: its work has no bound, or it reaches beyond the values"
+    elif name == "Filter" and node.name not in FILTERS:
+        yield node.lineno, f'"{node.name}" is no filter for templates; there are {", ".join(sorted(FILTERS))}'
+    elif name == "For" and (inside_loop or node.recursive):
+        yield node.lineno, "a loop within a loop is not for templates"
+    for each in node.iter_child_nodes():
+        yield from _not_allowed(each, inside_loop or name == "For")
 
 
 def render(source: str, values: Mapping[str, Any]) -> str:
@@ -61,6 +90,8 @@ def render(source: str, values: Mapping[str, Any]) -> str:
 
     try:
         return str(_compiled(source).render(**values))[:LIMIT]
+    except TemplateFault:
+        raise
     except TemplateSyntaxError as error:
         raise TemplateFault(f"line {error.lineno}: {error.message}") from None
     except TemplateError as error:
