@@ -62,7 +62,9 @@ def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
         yield "path      nothing is known of its critical path on that date"
         return
     last = found.parts[-1]
-    ends = "ended" if last.is_over else "ends, as it looks now,"
+    if view.awaits:
+        yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
+    ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "ends, as it looks now,"
     yield (
         f"usually   {clock_words(last.usual_end, view.zone)}; {ends} {clock_words(last.end, view.zone)}:"
         f" {against(found.late, 'its usual')}, {against(last.end - view.deadline, 'its deadline')}"
@@ -99,6 +101,7 @@ def as_json(view: ServiceView, found: Lateness) -> dict[str, object]:
         "promised": view.promised,
         "extension": view.extension,
         "reason": view.reason,
+        "awaits": list(view.awaits),
         "usual_end": found.parts[-1].usual_end if found.parts else None,
         "end": _end(found),
         "is_over": bool(found.parts) and found.parts[-1].is_over,

@@ -64,6 +64,19 @@ def test_a_service_says_where_its_minutes_went(bench: Bench, capsys: pytest.Capt
     assert document["late_minutes"] == document["jobs"][-1]["late_minutes"] == document["added_minutes"]["repair"]
 
 
+def test_a_service_whose_jobs_are_done_names_the_check_it_waits_for(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=30))
+    seen(bench)
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("""UPDATE service_day SET awaits = '["supply-rows"]'""")
+    assert Exit.OK == main(["--store", bench.url, "why", "supply"])
+    assert "waits     for check supply-rows; its jobs are done" in capsys.readouterr().out
+    assert Exit.OK == main(["--store", bench.url, "why", "supply", "--json"])
+    assert ["supply-rows"] == json.loads(capsys.readouterr().out)["awaits"]
+
+
 def test_a_service_day_that_nobody_judged_says_so(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.OK == main(["--store", bench.url, "why", "supply", "--bd", "2020-01-01"])
     assert "nothing is known of its critical path on that date" in capsys.readouterr().out

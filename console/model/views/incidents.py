@@ -43,6 +43,8 @@ class ServiceView:
     """What shows which submission this is, of a service that is promised end to end."""
     submission: str = ""
     """Which it is: the period key of that submission."""
+    awaits: tuple[str, ...] = ()
+    """The checks that are all that is missing."""
 
     @property
     def given(self) -> str:

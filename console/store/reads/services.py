@@ -22,7 +22,7 @@ _SERVICES = (
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, act_by_us,"
     " green_by_us,"
-    " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission"
+    " cause, incident_id, reason, sources, path, promised_us, extension, instance, submission, awaits"
     " FROM service_day WHERE bd >= ?"
 )
 
@@ -133,6 +133,7 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
             "",
             "",
             "",
+            "[]",
         )
     else:
         due = instant(day[0])
@@ -154,6 +155,7 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         extension,
         instance,
         submission,
+        awaits,
     ) = day
     return ServiceView(
         id=service_id,
@@ -181,4 +183,5 @@ def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> Serv
         extension=extension,
         instance=instance,
         submission=submission,
+        awaits=tuple(json.loads(awaits)),
     )
