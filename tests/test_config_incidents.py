@@ -18,12 +18,17 @@ def read(folder: Path, text: str) -> Grouping:
 
 
 def test_without_the_table_the_defaults_hold(tmp_path: Path) -> None:
-    assert Grouping(timedelta(hours=2), 3, timedelta(minutes=15)) == read(tmp_path, "")
+    assert Grouping(timedelta(hours=2), 3, timedelta(minutes=15), timedelta(minutes=30)) == read(tmp_path, "")
 
 
 def test_what_it_says_is_what_decisions_see(tmp_path: Path) -> None:
     text = '[incidents]\nreopen_within = "0s"\nshared_jobs = 5\nshared_within = "4m"\n'
-    assert Grouping(timedelta(0), 5, timedelta(minutes=4)) == read(tmp_path, text)
+    assert Grouping(timedelta(0), 5, timedelta(minutes=4), timedelta(0)) == read(tmp_path, text)
+
+
+def test_what_flaps_waits_no_longer_than_its_incident_can_come_back(tmp_path: Path) -> None:
+    found = read(tmp_path, '[incidents]\nreopen_within = "20m"\nsteady_for = "45m"\n')
+    assert timedelta(minutes=20) == found.steady_for
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,7 @@ def test_what_it_says_is_what_decisions_see(tmp_path: Path) -> None:
     [
         ("reopen_within = 2", "headway.toml:2: incidents.reopen_within: 2 is not a duration; write it in quotes"),
         ('reopen_within = "-1h"', "headway.toml:2: incidents.reopen_within: "),
+        ("steady_for = 30", "headway.toml:2: incidents.steady_for: 30 is not a duration; write it in quotes"),
         ("shared_jobs = 1", "headway.toml:2: incidents.shared_jobs: 1 is too small: at least 2."),
         ('shared_jobs = "many"', "headway.toml:2: incidents.shared_jobs: 'many' is no number."),
         ('shared_within = "0s"', "headway.toml:2: incidents.shared_within: "),

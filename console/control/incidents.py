@@ -15,6 +15,7 @@ from console.control.cases import Case, hurt_runs
 from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
 from console.control.changes import changes
 from console.control.fingerprint import Day, Told, read_told, told_before
+from console.control.flaps import flaps
 from console.control.forecast import Forecast, How, Node
 from console.control.gated import awaited_by
 from console.control.picture import Picture, key_of
@@ -110,6 +111,7 @@ def decide(
     services = tuple(_hurt(verdicts[day], threats.get(day)) for day in _in_order(told, verdicts))
     root = case.group.root
     owner, runbook = _owner(picture, case, services)
+    flapped, flapping_since = flaps(picture, case)
     return IncidentDecision(
         incident_id=case.incident.id if case.incident else None,
         key=key_of_case(picture, case),
@@ -135,6 +137,8 @@ def decide(
         split_from=case.split_from,
         reopened=case.reopened,
         changes=changes(picture, root) if not case.close_reason else (),
+        flaps=flapped,
+        flaps_since=flapping_since,
         merges=case.merges,
         root_check=case.group.check,
     )

@@ -184,6 +184,9 @@ class IncidentDecision:
     """Of a new one: the incident that it was a part of, until it showed a cause of its own."""
     reopened: bool = False
     """It had closed, and its root is red again."""
+    flaps: int = 0
+    """How often it was reopened since it was last steady, red or green; `flaps_since`: since when."""
+    flaps_since: datetime | None = None
     changes: tuple[str, ...] = ()
     """What changed since the root was last good, in lines; empty where that was not looked up."""
     merges: tuple[int, ...] = ()

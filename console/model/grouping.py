@@ -16,3 +16,5 @@ class Grouping:
     """So many jobs that name the same host, database or credential in what they say are one incident."""
     shared_within: timedelta = timedelta(minutes=15)
     """They turned red this close together."""
+    steady_for: timedelta = timedelta(minutes=30)
+    """What was reopened twice is told again once it has been red or green for so long; at most `reopen_within`."""

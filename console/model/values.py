@@ -278,6 +278,9 @@ class IncidentFacts:
     """The rule whose finding is its cause; empty where a red run or a target is."""
     root_check: str = ""
     """The check that is its cause; empty for a run or a target."""
+    flaps: int = 0
+    """How often it was reopened since it was last steady; `flaps_since`: since when."""
+    flaps_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

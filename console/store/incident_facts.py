@@ -33,7 +33,8 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
             hurt[incident_id].add(run_id)
     rows = lines.rows(
         "SELECT i.id, i.key, i.root_job_id, i.root_period_key, i.root_target_id, i.bd, i.opened_us, i.failed_since_us,"
-        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule"
+        " i.fingerprint, i.title, i.reason, i.root_shared, i.closed_us, i.root_check, i.rule, i.flaps,"
+        " i.flaps_since_us"
         f" FROM incident i WHERE {where} ORDER BY i.id",
         bound,
     )
@@ -43,7 +44,7 @@ def incidents(lines: Wire, closed_since_us: int | None = None) -> tuple[Incident
 def _incident(row: Row, members: frozenset[int], jobs: frozenset[int], hurt: frozenset[int]) -> IncidentFacts:
     (
         incident_id, key, root_job, root_period, root_target, bd, opened, since, fingerprint, title, reason, shared,
-        closed, root_check, rule,
+        closed, root_check, rule, flaps, flaps_since,
     ) = row  # fmt: skip
     return IncidentFacts(
         id=incident_id,
@@ -64,4 +65,6 @@ def _incident(row: Row, members: frozenset[int], jobs: frozenset[int], hurt: fro
         closed_at=maybe_instant(closed),
         rule=rule,
         root_check=root_check,
+        flaps=flaps,
+        flaps_since=maybe_instant(flaps_since),
     )

@@ -17,7 +17,7 @@ from console.store.wire import Row, Wire, single
 _COLUMNS = (
     "title", "cause", "root_job_id", "root_run_id", "root_period_key", "root_target_id", "bd", "reason", "owner",
     "runbook", "failed_since_us", "act_by_us", "fingerprint", "closed_us", "close_reason", "root_shared",
-    "root_check", "rule",
+    "root_check", "rule", "flaps", "flaps_since_us",
 )  # fmt: skip
 _SERVICE = (
     "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
@@ -143,7 +143,7 @@ class IncidentWriter:
             one.title, one.cause, one.root_job_id, one.root_run_id, pack(one.root_period_key), one.root_target_id,
             one.bd.isoformat(), one.reason, one.owner, one.runbook, micros(one.failed_since), maybe_micros(one.act_by),
             one.fingerprint, (closed_us or self._now_us) if one.closed else None, one.close_reason, one.root_shared,
-            one.root_check, one.rule,
+            one.root_check, one.rule, one.flaps, maybe_micros(one.flaps_since),
         )  # fmt: skip
 
     def _merge(self, merged: int, into: int) -> None:

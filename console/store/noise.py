@@ -16,6 +16,7 @@ _TOLD = (
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id LEFT JOIN alert_useful u ON u.alert_id = a.id"
     " WHERE a.made_us >= ? AND a.made_us < ? AND a.kind <> 'person'"
+    " AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.alert_id = a.id AND d.state = 'dropped')"
 )
 _HELD = "SELECT stage, count(*) FROM alert_held WHERE since_us >= ? AND since_us < ? GROUP BY stage ORDER BY stage"
 _TAKEN = "SELECT DISTINCT incident_id FROM acknowledgement WHERE made_us >= ?"

@@ -136,6 +136,7 @@ class Ledger:
                 bd=each.bd, opened_at=old.opened_at if old else now, failed_since=each.failed_since,
                 fingerprint=each.fingerprint, title=each.title, reason=each.reason, shared=each.root_shared,
                 closed_at=now if each.closed else None, rule=each.rule,
+                flaps=each.flaps, flaps_since=each.flaps_since,
             )  # fmt: skip
             (closed if each.closed else known)[number] = told
             numbers[each.key] = number

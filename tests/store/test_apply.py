@@ -83,6 +83,34 @@ def tables(served: Estate) -> dict[str, list[tuple[Any, ...]]]:
     return {table: sorted(served.rows(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
 
 
+def test_an_all_clear_that_was_put_off_is_dropped_when_its_incident_is_red_again(served: Estate) -> None:
+    decide(served, incidents=(incident(),))
+    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
+    held = HeldNotice("oncall", "technical", AlertKind.RECOVERED, "flapping", "flapping", at("04:10"))
+    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,), held=(held,), flaps=2),))
+    decide(served, "03:50", incidents=(incident(incident_id=1, reopened=True, notices=(), flaps=3),))
+    query = "SELECT d.state, d.error FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.kind = 'recovered'"
+    assert [("dropped", "it came back before that could be said")] * 2 == served.rows(query)
+    assert ["pending", "pending"] == [
+        state for (state,) in served.rows("SELECT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id"
+                                          " WHERE a.kind = 'opened'")
+    ]  # fmt: skip
+    assert (micros(at("03:50")), "it came back before that could be said") == served.one(
+        "SELECT ended_us, ended_why FROM alert_held"
+    )
+    words = "oncall was not told that it was over: it came back before that could be said"
+    assert words == served.one("SELECT words FROM event WHERE kind = 'untold'")
+    assert 3 == load(served.store, at("03:51"), Settings()).incidents[0].flaps
+
+
+def test_what_left_before_its_incident_was_red_again_is_not_dropped(served: Estate) -> None:
+    decide(served, incidents=(incident(),))
+    over = Notice(AlertKind.RECOVERED, "oncall", "over", "over", not_before=at("04:10"))
+    decide(served, "03:40", incidents=(incident(incident_id=1, closed=True, notices=(over,)),))
+    decide(served, "04:10", incidents=(incident(incident_id=1, reopened=True, notices=()),))
+    assert {"pending"} == {state for (state,) in served.rows("SELECT state FROM delivery")}
+
+
 # -- expected runs ----------------------------------------------------------------------------------------------------
 def test_an_expected_run_is_there_and_shown_where_a_job_has_no_other(served: Estate) -> None:
     decide(served, expected=(expected("04:10"), expected("05:10")))

@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import attrgetter
 
 from console.clean import clean_line
 from console.control.alerts.routes import services_of
 from console.control.alerts.said import Words
 from console.control.alerts.scene import Scene, Subject, Wanted
+from console.control.fingerprint import Day
+from console.control.signatures import Blame, blame_of
 from console.control.words import clock, moment
 from console.model.alerting import TECHNICAL, ToldFacts
+from console.model.checks import CheckState
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, ServiceDayVerdict
 from console.model.promises import not_too_many, service_of
 from console.model.values import AlertKind, ServiceFacts, Timeliness
@@ -32,23 +35,33 @@ _STANDS = {
     Timeliness.MET_LATE: "was delivered late",
 }
 
+_SHARED = {
+    Blame.CREDENTIAL: "a login that several jobs use is refused",
+    Blame.CONNECTION: "a database or server that several jobs use does not answer",
+    Blame.HOST: "a server that several jobs use is not found on the network",
+    Blame.DISK: "a disk that several jobs write to is full",
+    Blame.MEMORY: "a server on which several jobs run has no memory left",
+    Blame.TIMEOUT: "a database or server that several jobs use answers too late",
+    Blame.TARGET: "nearly all jobs of one server fail, though it answers",
+}
+
 
 def is_worth_telling(scene: Scene, subject: Subject, route: str) -> bool:
     """Whether any of the route's services is in danger."""
-    return any(one.timeliness not in _FINE for one in _hurt(scene, subject, route))
+    return any(one.timeliness not in _FINE for one in hurt_by(scene, subject, route))
 
 
 def fingerprint(scene: Scene, subject: Subject, route: str) -> str:
     """What the route is told of each of its services: how it stands, and when it is expected."""
     rows = [[one.service, one.bd.isoformat(), one.timeliness.value, _iso(one.expected_at)]
-            for one in _hurt(scene, subject, route)]  # fmt: skip
+            for one in hurt_by(scene, subject, route)]  # fmt: skip
     return json.dumps(sorted(rows), separators=(",", ":"))
 
 
 def is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
     """Whether a service stands otherwise than told, or its expectation moved materially."""
     before = _read(told.fingerprint)
-    for one in _hurt(scene, subject, told.route):
+    for one in hurt_by(scene, subject, told.route):
         stood, expected = before.get((one.service, one.bd.isoformat()), ("", None))
         if stood != one.timeliness.value:
             return True
@@ -60,16 +73,17 @@ def is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
 
 def words(scene: Scene, wanted: Wanted, leaves: bool) -> Words:
     """`leaves`: whether those who can mend it are told in the same evaluation."""
-    hurt = _hurt(scene, wanted.subject, wanted.route)
+    hurt = hurt_by(scene, wanted.subject, wanted.route)
     over = wanted.kind is AlertKind.RECOVERED
     lines = list(_lines(scene, hurt, over)) or ["What was in danger is not any more."]
     title = f"[Headway] {_title(scene, hurt, over) or 'nothing is late any more'}"
-    body = [*lines, ""] if over else [*lines, "", _cause(scene, wanted.subject, leaves), *_next(scene, hurt), ""]
+    body = [*lines, ""] if over else [*lines, "", _cause(scene, wanted.subject, hurt, leaves), *_next(scene, hurt), ""]
     text = "\n".join([*body, f"Reference: {PLACEHOLDER}"]) + "\n"
     return Words(title, text, title, text)
 
 
-def _hurt(scene: Scene, subject: Subject, route: str) -> list[HurtServiceVerdict]:
+def hurt_by(scene: Scene, subject: Subject, route: str) -> list[HurtServiceVerdict]:
+    """The services that it hurts and that the route is told of."""
     names = services_of(scene, subject, route)
     return [one for one in subject.decision.services if one.service in names]
 
@@ -92,14 +106,17 @@ def _line(scene: Scene, one: HurtServiceVerdict, over: bool) -> str:
     """ "Supply plan, promised 06:30, is likely late (expected 07:05)." """
     service = _service(scene, one)
     zone = service.zone if service is not None else "UTC"
-    title = clean_line((service.title if service is not None else "") or one.service)
-    promised = f"{title}, promised {moment(one.deadline, zone)},"
+    promised = f"{_named(one, service)}, promised {moment(one.deadline, zone)},"
     day = scene.days.get((one.service, one.bd))
     if day is not None and day.delivered_at is not None:
         return f"{promised} was delivered at {clock(day.delivered_at, zone, one.deadline)}."
     if over and one.timeliness is not Timeliness.BREACHED:
         return f"{promised} is not in danger from this any more{_expected(day, one, zone, scene.now)}."
     return f"{promised} {_STANDS[one.timeliness]}{_expected(day, one, zone, scene.now)}."
+
+
+def _named(one: HurtServiceVerdict, service: ServiceFacts | None) -> str:
+    return clean_line((service.title if service is not None else "") or one.service)
 
 
 def _expected(day: ServiceDayVerdict | None, one: HurtServiceVerdict, zone: str, now: datetime) -> str:
@@ -109,21 +126,40 @@ def _expected(day: ServiceDayVerdict | None, one: HurtServiceVerdict, zone: str,
     return f" (expected {clock(expected, zone, one.deadline)})" if expected is not None else ""
 
 
-def _cause(scene: Scene, subject: Subject, leaves: bool) -> str:
+def _cause(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict], leaves: bool) -> str:
     """Whose matter it is, and since when they know."""
-    what = "a system" if subject.case.group.root is None else "a job"
-    owner = clean_line(subject.job_owner)
-    whose = f"{what} of {owner} failed" if owner else f"{what} failed"
-    if subject.case.group.awaits:
-        whose = "nothing failed, and not all jobs are done"
-    if subject.case.group.check:
-        whose = "all jobs ran, and the data are not as they must be"
+    what = _what_failed(scene, subject, hurt)
+    they = "they" if subject.job_owner else "those who can mend it"
     told = min((one.first_at for one in subject.told if one.words == TECHNICAL), default=None)
-    if told is not None:
-        return f"Cause: {whose}; they were told at {moment(told, _zone(scene, subject))}."
-    if leaves:
-        return f"Cause: {whose}; they were told at {moment(scene.now, _zone(scene, subject))}."
-    return f"Cause: {whose}; they are not told yet."
+    if told is None and not leaves:
+        return f"Cause: {what}; {they} are not told yet."
+    return f"Cause: {what}; {they} were told at {moment(told or scene.now, _zone(scene, subject))}."
+
+
+def _what_failed(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict]) -> str:
+    """ "a job of etl failed". The names of what a shared root blames and of what a check looks at are for those who can
+    mend it."""
+    group = subject.case.group
+    if group.check:
+        return _what_is_with_the_data(scene, subject, hurt)
+    if group.awaits:
+        return "nothing failed, and not all jobs are done"
+    if group.shared:
+        return _SHARED[blame_of(group.shared)]
+    what, did = ("a job", "failed") if group.root is not None else ("a system", "does not answer")
+    owner = clean_line(subject.job_owner)
+    return f"{what} of {owner} {did}" if owner else f"{what} {did}"
+
+
+def _what_is_with_the_data(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict]) -> str:
+    """ "all jobs ran, and the data of Supply plan are not as they must be"."""
+    group = subject.case.group
+    titles = ", ".join(dict.fromkeys(_named(one, _service(scene, one)) for one in hurt))
+    data = f"the data of {titles}" if titles else "the data"
+    known = scene.picture.estate.checks.get((group.check, group.bd))
+    if known is not None and known.last.state is CheckState.FAILED:
+        return f"all jobs ran, and {data} are not as they must be"
+    return f"all jobs ran, and nobody knows whether {data} are as they must be: they could not be looked at"
 
 
 def _next(scene: Scene, hurt: list[HurtServiceVerdict]) -> Iterator[str]:
@@ -147,6 +183,11 @@ def _zone(scene: Scene, subject: Subject) -> str:
 
 def _iso(at: datetime | None) -> str:
     return at.replace(second=0, microsecond=0).isoformat() if at is not None else ""
+
+
+def days(text: str) -> frozenset[Day]:
+    """The service days in what `fingerprint` wrote."""
+    return frozenset((name, date.fromisoformat(bd)) for name, bd in _read(text))
 
 
 def _read(text: str) -> dict[tuple[str, str], tuple[str, datetime | None]]:

@@ -26,6 +26,14 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     return Held(STAGE, f"quiet hours until {moment(until, quiet.zone)}", until)
 
 
+def let_go(scene: Scene, wanted: Wanted, at: datetime) -> datetime:
+    """When what is put off until then may leave: then, or when the quiet hours of that time are over."""
+    quiet = scene.rule(wanted.route).quiet
+    if quiet is None or wanted.subject.tier in quiet.break_through:
+        return at
+    return quiet_until(quiet, at) or at
+
+
 def quiet_until(quiet: QuietHours, now: datetime) -> datetime | None:
     """When the quiet hours that hold `now` end; None outside of them."""
     zone = zone_of(quiet.zone)

@@ -11,6 +11,7 @@ from typing import Any
 from console.control.alerts import (
     acknowledge,
     business,
+    flapping,
     group,
     inhibit,
     maintenance,
@@ -41,9 +42,11 @@ STAGES: tuple[Stage, ...] = (
     silence.hold,
     # 5. What somebody is on is neither repeated nor escalated until that lapses.
     acknowledge.hold,
-    # 6. What may wait until the morning does: after the stages that may drop it, so that the night holds little.
+    # 6. What comes and goes is told once it stays: after the stages that mute it, before the one that chooses the hour.
+    flapping.hold,
+    # 7. What may wait until the morning does: after the stages that may drop it, so that the night holds little.
     quiet_hours.hold,
-    # 7. What leaves now leaves together: last, for only what nothing else holds has company.
+    # 8. What leaves now leaves together: last, for only what nothing else holds has company.
     group.hold,
 )
 _RECOVERED_WHILE = {
@@ -152,7 +155,7 @@ def _notice(scene: Scene, wanted: Wanted, to_mend: bool, log_tails: Mapping[int,
     said = (
         business.words(scene, wanted, to_mend)
         if wanted.words == BUSINESS
-        else technical.words(scene.picture, wanted, log_tails, _changes(wanted))
+        else technical.words(scene.picture, wanted, log_tails, _changes(scene, wanted))
     )
     if wanted.words == SHADOW:
         said = _in_shadow(said, wanted.subject.decision.in_shadow)
@@ -180,7 +183,7 @@ def _template(scene: Scene, wanted: Wanted, said: Words, log_tails: Mapping[int,
     return {"template": rule.name, "values": full, "plain_values": plain}
 
 
-def _changes(wanted: Wanted) -> str:
+def _changes(scene: Scene, wanted: Wanted) -> str:
     """What is new to this route since its last word, in words."""
     if wanted.before is None or wanted.because:
         return wanted.because
@@ -188,7 +191,8 @@ def _changes(wanted: Wanted) -> str:
         before = read_told(wanted.before.fingerprint)
     except (ValueError, TypeError):
         before = Told("", frozenset(), False)
-    return event_words(wanted.subject.decision, before)
+    decision = wanted.subject.decision
+    return "; ".join(filter(None, [event_words(decision, before), flapping.note(scene, decision)]))
 
 
 def _in_shadow(said: Words, routes: Sequence[str]) -> Words:

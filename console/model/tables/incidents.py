@@ -48,6 +48,9 @@ class Incident(SQLModel, table=True):
     split_from: int | None = big(default=None)
     reopened: int = 0
     """How often it came back after it had closed."""
+    flaps: int = 0
+    """The same, since it was last steady."""
+    flaps_since_us: int | None = big(default=None)
     changes: str = string("[]")
     """JSON: what changed since its root was last good, a line each, as last told."""
     fingerprint: str = string()

@@ -68,6 +68,8 @@ def _incidents() -> None:
         incident.add_column(sa.Column("root_shared", sa.Text(), nullable=False, server_default=""))
         incident.add_column(sa.Column("split_from", BIG, nullable=True))
         incident.add_column(sa.Column("reopened", sa.Integer(), nullable=False, server_default="0"))
+        incident.add_column(sa.Column("flaps", sa.Integer(), nullable=False, server_default="0"))
+        incident.add_column(sa.Column("flaps_since_us", BIG, nullable=True))
         incident.add_column(sa.Column("changes", sa.Text(), nullable=False, server_default="[]"))
     with op.batch_alter_table("target") as target:
         target.add_column(sa.Column("booted_us", BIG, nullable=True))

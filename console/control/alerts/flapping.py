@@ -1,0 +1,81 @@
+"""What comes and goes is told once it stays: from its second return on, "over" and "again" wait for a steady time.
+
+A red or a green time that lasts `[incidents] steady_for` is told at its end. A service that is hit for the first time,
+and a deadline that passes, are told at once.
+"""
+
+from __future__ import annotations
+
+from console.control.alerts import business
+from console.control.alerts.quiet_hours import let_go
+from console.control.alerts.scene import Held, Scene, Wanted
+from console.control.fingerprint import Day, read_told
+from console.control.words import moment
+from console.durations import duration_words
+from console.model.alerting import BUSINESS, ToldFacts
+from console.model.decisions import IncidentDecision
+from console.model.values import AlertKind, Timeliness
+
+STAGE = "flapping"
+FROM = 2
+"""The return from which on it is held: the first one is told."""
+_MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
+
+
+def hold(scene: Scene, wanted: Wanted) -> Held | None:
+    """Holds the end and the return of what flaps, until it has been steady. Of what is over the time lies ahead: where
+    it comes back before that, the store takes the notice back."""
+    decision, before = wanted.subject.decision, wanted.before
+    if before is None or not _flaps(scene, decision) or not _comes_or_goes(wanted, before):
+        return None
+    if _must_be_known(scene, wanted, before):
+        return None
+    steady = scene.picture.estate.declared.incidents.steady_for
+    until = let_go(scene, wanted, scene.now + steady) if decision.closed else decision.failed_since + steady
+    lasting = duration_words(steady.total_seconds())
+    return Held(STAGE, f"flapping: {_times(decision)}; told again when it has been steady for {lasting}", until)
+
+
+def note(scene: Scene, decision: IncidentDecision) -> str:
+    """How often it was red, for the word that leaves; empty where it does not flap."""
+    if decision.flaps < FROM:
+        return ""
+    since = scene.now if decision.closed else decision.failed_since
+    return f"{_times(decision)}, {'green' if decision.closed else 'now'} since {moment(since, 'UTC')}"
+
+
+def _times(decision: IncidentDecision) -> str:
+    since = decision.flaps_since or decision.failed_since
+    return f"red {decision.flaps + 1} times since {moment(since, 'UTC')}"
+
+
+def _flaps(scene: Scene, decision: IncidentDecision) -> bool:
+    """Until it has been red for a steady time: what is told then is no flapping."""
+    steady = scene.picture.estate.declared.incidents.steady_for
+    return decision.flaps >= FROM and scene.now < decision.failed_since + steady
+
+
+def _comes_or_goes(wanted: Wanted, before: ToldFacts) -> bool:
+    """Whether it is the end, or the return of what the route was told is over. To those who wait for a service each
+    change is one of the two."""
+    if wanted.kind is AlertKind.RECOVERED:
+        return True
+    if wanted.kind is not AlertKind.UPDATED or wanted.subject.decision.closed:
+        return False
+    return wanted.words == BUSINESS or read_told(before.fingerprint).closed
+
+
+def _must_be_known(scene: Scene, wanted: Wanted, before: ToldFacts) -> bool:
+    """Whether a service is hit that the route has not heard of, or a deadline passed since its last word."""
+    subject, is_business = wanted.subject, wanted.words == BUSINESS
+    hurt = business.hurt_by(scene, subject, wanted.route) if is_business else subject.decision.services
+    heard = _days(before)
+    return any(
+        (one.service, one.bd) not in heard
+        or (one.timeliness in _MISSED and before.last_at <= one.deadline <= scene.now)
+        for one in hurt
+    )
+
+
+def _days(before: ToldFacts) -> frozenset[Day]:
+    return business.days(before.fingerprint) if before.words == BUSINESS else read_told(before.fingerprint).services

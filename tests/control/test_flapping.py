@@ -1,0 +1,179 @@
+"""What comes and goes: its first return is told, later ones when it stays, and whatever must be known at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.contract import State
+from console.model.alerting import Alerting, QuietHours, RouteRule
+from console.model.declared import Declared
+from console.model.values import DependencyFacts, Settings
+from tests.control.ledger import Ledger
+from tests.factories import at, estate, feeds, job, minutes, service
+
+OFTEN = job(1, "hosts/often", "03:00", expected=minutes(2), notify=("oncall",))
+LOAD = job(2, "hosts/load", expected=minutes(5))
+STEADY = timedelta(minutes=30)
+STEP = timedelta(minutes=5)
+
+
+class Night:
+    """One job that is run again and again, and what left the house of what was decided."""
+
+    def __init__(self, *routes: RouteRule, edges: list[DependencyFacts] | None = None, **more: Any) -> None:
+        facts = estate(OFTEN, LOAD, feeds=edges or [], settings=Settings(default_route=("default",)), **more)
+        self.ledger = Ledger(replace(facts, declared=Declared(alerting=Alerting(routes=routes))))
+        self.left: list[tuple[datetime, str]] = []
+        self._put_off: list[tuple[datetime, str]] = []
+        self.now = at("02:50")
+        self.look(self.now)
+
+    def ends(self, when: datetime, state: State) -> None:
+        began = when - timedelta(minutes=1)
+        self.ledger.run(OFTEN, "03:00", state, started_at=began, ended_at=when)
+
+    def look(self, now: datetime) -> list[str]:
+        """What leaves then or left since the last look, in the order of time."""
+        leaving = [one for one in self._put_off if one[0] <= now]
+        decisions = self.ledger.look(f"{now:%H:%M:%S}")
+        self._put_off = [one for one in self._put_off if one not in leaving]
+        for each in decisions.incidents:
+            if each.reopened:  # the store takes back what was put off
+                self._put_off = []
+            for one in each.notices:
+                (self._put_off if one.not_before else leaving).append((one.not_before or now, one.kind.value))
+        self.left += leaving
+        self.now = now
+        return [kind for _, kind in leaving]
+
+    def red(self, clock: str) -> list[str]:
+        self.ends(at(clock), State.FAILED)
+        return self.look(at(clock))
+
+    def green(self, clock: str) -> list[str]:
+        self.ends(at(clock), State.SUCCEEDED)
+        return self.look(at(clock))
+
+    def held(self) -> list[tuple[str, str, datetime | None]]:
+        return [(one.stage, one.why, one.until) for each in self.ledger.decisions.incidents for one in each.held]
+
+
+def flapping(*routes: RouteRule, **more: Any) -> Night:
+    """Red for the third time at 03:40; its second return is held."""
+    night = Night(*routes, **more)
+    assert ["opened"] == night.red("03:00")
+    assert ["recovered"] == night.green("03:10")
+    assert ["updated"] == night.red("03:20")
+    assert ["recovered"] == night.green("03:30")
+    assert [] == night.red("03:40")
+    return night
+
+
+def test_the_first_return_is_told_and_the_second_held_with_the_reason() -> None:
+    night = flapping()
+    why = "flapping: red 3 times since 03:00 UTC; told again when it has been steady for 30m"
+    assert [("flapping", why, at("04:10"))] == night.held()
+    assert at("04:10") >= (night.ledger.decisions.next_at or at("11:00"))
+
+
+def test_one_word_says_that_it_is_over_once_it_has_been_green_for_a_steady_time() -> None:
+    night = flapping()
+    assert [] == night.green("03:50")
+    (notice,) = night.ledger.incident().notices
+    assert at("04:20") == notice.not_before
+    assert "; red 3 times since 03:00 UTC, green since 03:50 UTC\n" in notice.body
+    assert ["recovered"] == night.look(at("04:20"))
+
+
+def test_one_word_says_that_it_stays_red() -> None:
+    night = flapping()
+    assert [] == night.look(at("04:09"))
+    assert ["updated"] == night.look(at("04:10"))
+    assert "Red 3 times since 03:00 UTC, now since 03:40 UTC\n" in night.ledger.incident().notices[0].body
+    assert [] == night.look(at("04:40"))
+
+
+def test_after_a_steady_time_it_is_told_at_once_again() -> None:
+    night = flapping()
+    night.look(at("04:10"))
+    assert ["recovered"] == night.green("04:20")
+    assert ["updated"] == night.red("04:30")
+
+
+def test_an_all_clear_that_waits_is_overtaken_by_the_next_failure() -> None:
+    night = flapping()
+    night.green("03:50")
+    assert [] == night.red("04:00")
+    assert [] == night.look(at("04:29"))
+    assert ["updated"] == night.look(at("04:30"))
+
+
+def test_a_deadline_that_passes_is_told_at_once() -> None:
+    night = flapping(edges=feeds(OFTEN, LOAD), services=[service("daily", "03:45", LOAD, tier=2, notify=("oncall",))])
+    assert [] == night.look(at("03:44"))
+    assert ["updated"] == night.look(at("03:46"))
+
+
+def test_a_service_that_is_hit_for_the_first_time_is_told_at_once() -> None:
+    daily = service("daily", "06:30", LOAD, tier=2, notify=("oncall",))
+    night = flapping()
+    night.ledger.estate = replace(night.ledger.estate, dependencies=tuple(feeds(OFTEN, LOAD)), services=(daily,))
+    assert ["updated"] == night.look(at("03:42"))
+    assert "Hurts daily as well; red 3 times" in night.ledger.incident().notices[0].body
+
+
+def test_an_all_clear_that_would_leave_in_quiet_hours_waits_for_their_end() -> None:
+    night = flapping(RouteRule("oncall", quiet=QuietHours(time(4), time(6), "UTC")))
+    night.green("03:50")
+    assert at("06:00") == night.ledger.incident().notices[0].not_before
+
+
+def test_those_who_wait_for_a_service_hear_of_its_steady_end_alone() -> None:
+    daily = service("daily", "06:30", LOAD, tier=2, notify=("supply",))
+    night = Night(edges=feeds(OFTEN, LOAD), services=[daily])
+    for clock, is_red in (("03:00", True), ("03:10", False), ("03:20", True), ("03:30", False), ("03:40", True)):
+        night.red(clock) if is_red else night.green(clock)
+    assert {"flapping"} == {stage for stage, _, _ in night.held()}
+    night.green("03:50")
+    notices = night.ledger.incident().notices
+    assert [("oncall", at("04:20")), ("supply", at("04:20"))] == [(one.route, one.not_before) for one in notices]
+
+
+Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=36)
+"""For each five minutes: whether it turns, and whether the engine is dead then."""
+
+
+@settings(max_examples=120, deadline=None)
+@given(steps=Steps)
+def test_whatever_flaps_and_whenever_the_engine_dies_what_lasts_is_told_and_the_rest_is_little(
+    steps: list[tuple[bool, bool]],
+) -> None:
+    """The last word is right whenever it stood for a steady time since somebody saw it, and few words leave."""
+    night, is_red, seen = Night(), False, (False, at("02:50"))
+    now = at("03:00")
+    night.ends(now, State.SUCCEEDED)
+    for turns, is_dead in [*steps, *[(False, False)] * 14]:
+        now += STEP
+        if turns:
+            is_red = not is_red
+            night.ends(now, State.FAILED if is_red else State.SUCCEEDED)
+        if not is_dead:
+            seen = seen if seen[0] == is_red else (is_red, now)
+            night.look(now)
+            if now - seen[1] >= STEADY and (is_red or night.left):
+                assert is_red == (night.left[-1][1] != "recovered")
+    _words_are_few(night)
+
+
+def _words_are_few(night: Night) -> None:
+    moments = [when for when, _ in night.left]
+    assert sorted(moments) == moments
+    assert all(sum(when <= one < when + STEADY for one in moments) <= 4 for when in moments)
+    kinds = [kind for _, kind in night.left]
+    assert [] == [one for one in pairwise(kinds) if one == ("recovered", "recovered")]
