@@ -23,6 +23,8 @@ def test_the_night_goes_as_its_timeline_says(path: Path) -> None:
         ("extract fails", 'it begins with "estate: "'),
         ("at 03:12 extract falls over", "unknown line"),
         ("at 03:12 load fails", "0 jobs are called load"),
+        ("at 03:12 ann acknowledges extract for 1h", "0 open incidents name extract"),
+        ("at 03:12 check rows passes: 1 row", "the checks are none"),
         ("at 03:00 nothing happens", "time goes forward"),
         ("expect one pager to oncall naming extract", "unknown line"),
         ("estate: job hosts/load at 03:15", "before the first event"),

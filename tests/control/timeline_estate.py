@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from connectors.contract import Schedule
 from console.durations import parse_duration
+from console.model.alerting import Alerting, QuietHours, RouteRule
+from console.model.checks import Check
+from console.model.declared import Declared
 from console.model.values import DependencyFacts, Estate, JobFacts, Safety, ServiceFacts, Settings, TargetFacts
 from tests.factories import at, daily, estate, feeds, job, service, target
 
@@ -27,13 +30,16 @@ class Opening:
         self.targets: dict[str, TargetFacts] = {}
         self.services: list[ServiceFacts] = []
         self.edges: list[DependencyFacts] = []
+        self.routes: list[RouteRule] = []
+        self.checks: dict[str, Check] = {}
         self.settings = Settings(default_route=("oncall",))
 
     def estate(self, since: datetime | None) -> Estate:
         """All of it; no schedule demands anything before `since`."""
+        declared = Declared(alerting=Alerting(routes=tuple(self.routes)), checks=tuple(self.checks.values()))
         jobs = [replace(each, accepted_at=since) for each in self.jobs.values()]
         return estate(*jobs, feeds=self.edges, services=self.services,
-                      targets=list(self.targets.values()), settings=self.settings)  # fmt: skip
+                      targets=list(self.targets.values()), settings=self.settings, declared=declared)  # fmt: skip
 
     def line(self, words: str) -> None:
         """One line. Raises Unreadable."""
@@ -44,6 +50,10 @@ class Opening:
             self.edges += feeds(self.job(found[1]), *map(self.job, _listed(found[2])))
         elif found := re.fullmatch(r"service (\S+) due (\d\d:\d\d), delivered by (.+)", head):
             self._service(found[1], found[2], _listed(found[3]), options)
+        elif found := re.fullmatch(r"route (\S+)", head):
+            self._route(found[1], options)
+        elif found := re.fullmatch(r"check (\S+) of (.+)", head):
+            self.checks[found[1]] = Check(found[1], "sql", found[2])
         else:
             raise Unreadable("no line of an estate: timeline_words.py has every one")
 
@@ -79,6 +89,12 @@ class Opening:
             facts |= _service_option(each)
         self.services.append(service(name, due, *map(self.job, terminals), **facts))
 
+    def _route(self, name: str, options: list[str]) -> None:
+        facts: dict[str, Any] = {}
+        for each in options:
+            facts |= _route_option(each)
+        self.routes.append(RouteRule(name, **facts))
+
 
 def period(of: JobFacts, now: datetime) -> datetime | None:
     """The instant of its schedule that is due last by `now`; None without one."""
@@ -112,7 +128,21 @@ def _service_option(words: str) -> dict[str, Any]:
         return {"notify": tuple(_listed(found[1]))}
     if found := re.fullmatch(r"owned by (.+)", words):
         return {"owner": found[1]}
+    if found := re.fullmatch(r"checked by (.+)", words):
+        return {"ready": tuple(_listed(found[1]))}
     raise Unreadable(f'no option of a service: "{words}"')
+
+
+def _route_option(words: str) -> dict[str, Any]:
+    if found := re.fullmatch(r"quiet from (\d\d:\d\d) to (\d\d:\d\d)", words):
+        return {"quiet": QuietHours(time.fromisoformat(found[1]), time.fromisoformat(found[2]), "UTC")}
+    if found := re.fullmatch(r"escalates after (\w+) to (.+)", words):
+        return {"escalate_after": ((0, parse_duration(found[1])),), "escalate_to": tuple(_listed(found[2]))}
+    if found := re.fullmatch(r"repeats every (\w+)", words):
+        return {"repeat_every": parse_duration(found[1])}
+    if found := re.fullmatch(r"waits (\w+)", words):
+        return {"wait": parse_duration(found[1])}
+    raise Unreadable(f'no option of a route: "{words}"')
 
 
 def _listed(words: str) -> list[str]:

@@ -79,7 +79,7 @@ def nothing_happens(night: Night) -> None:
 @says(EVENTS, "{name} is due")
 def is_due(night: Night, name: str) -> None:
     """Says what a reader should know; the job's clock has to agree."""
-    if period(night.opening.job(name), _now(night)) != night.now:
+    if period(night.opening.job(name), now_of(night)) != night.now:
         raise Unreadable(f"its clock is {night.opening.job(name).schedule.expression or 'none'}")
 
 
@@ -87,7 +87,7 @@ def is_due(night: Night, name: str) -> None:
 def starts(night: Night, name: str) -> None:
     """The run of the instant that is due last starts; without a clock, a new run."""
     job = night.opening.job(name)
-    due = period(job, _now(night)) or _now(night)
+    due = period(job, now_of(night)) or now_of(night)
     known = _run(night, job, due)
     if known is not None and known.started_at is not None:
         raise Unreadable(f'it started {known.started_at:%H:%M} already: "is rerun", if it starts again')
@@ -150,17 +150,17 @@ def nothing_new(night: Night) -> None:
 
 @says(EXPECTATIONS, "one page to {route} naming {words}")
 def one_page(night: Night, route: str, words: str) -> None:
-    _one(night, AlertKind.OPENED, route, words)
+    one_word(night, AlertKind.OPENED, route, words)
 
 
 @says(EXPECTATIONS, "one update to {route} naming {words}")
 def one_update(night: Night, route: str, words: str) -> None:
-    _one(night, AlertKind.UPDATED, route, words)
+    one_word(night, AlertKind.UPDATED, route, words)
 
 
 @says(EXPECTATIONS, "the all-clear to {route} naming {words}")
 def all_clear(night: Night, route: str, words: str) -> None:
-    _one(night, AlertKind.RECOVERED, route, words)
+    one_word(night, AlertKind.RECOVERED, route, words)
 
 
 @says(EXPECTATIONS, "it closed: {words}")
@@ -180,19 +180,19 @@ def open_incidents(night: Night, number: str) -> None:
 @says(EXPECTATIONS, "the root cause {words}")
 def root_cause(night: Night, words: str) -> None:
     """The title of an open incident."""
-    _among(words, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
+    among(words, [one.title for one in night.told.decisions[-1].incidents if not one.closed])
 
 
 @says(EXPECTATIONS, "{name} as a symptom of {root}")
 def symptom(night: Night, name: str, root: str) -> None:
     """Red or stale in the incident whose title names that root."""
-    hurt = {one.job_id for one in _about(night, root).members if one.role in ("red", "stale")}
-    _among(night.opening.job(name).id, hurt)
+    hurt = {one.job_id for one in about(night, root).members if one.role in ("red", "stale")}
+    among(night.opening.job(name).id, hurt)
 
 
 @says(EXPECTATIONS, "the timeline of {root} to say: {words}")
 def timeline_says(night: Night, root: str, words: str) -> None:
-    _among(words, [one.event for one in night.told.incidents() if one.event and root in one.title])
+    among(words, [one.event for one in night.told.incidents() if one.event and root in one.title])
 
 
 @says(EXPECTATIONS, "the words: {words}")
@@ -221,11 +221,12 @@ def act_by(night: Night, service: str, words: str, clock: str) -> None:
 @says(EXPECTATIONS, "service {service} {words}")
 def stands(night: Night, service: str, words: str) -> None:
     days = [one for one in night.told.decisions[-1].service_days if one.service == service]
-    _among(words, [one.timeliness.value.replace("_", " ") for one in days if one.bd.isoformat() == "2026-11-19"])
+    among(words, [one.timeliness.value.replace("_", " ") for one in days if one.bd.isoformat() == "2026-11-19"])
 
 
 # -- small helps ------------------------------------------------------------------------------------------------------
-def _now(night: Night) -> datetime:
+def now_of(night: Night) -> datetime:
+    """The time of the line. Raises Unreadable before the first."""
     if night.now is None:
         raise Unreadable("it has no time yet")
     return night.now
@@ -240,9 +241,9 @@ def _last(night: Night, job: JobFacts) -> datetime:
     """The place of its latest run that has started, else of the one that is due last."""
     runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.first_started_at is not None]
     if runs:
-        last = max(runs, key=lambda one: one.first_started_at or _now(night))
-        return last.period_at or last.first_started_at or _now(night)
-    due = period(job, _now(night))
+        last = max(runs, key=lambda one: one.first_started_at or now_of(night))
+        return last.period_at or last.first_started_at or now_of(night)
+    due = period(job, now_of(night))
     if due is None:
         raise Unreadable("it has no clock and no run: let it start first")
     return due
@@ -250,8 +251,8 @@ def _last(night: Night, job: JobFacts) -> datetime:
 
 def _ends(night: Night, name: str, state: State, **more: object) -> None:
     """What runs ends; what has not started yet started at its instant, without a clock a minute ago."""
-    job, now = night.opening.job(name), _now(night)
-    due = period(job, now) or _now(night) - timedelta(minutes=1)
+    job, now = night.opening.job(name), now_of(night)
+    due = period(job, now) or now_of(night) - timedelta(minutes=1)
     open_runs = [one for one in night.ledger.estate.runs if one.job_id == job.id and one.state is State.RUNNING]
     if open_runs:
         due = open_runs[-1].period_at or open_runs[-1].first_started_at or due
@@ -272,13 +273,14 @@ def _target(night: Night, name: str) -> TargetFacts:
     return night.opening.targets[name]
 
 
-def _one(night: Night, kind: AlertKind, route: str, words: str) -> None:
+def one_word(night: Night, kind: AlertKind, route: str, words: str) -> None:
     """Exactly one word of that kind to that route, with these words in its title."""
     told = night.told.take(lambda one: (one.kind, one.route) == (kind, route) and words in one.title)
     same(1, len(told), f"told: {titles(night.told.unexpected)}")
 
 
-def _about(night: Night, root: str) -> IncidentDecision:
+def about(night: Night, root: str) -> IncidentDecision:
+    """The incident of the last look whose title names that root."""
     found = [one for one in night.told.decisions[-1].incidents if root in one.title]
     same(1, len(found), [one.title for one in night.told.decisions[-1].incidents])
     return found[0]
@@ -290,5 +292,6 @@ def _hurt(night: Night, service: str) -> HurtServiceVerdict:
     return hurt[0]
 
 
-def _among(wanted: object, found: Collection[object]) -> None:
+def among(wanted: object, found: Collection[object]) -> None:
+    """Raises AssertionError with what there is."""
     same(True, wanted in found, f"among {found!r}")

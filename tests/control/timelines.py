@@ -11,8 +11,9 @@ One line says one thing; `#` begins a comment. Times are those of `tests.factori
     expect nothing new
 
 What stands under `at` lines of one time is decided at once; an `expect` speaks of all that was decided since the
-`expect` lines before. Each word to a person has to be expected. `timeline_estate.py` and `timeline_words.py` know every
-line.
+`expect` lines before. Each word to a person has to be expected. What is put off is told when it leaves, and
+never where its incident is red again by then. `timeline_estate.py`, `timeline_words.py` and `timeline_stages.py` know
+every line.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from console.model.decisions import Notice
+from tests.control import timeline_stages  # noqa: F401  (adds its lines)
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable
 from tests.control.timeline_words import EVENTS, EXPECTATIONS, Do, Told, same, titles
@@ -42,6 +45,7 @@ class Player:
         self._pending = False
         self._expecting = False
         self._ledger: Ledger | None = None
+        self._put_off: list[Notice] = []
 
     @property
     def ledger(self) -> Ledger:
@@ -93,7 +97,16 @@ class Player:
             self._pending = False
             found = self.ledger.look(f"{self.now:%H:%M:%S}")
             self.told.decisions.append(found)
-            self.told.unexpected += [one for each in found.incidents for one in each.notices]
+            self._leave([one for one in self._put_off if (one.not_before or self.now) <= self.now])
+            if any(each.reopened for each in found.incidents):
+                self._put_off = []
+            self._leave([one for each in found.incidents for one in each.notices])
+
+    def _leave(self, notices: list[Notice]) -> None:
+        """As the outbox does it: what may leave later waits."""
+        later = [one for one in notices if self.now is not None and one.not_before and one.not_before > self.now]
+        self._put_off = [one for one in self._put_off if one not in notices] + later
+        self.told.unexpected += [one for one in notices if one not in later]
 
 
 def files() -> Iterator[Path]:

@@ -1,0 +1,89 @@
+"""What people say in between, what checks find, and what is held back on its way out: lines of a timeline."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+
+from console.durations import parse_duration
+from console.model.alerting import AckFacts, SilenceFacts
+from console.model.checks import CheckFacts, CheckState, Stretch
+from console.model.values import AlertKind
+from tests.control.timeline_estate import Unreadable
+from tests.control.timeline_words import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_word, same, says
+from tests.factories import NIGHT
+
+
+@says(EVENTS, "{who} acknowledges {root} for {long}")
+def acknowledges(night: Night, who: str, root: str, long: str) -> None:
+    """The open incident whose title names that root."""
+    now, telling = now_of(night), night.ledger.estate.telling
+    found = [one.id for one in night.ledger.estate.incidents if root in one.title]
+    if len(found) != 1:
+        raise Unreadable(f"{len(found)} open incidents name {root}")
+    acks = {**telling.acks, found[0]: AckFacts(who, now + parse_duration(long), at=now)}
+    night.ledger.estate = replace(night.ledger.estate, telling=replace(telling, acks=acks))
+
+
+@says(EVENTS, "{who} silences {name} for {long}: {why}")
+def silences(night: Night, who: str, name: str, long: str, why: str) -> None:
+    """A job, by its name or the end of it."""
+    now, telling = now_of(night), night.ledger.estate.telling
+    matchers = (("job", night.opening.job(name).name),)
+    one = SilenceFacts(len(telling.silences) + 1, matchers, now, now + parse_duration(long), who, why)
+    said = replace(telling, silences=(*telling.silences, one))
+    night.ledger.estate = replace(night.ledger.estate, telling=said)
+
+
+@says(EVENTS, "check {name} finds {words}")
+def finds(night: Night, name: str, words: str) -> None:
+    """Something that is not as it must be."""
+    _looked(night, name, CheckState.FAILED, words)
+
+
+@says(EVENTS, "check {name} passes: {words}")
+def passes(night: Night, name: str, words: str) -> None:
+    _looked(night, name, CheckState.PASSED, words)
+
+
+@says(EXPECTATIONS, "one repeat to {route} naming {words}")
+def one_repeat(night: Night, route: str, words: str) -> None:
+    one_word(night, AlertKind.REPEATED, route, words)
+
+
+@says(EXPECTATIONS, "one escalation to {route} naming {words}")
+def one_escalation(night: Night, route: str, words: str) -> None:
+    one_word(night, AlertKind.ESCALATED, route, words)
+
+
+@says(EXPECTATIONS, "held back: {why}")
+def held_back(night: Night, why: str) -> None:
+    """The reason, as it stands now, of a notice that a stage holds."""
+    among(why, [held.why for one in night.told.decisions[-1].incidents for held in one.held])
+
+
+@says(EXPECTATIONS, "nothing held back")
+def nothing_held_back(night: Night) -> None:
+    same([], [held.why for one in night.told.decisions[-1].incidents for held in one.held])
+
+
+@says(EXPECTATIONS, "{route} not told: {why}")
+def not_told(night: Night, route: str, why: str) -> None:
+    """What was held back and is told no more."""
+    among((route, why), [(held.route, said) for one in night.told.incidents() for held, said in one.dropped])
+
+
+@says(EXPECTATIONS, "{number} flaps of {root}")
+def flaps_of(night: Night, number: str, root: str) -> None:
+    same(int(number), about(night, root).flaps)
+
+
+def _looked(night: Night, name: str, state: CheckState, words: str) -> None:
+    """A look at the business date of the night."""
+    if not re.fullmatch(r"\S+", name) or name not in night.opening.checks:
+        raise Unreadable(f"the checks are {', '.join(night.opening.checks) or 'none'}")
+    now, known = now_of(night), night.ledger.estate.checks
+    before = known[name, NIGHT].stretches if (name, NIGHT) in known else ()
+    looked = CheckFacts(name, NIGHT, (*before, Stretch(state, now, now + timedelta(0), words)))
+    night.ledger.estate = replace(night.ledger.estate, checks={**known, (name, NIGHT): looked})
