@@ -114,6 +114,14 @@ def test_an_all_clear_that_waits_is_overtaken_by_the_next_failure() -> None:
     assert ["updated"] == night.look(at("04:30"))
 
 
+def test_what_was_told_to_be_over_is_told_again_though_it_failed_before_that_left() -> None:
+    """It failed at 04:15, was seen at 04:25, and the all-clear left at 04:20."""
+    night = flapping()
+    night.green("03:50")
+    night.ends(at("04:15"), State.FAILED)
+    assert ["recovered", "updated"] == night.look(at("04:25"))
+
+
 def test_a_deadline_that_passes_is_told_at_once() -> None:
     night = flapping(edges=feeds(OFTEN, LOAD), services=[service("daily", "03:45", LOAD, tier=2, notify=("oncall",))])
     assert [] == night.look(at("03:44"))
