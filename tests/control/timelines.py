@@ -45,7 +45,7 @@ class Player:
         self._pending = False
         self._expecting = False
         self._ledger: Ledger | None = None
-        self._put_off: list[Notice] = []
+        self._put_off: list[tuple[str, Notice]] = []
 
     @property
     def ledger(self) -> Ledger:
@@ -97,16 +97,17 @@ class Player:
             self._pending = False
             found = self.ledger.look(f"{self.now:%H:%M:%S}")
             self.told.decisions.append(found)
-            self._leave([one for one in self._put_off if (one.not_before or self.now) <= self.now])
-            if any(each.reopened for each in found.incidents):
-                self._put_off = []
-            self._leave([one for each in found.incidents for one in each.notices])
+            told = [(each.key, one) for each in found.incidents for one in each.notices]
+            self._leave(self._put_off)
+            reopened = {each.key for each in found.incidents if each.reopened}
+            self._put_off = [one for one in self._put_off if one[0] not in reopened]
+            self._leave(told)
 
-    def _leave(self, notices: list[Notice]) -> None:
-        """As the outbox does it: what may leave later waits."""
-        later = [one for one in notices if self.now is not None and one.not_before and one.not_before > self.now]
+    def _leave(self, notices: Sequence[tuple[str, Notice]]) -> None:
+        """As the outbox does it: what may leave later waits. `notices`: each with its incident's key."""
+        later = [one for one in notices if self.now is not None and one[1].not_before and one[1].not_before > self.now]
         self._put_off = [one for one in self._put_off if one not in notices] + later
-        self.told.unexpected += [one for one in notices if one not in later]
+        self.told.unexpected += [notice for key, notice in notices if (key, notice) not in later]
 
 
 def files() -> Iterator[Path]:
