@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from console.clean import clean_line
 from console.control.cases import Case, cases
 from console.control.causes import UNDELIVERED, Group
+from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast
 from console.control.incidents import hits
@@ -50,12 +51,21 @@ def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
     in turns."""
     if day.deadline >= picture.now and (day.finish is None or day.finish.p90 <= day.deadline):
         return False
+    if day.deadline >= picture.now and not _has_begun(picture, day):
+        return False
     said = verdict(picture, day, ())
     if said.awaits or said.delivered_at is not None:
         return False  # its checks are causes themselves
     if is_told:
         return said.timeliness is not Timeliness.NO_ESTIMATE
     return said.timeliness in _LOST and picture.now - day.deadline < NEWS
+
+
+def _has_begun(picture: Picture, day: Forecast) -> bool:
+    """True once a job of it has started, or should have: before that its forecast judges the schedule alone."""
+    own = (node.run for node in day.nodes.values() if node.run is not None and node.run.bd == day.bd)
+    due = (node.due for node in day.nodes.values() if node.due is not None)
+    return any(map(has_started, own)) or any(at <= picture.now for at in due)
 
 
 def _is_own(case: Case) -> bool:

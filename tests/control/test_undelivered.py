@@ -106,3 +106,13 @@ def test_a_part_of_the_estate_comes_to_the_same() -> None:
     ledger.look("06:11")
     assert {1, 2} == part_with(ledger.estate, {1}).jobs.keys()
     assert 1 == len(part_with(ledger.estate, {1}).incidents)
+
+
+def test_a_schedule_that_cannot_keep_the_promise_is_told_when_its_night_begins() -> None:
+    slow = replace(LOAD, expected=minutes(240))
+    ledger = Ledger(estate(EXTRACT, slow, feeds=feeds(EXTRACT, slow), services=[PLAN]))
+    ledger.look("03:09")
+    assert [] == kinds(ledger)
+    ledger.run(EXTRACT, "03:10", State.RUNNING, started_at=at("03:10"))
+    ledger.look("03:11")
+    assert [AlertKind.OPENED] == kinds(ledger)
