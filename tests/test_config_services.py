@@ -40,6 +40,7 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "written, expected",
     [
+        ('deadline = "25:00"', "headway.toml:7: services.s.deadline: '25:00' is not a time of day; write"),
         ("deadline = { day = 1 }", "headway.toml:7: services.s.deadline: says one of these: a time"),
         ('deadline = { time = "06:30", day = 8 }', "services.s.deadline.day: 8 is too large: at most 7."),
         ('deadline = { after_start = "90m", day = 1 }', "day belongs to a time"),

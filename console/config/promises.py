@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from console.config.shapes import JobName, Pause, Strict, TimeOfDay
+from console.config.shapes import JobName, Pause, Strict, TimeOfDay, time_of_day
 from console.model.promises import Agreement, DeadlineRule, Objective, Promise
 
 FURTHEST_DAY = 7
@@ -53,7 +53,7 @@ class DeadlineSettings(Strict):
 
 
 def _table(value: Any) -> Any:
-    return {"time": value} if isinstance(value, str | time) else value
+    return {"time": time_of_day(value)} if isinstance(value, str | time) else value
 
 
 Deadline = Annotated[DeadlineSettings, BeforeValidator(_table)]

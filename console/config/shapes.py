@@ -33,7 +33,8 @@ def _zone(name: str) -> str:
     return name
 
 
-def _time(value: Any) -> time:
+def time_of_day(value: Any) -> time:
+    """ "06:30". Raises ValueError, in words."""
     if isinstance(value, time):
         return value
     match = re.fullmatch(r"(\d{1,2}):(\d{2})", value) if isinstance(value, str) else None
@@ -56,7 +57,7 @@ def _pause(value: timedelta) -> timedelta:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Pause = Annotated[Duration, AfterValidator(_pause)]
 Zone = Annotated[str, AfterValidator(_zone)]
-TimeOfDay = Annotated[time, BeforeValidator(_time)]
+TimeOfDay = Annotated[time, BeforeValidator(time_of_day)]
 JobName = Annotated[str, AfterValidator(_job_name)]
 
 
