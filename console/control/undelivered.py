@@ -53,6 +53,8 @@ def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
         return False
     if day.deadline >= picture.now and not _has_begun(picture, day):
         return False
+    if not is_told and not _was_watched(picture, day):
+        return False
     said = verdict(picture, day, ())
     if said.awaits or said.delivered_at is not None:
         return False  # its checks are causes themselves
@@ -66,6 +68,13 @@ def _has_begun(picture: Picture, day: Forecast) -> bool:
     own = (node.run for node in day.nodes.values() if node.run is not None and node.run.bd == day.bd)
     due = (node.due for node in day.nodes.values() if node.due is not None)
     return any(map(has_started, own)) or any(at <= picture.now for at in due)
+
+
+def _was_watched(picture: Picture, day: Forecast) -> bool:
+    """True where all its terminals were in sight before the deadline: of what was before nobody knows enough."""
+    targets = (picture.estate.targets.get(picture.job(each).target_id) for each in day.ends)
+    seen = (None if each is None else each.first_ok_at for each in targets)
+    return all(at is not None and at < day.deadline for at in seen)
 
 
 def _is_own(case: Case) -> bool:

@@ -234,7 +234,7 @@ def test_the_grants_are_printed_as_they_are(what: str) -> None:
 
 
 def test_every_kind_that_is_reached_over_a_door_of_its_own_has_its_grants() -> None:
-    assert {"replay"} == set(registry.kinds()) - set(GRANTS)
+    assert {"manual", "replay"} == set(registry.kinds()) - set(GRANTS)
 
 
 def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named() -> None:

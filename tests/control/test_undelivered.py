@@ -57,6 +57,16 @@ def test_a_night_that_nobody_watched_is_told_late_but_told() -> None:
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
+def test_what_was_lost_before_anybody_watched_is_no_news() -> None:
+    ledger = night()
+    ledger.target(2, first_ok_at=at("06:40"))
+    ledger.look("07:00")
+    assert [] == kinds(ledger)
+    ledger.target(2, first_ok_at=at("06:20"))
+    ledger.look("07:00")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
 def test_its_job_that_fails_after_all_goes_on_as_the_same_incident() -> None:
     ledger = night()
     ledger.look("06:11")
