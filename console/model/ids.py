@@ -37,6 +37,11 @@ def instant(stored: int) -> datetime:
     return EPOCH + timedelta(microseconds=stored if _FIRST <= stored <= _LAST else min(max(stored, _FIRST), _LAST))
 
 
+def exact_instant(stored: int) -> datetime:
+    """The aware UTC instant of a stored integer. Raises OverflowError for one that no calendar has."""
+    return EPOCH + timedelta(microseconds=stored)
+
+
 def maybe_instant(stored: int | None) -> datetime | None:
     return None if stored is None else instant(stored)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from console.clean import clean_line
 from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
-from console.model.ids import instant, maybe_instant, micros
+from console.model.ids import exact_instant, instant, maybe_instant, micros
 from console.model.values import RunFacts
 from console.store import audit, covered, facts, told
 from console.store.clocks import our_instant
@@ -124,7 +124,7 @@ def _step(row: Any) -> StepNow:
         run_id=row.run_id,
         after=places_of(row.after),
         wait_s=row.wait_s,
-        due=maybe_instant(row.due_us),
+        due=None if row.due_us is None else exact_instant(row.due_us),
         state=row.state,
         action_key=row.action_key,
         action_state=row.action_state or "",
