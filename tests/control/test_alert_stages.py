@@ -342,6 +342,30 @@ def test_the_tier_says_how_soon_it_goes_on() -> None:
         assert ("escalated", "manager") in told(one, clock)
 
 
+def test_who_was_told_only_what_it_means_is_called_to_mend_it_once() -> None:
+    one = night(
+        RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",)), notify=("boss",)
+    )
+    fails(one)
+    assert [("opened", "oncall"), ("opened", "boss")] == told(one, "03:12")
+    assert [("escalated", "boss")] == told(one, "03:27")
+    assert [] == [each for each in told(one, "03:45") if each[0] == "escalated"]
+    recovers(one, started="03:46")
+    assert [("recovered", "oncall"), ("recovered", "boss")] == told(one, "03:52")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_who_is_called_by_both_kinds_of_routes_hears_what_broke_in_whatever_order_they_were_told(order: int) -> None:
+    rules = (RouteRule(name, escalate_after=((0, timedelta(minutes=15)),), escalate_to=("boss",))
+             for name in ("oncall", "planning"))  # fmt: skip
+    one = night(*rules, notify=("planning",))
+    fails(one)
+    told(one, "03:12")
+    said(one, told={number: each[::order] for number, each in one.estate.telling.told.items()})
+    found = [each for found in one.look("03:27").incidents for each in found.notices if each.route == "boss"]
+    assert ["technical"] == [each.words for each in found]
+
+
 def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_lapses() -> None:
     one = night(RouteRule("oncall", escalate_after=((0, timedelta(minutes=15)),), escalate_to=("manager",)))
     fails(one)

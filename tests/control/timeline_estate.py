@@ -142,6 +142,8 @@ def _route_option(words: str) -> dict[str, Any]:
         return {"repeat_every": parse_duration(found[1])}
     if found := re.fullmatch(r"waits (\w+)", words):
         return {"wait": parse_duration(found[1])}
+    if found := re.fullmatch(r"in (technical|business) words", words):
+        return {"words": found[1]}
     raise Unreadable(f'no option of a route: "{words}"')
 
 

@@ -211,6 +211,16 @@ def the_words_to(night: Night, route: str, words: str) -> None:
     same([], [each for each in bodies if words not in each])
 
 
+@says(EXPECTATIONS, "no word to {route} of: {words}")
+def no_word_of(night: Night, route: str, words: str) -> None:
+    """That route was told something, and these words stand in none of it."""
+    texts = [
+        f"{one.title}\n{one.body}" for each in night.told.incidents() for one in each.notices if one.route == route
+    ]
+    same(True, bool(texts), "nothing was told")
+    same([], [each for each in texts if words in each])
+
+
 @says(EXPECTATIONS, "service {service} {words}, act by {clock}")
 def act_by(night: Night, service: str, words: str, clock: str) -> None:
     hurt = _hurt(night, service)

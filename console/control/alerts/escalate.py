@@ -13,9 +13,10 @@ from console.model.values import AlertKind
 
 
 def escalations(scene: Scene, subject: Subject) -> Iterator[Wanted]:
-    """The routes that are due to be told, because the ones before them were and nobody took it."""
+    """The routes that are due to be told, because the ones before them were and nobody took it. Who is called for both
+    those who can mend it and those who wait for it is called for the former."""
     found: dict[str, Wanted] = {}
-    for told in subject.told:
+    for told in sorted(subject.told, key=lambda one: one.words != TECHNICAL):
         if told.words != SHADOW:
             for wanted in _of_route(scene, subject, told):
                 found.setdefault(wanted.route, wanted)
@@ -32,16 +33,25 @@ def _of_route(scene: Scene, subject: Subject, told: ToldFacts) -> Iterator[Wante
     if after is None:
         return
     first_at = scene.now if subject.case.reopened else told.first_at
-    known = {one.route for one in subject.told if one.words != SHADOW}
     for place, target in enumerate(targets_of(scene, told.route), 1):
-        if target not in known and scene.is_due(first_at + place * after):
-            because = f'Route "{told.route}" was told at {moment(first_at, "UTC")} and nobody acknowledged it.'
-            yield Wanted(subject, target, _words(scene, told, target), AlertKind.ESCALATED, because=because)
+        words = _words(scene, subject, told, target)
+        if _knows(subject, target, words) or not scene.is_due(first_at + place * after):
+            continue
+        because = f'Route "{told.route}" was told at {moment(first_at, "UTC")} and nobody acknowledged it.'
+        yield Wanted(subject, target, words, AlertKind.ESCALATED, because=because)
 
 
-def _words(scene: Scene, told: ToldFacts, target: str) -> str:
-    """Who hears what others were told in business words may have their own, as config says."""
-    return told.words if told.words == TECHNICAL else scene.rule(target).words or told.words
+def _knows(subject: Subject, target: str, words: str) -> bool:
+    """Whether it was told just that already, or what broke: who was told only what it means is still called."""
+    return any(subject.told_to(target, each) is not None for each in (words, TECHNICAL))
+
+
+def _words(scene: Scene, subject: Subject, told: ToldFacts, target: str) -> str:
+    """The target's own words, else those that the route before it was told in. Where no service is hurt there is
+    nothing to say in business words."""
+    if not subject.decision.services:
+        return TECHNICAL
+    return scene.rule(target).words or told.words
 
 
 def _after(rule: RouteRule, tier: int | None) -> timedelta | None:
