@@ -13,14 +13,13 @@ from console.model.values import (
     Estate,
     IncidentFacts,
     JobFacts,
-    Origin,
     RunFacts,
-    Safety,
     ServiceFacts,
     Settings,
     TargetFacts,
 )
 from console.model.wants import Wants
+from console.model.words import Origin, Safety
 
 NIGHT = date(2026, 11, 19)
 """The business date of the tests' night: from noon of the 19th to noon of the 20th."""

@@ -14,9 +14,10 @@ from console.control.moments import completed_at, red_since
 from console.control.picture import Picture
 from console.control.readiness import readiness
 from console.control.waits import by_gate, met, unmet
-from console.model.values import DependencyFacts, EngineDown, JobFacts, Mode, RunFacts
+from console.model.values import DependencyFacts, JobFacts, RunFacts
 from console.model.views import ClockView
 from console.model.wants import Condition, Period
+from console.model.words import EngineDown, Mode
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from console.control.standings import UNREAD
 from console.control.undelivered import with_undelivered
 from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
-from console.model.values import Estate, Timeliness
+from console.model.values import Estate
+from console.model.words import Timeliness
 
 MOVING = timedelta(minutes=1)
 """How often a forecast is looked at again that is counted from now on."""

@@ -10,7 +10,9 @@ from console.control.expected import expects_nothing
 from console.control.open_hold import has_run, next_start
 from console.control.picture import Picture
 from console.control.schedule import last_instant
-from console.model.values import HoldFacts, HoldState, JobFacts, RunFacts
+from console.model.holds import HoldFacts
+from console.model.values import JobFacts, RunFacts
+from console.model.words import HoldState
 
 _OVER = ("refused", "failed")
 

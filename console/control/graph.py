@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import rustworkx as rx
 
 from console.model.cycles import knotted
-from console.model.values import DependencyFacts, JobFacts, Origin
+from console.model.values import DependencyFacts, JobFacts
 from console.model.wants import Condition, Period, Wants
+from console.model.words import Origin
 
 _DEEPEST = 50
 """Task groups in task groups: more levels than any scheduler has."""

@@ -8,8 +8,9 @@ from datetime import date, datetime, timedelta
 from connectors.contract import State
 from console.clean import clean_line
 from console.model.grouped import by_job
-from console.model.values import Estate, HoldFacts, HoldState, JobFacts
-from console.model.words import NOT_LET_GO
+from console.model.holds import HoldFacts
+from console.model.values import Estate, JobFacts
+from console.model.words import NOT_LET_GO, HoldState
 
 LINGERS = timedelta(minutes=3)
 """How long after a hold an inventory may still tell the pause that it was."""

@@ -30,7 +30,9 @@ from console.control.letting_go import WATCH, WATCH_UNPROVED, LettingGo
 from console.control.picture import Picture
 from console.control.placing import New
 from console.model.decisions import HoldDecision
-from console.model.values import HoldFacts, HoldState, JobFacts
+from console.model.holds import HoldFacts
+from console.model.values import JobFacts
+from console.model.words import HoldState
 
 
 @dataclass(slots=True)

@@ -26,7 +26,8 @@ from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict
 from console.model.ids import incident_name
 from console.model.promises import not_too_many
-from console.model.values import RunFacts, Timeliness
+from console.model.values import RunFacts
+from console.model.words import Timeliness
 
 
 def shaded(decision: IncidentDecision, routes: tuple[str, ...]) -> IncidentDecision:

@@ -14,8 +14,7 @@ from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
-from console.model.values import HoldState, Mode
-from console.model.words import NOT_LET_GO
+from console.model.words import NOT_LET_GO, HoldState, Mode
 
 
 class Keeping(OpenHold):

@@ -15,9 +15,9 @@ from console.control.periods import business_date
 from console.control.placing import never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, HoldFacts, HoldState
-from console.model.words import MARK_GONE, NOT_LET_GO
+from console.model.words import MARK_GONE, NOT_LET_GO, HoldState
 
 WATCH = timedelta(seconds=30)
 """A source that was seen for so long after a release, or after the instant, and shows no start, has made none."""

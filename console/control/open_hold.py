@@ -13,18 +13,10 @@ from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.periods import business_date
 from console.control.picture import Picture
 from console.model.decisions import HoldDecision, NewAction
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
-from console.model.values import (
-    ActionFacts,
-    DependencyFacts,
-    HoldFacts,
-    HoldState,
-    JobFacts,
-    Mode,
-    RunFacts,
-    Settings,
-    TargetFacts,
-)
+from console.model.values import DependencyFacts, JobFacts, RunFacts, Settings, TargetFacts
+from console.model.words import HoldState, Mode
 
 NEAR = timedelta(minutes=2)
 """What is let go closer to its instant than this is watched: its scheduler may have missed it."""

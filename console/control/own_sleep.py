@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from console.control.held import LINGERS
-from console.model.values import Estate, HoldFacts, JobFacts
+from console.model.holds import HoldFacts
+from console.model.values import Estate, JobFacts
 
 _TICK = timedelta(microseconds=1)
 

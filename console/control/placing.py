@@ -15,10 +15,11 @@ from console.control.periods import business_date
 from console.control.picture import Picture
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
-from console.model.values import ActionFacts, DependencyFacts, HoldFacts, HoldState, Mode, RunFacts
+from console.model.values import DependencyFacts, RunFacts
 from console.model.wants import Period
-from console.model.words import BY_A_PERSON, MARK_WAS_GONE
+from console.model.words import BY_A_PERSON, MARK_WAS_GONE, HoldState, Mode
 
 BY = "headway"
 AGAIN = timedelta(seconds=30)

@@ -33,8 +33,8 @@ from console.control.unheld import refused
 from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.shaping import judged
-from console.model.values import Estate, JobFacts, Mode, RunFacts, Safety
-from console.model.words import NOTHING_TO_MARK
+from console.model.values import Estate, JobFacts, RunFacts
+from console.model.words import NOTHING_TO_MARK, Mode, Safety
 
 _MARKS = (Verb.MARK_OK, Verb.SKIP)
 

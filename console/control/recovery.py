@@ -22,7 +22,8 @@ from console.control.rules.telling import causes_of
 from console.control.shared import root_causes
 from console.control.words import clock
 from console.model.decisions import Estimate
-from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, Safety
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts
+from console.model.words import Safety
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 

@@ -20,7 +20,8 @@ from console.control.picture import Picture
 from console.control.schedule import last_instant, next_instant
 from console.durations import duration_words
 from console.model.decisions import Estimate
-from console.model.values import JobFacts, Safety, ServiceFacts
+from console.model.values import JobFacts, ServiceFacts
+from console.model.words import Safety
 
 IMPORTANT_TIERS = (1, 2)
 OFF_BY = 0.5

@@ -20,7 +20,8 @@ from console.control.words import moment
 from console.control.zones import date_in_window, window, zone_of
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import Instance
-from console.model.values import ServiceFacts, Timeliness
+from console.model.values import ServiceFacts
+from console.model.words import Timeliness
 
 _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)

@@ -21,7 +21,8 @@ from console.control.picture import Picture
 from console.control.rules.look import no_run
 from console.control.services import verdict
 from console.control.words import moment
-from console.model.values import IncidentFacts, RunFacts, Timeliness
+from console.model.values import IncidentFacts, RunFacts
+from console.model.words import Timeliness
 
 NEWS = timedelta(hours=24)
 """How long after its deadline a service day is still told as something new."""

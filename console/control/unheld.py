@@ -10,7 +10,8 @@ from console.control.expected import expects_nothing
 from console.control.graph import Graph
 from console.control.schedule import in_words
 from console.control.waits import met
-from console.model.values import Estate, HoldState, JobFacts, Mode
+from console.model.values import Estate, JobFacts
+from console.model.words import HoldState, Mode
 
 
 def unheld(estate: Estate) -> Iterator[str]:

@@ -15,7 +15,8 @@ from console.control.picture import Picture, anchor
 from console.control.waits import met
 from console.control.why_one import latest, reasons
 from console.model.reasons import Reason
-from console.model.values import DependencyFacts, Mode, Origin
+from console.model.values import DependencyFacts
+from console.model.words import Mode, Origin
 
 _ENDS = ("unreachable", "gone", "pause", "approval", "running", "slot", "done")
 """Where one of these stands first, its upstreams explain nothing."""

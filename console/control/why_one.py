@@ -21,8 +21,9 @@ from console.control.schedule import in_words, instants, next_instant
 from console.control.unscheduled import cadence_of
 from console.control.words import clock, dated, moment
 from console.durations import duration_words
+from console.model.holds import HoldFacts
 from console.model.reasons import Reason
-from console.model.values import HoldFacts, JobFacts, RunFacts
+from console.model.values import JobFacts, RunFacts
 
 _WAITS = (State.QUEUED, State.WAITING)
 _UNDER_WAY = (State.RUNNING, State.RETRYING, State.CANCELLING)

@@ -15,8 +15,9 @@ from console.model.settings import (
     ServiceSetting,
     SystemSetting,
 )
-from console.model.values import EngineDown, Mode, Safety, Settings
+from console.model.values import Settings
 from console.model.wants import Condition, Period, Wants
+from console.model.words import EngineDown, Mode, Safety
 from console.store.told import Audience
 
 

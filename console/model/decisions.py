@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
-from connectors.contract import Verb
+from connectors.contract import Evidence, State, Verb
 from console.model.alerting import TECHNICAL, HeldFacts
 from console.model.findings import FindingChange
-from console.model.values import AlertKind, Evidence, HoldFacts, HoldState, State, Timeliness
+from console.model.holds import HoldFacts
+from console.model.words import AlertKind, HoldState, Timeliness
 
 PLACEHOLDER = "{incident}"
 """Stands in a notice for the incident's number: a new one gets it from the store, which puts it in."""

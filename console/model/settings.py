@@ -9,8 +9,8 @@ from datetime import time, timedelta
 from console.model.declared import NOTHING, Declared
 from console.model.promises import PLAIN, Promise
 from console.model.rights import Permission, Rules
-from console.model.values import EngineDown, Mode, Safety
 from console.model.wants import PLAINLY, Wants
+from console.model.words import EngineDown, Mode, Safety
 
 
 @dataclass(frozen=True, slots=True)

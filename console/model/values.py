@@ -15,34 +15,12 @@ from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
 from console.model.history import History
+from console.model.holds import HoldFacts
 from console.model.modes import Modes
 from console.model.past import Past
 from console.model.promises import PLAIN, Extension, Instance, Promise
 from console.model.wants import PLAINLY, Wants
-from console.model.words import AlertKind, EngineDown, HoldState, Mode, Origin, Safety, Timeliness
-
-__all__ = [
-    "AlertKind",
-    "DependencyFacts",
-    "EngineDown",
-    "Estate",
-    "Evidence",
-    "HoldFacts",
-    "HoldState",
-    "IncidentFacts",
-    "JobFacts",
-    "Mode",
-    "Origin",
-    "Proof",
-    "RunFacts",
-    "Safety",
-    "Schedule",
-    "ServiceFacts",
-    "Settings",
-    "State",
-    "TargetFacts",
-    "Timeliness",
-]
+from console.model.words import EngineDown, Mode, Origin, Safety, Timeliness
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,48 +155,6 @@ class DependencyFacts:
     """How long after that start it is let go, whatever its upstream does."""
     wants: Wants = PLAINLY
     """How the upstream must have ended, in which of its runs: plainly, well, on the same business date."""
-
-
-@dataclass(frozen=True, slots=True)
-class HoldFacts:
-    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended, or whose
-    start was due, within the lookback or later: what was held once for a period is not held again for it."""
-
-    key: str
-    job_id: int
-    upstream_id: int | None
-    bd: date | None
-    kind: str
-    """"reactive", "standing", "person", "trigger" (nothing is held: it is started on completion)."""
-    mode: Mode
-    state: HoldState
-    held_by: str
-    why: str
-    until: datetime
-    due_at: datetime | None
-    period_key: str
-    placed_at: datetime | None = None
-    released_at: datetime | None = None
-    """When it was let go; of what is held still, when that was refused or failed for the first time."""
-    ended_at: datetime | None = None
-    release_key: str | None = None
-    start_key: str | None = None
-    words: str = ""
-    place: ActionFacts | None = None
-    release: ActionFacts | None = None
-    start: ActionFacts | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActionFacts:
-    """How far one action has come."""
-
-    state: str
-    words: str
-    ended_at: datetime | None
-    unsent: bool
-    """True where it ended and is proved never to have arrived: it may be asked for again."""
-    origin: str = "person"
 
 
 @dataclass(frozen=True, slots=True)

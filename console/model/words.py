@@ -1,4 +1,4 @@
-"""Our own words, without the records: what screens need before their first paint. `console.model.values` has all."""
+"""Our own words, without the records: what screens need before their first paint."""
 
 from __future__ import annotations
 

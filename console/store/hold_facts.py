@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import instant, maybe_instant
-from console.model.values import ActionFacts, CancelFacts, HoldFacts, HoldState, Mode
-from console.model.words import is_unsent
+from console.model.values import CancelFacts
+from console.model.words import HoldState, Mode, is_unsent
 from console.store.keys import unpack
 from console.store.wire import Row, Wire
 

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from console.clean import clean
 from console.model.decisions import HoldDecision, NewAction
 from console.model.holding import hold_end
+from console.model.holds import HoldFacts
 from console.model.ids import maybe_micros, micros
-from console.model.values import HoldFacts, HoldState, Mode
+from console.model.words import HoldState, Mode
 from console.store import audit, permissions, told
 from console.store.asked import ActionStep, move_action
 from console.store.keys import pack

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from connectors.contract import NativeHold
 from console.clean import clean, clean_line
 from console.model.ids import micros
-from console.model.values import HoldState
-from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT, MARK_WAS_GONE
+from console.model.words import BY_A_PERSON, MARK_GONE, MARK_LEFT, MARK_WAS_GONE, HoldState
 from console.store.holds import BY, EVENT, WORDS_LIMIT
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from console.model.holds import HoldFacts
 from console.model.ids import micros
-from console.model.values import HoldFacts, JobFacts, RunFacts, TargetFacts
+from console.model.values import JobFacts, RunFacts, TargetFacts
 from console.store import clocks, facts, hold_facts
 from console.store.open import Store
 from console.store.wire import Wire, wire

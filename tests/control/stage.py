@@ -18,9 +18,10 @@ from console.control.open_hold import may_have_run, not_owed
 from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.model.decisions import Decisions, HoldDecision, NewAction
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.modes import Modes
-from console.model.values import ActionFacts, DependencyFacts, Estate, HoldFacts, HoldState, JobFacts, Mode, Origin
-from console.model.words import BY_A_PERSON
+from console.model.values import DependencyFacts, Estate, JobFacts
+from console.model.words import BY_A_PERSON, HoldState, Mode, Origin
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, target
 

@@ -20,7 +20,8 @@ from console.model.calendars import Calendar
 from console.model.decisions import ExpectedRun
 from console.model.declared import Declared
 from console.model.history import History
-from console.model.values import DependencyFacts, JobFacts, Origin, RunFacts
+from console.model.values import DependencyFacts, JobFacts, RunFacts
+from console.model.words import Origin
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, job, run, target
 

@@ -18,7 +18,8 @@ from console.control.touched import changed_jobs
 from console.control.zones import window, zone_of
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import Agreement, DeadlineRule, Extension, Promise
-from console.model.values import Estate, ServiceFacts, Timeliness
+from console.model.values import Estate, ServiceFacts
+from console.model.words import Timeliness
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, run, service
 
 EXTRACT = job(1, "hosts/extract", "03:10", expected=minutes(20))

@@ -14,7 +14,8 @@ from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import DeadlineRule, Promise
-from console.model.values import Estate, RunFacts, Timeliness
+from console.model.values import Estate, RunFacts
+from console.model.words import Timeliness
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
 
 NAMES = ("crm/submitted", "kyc/screen", "core/open_account", "cards/order", "mail/welcome", "dwh/report")

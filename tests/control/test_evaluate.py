@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from connectors.contract import Schedule, State
 from console.control.evaluate import evaluate
 from console.model.decisions import Decisions
-from console.model.values import Estate, Origin
+from console.model.values import Estate
+from console.model.words import Origin
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
 

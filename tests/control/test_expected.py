@@ -11,7 +11,9 @@ import pytest
 from connectors.contract import Evidence, Schedule, State
 from console.control.expected import AHEAD, FREQUENT_AHEAD, Expectations, expectations
 from console.model.decisions import ExpectedRun
-from console.model.values import HoldFacts, HoldState, JobFacts, Mode, RunFacts
+from console.model.holds import HoldFacts
+from console.model.values import JobFacts, RunFacts
+from console.model.words import HoldState, Mode
 from tests.factories import NIGHT, at, daily, estate, job, run, target
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"))

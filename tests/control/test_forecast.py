@@ -15,7 +15,8 @@ from console.control.forecast import Finish, forecast
 from console.control.picture import Picture
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import DeadlineRule, Promise
-from console.model.values import JobFacts, Origin, RunFacts, ServiceFacts, Timeliness
+from console.model.values import JobFacts, RunFacts, ServiceFacts
+from console.model.words import Origin, Timeliness
 from tests.control.ledger import ended
 from tests.factories import NIGHT, at, daily, estate, feeds, job, minutes, run, service
 

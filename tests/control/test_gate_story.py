@@ -5,8 +5,9 @@ from __future__ import annotations
 from connectors.contract import Schedule, State
 from console.control.plan import recovery
 from console.control.recovery import followers
-from console.model.values import DependencyFacts, Timeliness
+from console.model.values import DependencyFacts
 from console.model.wants import Condition, Period
+from console.model.words import Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, gate, job, minutes, service, wanting
 

@@ -9,8 +9,9 @@ from typing import Any
 from connectors.contract import Schedule, State
 from console.model.checks import Check, CheckFacts, CheckState, Stretch
 from console.model.declared import Declared
-from console.model.values import DependencyFacts, Mode
+from console.model.values import DependencyFacts
 from console.model.wants import Condition, Wants
+from console.model.words import Mode
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, Stage, hold_edge
 from tests.factories import NIGHT, at, job

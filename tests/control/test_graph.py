@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from console.control.graph import Edge, Gate, Graph, Read
-from console.model.values import DependencyFacts, JobFacts, Origin
+from console.model.values import DependencyFacts, JobFacts
 from console.model.wants import Condition, Period, Wants
+from console.model.words import Origin
 from tests.factories import feeds, job
 
 EXTRACT, LOAD, PUBLISH, REFRESH, REPORT = (

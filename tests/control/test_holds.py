@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from connectors.contract import Schedule, State, Verb
 from console.control.open_hold import LATE
 from console.model.decisions import NewAction
+from console.model.holds import HoldFacts
 from console.model.modes import Modes, Switched, scope_name
-from console.model.values import EngineDown, HoldFacts, HoldState, Mode
+from console.model.words import EngineDown, HoldState, Mode
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
 from tests.factories import at, job, minutes

@@ -12,7 +12,8 @@ from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.decisions import Decisions, IncidentDecision
 from console.model.declared import Declared
 from console.model.grouping import Grouping
-from console.model.values import AlertKind, CancelFacts, JobFacts, Timeliness
+from console.model.values import CancelFacts, JobFacts
+from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
 

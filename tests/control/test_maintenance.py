@@ -15,7 +15,8 @@ from console.control.picture import Picture
 from console.model.calendars import Calendar, DayRule, Window
 from console.model.declared import Declared
 from console.model.maintenance import Maintenance, PlannedException
-from console.model.values import AlertKind, JobFacts
+from console.model.values import JobFacts
+from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, minutes, run, service, target
 

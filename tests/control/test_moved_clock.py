@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, Verb, instant_key
 from console.control.schedule import last_instant
-from console.model.values import DependencyFacts, EngineDown, HoldState, Mode
+from console.model.values import DependencyFacts
+from console.model.words import EngineDown, HoldState, Mode
 from tests.control.stage import LOAD, TAKES, Stage, hold_edge
 from tests.factories import at, daily, minutes
 

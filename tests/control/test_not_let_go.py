@@ -13,7 +13,7 @@ from console.control.expected import expectations
 from console.control.held import kept_back_by
 from console.model.decisions import HoldDecision
 from console.model.modes import Modes, Switched
-from console.model.values import HoldState
+from console.model.words import HoldState
 from tests.control.stage import EXTRACT, LOAD, Stage
 from tests.control.test_holds import failed, reason, repaired
 from tests.factories import at

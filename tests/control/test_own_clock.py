@@ -13,7 +13,8 @@ from connectors.contract import Schedule, State, instant_key
 from console.control.own_clock import BEGINS_WITHIN
 from console.control.schedule import instants
 from console.model.decisions import HoldDecision
-from console.model.values import HoldFacts, HoldState, Mode
+from console.model.holds import HoldFacts
+from console.model.words import HoldState, Mode
 from tests.control.stage import Stage, hold_edge
 from tests.factories import at, job, minutes
 

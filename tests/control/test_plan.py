@@ -14,21 +14,11 @@ from hypothesis import strategies as st
 from connectors.contract import Capability, Evidence, Schedule, State, Verb
 from console.control.backfill import backfill
 from console.control.plan import bulk, recovery
+from console.model.holds import ActionFacts, HoldFacts
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.shaping import Changes, shape
-from console.model.values import (
-    ActionFacts,
-    DependencyFacts,
-    EngineDown,
-    HoldFacts,
-    HoldState,
-    JobFacts,
-    Mode,
-    Origin,
-    RunFacts,
-    Safety,
-    ServiceFacts,
-)
+from console.model.values import DependencyFacts, JobFacts, RunFacts, ServiceFacts
+from console.model.words import EngineDown, HoldState, Mode, Origin, Safety
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service
 

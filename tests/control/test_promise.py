@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.contract import State
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, target
 

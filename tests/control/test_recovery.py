@@ -8,7 +8,8 @@ from connectors.contract import State
 from console.control.evaluate import evaluate
 from console.control.recovery import followers
 from console.model.decisions import HurtServiceVerdict
-from console.model.values import JobFacts, Origin, RunFacts, Safety, Timeliness
+from console.model.values import JobFacts, RunFacts
+from console.model.words import Origin, Safety, Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service
 

@@ -11,7 +11,8 @@ from connectors.contract import Proof, Schedule, State
 from console.control.picture import Picture
 from console.control.review import Gap, review
 from console.model.promises import Objective, Promise
-from console.model.values import JobFacts, Origin, Safety
+from console.model.values import JobFacts
+from console.model.words import Origin, Safety
 from tests.factories import at, estate, feeds, job, minutes, run, service
 
 WELL: dict[str, Any] = {"owner": "team", "runbook": "wiki", "rerun": Safety.SAFE, "expected": minutes(10)}

@@ -20,9 +20,11 @@ from console.control.rules.telling import causes_of
 from console.model.declared import Declared
 from console.model.findings import Evidence, Finding, Rule, Severity
 from console.model.history import History, PastRun, history_of
+from console.model.holds import HoldFacts
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.rules import RuleException, RuleSaid, RuleSetting
-from console.model.values import Estate, HoldFacts, HoldState, IncidentFacts, JobFacts, Mode, RunFacts, Settings
+from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts, Settings
+from console.model.words import HoldState, Mode
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, run, service, target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.contract import State
 from console.control.recovery import followers
 from console.model.decisions import Decisions, Member
-from console.model.values import AlertKind, Safety, Timeliness
+from console.model.words import AlertKind, Safety, Timeliness
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, service, target
 

@@ -15,10 +15,12 @@ from console.model.alerting import Alerting, InhibitRule, RouteRule, SilenceFact
 from console.model.checks import Check, CheckFacts, CheckState, Stretch
 from console.model.decisions import Decisions, IncidentDecision
 from console.model.declared import Declared
+from console.model.holds import HoldFacts
 from console.model.modes import Modes
 from console.model.promises import DeadlineRule, Extension, Promise, service_of
-from console.model.values import Estate, HoldFacts, HoldState, JobFacts, Mode
+from console.model.values import Estate, JobFacts
 from console.model.wants import Condition, Period
+from console.model.words import HoldState, Mode
 from tests.control.ledger import Ledger, ended
 from tests.factories import NIGHT, at, estate, feeds, gate, job, minutes, run, service, target, wanting
 

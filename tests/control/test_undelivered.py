@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from connectors.contract import Schedule, State
 from console.control.touched import part_with
-from console.model.values import AlertKind, Timeliness
+from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, feeds, job, minutes, service
 

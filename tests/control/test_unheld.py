@@ -8,7 +8,8 @@ import pytest
 
 from connectors.contract import Schedule
 from console.control.unheld import unheld
-from console.model.values import JobFacts, Mode
+from console.model.values import JobFacts
+from console.model.words import Mode
 from tests.control.stage import hold_edge
 from tests.factories import at, estate, job
 

@@ -9,7 +9,7 @@ from console.control.evaluate import evaluate
 from console.control.touched import changed_jobs, part_with
 from console.model.checks import Asks, Check, CheckFacts, CheckState, Stretch
 from console.model.declared import Declared
-from console.model.values import AlertKind, Timeliness
+from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, service
 

@@ -13,10 +13,12 @@ from console.control.picture import Picture
 from console.control.why import to_act_on, why
 from console.model.calendars import Calendar
 from console.model.declared import Declared
+from console.model.holds import HoldFacts
 from console.model.maintenance import Maintenance
 from console.model.modes import Modes, Switched
 from console.model.reasons import Reason
-from console.model.values import DependencyFacts, Estate, HoldFacts, HoldState, JobFacts, Mode, Origin, RunFacts
+from console.model.values import DependencyFacts, Estate, JobFacts, RunFacts
+from console.model.words import HoldState, Mode, Origin
 from tests.factories import at, estate, job, run, target
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")

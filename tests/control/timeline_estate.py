@@ -12,7 +12,8 @@ from console.durations import parse_duration
 from console.model.alerting import Alerting, QuietHours, RouteRule
 from console.model.checks import Check
 from console.model.declared import Declared
-from console.model.values import DependencyFacts, Estate, JobFacts, Safety, ServiceFacts, Settings, TargetFacts
+from console.model.values import DependencyFacts, Estate, JobFacts, ServiceFacts, Settings, TargetFacts
+from console.model.words import Safety
 from tests.factories import at, daily, estate, feeds, job, service, target
 
 KINDS = {"airflow": "airflow", "pg_cron": "pg_cron", "cron": "debian-cron"}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from console.durations import parse_duration
 from console.model.alerting import AckFacts, SilenceFacts
 from console.model.checks import CheckFacts, CheckState, Stretch
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 from tests.control.timeline_estate import Unreadable
 from tests.control.timeline_words import EVENTS, EXPECTATIONS, Night, about, among, now_of, one_word, same, says
 from tests.factories import NIGHT

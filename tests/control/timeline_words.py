@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from connectors.contract import State
 from console.model.decisions import Decisions, HurtServiceVerdict, IncidentDecision, Notice
-from console.model.values import AlertKind, JobFacts, TargetFacts
+from console.model.values import JobFacts, TargetFacts
+from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.control.timeline_estate import Opening, Unreadable, period
 

@@ -14,7 +14,7 @@ import pytest
 from connectors.contract import AccessRefused, JobRecord, Probe, Schedule, State, SystemUnreachable
 from connectors.words import CLOCK_OF_ITS_SOURCE
 from console.config import DependencySettings
-from console.model.values import Mode
+from console.model.words import Mode
 from console.store.config_sync import Synced
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler

@@ -24,7 +24,8 @@ from console.model.decisions import (
 )
 from console.model.ids import micros
 from console.model.inventory import DriftFound, GoneJob, InventoryChanges
-from console.model.values import AlertKind, DependencyFacts, Origin, RunFacts, Settings, Timeliness
+from console.model.values import DependencyFacts, RunFacts, Settings
+from console.model.words import AlertKind, Origin, Timeliness
 from console.store import lease
 from console.store.apply import Applied, apply
 from console.store.errors import LeaseLost

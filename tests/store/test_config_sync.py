@@ -11,8 +11,9 @@ from console.model.declared import Declared
 from console.model.inventory import InventoryChanges
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.model.values import EngineDown, Mode, Safety, Settings
+from console.model.values import Settings
 from console.model.wants import Condition, Period, Wants
+from console.model.words import EngineDown, Mode, Safety
 from console.store.config_sync import Synced, sync_config
 from console.store.estate import load
 from console.store.inventory import write_inventory

@@ -11,9 +11,11 @@ from sqlalchemy import text
 
 from connectors.contract import Evidence, HoldMark, NativeHold, RunRecord, State, Verb, instant_key
 from console.model.decisions import Decisions, HoldDecision, Member, NewAction
+from console.model.holds import HoldFacts
 from console.model.ids import micros
-from console.model.values import CancelFacts, HoldFacts, HoldState, Mode, Settings
+from console.model.values import CancelFacts, Settings
 from console.model.views import ClockView
+from console.model.words import HoldState, Mode
 from console.store.apply import apply
 from console.store.errors import NotFound
 from console.store.estate import load

@@ -12,7 +12,8 @@ from console.model.attainment import Attained, KeptDay, attainment
 from console.model.decisions import Decisions, Estimate, ServiceDayVerdict
 from console.model.ids import micros
 from console.model.promises import Agreement, DeadlineRule, Objective, Promise
-from console.model.values import Settings, Timeliness
+from console.model.values import Settings
+from console.model.words import Timeliness
 from console.store.apply import apply
 from console.store.config_sync import sync_config
 from console.store.estate import load

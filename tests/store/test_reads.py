@@ -14,8 +14,9 @@ from sqlalchemy import text
 from connectors.contract import JobRecord
 from console.model.decisions import Decisions, Member, RunJudgement
 from console.model.inventory import GoneJob, InventoryChanges
-from console.model.values import Settings, Timeliness
+from console.model.values import Settings
 from console.model.views import JobFilter
+from console.model.words import Timeliness
 from console.store import lease
 from console.store.apply import apply
 from console.store.estate import load

@@ -6,7 +6,7 @@ from typing import Any
 
 from console.model.decisions import Notice
 from console.model.ids import micros
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 from console.store import outbox
 from tests.store.estate import JOBS, Estate, at, failed
 from tests.store.test_apply import decide, incident

@@ -7,7 +7,8 @@ from enum import StrEnum
 import pytest
 from rich.cells import cell_len
 
-from console.model.values import Evidence, Safety, State, Timeliness
+from connectors.contract import Evidence, State
+from console.model.words import Safety, Timeliness
 from console.tui.glyphs import COLUMNS, Glyphs, Role, Step
 from console.tui.widgets.paint import INKS
 

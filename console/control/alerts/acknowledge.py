@@ -5,7 +5,7 @@ from __future__ import annotations
 from console.clean import clean_line
 from console.control.alerts.scene import Held, Scene, Wanted
 from console.control.words import moment
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 
 def hold(scene: Scene, wanted: Wanted) -> Held | None:

@@ -20,7 +20,8 @@ from console.model.alerting import TECHNICAL, ToldFacts
 from console.model.checks import CheckState
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, ServiceDayVerdict
 from console.model.promises import not_too_many, service_of
-from console.model.values import AlertKind, ServiceFacts, Timeliness
+from console.model.values import ServiceFacts
+from console.model.words import AlertKind, Timeliness
 
 MATERIAL = timedelta(minutes=15)
 """An expectation that moves by less is no news; nor is one that is still in time."""

@@ -15,7 +15,7 @@ from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.fingerprint import Told, read_told
 from console.control.titles import is_own_matter
 from console.model.alerting import BUSINESS, SHADOW, HeldFacts, ToldFacts
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 
 def due(scene: Scene, subject: Subject) -> Iterator[Wanted]:

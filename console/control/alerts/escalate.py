@@ -9,7 +9,7 @@ from console.control.alerts.rota import on_call_route
 from console.control.alerts.scene import Scene, Subject, Wanted
 from console.control.words import moment
 from console.model.alerting import SHADOW, TECHNICAL, RouteRule, ToldFacts
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 
 def escalations(scene: Scene, subject: Subject) -> Iterator[Wanted]:

@@ -14,7 +14,7 @@ from console.control.words import moment
 from console.durations import duration_words
 from console.model.alerting import BUSINESS, ToldFacts
 from console.model.decisions import IncidentDecision
-from console.model.values import AlertKind, Timeliness
+from console.model.words import AlertKind, Timeliness
 
 STAGE = "flapping"
 FROM = 2

@@ -11,7 +11,7 @@ from console.control.alerts.scene import Held, Scene, Subject, Wanted, fits
 from console.model.alerting import InhibitRule
 from console.model.cycles import knotted
 from console.model.ids import incident_name
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 Topic = tuple[object, ...]
 """What explains and what is explained meet in: a target, or a rule with the values that both must have."""

@@ -9,7 +9,7 @@ from console.control.fingerprint import said_over
 from console.control.words import moment
 from console.control.zones import instant_at, zone_of
 from console.model.alerting import QuietHours
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 STAGE = "quiet hours"
 

@@ -24,7 +24,7 @@ from console.model.alerting import (
     ToldFacts,
 )
 from console.model.decisions import IncidentDecision, ServiceDayVerdict
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 
 @dataclass(frozen=True, slots=True)

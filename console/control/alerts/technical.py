@@ -17,7 +17,8 @@ from console.control.words import dated, moment
 from console.model.decisions import ALERT, PLACEHOLDER, HurtServiceVerdict, IncidentDecision
 from console.model.ids import incident_name
 from console.model.promises import not_too_many, service_of
-from console.model.values import AlertKind, ServiceFacts, Timeliness
+from console.model.values import ServiceFacts
+from console.model.words import AlertKind, Timeliness
 
 TAIL_LINES = 20
 TAIL_WIDTH = 160

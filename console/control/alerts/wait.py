@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from console.control.alerts.scene import Held, Scene, Wanted
 from console.durations import duration_words
-from console.model.values import AlertKind
+from console.model.words import AlertKind
 
 STAGE = "wait"
 

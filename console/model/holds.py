@@ -1,0 +1,50 @@
+"""What decisions see of a hold, and of the actions that place it, let it go and start what it held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from console.model.words import HoldState, Mode
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFacts:
+    """How far one action has come."""
+
+    state: str
+    words: str
+    ended_at: datetime | None
+    unsent: bool
+    """True where it ended and is proved never to have arrived: it may be asked for again."""
+    origin: str = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFacts:
+    """A hold as the store has it, with how far its three actions have come. Open ones, and those that ended, or whose
+    start was due, within the lookback or later: what was held once for a period is not held again for it."""
+
+    key: str
+    job_id: int
+    upstream_id: int | None
+    bd: date | None
+    kind: str
+    """"reactive", "standing", "person", "trigger" (nothing is held: it is started on completion)."""
+    mode: Mode
+    state: HoldState
+    held_by: str
+    why: str
+    until: datetime
+    due_at: datetime | None
+    period_key: str
+    placed_at: datetime | None = None
+    released_at: datetime | None = None
+    """When it was let go; of what is held still, when that was refused or failed for the first time."""
+    ended_at: datetime | None = None
+    release_key: str | None = None
+    start_key: str | None = None
+    words: str = ""
+    place: ActionFacts | None = None
+    release: ActionFacts | None = None
+    start: ActionFacts | None = None
