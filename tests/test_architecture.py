@@ -284,6 +284,70 @@ def test_the_clock_reading_calls_are_recognised() -> None:
     assert set() == set(names) - CLOCKS_AND_FILES
 
 
+MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+MUTABLE_TYPES = {"list", "dict", "set", "bytearray", "deque", "defaultdict", "Counter", "OrderedDict"}
+
+
+def kept_by_the_module(path: Path, text: str) -> Iterator[str]:
+    """Names at the top of a module, or `global` in it, under which something is kept from one call to the next: what is
+    no constant by its name, and what a constant's name hides."""
+    module = ast.parse(text)
+    changed = {name for node in ast.walk(module) if (name := what_it_changes(node))}
+    for at_top in module.body:
+        for name, value in assigned(at_top):
+            if name in changed or (holds_mutable(value) and name != name.upper() and name != "__all__"):
+                yield f"{path}:{at_top.lineno} {name}"
+    for node in ast.walk(module):
+        if isinstance(node, ast.Global):
+            yield f"{path}:{node.lineno} global {', '.join(node.names)}"
+
+
+def assigned(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(node, ast.Assign):
+        yield from ((ast.unparse(each), node.value) for each in node.targets)
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        yield ast.unparse(node.target), node.value
+
+
+def holds_mutable(value: ast.expr) -> bool:
+    called = ast.unparse(value.func).split("[")[0].split(".")[-1] if isinstance(value, ast.Call) else ""
+    return isinstance(value, MUTABLE) or called in MUTABLE_TYPES
+
+
+def what_it_changes(node: ast.AST) -> str:
+    """What has a part set or deleted, or is asked to change itself; empty for all else."""
+    changing = {"append", "extend", "add", "update", "clear", "pop", "popitem", "setdefault", "insert", "remove"}
+    is_set = isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+    if is_set or (isinstance(node, ast.Attribute) and node.attr in changing):
+        assert isinstance(node, ast.Subscript | ast.Attribute)
+        return ast.unparse(node.value)
+    return ""
+
+
+def test_a_decision_keeps_nothing_in_its_module_from_one_call_to_the_next() -> None:
+    """Whoever looks again holds what serves the next look, and passes it in; `cache` and `lru_cache` hold no facts."""
+    folder = ROOT / "console" / "control"
+    found = [
+        one
+        for path in sorted(folder.rglob("*.py"))
+        for one in kept_by_the_module(path.relative_to(ROOT), path.read_text(encoding="utf-8"))
+    ]
+    assert [] == found
+
+
+def test_what_a_module_keeps_is_recognised() -> None:
+    """Proves the net above: each of these would be caught, and a table of constants would not."""
+    caught = [
+        "_kept: list[int] = []",
+        "last = dict[int, str]()",
+        "SEEN = {}\ndef f(): SEEN[1] = 2",
+        "SEEN: set[int] = set()\ndef f(): SEEN.add(1)",
+        "number = 0\ndef f():\n    global number\n    number = 1",
+    ]
+    assert [1] * len(caught) == [len(list(kept_by_the_module(Path("m.py"), text))) for text in caught]
+    assert [] == list(kept_by_the_module(Path("m.py"), "WORDS = {'a': 1}\nMOST = 3\ndef f(): return WORDS['a']"))
+
+
 def loaded_by(code: str) -> set[str]:
     """Top-level names of all modules that a fresh interpreter has loaded after `code`."""
     script = f"{code}\nimport json, sys\nsys.stderr.write('LOADED' + json.dumps(sorted(sys.modules)))"

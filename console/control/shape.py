@@ -56,20 +56,6 @@ class Shape:
         return self._on_target.get(target_id, ())
 
 
-_kept: list[Shape] = []
-"""That of the last estate: looks at one store share their values, so that it nearly always is that of the next."""
-
-
-def shape_of(estate: Estate) -> Shape:
-    """The shape of an estate, made anew only where it is another one."""
-    last = _kept[:]
-    if last and last[0].is_of(estate):
-        return last[0]
-    made = Shape(estate)
-    _kept[:] = [made]
-    return made
-
-
 def joined(jobs: Iterable[int], links: Iterable[tuple[int, int]]) -> list[set[int]]:
     """These jobs by parts that the links join."""
     graph = rx.PyGraph[int, None](multigraph=False)

@@ -8,7 +8,7 @@ or until it fails with other words: that is a cause of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -77,49 +77,46 @@ def was_tried_anew(picture: Picture, hurt: Iterable[RunFacts], group: Group, sha
     return bool(good) and root.started_at >= min(good)
 
 
-def links(estate: Estate) -> Iterator[list[int]]:
-    """The jobs that hang together because what they say blames the same, or blames what an open incident is about."""
+def links(estate: Estate, reds: Mapping[int, Red]) -> Iterator[list[int]]:
+    """The jobs that hang together because what they say blames the same, or blames what an open incident is about.
+    `reds`: of that estate."""
     found: dict[str, set[int]] = {}
     for incident in estate.incidents:
         if incident.shared:
             found.setdefault(incident.shared, set()).update(incident.member_job_ids)
-    red = _red_jobs(estate)
-    for job_id, one in red.items():
+    for job_id, one in reds.items():
         for shared in one.blames:
             found.setdefault(shared, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
-    for target_id in failing_targets(estate, ((one.job, one.since) for one in red.values())):
+    for target_id in failing_targets(estate, ((one.job, one.since) for one in reds.values())):
         yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
 
 
 @dataclass(frozen=True, slots=True)
-class _Red:
+class Red:
     """What a red job was found to be, and of which runs and target."""
 
     runs: object
     job: JobFacts
+    target: str
     blames: frozenset[str]
     """With words that are known here."""
     since: datetime
     """When the latest of its red runs became so."""
 
 
-_kept: list[dict[int, _Red]] = [{}]
-"""Job -> how it was looked at last: most are the same at the next look."""
-
-
-def _red_jobs(estate: Estate) -> dict[int, _Red]:
-    """The red jobs that are watched."""
-    before, now = _kept[0], dict[int, _Red]()
+def reds_of(estate: Estate, before: Mapping[int, Red]) -> dict[int, Red]:
+    """The red jobs that are watched. `before`: as they were at another look; most are the same."""
+    found: dict[int, Red] = {}
     for job_id, runs in red_jobs(estate.runs):
         seen, job = before.get(job_id), estate.jobs.get(job_id)
         if job is None:
             continue
-        if seen is None or seen.runs is not runs or seen.job is not job:
-            seen = _Red(runs, job, _blamed_by(estate, runs), last_red(runs))
-        now[job_id] = seen
-    _kept[0] = now
-    return now
+        target = _target_name(estate, job.target_id)
+        if seen is None or seen.runs is not runs or seen.job is not job or seen.target != target:
+            seen = Red(runs, job, target, _blamed_by(estate, runs), last_red(runs))
+        found[job_id] = seen
+    return found
 
 
 def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:

@@ -12,16 +12,19 @@ from dataclasses import replace
 from itertools import chain as chained
 from itertools import pairwise
 
-from console.control.shape import Shape, joined, shape_of
+from console.control.kept import Kept, kept_of
+from console.control.shape import Shape, joined
 from console.control.shared import links
 from console.model.grouped import Runs, by_job
 from console.model.values import Estate, IncidentFacts, TargetFacts
 
 
-def changed_jobs(before: Estate, after: Estate, known: Set[int] | None = None) -> set[int] | None:
+def changed_jobs(
+    before: Estate, after: Estate, known: Set[int] | None = None, kept: Kept | None = None
+) -> set[int] | None:
     """Jobs with a new fact since `before`; None where a change has no bounds: config, more time for a service, or which
     jobs and targets there are. `known`: those whose facts, runs, durations or history may differ, from whoever read
-    them; None: all are compared."""
+    them; None: all are compared. `kept`: of `after`."""
     if _is_unbounded(before, after):
         return None
     looked_at = before.jobs.keys() | after.jobs.keys() if known is None else known
@@ -33,7 +36,10 @@ def changed_jobs(before: Estate, after: Estate, known: Set[int] | None = None) -
         found |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
     turned = {number for number, one in after.targets.items() if _health(one) != _health(before.targets[number])}
-    return found.union(*(shape_of(after).on_target(each) for each in turned))
+    if not turned:
+        return found
+    shape = kept.shape if kept is not None else Shape(after)
+    return found.union(*(shape.on_target(each) for each in turned))
 
 
 def _is_unbounded(before: Estate, after: Estate) -> bool:
@@ -77,11 +83,13 @@ def _differing(was: Mapping[int, object], now: Mapping[int, object]) -> set[int]
     return {each for each in was.keys() | now.keys() if was.get(each) != now.get(each)}
 
 
-def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
-    """All of the estate that hangs together with these jobs; the whole value where that is everything."""
-    shape = shape_of(estate)
+def part_with(estate: Estate, job_ids: Iterable[int], kept: Kept | None = None) -> Estate:
+    """All of the estate that hangs together with these jobs; the whole value where that is everything. `kept`: of that
+    estate."""
+    kept = kept or kept_of(estate)
+    shape = kept.shape
     explaining = _explaining(estate)
-    parts = _hanging_together(estate, shape, {*job_ids, *_jobs_of(estate, shape, explaining)})
+    parts = _hanging_together(estate, kept, {*job_ids, *_jobs_of(estate, shape, explaining)})
     ids = shape.jobs_of(parts)
     if len(ids) == len(estate.jobs):
         return estate
@@ -106,10 +114,11 @@ def part_with(estate: Estate, job_ids: Iterable[int]) -> Estate:
     )
 
 
-def _hanging_together(estate: Estate, shape: Shape, job_ids: Iterable[int]) -> set[int]:
+def _hanging_together(estate: Estate, kept: Kept, job_ids: Iterable[int]) -> set[int]:
     """The numbers of the shape's parts that hang together with these jobs."""
+    shape = kept.shape
     found = shape.parts_with(job_ids)
-    chains = [chain for chain in (shape.parts_with(each) for each in _passing(estate, shape)) if len(chain) > 1]
+    chains = [chain for chain in (shape.parts_with(each) for each in _passing(estate, kept)) if len(chain) > 1]
     while reached := [chain for chain in chains if not chain.isdisjoint(found) and not chain <= found]:
         found = found.union(*reached)
     return found
@@ -162,23 +171,24 @@ def _health(target: TargetFacts) -> tuple[object, ...]:
     return target.failing_since, target.error, target.first_ok_at, target.lost
 
 
-def parts_of(estate: Estate) -> list[set[int]]:
+def parts_of(estate: Estate, kept: Kept | None = None) -> list[set[int]]:
     """The ids of its jobs, by parts that hang together."""
-    shape = shape_of(estate)
-    lasting = (link for part in shape.parts() for link in pairwise(sorted(part)))
-    passing = (link for chain in _passing(estate, shape) for link in pairwise(chain))
+    kept = kept or kept_of(estate)
+    lasting = (link for part in kept.shape.parts() for link in pairwise(sorted(part)))
+    passing = (link for chain in _passing(estate, kept) for link in pairwise(chain))
     return joined(estate.jobs, chained(lasting, passing))
 
 
-def _passing(estate: Estate, shape: Shape) -> Iterator[Sequence[int]]:
+def _passing(estate: Estate, kept: Kept) -> Iterator[Sequence[int]]:
     """Jobs that hang together for now: by a hold, by an open incident, by a target that does not answer."""
+    shape = kept.shape
     for hold in estate.holds:
         if hold.upstream_id is not None and not hold.state.is_over:
             yield hold.upstream_id, hold.job_id
     for incident in estate.incidents:
         root = [incident.root_job_id] if incident.root_job_id is not None else []
         yield [each for each in (*root, *sorted(incident.member_job_ids)) if each in estate.jobs]
-    yield from links(estate)
+    yield from links(estate, kept.reds)
     silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
     silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
     for number in sorted(silent):

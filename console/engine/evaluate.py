@@ -12,6 +12,7 @@ import structlog
 
 from console.clock import Clock
 from console.control.evaluate import evaluate
+from console.control.kept import Kept, kept_of
 from console.control.touched import changed_jobs, part_with
 from console.engine.health import Pulse
 from console.engine.quarantine import Quarantine
@@ -58,6 +59,8 @@ class Evaluator:
         self._cycles: tuple[tuple[str, ...], ...] = ()
         self._before: Estate | None = None
         """What the last evaluation saw."""
+        self._kept: Kept | None = None
+        """What was made of it, and serves the next one too."""
         self._seen = 0
         """Number of that look."""
         self._whole_at = 0.0
@@ -115,8 +118,9 @@ class Evaluator:
             return estate
         if len(estate.jobs) != len(self._before.jobs):  # what was left out is back: no look tells of that
             return estate
-        changed = changed_jobs(self._before, estate, known)
-        return estate if changed is None else part_with(estate, changed)
+        self._kept = kept_of(estate, self._kept)
+        changed = changed_jobs(self._before, estate, known, self._kept)
+        return estate if changed is None else part_with(estate, changed, self._kept)
 
     def _ahead(self, next_at: datetime | None, now: datetime) -> float:
         """Real seconds until time alone may change a verdict somewhere."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from console.control.kept import kept_of
 from console.control.touched import part_with, parts_of
 from console.model.values import Estate
 
@@ -38,14 +39,16 @@ class Quarantine:
     def find(self, estate: Estate, judge: Callable[[Estate], object], error: Exception) -> None:
         """Which parts of an estate that could not be judged are the reason. Raises the error where none of them is."""
 
+        kept = kept_of(estate)
+
         def breaks(jobs: set[int]) -> bool:
             try:
-                judge(part_with(estate, jobs))
+                judge(part_with(estate, jobs, kept))
             except Exception:  # noqa: BLE001 - whatever it is, this is the part that it comes from
                 return True
             return False
 
-        found = _broken(parts_of(estate), breaks)
+        found = _broken(parts_of(estate, kept), breaks)
         if not found or breaks(set()):
             raise error
         self._jobs |= found

@@ -33,6 +33,7 @@ from connectors.contract import Schedule
 from console.control import evaluate as rules
 from console.control.evaluate import evaluate
 from console.control.graph import Graph
+from console.control.kept import Kept, kept_of
 from console.control.lineage import blast_radius, neighbours, root_causes
 from console.control.schedule import instants
 from console.control.touched import changed_jobs, part_with
@@ -81,6 +82,7 @@ class Night:
         self.raw = sqlite3.connect(path, isolation_level=None)
         self.raw.execute("PRAGMA synchronous=OFF")
         self.before: Estate | None = None
+        self.kept: Kept | None = None
         self.seen = 0
         self.part_sizes: list[int] = []
         self._random = random.Random(4)
@@ -89,8 +91,10 @@ class Night:
         """The decisions about what changed since the last look; about everything at the first."""
         seen = look(self.store, NOW, self.settings, self.seen)
         estate = seen.estate
-        changed = changed_jobs(self.before, estate, seen.changed) if self.before is not None else None
-        part = estate if changed is None else part_with(estate, changed)
+        self.kept = kept_of(estate, self.kept)
+        before, kept = self.before, self.kept
+        changed = changed_jobs(before, estate, seen.changed, kept) if before is not None else None
+        part = estate if changed is None else part_with(estate, changed, kept)
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
         return evaluate(part, NOW)
