@@ -12,11 +12,11 @@ from console.config import RouteSettings
 from console.config.alerting import TemplateSettings
 from console.config.templates import SAMPLE, fault_of, render
 from console.engine.templates import Templates
-from console.model.alerting import Alerting, RouteRule
+from console.model.alerting import Alerting, RotaRule, RouteRule, Shift, Telling
 from console.model.decisions import Decisions, IncidentDecision
 from console.model.declared import Declared
 from tests.control.ledger import Ledger, ended
-from tests.factories import estate, job
+from tests.factories import at, estate, job
 
 HOSTILE = "{{ 7 * 7 }} {% raw %} \x1b[2J <!channel>"
 
@@ -40,6 +40,35 @@ def test_a_notice_leaves_in_the_words_of_its_route() -> None:
     ).notices
     assert "opened: hosts/extract" == notice.title
     assert notice.body.endswith("\nby nobody\n0")
+
+
+@pytest.mark.parametrize(
+    "templated, wanted",
+    [(("oncall", "ann-phone"), "ann-phone"), (("oncall",), "oncall"), (("ann-phone",), "ann-phone")],
+)
+def test_whoever_is_on_call_is_told_in_the_words_of_their_own_route(templated: tuple[str, ...], wanted: str) -> None:
+    """Those of the route with the rota are for who has none of their own."""
+    root = job(1, "hosts/extract", "03:10", notify=("oncall",))
+    routes = (RouteRule("oncall", rota="primary"), RouteRule("ann-phone"))
+    said = Alerting(
+        tuple(replace(one, templated=one.name in templated) for one in routes),
+        rotas=(RotaRule("primary", (("ann", "ann-phone"),)),),
+    )
+    shifts = {"primary": (Shift("ann", at("00:00"), at("08:00")),)}
+    known = replace(estate(root), declared=Declared(alerting=said), telling=Telling(shifts=shifts))
+    ledger = Ledger(known)
+    ledger.run(root, "03:10", State.FAILED, **ended("03:10", 2))
+    ledger.look("03:12")
+    settings = {
+        name: RouteSettings(
+            urls=(SecretRef(env="X"),),
+            template=TemplateSettings.model_construct(subject=f"{name}: {{{{ cause }}}}", body=""),
+        )
+        for name in templated
+    }
+    (found,) = Templates(settings).put_in(Decisions(incidents=(ledger.incident(),))).incidents
+    (notice,) = found.notices
+    assert ("ann-phone", f"{wanted}: hosts/extract") == (notice.route, notice.title)
 
 
 def test_what_a_job_says_is_a_value_and_never_a_template() -> None:

@@ -174,8 +174,10 @@ def _notice(scene: Scene, wanted: Wanted, to_mend: bool, log_tails: Mapping[int,
 
 
 def _template(scene: Scene, wanted: Wanted, said: Words, log_tails: Mapping[int, str]) -> dict[str, Any]:
-    """What the route's own words are made of, where it has some."""
-    rule = scene.rule(wanted.route)
+    """What the route's own words are made of, where it has some; whoever is on call without any gets those of the
+    route with the rota."""
+    own = scene.alerting.route(wanted.route)
+    rule = own if own.templated else scene.rule(wanted.route)
     if not rule.templated or wanted.words == SHADOW:
         return {}
     tail = technical.tail_lines(scene.picture, wanted.subject.case, log_tails)
