@@ -1,4 +1,4 @@
-"""What deciding costs on a large estate: `python -m tests.bench.control [--json] [--quick]`.
+"""What deciding costs on a large estate: `python -m tests.bench.control [--json] [--quick] [--only NAME]`.
 
 50 systems, 100,000 jobs (--quick: 10,000), 200 services and ten nights of runs in a real SQLite store, as
 `tests.bench.nightstore` tells. `full`: the first look and all decisions; what writing them takes stands beside it. A
@@ -21,21 +21,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cronsim import CronSim
-
-from connectors.contract import Schedule
 from console.control import evaluate as rules
 from console.control.evaluate import evaluate
 from console.control.graph import Graph
 from console.control.kept import Kept, kept_of
 from console.control.lineage import blast_radius, neighbours, root_causes
-from console.control.schedule import instants
 from console.control.touched import changed_jobs, part_with
 from console.model.decisions import Decisions
 from console.model.grouped import red_jobs
@@ -43,6 +38,7 @@ from console.model.values import Estate, Settings
 from console.store.apply import apply
 from console.store.estate import load, look
 from console.store.open import Store, open_store
+from tests.bench.calendars import calendar_year
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.nightstore import NOW, night_store
 
@@ -227,36 +223,6 @@ def _longest(walk: Callable[[int], object], job_ids: Sequence[int]) -> float:
     return longest
 
 
-def calendar_year(jobs: int) -> Figure:
-    """All instants of 2026, of cron lines as a company has them: many share theirs."""
-    rng = random.Random(5)
-    hours = [0, 1, 2, 3, 4, 5, 6, 22, 23]
-    days = ("* * *",) * 6 + ("* * 1-5",) * 3 + ("1 * *",)
-    lines = [f"{rng.randrange(12) * 5} {rng.choice(hours)} {rng.choice(days)}" for _ in range(jobs)]
-    begin, end = datetime(2025, 12, 31, 23, 59, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
-    begun = time.process_time()
-    ours = sum(len(instants(Schedule("debian-cron", line, "Europe/Berlin"), begin, end)) for line in lines)
-    took = time.process_time() - begun
-    begun = time.process_time()
-    bare = sum(len(_bare(line, begin, end)) for line in lines)
-    beside = time.process_time() - begun
-    if abs(ours - bare) > jobs:
-        raise SystemExit(f"{ours} instants, and {bare} by bare cronsim")
-    return Figure("calendar_year", took, f"cpu-s for {jobs:,} jobs", "bare cronsim", beside)
-
-
-def _bare(line: str, begin: datetime, end: datetime) -> list[datetime]:
-    from zoneinfo import ZoneInfo
-
-    zone = ZoneInfo("Europe/Berlin")
-    found, last = [], end.astimezone(zone)
-    for one in CronSim(line, begin.astimezone(zone)):
-        if one > last:
-            break
-        found.append(one)
-    return found
-
-
 def engine_rss(jobs: int) -> Figure:
     argv = [sys.executable, "-c", f"from tests.bench.control import as_engine; as_engine({jobs})"]
     said = json.loads(subprocess.run(argv, stdout=subprocess.PIPE, check=True, text=True).stdout)
@@ -277,20 +243,36 @@ def as_engine(jobs: int) -> None:
         print(json.dumps({"rss": told["VmRSS"], "peak": told["VmHWM"]}))
 
 
-def measure(quick: bool) -> Iterator[Figure]:
+FULL = ("full", "full_apply")
+LINEAGE = ("blast_radius", "root_cause")
+CHANGED = ("one_change_p95", "one_change_forecast_p95", "one_change_jobs", "growth", "batch_10k")
+"""Figures that are measured together."""
+FIGURES = (*FULL, *LINEAGE, *CHANGED, "engine_rss", "calendar_year")
+
+
+def measure(quick: bool, only: Set[str]) -> Iterator[Figure]:
+    """Those of the figures that are named, as each is found."""
+    return (figure for figure in _measured(quick, only) if figure.name in only)
+
+
+def _measured(quick: bool, only: Set[str]) -> Iterator[Figure]:
     jobs = QUICK_JOBS if quick else JOBS
-    with a_night(jobs) as night:
-        yield from full(night)
-        yield from lineage(night, 2_000 if quick else 20_000)
-        yield from changes(night, *((QUICK_CHANGES, QUICK_CHANGES) if quick else (CHANGES, CHANGES)))
-    gc.unfreeze()
-    yield engine_rss(jobs)
-    yield calendar_year(QUICK_CRON_JOBS if quick else CRON_JOBS)
+    if not only.isdisjoint((*FULL, *LINEAGE, *CHANGED)):
+        with a_night(jobs) as night:
+            yield from full(night) if not only.isdisjoint(FULL) else ()
+            yield from lineage(night, 2_000 if quick else 20_000) if not only.isdisjoint(LINEAGE) else ()
+            count = QUICK_CHANGES if quick else CHANGES
+            yield from changes(night, count, count) if not only.isdisjoint(CHANGED) else ()
+        gc.unfreeze()
+    if "engine_rss" in only:
+        yield engine_rss(jobs)
+    if "calendar_year" in only:
+        yield calendar_year(QUICK_CRON_JOBS if quick else CRON_JOBS)
 
 
 def main() -> None:
-    chosen = arguments(__doc__ or "")
-    emit("control", measure(chosen.quick), chosen.json)
+    chosen = arguments(__doc__ or "", FIGURES)
+    emit("control", measure(chosen.quick, frozenset(chosen.only or FIGURES)), chosen.json)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -36,19 +37,24 @@ def rounded(value: float | None) -> float | None:
 
 
 def emit(bench: str, figures: Iterable[Figure], json_flag: bool) -> None:
-    """Prints the figures on standard output: one line of JSON, or a table for people."""
-    rows = [figure.as_row() for figure in figures]
+    """Prints each figure as it is found, as a row of a table for people; with the flag on standard error, and at last
+    one line of JSON on standard output."""
+    rows = []
+    for figure in figures:
+        rows.append(row := figure.as_row())
+        beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""
+        words = f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}"
+        print(words, file=sys.stderr if json_flag else sys.stdout, flush=True)
     if json_flag:
         print(json.dumps({"bench": bench, "figures": rows}), flush=True)
-        return
-    for row in rows:
-        beside = f"   beside {row['anchor_value']} ({row['anchor']}): ratio {row['ratio']}" if row["anchor"] else ""
-        print(f"{bench} {row['name']:<28} {row['value']:>12} {row['unit']}{beside}")
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores)."""
+def arguments(description: str, only: Sequence[str] = ()) -> argparse.Namespace:
+    """The options that every benchmark has: --json and --quick (ends within 45 s on 2 cores). `only`: names of which
+    --only takes those that are to be measured; it may be given several times."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, at most 45 s")
+    if only:
+        parser.add_argument("--only", action="append", choices=only, metavar="NAME", help=f"of {', '.join(only)}")
     return parser.parse_args()

@@ -1,25 +1,26 @@
 """A night of a large company in a store: 50 systems, lines of work across them, 200 services, weeks of history.
 
-Made by plain SQL and kept in a temp folder from one benchmark to the next. What it is like: a quarter of the jobs are
-units that a scheduler starts (cron lines, DAGs, database jobs, state machines), the others are tasks of the DAGs. Units
-hang together in lines of work of 4 to 240 units, chains and fan-ins over up to six systems; no line reads another, as
-long as no DAG reads two. Every third unit that reads another has no clock of its own. It is NOW: half of the night's
-runs are through, some run, wait, have failed or are not seen to have ended well.
+Made by plain SQL and kept in the user's cache folder from one benchmark to the next. What it is like: a quarter of the
+jobs are units that a scheduler starts (cron lines, DAGs, database jobs, state machines), the others are tasks of the
+DAGs. Units hang together in lines of work of 4 to 240 units, chains and fan-ins over up to six systems; no line reads
+another, as long as no DAG reads two. Every third unit that reads another has no clock of its own. It is NOW: half of
+the night's runs are through, some run, wait, have failed or are not seen to have ended well.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from random import Random
+
+from platformdirs import user_cache_path
 
 from console.model.ids import micros
 from console.store import migrate
@@ -73,16 +74,19 @@ class Night:
 
 
 def night_store(jobs: int) -> Path:
-    """The path of a store with so many jobs and ten nights of their runs; made when it is not there yet."""
-    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    """The path of a store with so many jobs and ten nights of their runs; made when it is not there yet, by one process
+    while others wait for it."""
+    folder = user_cache_path("headway-bench", appauthor=False)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"night-{_tables()}-{FORM}-{jobs}.db"
-    if not path.exists():
-        making = path.with_suffix(".making")
-        for old in folder.glob(f"{making.name}*"):
-            old.unlink()
-        _write(making, Estate(jobs).night())
-        making.rename(path)
+    with path.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not path.exists():
+            making = path.with_suffix(".making")
+            for old in folder.glob(f"{making.name}*"):
+                old.unlink()
+            _write(making, Estate(jobs).night())
+            making.rename(path)
     return path
 
 
