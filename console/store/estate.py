@@ -20,6 +20,7 @@ from console.model.values import (
     DependencyFacts,
     Estate,
     JobFacts,
+    RunFacts,
     ServiceFacts,
     Settings,
 )
@@ -70,59 +71,59 @@ def load(store: Store, now: datetime, settings: Settings) -> Estate:
 def look(store: Store, now: datetime, settings: Settings, since: int | None = None) -> Look:
     """What an evaluation at `now` sees, and what changed since the look with the number `since`."""
     memory = _memories.setdefault(store, Memory())
-    with memory.lock, uncollected() if memory.seq < 0 else nullcontext():
-        estate = _load(store, memory, now, settings)
+    with memory.lock, uncollected() if memory.seq < 0 else nullcontext(), store.read() as connection:
+        try:
+            estate = _look(wire(connection), store.is_sqlite, memory, now, settings)
+        except BaseException:
+            memory.forget()  # it may have taken in half of what changed
+            raise
         return Look(memory.number, estate, None if since is None else memory.changed_since(since))
 
 
-def _load(store: Store, memory: Memory, now: datetime, settings: Settings) -> Estate:
+def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings: Settings) -> Estate:
     since_us = micros(now - settings.lookback) // MINUTE_US * MINUTE_US
-    with store.read() as connection:
-        lines = wire(connection)
-        changed = memory.look(lines, since_us)
-        targets = facts.targets(lines)
-        memory.look_at_incidents(lines, since_us)
-        holds = hold_facts.holds(lines, since_us)
-        cancels = hold_facts.cancels(lines, since_us)
-        extensions = facts.extensions(lines, since_us)
-        modes = facts.modes(lines)
-        said = declared.read(lines)
-        open_findings = findings.open_findings(lines)
-        looked = checks.facts(lines, instant(since_us))
-        told = telling.telling(lines, micros(now), since_us)
-        if memory.members is None:
-            memory.members = frozenset(_members(memory.jobs, memory.services, memory.dependencies))
-            memory.correlated, memory.costs = _correlated(memory), _costs(memory)
-        memory.correlated.follow(lines, memory.runs, changed)
-        memory.costs.follow(lines, memory.runs, changed)
-        earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
-        _durations(lines, store.is_sqlite, memory, changed)
-        first = {one.finding.job_id for one in open_findings}
-        changed |= memory.histories.follow(lines, store.is_sqlite, memory.jobs, first, changed)
-    memory.found(changed)
+    open_findings = findings.open_findings(lines)
+    earlier = _remember(lines, is_sqlite, memory, since_us, {one.finding.job_id for one in open_findings})
     return Estate(
         jobs=memory.jobs,
         runs=Runs(memory.runs, memory.red),
         durations=memory.durations,
         dependencies=memory.dependencies,
         services=memory.services,
-        targets=targets,
+        targets=facts.targets(lines),
         incidents=memory.incidents,
         closed=memory.closed,
-        holds=tuple(one for one in holds if one.job_id in memory.jobs),
-        cancels=cancels,
+        holds=tuple(one for one in hold_facts.holds(lines, since_us) if one.job_id in memory.jobs),
+        cancels=hold_facts.cancels(lines, since_us),
         earlier=earlier,
-        extensions=extensions,
+        extensions=facts.extensions(lines, since_us),
         correlated=memory.correlated.by_run,
         costs=memory.costs.by_run,
         history=memory.histories.known,
         findings=open_findings,
-        checks=looked,
-        modes=modes,
-        declared=said,
-        telling=told,
+        checks=checks.facts(lines, instant(since_us)),
+        modes=facts.modes(lines),
+        declared=declared.read(lines),
+        telling=telling.telling(lines, micros(now), since_us),
         settings=settings,
     )
+
+
+def _remember(lines: Wire, is_sqlite: bool, memory: Memory, since_us: int, first: Set[int]) -> tuple[RunFacts, ...]:
+    """Brings the memory up to date, the pasts of the jobs `first` with it; the runs of before the lookback that a
+    dependency may read."""
+    changed = memory.look(lines, since_us)
+    memory.look_at_incidents(lines, since_us)
+    if memory.members is None:
+        memory.members = frozenset(_members(memory.jobs, memory.services, memory.dependencies))
+        memory.correlated, memory.costs = _correlated(memory), _costs(memory)
+    memory.correlated.follow(lines, memory.runs, changed)
+    memory.costs.follow(lines, memory.runs, changed)
+    earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
+    _durations(lines, is_sqlite, memory, changed)
+    changed |= memory.histories.follow(lines, is_sqlite, memory.jobs, first, changed)
+    memory.found(changed)
+    return earlier
 
 
 def _correlated(memory: Memory) -> correlation.Contexts[dict[str, str]]:

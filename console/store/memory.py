@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from threading import Lock
 
@@ -114,6 +114,12 @@ class Memory:
         if jobs:
             self.number += 1
             self.journal.append((self.number, jobs))
+
+    def forget(self) -> None:
+        """All but the lock: the next look reads everything anew, and knows of no job that it is as it was."""
+        anew = Memory(number=self.number + 1, lock=self.lock)
+        for one in fields(self):
+            setattr(self, one.name, getattr(anew, one.name))
 
     # jobs
     def _look_at_jobs(self, lines: Wire, meta: dict[str, str]) -> set[int]:

@@ -134,3 +134,17 @@ def test_what_runs_cost_and_belong_to_is_read_again_only_of_jobs_with_something_
     assert [1.0, 2.75] == list(after.estate.costs.values())
     assert fresh(served.store, at("03:24")).costs == after.estate.costs
     assert {served.job_id(), served.job_id(JOBS[1])} == changed_jobs(before.estate, after.estate, after.changed)
+
+
+@pytest.mark.parametrize("place", ["facts.attempts_over", "checks.facts"])
+def test_a_look_that_breaks_off_loses_no_change(served: Estate, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """What it had taken in it told nobody: the next look reads it once more."""
+    before = look(served.store, at("03:20"), Settings())
+    served.ingest(run(attempt="1", state=State.FAILED, exit_code=1), run(attempt="2", started_at=at("03:16")))
+    with monkeypatch.context() as broken:
+        broken.setattr(f"console.store.{place}", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            look(served.store, at("03:20"), Settings(), before.number)
+    after = look(served.store, at("03:20"), Settings(), before.number)
+    assert after.estate == fresh(served.store, at("03:20"))
+    assert served.job_id() in (changed_jobs(before.estate, after.estate, after.changed) or ())
