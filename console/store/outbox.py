@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from console.store import audit
+from console.store.alert_rows import DIGEST
 from console.store.open import Store
 
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
@@ -14,6 +15,25 @@ _SENT_BEFORE = (
     "EXISTS (SELECT 1 FROM alert s JOIN delivery t ON t.alert_id = s.id WHERE s.incident_id = a.incident_id"
     " AND s.route = a.route AND t.url_index = d.url_index AND t.id <> d.id AND t.wire_us IS NOT NULL)"
 )
+_OWN_BEFORE = (
+    "SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
+    " WHERE e.incident_id = y.incident_id"
+    " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
+)
+"""Something said earlier of the incident that the alert is about."""
+_DIGEST_BEFORE = (
+    "SELECT 1 FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route"
+    " JOIN delivery o ON o.alert_id = e.digest_id WHERE m.digest_id = y.id"
+    " AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed')"
+)
+"""An earlier digest that speaks of one of the incidents of which this one does."""
+_TOLD_OVER = (
+    "SELECT e.id FROM alert m JOIN alert e ON e.incident_id = m.incident_id AND e.route = m.route AND e.id < m.id"
+    " WHERE m.digest_id = :digest AND m.kind = 'recovered' AND COALESCE(e.digest_id, m.digest_id) = m.digest_id"
+    " AND NOT EXISTS"
+    " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
+)
+"""Alerts of which a digest says that it is over."""
 AHEAD = 1 << 60
 """Taken from the number of an urgent delivery, so that it stands before all others."""
 
@@ -71,17 +91,16 @@ def claim_due(
 ) -> list[DueDelivery]:
     """Up to `limit` deliveries that are due and let out: of each (route, url) the oldest, urgent ones first, and
     none of the `busy` ones. However many wait for one that is broken, the others have theirs. Of one incident nothing
-    leaves before what was said earlier: "recovered" after "opened", though that was put off, alone or with others."""
+    leaves before what was said earlier: "recovered" after "opened", though that was put off, alone or with others. Only
+    a digest does not wait for what is about one of many: what it tells as over is not told as open after it."""
     found = text(
         "SELECT d.id, a.route, d.url_index, a.title, a.body, a.dedup_key, d.tries, d.repeats, d.wire_us, d.url_words,"
-        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id,"
+        " a.kind, a.plain_title, a.plain_body, d.since_us, a.made_us, d.refusals, a.incident_id, a.id AS alert_id,"
         f" {_SENT_BEFORE} AS later"
         " FROM (SELECT MIN(CASE WHEN y.urgent THEN x.id - :ahead ELSE x.id END) AS first"
         " FROM delivery x JOIN alert y ON y.id = x.alert_id"
-        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits AND NOT EXISTS"
-        " (SELECT 1 FROM alert e JOIN delivery o ON o.alert_id = COALESCE(e.digest_id, e.id)"
-        " WHERE e.incident_id = y.incident_id"
-        " AND e.route = y.route AND o.url_index = x.url_index AND o.id < x.id AND o.state IN ('pending', 'claimed'))"
+        " WHERE x.state = 'pending' AND x.next_us <= :now AND NOT y.waits"
+        f" AND NOT EXISTS ({_OWN_BEFORE}) AND NOT EXISTS ({_DIGEST_BEFORE})"
         " GROUP BY y.route, x.url_index) q"
         " JOIN delivery d ON d.id = CASE WHEN q.first < 0 THEN q.first + :ahead ELSE q.first END"
         " JOIN alert a ON a.id = d.alert_id ORDER BY q.first"
@@ -92,19 +111,34 @@ def claim_due(
             for row in connection.execute(found, {"now": now_us, "ahead": AHEAD})
             if (row.route, row.url_index) not in busy
         ]
-        due = [
-            DueDelivery(
-                row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
-                row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
-                row.since_us or row.made_us, row.refusals, row.incident_id, not row.later,
-            )
-            for row in rows[:limit]
-        ]  # fmt: skip
-        for one in due:
+        for row in rows[:limit]:
             connection.execute(
-                text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": one.id}
+                text("UPDATE delivery SET state = 'claimed', tries = tries + 1 WHERE id = :id"), {"id": row.id}
             )
-    return due
+            if row.kind == DIGEST:
+                _take_in(connection, row.alert_id, row.url_index)
+    return [
+        DueDelivery(
+            row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
+            row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
+            row.since_us or row.made_us, row.refusals, row.incident_id, not row.later,
+        )
+        for row in rows[:limit]
+    ]  # fmt: skip
+
+
+def _take_in(connection: Connection, digest_id: int, url_index: int) -> None:
+    """What was put off at that URL and is told there as over by the digest is part of it from now on."""
+    pending = (
+        f"SELECT d.id FROM delivery d WHERE d.state = 'pending' AND d.url_index = :url AND d.alert_id IN ({_TOLD_OVER})"
+    )
+    found = [row.id for row in connection.execute(text(pending), {"digest": digest_id, "url": url_index})]
+    for one in found:
+        connection.execute(text("UPDATE delivery SET state = 'digested' WHERE id = :id"), {"id": one})
+        connection.execute(
+            text("UPDATE alert SET digest_id = :digest WHERE id = (SELECT alert_id FROM delivery WHERE id = :id)"),
+            {"digest": digest_id, "id": one},
+        )
 
 
 def touch_wire(store: Store, fence: int, delivery_id: int, now_us: int) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from console.model.decisions import Notice
 from console.model.ids import micros
 from console.model.words import AlertKind
-from console.store import outbox
+from console.store import outbox, routing
+from console.store.alert_rows import DIGEST, NewAlert
 from tests.store.estate import JOBS, Estate, at, failed
-from tests.store.test_apply import decide, incident
+from tests.store.test_apply import ROUTES, decide, incident
 
 ROUTINE = {"route": "oncall", "title": "t", "body": "b"}
 
@@ -79,3 +80,52 @@ def test_that_one_of_a_group_recovered_leaves_after_the_group(served: Estate) ->
     assert [("group", True), ("recovered", True)] == leave_as(served, "05:01")
     decide(served, incidents=(incident(incident_id=1, reopened=True, notices=says(AlertKind.UPDATED)),), now="05:02")
     assert [("updated", False)] == leave_as(served, "05:03")
+
+
+def digested(served: Estate, now: str) -> None:
+    """All that waits leaves in one digest."""
+    waiting = [number for (number,) in served.rows("SELECT id FROM alert WHERE waits ORDER BY id")]
+    one = NewAlert("oncall", DIGEST, "2 more alerts", "all of them", f"digest {now}", waits=False)
+    routing.let_out(served.store, None, ROUTES, [], [(one, waiting)], micros(at(now)))  # type: ignore[arg-type]
+
+
+def put_off(served: Estate, until: str) -> None:
+    with served.store.write(None) as connection:
+        connection.exec_driver_sql(f"UPDATE delivery SET next_us = {micros(at(until))} WHERE state = 'pending'")
+
+
+def two_fail(served: Estate) -> None:
+    served.ingest(failed(), failed(JOBS[1]))
+    second = incident(key="run:2:x", root_job_id=2, root_run_id=2, notices=says(AlertKind.OPENED))
+    decide(served, incidents=(incident(notices=says(AlertKind.OPENED)), second), now="03:30")
+
+
+def test_what_a_digest_tells_as_over_is_not_told_as_open_after_it(served: Estate) -> None:
+    """The receiver put the first word off, and takes the digest. Of what is still open the first word leaves."""
+    two_fail(served)
+    let_out(served)
+    put_off(served, "05:00")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    news = incident(incident_id=2, key="run:2:x", root_job_id=2, root_run_id=2, notices=says(AlertKind.UPDATED))
+    decide(served, incidents=(over, news), now="03:40")
+    digested(served, "03:41")
+    assert ["digest"] == leave(served, "03:42")
+    assert [("digested",)] == served.rows(
+        "SELECT DISTINCT d.state FROM delivery d JOIN alert a ON a.id = d.alert_id WHERE a.incident_id = 1"
+    )
+    assert ["opened"] == leave(served, "05:01")
+    assert [(2,)] == served.rows(
+        "SELECT DISTINCT a.incident_id FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE d.state = 'sent'"
+        " AND a.kind = 'opened'"
+    )
+
+
+def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Estate) -> None:
+    two_fail(served)
+    digested(served, "03:31")
+    put_off(served, "05:00")
+    over = incident(incident_id=1, closed=True, notices=says(AlertKind.RECOVERED))
+    decide(served, incidents=(over,), now="03:40")
+    digested(served, "03:41")
+    assert [] == leave(served, "03:42")
+    assert ["digest", "digest"] == leave(served, "05:01")
