@@ -27,6 +27,7 @@ from console.model.alerting import (
 )
 from console.model.decisions import IncidentDecision
 from console.model.declared import Declared
+from console.model.maintenance import Maintenance
 from console.model.values import JobFacts, Settings
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, minutes, service, target
@@ -306,6 +307,63 @@ def test_whoever_was_told_nothing_is_not_told_through_a_silence_that_it_is_over(
     assert [] == told(one, "03:40")
     assert [] == held(one)
     assert ["it recovered while it was silenced"] == [why for _, why in only(one).dropped]
+
+
+# what held it ended while no engine worked
+def test_what_was_red_beyond_its_maintenance_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = in_maintenance()
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:40")
+    assert [("recovered", "oncall")] == told(one, "04:30")
+
+
+def test_what_recovers_in_its_maintenance_is_not_told_by_whoever_looks_later_either() -> None:
+    one = in_maintenance()
+    fails(one)
+    assert [] == told(one, "03:13")
+    recovers(one, started="03:20")
+    assert [] == told(one, "04:30")
+    assert ["it recovered within its maintenance"] == [why for _, why in only(one).dropped]
+
+
+def in_maintenance() -> Ledger:
+    one = night()
+    planned = Maintenance("kernel patches", since=at("03:00"), until=at("03:30"), jobs=("hosts/*",))
+    one.estate = replace(one.estate, declared=replace(one.estate.declared, maintenance=(planned,)))
+    return one
+
+
+def explained_by_extract() -> Ledger:
+    """OTHER is red because EXTRACT is, says a rule of the config."""
+    one = night(inhibit=(InhibitRule((("job", "hosts/extract"),), (("job", "hosts/o*"),)),))
+    fails(one)
+    assert [("opened", "oncall")] == told(one, "03:12")
+    fails(one, OTHER)
+    assert [] == told(one, "03:13")
+    return one
+
+
+def test_what_was_red_beyond_what_explained_it_is_told_though_nobody_looked_before_it_was_over() -> None:
+    one = explained_by_extract()
+    recovers(one, started="03:20")
+    recovers(one, OTHER, started="03:40")
+    assert [("recovered", "oncall"), ("recovered", "oncall")] == told(one, "04:30")
+
+
+def test_what_was_over_before_what_explained_it_is_not_told_by_whoever_looks_later_either() -> None:
+    one = explained_by_extract()
+    recovers(one, started="03:40")
+    recovers(one, OTHER, started="03:20")
+    assert [("recovered", "oncall")] == told(one, "04:30")
+    dropped = [why for each in one.decisions.incidents for _, why in each.dropped]
+    assert ["it was over with what explained it"] == dropped
+
+
+def test_what_an_open_incident_explains_still_is_not_told_when_it_is_over() -> None:
+    one = explained_by_extract()
+    recovers(one, OTHER, started="03:20")
+    assert [] == told(one, "04:30")
 
 
 # repeat, acknowledge, escalate

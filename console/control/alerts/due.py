@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from console.control.alerts import business, group, quiet_hours
+from console.control.alerts import business, group, inhibit, quiet_hours
 from console.control.alerts.escalate import escalations, targets_of
 from console.control.alerts.over import over_at
 from console.control.alerts.repeat import why_again
@@ -82,6 +82,9 @@ def _outlasted(scene: Scene, subject: Subject, held: HeldFacts) -> bool:
     """Whether it waited for company or for the morning, or was still so when what held it ended and nobody looked."""
     if held.stage in (group.STAGE, quiet_hours.STAGE):
         return True
+    if held.stage == inhibit.STAGE:
+        until = inhibit.explained_until(scene, subject)
+        return until is None or until < over_at(scene, subject)
     return held.until is not None and held.until <= over_at(scene, subject)
 
 

@@ -7,12 +7,14 @@ from datetime import datetime
 from itertools import chain, product
 
 from console.clean import clean_line
+from console.control.alerts.over import over_at
 from console.control.alerts.scene import Held, Scene, Subject, Wanted, fits
 from console.model.alerting import InhibitRule
 from console.model.cycles import knotted
 from console.model.ids import incident_name
 from console.model.words import AlertKind
 
+STAGE = "inhibit"
 Topic = tuple[object, ...]
 """What explains and what is explained meet in: a target, or a rule with the values that both must have."""
 
@@ -30,7 +32,7 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     number = other.decision.incident_id
     name = incident_name(number) if number is not None else clean_line(other.job or other.decision.title)
     what = "its target is not to be seen" if is_target else "by a rule of the config"
-    return Held("inhibit", f"{name} explains it{':' if is_target else ','} {what}")
+    return Held(STAGE, f"{name} explains it{':' if is_target else ','} {what}")
 
 
 def explained(scene: Scene) -> Mapping[int, tuple[Subject, bool]]:
@@ -48,6 +50,26 @@ def explained(scene: Scene) -> Mapping[int, tuple[Subject, bool]]:
             if other is not None and id(subject) not in found:
                 found[id(subject)] = other, topic[0] == "target"
     return found
+
+
+def explained_until(scene: Scene, subject: Subject) -> datetime | None:
+    """Until when what explains the subject was there: now, while one of them is open; None where nothing explains it
+    that is open or was found to be over just now."""
+    if scene.explaining is None:
+        scene.explaining = _ends(scene)
+    topics = chain(_on_target(scene, subject), _as(scene, subject, by=False))
+    ends = (at for topic in topics for at, one in scene.explaining.get(topic, ()) if one is not subject)
+    return max(ends, default=None)
+
+
+def _ends(scene: Scene) -> Mapping[Topic, Sequence[tuple[datetime, Subject]]]:
+    """By topic, the two that explain it longest: one of them is another than whoever asks."""
+    found: dict[Topic, list[tuple[datetime, Subject]]] = {}
+    for subject in scene.subjects:
+        at = over_at(scene, subject) if subject.decision.closed else scene.now
+        for topic in chain(_as_target(subject), _as(scene, subject, by=True)):
+            found.setdefault(topic, []).append((at, subject))
+    return {topic: sorted(ends, key=lambda one: one[0])[-2:] for topic, ends in found.items()}
 
 
 def _topics(scene: Scene) -> tuple[dict[Topic, list[Subject]], list[tuple[Subject, list[Topic]]]]:

@@ -104,6 +104,8 @@ class Scene:
     """The instants after now at which time alone has something told."""
     explained: Mapping[int, tuple[Subject, bool]] | None = None
     """What `inhibit.explained` finds, once it was asked for."""
+    explaining: Mapping[tuple[object, ...], Sequence[tuple[datetime, Subject]]] | None = None
+    """By what both sides of an inhibition meet in: who explains, until when."""
     begun: dict[tuple[str, str], datetime] | None = None
 
     @property
