@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from connectors.checks.questions import HttpQuestion
@@ -27,11 +27,11 @@ def measure(asked: HttpQuestion, headers: Mapping[str, str], ca_file: Path | Non
     parts = urlsplit(asked.url)
     _refuse_unsendable(parts.hostname or "", headers)
     door = HttpDoor(parts.hostname or "", f"{parts.scheme}://{parts.netloc}", ca_file)
-    params = dict(parse_qsl(parts.query, keep_blank_values=True))
+    path = parts.path or "/"
+    query = f"?{parts.query}" if parts.query else ""
     try:
-        reply = door.call(
-            "GET", parts.path or "/", Deadline(timeout_seconds), params=params, headers=headers, accept=GONE
-        )
+        deadline = Deadline(timeout_seconds)
+        reply = door.call("GET", path + query, deadline, headers=headers, accept=GONE, shown=path)
     finally:
         door.close()
     if reply.status in GONE:

@@ -52,16 +52,20 @@ class HttpDoor:
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
         once: bool = False,
+        shown: str | None = None,
     ) -> Reply:
-        """The reply to one request below the base address. `path` parts are already percent-encoded.
+        """The reply to one request below the base address. `path` parts are already percent-encoded, and so is a query
+        behind them. `shown`: what messages name in its place, where it has a query or is itself a secret.
 
         Other statuses than 2xx and `accept` raise by the table of `refusal`. A connection that breaks is replaced
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
         OutcomeUnknown."""
-        request = httpx.Request(
-            method, self.base_url + path, params=params, json=body, headers={**HEADERS, **(headers or {})}
-        )
-        call = f"{method} {self.base_url}{path}"
+        every = {**HEADERS, **(headers or {})}
+        try:
+            request = httpx.Request(method, self.base_url + path, params=params, json=body, headers=every)
+        except httpx.InvalidURL as error:
+            raise AccessRefused(f"{self.who}: its address cannot be asked: {error}") from None
+        call = f"{method} {self.base_url}{path if shown is None else shown}"
         reply = self._once(request, call, deadline) if once else self._read(request, call, deadline)
         if 200 <= reply.status < 300 or reply.status in accept:
             return reply

@@ -117,6 +117,23 @@ def test_headers_and_the_query_arrive(web: Web) -> None:
     assert "Bearer T0KEN" == headers["Authorization"]
 
 
+def test_a_query_arrives_as_it_is_written(web: Web) -> None:
+    """A name that stands twice is two conditions to many servers."""
+    look(web, "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag", "data.rows")
+    assert "/rows?state=done&state=ok&at=2026-11-20T03%3A00Z&flag" == web.seen[-1][0]
+
+
+def test_what_fails_is_told_without_its_query(web: Web) -> None:
+    with pytest.raises(SystemUnreachable) as error:
+        look(web, "/broken?key=SECRET")
+    assert ("/broken" in str(error.value), "SECRET" in str(error.value)) == (True, False)
+
+
+def test_an_address_that_no_request_can_hold_is_refused_in_words(web: Web) -> None:
+    with pytest.raises(AccessRefused, match="its address cannot be asked: URL too long"):
+        look(web, "/" + "a" * 70_000)
+
+
 @pytest.mark.parametrize(
     "path, error", [("/refused", AccessRefused), ("/moved", AccessRefused), ("/page", AccessRefused),
                     ("/broken", SystemUnreachable), ("/silent", SystemUnreachable)]
