@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -10,7 +11,9 @@ from console.clean import clean_line
 from console.model.alerting import Shift
 
 MOST = 5_000
-"""Shifts of one rota that are kept."""
+"""Shifts of one rota that are kept; more are refused, for nobody can tell which of them count."""
+MOST_A_DAY = 24
+"""Times that one event may come back in a day: a rule by the second would fill the memory before it is counted."""
 NAME_LIMIT = 120
 
 
@@ -27,12 +30,35 @@ def shifts_of(text: str, people: Sequence[str], begins: datetime, ends: datetime
 
     try:
         calendar = icalendar.Calendar.from_ical(text)
-        events: Any = recurring_ical_events.of(calendar).between(begins, ends)
-        found = [_shift(one, people) for one in events[:MOST]]
+        _refuse_floods(calendar)
+        found = [_shift(one, people) for one in _events(recurring_ical_events.of(calendar).series, begins, ends)]
+    except UnreadableRota:
+        raise
     except Exception as error:  # noqa: BLE001 - outside text in the hands of a parser: whatever it raises is its fault
         raise UnreadableRota(f"it is no calendar that can be read ({type(error).__name__})") from None
     wanted = [one for one in found if one is not None and one.begins < ends and one.ends > begins]
     return tuple(sorted(wanted, key=lambda one: (one.begins, one.ends, one.person)))
+
+
+def _refuse_floods(calendar: Any) -> None:
+    """Raises UnreadableRota for an event that comes back more often than any shift does."""
+    for event in calendar.walk("VEVENT"):
+        rules = event.get("RRULE", [])
+        for rule in rules if isinstance(rules, list) else [rules]:
+            often = str(next(iter(rule.get("FREQ", ())), "")).upper() in ("SECONDLY", "MINUTELY")
+            times = math.prod(len(rule.get(name, ())) or 1 for name in ("BYHOUR", "BYMINUTE", "BYSECOND"))
+            if often or times > MOST_A_DAY:
+                raise UnreadableRota(f"an event in it comes back more than {MOST_A_DAY} times a day, which is no shift")
+
+
+def _events(series: Sequence[Any], begins: datetime, ends: datetime) -> list[Any]:
+    """Every event of the window, each repetition by itself. Raises UnreadableRota beyond MOST."""
+    found: list[Any] = []
+    for one in series:
+        found += one.between(begins, ends)
+        if len(found) > MOST:
+            raise UnreadableRota(f"it has more than {MOST:,} shifts within {(ends - begins).days} days")
+    return [one.as_component(keep_recurrence_attributes=False) for one in found]
 
 
 def _shift(event: Any, people: Sequence[str]) -> Shift | None:

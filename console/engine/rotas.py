@@ -72,8 +72,8 @@ class Rotas:
         return "; ".join(filter(None, (self._trouble_of(name, now) for name in self._rotas)))
 
     def _trouble_of(self, name: str, now: datetime) -> str:
-        if name in self._errors:
-            error, since = self._errors[name]
+        if (failed := self._errors.get(name)) is not None:
+            error, since = failed
             return f'rota "{name}" cannot be read since {since:%H:%M:%S}Z: {error}'
         if name not in self._shifts:
             return ""
@@ -92,11 +92,14 @@ class Rotas:
             shifts = shifts_of(text, tuple(rota.people), now - LOOKBACK, now + AHEAD)
         except (UnreadableRota, ConnectorError, OSError, ValueError) as error:
             words = clean_line(self._secrets.mask(_words(error)), WORDS_LIMIT)
-            self._errors.setdefault(name, (words, now))
+            before = self._errors.get(name)
+            self._errors[name] = (words, before[1] if before is not None else now)
             self._remember(name, rows.failed(self._store, fence, name, source, words, micros(now)))
-            log.warning("a rota could not be read; the last one goes on", rota=name, error=words)
+            if before is None or before[0] != words:
+                log.warning("a rota could not be read; the last one goes on", rota=name, error=words)
             return True
-        self._errors.pop(name, None)
+        if self._errors.pop(name, None) is not None:
+            log.info("a rota can be read again", rota=name)
         self._shifts[name] = shifts
         written = json.dumps([[one.person, micros(one.begins), micros(one.ends)] for one in shifts])
         if rows.read(self._store, fence, rows.Read(name, source, text, written, micros(now + AHEAD)), micros(now)):
@@ -119,7 +122,8 @@ class Rotas:
 
 
 def _fetched(url: str) -> bytes:
-    """What a GET gives, from https, or http on this machine. Raises ConnectorError, ValueError."""
+    """What a GET gives, from https, or http on this machine. Raises ConnectorError, ValueError; neither tells more of
+    the address than its host: whoever knows the rest may read the calendar."""
     parts = urlsplit(url)
     try:
         origin = checked_origin(f"{parts.scheme}://{parts.netloc}", plain_http=False)
@@ -128,7 +132,8 @@ def _fetched(url: str) -> bytes:
     door = HttpDoor("the rota", origin)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return door.call("GET", path, Deadline(SECONDS), headers={"accept": "text/calendar, */*"}).body
+        accept = {"Accept": "text/calendar, */*"}
+        return door.call("GET", path, Deadline(SECONDS), headers=accept, shown="/…").body
     finally:
         door.close()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import structlog
 
 from connectors.contract import State
 from connectors.secrets import SecretRef
@@ -70,6 +71,24 @@ def test_a_cancelled_event_is_no_shift() -> None:
 def test_what_is_no_calendar_is_refused(text: str) -> None:
     with pytest.raises(UnreadableRota, match="it is no calendar that can be read"):
         shifts_of(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["FREQ=SECONDLY", "FREQ=MINUTELY;INTERVAL=5", "FREQ=DAILY;BYHOUR=1,2,3;BYMINUTE=0,10,20,30,40,50;BYSECOND=0,30"],
+)
+def test_an_event_that_comes_back_all_the_time_is_refused_before_it_is_counted(rule: str) -> None:
+    """Such a rule took 39 s and 600 MB of the engine's memory at one event in ten seconds."""
+    text = calendar(event("Ann", BEGIN, BEGIN + timedelta(minutes=1), f"RRULE:{rule}"))
+    with pytest.raises(UnreadableRota, match="an event in it comes back more than 24 times a day"):
+        shifts_of(text, ("ann",), BEGIN, BEGIN + DAY)
+
+
+def test_more_shifts_than_are_kept_are_refused_rather_than_cut() -> None:
+    hourly = [event(f"Ann {n}", BEGIN, BEGIN + timedelta(hours=1), "RRULE:FREQ=HOURLY") for n in range(8)]
+    with pytest.raises(UnreadableRota, match="it has more than 5,000 shifts within 30 days"):
+        shifts_of(calendar(*hourly), ("ann",), BEGIN, BEGIN + 30 * DAY)
+    assert 721 == len(shifts_of(calendar(hourly[0]), ("ann",), BEGIN - timedelta(hours=1), BEGIN + 30 * DAY + DAY / 48))
 
 
 @dataclass
@@ -181,6 +200,34 @@ def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_
     server.status = 200
     again(bench)
     assert "" == bench.parts.rotas.trouble()
+
+
+@pytest.mark.parametrize("otherwise", [str.upper, lambda url: f"{url}#SECRET-TOKEN"])
+def test_no_part_of_a_calendars_address_is_told_however_it_is_written(
+    bench: Bench, server: Server, monkeypatch: pytest.MonkeyPatch, otherwise: Callable[[str], str]
+) -> None:
+    """Only the whole secret is masked, and what is asked is spelled anew."""
+    monkeypatch.setenv("ONCALL_CALENDAR", otherwise(server.url))
+    server.status = 503
+    again(bench)
+    trouble = bench.parts.rotas.trouble()
+    assert ("(503)" in trouble, "SECRET-TOKEN" in trouble) == (True, False)
+
+
+def test_a_calendar_that_keeps_failing_is_logged_when_it_is_lost_and_when_it_is_back(
+    bench: Bench, server: Server
+) -> None:
+    server.status = 503
+    with structlog.testing.capture_logs() as logged:
+        again(bench)
+        again(bench)
+        server.status = 401
+        again(bench)
+        trouble = bench.parts.rotas.trouble()
+        server.status, server.text = 200, calendar(event("ann", NOW - DAY, NOW + DAY))
+        again(bench)
+    assert ["warning", "warning", "info"] == [one["log_level"] for one in logged if one.get("rota") == "primary"]
+    assert "(401)" in trouble, "the trouble tells the last reason"
 
 
 def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
