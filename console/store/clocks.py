@@ -36,6 +36,9 @@ def on_our_clock(
 ) -> Iterable[tuple[int, RunFacts]]:
     """The runs, (sort key, run), each with its target's skew taken out of what its source said. What a person asserted
     has our time already."""
+    if not ahead:
+        yield from runs
+        return
     for sort_us, run in runs:
         job = jobs.get(run.job_id)
         skew = ahead.get(job.target_id) if job is not None and run.evidence is not Evidence.ASSERTED else None

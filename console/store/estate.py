@@ -6,7 +6,6 @@ next look reads only what changed.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -26,12 +25,15 @@ from console.model.values import (
 )
 from console.store import checks, correlation, declared, facts, findings, hold_facts, telling
 from console.store.alike import uncollected
-from console.store.memory import MINUTE_US, Memory
+from console.store.lookback import MINUTE_US
+from console.store.memory import Memory
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
 DURATIONS = 60
 """Latest successes of a job that estimates look at."""
+BITE = 500
+"""Jobs whose durations are read at a time."""
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 _SECONDS = (
     "SELECT started_us, ended_us FROM run WHERE job_id = {job} AND state = 'succeeded' AND evidence = 'native'"
@@ -71,7 +73,7 @@ def load(store: Store, now: datetime, settings: Settings) -> Estate:
 def look(store: Store, now: datetime, settings: Settings, since: int | None = None) -> Look:
     """What an evaluation at `now` sees, and what changed since the look with the number `since`."""
     memory = _memories.setdefault(store, Memory())
-    with memory.lock, uncollected() if memory.seq < 0 else nullcontext(), store.read() as connection:
+    with memory.lock, uncollected() if memory.lookback.seq < 0 else nullcontext(), store.read() as connection:
         try:
             estate = _look(wire(connection), store.is_sqlite, memory, now, settings)
         except BaseException:
@@ -86,7 +88,7 @@ def _look(lines: Wire, is_sqlite: bool, memory: Memory, now: datetime, settings:
     earlier = _remember(lines, is_sqlite, memory, since_us, {one.finding.job_id for one in open_findings})
     return Estate(
         jobs=memory.jobs,
-        runs=Runs(memory.runs, memory.red),
+        runs=Runs(memory.lookback.runs, memory.lookback.red),
         durations=memory.durations,
         dependencies=memory.dependencies,
         services=memory.services,
@@ -117,8 +119,8 @@ def _remember(lines: Wire, is_sqlite: bool, memory: Memory, since_us: int, first
     if memory.members is None:
         memory.members = frozenset(_members(memory.jobs, memory.services, memory.dependencies))
         memory.correlated, memory.costs = _correlated(memory), _costs(memory)
-    memory.correlated.follow(lines, memory.runs, changed)
-    memory.costs.follow(lines, memory.runs, changed)
+    memory.correlated.follow(lines, memory.lookback.runs, changed)
+    memory.costs.follow(lines, memory.lookback.runs, changed)
     earlier = memory.earlier.follow(lines, memory.jobs, memory.dependencies, changed, since_us)
     _durations(lines, is_sqlite, memory, changed)
     changed |= memory.histories.follow(lines, is_sqlite, memory.jobs, first, changed)
@@ -145,13 +147,12 @@ def _members(
     jobs: dict[int, JobFacts], services: Iterable[ServiceFacts], dependencies: Iterable[DependencyFacts]
 ) -> set[int]:
     """Jobs upstream of a service, with the tasks of their DAGs: those whose durations an estimate may ask for."""
-    above: dict[int, set[int]] = defaultdict(set)
+    above: dict[int, list[int]] = {}
     for edge in dependencies:
-        above[edge.downstream_id].add(edge.upstream_id)
-    tasks: dict[int, set[int]] = defaultdict(set)
+        above.setdefault(edge.downstream_id, []).append(edge.upstream_id)
     for job in jobs.values():
         if job.parent_id is not None:
-            tasks[job.parent_id].add(job.id)
+            above.setdefault(job.parent_id, []).append(job.id)
     found: set[int] = set()
     ahead = {job_id for service in services for job_id in service.terminals if job_id in jobs}
     while ahead:
@@ -160,7 +161,7 @@ def _members(
             continue
         found.add(job_id)
         parent = jobs[job_id].parent_id
-        ahead |= above[job_id] | tasks[job_id] | ({parent} if parent is not None else set())
+        ahead.update(above.get(job_id, ()), () if parent is None else (parent,))
     return found
 
 
@@ -172,9 +173,13 @@ def _durations(lines: Wire, is_sqlite: bool, memory: Memory, changed: Set[int]) 
     ask = sorted(new | (changed & members))
     if not ask:
         return
-    found: dict[int, list[tuple[int, float]]] = defaultdict(list)
     query = _DURATIONS_SQLITE if is_sqlite else _DURATIONS_POSTGRES
-    for job_id, started, ended, sort_us in lines.by_keys(query, "i", ask):
-        found[job_id].append((sort_us, (ended - started) / 1_000_000))
-    took = {job_id: tuple(seconds for _, seconds in sorted(found[job_id], reverse=True)) for job_id in ask}
+    took: dict[int, tuple[float, ...]] = {}
+    for start in range(0, len(ask), BITE):
+        found: dict[int, list[tuple[int, float]]] = {job_id: [] for job_id in ask[start : start + BITE]}
+        for job_id, started, ended, sort_us in lines.by_keys(query, "i", list(found)):
+            found[job_id].append((sort_us, (ended - started) / 1_000_000))
+        took |= {
+            job_id: tuple([seconds for _, seconds in sorted(those, reverse=True)]) for job_id, those in found.items()
+        }
     memory.durations = memory.durations.changed(took)

@@ -125,17 +125,23 @@ def red_tails(lines: Wire, rows: Sequence[Row]) -> dict[int, str]:
     return {run_id: text[-TAIL_LIMIT:] for run_id, text in lines.by_keys(query, "i", red)} if red else {}
 
 
-def run(row: Row, spans: tuple[Over, ...], queued_at: datetime | None = None, tail: str = "") -> RunFacts:
+def run(
+    row: Row,
+    spans: tuple[Over, ...],
+    queued_at: datetime | None = None,
+    tail: str = "",
+    job_id: int | None = None,
+) -> RunFacts:
     """`row` in the order of RUN; `spans`: of the attempts that are over, where there were several attempts; `tail`: of
-    its log."""
+    its log; `job_id`: the same number as the row's, to be shared."""
     (
-        run_id, job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
+        run_id, own_job_id, period_key, period_us, bd, state, evidence, native_state, reason, attempts, first_started,
         started, ended, exit_code, message, expected, observed, timeliness, stale_read, partial_input, _,
     ) = row  # fmt: skip
     first_at, ended_at = maybe_instant(first_started), maybe_instant(ended)
     return RunFacts(
         id=run_id,
-        job_id=job_id,
+        job_id=own_job_id if job_id is None else job_id,
         period_key=intern(unpack(period_key)),
         period_at=None if period_us is None else alike.moment(period_us),
         bd=alike.date_of(bd),
@@ -165,12 +171,18 @@ def _successes(spans: tuple[Over, ...]) -> tuple[tuple[datetime, datetime], ...]
     return tuple((began, over) for began, over, state in spans if began and state is State.SUCCEEDED)
 
 
-def dependencies(lines: Wire) -> tuple[DependencyFacts, ...]:
-    rows = lines.rows(
+def dependencies(lines: Wire, jobs: Mapping[int, JobFacts]) -> tuple[DependencyFacts, ...]:
+    """Those between these jobs, in order; they share the ids of the jobs."""
+    rows = lines.stream(
         "SELECT upstream_id, downstream_id, origin, mode, engine_down, hold_lead_s, hold_for_s, condition, check_name,"
         " period, calendar, within_s, gate, need FROM dependency ORDER BY upstream_id, downstream_id, origin"
     )
-    return tuple(DependencyFacts(row[0], row[1], *alike.edge_words(*row[2:7]), _wants(*row[7:])) for row in rows)
+    known = ((jobs.get(row[0]), jobs.get(row[1]), row) for row in rows)
+    return tuple(
+        DependencyFacts(above.id, below.id, *alike.edge_words(*row[2:7]), _wants(*row[7:]))
+        for above, below, row in known
+        if above is not None and below is not None
+    )
 
 
 @lru_cache(maxsize=4096)

@@ -229,7 +229,7 @@ def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
         f"journal_size_limit={QUIET_LOG_BYTES}",
         "temp_store=MEMORY",
-        "cache_size=-65536",
+        "cache_size=-8192",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

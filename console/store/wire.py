@@ -6,7 +6,7 @@ SQL is written once with `?`. SQLite takes key lists as JSON, PostgreSQL as arra
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, Protocol
@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 Row = tuple[Any, ...]
 BULK_ROWS = 50
 """From how many rows on COPY is used. The crossing point was not measured; below it either way is fast."""
+STREAMED_ROWS = 5_000
+"""Rows that a stream asks a server for at a time."""
 
 
 class Wire(Protocol):
@@ -23,6 +25,10 @@ class Wire(Protocol):
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """All rows of one statement; none for a command."""
+        ...
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        """The rows of one query as the database finds them: of very many, few are in memory at a time."""
         ...
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -71,6 +77,10 @@ class SqliteWire:
         found: list[Row] = self._raw.execute(sql, tuple(values)).fetchall()
         return found
 
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        found: Iterator[Row] = self._raw.execute(sql, tuple(values))
+        return found
+
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             self._raw.executemany(sql, rows)
@@ -104,10 +114,18 @@ class SqliteWire:
 class PostgresWire:
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._streams = 0
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         cursor = self._raw.execute(_marks(sql), tuple(values))
         return cursor.fetchall() if cursor.description is not None else []
+
+    def stream(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
+        self._streams += 1
+        with self._raw.cursor(name=f"stream_{self._streams}") as cursor:
+            cursor.itersize = STREAMED_ROWS
+            cursor.execute(_marks(sql), tuple(values))
+            yield from cursor
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:

@@ -112,12 +112,12 @@ def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Store, monkeypat
 
 def test_open_runs_are_found_by_their_own_index(store: Store) -> None:
     assert store.path is not None
-    from console.store import memory
+    from console.store import lookback
 
     found: list[str] = []
     with sqlite3.connect(store.path) as raw:
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {memory.RUNS}", (0, 0))]
-        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {memory.CHANGED_RUNS}", (0,))]
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {lookback.RUNS}", (0, 0))]
+        found += [row[-1] for row in raw.execute(f"EXPLAIN QUERY PLAN {lookback.CHANGED_RUNS}", (0,))]
     raw.close()
     for index in ("run_recent", "run_ended", "run_open", "run_changed"):
         assert any(index in plan for plan in found), (index, found)
