@@ -71,7 +71,7 @@ class Group:
 def groups(picture: Picture) -> list[Group]:
     """The causes among what is red now by what lies upstream, and the targets that are one; oldest first."""
     red: dict[date, dict[int, list[RunFacts]]] = {}
-    for job_id, runs in picture.runs.items():
+    for job_id, runs in picture.red_jobs():
         if picture.graph.unit(job_id) != job_id:
             continue
         for run in runs:

@@ -24,7 +24,7 @@ from console.control.standings import UNREAD
 from console.control.undelivered import with_undelivered
 from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
-from console.model.values import Estate
+from console.model.values import Estate, RunFacts
 from console.model.words import Timeliness
 
 MOVING = timedelta(minutes=1)
@@ -104,15 +104,20 @@ def _judgements(
 ) -> tuple[RunJudgement, ...]:
     """Of every stored run whose timeliness or staleness is another than it was."""
     timely = run_timeliness(picture, days, verdicts)
-    found = []
-    for job_id, runs in picture.runs.items():
-        reads = picture.graph.reads_any(picture.graph.unit(job_id))
-        for run in runs:
-            said = timely.get(run.id, Timeliness.NO_ESTIMATE)
-            stands = picture.standing(run) if reads else UNREAD
-            if run.id and (run.timeliness, run.stale_read, run.partial_input) != (said, stands.stale, stands.partial):
-                found.append(RunJudgement(run.id, said, stands.stale, stands.partial))
-    return tuple(found)
+    return tuple(one for job_id, runs in picture.runs.items() for one in _of_job(picture, job_id, runs, timely))
+
+
+def _of_job(
+    picture: Picture, job_id: int, runs: Sequence[RunFacts], timely: Mapping[int, Timeliness]
+) -> Iterator[RunJudgement]:
+    reads = picture.graph.reads_any(picture.graph.unit(job_id))
+    for run in runs:
+        if not run.id:
+            continue
+        said = timely.get(run.id, Timeliness.NO_ESTIMATE)
+        stands = picture.standing(run) if reads else UNREAD
+        if run.timeliness is not said or run.stale_read != stands.stale or run.partial_input != stands.partial:
+            yield RunJudgement(run.id, said, stands.stale, stands.partial)
 
 
 def _turning_points(

@@ -69,6 +69,8 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
     held = Held.by_job(estate, now)
     fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
     for job in estate.jobs.values():
+        if _has_no_expectations(estate, job, runs.get(job.id, ())):
+            continue
         existing = {run.period_key: run for run in runs.get(job.id, ())}
         target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
         if ours is NOT_HELD and job.id not in fed and (usual := next_run(estate, job, existing, now)):
@@ -86,6 +88,12 @@ def expectations(estate: Estate, now: datetime) -> Expectations:
         demanded += [each for each in found if _reads_otherwise(each, existing.get(each.period_key))]
         judged_at += _judged_at(estate, job, dues, target, now)
     return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
+
+
+def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]) -> bool:
+    """True for what nobody expects, nor ever did: tasks, and jobs that others start; most of an estate."""
+    is_unknown = job.parent_id is not None or job.id not in estate.history
+    return is_unknown and all(run.attempt > 0 for run in runs) and expects_nothing(job)
 
 
 def expects_nothing(job: JobFacts) -> bool:

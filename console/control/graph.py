@@ -59,8 +59,8 @@ class Graph:
     """Dependencies between jobs, without cycles: where there is one, `cycles` names it and its edges are left out."""
 
     def __init__(self, jobs: Mapping[int, JobFacts], dependencies: Iterable[DependencyFacts]) -> None:
-        self._above = _tops(jobs)
-        parts = _between(self.unit, [each for each in dependencies if _known(each, jobs)])
+        self._tops = _tops(jobs)
+        parts = _between(self._tops, (each for each in dependencies if _known(each, jobs)))
         knots, self.cycles = _knots([pair for pair, found in parts.items() if not _is_previous(found)])
         kept = {pair: found for pair, found in parts.items() if not _inside(pair, knots) or _is_previous(found)}
         loops = _loops(kept)
@@ -80,9 +80,7 @@ class Graph:
 
     def unit(self, job_id: int) -> int:
         """The job that the scheduler starts: the DAG of a task, the job itself otherwise."""
-        while (above := self._above.get(job_id)) is not None:
-            job_id = above
-        return job_id
+        return self._tops.get(job_id, job_id)
 
     def into(self, job_id: int) -> Sequence[Edge]:
         """The edges from its direct upstreams, but those that close a loop through the previous period."""
@@ -174,13 +172,14 @@ def _known(dependency: DependencyFacts, jobs: Mapping[int, JobFacts]) -> bool:
     return dependency.upstream_id in jobs and dependency.downstream_id in jobs
 
 
-def _between(unit: Callable[[int], int], dependencies: Sequence[DependencyFacts]) -> dict[Pair, list[DependencyFacts]]:
+def _between(tops: Mapping[int, int], dependencies: Iterable[DependencyFacts]) -> dict[Pair, list[DependencyFacts]]:
     """The dependencies of each pair of jobs, ordered by their ids; none inside one DAG but on its run before."""
     found: dict[Pair, list[DependencyFacts]] = {}
     for each in dependencies:
-        pair = (unit(each.upstream_id), unit(each.downstream_id))
-        if pair[0] != pair[1] or each.wants.period is Period.PREVIOUS:
-            found.setdefault(pair, []).append(each)
+        upstream, downstream = each.upstream_id, each.downstream_id
+        upstream, downstream = tops.get(upstream, upstream), tops.get(downstream, downstream)
+        if upstream != downstream or each.wants.period is Period.PREVIOUS:
+            found.setdefault((upstream, downstream), []).append(each)
     return {pair: found[pair] for pair in sorted(found)}
 
 

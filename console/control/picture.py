@@ -10,7 +10,7 @@ run is worth: `console.control.standings`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -33,6 +33,7 @@ from console.control.moments import (
 from console.control.partial import shrunk
 from console.control.standings import Standing, Standings
 from console.model.decisions import Estimate, ExpectedRun
+from console.model.grouped import by_job, red_jobs
 from console.model.values import Estate, JobFacts, RunFacts
 
 __all__ = ["CLOCKS", "Key", "Picture", "Standing", "anchor", "key_of", "red_since", "when"]
@@ -50,13 +51,14 @@ class Picture:
         self.now = now
         self._unseen = {each.id for each in estate.targets.values() if out_of_sight(each, now, estate.settings)}
         self.graph = Graph(estate.jobs, estate.dependencies)
-        known = (run for run in estate.runs if run.job_id in estate.jobs)
-        self.runs = _by_job(known, expected, frozenset(withdrawn))
+        expected = tuple(expected)
+        self.runs = _merged(estate.jobs, by_job(estate.runs), expected, frozenset(withdrawn))
+        self._missing = {each.job_id for each in expected if each.state.is_red}
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
         self._estimates: dict[int, Estimate] = {}
         earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
-        self._earlier = _by_job(earlier, (), frozenset()) if earlier else {}
+        self._earlier = _merged(estate.jobs, by_job(earlier), (), frozenset()) if earlier else {}
         self._all: dict[int, Sequence[RunFacts]] = {}
         self._standings = Standings(self, earlier, shrunk(estate))
         self._by_id: dict[int, RunFacts] | None = None
@@ -64,6 +66,11 @@ class Picture:
 
     def job(self, job_id: int) -> JobFacts:
         return self.estate.jobs[job_id]
+
+    def red_jobs(self) -> Iterator[tuple[int, Sequence[RunFacts]]]:
+        """The jobs of which a run is red, in the order of `runs`, each with all its runs."""
+        red = self._missing.union(job_id for job_id, _ in red_jobs(self.estate.runs))
+        return ((job_id, runs) for job_id, runs in self.runs.items() if job_id in red)
 
     def run_by_id(self, run_id: int) -> RunFacts | None:
         """The stored run of that id; None for what the estate does not show."""
@@ -201,23 +208,39 @@ class Picture:
         return job.target_id in self._unseen
 
 
-def _by_job(
-    runs: Iterable[RunFacts], expected: Iterable[ExpectedRun], withdrawn: frozenset[int]
-) -> dict[int, list[RunFacts]]:
-    found: dict[int, list[RunFacts]] = {}
-    demanded = {(each.job_id, each.period_key): each for each in expected}
+def _merged(
+    jobs: Mapping[int, JobFacts],
+    known: Mapping[int, Sequence[RunFacts]],
+    expected: Iterable[ExpectedRun],
+    withdrawn: frozenset[int],
+) -> dict[int, Sequence[RunFacts]]:
+    """The runs of each job, those that are expected among them, in order; none that is withdrawn."""
+    demanded: dict[int, dict[str, ExpectedRun]] = {}
+    for due in expected:
+        demanded.setdefault(due.job_id, {})[due.period_key] = due
+    found: dict[int, Sequence[RunFacts]] = {}
+    for job_id in sorted(known):
+        if job_id in jobs:
+            runs = known[job_id]
+            if withdrawn:
+                runs = [run for run in runs if run.id not in withdrawn]
+            if job_id in demanded:
+                runs = _with_due(runs, demanded.pop(job_id))
+            if runs:
+                found[job_id] = sorted(runs, key=when) if len(runs) > 1 else runs
+    for job_id, dues in demanded.items():
+        found[job_id] = sorted(map(_as_run, dues.values()), key=when)
+    return found
+
+
+def _with_due(runs: Iterable[RunFacts], dues: dict[str, ExpectedRun]) -> list[RunFacts]:
+    found = []
     for run in runs:
-        if run.id in withdrawn:
-            continue
-        due = demanded.pop(key_of(run), None)
+        due = dues.pop(run.period_key, None)
         if due is not None:
             run = replace(run, state=due.state, evidence=due.evidence, reason=due.reason)  # noqa: PLW2901
-        found.setdefault(run.job_id, []).append(run)
-    for due in demanded.values():
-        found.setdefault(due.job_id, []).append(_as_run(due))
-    for each in found.values():
-        each.sort(key=when)
-    return found
+        found.append(run)
+    return [*found, *map(_as_run, dues.values())]
 
 
 def _as_run(due: ExpectedRun) -> RunFacts:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from connectors.contract import State
@@ -56,6 +56,7 @@ class Standings:
         self._shrunk = shrunk
         self._found: dict[Key, Standing] = {key_of(run): _as_judged(run) for run in earlier}
         self._judged = False
+        self._plain: dict[tuple[int, date, datetime], datetime | None] = {}
 
     def of(self, run: RunFacts) -> Standing:
         if not self._judged:
@@ -80,6 +81,8 @@ class Standings:
                 self.of(run)
 
     def _stand(self, run: RunFacts) -> Standing:
+        if (run.started_at is None or not has_started(run)) and not successes(run):
+            return UNREAD
         needed, whole_from, words = self._needs(run)
         ready = needed < NEVER
         clean = [span for span in successes(run) if ready and began_after(span[0], needed)]
@@ -111,7 +114,35 @@ class Standings:
         if gates is not None:
             return _joined(self._of_gates(run, gates))
         edges = graph.into(unit)
-        return self._of_edges(run, edges) if edges else _NOTHING
+        if not edges:
+            return _NOTHING
+        good = self._plainly_good(unit, run.bd, anchor(run), edges)
+        if good is not None and began_after(run.started_at or self._picture.now, good):
+            return good, BEGINNING, ""
+        return self._of_edges(run, edges)
+
+    def _plainly_good(self, unit: int, bd: date, at: datetime, edges: Iterable[Edge]) -> datetime | None:
+        """Since when all is good that runs of the job and of its tasks read which look back from there; None where more
+        must be asked, because something has not succeeded, or is partial."""
+        place = (unit, bd, at)
+        if place not in self._plain:
+            self._plain[place] = self._good_in_all(bd, at, edges)
+        return self._plain[place]
+
+    def _good_in_all(self, bd: date, at: datetime, edges: Iterable[Edge]) -> datetime | None:
+        read_by, good = self._picture.read_by, BEGINNING
+        for edge in edges:
+            for read in edge.reads:
+                upstream = read_by(read, bd, at)
+                if upstream is None:
+                    continue
+                if upstream.state is not State.SUCCEEDED:
+                    return None
+                known = self.of(upstream)
+                if known.tainted or known.good_at is None:
+                    return None
+                good = max(good, known.good_at)
+        return good
 
     def _of_gates(self, run: RunFacts, gates: Iterable[Gate]) -> Iterator[Seen]:
         look = look_of(run, self._picture.now)
