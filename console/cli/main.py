@@ -92,6 +92,7 @@ COMMANDS: dict[str, Command] = {
     "backup": Command("console.cli.backup", "a checked copy of the store while it is in use"),
     "restore": Command("console.cli.restore", "a copy in the place of the store, frozen until a person has looked"),
     "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
+    "completion": Command("console.cli.completion", "what makes the Tab key know all this: bash, zsh, fish"),
     "version": Command("console.cli.version", "the installed version"),
 }
 
@@ -151,6 +152,8 @@ def _common(parser: argparse.ArgumentParser, top: bool) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code. Expected failures are one clear message on stderr, and with --json
     a document on stdout that says the same."""
+    if argv is None and "_ARGCOMPLETE" in os.environ:
+        return _complete(os.environ.get("COMP_LINE", ""))
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = _command_in(arguments)
     after: list[str] = []
@@ -180,6 +183,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.PIPE
     except KeyboardInterrupt:
         return _tell(document, Exit.INTERRUPTED, "interrupted")
+
+
+def _complete(line: str) -> int:
+    """Answers a shell that asks what may come next on this line."""
+    from console.cli.completing import complete
+
+    wanted = _command_in(line.split()[1:])
+    complete(build_parser(wanted), wanted if wanted in COMMANDS else None)
+    return Exit.OK
 
 
 def _run(parsed: argparse.Namespace, after: list[str]) -> int:

@@ -11,6 +11,7 @@ NO_JSON = {
     "gate": "stdout belongs to the command behind it",
     "grants": "a file, to be piped as it is",
     "cron": "a file, to be piped as it is",
+    "completion": "a script, for a shell",
 }
 """Commands without --json, and why."""
 JOB, RUN = "{job}", "{run}"

@@ -8,8 +8,11 @@ from console.store.reads.cadence import CadenceReads
 from console.store.reads.checks import CheckReads
 from console.store.reads.handover import HandoverReads
 from console.store.reads.lineage import LineageReads
+from console.store.reads.names import NameReads
 from console.store.reads.promises import PromiseReads
 
 
-class WholeReads(HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, PromiseReads, CheckReads):
+class WholeReads(
+    HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, PromiseReads, CheckReads, NameReads
+):
     """All questions. For one thread at a time."""

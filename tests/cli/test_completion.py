@@ -1,0 +1,92 @@
+"""The Tab key: real shells are asked what they would offer, on a store with jobs and an incident in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.cli.completion import SHELLS
+from console.cli.exits import Exit
+from console.cli.main import COMMANDS, main
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+
+__all__ = ["bench"]
+
+BIN = Path(sys.executable).parent
+BASH = r"""
+eval "$(headway completion bash)"
+COMP_LINE="$1" COMP_POINT=${#1} COMP_TYPE=9 COMP_KEY=9
+COMP_WORDS=($1); case "$1" in *' ') COMP_WORDS+=('');; esac
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+_python_argcomplete headway
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.fixture
+def shell(bench: Bench, tmp_path: Path) -> dict[str, str]:
+    """The environment of a shell whose `headway` reads the bench's store."""
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    config = tmp_path / "headway.toml"
+    config.write_text(f'[estate]\nname = "tab"\nstore = "{bench.url}"\n')
+    (tmp_path / "a_file.toml").touch()
+    return {"PATH": f"{BIN}:{os.environ['PATH']}", "HEADWAY_CONFIG": str(config), "HOME": str(tmp_path)}
+
+
+def offered_by_bash(line: str, shell: dict[str, str]) -> list[str]:
+    words = ["bash", "--norc", "-c", BASH, "bash", line]
+    done = subprocess.run(words, env=shell, cwd=shell["HOME"], capture_output=True, text=True, timeout=60, check=True)
+    assert "" == done.stderr
+    return [each.strip() for each in done.stdout.splitlines() if each.strip()]
+
+
+@pytest.mark.parametrize(
+    "line, offered",
+    [
+        ("headway inc", ["incident", "incidents"]),
+        ("headway incident ", ["INC-0001"]),
+        ("headway job fake/ex", ["fake/extract"]),
+        ("headway lineage nothing", []),
+        ("headway jobs --system ", ["fake"]),
+        ("headway jobs --sys", ["--system"]),
+        ("headway hold fake/extract --fo", ["--for"]),
+        ("headway silence ", ["add", "end", "list"]),
+        ("headway demo --at ", []),
+        ("headway --config a_", ["a_file.toml"]),
+    ],
+)
+def test_bash_offers_what_fits(line: str, offered: list[str], shell: dict[str, str]) -> None:
+    assert offered == sorted(offered_by_bash(line, shell))
+
+
+def test_all_commands_are_offered(shell: dict[str, str]) -> None:
+    assert set(COMMANDS) == set(offered_by_bash("headway ", shell))
+
+
+def test_a_store_that_is_not_there_offers_nothing_and_says_nothing(shell: dict[str, str]) -> None:
+    Path(shell["HEADWAY_CONFIG"]).write_text('[estate]\nname = "tab"\nstore = "nowhere.db"\n')
+    assert [] == offered_by_bash("headway job ", shell)
+    Path(shell["HEADWAY_CONFIG"]).write_text("no toml")
+    assert [] == offered_by_bash("headway job ", shell)
+
+
+def test_a_name_with_a_terminal_command_in_it_is_not_offered(bench: Bench, shell: dict[str, str]) -> None:
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE job SET name = 'fake/\x1b[2Jx' WHERE name = 'fake/extract'")
+    assert not [each for each in offered_by_bash("headway job fake/", shell) if "\x1b" in each]
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_the_line_for_the_shells_own_file_is_told_to_a_person_only(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.OK == main(["completion", name])
+    assert "# " + name not in capsys.readouterr().out
