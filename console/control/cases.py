@@ -141,6 +141,8 @@ def _same_cause(incident: IncidentFacts, groups: Sequence[Group]) -> int | None:
     if incident.shared:
         return next((place for place, each in enumerate(groups) if each.told_by == incident.id), None)
     for place, group in enumerate(groups):
+        if incident.id in group.explains:
+            return place
         if group.target is not None and group.target.id == incident.root_target_id:
             return place
         if group.check and (group.check, group.bd) == (incident.root_check, incident.bd):

@@ -51,6 +51,8 @@ class Group:
     """Service days that are lost though nothing failed: then the root is their terminal, whose run may not exist."""
     told_by: int | None = None
     """Of a shared root: the open incident that it is."""
+    explains: tuple[int, ...] = ()
+    """Open incidents that told service days as lost though nothing failed, and of which this is the cause after all."""
 
     @property
     def rule(self) -> str:

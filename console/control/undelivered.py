@@ -2,12 +2,13 @@
 
 A job that nobody starts is neither red nor missed where no clock starts it, and what takes too long may have no past
 that says so. A service day that will be delivered after its deadline, or was not by then, and that no other incident
-tells, is told as a cause whose root is its terminal. It goes on until the day is delivered, or surely will be in time.
+tells, is told as a cause whose root is its terminal. It goes on until the day is delivered, or surely will be in time;
+or until something fails that explains it: then the incident goes on with that as its root.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from console.clean import clean_line
@@ -31,20 +32,41 @@ Place = tuple[int, date]
 
 
 def with_undelivered(picture: Picture, groups: Sequence[Group], days: Sequence[Forecast]) -> list[Case]:
-    """The cases of these groups and of the service days that are lost without any of them."""
+    """The cases of these groups and of the service days that are lost without any of them. What was told as lost
+    without a cause and has one by now goes on with that."""
     found = cases(picture, groups)
-    told = {_place(one) for one in picture.estate.incidents if one.rule == UNDELIVERED}
+    told = {_place(one): one.id for one in picture.estate.incidents if one.rule == UNDELIVERED}
     lost = [day for day in days if day.ends and _is_lost(picture, day, _end_of(day) in told)]
     if lost:
         others = [case for case in found if not _is_own(case)]
         broken = {(run.job_id, run.bd) for case in others if not case.close_reason for run in case.broken()}
         lost = [day for day in lost if _end_of(day) not in broken]
+        explained = _explain(picture, [case for case in others if any(case.group is one for one in groups)], lost, told)
+        lost = [day for day in lost if _end_of(day) not in explained]
         alone = set(_unexplained(picture, others, lost))
         lost = [day for day in lost if _end_of(day) in told or (day.service.name, day.bd) in alone]
         found = cases(picture, [*groups, *_causes(picture, lost)])
     for case in found:
         _say_why_over(picture, case, days)
     return found
+
+
+def _explain(
+    picture: Picture, causes: Sequence[Case], lost: Sequence[Forecast], told: Mapping[Place, int]
+) -> frozenset[Place]:
+    """The terminals that were told as lost without a cause, and all of whose lost days one of these hurts: the first
+    that does tells them from now on."""
+    ends: dict[Place, list[Forecast]] = {}
+    for day in lost:
+        if _end_of(day) in told:
+            ends.setdefault(_end_of(day), []).append(day)
+    found = set[Place]()
+    for case in causes if ends else ():
+        for end in [each for each in ends if each not in found]:
+            if len(hits(picture, case, ends[end])) == len(ends[end]):
+                case.group.explains = (*case.group.explains, told[end])
+                found.add(end)
+    return frozenset(found)
 
 
 def _is_lost(picture: Picture, day: Forecast, is_told: bool) -> bool:
