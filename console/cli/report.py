@@ -52,7 +52,11 @@ def sections(view: IncidentView, nights: Sequence[ServiceNight], plans: Sequence
     return [
         Section("Summary", _summary(view, nights, end)),
         Section("Root cause", _cause(view), block="\n".join(view.log.splitlines()[-LOG_LINES:])),
-        Section("What changed since it was last green", view.row.changes, empty=_NO_CHANGES[view.row.cause == "run"]),
+        Section(
+            "What changed since it was last green",
+            view.row.changes,
+            empty=_NO_CHANGES[view.row.cause in ("run", "shared")],
+        ),
         Section("Impact", [_impact(one) for one in nights], empty="no service"),
         Section("Runs", [f"{one.role}: {one.job} {one.period_key}, {one.state}" for one in view.members]),
         Section("Timeline", [_event(one.words, stamp(one.at), one.actor) for one in view.events]),

@@ -7,7 +7,7 @@ parameter `date=2026-11-20` is another each night.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -21,6 +21,8 @@ from console.model.values import RunFacts
 
 MOST = 5
 """Lines that an alert shows."""
+MOST_ROOTS = 20
+"""Of a root that many jobs share, so many are looked at."""
 WORDS = 160
 RECENT = 5
 """Good runs that are compared with those before them."""
@@ -35,16 +37,33 @@ _ITS_OWN = ("run_id", "pid", "try", "host", "queued_at", "redrive")
 """Of each run another, or told by other means."""
 
 
-def changes(picture: Picture, root: RunFacts | None) -> tuple[str, ...]:
-    """At most five lines; none where its past was not looked up. "nothing" is said too: it sends a person elsewhere."""
-    past = picture.estate.pasts.get(root.id) if root is not None else None
-    if root is None or past is None:
-        return ()
-    if past.good_at is None:
-        return ("no good run of it is known: there is nothing to compare with",)
-    found = tuple(_all(past, picture.job(root.job_id).zone))[:MOST]
-    green = dated(past.good_at, picture.job(root.job_id).zone)
-    return found or (f"nothing that Headway sees changed since it was last green, {green}",)
+def changes(picture: Picture, roots: Sequence[RunFacts]) -> tuple[str, ...]:
+    """At most five lines of what changed for these red runs; none where their pasts were not looked up. "nothing" is
+    said too: it sends a person elsewhere. Of several, what is the same for most of them stands first, and each line
+    says for how many it holds, or for which one."""
+    looked = [(run, past) for run in roots[:MOST_ROOTS] if (past := picture.estate.pasts.get(run.id)) is not None]
+    known = [(run, past, past.good_at) for run, past in looked if past.good_at is not None]
+    if not known:
+        of_whom = "it" if len(roots) == 1 else "any of them"
+        return (f"no good run of {of_whom} is known: there is nothing to compare with",) if looked else ()
+    zone = picture.job(known[0][0].job_id).zone
+    found = [(clean_line(picture.job(run.job_id).name), tuple(_all(past, zone))) for run, past, _ in known]
+    lines = found[0][1] if len(roots) == 1 else _in_common(found)
+    who, green = "it was" if len(roots) == 1 else "they were", dated(max(at for _, _, at in known), zone)
+    return tuple(lines[:MOST]) or (f"nothing that Headway sees changed since {who} last green, {green}",)
+
+
+def _in_common(found: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """What is the same for several jobs before what is so for one; else in the order of each."""
+    jobs: dict[str, list[str]] = {}
+    for job, lines in found:
+        for line in lines:
+            jobs.setdefault(line, []).append(job)
+    ordered = sorted(jobs.items(), key=lambda one: -len(one[1]))
+    return [
+        clean_line(f"{line} ({len(names)} of {len(found)} jobs)" if len(names) > 1 else f"{names[0]}: {line}", WORDS)
+        for line, names in ordered
+    ]
 
 
 def _all(past: Past, zone: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
 from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
-from console.control.changes import changes
+from console.control.changes import MOST_ROOTS, changes
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.flaps import flaps
 from console.control.forecast import Forecast, How, Node
@@ -118,6 +118,7 @@ def decide(
         key=key_of_case(picture, case),
         title=title(picture, case),
         cause=_cause_word(case),
+        cause_run_ids=tuple(run.id for run in case.group.roots()[:MOST_ROOTS] if run.id),
         rule=rule_of(case),
         root_job_id=root.job_id if root else None,
         root_run_id=(root.id or None) if root else None,
@@ -137,7 +138,7 @@ def decide(
         root_shared=case.group.shared,
         split_from=case.split_from,
         reopened=case.reopened,
-        changes=changes(picture, root) if not case.close_reason else (),
+        changes=changes(picture, case.group.roots()) if not case.close_reason else (),
         flaps=flapped,
         flaps_since=flapping_since,
         merges=case.merges,

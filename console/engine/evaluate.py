@@ -148,9 +148,10 @@ class Evaluator:
         decisions = evaluate(estate, now)
         new = [one for one in decisions.incidents if one.notices or one.event]
         roots = [one.root_run_id for one in new if one.root_run_id is not None]
-        if not roots:
+        causes = [number for one in new for number in one.cause_run_ids]
+        if not causes:
             return self._own_words(decisions)
-        estate = replace(estate, pasts=of_runs(self._store, roots))
+        estate = replace(estate, pasts=of_runs(self._store, causes))
         return self._own_words(evaluate(estate, now, log_tails=store_logs.tails_of(self._store, roots)))
 
     def estate(self) -> Estate:

@@ -190,6 +190,8 @@ class IncidentDecision:
     flaps_since: datetime | None = None
     changes: tuple[str, ...] = ()
     """What changed since the root was last good, in lines; empty where that was not looked up."""
+    cause_run_ids: tuple[int, ...] = ()
+    """The root's run; of a shared root the first of the runs that blame it."""
     merges: tuple[int, ...] = ()
     """Open incidents that turned out to be symptoms of this one: closed as merged, without a notice of their own."""
     notices: tuple[Notice, ...] = ()

@@ -24,7 +24,7 @@ GOOD = at("03:20", day=-1)
 
 def told(**past: Any) -> tuple[str, ...]:
     facts = replace(estate(EXTRACT, runs=[FAILED]), pasts={7: Past(**{"good_at": GOOD, **past})})
-    return changes(Picture(facts, at("03:20")), FAILED)
+    return changes(Picture(facts, at("03:20")), [FAILED])
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,32 @@ def test_a_plain_number_that_differs_is_a_change() -> None:
 
 
 def test_without_a_look_at_its_past_nothing_is_said() -> None:
-    assert () == changes(Picture(estate(EXTRACT, runs=[FAILED]), at("03:20")), FAILED)
-    assert () == changes(Picture(estate(EXTRACT), at("03:20")), None)
+    assert () == changes(Picture(estate(EXTRACT, runs=[FAILED]), at("03:20")), [FAILED])
+    assert () == changes(Picture(estate(EXTRACT), at("03:20")), [])
+
+
+def told_of_three(*pasts: dict[str, Any]) -> tuple[str, ...]:
+    """Of three jobs that blame the same, each with its past."""
+    jobs = [job(number, f"hosts/j{number}", "03:10") for number in (1, 2, 3)]
+    runs = [run(number, each, "03:10", State.FAILED, **ended("03:10", 2)) for number, each in enumerate(jobs, 1)]
+    known = {number: Past(**{"good_at": GOOD, **past}) for number, past in enumerate(pasts, 1)}
+    return changes(Picture(replace(estate(*jobs, runs=runs), pasts=known), at("03:20")), runs)
+
+
+def test_of_many_that_fail_together_what_changed_for_most_of_them_stands_first() -> None:
+    restarted = {"booted_at": at("02:50"), "target": "hosts/db07"}
+    assert (
+        "host hosts/db07 was restarted 2026-11-20 02:50 UTC (3 of 3 jobs)",
+        "hosts/j2: version is 12; it was 11",
+    ) == told_of_three(restarted, {"context": {"version": 12}, "good_context": {"version": 11}, **restarted}, restarted)
+
+
+def test_of_many_it_is_said_that_nothing_changed_or_is_known() -> None:
+    assert ("nothing that Headway sees changed since they were last green, 2026-11-19 03:20 UTC",) == told_of_three(
+        {}, {"good_at": None}, {}
+    )
+    nothing = "no good run of any of them is known: there is nothing to compare with"
+    assert (nothing,) == told_of_three({"good_at": None}, {"good_at": None})
 
 
 VALUES = st.recursive(

@@ -49,6 +49,7 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
         bench.scheduler.attempt(name, f"{name}1", State.FAILED, ago(minutes), message=REFUSED)
         bench.turn()
     bench.restart()
+    bench.scheduler.attempt("c", "c0", State.SUCCEEDED, ago(24 * 60))
     bench.scheduler.attempt("c", "c1", State.FAILED, ago(7), message=REFUSED)
     bench.turn()
     with bench.reads() as reads:
@@ -56,6 +57,8 @@ def test_jobs_that_blame_one_credential_become_one_incident_and_one_of_them_part
         assert ("user etl is refused", "shared", "credential:user etl") == (row.title, row.cause, row.root_job)
         assert [1] == [reads.incident(2).row.merged_into]
         assert row.reason.startswith("3 jobs of fake failed within 2m with the same message: FATAL: password")
+        assert 1 == len(row.changes)
+        assert row.changes[0].startswith("nothing that Headway sees changed since they were last green, ")
     for name in ("a", "b"):
         bench.scheduler.attempt(name, f"{name}2", State.SUCCEEDED, ago(5), period_key=f"{name}@{ago(9):%Y-%m-%d}")
     bench.scheduler.attempt(
