@@ -67,7 +67,7 @@ def service_rows(found: Reach) -> list[list[str]]:
 
 
 def _service_row(one: ServiceView, now: datetime) -> list[str]:
-    deadline = f"{clock_words(one.deadline, one.zone, now)} ({until(one.deadline, now)})"
+    deadline = f"{clock_words(one.deadline, one.zone, now)} ({until(one.deadline, now)})" if one.is_promised else "–"
     return [
         one.name,
         str(one.tier),

@@ -71,8 +71,8 @@ def lines(found: Reach, up: int, down: int) -> Iterator[str]:
         yield f"business date {found.view.bd}"
     for one in found.services:
         act_by = f", act by {clock_words(one.act_by, one.zone, found.now)}" if one.act_by else ""
-        due, stands = clock_words(one.deadline, one.zone, found.now), one.timeliness.replace("_", " ")
-        yield f"service     {one.name}  due {due}, {stands}{act_by}"
+        due = f"due {clock_words(one.deadline, one.zone, found.now)}, " if one.is_promised else ""
+        yield f"service     {one.name}  {due}{one.timeliness.replace('_', ' ')}{act_by}"
     yield from cause_lines(found)
     yield ""
     yield from _side(found, "upstream", found.upstream, found.above, up)

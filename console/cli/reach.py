@@ -123,7 +123,7 @@ def service_json(one: ServiceView) -> dict[str, object]:
         "service": one.name,
         "tier": one.tier,
         "bd": one.bd,
-        "deadline": one.deadline,
+        "deadline": one.deadline if one.is_promised else None,
         "timeliness": one.timeliness,
         "act_by": one.act_by,
         "green_by": one.green_by,

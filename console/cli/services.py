@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from console.cli.attainment import COLUMNS as COLUMNS_KEPT
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
@@ -42,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
         instances = reads.instances(arguments.name, bd) if arguments.name else []
         now = now_of(reads)
     if arguments.json:
-        print_json(arguments, (instances or services[0]) if arguments.name else services)
+        told = [service_json(one) for one in instances or services]
+        print_json(arguments, told[0] if arguments.name and not instances else told)
     elif arguments.name:
         _show(services[0], kept[0], instances or services, now)
     else:
@@ -66,12 +69,20 @@ def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequen
     return COLUMNS, [_row(one, now) for one in sorted(services, key=_urgency)]
 
 
+def service_json(one: ServiceView) -> dict[str, Any]:
+    """A service as data. On a date without a promise there is no deadline either."""
+    told = asdict(one)
+    return told if one.is_promised else {**told, "deadline": None, "promised": None}
+
+
 def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
-    return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline, one.name
+    return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline if one.is_promised else FAR, one.name
 
 
 def deadline_words(one: ServiceView) -> str:
-    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"."""
+    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"; a dash on a date without a promise."""
+    if not one.is_promised:
+        return "–"
     words = clock_words(one.deadline, one.zone)
     if not one.extension or one.promised is None:
         return words
@@ -92,6 +103,8 @@ def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     act_at = clock_words(one.act_by, one.zone).partition(" ")[0]  # the deadline beside it names the zone
     act_by = "–" if one.act_by is None else f"{act_at} {until(one.act_by, now)}"
     deadline, stands = clock_words(one.deadline, one.zone), one.timeliness.replace("_", " ")
+    if not one.is_promised:
+        return one.title, str(one.tier), stands, "–", "–", "–", "–", "–", one.reason
     return (
         one.title, str(one.tier), stands, deadline, left, slack_words(one, now), act_by, one.data_state or "–",
         one.cause or "–",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words, stamp
 from console.cli.exits import Exit
 from console.cli.incidents import incident_rows
-from console.cli.services import service_rows
+from console.cli.services import service_json, service_rows
 from console.cli.table import Col, print_table
 from console.model.declared import Declared
 from console.model.views import HeaderView, TargetView
@@ -28,7 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         waiting, now = reads.approvals(), now_of(reads)
         quiet = _maintenance(reads.declared(), now)
     if arguments.json:
-        print_json(arguments, {"header": header, "systems": systems, "services": services, "incidents": incidents,
+        board = [service_json(one) for one in services]
+        print_json(arguments, {"header": header, "systems": systems, "services": board, "incidents": incidents,
                     "remarks": remarks, "approvals": waiting, "maintenance": quiet})  # fmt: skip
     else:
         say_lines(engine_words(header).splitlines())

@@ -58,6 +58,8 @@ def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
     yield f"deadline  {deadline_words(view)}"
     if view.reason:
         yield f"says      {view.reason}"
+    if not view.is_promised:
+        return
     if not found.parts:
         yield "path      nothing is known of its critical path on that date"
         return
@@ -97,8 +99,8 @@ def as_json(view: ServiceView, found: Lateness) -> dict[str, object]:
         "bd": view.bd,
         "instance": view.instance,
         "timeliness": view.timeliness,
-        "deadline": view.deadline,
-        "promised": view.promised,
+        "deadline": view.deadline if view.is_promised else None,
+        "promised": view.promised if view.is_promised else None,
         "extension": view.extension,
         "reason": view.reason,
         "awaits": list(view.awaits),

@@ -18,6 +18,7 @@ from console.control.picture import Picture
 from console.control.quiet import quieted
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import add_evidence, causes_of
+from console.control.service_dates import unpromised
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.shared import root_causes
 from console.control.standings import UNREAD
@@ -64,7 +65,7 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
         expected=due.runs,
         withdrawn=due.withdrawn,
         judgements=_judgements(picture, days, verdicts),
-        service_days=tuple(verdicts.values()),
+        service_days=(*verdicts.values(), *unpromised(picture)),
         incidents=incidents,
         holds=tuple(held.decisions),
         findings=changes(picture, found.findings),

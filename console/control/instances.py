@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from console.control.calendars import counts
 from console.model.grouped import by_job
 from console.model.promises import Instance, instance_name
 from console.model.values import Estate, RunFacts, ServiceFacts
@@ -38,7 +39,10 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
         yield service
         return
     told = by_job(estate.runs).get(rule.of_id, ()) if rule.of_id is not None else ()
-    submitted = [run for run in told if run.first_started_at is not None]
+    calendar = estate.declared.calendar(service.calendar)
+    submitted = [
+        run for run in told if run.first_started_at is not None and (calendar is None or counts(calendar, run.bd))
+    ]
     following: dict[str, datetime] = {}
     found: list[Instance] = []
     for run in sorted(submitted, key=_began, reverse=True)[:MOST]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.clean import clean_line
 from console.control.data_state import handed_over, partial_words, state_of
-from console.control.deadlines import agreed_at, clock_starts, latest_deadline
+from console.control.deadlines import agreed_at
 from console.control.end_to_end import Claims, seen_by
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.picture import Picture
 from console.control.readiness import Waiting, all_proved_at, waiting
 from console.control.recovery import Budget
+from console.control.service_dates import dates_judged
 from console.control.words import moment
-from console.control.zones import date_in_window, window, zone_of
 from console.model.decisions import ServiceDayVerdict
 from console.model.promises import Instance
 from console.model.values import ServiceFacts
@@ -52,7 +52,7 @@ def service_days(picture: Picture) -> list[Forecast]:
         if service.instance is not None:
             found.append(_of_instance(picture, service, service.instance, members, claims))
             continue
-        dates = [bd for bd in _dates(service, picture, members) if has_day(picture, service, members, bd)]
+        dates = [bd for bd in dates_judged(picture, service, members) if has_day(picture, service, members, bd)]
         found += [forecast(picture, service, members, bd) for bd in dates]
     return found
 
@@ -149,34 +149,6 @@ _URGENCY = [
     Timeliness.BREACHED,
 ]
 """From calm to urgent."""
-
-
-def _dates(service: ServiceFacts, picture: Picture, members: Sequence[int]) -> Iterator[date]:
-    settings = picture.estate.settings
-    day = date_in_window(picture.now - settings.lookback, zone_of(service.zone), service.cutoff) - _DAY
-    day -= timedelta(days=service.promise.deadline.day)
-    while (latest := latest_deadline(service, day)) <= picture.now + settings.horizon or day <= _today(
-        service, picture
-    ):
-        if latest > picture.now - settings.lookback and _is_looked_at(service, picture, members, day):
-            yield day
-        day += _DAY
-
-
-def _is_looked_at(service: ServiceFacts, picture: Picture, members: Sequence[int], bd: date) -> bool:
-    """False once the first of its runs may lie before what is looked at: nobody could tell any more that it was
-    delivered, and what was said of it stays."""
-    since = picture.now - picture.estate.settings.lookback
-    jobs = [picture.job(each) for each in members if each in picture.estate.jobs]
-    zones = {(service.zone, service.cutoff), *((job.zone, job.cutoff) for job in jobs)}
-    if all(window(bd, zone_of(zone), cutoff)[0] > since for zone, cutoff in zones):
-        return True
-    starts = [at for job in jobs for at in clock_starts(picture, job, bd)[:1]]
-    return bool(starts) and min(starts) > since
-
-
-def _today(service: ServiceFacts, picture: Picture) -> date:
-    return date_in_window(picture.now, zone_of(service.zone), service.cutoff)
 
 
 def _good_at(picture: Picture, day: Forecast, terminal: int) -> datetime | None:

@@ -15,6 +15,8 @@ class Timeliness(StrEnum):
     BREACHED = "breached"
     MET_LATE = "met_late"
     MET = "met"
+    NO_PROMISE = "no_promise"
+    """Of a service, on a business date that its calendar leaves out."""
 
 
 class Safety(StrEnum):

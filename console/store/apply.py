@@ -17,6 +17,7 @@ from console.failpoints import failpoint
 from console.model.decisions import Decisions, Estimate, ExpectedRun, ServiceDayVerdict
 from console.model.ids import maybe_micros, micros
 from console.model.promises import service_of
+from console.model.words import Timeliness
 from console.store.findings import write_findings
 from console.store.holds import write_holds
 from console.store.incident_rows import IncidentWriter
@@ -205,10 +206,16 @@ def _write_days(lines: Wire, days: Sequence[ServiceDayVerdict], written: Mapping
     changed = [
         (known[0], *row, seq())
         for row in rows
-        if (known := stored.get(_day_key(row))) is not None and tuple(known[1:]) != row
+        if (known := stored.get(_day_key(row))) is not None and tuple(known[1:]) != row and not _unsays(known[1:], row)
     ]
     lines.insert("service_day", (*_DAY, "changed_seq"), new)
     lines.update("service_day", ("id", *_DAY, "changed_seq"), changed)
+
+
+def _unsays(known: Sequence[Any], row: Sequence[Any]) -> bool:
+    """True for a date that its calendar leaves out only since it was delivered: that was promised, and stays."""
+    said = row[_DAY.index("timeliness")], known[_DAY.index("delivered_us")]
+    return said[0] == Timeliness.NO_PROMISE.value and said[1] is not None
 
 
 def _day_key(row: Sequence[Any]) -> tuple[Any, ...]:

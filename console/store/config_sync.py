@@ -81,6 +81,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
         if changed:
+            lines.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             _meta(lines, {"config_seq": str(next_changed_seq(connection))})
         failpoint("config.before_swap")
     return Synced(tuple(jobs.unmatched), changed)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from console.clean import clean_line
 from console.model.ids import AHEAD_AT_MOST, instant, micros
+from console.model.words import Timeliness
 from console.store import audit
 from console.store.open import Store, next_changed_seq
 from console.store.wire import wire
 
 _DAY = (
-    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id FROM service s LEFT JOIN service_day d"
-    " ON d.service_id = s.id AND d.bd = ? AND d.submission = '' WHERE s.name = ? AND NOT s.removed"
+    "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s"
+    " LEFT JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ''"
+    " WHERE s.name = ? AND NOT s.removed"
 )
 
 
@@ -24,9 +26,11 @@ def extend(
         rows = lines.rows(_DAY, (bd, service))
         if not rows:
             return f'there is no service "{service}"; headway services lists them'
-        [(service_id, day_id, promised_us, deadline_us, incident_id)] = rows
+        [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reason)] = rows
         if day_id is None:
             return f"{service} has no promise on {bd}: nothing of it is due that date, or it was not judged yet"
+        if timeliness == Timeliness.NO_PROMISE.value:
+            return f"{service} has {reason}"
         promised_us = promised_us or deadline_us
         if until_us is not None and until_us > micros(instant(now_us) + AHEAD_AT_MOST):
             return f"that is more than {AHEAD_AT_MOST.days} days from now: look at the year, or change what is promised"

@@ -128,7 +128,7 @@ def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], 
     lines.append([("no key works here but ^C, which leaves", "dim")])
     for service in sorted(services, key=lambda one: (not rows.is_problem(one), one.act_by or one.deadline)):
         mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
-        when = look.clock.hm(service.deadline, look.now, service.zone)
+        when = look.clock.hm(service.deadline, look.now, service.zone) if service.is_promised else ""
         lines.append(
             [(f"{mark} ", style), (fit(service.title or service.name, 20), "plain"), (f" {when} {word}", style)]
         )

@@ -46,6 +46,7 @@ TIMELINESS: dict[StrEnum, Mark] = {
     Timeliness.BREACHED: Mark("✖", "X", "breached", "bad"),
     Timeliness.MET_LATE: Mark("◑", "l", "met late", "warn"),
     Timeliness.MET: Mark("✓", "y", "met", "ok"),
+    Timeliness.NO_PROMISE: Mark("○", "o", "no promise", "dim"),
 }
 
 EVIDENCE: dict[StrEnum, Mark] = {

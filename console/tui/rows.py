@@ -80,7 +80,9 @@ def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
     if view.extension:
         deadline = f"{deadline}+"
     left: Run = (short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad")
-    if view.given:
+    if not view.is_promised:
+        deadline, left = dash, (dash, "dim")
+    elif view.given:
         word_for, is_whole = view.given.removeprefix("delivered, "), view.given == "delivered"
         left = ("done", "ok") if is_whole else (word_for, "warn")
     return Row(
@@ -93,7 +95,7 @@ def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
             left,
             _slack(view, look),
             act_by(view.act_by, look, view.zone) if view.delivered is None else (dash, "dim"),
-            (view.cause.partition("/")[2] or view.cause, "plain"),
+            (view.cause.partition("/")[2] or view.cause, "plain") if view.is_promised else (view.reason, "dim"),
             (word, style),
             (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
         ),

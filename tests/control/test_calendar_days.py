@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from dataclasses import replace
+from datetime import date, time, timedelta
 
 from connectors.contract import Schedule, State
 from console.control.evaluate import evaluate
 from console.control.expected import expectations
+from console.control.instances import with_instances
 from console.control.touched import changed_jobs
 from console.model.calendars import Calendar, Window
 from console.model.declared import Declared
-from console.model.values import JobFacts
+from console.model.promises import DeadlineRule, Promise
+from console.model.values import JobFacts, Timeliness
 from tests.factories import at, estate, job, run, service, target
 
 WEEKENDS = Calendar("weekends", weekdays=(5, 6))
@@ -55,8 +58,47 @@ def test_a_planned_run_is_withdrawn_when_its_day_does_not_count_any_more() -> No
 def test_a_service_has_no_promise_on_a_date_that_does_not_count() -> None:
     extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
     promised = service("supply", "06:30", extract, calendar="closed")
-    days = evaluate(estate(extract, services=[promised], declared=DECLARED), at("05:00")).service_days
-    assert ["2026-11-18", "2026-11-20"] == [str(each.bd) for each in days]
+    found = evaluate(estate(extract, services=[promised], declared=DECLARED), at("05:00"))
+    assert [("2026-11-18", True), ("2026-11-20", True), ("2026-11-19", False)] == [
+        (str(each.bd), each.timeliness is not Timeliness.NO_PROMISE) for each in found.service_days
+    ]
+    left_out = found.service_days[-1]
+    assert "no promise for 2026-11-19: calendar closed, named closed; the next is for 2026-11-20" == left_out.reason
+    assert (None, None, None, "", ()) == (
+        left_out.expected_at, left_out.act_by, left_out.incident_key, left_out.cause, left_out.awaits,
+    )  # fmt: skip
+
+
+def test_a_service_whose_calendar_has_no_more_days_says_so() -> None:
+    extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
+    promised = service("supply", "06:30", extract, calendar="past")
+    past = Calendar("past", weekdays=(), opened=(date(2020, 1, 1),))
+    days = evaluate(estate(extract, services=[promised], declared=Declared(calendars=(past,))), at("05:00"))
+    assert {Timeliness.NO_PROMISE} == {each.timeliness for each in days.service_days}
+    assert days.service_days[0].reason.endswith("none within five years")
+
+
+def test_what_fails_on_a_date_without_a_promise_hurts_no_service() -> None:
+    """The job's own incident is there, and names nobody's promise."""
+    extract = job(1, "etl-hosts/db07:x", "03:10", accepted_at=at("12:00", day=-2))
+    promised = service("supply", "06:30", extract, calendar="closed", notify=("oncall",))
+    red = run(7, extract, "03:10", State.FAILED, ended_at=at("03:12"))
+    found = evaluate(estate(extract, services=[promised], runs=[red], declared=DECLARED), at("03:20"))
+    [mine] = [one for one in found.incidents if one.root_run_id == 7]
+    assert ((), Timeliness.NO_PROMISE) == (mine.services, found.service_days[-1].timeliness)
+
+
+def test_a_submission_on_a_date_that_does_not_count_is_promised_nothing() -> None:
+    """End to end, the calendar says which submissions have a deadline."""
+    submitted = job(1, "crm/submitted", Schedule("none", ""))
+    promised = service(
+        "onboarding", "06:30", submitted, calendar="closed",
+        promise=Promise(DeadlineRule(after_start=timedelta(hours=1), of=submitted.name, of_id=1, key="customer")),
+    )  # fmt: skip
+    thursday = run(7, submitted, "03:10", State.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:12"))
+    friday = replace(thursday, id=8, period_key="b", bd=date(2026, 11, 20))
+    whole = estate(submitted, services=[promised], runs=[thursday, friday], declared=DECLARED)
+    assert [date(2026, 11, 20)] == [one.instance.bd for one in with_instances(whole).services if one.instance]
 
 
 def test_a_changed_calendar_is_a_change_without_bounds() -> None:

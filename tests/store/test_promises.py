@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
+from console.cli.services import service_json
 from console.model.attainment import Attained, KeptDay, attainment
 from console.model.decisions import Decisions, Estimate, ServiceDayVerdict
 from console.model.ids import micros
@@ -71,6 +72,39 @@ def test_time_is_given_only_to_what_is_promised_and_only_more(served: Estate) ->
     assert "due later already" in give(served, at("05:00"))
     assert "more than 366 days from now" in give(served, datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
     assert [] == served.rows("SELECT * FROM extension")
+
+
+def left_out(ago: int = 0) -> ServiceDayVerdict:
+    """The day so many business dates ago, which its calendar does not have."""
+    return replace(
+        past(ago, None, Timeliness.NO_PROMISE), data_state="", reason="no promise for it: calendar x, closed"
+    )
+
+
+def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Estate, reads: Reads) -> None:
+    promise(served, KEPT)
+    judged(served, past(1, at("05:30")), left_out())
+    [view] = reads.attainment()
+    assert (Attained(30, 1, 1, 0), 0) == (view.attainment.windows[0], view.attainment.sla_missed)
+    assert ["2026-11-18"] == [one.bd for one in reads.service_nights(at("00:00") - timedelta(days=3), at("23:00"))]
+    assert "supply has no promise for it: calendar x, closed" == give(served, at("06:00"))
+    shown = reads.service("supply", BD.isoformat())
+    assert (False, None) == (shown.is_promised, service_json(shown)["deadline"])
+
+
+def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(served: Estate, reads: Reads) -> None:
+    """A calendar that leaves out a date after it was judged."""
+    judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))
+    judged(served, left_out(1), left_out(0))
+    words = [reads.service("supply", (BD - timedelta(days=ago)).isoformat()).timeliness for ago in (1, 0)]
+    assert ["met", "no_promise"] == words
+
+
+def test_a_changed_config_forgets_which_dates_were_left_out(served: Estate, reads: Reads) -> None:
+    """Nothing of it may run on a date that counts again, and then nobody would judge it anew."""
+    judged(served, left_out())
+    promise(served, KEPT)
+    assert "not judged yet" == reads.service("supply", BD.isoformat()).reason
 
 
 def test_days_in_time_and_what_is_left_are_told(served: Estate, reads: Reads) -> None:

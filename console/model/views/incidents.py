@@ -7,6 +7,7 @@ from datetime import datetime
 
 from console.model.views.acts import ActionView
 from console.model.views.findings import FindingView
+from console.model.words import Timeliness
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class ServiceView:
     """Which it is: the period key of that submission."""
     awaits: tuple[str, ...] = ()
     """The checks that are all that is missing."""
+
+    @property
+    def is_promised(self) -> bool:
+        """False on a date that its calendar leaves out: `reason` says so, and its deadline means nothing."""
+        return self.timeliness != Timeliness.NO_PROMISE
 
     @property
     def given(self) -> str:

@@ -53,7 +53,7 @@ class HandoverReads(HoldReads, AlertReads):
 
     def service_nights(self, since: datetime, until: datetime) -> tuple[ServiceNight, ...]:
         """Every service day whose deadline lies between, by deadline."""
-        where = "d.deadline_us >= ? AND d.deadline_us < ? AND NOT s.removed"
+        where = "d.deadline_us >= ? AND d.deadline_us < ? AND NOT s.removed AND d.timeliness <> 'no_promise'"
         rows = self.link.rows(_SERVICES.format(where=where), (micros(since), micros(until)))
         return tuple(map(_night, rows))
 

@@ -21,7 +21,8 @@ from console.store.reads.services import current_bd, days_after
 _SERVICES = "SELECT id, name, title, tier, zone, cutoff, promise FROM service WHERE NOT removed ORDER BY tier, name"
 _DAYS = (
     "SELECT d.service_id, d.bd, d.deadline_us, d.promised_us, d.agreed_us, d.delivered_us, d.timeliness"
-    " FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd > ? WHERE NOT s.removed ORDER BY d.bd"
+    " FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd > ? WHERE NOT s.removed"
+    " AND d.timeliness <> 'no_promise' ORDER BY d.bd"
 )
 
 _PATH = (
