@@ -76,6 +76,12 @@ def test_the_example_has_a_calendar_of_each_kind() -> None:
         ),
         ('include = ["y"]', 'calendars.x.include: no calendar "y". Known: x.'),
         ('exclude = ["x"]', "calendars.x.exclude: the calendar leads back to itself: x → x. Remove one of them."),
+        (
+            "weekdays = []",
+            'calendars.x: no day of it ever counts; name weekdays = ["mon", "tue"], on, open or include.',
+        ),
+        ('weekdays = []\non = "first business day"', "calendars.x: no day of it ever counts; name weekdays"),
+        ('on = "6th friday"', 'on.1: "6th friday" is never: there are at most 5 in a month; write less.'),
         ('onn = "last friday"', 'calendars.x.onn: unknown key. Did you mean "on"?'),
     ],
 )

@@ -72,10 +72,10 @@ def test_a_check_becomes_what_decisions_see(tmp_path: Path) -> None:
 
 def test_values_are_asked_for_as_they_are_written(tmp_path: Path) -> None:
     file = tmp_path / "h.toml"
-    more = '[checks.q]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT 1"\nexpect = { equals = true, at_most = 3 }\n'
+    more = '[checks.q]\nkind = "sql"\nsystem = "dwh"\nquery = "SELECT 1"\nexpect = { is_not = true, at_most = 3 }\n'
     file.write_text(GOOD + more)
     asked = load_config(file).declared.checks[1].asks.value
-    assert (Comparison(Compare.EQUALS, True), Comparison(Compare.AT_MOST, 3)) == asked
+    assert (Comparison(Compare.NOT, True), Comparison(Compare.AT_MOST, 3)) == asked
     assert isinstance(asked[0].to, bool)
 
 
@@ -129,3 +129,70 @@ def test_values_are_asked_for_as_they_are_written(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_wrong_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
     assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
+
+
+ASKED = '[checks.x]\nkind = "sql"\nsystem = "dwh"\n'
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (f'{ASKED}table = "t"\nrows = {{ min = 5, max = 1 }}',
+         "checks.x.rows: min 5 is more than max 1, so that nothing fits; swap them."),
+        (f'{ASKED}table = "t"\nrows = {{}}', "checks.x.rows: says nothing: write min, max or both."),
+        (f'{ASKED}table = "t"\nrows = {{ min = 1, days = 9 }}',
+         "checks.x.rows: days are of a band, and there is none; add band = true."),
+        (f'{ASKED}table = "t"\nrows = {{ band = true, tolerance = -0.1 }}',
+         "checks.x.rows.tolerance: -0.1 is too small: at least 0.0."),
+        (f'{ASKED}table = "supply."\nrows = "band"', 'checks.x.table: "supply." is no table; write "supply.rows"'),
+        (f'{ASKED}table = "t"\nunique = [[]]', "checks.x.unique.1: is an empty list. Name at least one."),
+        (f'{ASKED}table = "t"\nrows = "band"\nwhere = "WHERE day = {{bd}}"',
+         "checks.x.where: begins with the word WHERE, which is written already; leave it out"),
+        (f'{ASKED}table = "t"\nrows = "band"\nwhere = " "',
+         "checks.x.where: is empty; leave it out to ask of all rows"),
+        (f'{ASKED}table = "t"\nrows = "band"\nwhere = "a) OR (b"',
+         "checks.x.where: has a bracket that is never opened; each needs the other"),
+        (f'{ASKED}query = ""\nexpect = {{ equals = 1 }}', "checks.x.query: is empty; write a SELECT of one value"),
+        (f'{ASKED}query = "-- all\\nDELETE FROM t"\nexpect = {{ equals = 1 }}',
+         'checks.x.query: begins with "DELETE"; a check only reads: write one SELECT'),
+        (f'{ASKED}query = "SELECT 1; SELECT 2"\nexpect = {{ equals = 1 }}',
+         'checks.x.query: holds a ";": a check asks one statement; keep the one, without it'),
+        (f"{ASKED}query = \"SELECT count(*) FROM t WHERE day = '{{bd}}'\"\nexpect = {{ equals = 1 }}",
+         "checks.x.query: {bd} stands in quotes, where no date is bound; write it without them"),
+        (f'{ASKED}query = "SELECT \'a"\nexpect = {{ equals = 1 }}', "checks.x.query: has a quote that does not end"),
+        (f'{ASKED}query = "SELECT 1"\nexpect = {{ at_least = 5, at_most = 1 }}',
+         "checks.x.expect: at_least 5 is more than at_most 1, so that nothing fits; swap them."),
+        (f'{ASKED}query = "SELECT 1"\nexpect = {{ equals = 3, at_most = 1 }}',
+         "checks.x.expect: equals 3 contradicts what stands beside it, so that nothing fits; keep equals."),
+        (f'{ASKED}query = "SELECT 1"\nexpect = {{ equals = true, at_most = 1 }}',
+         "checks.x.expect: equals true is no number, and at_least and at_most want one; keep one of them."),
+        (f'{ASKED}query = "SELECT 1"\nexpect = {{ at_most = nan }}',
+         "checks.x.expect: at_most = nan is never so; write a number."),
+        ('[checks.x]\nkind = "file"\npath = "/x"\nage = "-5m"', 'checks.x.age: "-5m" is a time below 0; write 15s'),
+        ('[checks.x]\nkind = "file"\npath = "/x"\nage = "0s"',
+         "checks.x.age: no time at all will not do; write one above zero, as in 15s (it is '0s')."),
+        ('[checks.x]\nkind = "file"\npath = "/x"\ntimeout = "0s"', "checks.x.timeout: no time at all will not do"),
+        ('[checks.x]\nkind = "file"\npath = "/x"\nsize = { min = 2, max = 1 }',
+         "checks.x.size: min 2 is more than max 1"),
+    ],
+)  # fmt: skip
+def test_what_no_data_can_pass_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert any(fault.startswith(expected) for fault in faults(tmp_path, text)), faults(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT count(*) FROM orders WHERE day = {bd};",
+        "WITH a AS (SELECT 1) SELECT * FROM a",
+        "(SELECT 1)",
+        "-- how many; and since when\nSELECT count(*) FROM \"odd;name\" WHERE note <> 'it''s; (' /* ( */",
+        "SELECT E'it\\'s;'",
+        "SELECT $tag$;($tag$",
+        "VALUES (1)",
+    ],
+)
+def test_a_query_that_can_be_asked_is_taken_as_it_is(tmp_path: Path, query: str) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text(f"{GOOD}{ASKED}expect = {{ equals = 1 }}\nquery = '''{query}'''\n")
+    assert query == load_config(file).checks["x"].query

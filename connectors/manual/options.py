@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import time, timedelta
+from difflib import get_close_matches
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -31,7 +32,8 @@ def _pause(value: Any) -> timedelta:
 
 def _zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError(f'"{name}" is no time zone; write "Europe/Berlin"')
+        near = get_close_matches(name, available_timezones(), n=1)
+        raise ValueError(f'"{name}" is no time zone; ' + (f'did you mean "{near[0]}"?' if near else 'write "UTC"'))
     ZoneInfo(name)
     return name
 
@@ -39,8 +41,16 @@ def _zone(name: str) -> str:
 def _days(names: tuple[str, ...]) -> tuple[str, ...]:
     wrong = [name for name in names if name not in DAYS]
     if wrong or not names:
-        raise ValueError(f"days are some of {', '.join(DAYS)}")
+        told = f'"{wrong[0]}" is no day' if wrong else "no day at all is never"
+        raise ValueError(f'{told}; days are some of {", ".join(DAYS)}, as in days = ["mon", "tue"]')
     return names
+
+
+def _name(name: str) -> str:
+    """A step's name is its id: people see it in lists, and type it."""
+    if not name.isprintable() or name != name.strip() or not name:
+        raise ValueError(f"{name!a} holds what cannot be shown or typed. Rename it")
+    return name
 
 
 class StepOptions(BaseModel):
@@ -65,7 +75,7 @@ class ManualOptions(BaseModel):
 
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     """In which the times of the steps are meant."""
-    steps: Annotated[dict[str, StepOptions], Field(min_length=1)]
+    steps: Annotated[dict[Annotated[str, AfterValidator(_name)], StepOptions], Field(min_length=1)]
 
 
 def targets(options: ManualOptions) -> list[str]:

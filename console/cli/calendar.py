@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, now_of, positive_number, print_json, reading, say
+from console.cli.common import Stop, now_of, positive_number, print_json, reading, say, say_lines
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.paths import config_path
 
 if TYPE_CHECKING:
-    from console.model.calendars import Calendar
+    from console.control.calendars import Hours
+    from console.model.calendars import Calendar, Window
     from console.model.declared import Declared
 
 COLUMNS = (Col("day"), Col("date"), Col("hours", drop=2), Col("why"), Col("left out before it", 12, drop=1))
@@ -46,12 +48,32 @@ def run(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.NOT_FOUND, f'no calendar "{arguments.name}". {_known(declared)}')
     days = _days(calendar, start, min(arguments.n, MOST))
     if arguments.json:
-        print_json(arguments, {"calendar": calendar.name, "timezone": calendar.zone, "days": days})
-        return Exit.OK
-    print_table(COLUMNS, [_cells(calendar, one) for one in days])
+        windows = [_window_words(each) for each in calendar.windows]
+        told = {"calendar": calendar.name, "timezone": calendar.zone, "windows": windows, "days": days}
+        print_json(arguments, told)
+    else:
+        print_table(COLUMNS, [_cells(calendar, one) for one in days])
+        say_lines(_clock_changes(days))
+    if not days:
+        say(f'headway: calendar "{calendar.name}": {no_days(start)}')
+        return Exit.PROBLEM
     if len(days) < min(arguments.n, MOST):
         say(f'headway: calendar "{calendar.name}" has no more days within five years')
     return Exit.OK
+
+
+def _clock_changes(days: list[dict[str, Any]]) -> Iterator[str]:
+    """What the clocks make of a window, on the dates on which they change."""
+    for one in days:
+        for each in one["hours"] or ():
+            if each["note"]:
+                yield f"window {each['window']}: {each['note']}; {each['words']}"
+
+
+def no_days(start: date) -> str:
+    """What is wrong with a calendar none of whose days counts, and the mend."""
+    mend = "look at its weekdays, on, only_in, exclude and closed, or name dates in open"
+    return f"no day counts within five years from {start}, so that nothing is ever expected by it; {mend}"
 
 
 def _declared(arguments: argparse.Namespace) -> tuple[Declared, date]:
@@ -80,11 +102,24 @@ def _list(arguments: argparse.Namespace, declared: Declared, start: date) -> int
 
     first = {each.name: next_day(each, start - timedelta(days=1)) for each in declared.calendars}
     if arguments.json:
-        print_json(arguments, [{"calendar": name, "next": day and str(day)} for name, day in first.items()])
-        return Exit.OK
-    rows = [(each.name, _words(each), str(first[each.name] or "–")) for each in declared.calendars]
-    print_table(LIST, rows)
+        print_json(arguments, [_listed(each, first[each.name]) for each in declared.calendars])
+    else:
+        rows = [(each.name, _words(each), str(first[each.name] or "never")) for each in declared.calendars]
+        print_table(LIST, rows)
+    for name, day in first.items():
+        if day is None:
+            say(f'headway: calendar "{name}": {no_days(start)}')
     return Exit.OK
+
+
+def _listed(calendar: Calendar, first: date | None) -> dict[str, Any]:
+    windows = [_window_words(each) for each in calendar.windows]
+    return {"calendar": calendar.name, "next": first and str(first), "windows": windows, "timezone": calendar.zone}
+
+
+def _window_words(window: Window) -> str:
+    """As config has it: "22:00-04:00"."""
+    return f"{window.opens:%H:%M}-{window.closes:%H:%M}"
 
 
 def _words(calendar: Calendar) -> str:
@@ -105,17 +140,35 @@ def _words(calendar: Calendar) -> str:
 
 
 def _days(calendar: Calendar, start: date, n: int) -> list[dict[str, Any]]:
-    """The days that count, each with why, and the days just before it that would count but for a holiday or closing."""
-    from console.control.calendars import next_days, why
+    """The days that count, each with why and its hours (None: all day), and the days just before it that would count
+    but for a holiday or closing."""
+    from console.control.calendars import next_days, open_hours, why
 
     found: list[dict[str, Any]] = []
     before = start - timedelta(days=1)
     for day in next_days(calendar, before, n):
         between = [before + timedelta(days=number) for number in range(1, (day - before).days)]
         left_out = [{"date": str(each), "why": why(calendar, each)} for each in between if _is_told(calendar, each)]
-        found.append({"date": str(day), "weekday": f"{day:%A}", "why": why(calendar, day), "left_out": left_out})
+        hours = [_hours(calendar, each) for each in open_hours(calendar, day)] if calendar.windows else None
+        found.append({"date": str(day), "weekday": f"{day:%A}", "why": why(calendar, day), "hours": hours,
+                      "left_out": left_out})  # fmt: skip
         before = day
     return found
+
+
+def _hours(calendar: Calendar, hours: Hours) -> dict[str, Any]:
+    """One window of a date: as it is written, the instants at which it is open, and in words; where the clocks change,
+    what that makes of it."""
+    from zoneinfo import ZoneInfo
+
+    zone, window = ZoneInfo(calendar.zone), _window_words(hours.window)
+    spans = [{"from": begins, "to": ends} for begins, ends in hours.spans]
+    odd = [f"{at:%H:%M} {'comes twice' if twice else 'does not exist'} on {at:%Y-%m-%d}" for at, twice in hours.odd]
+    words = f"{window} {calendar.zone}"
+    if odd:
+        local = [(begins.astimezone(zone), ends.astimezone(zone)) for begins, ends in hours.spans]
+        words = ", ".join(f"{begins:%H:%M %Z}-{ends:%H:%M %Z}" for begins, ends in local) or f"not open ({window})"
+    return {"window": window, "open": spans, "words": words, "note": ", ".join(odd)}
 
 
 def _is_told(calendar: Calendar, day: date) -> bool:
@@ -124,7 +177,7 @@ def _is_told(calendar: Calendar, day: date) -> bool:
 
 
 def _cells(calendar: Calendar, one: dict[str, Any]) -> tuple[str, ...]:
-    hours = ", ".join(f"{each.opens:%H:%M}-{each.closes:%H:%M} {calendar.zone}" for each in calendar.windows)
+    hours = ", ".join(each["words"] for each in one["hours"] or ())
     told = [f"{each['date']} {each['why']}" for each in one["left_out"]]
     more = f", {len(told) - LEFT_OUT} more" if len(told) > LEFT_OUT else ""
     return one["weekday"][:3], one["date"], hours or "all day", one["why"], ", ".join(told[:LEFT_OUT]) + more or "–"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from console.cli.common import Stop, count, place_of, print_json, say, say_lines, stamp, store_of, wait_seconds
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
     if words := in_use(arguments, config.digest):
         say(words)
-    names = without_job(config, arguments)
+    names = without_job(config, arguments) + without_days(config)
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
@@ -101,6 +101,23 @@ def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
         raise
     except StoreError:
         return []
+
+
+def without_days(config: Config) -> list[str]:
+    """Calendars on which no day counts, and who goes by them: nothing is expected there, ever."""
+    from console.cli.calendar import no_days
+    from console.control.calendars import next_day
+
+    today = datetime.now(UTC).date()
+    never = [one.name for one in config.declared.calendars if next_day(one, today - timedelta(days=1)) is None]
+    return [f'calendar "{name}"{_goes_by(config, name)}: {no_days(today)}' for name in never]
+
+
+def _goes_by(config: Config, calendar: str) -> str:
+    """ " (of service supply-plan)"; empty where nobody does."""
+    found = [f"service {name}" for name, one in config.services.items() if one.calendar == calendar]
+    found += [f"job {name}" for name, one in config.jobs.items() if one.calendar == calendar]
+    return f" (of {', '.join(found)})" if found else ""
 
 
 def probe_all(config: Config, secrets: SecretStore, timeout: float) -> list[Found]:

@@ -84,7 +84,15 @@ class CalendarSettings(Strict):
         both = sorted(set(self.closed) & set(self.open))
         if both:
             raise ValueError(f"{both[0]} is closed and open at once; write it in one of them")
+        if self._is_empty():
+            raise ValueError('no day of it ever counts; name weekdays = ["mon", "tue"], on, open or include')
         return self
+
+    def _is_empty(self) -> bool:
+        """True where nothing is left that could count, whatever the year."""
+        if self.weekdays is None or self.weekdays or self.open or self.include:
+            return False
+        return all(DayRule.read(each).kind == "business day" for each in self.on)
 
     def declared(self, name: str, others: Mapping[str, Calendar]) -> Calendar:
         """`others`: every calendar that this one names."""

@@ -14,7 +14,9 @@ from connectors.checks.questions import (
     HttpQuestion,
     ObjectQuestion,
     SqlQuestion,
+    refuse_no_condition,
     refuse_other_braces,
+    refuse_other_than_select,
     refuse_unreadable_path,
 )
 from connectors.secrets import FilePath, SecretRef
@@ -46,6 +48,13 @@ def _keys(value: Any) -> Any:
     return [[one] if isinstance(one, str) else one for one in value] if isinstance(value, list) else value
 
 
+def _table(name: str) -> str:
+    parts = name.split(".")
+    if not all(parts) or len(parts) > 3:
+        raise ValueError(f'"{name}" is no table; write "supply.rows": its schema, a dot, its name')
+    return name
+
+
 class SqlSettings(CheckSettings):
     systems: ClassVar[tuple[str, ...]] = ("pg_cron",)
     kind: Literal["sql"]
@@ -53,21 +62,21 @@ class SqlSettings(CheckSettings):
     """A pg_cron system, whose database and login are used."""
     dsn: SecretRef | None = None
     """Another PostgreSQL: its whole connection string."""
-    table: Annotated[str, Field(min_length=1)] | None = None
+    table: Annotated[str, AfterValidator(_table)] | None = None
     """ "supply.rows": its schema, a dot, its name."""
-    where: str = ""
+    where: Annotated[str, AfterValidator(refuse_no_condition)] = ""
     """Which rows; {bd} is the business date, bound as a date."""
     rows: Annotated[RowSettings | None, BeforeValidator(_rows)] = None
     """ "band", or { min, max, band, days, tolerance }."""
     fresh: FreshSettings | None = None
     """How old the newest row may be."""
-    unique: Annotated[tuple[tuple[Column, ...], ...], BeforeValidator(_keys)] = ()
+    unique: Annotated[tuple[Annotated[tuple[Column, ...], Field(min_length=1)], ...], BeforeValidator(_keys)] = ()
     """Keys that no two rows share: a column, or a list of columns that are one key together."""
     not_null: tuple[Column, ...] = ()
     """Columns that every row fills."""
-    columns: Mapping[Column, str] = Field(default_factory=dict)
+    columns: Mapping[Column, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     """Columns that must be there, with their types."""
-    query: str = ""
+    query: Annotated[str, AfterValidator(refuse_other_than_select)] = ""
     """A SELECT of one value, in place of a table; {bd} as in where."""
     expect: ExpectSettings | None = None
     """What that value must be."""
@@ -93,7 +102,7 @@ class SqlSettings(CheckSettings):
         return [name for name in names if getattr(self, name)]
 
     def asks(self) -> Asks:
-        rows = self.rows or RowSettings()
+        rows = self.rows or RowSettings.model_construct()
         return Asks(
             band=Band(rows.days, rows.tolerance) if rows.band else None,
             rows_min=rows.min,
@@ -123,7 +132,7 @@ class AgedSettings(CheckSettings):
     """How long ago it may have been written."""
 
     def asks(self) -> Asks:
-        size = self.size or LimitSettings()
+        size = self.size or LimitSettings.model_construct()
         return Asks(there=True, size_min=size.min, size_max=size.max, age=self.age)
 
 
@@ -243,7 +252,7 @@ class ObjectSettings(AgedSettings):
         return self
 
     def asks(self) -> Asks:
-        count = self.objects or LimitSettings()
+        count = self.objects or LimitSettings.model_construct()
         return replace(super().asks(), rows_min=count.min, rows_max=count.max)
 
     def question(self) -> ObjectQuestion:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
-from typing import Annotated, ClassVar, Literal
+from math import isfinite
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -22,6 +23,17 @@ class LimitSettings(Strict):
     min: Count | None = None
     max: Count | None = None
 
+    @model_validator(mode="after")
+    def can_be(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}, so that nothing fits; swap them")
+        if self.says_nothing():
+            raise ValueError("says nothing: write min, max or both")
+        return self
+
+    def says_nothing(self) -> bool:
+        return self.min is None and self.max is None
+
 
 class RowSettings(LimitSettings):
     band: bool = False
@@ -30,6 +42,16 @@ class RowSettings(LimitSettings):
     """So many of them make a band."""
     tolerance: Annotated[float, Field(ge=0, le=10)] = 0.1
     """How far beyond their spread, as a share of their median."""
+
+    def says_nothing(self) -> bool:
+        return super().says_nothing() and not self.band
+
+    @model_validator(mode="after")
+    def has_its_band(self) -> RowSettings:
+        unused = sorted(self.model_fields_set & {"days", "tolerance"})
+        if unused and not self.band:
+            raise ValueError(f"{' and '.join(unused)} are of a band, and there is none; add band = true")
+        return self
 
 
 class FreshSettings(Strict):
@@ -47,13 +69,38 @@ class ExpectSettings(Strict):
     def something(self) -> ExpectSettings:
         if not self.model_fields_set:
             raise ValueError("says nothing: write equals, is_not, at_least or at_most")
+        self._can_be()
         return self
+
+    def _can_be(self) -> None:
+        """ValueError for what no value is."""
+        for name in sorted(self.model_fields_set):
+            value = getattr(self, name)
+            if isinstance(value, float) and not isfinite(value):
+                raise ValueError(f"{name} = {value} is never so; write a number")
+        low, high, only = self.at_least, self.at_most, self.equals
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"at_least {low} is more than at_most {high}, so that nothing fits; swap them")
+        if only is None:
+            return
+        is_number = isinstance(only, int | float) and not isinstance(only, bool)
+        if (low is not None or high is not None) and not is_number:
+            raise ValueError(
+                f"equals {str(only).lower()} is no number, and at_least and at_most want one; keep one of them"
+            )
+        is_refused = only == self.is_not and isinstance(only, bool) is isinstance(self.is_not, bool)
+        if is_refused or (is_number and not _between(only, low, high)):
+            raise ValueError(f"equals {only!r} contradicts what stands beside it, so that nothing fits; keep equals")
 
     def comparisons(self) -> tuple[Comparison, ...]:
         words = {"equals": Compare.EQUALS, "is_not": Compare.NOT, "at_least": Compare.AT_LEAST,
                  "at_most": Compare.AT_MOST}  # fmt: skip
         given = ((how, getattr(self, name)) for name, how in words.items())
         return tuple(Comparison(how, to) for how, to in given if to is not None)
+
+
+def _between(value: Any, low: float | None, high: float | None) -> bool:
+    return (low is None or value >= low) and (high is None or value <= high)
 
 
 class CheckSettings(Strict):

@@ -46,7 +46,7 @@ def check(
 
 def _location(loc: tuple[int | str, ...]) -> tuple[str, ...]:
     """Keys, and the places of lists counted from 1, as people count."""
-    return tuple(str(part + 1) if isinstance(part, int) else part for part in loc)
+    return tuple(str(part + 1) if isinstance(part, int) else part for part in loc if part != "[key]")
 
 
 def _words(error: Any, model: type[BaseModel], also: tuple[str, ...]) -> str:

@@ -50,7 +50,7 @@ def _job_name(value: str) -> str:
 
 def _pause(value: timedelta) -> timedelta:
     if value <= timedelta(0):
-        raise ValueError("no time at all would have it asked without a pause; write 15s")
+        raise ValueError("no time at all will not do; write one above zero, as in 15s")
     return value
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from calendar import monthrange
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 
-from console.control.zones import zone_of
+from console.control.zones import after_gap, readings, zone_of
 from console.model.calendars import WEEKDAYS, Calendar, DayRule, Window
 
 _DAY = timedelta(days=1)
@@ -85,6 +87,23 @@ def is_open(calendar: Calendar, at: datetime) -> bool:
         (_has(window, local) and counts(calendar, today)) or (_has_late(window, local) and counts(calendar, yesterday))
         for window in calendar.windows
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """One window of one date, as it really is open there."""
+
+    window: Window
+    spans: tuple[tuple[datetime, datetime], ...]
+    """Instants (UTC) from which on and until just before which it is open; two where the clock is set back within it;
+    none where the clock jumps over all of it."""
+    odd: tuple[tuple[datetime, bool], ...]
+    """Its ends (local) that the clock does not show on that date (False), or shows twice (True)."""
+
+
+def open_hours(calendar: Calendar, day: date) -> tuple[Hours, ...]:
+    """When it is open by each of its windows on that date, which counts; the same instants as `is_open`."""
+    return tuple(_hours(window, day, zone_of(calendar.zone)) for window in calendar.windows)
 
 
 def expects(calendar: Calendar | None, at: datetime, bd: date) -> bool:
@@ -174,6 +193,35 @@ def _nearest(start: date, step: timedelta, fits: Callable[[date], bool]) -> date
         if fits(day):
             return day
     return None
+
+
+@lru_cache(maxsize=4096)
+def _hours(window: Window, day: date, zone: tzinfo) -> Hours:
+    opens = datetime.combine(day, window.opens)
+    closes = datetime.combine(day if window.closes > window.opens else day + _DAY, window.closes)
+    shown = {at: readings(at, zone) for at in (opens, closes)}
+    odd = tuple((at, len(found) > 1) for at, found in shown.items() if len(found) != 1)
+    edges = {at for found in shown.values() for at in found}
+    edges |= {after_gap(at, zone) for at, found in shown.items() if not found}
+    edges |= set(_moves(min(edges), max(edges), zone))
+    spans: list[tuple[datetime, datetime]] = []
+    for begins, ends in pairwise(sorted(edges)):
+        if not opens <= begins.astimezone(zone).replace(tzinfo=None) < closes:
+            continue
+        first = spans.pop()[0] if spans and spans[-1][1] == begins else begins
+        spans.append((first, ends))
+    return Hours(window, tuple(spans), odd)
+
+
+def _moves(begins: datetime, ends: datetime, zone: tzinfo) -> Iterator[datetime]:
+    """The instant between at which the clock is set forward or back; at most one within a day."""
+    before = begins.astimezone(zone).utcoffset()
+    if before == ends.astimezone(zone).utcoffset():
+        return
+    while ends - begins > timedelta(seconds=1):
+        middle = begins + (ends - begins) / 2
+        begins, ends = (middle, ends) if middle.astimezone(zone).utcoffset() == before else (begins, middle)
+    yield ends.replace(microsecond=0)
 
 
 def _has(window: Window, local: datetime) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
-from console.control.calendars import counts, is_open
+from console.control.calendars import counts, is_open, open_hours
 from console.control.words import clock
 from console.control.zones import instant_at, zone_of
 from console.durations import duration_words
@@ -113,9 +113,8 @@ def _edges(calendar: Calendar, at: datetime) -> Iterator[datetime]:
     today = at.astimezone(zone).date()
     for number in range(-1, _AHEAD_DAYS):
         day = today + timedelta(days=number)
-        for window in calendar.windows:
-            closes_on = day if window.closes > window.opens else day + timedelta(days=1)
-            yield instant_at(datetime.combine(closes_on, window.closes), zone)
+        for hours in open_hours(calendar, day):
+            yield from (ends for _, ends in hours.spans)
         if not calendar.windows:
             yield instant_at(datetime.combine(day, datetime.min.time()), zone)
 

@@ -11,7 +11,8 @@ from console.control.picture import Picture
 from console.control.zones import date_in_window, window, zone_of
 from console.model.calendars import Calendar
 from console.model.decisions import ServiceDayVerdict
-from console.model.values import ServiceFacts, Timeliness
+from console.model.values import ServiceFacts
+from console.model.words import Timeliness
 
 _DAY = timedelta(days=1)
 

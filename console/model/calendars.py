@@ -14,6 +14,12 @@ _RULE = re.compile(
 )
 
 
+def _most(kind: str, span: str) -> int:
+    """The most days of that kind that a span can have."""
+    days = {"month": 31, "quarter": 92, "year": 366}[span]
+    return -(-days // 7) if kind in WEEKDAYS else days
+
+
 @dataclass(frozen=True, slots=True)
 class DayRule:
     """ "first business day", "2nd last business day of quarter", "3rd tuesday": one day of each of its spans."""
@@ -41,7 +47,9 @@ class DayRule:
             raise ValueError(
                 f'"{text}" names no day; write "first business day", "last friday", "2nd tuesday of month"'
             )
-        number = int(found["nth"] or 1)
+        number, most = int(found["nth"] or 1), _most(found["kind"], found["span"] or "month")
+        if number > most:
+            raise ValueError(f'"{text}" is never: there are at most {most} in a {found["span"] or "month"}; write less')
         return cls(-number if found["last"] else number, found["kind"], found["span"] or "month")
 
 

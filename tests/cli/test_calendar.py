@@ -84,6 +84,42 @@ def test_a_calendar_that_ends_says_so(config: Path, capsys: pytest.CaptureFixtur
     assert (2, True) == (len(told.out.splitlines()), "has no more days within five years" in told.err)
 
 
+NEVER = """[calendars.never]
+weekdays = ["sat"]
+only_in = ["work"]
+[calendars.work]
+"""
+
+
+def test_a_calendar_on_which_no_day_counts_is_told_wherever_it_is_looked_at(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its own page, in the list, and by `headway check`, which names who goes by it."""
+    config.write_text(GOOD.replace("[services.s]", '[services.s]\ncalendar = "never"') + NEVER)
+    words = "no day counts within five years from 2026-12-22, so that nothing is ever expected by it; look at its"
+    assert Exit.PROBLEM == main(["--config", str(config), "calendar", "never", *FROM])
+    assert f'calendar "never": {words}' in capsys.readouterr().err
+    assert Exit.OK == main(["--config", str(config), "calendar", *FROM])
+    told = capsys.readouterr()
+    assert (True, True) == (f'calendar "never": {words}' in told.err, "only in work    never" in told.out)
+    assert Exit.PROBLEM == main(["--config", str(config), "check", "--no-probe"])
+    assert 'calendar "never" (of service s): no day counts within five years from ' in capsys.readouterr().out
+
+
+def test_data_has_the_hours_and_what_the_clocks_make_of_them(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = '[calendars.odd]\nweekdays = ["sun"]\nwindows = ["02:30-03:30", "22:00-04:00"]\ntimezone = "Europe/Berlin"\n'
+    config.write_text(GOOD + odd)
+    words = ["--config", str(config), "calendar", "odd", "--next", "1", "--from", "2026-03-29"]
+    told = json.loads("\n".join(printed(capsys, *words, "--json")))
+    assert ["02:30-03:30", "22:00-04:00"] == told["windows"]
+    gap, night = told["days"][0]["hours"]
+    assert [{"from": "2026-03-29T01:00:00Z", "to": "2026-03-29T01:30:00Z"}] == gap["open"]
+    assert ("02:30 does not exist on 2026-03-29", "") == (gap["note"], night["note"])
+    lines = printed(capsys, *words)
+    assert "Sun  2026-03-29  03:00 CEST-03:30 CEST, 22:00-04:00 Europe/Berlin  counts  –" == lines[1]
+    assert "window 02:30-03:30: 02:30 does not exist on 2026-03-29; 03:00 CEST-03:30 CEST" == lines[2]
+
+
 def test_status_says_what_is_in_maintenance_until_when_and_why(
     config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,8 @@ from console.control.touched import changed_jobs
 from console.model.calendars import Calendar, Window
 from console.model.declared import Declared
 from console.model.promises import DeadlineRule, Promise
-from console.model.values import JobFacts, Timeliness
+from console.model.values import JobFacts
+from console.model.words import Timeliness
 from tests.factories import at, estate, job, run, service, target
 
 WEEKENDS = Calendar("weekends", weekdays=(5, 6))

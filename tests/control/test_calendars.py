@@ -148,6 +148,45 @@ def test_each_day_says_why_it_counts_or_not(at: str, expected: str) -> None:
     assert expected == calendars.why(Calendar("b", country="DE", closed=(day("2026-12-24"),)), day(at))
 
 
+@pytest.mark.parametrize(
+    "on_day, opens, closes, expected, odd",
+    [
+        ("2026-03-29", time(2, 30), time(3, 30), [("01:00", "01:30")], [False]),
+        ("2026-03-29", time(2), time(3), [], [False]),
+        ("2026-03-29", time(1), time(5), [("00:00", "03:00")], []),
+        ("2026-03-28", time(22), time(4), [("21:00", "02:00")], []),
+        ("2026-10-25", time(2, 30), time(2, 45), [("00:30", "00:45"), ("01:30", "01:45")], [True, True]),
+        ("2026-10-25", time(2, 30), time(3, 30), [("00:30", "01:00"), ("01:30", "02:30")], [True]),
+        ("2026-10-25", time(1), time(5), [("23:00", "04:00")], []),
+        ("2026-11-24", time(22), time(22), [("21:00", "21:00")], []),
+    ],
+)
+def test_the_hours_of_a_window_are_those_at_which_it_is_open(
+    on_day: str, opens: time, closes: time, expected: list[tuple[str, str]], odd: list[bool]
+) -> None:
+    """In Berlin. What the clock jumps over is not open; what it shows twice is open twice."""
+    open_then = Calendar("w", tuple(range(7)), windows=(Window(opens, closes),), zone="Europe/Berlin")
+    [hours] = calendars.open_hours(open_then, day(on_day))
+    assert expected == [(f"{begins:%H:%M}", f"{ends:%H:%M}") for begins, ends in hours.spans]
+    assert odd == [twice for _, twice in hours.odd]
+    only = Calendar("one", (), opened=(day(on_day),), windows=(Window(opens, closes),), zone="Europe/Berlin")
+    begins = datetime.combine(day(on_day), time(), UTC) - timedelta(hours=3)
+    for at in (begins + timedelta(minutes=5 * number) for number in range(12 * 60)):
+        assert calendars.is_open(only, at) == any(first <= at < last for first, last in hours.spans), at
+
+
+@pytest.mark.parametrize("text", ["6th friday", "32nd day", "15th monday of quarter", "93rd last day of quarter"])
+def test_a_day_that_no_month_has_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is never: there are at most"):
+        DayRule.read(text)
+
+
+def test_the_fifth_of_a_weekday_is_left_out_of_a_month_that_has_four() -> None:
+    assert ["2026-03-31", "2026-06-30", "2026-09-29"] == [
+        str(each) for each in next_days(on("5th tuesday"), day("2026-01-01"), 3)
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "business day", "0th day", "2th moonday", "last", "first business day of week"])
 def test_what_names_no_day_is_told_with_what_would(text: str) -> None:
     with pytest.raises(ValueError, match='names no day; write "first business day"'):

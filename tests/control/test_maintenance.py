@@ -169,3 +169,12 @@ def test_a_running_job_that_takes_longer_is_awaited_so_much_longer() -> None:
     day = forecast(Picture(seen, at("03:15")), supply, (1,), NIGHT)
     assert day.finish is not None
     assert at("03:40") == day.finish.p50
+
+
+def test_the_end_of_a_maintenance_in_the_hour_that_comes_twice_is_that_of_its_own_pass() -> None:
+    """02:30-02:45 in Berlin on 25 October, the second time."""
+    windows = (Window(time(2, 30), time(2, 45)),)
+    odd = Calendar("odd", tuple(range(7)), windows=windows, zone="Europe/Berlin")
+    recurring = Declared(calendars=(odd,), maintenance=(Maintenance("backup", jobs=("*",), calendar="odd"),))
+    ends = [maintenance.lasting(recurring, datetime(2026, 10, 25, hour, 35, tzinfo=UTC))[0][1] for hour in (0, 1)]
+    assert ["00:45", "01:45"] == [f"{each:%H:%M}" for each in ends]

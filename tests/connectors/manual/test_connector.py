@@ -91,3 +91,17 @@ def test_the_same_steps_are_unchanged_and_nothing_is_ever_sent() -> None:
 def test_a_wrong_step_is_told(step: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ManualOptions.model_validate({"steps": {"x": step}})
+
+
+@pytest.mark.parametrize("name", ["", " ", " sign", "sign\n", "si\x1b[2Jgn", "sign\u202e"])
+def test_a_step_that_cannot_be_shown_or_typed_is_refused(name: str) -> None:
+    """Its name is its id: it stands in lists, and people type it."""
+    with pytest.raises(ValidationError, match="holds what cannot be shown or typed"):
+        ManualOptions.model_validate({"steps": {name: {"at": "05:00"}}})
+
+
+def test_a_wrong_zone_or_day_names_what_is_near() -> None:
+    with pytest.raises(ValidationError, match='"Europe/Berln" is no time zone; did you mean "Europe/Berlin'):
+        ManualOptions.model_validate({"zone": "Europe/Berln", "steps": {"a": {"at": "05:00"}}})
+    with pytest.raises(ValidationError, match='"monday" is no day; days are some of mon, tue'):
+        ManualOptions.model_validate({"steps": {"a": {"at": "05:00", "days": ["monday"]}}})
