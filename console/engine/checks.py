@@ -102,7 +102,8 @@ class Checks:
         awaited = self._known(rows.awaited(self._store, now))
         wanted = awaited | self._unasked(now)
         self._next = {key: at for key, at in self._next.items() if key in wanted}
-        due = [key for key in sorted(wanted) if key in awaited - self._awaited or self._next.get(key, now) <= now]
+        new = awaited - self._awaited
+        due = [key for key in sorted(wanted) if key in new or self._next.get(key, now) <= now]
         begun = [key for key in due if self._begin(key, key in awaited, fence)]
         self._keep_hanging([key for key in due if key not in begun], awaited, now, fence)
         self._awaited = awaited - (frozenset(due) - frozenset(begun))
@@ -116,9 +117,9 @@ class Checks:
         if check is None:
             raise NoSuchName(f'no check "{clean_line(name)}". See: headway checks')
         bd = date.fromisoformat(asked) if asked else today(check, self._clock.now())
+        is_awaited = (name, bd) in rows.awaited(self._store, self._clock.now())
         if not self._take((name, bd)):
             raise CannotAnswer(f"check {name}: a look at it has not ended yet; ask again later")
-        is_awaited = (name, bd) in rows.awaited(self._store, self._clock.now())
         look = self._kept((name, bd), is_awaited, int(arguments["fence"]))
         return {
             "check": name, "bd": bd.isoformat(), "state": look.verdict.state.value, "words": look.verdict.words,
@@ -159,7 +160,13 @@ class Checks:
         """False where there is no room for it, or its last look hangs still."""
         if not self._take(key):
             return False
-        threading.Thread(target=self._fly, args=(key, is_awaited, fence), name=f"check {key[0]}", daemon=True).start()
+        thread = threading.Thread(target=self._fly, args=(key, is_awaited, fence), name=f"check {key[0]}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no thread to give
+            with self._lock:
+                del self._flying[key]
+            raise
         return True
 
     def _fly(self, key: Key, is_awaited: bool, fence: int) -> None:

@@ -22,6 +22,8 @@ from console.engine.answers import NoSuchName
 from console.engine.checks import Checks
 from console.model.checks import Asks, Band, Check
 from console.model.declared import Declared
+from console.store import checks as check_rows
+from console.store.errors import StoreUnusable
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -194,6 +196,35 @@ def test_who_asks_gets_a_look_at_once_and_it_is_kept(tmp_path: Path) -> None:
         assert [("rows", "2026-11-19")] == made.rows("name, bd")
         with pytest.raises(NoSuchName, match='no check "row"'):
             made.checks.now({"check": "row", "fence": made.bench.fence})
+
+
+def test_a_question_that_broke_on_the_store_leaves_its_check_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed taken for as long as the engine ran: never looked at again, and nothing said so."""
+    with world(tmp_path, ROWS) as w:
+        asked = {"check": "rows", "fence": w.bench.fence}
+        with monkeypatch.context() as broken:
+            broken.setattr(check_rows, "awaited", raises(StoreUnusable("the store is away")))
+            with pytest.raises(StoreUnusable):
+                w.checks.now(asked)
+        assert "passed" == w.checks.now(asked)["state"]
+
+
+def test_a_look_for_which_there_is_no_thread_is_begun_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with world(tmp_path, ROWS) as w:
+        with monkeypatch.context() as broken:
+            broken.setattr(threading.Thread, "start", raises(RuntimeError("can't start new thread")))
+            with pytest.raises(RuntimeError):
+                w.checks.step(w.bench.fence)
+        assert ["rows"] == [name for name, _ in w.step()]
+
+
+def raises(error: Exception) -> Callable[..., Any]:
+    def call(*_: Any) -> Any:
+        raise error
+
+    return call
 
 
 def test_a_band_rests_on_what_passed_before(tmp_path: Path) -> None:
