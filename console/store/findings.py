@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
+from operator import itemgetter
 
 from console.model.findings import Evidence, Finding, FindingChange, FindingFacts, Rule, Severity
 from console.model.ids import instant, micros
@@ -15,13 +16,15 @@ from console.store.wire import Row, Wire
 _COLUMNS = ("run_id", "bd", "since_us", "words", "evidence", "severity")
 _OPEN = (
     "SELECT id, rule, job_id, period_key, run_id, bd, since_us, words, evidence, severity FROM finding"
-    " WHERE closed_us IS NULL ORDER BY id"
+    " WHERE closed_us IS NULL"
 )
+"""Unordered: for the order of ids SQLite would walk through all that ever closed, beside the index of the open."""
 
 
 def open_findings(lines: Wire) -> tuple[FindingFacts, ...]:
     """All that are open, oldest first; not those of a rule that this version does not know."""
-    return tuple(FindingFacts(row[0], _finding(row[1:])) for row in lines.rows(_OPEN) if row[1] in list(Rule))
+    known = [row for row in lines.rows(_OPEN) if row[1] in list(Rule)]
+    return tuple(FindingFacts(row[0], _finding(row[1:])) for row in sorted(known, key=itemgetter(0)))
 
 
 def write_findings(lines: Wire, changes: Sequence[FindingChange], now_us: int) -> None:
