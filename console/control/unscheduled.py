@@ -29,7 +29,7 @@ def cadence_of(estate: Estate, job: JobFacts) -> Cadence | None:
     history = estate.history.get(job.id)
     if job.schedule.dialect != "none" or job.parent_id is not None or history is None:
         return None
-    return learned(tuple(history.at), job.zone)
+    return learned(history.at, job.zone)
 
 
 @dataclass(frozen=True, slots=True)

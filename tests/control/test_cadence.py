@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Evidence, State
-from console.control.cadence import Cadence, learned
+from console.control.cadence import REMEMBERED, Cadence, learned
 from console.control.expected import expectations
 from console.control.zones import instant_at, zone_of
 from console.model.calendars import Calendar
@@ -59,6 +60,20 @@ def test_a_nightly_job_is_learned_with_its_time_and_its_days() -> None:
     assert ((0, 1, 2, 3, 4), True, 29) == (found.weekdays, found.is_sure, found.starts)
     assert "Mon, Tue, Wed, Thu, Fri about 03:1" in found.words
     assert "UTC (learned: 100% of 29 starts)" in found.words
+
+
+def test_what_was_learned_takes_little_memory_however_often_jobs_start() -> None:
+    """Each start asks anew, with another past: all that is remembered stays below 40 MB. It came to 400."""
+    asked, first = 500, seconds(late(nights(9), 4))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(asked):
+            learned(tuple(each + 60 * number for each in first), "UTC")
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / asked * REMEMBERED < 40_000_000
 
 
 def test_the_next_start_after_a_friday_is_on_monday() -> None:
