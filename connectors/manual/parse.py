@@ -10,6 +10,7 @@ from connectors.contract import JobRecord, RunRecord, RunRef, Schedule, State
 from connectors.manual.options import DAYS, StepOptions
 
 APPROVAL = "approval"
+_MINUTE = timedelta(minutes=1)
 
 
 def job(name: str, step: StepOptions, zone: str) -> JobRecord:
@@ -61,4 +62,13 @@ def queued_at(run: RunRef, steps: Mapping[str, StepOptions], zone: str) -> datet
 
 
 def _instant(day: date, at: time, zone: str) -> datetime:
-    return datetime.combine(day, at, ZoneInfo(zone)).astimezone(UTC)
+    """The first of two; of a time that a change of the clocks skips, the change itself, as its schedule has it."""
+    local = datetime.combine(day, at, ZoneInfo(zone))
+    found = local.astimezone(UTC)
+    if found.astimezone(local.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
+        return found
+    after = local.replace(fold=1)
+    found = after.astimezone(UTC)  # by the clock of after the change: a time before it
+    while found.astimezone(local.tzinfo).utcoffset() != after.utcoffset():
+        found += _MINUTE
+    return found

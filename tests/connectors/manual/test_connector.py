@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from connectors.contract import NotSupported, Poll, RunRef, State
 from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
+from console.control.schedule import instants
 
 OPTIONS = ManualOptions.model_validate(
     {"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "05:00", "title": "Finance signs off"}}}
@@ -56,6 +57,24 @@ def test_a_step_of_some_days_waits_on_these_alone() -> None:
     assert ("0 5 * * 6", "Europe/Berlin", "sat at 05:00") == (
         job.schedule.expression, job.schedule.zone, job.schedule.words,
     )  # fmt: skip
+
+
+def test_a_time_that_the_clocks_skip_begins_when_they_change_as_its_schedule_has_it() -> None:
+    """Half an hour later, its run was missed before it began to wait."""
+    options = ManualOptions.model_validate({"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "02:30"}}})
+    change = datetime(2027, 3, 28, 1, 0, tzinfo=UTC)
+    [job] = ManualConnector(options, lambda: change).inventory("", 5).jobs
+    assert [change] == instants(job.schedule, change - timedelta(hours=12), change + timedelta(hours=12))
+    cursor = polled(change - timedelta(minutes=1), options=options).cursor
+    assert [("2027-03-28", "waiting", change)] == told(polled(change, cursor, options=options))
+
+
+def test_a_time_that_comes_twice_begins_once_the_first_time() -> None:
+    options = ManualOptions.model_validate({"zone": "Europe/Berlin", "steps": {"sign_off": {"at": "02:30"}}})
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    begun = polled(first, polled(first - timedelta(hours=1), options=options).cursor, options=options)
+    assert [("2026-10-25", "waiting", first)] == told(begun)
+    assert [] == told(polled(first + timedelta(hours=3), begun.cursor, options=options))
 
 
 @pytest.mark.parametrize("key, since", [("2026-11-20", FIVE), ("again@2026-11-20T06:00:00+00:00", None)])
