@@ -67,6 +67,24 @@ def awaited(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: da
     return left
 
 
+def spared(picture: Picture, edges: Iterable[DependencyFacts], bd: date, at: datetime) -> list[DependencyFacts]:
+    """The edges of gates that will not open: they wait to see failed what is good by now. It may still fail when it is
+    run again; nobody waits for that."""
+    found: list[DependencyFacts] = []
+    for gate in by_gate(edges):
+        good = [each for each in gate if _is_spared(picture, each, bd, at)]
+        if len(gate) - len(good) < min(gate[0].wants.need or 1, len(gate)):
+            found += good
+    return found
+
+
+def _is_spared(picture: Picture, edge: DependencyFacts, bd: date, at: datetime) -> bool:
+    if edge.wants.condition is not Condition.FAILURE or edge.upstream_id not in picture.estate.jobs:
+        return False
+    run = _read(picture, edge, bd, at)
+    return run is not None and is_good(picture, run)
+
+
 def is_met(picture: Picture, edge: DependencyFacts, bd: date, at: datetime) -> bool:
     """True when it keeps no run of that date back which looks back from `at`. What nobody can tell is not met."""
     wants = edge.wants

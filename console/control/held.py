@@ -10,7 +10,7 @@ from console.clean import clean_line
 from console.model.grouped import by_job
 from console.model.holds import HoldFacts
 from console.model.values import Estate, JobFacts
-from console.model.words import NOT_LET_GO, HoldState
+from console.model.words import NOT_LET_GO, NOT_NEEDED, HoldState
 
 LINGERS = timedelta(minutes=3)
 """How long after a hold an inventory may still tell the pause that it was."""
@@ -67,6 +67,8 @@ class Held:
                 continue
             if key == hold.period_key and hold.start is not None and hold.start.state in UNDER_WAY:
                 return State.HELD, f"started by Headway: its run is awaited (hold {hold.key})"
+            if key == hold.period_key and hold.words.startswith(NOT_NEEDED):
+                return State.SKIPPED, f"{hold.words} (hold {hold.key})"
             if key != hold.period_key and _stood_for(hold, at):
                 return State.SKIPPED, f"held back (hold {hold.key}): the start after it stands for it"
         return None

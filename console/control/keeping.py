@@ -9,7 +9,7 @@ from connectors.contract import Verb
 from console.control.conditions import are_green, awaited, met_words
 from console.control.expected import expects_nothing
 from console.control.following import moved_start
-from console.control.open_hold import ASK_AGAIN, NEAR, OpenHold, has_run, named_run
+from console.control.open_hold import ASK_AGAIN, OpenHold, has_run, named_run
 from console.control.placing import AGAIN, BY, never_arrived
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
@@ -114,6 +114,8 @@ class Keeping(OpenHold):
             return "no dependency holds it any more"
         if hold.due_at is None:
             return "its schedule names no start any more"
+        if not_needed := self._not_needed():
+            return not_needed if self._passed() else ""
         if self._waits() or self._now < hold.due_at - self._policy.lead:
             return ""
         if self._starts_early() and not self._passed():
@@ -124,10 +126,6 @@ class Keeping(OpenHold):
         due = moved["due_at"]
         at = f"starts it at {clock(due, self._job.zone, self._now)}" if isinstance(due, datetime) else "names no start"
         return f"{self._name} is held on: the schedule that was accepted {at}"
-
-    def _passed(self) -> bool:
-        """True when the clock's own start can come no more."""
-        return self._hold.due_at is None or self._now >= self._hold.due_at + NEAR
 
     def _waits(self) -> bool:
         hold, policy = self._hold, self._policy

@@ -77,6 +77,8 @@ class LettingGo(OpenHold):
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
             return self._to(HoldState.STARTING)
         is_absent = self._start_is_absent(max(released, hold.due_at))
+        if is_absent and (words := self._not_needed()):
+            return self._to(HoldState.RELEASED, f"{self._name} was let go and not started; {words}", words=words)
         own = stands_in(self._job, hold.due_at, released, self._now)
         if own is not None and (is_absent or hold.due_at <= released):
             return self._left_to_its_clock(own, released)

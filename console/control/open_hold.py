@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from connectors.contract import Evidence, State, Verb, instant_key
 from console.clean import clean_line
-from console.control.conditions import Policy, awaited, live_edges, unmet_words
+from console.control.conditions import Policy, awaited, live_edges, spared, unmet_words
 from console.control.expected import expects_nothing, has_started, out_of_sight
 from console.control.periods import business_date
 from console.control.picture import Picture
@@ -16,7 +16,7 @@ from console.model.decisions import HoldDecision, NewAction
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
 from console.model.values import DependencyFacts, JobFacts, RunFacts, Settings, TargetFacts
-from console.model.words import HoldState, Mode
+from console.model.words import NOT_NEEDED, HoldState, Mode
 
 NEAR = timedelta(minutes=2)
 """What is let go closer to its instant than this is watched: its scheduler may have missed it."""
@@ -148,6 +148,18 @@ class OpenHold:
     def _still_awaited(self) -> str:
         """What its dependencies wait for, behind why something is done or not; empty where that is good."""
         return self._not_good(self._policy.edges if self._policy is not None else ())
+
+    def _not_needed(self) -> str:
+        """Why its job need not run, in words: what it waits to see failed is good; empty where it may have to."""
+        hold = self._hold
+        if self._policy is None or hold.bd is None or hold.kind == "person":
+            return ""
+        found = spared(self._picture, self._policy.edges, hold.bd, hold.due_at or self._now)
+        return f"{NOT_NEEDED}{unmet_words(self._picture, found)}" if found else ""
+
+    def _passed(self) -> bool:
+        """True when the clock's own start can come no more."""
+        return self._hold.due_at is None or self._now >= self._hold.due_at + NEAR
 
     def _reads(self) -> str:
         """The same of all that it reads, whether a dependency holds it for that or only watches."""

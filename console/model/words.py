@@ -89,6 +89,8 @@ _HOLD_BACK = frozenset({HoldState.HELD, HoldState.RELEASING, HoldState.WATCHING,
 
 NOT_LET_GO = "it cannot be let go: "
 """How the words of a hold begin whose release was refused, or failed; its refusal stands behind."""
+NOT_NEEDED = "not needed: "
+"""How the words of a hold begin whose job waited to see a failure, and what is good stands behind."""
 BY_A_PERSON = "a person enabled it at its source"
 """Why a hold is over whose mark a person left."""
 NOTHING_TO_MARK = "it succeeded already: nothing is left to mark"

@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from connectors.contract import Schedule, State
 from console.model.checks import Check, CheckFacts, CheckState, Stretch
 from console.model.declared import Declared
 from console.model.values import DependencyFacts
 from console.model.wants import Condition, Wants
-from console.model.words import Mode
+from console.model.words import HoldState, Mode
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, Stage, hold_edge
 from tests.factories import NIGHT, at, job
@@ -66,6 +68,45 @@ def test_what_runs_on_a_failure_is_started_once_when_its_upstream_failed() -> No
     [(began, by)] = night.started()
     assert ("headway", True) == (by, at("03:20") <= began <= at("03:22"))
     assert f"{EXTRACT.name} has failed" == night.hold().why
+
+
+@pytest.mark.parametrize("good", ["03:40", "04:20"])
+def test_what_runs_on_a_failure_is_let_go_and_not_started_once_its_upstream_is_good(good: str) -> None:
+    """Good before its instant or after: its own clock does not start it either, and its run is skipped, not missed."""
+    night = Stage(wants(condition=Condition.FAILURE))
+    night.when("03:10", lambda: night.extract_ends(State.RUNNING, "03:10", good))
+    night.when(good, lambda: night.extract_ends(State.SUCCEEDED, "03:10", good))
+    night.until("04:30")
+    words = f"not needed: {EXTRACT.name} has not failed"
+    assert (HoldState.RELEASED, words, None) == (night.hold().state, night.hold().words, night.source.mark)
+    assert [] == night.started()
+    assert f"{LOAD.name} was let go and not started; {words}" in night.events
+    run = night.state(LOAD, "04:00")
+    assert (State.SKIPPED, f"{words} (hold {night.hold().key})") == (run.state, run.reason)
+    night.until("12:30")
+    assert ([], ()) == (night.started(), night.estate.incidents)
+
+
+def test_what_runs_on_one_of_two_failures_waits_for_the_other() -> None:
+    edges = [wants(up, condition=Condition.FAILURE, gate="1", need=1) for up in (EXTRACT, STOCK)]
+    night = Stage(*edges, extra=(STOCK,))
+    night.when("03:40", lambda: night.extract_ends(State.SUCCEEDED, "03:10", "03:40"))
+    night.when("03:20", lambda: night.run(STOCK, "03:20", State.RUNNING, started_at=at("03:20")))
+    night.when("04:40", lambda: night.run(STOCK, "03:20", State.FAILED, **ended("03:20", 80)))
+    night.until("04:35")
+    assert HoldState.HELD is night.hold().state
+    night.until("05:00")
+    [(began, by)] = night.started()
+    assert ("headway", True) == (by, at("04:40") <= began <= at("04:45"))
+
+
+def test_what_fails_after_all_while_its_job_is_let_go_is_answered() -> None:
+    night = Stage(wants(condition=Condition.FAILURE))
+    night.when("03:10", lambda: night.extract_ends(State.SUCCEEDED, "03:10", "03:40"))
+    night.when("04:02", lambda: night.extract_ends(State.FAILED, "04:01", "04:02"))
+    night.until("04:30")
+    [(_, by)] = night.started()
+    assert "headway" == by
 
 
 def test_a_check_holds_until_it_was_seen_to_pass() -> None:
