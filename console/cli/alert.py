@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from console.cli.asking import answered, require_engine
 from console.cli.common import (
     Stop,
     count,
+    day_words,
     now_of,
     print_json,
     reading,
     say,
     say_lines,
     since_words,
-    until,
     wait_seconds,
     whole_number,
 )
@@ -24,7 +25,7 @@ from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.ids import incident_name
-from console.model.views import AlertDelivery
+from console.model.views import AlertDelivery, HeldView
 
 TEST_SECONDS = 90.0
 """Longer than a mail server keeps anybody waiting that will answer at all."""
@@ -87,12 +88,16 @@ def show_held(arguments: argparse.Namespace) -> int:
         print_json(arguments, found)
         return Exit.OK
     rows = [
-        (incident_name(one.incident_id), one.route, one.kind, one.stage, until(one.until, now) if one.until else "",
-         one.why)
+        (incident_name(one.incident_id), one.route, one.kind, one.stage, held_until(one, now), one.why)
         for one in found
     ]  # fmt: skip
-    print_table(HELD_COLUMNS, rows)
+    print_table(HELD_COLUMNS, rows, whole=True)
     return Exit.OK
+
+
+def held_until(one: HeldView, now: datetime) -> str:
+    """When time alone lets it go; else when what holds it is over."""
+    return day_words(one.until, now) if one.until is not None else f"{one.stage} is over"
 
 
 def useful(arguments: argparse.Namespace) -> int:

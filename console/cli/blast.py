@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from datetime import datetime
 
-from console.cli.common import clock_words, count, print_json, say_lines, until, watched
+from console.cli.common import cell_clock, count, print_json, say_lines, until, watched
 from console.cli.exits import Exit
 from console.cli.reach import (
     Reach,
@@ -22,8 +22,9 @@ from console.cli.reach import (
 from console.cli.table import Col, print_table
 from console.model.views import ServiceView
 
-SERVICES = (Col("service", 12), Col("tier", drop=3), Col("deadline"), Col("stands"), Col("act by"), Col("cause", 14))
-SYSTEMS = (Col("system", 12), Col("jobs"), Col("red"), Col("latest runs", 14))
+SERVICES = (Col("service", 12), Col("tier", drop=3), Col("deadline"), Col("stands"), Col("act by"),
+            Col("cause", 14, middle=True))  # fmt: skip
+SYSTEMS = (Col("system", 12, middle=True), Col("jobs"), Col("red"), Col("latest runs", 14))
 NAMED = 20
 """Jobs that are told by name; more are counted by system."""
 
@@ -63,17 +64,17 @@ def document(found: Reach) -> dict[str, object]:
 
 
 def service_rows(found: Reach) -> list[list[str]]:
-    return [_service_row(one, found.now) for one in found.services]
+    return [service_row(one, found.now) for one in found.services]
 
 
-def _service_row(one: ServiceView, now: datetime) -> list[str]:
-    deadline = f"{clock_words(one.deadline, one.zone, now)} ({until(one.deadline, now)})" if one.is_promised else "–"
+def service_row(one: ServiceView, now: datetime) -> list[str]:
+    deadline = f"{cell_clock(one.deadline, one.zone, now)} ({until(one.deadline, now)})" if one.is_promised else "–"
     return [
         one.name,
         str(one.tier),
         deadline,
         one.timeliness.replace("_", " "),
-        clock_words(one.act_by, one.zone, now),
+        cell_clock(one.act_by, one.zone, now).rpartition(" ")[0] or "–",  # the deadline beside it names the zone
         one.cause,
     ]
 

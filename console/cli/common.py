@@ -8,7 +8,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from console.store.reads import Reads
 
 
+A_WEEK = timedelta(days=7)
+"""From which on the name of a weekday means two days."""
 LONGEST_WAIT = 2_592_000
 """Seconds: 30 days."""
 
@@ -205,6 +207,15 @@ def clock_words(at: datetime | None, zone: str = "UTC", near: datetime | None = 
     local = at.astimezone(ZoneInfo(zone))
     is_near = near is None or near.astimezone(ZoneInfo(zone)).date() == local.date()
     return local.strftime("%H:%M %Z" if is_near else "%a %-d %b %H:%M %Z")
+
+
+def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
+    """`clock_words` for a cell beside which "in 14h" stands: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
+    if at is None:
+        return "–"
+    local, today = at.astimezone(ZoneInfo(zone)), near.astimezone(ZoneInfo(zone)).date()
+    day = "" if local.date() == today else "%a " if abs(local.date() - today) < A_WEEK else "%-d %b "
+    return local.strftime(f"{day}%H:%M %Z")
 
 
 def stamp(at: datetime | None) -> str:

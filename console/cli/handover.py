@@ -118,7 +118,8 @@ def service_words(one: ServiceNight) -> str:
 
 def _service(one: ServiceNight, now: datetime) -> str:
     due = clock_words(one.deadline, one.zone, near=now)
-    act = f" · act by {clock_words(one.act_by, one.zone)}" if one.act_by is not None and one.delivered is None else ""
+    is_open = one.act_by is not None and one.delivered is None
+    act = f" · act by {clock_words(one.act_by, one.zone, near=now)}" if is_open else ""
     cause = f" · {one.cause}" if one.cause else ""
     told = f" · {incident_name(one.incident_id)}" if one.incident_id is not None else ""
     return f"{one.title} (tier {one.tier}, {one.bd}), due {due}: {service_words(one)}{act}{cause}{told}"

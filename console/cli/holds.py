@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from console.cli.common import (
     Stop,
-    clock_words,
+    cell_clock,
     confirmed,
     day_words,
     print_json,
@@ -72,8 +72,8 @@ def _from_store(arguments: argparse.Namespace) -> int:
     print_table(
         COLUMNS,
         [
-            (one.job, one.state, one.kind, clock_words(one.due), day_words(one.until, now), one.held_by, one.key,
-             clock_words(one.seen), one.told)
+            (one.job, one.state, one.kind, cell_clock(one.due, "UTC", now), day_words(one.until, now), one.held_by,
+             one.key, cell_clock(one.seen, "UTC", now), one.told)
             for one in found
         ],
     )  # fmt: skip

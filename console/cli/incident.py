@@ -109,8 +109,8 @@ def _service(one: HurtService, now: datetime) -> str:
     zone, act_by, deadline = one.zone, one.act_by, one.deadline
     title, timeliness = one.title, one.timeliness.replace("_", " ")
     source = f" · {one.source}" if one.source else ""
-    act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone)} ({until(act_by, now)})"
-    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone)}  {act}{source}"
+    act = "no act-by" if act_by is None else f"act by {clock_words(act_by, zone, now)} ({until(act_by, now)})"
+    return f"  {title:<20} {timeliness:<11} deadline {clock_words(deadline, zone, now)}  {act}{source}"
 
 
 def _told(one: DeliveryView) -> str:

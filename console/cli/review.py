@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, {"service": view.name, "gaps": gaps})
     elif gaps:
-        print_table(COLUMNS, [(one.level, one.about, one.what, one.written, one.observed, one.mend) for one in gaps])
+        rows = [(one.level, one.about, one.what, one.written, one.observed, one.mend) for one in gaps]
+        print_table(COLUMNS, rows, whole=True)
         say_lines(["", f"{view.title}: {summary(gaps)}"])
     else:
         say_lines([f"{view.title}: what is written down is what is observed"])

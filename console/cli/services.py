@@ -10,7 +10,16 @@ from typing import Any
 
 from console.cli.attainment import COLUMNS as COLUMNS_KEPT
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
-from console.cli.common import business_date, clock_words, now_of, print_json, say_lines, until, watched
+from console.cli.common import (
+    business_date,
+    cell_clock,
+    clock_words,
+    now_of,
+    print_json,
+    say_lines,
+    until,
+    watched,
+)
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.durations import duration_words
@@ -79,11 +88,12 @@ def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
     return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline if one.is_promised else FAR, one.name
 
 
-def deadline_words(one: ServiceView) -> str:
-    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"; a dash on a date without a promise."""
+def deadline_words(one: ServiceView, now: datetime) -> str:
+    """ "06:30 CET", or "07:00 CET, extended from 06:30 CET by ann: late files"; the day where it is not today. A dash
+    on a date without a promise."""
     if not one.is_promised:
         return "–"
-    words = clock_words(one.deadline, one.zone)
+    words = clock_words(one.deadline, one.zone, now)
     if not one.extension or one.promised is None:
         return words
     return f"{words}, extended from {clock_words(one.promised, one.zone, near=one.deadline)} {one.extension}"
@@ -100,9 +110,9 @@ def slack_words(one: ServiceView, now: datetime) -> str:
 
 def _row(one: ServiceView, now: datetime) -> tuple[str, ...]:
     left = one.given or until(one.deadline, now)
-    act_at = clock_words(one.act_by, one.zone).partition(" ")[0]  # the deadline beside it names the zone
+    act_at = cell_clock(one.act_by, one.zone, now).rpartition(" ")[0]  # the deadline beside it names the zone
     act_by = "–" if one.act_by is None else f"{act_at} {until(one.act_by, now)}"
-    deadline, stands = clock_words(one.deadline, one.zone), one.timeliness.replace("_", " ")
+    deadline, stands = cell_clock(one.deadline, one.zone, now), one.timeliness.replace("_", " ")
     if not one.is_promised:
         return one.title, str(one.tier), stands, "–", "–", "–", "–", "–", one.reason
     return (
@@ -116,7 +126,7 @@ def _show(one: ServiceView, kept: AttainmentView, board: Sequence[ServiceView], 
     lines = [
         "",
         f"business date  {one.bd}",
-        f"deadline       {deadline_words(one)}",
+        f"deadline       {deadline_words(one, now)}",
         f"owner          {one.owner or '–'}",
         f"runbook        {one.runbook or '–'}",
     ]

@@ -66,7 +66,7 @@ def engine_words(header: HeaderView) -> str:
     if engine.alive:
         trouble = f"\nTROUBLE in the engine, see its log: {engine.trouble}" if engine.trouble else ""
         config = f"; config {header.config[:12]} since {stamp(header.config_since)}" if header.config_since else ""
-        works = f"works since {engine.since:%H:%M:%S}Z"
+        works = f"works since {engine.since:%Y-%m-%d %H:%M:%S}Z"
         return f"{header.estate}: engine on {place_of(engine.holder)}, {works}{config}{trouble}"
     if engine.stuck:
         since = f" since {engine.heartbeat:%Y-%m-%d %H:%M:%S}Z" if engine.heartbeat else ""

@@ -1,6 +1,7 @@
 """Tables and lines on a terminal: what does not fit is shortened or left out, and nothing breaks inside of a word.
 
-Where stdout is no terminal everything is printed in full: a pipe has no width.
+A table that no shortening fits into a narrow terminal is printed row by row, a line for each of its cells. Where stdout
+is no terminal everything is printed in full: a pipe has no width, but where COLUMNS says one (as `watch` does).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import NamedTuple, TextIO
 from console.clean import clean, clean_line
 
 GAP = "  "
+NOTHING = ("", "–")
+"""Cells that say nothing."""
 HANG = 4
 """Cells by which what goes on below a line is set in, where the line has no column of its own to hang from."""
 
@@ -30,16 +33,20 @@ class Col(NamedTuple):
 
 
 def terminal_width(stream: TextIO | None = None) -> int | None:
-    """Cells in a line of the terminal that the stream, else stdout, is; None where it is none."""
+    """Cells in a line of the terminal that the stream, else stdout, is; where stdout is none, COLUMNS; else None."""
     told = stream or sys.stdout
     try:
-        return os.get_terminal_size(told.fileno()).columns if told.isatty() else None
+        if told.isatty():
+            return os.get_terminal_size(told.fileno()).columns or None
     except (OSError, ValueError):
         return None
+    wanted = os.environ.get("COLUMNS", "") if stream is None else ""
+    return int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted) else None
 
 
-def print_table(columns: Sequence[Col], rows: Sequence[Sequence[str]]) -> None:
-    print_lines(table_lines(columns, rows, terminal_width()))
+def print_table(columns: Sequence[Col], rows: Sequence[Sequence[str]], whole: bool = False) -> None:
+    """`whole`: its cells are sentences, of which none is cut or left out."""
+    print_lines(table_lines(columns, rows, terminal_width(), whole))
 
 
 def print_lines(lines: Iterable[str], wrapped: bool = False) -> None:
@@ -51,11 +58,17 @@ def print_lines(lines: Iterable[str], wrapped: bool = False) -> None:
             print("\n".join(wrap(part, width)) if width else part)
 
 
-def table_lines(columns: Sequence[Col], rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """The table in lines of at most `width` cells, as far as its columns allow; the last one runs free without it."""
+def table_lines(
+    columns: Sequence[Col], rows: Sequence[Sequence[str]], width: int | None = None, whole: bool = False
+) -> list[str]:
+    """The table in lines of at most `width` cells; the last column runs free without it. Where even its least is wider,
+    or anything would be cut of what is to stay `whole`, each row as a card."""
     cells = [[clean_line(cell) for cell in row] for row in rows]
     shown, widths = fitted(columns, cells, width)
     heads = [columns[at].title for at in shown]
+    least = fitted(columns, cells, None)[1] if whole else widths
+    if width is not None and _total(least) > width:
+        return _cards(columns, cells, width) if rows else [*wrap(GAP.join(heads), width), "  (none)"]
     lines = [_line(heads, widths, [False] * len(shown))]
     middles = [columns[at].middle for at in shown]
     lines += [_line([row[at] for at in shown], widths, middles) for row in cells]
@@ -77,6 +90,17 @@ def fitted(columns: Sequence[Col], cells: Sequence[Sequence[str]], width: int | 
         if width is None or _total(widths) <= width:
             break
     return shown, widths
+
+
+def _cards(columns: Sequence[Col], cells: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Each row's cells one below the other behind their titles, whole; an empty line between rows."""
+    label = max(len(column.title) for column in columns)
+    lines: list[str] = []
+    for row in cells:
+        told = [(column.title, cell) for column, cell in zip(columns, row, strict=True) if cell not in NOTHING]
+        lines += [""] if lines else []
+        lines += [line for title, cell in told for line in wrap(f"{title:<{label}}{GAP}{cell}", width)]
+    return lines
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -129,7 +153,7 @@ def wrap(line: str, width: int) -> list[str]:
     for word in words[1:]:
         if cell_len(now) + 1 + cell_len(word) > width and now.strip():
             lines.append(now.rstrip())
-            now = hang + word
+            now = hang[: max(0, width - cell_len(word))] + word
         else:
             now += " " + word
     return [*lines, now]

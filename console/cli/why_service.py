@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from console.clean import clean_line
-from console.cli.common import Stop, clock_words, print_json, say_lines, watched
+from console.cli.common import Stop, cell_clock, clock_words, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.services import deadline_words
 from console.cli.table import Col, print_table
@@ -17,11 +17,9 @@ from console.model.views import ServiceView
 from console.store.reads import Reads
 
 KINDS = ("upstream", "clock", "queued", "slow", "retries", "repair")
+NO_TIME = "–"
 ADDED = KINDS[1:]
 """What a job's lateness is made of besides what came from upstream, and what a clock gave back."""
-COLUMNS = (
-    Col("job", 16, middle=True), Col("ends"), Col("usually", drop=1), Col("late"), *(Col(kind) for kind in KINDS),
-)  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,9 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, as_json(view, found))
         return Exit.OK
-    say_lines([*heading(view, found), ""])
+    say_lines([*heading(view, found, now), ""])
     if found.parts:
-        print_table(COLUMNS, list(rows(found, view.zone)))
+        print_table(columns(found), list(rows(found, view.zone, now)))
         say_lines(["", totals(found)])
     return Exit.OK
 
@@ -52,10 +50,10 @@ def _view(arguments: argparse.Namespace, reads: Reads) -> ServiceView:
     return found
 
 
-def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
+def heading(view: ServiceView, found: Lateness, now: datetime) -> Iterator[str]:
     """The service day in words: how it stands, its deadline, and its usual finish."""
     yield f"{view.title}  {view.bd}  {view.timeliness.replace('_', ' ')}"
-    yield f"deadline  {deadline_words(view)}"
+    yield f"deadline  {deadline_words(view, now)}"
     if view.reason:
         yield f"says      {view.reason}"
     if not view.is_promised:
@@ -68,7 +66,7 @@ def heading(view: ServiceView, found: Lateness) -> Iterator[str]:
         yield f"waits     for check {', '.join(map(clean_line, view.awaits))}; its jobs are done"
     ends = "its jobs ended" if view.awaits else "ended" if last.is_over else "ends, as it looks now,"
     yield (
-        f"usually   {clock_words(last.usual_end, view.zone)}; {ends} {clock_words(last.end, view.zone)}:"
+        f"usually   {clock_words(last.usual_end, view.zone, now)}; {ends} {clock_words(last.end, view.zone, now)}:"
         f" {against(found.late, 'its usual')}, {against(last.end - view.deadline, 'its deadline')}"
     )
 
@@ -78,11 +76,18 @@ def against(late: timedelta, what: str) -> str:
     return f"{minutes(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
 
 
-def rows(found: Lateness, zone: str) -> Iterator[tuple[str, ...]]:
+def columns(found: Lateness) -> tuple[Col, ...]:
+    """Those of `rows`; on a narrow terminal a kind of which no job has a minute is left out first."""
+    kinds = (Col(kind, drop=0 if any(signed(getattr(one, kind)) != NO_TIME for one in found.parts) else 1)
+             for kind in KINDS)  # fmt: skip
+    return Col("job", 12, middle=True), Col("ends", drop=3), Col("usually", drop=2), Col("late"), *kinds
+
+
+def rows(found: Lateness, zone: str, now: datetime) -> Iterator[tuple[str, ...]]:
     """One line a job. What came from upstream and what it added itself is its own lateness."""
     for part in found.parts:
-        ends = clock_words(part.end, zone).partition(" ")[0] + ("" if part.is_over else " …")
-        usual = clock_words(part.usual_end, zone).partition(" ")[0]
+        ends = cell_clock(part.end, zone, now).rpartition(" ")[0] + ("" if part.is_over else " …")
+        usual = cell_clock(part.usual_end, zone, now).rpartition(" ")[0]
         yield (part.job, ends, usual, signed(part.late), *(signed(getattr(part, kind)) for kind in KINDS))
 
 
@@ -140,5 +145,5 @@ def minutes(taken: timedelta) -> str:
 def signed(taken: timedelta) -> str:
     """ "+22m", "-8m"; "–" for nothing."""
     if abs(taken) < timedelta(seconds=1):
-        return "–"
+        return NO_TIME
     return f"{'+' if taken > timedelta(0) else '-'}{minutes(abs(taken))}"

@@ -50,7 +50,7 @@ def handed_over(picture: Picture, day: Forecast) -> str:
     ended = [run.ended_at for run in runs if run.state in _HANDED_OVER and run.ended_at is not None]
     if not ended or len(ended) < len(day.service.terminals):
         return ""
-    at = moment(max(ended), day.service.zone)
+    at = moment(max(ended), day.service.zone, day.deadline)
     if any(picture.is_stale(run) for run in runs):
         return f"delivered {at}, stale: it read what its upstream had not finished"
     if any(run.state is State.PARTIAL for run in runs):

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 from console.control.calendars import counts, is_open, open_hours
-from console.control.words import clock
+from console.control.words import moment
 from console.control.zones import instant_at, zone_of
 from console.durations import duration_words
 from console.model.calendars import Calendar
@@ -29,10 +29,12 @@ class Quiet:
 
     why: str
     until: datetime
+    at: datetime
+    """The instant that was looked at."""
 
     def words(self, zone: str) -> str:
-        """ "in maintenance until 04:00: kernel patches"."""
-        return f"in maintenance until {clock(self.until, zone)}: {self.why}"
+        """ "in maintenance until 04:00 CET: kernel patches", with the date where it is another day."""
+        return f"in maintenance until {moment(self.until, zone, self.at)}: {self.why}"
 
 
 def lasting(declared: Declared, at: datetime) -> list[tuple[Maintenance, datetime]]:
@@ -82,7 +84,7 @@ def _lasting(declared: Declared, system: str, target: str, job: str | None, at: 
     for one in declared.maintenance:
         is_meant = fits_any(one.systems, system) or fits_any(one.targets, target)
         if (is_meant or (job is not None and fits_any(one.jobs, job))) and _lasts(declared, one, at):
-            found.append(Quiet(one.why, _end(declared, one, at)))
+            found.append(Quiet(one.why, _end(declared, one, at), at))
     return max(found, key=lambda each: each.until, default=None)
 
 

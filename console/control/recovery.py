@@ -20,7 +20,7 @@ from console.control.gated import look_at, suffices
 from console.control.picture import Picture
 from console.control.rules.telling import causes_of
 from console.control.shared import root_causes
-from console.control.words import clock
+from console.control.words import moment
 from console.model.decisions import Estimate
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts
 from console.model.words import Safety
@@ -153,4 +153,4 @@ def _at(limit: _Limit) -> datetime:
 
 
 def _starts(job: JobFacts, due: datetime) -> str:
-    return f"{clean_line(job.native_id)} starts {clock(due, job.zone)} by the clock"
+    return f"{clean_line(job.native_id)} starts {moment(due, job.zone)} by the clock"

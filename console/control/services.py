@@ -178,7 +178,8 @@ def _timeliness(
     if done is not None:
         late = done > day.deadline
         partial = partial_words(picture, day)
-        words = f"delivered {moment(done, zone)}{_late_words(late)}{f', partial: {partial}' if partial else ''}"
+        at, how = moment(done, zone, day.deadline), f", partial: {partial}" if partial else ""
+        words = f"delivered {at}{_late_words(late)}{how}"
         return (Timeliness.MET_LATE if late else Timeliness.MET), words
     if checks := waits_for(picture, day):
         return _unready(picture, day, checks)
@@ -186,12 +187,12 @@ def _timeliness(
     if unproved:
         return Timeliness.NO_ESTIMATE, unproved
     if picture.now > day.deadline:
-        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone)}{_because(threat)}"
+        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone, picture.now)}{_because(threat)}"
     if threat is not None and threat.waits_for_restart:
         return _threatened(picture, day, threat)
     if day.finish is None:
         return Timeliness.NO_ESTIMATE, _missing(picture, day)
-    expected = f"expected {moment(_up(day.finish.p50), zone)}"
+    expected = f"expected {moment(_up(day.finish.p50), zone, picture.now)}"
     if day.finish.p50 > day.deadline:
         return Timeliness.WILL_MISS, f"{expected}, after its deadline{_because(threat)}"
     return (Timeliness.AT_RISK if threat else Timeliness.ON_TIME), f"{expected}{_because(threat)}"
@@ -202,12 +203,12 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     if budget is None or budget.act_by is None or budget.green_by is None:
         return Timeliness.NO_ESTIMATE, f"{_missing(picture, day)}{_because(threat)}"
     after = f"; {budget.reason}" if budget.reason else ""
+    act_by, green_by = (moment(at, zone, picture.now) for at in (budget.act_by, budget.green_by))
     if picture.now > budget.act_by:
-        return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {moment(budget.act_by, zone)} has passed{after}"
+        return Timeliness.WILL_MISS, f"{threat.cause}: its act-by {act_by} has passed{after}"
     job = _name(picture, budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"
-    by = f"{what} by {moment(budget.act_by, zone)}, green by {moment(budget.green_by, zone)}"
-    return Timeliness.AT_RISK, f"{threat.cause}: {by}{after}"
+    return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
 
 
 def _instance_of(service: ServiceFacts) -> str:
@@ -223,14 +224,15 @@ def _extended(day: Forecast) -> str:
     if day.extended is None or day.promised is None:
         return ""
     zone = day.service.zone
-    return f"; deadline {moment(day.deadline, zone)}, extended from {moment(day.promised, zone)} {day.extended.words}"
+    deadline, promised = moment(day.deadline, zone, day.promised), moment(day.promised, zone)
+    return f"; deadline {deadline}, extended from {promised} {day.extended.words}"
 
 
 def _unready(picture: Picture, day: Forecast, checks: Sequence[Waiting]) -> tuple[Timeliness, str]:
     """Its jobs are done, and checks are not proved yet: at risk as soon as one was looked at."""
     words, zone = "; ".join(one.words for one in checks), day.service.zone
     if picture.now > day.deadline:
-        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone)}; {words}"
+        return Timeliness.BREACHED, f"not delivered by {moment(day.deadline, zone, picture.now)}; {words}"
     failing = any(one.since is not None for one in checks)
     return (Timeliness.AT_RISK if failing else Timeliness.ON_TIME), f"its jobs are done; {words}"
 

@@ -19,7 +19,7 @@ from console.control.periods import business_date
 from console.control.picture import Picture, when
 from console.control.schedule import in_words, instants, next_instant
 from console.control.unscheduled import cadence_of
-from console.control.words import clock, dated, moment
+from console.control.words import dated, moment
 from console.durations import duration_words
 from console.model.holds import HoldFacts
 from console.model.reasons import Reason
@@ -157,7 +157,9 @@ def _late(picture: Picture, job: JobFacts, run: RunFacts) -> Reason | None:
     if not ends:
         return _of(job, run, "waits", by)
     good, upstream = max(ends, key=lambda each: each[0])
-    return _of(job, run, "upstream", f"{by}: {_name(upstream)} was good at {moment(good, job.zone)}", since=good)
+    return _of(
+        job, run, "upstream", f"{by}: {_name(upstream)} was good at {moment(good, job.zone, picture.now)}", since=good
+    )
 
 
 def _next(picture: Picture, job: JobFacts) -> Iterator[Reason]:
@@ -228,7 +230,7 @@ def _name(job: JobFacts) -> str:
 
 
 def _at(at: datetime | None, job: JobFacts) -> str:
-    return clock(at, job.zone) if at is not None else "–"
+    return dated(at, job.zone) if at is not None else "–"
 
 
 def _span(taken: timedelta) -> str:

@@ -30,10 +30,9 @@ def clock(at: datetime, zone: str, near: datetime | None = None) -> str:
     return f"{local.day} {local:%b %H:%M}"
 
 
-def moment(at: datetime, zone: str) -> str:
-    """ "06:30 CET": the time of day with its zone's label."""
-    local = _local(at, zone)
-    return f"{local:%H:%M} {local.tzname()}"
+def moment(at: datetime, zone: str, near: datetime | None = None) -> str:
+    """`clock` with its zone's label: "06:30 CET", "19 Nov 06:30 CET"."""
+    return f"{clock(at, zone, near)} {_local(at, zone).tzname()}"
 
 
 def dated(at: datetime, zone: str) -> str:

@@ -141,7 +141,8 @@ class Checks:
 
     def trouble(self) -> str:
         """What a person should know: which looks hang."""
-        return "; ".join(f"the look at check {name} hangs since {at:%H:%M:%S}Z" for name, at in self.hanging().items())
+        hanging = self.hanging().items()
+        return "; ".join(f"the look at check {name} hangs since {at:%Y-%m-%d %H:%M:%S}Z" for name, at in hanging)
 
     def _keep_hanging(self, refused: Sequence[Key], awaited: frozenset[Key], now: datetime, fence: int) -> None:
         """An error for each that cannot be looked at because an earlier look at the check hangs, each `every`."""

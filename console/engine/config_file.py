@@ -106,7 +106,7 @@ class ConfigFile:
         told = clean_line(self._mask(f"the config as it is now cannot be used, the one before goes on: {words}"))
         if told != self.trouble.partition(" (since ")[0]:
             log.warning("the config cannot be used", error=told)
-            self.trouble = f"{told} (since {datetime.now(UTC):%H:%M:%S}Z)"
+            self.trouble = f"{told} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)"
 
 
 def state_of(path: Path) -> State:

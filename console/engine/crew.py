@@ -101,7 +101,7 @@ class Crew:
                 self._often[name] = (words, isinstance(error, StoreError))
             else:
                 self._often.pop(name, None)
-            self._broken[name] = (time.monotonic(), f"{words} (last at {datetime.now(UTC):%H:%M:%S}Z)")
+            self._broken[name] = (time.monotonic(), f"{words} (last at {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z)")
         if words != said and isinstance(error, StoreError):
             log.warning("part waits for the store", part=name, error=words)
         elif words != said:

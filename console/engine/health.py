@@ -91,7 +91,7 @@ class Health:
             for words in since.keys() - found.keys():
                 del since[words]
             for words, seconds in found.items():
-                since.setdefault(words, f"{now - timedelta(seconds=seconds):%H:%M:%S}Z")
+                since.setdefault(words, f"{now - timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}Z")
             return [f"{words} since {at}" for words, at in sorted(since.items())]
 
     def _parked(self) -> list[str]:

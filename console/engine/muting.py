@@ -43,7 +43,7 @@ class MutingAnswers:
         said = self._said(arguments)
         until = self._until(said.now_us, float(arguments["seconds"]))
         fence, number = int(arguments["fence"]), int(arguments["incident_id"])
-        words = f"{instant(until):%H:%M} UTC"
+        words = f"{instant(until):%Y-%m-%d %H:%M}Z"
         self._refuse(rows.acknowledge(self._store, fence, number, until, said, words))
         return {"incident": number, "until_us": until, "by": said.by}
 

@@ -74,7 +74,7 @@ class Rotas:
     def _trouble_of(self, name: str, now: datetime) -> str:
         if (failed := self._errors.get(name)) is not None:
             error, since = failed
-            return f'rota "{name}" cannot be read since {since:%H:%M:%S}Z: {error}'
+            return f'rota "{name}" cannot be read since {since:%Y-%m-%d %H:%M:%S}Z: {error}'
         if name not in self._shifts:
             return ""
         shift = on_call(self._shifts[name], now)

@@ -190,7 +190,7 @@ class Engine:
         why = f"the config as it is now cannot be used, the one before goes on: {self._in_words(error)}"
         log.error("no parts can begin by this config", config=unfit[:12], error=why, exc_info=error)
         self._unfit = unfit
-        self._why_unfit = f"{why} (since {datetime.now(UTC):%H:%M:%S}Z; change it, or restart the engine)"
+        self._why_unfit = f"{why} (since {datetime.now(UTC):%Y-%m-%d %H:%M:%S}Z; change it, or restart the engine)"
         self._parts = good.anew()
 
     def _next_parts(self) -> Parts:

@@ -60,8 +60,8 @@ class Modes:
 
 
 def frozen_words(frozen: Switched) -> str:
-    """ "frozen by alice since 03:12Z: the network is being moved"."""
-    since = f" since {frozen.at:%H:%M}Z" if frozen.at is not None else ""
+    """ "frozen by alice since 2026-11-20 03:12Z: the network is being moved"."""
+    since = f" since {frozen.at:%Y-%m-%d %H:%M}Z" if frozen.at is not None else ""
     why = f": {frozen.why}" if frozen.why else ""
     return f"frozen by {frozen.by or 'somebody'}{since}{why}"
 

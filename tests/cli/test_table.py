@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import pty
 import struct
@@ -17,7 +18,7 @@ import pytest
 from rich.cells import cell_len
 
 from connectors.contract import HoldMark, State
-from console.cli.table import Col, cut, table_lines, wrap
+from console.cli.table import Col, cut, table_lines, terminal_width, wrap
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 
@@ -41,6 +42,27 @@ def test_the_widest_is_shortened_before_the_least_is_left_out(width: int, row: s
     lines = table_lines(COLUMNS, [ROW], width)
     assert width >= max(map(cell_len, lines))
     assert row == lines[1]
+
+
+def test_a_row_that_no_shortening_fits_is_told_line_by_line() -> None:
+    """Nothing of it is lost, and no line is wider; what says nothing is left out."""
+    assert [
+        "job", ROW[0], "state  failed", "owner  data-platform", "why    No space left", "    on device",
+        "", "job    x", "state  ok",
+    ] == table_lines(COLUMNS, [ROW, ("x", "ok", "–", "")], 20)  # fmt: skip
+
+
+def test_of_sentences_that_are_to_stay_whole_nothing_is_cut() -> None:
+    assert "why    No space left on device" in table_lines(COLUMNS, [ROW], 60, whole=True)
+    assert 2 == len(table_lines(COLUMNS, [ROW], 90, whole=True))
+
+
+@pytest.mark.parametrize("columns, width", [("61", 61), ("", None), ("0", None), ("wide", None)])
+def test_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch, columns: str, width: int | None) -> None:
+    """`watch headway status` pipes, and says how wide its own terminal is."""
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert (width, None) == (terminal_width(), terminal_width(io.StringIO()))
 
 
 def test_what_is_cut_keeps_both_ends_or_its_beginning() -> None:

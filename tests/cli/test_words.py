@@ -9,20 +9,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from console.cli import common, cron, log
 from console.cli import console as console_command
-from console.cli.common import count, place_of
+from console.cli.alert import held_until
+from console.cli.common import cell_clock, count, place_of
 from console.cli.console import engine_starter
 from console.cli.exits import Exit
 from console.cli.incident import incident_lines
 from console.cli.jobs import held_words
 from console.cli.main import main
-from console.model.views import IncidentRow, IncidentView
+from console.model.views import HeldView, IncidentRow, IncidentView
 from console.store.reads.holders import is_alive
 from tests.factories import at
 from tests.tui.fake_reads import FakeReads
@@ -50,6 +51,23 @@ def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datet
 )
 def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
     assert words == place_of(holder)
+
+
+@pytest.mark.parametrize(
+    "day, words", [(0, "23:00 UTC"), (1, "Sat 23:00 UTC"), (-1, "Thu 23:00 UTC"), (7, "27 Nov 23:00 UTC")]
+)
+def test_a_time_of_another_day_names_it_in_a_cell(day: int, words: str) -> None:
+    now = datetime(2026, 11, 20, 3, 12, tzinfo=UTC)
+    assert words == cell_clock(now.replace(hour=23, minute=0) + timedelta(days=day), "UTC", now)
+
+
+@pytest.mark.parametrize(
+    "until, words", [(None, "inhibit is over"), (NOON + timedelta(hours=14), "in 14h (Sat 21 Nov)")]
+)
+def test_what_is_held_back_says_until_when(until: datetime | None, words: str) -> None:
+    """What no time ends is over with what holds it."""
+    notice = HeldView(1, "oncall", "technical", "opened", "inhibit", "x", NOON, until, None, "")
+    assert words == held_until(notice, NOON)
 
 
 def test_one_system_is_not_told_as_many() -> None:

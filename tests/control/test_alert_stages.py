@@ -434,6 +434,15 @@ def test_an_escalation_pauses_while_somebody_is_on_it_and_goes_on_when_that_laps
     assert [("escalated", "manager")] == told(one, "04:20")
 
 
+def test_who_is_on_it_beyond_midnight_is_told_with_the_date() -> None:
+    one = night(RouteRule("oncall", repeat_every=timedelta(minutes=10)))
+    fails(one)
+    told(one, "03:12")
+    said(one, acks={1: AckFacts("ann", at("00:00", 1))})
+    assert [] == told(one, "03:30")
+    assert [("acknowledge", "ann is on it until 21 Nov 00:00 UTC")] == held(one)
+
+
 def test_what_is_new_is_told_although_somebody_is_on_it() -> None:
     one = night()
     fails(one)

@@ -46,12 +46,18 @@ def told(declared: Declared, now: str, of: JobFacts = EXTRACT) -> tuple[State, s
     ],
 )
 def test_a_start_that_is_due_in_maintenance_is_not_missed_while_it_lasts(who: dict[str, tuple[str, ...]]) -> None:
-    assert (State.PLANNED, "in maintenance until 04:00: kernel patches") == told(until_four(**who), "03:30")
+    assert (State.PLANNED, "in maintenance until 04:00 UTC: kernel patches") == told(until_four(**who), "03:30")
+
+
+def test_an_end_on_another_day_is_told_with_its_date() -> None:
+    patches = Maintenance("kernel patches", targets=("etl-hosts/db07",), since=at("03:00"), until=at("00:00", 1))
+    words = "in maintenance until 21 Nov 00:00 UTC: kernel patches"
+    assert (State.PLANNED, words) == told(Declared(maintenance=(patches,)), "03:30")
 
 
 def test_it_is_missed_once_the_maintenance_and_its_grace_are_over() -> None:
     assert State.PLANNED == told(until_four(), "04:04")[0]
-    words = "nothing in the log by 04:05; in maintenance until 04:00: kernel patches"
+    words = "nothing in the log by 04:05; in maintenance until 04:00 UTC: kernel patches"
     assert (State.MISSED, words) == told(until_four(), "04:06")
 
 
@@ -94,7 +100,7 @@ def test_an_incident_in_maintenance_is_written_and_nobody_is_told() -> None:
     first = night.look("03:30")
     assert 1 == len(first.incidents)
     assert () == first.incidents[0].notices
-    assert first.incidents[0].event.endswith("; not told: in maintenance until 04:00: kernel patches")
+    assert first.incidents[0].event.endswith("; not told: in maintenance until 04:00 UTC: kernel patches")
     again = night.look("03:40")
     assert ([()], [""]) == ([one.notices for one in again.incidents], [one.event for one in again.incidents])
 

@@ -51,7 +51,7 @@ def clocks(found: HurtServiceVerdict) -> tuple[str, str, str]:
 
 
 def test_a_downstream_that_starts_by_the_clock_is_rerun_after_it_where_there_is_time() -> None:
-    assert ("04:40", "05:00", "load starts 04:00 by the clock: rerun it after") == clocks(hurt(load(30)))
+    assert ("04:40", "05:00", "load starts 04:00 UTC by the clock: rerun it after") == clocks(hurt(load(30)))
 
 
 def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None:
@@ -70,14 +70,14 @@ def test_a_service_that_may_be_late_more_often_leaves_more_time_to_act() -> None
 
 
 def test_a_downstream_that_is_never_rerun_must_find_it_green() -> None:
-    expected = "load starts 04:00 by the clock and must find it green: it is never rerun"
+    expected = "load starts 04:00 UTC by the clock and must find it green: it is never rerun"
     assert ("03:40", "04:00", expected) == clocks(hurt(load(30, rerun=Safety.NEVER)))
 
 
 def test_a_downstream_whose_rerun_would_end_too_late_must_find_it_green() -> None:
     """04:00 and twice 76 minutes are after 06:30 less the hour of the mart; twice 45 are just in time."""
     assert ("04:25", "04:45") == clocks(hurt(load(45)))[:2]
-    expected = "load starts 04:00 by the clock and must find it green: a rerun after that would end too late"
+    expected = "load starts 04:00 UTC by the clock and must find it green: a rerun after that would end too late"
     assert ("03:40", "04:00", expected) == clocks(hurt(load(76)))
 
 

@@ -61,7 +61,7 @@ def test_one_failure_is_one_incident_with_its_two_clocks_for_each_service_it_hur
         incident.reason, incident.failed_since, incident.owner)  # fmt: skip
     supply, revenue = incident.services
     assert ("supply-plan", at("03:58"), at("04:21")) == (supply.service, supply.act_by, supply.green_by)
-    assert "load_orders starts 04:00 by the clock: rerun it after" == supply.reason
+    assert "load_orders starts 04:00 UTC by the clock: rerun it after" == supply.reason
     assert ("declared", Timeliness.AT_RISK) == (supply.source, supply.timeliness)
     assert at("03:58") == incident.act_by == night.day("supply-plan").act_by
     assert "daily-revenue" == revenue.service
@@ -92,11 +92,12 @@ Runbook:       https://wiki.internal/extract
 Services:
   Supply plan (tier 2), due 2026-11-20 06:30 UTC: at risk
     act by 03:58 UTC, green by 04:21 UTC (declared)
-    load_orders starts 04:00 by the clock: rerun it after
+    load_orders starts 04:00 UTC by the clock: rerun it after
   Daily revenue (tier 1), due 2026-11-20 07:30 UTC: at risk
     act by 06:07 UTC, green by 06:30 UTC (declared)
-    load_orders starts 04:00 by the clock: rerun it after; refresh_revenue starts 05:00 by the clock: rerun it after; \
-revenue_mart starts 05:45 by the clock: rerun it after
+    load_orders starts 04:00 UTC by the clock: rerun it after; refresh_revenue starts 05:00 UTC by the clock: \
+rerun it after; \
+revenue_mart starts 05:45 UTC by the clock: rerun it after
 
 Last lines of its log:
   | connecting

@@ -97,7 +97,11 @@ def test_a_pause_at_the_source_is_told_with_its_beginning_and_nothing_upstream()
 def test_a_target_that_does_not_answer_comes_first_and_explains_the_rest() -> None:
     silent = replace(HOSTS[0], last_ok_at=at("03:00"), failing_since=at("03:01"), error="connection refused")
     found = chain(EXTRACT, night(targets=[silent, *HOSTS[1:]]))
-    assert ("unreachable", at("03:01"), "last seen 03:00") == (found[0].kind, found[0].since, found[0].evidence)
+    assert ("unreachable", at("03:01"), "last seen 2026-11-20 03:00 UTC") == (
+        found[0].kind,
+        found[0].since,
+        found[0].evidence,
+    )
     assert "etl-hosts/db07 does not answer, so that nobody knows: connection refused" == found[0].words
 
 
@@ -125,7 +129,10 @@ def test_a_late_start_names_the_upstream_that_was_good_too_late() -> None:
     late = run(1, EXTRACT, "03:10", started_at=at("03:55"), ended_at=at("04:10"))
     begun = run(2, LOAD, "04:00", State.RUNNING, started_at=at("04:11"), first_started_at=at("04:11"))
     found = chain(LOAD, night(late, begun))
-    assert "began 11m after it was due 04:00: etl-hosts/db07:extract was good at 04:10 UTC" == found[1].words
+    assert (
+        "began 11m after it was due 2026-11-20 04:00 UTC: etl-hosts/db07:extract was good at 04:10 UTC"
+        == found[1].words
+    )
 
 
 def test_a_job_by_the_clock_says_when_it_is_due() -> None:
@@ -148,7 +155,7 @@ def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
 
 def test_a_missed_run_says_since_when_it_was_due() -> None:
     found = chain(EXTRACT, night(), "04:30")
-    assert ("missed", "was due 03:10: nothing in the log by 03:15") == (found[0].kind, found[0].words)
+    assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15") == (found[0].kind, found[0].words)
 
 
 def test_what_is_only_observed_is_read_and_not_waited_for() -> None:
@@ -189,4 +196,4 @@ def test_a_maintenance_is_told_with_its_end() -> None:
     patches = Maintenance("kernel patches", jobs=("warehouse/*",), since=at("03:00"), until=at("06:00"))
     found = chain(LOAD, night(run(1, EXTRACT, "03:10"), declared=Declared(maintenance=(patches,))))
     assert ("maintenance", at("06:00")) == (found[0].kind, found[0].until)
-    assert "in maintenance until 06:00: kernel patches" == found[0].words
+    assert "in maintenance until 06:00 UTC: kernel patches" == found[0].words

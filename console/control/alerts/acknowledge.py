@@ -13,4 +13,4 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     ack = wanted.subject.ack
     if ack is None or wanted.kind not in (AlertKind.REPEATED, AlertKind.ESCALATED):
         return None
-    return Held("acknowledge", f"{clean_line(ack.by)} is on it until {moment(ack.until, 'UTC')}", ack.until)
+    return Held("acknowledge", f"{clean_line(ack.by)} is on it until {moment(ack.until, 'UTC', scene.now)}", ack.until)

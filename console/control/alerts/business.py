@@ -107,7 +107,7 @@ def _line(scene: Scene, one: HurtServiceVerdict, over: bool) -> str:
     """ "Supply plan, promised 06:30, is likely late (expected 07:05)." """
     service = _service(scene, one)
     zone = service.zone if service is not None else "UTC"
-    promised = f"{_named(one, service)}, promised {moment(one.deadline, zone)},"
+    promised = f"{_named(one, service)}, promised {moment(one.deadline, zone, scene.now)},"
     day = scene.days.get((one.service, one.bd))
     if day is not None and day.delivered_at is not None:
         return f"{promised} was delivered at {clock(day.delivered_at, zone, one.deadline)}."
@@ -134,7 +134,7 @@ def _cause(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict], leave
     told = min((one.first_at for one in subject.told if one.words == TECHNICAL), default=None)
     if told is None and not leaves:
         return f"Cause: {what}; {they} are not told yet."
-    return f"Cause: {what}; {they} were told at {moment(told or scene.now, _zone(scene, subject))}."
+    return f"Cause: {what}; {they} were told at {moment(told or scene.now, _zone(scene, subject), scene.now)}."
 
 
 def _what_failed(scene: Scene, subject: Subject, hurt: list[HurtServiceVerdict]) -> str:
@@ -170,7 +170,7 @@ def _next(scene: Scene, hurt: list[HurtServiceVerdict]) -> Iterator[str]:
     if ahead:
         at, one = min(ahead, key=lambda pair: pair[0])
         service = _service(scene, one)
-        yield f"Next word by {moment(at, service.zone if service is not None else 'UTC')}."
+        yield f"Next word by {moment(at, service.zone if service is not None else 'UTC', scene.now)}."
 
 
 def _service(scene: Scene, hurt: HurtServiceVerdict) -> ServiceFacts | None:

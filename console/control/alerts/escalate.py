@@ -37,7 +37,7 @@ def _of_route(scene: Scene, subject: Subject, told: ToldFacts) -> Iterator[Wante
         words = _words(scene, subject, told, target)
         if _knows(subject, target, words) or not scene.is_due(first_at + place * after):
             continue
-        because = f'Route "{told.route}" was told at {moment(first_at, "UTC")} and nobody acknowledged it.'
+        because = f'Route "{told.route}" was told at {moment(first_at, "UTC", scene.now)} and nobody acknowledged it.'
         yield Wanted(subject, target, words, AlertKind.ESCALATED, because=because)
 
 

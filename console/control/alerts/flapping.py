@@ -41,7 +41,7 @@ def note(scene: Scene, decision: IncidentDecision) -> str:
     if decision.flaps < FROM:
         return ""
     since = scene.now if decision.closed else decision.failed_since
-    return f"{_times(decision)}, {'green' if decision.closed else 'now'} since {moment(since, 'UTC')}"
+    return f"{_times(decision)}, {'green' if decision.closed else 'now'} since {moment(since, 'UTC', scene.now)}"
 
 
 def _times(decision: IncidentDecision) -> str:

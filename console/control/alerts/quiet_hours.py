@@ -23,7 +23,7 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     until = quiet_until(quiet, scene.now)
     if until is None or (wanted.kind is AlertKind.RECOVERED and _woken(quiet, wanted, until)):
         return None
-    return Held(STAGE, f"quiet hours until {moment(until, quiet.zone)}", until)
+    return Held(STAGE, f"quiet hours until {moment(until, quiet.zone, scene.now)}", until)
 
 
 def let_go(scene: Scene, wanted: Wanted, at: datetime) -> datetime:

@@ -57,11 +57,8 @@ def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words:
     if kind is not AlertKind.RECOVERED and not decision.closed and decision.act_by is not None:
         zone = next((_zone(picture, each) for each in decision.services if each.act_by == decision.act_by), "UTC")
         passed = decision.act_by < picture.now
-        act_by = (
-            f"; act-by {moment(decision.act_by, zone)} has passed"
-            if passed
-            else f"; act by {moment(decision.act_by, zone)}"
-        )
+        at = moment(decision.act_by, zone, picture.now)
+        act_by = f"; act-by {at} has passed" if passed else f"; act by {at}"
     return f"[Headway] {PLACEHOLDER}{word}: {words}{act_by}"
 
 
@@ -70,7 +67,7 @@ def _body(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], change
     yield decision.title
     if changes:
         yield changes[:1].upper() + changes[1:]
-    yield from _taken(wanted)
+    yield from _taken(picture, wanted)
     yield ""
     yield from _facts(picture, case, decision)
     yield from _services(picture, decision)
@@ -89,10 +86,10 @@ def _plain_body(picture: Picture, wanted: Wanted, title: str) -> Iterator[str]:
     yield from _commands(wanted)
 
 
-def _taken(wanted: Wanted) -> Iterator[str]:
+def _taken(picture: Picture, wanted: Wanted) -> Iterator[str]:
     ack = wanted.subject.ack
     if ack is not None and not wanted.subject.decision.closed:
-        yield f"{clean_line(ack.by)} is on it until {moment(ack.until, 'UTC')}."
+        yield f"{clean_line(ack.by)} is on it until {moment(ack.until, 'UTC', picture.now)}."
 
 
 def _commands(wanted: Wanted) -> Iterator[str]:
@@ -156,13 +153,14 @@ def _services(picture: Picture, decision: IncidentDecision, reasons: bool = True
         title = clean_line(known.title or each.service) if known else each.service
         tier = f" (tier {known.tier})" if known else ""
         yield f"  {title}{tier}, due {dated(each.deadline, _zone(picture, each))}: {_STANDS[each.timeliness]}"
-        yield from (f"    {line}" for line in _clocks(each, _zone(picture, each), decision.closed, reasons))
+        yield from (f"    {line}" for line in _clocks(picture, each, decision.closed, reasons))
         yield from [f"  and {more} more of {clean_line(service_of(each.service))}"] if more else []
 
 
-def _clocks(each: HurtServiceVerdict, zone: str, closed: bool, reasons: bool) -> Iterator[str]:
+def _clocks(picture: Picture, each: HurtServiceVerdict, closed: bool, reasons: bool) -> Iterator[str]:
     if each.act_by is not None and each.green_by is not None and not closed:
-        yield f"act by {moment(each.act_by, zone)}, green by {moment(each.green_by, zone)} ({each.source})"
+        act_by, green_by = (moment(at, _zone(picture, each), picture.now) for at in (each.act_by, each.green_by))
+        yield f"act by {act_by}, green by {green_by} ({each.source})"
     if each.reason and reasons:
         yield each.reason
 

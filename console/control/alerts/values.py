@@ -49,7 +49,7 @@ def _common(scene: Scene, wanted: Wanted) -> dict[str, Any]:
         "runbook": clean_line(decision.runbook) if wanted.words == TECHNICAL else "",
         "business_date": decision.bd.isoformat(),
         "failed_since": dated(decision.failed_since, "UTC"),
-        "act_by": moment(decision.act_by, "UTC") if decision.act_by is not None else "",
+        "act_by": moment(decision.act_by, "UTC", scene.now) if decision.act_by is not None else "",
         "tier": wanted.subject.tier or 0,
         "services": [_service(scene, one) for one in decision.services],
     }
@@ -63,7 +63,7 @@ def _service(scene: Scene, one: HurtServiceVerdict) -> dict[str, Any]:
         "title": clean_line((known.title if known is not None else "") or one.service),
         "tier": known.tier if known is not None else 0,
         "stands": one.timeliness.value.replace("_", " "),
-        "deadline": moment(one.deadline, zone),
-        "expected": moment(one.expected_at, zone) if one.expected_at is not None else "",
-        "act_by": moment(one.act_by, zone) if one.act_by is not None else "",
+        "deadline": moment(one.deadline, zone, scene.now),
+        "expected": moment(one.expected_at, zone, scene.now) if one.expected_at is not None else "",
+        "act_by": moment(one.act_by, zone, scene.now) if one.act_by is not None else "",
     }

@@ -1,0 +1,48 @@
+"""The pages with most columns fit 80 cells on a bad night, with what an operator needs still on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.cells import cell_len
+
+from console.cli import blast, why_service
+from console.cli.services import service_rows
+from console.cli.table import table_lines
+from console.control.lateness import Lateness, Part
+from tests.tui.fake_reads import FakeReads
+
+NOW = datetime(2026, 11, 20, 21, 40, tzinfo=UTC)
+LONG = "etl-hosts/db07.internal.example:extract_orders_of_the_day_before"
+TAKEN = timedelta(hours=11, minutes=45)
+LATE = Part(LONG, NOW, NOW + TAKEN, False, TAKEN, -TAKEN, TAKEN, TAKEN, TAKEN, TAKEN)
+SERVICE = replace(
+    FakeReads().services()[0], name="supply-plan-of-all-the-countries", title="Supply plan of all the countries",
+    timeliness="will_miss", deadline=NOW + timedelta(hours=33), act_by=NOW + timedelta(hours=14, minutes=41),
+    zone="Europe/Berlin", cause=LONG, expected=NOW, delivered=None, data_state="partial",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) -> None:
+    night = Lateness((LATE, LATE))
+    lines = table_lines(why_service.columns(night), list(why_service.rows(night, "Europe/Berlin", NOW)), width)
+    assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
+    assert all(kind in "\n".join(lines) for kind in why_service.KINDS)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_services_that_a_job_takes_with_it_fit_with_their_clocks(width: int) -> None:
+    lines = table_lines(blast.SERVICES, [blast.service_row(SERVICE, NOW)], width)
+    assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
+    assert "Sun 07:40 CET (in 1d9h)" in "\n".join(lines)
+    assert "Sat 13:21" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_board_fits_with_another_days_clocks(width: int) -> None:
+    lines = table_lines(*service_rows([SERVICE], NOW), width)
+    assert width >= max(map(cell_len, (line for line in lines if LONG not in line)))
+    assert "Sun 07:40 CET" in "\n".join(lines)
