@@ -39,6 +39,7 @@ from connectors.contract.promise import (
     Probe,
     Right,
     Secrets,
+    Shell,
 )
 from connectors.contract.records import (
     Clock,
@@ -102,6 +103,7 @@ __all__ = [
     "RunRef",
     "Schedule",
     "Secrets",
+    "Shell",
     "Skipped",
     "State",
     "SystemUnreachable",

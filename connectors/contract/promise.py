@@ -90,6 +90,19 @@ class Secrets(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Shell:
+    """The program with which a person works at a target by hand, signed in as the connector is."""
+
+    argv: tuple[str, ...]
+    """Program and arguments, no secret among them: every user of the machine can read them. "{NAME}" is the path of
+    that one of `files`."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Added to the person's own; "{NAME}" alone as in `argv`."""
+    files: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Texts that the program reads as files; they are there as long as it runs, for its user only."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorKind:
     """A kind of scheduler: what the registry finds under an entry point `headway.connectors`."""
 
@@ -108,4 +121,7 @@ class ConnectorKind:
     """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
     ladder: str = ""
     """One paragraph: how much this kind proves, and by what."""
+    shell: Callable[[Any, str, Secrets], Shell] | None = None
+    """How a person opens a session at a target, from the options; None where nothing but an API is there. Raises
+    AccessRefused."""
     contract_version: int = CONTRACT_VERSION

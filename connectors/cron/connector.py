@@ -22,6 +22,7 @@ from connectors.contract import (
     Receipt,
     RunRef,
     Secrets,
+    Shell,
 )
 from connectors.cron import client as talk
 from connectors.cron import parse
@@ -34,6 +35,7 @@ from connectors.cron.probe import probe
 from connectors.cron.records import Ref, user_of_table
 from connectors.cron.state import Memory
 from connectors.transport.ssh import SshSession, trust_words
+from connectors.transport.ssh_shell import ssh_shell
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
 LADDER = (
@@ -191,6 +193,11 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def open_shell(options: CronOptions, target: str, secrets: Secrets) -> Shell:
+    """A login on the host."""
+    return ssh_shell(talk.address(options, target, secrets))
+
+
 CONNECTOR = ConnectorKind(
     kind="cron",
     title="cron over SSH",
@@ -209,4 +216,5 @@ CONNECTOR = ConnectorKind(
     },
     inventory_rides_poll=True,
     ladder=LADDER,
+    shell=open_shell,
 )

@@ -36,6 +36,7 @@ from connectors.pg_cron.cursor import Cursor
 from connectors.pg_cron.options import PgCronOptions, connection_parameters, targets
 from connectors.pg_cron.parse import Row
 from connectors.pg_cron.rights import hidden_words, rights, sees_all
+from connectors.pg_cron.shell import psql_shell
 from connectors.transport.sql import Deadline, PostgresSession
 
 NO_MARK = "pg_cron keeps no state that could be set; Headway asserts it itself"
@@ -241,4 +242,5 @@ CONNECTOR = ConnectorKind(
     },
     ladder="Proves start, end and outcome of every run by its row in cron.job_run_details; output is the last command "
     "tag or the error. Runs that could not connect, and those that a restart of PostgreSQL cut, have no end.",
+    shell=psql_shell,
 )

@@ -39,6 +39,10 @@ def _manual_steps(reads: Reads, begins: str) -> Iterable[str]:
     return (name for name in reads.names("job", begins) if name.partition("/")[0] in manual)
 
 
+def _targets(reads: Reads, _: str) -> Iterable[str]:
+    return (f"{one.system}/{one.name}" for one in reads.systems())
+
+
 def _jobs_and_services(reads: Reads, begins: str) -> Iterable[str]:
     return (*reads.names("service", begins), *reads.names("job", begins))
 
@@ -58,6 +62,7 @@ WORDS: dict[str, Names] = {
     "calendar": _calendars,
     "checks": _checks,
     "done": _manual_steps,
+    "shell": _targets,
     "why": _jobs_and_services,
 }  # fmt: skip
 """Names for the words of a command that are no option and no fixed choice."""

@@ -24,10 +24,22 @@ def run(arguments: argparse.Namespace) -> int:
 
     done: list[str] = []
     starter = None if getattr(arguments, "no_engine", False) else engine_starter(arguments, url, done)
-    code = run_console(url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter)
+    code = run_console(
+        url, ascii_only=getattr(arguments, "ascii", False), after_first_paint=starter, command=own(arguments)
+    )
     for words in filter(None, done):  # whoever leaves is told what goes on
         say(words)
     return code
+
+
+def own(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """`headway` as it was called, with the same config and store."""
+    given = [word for name in ("config", "store") for word in _option(name, getattr(arguments, name))]
+    return (sys.executable, "-m", "console", *given)
+
+
+def _option(name: str, value: str | None) -> tuple[str, ...]:
+    return (f"--{name}", value) if value else ()
 
 
 def engine_starter(arguments: argparse.Namespace, url: str, done: list[str]) -> Callable[[], object] | None:

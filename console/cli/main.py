@@ -92,6 +92,7 @@ COMMANDS: dict[str, Command] = {
     "backup": Command("console.cli.backup", "a checked copy of the store while it is in use"),
     "restore": Command("console.cli.restore", "a copy in the place of the store, frozen until a person has looked"),
     "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
+    "shell": Command("console.cli.shell", "a session on a host or in a database, signed in as Headway is: SYSTEM"),
     "completion": Command("console.cli.completion", "what makes the Tab key know all this: bash, zsh, fish"),
     "version": Command("console.cli.version", "the installed version"),
 }

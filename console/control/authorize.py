@@ -38,6 +38,7 @@ DOORS: dict[str, Door] = {
     "accept_drift": Door(Role.ACT),
     "approve": Door(Role.APPROVE),
     "withdraw": Door(Role.ACT),
+    "shell": Door(Role.ACT),
     "plan preview": Door(Role.VIEW),
     "plan start": _SENDS,
     "plan pause": Door(Role.ACT),

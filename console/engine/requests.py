@@ -211,6 +211,16 @@ class Requests:
             chain.append(run, now, person.name, where_from(), "refuse note", incident_name(incident_id), detail)
         raise NotAllowed(answer.reason)
 
+    def opens_shell(self, place: str) -> None:
+        """Writes into the audit who opens a session at "system/target". Raises NotAllowed."""
+        with asker.transaction(self._url) as run:
+            person, now = permissions.asker(run, self._postgres), asker.now_us(run)
+            answer = Rights(run).may(person, "shell", system=place.partition("/")[0])
+            if isinstance(answer, Granted):
+                return chain.append(run, now, person.name, where_from(), "shell", place, {})
+            chain.append(run, now, person.name, where_from(), "refuse shell", place, {"refused": answer.reason})
+        raise NotAllowed(answer.reason)
+
     def answer(self, request_id: int) -> Answer | None:
         """The engine's answer; None while there is none."""
         with asker.transaction(self._url, writes=False) as run:

@@ -65,6 +65,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         frozen: datetime | None = None,
         mine: tzinfo | None = None,
         on_painted: Callable[[], object] | None = None,
+        command: Sequence[str] = (),
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
@@ -73,6 +74,8 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.stylesheet.set_variables(self.get_css_variables())
         self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
         self._requests_factory = requests_factory
+        self.command = tuple(command)
+        """`headway` with this console's config and store, for what runs beside it; nothing where none may."""
         self._asker: Desk[RequestsLike] | None = None
         self.not_sent: list[str] = []
         """What was ordered before the console was left, and was not sent."""

@@ -86,6 +86,8 @@ TABLE: tuple[Act, ...] = (
     Act("ack", ("a",), "take it", "you are on it: nothing is repeated or escalated; asks how long and why",
         ("incident", "incidents"), 7),
     Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 8),
+    Act("shell", ("dollar_sign",), "shell", "a session on the host or in the database; Ctrl-D comes back",
+        ("systems",), 2),
     Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
     Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),
     # in a log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from console.clean import clean_line
@@ -22,8 +22,10 @@ def run_console(
     incident: int | None = None,
     ascii_only: bool = False,
     after_first_paint: Callable[[], object] | None = None,
+    command: Sequence[str] = (),
 ) -> int:
-    """The exit code, once the person has left. `after_first_paint` runs in a thread of its own."""
+    """The exit code, once the person has left. `after_first_paint` runs in a thread of its own. `command`: `headway`
+    with this config and store."""
     gc.disable()  # collecting while importing costs 25 of 172 ms; the app turns it on again after its first paint
     desk = reading(lambda: _open_reads(url))
     from console.tui.app import HeadwayApp
@@ -36,6 +38,7 @@ def run_console(
         screen=screen,
         incident=incident,
         on_painted=after_first_paint,
+        command=command,
         driver_class=QuickEscDriver,
     )
     try:

@@ -12,6 +12,7 @@ NO_JSON = {
     "grants": "a file, to be piped as it is",
     "cron": "a file, to be piped as it is",
     "completion": "a script, for a shell",
+    "shell": "a terminal session",
 }
 """Commands without --json, and why."""
 JOB, RUN = "{job}", "{run}"

@@ -59,5 +59,18 @@ class SystemsScreen(ShortListScreen):
     def name_here(self) -> str:
         return rows.target_name(self.here) if self.here else ""
 
+    def do_shell(self) -> None:
+        """Steps aside for a session at what the cursor stands on."""
+        if not self.here:
+            return
+        if not self.board.command:
+            self.notice("a replay has no hosts to sign in to", "warn")
+            return
+        from console.tui.aside import step_aside
+
+        name = self.name_here()
+        code = step_aside(self.board, (*self.board.command, "shell", name))
+        self.notice(f"back from {name}" if code == 0 else f"the session at {name} ended with {code}")
+
     def do_open(self) -> None:
         self.board.open_jobs(f"system:{self.here.system}")
