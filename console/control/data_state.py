@@ -11,6 +11,7 @@ from datetime import datetime
 
 from connectors.contract import State
 from console.clean import clean_line
+from console.control.delivery import delivering
 from console.control.forecast import Forecast
 from console.control.picture import Picture
 from console.control.words import moment
@@ -60,11 +61,4 @@ def handed_over(picture: Picture, day: Forecast) -> str:
 
 def _ends(picture: Picture, day: Forecast) -> Iterator[RunFacts]:
     """The run of each terminal that counts for the day."""
-    for terminal in day.service.terminals:
-        unit = picture.graph.unit(terminal)
-        node = day.nodes.get(unit)
-        if node is None:
-            continue
-        run = node.run if unit == terminal else picture.read_by(terminal, day.bd, day.deadline)
-        if run is not None:
-            yield run
+    return (run for run in delivering(picture, day) if run is not None)

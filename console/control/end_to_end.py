@@ -49,9 +49,10 @@ def seen_by(picture: Picture, service: ServiceFacts, members: Iterable[int], cla
             runs = _in_order(picture, service, one, job_id, chosen, claims)
             guessed += [clean_line(picture.job(job_id).name)] if runs else []
         chosen[job_id] = [replace(run, bd=one.bd) for run in runs]
+    chosen |= _tasks(picture, service, chosen)
     estate = replace(
         picture.estate,
-        jobs={job_id: picture.job(job_id) for job_id in order},
+        jobs={job_id: picture.job(job_id) for job_id in chosen},
         runs=tuple(run for job_id in sorted(chosen) for run in chosen[job_id]),
         dependencies=_between(picture, frozenset(chosen), claims),
         services=(service,),
@@ -59,6 +60,17 @@ def seen_by(picture: Picture, service: ServiceFacts, members: Iterable[int], cla
         holds=(),
     )
     return Seen(Picture(estate, picture.now), tuple(guessed))
+
+
+def _tasks(picture: Picture, service: ServiceFacts, chosen: dict[int, list[RunFacts]]) -> dict[int, list[RunFacts]]:
+    """Of each task that delivers it the runs within those of its job: a task's own context names no submission."""
+    found: dict[int, list[RunFacts]] = {}
+    for task in service.terminals:
+        read = {run.period_key: run.bd for run in chosen.get(picture.graph.unit(task), ())}
+        if task in picture.estate.jobs and task not in chosen:
+            runs = picture.runs.get(task, ())
+            found[task] = [replace(run, bd=read[run.period_key]) for run in runs if run.period_key in read]
+    return found
 
 
 def _between(picture: Picture, job_ids: frozenset[int], claims: Claims) -> tuple[DependencyFacts, ...]:

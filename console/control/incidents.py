@@ -14,13 +14,14 @@ from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
 from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
 from console.control.changes import MOST_ROOTS, changes
+from console.control.delivery import waits_for
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.flaps import flaps
 from console.control.forecast import Forecast, How, Node
 from console.control.gated import awaited_by
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
-from console.control.services import Threat, waits_for
+from console.control.services import Threat
 from console.control.titles import cause_name, reason, rule_of, title, told_cause
 from console.control.words import unmistakable
 from console.model.decisions import HurtServiceVerdict, IncidentDecision, Member, ServiceDayVerdict

@@ -16,6 +16,7 @@ from connectors.words import STARTING
 from console.clean import clean_line
 from console.control.cases import cases
 from console.control.conditions import Policy, policies
+from console.control.delivery import delivered_at
 from console.control.estimate import label
 from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
@@ -26,7 +27,7 @@ from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
 from console.control.rules.telling import causes_of
 from console.control.saving import TO_COME, Days, notes_of, saves_of, to_come
-from console.control.services import delivered_at, service_days
+from console.control.services import service_days
 from console.control.shared import root_causes
 from console.control.titles import cause_name
 from console.control.unheld import refused

@@ -10,11 +10,12 @@ from connectors.contract import State
 from console.clean import clean_line
 from console.control.data_state import handed_over, partial_words, state_of
 from console.control.deadlines import agreed_at
+from console.control.delivery import delivered_at, waits_for
 from console.control.end_to_end import Claims, seen_by
 from console.control.estimate import ENOUGH_RUNS
 from console.control.forecast import Forecast, How, forecast, has_day
 from console.control.picture import Picture
-from console.control.readiness import Waiting, all_proved_at, waiting
+from console.control.readiness import Waiting
 from console.control.recovery import Budget
 from console.control.service_dates import dates_judged
 from console.control.words import moment
@@ -63,27 +64,6 @@ def _of_instance(
     seen = seen_by(picture, service, members, claims)
     day = forecast(seen.picture, service, (*members, one.submission[0]), one.bd)
     return replace(day, seen=seen.picture, by_order=seen.by_order)
-
-
-def delivered_at(picture: Picture, day: Forecast) -> datetime | None:
-    """When the last of its terminals was good for that date and each of its checks was proved since; None while one is
-    not."""
-    picture = day.seen or picture
-    done = jobs_done_at(picture, day)
-    return None if done is None else all_proved_at(picture.estate, day.service.ready, day.bd, done)
-
-
-def jobs_done_at(picture: Picture, day: Forecast) -> datetime | None:
-    """When the last of its terminals was good for that date; None while one is not."""
-    moments = [_good_at(picture, day, each) for each in day.service.terminals]
-    known = [each for each in moments if each is not None]
-    return max(known) if known and len(known) == len(moments) else None
-
-
-def waits_for(picture: Picture, day: Forecast) -> tuple[Waiting, ...]:
-    """The checks that are all that is missing; nothing while a job is."""
-    done = jobs_done_at(picture, day) if day.service.ready else None
-    return () if done is None else waiting(picture.estate, day.service.ready, day.bd, done)
 
 
 def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> ServiceDayVerdict:
@@ -149,17 +129,6 @@ _URGENCY = [
     Timeliness.BREACHED,
 ]
 """From calm to urgent."""
-
-
-def _good_at(picture: Picture, day: Forecast, terminal: int) -> datetime | None:
-    unit = picture.graph.unit(terminal)
-    node = day.nodes.get(unit)
-    if node is None:
-        return None
-    run = node.run if unit == terminal else picture.read_by(terminal, day.bd, day.deadline)
-    if run is None or not picture.is_green(run):
-        return None
-    return picture.standing(run).good_at
 
 
 def _most_urgent(threats: Sequence[Threat]) -> Threat | None:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import date
 
 from console.control.causes import Group
+from console.control.delivery import waits_for
 from console.control.forecast import Forecast
 from console.control.picture import Picture
-from console.control.services import waits_for
 
 
 def failing_checks(picture: Picture, days: Sequence[Forecast]) -> list[Group]:

@@ -57,6 +57,17 @@ def through(key: str, first: str, *, keyless: tuple[int, ...] = (), until: int =
     return [(ran(step, clock), "" if step in keyless else key) for step, clock in enumerate(clocks)]
 
 
+def test_a_submission_is_delivered_by_a_task_of_the_run_that_is_its_own() -> None:
+    """A task's context names no customer; the run of its job does."""
+    task = job(9, "dwh/report.publish", target_id=6, parent_id=JOBS[-1].id, expected=minutes(8), zone="UTC")
+    first, second = through("4711", "02:00"), through("4712", "02:05")
+    sent = replace(first[-1][0], job_id=task.id)
+    known = played(*first, *second, (sent, ""), jobs=[*JOBS, task])
+    by_task = replace(known, services=(replace(ONBOARDING, terminals=(task.id,)),))
+    found = verdicts(by_task, "03:20")
+    assert (at("02:58"), None) == (found["4711"].delivered_at, found["4712"].delivered_at)
+
+
 def test_each_submission_has_its_own_deadline_and_its_own_runs() -> None:
     found = verdicts(played(*through("4711", "02:00"), *through("4712", "02:25", until=3)), "03:10")
     assert {"4711", "4712"} == set(found)
