@@ -1,17 +1,23 @@
-"""`headway extend SERVICE --until 08:00 --why …`: more time for tonight; what was promised stays beside it."""
+"""`headway extend SERVICE --until 08:00 --why …`: more time for tonight, or for one submission with `--instance KEY`;
+what was promised stays beside it."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from console.clean import clean_line
 from console.cli.asking import answered, require_engine
 from console.cli.common import Stop, business_date, clock_words, print_json, reading, say_lines
 from console.cli.exits import Exit
+from console.cli.services import instance_named
 from console.durations import duration_words
 from console.model.ids import micros
+from console.model.promises import instance_name
 from console.model.views import ServiceView
+from console.store.reads import Reads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--until", metavar="TIME", help='in the service\'s zone: "08:00", or "2026-11-21 08:00"')
     which.add_argument("--off", action="store_true", help="take back what was given")
-    parser.add_argument("--why", default="", help="reason, shown beside the deadline and kept in the audit")
+    parser.add_argument(
+        "--why", metavar="TEXT", required=True, help="reason, shown beside the deadline and kept in the audit"
+    )
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="business date; default: the present one")
+    parser.add_argument("--instance", metavar="KEY", help="of a service promised end to end: that submission")
     parser.add_argument("--json", action="store_true")
 
 
@@ -28,23 +37,35 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.why.strip():
         raise Stop(Exit.USAGE, "nothing was extended: say why (--why); it is shown beside the deadline")
     with reading(arguments) as reads:
-        view = reads.service(arguments.name, arguments.bd)
+        view, now = _day_of(arguments, reads), reads.now()
     until = None if arguments.off else until_of(arguments.until, view)
     requests = require_engine(arguments)
-    answered(
-        arguments,
-        requests,
-        requests.extend(view.name, view.bd, None if until is None else micros(until), arguments.why),
-    )
+    answered(arguments, requests, requests.extend(view, None if until is None else micros(until), arguments.why))
     promised = view.promised or view.deadline
     if arguments.json:
-        shown = {"service": view.name, "bd": view.bd, "promised": promised, "deadline": until or promised}
-        print_json(arguments, {**shown, "why": arguments.why})
+        shown = {"service": view.name, "bd": view.bd, "instance": view.instance, "promised": promised}
+        print_json(arguments, {**shown, "deadline": until or promised, "why": arguments.why})
         return Exit.OK
-    due = clock_words(until or promised, view.zone, near=promised)
-    words = f", extended from {clock_words(promised, view.zone)}" if until else ", as promised"
-    say_lines([f"{view.name} {view.bd}: deadline {due}{words}"])
+    due = clock_words(until or promised, view.zone, near=now)
+    words = f", extended from {clock_words(promised, view.zone, near=now)}" if until else ", as promised"
+    say_lines([f"{_words(view)} {view.bd}: deadline {due}{words}"])
     return Exit.OK
+
+
+def _day_of(arguments: argparse.Namespace, reads: Reads) -> ServiceView:
+    """What is to get more time. Raises NotFound, and Stop where a submission has to be named."""
+    if arguments.instance is not None:
+        return instance_named(reads, arguments.name, arguments.instance, arguments.bd)
+    view = reads.service(arguments.name, arguments.bd)
+    if view.instance:
+        words = f"nothing was extended: each submission of {view.name} has a deadline of its own. Which one? --instance"
+        shown = f"headway services {view.name} lists them"
+        raise Stop(Exit.USAGE, f"{words} {shlex.quote(clean_line(view.instance))} is the most urgent; {shown}")
+    return view
+
+
+def _words(view: ServiceView) -> str:
+    return instance_name(view.name, view.instance) if view.instance else view.name
 
 
 def until_of(text: str, view: ServiceView) -> datetime:
@@ -61,8 +82,8 @@ def until_of(text: str, view: ServiceView) -> datetime:
         found = _first_after(promised, typed, zone)
         _refuse_a_slip(text, found - promised, found.astimezone(zone))
     if found <= promised:
-        due = clock_words(promised, view.zone)
-        raise Stop(Exit.USAGE, f"{view.name} is due {due} on {view.bd}: {text} gives it no more time")
+        due = f"{promised.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        raise Stop(Exit.USAGE, f"{_words(view)} is due {due}: {text} gives it no more time")
     return found
 
 

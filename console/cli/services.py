@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
+from console.clean import clean_line
 from console.cli.attainment import COLUMNS as COLUMNS_KEPT
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
 from console.cli.common import (
+    Stop,
     business_date,
     cell_clock,
     clock_words,
@@ -25,6 +28,7 @@ from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import ServiceView
 from console.model.views.services import AttainmentView
+from console.store.reads import Reads
 
 PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -71,6 +75,20 @@ def _attainment(arguments: argparse.Namespace) -> int:
     else:
         print_table(COLUMNS_KEPT, attainment_rows(found))
     return Exit.OK
+
+
+def instance_named(reads: Reads, name: str, key: str, bd: str | None) -> ServiceView:
+    """That submission of a service that is promised end to end, as its list calls it. Raises NotFound, and Stop with
+    those that are near."""
+    service = reads.service(name).name
+    known = {one.instance: one for one in reads.instances(service, bd)}
+    if key in known:
+        return known[key]
+    near = ", ".join(map(clean_line, get_close_matches(key, known, n=3, cutoff=0.5)))
+    lists = f"headway services {service} lists them" if known else "it has none in these days"
+    hint = f"did you mean {near}?" if near else lists
+    words = f'{service} has no submission "{clean_line(key)}"{f" on {bd}" if bd else ""}'
+    raise Stop(Exit.NOT_FOUND, f"{words}; {hint}")
 
 
 def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from console.clean import clean_line
-from console.cli.common import Stop, cell_clock, clock_words, print_json, say_lines, watched
+from console.cli.common import cell_clock, clock_words, print_json, say_lines, watched
 from console.cli.exits import Exit
-from console.cli.services import deadline_words
+from console.cli.services import deadline_words, instance_named
 from console.cli.table import Col, print_table
 from console.control.lateness import Lateness, Part, lateness, steps_of
 from console.durations import duration_words
@@ -42,12 +42,7 @@ def _view(arguments: argparse.Namespace, reads: Reads) -> ServiceView:
     """The service day, or the instance that was named. Raises Stop, NotFound."""
     if arguments.instance is None:
         return reads.service(arguments.name, arguments.bd)
-    known = reads.instances(arguments.name, arguments.bd)
-    found = next((one for one in known if one.instance == arguments.instance), None)
-    if found is None:
-        words = f'{arguments.name} has no submission "{clean_line(arguments.instance)}"'
-        raise Stop(Exit.NOT_FOUND, f"{words}: headway services {arguments.name} lists them")
-    return found
+    return instance_named(reads, arguments.name, arguments.instance, arguments.bd)
 
 
 def heading(view: ServiceView, found: Lateness, now: datetime) -> Iterator[str]:

@@ -10,7 +10,7 @@ from console.control.expected import expects_nothing
 from console.control.picture import Picture
 from console.control.schedule import instants
 from console.control.zones import time_in_window, window, zone_of
-from console.model.promises import Extension
+from console.model.promises import Extension, service_of
 from console.model.values import JobFacts, ServiceFacts
 
 _TICK = timedelta(microseconds=1)
@@ -48,9 +48,13 @@ def agreed_at(service: ServiceFacts, bd: date, promised: datetime) -> datetime |
     return time_in_window(day, agreed.at, zone_of(service.zone), service.cutoff)
 
 
-def extension_of(extensions: Iterable[Extension], service: str, bd: date, promised: datetime) -> Extension | None:
-    """What gives that business date more time than was promised; None where nothing does."""
-    known = (one for one in extensions if (one.service, one.bd) == (service, bd))
+def extension_of(
+    extensions: Iterable[Extension], service: ServiceFacts, bd: date, promised: datetime
+) -> Extension | None:
+    """What gives that business date, or that submission, more time than was promised; None where nothing does."""
+    submission = service.instance.submission[1] if service.instance is not None else ""
+    key = (service_of(service.name) if submission else service.name, bd, submission)
+    known = (one for one in extensions if (one.service, one.bd, one.submission) == key)
     return next((one for one in known if one.until > promised), None)
 
 

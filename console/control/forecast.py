@@ -77,8 +77,8 @@ def forecast(picture: Picture, service: ServiceFacts, members: Iterable[int], bd
     """The service's finish on that business date, as it stands now. `members` as of `Graph.members`."""
     members = tuple(members)
     promised = promised_at(picture, service, members, bd)
-    planned = planned_extension(picture.estate.declared, service.name, bd, promised)
-    extended = extension_of(picture.estate.extensions, service.name, bd, promised) or planned
+    planned = planned_extension(picture.estate.declared, service, bd, promised)
+    extended = extension_of(picture.estate.extensions, service, bd, promised) or planned
     deadline = extended.until if extended else promised
     ends = tuple(dict.fromkeys(picture.graph.unit(each) for each in service.terminals))
     order = picture.graph.ordered(needed(picture, ends, (each for each in members if each in picture.estate.jobs)))

@@ -12,11 +12,8 @@ from datetime import datetime
 
 from console.control.calendars import counts
 from console.model.grouped import by_job
-from console.model.promises import Instance, instance_name
+from console.model.promises import MOST_JUDGED, Instance, instance_name
 from console.model.values import Estate, RunFacts, ServiceFacts
-
-MOST = 500
-"""Instances of one service that are judged, the latest: older ones keep what was said of them."""
 
 
 def with_instances(estate: Estate) -> Estate:
@@ -45,7 +42,7 @@ def _instances(estate: Estate, service: ServiceFacts) -> Iterator[ServiceFacts]:
     ]
     following: dict[str, datetime] = {}
     found: list[Instance] = []
-    for run in sorted(submitted, key=_began, reverse=True)[:MOST]:
+    for run in sorted(submitted, key=_began, reverse=True)[:MOST_JUDGED]:
         value = key_of_run(estate, run, rule.key)
         key = value or run.period_key
         found.append(Instance(key, (run.job_id, run.period_key), _began(run), run.bd, bool(value), following.get(key)))

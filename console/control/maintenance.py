@@ -15,8 +15,8 @@ from console.durations import duration_words
 from console.model.calendars import Calendar
 from console.model.declared import Declared
 from console.model.maintenance import Maintenance, PlannedException
-from console.model.promises import Extension
-from console.model.values import Estate, JobFacts, TargetFacts
+from console.model.promises import Extension, service_of
+from console.model.values import Estate, JobFacts, ServiceFacts, TargetFacts
 
 _AHEAD_DAYS = 9
 """Days ahead in which the end of a maintenance by calendar is sought; one that lasts longer is asked again then."""
@@ -54,14 +54,16 @@ def of_target(estate: Estate, target: TargetFacts, at: datetime) -> Quiet | None
     return _lasting(estate.declared, target.system, f"{target.system}/{target.name}", None, at)
 
 
-def planned_extension(declared: Declared, service: str, bd: date, promised: datetime) -> Extension | None:
-    """More time that was planned for that business date of a service; the longest where there are several."""
-    found = [one for one in _planned(declared, bd) if one.more_time and fits_any(one.services, service)]
+def planned_extension(declared: Declared, service: ServiceFacts, bd: date, promised: datetime) -> Extension | None:
+    """More time that was planned for that business date of a service, of each submission where it is promised end to
+    end; the longest where there are several."""
+    name = service_of(service.name) if service.instance is not None else service.name
+    found = [one for one in _planned(declared, bd) if one.more_time and fits_any(one.services, name)]
     if not found:
         return None
     one = max(found, key=lambda each: each.more_time)
     why = f"{one.why}: +{duration_words(one.more_time.total_seconds())}"
-    return Extension(service, bd, promised + one.more_time, "config", why)
+    return Extension(name, bd, promised + one.more_time, "config", why)
 
 
 def starts_later(declared: Declared, job: str, bd: date) -> tuple[timedelta, str]:

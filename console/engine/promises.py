@@ -9,7 +9,7 @@ from console.clock import Clock
 from console.engine.answers import CannotAnswer
 from console.model.ids import micros
 from console.store.asserted import open_again
-from console.store.extensions import extend
+from console.store.extensions import Promised, extend
 from console.store.open import Store
 
 
@@ -31,8 +31,12 @@ class Promises:
         refused = extend(
             self._store,
             arguments["fence"],
-            str(arguments["service"]),
-            str(arguments["bd"]),
+            Promised(
+                str(arguments["service"]),
+                str(arguments["bd"]),
+                str(arguments.get("submission", "")),
+                str(arguments.get("instance", "")),
+            ),
             None if until is None else int(until),
             arguments["by"],
             str(arguments.get("from", "")),

@@ -20,6 +20,7 @@ from console.engine.rights import Rights, about_request, all_granted, may_ask
 from console.model.holding import end_fault
 from console.model.ids import incident_name, instant
 from console.model.rights import Role, Subject
+from console.model.views import ServiceView
 from console.store import asker, beside, chain, notes, permissions, switches
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
@@ -163,12 +164,11 @@ class Requests:
         """Asks to take back what was asked for under `key` and was not sent; the request's id."""
         return self._ask("withdraw", {"key": key, "from": where_from(), "why": why})
 
-    def extend(self, service: str, bd: str, until_us: int | None, why: str) -> int:
-        """Asks for more time for a service's business date, or, with None, to take back what was given; the request's
-        id."""
-        return self._ask(
-            "extend", {"service": service, "bd": bd, "until_us": until_us, "from": where_from(), "why": why}
-        )
+    def extend(self, day: ServiceView, until_us: int | None, why: str) -> int:
+        """Asks for more time for a service day, or one submission, or, with None, to take back what was given; the
+        request's id."""
+        what = {"service": day.name, "bd": day.bd, "submission": day.submission, "instance": day.instance}
+        return self._ask("extend", {**what, "until_us": until_us, "from": where_from(), "why": why})
 
     def undo_done(self, run_id: int, why: str) -> int:
         """Asks to take back that a manual step is done; the request's id."""

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MOST_JUDGED = 500
+"""Submissions of one service that are judged, the latest: older ones keep what was said of them."""
 MOST_NAMED = 5
 """Instances of one service that an incident names one by one; of the others it says how many."""
 
@@ -101,13 +103,15 @@ PLAIN = Promise()
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """More time for one business date of a service, by a person's word."""
+    """More time for one business date of a service, or one submission of it, by a person's word."""
 
     service: str
     bd: date
     until: datetime
     by: str
     why: str
+    submission: str = ""
+    """Period key of the run that submitted it; empty: the service's own day."""
 
     @property
     def words(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from console.clean import clean_line
 from console.model.ids import AHEAD_AT_MOST, instant, micros
 from console.model.words import Timeliness
@@ -11,21 +13,38 @@ from console.store.wire import wire
 
 _DAY = (
     "SELECT s.id, d.id, d.promised_us, d.deadline_us, d.incident_id, d.timeliness, d.reason FROM service s"
-    " LEFT JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ''"
+    " LEFT JOIN service_day d ON d.service_id = s.id AND d.bd = ? AND d.submission = ?"
     " WHERE s.name = ? AND NOT s.removed"
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What is given more time: a service's business date, or one submission of that date."""
+
+    service: str
+    bd: str
+    submission: str = ""
+    """Period key of the run that submitted it."""
+    instance: str = ""
+    """What people call that submission."""
+
+    @property
+    def words(self) -> str:
+        return f"{self.service} #{self.instance}" if self.submission else self.service
+
+
 def extend(
-    store: Store, fence: int, service: str, bd: str, until_us: int | None, by: str, origin: str, why: str, now_us: int
+    store: Store, fence: int, what: Promised, until_us: int | None, by: str, origin: str, why: str, now_us: int
 ) -> str:
-    """Gives that business date time until then; None takes back what was given. Why not, in words; empty when done. Its
-    line in the audit is written with it, and one in the timeline of the incident that hurts it."""
+    """Gives it time until then; None takes back what was given. Why not, in words; empty when done. Its line in the
+    audit is written with it, and one in the timeline of the incident that hurts it."""
+    service, bd = what.words, what.bd
     with store.write(fence, durable=True) as connection:
         lines = wire(connection)
-        rows = lines.rows(_DAY, (bd, service))
+        rows = lines.rows(_DAY, (bd, what.submission, what.service))
         if not rows:
-            return f'there is no service "{service}"; headway services lists them'
+            return f'there is no service "{what.service}"; headway services lists them'
         [(service_id, day_id, promised_us, deadline_us, incident_id, timeliness, reason)] = rows
         if day_id is None:
             return f"{service} has no promise on {bd}: nothing of it is due that date, or it was not judged yet"
@@ -37,8 +56,8 @@ def extend(
         if until_us is not None and until_us <= promised_us:
             return f"that is no more time: {service} is due later already on {bd}"
         lines.rows(
-            "INSERT INTO extension (service_id, bd, until_us, by, why, at_us) VALUES (?, ?, ?, ?, ?, ?)",
-            (service_id, bd, until_us or 0, clean_line(by), clean_line(why), now_us),
+            "INSERT INTO extension (service_id, bd, until_us, by, why, at_us, submission) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (service_id, bd, until_us or 0, clean_line(by), clean_line(why), now_us, what.submission),
         )
         next_changed_seq(connection)
         verb = "extend" if until_us is not None else "take back the extension of"

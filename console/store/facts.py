@@ -253,14 +253,18 @@ def _target(row: Row) -> TargetFacts:
 
 
 def extensions(lines: Wire, since_us: int) -> tuple[Extension, ...]:
-    """The last word for each service and business date whose time was not over at `since_us`."""
+    """The last word for each service and business date, or submission, whose time was not over at `since_us`."""
     rows = lines.rows(
-        "SELECT s.name, e.bd, e.until_us, e.by, e.why FROM extension e JOIN service s ON s.id = e.service_id"
-        " WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd) AND e.until_us >= ? AND NOT s.removed"
-        " ORDER BY s.name, e.bd",
+        "SELECT s.name, e.bd, e.until_us, e.by, e.why, e.submission"
+        " FROM extension e JOIN service s ON s.id = e.service_id"
+        " WHERE e.id IN (SELECT MAX(id) FROM extension GROUP BY service_id, bd, submission) AND e.until_us >= ?"
+        " AND NOT s.removed ORDER BY s.name, e.bd, e.submission",
         (since_us,),
     )
-    return tuple(Extension(name, date.fromisoformat(bd), instant(until), by, why) for name, bd, until, by, why in rows)
+    return tuple(
+        Extension(name, date.fromisoformat(bd), instant(until), by, why, submission)
+        for name, bd, until, by, why, submission in rows
+    )
 
 
 def modes(lines: Wire) -> Modes:

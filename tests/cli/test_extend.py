@@ -70,7 +70,8 @@ def test_a_time_that_was_before_the_deadline_is_a_slip_and_no_day_more(watched: 
 @pytest.mark.parametrize(
     "words, code, told",
     [
-        (["--until", "08:00"], Exit.USAGE, "say why (--why)"),
+        (["--until", "08:00"], Exit.USAGE, "the following arguments are required: --why"),
+        (["--until", "08:00", "--why", " "], Exit.USAGE, "say why (--why)"),
         (["--until", "8 o'clock", "--why", "x"], Exit.USAGE, "is no time: write 08:00"),
         (["--until", "2020-01-01 08:00", "--why", "x"], Exit.USAGE, "gives it no more time"),
         (["--until", "9999-12-30 08:00", "--why", "x"], Exit.REFUSED, "more than 366 days from now"),

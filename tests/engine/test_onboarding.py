@@ -13,6 +13,7 @@ import pytest
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
 from tests.hostile.commands import headway
@@ -102,6 +103,44 @@ def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night:
     before = len(night.bench.sink.got)
     night.turn()
     assert before == len(night.bench.sink.got)
+
+
+def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None:
+    """What was promised to that one stays beside it, and the command says which ones there are."""
+    for customer in ("4711", "4712"):
+        night.went(customer, since=50, steps=3, last=State.RUNNING)
+    night.turn()
+    until = (NOW + timedelta(hours=2)).replace(second=0)
+    line = ("extend", "onboarding", "--until", f"{until:%Y-%m-%d %H:%M}", "--why", "papers are missing")
+    with answering(night.bench):
+        refused = headway(night.bench.url, *line)
+        wrong = headway(night.bench.url, *line, "--instance", "471")
+        done = headway(night.bench.url, *line, "--instance", "4711")
+    assert (Exit.USAGE, True) == (refused.code, "Which one? --instance 471" in refused.err), refused.err
+    assert (Exit.NOT_FOUND, True) == (wrong.code, "did you mean 4712, 4711?" in wrong.err), wrong.err
+    assert (Exit.OK, True) == (done.code, "onboarding #4711" in done.out), done.err
+    night.turn()
+    found = {one["instance"]: one for one in headway(night.bench.url, "services", "onboarding", "--json").data}
+    assert (until, NOW + timedelta(minutes=10)) == tuple(
+        datetime.fromisoformat(found["4711"][name]) for name in ("deadline", "promised")
+    )
+    assert ("papers are missing" in found["4711"]["extension"], "") == (True, found["4712"]["extension"])
+    assert NOW + timedelta(minutes=10) == datetime.fromisoformat(found["4712"]["deadline"])
+    assert "extension: onboarding #4711" in headway(night.bench.url, "handover").out
+    assert "onboarding #4711" in [one["object"] for one in headway(night.bench.url, "audit", "--json").data]
+
+
+def test_more_submissions_than_are_judged_are_told(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("console.control.instances", "console.store.reads.remarks"):
+        monkeypatch.setattr(f"{module}.MOST_JUDGED", 2)
+    for number in range(3):
+        night.went(f"471{number}", since=50 - number, steps=2)
+    night.turn()
+    assert {"4711", "4712"} == {
+        one["instance"] for one in headway(night.bench.url, "services", "onboarding", "--json").data
+    }
+    words = "onboarding has 3 submissions of the last 2d: the latest 2 are judged, and older ones keep what was said"
+    assert any(one.startswith(words) for one in headway(night.bench.url, "status", "--json").data["remarks"])
 
 
 def test_the_minutes_of_one_customer_are_told(night: Night) -> None:

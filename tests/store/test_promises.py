@@ -18,7 +18,7 @@ from console.model.words import Timeliness
 from console.store.apply import apply
 from console.store.config_sync import sync_config
 from console.store.estate import load
-from console.store.extensions import extend
+from console.store.extensions import Promised, extend
 from console.store.reads import NotFound, Reads
 from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_apply import ROUTES, day, incident
@@ -46,7 +46,8 @@ def past(ago: int, delivered: datetime | None, timeliness: Timeliness = Timeline
 
 def give(night: Estate, until: datetime | None, why: str = "late") -> str:
     until_us = None if until is None else micros(until)
-    return extend(night.store, None, "supply", BD.isoformat(), until_us, "ann", "here", why, micros(at("03:20")))  # type: ignore[arg-type]
+    what = Promised("supply", BD.isoformat())
+    return extend(night.store, None, what, until_us, "ann", "here", why, micros(at("03:20")))  # type: ignore[arg-type]
 
 
 def test_a_promise_comes_back_as_config_has_it_with_the_number_of_its_job(served: Estate) -> None:

@@ -83,10 +83,11 @@ class ServiceDay(SQLModel, table=True):
 
 
 class ExtensionRow(SQLModel, table=True):
-    """More time for one business date of a service, by a person's word: the last row for it counts."""
+    """More time for one business date of a service, or one submission, by a person's word: the last row for it
+    counts."""
 
     __tablename__: ClassVar[str] = "extension"
-    __table_args__ = (Index("extension_day", "service_id", "bd"), Index("extension_until", "until_us"))
+    __table_args__ = (Index("extension_day", "service_id", "bd", "submission"), Index("extension_until", "until_us"))
     id: int | None = big(default=None, primary_key=True)
     service_id: int = Field(foreign_key="service.id")
     bd: str = string()
@@ -94,3 +95,5 @@ class ExtensionRow(SQLModel, table=True):
     by: str = string()
     why: str = string()
     at_us: int = big()
+    submission: str = string("")
+    """Period key of the run that submitted it; empty: the service's own day."""

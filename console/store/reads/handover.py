@@ -90,14 +90,16 @@ class HandoverReads(HoldReads, AlertReads):
             for one in self.silences()
         ]
         rows = self.link.rows(
-            "SELECT s.name, x.bd, x.by, x.why, x.until_us FROM extension x JOIN service s ON s.id = x.service_id"
+            "SELECT s.name, COALESCE((SELECT '#' || d.instance FROM service_day d WHERE d.service_id = x.service_id"
+            " AND d.bd = x.bd AND d.submission = x.submission AND d.instance <> ''), x.bd), x.by, x.why, x.until_us"
+            " FROM extension x JOIN service s ON s.id = x.service_id"
             " WHERE x.until_us >= ? AND NOT EXISTS (SELECT 1 FROM extension y WHERE y.service_id = x.service_id"
-            " AND y.bd = x.bd AND y.id > x.id) ORDER BY x.until_us, s.name",
+            " AND y.bd = x.bd AND y.submission = x.submission AND y.id > x.id) ORDER BY x.until_us, s.name",
             (micros(now),),
         )
         return (
             *found,
-            *(Standing("extension", f"{name} {bd}", by, why, instant(at)) for name, bd, by, why, at in rows),
+            *(Standing("extension", f"{name} {of}", by, why, instant(at)) for name, of, by, why, at in rows),
         )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from console.clean import clean_line
+from console.durations import duration_words
 from console.model.ids import instant, job_name, micros
+from console.model.promises import MOST_JUDGED
 from console.model.views import TargetView
 from console.store.keys import unpack
 from console.store.patterns import matching
@@ -25,6 +27,9 @@ _REFUSED = (
     " AND EXISTS (SELECT 1 FROM dependency d JOIN job t ON t.id = d.downstream_id WHERE d.mode <> 'observe'"
     " AND (t.id = j.id OR t.parent_id = j.id)) ORDER BY j.name, h.ended_us"
 )
+SUBMITTED = timedelta(hours=48)
+"""How far back the submissions of a service lie that is promised end to end."""
+_SUBMITTED = "SELECT count(*) FROM run r JOIN job j ON j.id = r.job_id WHERE j.name = ? AND r.first_started_us >= ?"
 HINTS = 5
 """Names whose near misses are looked for: each costs a comparison with every job."""
 
@@ -39,7 +44,7 @@ class RemarkReads(JobReads):
         ]
         found += self.unmatched(names)
         found += self.dependency_faults()
-        found += self._stranded()
+        found += [*self._stranded(), *self._too_many()]
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]
 
     def _stranded(self) -> list[str]:
@@ -53,6 +58,18 @@ class RemarkReads(JobReads):
             " it is let go, or take the mark away by hand"
             for name, key in rows
         ]
+
+    def _too_many(self) -> Iterator[str]:
+        """Services promised end to end that have more submissions than are judged."""
+        since = micros(self.now() - SUBMITTED)
+        for name, promise in self.link.rows("SELECT name, promise FROM service WHERE NOT removed ORDER BY name"):
+            rule = json.loads(promise).get("deadline", {})
+            rows = self.link.rows(_SUBMITTED, (rule["of"], since)) if rule.get("key") and rule.get("of") else []
+            yield from (
+                f"{name} has {count} submissions of the last {duration_words(SUBMITTED.total_seconds())}: the latest"
+                f" {MOST_JUDGED} are judged, and older ones keep what was said of them"
+                for (count,) in rows if count > MOST_JUDGED
+            )  # fmt: skip
 
     def dependency_faults(self) -> list[str]:
         """Dependencies that the clock contradicts, and those that cannot hold, as the engine saw them last; and those
