@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--for", dest="length", type=duration, default=duration(FOR), metavar="TIME", help="1h")
     which.add_argument("--lapse", action="store_true", help="nobody is on it any more: it goes on to others again")
-    parser.add_argument("--why", default="", help="for those who look at it meanwhile, and for the audit")
+    parser.add_argument("--why", default="", metavar="TEXT", help="for those who look at it, and for the audit")
     parser.add_argument("--json", action="store_true")
 
 

@@ -39,13 +39,20 @@ HELD_COLUMNS = (
 )  # fmt: skip
 
 
+USAGE = """%(prog)s [list] [--held] [options]
+       %(prog)s test ROUTE [--timeout SECONDS] [options]
+       %(prog)s retry (ID | --parked) [options]
+       %(prog)s useful ID (yes | no) [--why TEXT] [options]"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = USAGE
     parser.add_argument("what", nargs="?", choices=["list", "test", "retry", "useful"], default="list")
     parser.add_argument(
         "name", nargs="?", help="test: a route; retry: the id of a parked delivery; useful: the alert's number"
     )
     parser.add_argument("said", nargs="?", choices=["yes", "no"], help="useful: whether it was")
-    parser.add_argument("--why", default="", help="useful: what would have made it so, or what made it so")
+    parser.add_argument("--why", default="", metavar="TEXT", help="useful: what made it so, or would have")
     parser.add_argument("--held", action="store_true", help="list: what is held back now, by which stage and why")
     parser.add_argument("--parked", action="store_true", help="retry: all that are parked")
     parser.add_argument(

@@ -185,11 +185,14 @@ def _not_over(action: ActionView | None, timeout: float) -> int:
     return Exit.UNKNOWN
 
 
+WHY = "reason, kept with the action; wanted where a tier of the config's reason_tiers hangs on it"
+
+
 def add_sending_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command that sends something has."""
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show the step and send nothing")
-    parser.add_argument("--why", default="", help="reason, kept with the action")
+    parser.add_argument("--why", default="", metavar="TEXT", help=WHY)
     parser.add_argument(
         "--timeout", type=wait_seconds, default=3600.0, metavar="SECONDS", help="watch that long (3600)"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from connectors.words import Evidence, State, Verb
-from console.cli.asking import answered, require_engine, send
+from console.cli.asking import WHY, answered, require_engine, send
 from console.cli.common import Stop, business_date, now_of, print_json, reading, say_lines, since_words, wait_seconds
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
@@ -21,7 +21,7 @@ TO_DO = (State.WAITING, State.TIMED_OUT, State.MISSED)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="STEP", help="system/step, or the step's name alone")
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="of that business date; default: the latest")
-    parser.add_argument("--note", dest="why", default="", help="what was done, kept with it")
+    parser.add_argument("--note", "--why", dest="why", default="", metavar="TEXT", help=f"what was done: {WHY}")
     parser.add_argument("--undo", action="store_true", help="it is not done: it waits again")
     parser.add_argument("--timeout", type=wait_seconds, default=60.0, metavar="SECONDS", help="watch that long (60)")
     parser.add_argument("--json", action="store_true")

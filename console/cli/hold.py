@@ -12,6 +12,7 @@ from typing import Any
 from connectors.words import Verb
 from console.cli.asking import (
     ANSWER_SECONDS,
+    WHY,
     answered,
     confirmed,
     preview_lines,
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--yes", action="store_true", help="send without asking")
     parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
-    parser.add_argument("--why", default="", help="reason, kept with it")
+    parser.add_argument("--why", default="", metavar="TEXT", help=WHY)
     parser.add_argument("--timeout", type=wait_seconds, default=120.0, metavar="SECONDS", help="watch that long (120)")
     parser.add_argument("--json", action="store_true")
 

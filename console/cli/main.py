@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from console.clean import clean
 from console.cli.common import Stop, failed_document, say, write_document
+from console.cli.examples import EXAMPLES
 from console.cli.exits import Exit
 from console.store.errors import NotAllowed, NotFound, StoreError
 
@@ -115,6 +116,13 @@ class CommandLine(argparse.ArgumentParser):
         raise BadLine(message)
 
 
+class LineByLine(argparse.HelpFormatter):
+    """Each line of a description or an epilog is a paragraph."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(super(LineByLine, self)._fill_text(line, width, indent) for line in text.splitlines())
+
+
 class CommandLineOfOne(CommandLine):
     """What one command does not know is told with its own usage, not with that of all."""
 
@@ -136,11 +144,14 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="the installed version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandLineOfOne)
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help, description=command.help, allow_abbrev=False)
+        sub = commands.add_parser(
+            name, help=command.help, description=command.help, allow_abbrev=False, formatter_class=LineByLine
+        )
         _common(sub, top=False)
         if name == wanted:
             module: Any = import_module(command.module)
             module.add_arguments(sub)
+            sub.epilog = "\n".join(filter(None, [sub.epilog, f"example: {EXAMPLES[name]}"]))
     return parser
 
 

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=wait_seconds, default=3600.0, metavar="SECONDS", help="watch that long (3600)"
     )
-    parser.add_argument("--why", default="", help="reason, kept in the audit")
+    parser.add_argument("--why", default="", metavar="TEXT", help="reason, kept in the audit")
     parser.add_argument("--all", action="store_true", help="with those that are over")
     parser.add_argument("--json", action="store_true")
 

@@ -18,13 +18,20 @@ from console.store.reads import Reads
 SHOWN = 20
 
 
+USAGE = """%(prog)s [show] [options]
+       %(prog)s (off | on) [--why TEXT] [options]
+                      [--system NAME | --service NAME | --dependency UP DOWN]
+       %(prog)s report [--since TIME] [options]"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = USAGE
     parser.add_argument("what", nargs="?", choices=["show", "off", "on", "report"], default="show")
     scope = parser.add_mutually_exclusive_group()
     scope.add_argument("--system", metavar="NAME", help="of this system only")
     scope.add_argument("--service", metavar="NAME", help="of this service only: its routes are told")
-    scope.add_argument("--dependency", nargs=2, metavar=("UPSTREAM", "DOWNSTREAM"), help="of this one only: it is held")
-    parser.add_argument("--why", default="", metavar="TEXT", help="for the audit")
+    scope.add_argument("--dependency", nargs=2, metavar=("UP", "DOWN"), help="of this one only: it is held")
+    parser.add_argument("--why", default="", metavar="TEXT", help="off, on: for the audit")
     parser.add_argument("--since", default="14d", metavar="TIME", help="how far the report looks back (14d)")
     parser.add_argument("--json", action="store_true")
 

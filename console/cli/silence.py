@@ -43,14 +43,26 @@ def instant_typed(text: str) -> datetime:
     return found
 
 
+USAGE = """%(prog)s [list] [--all] [options]
+       %(prog)s add --for TIME --why TEXT [--from TIME] [options]
+                       --system | --job | --service | --tier | --owner | --route
+       %(prog)s end ID [options]"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = USAGE
     parser.add_argument("what", nargs="?", choices=["list", "add", "end"], default="list")
     parser.add_argument("id", nargs="?", type=whole_number, help="end: as the list names it")
     for name in MATCHERS:
         parser.add_argument(f"--{name}", metavar="PATTERN", help=f"add: {HELP[name]}")
-    parser.add_argument("--for", dest="length", type=duration, metavar="TIME", help="add: how long, 2h")
+    parser.add_argument("--for", dest="length", type=duration, metavar="TIME", help="add, required: how long, 2h")
     parser.add_argument("--from", dest="begins", type=instant_typed, metavar="TIME", help="add: from then on")
-    parser.add_argument("--why", default="", help="for those who wonder why nobody was told")
+    parser.add_argument(
+        "--why",
+        default="",
+        metavar="TEXT",
+        help="add, required: for those who were not told; end: for the audit",
+    )
     parser.add_argument("--all", action="store_true", help="list: those that are over too")
     parser.add_argument("--json", action="store_true")
 

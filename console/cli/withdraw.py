@@ -18,7 +18,7 @@ COLUMNS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", nargs="?", help="as the list without it names it")
-    parser.add_argument("--why", default="", help="reason, kept in the audit")
+    parser.add_argument("--why", default="", metavar="TEXT", help="reason, kept in the audit")
     parser.add_argument("--yes", action="store_true", help="withdraw without asking")
     parser.add_argument("--json", action="store_true")
 
