@@ -201,12 +201,14 @@ def since_words(at: datetime | None, now: datetime) -> str:
 
 
 def clock_words(at: datetime | None, zone: str = "UTC", near: datetime | None = None) -> str:
-    """ "06:30 CET", with its day where that is another than that of `near`: "Sat 21 Nov 06:30 CET"; "–" for None."""
+    """ "06:30 CET", with its day where that is another than that of `near`: "Sat 21 Nov 06:30 CET", of another year
+    with that too; "–" for None."""
     if at is None:
         return "–"
     local = at.astimezone(ZoneInfo(zone))
-    is_near = near is None or near.astimezone(ZoneInfo(zone)).date() == local.date()
-    return local.strftime("%H:%M %Z" if is_near else "%a %-d %b %H:%M %Z")
+    today = local.date() if near is None else near.astimezone(ZoneInfo(zone)).date()
+    day = "" if local.date() == today else "%a %-d %b " if local.year == today.year else "%a %-d %b %Y "
+    return local.strftime(f"{day}%H:%M %Z")
 
 
 def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
@@ -214,7 +216,8 @@ def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
     if at is None:
         return "–"
     local, today = at.astimezone(ZoneInfo(zone)), near.astimezone(ZoneInfo(zone)).date()
-    day = "" if local.date() == today else "%a " if abs(local.date() - today) < A_WEEK else "%-d %b "
+    far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
+    day = "" if local.date() == today else "%a " if abs(local.date() - today) < A_WEEK else far
     return local.strftime(f"{day}%H:%M %Z")
 
 

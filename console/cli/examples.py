@@ -54,6 +54,7 @@ EXAMPLES = {
     "restore": "headway restore /var/backups/headway.db",
     "cron": "headway cron wrapper",
     "completion": "headway completion bash >> ~/.bashrc",
+    "shell": "headway shell etl-hosts",
     "version": "headway version --json",
 }
 """Command -> a whole line."""

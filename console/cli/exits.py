@@ -25,7 +25,8 @@ class Exit(IntEnum):
 MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
     Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, or a "
-    "name that no job has; `drift` one that is not accepted; `checks NAME` one that did not pass; "
+    "name that no job has; `drift` one that is not accepted; `review` a gap that is high; `rota NAME` nobody on call; "
+    "`checks NAME` one that did not pass; "
     "a verb that failed, a plan that stopped or was aborted, "
     "`recover` an incident without a step, `backfill` dates without a known period; "
     "`alert test` a URL that accepted nothing; `audit verify` a chain that "

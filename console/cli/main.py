@@ -99,6 +99,16 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+ELSEWHERE = {
+    "attainment": "services --attainment",
+    "noise": "report --noise",
+    "thaw": "freeze --off",
+    "silences": "silence",
+    "timeline": "incident INC-0001",
+}
+"""What people look for under a word that is none -> where it is."""
+
+
 class BadLine(SystemExit):
     """A command line that cannot be read; stderr says so already."""
 
@@ -229,6 +239,8 @@ def _code_of(error: StoreError) -> Exit:
 
 
 def _no_command(word: str) -> str:
+    if word in ELSEWHERE:
+        return f'"{word}" is no command of its own: headway {ELSEWHERE[word]}'
     near = get_close_matches(word, COMMANDS, n=1, cutoff=0.5)
     hint = f'did you mean "{near[0]}"?' if near else "headway --help lists them"
     return f'"{word}" is no command; {hint}'

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from console.cli.common import business_date, day_words, print_json, reading, say_lines, since_words, store_of, watched
+from console.clean import clean_line
+from console.cli.common import (
+    Stop,
+    business_date,
+    day_words,
+    print_json,
+    reading,
+    say_lines,
+    since_words,
+    store_of,
+    watched,
+)
 from console.cli.exits import Exit
+from console.store.errors import NotFound
+from console.store.reads.near import near
 
 if TYPE_CHECKING:
     from console.engine.explain import Explained
@@ -25,8 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     with reading(arguments) as reads:
-        is_service = arguments.name in {one.name for one in reads.services()}
-    return _service(arguments) if is_service else _job(arguments)
+        services = [one.name for one in reads.services()]
+    if arguments.name in services:
+        return _service(arguments)
+    if arguments.bd is not None or arguments.instance is not None:
+        words = f'--bd and --instance go with a service, and "{clean_line(arguments.name)}" is none'
+        raise Stop(Exit.USAGE, f"{words}: {_hint(near(arguments.name, services))}")
+    return _job(arguments, services)
+
+
+def _hint(names: Sequence[str]) -> str:
+    return f"did you mean {' or '.join(names)}?" if names else "headway services lists them"
 
 
 def _service(arguments: argparse.Namespace) -> int:
@@ -35,11 +57,14 @@ def _service(arguments: argparse.Namespace) -> int:
     return why_service.run(arguments)
 
 
-def _job(arguments: argparse.Namespace) -> int:
+def _job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
     from console.engine.explain import why_job
 
     with watched(arguments) as reads:
-        reads.job(arguments.name)  # its near misses, before the heavy libraries are loaded
+        try:
+            reads.job(arguments.name)  # its near misses, before the heavy libraries are loaded
+        except NotFound as missed:
+            raise NotFound(arguments.name, (*near(arguments.name, services), *missed.near)) from None
         now = reads.now()
     found = why_job(store_of(arguments), arguments.name)
     if arguments.json:

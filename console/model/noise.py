@@ -108,9 +108,10 @@ def _count(name: str, told: Sequence[Told]) -> Count:
 def noise_lines(one: Noise) -> Iterator[str]:
     """The report as people read it; names in it are cleaned by whoever read them."""
     total = one.total
-    yield f"{total.alerts} alerts about {total.incidents} incidents, {total.repeated} of them repeated or escalated"
+    incidents = _number_of(total.incidents, "incident")
+    yield f"{_number_of(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated"
     yield _useful(total)
-    yield f"never acknowledged: {one.never_acknowledged} of {total.incidents} incidents"
+    yield f"never acknowledged: {one.never_acknowledged} of {incidents}"
     for title, counts in (("routes", one.routes), ("owners", one.owners), ("rules", one.rules), ("jobs", one.jobs)):
         yield ""
         yield f"by {title}"
@@ -122,6 +123,10 @@ def noise_lines(one: Noise) -> Iterator[str]:
     yield ""
     yield "held back"
     yield from [f"  {count:>5}  {stage}" for stage, count in one.held] or ["  (none)"]
+
+
+def _number_of(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _useful(one: Count) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from console.cli.examples import EXAMPLES
 from console.cli.exits import Exit
-from console.cli.main import COMMANDS, build_parser
+from console.cli.main import COMMANDS, ELSEWHERE, build_parser
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -61,6 +61,13 @@ def test_what_a_command_refuses_to_be_without_stands_unbracketed_in_its_usage(
 def test_a_usage_fits_a_small_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert [] == [line for line in usage_of(name).splitlines() if len(line) > 80]
+
+
+def test_what_is_no_command_of_its_own_says_where_it_is() -> None:
+    done = headway("none.db", "attainment")
+    assert (Exit.USAGE, True) == (done.code, "headway services --attainment" in done.err)
+    for line in ELSEWHERE.values():
+        build_parser(line.split()[0]).parse_args(line.split())
 
 
 def usage_of(name: str) -> str:

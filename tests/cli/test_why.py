@@ -12,6 +12,7 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.hostile.commands import headway
 
 __all__ = ["bench"]
 
@@ -33,6 +34,23 @@ def test_a_failed_job_says_why_with_its_evidence_and_what_to_do(
     assert "fake/extract\n  failed      is failed for " in told
     assert "evidence native" in told
     assert "to act on: fake/extract, failed: headway rerun fake/extract" in told
+
+
+def test_near_misses_are_services_and_jobs(bench: Bench) -> None:
+    """Of a service's name that was typed wrong, jobs alone were compared."""
+    seen(bench)
+    found = {name: headway(bench.url, "why", name) for name in ("suply", "fake/extrct")}
+    assert {"suply": "did you mean supply?", "fake/extrct": "did you mean fake/extract?"} == {
+        name: done.err.partition("; ")[2].splitlines()[-1] for name, done in found.items()
+    }
+    assert {Exit.NOT_FOUND} == {done.code for done in found.values()}
+
+
+@pytest.mark.parametrize("option", ["--bd=2026-11-19", "--instance=4711"])
+def test_what_is_for_a_service_is_not_passed_over_with_a_job(bench: Bench, option: str) -> None:
+    seen(bench)
+    done = headway(bench.url, "why", "fake/extract", option)
+    assert (Exit.USAGE, True) == (done.code, '--bd and --instance go with a service, and "fake/extract"' in done.err)
 
 
 def test_the_document_has_the_whole_chain(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

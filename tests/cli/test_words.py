@@ -17,7 +17,7 @@ import pytest
 from console.cli import common, cron, log
 from console.cli import console as console_command
 from console.cli.alert import held_until
-from console.cli.common import cell_clock, count, place_of
+from console.cli.common import cell_clock, clock_words, count, place_of
 from console.cli.console import engine_starter
 from console.cli.exits import Exit
 from console.cli.incident import incident_lines
@@ -51,6 +51,13 @@ def test_until_when_a_job_is_held_names_the_day_where_it_is_another(until: datet
 )
 def test_a_holder_is_told_as_host_and_process(holder: str, words: str) -> None:
     assert words == place_of(holder)
+
+
+def test_a_time_of_another_year_names_that_too() -> None:
+    then = NOON.replace(year=2020)
+    assert ("Fri 20 Nov 2020 12:00 UTC", "2020-11-20 12:00 UTC") == (
+        clock_words(then, "UTC", NOON), cell_clock(then, "UTC", NOON),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

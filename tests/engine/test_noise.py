@@ -71,7 +71,7 @@ def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
     assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
     assert ["fake/extract"] == [one["name"] for one in found["jobs"]]
     text = headway(bench.url, "report", "--noise").out
-    assert "1 alerts about 1 incidents" in text
+    assert "1 alert about 1 incident," in text
     assert "1 of 1 judged useful" in text
 
 
