@@ -14,6 +14,7 @@ from console.model.alerting import Telling
 from console.model.checks import CheckFacts
 from console.model.declared import NOTHING, Declared
 from console.model.findings import FindingFacts
+from console.model.frozen import value
 from console.model.history import History
 from console.model.holds import HoldFacts
 from console.model.modes import Modes
@@ -44,7 +45,7 @@ class TargetFacts:
     """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class JobFacts:
     """One job or task, with what config and the accepted schedule say of it."""
 
@@ -90,7 +91,7 @@ class JobFacts:
         return f"{self.system}/{self.native_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunFacts:
     """One run: its latest attempt decides; the first start is kept."""
 
@@ -140,7 +141,7 @@ class CancelFacts:
     sent_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DependencyFacts:
     """upstream -> downstream."""
 

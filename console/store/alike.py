@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ctypes import CDLL
-from datetime import date, datetime, time, timedelta
+from datetime import date, time, timedelta
 from functools import lru_cache
 from sys import intern
 
@@ -19,6 +19,7 @@ STATES = {one.value: one for one in State}
 EVIDENCES = {one.value: one for one in Evidence}
 TIMELINESSES = {one.value: one for one in Timeliness}
 PROOFS = {one.value: one for one in Proof}
+ORIGINS = {one.value: one for one in Origin}
 SAFETIES = {one.value: one for one in Safety}
 
 date_of = lru_cache(maxsize=4096)(date.fromisoformat)
@@ -40,11 +41,6 @@ def edge_words(
     origin: str, mode: str, engine_down: str, lead_s: float, for_s: float
 ) -> tuple[Origin, Mode, EngineDown, timedelta, timedelta]:
     return Origin(origin), Mode(mode), EngineDown(engine_down), timedelta(seconds=lead_s), timedelta(seconds=for_s)
-
-
-def other(at_us: int | None, known_us: int | None, known: datetime | None) -> datetime | None:
-    """The instant of `at_us`: the known one where it is the same."""
-    return known if at_us == known_us else maybe_instant(at_us)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 
-from connectors.contract import OPEN_STATES, State
-from console.model.grouped import has_red
+from connectors.contract import OPEN_STATES, RED_STATES, State
 from console.model.ids import EPOCH, instant
 from console.model.layered import Layered
 from console.model.values import JobFacts, RunFacts
@@ -65,7 +64,8 @@ class Lookback:
         self.seq, self.removed, self.since_us = seq, removed, since_us
         changed = self._take(_read(lines, rows, jobs), gone, instant(since_us)) | self._let_go(since_us)
         if changed:
-            self.red = self.red - changed | {each for each in changed if has_red(self.runs.get(each, ()))}
+            those = (self.runs.get(each, ()) for each in changed)
+            self.red = self.red - changed | {run.job_id for runs in those for run in runs if run.state in RED_STATES}
         return changed
 
     def _removed(self, lines: Wire) -> set[int]:
@@ -119,10 +119,11 @@ def _read(lines: Wire, rows: Iterator[Row], jobs: Mapping[int, JobFacts]) -> dic
     while bite := list(islice(rows, BITE)):
         skews = clocks.skews(lines) if skews is None else skews
         for _, run in clocks.on_our_clock(_made(lines, bite, jobs), jobs, skews):
-            if run.job_id in found:
-                found[run.job_id].append(run)
-            else:
+            known = found.get(run.job_id)
+            if known is None:
                 found[run.job_id] = [run]
+            else:
+                known.append(run)
     return found
 
 
