@@ -11,7 +11,7 @@ from console.model.promises import service_of
 from console.store.alert_rows import NewAlert, insert_alert
 from console.store.grouped import leave_together
 from console.store.keys import pack
-from console.store.telling import CAME_BACK, let_go, take_back, write_held, write_told
+from console.store.telling import CAME_BACK, let_go, take_back, take_over, write_held, write_told
 from console.store.wire import Row, Wire, single
 
 _COLUMNS = (
@@ -157,6 +157,7 @@ class IncidentWriter:
         )
         for (root_job_id,) in rows:
             self.closed.append(merged)
+            take_over(self._lines, merged, into)
             let_go(self._lines, merged, f"a symptom of {incident_name(into)}", self._now_us)
             self._event(merged, "merged", f"a symptom of {incident_name(into)}", root_job_id)
             self._event(into, "merged", f"{incident_name(merged)} is a symptom of this", root_job_id)

@@ -13,15 +13,9 @@ from console.store.wire import Wire
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 CAME_BACK = "it came back before that could be said"
 _LATELY = "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
-_OWN = (
+_TOLD = (
     "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM alert_told a"
     f" WHERE a.incident_id IN {_LATELY} ORDER BY a.incident_id, a.route, a.words"
-)
-_MERGED = (
-    f"WITH RECURSIVE part (id, whole) AS (SELECT o.id, o.merged_into FROM incident o WHERE o.merged_into IN {_LATELY}"
-    " UNION SELECT o.id, p.whole FROM part p JOIN incident o ON o.merged_into = p.id)"
-    " SELECT p.whole, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM part p"
-    " JOIN alert_told a ON a.incident_id = p.id ORDER BY p.whole, p.id, a.route, a.words"
 )
 _HELD = (
     "SELECT h.incident_id, h.route, h.words, h.kind, h.stage, h.why, h.since_us, h.until_us FROM alert_held h"
@@ -39,13 +33,10 @@ def telling(lines: Wire, now_us: int, closed_since_us: int) -> Telling:
 
 
 def _told(lines: Wire, closed_since_us: int) -> dict[int, tuple[ToldFacts, ...]]:
-    """Of what was merged into an incident only what its own rows do not say."""
-    found: dict[int, dict[tuple[str, str], ToldFacts]] = defaultdict(dict)
-    rows = [*lines.rows(_OWN, (closed_since_us,)), *lines.rows(_MERGED, (closed_since_us,))]
-    for number, route, words, fingerprint, first, last, times in rows:
-        fact = ToldFacts(route, words, fingerprint, instant(first), instant(last), times)
-        found[number].setdefault((route, words), fact)
-    return {number: tuple(facts.values()) for number, facts in found.items()}
+    found: dict[int, list[ToldFacts]] = defaultdict(list)
+    for number, route, words, fingerprint, first, last, times in lines.rows(_TOLD, (closed_since_us,)):
+        found[number].append(ToldFacts(route, words, fingerprint, instant(first), instant(last), times))
+    return {number: tuple(facts) for number, facts in found.items()}
 
 
 def _held(lines: Wire) -> dict[int, tuple[HeldFacts, ...]]:
@@ -96,14 +87,26 @@ def write_told(lines: Wire, incident_id: int, decision: IncidentDecision, now_us
         )
 
 
+def take_over(lines: Wire, merged: int, into: int) -> None:
+    """Who was told of an incident that turned out to be a part of another was told of that, since then."""
+    lines.rows(
+        "INSERT INTO alert_told (incident_id, route, words, fingerprint, first_us, last_us, times)"
+        " SELECT ?, route, words, fingerprint, first_us, last_us, times FROM alert_told WHERE incident_id = ?"
+        " ON CONFLICT (incident_id, route, words) DO NOTHING",
+        (into, merged),
+    )
+
+
 def write_held(lines: Wire, incident_id: int, one: IncidentDecision, now_us: int) -> bool:
-    """What is held back now, and why; what is not any more is ended. True where anything changed."""
+    """What is held back now, and why; what is not any more is ended. A stage holds it since it began to without a
+    break, whatever it says meanwhile. True where anything changed."""
     rows = lines.rows(
-        "SELECT id, route, words, kind, stage, why, until_us FROM alert_held"
+        "SELECT id, since_us, route, words, kind, stage, why, until_us FROM alert_held"
         " WHERE incident_id = ? AND ended_us IS NULL",
         (incident_id,),
     )
-    stored = {tuple(row[1:]): row[0] for row in rows}
+    stored = {tuple(row[2:]): row[0] for row in rows}
+    since = {(route, words, stage): begun for _, begun, route, words, _, stage, *_ in rows}
     wanted = {_row(held): held for held in one.held}
     reasons = {(fact.route, fact.words): why for fact, why in one.dropped if why}
     told = {(notice.route, notice.words) for notice in one.notices}
@@ -111,7 +114,6 @@ def write_held(lines: Wire, incident_id: int, one: IncidentDecision, now_us: int
         if row not in wanted:
             why = "told" if row[:2] in told else reasons.get(row[:2], "")
             lines.rows("UPDATE alert_held SET ended_us = ?, ended_why = ? WHERE id = ?", (now_us, why, number))
-    since = _since(lines, incident_id)
     for row, held in wanted.items():
         if row not in stored:
             begun = since.get((held.route, held.words, held.stage), now_us)
@@ -150,13 +152,3 @@ def take_back(lines: Wire, incident_id: int, now_us: int) -> list[str]:
 
 def _row(held: HeldNotice) -> tuple[object, ...]:
     return held.route, held.words, held.kind.value, held.stage, held.why, maybe_micros(held.until)
-
-
-def _since(lines: Wire, incident_id: int) -> dict[tuple[str, str, str], int]:
-    """Since when a stage holds what it still holds, in whichever words."""
-    rows = lines.rows(
-        "SELECT route, words, stage, min(since_us) FROM alert_held WHERE incident_id = ? AND ended_why = ''"
-        " GROUP BY route, words, stage",
-        (incident_id,),
-    )
-    return {(route, words, stage): int(since) for route, words, stage, since in rows}

@@ -180,15 +180,13 @@ class Ledger:
 
 
 def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: Mapping[str, int]) -> Telling:
-    """What was told and held after these decisions. `numbers`: the open incidents' ids by key."""
-    told = dict(before.told)
-    held: dict[int, tuple[HeldFacts, ...]] = {}
+    """What was told and held after these decisions, as the store has it (`tests/store/test_kept_alike.py`). `numbers`:
+    the incidents' ids by the keys of their decisions."""
+    told, held = dict(before.told), dict(before.held)
     for each in decisions.incidents:
-        if each.key not in numbers:
-            continue
         number = numbers[each.key]
-        merged = [one for other in each.merges for one in before.told.get(other, ())]
-        rows = {(one.route, one.words): one for one in [*merged, *before.told.get(number, ())]}
+        merged = [one for other in each.merges for one in told.pop(other, ())]
+        rows = {(one.route, one.words): one for one in [*reversed(merged), *told.get(number, ())]}
         if each.reopened:
             rows = {key: replace(one, first_at=now) for key, one in rows.items()}
         for notice in each.notices:
@@ -198,12 +196,13 @@ def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: 
                 old.times + 1 if old else 1,
             )  # fmt: skip
         told[number] = tuple(rows.values())
-        since = {(one.route, one.words): one.since for one in before.held.get(number, ())}
+        since = {(one.route, one.words, one.stage): one.since for one in held.get(number, ())}
+        held |= dict.fromkeys(each.merges, ())
         held[number] = tuple(
             HeldFacts(one.route, one.words, one.kind.value, one.stage, one.why,
-                      since.get((one.route, one.words), now), one.until)
+                      since.get((one.route, one.words, one.stage), now), one.until)
             for one in each.held
-        )  # fmt: skip
+        ) if not each.closed else ()  # fmt: skip
     return replace(before, told=told, held=held)
 
 

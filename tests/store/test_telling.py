@@ -17,7 +17,7 @@ from tests.store.estate import Estate, at
 GROWING = ("alert_told", "alert_held", "acknowledgement", "incident", " a ", " h ", " o ", " i ")
 
 
-@pytest.mark.parametrize("name", ["_OWN", "_MERGED", "_HELD", "_ACKS"])
+@pytest.mark.parametrize("name", ["_TOLD", "_HELD", "_ACKS"])
 def test_no_growing_table_is_walked_through(served: Estate, name: str) -> None:
     query: str = getattr(telling, name)
     values = (0,) * query.count("?")
