@@ -12,7 +12,6 @@ from console.cli.exits import Exit
 from console.cli.services import deadline_words, instance_named
 from console.cli.table import Col, print_table
 from console.control.lateness import Lateness, Part, lateness, steps_of
-from console.durations import duration_words
 from console.model.views import ServiceView
 from console.store.reads import Reads
 
@@ -130,11 +129,16 @@ def _end(found: Lateness) -> datetime | None:
 
 
 def _minutes(taken: timedelta) -> float:
-    return round(taken.total_seconds() / 60, 2)
+    return round(taken.total_seconds() / 60, 6)
 
 
 def minutes(taken: timedelta) -> str:
-    return duration_words(round(taken.total_seconds()))
+    """To the second, so that what is shown adds up: "1h9m19s", "2d3h", "0s"."""
+    left, parts = round(taken.total_seconds()), []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        parts += [f"{number}{unit}"] if number else []
+    return "".join(parts) or "0s"
 
 
 def signed(taken: timedelta) -> str:

@@ -100,6 +100,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         submission=day.service.instance.submission[1] if day.service.instance else "",
         given=given,
         awaits=tuple(one.check for one in awaits),
+        runs=_runs_read(day) if day.seen is not None else (),
     )
 
 
@@ -178,6 +179,11 @@ def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeli
     job = _name(picture, budget.job_id)
     what = "restart" if job == threat.cause else f"restart {job}"
     return Timeliness.AT_RISK, f"{threat.cause}: {what} by {act_by}, green by {green_by}{after}"
+
+
+def _runs_read(day: Forecast) -> tuple[int, ...]:
+    nodes = (day.nodes.get(each) for each in day.path)
+    return tuple(node.run.id if node is not None and node.run is not None else 0 for node in nodes)
 
 
 def _instance_of(service: ServiceFacts) -> str:

@@ -90,6 +90,9 @@ class ServiceDayVerdict:
     """Checks to be looked at: its jobs are done, and these are all that is missing."""
     given: str = ""
     """What all terminals gave, though not as promised: "delivered 05:10 UTC, stale: …"; empty otherwise."""
+    runs: tuple[int, ...] = ()
+    """Of a submission: the id of the run that each job of `path` has for it, 0 where it has none yet. Others have runs
+    of the same jobs on the same date."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import Connection
@@ -242,7 +243,12 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         maybe_micros(one.green_by),
         incident_id,
         one.cause,
-        json.dumps([_estimate(each, names) for each in one.sources]),
+        json.dumps(
+            [
+                {**_estimate(each, names), **({"run": run} if run else {})}
+                for each, run in zip_longest(one.sources, one.runs)
+            ]
+        ),
         json.dumps(list(one.path)),
         one.reason,
         micros(one.promised or one.deadline),

@@ -33,6 +33,13 @@ def test_where_the_minutes_went_fits_with_a_minute_in_each_column(width: int) ->
     assert all(kind in "\n".join(lines) for kind in why_service.KINDS)
 
 
+@pytest.mark.parametrize(
+    "seconds, words", [(0, "0s"), (45, "45s"), (4159, "1h9m19s"), (93_600, "1d2h"), (86_401, "1d1s")]
+)
+def test_minutes_are_told_to_the_second_so_that_they_add_up(seconds: int, words: str) -> None:
+    assert words == why_service.minutes(timedelta(seconds=seconds))
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_services_that_a_job_takes_with_it_fit_with_their_clocks(width: int) -> None:
     lines = table_lines(blast.SERVICES, [blast.service_row(SERVICE, NOW)], width)

@@ -158,3 +158,20 @@ def test_the_minutes_of_the_customer_who_was_named_are_told(night: Night) -> Non
     assert "4711" == headway(night.bench.url, "why", "onboarding", "--instance", "4711", "--json").data["instance"]
     done = headway(night.bench.url, "why", "onboarding", "--instance", "4719")
     assert (Exit.NOT_FOUND, True) == (done.code, 'onboarding has no submission "4719"' in done.err)
+
+
+def test_the_minutes_of_one_customer_are_of_that_customers_own_runs(night: Night) -> None:
+    """Another's runs of the same steps lie between them; the cards are told apart by their order."""
+    for number, step in enumerate(STEPS):
+        night.ran(step, "4711", 50 - 5 * number)
+        night.ran(step, "4712", 48 - 5 * number, takes=2 if number == 2 else 4)
+    night.ran("mail/welcome", "4713", 1)
+    night.turn()
+    for customer, since, slow in (("4711", 50, 0.0), ("4712", 48, -2.0)):
+        line = ("why", "onboarding", "--instance", customer, "--json")
+        jobs = headway(night.bench.url, *line).data["jobs"]
+        ends = {one["job"]: datetime.fromisoformat(one["end"]) for one in jobs}
+        expected = {step: NOW - timedelta(minutes=since - 5 * number - 4) for number, step in enumerate(STEPS)}
+        expected["core/account"] += timedelta(minutes=slow)
+        assert expected == ends
+        assert slow == next(one for one in jobs if one["job"] == "core/account")["slow_minutes"]

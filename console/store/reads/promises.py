@@ -29,11 +29,12 @@ _PATH = (
     "SELECT d.path, d.sources FROM service s JOIN service_day d ON d.service_id = s.id AND d.bd = ?"
     " AND d.submission = ? WHERE s.name = ? AND NOT s.removed"
 )
-_RUNS = (
+_ATTEMPTS = (
     "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, a.state, a.started_us, a.ended_us, a.action_key"
-    " FROM {ids} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
-    " ORDER BY r.sort_us, a.started_us, a.number"
+    " FROM {ids} JOIN run r ON %s LEFT JOIN attempt a ON a.run_id = r.id ORDER BY r.sort_us, a.started_us, a.number"
 )
+_RUNS = _ATTEMPTS.replace("%s", "r.job_id = k.a AND r.sort_us >= ? AND r.bd = ?")
+_OWN = _ATTEMPTS.replace("%s", "r.id = k.a")
 
 
 class PromiseReads(Base):
@@ -67,18 +68,20 @@ class PromiseReads(Base):
         names: dict[int, str] = dict(
             self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", job_ids)
         )
-        runs = self._runs_of(job_ids, bd)
+        own = [one["run"] for one in known.values() if one.get("run")] if submission else []
+        runs = self._runs_of(job_ids, bd, own)
         return [
             _path_job(names[job_id], known.get(names[job_id], {}), runs.get(job_id, {}))
             for job_id in job_ids
             if job_id in names
         ]
 
-    def _runs_of(self, job_ids: list[int], bd: str) -> dict[int, dict[int, list[Row]]]:
-        """Job -> run -> its rows, one an attempt."""
+    def _runs_of(self, job_ids: list[int], bd: str, own: list[int]) -> dict[int, dict[int, list[Row]]]:
+        """Job -> run -> its rows, one an attempt. `own`: no other runs, of whichever date; empty: all of that date."""
         found: dict[int, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
         first = micros(datetime.combine(date.fromisoformat(bd), time(), UTC) - timedelta(days=2))
-        for job_id, run_id, *row in self.link.by_ids(_RUNS, job_ids, (first, bd)):
+        rows = self.link.by_ids(_OWN, own) if own else self.link.by_ids(_RUNS, job_ids, (first, bd))
+        for job_id, run_id, *row in rows:
             found[job_id][run_id].append(tuple(row))
         return found
 
