@@ -18,7 +18,7 @@ def attainment_rows(views: Sequence[AttainmentView]) -> list[tuple[str, ...]]:
     """One line each, in their order."""
     return [
         (one.title, str(one.tier), *map(share_words, one.attainment.windows), objective_words(one.attainment),
-         budget_words(one.attainment), agreement_words(one.attainment))
+         budget_words(one), agreement_words(one.attainment))
         for one in views
     ]  # fmt: skip
 
@@ -29,7 +29,7 @@ def attainment_lines(one: AttainmentView) -> list[str]:
     windows = ", ".join(f"{each.days} days: {share_words(each)}" for each in known.windows)
     return [
         f"kept           {windows}",
-        f"objective      {objective_words(known)}; error budget left: {budget_words(known)}",
+        f"objective      {objective_words(known)}; error budget left: {budget_words(one)}",
         f"agreement      {agreement_words(known)}",
     ]
 
@@ -41,6 +41,7 @@ def attainment_json(one: AttainmentView) -> dict[str, object]:
         "service": one.service,
         "title": one.title,
         "tier": one.tier,
+        "counted": one.counted,
         "windows": [
             {"days": each.days, "judged": each.judged, "kept": each.kept, "unknown": each.unknown, "share": each.share}
             for each in known.windows
@@ -76,12 +77,12 @@ def objective_words(one: Attainment) -> str:
     return "–" if one.objective is None else f"{one.objective:.4g} over {one.slo_days}d"
 
 
-def budget_words(one: Attainment) -> str:
-    """Days that may still be late, of those that might be: "0.3 of 0.3 days", "-0.7 of 0.3 days: spent"."""
-    if one.budget is None or one.budget_left is None:
+def budget_words(one: AttainmentView) -> str:
+    """What may still be late, of what might be: "0.3 of 0.3 days", "-2.0 of 5.0 submissions: spent"."""
+    left, budget = one.attainment.budget_left, one.attainment.budget
+    if budget is None or left is None:
         return "–"
-    spent = ": spent" if one.budget_left < 0 else ""
-    return f"{one.budget_left:.1f} of {one.budget:.1f} days{spent}"
+    return f"{left:.1f} of {budget:.1f} {one.counted}{': spent' if left < 0 else ''}"
 
 
 def agreement_words(one: Attainment) -> str:

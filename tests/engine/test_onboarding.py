@@ -63,7 +63,8 @@ def night(tmp_path: Path) -> Iterator[Night]:
     config = estate_config(tmp_path, systems["crm"])
     settings = config.systems["fake"].settings
     within = {"within": "1h", "of": STEPS[0], "key": "customer_id"}
-    told = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1}
+    told = {"delivered_by": [STEPS[-1]], "deadline": within, "timezone": "UTC", "title": "Onboarding", "tier": 1,
+            "slo": {"objective": 0.5}}  # fmt: skip
     config = replace(
         config,
         systems={name: SystemConfig(name, settings, fake.kind(), NoOptions()) for name, fake in systems.items()},
@@ -90,6 +91,9 @@ def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
         due = NOW - timedelta(minutes=since - 60)
         assert due == datetime.fromisoformat(told[key]["deadline"])
     assert "Onboarding #4712" in headway(night.bench.url, "services").out
+    [line] = headway(night.bench.url, "services", "--attainment").out.splitlines()[1:]
+    assert "50.0 % (1 of 2)" in line
+    assert "0.0 of 1.0 submissions" in line
 
 
 def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night: Night) -> None:
@@ -175,3 +179,13 @@ def test_the_minutes_of_one_customer_are_of_that_customers_own_runs(night: Night
         expected["core/account"] += timedelta(minutes=slow)
         assert expected == ends
         assert slow == next(one for one in jobs if one["job"] == "core/account")["slow_minutes"]
+
+
+def test_a_silence_of_the_service_mutes_each_of_its_customers(night: Night) -> None:
+    line = ("silence", "add", "--service", "onboarding", "--for", "1h", "--why", "the bank is closed")
+    with answering(night.bench):
+        assert Exit.OK == headway(night.bench.url, *line).code
+    night.went("4711", since=50, steps=3, last=State.FAILED)
+    night.turn()
+    assert [] == night.bench.sink.got
+    assert ["silence"] == [one["stage"] for one in headway(night.bench.url, "alert", "--held", "--json").data]

@@ -24,6 +24,7 @@ from console.model.alerting import (
     ToldFacts,
 )
 from console.model.decisions import IncidentDecision, ServiceDayVerdict
+from console.model.promises import service_of
 from console.model.words import AlertKind
 
 
@@ -175,8 +176,10 @@ def _days(fingerprint: str) -> frozenset[Day]:
 
 
 def fits(matchers: Matchers, subject: Subject, route: str = "") -> bool:
-    """Whether all of the matchers fit; none at all fits nothing."""
+    """Whether all of the matchers fit; none at all fits nothing. A submission is matched by its own name and by that of
+    its service."""
     values = {**subject.values(), "route": (route,)}
+    values["service"] = (*values["service"], *map(service_of, values["service"]))
     return bool(matchers) and all(_any_fits(pattern, values[name]) for name, pattern in matchers)
 
 

@@ -16,6 +16,8 @@ class AttainmentView:
     title: str
     tier: int
     attainment: Attainment
+    counted: str = "days"
+    """What is counted: "days", of a service that is promised end to end "submissions"."""
 
 
 @dataclass(frozen=True, slots=True)

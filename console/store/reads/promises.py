@@ -16,7 +16,7 @@ from console.store.errors import NotFound
 from console.store.reads.base import Base
 from console.store.reads.link import Row
 from console.store.reads.near import near
-from console.store.reads.services import current_bd, days_after
+from console.store.reads.services import current_bd, days_after, is_end_to_end
 
 _SERVICES = "SELECT id, name, title, tier, zone, cutoff, promise FROM service WHERE NOT removed ORDER BY tier, name"
 _DAYS = (
@@ -53,7 +53,8 @@ class PromiseReads(Base):
             if name is None or service == name:
                 today = current_bd(now, zone, time.fromisoformat(cutoff)) - timedelta(days=days_after(promise))
                 kept = attainment(days[service_id], _promise(promise), today, now)
-                found.append(AttainmentView(service, title or service, tier, kept))
+                counted = "submissions" if is_end_to_end(promise) else "days"
+                found.append(AttainmentView(service, title or service, tier, kept, counted))
         return found
 
     def path_of(self, name: str, bd: str, submission: str = "") -> list[PathJobView]:
