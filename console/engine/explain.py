@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from console.control.expected import expectations
@@ -12,7 +11,7 @@ from console.control.picture import Picture
 from console.control.review import Gap, review
 from console.control.why import to_act_on, why
 from console.model.reasons import Reason
-from console.model.values import Settings
+from console.model.values import Estate, Settings
 from console.store.estate import load
 from console.store.open import open_to_look
 from console.store.reads import Reads, open_reads
@@ -33,8 +32,8 @@ def why_job(url: str, name: str) -> Explained:
     with open_reads(url) as reads:
         row = reads.job(name).row
         approvals = [*_approvals(reads)]
-        with picture_of(url, reads) as picture:
-            chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
+        picture = _picture(_estate(url, reads), reads)
+        chain = why(picture, row.id, approvals) if row.id in picture.estate.jobs else (_quiet(row.name),)
     return Explained(row.name, chain, to_act_on(chain))
 
 
@@ -43,22 +42,24 @@ def review_service(url: str, name: str) -> tuple[Gap, ...]:
     StoreTooNew."""
     with open_reads(url) as reads:
         known = reads.service(name)
-        with picture_of(url, reads) as picture:
-            service = next(one for one in picture.estate.services if one.name == known.name)
-            return review(picture, service)
+        estate = _estate(url, reads)
+        service = next(one for one in estate.services if one.name == known.name)
+        return review(_picture(estate, reads), service)
 
 
-@contextmanager
-def picture_of(url: str, reads: Reads) -> Iterator[Picture]:
-    """The estate as an evaluation would see it now, with what is expected laid over it."""
-    now = reads.now()
+def _estate(url: str, reads: Reads) -> Estate:
+    """As an evaluation would load it now; a service that is promised end to end is one there, not each submission."""
     store = open_to_look(url)
     try:
-        estate = woken(load(store, now, Settings()))
+        return woken(load(store, reads.now(), Settings()))
     finally:
         store.close()
-    due = expectations(estate, now)
-    yield Picture(estate, now, due.runs, due.withdrawn)
+
+
+def _picture(estate: Estate, reads: Reads) -> Picture:
+    """The estate with what is expected laid over it."""
+    due = expectations(estate, reads.now())
+    return Picture(estate, reads.now(), due.runs, due.withdrawn)
 
 
 def _quiet(name: str) -> Reason:

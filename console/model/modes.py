@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from console.model.promises import service_of
+
 FREEZE = "freeze"
 MODE = "mode"
 """Of the whole estate: "shadow" or "live"; scoped switches win over it."""
@@ -35,7 +37,8 @@ class Modes:
         return self.scoped.get(scope_name("system", system), self.estate_live)
 
     def service_is_live(self, service: str) -> bool:
-        return self.scoped.get(scope_name("service", service), self.estate_live)
+        """A submission of a service that is promised end to end is as its service."""
+        return self.scoped.get(scope_name("service", service_of(service)), self.estate_live)
 
     def dependency_is_live(self, upstream: str, downstream: str, system: str) -> bool:
         """Whether Headway may hold and start `downstream` (of `system`) for this dependency; its own word wins."""

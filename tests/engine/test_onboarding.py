@@ -13,6 +13,7 @@ import pytest
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.model.modes import Modes
 from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
@@ -189,3 +190,18 @@ def test_a_silence_of_the_service_mutes_each_of_its_customers(night: Night) -> N
     night.turn()
     assert [] == night.bench.sink.got
     assert ["silence"] == [one["stage"] for one in headway(night.bench.url, "alert", "--held", "--json").data]
+
+
+@pytest.mark.parametrize("customers", [(), ("4711", "4712")])
+def test_a_service_of_submissions_is_reviewed_as_one(night: Night, customers: tuple[str, ...]) -> None:
+    for customer in customers:
+        night.went(customer, since=50, steps=6)
+    night.turn()
+    done = headway(night.bench.url, "review", "onboarding", "--json")
+    assert ("onboarding", True) == (done.data["service"], bool(done.data["gaps"])), done.err
+    assert {"onboarding", *STEPS} >= {one["about"] for one in done.data["gaps"]}
+
+
+def test_a_service_of_submissions_is_turned_live_as_one(night: Night) -> None:
+    modes = Modes(estate_live=False, scoped={"service onboarding": True})
+    assert (True, False) == (modes.service_is_live("onboarding #4711"), modes.service_is_live("other"))
