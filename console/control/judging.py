@@ -8,6 +8,7 @@ hence the tolerance. What failed never becomes usual by failing again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -27,11 +28,12 @@ AHEAD = timedelta(hours=1)
 WORDS_LIMIT = 400
 VALUE_LIMIT = 60
 _SHARE = 0.05
+_SIZE = re.compile(r" ?\([\d ,]+\)")
 _TYPES = {
     "int": "integer", "int4": "integer", "int8": "bigint", "int2": "smallint", "bool": "boolean",
     "float8": "double precision", "float4": "real", "timestamptz": "timestamp with time zone",
     "timestamp": "timestamp without time zone", "varchar": "character varying", "char": "character",
-    "decimal": "numeric",
+    "decimal": "numeric", "timetz": "time with time zone", "time": "time without time zone", "bpchar": "character",
 }  # fmt: skip
 """PostgreSQL's short names of its types, and those by which its catalogue tells them."""
 
@@ -170,12 +172,18 @@ def _columns(asks: Asks, found: Sequence[tuple[str, str]]) -> Iterator[_Said]:
     for name, kind in other:
         yield _Said(False, f"column {_cut(name)} is {_cut(types[name])}, not {_cut(kind)}")
     if asks.columns and not missing and not other:
-        yield _Said(True, f"{len(asks.columns)} columns as expected")
+        count = len(asks.columns)
+        yield _Said(True, f"{count} column{'s' * (count != 1)} as expected")
 
 
-def _type(name: str) -> str:
-    plain = " ".join(name.lower().split())
-    return _TYPES.get(plain, plain)
+def _type(text: str) -> tuple[str, str, str]:
+    """The name as the catalogue has it, the length or precision, the brackets: "varchar(20)[]" is three parts."""
+    plain = " ".join(text.lower().split())
+    sized = _SIZE.search(plain)
+    bare = plain if sized is None else plain[: sized.start()] + plain[sized.end() :]
+    name = bare.rstrip("[] ")
+    size = "" if sized is None else sized[0].replace(" ", "")
+    return _TYPES.get(name, name), size, bare[len(name) :].replace(" ", "")
 
 
 def _compared(one: Comparison, found: Measured) -> _Said:

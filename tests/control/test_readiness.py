@@ -119,7 +119,31 @@ def test_missing_and_retyped_columns_are_named_and_short_type_names_are_known() 
     assert verdict(found, columns=asked) == (
         CheckState.FAILED, "column sku is missing; column day is text, not date",
     )  # fmt: skip
-    assert verdict(found, columns=(("id", "BIGINT"),)) == (CheckState.PASSED, "1 columns as expected")
+    assert verdict(found, columns=(("id", "BIGINT"),)) == (CheckState.PASSED, "1 column as expected")
+
+
+@pytest.mark.parametrize(
+    "asked, there",
+    [
+        ("varchar(20)", "character varying(20)"),
+        ("VARCHAR (20)", "character varying(20)"),
+        ("decimal(10, 2)", "numeric(10,2)"),
+        ("timestamptz(3)", "timestamp(3) with time zone"),
+        ("int[]", "integer[]"),
+        ("varchar(20)[]", "character varying(20)[]"),
+    ],
+)
+def test_a_short_type_name_may_have_a_length(asked: str, there: str) -> None:
+    found = Measured(columns=(("c", there),))
+    assert (CheckState.PASSED, "1 column as expected") == verdict(found, columns=(("c", asked),))
+
+
+@pytest.mark.parametrize(
+    "asked, there", [("varchar(20)", "character varying(40)"), ("int[]", "integer"), ("numeric", "numeric(10,2)")]
+)
+def test_another_length_is_another_type(asked: str, there: str) -> None:
+    found = Measured(columns=(("c", there),))
+    assert (CheckState.FAILED, f"column c is {there}, not {asked}") == verdict(found, columns=(("c", asked),))
 
 
 def test_a_file_that_is_not_there_is_not_judged_further() -> None:
