@@ -35,18 +35,19 @@ def run(arguments: argparse.Namespace) -> int:
     requests = require_engine(arguments)
     if arguments.undo:
         answered(arguments, requests, requests.undo_done(found.id, arguments.why))
-        _told(arguments, name, found, "waits for a person again")
+        _told(arguments, name, found, is_done=False, words="waits for a person again")
         return Exit.OK
     arguments.yes = True  # their own word is what is asked for
-    if arguments.json:
-        print_json(arguments, {"step": name, "bd": found.bd, "run": found.id, "done": True})
-    return send(arguments, requests, Wish(Verb.MARK_OK, found.id, why=arguments.why))
+    code = send(arguments, requests, Wish(Verb.MARK_OK, found.id, why=arguments.why))
+    _told(arguments, name, found, is_done=code == Exit.OK)
+    return code
 
 
-def _told(arguments: argparse.Namespace, name: str, found: RunRow, words: str) -> None:
+def _told(arguments: argparse.Namespace, name: str, found: RunRow, is_done: bool, words: str = "") -> None:
+    """As it came out: what was asked and refused is not done."""
     if arguments.json:
-        print_json(arguments, {"step": name, "bd": found.bd, "run": found.id, "done": False})
-    else:
+        print_json(arguments, {"step": name, "bd": found.bd, "run": found.id, "done": is_done})
+    elif words:
         say_lines([f"{name} {found.bd}: {words}"])
 
 

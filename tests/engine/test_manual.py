@@ -14,6 +14,7 @@ from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
 from console.cli.exits import Exit
 from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
+from console.engine.requests import AlreadyAsked, Requests
 from console.model.views import RunRow
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
@@ -115,6 +116,25 @@ def test_what_nobody_completes_in_time_is_told_to_its_owner_and_ends_with_their_
     assert "nobody has completed it since" in body
     assert Exit.OK == desk.say("sign_off")[0]
     assert "succeeded" == desk.run().state
+
+
+def test_what_is_told_of_a_step_is_one_document_and_how_it_came_out(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal stood behind a document that called the step done."""
+    desk.poll(desk.at)
+    with at_work(desk.bench):
+        done = headway(desk.bench.url, "done", "sign_off", "--json", "--timeout", "60")
+        assert (Exit.OK, True) == (done.code, done.data["done"])
+        assert not headway(desk.bench.url, "done", "sign_off", "--undo", "--json").data["done"]
+        with monkeypatch.context() as refusing:
+            refusing.setattr(Requests, "act", refuse)
+            again = headway(desk.bench.url, "done", "sign_off", "--json")
+    assert (Exit.REFUSED, "bob asked for it already") == (again.code, again.data["error"]["message"])
+
+
+def refuse(*_: object) -> None:
+    raise AlreadyAsked("bob asked for it already")
 
 
 def test_a_job_of_a_scheduler_is_no_manual_step(desk: Desk) -> None:
