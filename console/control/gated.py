@@ -124,7 +124,8 @@ def _opens(gate: Gate, found: Sequence[Times | None]) -> Times | None:
     known = [each for each in found if each is not None]
     if len(known) < gate.need:
         return None
-    return tuple(sorted(each[place] for each in known)[gate.need - 1] for place in (0, 1))  # type: ignore[return-value]
+    p50, p90 = (sorted(each[place] for each in known)[gate.need - 1] for place in (0, 1))
+    return p50, p90
 
 
 def _comes(picture: Picture, read: Read, look: Look, nodes: Mapping[int, Node]) -> Times | None:

@@ -39,6 +39,17 @@ def test_all_attempts_of_a_run_together_have_one_budget() -> None:
     assert 1 == len(told("03:31", again))
 
 
+def test_the_hours_until_somebody_repaired_it_are_on_no_budget() -> None:
+    """It failed after 5 minutes, and was run again at nine in the morning: 15 more are left to it."""
+    again = replace(RUNNING, attempt=2, started_at=at("09:00"), ends=((at("03:15"), State.FAILED),))
+    assert [] == told("09:14", again)
+    words = "has gone on since 03:10 UTC, longer than its budget of 20m"
+    assert [words] == [one.partition(";")[0] for one in told("09:16", again)]
+    done = replace(again, state=State.SUCCEEDED, ended_at=at("09:30"))
+    assert ["took 35m, longer than its budget of 20m"] == [one.partition(";")[0] for one in told("09:40", done)]
+    assert [] == told("09:40", replace(done, ended_at=at("09:10")))
+
+
 def test_what_costs_too_much_is_told_before_it_takes_too_long() -> None:
     [words] = told("03:15", RUNNING, costs={1: 5.2})
     assert f"has cost 5.20, more than 5.00; threshold 5.00, {SOURCE}" == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 from console.control.picture import when
 from console.control.rules.lengths import is_running
@@ -42,7 +43,7 @@ def overlap(look: Look) -> Iterator[Finding]:
         yield look.of_run(Rule.OVERLAP, newest, _began(newest), words, evidence)
 
 
-def _began(run: RunFacts):  # type: ignore[no-untyped-def]
+def _began(run: RunFacts) -> datetime:
     return run.started_at or when(run)
 
 

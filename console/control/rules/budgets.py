@@ -35,15 +35,23 @@ def _time(look: Look, run: RunFacts) -> Iterator[Finding]:
     most, began = look.job.budget_time, run.first_started_at or run.started_at
     if most is None or began is None:
         return
-    spent = began + most
+    rested = _rested(run)
+    spent = began + rested + most
     if run.ended_at is not None and run.ended_at <= spent:
         return
     if run.ended_at is None and not run.state.is_open:
         return
     words = f"has gone on since {moment(began, look.job.zone)}, longer than its budget of {_words(most)}"
     if run.ended_at is not None:
-        words = f"took {_words(run.ended_at - began)}, longer than its budget of {_words(most)}"
+        words = f"took {_words(run.ended_at - began - rested)}, longer than its budget of {_words(most)}"
     yield look.of_run(Rule.OVER_BUDGET, run, spent, words, Evidence(words, _words(most), _DECLARED))
+
+
+def _rested(run: RunFacts) -> timedelta:
+    """How long nothing of it was at work before its latest attempt: it may have waited all night for its repair. What
+    lies between earlier attempts is counted, for nobody keeps when these began."""
+    before = [ended for ended, _ in run.ends if run.started_at is not None and ended <= run.started_at]
+    return run.started_at - max(before) if before and run.started_at is not None else timedelta(0)
 
 
 def _words(taken: timedelta) -> str:
