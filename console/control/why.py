@@ -29,12 +29,14 @@ def why(picture: Picture, job_id: int, approvals: Iterable[Reason] = ()) -> tupl
     asleep: dict[str, list[Reason]] = {}
     for one in approvals:
         asleep.setdefault(one.job, []).append(one)
+    into: dict[int, list[DependencyFacts]] = {}
+    for edge in picture.estate.dependencies:
+        into.setdefault(picture.graph.unit(edge.downstream_id), []).append(edge)
     found: list[Reason] = []
     todo, seen = [(asked, 0)], {asked}
-    while todo:
-        current, depth = todo.pop(0)
+    for current, depth in todo:
         own = [*asleep.get(clean_line(picture.job(current).name), ()), *reasons(picture, current)]
-        above = list(_waits_for(picture, current)) if own[0].kind not in _ENDS else []
+        above = list(_waits_for(picture, current, into.get(current, ()))) if own[0].kind not in _ENDS else []
         own += [_waits(picture, each) for each in above]
         found += [replace(each, depth=depth) for each in own]
         for each in above:
@@ -50,9 +52,9 @@ def to_act_on(chain: Sequence[Reason]) -> Reason | None:
     return max((each for each in chain if each.act and each.kind != "event"), key=lambda each: each.depth, default=None)
 
 
-def _waits_for(picture: Picture, job_id: int) -> Iterator[DependencyFacts]:
-    """The edges that keep it from starting, or from being good, and whose upstream is not good; each upstream once."""
-    edges = [each for each in picture.estate.dependencies if picture.graph.unit(each.downstream_id) == job_id]
+def _waits_for(picture: Picture, job_id: int, edges: Sequence[DependencyFacts]) -> Iterator[DependencyFacts]:
+    """Of the edges into it those that keep it from starting, or from being good, and whose upstream is not good; each
+    upstream once."""
     run = latest(picture, job_id)
     if run is not None and has_started(run) and run.state.is_open and run.started_at is not None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -44,6 +45,30 @@ def chain(of: JobFacts, seen: Estate, now: str = "04:30", approvals: tuple[Reaso
 
 def kinds(found: tuple[Reason, ...]) -> list[tuple[str, str]]:
     return [(each.job.rpartition("/")[2], each.kind) for each in found]
+
+
+class Walked(tuple[DependencyFacts, ...]):
+    """Counts how often somebody walks through all of them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[DependencyFacts]:
+        Walked.times += 1
+        return super().__iter__()
+
+
+def test_a_long_chain_is_not_sought_through_all_dependencies_at_each_job() -> None:
+    jobs = [job(number, f"dwh/j{number}") for number in range(1, 41)]
+    failed = run(1, jobs[0], "03:10", State.FAILED)
+    edges = Walked(DependencyFacts(one.id, one.id + 1, Origin.NATIVE) for one in jobs[:-1])
+    seen = replace(
+        estate(*jobs, runs=[failed], targets=[replace(HOSTS[0], last_ok_at=at("04:29:50"))]), dependencies=edges
+    )
+    picture = Picture(seen, at("04:30"), (), ())
+    assert picture.graph.into(2)  # the graph has had its own look
+    Walked.times = 0
+    assert "failed" in {each.kind for each in why(picture, 40)}
+    assert 1 == Walked.times
 
 
 def test_the_chain_goes_across_systems_down_to_the_failed_root() -> None:
