@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from console.cli.common import Stop, now_of, positive_number, print_json, reading, say, say_lines
+from console.cli.common import Stop, business_date, now_of, positive_number, print_json, reading, say, say_lines
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.paths import config_path
@@ -27,25 +27,18 @@ LEFT_OUT = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="one calendar; without it, a list of all")
     parser.add_argument("--next", dest="n", type=positive_number, default=10, metavar="N", help="so many days (10)")
-    parser.add_argument("--from", dest="start", type=_date, metavar="DATE", help="from this date on (today)")
+    parser.add_argument("--from", dest="start", type=business_date, metavar="DATE", help="from this date on (today)")
     parser.add_argument("--json", action="store_true")
 
 
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!a} is no date; write 2026-11-20") from None
-
-
 def run(arguments: argparse.Namespace) -> int:
-    declared, today = _declared(arguments)
-    start = arguments.start or today
+    declared, now = _declared(arguments)
     if not arguments.name:
-        return _list(arguments, declared, start)
+        return _list(arguments, declared, now)
     calendar = declared.calendar(arguments.name)
     if calendar is None:
         raise Stop(Exit.NOT_FOUND, f'no calendar "{arguments.name}". {_known(declared)}')
+    start = _start(arguments, calendar, now)
     days = _days(calendar, start, min(arguments.n, MOST))
     if arguments.json:
         windows = [_window_words(each) for each in calendar.windows]
@@ -76,18 +69,23 @@ def no_days(start: date) -> str:
     return f"no day counts within five years from {start}, so that nothing is ever expected by it; {mend}"
 
 
-def _declared(arguments: argparse.Namespace) -> tuple[Declared, date]:
-    """What config declares, and today; by the store where it was named or there is no config. Raises Stop."""
+def _start(arguments: argparse.Namespace, calendar: Calendar, now: datetime) -> date:
+    """The date that was named, else that of now where the calendar is."""
+    from zoneinfo import ZoneInfo
+
+    return date.fromisoformat(arguments.start) if arguments.start else now.astimezone(ZoneInfo(calendar.zone)).date()
+
+
+def _declared(arguments: argparse.Namespace) -> tuple[Declared, datetime]:
+    """What config declares, and the time; by the store where it was named or there is no config. Raises Stop."""
     path = config_path(arguments.config)
     if arguments.store or not path.exists():
         with reading(arguments) as reads:
-            return reads.declared(), now_of(reads).date()
-    from datetime import UTC, datetime
-
+            return reads.declared(), now_of(reads)
     from console.config import ConfigFaults, load_config
 
     try:
-        return load_config(path).declared, datetime.now(UTC).date()
+        return load_config(path).declared, datetime.now(UTC)
     except ConfigFaults as faults:
         raise Stop(Exit.USAGE, f"{len(faults.faults)} fault(s) in the config\n{faults}") from None
 
@@ -97,10 +95,11 @@ def _known(declared: Declared) -> str:
     return f"Known: {names}." if names else "Config declares none: add [calendars.NAME]."
 
 
-def _list(arguments: argparse.Namespace, declared: Declared, start: date) -> int:
+def _list(arguments: argparse.Namespace, declared: Declared, now: datetime) -> int:
     from console.control.calendars import next_day
 
-    first = {each.name: next_day(each, start - timedelta(days=1)) for each in declared.calendars}
+    starts = {each.name: _start(arguments, each, now) for each in declared.calendars}
+    first = {each.name: next_day(each, starts[each.name] - timedelta(days=1)) for each in declared.calendars}
     if arguments.json:
         print_json(arguments, [_listed(each, first[each.name]) for each in declared.calendars])
     else:
@@ -108,7 +107,7 @@ def _list(arguments: argparse.Namespace, declared: Declared, start: date) -> int
         print_table(LIST, rows)
     for name, day in first.items():
         if day is None:
-            say(f'headway: calendar "{name}": {no_days(start)}')
+            say(f'headway: calendar "{name}": {no_days(starts[name])}')
     return Exit.OK
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -64,6 +66,21 @@ def test_the_store_previews_what_config_does(config: Path, tmp_path: Path, capsy
     assert by_config == printed(capsys, "--store", url, *words)
     told = json.loads("\n".join(by_config))
     assert ["2027-01-12", "2027-02-09", "2027-03-09", "2027-04-13"] == [each["date"] for each in told["days"]]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_today_is_that_of_the_calendars_own_zone(tmp_path: Path, capsys: pytest.CaptureFixture[str], zone: str) -> None:
+    """At each moment one of these two is on another date than UTC."""
+    file = tmp_path / "headway.toml"
+    days = '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+    file.write_text(f'{GOOD}\n[calendars.daily]\nweekdays = {days}\ntimezone = "{zone}"\n')
+    before = datetime.now(ZoneInfo(zone)).date()
+    [one] = json.loads("".join(printed(capsys, "--config", str(file), "calendar", "daily", "--next", "1", "--json")))[
+        "days"
+    ]
+    [listed] = json.loads("".join(printed(capsys, "--config", str(file), "calendar", "--json")))
+    assert before <= date.fromisoformat(one["date"]) <= datetime.now(ZoneInfo(zone)).date()
+    assert one["date"] == listed["next"]
 
 
 def test_a_list_says_what_each_calendar_is_made_of(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
