@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from connectors.contract import Inventory, JobRecord, Schedule
 from console.clean import clean, clean_line
-from console.control.schedule import in_words
+from console.control.schedule_words import in_words
 from console.model.inventory import WORDS_LIMIT, DriftFound, GoneJob, InventoryChanges, JobChange, KnownJob
 
 SHRUNK_SHARE = 0.9

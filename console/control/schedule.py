@@ -30,7 +30,6 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 from cronsim import CronSim, CronSimError
-from cronsim.explain import Expression
 
 from connectors.contract import Schedule
 from console.control.systemd_calendar import CalendarEvents, read, steps
@@ -45,7 +44,7 @@ _PAD = timedelta(hours=3)
 """A clock that moves by more is no DST change for cron either (cron.c: "more than three hours")."""
 _LONG = timedelta(days=10)
 """Over longer spans the days are not shared."""
-_NICKNAMES = {
+NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
     "@monthly": "0 0 1 * *",
@@ -54,7 +53,6 @@ _NICKNAMES = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_DAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
 _DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd", "cronie")
 
@@ -104,23 +102,6 @@ def is_interval(schedule: Schedule) -> bool:
     """True for "N seconds": its starts drift, so that a single one of them cannot be expected at an instant."""
     rule = _rule(schedule)
     return isinstance(rule, _Rule) and rule.every > 0
-
-
-def in_words(schedule: Schedule) -> str:
-    """The schedule in words with its zone; else the source's own words, else the bare expression."""
-    text = schedule.expression.strip()
-    if schedule.dialect == "none" or not text:
-        return schedule.words or "not by the clock"
-    if text.lower() == "@reboot":
-        return "when the host starts"
-    if fault(schedule) is not None:
-        return schedule.words or text
-    if schedule.dialect == "systemd":
-        return schedule.words or text
-    if is_interval(schedule):
-        return f"every {text}"
-    fields = _five_fields(text)
-    return f"{_often(fields) or _at(fields) or _explained(fields)} {schedule.zone}"
 
 
 def _of(schedule: Schedule, after: datetime, before: datetime) -> list[datetime]:
@@ -262,7 +243,7 @@ def _systemd_rule(text: str, zone: str) -> _Rule | str:
 
 
 def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
-    fields = _NICKNAMES.get(text.lower(), text)
+    fields = NICKNAMES.get(text.lower(), text)
     minute, hour, *rest = fields.split() if len(fields.split()) == 5 else ("", "")
     if not rest or "L" in (rest[0] + rest[2]).upper() or "#" in rest[2]:
         return f'"{text}" is not an expression of five fields'
@@ -278,50 +259,3 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "cronie": True,
     }
     return _Rule(dialect, fields, where, starred[dialect])
-
-
-def _five_fields(expression: str) -> list[str]:
-    """The fields of an expression that `fault` does not refuse, nicknames spelled out."""
-    text = expression.strip()
-    return _NICKNAMES.get(text.lower(), text).split()
-
-
-def _often(fields: list[str]) -> str:
-    minute, hour, *days = fields
-    if days != ["*", "*", "*"] or hour != "*":
-        return ""
-    if minute == "*":
-        return "every minute"
-    if minute.startswith("*/") and minute[2:].isdigit():
-        return f"every {minute[2:]} minutes"
-    return f"hourly at :{int(minute):02d}" if minute.isdigit() else ""
-
-
-def _at(fields: list[str]) -> str:
-    minute, hour, day, month, weekday = fields
-    if not (minute.isdigit() and hour.isdigit() and month == "*"):
-        return ""
-    clock = f"{int(hour):02d}:{int(minute):02d}"
-    if day == "*" and weekday == "*":
-        return f"daily at {clock}"
-    if day == "*":
-        return f"{_weekdays(weekday)} at {clock}" if _weekdays(weekday) else ""
-    return f"monthly on day {int(day)} at {clock}" if day.isdigit() and weekday == "*" else ""
-
-
-def _weekdays(text: str) -> str:
-    """ "Mon-Fri" for "1-5" or "mon-fri"; empty for what is not a plain list or range of days."""
-    names = []
-    for part in text.replace(",", " , ").replace("-", " - ").split():
-        if part.isdigit():
-            names.append(_DAYS[int(part)])
-        elif part.capitalize() in _DAYS or part in ",-":
-            names.append(part.capitalize())
-        else:
-            return ""
-    return "".join(names).replace(",", ", ")
-
-
-def _explained(fields: list[str]) -> str:
-    text = Expression(["0", *(field.upper() for field in fields)]).explain()
-    return text[:1].lower() + text[1:]

@@ -8,7 +8,7 @@ from datetime import datetime
 from console.clean import clean_line
 from console.control.expected import expects_nothing
 from console.control.graph import Graph
-from console.control.schedule import in_words
+from console.control.schedule_words import in_words
 from console.control.waits import met
 from console.model.values import Estate, JobFacts
 from console.model.words import HoldState, Mode

@@ -17,7 +17,8 @@ from console.control.held import LINGERS, words_of
 from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
-from console.control.schedule import in_words, instants, next_instant
+from console.control.schedule import instants, next_instant
+from console.control.schedule_words import in_words
 from console.control.unscheduled import cadence_of
 from console.control.words import dated, moment
 from console.durations import duration_words

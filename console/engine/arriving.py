@@ -14,7 +14,7 @@ from typing import Any
 from connectors.contract import Inventory, JobRecord, Poll, RunRecord, Skipped
 from console.clean import clean
 from console.control.masks import MASK, is_secret_name, mask_secrets
-from console.control.schedule import in_words
+from console.control.schedule_words import in_words
 from console.store.ingest import IngestBatch
 from console.store.keys import is_too_long, pack
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule
-from console.control.schedule import MOST, fault, in_words, instants, last_instant, next_instant
+from console.control.schedule import MOST, fault, instants, last_instant, next_instant
+from console.control.schedule_words import in_words
 from console.control.zones import zone_of
 
 BERLIN = "Europe/Berlin"

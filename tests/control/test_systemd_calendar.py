@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from connectors.contract import Schedule
-from console.control.schedule import fault, in_words, instants, last_instant, next_instant
+from console.control.schedule import fault, instants, last_instant, next_instant
+from console.control.schedule_words import in_words
 
 RECORDED: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "recordings" / "systemd" / "analyze-252.json").read_text()
