@@ -10,7 +10,7 @@ from pathlib import Path
 from connectors.contract import AccessRefused, SystemUnreachable
 from connectors.contract.measured import Measured
 from connectors.transport import sftp
-from connectors.transport.ssh import SshAddress
+from connectors.transport.ssh_connect import SshAddress
 
 
 def here(path: str) -> Measured:

@@ -16,7 +16,8 @@ from connectors.cron.follow import Place
 from connectors.cron.options import CronOptions
 from connectors.cron.parse import Section, sections
 from connectors.secrets import SecretRef
-from connectors.transport.ssh import Completed, SshAddress
+from connectors.transport.ssh import Completed
+from connectors.transport.ssh_connect import SshAddress
 
 ARGV = ("sh", "-s")
 LOG_BYTES = 1024 * 1024  # of a log at a time; what is left comes with the next bite

@@ -34,7 +34,8 @@ from connectors.cron.options import CronOptions, targets
 from connectors.cron.probe import probe
 from connectors.cron.records import Ref, user_of_table
 from connectors.cron.state import Memory
-from connectors.transport.ssh import SshSession, trust_words
+from connectors.transport.ssh import SshSession
+from connectors.transport.ssh_connect import trust_words
 from connectors.transport.ssh_shell import ssh_shell
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"

@@ -7,7 +7,8 @@ import time
 import paramiko
 
 from connectors.contract import AccessRefused, SystemUnreachable
-from connectors.transport.ssh import SshAddress, connect, watchdog, words_of
+from connectors.transport.ssh import words_of
+from connectors.transport.ssh_connect import SshAddress, connect, watchdog
 
 
 def stat(address: SshAddress, path: str, timeout_seconds: float) -> paramiko.SFTPAttributes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connectors.contract import Shell
 from connectors.transport.known_hosts import known_hosts
-from connectors.transport.ssh import SshAddress
+from connectors.transport.ssh_connect import SshAddress
 
 _ASKPASS = "#!/bin/sh\nprintf '%s\\n' \"$HEADWAY_KEY_PASSPHRASE\"\n"
 

@@ -20,7 +20,7 @@ from console.control.zones import date_in_window, zone_of
 from console.model.checks import Check
 
 if TYPE_CHECKING:
-    from connectors.transport.ssh import SshAddress
+    from connectors.transport.ssh_connect import SshAddress
 
 NAME = "headway check"
 """What a server shows of who looks: pg_stat_activity has it as application_name."""

@@ -20,7 +20,8 @@ from connectors.cron.client import ARGV, CronClient
 from connectors.cron.connector import CronConnector
 from connectors.cron.options import CronOptions
 from connectors.cron.state import Memory
-from connectors.transport.ssh import Completed, SshAddress
+from connectors.transport.ssh import Completed
+from connectors.transport.ssh_connect import SshAddress
 from tests.bench.figures import Figure, arguments, emit
 from tests.lab.cronhost import CronHost
 from tests.lab.process import private_folder, remove_folder

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from connectors.cron.options import CronOptions
-from connectors.transport.ssh import Completed, SshAddress
+from connectors.transport.ssh import Completed
+from connectors.transport.ssh_connect import SshAddress
 
 WRAPPER = Path(__file__).parents[2] / "connectors/cron/headway-sh"
 ME = getpass.getuser()

@@ -17,7 +17,7 @@ from connectors.checks.questions import ObjectQuestion
 from connectors.contract import AccessRefused, NotSupported, SystemUnreachable
 from connectors.contract.measured import Measured
 from connectors.secrets import SecretStore
-from connectors.transport.ssh import SshAddress
+from connectors.transport.ssh_connect import SshAddress
 from console.config import load_config
 from console.engine.looking import Looker
 from tests.lab.aws import CREDENTIALS, REGION, MotoServer

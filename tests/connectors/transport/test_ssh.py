@@ -12,7 +12,8 @@ import paramiko
 import pytest
 
 from connectors.contract import AccessRefused, SystemUnreachable
-from connectors.transport.ssh import WEAK, Completed, SshAddress, SshFailed, SshSession, trust_words
+from connectors.transport.ssh import Completed, SshFailed, SshSession
+from connectors.transport.ssh_connect import WEAK, SshAddress, trust_words
 from tests.fakes.ssh_stub import StubServer, answer, new_key
 
 ARGV = ("sh", "-s")

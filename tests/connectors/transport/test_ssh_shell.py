@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connectors.transport.ssh import SshAddress
+from connectors.transport.ssh_connect import SshAddress
 from connectors.transport.ssh_shell import ssh_shell
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
