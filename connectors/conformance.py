@@ -10,7 +10,8 @@
 
 Kinds that start, cancel or hold have more hooks; they stand with their words in `connectors.conformance_support.Hooks`:
 `a_startable_job`, `a_running_run`, `a_holdable_job`, `pause_by_hand`, `resume_by_hand`, `let_it_fall_due`. Their tests
-are in `connectors.conformance_acts`; those of what may still be on its way are in `connectors.conformance_arrival`.
+are in `connectors.conformance_acts` and `connectors.conformance_holds`; those of what may still be on its way are in
+`connectors.conformance_arrival`.
 
 A hook may answer from what an earlier test made: nothing here needs a world of its own. What a kind cannot do is
 skipped by its declared capabilities, with the kind's own reason; what one WORLD cannot do (recorded replies that accept

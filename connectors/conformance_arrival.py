@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from connectors.arrival import SEND_SECONDS
-from connectors.conformance_acts import ActsConformance, hold_ask, release_ask
+from connectors.conformance_holds import HoldConformance, hold_ask, release_ask
 from connectors.conformance_support import new_key, ref
 from connectors.contract import SENT_AT, Absent, Ask, Capability, ConnectorError, Preview, Verb, instant_key
 
 
-class ArrivalConformance(ActsConformance):
+class ArrivalConformance(HoldConformance):
     """Absent is never said while a sender may still arrive."""
 
     def test_rerun_that_may_still_arrive_is_not_absent(self) -> None:

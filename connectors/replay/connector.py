@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,6 +35,7 @@ from connectors.contract import (
 )
 from connectors.replay import words
 from connectors.replay.client import Actions, NightUnusable, ReplayClock, SentAction, load_night
+from connectors.replay.cursor import Cursor
 from connectors.replay.log import chunk, lines
 from connectors.replay.options import ReplayOptions, targets
 from connectors.replay.parse import JobDef, Night, Recorded, SystemDef
@@ -46,35 +46,6 @@ BITE = 1000
 LONGEST = timedelta(hours=12)
 """An attempt that began earlier than this is not looked for as one that may overlap."""
 NOT_REAL = "replay: no real scheduler is touched"
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Everything up to this position was told, as this many actions had made it."""
-
-    at: datetime | None = None
-    key: str = ""
-    actions: int = 0
-
-    @classmethod
-    def read(cls, text: str) -> Cursor:
-        """The cursor of a text of ours; from the beginning for anything else."""
-        try:
-            row = json.loads(text)
-            return cls(datetime.fromisoformat(row["at"]), str(row["key"]), int(row["actions"]))
-        except (ValueError, KeyError, TypeError):
-            return cls()
-
-    def text(self) -> str:
-        at = self.at.isoformat() if self.at is not None else None
-        return json.dumps({"at": at, "key": self.key, "actions": self.actions})
-
-    def before(self, actions: Sequence[SentAction]) -> Cursor:
-        """Back to where actions that are new since then may have changed something."""
-        new = [one.sent_at for one in actions[self.actions :]]
-        if not new or self.at is None or min(new) > self.at:
-            return self
-        return Cursor(min(new), "", self.actions)
 
 
 class ReplayConnector:
@@ -101,7 +72,7 @@ class ReplayConnector:
         night, system, actions = self._night(), self._system(), self._actions.read()
         now = min(self._clock.now(), night.until)
         at = Cursor.read(cursor).before(actions)
-        changed = [one for one in self._mine(night, actions, now, at.at) if at.at is None or _after(one, at)]
+        changed = [one for one in self._mine(night, actions, now, at.at) if at.is_before(one)]
         told = changed[:BITE]
         more = len(changed) > BITE
         last = told[-1].position if told else (at.at, at.key)
@@ -237,10 +208,6 @@ class ReplayConnector:
         shown = world(night, self._actions.read(), now, now - max(night.longest, LONGEST))
         running = [one for one in shown if one.job == job.key and one.ending is None and one.run != run]
         return f"{job.native_id} is running for {running[0].run}" if running else None
-
-
-def _after(one: Attempt, cursor: Cursor) -> bool:
-    return cursor.at is None or one.position > (cursor.at, cursor.key)
 
 
 def _local(at: datetime, zone: str) -> str:

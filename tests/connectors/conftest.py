@@ -7,6 +7,7 @@ import pytest
 pytest.register_assert_rewrite(
     "connectors.conformance",
     "connectors.conformance_acts",
+    "connectors.conformance_holds",
     "connectors.conformance_arrival",
     "connectors.conformance_support",
 )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from connectors.conformance import new_key, ref
-from connectors.conformance_acts import hold_ask, release_ask
+from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import (
     AccessRefused,
     Ask,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from connectors.conformance import new_key
-from connectors.conformance_acts import hold_ask
+from connectors.conformance_holds import hold_ask
 from connectors.contract import (
     AccessRefused,
     Ask,

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from connectors.conformance import new_key, ref
-from connectors.conformance_acts import hold_ask, release_ask
+from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import (
     SENT_AT,
     Absent,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from connectors.conformance import new_key
-from connectors.conformance_acts import hold_ask, release_ask
+from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import Absent, Ask, Connector, Found, NotSupported, RunRef, State, Verb
 from connectors.secrets import SecretStore
 from connectors.step_functions.connector import CONNECTOR

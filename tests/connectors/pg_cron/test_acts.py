@@ -10,7 +10,7 @@ import pytest
 
 from connectors.arrival import IN_FLIGHT_SECONDS, SEND_SECONDS
 from connectors.conformance import new_key, ref
-from connectors.conformance_acts import hold_ask, release_ask
+from connectors.conformance_holds import hold_ask, release_ask
 from connectors.contract import (
     SENT_AT,
     Absent,
