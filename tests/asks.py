@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.words import Verb
-from console.engine.requests import Wish, overlap_shown
+from console.engine.wishes import Wish, overlap_shown
 
 
 def rerun_of(run_id: int, preview: Mapping[str, Any] | None = None, why: str = "") -> Wish:

@@ -10,7 +10,7 @@ from console.cli.common import Stop, reading, whole_number
 from console.cli.exits import Exit
 from console.cli.planning import add_at_once_argument, carry_out, proposal
 from console.cli.rerun import step
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.views import RunRow
 from console.store.reads import Reads
 

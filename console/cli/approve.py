@@ -10,7 +10,8 @@ from console.cli.asking import answered, require_engine
 from console.cli.common import Stop, confirmed, now_of, print_json, reading, say, say_lines, since_words, stamp, until
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.engine.requests import Requests, Wish
+from console.engine.requests import Requests
+from console.engine.wishes import Wish
 
 if TYPE_CHECKING:
     from console.store.reads.audit import ApprovalView

@@ -14,7 +14,8 @@ from console.cli.common import Stop, agreed, reading, say, say_lines, stamp, sto
 from console.cli.exits import Exit
 from console.durations import duration_words
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked, Requests, Wish
+from console.engine.requests import Requests
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.ids import new_action_key
 from console.model.views import ActionView
 from console.store.errors import NotAllowed, ReasonNeeded

@@ -9,7 +9,7 @@ from console.cli.asking import WHY, answered, require_engine, send
 from console.cli.common import Stop, business_date, now_of, print_json, reading, say_lines, since_words, wait_seconds
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.views import JobFilter, JobRow, RunRow
 from console.store.reads import Reads
 

@@ -24,7 +24,8 @@ from console.cli.common import Stop, print_json, reading, say, say_lines, stamp,
 from console.cli.exits import Exit
 from console.control.gate import Standing, judge
 from console.durations import duration_words, parse_duration
-from console.engine.requests import AlreadyAsked, Requests, Wish, mark_name
+from console.engine.requests import Requests, mark_name
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.holding import length_fault
 from console.model.ids import new_action_key
 from console.model.views import ActionView, HoldView

@@ -22,7 +22,7 @@ from console.cli.common import Stop, agreed, positive_number, print_json, readin
 from console.cli.exits import Exit
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked, Wish
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.carried import PlanView, StepView
 from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Draft, PlanRefused, Step

@@ -11,7 +11,7 @@ from console.cli.exits import Exit
 from console.cli.incident import number_of
 from console.cli.planning import add_at_once_argument, add_change_arguments, carry_out, changed, proposal
 from console.cli.rerun import step
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import incident_name
 from console.model.plans import WAIT
 from console.model.steps import next_step, open_steps, waiting_for

@@ -22,7 +22,7 @@ from console.cli.asking import (
 )
 from console.cli.common import Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
-from console.engine.requests import Wish, overlap_shown
+from console.engine.wishes import Wish, overlap_shown
 from console.model.steps import refusal
 
 

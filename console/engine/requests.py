@@ -10,65 +10,20 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from connectors.words import Verb
 from console.control.authorize import DOORS, Granted, Refused, switch_door
-from console.durations import duration_words
 from console.engine.rights import Rights, about_request, all_granted, may_ask
+from console.engine.wishes import Wish, insert, refuse_a_second
 from console.model.holding import end_fault
 from console.model.ids import incident_name, instant
 from console.model.rights import Role, Subject
 from console.model.views import ServiceView
-from console.store import asker, beside, chain, notes, permissions, switches
+from console.store import asker, chain, notes, permissions, switches
 from console.store.chain import Run
 from console.store.errors import NotAllowed, NotFound, ReasonNeeded
-
-_NEW_ACTION = (
-    "INSERT INTO action (key, verb, job_id, run_id, incident_id, state, preview, parameters, origin, requested_by,"
-    " requested_from, why, overlap, needs_approval, approved_by, requested_us, native_ref, words, next_us, looked_up,"
-    " changed_seq) SELECT ?, ?, j.id, r.id, COALESCE(CAST(? AS BIGINT), (SELECT MIN(i.id) FROM incident_member m"
-    " JOIN incident i ON i.id = m.incident_id"
-    " WHERE m.job_id = r.job_id AND m.period_key = r.period_key AND i.closed_us IS NULL)),"
-    " 'requested', ?, ?, 'person', ?, ?, ?, ?, ?, '', ?, '', ?, 0, 0, 0"
-    " FROM job j LEFT JOIN run r ON r.job_id = j.id AND r.id = CAST(? AS BIGINT)"
-    " WHERE j.id = COALESCE((SELECT job_id FROM run WHERE id = CAST(? AS BIGINT)), CAST(? AS BIGINT)) RETURNING key"
-)
-"""Without a named incident it is told in that of which the run is part, whichever way it was asked."""
-
-ONE_AT_A_TIME = (
-    (Verb.RERUN, Verb.START, Verb.MARK_OK, Verb.SKIP),
-    (Verb.CANCEL,),
-    (Verb.HOLD, Verb.RELEASE),
-)
-"""Of each group one action at most is under way for a run (for a job, where it is about no run)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a person wants of a run, or of a job."""
-
-    verb: Verb
-    run_id: int | None = None
-    job_id: int | None = None
-    """Where there is no run yet, and for hold and release."""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    """`Ask.parameters` of the contract."""
-    preview: Mapping[str, Any] = field(default_factory=dict)
-    """What the person saw; empty: the engine asks for it right before sending, and sends what it then says."""
-    why: str = ""
-    overlap: str = "refuse"
-    """Where its job is running already: "refuse", "queue" until it is not, "allow" what the person was shown."""
-    incident_id: int | None = None
-    needs_approval: bool = False
-    beside: tuple[str, ...] | None = None
-    """Where `overlap` was chosen, keys of what was shown to be under way for the same run: an allowed one leaves beside
-    what of it has arrived, a queued one waits for all that was asked before it."""
-
-
-class AlreadyAsked(Exception):
-    """Somebody asked for this run already; the message says who and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +47,6 @@ def mark_name() -> str:
     return "".join(bearable)[:64]
 
 
-def overlap_shown(preview: Mapping[str, Any]) -> str:
-    """`Wish.overlap` of who was shown this and sends it: one that was shown is allowed, one that comes later is not."""
-    return "allow" if preview.get("overlap") else "refuse"
-
-
 def _job_of(run: Run, run_id: int | None, job_id: int | None) -> int:
     """The job that is meant. Raises NotFound."""
     rows = run("SELECT job_id FROM run WHERE id = ?", (run_id,)) if run_id is not None else []
@@ -109,24 +59,6 @@ def raise_refused(answer: Granted | Refused) -> None:
     """Raises NotAllowed, or ReasonNeeded, for a refusal."""
     if isinstance(answer, Refused):
         raise (ReasonNeeded if answer.wants_reason else NotAllowed)(answer.reason)
-
-
-def _refuse_a_second(run: Run, wish: Wish, now_us: int) -> None:
-    """Raises AlreadyAsked where one of the same group is under way or to come, unless it was chosen to stand beside."""
-    group = [verb.value for verb in next(verbs for verbs in ONE_AT_A_TIME if wish.verb in verbs)]
-    queues = wish.beside is not None and wish.overlap == "queue"
-    for by, at, state, key in [] if queues else beside.under_way(run, wish.run_id, wish.job_id, group):
-        shown = wish.beside is not None and key in wish.beside
-        if shown and state == "sent":
-            continue  # it has arrived and runs, or is about to: that is what was chosen
-        ago, lost = duration_words((now_us - at) / 1e6), state in ("requested", "unknown")
-        further = f"; headway withdraw {key} takes it back" if shown and lost else ""
-        raise AlreadyAsked(f"already asked by {by} {ago} ago; it is {state}{further}")
-    plan = None if queues or wish.run_id is None else beside.to_come(run, wish.run_id, group)
-    if plan is not None:
-        number, by, place = plan
-        ways = f"headway recovery {number} --watch follows it; --overlap queue waits for it"
-        raise AlreadyAsked(f"plan {number} of {by} does it, in its step {place}: {ways}")
 
 
 class Requests:
@@ -261,9 +193,9 @@ class Requests:
             if isinstance(answer, Granted) and wish.verb is Verb.HOLD:
                 answer = Refused(fault) if (fault := end_fault(wish.parameters, instant(now))) else answer
             if isinstance(answer, Granted):
-                _refuse_a_second(run, wish, now)
+                refuse_a_second(run, wish, now)
                 wish = replace(wish, needs_approval=wish.needs_approval or answer.needs_approval)
-                self._insert(run, wish, key, person.name, now)
+                insert(run, wish, key, person.name, where_from(), now)
             self._tell(run, person.name, wish, job_id, key, answer)
         raise_refused(answer)
 
@@ -275,13 +207,6 @@ class Requests:
             about = dict.fromkeys((wish.verb.value, _job_of(run, wish.run_id, wish.job_id)) for wish in wishes)
             answer = all_granted(rights.kept_back(job_id) or rights.may(person, verb, job_id) for verb, job_id in about)
         raise_refused(answer)
-
-    def _insert(self, run: Run, wish: Wish, key: str, by: str, now: int) -> None:
-        words = (json.dumps(dict(wish.preview)), json.dumps(dict(wish.parameters)))
-        waits = f"waits for the approval of another person: headway approve {key}" if wish.needs_approval else ""
-        asked_by = (by, where_from(), wish.why, wish.overlap, wish.needs_approval, now, waits)
-        of = (wish.run_id, wish.run_id, wish.job_id)
-        run(_NEW_ACTION, (key, wish.verb.value, wish.incident_id, *words, *asked_by, *of))
 
     def _tell(self, run: Run, by: str, wish: Wish, job_id: int, key: str, answer: Granted | Refused) -> None:
         """Into the audit, in the transaction of what was asked."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from connectors.words import Verb
 
 if TYPE_CHECKING:
-    from console.engine.requests import Wish
+    from console.engine.wishes import Wish
 
 REVERSIBLE = (Verb.HOLD, Verb.RELEASE)
 """What nobody has to type a name for: one undoes the other."""
@@ -37,7 +37,7 @@ class Order(NamedTuple):
     def wish(self, preview: Mapping[str, Any] | None = None, why: str = "", overlap: str | None = None) -> Wish:
         """As the engine is asked for it, with what `preview` showed; without a choice, with the overlap that it showed
         and no other. Called where a desk waits: it imports what asks."""
-        from console.engine.requests import Wish, overlap_shown
+        from console.engine.wishes import Wish, overlap_shown
 
         return Wish(
             self.verb,

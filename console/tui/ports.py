@@ -29,7 +29,7 @@ from console.model.views import (
 )
 
 if TYPE_CHECKING:
-    from console.engine.requests import Wish
+    from console.engine.wishes import Wish
     from console.model.carried import PlanView
     from console.model.plans import Draft
     from console.store.reads.audit import ApprovalView

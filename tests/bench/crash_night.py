@@ -11,7 +11,8 @@ from pathlib import Path
 
 from connectors.contract import Verb
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked, Requests, Wish
+from console.engine.requests import Requests
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.ids import new_action_key
 from console.model.plans import PlanRefused
 from console.store.errors import StoreError

@@ -18,7 +18,7 @@ from connectors.contract import State
 from connectors.words import Verb
 from console.cli.grants import GRANTS
 from console.config import ActingSettings, ServiceSettings
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.store import audit
 from tests.engine.bench import Bench, estate_config, running_bench

@@ -13,7 +13,7 @@ import pytest
 from connectors.contract import State, Verb
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.store.asked import ActionStep, step_action
 from console.store.errors import NotAllowed

@@ -10,7 +10,7 @@ import pytest
 from connectors.contract import CannotTell, OutcomeUnknown
 from connectors.words import Verb
 from console.config import PermissionSettings
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from tests.cli.test_audit import answering, bench, key
 from tests.engine.bench import Bench

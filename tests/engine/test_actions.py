@@ -21,7 +21,7 @@ from connectors.contract import Absent, CannotTell, OutcomeUnknown, RecordUnread
 from console.config import JobSettings, SystemConfig
 from console.engine.lanes import Lanes
 from console.engine.moves import LOOK_UPS
-from console.engine.requests import AlreadyAsked
+from console.engine.wishes import AlreadyAsked
 from console.model.ids import new_action_key
 from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench

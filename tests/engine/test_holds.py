@@ -13,7 +13,7 @@ import pytest
 
 from connectors.contract import Capability, HoldMark, Schedule, State, SystemUnreachable, Verb
 from console.config import DependencySettings
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import micros, new_action_key
 from console.store import approvals
 from tests.engine.bench import Bench, estate_config, running_bench

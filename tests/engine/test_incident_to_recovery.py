@@ -10,9 +10,9 @@ import pytest
 
 from connectors.contract import AccessRefused, OutcomeUnknown, State, SystemUnreachable
 from console.control.evaluate import evaluate
-from console.engine.requests import AlreadyAsked
 from console.engine.runner import Engine
 from console.engine.sending import Sent
+from console.engine.wishes import AlreadyAsked
 from console.model.decisions import Decisions
 from console.model.ids import new_action_key
 from console.model.values import Estate

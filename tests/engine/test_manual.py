@@ -14,7 +14,8 @@ from connectors.manual.connector import CONNECTOR, ManualConnector
 from connectors.manual.options import ManualOptions
 from console.cli.exits import Exit
 from console.config import DependencySettings, JobSettings, ServiceSettings, SystemConfig
-from console.engine.requests import AlreadyAsked, Requests
+from console.engine.requests import Requests
+from console.engine.wishes import AlreadyAsked
 from console.model.views import RunRow
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench

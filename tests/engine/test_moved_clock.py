@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import Schedule, Verb
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.store.inventory import accept_drift
 from tests.engine.test_holds import Night, a_night, repair, started

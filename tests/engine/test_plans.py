@@ -20,7 +20,7 @@ from console.config import JobSettings
 from console.control import carry_out
 from console.engine.plan_requests import MOST_RUNS, PlanRequests
 from console.engine.plans import Plans
-from console.engine.requests import AlreadyAsked, Wish
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.carried import PlanView
 from console.model.ids import new_action_key
 from console.model.plans import Draft, PlanRefused

@@ -12,7 +12,8 @@ import pytest
 
 from connectors.contract import State
 from console.cli.main import main
-from console.engine.requests import AlreadyAsked, Requests
+from console.engine.requests import Requests
+from console.engine.wishes import AlreadyAsked
 from console.model.ids import new_action_key
 from console.store.errors import NotFound, StoreUnusable
 from console.store.open import open_store

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import NotSupported, OutcomeUnknown, Preview, Receipt, Verb
-from console.engine.requests import Requests, Wish
+from console.engine.requests import Requests
 from console.engine.underway import STOPPED, Underway
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.store.asked import ActionStep
 from console.store.errors import LeaseLost

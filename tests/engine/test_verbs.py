@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from connectors.contract import Capability, RecordUnreadable, State, SystemUnreachable, Verb
 from console.config import JobSettings
-from console.engine.requests import AlreadyAsked, Wish
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.ids import micros, new_action_key
 from console.store import approvals
 from console.store.errors import NotAllowed

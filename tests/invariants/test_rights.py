@@ -21,7 +21,7 @@ from connectors.contract import Ask, Capability, Preview, State, Verb
 from console.config import ActingSettings, Config, DependencySettings, PermissionSettings, ServiceSettings
 from console.control.authorize import DOORS
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.model.plans import Draft
 from console.store import chain

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.contract import Verb
 from console.engine.outbox import REPEAT_WORDS
-from console.engine.requests import Requests, Wish
+from console.engine.requests import Requests
+from console.engine.wishes import Wish
 from console.model.ids import new_action_key
 from console.store import patient
 from console.store.chain import WRITER_LOCK

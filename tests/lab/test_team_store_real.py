@@ -20,8 +20,8 @@ from connectors.contract import Capability, State, Verb
 from connectors.secrets import SecretStore
 from console.config import ActingSettings, PermissionSettings
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked, Wish
 from console.engine.wiring import Parts
+from console.engine.wishes import AlreadyAsked, Wish
 from console.model.ids import new_action_key
 from console.model.plans import Draft
 from console.model.views import JobFilter

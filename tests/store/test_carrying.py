@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from connectors.contract import State
 from console.engine.plan_requests import PlanRequests
-from console.engine.requests import AlreadyAsked
+from console.engine.wishes import AlreadyAsked
 from console.model.carried import EndStep
 from console.model.ids import micros, new_action_key
 from console.model.plans import Draft, PlanRefused, Save, Step

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from connectors.words import Verb
 from console.clock import Hand
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.model.carried import PlanView, StepView
 from console.model.plans import Draft, LeftOut, Save, Step
 from console.model.views import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from console.engine.requests import Wish
+from console.engine.wishes import Wish
 from console.tui import desk as desk_module
 from console.tui.app import HeadwayApp
 from console.tui.desk import Desk
