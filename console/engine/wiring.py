@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
 
 from connectors.secrets import SecretStore
-from console.clean import clean_line
 from console.clock import Clock
 from console.config import Config
 from console.control.backwards import backwards
-from console.control.recovery import followers
 from console.control.unheld import unheld
 from console.engine import settings as plain
 from console.engine.actions import Actions
 from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
+from console.engine.around_rerun import around_rerun
 from console.engine.checks import Checks
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
@@ -41,7 +40,6 @@ from console.engine.sending import Sender, send_by_apprise
 from console.engine.sending_mail import send_mail
 from console.engine.templates import Templates
 from console.engine.underway import Underway
-from console.model.values import RunFacts
 from console.store import polling
 from console.store.config_sync import remember_backwards, sync_config
 from console.store.inventory import accept_drift
@@ -126,6 +124,23 @@ class Parts:
             if system in self.config.systems
         }
         self.doors = Doors(places, self.secrets)
+        self._join_telling()
+        self.evaluator = Evaluator(
+            self.store,
+            self.clock,
+            plain.decision_settings(self.config),
+            plain.audience(self.config),
+            alerts_made=self.outbox.wake.set,
+            own_words=Templates(self.config.routes).put_in,
+        )
+        self._join_looking(places)
+        self._join_acting()
+        self._join_rounds()
+        self._make_health()
+        self._joined = True
+
+    def _join_telling(self) -> None:
+        """Who sends what was decided."""
         self.routing = Routing(self.store, self.clock, self.config.routes, self.config.alerts.default_route)
         self.outbox = Outbox(
             self.store,
@@ -136,14 +151,9 @@ class Parts:
             self._send,
             send_mail if self._send is send_by_apprise else None,
         )
-        self.evaluator = Evaluator(
-            self.store,
-            self.clock,
-            plain.decision_settings(self.config),
-            plain.audience(self.config),
-            alerts_made=self.outbox.wake.set,
-            own_words=Templates(self.config.routes).put_in,
-        )
+
+    def _join_looking(self, places: Mapping[int, Place]) -> None:
+        """Who looks at schedulers and at data."""
         shared = Shared(
             self.store,
             self.clock,
@@ -154,6 +164,17 @@ class Parts:
             clocks_changed=self._tell_backwards,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
+        self.checks = Checks(
+            self.store,
+            self.clock,
+            self.config.declared.checks,
+            Looker(self.config, self.secrets).look,
+            self.secrets.mask,
+            changed=self.evaluator.wake.set,
+        )
+
+    def _join_acting(self) -> None:
+        """Who sends to schedulers, and answers what people ask."""
         self.actions = Actions(
             self.store,
             self.clock,
@@ -164,16 +185,8 @@ class Parts:
             moved=self.evaluator.wake.set,
             audience=plain.audience(self.config),
         )
-        self.checks = Checks(
-            self.store,
-            self.clock,
-            self.config.declared.checks,
-            Looker(self.config, self.secrets).look,
-            self.secrets.mask,
-            changed=self.evaluator.wake.set,
-        )
-        proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
         self.plans = Plans(self.store, self.clock, self.actions.wake.set, plain.audience(self.config))
+        proposals = Proposals(self.store, self.clock, self.doors, self.secrets, self.evaluator.estate)
         self.answers = Answers(
             self.store,
             self.clock,
@@ -191,6 +204,9 @@ class Parts:
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
             },
         )
+
+    def _join_rounds(self) -> None:
+        """What alerting does by the clock."""
         alerting, beside = self.config.declared.alerting, self.config.path
         self.rotas = Rotas(
             self.store,
@@ -201,10 +217,7 @@ class Parts:
             self.secrets,
             changed=self.evaluator.wake.set,
         )
-        weekly = WeeklyNoise(self.store, self.clock, alerting.noise_report, self.routing.words)
-        self.rounds = Rounds(self.rotas, weekly)
-        self._make_health()
-        self._joined = True
+        self.rounds = Rounds(self.rotas, WeeklyNoise(self.store, self.clock, alerting.noise_report, self.routing.words))
 
     def _make_health(self) -> None:
         """Pings only where config says so."""
@@ -271,23 +284,9 @@ class Parts:
             poller.wake.set()
 
     def _extras(self, run_id: int) -> dict[str, Any]:
-        """What the estate knows of a rerun: how safe its owner calls it, and what must be rerun after it."""
-        estate = self.evaluator.estate()
-        run = next((one for one in estate.runs if one.id == run_id), None)
-        if run is None:
-            return {"safety": polling.safety_of_run(self.store, run_id), "followers": []}
-        incident = next((one for one in estate.incidents if run_id in one.member_run_ids), None)
-        after = followers(estate, incident, self.clock.now()) if incident is not None else []
-        named = [
-            [clean_line(estate.jobs[one.job_id].name), one.id, _why_rerun(one)] for one in after if one.id != run_id
-        ]
-        return {"safety": str(estate.jobs[run.job_id].rerun), "followers": named}
+        return around_rerun(self.store, self.evaluator.estate(), run_id, self.clock.now())
 
     def _accept_drift(self, job_id: int, by: str, origin: str) -> None:
         accept_drift(self.store, job_id, by, self.clock.now(), self._fence, origin)
         self._tell_backwards(self._fence)
         self.evaluator.wake.set()
-
-
-def _why_rerun(run: RunFacts) -> str:
-    return f"it ended {run.state}" if run.state.is_red else "it read what its upstream had not finished"
