@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from console.model.ids import instant, maybe_instant
+from console.model.ids import instant, maybe_instant, micros
 from console.model.promises import instance_name
 from console.model.views import ServiceView
 from console.store.errors import NotFound
@@ -31,6 +32,29 @@ FURTHEST_DAY = 7
 """As config lets a deadline lie after the window of its business date."""
 
 
+class _Day(NamedTuple):
+    """What _DAYS tells of a service day, in its order; by default what is not judged yet."""
+
+    deadline_us: int
+    timeliness: str = "no_estimate"
+    data_state: str = "open"
+    delivered_us: int | None = None
+    expected_us: int | None = None
+    late_us: int | None = None
+    act_by_us: int | None = None
+    green_by_us: int | None = None
+    cause: str = ""
+    incident_id: int | None = None
+    reason: str = ""
+    sources: str = "[]"
+    path: str = "[]"
+    promised_us: int | None = None
+    extension: str = ""
+    instance: str = ""
+    submission: str = ""
+    awaits: str = "[]"
+
+
 class ServiceReads(Base):
     def services(self, bd: str | None = None) -> list[ServiceView]:
         """Each service on that business date, else its current one, by tier and name."""
@@ -52,17 +76,17 @@ class ServiceReads(Base):
         days = self._days(bd) if rows else {}
         return self._views([(row, of, day) for row in rows for of, day in sorted(days[row[0]], key=_soonest)])
 
-    def _days(self, bd: str | None) -> dict[int, list[tuple[date, Row]]]:
+    def _days(self, bd: str | None) -> dict[int, list[tuple[date, _Day]]]:
         """Service -> its days and instances: of that business date, or of all that may be told."""
-        found: dict[int, list[tuple[date, Row]]] = defaultdict(list)
+        found: dict[int, list[tuple[date, _Day]]] = defaultdict(list)
         first = bd or (self.now() - timedelta(days=3 + FURTHEST_DAY)).date().isoformat()
         for service_id, of, *rest in self.link.rows(_DAYS, (first,)):
             if bd in (None, of):
-                found[service_id].append((date.fromisoformat(of), tuple(rest)))
+                found[service_id].append((date.fromisoformat(of), _Day(*rest)))
         return found
 
-    def _views(self, shown: list[tuple[Row, date, Row | None]]) -> list[ServiceView]:
-        names = self._job_names({job_id for _, _, day in shown if day for job_id in json.loads(day[12])})
+    def _views(self, shown: list[tuple[Row, date, _Day | None]]) -> list[ServiceView]:
+        names = self._job_names({job_id for _, _, day in shown if day for job_id in json.loads(day.path)})
         return [_service(row, on, day, names) for row, on, day in shown]
 
     def service(self, name: str, bd: str | None = None) -> ServiceView:
@@ -93,10 +117,10 @@ def is_end_to_end(promise: str) -> bool:
     return bool(json.loads(promise).get("deadline", {}).get("key"))
 
 
-def _soonest(one: tuple[date, Row]) -> tuple[bool, int]:
+def _soonest(one: tuple[date, _Day]) -> tuple[bool, int]:
     """What is not delivered first, the soonest due of it; then the latest."""
-    deadline, delivered = one[1][0], one[1][3]
-    return delivered is not None, deadline if delivered is None else -deadline
+    day = one[1]
+    return day.delivered_us is not None, day.deadline_us if day.delivered_us is None else -day.deadline_us
 
 
 def days_after(promise: str) -> int:
@@ -110,78 +134,38 @@ def _deadline(bd: date, deadline: time, cutoff: time, zone: str) -> datetime:
     return datetime.combine(day, deadline, ZoneInfo(zone)).astimezone(UTC)
 
 
-def _service(row: Row, bd: date, day: Row | None, names: dict[int, str]) -> ServiceView:
+def _service(row: Row, bd: date, day: _Day | None, names: dict[int, str]) -> ServiceView:
     service_id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise = row
     if day is None:
         by_clock = bd + timedelta(days=days_after(promise))
         due = _deadline(by_clock, time.fromisoformat(deadline), time.fromisoformat(cutoff), zone)
-        day = (
-            None,
-            "no_estimate",
-            "open",
-            None,
-            None,
-            None,
-            None,
-            None,
-            "",
-            None,
-            "no submission yet" if is_end_to_end(promise) else "not judged yet",
-            "[]",
-            "[]",
-            None,
-            "",
-            "",
-            "",
-            "[]",
-        )
-    else:
-        due = instant(day[0])
-    (
-        _,
-        timeliness,
-        data_state,
-        delivered,
-        expected,
-        late,
-        act_by,
-        green_by,
-        cause,
-        incident_id,
-        reason,
-        sources,
-        path,
-        promised,
-        extension,
-        instance,
-        submission,
-        awaits,
-    ) = day
+        day = _Day(micros(due), reason="no submission yet" if is_end_to_end(promise) else "not judged yet")
+    due = instant(day.deadline_us)
     return ServiceView(
         id=service_id,
         name=name,
-        title=instance_name(title or name, instance) if instance else title or name,
+        title=instance_name(title or name, day.instance) if day.instance else title or name,
         tier=tier,
         owner=owner,
         runbook=runbook,
         zone=zone,
         bd=bd.isoformat(),
         deadline=due,
-        timeliness=timeliness,
-        data_state=data_state,
-        delivered=maybe_instant(delivered),
-        expected=maybe_instant(expected),
-        late=maybe_instant(late),
-        act_by=maybe_instant(act_by),
-        green_by=maybe_instant(green_by),
-        cause=cause,
-        incident_id=incident_id,
-        reason=reason,
-        sources=tuple(json.loads(sources)),
-        path=tuple(names[job_id] for job_id in json.loads(path) if job_id in names),
-        promised=maybe_instant(promised) or due,
-        extension=extension,
-        instance=instance,
-        submission=submission,
-        awaits=tuple(json.loads(awaits)),
+        timeliness=day.timeliness,
+        data_state=day.data_state,
+        delivered=maybe_instant(day.delivered_us),
+        expected=maybe_instant(day.expected_us),
+        late=maybe_instant(day.late_us),
+        act_by=maybe_instant(day.act_by_us),
+        green_by=maybe_instant(day.green_by_us),
+        cause=day.cause,
+        incident_id=day.incident_id,
+        reason=day.reason,
+        sources=tuple(json.loads(day.sources)),
+        path=tuple(names[job_id] for job_id in json.loads(day.path) if job_id in names),
+        promised=maybe_instant(day.promised_us) or due,
+        extension=day.extension,
+        instance=day.instance,
+        submission=day.submission,
+        awaits=tuple(json.loads(day.awaits)),
     )
