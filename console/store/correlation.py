@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Generic, TypeVar
 
@@ -76,7 +76,7 @@ def _as_table(value: Any) -> Mapping[str, Any]:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # outside text: nested deeper than anybody means
             return {}
     return value if isinstance(value, dict) else {}
 
@@ -86,6 +86,6 @@ def costs(contexts: Iterable[Row]) -> dict[int, float]:
     found: dict[int, float] = {}
     for run_id, context in contexts:
         cost = _as_table(context).get("cost")
-        if isinstance(cost, int | float) and not isinstance(cost, bool) and math.isfinite(cost):
+        if isinstance(cost, int | float) and not isinstance(cost, bool) and abs(cost) <= sys.float_info.max:
             found[run_id] = found.get(run_id, 0.0) + cost
     return found

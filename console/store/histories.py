@@ -8,6 +8,7 @@ nothing of a job whose past it does not know.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
@@ -136,6 +137,6 @@ def _output(context: str | None) -> tuple[float, str]:
     told: Any = json.loads(context) if context else {}
     for unit in _UNITS:
         number = told.get(unit) if isinstance(told, dict) else None
-        if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number < float("inf"):
+        if isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= sys.float_info.max:
             return float(number), unit
     return UNKNOWN, ""
