@@ -88,8 +88,7 @@ class Rotas:
         now = self._clock.now()
         source = rota.ical if isinstance(rota.ical, str) else rota.ical.words
         try:
-            text = self._text(rota)
-            shifts = shifts_of(text, tuple(rota.people), now - LOOKBACK, now + AHEAD)
+            shifts = shifts_of(self._text(rota), tuple(rota.people), now - LOOKBACK, now + AHEAD)
         except (UnreadableRota, ConnectorError, OSError, ValueError) as error:
             words = clean_line(self._secrets.mask(_words(error)), WORDS_LIMIT)
             before = self._errors.get(name)
@@ -102,7 +101,7 @@ class Rotas:
             log.info("a rota can be read again", rota=name)
         self._shifts[name] = shifts
         written = json.dumps([[one.person, micros(one.begins), micros(one.ends)] for one in shifts])
-        if rows.read(self._store, fence, rows.Read(name, source, text, written, micros(now + AHEAD)), micros(now)):
+        if rows.read(self._store, fence, rows.Read(name, source, written, micros(now + AHEAD)), micros(now)):
             self._changed()
         return False
 

@@ -17,23 +17,23 @@ class Read:
 
     name: str
     source: str
-    text: str
     shifts: str
     """JSON: [person, begins µs, ends µs]."""
     until_us: int
 
 
 def read(store: Store, fence: int, one: Read, now_us: int) -> bool:
-    """Keeps it; True where somebody else is on call some time than before."""
+    """Keeps its shifts, and nothing else of the calendar: nobody asks for it, and who is ill is nobody's business. True
+    where somebody else is on call some time than before."""
     with store.write(fence) as connection:
         lines = wire(connection)
         before = lines.rows("SELECT shifts FROM rota WHERE name = ?", (one.name,))
         lines.rows(
             "INSERT INTO rota (name, source, text, shifts, until_us, read_us, tried_us, error)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, '') ON CONFLICT (name) DO UPDATE SET source = excluded.source,"
-            " text = excluded.text, shifts = excluded.shifts, until_us = excluded.until_us,"
+            " VALUES (?, ?, '', ?, ?, ?, ?, '') ON CONFLICT (name) DO UPDATE SET source = excluded.source,"
+            " text = '', shifts = excluded.shifts, until_us = excluded.until_us,"
             " read_us = excluded.read_us, tried_us = excluded.tried_us, error = ''",
-            (one.name, one.source, one.text, one.shifts, one.until_us, now_us, now_us),
+            (one.name, one.source, one.shifts, one.until_us, now_us, now_us),
         )
     return not before or before[0][0] != one.shifts
 
