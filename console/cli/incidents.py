@@ -37,7 +37,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def incident_rows(incidents: Sequence[IncidentRow], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
     """Columns and rows of the list: open ones by their act-by, those without one and then the closed ones below."""
-    return COLUMNS, [_row(one, now) for one in sorted(incidents, key=_urgency)]
+    return COLUMNS, [_row(one, now) for one in by_urgency(incidents)]
+
+
+def by_urgency(incidents: Sequence[IncidentRow]) -> list[IncidentRow]:
+    """Open ones by their act-by, those without one and then the closed ones below."""
+    return sorted(incidents, key=_urgency)
 
 
 def _urgency(one: IncidentRow) -> tuple[bool, datetime, float]:

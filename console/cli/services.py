@@ -93,7 +93,12 @@ def instance_named(reads: Reads, name: str, key: str, bd: str | None) -> Service
 
 def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequence[Col], list[tuple[str, ...]]]:
     """Columns and rows of the board: what needs a person first, the soonest to act on or due before the others."""
-    return COLUMNS, [_row(one, now) for one in sorted(services, key=_urgency)]
+    return COLUMNS, [_row(one, now) for one in by_urgency(services)]
+
+
+def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
+    """What needs a person first, the soonest to act on or due before the others."""
+    return sorted(services, key=_urgency)
 
 
 def service_json(one: ServiceView) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from console.cli.common import now_of, place_of, print_json, reading, say_lines, since_words, stamp
@@ -12,13 +13,16 @@ from console.cli.services import service_json, service_rows
 from console.cli.table import Col, print_table
 from console.model.declared import Declared
 from console.model.views import HeaderView, TargetView
+from console.store.reads.audit import ApprovalView
 from console.store.reads.base import STALE_POLLS
 
 SYSTEMS = (Col("system", 20, middle=True), Col("health", 16), Col("jobs", drop=1), Col("last seen"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true")
+    form.add_argument("--html", metavar="FILE", help="a page for people without a terminal; - is stdout")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,25 +31,41 @@ def run(arguments: argparse.Namespace) -> int:
         services, incidents, remarks = reads.services(), reads.incidents(), reads.remarks()
         waiting, now = reads.approvals(), now_of(reads)
         quiet = _maintenance(reads.declared(), now)
+    code = Exit.OK if header.engine.alive else Exit.NO_ENGINE
     if arguments.json:
         board = [service_json(one) for one in services]
         print_json(arguments, {"header": header, "systems": systems, "services": board, "incidents": incidents,
                     "remarks": remarks, "approvals": waiting, "maintenance": quiet})  # fmt: skip
+        return code
+    told = list(_banners(header, waiting, quiet))
+    if arguments.html:
+        from console.cli.status_page import Board, page, write_page
+
+        health = [(one, health_words(one, now)) for one in systems]
+        write_page(
+            page(Board(header, services, incidents, health, [*told, *remarks], engine_words(header), now)),
+            arguments.html,
+        )
     else:
-        say_lines(engine_words(header).splitlines())
-        say_lines([f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"] if header.frozen else [])
-        say_lines(f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
-        say_lines(f"in maintenance: {one['of']} until {one['until']}, not told: {one['why']}" for one in quiet)
-        say_lines([f"{len(waiting)} to approve: headway approvals"] if waiting else [])
-        say_lines(f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
-        print()
+        say_lines([*engine_words(header).splitlines(), *told, ""])
         print_table(SYSTEMS, [_system(one, now) for one in systems])
         print()
         print_table(*service_rows(services, now))
         print()
         print_table(*incident_rows(incidents, now))
         say_lines(["", "to mend", *(f"  {one}" for one in remarks)] if remarks else [])
-    return Exit.OK if header.engine.alive else Exit.NO_ENGINE
+    return code
+
+
+def _banners(header: HeaderView, waiting: Sequence[ApprovalView], quiet: Sequence[dict[str, str]]) -> Iterator[str]:
+    """What keeps things from being told or sent, and what waits for a person."""
+    if header.frozen:
+        yield f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"
+    yield from (f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
+    yield from (f"in maintenance: {one['of']} until {one['until']}, not told: {one['why']}" for one in quiet)
+    if waiting:
+        yield f"{len(waiting)} to approve: headway approvals"
+    yield from (f"plan {one} stopped and waits for you: headway recovery {one}" for one in header.stopped_plans)
 
 
 def _maintenance(declared: Declared, now: datetime) -> list[dict[str, str]]:

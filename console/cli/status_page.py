@@ -1,0 +1,167 @@
+"""`headway status --html FILE`: the board as one page for people without a terminal, whole in itself.
+
+It is written beside its place and moved there: a web server never hands out half of one. A page that is no longer
+written anew says so by itself: an old page must not look like a calm night.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from console.cli.common import Stop, clock_words, count, since_words, stamp
+from console.cli.exits import Exit
+from console.cli.incidents import by_urgency as incidents_by_urgency
+from console.cli.services import by_urgency, deadline_words, slack_words
+from console.model.ids import incident_name
+from console.model.views import HeaderView, IncidentRow, ServiceView, TargetView
+from console.model.words import Timeliness
+
+STDOUT = "-"
+STYLES = {
+    Timeliness.ON_TIME: "ok",
+    Timeliness.MET: "ok",
+    Timeliness.AT_RISK: "warn",
+    Timeliness.MET_LATE: "warn",
+    Timeliness.WILL_MISS: "bad",
+    Timeliness.BREACHED: "bad",
+    Timeliness.NO_ESTIMATE: "dim",
+    Timeliness.NO_PROMISE: "dim",
+}
+"""The colour beside the word, which alone says it."""
+OLD_AFTER_SECONDS = 300
+SCRIPT = (
+    "if (Date.now() - Date.parse(document.getElementById('made').dateTime) > "
+    f"{OLD_AFTER_SECONDS * 1000}) document.getElementById('old').hidden = false;"
+)
+
+
+class Cell(NamedTuple):
+    """One cell, and how it is shown: "ok", "warn", "bad", "run", "dim" or ""."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A table with its title; `none` says what it means that it has no row, "" leaves it out then."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    none: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the page tells, as of one moment."""
+
+    header: HeaderView
+    services: Sequence[ServiceView]
+    incidents: Sequence[IncidentRow]
+    systems: Sequence[tuple[TargetView, str]]
+    """With the words of its health."""
+    banners: Sequence[str]
+    engine: str
+    now: datetime
+
+
+def page(board: Board) -> str:
+    """The page. Every word of it that comes from outside is escaped."""
+    endangered = [one for one in board.services if one.timeliness in ("at_risk", "will_miss", "breached")]
+    headline, tone = "Every promise stands", "ok"
+    if endangered:
+        worst = "bad" if any(one.timeliness != "at_risk" for one in endangered) else "warn"
+        headline, tone = f"{count(endangered, 'promise')} of {len(board.services)} in danger", worst
+    if not board.header.engine.alive:
+        headline, tone = "Nobody watches: what follows is old", "bad"
+    template = Environment(autoescape=True).from_string(files("console.cli").joinpath("status.html").read_text())
+    return template.render(
+        header=board.header,
+        now=board.now,
+        headline=headline,
+        tone=tone,
+        banners=board.banners,
+        engine=board.engine,
+        sections=list(_sections(board)),
+        script=Markup(SCRIPT),  # noqa: S704 - our own constant
+        script_sum=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+    )
+
+
+def write_page(text: str, where: str) -> None:
+    """To stdout for "-", else into the file, whole or not at all. Raises Stop."""
+    if where == STDOUT:
+        sys.stdout.write(text)
+        return
+    path = Path(where)
+    try:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as made:
+            made.write(text)
+        os.chmod(made.name, 0o644)
+        os.replace(made.name, path)
+    except OSError as error:
+        raise Stop(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None
+
+
+def _sections(board: Board) -> Iterable[Section]:
+    yield Section(
+        "Services",
+        ("service", "stands", "deadline", "slack", "act by", "tier", "cause"),
+        [_service(one, board.now) for one in by_urgency(board.services)],
+        "no service is configured",
+    )
+    yield Section(
+        "Incidents",
+        ("incident", "cause", "failed", "act by", "services", "owner", "on it"),
+        [_incident(one, board.now) for one in incidents_by_urgency(board.incidents)],
+        "nothing is broken that Headway sees",
+    )
+    yield Section(
+        "Systems",
+        ("system", "health", "jobs", "last seen"),
+        [
+            (Cell(f"{one.system}/{one.name}"), Cell(health, "ok" if health == "ok" else "bad"), Cell(f"{one.jobs:,}"),
+             Cell(stamp(one.last_ok)))
+            for one, health in board.systems
+        ],
+        "no system is configured",
+    )  # fmt: skip
+
+
+def _service(one: ServiceView, now: datetime) -> Sequence[Cell]:
+    act_by = clock_words(one.act_by, one.zone, now) if one.act_by is not None else "–"
+    return (
+        Cell(one.title),
+        Cell(one.timeliness.replace("_", " "), STYLES[Timeliness(one.timeliness)]),
+        Cell(deadline_words(one, now), "whole"),
+        Cell(slack_words(one, now) if one.is_promised else "–", "whole"),
+        Cell(act_by, "whole"),
+        Cell(str(one.tier)),
+        Cell(one.cause or ("" if one.is_promised else one.reason)),
+    )
+
+
+def _incident(one: IncidentRow, now: datetime) -> Sequence[Cell]:
+    return (
+        Cell(incident_name(one.id), "whole"),
+        Cell(one.title),
+        Cell(since_words(one.failed_since, now), "whole"),
+        Cell(stamp(one.act_by), "whole"),
+        Cell(str(one.services)),
+        Cell(one.owner or "–"),
+        Cell(one.taken_by or "–"),
+    )

@@ -1,0 +1,100 @@
+"""The board as a web page: whole, escaped, honest about its age."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.cli.exits import Exit
+from console.cli.main import main
+from console.cli.status_page import STYLES, Board, page, write_page
+from console.model.words import Timeliness
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.tui.fake_reads import NOW, header, incident_row, services
+
+__all__ = ["bench"]
+
+EVIL = '<script>alert("1")</script>&\x1b[2J'
+
+
+class Words(HTMLParser):
+    """The text of a page, its tags, and what its script holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data.strip())
+
+
+def board(**changes: object) -> Board:
+    given = Board(header(), services(), [incident_row()], [], [], "prod: engine on here", NOW)
+    return replace(given, **changes)  # type: ignore[arg-type]
+
+
+def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
+    words = Words(page(board()))
+    told = "\n".join(words.words)
+    assert re.search(r"\d promises? of \d+ in danger", told)
+    assert told.index("Supply plan") < told.index("Churn scores")
+    assert "at risk" in told
+
+
+def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
+    assert set(Timeliness) == set(STYLES)
+
+
+def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
+    calm = [one for one in services() if one.timeliness == "on_time"]
+    assert calm
+    assert "Every promise stands" in page(board(services=calm, incidents=[]))
+    blind = header()
+    blind = replace(blind, engine=replace(blind.engine, alive=False))
+    assert "Nobody watches" in page(board(services=calm, incidents=[], header=blind))
+
+
+def test_every_word_from_outside_is_escaped() -> None:
+    hostile = [replace(one, title=EVIL, cause=EVIL, reason=EVIL) for one in services()]
+    told = page(board(services=hostile, banners=[EVIL], engine=EVIL, incidents=[replace(incident_row(), title=EVIL)]))
+    assert 1 == Words(told).tags.count("script"), "our own"
+    assert "<script>alert" not in told
+
+
+def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "board.html"
+    place.write_text("old")
+    write_page("new", str(place))
+    assert "new" == place.read_text()
+    assert [place] == list(tmp_path.iterdir())
+    write_page("seen", "-")
+    assert "seen" == capsys.readouterr().out
+
+
+def test_the_command_writes_it_and_ends_as_the_page_in_the_terminal(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.scheduler.attempt("extract", "a1", State.FAILED, datetime.now(UTC) - timedelta(minutes=1))
+    bench.turn()
+    place = tmp_path / "board.html"
+    assert Exit.OK == main(["--store", bench.url, "status", "--html", str(place)])
+    told = "\n".join(Words(place.read_text()).words)
+    assert "INC-0001" in told
+    assert Exit.USAGE == main(["--store", bench.url, "status", "--html", str(tmp_path / "none" / "board.html")])
+    assert "No such file or directory; nothing was written" in capsys.readouterr().err
+    with bench.store.write(None) as connection:
+        connection.exec_driver_sql("UPDATE lease SET holder = '', until_us = 0")
+    assert Exit.NO_ENGINE == main(["--store", bench.url, "status", "--html", str(place)])
+    assert "Nobody watches" in place.read_text()
