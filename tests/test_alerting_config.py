@@ -69,6 +69,19 @@ def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:
         ('template = { subject = "{{ incidnt }}" }', "line 1: 'incidnt' is undefined. A template is given: act_by,"),
         ('template = { body = """a\n{% if %}""" }', "line 2: Expected an expression"),
         ('template = { body = "{{ title.__class__.__mro__ }}" }', "access to attribute '__class__'"),
+        (
+            '[[inhibit]]\nby = { system = "dhw" }\nwhat = { tier = "3" }',
+            'inhibit.1.by: no system "dhw". Did you mean "dwh"',
+        ),
+        (
+            '[[inhibit]]\nby = { system = "dwh" }\nwhat = { tier = "9" }',
+            'inhibit.1.what: no tier "9". Known: 1, 2, 3, 4, 5',
+        ),
+        ('[[inhibit]]\nby = { job = "dhw/a" }\nwhat = { tier = "3" }', 'inhibit.1.by: no system "dhw" in "dhw/a"'),
+        (
+            '[[inhibit]]\nby = { service = "t" }\nwhat = { tier = "3" }',
+            'inhibit.1.by: no service "t". Known: none is configured',
+        ),
         ('[[inhibit]]\nby = {}\nwhat = { tier = "3" }', "no matcher at all would fit everything"),
         ('[[inhibit]]\nby = { host = "x" }\nwhat = { tier = "3" }', '"host" is no matcher; there are system, job,'),
         ('[rotas.x]\nical = "https://x/y"\npeople = { a = "manager" }', "a URL may hold a secret"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.config import load_config
+from console.config.scopes import job_patterns, patterns_for_nothing
 from console.model.declared import Declared
 from console.store.declared import parsed, text_of
 from tests.test_config import GOOD, faults
@@ -78,9 +79,65 @@ def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
         ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\nmore_time = "1h"', "more_time is for services; name them"),
         ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\ntakes_longer = "1h"', "are for jobs; name them"),
         ('[[exceptions]]\nwhy = "x"\ncalendar = "c"\njobs = ["*"]', 'moves nothing; write more_time = "90m"'),
+        (
+            '[[maintenance]]\nwhy = "x"\ntargets = ["dwh/databas"]\ncalendar = "c"',
+            'maintenance.1.targets: "dwh" has no "databas". Did you mean "database"?',
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\ntargets = ["dhw/x"]\ncalendar = "c"',
+            'maintenance.1.targets: no system "dhw" in "dhw/x". Did you mean "dwh"?',
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\ntargets = ["db07"]\ncalendar = "c"',
+            'maintenance.1.targets: "db07" is no target. Write system/target',
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["dhw/a"]\ncalendar = "c"',
+            'maintenance.1.jobs: no system "dhw" in "dhw/a". Did you mean "dwh"?',
+        ),
+        (
+            '[[exceptions]]\nwhy = "x"\njobs = ["extract"]\ncalendar = "c"\ntakes_longer = "1h"',
+            'exceptions.1.jobs: "extract" fits no job name. Write system/native-id, * for any text.',
+        ),
         ("[maintenance]\na = 1", "maintenance: is no list of tables. Write [[maintenance]] above each why"),
     ],
 )
 def test_a_wrong_word_is_told_with_its_mend(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, f"{GOOD}[calendars.c]\n{text}\n")
     assert [] != [line for line in found if expected in line], found
+
+
+STARS = """[calendars.c]
+[[maintenance]]
+why = "x"
+systems = ["etl-*", "dw*"]
+targets = ["dwh/x*"]
+jobs = ["dwh/x*"]
+calendar = "c"
+[[exceptions]]
+why = "y"
+services = ["daily-*"]
+jobs = ["dwh/y*"]
+calendar = "c"
+more_time = "1h"
+[[inhibit]]
+by = { system = "crm*", tier = "*" }
+what = { service = "s*", job = "dwh/z*" }
+[[rules.too_long.where]]
+jobs = ["dwh/r*"]
+threshold = "1h"
+"""
+
+
+def test_a_pattern_that_fits_nothing_yet_is_a_remark(tmp_path: Path) -> None:
+    """What it means may come with tomorrow's deployment."""
+    file = tmp_path / "headway.toml"
+    file.write_text(GOOD + STARS)
+    config = load_config(file)
+    assert [
+        'maintenance 1: systems = "etl-*" fits nothing yet. Known: dwh.',
+        'maintenance 1: targets = "dwh/x*" fits nothing yet. Known: dwh/database.',
+        'exceptions 1: services = "daily-*" fits nothing yet. Known: s.',
+        'inhibit 1: by.system = "crm*" fits nothing yet. Known: dwh.',
+    ] == patterns_for_nothing(config)
+    assert ["dwh/x*", "dwh/y*", "dwh/r*"] == job_patterns(config)

@@ -40,6 +40,7 @@ class Found:
 def run(arguments: argparse.Namespace) -> int:
     from connectors.secrets import SecretStore
     from console.config import ConfigFaults, load_config
+    from console.config.scopes import patterns_for_nothing
     from console.paths import config_path
 
     path = config_path(arguments.config)
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
     if words := in_use(arguments, config.digest):
         say(words)
-    names = without_job(config, arguments) + without_days(config)
+    names = without_job(config, arguments) + patterns_for_nothing(config) + without_days(config)
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
@@ -88,9 +89,11 @@ def in_use(arguments: argparse.Namespace, digest: str) -> str:
 def without_job(config: Config, arguments: argparse.Namespace) -> list[str]:
     """Names in the config that match no job of an estate that was watched already, and dependencies that the clock
     contradicts or that cannot hold; nothing where there is no store. Raises StoreTooNew."""
+    from console.config.scopes import job_patterns
     from console.store.reads import StoreError, StoreTooNew, open_reads
 
     named = [*config.jobs, *(end for one in config.dependencies for end in (*one.feeding, one.downstream))]
+    named += job_patterns(config)
     named += [terminal for service in config.services.values() for terminal in service.delivered_by]
     try:
         with open_reads(store_of(arguments)) as reads:

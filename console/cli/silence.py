@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from datetime import datetime, timedelta
 
+from console.clean import clean_line
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, print_json, reading, say_lines, stamp, whole_number
+from console.cli.common import Stop, print_json, reading, say, say_lines, stamp, whole_number
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.durations import parse_duration
@@ -97,6 +98,7 @@ def add(arguments: argparse.Namespace) -> int:
         raise Stop(Exit.USAGE, "nothing is muted: say for how long (--for 2h)")
     if not arguments.why.strip():
         raise Stop(Exit.USAGE, "nothing is muted: say why (--why); it stands where somebody was not told")
+    unfit = _refuse_unknown(arguments, matchers)
     requests = require_engine(arguments)
     begins = micros(arguments.begins) if arguments.begins is not None else None
     asked = requests.silence(matchers, arguments.length.total_seconds(), arguments.why, begins)
@@ -106,7 +108,20 @@ def add(arguments: argparse.Namespace) -> int:
     else:
         until = stamp(instant(int(data["until_us"])))
         say_lines([f"silence {data['silence']}: {what_words(matchers)} is muted until {until}"])
+    for name, pattern in unfit:
+        say(f'no {name} fits "{pattern}" yet: nothing is muted until one does')
     return Exit.OK
+
+
+def _refuse_unknown(arguments: argparse.Namespace, matchers: dict[str, str]) -> list[tuple[str, str]]:
+    """Patterns that fit nothing yet. Raises Stop for an exact name that nothing has: it would mute nothing, and nobody
+    would know."""
+    with reading(arguments) as reads:
+        unknown = reads.unknown(matchers)
+    for name, pattern, meant in unknown:
+        if "*" not in pattern:
+            raise Stop(Exit.NOT_FOUND, f'nothing is muted: no {name} "{clean_line(pattern)}". {meant}')
+    return [(name, clean_line(pattern)) for name, pattern, _ in unknown]
 
 
 def end(arguments: argparse.Namespace) -> int:

@@ -130,4 +130,5 @@ class CheckSettings(Strict):
         return Check(
             name, self.kind, clean_line(self.about(), WORDS_LIMIT), self.asks(), self.every, self.timeout,
             Severity(self.severity), self.timezone or zone, self.cutoff,
+            getattr(self, "system", None) or "", getattr(self, "target", None) or "",
         )  # fmt: skip

@@ -30,6 +30,7 @@ from console.config.models import (
 )  # fmt: skip
 from console.config.reading import ConfigFaults, Reading, Table, read_all
 from console.config.references import check_references, near
+from console.config.scopes import check_scopes
 
 
 def load_config(path: Path) -> Config:
@@ -81,6 +82,7 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
         checks,
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
+    check_scopes(config, document, reading)
     check_checks(checks, systems, document, reading)
     check_dependencies(dependencies, reading)
     if len(permissions) == len(document.get("permissions", [])):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -13,6 +13,7 @@ from console.control.words import moment
 from console.control.zones import instant_at, zone_of
 from console.durations import duration_words
 from console.model.calendars import Calendar
+from console.model.checks import Check
 from console.model.declared import Declared
 from console.model.maintenance import Maintenance, PlannedException
 from console.model.promises import Extension, service_of
@@ -52,6 +53,46 @@ def of_job(estate: Estate, job: JobFacts, at: datetime) -> Quiet | None:
 def of_target(estate: Estate, target: TargetFacts, at: datetime) -> Quiet | None:
     """The maintenance of the target or its system at that instant; that of some of its jobs does not count."""
     return _lasting(estate.declared, target.system, f"{target.system}/{target.name}", None, at)
+
+
+def of_check(estate: Estate, name: str, at: datetime) -> Quiet | None:
+    """The maintenance at that instant of the system or target by whose door the check looks; else of all services that
+    wait for it, each of which has a job in maintenance that delivers it. The one that ends last."""
+    check, declared = estate.declared.check(name), estate.declared
+    if check is not None and check.system:
+        meant = (one for one in declared.maintenance if _means_door(one, check) and _lasts(declared, one, at))
+        if found := max((Quiet(one.why, _end(declared, one, at)) for one in meant), key=_until, default=None):
+            return found
+    waiting = [one for one in estate.services if name in one.ready]
+    return _of_each([_of_any(estate, one.terminals, at) for one in waiting])
+
+
+def of_jobs(estate: Estate, job_ids: Iterable[int], at: datetime) -> Quiet | None:
+    """The maintenance at that instant of these jobs, where each of them has one; the one that ends last."""
+    return _of_each([of_job(estate, estate.jobs[each], at) for each in job_ids if each in estate.jobs])
+
+
+def _means_door(one: Maintenance, check: Check) -> bool:
+    """A check that names no target looks at the one place that its system has."""
+    if fits_any(one.systems, check.system):
+        return True
+    if check.target:
+        return fits_any(one.targets, f"{check.system}/{check.target}")
+    return fits_any((each.partition("/")[0] for each in one.targets), check.system)
+
+
+def _of_any(estate: Estate, job_ids: Iterable[int], at: datetime) -> Quiet | None:
+    found = (of_job(estate, estate.jobs[each], at) for each in job_ids if each in estate.jobs)
+    return max((one for one in found if one is not None), key=_until, default=None)
+
+
+def _of_each(found: Sequence[Quiet | None]) -> Quiet | None:
+    lasting = [one for one in found if one is not None]
+    return max(lasting, key=_until) if lasting and len(lasting) == len(found) else None
+
+
+def _until(one: Quiet) -> datetime:
+    return one.until
 
 
 def planned_extension(declared: Declared, service: ServiceFacts, bd: date, promised: datetime) -> Extension | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from console.control.cases import Case
 from console.control.fingerprint import KNOWN, NEW, Told, read_told
-from console.control.maintenance import Quiet, of_job, of_target
+from console.control.maintenance import Quiet, of_check, of_job, of_jobs, of_target
 from console.control.picture import Picture
 from console.model.decisions import IncidentDecision
 
@@ -29,8 +29,13 @@ def quieted(
 
 
 def maintenance_of(picture: Picture, case: Case) -> Quiet | None:
-    """The maintenance that lasts now of the root: of its job, or of the target that does not answer."""
-    if case.group.target is not None:
-        return of_target(picture.estate, case.group.target, picture.now)
-    root = case.group.root
-    return of_job(picture.estate, picture.job(root.job_id), picture.now) if root is not None else None
+    """The maintenance that lasts now of the root: of its job, of the target that does not answer, of the check that
+    fails, or of all jobs that blame what they share."""
+    group, estate = case.group, picture.estate
+    if group.target is not None:
+        return of_target(estate, group.target, picture.now)
+    if group.check:
+        return of_check(estate, group.check, picture.now)
+    if group.root is None:
+        return of_jobs(estate, [run.job_id for run in group.causes], picture.now)
+    return of_job(estate, picture.job(group.root.job_id), picture.now)

@@ -89,6 +89,10 @@ class Check:
     severity: Severity = Severity.FAIL
     zone: str = "UTC"
     cutoff: time = time(12)
+    system: str = ""
+    """By whose door it looks; empty: by one of its own."""
+    target: str = ""
+    """And at which of its targets; empty: at the system as a whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,5 +33,9 @@ class Declared:
         """The calendar of that name; None where none is declared."""
         return next((each for each in self.calendars if each.name == name), None)
 
+    def check(self, name: str) -> Check | None:
+        """The check of that name; None where none is declared."""
+        return next((each for each in self.checks if each.name == name), None)
+
 
 NOTHING = Declared()

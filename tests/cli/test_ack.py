@@ -18,6 +18,7 @@ from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import Done, headway
 
+MUTE = ("silence", "add", "--for", "1h", "--why", "x")
 AGO = datetime.now(UTC) - timedelta(minutes=1)
 
 
@@ -103,6 +104,12 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
         (("silence", "add", "--for", "1h", "--why", "x"), 2, "name what"),
         (("silence", "add", "--tier", "2", "--why", "x"), 2, "for how long"),
         (("silence", "add", "--tier", "2", "--for", "1h"), 2, "say why"),
+        ((*MUTE, "--system", "fak"), 6, 'nothing is muted: no system "fak". Did you mean fake?'),
+        ((*MUTE, "--job", "fake/extrakt"), 6, 'nothing is muted: no job "fake/extrakt". Did you mean fake/extract?'),
+        ((*MUTE, "--service", "demand"), 6, 'nothing is muted: no service "demand". Known: supply.'),
+        ((*MUTE, "--tier", "9"), 6, 'nothing is muted: no tier "9". Known: 1, 2, 3, 4, 5.'),
+        ((*MUTE, "--owner", "nobody"), 6, 'nothing is muted: no owner "nobody".'),
+        ((*MUTE, "--route", "oncal"), 6, 'nothing is muted: no route "oncal". Did you mean oncall?'),
     ],
 )
 def test_what_cannot_be_said_is_refused_with_the_reason(
@@ -134,3 +141,11 @@ def test_who_may_act_on_one_system_mutes_that_one_alone(bench: Bench) -> None:
     bench.parts.sync_config(bench.fence)
     assert 0 == say(bench, "silence", "add", "--system", "fake", "--for", "1h", "--why", "x").code
     assert "needs role act" in say(bench, "silence", "add", "--tier", "2", "--for", "1h", "--why", "x").err
+
+
+def test_a_pattern_that_fits_nothing_yet_is_muted_with_a_word(bench: Bench) -> None:
+    """A deployment may bring what it means."""
+    done = say(bench, *MUTE, "--job", "fake/new-*")
+    assert (0, True) == (done.code, 'no job fits "fake/new-*" yet: nothing is muted until one does' in done.err), (
+        done.err
+    )

@@ -13,9 +13,10 @@ from console.control.expected import expectations
 from console.control.forecast import forecast
 from console.control.picture import Picture
 from console.model.calendars import Calendar, DayRule, Window
+from console.model.checks import Asks, Check, CheckFacts, CheckState, Stretch
 from console.model.declared import Declared
 from console.model.maintenance import Maintenance, PlannedException
-from console.model.values import JobFacts
+from console.model.values import JobFacts, ServiceFacts
 from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import NIGHT, at, estate, job, minutes, run, service, target
@@ -184,3 +185,50 @@ def test_the_end_of_a_maintenance_in_the_hour_that_comes_twice_is_that_of_its_ow
     recurring = Declared(calendars=(odd,), maintenance=(Maintenance("backup", jobs=("*",), calendar="odd"),))
     ends = [maintenance.lasting(recurring, datetime(2026, 10, 25, hour, 35, tzinfo=UTC))[0][1] for hour in (0, 1)]
     assert ["00:45", "01:45"] == [f"{each:%H:%M}" for each in ends]
+
+
+ROWS = Check("rows", "sql", "table supply.rows", Asks(rows_min=100), system="dwh")
+PLAN = service("supply", "06:30", EXTRACT, ready=("rows",), notify=("oncall",))
+OTHER = service("other", "06:30", LOAD, ready=("rows",))
+
+
+@pytest.mark.parametrize(
+    "services, who, is_quiet",
+    [
+        ([PLAN], {"systems": ("dwh",)}, True),
+        ([PLAN], {"targets": ("dwh/database",)}, True),
+        ([PLAN], {"systems": ("etl-hosts",)}, True),
+        ([PLAN], {"jobs": ("etl-hosts/db07:extract",)}, True),
+        ([PLAN, OTHER], {"jobs": ("etl-hosts/db07:extract",)}, False),
+        ([PLAN], {"systems": ("warehouse",)}, False),
+    ],
+)
+def test_what_a_check_finds_in_maintenance_is_not_told_while_it_lasts(
+    services: list[ServiceFacts], who: dict[str, tuple[str, ...]], is_quiet: bool
+) -> None:
+    """Of the system that it asks, or of what every service that waits for it is made by; then it is told."""
+    ledger = Ledger(estate(EXTRACT, LOAD, services=services, declared=replace(until_four(**who), checks=(ROWS,))))
+    for each in (EXTRACT, LOAD):
+        ledger.run(each, "03:10", State.SUCCEEDED, started_at=at("03:10"), ended_at=at("03:20"), attempt=1)
+    found = Stretch(CheckState.FAILED, at("03:22"), at("03:59"), "12 rows, fewer than 100")
+    ledger.estate = replace(ledger.estate, checks={("rows", NIGHT): CheckFacts("rows", NIGHT, (found,))})
+    ledger.look("03:23")
+    said = ledger.incident()
+    assert ("check", not is_quiet) == (said.cause, bool(said.notices))
+    assert is_quiet == said.event.endswith("not told: in maintenance until 04:00: kernel patches")
+    ledger.look("04:01")
+    assert is_quiet == bool(ledger.incident().notices)
+
+
+def test_what_many_jobs_share_is_not_told_while_all_of_them_are_in_maintenance() -> None:
+    """One of them outside of it is enough to tell."""
+    jobs = [job(number, f"etl-hosts/db07:j{number}", "03:10", notify=("oncall",)) for number in (1, 2, 3)]
+    gone = 'connection to server at "db09", port 5432 failed: Connection refused'
+    for who, is_told in (({"targets": ("etl-hosts/db07",)}, False), ({"jobs": ("*:j1", "*:j2")}, True)):
+        ledger = Ledger(estate(*jobs, declared=until_four(**who)))
+        for each in jobs:
+            ledger.run(each, "03:10", State.FAILED, message=gone, started_at=at("03:10"), ended_at=at("03:12"),
+                       attempt=1)  # fmt: skip
+        ledger.look("03:13")
+        said = ledger.incident()
+        assert (True, is_told) == (bool(said.root_shared), bool(said.notices)), said

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from console.clean import clean_line
 from console.model.ids import incident_name
-from console.store.keys import pack
-from console.store.reads.base import Base
+from console.store.keys import pack, unpack
+from console.store.patterns import matching
+from console.store.reads.declared import DeclaredReads
+from console.store.reads.near import near
 
 Named = Literal["job", "service", "system"]
 OFFERED = 200
 """Names at most: a shell asks before it prints as many."""
 
+TIERS = ("1", "2", "3", "4", "5")
+FEW = 12
+"""Names that are told, where none is near."""
+_ALL = {
+    "job": "SELECT name FROM job ORDER BY name",
+    "service": "SELECT name FROM service WHERE NOT removed ORDER BY name",
+    "system": "SELECT name FROM system WHERE NOT removed ORDER BY name",
+    "owner": "SELECT owner FROM job WHERE owner <> '' UNION SELECT owner FROM service WHERE owner <> '' AND NOT removed"
+    " ORDER BY 1",
+}
 _NAMES = {
     "job": "SELECT name FROM job WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
     "service": "SELECT name FROM service WHERE substr(name, 1, ?) = ? AND NOT removed ORDER BY name LIMIT ?",
@@ -19,13 +33,38 @@ _NAMES = {
 }
 
 
-class NameReads(Base):
-    """Asked by nothing else than `console.cli.completing`."""
+def _meant(close: Sequence[str], known: Sequence[str]) -> str:
+    if close:
+        return f"Did you mean {' or '.join(map(clean_line, close))}?"
+    more = ", …" if len(known) > FEW else ""
+    return f"Known: {', '.join(map(clean_line, known[:FEW])) or 'none'}{more}."
+
+
+class NameReads(DeclaredReads):
+    """Asked by `console.cli.completing`, and of what a person mutes."""
 
     def names(self, of: Named, begins: str) -> list[str]:
         """The names that begin so, in order, OFFERED at most."""
         typed = pack(begins)
         return [row[0] for row in self.link.rows(_NAMES[of], (len(typed), typed, OFFERED))]
+
+    def unknown(self, matchers: Mapping[str, str]) -> list[tuple[str, str, str]]:
+        """Those of these matchers that fit nothing there is: what is matched, its pattern, and what may be meant, as a
+        sentence."""
+        found = []
+        for of, pattern in matchers.items():
+            known = self._matched(of)
+            if not matching(pattern, known):
+                found.append((of, pattern, _meant(near(pattern.replace("*", ""), known), known)))
+        return found
+
+    def _matched(self, of: str) -> list[str]:
+        """All that a matcher of that name may fit."""
+        if of == "tier":
+            return list(TIERS)
+        if of == "route":
+            return sorted(one.name for one in self.declared().alerting.routes)
+        return [unpack(row[0]) if of == "job" else row[0] for row in self.link.rows(_ALL[of])]
 
     def incident_names(self) -> list[str]:
         """The incidents that are open, the newest first; the latest ten where none is."""
