@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,22 @@ from connectors import registry
 from connectors.contract import Capability
 from connectors.manual.options import StepOptions
 from console import config as settings
-from console.config import ConfigFaults, alerting, find_cycle, load_config
+from console.config import (
+    ConfigFaults,
+    alerting,
+    calendars,
+    check_kinds,
+    check_settings,
+    find_cycle,
+    grouping,
+    load_config,
+    maintenance,
+    models,
+    promises,
+    rules,
+)
+from console.config.checking import check
+from console.config.reading import Reading
 
 ROOT = Path(__file__).parents[1]
 GOOD = """
@@ -99,7 +116,10 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
             '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "Europe/Berln"',
             '"Europe/Berln" is no time zone; did you mean "Europe/Berlin"',
         ),
-        ('[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"', "services.t.deadline: is missing. Add it."),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ntimezone = "UTC"',
+            'services.t.deadline: is missing. Add it: deadline = "06:30".',
+        ),
         ('[systems.a]\nkind = "cron"\npoll_every = "0s"', "headway.toml:3: systems.a.poll_every: no time at all"),
         ('[jobs."dwh/x"]\ngrace = "99999999999d"', "is longer than any clock runs; write 15s, 14m, 1h30m or 2d"),
         ('[[permissions]]\nwho = []\nrole = "act"', "permissions.1.who: is an empty list. Name at least one."),
@@ -149,6 +169,66 @@ def test_a_good_config_has_its_defaults(tmp_path: Path) -> None:
 )
 def test_a_fault_names_place_value_and_mend(tmp_path: Path, text: str, expected: str) -> None:
     found = faults(tmp_path, text + "\n" + GOOD)
+    assert any(expected in one for one in found), found
+
+
+WRONG: tuple[Any, ...] = (
+    7, -1, 1.5, True, "zz", "", [], [7], ["zz"], {}, {"zz": 1}, float("nan"), date(2026, 1, 1), time(1, 2), "0s",
+    datetime(2026, 1, 1, 1, 1, tzinfo=UTC),
+)  # fmt: skip
+LIBRARY = re.compile(
+    r"\b(input should|should be|should have|valid|unable|instance of|assertion|class|dict)\b", re.IGNORECASE
+)
+
+
+def every_settings_class() -> Iterator[type[BaseModel]]:
+    for module in (alerting, calendars, check_kinds, check_settings, grouping, maintenance, models, promises, rules):
+        yield from (one for one in vars(module).values() if isinstance(one, type) and issubclass(one, BaseModel))
+    yield from (registry.load(kind).options for kind in registry.kinds())
+    yield StepOptions
+
+
+@pytest.mark.parametrize("model", dict.fromkeys(every_settings_class()), ids=lambda one: one.__name__)
+def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: type[BaseModel]) -> None:
+    """No word of the library that checks, and nothing that stands there beside the keys of the file."""
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        for value in WRONG:
+            reading = Reading()
+            check(model, {key: value}, ("t",), reading)
+            for fault in reading.faults:
+                assert LIBRARY.search(fault.problem) is None, (key, value, fault.problem)
+                assert re.search(r"[;.:?] |\.$|\?$", fault.problem), (key, value, fault.problem)
+                assert re.fullmatch(r't(\.([\w-]+|""))*', fault.key), (key, value, fault.key)
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("[estate]\nstore = 7", "headway.toml:2: estate.store: 7 is no text. Write it in quotes."),
+        ('[jobs."dwh/x"]\nbudget = { tiem = "1h" }', 'jobs."dwh/x".budget.tiem: unknown key. Did you mean "time"?'),
+        ('[jobs."dwh/x"]\nbudget = 5', 'jobs."dwh/x".budget: 5 is no table. Write { time = …, cost = … }.'),
+        ('[jobs."dwh/x"]\nrerun = "saef"', "'saef' is none of 'safe', 'ask' or 'never'. Did you mean \"safe\"?"),
+        ('[jobs."dwh/x"]\nbudget = { cost = 0 }', 'jobs."dwh/x".budget.cost: 0 is too small: more than 0.'),
+        ("[calendars.c]\nclosed = [7]", "calendars.c.closed.1: 7 is no date. Write it without quotes: 2026-12-24."),
+        ('[routes.a]\nurls = [7]', 'routes.a.urls.1: 7 is no reference. Write { env = "NAME" }'),
+        (
+            '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "UTC"\nslo = { objective = 99 }',
+            "headway.toml:5: services.t.slo.objective: 99 is too large: less than 1.",
+        ),
+        ('[[permissions]]\nrole = "act"', 'permissions.1.who: is missing. Add it: who = ["ann"].'),
+        (
+            '[systems.p]\nkind = "manual"\n[systems.p.steps.a]\nat = "5:00"\n[systems.p.steps.b]\nat = "25:00"',
+            "headway.toml:6: systems.p.steps.b.at: '25:00' is not a time of day",
+        ),
+        (
+            '[[rules.too_long.where]]\njobs = ["*"]\nfactor = 2\n[[rules.too_long.where]]\ntiers = [1]\nfactor = 0.5',
+            "headway.toml:6: rules.too_long.where.2.factor: 0.5 is too small: at least 1.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_fault_within_a_table_names_its_line_and_what_may_be_meant(tmp_path: Path, text: str, expected: str) -> None:
+    found = faults(tmp_path, f"{text}\n{GOOD}")
     assert any(expected in one for one in found), found
 
 

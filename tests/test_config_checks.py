@@ -143,7 +143,7 @@ ASKED = '[checks.x]\nkind = "sql"\nsystem = "dwh"\n'
         (f'{ASKED}table = "t"\nrows = {{ min = 1, days = 9 }}',
          "checks.x.rows: days are of a band, and there is none; add band = true."),
         (f'{ASKED}table = "t"\nrows = {{ band = true, tolerance = -0.1 }}',
-         "checks.x.rows.tolerance: -0.1 is too small: at least 0.0."),
+         "checks.x.rows.tolerance: -0.1 is too small: at least 0."),
         (f'{ASKED}table = "supply."\nrows = "band"', 'checks.x.table: "supply." is no table; write "supply.rows"'),
         (f'{ASKED}table = "t"\nunique = [[]]', "checks.x.unique.1: is an empty list. Name at least one."),
         (f'{ASKED}table = "t"\nrows = "band"\nwhere = "WHERE day = {{bd}}"',

@@ -52,7 +52,7 @@ def test_a_promise_is_read_in_each_of_its_ways(tmp_path: Path) -> None:
         ('deadline = { after_start = "90m", of = "dhw/a" }', 'no system "dhw" in "dhw/a". Did you mean "dwh"?'),
         (
             'deadline = "06:30"\nslo = { objective = 99 }',
-            "services.s.slo.objective: input should be less than 1 (it is 99)",
+            "services.s.slo.objective: 99 is too large: less than 1.",
         ),
         ('deadline = "06:30"\nslo = { objective = 0.9, over = "7d" }', "'7d' is none of '30d' or '90d'"),
         ('deadline = "06:30"\nsla = { misses = -1 }', "services.s.sla.misses: -1 is too small"),

@@ -174,13 +174,26 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
         start = _nth(lines, rf"\s*\[\[\s*{key[0]}\s*\]\]", int(key[1]))
         rest = key[2:]
     else:
-        depth = min(2, len(key)) if key[0] not in ALONE else 1
-        header = r"\.".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key[:depth])
-        start = _nth(lines, rf"\s*\[{{1,2}}\s*{header}\s*[\].]", 1)
-        rest = key[depth:]
+        start, rest = _header(lines, key)
     if start is None:
         return _line_of_value(text, key[0]) if key[0] in LISTS else None
     return _key_line(lines, start, rest) or start + 1
+
+
+def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
+    """The line of the innermost table that holds the key, from 0, and the keys within it."""
+    for depth in range(len(key), 2, -1):
+        counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
+        start = _nth(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
+        if start is not None:
+            return start, key[depth:]
+    depth = min(2, len(key)) if key[0] not in ALONE else 1
+    return _nth(lines, rf"\s*\[{{1,2}}\s*{_dotted(key[:depth])}\s*[\].]", 1), key[depth:]
+
+
+def _dotted(key: tuple[str, ...]) -> str:
+    """A pattern for these keys as the header of a table has them."""
+    return r"\s*\.\s*".join(rf"[\"']?{re.escape(part)}[\"']?" for part in key)
 
 
 def _nth(lines: list[str], pattern: str, number: int) -> int | None:

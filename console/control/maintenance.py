@@ -61,7 +61,7 @@ def of_check(estate: Estate, name: str, at: datetime) -> Quiet | None:
     check, declared = estate.declared.check(name), estate.declared
     if check is not None and check.system:
         meant = (one for one in declared.maintenance if _means_door(one, check) and _lasts(declared, one, at))
-        if found := max((Quiet(one.why, _end(declared, one, at)) for one in meant), key=_until, default=None):
+        if found := max((Quiet(one.why, _end(declared, one, at), at) for one in meant), key=_until, default=None):
             return found
     waiting = [one for one in estate.services if name in one.ready]
     return _of_each([_of_any(estate, one.terminals, at) for one in waiting])

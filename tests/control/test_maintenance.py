@@ -215,7 +215,7 @@ def test_what_a_check_finds_in_maintenance_is_not_told_while_it_lasts(
     ledger.look("03:23")
     said = ledger.incident()
     assert ("check", not is_quiet) == (said.cause, bool(said.notices))
-    assert is_quiet == said.event.endswith("not told: in maintenance until 04:00: kernel patches")
+    assert is_quiet == said.event.endswith("not told: in maintenance until 04:00 UTC: kernel patches")
     ledger.look("04:01")
     assert is_quiet == bool(ledger.incident().notices)
 
