@@ -80,7 +80,7 @@ def test_one_time_to_escalate_is_that_of_every_tier(tmp_path: Path) -> None:
         ('[[inhibit]]\nby = { job = "dhw/a" }\nwhat = { tier = "3" }', 'inhibit.1.by: no system "dhw" in "dhw/a"'),
         (
             '[[inhibit]]\nby = { service = "t" }\nwhat = { tier = "3" }',
-            'inhibit.1.by: no service "t". Known: none is configured',
+            'inhibit.1.by: no service "t". None is configured: add [services.t].',
         ),
         ('[[inhibit]]\nby = {}\nwhat = { tier = "3" }', "no matcher at all would fit everything"),
         ('[[inhibit]]\nby = { host = "x" }\nwhat = { tier = "3" }', '"host" is no matcher; there are system, job,'),

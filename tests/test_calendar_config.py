@@ -65,6 +65,7 @@ def test_the_example_has_a_calendar_of_each_kind() -> None:
     [
         ('weekdays = ["mo"]', 'weekdays.1: "mo" is no day of the week; write "mon" to "sun".'),
         ('country = "XX"', '"XX" is no country whose holidays are known; write its two letters: country = "DE".'),
+        ('country = "de"', '"de" is no country whose holidays are known; did you mean "DE"?'),
         ('country = "DE"\nsubdivision = "ZZ"', '"ZZ" is no subdivision of DE whose holidays are known; known: BB, BE'),
         ('subdivision = "BE"', "a subdivision without a country is no country whose holidays are known"),
         ('on = "first moonday"', '"first moonday" names no day; write "first business day"'),

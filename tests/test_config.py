@@ -216,6 +216,9 @@ def test_a_value_of_the_wrong_shape_is_told_in_plain_words_with_its_mend(model: 
             '[services.t]\ndelivered_by = ["dwh/b"]\ndeadline = "06:30"\ntimezone = "UTC"\nslo = { objective = 99 }',
             "headway.toml:5: services.t.slo.objective: 99 is too large: less than 1.",
         ),
+        ('[jobs."dwh/x"]\ngrace = "99999999d"', '"99999999d" is longer than ten years, which no night'),
+        ('[jobs."dwh/x"]\nexpected = "0s"', 'jobs."dwh/x".expected: no time at all will not do'),
+        ('[routes.a]\nurls = [{ env = "X" }]\nrota = "b"', 'no rota "b". None is configured: add [rotas.b].'),
         ('[[permissions]]\nrole = "act"', 'permissions.1.who: is missing. Add it: who = ["ann"].'),
         (
             '[systems.p]\nkind = "manual"\n[systems.p.steps.a]\nat = "5:00"\n[systems.p.steps.b]\nat = "25:00"',

@@ -33,9 +33,9 @@ def gate(ups: str, *more: str) -> str:
         ('within = "6h"', 'within: only period = "window" has one (period is "same"). Change one of them.'),
         (
             'period = "previous business day"\ncalendar = "bank"',
-            'calendar: no calendar "bank". Add [calendars.bank].',
+            'calendar: no calendar "bank". None is configured: add [calendars.bank].',
         ),
-        ('condition = "ready"\ncheck = "file"', 'check: no check "file". Add [checks.file].'),
+        ('condition = "ready"\ncheck = "file"', 'check: no check "file". None is configured: add [checks.file].'),
         (
             'condition = "ready"\ncheck = "file"\nperiod = "previous"',
             'period: "previous": a check looks at the same business date. Remove it.',

@@ -31,6 +31,9 @@ more_time = "90m"
 """
 
 
+IN_BERLIN = 'timezone = "Europe/Berlin"'
+
+
 def declared(tmp_path: Path) -> Declared:
     file = tmp_path / "headway.toml"
     file.write_text(GOOD + TEXT)
@@ -98,6 +101,22 @@ def test_the_store_keeps_all_of_it(tmp_path: Path) -> None:
         (
             '[[exceptions]]\nwhy = "x"\njobs = ["extract"]\ncalendar = "c"\ntakes_longer = "1h"',
             'exceptions.1.jobs: "extract" fits no job name. Write system/native-id, * for any text.',
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\nfrom = 0001-01-01T00:00:00+05:00\ncalendar = "c"',
+            "maintenance.1.from: lies in the year 1; write one from 1970 to 2999, or leave it out for no limit",
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\nto = 9999-12-31T23:00:00-05:00\ncalendar = "c"',
+            "maintenance.1.to: lies in the year 9999; write one from 1970 to 2999",
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\ncalendar = "c"\nto = 2026-03-29T02:30:00\n' + IN_BERLIN,
+            "maintenance.1: 02:30 does not exist on 2026-03-29 in Europe/Berlin; write 2026-03-29T01:30:00+01:00 or",
+        ),
+        (
+            '[[maintenance]]\nwhy = "x"\njobs = ["*"]\ncalendar = "c"\nto = 2026-10-25T02:30:00\n' + IN_BERLIN,
+            "02:30 comes twice on 2026-10-25 in Europe/Berlin; write 2026-10-25T02:30:00+02:00 or 2026",
         ),
         ("[maintenance]\na = 1", "maintenance: is no list of tables. Write [[maintenance]] above each why"),
     ],

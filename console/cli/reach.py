@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from console.cli.common import count, since_words
+from console.cli.common import count, until
 from console.control.lineage import blast_radius, neighbours, root_causes
 from console.model.views import ServiceView
 from console.model.views.lineage import LineageJob, LineageView
@@ -73,8 +73,8 @@ def reach(reads: Reads, name: str, run: str = "") -> Reach:
 
 
 def state_of(job: LineageJob, now: datetime) -> str:
-    """ "failed 28m ago"; "has not run"."""
-    return f"{job.state} {since_words(job.at, now)}" if job.state else "has not run"
+    """ "failed 28m ago", "planned in 4h12m"; "has not run"."""
+    return f"{job.state} {until(job.at, now)}" if job.state else "has not run"
 
 
 def cause_lines(of: Reach) -> Iterator[str]:

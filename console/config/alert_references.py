@@ -21,8 +21,8 @@ def check_alerting(config: Config, document: Table, routes: Check, reading: Read
                 reading.fault(("routes", name, "escalate_to"), f'"{name}" escalates to itself. Name another route.')
         rota = table.get("rota") if isinstance(table, dict) else None
         if isinstance(rota, str) and rota and rota not in document.get("rotas", {}):
-            known = list(document.get("rotas", {})) or ["add [rotas.NAME]"]
-            reading.fault(("routes", name, "rota"), f'no rota "{rota}". {near(rota, known)}')
+            words = f'no rota "{rota}". {near(rota, document.get("rotas", {}), "rotas")}'
+            reading.fault(("routes", name, "rota"), words)
     for name, table in document.get("rotas", {}).items():
         _check_people(document, name, table, routes, reading)
     if config.alerts.noise_report:

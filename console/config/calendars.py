@@ -124,7 +124,9 @@ def _check_country(country: str, subdivision: str) -> None:
     known = list_supported_countries()
     if country not in known:
         told = f'"{country}"' if country else "a subdivision without a country"
-        raise ValueError(f'{told} is no country whose holidays are known; write its two letters: country = "DE"')
+        meant = country.upper()
+        mend = f'did you mean "{meant}"?' if meant in known else 'write its two letters: country = "DE"'
+        raise ValueError(f"{told} is no country whose holidays are known; {mend}")
     if subdivision and subdivision not in known[country]:
         parts = ", ".join(known[country]) or "none"
         raise ValueError(f'"{subdivision}" is no subdivision of {country} whose holidays are known; known: {parts}')

@@ -46,7 +46,7 @@ def check_checks(
     known = list(document.get("checks", {}))
     for key, name in _waiting(document):
         if name not in known:
-            reading.fault(key, f'no check "{name}". {near(name, known or ["add [checks.NAME]"])}')
+            reading.fault(key, f'no check "{name}". {near(name, known, "checks")}')
         elif key[0] == "dependencies" and name in checks and checks[name].severity == "warn":
             reading.fault(key, f'"{name}" only warns, and can keep nobody waiting. Write severity = "fail" there.')
     for name, one in checks.items():

@@ -23,7 +23,19 @@ def _instant(value: Any) -> datetime:
             value = None
     if not isinstance(value, datetime):
         raise ValueError("is no instant; write 2026-11-21T22:00:00+01:00, or 2026-11-21T22:00:00 with a timezone")
+    if not 1970 <= value.year <= 2999:
+        raise ValueError(f"lies in the year {value.year}; write one from 1970 to 2999, or leave it out for no limit")
     return value
+
+
+def _shown_once(local: datetime, zone: str) -> datetime:
+    """The instant (UTC) at which a clock of the zone shows this. ValueError where it never does, or does twice."""
+    first, second = (local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first == second:
+        return first
+    what = "does not exist" if second < first else "comes twice"
+    shown = [at.astimezone(ZoneInfo(zone)).isoformat() for at in sorted((first, second))]
+    raise ValueError(f"{local:%H:%M} {what} on {local:%Y-%m-%d} in {zone}; write {shown[0]} or {shown[1]}")
 
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
@@ -54,14 +66,15 @@ class MaintenanceSettings(Strict):
             raise ValueError('names nothing; add systems = ["…"], targets or jobs; "*" is everything')
         if not self.calendar and (self.since is None or self.until is None):
             raise ValueError("has no end; write from and to, or the calendar by which it recurs")
-        if self.since is not None and self.until is not None and self._aware(self.since) >= self._aware(self.until):  # type: ignore[operator]
+        since, until = self._aware(self.since), self._aware(self.until)
+        if since is not None and until is not None and since >= until:
             raise ValueError("ends before it begins; its to lies after its from")
         return self
 
     def _aware(self, at: datetime | None) -> datetime | None:
         if at is None:
             return None
-        return (at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.timezone))).astimezone(UTC)
+        return at.astimezone(UTC) if at.tzinfo else _shown_once(at, self.timezone)
 
     def declared(self) -> Maintenance:
         since, until = self._aware(self.since), self._aware(self.until)
@@ -110,7 +123,7 @@ def check_known(document: Table, reading: Reading) -> None:
         for number, table in enumerate(document.get(top, []), 1):
             name = table.get("calendar") if isinstance(table, dict) else None
             if isinstance(name, str) and name and name not in calendars:
-                words = f'no calendar "{name}". {near(name, calendars or ["add [calendars.NAME]"])}'
+                words = f'no calendar "{name}". {near(name, calendars, "calendars")}'
                 reading.fault((top, str(number), "calendar"), words)
             for key, known in (("systems", systems), ("services", services)):
                 _check_names(table, (top, str(number), key), known, reading)
@@ -120,4 +133,4 @@ def _check_names(table: Any, key: tuple[str, str, str], known: Sequence[str], re
     names = table.get(key[-1], []) if isinstance(table, dict) else []
     for one in names if isinstance(names, list) else []:
         if isinstance(one, str) and "*" not in one and one not in known:
-            reading.fault(key, f'no {key[-1].removesuffix("s")} "{one}". {near(one, known or ["none is configured"])}')
+            reading.fault(key, f'no {key[-1].removesuffix("s")} "{one}". {near(one, known, key[-1])}')

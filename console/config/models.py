@@ -66,7 +66,7 @@ class BudgetSettings(Strict):
 class JobSettings(Strict):
     owner: str = ""
     """The team that answers; a route of the same name is told."""
-    expected: Duration | None = None
+    expected: Pause | None = None
     """How long it takes, until there is history; shown as declared."""
     runbook: str = ""
     rerun: Literal["safe", "ask", "never"] = "ask"

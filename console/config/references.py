@@ -35,7 +35,7 @@ def check_references(
     def routes(names: Iterable[str], key: tuple[str, ...]) -> None:
         for name in names:
             if name not in route_names:
-                reading.fault(key, f'no route "{name}". {near(name, route_names or ["add [routes.NAME]"])}')
+                reading.fault(key, f'no route "{name}". {near(name, route_names, "routes")}')
 
     _check_calendars(document, reading)
     for name, table in document.get("jobs", {}).items():
@@ -79,7 +79,7 @@ def _check_calendars(document: Table, reading: Reading) -> None:
         for name, table in document.get(top, {}).items():
             calendar = table.get("calendar") if isinstance(table, dict) else None
             if isinstance(calendar, str) and calendar and calendar not in known:
-                words = f'no calendar "{calendar}". {near(calendar, known or ["add [calendars.NAME]"])}'
+                words = f'no calendar "{calendar}". {near(calendar, known, "calendars")}'
                 reading.fault((top, name, "calendar"), words)
 
 
@@ -130,12 +130,11 @@ def _ends(table: Any) -> list[tuple[str, str]]:
 
 
 def _check_names(one: DependencySettings, document: Table, key: tuple[str, ...], reading: Reading) -> None:
-    """The calendar and the check that it names are declared."""
-    for name, said, top in (("calendar", one.calendar, "calendars"), ("check", one.check, "checks")):
-        known = list(document.get(top, {}))
-        if said and said not in known:
-            mend = near(said, known) if known else f"Add [{top}.{said}]."
-            reading.fault((*key, name), f'no {name} "{said}". {mend}')
+    """The calendar that it names is declared; `config.checks` looks for its check."""
+    known = document.get("calendars", {})
+    if one.calendar and one.calendar not in known:
+        words = f'no calendar "{one.calendar}". {near(one.calendar, known, "calendars")}'
+        reading.fault((*key, "calendar"), words)
 
 
 def _check_mode(config: Config, one: DependencySettings, key: tuple[str, ...], reading: Reading) -> None:

@@ -95,7 +95,7 @@ def _check_matcher(name: str, value: str, key: Key, document: Table, reading: Re
     if name == "job":
         _check_job(value, key, list(document.get("systems", {})), reading)
     elif name in known and value not in known[name]:
-        reading.fault(key, f'no {name} "{value}". {near(value, known[name] or ["none is configured"])}')
+        reading.fault(key, f'no {name} "{value}". {near(value, known[name], f"{name}s")}')
 
 
 def _exact(table: Any, key: str) -> list[str]:

@@ -13,13 +13,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from console.durations import parse_duration
 from console.model.ids import split_job_name
 
+LONGEST = timedelta(days=3653)
+"""Of any time that config names: what is added to now stays within the calendar."""
+
 
 def _duration(value: Any) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if not isinstance(value, str):
         raise ValueError(f'{value!r} is not a duration; write it in quotes: "15s", "14m", "1h30m"')
-    return parse_duration(value)
+    found = parse_duration(value)
+    if found > LONGEST:
+        raise ValueError(f'"{value}" is longer than ten years, which no night lasts; write 15s, 14m, 1h30m or 2d')
+    return found
 
 
 def _zone(name: str) -> str:

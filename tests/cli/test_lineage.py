@@ -10,7 +10,9 @@ from connectors.contract import JobRecord, State
 from console.cli.exits import Exit
 from console.cli.lineage import MOST
 from console.cli.main import main
+from console.cli.reach import state_of
 from console.model.inventory import InventoryChanges
+from console.model.views.lineage import LineageJob
 from console.store.ingest import ingest
 from console.store.inventory import write_inventory
 from console.store.reads import Reads
@@ -89,3 +91,12 @@ def test_many_jobs_are_counted_by_system_and_what_is_red_is_named(
     assert f"downstream: {MOST + 1} jobs on 1 system" in shown
     assert "mart_007" in shown
     assert "mart_008" not in shown
+
+
+@pytest.mark.parametrize(
+    "when, expected", [("03:12", "planned 8m ago"), ("07:30", "planned in 4h10m"), (None, "planned –")]
+)
+def test_what_is_still_to_come_is_not_said_to_be_past(when: str | None, expected: str) -> None:
+    """A planned run was "planned -23h45m ago"."""
+    one = LineageJob(1, EXTRACT, "etl-hosts", "planned", False, "", None if when is None else at(when))
+    assert expected == state_of(one, at("03:20"))
