@@ -83,6 +83,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "console.control.lineage",
         "console.control.lateness",
         "console.control.calendars",
+        "console.control.zones",
         "console.control.cadence",
         "console.control.maintenance",
         CONTRACT,

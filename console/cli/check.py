@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from console.cli.clock_changes import clock_changes
 from console.cli.common import Stop, count, place_of, print_json, say, say_lines, stamp, store_of, wait_seconds
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"config {path}: {count(config.systems, 'system')}, {count(config.services, 'service')}, no fault")
     if not config.permissions:
         say("no [[permissions]]: whoever can write the store may do everything (docs/security.md says how to limit)")
+    for words in clock_changes(config, datetime.now(UTC).date()):
+        say(words)
     if words := in_use(arguments, config.digest):
         say(words)
     names = without_job(config, arguments) + patterns_for_nothing(config) + without_days(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -78,3 +79,12 @@ def time_in_window(day: date, at: time, zone: tzinfo, cutoff: time) -> datetime:
 
 def _since_midnight(at: time) -> timedelta:
     return timedelta(hours=at.hour, minutes=at.minute, seconds=at.second, microseconds=at.microsecond)
+
+
+def odd_dates(at: time, zone: tzinfo, first: date, days: int) -> Iterator[tuple[date, datetime, bool]]:
+    """Of so many dates from `first` on those on which a clock in `zone` never shows that time, or shows it twice
+    (True), with the instant (UTC) that counts for it there."""
+    for day in (first + timedelta(days=number) for number in range(days)):
+        local = datetime.combine(day, at)
+        if len(shown := readings(local, zone)) != 1:
+            yield day, instant_at(local, zone), bool(shown)

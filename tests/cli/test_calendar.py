@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.cli.clock_changes import clock_changes
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.config import load_config
@@ -135,6 +136,23 @@ def test_data_has_the_hours_and_what_the_clocks_make_of_them(config: Path, capsy
     lines = printed(capsys, *words)
     assert "Sun  2026-03-29  03:00 CEST-03:30 CEST, 22:00-04:00 Europe/Berlin  counts  –" == lines[1]
     assert "window 02:30-03:30: 02:30 does not exist on 2026-03-29; 03:00 CEST-03:30 CEST" == lines[2]
+
+
+def test_times_that_the_clocks_jump_over_are_told_before_the_night(config: Path) -> None:
+    """By the rule that decisions go by: the jump, and the first of two."""
+    step = '[systems.people]\nkind = "manual"\nzone = "Europe/Berlin"\n[systems.people.steps.sign]\nat = "02:15"\n'
+    quiet = '[routes.a]\nurls = [{ env = "X" }]\n'
+    quiet += 'quiet_hours = { from = "22:00", to = "01:30", timezone = "Europe/London" }\n'
+    config.write_text(GOOD.replace('"06:30"', '"02:30"') + step + quiet)
+    jump, first = "the jump over it counts", "the first counts"
+    assert [
+        f"services.s.deadline: 02:30 does not exist on 2026-03-29 in Europe/Berlin: {jump}, 03:00 CEST",
+        f"services.s.deadline: 02:30 comes twice on 2026-10-25 in Europe/Berlin: {first}, 02:30 CEST",
+        f"routes.a.quiet_hours.to: 01:30 does not exist on 2026-03-29 in Europe/London: {jump}, 02:00 BST",
+        f"routes.a.quiet_hours.to: 01:30 comes twice on 2026-10-25 in Europe/London: {first}, 01:30 BST",
+        f"systems.people.steps.sign.at: 02:15 does not exist on 2026-03-29 in Europe/Berlin: {jump}, 03:00 CEST",
+        f"systems.people.steps.sign.at: 02:15 comes twice on 2026-10-25 in Europe/Berlin: {first}, 02:15 CEST",
+    ] == list(clock_changes(load_config(config), date(2026, 1, 1)))
 
 
 def test_status_says_what_is_in_maintenance_until_when_and_why(
