@@ -159,4 +159,4 @@ def test_a_pattern_that_fits_nothing_yet_is_a_remark(tmp_path: Path) -> None:
         'exceptions 1: services = "daily-*" fits nothing yet. Known: s.',
         'inhibit 1: by.system = "crm*" fits nothing yet. Known: dwh.',
     ] == patterns_for_nothing(config)
-    assert ["dwh/x*", "dwh/y*", "dwh/r*"] == job_patterns(config)
+    assert ["dwh/x*", "dwh/y*", "dwh/z*", "dwh/r*"] == job_patterns(config)

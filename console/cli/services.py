@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -28,7 +28,9 @@ from console.cli.table import Col, print_table
 from console.durations import duration_words
 from console.model.views import ServiceView
 from console.model.views.services import AttainmentView
+from console.model.words import Timeliness
 from console.store.reads import Reads
+from console.store.reads.services import NOT_JUDGED
 
 PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         bd = arguments.bd
         services = [reads.service(arguments.name, bd)] if arguments.name else reads.services(bd)
+        services = [_left_out(one, reads) for one in services] if bd else services
         kept = reads.attainment(arguments.name) if arguments.name else []
         instances = reads.instances(arguments.name, bd) if arguments.name else []
         now = now_of(reads)
@@ -99,6 +102,19 @@ def service_rows(services: Sequence[ServiceView], now: datetime) -> tuple[Sequen
 def by_urgency(services: Sequence[ServiceView]) -> list[ServiceView]:
     """What needs a person first, the soonest to act on or due before the others."""
     return sorted(services, key=_urgency)
+
+
+def _left_out(one: ServiceView, reads: Reads) -> ServiceView:
+    """The service on a date far from now, which no evaluation looks at: its calendar may leave it out."""
+    if not one.calendar or one.reason != NOT_JUDGED:
+        return one
+    from console.control.calendars import counts, left_out_words
+
+    calendar, day = reads.declared().calendar(one.calendar), date.fromisoformat(one.bd)
+    if calendar is None or counts(calendar, day):
+        return one
+    words = left_out_words(calendar, day)
+    return replace(one, timeliness=Timeliness.NO_PROMISE.value, data_state="", reason=words)
 
 
 def service_json(one: ServiceView) -> dict[str, Any]:

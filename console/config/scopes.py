@@ -47,10 +47,12 @@ def patterns_for_nothing(config: Config) -> list[str]:
 
 
 def job_patterns(config: Config) -> list[str]:
-    """Names and patterns of jobs, as maintenances, exceptions and rules have them."""
+    """Names and patterns of jobs, as maintenances, exceptions, inhibit rules and rules have them."""
     declared = config.declared
     found = [pattern for one in declared.maintenance for pattern in one.jobs]
     found += [pattern for one in declared.exceptions for pattern in one.jobs]
+    matchers = [each for one in declared.alerting.inhibit for each in (*one.by, *one.what)]
+    found += [pattern for key, pattern in matchers if key == "job"]
     return found + [pattern for rule in declared.rules for where in rule.where for pattern in where.jobs]
 
 

@@ -114,6 +114,13 @@ def expects(calendar: Calendar | None, at: datetime, bd: date) -> bool:
     return is_open(calendar, at) if calendar.windows else counts(calendar, bd)
 
 
+def left_out_words(calendar: Calendar, day: date) -> str:
+    """Why nothing is promised for a date that does not count, and for which it is next."""
+    following = next_day(calendar, day)
+    after = f"; the next is for {following}" if following else "; none within five years"
+    return f"no promise for {day}: calendar {calendar.name}, {why(calendar, day)}{after}"
+
+
 def holiday(calendar: Calendar, day: date) -> str:
     """Name of the public holiday; empty where it is none, or the calendar has no country."""
     if not calendar.country:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
-from console.control.calendars import counts, next_day, why
+from console.control.calendars import counts, left_out_words
 from console.control.deadlines import clock_starts, latest_deadline
 from console.control.picture import Picture
 from console.control.zones import date_in_window, window, zone_of
@@ -36,8 +36,6 @@ def unpromised(picture: Picture) -> Iterator[ServiceDayVerdict]:
 
 
 def _left_out(service: ServiceFacts, calendar: Calendar, day: date) -> ServiceDayVerdict:
-    following = next_day(calendar, day)
-    after = f"; the next is for {following}" if following else "; none within five years"
     return ServiceDayVerdict(
         service=service.name,
         bd=day,
@@ -53,7 +51,7 @@ def _left_out(service: ServiceFacts, calendar: Calendar, day: date) -> ServiceDa
         incident_key=None,
         sources=(),
         path=(),
-        reason=f"no promise for {day}: calendar {calendar.name}, {why(calendar, day)}{after}",
+        reason=left_out_words(calendar, day),
     )
 
 

@@ -175,3 +175,22 @@ def test_status_says_what_is_in_maintenance_until_when_and_why(
     assert [{"of": "dwh", "until": "2199-01-01 00:00:00Z", "why": "patches"}] == json.loads(capsys.readouterr().out)[
         "maintenance"
     ]
+
+
+def test_a_far_date_that_its_calendar_leaves_out_has_no_promise_either(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No evaluation looks so far ahead, or back; the next business day is as it was."""
+    config.write_text(TEXT.replace("[services.s]", '[services.s]\ncalendar = "business-days"'))
+    url = str(tmp_path / "headway.db")
+    store = open_ready(url)
+    sync_config(store, estate_settings(load_config(config)), MIDNIGHT, None)
+    store.close()
+    found = {}
+    for bd in ("2027-01-01", "2027-01-04"):
+        assert Exit.OK == main(["--store", url, "services", "--bd", bd, "--json"])
+        [told] = json.loads(capsys.readouterr().out)
+        found[bd] = told["timeliness"], told["deadline"], told["reason"]
+    words = "no promise for 2027-01-01: calendar business-days, New Year's Day; the next is for 2027-01-04"
+    assert ("no_promise", None, words) == found["2027-01-01"]
+    assert ("no_estimate", "2027-01-05T05:30:00Z", "not judged yet") == found["2027-01-04"]

@@ -46,6 +46,8 @@ class ServiceView:
     """Which it is: the period key of that submission."""
     awaits: tuple[str, ...] = ()
     """The checks that are all that is missing."""
+    calendar: str = ""
+    """Name of the calendar of the dates that it is promised for; empty: all on which something of it runs."""
 
     @property
     def is_promised(self) -> bool:

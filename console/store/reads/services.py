@@ -17,8 +17,8 @@ from console.store.reads.link import Row
 from console.store.reads.near import near
 
 _SERVICES = (
-    "SELECT id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise FROM service WHERE NOT removed"
-    " ORDER BY tier, name"
+    "SELECT id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise, calendar FROM service"
+    " WHERE NOT removed ORDER BY tier, name"
 )
 _DAYS = (
     "SELECT service_id, bd, deadline_us, timeliness, data_state, delivered_us, expected_us, late_us, act_by_us,"
@@ -28,6 +28,8 @@ _DAYS = (
 )
 
 
+NOT_JUDGED = "not judged yet"
+"""The reason of a service day that no evaluation has looked at."""
 FURTHEST_DAY = 7
 """As config lets a deadline lie after the window of its business date."""
 
@@ -135,11 +137,11 @@ def _deadline(bd: date, deadline: time, cutoff: time, zone: str) -> datetime:
 
 
 def _service(row: Row, bd: date, day: _Day | None, names: dict[int, str]) -> ServiceView:
-    service_id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise = row
+    service_id, name, title, tier, owner, runbook, zone, cutoff, deadline, promise, calendar = row
     if day is None:
         by_clock = bd + timedelta(days=days_after(promise))
         due = _deadline(by_clock, time.fromisoformat(deadline), time.fromisoformat(cutoff), zone)
-        day = _Day(micros(due), reason="no submission yet" if is_end_to_end(promise) else "not judged yet")
+        day = _Day(micros(due), reason="no submission yet" if is_end_to_end(promise) else NOT_JUDGED)
     due = instant(day.deadline_us)
     return ServiceView(
         id=service_id,
@@ -168,4 +170,5 @@ def _service(row: Row, bd: date, day: _Day | None, names: dict[int, str]) -> Ser
         instance=day.instance,
         submission=day.submission,
         awaits=tuple(json.loads(day.awaits)),
+        calendar=calendar,
     )
