@@ -24,8 +24,9 @@ class Exit(IntEnum):
 
 MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
-    Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, or a "
-    "name that no job has; `drift` one that is not accepted; `review` a gap that is high; `rota NAME` nobody on call; "
+    Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, a "
+    "name that nothing has, or a calendar without a day, as `calendar NAME` does; `drift` one that is not accepted; "
+    "`review` a gap that is high; `rota NAME` nobody on call; "
     "`checks NAME` one that did not pass; "
     "a verb that failed, a plan that stopped or was aborted, "
     "`recover` an incident without a step, `backfill` dates without a known period; "
