@@ -13,15 +13,17 @@ from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
 from console.control.holds import holding
 from console.control.incidents import decide, event_words, hits, shaded, threat
+from console.control.kept import Kept
 from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.quiet import quieted
+from console.control.remembered import Remembered
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import add_evidence, causes_of
 from console.control.service_dates import unpromised
 from console.control.services import Threat, run_timeliness, service_days, verdict
 from console.control.shared import root_causes
-from console.control.standings import UNREAD
+from console.control.standing import UNREAD
 from console.control.undelivered import with_undelivered
 from console.control.unready import failing_checks
 from console.model.decisions import Decisions, IncidentDecision, RunJudgement, ServiceDayVerdict
@@ -32,17 +34,21 @@ MOVING = timedelta(minutes=1)
 """How often a forecast is looked at again that is counted from now on."""
 
 
-def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | None = None) -> Decisions:
-    """Everything that the estate's values mean at `now` (aware). `log_tails`: run id -> cleaned end of its log.
+def evaluate(
+    estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | None = None, kept: Kept | None = None
+) -> Decisions:
+    """Everything that the estate's values mean at `now` (aware). `log_tails`: run id -> cleaned end of its log. `kept`:
+    of this estate, or of one that it is a part of; with it only what has changed since is found anew.
 
     Judging twice without a change gives the same, without notices and events. Nothing is asked and nothing remembered:
     what was told before is in the incidents' fingerprints, and of each route in `estate.telling`.
     """
     estate = woken(estate)
+    memory = kept.remembered if kept is not None else Remembered()
     # 1. What must run: a run that never came is a fact for every rule below.
-    due = expectations(estate, now)
+    due = expectations(estate, now, memory)
     # 2. What is green, red, stale: the later rules look through this, over the runs that exist and those of rule 1.
-    picture = Picture(estate, now, due.runs, due.withdrawn)
+    picture = Picture(estate, now, due.runs, due.withdrawn, memory, kept.graph if kept is not None else None)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
     # 4. What each job's own past says of it; and which causes there are, red ones, those that only a rule or a check
@@ -61,10 +67,12 @@ def evaluate(estate: Estate, now: datetime, *, log_tails: Mapping[int, str] | No
     # 8. Who is held, let go and started: it looks at upstreams as rule 2 does, and changes none of the verdicts above.
     held = holding(picture)
     turns = _turning_points(now, due.next_at, days, verdicts, incidents)
+    judgements = _judgements(picture, days, verdicts)
+    memory.end()
     return Decisions(
         expected=due.runs,
         withdrawn=due.withdrawn,
-        judgements=_judgements(picture, days, verdicts),
+        judgements=judgements,
         service_days=(*verdicts.values(), *unpromised(picture)),
         incidents=incidents,
         holds=tuple(held.decisions),
@@ -105,7 +113,17 @@ def _judgements(
 ) -> tuple[RunJudgement, ...]:
     """Of every stored run whose timeliness or staleness is another than it was."""
     timely = run_timeliness(picture, days, verdicts)
-    return tuple(one for job_id, runs in picture.runs.items() for one in _of_job(picture, job_id, runs, timely))
+    read = {node.job_id for day in days for node in day.nodes.values()}
+    found: list[RunJudgement] = []
+    for job_id, runs in picture.runs.items():
+        known = picture.memory.get(job_id) if picture.memory is not None else None
+        if known is None or job_id in read:
+            found += _of_job(picture, job_id, runs, timely)
+            continue
+        if known.judgements is None:
+            known.judgements = tuple(_of_job(picture, job_id, runs, timely))
+        found += known.judgements
+    return tuple(found)
 
 
 def _of_job(

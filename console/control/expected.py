@@ -17,17 +17,21 @@ from connectors.contract import Evidence, Schedule, State, instant_key
 from console.control.calendars import expects
 from console.control.given_up import given_up
 from console.control.held import NOT_HELD, Held
+from console.control.moments import NEVER
 from console.control.periods import business_date
-from console.control.schedule import instants, is_interval, last_instant
+from console.control.remembered import Found, Remembered
+from console.control.schedule import instants, is_interval, last_instant, next_instant
+from console.control.sight import out_of_sight
 from console.control.unscheduled import next_run
 from console.control.words import clock
 from console.model.decisions import ExpectedRun
 from console.model.grouped import by_job
-from console.model.values import Estate, JobFacts, RunFacts, Settings, TargetFacts
+from console.model.values import Estate, JobFacts, RunFacts, TargetFacts
 
 AHEAD = 6
 FREQUENT_AHEAD = 2
 _FREQUENT_WITHIN = timedelta(hours=2)
+_TICK = timedelta(microseconds=1)
 _WITHOUT_START = (State.PLANNED, State.HELD, State.MISSED)
 
 
@@ -53,41 +57,77 @@ class _Table:
 
     dues: tuple[_Due, ...]
     frequent: bool
+    until: datetime
+    """When the time alone makes another one of it."""
 
 
 _Shared = tuple[Schedule, str, time, str]
 """What jobs have in common that share a table: schedule, zone, cutoff, calendar."""
 
 
-def expectations(estate: Estate, now: datetime) -> Expectations:
+def expectations(estate: Estate, now: datetime, memory: Remembered | None = None) -> Expectations:
     """For every job with an accepted schedule, and for those whose cadence is sure, in the order of the jobs."""
+    memory = memory if memory is not None else Remembered()
+    memory.begin(estate, now)
     runs = by_job(estate.runs)
-    tables: dict[_Shared, _Table] = {}
+    demand = _Demand(estate, now)
     demanded: list[ExpectedRun] = []
     withdrawn: list[int] = []
     judged_at: list[datetime] = []
-    held = Held.by_job(estate, now)
-    fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
     for job in estate.jobs.values():
-        if _has_no_expectations(estate, job, runs.get(job.id, ())):
-            continue
-        existing = {run.period_key: run for run in runs.get(job.id, ())}
-        target, ours = estate.targets.get(job.target_id), held.get(job.id, NOT_HELD)
-        if ours is NOT_HELD and job.id not in fed and (usual := next_run(estate, job, existing, now)):
-            withdrawn += _withdrawn(existing.values(), {usual.run.period_key})
-            demanded += [usual.run] if _reads_otherwise(usual.run, existing.get(usual.run.period_key)) else []
-            judged_at += [usual.until] if usual.until > now else []
-            continue
-        dues = _dues(estate, job, existing, now, tables, ours)
-        withdrawn += _withdrawn(existing.values(), {due.key for due in dues})
-        found = [
+        own = runs.get(job.id, ())
+        found, holds = memory.of(job, own, estate.history.get(job.id))
+        if not holds and not _has_no_expectations(estate, job, own):
+            demand.find(found, {run.period_key: run for run in own}, memory)
+        demanded += found.expected
+        withdrawn += found.withdrawn
+        if found.next_at is not None:
+            judged_at.append(found.next_at)
+    return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
+
+
+class _Demand:
+    """What one evaluation asks of each job: the schedules that jobs share are laid out once."""
+
+    def __init__(self, estate: Estate, now: datetime) -> None:
+        self._estate = estate
+        self._now = now
+        self._tables: dict[_Shared, _Table] = {}
+        self._held = Held.by_job(estate, now)
+        self._fed = {each.downstream_id for each in estate.dependencies} if estate.history else set()
+
+    def find(self, found: Found, existing: Mapping[str, RunFacts], memory: Remembered) -> None:
+        """Puts into `found` what is expected of its job, and until when that is so."""
+        estate, now, job = self._estate, self._now, found.job
+        target, ours = estate.targets.get(job.target_id), self._held.get(job.id, NOT_HELD)
+        known = [run.period_at for run in existing.values() if run.period_at is not None and not has_started(run)]
+        found.lasts_until(known, now)
+        if ours is NOT_HELD and job.id not in self._fed and (usual := next_run(estate, job, existing, now)):
+            known_run = existing.get(usual.run.period_key)
+            found.expected = (usual.run,) if _reads_otherwise(usual.run, known_run) else ()
+            found.withdrawn = tuple(_withdrawn(existing.values(), {usual.run.period_key}))
+            found.next_at = usual.until if usual.until > now else None
+            found.lasts_until((usual.until, usual.run.period_at + estate.settings.lookback + _TICK), now)
+            if usual.until <= now:
+                memory.leans_on_looks(found)
+            return
+        dues = _dues(estate, job, existing, now, self._tables, ours)
+        said = (
             _held_back(job, due, told) or _verdict(estate, ours.as_ours(job), due, target, now, ours)
             for due in dues
             for told in [ours.of(due.at, due.key, now)]
-        ]
-        demanded += [each for each in found if _reads_otherwise(each, existing.get(each.period_key))]
-        judged_at += _judged_at(estate, job, dues, target, now)
-    return Expectations(tuple(demanded), tuple(withdrawn), min(judged_at, default=None))
+        )
+        found.expected = tuple(each for each in said if _reads_otherwise(each, existing.get(each.period_key)))
+        found.withdrawn = tuple(_withdrawn(existing.values(), {due.key for due in dues}))
+        over = [given_up(estate, job, due.at, due.bd).at for due in dues]
+        poll = target.poll_every if target is not None else timedelta(0)
+        found.next_at = next((at + poll for at in over if at + poll > now), None)
+        table = self._tables.get((job.schedule, job.zone, job.cutoff, job.calendar))
+        found.lasts_until(
+            [*over, *(at + poll for at in over), *(due.at for due in dues), *((table.until,) if table else ())], now
+        )
+        if any(at <= now for at in over):
+            memory.leans_on_looks(found)
 
 
 def _has_no_expectations(estate: Estate, job: JobFacts, runs: Sequence[RunFacts]) -> bool:
@@ -101,13 +141,6 @@ def expects_nothing(job: JobFacts) -> bool:
     if job.schedule.dialect == "none" or job.accepted_at is None or is_interval(job.schedule):
         return True
     return job.paused_since is not None and job.paused_since <= job.accepted_at
-
-
-def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:
-    """True when the target has not answered for so many polls that what it runs now is not known."""
-    if target is None or target.last_ok_at is None:
-        return True
-    return now - target.last_ok_at > settings.stale_polls * target.poll_every
 
 
 def has_started(run: RunFacts) -> bool:
@@ -167,13 +200,17 @@ def _table(job: JobFacts, now: datetime, estate: Estate) -> _Table:
     soon = instants(job.schedule, now, now + _FREQUENT_WITHIN)
     frequent = len(soon) > _FREQUENT_WITHIN / timedelta(hours=1)
     if frequent:
-        judged = job.grace + timedelta(minutes=5) + (soon[1] - soon[0])
-        found = instants(job.schedule, now - judged, now) + soon[:FREQUENT_AHEAD]
+        behind, ahead = job.grace + timedelta(minutes=5) + (soon[1] - soon[0]), soon[:FREQUENT_AHEAD]
     else:
-        ahead = instants(job.schedule, now, now + settings.horizon)[:AHEAD]
-        found = instants(job.schedule, now - settings.lookback, now) + ahead
-    dues = (_Due(at, instant_key(at), business_date(at, None, job.zone, job.cutoff)) for at in found)
-    return _Table(tuple(due for due in dues if expects(calendar, due.at, due.bd)), frequent)
+        behind, ahead = settings.lookback, instants(job.schedule, now, now + settings.horizon)[:AHEAD]
+    past = instants(job.schedule, now - behind, now)
+    dues = (_Due(at, instant_key(at), business_date(at, None, job.zone, job.cutoff)) for at in (*past, *ahead))
+    turns = [at + behind for at in past[:1]]
+    turns += [soon[0]] if soon else ahead[:1]
+    within = (_FREQUENT_WITHIN,) if len(ahead) == AHEAD else (_FREQUENT_WITHIN, settings.horizon)
+    entering = ((next_instant(job.schedule, now + each), each) for each in within)
+    turns += [at - each for at, each in entering if at is not None]
+    return _Table(tuple(due for due in dues if expects(calendar, due.at, due.bd)), frequent, min(turns, default=NEVER))
 
 
 def _withdrawn(existing: Iterable[RunFacts], demanded: set[str]) -> list[int]:
@@ -238,11 +275,3 @@ def _unseen_words(job: JobFacts, target: TargetFacts | None, near: datetime) -> 
 
 def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:
     return known is None or (known.state, known.evidence, known.reason) != (run.state, run.evidence, run.reason)
-
-
-def _judged_at(
-    estate: Estate, job: JobFacts, dues: Sequence[_Due], target: TargetFacts | None, now: datetime
-) -> list[datetime]:
-    """When the first of these may be given up: a poll after its time is over."""
-    poll = target.poll_every if target is not None else timedelta(0)
-    return [at for due in dues if (at := given_up(estate, job, due.at, due.bd).at + poll) > now][:1]

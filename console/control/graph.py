@@ -75,6 +75,9 @@ class Graph:
         self._gates = _gates(self.unit, kept, loops)
         self._loops = loops
         self._batches = _batches(kept) if loops else None
+        self._tasks: dict[int, list[int]] = {}
+        for task, top in self._tops.items():
+            self._tasks.setdefault(top, []).append(task)
         looped = {job_id for pair in loops for job_id in pair}
         self._looped = looped.union(*(batch for batch in self._batches or () if not looped.isdisjoint(batch)))
 
@@ -128,6 +131,17 @@ class Graph:
         if self._batches is None:
             return ((job_id,) for job_id in self.downstreams())
         return self._batches
+
+    def batches_of(self, job_ids: Iterable[int]) -> Iterable[Sequence[int]]:
+        """Those of them with one of these jobs, or a task of one."""
+        units = {self.unit(each) for each in job_ids}
+        if self._batches is None:
+            return ((job_id,) for job_id in sorted(units & self._into.keys(), key=self._rank.__getitem__))
+        return (batch for batch in self._batches if not units.isdisjoint(batch))
+
+    def tasks(self, job_id: int) -> Sequence[int]:
+        """The tasks of a DAG."""
+        return self._tasks.get(job_id, ())
 
     def ranks(self, job_ids: Iterable[int]) -> dict[int, int]:
         """Of each job a number that is greater than those of its upstreams; the same for all jobs of one loop."""

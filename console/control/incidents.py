@@ -76,6 +76,8 @@ def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tu
     broken = {key_of(run) for run in case.broken()}
     jobs = {job_id for job_id, _ in broken}
     for day in days:
+        if day.nodes.keys().isdisjoint(jobs):
+            continue
         nodes = [day.nodes[each] for each in jobs if each in day.nodes]
         read = [node for node in nodes if node.run is not None and key_of(node.run) in broken]
         unrepaired = [node for node in read if node.how not in (How.DONE, How.OVER)]

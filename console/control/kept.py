@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 
+from console.control.graph import Graph
+from console.control.remembered import Remembered
 from console.control.shape import Shape
 from console.control.shared import Red, reds_of
 from console.model.values import Estate
@@ -14,15 +17,40 @@ from console.model.values import Estate
 class Kept:
     """Of one estate."""
 
+    estate: Estate
     shape: Shape
+    graph: Graph
     reds: Mapping[int, Red]
     """Its red jobs that are watched."""
+    remembered: Remembered
+    """What evaluations of it, and of its parts, have found: they add to it."""
 
 
 def kept_of(estate: Estate, before: Kept | None = None) -> Kept:
     """What is kept of an estate. `before`: of another look, of which all that is the same still is taken over; the
     answer is the same without it."""
-    if before is None:
-        return Kept(Shape(estate), reds_of(estate, {}))
-    shape = before.shape if before.shape.is_of(estate) else Shape(estate)
-    return Kept(shape, reds_of(estate, before.reds))
+    if before is None or not before.shape.is_of(estate):
+        reds = reds_of(estate, before.reds if before is not None else {})
+        return Kept(estate, Shape(estate), Graph(estate.jobs, estate.dependencies), reds, Remembered())
+    remembered = before.remembered if _is_same_for_all(before.estate, estate) else Remembered()
+    remembered.forget(with_other_contexts(before.estate, estate))
+    return Kept(estate, before.shape, before.graph, reds_of(estate, before.reds), remembered)
+
+
+def with_other_contexts(before: Estate, after: Estate) -> set[int]:
+    """Jobs of the runs of which another cost, or another submission, is known."""
+    runs = _differing(before.costs, after.costs) | _differing(before.correlated, after.correlated)
+    both = chain(before.runs, after.runs) if runs else ()
+    return {run.job_id for run in both if run.id in runs}
+
+
+def _is_same_for_all(before: Estate, after: Estate) -> bool:
+    """True where nothing differs that what is found of every job may rest on."""
+    return (before.declared, before.settings) == (after.declared, after.settings)
+
+
+def _differing(was: Mapping[int, object], now: Mapping[int, object]) -> set[int]:
+    """The keys under which they do not have the same."""
+    if was is now or was == now:
+        return set()
+    return {each for each in was.keys() | now.keys() if was.get(each) != now.get(each)}

@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, timedelta
 from connectors.contract import Evidence, State, Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, awaited, live_edges, spared, unmet_words
-from console.control.expected import expects_nothing, has_started, out_of_sight
+from console.control.expected import expects_nothing, has_started
 from console.control.periods import business_date
 from console.control.picture import Picture
+from console.control.sight import out_of_sight
 from console.model.decisions import HoldDecision, NewAction
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key

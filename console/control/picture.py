@@ -16,7 +16,6 @@ from datetime import date, datetime, timedelta
 
 from connectors.contract import Evidence, Proof, State
 from console.control.estimate import estimate, quantile
-from console.control.expected import out_of_sight
 from console.control.graph import Graph
 from console.control.instances import with_instances
 from console.control.moments import (
@@ -31,7 +30,10 @@ from console.control.moments import (
     when,
 )
 from console.control.partial import shrunk
-from console.control.standings import Standing, Standings
+from console.control.remembered import Remembered
+from console.control.sight import out_of_sight
+from console.control.standing import Standing
+from console.control.standings import Standings
 from console.model.decisions import Estimate, ExpectedRun
 from console.model.grouped import by_job, red_jobs
 from console.model.values import Estate, JobFacts, RunFacts
@@ -45,14 +47,22 @@ class Picture:
     """One evaluation's view. `expected`: this evaluation's own expected runs, laid over those of the estate."""
 
     def __init__(
-        self, estate: Estate, now: datetime, expected: Iterable[ExpectedRun] = (), withdrawn: Iterable[int] = ()
+        self,
+        estate: Estate,
+        now: datetime,
+        expected: Iterable[ExpectedRun] = (),
+        withdrawn: Iterable[int] = (),
+        memory: Remembered | None = None,
+        graph: Graph | None = None,
     ) -> None:
+        """`memory`: what these expectations were put into; `graph`: of this estate, or of one that it is a part of."""
         self.estate = with_instances(estate)
         self.now = now
         self._unseen = {each.id for each in estate.targets.values() if out_of_sight(each, now, estate.settings)}
-        self.graph = Graph(estate.jobs, estate.dependencies)
+        self.graph = graph if graph is not None else Graph(estate.jobs, estate.dependencies)
         expected = tuple(expected)
-        self.runs = _merged(estate.jobs, by_job(estate.runs), expected, frozenset(withdrawn))
+        self.memory = memory
+        self.runs = _merged(estate.jobs, by_job(estate.runs), expected, frozenset(withdrawn), memory)
         self._missing = {each.job_id for each in expected if each.state.is_red}
         self._days: dict[tuple[int, date], list[RunFacts]] = {}
         self._dated: set[int] = set()
@@ -60,7 +70,7 @@ class Picture:
         earlier = [run for run in estate.earlier if run.job_id in estate.jobs]
         self._earlier = _merged(estate.jobs, by_job(earlier), (), frozenset()) if earlier else {}
         self._all: dict[int, Sequence[RunFacts]] = {}
-        self._standings = Standings(self, earlier, shrunk(estate))
+        self._standings = Standings(self, earlier, shrunk(estate), memory)
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
 
@@ -213,6 +223,7 @@ def _merged(
     known: Mapping[int, Sequence[RunFacts]],
     expected: Iterable[ExpectedRun],
     withdrawn: frozenset[int],
+    memory: Remembered | None = None,
 ) -> dict[int, Sequence[RunFacts]]:
     """The runs of each job, those that are expected among them, in order; none that is withdrawn."""
     demanded: dict[int, dict[str, ExpectedRun]] = {}
@@ -221,15 +232,30 @@ def _merged(
     found: dict[int, Sequence[RunFacts]] = {}
     for job_id in sorted(known):
         if job_id in jobs:
+            kept = memory.get(job_id) if memory is not None else None
+            if kept is not None and kept.merged is not None:
+                if kept.merged:
+                    found[job_id] = kept.merged
+                demanded.pop(job_id, None)
+                continue
             runs = known[job_id]
             if withdrawn:
                 runs = [run for run in runs if run.id not in withdrawn]
             if job_id in demanded:
                 runs = _with_due(runs, demanded.pop(job_id))
+            runs = sorted(runs, key=when) if len(runs) > 1 else runs
             if runs:
-                found[job_id] = sorted(runs, key=when) if len(runs) > 1 else runs
+                found[job_id] = runs
+            if kept is not None:
+                kept.merged = runs
     for job_id, dues in demanded.items():
-        found[job_id] = sorted(map(_as_run, dues.values()), key=when)
+        kept = memory.get(job_id) if memory is not None else None
+        if kept is None or kept.merged is None:
+            found[job_id] = sorted(map(_as_run, dues.values()), key=when)
+        else:
+            found[job_id] = kept.merged
+        if kept is not None:
+            kept.merged = found[job_id]
     return found
 
 

@@ -9,10 +9,11 @@ from datetime import date, datetime, timedelta
 from connectors.contract import Verb, instant_key
 from console.clean import clean_line
 from console.control.conditions import Policy, all_good_at, are_green, awaited, live_edges, met_words, unmet_words
-from console.control.expected import expects_nothing, has_started, out_of_sight
+from console.control.expected import expects_nothing, has_started
 from console.control.open_hold import next_start, ran_on
 from console.control.periods import business_date
 from console.control.picture import Picture
+from console.control.sight import out_of_sight
 from console.control.words import clock
 from console.model.decisions import HoldDecision, NewAction
 from console.model.holds import ActionFacts, HoldFacts

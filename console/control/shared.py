@@ -108,11 +108,12 @@ class Red:
 def reds_of(estate: Estate, before: Mapping[int, Red]) -> dict[int, Red]:
     """The red jobs that are watched. `before`: as they were at another look; most are the same."""
     found: dict[int, Red] = {}
+    names = {number: _target_name(estate, number) for number in estate.targets}
     for job_id, runs in red_jobs(estate.runs):
         seen, job = before.get(job_id), estate.jobs.get(job_id)
         if job is None:
             continue
-        target = _target_name(estate, job.target_id)
+        target = names.get(job.target_id, "")
         if seen is None or seen.runs is not runs or seen.job is not job or seen.target != target:
             seen = Red(runs, job, target, _blamed_by(estate, runs), last_red(runs))
         found[job_id] = seen

@@ -11,8 +11,7 @@ run has a partial input until it has started after all that it reads was whole. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -23,38 +22,31 @@ from console.control.gates import Seen, seen, seen_run, stands
 from console.control.graph import Edge, Gate
 from console.control.mapping import look_of
 from console.control.moments import BEGINNING, NEVER, Key, anchor, began_after, key_of, successes, when
+from console.control.remembered import Found, Remembered
+from console.control.standing import UNREAD, Standing
 from console.model.values import RunFacts
 
 if TYPE_CHECKING:
     from console.control.picture import Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What one run is worth to those who read it."""
-
-    good_at: datetime | None
-    """The end of its first clean success; None while there is none."""
-    stale: bool
-    partial: str = ""
-    """What it read that was partial; empty where nothing was."""
-    whole_at: datetime | None = None
-    """The end of its first clean success that was whole too, where it was not always so."""
-    tainted: str = ""
-    """What was partial in it before `whole_at`."""
-
-
-UNREAD = Standing(None, stale=False)
-"""Of a run that reads nothing; of one in a loop that would read itself through others."""
-
-
 class Standings:
     """Of all runs of a picture, each once. `shrunk`: run id -> until when its output is known to be partial."""
 
-    def __init__(self, picture: Picture, earlier: Iterable[RunFacts], shrunk: Mapping[int, datetime]) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        earlier: Sequence[RunFacts],
+        shrunk: Mapping[int, datetime],
+        memory: Remembered | None = None,
+    ) -> None:
         self._picture = picture
+        self._memory = memory
+        self._early = {run.job_id for run in earlier}
         self._shrunk = shrunk
         self._found: dict[Key, Standing] = {key_of(run): _as_judged(run) for run in earlier}
+        self._were: dict[int, tuple[Standing, ...] | None] = {}
+        self._otherwise: dict[int, bool] = {}
         self._judged = False
         self._plain: dict[tuple[int, date, datetime], datetime | None] = {}
 
@@ -62,16 +54,28 @@ class Standings:
         if not self._judged:
             self._judged = True
             self._judge()
-        found = self._found.get(key_of(run))
+        key = (run.job_id, run.period_key)
+        found = self._found.get(key)
         if found is None:
-            self._found[key_of(run)] = UNREAD
-            found = self._found[key_of(run)] = self._stand(run)
+            self._found[key] = UNREAD
+            found = self._found[key] = self._as_before(run) or self._stand(run)
         return found
+
+    def _as_before(self, run: RunFacts) -> Standing | None:
+        """As it is remembered; None for what is to be found anew."""
+        known = self._memory.get(run.job_id) if self._memory is not None else None
+        if known is None or known.standings is None or known.merged is None:
+            return None
+        pairs = zip(known.merged, known.standings, strict=True)
+        return next((stands for one, stands in pairs if one.period_key == run.period_key), None)
 
     def _judge(self) -> None:
         """Every run that has upstreams, from the sources down: no walk is as deep as the graph. Of a loop through the
         previous period the older runs come first."""
         graph, runs = self._picture.graph, self._picture.runs
+        if self._memory is not None:
+            self._judge_anew(self._memory)
+            return
         for batch in graph.batches():
             found = [run for job_id in batch for run in runs.get(job_id, ())]
             if len(batch) > 1:
@@ -79,6 +83,66 @@ class Standings:
                 found.sort(key=lambda run: (when(run), ranks[run.job_id]))
             for run in found:
                 self.of(run)
+
+    def _judge_anew(self, memory: Remembered) -> None:
+        """The same, and of their tasks, where something that they read is another; the others stand as before."""
+        graph = self._picture.graph
+        for batch in graph.batches_of(self._picture.runs):
+            is_plain = len(batch) == 1 and graph.gates(batch[0]) is None
+            read = (each for edge in graph.into(batch[0]) for each in edge.reads)
+            anew = not is_plain or any(self._reads_otherwise(memory, each) for each in read)
+            jobs = [each for job_id in batch for each in (job_id, *graph.tasks(job_id))]
+            asked = [each for each in jobs if self._is_asked(memory, each, anew)]
+            found = [run for job_id in asked for run in self._picture.runs.get(job_id, ())]
+            if len(batch) > 1:
+                ranks = {job_id: rank for rank, job_id in enumerate(graph.ordered(batch))}
+                found.sort(key=lambda run: (when(run), ranks.get(run.job_id, len(ranks))))
+            for run in found:
+                self.of(run)
+            for job_id in asked:
+                self._keep(memory, job_id)
+
+    def _is_asked(self, memory: Remembered, job_id: int, anew: bool) -> bool:
+        """True for a job whose runs must be looked at again; then nothing of it is remembered any more."""
+        known = memory.get(job_id)
+        if known is None or known.merged is None:
+            return False
+        if known.standings is not None and not anew and not self._is_shrunk_otherwise(known):
+            return False
+        before = memory.before(job_id) if memory.is_new(job_id) else known
+        self._were[job_id] = before.standings if before is not None else None
+        known.standings = known.judgements = None
+        return True
+
+    def _is_shrunk_otherwise(self, found: Found) -> bool:
+        return found.shrunk != self._shrunk_of(found) or found.job.id in self._early
+
+    def _shrunk_of(self, found: Found) -> tuple[object, ...]:
+        if not self._shrunk:
+            return ()
+        return tuple((run.id, self._shrunk[run.id]) for run in found.merged or () if run.id in self._shrunk)
+
+    def _keep(self, memory: Remembered, job_id: int) -> None:
+        """Remembers how its runs stand, unless that may change by time alone, or by what is read of long ago."""
+        known = memory.get(job_id)
+        assert known is not None
+        stands = tuple(self.of(run) for run in known.merged or ())
+        self._otherwise[job_id] = (
+            stands != self._were[job_id] or self._is_shrunk_otherwise(known) or memory.reads_otherwise(job_id)
+        )
+        known.shrunk = self._shrunk_of(known)
+        if job_id not in self._early and all(run.started_at or not successes(run) for run in known.merged or ()):
+            known.standings = stands
+
+    def _reads_otherwise(self, memory: Remembered, job_id: int) -> bool:
+        """True where the job's runs may be worth something else than at the last evaluation to those who read them."""
+        if job_id not in self._otherwise:
+            known = memory.get(job_id)
+            otherwise = memory.reads_otherwise(job_id) or (known is not None and self._is_shrunk_otherwise(known))
+            self._otherwise[job_id] = otherwise
+            if known is not None:
+                known.shrunk = self._shrunk_of(known)
+        return self._otherwise[job_id]
 
     def _stand(self, run: RunFacts) -> Standing:
         if (run.started_at is None or not has_started(run)) and not successes(run):

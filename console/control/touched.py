@@ -7,16 +7,26 @@ holds that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import chain as chained
 from itertools import pairwise
 
-from console.control.kept import Kept, kept_of
+from console.control.kept import Kept, kept_of, with_other_contexts
 from console.control.shape import Shape, joined
 from console.control.shared import links
 from console.model.grouped import Runs, by_job
 from console.model.values import Estate, IncidentFacts, TargetFacts
+
+MANY = 5_000
+"""More changed jobs than these have parts nearly everywhere: the whole is judged, of which most is remembered."""
+
+
+def touched(before: Estate, after: Estate, known: Set[int] | None = None, kept: Kept | None = None) -> Estate:
+    """What must be judged again since `before`: the part of `after` that hangs together with what changed, or all of
+    it. `known` and `kept` as of `changed_jobs`."""
+    changed = changed_jobs(before, after, known, kept)
+    return after if changed is None or len(changed) > MANY else part_with(after, changed, kept)
 
 
 def changed_jobs(
@@ -31,7 +41,7 @@ def changed_jobs(
     if any((each in before.jobs) != (each in after.jobs) for each in looked_at):
         return None
     found = _with_other_facts(before, after, looked_at)
-    found |= _below_checks(before, after) | _with_other_contexts(before, after)
+    found |= _below_checks(before, after) | with_other_contexts(before, after)
     if before.earlier is not after.earlier:
         found |= {run.job_id for run in set(before.earlier) ^ set(after.earlier)}
     found |= {hold.job_id for hold in set(before.holds) ^ set(after.holds)}
@@ -67,20 +77,6 @@ def _with_other_facts(before: Estate, after: Estate, job_ids: Iterable[int]) -> 
             or before.history.get(each) is not after.history.get(each)
         )
     }
-
-
-def _with_other_contexts(before: Estate, after: Estate) -> set[int]:
-    """Jobs of the runs of which another cost, or another submission, is known."""
-    runs = _differing(before.costs, after.costs) | _differing(before.correlated, after.correlated)
-    both = chained(before.runs, after.runs) if runs else ()
-    return {run.job_id for run in both if run.id in runs}
-
-
-def _differing(was: Mapping[int, object], now: Mapping[int, object]) -> set[int]:
-    """The keys under which they do not have the same."""
-    if was is now or was == now:
-        return set()
-    return {each for each in was.keys() | now.keys() if was.get(each) != now.get(each)}
 
 
 def part_with(estate: Estate, job_ids: Iterable[int], kept: Kept | None = None) -> Estate:

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from connectors.contract import State
 from console.clean import clean_line
 from console.control.calendars import expects, why
-from console.control.expected import expects_nothing, has_started, out_of_sight
+from console.control.expected import expects_nothing, has_started
 from console.control.held import LINGERS, words_of
 from console.control.maintenance import of_job
 from console.control.periods import business_date
 from console.control.picture import Picture, when
 from console.control.schedule import instants, next_instant
 from console.control.schedule_words import in_words
+from console.control.sight import out_of_sight
 from console.control.unscheduled import cadence_of
 from console.control.words import dated, moment
 from console.durations import duration_words

@@ -13,7 +13,7 @@ import structlog
 from console.clock import Clock
 from console.control.evaluate import evaluate
 from console.control.kept import Kept, kept_of
-from console.control.touched import changed_jobs, part_with
+from console.control.touched import touched
 from console.engine.health import Pulse
 from console.engine.quarantine import Quarantine
 from console.failpoints import failpoint
@@ -92,6 +92,7 @@ class Evaluator:
         seq = self._store.changed_seq()
         seen = look(self._store, now, self._settings, self._seen)
         estate = self._quarantine.without(seen.estate)
+        self._kept = kept_of(estate, self._kept)
         part = self._touched(estate, seen.changed)
         decisions = self._judged(part, now)
         if decisions is None:
@@ -118,9 +119,7 @@ class Evaluator:
             return estate
         if len(estate.jobs) != len(self._before.jobs):  # what was left out is back: no look tells of that
             return estate
-        self._kept = kept_of(estate, self._kept)
-        changed = changed_jobs(self._before, estate, known, self._kept)
-        return estate if changed is None else part_with(estate, changed, self._kept)
+        return touched(self._before, estate, known, self._kept)
 
     def _ahead(self, next_at: datetime | None, now: datetime) -> float:
         """Real seconds until time alone may change a verdict somewhere."""
@@ -145,14 +144,15 @@ class Evaluator:
     def _decide(self, estate: Estate, now: datetime) -> Decisions:
         """The decisions; where there is something to tell, once more with the log ends that the notices show, and
         with what was when the roots were last good."""
-        decisions = evaluate(estate, now)
+        decisions = evaluate(estate, now, kept=self._kept)
         new = [one for one in decisions.incidents if one.notices or one.event]
         roots = [one.root_run_id for one in new if one.root_run_id is not None]
         causes = [number for one in new for number in one.cause_run_ids]
         if not causes:
             return self._own_words(decisions)
         estate = replace(estate, pasts=of_runs(self._store, causes))
-        return self._own_words(evaluate(estate, now, log_tails=store_logs.tails_of(self._store, roots)))
+        tails = store_logs.tails_of(self._store, roots)
+        return self._own_words(evaluate(estate, now, log_tails=tails, kept=self._kept))
 
     def estate(self) -> Estate:
         """What an evaluation would see now; for other threads."""

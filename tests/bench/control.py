@@ -31,7 +31,7 @@ from console.control.evaluate import evaluate
 from console.control.graph import Graph
 from console.control.kept import Kept, kept_of
 from console.control.lineage import blast_radius, neighbours, root_causes
-from console.control.touched import changed_jobs, part_with
+from console.control.touched import touched
 from console.model.decisions import Decisions
 from console.model.grouped import red_jobs
 from console.model.values import Estate, Settings
@@ -88,12 +88,11 @@ class Night:
         seen = look(self.store, NOW, self.settings, self.seen)
         estate = seen.estate
         self.kept = kept_of(estate, self.kept)
-        before, kept = self.before, self.kept
-        changed = changed_jobs(before, estate, seen.changed, kept) if before is not None else None
-        part = estate if changed is None else part_with(estate, changed, kept)
+        kept = self.kept
+        part = estate if self.before is None else touched(self.before, estate, seen.changed, kept)
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
-        return evaluate(part, NOW)
+        return evaluate(part, NOW, kept=kept)
 
     def write(self, decisions: Decisions) -> None:
         apply(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})

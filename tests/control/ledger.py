@@ -62,14 +62,14 @@ class Ledger:
             for number, each in self.estate.targets.items() if each.failing_since is None
         })  # fmt: skip
         self.decisions = evaluate(self.estate, now, log_tails=self.tails)
-        self._keep(self.decisions, now)
+        self.keep(self.decisions, now)
         again = evaluate(self.estate, now, log_tails=self.tails)
         assert ((), ()) == (again.expected, again.withdrawn)
         assert self.decisions.service_days == again.service_days
         assert [] == [(each.event, each.notices) for each in again.incidents if each.event or each.notices]
         open_now = [each.fingerprint for each in self.decisions.incidents if not each.closed]
         assert open_now == [each.fingerprint for each in again.incidents]
-        self._keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
+        self.keep(again, now)  # rows that the first look made have their ids, and so their judgement, by now
         last = evaluate(self.estate, now)
         assert ((), ()) == (last.judgements, last.findings)
         return self.decisions
@@ -91,7 +91,8 @@ class Ledger:
         key = f"{at(clock):%Y-%m-%dT%H:%M:%SZ}"
         return next(each for each in self.estate.runs if (each.job_id, each.period_key) == (job.id, key))
 
-    def _keep(self, decisions: Decisions, now: datetime) -> None:
+    def keep(self, decisions: Decisions, now: datetime) -> None:
+        """Writes what was decided at that time."""
         for due in decisions.expected:
             known = next((each for each in self.estate.runs
                           if (each.job_id, each.period_key) == (due.job_id, due.period_key)), None)  # fmt: skip

@@ -203,7 +203,7 @@ class Stage(Ledger):
         looked = replace(self.estate, holds=self._facts())
         decisions = self._decided(looked)
         assert decisions == self._decided(looked)
-        self._keep(decisions, self.now)
+        self.keep(decisions, self.now)
         for one in decisions.holds:
             self._keep_hold(one)
 

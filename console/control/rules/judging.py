@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from console.control.picture import Picture
+from console.control.moments import BEGINNING, NEVER
+from console.control.picture import Picture, when
+from console.control.remembered import Found as Kept
 from console.control.rules.look import Look
 from console.control.rules.order import RULES
 from console.control.rules.unjudged import unjudged
 from console.control.rules.wishes import Wishes
-from console.model.findings import Finding, FindingChange, Severity
+from console.model.findings import Finding, FindingChange, Rule, Severity
 from console.model.values import JobFacts
 
 OVER = "it holds no longer"
 UNWATCHED = "its job is watched no more"
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +36,38 @@ def findings(picture: Picture) -> Found:
     known = _known(picture)
     found: list[Finding] = []
     ahead: list[datetime] = []
+    maintained = bool(picture.estate.declared.maintenance)
     for job in picture.estate.jobs.values():
-        if unjudged(picture, job):
+        kept = picture.memory.get(job.id) if picture.memory is not None else None
+        is_kept = kept is not None and kept.findings is not None
+        if (maintained or not is_kept) and unjudged(picture, job):
             found += known.get(job.id, ())
             continue
-        for one in _of(picture, job, wishes):
-            if one.since <= picture.now:
-                found.append(one)
-            else:
-                ahead.append(one.since)
+        if kept is None or kept.findings is None:
+            kept = _judged(picture, job, wishes, kept)
+        found += kept.findings or ()
+        if kept.ahead is not None:
+            ahead.append(kept.ahead)
     return Found(found, min(ahead, default=None))
+
+
+def _judged(picture: Picture, job: JobFacts, wishes: Wishes, kept: Kept | None) -> Kept:
+    """What the rules find of it, and until when they find the same."""
+    kept = kept if kept is not None else Kept(job, (), None, None, NEVER)
+    look = Look.of(picture, job, wishes)
+    every = list(_of(look))
+    kept.findings = tuple(one for one in every if one.since <= picture.now)
+    later = [one.since for one in every if one.since > picture.now]
+    kept.ahead = min(later, default=None)
+    late = look.wish(Rule.LATE_START)
+    grace = timedelta(seconds=late.floor if late.declared is None else late.declared)
+    due = [when(run) for run in look.due]
+    kept.lasts_until((*later, *due, *(at + grace + _TICK for at in due)), picture.now)
+    if look.proofs and picture.memory is not None:
+        picture.memory.leans_on_looks(kept)
+    if picture.graph.is_on_loop(picture.graph.unit(job.id)):
+        kept.until = BEGINNING  # what supersedes a run there rests on what the others read
+    return kept
 
 
 def changes(picture: Picture, found: Sequence[Finding]) -> tuple[FindingChange, ...]:
@@ -60,8 +85,8 @@ def changes(picture: Picture, found: Sequence[Finding]) -> tuple[FindingChange, 
     return tuple(sorted(decided, key=lambda one: (one.finding.job_id, one.finding.rule, one.finding.period_key)))
 
 
-def _of(picture: Picture, job: JobFacts, wishes: Wishes) -> Iterator[Finding]:
-    look = Look.of(picture, job, wishes)
+def _of(look: Look) -> Iterator[Finding]:
+    job, wishes = look.job, look.wishes
     for entry in RULES:
         if job.parent_id is not None and not entry.of_tasks:
             continue

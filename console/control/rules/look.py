@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from connectors.contract import Evidence as Proved
@@ -32,6 +32,8 @@ class Look:
     """Of these the ones that are seen and not over."""
     due: Sequence[RunFacts]
     """The runs that have not begun: PLANNED, HELD, MISSED, in order."""
+    proofs: list[datetime] = field(default_factory=list)
+    """The instants before now of which a rule asked whether they are proved."""
 
     @classmethod
     def of(cls, picture: Picture, job: JobFacts, wishes: Wishes) -> Look:
@@ -74,6 +76,8 @@ class Look:
 
     def is_proved(self, since: datetime) -> bool:
         """True where everything that began before that instant has been seen; also of an instant that is ahead."""
+        if since <= self.now:
+            self.proofs.append(since)
         target = self.picture.estate.targets.get(self.job.target_id)
         seen_until = target.seen_until if target is not None else None
         return since > self.now or (seen_until is not None and seen_until >= since)

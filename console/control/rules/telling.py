@@ -64,11 +64,11 @@ def _fed(picture: Picture, case: Case) -> tuple[str, ...]:
     if case.group.finding is None:
         return ()
     unit = picture.graph.unit(case.group.finding.job_id)
-    known = picture.estate.jobs
+    below = picture.graph.descendants(unit) | {unit}
     return tuple(
         service.name
         for service in picture.estate.services
-        if unit in picture.graph.members(each for each in service.terminals if each in known)
+        if any(picture.graph.unit(each) in below for each in service.terminals)
     )
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from console.control.expected import out_of_sight
 from console.control.maintenance import of_job
 from console.control.picture import Picture
+from console.control.sight import out_of_sight
 from console.model.values import JobFacts
 
 

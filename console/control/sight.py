@@ -1,0 +1,14 @@
+"""Whether what a target runs now is known."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from console.model.values import Settings, TargetFacts
+
+
+def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:
+    """True when the target has not answered for so many polls that what it runs now is not known."""
+    if target is None or target.last_ok_at is None:
+        return True
+    return now - target.last_ok_at > settings.stale_polls * target.poll_every

@@ -1,0 +1,128 @@
+"""What is kept from one look to the next changes no decision: it only saves finding anew what is the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.contract import Schedule, State
+from console.control.evaluate import evaluate
+from console.control.kept import kept_of
+from console.control.touched import changed_jobs, part_with
+from console.model.calendars import Calendar
+from console.model.declared import Declared
+from console.model.history import History
+from console.model.values import Estate, JobFacts, Settings
+from tests.control.ledger import Ledger
+from tests.control.test_rules import past
+from tests.control.test_touched import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
+from tests.factories import at, estate, feeds, job, minutes, service
+
+
+@given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
+def test_what_is_remembered_of_the_look_before_decides_as_a_fresh_look(
+    begins: Estate, nights: list[list[tuple[Any, ...]]]
+) -> None:
+    ledger, kept = Ledger(begins), None
+    for clock, things in zip(CLOCKS, nights, strict=False):
+        for thing in things:
+            happens(ledger, thing, clock)
+        for late in (0, 1, 7):
+            now = at(clock) + minutes(late)
+            kept = kept_of(ledger.estate, kept)
+            assert evaluate(ledger.estate, now) == evaluate(ledger.estate, now, kept=kept)
+        ledger.look(clock)
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=len(CLOCKS)))
+def test_gates_and_loops_are_remembered_as_well(nights: list[list[tuple[int, State, bool]]]) -> None:
+    kept = None
+    for whole, clock in play(nights, GATED):
+        kept = kept_of(whole, kept)
+        assert evaluate(whole, at(clock)) == evaluate(whole, at(clock), kept=kept)
+
+
+@given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
+def test_parts_that_were_judged_meanwhile_are_remembered_by_the_whole(
+    begins: Estate, nights: list[list[tuple[Any, ...]]]
+) -> None:
+    ledger, kept = Ledger(begins), None
+    before: Estate | None = None
+    for clock, things in zip(CLOCKS, nights, strict=False):
+        for thing in things:
+            happens(ledger, thing, clock)
+        kept = kept_of(ledger.estate, kept)
+        changed = changed_jobs(before, ledger.estate, kept=kept) if before is not None else None
+        if changed is not None:
+            part = part_with(ledger.estate, changed, kept)
+            assert evaluate(part, at(clock)) == evaluate(part, at(clock), kept=kept)
+        before = ledger.estate
+        assert evaluate(ledger.estate, at(clock)) == evaluate(ledger.estate, at(clock), kept=kept)
+
+
+def by_cron(text: str, zone: str = "UTC") -> Schedule:
+    return Schedule("debian-cron", text, zone)
+
+
+DAILY = (
+    job(1, "etl-hosts/db07:extract", "03:10", calendar="working"),
+    job(2, "etl-hosts/db07:load", "04:00", grace=minutes(40)),
+    job(3, "etl-hosts/db07:often", by_cron("*/15 * * * *")),
+    job(4, "etl-hosts/db07:hourly", by_cron("20 * * * *", "Europe/Berlin")),
+    job(5, "etl-hosts/db07:learned"),
+    job(6, "etl-hosts/db07:weekly", by_cron("0 6 * * 6"), paused_since=at("02:00")),
+)
+"""Schedules of all sorts: what the clock alone changes of them comes at instants of all sorts."""
+DAYS = estate(
+    *DAILY, feeds=[*feeds(DAILY[0], DAILY[1]), *feeds(DAILY[3], DAILY[1])], services=[service("day", "06:30", DAILY[1])]
+)
+HALVES = Settings(lookback=timedelta(hours=9), horizon=timedelta(hours=7))
+"""What lies behind and ahead comes and goes within the test's two days."""
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.5, 1, 3, 5, 7, 16, 45, 130, 400]),
+        st.lists(st.tuples(st.integers(0, len(DAILY) - 1), ENDING), max_size=3),
+        st.sampled_from(["is seen", "is seen", "is seen", "is silent", "lags"]),
+    ),
+    min_size=4, max_size=24,
+)  # fmt: skip
+PASTS = st.lists(st.sampled_from([None, past(*[600.0] * 9), past(*[60.0] * 16, delay=30)]), min_size=6, max_size=6)
+
+
+@settings(max_examples=150, deadline=None)
+@given(PASTS, STEPS)
+def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
+    pasts: list[History | None], steps: list[tuple[float, list[tuple[int, State]], str]]
+) -> None:
+    known = {number: one for number, one in enumerate(pasts, 1) if one is not None}
+    working = Calendar("working", weekdays=(0, 1, 2, 3, 4))
+    whole = replace(DAYS, history=known, settings=HALVES, declared=Declared(calendars=(working,)))
+    ledger, kept, now = Ledger(whole), None, at("02:50")
+    for later, ran, target in steps:
+        now += minutes(later)
+        looks(ledger, target, now)
+        for number, state in ran:
+            starts(ledger, DAILY[number], state, now)
+        kept = kept_of(ledger.estate, kept)
+        fresh = evaluate(ledger.estate, now)
+        assert fresh == evaluate(ledger.estate, now, kept=kept)
+        ledger.keep(fresh, now)
+
+
+def looks(ledger: Ledger, target: str, now: datetime) -> None:
+    if target == "is seen":
+        ledger.target(1, failing_since=None, last_ok_at=now, seen_until=now)
+    elif target == "lags":
+        ledger.target(1, failing_since=None, last_ok_at=now, seen_until=now - minutes(20))
+
+
+def starts(ledger: Ledger, of: JobFacts, state: State, now: datetime) -> None:
+    """The newest run of the job that is planned, else one by hand."""
+    due = [run.period_at for run in ledger.estate.runs if run.job_id == of.id and run.attempt == 0 and run.period_at]
+    at_last = max((one for one in due if one <= now), default=now)
+    ended_at = None if state.is_open else now
+    ledger.run_at(of, at_last, state, started_at=now - minutes(1), ended_at=ended_at, observed_at=now)
