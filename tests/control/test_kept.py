@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +21,7 @@ from console.model.values import Estate, JobFacts, Settings
 from tests.control.ledger import Ledger
 from tests.control.test_rules import past
 from tests.control.test_touched import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
-from tests.factories import at, estate, feeds, job, minutes, service
+from tests.factories import at, estate, feeds, job, minutes, service, target
 
 
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
@@ -69,7 +70,7 @@ def by_cron(text: str, zone: str = "UTC") -> Schedule:
 
 
 DAILY = (
-    job(1, "etl-hosts/db07:extract", "03:10", calendar="working"),
+    job(1, "etl-hosts/db07:extract", "03:10", calendar="working", grace=minutes(40)),
     job(2, "etl-hosts/db07:load", "04:00", grace=minutes(40)),
     job(3, "etl-hosts/db07:often", by_cron("*/15 * * * *")),
     job(4, "etl-hosts/db07:hourly", by_cron("20 * * * *", "Europe/Berlin")),
@@ -102,9 +103,9 @@ def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
     working = Calendar("working", weekdays=(0, 1, 2, 3, 4))
     whole = replace(DAYS, history=known, settings=HALVES, declared=Declared(calendars=(working,)))
     ledger, kept, now = Ledger(whole), None, at("02:50")
-    for later, ran, target in steps:
+    for later, ran, how in steps:
         now += minutes(later)
-        looks(ledger, target, now)
+        looks(ledger, how, now)
         for number, state in ran:
             starts(ledger, DAILY[number], state, now)
         kept = kept_of(ledger.estate, kept)
@@ -113,10 +114,10 @@ def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
         ledger.keep(fresh, now)
 
 
-def looks(ledger: Ledger, target: str, now: datetime) -> None:
-    if target == "is seen":
+def looks(ledger: Ledger, how: str, now: datetime) -> None:
+    if how == "is seen":
         ledger.target(1, failing_since=None, last_ok_at=now, seen_until=now)
-    elif target == "lags":
+    elif how == "lags":
         ledger.target(1, failing_since=None, last_ok_at=now, seen_until=now - minutes(20))
 
 
@@ -126,3 +127,24 @@ def starts(ledger: Ledger, of: JobFacts, state: State, now: datetime) -> None:
     at_last = max((one for one in due if one <= now), default=now)
     ended_at = None if state.is_open else now
     ledger.run_at(of, at_last, state, started_at=now - minutes(1), ended_at=ended_at, observed_at=now)
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) -> None:
+    """A morning on which little starts, and the target is looked at every fourth minute. `settles`: what is decided is
+    written."""
+    known = {1: past(*[600.0] * 12), 2: past(*[600.0] * 12), 3: past(*[60.0] * 9), 5: past(*[60.0] * 16)}
+    working = Calendar("working", weekdays=(0, 1, 2, 3, 4))
+    whole = replace(DAYS, history=known, settings=HALVES, declared=Declared(calendars=(working,)))
+    ledger, kept = Ledger(replace(whole, targets={1: target(poll_every=minutes(2))})), None
+    for minute in range(600):
+        now = at("02:50") + minutes(minute)
+        if minute % 4 == 0 and minute not in range(300, 330):
+            looks(ledger, "is seen", now)
+        if minute in (35, 90, 91):
+            starts(ledger, DAILY[minute % 2], State.RUNNING, now)
+        kept = kept_of(ledger.estate, kept)
+        fresh = evaluate(ledger.estate, now)
+        assert fresh == evaluate(ledger.estate, now, kept=kept), f"{now:%H:%M}"
+        if settles:
+            ledger.keep(fresh, now)
