@@ -17,7 +17,6 @@ from console.control.kept import Kept
 from console.control.own_sleep import woken
 from console.control.picture import Picture
 from console.control.quiet import quieted
-from console.control.remembered import Remembered
 from console.control.rules.judging import changes, findings
 from console.control.rules.telling import add_evidence, causes_of
 from console.control.service_dates import unpromised
@@ -44,11 +43,11 @@ def evaluate(
     what was told before is in the incidents' fingerprints, and of each route in `estate.telling`.
     """
     estate = woken(estate)
-    memory = kept.remembered if kept is not None else Remembered()
+    memory, graph = (kept.remembered, kept.graph) if kept is not None else (None, None)
     # 1. What must run: a run that never came is a fact for every rule below.
     due = expectations(estate, now, memory)
     # 2. What is green, red, stale: the later rules look through this, over the runs that exist and those of rule 1.
-    picture = Picture(estate, now, due.runs, due.withdrawn, memory, kept.graph if kept is not None else None)
+    picture = Picture(estate, now, due.runs, due.withdrawn, memory, graph)
     # 3. What each service day waits for: before incidents, because those tell whom they hurt.
     days = service_days(picture)
     # 4. What each job's own past says of it; and which causes there are, red ones, those that only a rule or a check
@@ -68,7 +67,7 @@ def evaluate(
     held = holding(picture)
     turns = _turning_points(now, due.next_at, days, verdicts, incidents)
     judgements = _judgements(picture, days, verdicts)
-    memory.end()
+    picture.end()
     return Decisions(
         expected=due.runs,
         withdrawn=due.withdrawn,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from itertools import chain
 
@@ -26,15 +26,18 @@ class Kept:
     """What evaluations of it, and of its parts, have found: they add to it."""
 
 
-def kept_of(estate: Estate, before: Kept | None = None) -> Kept:
+def kept_of(estate: Estate, before: Kept | None = None, known: Set[int] | None = None) -> Kept:
     """What is kept of an estate. `before`: of another look, of which all that is the same still is taken over; the
-    answer is the same without it."""
+    answer is the same without it. `known`: the jobs whose facts or runs may differ since, from whoever read them; None:
+    any."""
     if before is None or not before.shape.is_of(estate):
         reds = reds_of(estate, before.reds if before is not None else {})
         return Kept(estate, Shape(estate), Graph(estate.jobs, estate.dependencies), reds, Remembered())
     remembered = before.remembered if _is_same_for_all(before.estate, estate) else Remembered()
     remembered.forget(with_other_contexts(before.estate, estate))
-    return Kept(estate, before.shape, before.graph, reds_of(estate, before.reds), remembered)
+    is_renamed = _names(before.estate) != _names(estate)
+    reds = reds_of(estate, before.reds, None if is_renamed else known)
+    return Kept(estate, before.shape, before.graph, reds, remembered)
 
 
 def with_other_contexts(before: Estate, after: Estate) -> set[int]:
@@ -47,6 +50,10 @@ def with_other_contexts(before: Estate, after: Estate) -> set[int]:
 def _is_same_for_all(before: Estate, after: Estate) -> bool:
     """True where nothing differs that what is found of every job may rest on."""
     return (before.declared, before.settings) == (after.declared, after.settings)
+
+
+def _names(estate: Estate) -> list[tuple[int, str, str]]:
+    return [(each.id, each.system, each.name) for each in estate.targets.values()]
 
 
 def _differing(was: Mapping[int, object], now: Mapping[int, object]) -> set[int]:

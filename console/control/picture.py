@@ -74,6 +74,13 @@ class Picture:
         self._by_id: dict[int, RunFacts] | None = None
         self._tasks: dict[int, list[JobFacts]] | None = None
 
+    def end(self) -> None:
+        """Nobody asks any more how its runs stand: what was laid out goes at once, not when cycles are sought. What is
+        remembered of the estate is whole."""
+        if self.memory is not None:
+            self.memory.end()
+        del self._standings
+
     def job(self, job_id: int) -> JobFacts:
         return self.estate.jobs[job_id]
 

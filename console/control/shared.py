@@ -8,7 +8,7 @@ or until it fails with other words: that is a cause of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,7 +18,7 @@ from console.control.picture import Picture, red_since
 from console.control.signatures import Blame, Signature, blame_of, identity, name_of, signature
 from console.control.together import bursts, failing_targets, last_red
 from console.durations import duration_words
-from console.model.grouped import red_jobs
+from console.model.grouped import grouped
 from console.model.grouping import Grouping
 from console.model.values import Estate, IncidentFacts, JobFacts, RunFacts
 
@@ -105,17 +105,21 @@ class Red:
     """When the latest of its red runs became so."""
 
 
-def reds_of(estate: Estate, before: Mapping[int, Red]) -> dict[int, Red]:
-    """The red jobs that are watched. `before`: as they were at another look; most are the same."""
-    found: dict[int, Red] = {}
+def reds_of(estate: Estate, before: Mapping[int, Red], known: Set[int] | None = None) -> dict[int, Red]:
+    """The red jobs that are watched. `before`: as they were at another look; most are the same. `known`: the jobs that
+    may differ from it; None: any."""
+    runs = grouped(estate.runs)
+    found = (
+        {} if known is None else {each: one for each, one in before.items() if each in runs.red and each not in known}
+    )
     names = {number: _target_name(estate, number) for number in estate.targets}
-    for job_id, runs in red_jobs(estate.runs):
-        seen, job = before.get(job_id), estate.jobs.get(job_id)
+    for job_id in runs.red - found.keys():
+        own, seen, job = runs.by_job[job_id], before.get(job_id), estate.jobs.get(job_id)
         if job is None:
             continue
         target = names.get(job.target_id, "")
-        if seen is None or seen.runs is not runs or seen.job is not job or seen.target != target:
-            seen = Red(runs, job, target, _blamed_by(estate, runs), last_red(runs))
+        if seen is None or seen.runs is not own or seen.job is not job or seen.target != target:
+            seen = Red(own, job, target, _blamed_by(estate, own), last_red(own))
         found[job_id] = seen
     return found
 

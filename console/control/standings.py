@@ -93,12 +93,11 @@ class Standings:
             anew = not is_plain or any(self._reads_otherwise(memory, each) for each in read)
             jobs = [each for job_id in batch for each in (job_id, *graph.tasks(job_id))]
             asked = [each for each in jobs if self._is_asked(memory, each, anew)]
-            found = [run for job_id in asked for run in self._picture.runs.get(job_id, ())]
             if len(batch) > 1:
                 ranks = {job_id: rank for rank, job_id in enumerate(graph.ordered(batch))}
-                found.sort(key=lambda run: (when(run), ranks.get(run.job_id, len(ranks))))
-            for run in found:
-                self.of(run)
+                found = [run for job_id in asked for run in self._picture.runs.get(job_id, ())]
+                for run in sorted(found, key=lambda run: (when(run), ranks.get(run.job_id, len(ranks)))):
+                    self.of(run)
             for job_id in asked:
                 self._keep(memory, job_id)
 
@@ -147,6 +146,8 @@ class Standings:
     def _stand(self, run: RunFacts) -> Standing:
         if (run.started_at is None or not has_started(run)) and not successes(run):
             return UNREAD
+        if self._is_plainly_good(run):
+            return Standing(run.ended_at, stale=False)
         needed, whole_from, words = self._needs(run)
         ready = needed < NEVER
         clean = [span for span in successes(run) if ready and began_after(span[0], needed)]
@@ -163,6 +164,20 @@ class Standings:
         if run.state is State.PARTIAL:
             return Standing(good_at, stale, partial, None, own)
         return Standing(good_at, stale, partial, min(whole, default=None), own or words)
+
+    def _is_plainly_good(self, run: RunFacts) -> bool:
+        """True for what nearly all runs are: one whole success, begun when all that it reads had long been good."""
+        if run.state is not State.SUCCEEDED or run.successes or run.id in self._shrunk or not run.attempt:
+            return False
+        if run.started_at is None or run.ended_at is None:
+            return False
+        graph = self._picture.graph
+        unit = graph.unit(run.job_id)
+        edges = graph.into(unit)
+        if graph.gates(unit) is not None:
+            return False
+        good = self._plainly_good(unit, run.bd, anchor(run), edges) if edges else BEGINNING
+        return good is not None and began_after(run.started_at, good)
 
     def _own_part(self, run: RunFacts) -> str:
         """What is partial in it by itself."""

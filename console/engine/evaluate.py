@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -35,6 +37,19 @@ BREATHES = 3.0
 """So many times as long as judging everything takes, only what changes is judged: a change never waits for long."""
 PAUSE_SECONDS = 0.05
 """Changes that arrive within this are judged together."""
+
+
+@contextmanager
+def uncollected(is_large: bool) -> Iterator[None]:
+    """While so much is made at once, nobody looks for garbage in it."""
+    pauses = is_large and gc.isenabled()
+    if pauses:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if pauses:
+            gc.enable()
 
 
 class Evaluator:
@@ -92,9 +107,10 @@ class Evaluator:
         seq = self._store.changed_seq()
         seen = look(self._store, now, self._settings, self._seen)
         estate = self._quarantine.without(seen.estate)
-        self._kept = kept_of(estate, self._kept)
+        self._kept = kept_of(estate, self._kept, seen.changed)
         part = self._touched(estate, seen.changed)
-        decisions = self._judged(part, now)
+        with uncollected(part is estate):
+            decisions = self._judged(part, now)
         if decisions is None:
             return PAUSE_SECONDS
         if part is not estate:

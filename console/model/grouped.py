@@ -64,8 +64,13 @@ def by_job(runs: Sequence[RunFacts]) -> Mapping[int, tuple[RunFacts, ...]]:
 
 def red_jobs(runs: Sequence[RunFacts]) -> Iterator[tuple[int, tuple[RunFacts, ...]]]:
     """The jobs of which a run is red, in no order, each with all its runs."""
-    grouped = runs if isinstance(runs, Runs) else Runs(by_job(runs))
-    return ((job_id, grouped.by_job[job_id]) for job_id in grouped.red)
+    found = grouped(runs)
+    return ((job_id, found.by_job[job_id]) for job_id in found.red)
+
+
+def grouped(runs: Sequence[RunFacts]) -> Runs:
+    """The same by job."""
+    return runs if isinstance(runs, Runs) else Runs(by_job(runs))
 
 
 def has_red(runs: Sequence[RunFacts]) -> bool:

@@ -87,7 +87,7 @@ class Night:
         """The decisions about what changed since the last look; about everything at the first."""
         seen = look(self.store, NOW, self.settings, self.seen)
         estate = seen.estate
-        self.kept = kept_of(estate, self.kept)
+        self.kept = kept_of(estate, self.kept, seen.changed)
         kept = self.kept
         part = estate if self.before is None else touched(self.before, estate, seen.changed, kept)
         self.before, self.seen = estate, seen.number

@@ -56,8 +56,9 @@ def test_parts_that_were_judged_meanwhile_are_remembered_by_the_whole(
     for clock, things in zip(CLOCKS, nights, strict=False):
         for thing in things:
             happens(ledger, thing, clock)
-        kept = kept_of(ledger.estate, kept)
-        changed = changed_jobs(before, ledger.estate, kept=kept) if before is not None else None
+        changed = changed_jobs(before, ledger.estate) if before is not None else None
+        kept = kept_of(ledger.estate, kept, changed)
+        assert kept_of(ledger.estate).reds == kept.reds
         if changed is not None:
             part = part_with(ledger.estate, changed, kept)
             assert evaluate(part, at(clock)) == evaluate(part, at(clock), kept=kept)

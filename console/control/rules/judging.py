@@ -12,6 +12,7 @@ from console.control.remembered import Found as Kept
 from console.control.rules.look import Look
 from console.control.rules.order import RULES
 from console.control.rules.unjudged import unjudged
+from console.control.rules.waits import may_be_stuck
 from console.control.rules.wishes import Wishes
 from console.model.findings import Finding, FindingChange, Rule, Severity
 from console.model.values import JobFacts
@@ -54,6 +55,9 @@ def findings(picture: Picture) -> Found:
 def _judged(picture: Picture, job: JobFacts, wishes: Wishes, kept: Kept | None) -> Kept:
     """What the rules find of it, and until when they find the same."""
     kept = kept if kept is not None else Kept(job, (), None, None, NEVER)
+    if job.parent_id is not None and not any(map(may_be_stuck, picture.runs.get(job.id, ()))):
+        kept.findings = ()  # of tasks nothing else is asked
+        return kept
     look = Look.of(picture, job, wishes)
     every = list(_of(look))
     kept.findings = tuple(one for one in every if one.since <= picture.now)

@@ -23,7 +23,7 @@ def stuck_waiting(look: Look) -> Iterator[Finding]:
     """What is queued or waits, and gets no turn: no worker, no slot, no upstream that will ever come."""
     for run in look.open:
         since = _waits_since(run)
-        if run.state not in (State.QUEUED, State.WAITING) or since is None or run.reason in _OWN_AFFAIR:
+        if not may_be_stuck(run) or since is None or run.reason in _OWN_AFFAIR:
             continue
         threshold = at_most(look, Rule.STUCK_WAITING, look.history.waits, when(run))
         if threshold is not None and not _is_guess(run, threshold):
@@ -32,6 +32,11 @@ def stuck_waiting(look: Look) -> Iterator[Finding]:
             seen = f"{what} since {dated(since, look.job.zone)}"
             at = since + timedelta(seconds=threshold.value)
             yield look.of_run(Rule.STUCK_WAITING, run, at, words, threshold.evidence(seen))
+
+
+def may_be_stuck(run: RunFacts) -> bool:
+    """The cheap question before the dear ones."""
+    return run.state is State.QUEUED or run.state is State.WAITING
 
 
 def _waits_since(run: RunFacts) -> datetime | None:
