@@ -86,10 +86,6 @@ def sections(view: Handover) -> list[Section]:
     ]
 
 
-def _older(view: Handover) -> list[IncidentRow]:
-    return [one for one in view.closed if one not in view.opened]
-
-
 def incident_line(one: IncidentRow, view: Handover) -> str:
     """ "INC-0001 … · failed since … · act by …": both clocks, and who is on it."""
     name, since = incident_name(one.id), stamp(one.failed_since)

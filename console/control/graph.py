@@ -14,7 +14,7 @@ import rustworkx as rx
 
 from console.model.cycles import knotted
 from console.model.values import DependencyFacts, JobFacts
-from console.model.wants import Condition, Period, Wants
+from console.model.wants import Period, Wants
 from console.model.words import Origin
 
 _DEEPEST = 50
@@ -282,8 +282,3 @@ def _digraph(pairs: Iterable[Pair]) -> tuple[rx.PyDiGraph[int, None], dict[int, 
     place = dict(zip(jobs, graph.add_nodes_from(jobs), strict=True))
     graph.add_edges_from_no_data([(place[upstream], place[downstream]) for upstream, downstream in unique])
     return graph, place
-
-
-def carries_data(wants: Wants) -> bool:
-    """False where the downstream starts because its upstream is red: it reads nothing of it."""
-    return wants.condition is not Condition.FAILURE

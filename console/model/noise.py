@@ -38,11 +38,6 @@ class Count:
     judged: int
     useful: int
 
-    @property
-    def share_useful(self) -> float | None:
-        """Of those that were judged; None where none was."""
-        return self.useful / self.judged if self.judged else None
-
 
 @dataclass(frozen=True, slots=True)
 class Noise:
