@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from console.control.expected import expectations
 from console.control.own_sleep import woken
@@ -48,10 +49,13 @@ def review_service(url: str, name: str) -> tuple[Gap, ...]:
 
 
 def _estate(url: str, reads: Reads) -> Estate:
-    """As an evaluation would load it now; a service that is promised end to end is one there, not each submission."""
-    store = open_to_look(url)
+    """As an evaluation would load it now, as far back as a deadline reaches; a service that is promised end to end is
+    one there, not each submission."""
+    store, now = open_to_look(url), reads.now()
     try:
-        return woken(load(store, reads.now(), Settings()))
+        estate = load(store, now, Settings())
+        longest = max((one.promise.deadline.reach for one in estate.services), default=timedelta(0))
+        return woken(load(store, now, Settings(lookback=Settings().lookback + longest)) if longest else estate)
     finally:
         store.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from console.config import ActingSettings, Config, DeadlineSettings, PermissionSettings
+from console.config import ActingSettings, Config, PermissionSettings
 from console.config.promises import promise
 from console.model.rights import Permission, Role, Rules
 from console.model.settings import (
@@ -50,17 +50,12 @@ def _permissions(one: PermissionSettings) -> list[Permission]:
 
 def decision_settings(config: Config) -> Settings:
     default = config.alerts.default_route
-    longest = max((_reach(one.deadline) for one in config.services.values()), default=timedelta(0))
+    longest = max((one.deadline.rule.reach for one in config.services.values()), default=timedelta(0))
     return Settings(
         default_route=(default,) if default else (),
         shadow_route=config.alerts.shadow_route,
         lookback=Settings().lookback + longest,
     )
-
-
-def _reach(deadline: DeadlineSettings) -> timedelta:
-    """How long after the window of its business date a deadline may lie: its runs must still be looked at then."""
-    return timedelta(days=deadline.day) + (deadline.after_start or deadline.within or timedelta(0))
 
 
 def route_words(config: Config) -> dict[str, tuple[str, ...]]:

@@ -30,6 +30,11 @@ class DeadlineRule:
     key: str = ""
     """End to end: each run of that job is an instance of its own, told apart by this parameter of its run context."""
 
+    @property
+    def reach(self) -> timedelta:
+        """How long after the window of its business date it may lie: its runs must still be looked at then."""
+        return timedelta(days=self.day) + (self.after_start or timedelta(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
