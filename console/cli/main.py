@@ -177,6 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None and "_ARGCOMPLETE" in os.environ:
         return _complete(os.environ.get("COMP_LINE", ""))
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _with_streams()
     wanted = _command_in(arguments)
     after: list[str] = []
     if wanted in COMMANDS and COMMANDS[wanted].takes_command and "--" in arguments:
@@ -214,6 +215,13 @@ def _complete(line: str) -> int:
     wanted = _command_in(line.split()[1:])
     complete(build_parser(wanted), wanted if wanted in COMMANDS else None)
     return Exit.OK
+
+
+def _with_streams() -> None:
+    """A stream that was closed before we began (`>&-`) takes what is written to it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
 def _run(parsed: argparse.Namespace, after: list[str]) -> int:

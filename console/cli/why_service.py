@@ -66,7 +66,9 @@ def heading(view: ServiceView, found: Lateness, now: datetime) -> Iterator[str]:
 
 
 def against(late: timedelta, what: str) -> str:
-    """ "22m after its usual", "8m before its deadline"."""
+    """ "22m after its usual", "8m before its deadline", "at its usual"."""
+    if abs(late) < timedelta(seconds=1):
+        return f"at {what}"
     return f"{minutes(abs(late))} {'after' if late > timedelta(0) else 'before'} {what}"
 
 

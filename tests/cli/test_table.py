@@ -109,6 +109,13 @@ def test_a_pipe_gets_the_whole_name(bench: Bench) -> None:
     assert "fake/db07.internal.example:extract_orders_of_the_day_before  " in told
 
 
+def test_a_closed_stdout_is_no_surprise(bench: Bench) -> None:
+    """`headway jobs >&-` in a script whose output nobody wants."""
+    line = 'exec "$0" -m console --store "$1" jobs >&-'
+    done = subprocess.run(["/bin/sh", "-c", line, sys.executable, bench.url], capture_output=True, text=True)
+    assert (0, False) == (done.returncode, "Traceback" in done.stderr), done.stderr
+
+
 def on_a_terminal(columns: int, *words: str) -> str:
     """What stdout of a command is, when it is a terminal of so many columns."""
     master, slave = pty.openpty()

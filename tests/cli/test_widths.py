@@ -40,6 +40,11 @@ def test_minutes_are_told_to_the_second_so_that_they_add_up(seconds: int, words:
     assert words == why_service.minutes(timedelta(seconds=seconds))
 
 
+def test_what_ends_as_usual_is_neither_before_nor_after_it() -> None:
+    assert "at its usual" == why_service.against(timedelta(milliseconds=300), "its usual")
+    assert "22m after its usual" == why_service.against(timedelta(minutes=22), "its usual")
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_the_services_that_a_job_takes_with_it_fit_with_their_clocks(width: int) -> None:
     lines = table_lines(blast.SERVICES, [blast.service_row(SERVICE, NOW)], width)
