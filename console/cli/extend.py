@@ -61,6 +61,8 @@ def _day_of(arguments: argparse.Namespace, reads: Reads) -> ServiceView:
         words = f"nothing was extended: each submission of {view.name} has a deadline of its own. Which one? --instance"
         shown = f"headway services {view.name} lists them"
         raise Stop(Exit.USAGE, f"{words} {shlex.quote(clean_line(view.instance))} is the most urgent; {shown}")
+    if not view.is_promised:
+        raise Stop(Exit.REFUSED, f"nothing was extended: {view.name} has {view.reason}")
     return view
 
 

@@ -110,6 +110,16 @@ def test_what_breaks_in_one_system_names_the_customer_whose_hour_it_costs(night:
     assert before == len(night.bench.sink.got)
 
 
+def test_without_a_submission_no_deadline_is_told(night: Night) -> None:
+    """The end of the business date's window was shown as one."""
+    night.turn()
+    assert "no promise  –" in headway(night.bench.url, "services").out
+    told = headway(night.bench.url, "services", "onboarding", "--json").data
+    assert (None, "no submission yet") == (told["deadline"], told["reason"])
+    done = headway(night.bench.url, "extend", "onboarding", "--until", "08:00", "--why", "x")
+    assert (Exit.REFUSED, True) == (done.code, "onboarding has no submission yet" in done.err)
+
+
 def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None:
     """What was promised to that one stays beside it, and the command says which ones there are."""
     for customer in ("4711", "4712"):

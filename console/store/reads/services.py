@@ -141,7 +141,9 @@ def _service(row: Row, bd: date, day: _Day | None, names: dict[int, str]) -> Ser
     if day is None:
         by_clock = bd + timedelta(days=days_after(promise))
         due = _deadline(by_clock, time.fromisoformat(deadline), time.fromisoformat(cutoff), zone)
-        day = _Day(micros(due), reason="no submission yet" if is_end_to_end(promise) else NOT_JUDGED)
+        day = _Day(micros(due), reason=NOT_JUDGED)
+        if is_end_to_end(promise):
+            day = _Day(micros(due), timeliness="no_promise", reason="no submission yet")
     due = instant(day.deadline_us)
     return ServiceView(
         id=service_id,
