@@ -1,7 +1,8 @@
 """What is written down about a service against what is observed of it: the gaps, the worst first.
 
 Written down: owner, runbook, routes, calendar, checks, objective, expected durations, rerun safety, dependencies.
-Observed: the latest successes of each member (durations), and the runs of the lookback (order, evidence, who ran).
+Observed: the latest successes of each member (durations, output), and the runs of the lookback (order, evidence, who
+ran).
 """
 
 from __future__ import annotations
@@ -110,9 +111,18 @@ def _of_job(picture: Picture, job: JobFacts, service: ServiceFacts) -> Iterator[
     if job.rerun is Safety.ASK and job.kind != BY_PEOPLE:
         words = "nobody has said whether running it twice does harm"
         yield Gap("medium" if red else "low", name, "rerun", "ask", words, f'{table} rerun = "safe" or "never"')
+    delivers = job.id in {picture.graph.unit(each) for each in service.terminals}
+    if delivers and not service.ready and job.kind != BY_PEOPLE and not _tells_output(picture, job):
+        words = "its runs tell neither rows nor bytes: half of the data looks like all of it"
+        yield Gap("low", name, "output", "–", words, "rows or bytes in its runs' context, or a check of what it writes")
     if not picture.graph.into(job.id) and expects_nothing(job):
         words = "starts neither by a clock that is known nor after another job"
         yield Gap("medium", name, "inputs", "–", words, "add what it reads: [[dependencies]]")
+
+
+def _tells_output(picture: Picture, job: JobFacts) -> bool:
+    history = picture.estate.history.get(job.id)
+    return history is not None and any(wrote >= 0 for wrote in history.output)
 
 
 def _duration(picture: Picture, job: JobFacts, name: str, table: str) -> Iterator[Gap]:

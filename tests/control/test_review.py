@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from connectors.contract import Proof, Schedule, State
 from console.control.picture import Picture
 from console.control.review import Gap, review
+from console.model.history import History
 from console.model.promises import Objective, Promise
 from console.model.values import JobFacts
 from console.model.words import Origin, Safety
@@ -27,10 +29,12 @@ TAKEN = {1: (600.0,) * 9, 2: (600.0,) * 9}
 
 
 def gaps(
-    extract: JobFacts = EXTRACT, load: JobFacts = LOAD, promised: Any = GOOD, runs: Any = RUNS, **more: Any
-) -> tuple[Gap, ...]:
+    extract: JobFacts = EXTRACT, load: JobFacts = LOAD, promised: Any = GOOD, runs: Any = RUNS, history: Any = (),
+    **more: Any,
+) -> tuple[Gap, ...]:  # fmt: skip
     facts = {"feeds": feeds(extract, load), "durations": TAKEN, **more}
-    return review(Picture(estate(extract, load, runs=runs, services=[promised], **facts), at("06:00")), promised)
+    known = replace(estate(extract, load, runs=runs, services=[promised], **facts), history=dict(history))
+    return review(Picture(known, at("06:00")), promised)
 
 
 def told(found: tuple[Gap, ...]) -> list[tuple[str, str, str]]:
@@ -43,9 +47,21 @@ def test_a_service_that_is_as_written_has_no_gap() -> None:
 
 def test_what_nobody_wrote_down_is_missed_the_important_things_first() -> None:
     bare = service("daily", "06:30", LOAD)
-    assert ["high", "high", "high", "medium", "low", "low"] == [one.level for one in gaps(promised=bare)]
-    assert ["owner", "route", "runbook", "checks", "calendar", "objective"] == [one.what for one in gaps(promised=bare)]
+    levels = ["high", "high", "high", "medium", "low", "low", "low"]
+    about = ["owner", "route", "runbook", "checks", "calendar", "objective", "output"]
+    assert list(zip(levels, about, strict=True)) == [(one.level, one.what) for one in gaps(promised=bare)]
     assert "medium" == gaps(promised=replace(bare, tier=4))[0].level
+
+
+def test_what_delivers_and_tells_how_much_it_wrote_has_no_gap_there() -> None:
+    """A check that looks at what it wrote is as good."""
+    unchecked = replace(GOOD, ready=())
+    assert [("medium", "daily", "checks"), ("low", LOAD.name, "output")] == told(gaps(promised=unchecked))
+    known = History(output=array("d", [412_000.0]), output_unit="rows")
+    assert [("medium", "daily", "checks")] == told(gaps(promised=unchecked, history={LOAD.id: known}))
+    assert ("low", LOAD.name, "output") in told(
+        gaps(promised=unchecked, history={LOAD.id: History(output=array("d", [-1.0]))})
+    )
 
 
 @pytest.mark.parametrize(
