@@ -180,7 +180,8 @@ class Outbox:
 
     def _sent(self, one: rows.DueDelivery, url: str, title: str, body: str) -> Sent:
         if self._mail is not None:
-            thread = thread_of(one.dedup_key, one.route, one.id, one.incident_id is not None, one.begins)
+            is_about_incident = one.incident_id is not None
+            thread = thread_of(one.dedup_key, one.route, one.id, is_about_incident, one.begins, one.parts)
             if (sent := self._mail(url, title, body, thread)) is not None:
                 return sent
         return self._send(url, title, body)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime, formataddr, localtime
@@ -35,15 +35,26 @@ class Thread:
     """The same for a repeat, so that a receiver can tell."""
     root: str = ""
     """Of the mail that began it; empty: it belongs to none."""
+    joined: tuple[str, ...] = ()
+    """Of the mails that began the threads of what turned out to be a part of it."""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The mails that it follows, the one that it answers last."""
+        return (*self.joined, self.root) if self.root else self.joined
 
 
-def thread_of(dedup_key: str, route: str, delivery_id: int, is_about_incident: bool, begins: bool) -> Thread:
-    """The thread of an incident is its alerts to one route. `begins`: no other of them left as a mail of its own, be it
-    that the first word left among those of other incidents."""
+def thread_of(
+    dedup_key: str, route: str, delivery_id: int, is_about_incident: bool, begins: bool, parts: Sequence[str] = ()
+) -> Thread:
+    """The thread of an incident is its alerts to one route, those of the incidents that were merged into it (`parts`,
+    their keys) among them. One that comes back goes on in its thread; what is split off has one of its own. `begins`:
+    no other of them left as a mail of its own, be it that the first word left among those of other incidents."""
     root = _digest(dedup_key, route) if is_about_incident else ""
+    joined = tuple(_digest(one, route) for one in parts)
     if root and begins:
-        return Thread(root)
-    return Thread(_digest(dedup_key, route, str(delivery_id)), root)
+        return Thread(root, joined=joined)
+    return Thread(_digest(dedup_key, route, str(delivery_id)), root, joined)
 
 
 def _digest(*parts: str) -> str:
@@ -78,8 +89,9 @@ def written(one: Any, title: str, body: str, thread: Thread) -> EmailMessage:
         message["Reply-To"] = ", ".join(sorted(one.reply_to))
     message["Date"] = format_datetime(localtime())
     message["Message-ID"] = f"<headway.{thread.own}@{domain}>"
-    if thread.root:
-        message["In-Reply-To"] = message["References"] = f"<headway.{thread.root}@{domain}>"
+    if thread.references:
+        message["In-Reply-To"] = f"<headway.{thread.references[-1]}@{domain}>"
+        message["References"] = " ".join(f"<headway.{one}@{domain}>" for one in thread.references)
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(body)
     message.add_alternative(as_html(title, body), subtype="html")

@@ -34,6 +34,8 @@ _TOLD_OVER = (
     " (SELECT 1 FROM alert n WHERE n.digest_id = m.digest_id AND n.incident_id = m.incident_id AND n.id > m.id)"
 )
 """Alerts of which a digest says that it is over."""
+MOST_PARTS = 20
+"""Of an incident into which many were merged, so many are named in the headers of a mail."""
 AHEAD = 1 << 60
 """Taken from the number of an urgent delivery, so that it stands before all others."""
 
@@ -61,6 +63,8 @@ class DueDelivery:
     incident_id: int | None = None
     begins: bool = True
     """Nothing else of its incident went to this URL as a message of its own."""
+    parts: tuple[str, ...] = ()
+    """Dedup keys of the incidents that were merged into its own, the oldest first."""
 
 
 def recover_claims(store: Store, fence: int) -> int:
@@ -117,14 +121,28 @@ def claim_due(
             )
             if row.kind == DIGEST:
                 _take_in(connection, row.alert_id, row.url_index)
+        parts = {row.id: _merged_into(connection, row.incident_id) for row in rows[:limit]}
     return [
         DueDelivery(
             row.id, row.route, row.url_index, row.title, row.body, row.dedup_key, row.tries, row.repeats,
             row.wire_us is not None, row.url_words, row.kind, row.plain_title, row.plain_body,
             row.since_us or row.made_us, row.refusals, row.incident_id, not row.later,
+            parts[row.id],
         )
         for row in rows[:limit]
     ]  # fmt: skip
+
+
+def _merged_into(connection: Connection, incident_id: int | None) -> tuple[str, ...]:
+    """The keys of all that ended as a symptom of the incident, or of a symptom of it."""
+    if incident_id is None:
+        return ()
+    found = text(
+        "WITH RECURSIVE part (id, key) AS (SELECT id, key FROM incident WHERE merged_into = :id"
+        " UNION SELECT i.id, i.key FROM part p JOIN incident i ON i.merged_into = p.id)"
+        " SELECT key FROM part ORDER BY id LIMIT :most"
+    )
+    return tuple(row.key for row in connection.execute(found, {"id": incident_id, "most": MOST_PARTS}))
 
 
 def _take_in(connection: Connection, digest_id: int, url_index: int) -> None:

@@ -50,6 +50,16 @@ def test_the_mails_of_an_incident_are_one_thread_and_a_repeat_is_the_same_mail(s
     assert ROOT.own != thread_of("run:a@b", "finance", 1, True, begins=True).own
 
 
+def test_the_mails_of_a_merged_incident_are_in_the_thread_of_the_whole(server: SmtpSink) -> None:
+    part = thread_of("run:c@d", "oncall", 3, True, begins=True)
+    whole = thread_of("run:a@b", "oncall", 4, True, begins=False, parts=("run:c@d",))
+    for thread in (ROOT, part, whole):
+        send_mail(server.url(), "[Headway] INC-0001", BODY, thread)
+    first, second, update = (one.message for one in server.mails)
+    assert first["Message-ID"] == update["In-Reply-To"]
+    assert [second["Message-ID"], first["Message-ID"]] == update["References"].split()
+
+
 def test_what_is_about_no_incident_belongs_to_no_thread(server: SmtpSink) -> None:
     send_mail(server.url(), "[Headway] test", "x\n", thread_of("headway:test", "oncall", 9, False, begins=True))
     assert (None, None) == (server.mails[0].message["In-Reply-To"], server.mails[0].message["References"])

@@ -129,3 +129,13 @@ def test_a_digest_leaves_after_an_earlier_one_about_the_same_incident(served: Es
     digested(served, "03:41")
     assert [] == leave(served, "03:42")
     assert ["digest", "digest"] == leave(served, "05:01")
+
+
+def test_what_is_told_of_an_incident_names_the_threads_of_those_merged_into_it(served: Estate) -> None:
+    two_fail(served)
+    leave(served, "03:31")
+    whole = incident(incident_id=1, merges=(2,), notices=says(AlertKind.UPDATED))
+    decide(served, incidents=(whole,), now="03:40")
+    let_out(served)
+    due = outbox.claim_due(served.store, None, micros(at("03:41")), frozenset())  # type: ignore[arg-type]
+    assert {("run:2:x",)} == {one.parts for one in due}
