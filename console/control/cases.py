@@ -276,7 +276,8 @@ def _stale(picture: Picture, case: Case) -> list[RunFacts]:
     hurt = [run.job_id for run in case.group.red]
     hurt += [case.group.root.job_id] if case.group.root is not None else []
     told = hurt_runs(picture, case.incident) if case.incident is not None else []
-    hurt += [run.job_id for run in told if not picture.is_red_now(run)]  # what is red by itself is another's cause
+    # What is red by itself is another's cause; what is stale is one below only where its own cause is here.
+    hurt += [run.job_id for run in told if not picture.is_red_now(run) and not picture.is_stale(run)]
     days = {case.group.bd, *(run.bd for run in case.group.causes)}
     return [run for bd in sorted(days) for run in stale_below(picture, dict.fromkeys(hurt), bd)]
 

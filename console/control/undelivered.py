@@ -18,6 +18,7 @@ from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast
 from console.control.incidents import hits
+from console.control.nodes import How
 from console.control.picture import Picture
 from console.control.rules.look import no_run
 from console.control.services import verdict
@@ -27,6 +28,8 @@ from console.model.words import Timeliness
 
 NEWS = timedelta(hours=24)
 """How long after its deadline a service day is still told as something new."""
+PATIENCE = timedelta(minutes=15)
+"""How long after a cause is over the next job of a day that is late may be awaited."""
 _LOST = (Timeliness.WILL_MISS, Timeliness.BREACHED)
 Place = tuple[int, date]
 
@@ -114,10 +117,19 @@ def _unexplained(picture: Picture, others: Sequence[Case], lost: Sequence[Foreca
         name = (day.service.name, day.bd)
         if name in hurt:
             continue
-        ends = (over for over, services in told if name in services)
+        ends = [over for over, services in told if name in services]
         # who was told of it knows that it may be late; that it is, though what was told ended in time, is news
-        if not any(over is None or picture.now <= day.deadline or over >= day.deadline for over in ends):
+        if not any(over is None or picture.now <= day.deadline or _is_soon(picture, day, over) for over in ends):
             yield name
+
+
+def _is_soon(picture: Picture, day: Forecast, over: datetime) -> bool:
+    """True while what was told past the deadline is over so lately, or the day goes on since, that nothing is lost: a
+    job runs, or its start is ahead."""
+    if over < day.deadline:
+        return False
+    goes_on = (node.how is How.RUNNING or (node.due or picture.now) > picture.now for node in day.unfinished())
+    return picture.now < over + PATIENCE or any(goes_on)
 
 
 def _closed_at(picture: Picture, case: Case) -> datetime | None:

@@ -102,6 +102,30 @@ def test_a_failure_that_was_repaired_in_time_does_not_hide_that_nobody_goes_on()
     assert [AlertKind.OPENED] == kinds(ledger)
 
 
+def test_a_late_day_that_nobody_goes_on_with_after_the_repair_is_told_after_a_while() -> None:
+    """The all-clear of what failed left after the deadline: without this the service is lost and nobody is on it."""
+    ledger = night()
+    ends(ledger, State.FAILED)
+    ledger.look("03:31")
+    ends(ledger, State.SUCCEEDED, "06:40")
+    ledger.look("06:41")
+    ledger.look("06:55")
+    assert [] == kinds(ledger)
+    ledger.look("06:57")
+    assert [AlertKind.OPENED] == kinds(ledger)
+
+
+def test_a_late_day_that_goes_on_after_the_repair_is_no_news() -> None:
+    ledger = night()
+    ends(ledger, State.FAILED)
+    ledger.look("03:31")
+    ends(ledger, State.SUCCEEDED, "06:40")
+    ledger.look("06:41")
+    ledger.run(LOAD, "06:50", State.RUNNING, started_at=at("06:50"))
+    ledger.look("07:05")
+    assert [] == kinds(ledger)
+
+
 def test_it_is_over_when_the_day_is_expected_in_time_again() -> None:
     ledger = night()
     ledger.look("06:11")
