@@ -18,6 +18,7 @@ from console.control.schedule_words import in_words
 from console.store.ingest import IngestBatch
 from console.store.keys import is_too_long, pack
 
+TOO_DEEP = {"context_left_out": "nested too deep"}
 Mask = Callable[[str], str]
 """Of the secrets that we know (`SecretStore.mask`)."""
 
@@ -96,7 +97,11 @@ def _kept_run(run: RunRecord, said: str, mask: Mask) -> RunRecord:
     if not (said or run.context or run.native_url):
         return run
     url = _kept_text(run.native_url, mask)
-    return replace(run, message=said, native_url=url, context=_kept_values(run.context, mask))
+    try:
+        context = _kept_values(run.context, mask)
+    except RecursionError:  # nested deeper than anybody means: without it the run is told all the same
+        context = dict(TOO_DEEP)
+    return replace(run, message=said, native_url=url, context=context)
 
 
 def _kept_skipped(one: Skipped, mask: Mask) -> Skipped:
