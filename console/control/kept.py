@@ -9,7 +9,7 @@ from itertools import chain
 from console.control.graph import Graph
 from console.control.remembered import Remembered
 from console.control.shape import Shape
-from console.control.shared import Red, reds_of
+from console.control.shared import Red, failing_of, reds_of
 from console.model.values import Estate
 
 
@@ -22,6 +22,8 @@ class Kept:
     graph: Graph
     reds: Mapping[int, Red]
     """Its red jobs that are watched."""
+    failing: tuple[int, ...]
+    """Targets on which nearly everything may fail."""
     remembered: Remembered
     """What evaluations of it, and of its parts, have found: they add to it."""
 
@@ -32,12 +34,15 @@ def kept_of(estate: Estate, before: Kept | None = None, known: Set[int] | None =
     any."""
     if before is None or not before.shape.is_of(estate):
         reds = reds_of(estate, before.reds if before is not None else {})
-        return Kept(estate, Shape(estate), Graph(estate.jobs, estate.dependencies), reds, Remembered())
-    remembered = before.remembered if _is_same_for_all(before.estate, estate) else Remembered()
+        graph = Graph(estate.jobs, estate.dependencies)
+        return Kept(estate, Shape(estate), graph, reds, failing_of(estate, reds), Remembered())
+    is_same = _is_same_for_all(before.estate, estate)
+    remembered = before.remembered if is_same else Remembered()
     remembered.forget(with_other_contexts(before.estate, estate))
     is_renamed = _names(before.estate) != _names(estate)
     reds = reds_of(estate, before.reds, None if is_renamed else known)
-    return Kept(estate, before.shape, before.graph, reds, remembered)
+    failing = before.failing if is_same and reds is before.reds else failing_of(estate, reds)
+    return Kept(estate, before.shape, before.graph, reds, failing, remembered)
 
 
 def with_other_contexts(before: Estate, after: Estate) -> set[int]:

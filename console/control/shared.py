@@ -77,9 +77,9 @@ def was_tried_anew(picture: Picture, hurt: Iterable[RunFacts], group: Group, sha
     return bool(good) and root.started_at >= min(good)
 
 
-def links(estate: Estate, reds: Mapping[int, Red]) -> Iterator[list[int]]:
+def links(estate: Estate, reds: Mapping[int, Red], failing: Iterable[int]) -> Iterator[list[int]]:
     """The jobs that hang together because what they say blames the same, or blames what an open incident is about.
-    `reds`: of that estate."""
+    `reds` and `failing`: of that estate."""
     found: dict[str, set[int]] = {}
     for incident in estate.incidents:
         if incident.shared:
@@ -88,8 +88,13 @@ def links(estate: Estate, reds: Mapping[int, Red]) -> Iterator[list[int]]:
         for shared in one.blames:
             found.setdefault(shared, set()).update({job_id, estate.jobs[job_id].parent_id or job_id})
     yield from (sorted(jobs) for jobs in found.values() if len(jobs) > 1)
-    for target_id in failing_targets(estate, ((one.job, one.since) for one in reds.values())):
+    for target_id in failing:
         yield sorted(job.id for job in estate.jobs.values() if job.target_id == target_id)
+
+
+def failing_of(estate: Estate, reds: Mapping[int, Red]) -> tuple[int, ...]:
+    """The targets on which nearly everything may fail; `reds`: of that estate."""
+    return tuple(failing_targets(estate, ((one.job, one.since) for one in reds.values())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +110,9 @@ class Red:
     """When the latest of its red runs became so."""
 
 
-def reds_of(estate: Estate, before: Mapping[int, Red], known: Set[int] | None = None) -> dict[int, Red]:
-    """The red jobs that are watched. `before`: as they were at another look; most are the same. `known`: the jobs that
-    may differ from it; None: any."""
+def reds_of(estate: Estate, before: Mapping[int, Red], known: Set[int] | None = None) -> Mapping[int, Red]:
+    """The red jobs that are watched. `before`: as they were at another look; most are the same, and where all are it is
+    the answer. `known`: the jobs that may differ from it; None: any."""
     runs = grouped(estate.runs)
     found = (
         {} if known is None else {each: one for each, one in before.items() if each in runs.red and each not in known}
@@ -121,7 +126,8 @@ def reds_of(estate: Estate, before: Mapping[int, Red], known: Set[int] | None = 
         if seen is None or seen.runs is not own or seen.job is not job or seen.target != target:
             seen = Red(own, job, target, _blamed_by(estate, own), last_red(own))
         found[job_id] = seen
-    return found
+    is_same = len(found) == len(before) and all(before.get(each) is one for each, one in found.items())
+    return before if is_same else found
 
 
 def _blamed_by(estate: Estate, runs: Sequence[RunFacts]) -> frozenset[str]:

@@ -184,7 +184,7 @@ def _passing(estate: Estate, kept: Kept) -> Iterator[Sequence[int]]:
     for incident in estate.incidents:
         root = [incident.root_job_id] if incident.root_job_id is not None else []
         yield [each for each in (*root, *sorted(incident.member_job_ids)) if each in estate.jobs]
-    yield from links(estate, kept.reds)
+    yield from links(estate, kept.reds, kept.failing)
     silent = {number for number, target in estate.targets.items() if target.failing_since is not None}
     silent |= {one.root_target_id for one in estate.incidents if one.root_target_id is not None}
     for number in sorted(silent):
