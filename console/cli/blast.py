@@ -9,7 +9,6 @@ from datetime import datetime
 from console.cli.common import cell_clock, count, print_json, say_lines, until, watched
 from console.cli.exits import Exit
 from console.cli.reach import (
-    Reach,
     as_json,
     by_system,
     cause_lines,
@@ -20,6 +19,7 @@ from console.cli.reach import (
     summary,
 )
 from console.cli.table import Col, print_table
+from console.control.reach import Reach
 from console.model.views import ServiceView
 
 SERVICES = (Col("service", 12), Col("tier", drop=3), Col("deadline"), Col("stands"), Col("act by"),

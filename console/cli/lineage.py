@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from console.cli.common import clock_words, print_json, say_lines, watched, whole_number
 from console.cli.exits import Exit
 from console.cli.reach import (
-    Reach,
     as_json,
     by_system,
     cause_lines,
@@ -18,8 +17,12 @@ from console.cli.reach import (
     state_of,
     summary,
 )
-from console.model.views.lineage import LineageJob
+from console.control.lineage import which_read
+from console.control.reach import Reach
+from console.model.views.lineage import LineageJob, LineageRun
 
+Reading = Mapping[tuple[int, int], tuple[LineageRun, LineageRun | None]]
+"""As `which_read` tells it."""
 DEPTH = 3
 MOST = 40
 """Jobs above or below that are drawn one by one; more are counted by system, and only what matters is named."""
@@ -30,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--up", type=whole_number, default=DEPTH, metavar="N", help=f"steps upstream ({DEPTH})")
     parser.add_argument("--down", type=whole_number, default=DEPTH, metavar="N", help=f"steps downstream ({DEPTH})")
     parser.add_argument("--run", default="", metavar="KEY", help="a period key or a run's number: its business date")
+    parser.add_argument("--reads", action="store_true", help="which run read which, by the latest runs")
     parser.add_argument("--json", action="store_true")
     parser.epilog = "! root cause   x red   * on the critical path of a service"
 
@@ -37,11 +41,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         found = reach(reads, arguments.name, arguments.run)
+        runs = reads.latest_runs(found.view.jobs) if arguments.reads else {}
+    read = which_read(found.view.edges, runs)
     if arguments.json:
-        print_json(arguments, document(found, arguments.up, arguments.down))
+        more = {"reads": list(_reads_json(found, read))} if arguments.reads else {}
+        print_json(arguments, {**document(found, arguments.up, arguments.down), **more})
     else:
         say_lines(lines(found, arguments.up, arguments.down))
+        say_lines(_reads_lines(found, read) if arguments.reads else ())
     return Exit.OK
+
+
+def _reads_json(found: Reach, read: Reading) -> Iterator[dict[str, object]]:
+    for (upstream, downstream), (mine, other) in read.items():
+        yield {
+            "upstream": found.view.jobs[upstream].name,
+            "downstream": found.view.jobs[downstream].name,
+            "bd": mine.bd,
+            "started": mine.started,
+            "read_bd": other.bd if other else None,
+            "read_ended": other.ended if other else None,
+            "stale_read": mine.stale_read,
+        }
+
+
+def _reads_lines(found: Reach, read: Reading) -> Iterator[str]:
+    """Each run that has begun, and the runs that were there for it."""
+    yield ""
+    for (upstream, downstream), (mine, other) in read.items():
+        of = (
+            f"{found.view.jobs[upstream].name} of {other.bd}"
+            if other
+            else f"no run of {found.view.jobs[upstream].name}"
+        )
+        stale = "; too early: stale" if mine.stale_read else ""
+        yield f"{found.view.jobs[downstream].name} of {mine.bd} read {of}{stale}"
 
 
 def document(found: Reach, up: int, down: int) -> dict[str, object]:

@@ -3,73 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cached_property
 
 from console.cli.common import count, until
-from console.control.lineage import blast_radius, neighbours, root_causes
+from console.control.reach import Reach, services_below
 from console.model.views import ServiceView
-from console.model.views.lineage import LineageJob, LineageView
+from console.model.views.lineage import LineageJob
 from console.store.reads import Reads
-
-
-@dataclass(frozen=True)
-class Reach:
-    """One job, with all that lies above and below it."""
-
-    view: LineageView
-    services: tuple[ServiceView, ...]
-    """That wait for it, the nearest deadline first."""
-    now: datetime
-
-    @cached_property
-    def _steps(self) -> tuple[Mapping[int, list[int]], Mapping[int, list[int]]]:
-        return neighbours(self.view.edges)
-
-    def above(self, job_id: int) -> list[int]:
-        return self._steps[0].get(job_id, [])
-
-    def below(self, job_id: int) -> list[int]:
-        return self._steps[1].get(job_id, [])
-
-    @property
-    def job(self) -> LineageJob:
-        return self.view.jobs[self.view.job_id]
-
-    @cached_property
-    def upstream(self) -> dict[int, int]:
-        """Job -> steps away, nearest first."""
-        return blast_radius(self.view.job_id, self.above)
-
-    @cached_property
-    def downstream(self) -> dict[int, int]:
-        return blast_radius(self.view.job_id, self.below)
-
-    @cached_property
-    def causes(self) -> list[LineageJob]:
-        """The red jobs at the root of it: itself, or of what lies upstream."""
-        red = {each.id for each in self.view.jobs.values() if each.is_red}
-        return [self.view.jobs[each] for each in root_causes(self.view.job_id, self.above, red)]
-
-    @cached_property
-    def critical(self) -> frozenset[str]:
-        """Names of the jobs on the critical path of a service that is not delivered yet."""
-        return frozenset(name for one in self.services if one.delivered is None for name in one.path)
-
-    def jobs(self, job_ids: Iterable[int]) -> list[LineageJob]:
-        return [self.view.jobs[each] for each in job_ids]
 
 
 def reach(reads: Reads, name: str, run: str = "") -> Reach:
     """Raises NotFound for a job or a run that is not there."""
     view = reads.lineage(reads.job(name).row.id, run)
-    steps = neighbours(view.edges)[1]
-    below = {view.job_id, *blast_radius(view.job_id, lambda each: steps.get(each, ()))}
-    names = {service for service, ends in view.services.items() if not below.isdisjoint(ends)}
-    hurt = [one for one in reads.services(view.bd or None) if one.name in names]
-    return Reach(view, tuple(sorted(hurt, key=lambda one: (one.act_by or one.deadline, one.tier))), reads.now())
+    return Reach(view, services_below(view, view.job_id, reads.services(view.bd or None)), reads.now())
 
 
 def state_of(job: LineageJob, now: datetime) -> str:

@@ -5,7 +5,11 @@ Walks are iterative, visit each job once and end on cycles. The time is that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from datetime import datetime
+
+from connectors.words import State
+from console.model.views.lineage import LineageRun
 
 Steps = Callable[[int], Iterable[int]]
 """A job's direct upstreams, or its direct downstreams."""
@@ -51,3 +55,23 @@ def root_causes(job_id: int, above: Steps, red: Container[int]) -> list[int]:
                 symptoms.add(downstream)
                 ahead.append(downstream)
     return [each for each in suspects if each not in symptoms] or suspects
+
+
+def which_read(
+    edges: Iterable[tuple[int, int]], runs: Mapping[int, Sequence[LineageRun]]
+) -> dict[tuple[int, int], tuple[LineageRun, LineageRun | None]]:
+    """Edge (upstream, downstream) -> the newest run of the downstream that has started, and the run of the upstream
+    that it read: the last one that had ended well when it started, None where there was none. `runs`: newest first. Of
+    an upstream without any known run nothing is told."""
+    found: dict[tuple[int, int], tuple[LineageRun, LineageRun | None]] = {}
+    for upstream, downstream in edges:
+        reader = next((run for run in runs.get(downstream, ()) if run.started is not None), None)
+        if reader is not None and reader.started is not None and runs.get(upstream):
+            found[upstream, downstream] = reader, _there(runs[upstream], reader.started)
+    return found
+
+
+def _there(runs: Iterable[LineageRun], at: datetime) -> LineageRun | None:
+    good = (State.SUCCEEDED, State.PARTIAL)
+    done = [(run.ended, run) for run in runs if run.ended is not None and run.ended <= at and run.state in good]
+    return max(done, key=lambda each: each[0], default=(at, None))[1]

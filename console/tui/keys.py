@@ -22,6 +22,7 @@ SCREENS = {
     "holds": "Holds",
     "plan": "Recovery plan, proposed",
     "recovery": "Recovery plan, started",
+    "lineage": "Lineage",
 }
 OVERLAYS = {
     "preview": "Preview of what would be sent",
@@ -37,6 +38,8 @@ VERBS = ("incident", "jobs", "job", "run")
 """Where the single verbs are about a run."""
 MARKED = ("jobs", "job")
 """Where rows can be marked."""
+JOBS = ("services", "incidents", "incident", "jobs", "job", "run")
+"""Where `g` and `b` are about a job."""
 LISTS = ("services", "incidents", "jobs", "systems", "holds")
 ALL = tuple(SCREENS)
 
@@ -57,7 +60,7 @@ class Act(NamedTuple):
 TABLE: tuple[Act, ...] = (
     # on what the cursor stands on
     Act("open", ("enter",), "open", "one deeper: service, incident or its jobs, job, run, log",
-        (*LISTS, "incident", "job", "recovery"), 1),
+        (*LISTS, "incident", "job", "recovery", "lineage"), 1),
     Act("start", ("enter",), "start", "start the plan; a box asks first, and Enter alone starts nothing", ("plan",), 1),
     Act("leave_out", ("space", "x"), "leave out", "leave the step out, or take it in again", ("plan",), 2),
     Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
@@ -75,7 +78,7 @@ TABLE: tuple[Act, ...] = (
     Act("rerun", ("r",), "rerun", "preview of a rerun, or a plan for the marked ones; nothing is sent yet",
         ("jobs", "job", "run"), 2),
     Act("rerun", ("R",), "rerun one", "preview of a rerun of the run under the cursor alone", ("incident",), 0),
-    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery"), 3),
+    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery", "lineage"), 3),
     Act("mark", ("space",), "mark", "mark the row for what is done to several; Esc clears the marks", MARKED, 4),
     Act("cancel", ("c",), "cancel", "end what runs now, or the marked ones; shows it first", VERBS, 5),
     Act("skip", ("X",), "skip", "say that the run is not needed, or the marked ones; shows it first", VERBS, 0),
@@ -85,24 +88,37 @@ TABLE: tuple[Act, ...] = (
     Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 7),
     Act("ack", ("a",), "take it", "you are on it: nothing is repeated or escalated; asks how long and why",
         ("incident", "incidents"), 7),
-    Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", RUNS, 8),
+    Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", (*RUNS, "lineage"), 8),
     Act("shell", ("dollar_sign",), "shell", "a session on the host or in the database; Ctrl-D comes back",
         ("systems",), 2),
     Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
     Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),
+    # how jobs hang together
+    Act("lineage", ("g",), "lineage", "the jobs around it over all systems, the critical path lit", JOBS, 0),
+    Act("blast", ("b",), "blast", "blast radius: the jobs and services that it takes with it", JOBS, 0),
+    Act("blast", ("b",), "blast", "light what the job takes with it, or the critical path again", ("lineage",), 2),
+    Act("lineage", ("g",), "centre", "the job under the cursor becomes the centre", ("lineage",), 4),
+    Act("up_more", ("u",), "upstream", "one step more of what lies upstream", ("lineage",), 5),
+    Act("up_less", ("U",), "less upstream", "one step less of what lies upstream", ("lineage",), 0),
+    Act("down_more", ("d",), "downstream", "one step more of what lies downstream", ("lineage",), 6),
+    Act("down_less", ("D",), "less downstream", "one step less of what lies downstream", ("lineage",), 0),
+    Act("collapse", ("z",), "collapse", "one spot for each job, each system, or each service in turn", ("lineage",), 7),
+    Act("by_run", ("v",), "runs", "which run read which, or jobs again", ("lineage",), 8),
     # in a log
     Act("previous", ("p",), "previous attempt", "log of the attempt before; after the first, the newest", ("run",), 4),
     Act("follow", ("f",), "follow", "keep the end of the log in view as it grows", ("run",), 5),
     Act("error_next", ("e",), "next error", "next line that looks like an error", ("run",), 6),
     Act("error_previous", ("E",), "previous error", "previous line that looks like an error", ("run",), 0),
-    Act("match_next", ("n",), "next match", "next line with what you searched for", ("run",), 0),
-    Act("match_previous", ("N",), "previous match", "previous line with what you searched for", ("run",), 0),
+    Act("match_next", ("n",), "next match", "next line, or job, with what you searched for", ("run", "lineage"), 0),
+    Act("match_previous", ("N",), "previous match", "previous line, or job, with what you searched for",
+        ("run", "lineage"), 0),
     Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
     Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
     # the view
     Act("filter", ("/",), "filter",
         "only what matches as you type; -word leaves out; state: system: owner: service:", LISTS, 9),
     Act("search", ("/",), "search", "find a text in the log", ("run",), 9),
+    Act("search", ("/",), "search", "find a job by a part of its name; n and N go on", ("lineage",), 9),
     Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", "jobs", "systems"), 0),
     Act("zone", ("Z",), "zone", "times on the service's own wall clock, on mine, in UTC", ALL, 0),
     Act("services", ("1",), "services", "Services: what is promised by when", ALL, 0),
@@ -127,12 +143,14 @@ TABLE: tuple[Act, ...] = (
 )  # fmt: skip
 
 MOVES: tuple[Act, ...] = (
-    Act("move('up')", ("up", "k"), "up", "one row up", ("grid", "pane")),
-    Act("move('down')", ("down", "j"), "down", "one row down", ("grid", "pane")),
-    Act("move('page_up')", ("pageup", "ctrl+u"), "page up", "one page up", ("grid", "pane")),
-    Act("move('page_down')", ("pagedown", "ctrl+d"), "page down", "one page down", ("grid", "pane")),
-    Act("move('top')", ("home", "<"), "top", "first row", ("grid", "pane")),
-    Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane")),
+    Act("move('up')", ("up", "k"), "up", "one row up", ("grid", "pane", "graph")),
+    Act("move('down')", ("down", "j"), "down", "one row down", ("grid", "pane", "graph")),
+    Act("move('left')", ("left",), "left", "along an edge to what lies upstream", ("graph",)),
+    Act("move('right')", ("right",), "right", "along an edge to what lies downstream", ("graph",)),
+    Act("move('page_up')", ("pageup", "ctrl+u"), "page up", "one page up", ("grid", "pane", "graph")),
+    Act("move('page_down')", ("pagedown", "ctrl+d"), "page down", "one page down", ("grid", "pane", "graph")),
+    Act("move('top')", ("home", "<"), "top", "first row", ("grid", "pane", "graph")),
+    Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane", "graph")),
 )
 
 _SHOWN = {
@@ -147,12 +165,14 @@ _SHOWN = {
     "tab": "Tab",
     "up": "↑",
     "down": "↓",
+    "left": "←",
+    "right": "→",
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "home": "Home",
     "end": "End",
 }
-_PLAIN = {"enter": "Enter", "up": "Up", "down": "Down"}
+_PLAIN = {"enter": "Enter", "up": "Up", "down": "Down", "left": "Left", "right": "Right"}
 
 
 def acts(screen: str) -> Iterator[Act]:

@@ -32,7 +32,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "job": ((JOB,), ("fake/none",), ()),
     "runs": ((JOB,), ("fake/none",)),
     "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999"), (JOB, "--diff")),
-    "lineage": ((JOB,), ("fake/none",), (JOB, "--up", "odd"), (JOB, "--run", "never")),
+    "lineage": ((JOB,), ("fake/none",), (JOB, "--up", "odd"), (JOB, "--run", "never"), (JOB, "--reads")),
     "blast": ((JOB,), ("fake/none",)),
     "incidents": ((), ("--all",)),
     "incident": (("1",), ("99",), ("odd",)),

@@ -100,3 +100,18 @@ def test_what_is_still_to_come_is_not_said_to_be_past(when: str | None, expected
     """A planned run was "planned -23h45m ago"."""
     one = LineageJob(1, EXTRACT, "etl-hosts", "planned", False, "", None if when is None else at(when))
     assert expected == state_of(one, at("03:20"))
+
+
+def test_which_run_read_which_is_told(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is downstream started after tonight's upstream had failed: what it read is from the evening before."""
+    served.ingest(run(period="01:10"), failed(attempt="2"))
+    load = run(LOAD.partition("/")[2], "03:15", "3")
+    ingest(served.store, served.airflow, poll(load), None)
+    document = json.loads(told(store_url, capsys, "lineage", LOAD, "--reads", "--json"))
+    assert [(EXTRACT, LOAD, f"{at('01:15'):%Y-%m-%dT%H:%M:%SZ}")] == [
+        (one["upstream"], one["downstream"], one["read_ended"]) for one in document["reads"]
+    ]
+    shown = told(store_url, capsys, "lineage", LOAD, "--reads")
+    assert f"{LOAD} of 2026-11-19 read {EXTRACT} of 2026-11-19" in shown

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import rustworkx as rx
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.control.lineage import Steps, blast_radius, neighbours, root_causes
+from console.control.lineage import Steps, blast_radius, neighbours, root_causes, which_read
+from console.model.views.lineage import LineageRun
 
 JOBS = 12
 EDGES = st.lists(st.tuples(st.integers(0, JOBS - 1), st.integers(0, JOBS - 1)), max_size=30)
@@ -61,3 +64,32 @@ def test_every_red_job_has_a_cause_and_none_of_them_lies_below_another(
     assert bool(reds) == bool(causes)
     assert set(causes) <= reds
     assert all(other not in blast_radius(one, below) for one in causes for other in causes)
+
+
+EVENING = datetime(2026, 11, 19, 22, 0, tzinfo=UTC)
+
+
+def ran(job_id: int, bd: str, begins_h: float, state: str = "succeeded", hours: float | None = 0.5) -> LineageRun:
+    begins = EVENING + timedelta(hours=begins_h)
+    ended = None if hours is None else begins + timedelta(hours=hours)
+    return LineageRun(int(begins_h), job_id, bd, state, begins, ended, False)
+
+
+def test_a_run_read_the_last_one_that_had_ended_well_when_it_began() -> None:
+    late, before = ran(1, "19", 3.8), ran(1, "18", -20)
+    reader = ran(2, "19", 4)
+    assert {(1, 2): (reader, before)} == which_read([(1, 2)], {1: [late, before], 2: [reader]})
+    in_time = ran(1, "19", 3.8, hours=0.1)
+    assert {(1, 2): (reader, in_time)} == which_read([(1, 2)], {1: [in_time, before], 2: [reader]})
+
+
+def test_what_failed_or_runs_still_was_not_read() -> None:
+    reader, before = ran(2, "19", 4), ran(1, "18", -20)
+    for newest in (ran(1, "19", 3, "failed"), ran(1, "19", 3, "running", None)):
+        assert {(1, 2): (reader, before)} == which_read([(1, 2)], {1: [newest, before], 2: [reader]})
+    assert {(1, 2): (reader, None)} == which_read([(1, 2)], {1: [ran(1, "19", 3, "failed")], 2: [reader]})
+
+
+def test_of_what_has_not_begun_nothing_is_told() -> None:
+    assert {} == which_read([(1, 2)], {1: [ran(1, "19", 3)], 2: []})
+    assert {} == which_read([(1, 2)], {1: [], 2: [ran(2, "19", 4)]})

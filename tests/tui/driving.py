@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
+from console.tui import keys
 from console.tui.app import HeadwayApp
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
@@ -39,6 +40,13 @@ class Night:
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
+
+    async def act(self, *names: str) -> None:
+        """Presses the key that the table has for each of these acts on the screen that is open."""
+        for name in names:
+            where = getattr(self.app.screen, "WHERE", "")
+            [act] = [act for act in keys.acts(where) if act.name == name]
+            await self.pilot.press(act.keys[0])
 
     async def type(self, text: str) -> None:
         await self.pilot.press(*text)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import threading
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -37,9 +37,11 @@ from console.model.views import (
     ServiceView,
     TargetView,
 )
+from console.model.views.lineage import LineageRun, LineageView
 from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
 from console.store.reads.audit import ApprovalView
+from tests.tui.fake_lineage import EDGES, lineage_of, runs_of
 
 Found = TypeVar("Found")
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
@@ -111,6 +113,7 @@ def services() -> list[ServiceView]:
             green_by=at("04:21"),
             expected=at("05:50"),
             reason="supply-mart starts by the clock at 04:30 and must find load_orders green",
+            path=(EXTRACT, LOAD, SUPPLY),
             **hurt,
         ),
         service(
@@ -123,6 +126,7 @@ def services() -> list[ServiceView]:
             green_by=at("04:54"),
             expected=at("06:08"),
             reason="load_orders, then revenue_mart",
+            path=(EXTRACT, LOAD, MART),
             **hurt,
         ),
         service(3, "churn-scores", "Churn scores", 3, "11:00", expected=at("06:00")),
@@ -493,6 +497,7 @@ class FakeReads:
     holds_: list[HoldView] = field(default_factory=list)
     approvals_: list[ApprovalView] = field(default_factory=list)
     runs_: dict[int, RunView] = field(default_factory=dict)
+    edges_: list[tuple[int, int]] = field(default_factory=lambda: list(EDGES))
     version: int = 1
     broken: str = ""
     threads: set[str] = field(default_factory=set)
@@ -545,6 +550,13 @@ class FakeReads:
 
     def run(self, run_id: int) -> RunView:
         return self.runs_.get(run_id) or run_view(run_id)
+
+    def lineage(self, job_id: int, run: str = "") -> LineageView:
+        self._look()
+        return lineage_of(self.jobs_, self.edges_, job_id, run)
+
+    def latest_runs(self, job_ids: Iterable[int]) -> Mapping[int, Sequence[LineageRun]]:
+        return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_

@@ -16,6 +16,7 @@ from console.tui.screens.incident import IncidentScreen
 from console.tui.screens.incidents import IncidentsScreen
 from console.tui.screens.job import JobScreen
 from console.tui.screens.jobs import JobsScreen
+from console.tui.screens.lineage import LineageScreen
 from console.tui.screens.overlay import Overlay
 from console.tui.screens.pick import PickScreen
 from console.tui.screens.preview import PreviewScreen
@@ -38,6 +39,7 @@ BUILT: dict[str, type[BaseScreen] | type[Overlay[Any]]] = {
     "holds": HoldsScreen,
     "plan": DraftScreen,
     "recovery": StartedScreen,
+    "lineage": LineageScreen,
     "ask": AskScreen,
     "preview": PreviewScreen,
     "pick": PickScreen,
@@ -52,7 +54,7 @@ def test_every_screen_of_the_table_is_built_and_every_built_one_is_in_the_table(
 @pytest.mark.parametrize("screen", sorted(BUILT))
 def test_no_key_has_two_meanings_on_a_screen(screen: str) -> None:
     """What moves in its table or text counts too: a grid or a pane has the focus."""
-    widget = "pane" if screen in ("run", "text") else "grid"
+    widget = {"run": "pane", "text": "pane", "lineage": "graph"}.get(screen, "grid")
     pressed = [key for name in (screen, widget) for act in keys.acts(name) for key in act.keys]
     assert {} == {key: count for key, count in Counter(pressed).items() if count > 1}
 

@@ -71,6 +71,9 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "plan": (("see:Supply plan", "r", "see:4 steps", "down", "down"), "side by side"),
     "plan-start": (("see:Supply plan", "r", "see:4 steps", "enter"), "Start the plan"),
     "marked": (("3", "see:JOBS  row 1 of 14", "space", "space"), "2 marked"),
+    "lineage": (("see:Supply plan", "g"), "root cause"),
+    "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
+    "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 
@@ -80,7 +83,9 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state])
 
 
-@pytest.mark.parametrize("state", ["services", "incident", "jobs", "run", "preview", "plan"])
+@pytest.mark.parametrize(
+    "state", ["services", "incident", "jobs", "run", "preview", "plan", "lineage", "lineage-blast"]
+)
 def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)
 

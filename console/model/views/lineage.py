@@ -19,6 +19,7 @@ class LineageJob:
     period_key: str
     at: datetime | None
     """When that run ended, or started, or was due."""
+    run_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,3 +35,16 @@ class LineageView:
     """(upstream, downstream), each once."""
     services: dict[str, tuple[int, ...]]
     """Name of each service that ends among these jobs -> its terminals among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineageRun:
+    """One of the latest runs of a job, as far as it tells what read it."""
+
+    id: int
+    job_id: int
+    bd: str
+    state: str
+    started: datetime | None
+    ended: datetime | None
+    stale_read: bool

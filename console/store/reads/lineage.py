@@ -9,14 +9,15 @@ from datetime import datetime
 
 from connectors.words import State
 from console.model.ids import maybe_instant
-from console.model.views.lineage import LineageJob, LineageView
+from console.model.views.lineage import LineageJob, LineageRun, LineageView
 from console.store.errors import NotFound
 from console.store.keys import pack
 from console.store.reads.base import Base, seen, visible
 from console.store.reads.link import Link, Row
 
 _FACTS = (
-    "SELECT j.id, j.name, s.name, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us, r.sort_us"
+    "SELECT j.id, j.name, s.name, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us, r.sort_us,"
+    " r.id"
     " FROM {ids} JOIN job j ON j.id = k.a JOIN system s ON s.id = j.system_id"
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
@@ -29,6 +30,13 @@ _TASKS = "SELECT j.id, j.parent_id FROM {ids} JOIN job j ON j.parent_id = k.a"
 _PARENTS = "SELECT j.id, j.parent_id FROM {ids} JOIN job j ON j.id = k.a WHERE j.parent_id IS NOT NULL"
 _BELOW = "SELECT d.upstream_id, d.downstream_id FROM {ids} JOIN dependency d ON d.upstream_id = k.a"
 _ABOVE = "SELECT d.upstream_id, d.downstream_id FROM {ids} JOIN dependency d ON d.downstream_id = k.a"
+_LATEST_RUNS = (
+    "SELECT r.id, r.job_id, r.bd, r.state, r.started_us, r.ended_us, r.stale_read FROM {ids} JOIN run r ON r.id IN"
+    " (SELECT x.id FROM run x WHERE x.job_id = k.a AND x.attempts > 0 ORDER BY x.sort_us DESC LIMIT ?)"
+    " ORDER BY r.job_id, r.sort_us DESC"
+)
+LATEST_RUNS = 12
+"""Runs of a job that are looked at for what read them: a dozen hours of what runs each hour."""
 _DEEPEST = 50
 """Tasks in task groups: more levels than any scheduler has."""
 
@@ -94,6 +102,15 @@ class LineageReads(Base):
         edges = tuple(edge for edge in walk.edges if edge[0] in jobs and edge[1] in jobs)
         return LineageView(unit, bd, jobs, edges, self._services_among(jobs, walk))
 
+    def latest_runs(self, job_ids: Iterable[int]) -> dict[int, list[LineageRun]]:
+        """The latest runs of these jobs that have begun, newest first."""
+        found: dict[int, list[LineageRun]] = {}
+        rows = self.link.by_ids(_LATEST_RUNS, sorted(job_ids), (LATEST_RUNS,))
+        for run_id, job_id, bd, state, started, ended, stale_read in rows:
+            one = LineageRun(run_id, job_id, bd, state, maybe_instant(started), maybe_instant(ended), bool(stale_read))
+            found.setdefault(job_id, []).append(one)
+        return found
+
     def _bd_of_run(self, job_id: int, run: str) -> str:
         rows = self.link.rows("SELECT bd FROM run WHERE job_id = ? AND period_key = ?", (job_id, pack(run)))
         if not rows and run.isascii() and run.isdigit() and len(run) < 19:
@@ -112,8 +129,8 @@ class LineageReads(Base):
 
 
 def _job(row: Row, stale: dict[int, datetime | None]) -> LineageJob:
-    job_id, name, system, target_id, state, evidence, period_key, ended, started, sort_us = row
+    job_id, name, system, target_id, state, evidence, period_key, ended, started, sort_us, run_id = row
     shown = seen(state, evidence, target_id, stale).state if state else ""
     at = maybe_instant(ended if ended is not None else started if started is not None else sort_us)
     is_red = bool(shown) and State(shown).is_red
-    return LineageJob(job_id, name, system, shown, is_red, visible(period_key or ""), at)
+    return LineageJob(job_id, name, system, shown, is_red, visible(period_key or ""), at, run_id)

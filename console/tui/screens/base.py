@@ -203,6 +203,29 @@ class BaseScreen(FrameScreen):
 
         approvals(self)
 
+    # lineage
+
+    def job_here(self) -> str | int:
+        """Name or id of the job that `g` and `b` are about; empty where there is none."""
+        return self.name_here()
+
+    def why_not_lineage(self) -> str:
+        return "" if self.job_here() else "no job is selected"
+
+    def why_not_blast(self) -> str:
+        return self.why_not_lineage()
+
+    def do_lineage(self) -> None:
+        self._open_lineage(blast=False)
+
+    def do_blast(self) -> None:
+        self._open_lineage(blast=True)
+
+    def _open_lineage(self, blast: bool) -> None:
+        from console.tui.screens.lineage import LineageScreen
+
+        self.board.push_screen(LineageScreen(self.job_here(), blast))
+
     def do_log(self) -> None:
         self.with_run(lambda choice: self.board.open_run(choice.run_id))
 

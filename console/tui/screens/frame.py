@@ -78,7 +78,9 @@ class FrameScreen(Screen[None], inherit_bindings=False):
         if small and not self.query("#small"):
             from console.tui.widgets.pane import Pane
 
-            self.mount(Pane(id="small"))
+            pane = Pane(id="small")
+            pane.can_focus = False  # else it is what has the focus once a second size comes
+            self.mount(pane)
         if small:
             self._focus_kept = self.focused or self._focus_kept
         for child in self.children:

@@ -166,6 +166,12 @@ class IncidentScreen(BaseScreen):
     def name_here(self) -> str:
         return self.here.job if self.here else incident_name(self.incident_id)
 
+    def job_here(self) -> str:
+        return self.here.job if self.here else self.view.row.root_job if self.view else ""
+
+    def why_not_lineage(self) -> str:
+        return "" if self.job_here() else self.lost or "its root cause is no job: pick one of its runs"
+
     def record_here(self) -> Any:
         return self.view
 

@@ -36,6 +36,14 @@ class IncidentsScreen(ShortListScreen):
     def name_here(self) -> str:
         return incident_name(self.here.id) if self.here else ""
 
+    def job_here(self) -> str:
+        return str(self.here.root_job) if self.here else ""
+
+    def why_not_lineage(self) -> str:
+        if self.here is None:
+            return "no incident is open"
+        return "" if self.here.root_job else "its root cause is no job: Enter shows its runs"
+
     def links_here(self) -> list[tuple[str, str]]:
         view: IncidentRow | None = self.here
         if view is None:

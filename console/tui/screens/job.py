@@ -167,6 +167,21 @@ class JobScreen(BaseScreen):
             open_drift(self, self.view)
 
 
+def show_links(screen: BaseScreen, job: str | int, more: Sequence[tuple[str, str]] = ()) -> None:
+    """Opens what is known of a job: owner, runbook, web page, and `more`; says so where there is nothing."""
+
+    def show(view: JobView) -> None:
+        from console.tui.screens.text import links_screen
+
+        links = [*job_links(view), *more]
+        if links:
+            screen.board.push_screen(links_screen(view.row.name, links))
+        else:
+            screen.notice("no runbook, owner or web page is known for it", "warn")
+
+    screen.look_up("links", lambda reads: reads.job(job), show)
+
+
 def _seconds(seconds: float | None) -> str:
     from datetime import timedelta
 

@@ -8,7 +8,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from connectors.words import State, Verb, is_open
-from console.model.views import FindingView, JobView, RunRow, RunView
+from console.model.views import FindingView, RunRow, RunView
 from console.tui.cells import Look, state_cells, took
 from console.tui.screens.base import RunChoice
 from console.tui.screens.log import LogScreen
@@ -112,19 +112,11 @@ class RunScreen(LogScreen):
     def do_runbook(self) -> None:
         """Those of its job, and the attempt's own page."""
         if self.view is not None:
-            job_id = self.view.row.job_id
-            self.look_up("job", lambda reads: reads.job(job_id), self._show_links)
+            from console.tui.screens.job import show_links
 
-    def _show_links(self, job: JobView) -> None:
-        from console.tui.screens.job import job_links
-        from console.tui.screens.text import links_screen
-
-        own = self.attempt.native_url if self.attempt else ""
-        links = [*job_links(job), *([("web page of this attempt", own)] if own else [])]
-        if links:
-            self.board.push_screen(links_screen(self.name_here(), links))
-        else:
-            self.notice("no runbook, owner or web page is known for it", "warn")
+            own = self.attempt.native_url if self.attempt else ""
+            more = [("web page of this attempt", own)] if own else []
+            show_links(self, self.view.row.job_id, more)
 
     def run_here(self) -> RunChoice | str:
         if self.view is None:

@@ -52,6 +52,16 @@ class ServicesScreen(ShortListScreen):
     def name_here(self) -> str:
         return str(self.here.name) if self.here else ""
 
+    def job_here(self) -> str:
+        """What endangers it, else what delivers it."""
+        path = self.here.path if self.here is not None else ()
+        return self.here.cause if path and self.here.cause in path else path[-1] if path else ""
+
+    def why_not_lineage(self) -> str:
+        if self.here is None:
+            return "nothing is selected"
+        return "" if self.job_here() else f"no critical path of {self.here.title or self.here.name} is known yet"
+
     def links_here(self) -> list[tuple[str, str]]:
         view: ServiceView | None = self.here
         if view is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
 Run = tuple[str, str]
-"""A text and the name of its style: "", "ok", "bad", "warn", "run", "dim", "strong", "head", "key", "mark", "alarm"."""
+"""A text and the name of its style: "" or one of `INKS`."""
 
 INKS = {  # name: (theme variable, share of it over the background, bold, variable of its own ground)
     "plain": ("foreground", 1.0, False, ""),
@@ -29,6 +29,7 @@ INKS = {  # name: (theme variable, share of it over the background, bold, variab
     "strong": ("foreground", 1.0, True, ""),
     "head": ("foreground", 0.6, False, ""),
     "key": ("primary", 1.0, True, ""),
+    "here": ("foreground", 1.0, True, "secondary"),
     "mark": ("background", 1.0, True, "warning"),
     "alarm": ("background", 1.0, True, "error"),
 }

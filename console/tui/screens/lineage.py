@@ -1,0 +1,296 @@
+"""Lineage: the jobs around one over all systems, drawn as a graph that the cursor walks along its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult
+
+from console.control.reach import Reach, services_below
+from console.model.views.lineage import LineageJob
+from console.tui import lineage
+from console.tui.lineage import Fold, Options, Shown
+from console.tui.ports import ReadsLike
+from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.canvas import Canvas
+from console.tui.widgets.paint import Run
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+FARTHEST = 99
+"""Steps that nobody asks beyond."""
+
+
+class LineageScreen(BaseScreen):
+    """`blast`: begins with what the job takes with it, as far as it goes."""
+
+    WHERE = "lineage"
+
+    def __init__(self, job: str | int, blast: bool = False) -> None:
+        super().__init__()
+        self.job, self.blast = job, blast
+        self.options = Options(up=1, down=FARTHEST) if blast else Options()
+        self.shown: Shown | None = None
+        self.searched = ""
+        self._stand_on: int | None = None
+        """The job that the cursor goes to in the next drawing; None: it stays on its job."""
+        self.canvas = Canvas("reading…", id="graph")
+
+    def body(self) -> ComposeResult:
+        yield self.canvas
+        for name in ("what", "near", "services"):
+            yield Bar(id=name, ground="panel" if name == "what" else "")
+
+    def on_mount(self) -> None:
+        self.canvas.focus()
+
+    # reading and drawing: both in the desk's thread
+
+    def fetch(self) -> None:
+        job, options, look, size = self.job, self.options, self.look, self._room
+
+        def read(reads: ReadsLike) -> Shown:
+            view = reads.lineage(job if isinstance(job, int) else reads.job(job).row.id)
+            below = services_below(view, view.job_id, reads.services())
+            runs = reads.latest_runs(view.jobs) if options.by_run else None
+            return lineage.draw(Reach(view, below, look.now), options, look, size, runs)
+
+        self.look_up("lineage", read, self._show)
+
+    def redraw(self, **changes: Any) -> None:
+        """The same jobs, seen in another way."""
+        self.options = replace(self.options, **changes)
+        shown, options, look, size = self.shown, self.options, self.look, self._room
+        if shown is None:
+            return
+        self.board.ask_for(
+            self,
+            "drawing",
+            lambda reads: lineage.draw(shown.found, options, look, size, shown.runs),
+            self._show,
+            first=True,
+        )
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        size = self.canvas.size
+        return (size.width, size.height) if size else (self.app.size.width, self.app.size.height - 6)
+
+    def _show(self, shown: Shown) -> None:
+        before, self.shown = self.shown, shown
+        layout = shown.drawing.layout
+        stood = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
+        wanted = stood[0] if stood and self._stand_on is None else self._stand_on
+        place = layout.spot_of(wanted) if wanted is not None else None
+        centre = layout.spot_of(shown.found.view.job_id)
+        self._stand_on = None
+        self.canvas.show(shown.drawing, place if place is not None else centre or 0)
+        self._lit()
+        self.tick()
+
+    def _lit(self) -> None:
+        """With the blast radius lit, all else is dim."""
+        self.canvas.styles_of = {}
+        if self.blast and self.shown is not None and self.canvas.here is not None:
+            below = self.shown.jobs_below(self.canvas.here.jobs)
+            spots = enumerate(self.shown.drawing.layout.spots)
+            self.canvas.styles_of = {place: "warn" if below.keys() & spot.jobs else "dim" for place, spot in spots}
+        self.canvas.refresh()
+
+    @on(Canvas.Resized)
+    def resized(self) -> None:
+        """Another room has another drawing."""
+        self.redraw()
+
+    # showing
+
+    def tick(self) -> None:
+        super().tick()
+        shown, here = self.shown, self.canvas.here
+        self.canvas.empty = "" if self.lost else "reading…"
+        if shown is None or here is None or not self.is_whole:
+            return
+        lines = lineage.facts(shown, here, self.look, self.blast)
+        seen = lineage.overview(shown.drawing.layout, here, self.look)
+        for name, runs, right in zip(("what", "near", "services"), lines, (seen, [], []), strict=True):
+            self.bar(name).show(runs, right)
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        if self.shown is None:
+            return [(f" LINEAGE {self.job}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+        found = self.shown.found
+        counts = f"  {len(found.upstream)} upstream, {len(found.downstream)} downstream"
+        marks: list[Run] = [(f" {self.options.up} up {min(self.options.down, FARTHEST)} down ", "dim")]
+        if self.options.fold is not Fold.JOB:
+            marks.append((f" by {self.options.fold} ", "mark"))
+        if self.options.by_run:
+            marks.append((" which run read which ", "mark"))
+        if self.blast:
+            marks.append((" blast radius ", "mark"))
+        if self.searched:
+            marks.append((f" / {self.searched} ", "mark"))
+        return [(" LINEAGE ", "key"), (found.job.name, "strong"), (counts, "dim")], marks
+
+    def crumb(self) -> str:
+        return "lineage"
+
+    # what the cursor stands on
+
+    @property
+    def here(self) -> LineageJob | None:
+        """The job under the cursor; None on a fold."""
+        spot = self.canvas.here
+        if self.shown is None or spot is None or len(spot.jobs) != 1:
+            return None
+        return self.shown.found.view.jobs[spot.jobs[0]]
+
+    def job_here(self) -> str | int:
+        return self.here.id if self.here else ""
+
+    def name_here(self) -> str:
+        return self.here.name if self.here else ""
+
+    def record_here(self) -> Any:
+        return self.here
+
+    def run_here(self) -> RunChoice | str:
+        if self.here is None:
+            return "several jobs are folded here: Enter shows them"
+        if self.here.run_id is None:
+            return f"{self.here.name} has not run yet"
+        return RunChoice(self.here.run_id, self.here.name)
+
+    def why_not_open(self) -> str:
+        return "" if self.canvas.here else self.lost or "not read yet"
+
+    def do_open(self) -> None:
+        """The job; of what is folded, its jobs."""
+        spot = self.canvas.here
+        if self.here is not None:
+            self.board.open_job(self.here.id)
+        elif spot is not None:
+            self._stand_on = spot.jobs[0]
+            self.redraw(opened=self.options.opened | {spot.layer}, fold=Fold.JOB)
+
+    def why_not_runbook(self) -> str:
+        return "" if self.here else "no job is selected"
+
+    def do_runbook(self) -> None:
+        from console.tui.screens.job import show_links
+
+        show_links(self, self.job_here())
+
+    # acts
+
+    def why_not_lineage(self) -> str:
+        if self.here is None:
+            return "several jobs are folded here: Enter shows them"
+        is_centre = self.shown is not None and self.here.id == self.shown.found.view.job_id
+        return "it is the centre already" if is_centre else ""
+
+    def do_lineage(self) -> None:
+        self.job = self.job_here()
+        self._stand_on = self.here.id if self.here else None
+        self.options = replace(self.options, opened=frozenset())
+        self.fetch()
+
+    def why_not_blast(self) -> str:
+        return "" if self.shown is not None else self.lost or "not read yet"
+
+    def do_blast(self) -> None:
+        self.blast = not self.blast
+        self._lit()
+        self.tick()
+
+    def do_up_more(self) -> None:
+        self.redraw(up=min(FARTHEST, self.options.up + 1))
+
+    def do_up_less(self) -> None:
+        self.redraw(up=max(0, min(self.options.up, self._deepest(-1)) - 1))
+
+    def do_down_more(self) -> None:
+        self.redraw(down=min(FARTHEST, self.options.down + 1))
+
+    def do_down_less(self) -> None:
+        self.redraw(down=max(0, min(self.options.down, self._deepest(1)) - 1))
+
+    def _deepest(self, side: int) -> int:
+        """How many steps there are on that side."""
+        found = self.shown.found if self.shown is not None else None
+        steps = (found.downstream if side > 0 else found.upstream) if found is not None else {}
+        return max(steps.values(), default=0)
+
+    def do_collapse(self) -> None:
+        self.redraw(fold=self.options.fold.next(), opened=frozenset())
+
+    def do_by_run(self) -> None:
+        self.options = replace(self.options, by_run=not self.options.by_run)
+        self.fetch()
+
+    # search
+
+    def do_search(self) -> None:
+        self.open_line(self.searched, "part of a job's name")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.searched = event.value
+        self.close_something()
+        self._seek(1)
+
+    def close_something(self) -> bool:
+        if self.is_typing:
+            self.close_line()
+            self.canvas.focus()
+            return True
+        if self.searched:
+            self.searched = ""
+            self.paint_frame()
+            return True
+        return False
+
+    def why_not_match_next(self) -> str:
+        return "" if self.searched else "nothing was searched for: / does"
+
+    def why_not_match_previous(self) -> str:
+        return self.why_not_match_next()
+
+    def do_match_next(self) -> None:
+        self._seek(1)
+
+    def do_match_previous(self) -> None:
+        self._seek(-1)
+
+    def _seek(self, step: int) -> None:
+        """The next job whose name holds the text; one that is not in view becomes the centre."""
+        if self.shown is None or not self.searched:
+            return
+        jobs, wanted = self.shown.found.view.jobs, self.searched.lower()
+        known = sorted((one.name, one.id) for one in jobs.values() if wanted in one.name.lower())
+        if not known:
+            self.notice(f'no job around it has "{self.searched}" in its name', "warn")
+            return
+        names = [name for name, _ in known]
+        at = names.index(self.name_here()) + step if self.name_here() in names else 0
+        job_id = known[at % len(known)][1]
+        place = self.shown.drawing.layout.spot_of(job_id)
+        if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
+            self.canvas.move_to(place)
+        else:
+            self.job, self._stand_on = job_id, job_id
+            self.fetch()
+        self.paint_frame()
+
+    @on(Canvas.Moved)
+    def moved(self) -> None:
+        if self.blast:
+            self._lit()
+        self.tick()
+
+    @on(Canvas.Picked)
+    def picked(self) -> None:
+        self.action_act("open")

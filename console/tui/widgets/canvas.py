@@ -1,0 +1,126 @@
+"""A drawing that is larger than the screen, and a cursor that walks over its spots along the edges."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from console.control.layering import Spot
+from console.tui import keys
+from console.tui.graph import Drawing
+from console.tui.widgets.paint import palette
+
+AROUND = 4
+"""Cells beside a spot that are brought into view with it."""
+
+
+class Canvas(ScrollView, can_focus=True, inherit_bindings=False):
+    """Shows a `Drawing`; only the lines in view are made."""
+
+    DEFAULT_CSS = """
+    Canvas { height: 1fr; overflow-x: scroll; overflow-y: scroll; scrollbar-size: 0 1; }
+    Canvas { scrollbar-size-horizontal: 0; scrollbar-background: $background; }
+    """
+    BINDINGS = keys.bindings("graph")
+
+    class Moved(Message):
+        """The cursor stands on another spot."""
+
+    class Resized(Message):
+        """It has another size: what was drawn for one must be drawn anew."""
+
+    class Picked(Message):
+        """A double click on a spot."""
+
+    def __init__(self, empty: str = "", id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.empty = empty
+        self.drawing: Drawing | None = None
+        self.cursor = 0
+        self.styles_of: dict[int, str] = {}
+        """Place -> style of its label, where that is another than its own."""
+        self._marked: set[tuple[int, int, int]] = set()
+
+    @property
+    def here(self) -> Spot | None:
+        """The spot under the cursor."""
+        return self.drawing.layout.spots[self.cursor] if self.drawing is not None else None
+
+    def show(self, drawing: Drawing, cursor: int) -> None:
+        """Shows another drawing, the cursor on that place."""
+        self.drawing, self.cursor = drawing, cursor
+        self.virtual_size = Size(drawing.width, drawing.height)
+        self._stand()
+
+    def move_to(self, place: int) -> None:
+        if place != self.cursor:
+            self.cursor = place
+            self._stand()
+            self.post_message(self.Moved())
+
+    def _stand(self) -> None:
+        """Marks the edges of the spot under the cursor and brings it into view."""
+        drawing = self.drawing
+        if drawing is None:
+            return
+        ways = [*drawing.ways(self.cursor, 1), *drawing.ways(self.cursor, -1)]
+        self._marked = drawing.marked({link for way in ways for link in way})
+        x, y, width = drawing.box(self.cursor)
+        self.scroll_to_region(Region(max(0, x - AROUND), y, width + 2 * AROUND, drawing.spacing), animate=False)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._stand()
+        self.post_message(self.Resized())
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        left, top = self.scroll_offset
+        drawing = self.drawing
+        if drawing is None or top + y >= drawing.height:
+            blank = drawing is None and y == 1
+            return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
+        runs = drawing.line(top + y, self.cursor, self._marked, lambda place: self.styles_of.get(place, ""))
+        return palette(self).strip(runs, max(width + left, drawing.width)).crop(left, left + width)
+
+    # the cursor
+
+    def action_move(self, way: str) -> None:
+        """left and right along an edge, up and down within a layer; page_up, page_down, top, bottom."""
+        if self.drawing is None:
+            return
+        self.move_to(self._beside(self.drawing, 1 if way == "right" else -1) if way in ("left", "right")
+                     else self._within(self.drawing, way))  # fmt: skip
+
+    def _beside(self, drawing: Drawing, step: int) -> int:
+        """The spot next to this one: on the critical path if it can, else the nearest."""
+        row = drawing.layout.spots[self.cursor].row
+        ways = drawing.ways(self.cursor, step)
+        best = min(ways, default=None, key=lambda each: (
+            not drawing.lit.issuperset(each), abs(drawing.layout.spots[each[-1][step > 0]].row - row)))  # fmt: skip
+        return self.cursor if best is None else best[-1][step > 0]
+
+    def _within(self, drawing: Drawing, way: str) -> int:
+        here, spots = drawing.layout.spots[self.cursor], drawing.layout.spots
+        column = sorted(place for place, spot in enumerate(spots) if spot.layer == here.layer and spot.jobs)
+        column.sort(key=lambda place: spots[place].row)
+        at, page = column.index(self.cursor), max(1, self.size.height // drawing.spacing - 1)
+        moved = {"up": at - 1, "down": at + 1, "page_up": at - page, "page_down": at + page, "top": 0,
+                 "bottom": len(column) - 1}  # fmt: skip
+        return column[min(len(column) - 1, max(0, moved[way]))]
+
+    def on_click(self, event: events.Click) -> None:
+        drawing = self.drawing
+        if drawing is None:
+            return
+        x, y = event.x + self.scroll_offset.x, event.y + self.scroll_offset.y
+        for place, spot in enumerate(drawing.layout.spots):
+            left, top, width = drawing.box(place)
+            if spot.jobs and top <= y < top + drawing.spacing and left <= x < left + width:
+                self.move_to(place)
+                if event.chain == 2:
+                    self.post_message(self.Picked())
+                return

@@ -1,0 +1,61 @@
+"""A lineage of 5,000 jobs laid out and drawn, as the Lineage screen does it in its thread."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from random import Random
+from statistics import median
+
+from console.control.reach import Reach
+from console.model.views.lineage import LineageJob, LineageView
+from console.tui.cells import Look
+from console.tui.glyphs import Glyphs
+from console.tui.lineage import Options, draw
+from console.tui.when import Clock
+from tests.bench.figures import Figure, arguments, emit
+
+JOBS = 5_000
+SIZE = (120, 36)
+NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
+BEGINS = 400
+"""So far back may lie what a job reads, counted in jobs."""
+
+
+def company(jobs: int) -> LineageView:
+    """So many jobs of 20 systems that all lie below the first: each reads up to three of those before it."""
+    random = Random(jobs)
+    edges = dict.fromkeys(
+        (max(0, job - random.randrange(1, BEGINS)), job)
+        for job in range(1, jobs)
+        for _ in range(random.choice((1, 1, 2, 2, 3)))
+    )
+    states = ("succeeded",) * 40 + ("failed", "running", "planned", "")
+    known = {job: _job(job, random.choice(states)) for job in range(jobs)}
+    return LineageView(0, "", known, tuple(edges), {"daily-revenue": (jobs - 1,)})
+
+
+def _job(number: int, state: str) -> LineageJob:
+    system = f"system-{number % 20:02d}"
+    at = NOW - timedelta(minutes=number % 300)
+    return LineageJob(number, f"{system}/unit_{number:05d}", system, state, state == "failed", "", at, number)
+
+
+def lineage_5000(quick: bool = False) -> list[Figure]:
+    """Median milliseconds of some drawings: `lineage_5000` as it opens, `lineage_5000_all` with every layer that there
+    is, full ones folded."""
+    view, look = company(JOBS), Look(NOW, Clock(), Glyphs())
+    asked = {"lineage_5000": Options(), "lineage_5000_all": Options(up=99, down=99)}
+    return [Figure(name, median(_drawn(view, one, look) for _ in range(5 if quick else 15)), "ms")
+            for name, one in asked.items()]  # fmt: skip
+
+
+def _drawn(view: LineageView, options: Options, look: Look) -> float:
+    begun = time.perf_counter()
+    draw(Reach(view, (), look.now), options, look, SIZE)
+    return 1_000 * (time.perf_counter() - begun)
+
+
+if __name__ == "__main__":
+    given = arguments(__doc__ or "")
+    emit("lineage", lineage_5000(given.quick), given.json)

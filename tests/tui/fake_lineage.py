@@ -1,0 +1,47 @@
+"""How the jobs of the fake night hang together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from connectors.words import State
+from console.model.views import JobRow
+from console.model.views.lineage import LineageJob, LineageRun, LineageView
+
+EDGES = ((1, 2), (2, 3), (2, 4), (6, 2), (3, 14), (2, 11), (11, 14), (1, 13))
+"""Between the jobs of `fake_reads.jobs`: 1 extract_orders, 2 load_orders, 3 revenue_mart, 4 supply-mart."""
+ENDS = {"supply-plan": (4,), "daily-revenue": (3,), "churn-scores": (13,)}
+
+
+def lineage_of(rows: Sequence[JobRow], edges: Sequence[tuple[int, int]], job_id: int, run: str) -> LineageView:
+    """As the store tells it: all that is reached upstream, and all that is reached downstream."""
+    near = {job_id, *_walk(job_id, edges), *_walk(job_id, [(other, one) for one, other in edges])}
+    jobs = {row.id: _job(row) for row in rows if row.id in near}
+    kept = tuple(edge for edge in edges if edge[0] in jobs and edge[1] in jobs)
+    ends = {name: tuple(each for each in those if each in jobs) for name, those in ENDS.items()}
+    return LineageView(job_id, run, jobs, kept, {name: those for name, those in ends.items() if those})
+
+
+def _walk(job_id: int, edges: Sequence[tuple[int, int]]) -> set[int]:
+    found, ahead = set[int](), [job_id]
+    for each in ahead:
+        ahead += [other for one, other in edges if one == each and other not in found]
+        found.update(ahead)
+    return found
+
+
+def _job(row: JobRow) -> LineageJob:
+    is_red = bool(row.state) and State(row.state).is_red
+    at = row.ended or row.started or row.next
+    return LineageJob(row.id, row.name, row.system, row.state, is_red, "", at, row.run_id)
+
+
+def runs_of(row: JobRow) -> list[LineageRun]:
+    """Tonight's run, and the one of the night before."""
+    if row.started is None:
+        return []
+    day = timedelta(days=1)
+    before = LineageRun(1000 + row.id, row.id, "2026-11-18", "succeeded", row.started - day,
+                        row.started - day + timedelta(minutes=1), False)  # fmt: skip
+    return [LineageRun(row.id, row.id, "2026-11-19", row.state, row.started, row.ended, row.stale_read), before]
