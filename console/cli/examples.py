@@ -12,6 +12,7 @@ EXAMPLES = {
     "services": "headway services --attainment",
     "review": "headway review supply-plan",
     "extend": 'headway extend supply-plan --until 08:00 --why "the bank was late"',
+    "tonight": "headway tonight --bd 2026-11-18 --at 03:20",
     "jobs": "headway jobs extract --system etl-hosts --problems",
     "job": "headway job etl-hosts/db07:extract_orders",
     "runs": "headway runs etl-hosts/db07:extract_orders --limit 50",

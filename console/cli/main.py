@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "extend": Command(
         "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
     ),
+    "tonight": Command("console.cli.tonight", "services and critical jobs over the night: --bd, --at 03:20"),
     "jobs": Command("console.cli.jobs", "jobs, filtered"),
     "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
     "runs": Command("console.cli.runs", "the latest runs of a job"),

@@ -18,6 +18,7 @@ SCREENS = {
     "jobs": "Jobs",
     "job": "Job",
     "run": "Run",
+    "tonight": "Tonight",
     "systems": "Systems",
     "holds": "Holds",
     "plan": "Recovery plan, proposed",
@@ -38,9 +39,11 @@ VERBS = ("incident", "jobs", "job", "run")
 """Where the single verbs are about a run."""
 MARKED = ("jobs", "job")
 """Where rows can be marked."""
-JOBS = ("services", "incidents", "incident", "jobs", "job", "run")
+JOBS = ("services", "incidents", "incident", "jobs", "job", "run", "tonight")
 """Where `g` and `b` are about a job."""
 LISTS = ("services", "incidents", "jobs", "systems", "holds")
+NUMBERED = (*LISTS, "tonight")
+"""Screens that one goes to from anywhere."""
 ALL = tuple(SCREENS)
 
 
@@ -60,7 +63,7 @@ class Act(NamedTuple):
 TABLE: tuple[Act, ...] = (
     # on what the cursor stands on
     Act("open", ("enter",), "open", "one deeper: service, incident or its jobs, job, run, log",
-        (*LISTS, "incident", "job", "recovery", "lineage"), 1),
+        (*LISTS, "incident", "job", "recovery", "lineage", "tonight"), 1),
     Act("start", ("enter",), "start", "start the plan; a box asks first, and Enter alone starts nothing", ("plan",), 1),
     Act("leave_out", ("space", "x"), "leave out", "leave the step out, or take it in again", ("plan",), 2),
     Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
@@ -78,7 +81,7 @@ TABLE: tuple[Act, ...] = (
     Act("rerun", ("r",), "rerun", "preview of a rerun, or a plan for the marked ones; nothing is sent yet",
         ("jobs", "job", "run"), 2),
     Act("rerun", ("R",), "rerun one", "preview of a rerun of the run under the cursor alone", ("incident",), 0),
-    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery", "lineage"), 3),
+    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery", "lineage", "tonight"), 3),
     Act("mark", ("space",), "mark", "mark the row for what is done to several; Esc clears the marks", MARKED, 4),
     Act("cancel", ("c",), "cancel", "end what runs now, or the marked ones; shows it first", VERBS, 5),
     Act("skip", ("X",), "skip", "say that the run is not needed, or the marked ones; shows it first", VERBS, 0),
@@ -104,6 +107,17 @@ TABLE: tuple[Act, ...] = (
     Act("down_less", ("D",), "less downstream", "one step less of what lies downstream", ("lineage",), 0),
     Act("collapse", ("z",), "collapse", "one spot for each job, each system, or each service in turn", ("lineage",), 7),
     Act("by_run", ("v",), "runs", "which run read which, or jobs again", ("lineage",), 8),
+    # over time
+    Act("earlier", ("left",), "earlier", "scroll to what was earlier", ("tonight",), 4),
+    Act("later", ("right",), "later", "scroll to what is later", ("tonight",), 5),
+    Act("zoom_in", ("+", "="), "zoom in", "less time in each cell", ("tonight",), 6),
+    Act("zoom_out", ("_", "-"), "zoom out", "more time in each cell", ("tonight",), 0),
+    Act("whole", ("0",), "whole", "the whole night", ("tonight",), 0),
+    Act("night_before", ("[",), "night before", "the night before", ("tonight",), 7),
+    Act("night_after", ("]",), "night after", "the night after", ("tonight",), 0),
+    Act("play", ("space",), "play", "play the night again, a cell each second, or stop", ("tonight",), 8),
+    Act("moment_before", ("comma",), "moment before", "as it looked one cell earlier", ("tonight",), 0),
+    Act("moment_after", (".",), "moment after", "as it looked one cell later", ("tonight",), 0),
     # in a log
     Act("previous", ("p",), "previous attempt", "log of the attempt before; after the first, the newest", ("run",), 4),
     Act("follow", ("f",), "follow", "keep the end of the log in view as it grows", ("run",), 5),
@@ -124,6 +138,7 @@ TABLE: tuple[Act, ...] = (
     Act("services", ("1",), "services", "Services: what is promised by when", ALL, 0),
     Act("incidents", ("2",), "incidents", "Incidents: what is broken, and until when it can be mended", ALL, 0),
     Act("jobs", ("3",), "jobs", "Jobs: everything, on every system", ALL, 0),
+    Act("tonight", ("4", "t"), "tonight", "Tonight: services and critical jobs over time, and past nights", ALL, 0),
     Act("systems", ("5",), "systems", "Systems: what is polled, and how long ago", ALL, 0),
     Act("holds", (), "holds", "Holds: what Headway keeps from starting, until when and why", ALL, 0),
     Act("approvals", ("A",), "approve", "what waits for another person's approval", ALL, 0),
@@ -169,6 +184,7 @@ _SHOWN = {
     "right": "→",
     "pageup": "PgUp",
     "pagedown": "PgDn",
+    "comma": ",",
     "home": "Home",
     "end": "End",
 }

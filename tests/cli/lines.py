@@ -28,6 +28,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("supply", "--off"),
         (),
     ),
+    "tonight": ((), ("--bd", "2026-11-19"), ("--at", "03:20"), ("--at", "odd"), ("--bd", "odd")),
     "jobs": ((), ("--problems",), ("--state", "odd"), ("--limit", "0")),
     "job": ((JOB,), ("fake/none",), ()),
     "runs": ((JOB,), ("fake/none",)),

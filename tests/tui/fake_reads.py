@@ -38,10 +38,12 @@ from console.model.views import (
     TargetView,
 )
 from console.model.views.lineage import LineageRun, LineageView
+from console.model.views.night import NightView
 from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
 from console.store.reads.audit import ApprovalView
 from tests.tui.fake_lineage import EDGES, lineage_of, runs_of
+from tests.tui.fake_night import night_of
 
 Found = TypeVar("Found")
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
@@ -554,6 +556,10 @@ class FakeReads:
     def lineage(self, job_id: int, run: str = "") -> LineageView:
         self._look()
         return lineage_of(self.jobs_, self.edges_, job_id, run)
+
+    def night(self, bd: str | None = None) -> NightView:
+        self._look()
+        return night_of(self.services_, self.jobs_, NOW, bd)
 
     def latest_runs(self, job_ids: Iterable[int]) -> Mapping[int, Sequence[LineageRun]]:
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}

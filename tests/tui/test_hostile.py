@@ -24,7 +24,7 @@ FREE = {
 """Fields that hold text from outside."""
 ASKED = {
     *("header", "services", "incidents", "incident", "jobs_first_page", "jobs_by_ids", "job", "run", "systems"),
-    *("drift", "actions", "plan", "plans", "holds", "approvals", "lineage"),
+    *("drift", "actions", "plan", "plans", "holds", "approvals", "lineage", "night"),
 }
 MARKED = "HOSTILE"
 
@@ -66,6 +66,7 @@ WALK = (
     ("A", "escape", "F", "escape", ":", "h", "o", "l", "d", "s", "enter", "i", "escape", "escape"),
     ("3", "space", "space", "r", "a", "escape", "enter", "escape", "escape", "escape"),
     ("3", "enter", "enter", "i", "escape", "?", "escape", ":", "escape", "escape", "escape"),
+    ("4", "down", "space", "[", "comma", "i", "escape", "escape", "enter", "escape", "1"),
     ("3", "g", "v", "z", "right", "z", "b", "o", "escape", "i", "escape", "escape", "escape"),
 )
 

@@ -25,6 +25,7 @@ from console.tui.screens.services import ServicesScreen
 from console.tui.screens.started import StartedScreen
 from console.tui.screens.systems import SystemsScreen
 from console.tui.screens.text import TextScreen
+from console.tui.screens.tonight import TonightScreen
 from tests.tui.driving import Night, on_the_night
 from tests.tui.keys_page import PAGE
 
@@ -40,6 +41,7 @@ BUILT: dict[str, type[BaseScreen] | type[Overlay[Any]]] = {
     "plan": DraftScreen,
     "recovery": StartedScreen,
     "lineage": LineageScreen,
+    "tonight": TonightScreen,
     "ask": AskScreen,
     "preview": PreviewScreen,
     "pick": PickScreen,

@@ -15,6 +15,7 @@ from tests.tui.fake_reads import FakeReads
 KEYS = (
     "1", "2", "3", "5", "enter", "enter", "enter", "escape", "escape", "r", "l", "d", "o", "i", "y", "Z", "!", "?", ":",
     "/", "e", "x", "t", "j", "k", "down", "up", "pagedown", "end", "home", "tab", "p", "f", "n", "N", "space", "ctrl+p",
+    "4", "[", "]", "comma", ".", "+", "_", "0",
     "g", "b", "v", "z", "u", "U", "D", "left", "right", "c", "X", "M", "h", "A", "F", "K", "J", "w", "a", "R",
 )  # fmt: skip
 

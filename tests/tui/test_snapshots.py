@@ -74,6 +74,8 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "lineage": (("see:Supply plan", "g"), "root cause"),
     "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
     "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
+    "tonight": (("4",), "TONIGHT 2026-11-19"),
+    "night-replayed": (("4", "see:TONIGHT 2026", "[", "see:past night", *["comma"] * 28), "as it looked at"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 
@@ -84,7 +86,7 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["services", "incident", "jobs", "run", "preview", "plan", "lineage", "lineage-blast"]
+    "state", ["services", "incident", "jobs", "run", "preview", "plan", "lineage", "lineage-blast", "tonight"]
 )
 def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)

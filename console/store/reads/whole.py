@@ -9,10 +9,11 @@ from console.store.reads.checks import CheckReads
 from console.store.reads.handover import HandoverReads
 from console.store.reads.lineage import LineageReads
 from console.store.reads.names import NameReads
+from console.store.reads.night import NightReads
 from console.store.reads.promises import PromiseReads
 
 
 class WholeReads(
-    HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, PromiseReads, CheckReads, NameReads
+    HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, NightReads, PromiseReads, CheckReads, NameReads
 ):
     """All questions. For one thread at a time."""

@@ -39,6 +39,9 @@ class BaseScreen(FrameScreen):
     def do_jobs(self) -> None:
         self.board.go("jobs")
 
+    def do_tonight(self) -> None:
+        self.board.go("tonight")
+
     def do_systems(self) -> None:
         self.board.go("systems")
 

@@ -16,7 +16,7 @@ from console.tui.screens.jobs import SORT, parse_filter
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
 JOBS_SHOWN = 40
-SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs", "hold": "holds"}
+SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs", "hold": "holds", "tl": "tonight"}
 
 
 class JumpScreen(PickScreen):
@@ -77,7 +77,9 @@ class JumpScreen(PickScreen):
 
 def screens() -> list[Choice]:
     """The screens that one goes to from anywhere."""
-    return [Choice("screen", act.name, act.says, ("screen", act.name)) for act in keys.TABLE if act.name in keys.LISTS]
+    return [
+        Choice("screen", act.name, act.says, ("screen", act.name)) for act in keys.TABLE if act.name in keys.NUMBERED
+    ]
 
 
 def _places(reads: ReadsLike) -> tuple[Any, Any, Any, Any]:

@@ -27,4 +27,8 @@ def make_screen(where: str) -> BaseScreen:
         from console.tui.screens.holds import HoldsScreen
 
         return HoldsScreen()
-    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, systems and holds')
+    if where == "tonight":
+        from console.tui.screens.tonight import TonightScreen
+
+        return TonightScreen()
+    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, tonight, systems and holds')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple, Protocol
 
 from console.tui.widgets.paint import Run
@@ -57,6 +57,29 @@ class Rows:
 
     def row(self, index: int) -> Row | None:
         return self._rows[index]
+
+    def want(self, first: int, last: int) -> None:
+        """Everything is here."""
+
+
+class Made:
+    """A source whose rows are made when they come into view."""
+
+    def __init__(self, keys: Sequence[Hashable], make: Callable[[int], Row]) -> None:
+        self._keys, self._make = tuple(keys), make
+        self._places = {key: index for index, key in enumerate(self._keys)}
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def key_at(self, index: int) -> Hashable:
+        return self._keys[index]
+
+    def index_of(self, key: Hashable, near: int) -> int | None:
+        return self._places.get(key)
+
+    def row(self, index: int) -> Row | None:
+        return self._make(index)
 
     def want(self, first: int, last: int) -> None:
         """Everything is here."""

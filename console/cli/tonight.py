@@ -1,0 +1,102 @@
+"""`headway tonight`: services and the jobs on their critical paths over one night, line by line; or a past night."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from console.cli.common import Stop, business_date, clock_words, count, print_json, say_lines, watched
+from console.cli.exits import Exit
+from console.cli.table import Col, print_table
+from console.control.timeline import Kind, Lane, lanes
+from console.model.views.night import NightView
+
+COLUMNS = (
+    Col("service or job", 20, middle=True), Col("stands"), Col("due", drop=2), Col("ran", drop=1), Col("done"),
+    Col("expected"), Col("nine of ten by", drop=3),
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--bd", type=business_date, default=None, metavar="DATE", help="a past business date")
+    parser.add_argument("--at", default="", metavar="HH:MM", help="as it looked then, by the first service's clock")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    with watched(arguments) as reads:
+        night = reads.night(arguments.bd)
+    at = _moment(arguments.at, night) if arguments.at else night.now
+    found = lanes(night, at)
+    if arguments.json:
+        print_json(arguments, document(night, found, at))
+        return Exit.OK
+    jobs = [lane for lane in found if lane.job is not None]
+    services = [lane for lane in found if lane.service is not None]
+    when = f", as it looked at {clock_words(at, _zone(night), night.now)}" if arguments.at else ""
+    counts = f"{count(services, 'service')}, {count(jobs, 'critical job')}"
+    say_lines([f"business date {night.bd}: {counts}{when}; times: {_zone(night)}", ""])
+    print_table(COLUMNS, rows(found, _zone(night), at))
+    return Exit.OK
+
+
+def _zone(night: NightView) -> str:
+    return night.services[0].zone if night.services else "UTC"
+
+
+def _moment(text: str, night: NightView) -> datetime:
+    """That time in the night that ends with the first deadline, on its service's wall clock. Raises Stop."""
+    try:
+        wanted = time.fromisoformat(text)
+    except ValueError:
+        raise Stop(Exit.USAGE, f"--at {text[:40]!a} is no time of day; write 03:20") from None
+    last = max((one.deadline for one in night.services), default=night.now).astimezone(ZoneInfo(_zone(night)))
+    found = datetime.combine(last.date(), wanted.replace(tzinfo=None), last.tzinfo).astimezone(UTC)
+    return min(night.now, found if found <= last.astimezone(UTC) else found - timedelta(days=1))
+
+
+def rows(found: list[Lane], zone: str, near: datetime) -> list[list[str]]:
+    """A line for each service, then one for each job of its path that no service before it has."""
+
+    def clock(at: datetime | None, of: str = zone) -> str:
+        return clock_words(at, of, near).rpartition(" ")[0] if at is not None else "–"
+
+    def ends(lane: Lane, of: str = zone) -> list[str]:
+        return [clock(lane.done, of), clock(lane.expected, of), clock(lane.late, of)]
+
+    told = []
+    for lane in found:
+        if lane.service is not None:
+            name, stands = lane.service.title or lane.name, lane.state.replace("_", " ")
+            due = clock(lane.service.deadline, lane.service.zone)
+            told.append([name, stands, due, "", *ends(lane, lane.service.zone)])
+            continue
+        ran = [bar for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS)]
+        words = ", ".join(f"{clock(bar.start)}–{clock(bar.end) if bar.kind is Kind.RAN else '…'}" for bar in ran[-2:])
+        due = clock(lane.job.runs[0].due if lane.job is not None and lane.job.runs else None)
+        told.append([f"  {lane.name}", lane.state or "not begun", due, words, *ends(lane)])
+    return told
+
+
+def document(night: NightView, found: list[Lane], at: datetime) -> dict[str, object]:
+    """What `--json` prints: the lanes in their order; instants in UTC."""
+    return {
+        "bd": night.bd,
+        "at": at,
+        "lanes": [
+            {
+                "kind": "service" if lane.service is not None else "job",
+                "name": lane.name,
+                "state": lane.state or None,
+                "deadline": lane.service.deadline if lane.service is not None else None,
+                "done": lane.done,
+                "expected": lane.expected,
+                "late": lane.late,
+                "source": lane.job.source if lane.job is not None else None,
+                "bars": [{"kind": bar.kind, "start": bar.start, "end": bar.end, "state": bar.state or None}
+                         for bar in lane.bars],
+            }
+            for lane in found
+        ],
+    }  # fmt: skip

@@ -1,0 +1,172 @@
+"""A night as lanes of a timeline: what ran, what runs, what is expected, and how far it may slip; now or at any moment.
+
+What is expected goes along each service's critical path by what its jobs usually take (p50, and p90 for how far it may
+slip): a job starts when the one before it is done and its clock lets it; what is red is run again at once. Of the
+present night a service's own finish is that of its forecast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from connectors.words import State
+from console.model.views import ServiceView
+from console.model.views.night import NightJob, NightRun, NightTry, NightView
+from console.model.words import Timeliness
+
+
+class Kind(StrEnum):
+    """What a stretch of a lane tells."""
+
+    RAN = "ran"
+    RUNS = "runs"
+    EXPECTED = "expected"
+    FAN = "fan"
+    """From the expected end to the late one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    kind: Kind
+    start: datetime
+    end: datetime
+    state: str = ""
+    """Of an attempt: how it ended, "running" while it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One service, or one job of its critical path."""
+
+    service: ServiceView | None
+    job: NightJob | None
+    bars: tuple[Bar, ...]
+    state: str = ""
+    """Of the job's run at that moment, empty where it had not begun; of a service its timeliness."""
+    run_id: int | None = None
+    expected: datetime | None = None
+    """When it is done, as it looks at that moment; None where it is done, or nobody knows."""
+    late: datetime | None = None
+    done: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return self.job.name if self.job is not None else self.service.name if self.service is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """When a job is done: as it looks, and if it slips."""
+
+    p50: datetime
+    p90: datetime
+
+
+def lanes(night: NightView, at: datetime) -> list[Lane]:
+    """The services, what needs somebody first, each with the jobs of its path that no service before it has. `at`: the
+    present, or an earlier moment of that night, and nothing is told that came after it."""
+    found: list[Lane] = []
+    told: set[int] = set()
+    order = sorted(enumerate(night.services), key=lambda each: (each[1].act_by or each[1].deadline, each[1].tier))
+    for place, service in order:
+        path = [night.jobs[each] for each in night.paths.get(place, ())]
+        ends, below = _along(path, service.deadline, at)
+        found.append(_service(service, ends, at, is_present=at >= night.now))
+        found += [lane for lane in below if lane.job is not None and lane.job.id not in told]
+        told.update(job.id for job in path)
+    return found
+
+
+def span(night: NightView, shown: Sequence[Lane]) -> tuple[datetime, datetime]:
+    """From the first to the last moment that the lanes tell of, deadlines included; an hour at least."""
+    moments = [moment for lane in shown for bar in lane.bars for moment in (bar.start, bar.end)]
+    moments += [lane.service.deadline for lane in shown if lane.service is not None]
+    first, last = min(moments, default=night.now), max(moments, default=night.now)
+    return first, max(last, first + timedelta(hours=1))
+
+
+def _along(path: Sequence[NightJob], deadline: datetime, at: datetime) -> tuple[_End | None, list[Lane]]:
+    """When the path is done, None where nobody knows; and a lane for each of its jobs."""
+    before: _End | None = None
+    found: list[Lane] = []
+    for place, job in enumerate(path):
+        lane = _job(job, deadline, at, before, is_first=place == 0)
+        found.append(lane)
+        if lane.done is not None:
+            end = lane.done if before is None else max(lane.done, min(before.p50, at))
+            before = _End(end, end)
+        else:
+            before = _End(lane.expected, lane.late) if lane.expected is not None and lane.late is not None else None
+            if before is None:
+                found += [_job(each, deadline, at, None, is_first=False) for each in path[place + 1 :]]
+                break
+    return before, found
+
+
+def _job(job: NightJob, deadline: datetime, at: datetime, before: _End | None, is_first: bool) -> Lane:
+    """One job as it stood at that moment. `before`: when what it waits for is done."""
+    run = _read(job, deadline)
+    bars = [_bar(one, at) for each in job.runs for one in _begun(each, at)]
+    tries = _begun(run, at) if run is not None else []
+    last = tries[-1] if tries else None
+    state, run_id = (last.state if last is not None else ""), (run.id if run is not None else None)
+    if last is not None and last.ended is not None and not State(last.state).is_red:
+        return Lane(None, job, tuple(bars), state, run_id, done=last.ended)
+    usual = job.usual_s if job.usual_s is not None else job.late_s
+    if usual is None or not (before or is_first):
+        return Lane(None, job, tuple(bars), state, run_id)
+    takes, slowly = timedelta(seconds=usual), timedelta(seconds=max(usual, job.late_s or usual))
+    if last is not None and last.ended is None:
+        start, p50, p90 = at, max(at, last.started + takes), max(at, last.started + slowly)
+    else:
+        due = run.due if run is not None and run.due is not None else at
+        start = max(at, due, before.p50 if before else at)
+        p50, p90 = start + takes, max(at, due, before.p90 if before else at) + slowly
+    ahead = [Bar(Kind.EXPECTED, start, p50), Bar(Kind.FAN, p50, p90)]
+    return Lane(None, job, (*bars, *(bar for bar in ahead if bar.end > bar.start)), state, run_id, p50, p90)
+
+
+def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: bool) -> Lane:
+    """The promise: delivered, or expected as its forecast says; of an earlier moment, as its path looked then."""
+    done = service.delivered if service.delivered is not None and service.delivered <= at else None
+    p50, p90 = (service.expected, service.late) if is_present else (ends.p50, ends.p90) if ends else (None, None)
+    stands = service.timeliness if is_present else _stood(service, done, p50, at)
+    if done is not None or p50 is None:
+        return Lane(service, None, (), stands, done=done)
+    p90 = max(p50, p90 or p50)
+    bars = (Bar(Kind.EXPECTED, min(at, p50), p50), Bar(Kind.FAN, p50, p90))
+    return Lane(service, None, tuple(bar for bar in bars if bar.end > bar.start), stands, expected=p50, late=p90)
+
+
+def _stood(service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime) -> str:
+    """How it stood at an earlier moment, by its deadline and what could be expected then."""
+    if done is not None:
+        return Timeliness.MET_LATE if done > service.deadline else Timeliness.MET
+    if at > service.deadline:
+        return Timeliness.BREACHED
+    if expected is None:
+        return Timeliness.NO_ESTIMATE
+    return Timeliness.WILL_MISS if expected > service.deadline else Timeliness.ON_TIME
+
+
+def _read(job: NightJob, deadline: datetime) -> NightRun | None:
+    """The run that the service reads: the last before its deadline, else the first."""
+    before = [run for run in job.runs if run.at < deadline]
+    return before[-1] if before else next(iter(job.runs), None)
+
+
+def _begun(run: NightRun, at: datetime) -> list[NightTry]:
+    """Its attempts as far as they had come: what ended later runs still."""
+    return [
+        one if one.ended is not None and one.ended <= at else NightTry(one.started, None, State.RUNNING.value)
+        if one.ended is not None else one
+        for one in run.tries if one.started <= at
+    ]  # fmt: skip
+
+
+def _bar(one: NightTry, at: datetime) -> Bar:
+    kind = Kind.RAN if one.ended is not None else Kind.RUNS
+    return Bar(kind, one.started, one.ended or at, one.state)

@@ -1,0 +1,62 @@
+"""One night: the services of a business date, and the jobs on their critical paths with all that ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.model.views.incidents import ServiceView
+
+
+@dataclass(frozen=True, slots=True)
+class NightTry:
+    """One attempt that began."""
+
+    started: datetime
+    ended: datetime | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class NightRun:
+    """One run of a job on the business date."""
+
+    id: int
+    at: datetime
+    """Its place among the runs of the job: the period's instant, else its first start."""
+    due: datetime | None
+    """The instant at which it had to start; None where no schedule demanded it."""
+    state: str
+    tries: tuple[NightTry, ...]
+    """By start."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightJob:
+    """A job on the critical path of a service."""
+
+    id: int
+    name: str
+    usual_s: float | None
+    """p50 of what it takes; None where nobody knows."""
+    late_s: float | None
+    """p90 of it."""
+    source: str
+    """Where both come from: "history", "declared", "none"."""
+    runs: tuple[NightRun, ...]
+    """In order."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightView:
+    """What there was, is and will be of one business date."""
+
+    bd: str
+    now: datetime
+    services: tuple[ServiceView, ...]
+    """By tier and name."""
+    paths: dict[int, tuple[int, ...]]
+    """Place among the services -> job ids along its critical path, first to last."""
+    jobs: dict[int, NightJob]
+    dates: tuple[str, ...]
+    """Business dates that can be looked at, oldest first."""

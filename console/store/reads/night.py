@@ -1,0 +1,87 @@
+"""One night, whole: what the timeline shows, and what a past night is replayed from."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from console.model.ids import instant, maybe_instant, micros
+from console.model.views.night import NightJob, NightRun, NightTry, NightView
+from console.store.reads.link import Row
+from console.store.reads.services import ServiceReads
+
+_PATHS = "SELECT service_id, submission, path, sources FROM service_day WHERE bd = ?"
+_DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
+_NAMES = "SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a"
+_RUNS = (
+    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, r.state, a.started_us, a.ended_us, a.state"
+    " FROM {ids} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
+    " ORDER BY r.sort_us, r.id, a.started_us, a.number"
+)
+DATES = 60
+"""Nights that one can go back to."""
+
+
+class NightReads(ServiceReads):
+    def night(self, bd: str | None = None) -> NightView:
+        """That business date, else the one that most services are in now. A date without any service day is empty but
+        for what config promises."""
+        now = self.now()
+        current = self.services()
+        latest = max((one.bd for one in current), key=[one.bd for one in current].count, default=now.date().isoformat())
+        on = bd or latest
+        services = current if on == latest and all(one.bd == on for one in current) else self.services(on)
+        paths, usual = self._paths(on)
+        known = {place: paths.get((one.id, one.submission), ()) for place, one in enumerate(services)}
+        job_ids = sorted({job_id for path in known.values() for job_id in path})
+        dates = [row[0] for row in self.link.rows(_DATES, (max(on, latest), DATES))]
+        jobs = self._jobs(job_ids, usual, on)
+        paths_kept = {place: tuple(each for each in path if each in jobs) for place, path in known.items()}
+        return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)))
+
+    def _paths(self, bd: str) -> tuple[dict[tuple[int, str], tuple[int, ...]], dict[str, dict[str, Any]]]:
+        """Service day -> its path; name of a job -> what is known of how long it takes."""
+        paths: dict[tuple[int, str], tuple[int, ...]] = {}
+        usual: dict[str, dict[str, Any]] = {}
+        for service_id, submission, path, sources in self.link.rows(_PATHS, (bd,)):
+            paths[service_id, submission] = tuple(json.loads(path))
+            usual |= {one["job"]: one for one in json.loads(sources)}
+        return paths, usual
+
+    def _jobs(self, job_ids: list[int], usual: dict[str, dict[str, Any]], bd: str) -> dict[int, NightJob]:
+        names: dict[int, str] = dict(
+            self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", job_ids)
+        )
+        first = micros(datetime.combine(date.fromisoformat(bd), time(), UTC) - timedelta(days=2))
+        rows: dict[int, list[Row]] = defaultdict(list)
+        for job_id, *row in self.link.by_ids(_RUNS, job_ids, (first, bd)):
+            rows[job_id].append(tuple(row))
+        found = {}
+        for job_id, name in names.items():
+            said = usual.get(name, {})
+            runs = tuple(_runs(rows[job_id]))
+            found[job_id] = NightJob(
+                job_id, name, said.get("p50_s"), said.get("p90_s"), said.get("source", "none"), runs
+            )
+        return found
+
+
+def _runs(rows: Iterable[Row]) -> list[NightRun]:
+    """One run for the rows of its attempts."""
+    by_run: dict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_run[row[0]].append(row)
+    found = []
+    for run_id, those in by_run.items():
+        _, sort_us, period_us, expected, state = those[0][:5]
+        tries = [
+            NightTry(instant(began), maybe_instant(ended), said)
+            for *_, began, ended, said in those
+            if began is not None
+        ]
+        due = maybe_instant(period_us) if expected else None
+        found.append(NightRun(run_id, instant(sort_us), due, state, tuple(tries)))
+    return found

@@ -1,0 +1,172 @@
+"""A timeline as lines of cells: a ruler, and for each lane what ran, runs, is expected and may slip. Pure.
+
+Of several things in one cell the one that matters most is drawn: an end that is red, the deadline, the present.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from connectors.words import State
+from console.control.timeline import Bar, Kind, Lane
+from console.tui.cells import Look
+from console.tui.widgets.paint import Run, fit, fit_middle
+
+ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
+"""Minutes of a cell."""
+TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
+"""Minutes from one hour that the ruler names to the next."""
+NAMED = 8
+"""Cells at least from one to the next."""
+MARKS = {Kind.RAN: ("━", "="), Kind.RUNS: ("━", "="), Kind.EXPECTED: ("─", "-"), Kind.FAN: ("░", ".")}
+NOW, DEADLINE = ("┊", ":"), ("▏", "|")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Which time stands in which cell."""
+
+    start: datetime
+    minutes: int
+    """Of a cell."""
+    width: int
+    """Cells."""
+
+    @property
+    def end(self) -> datetime:
+        return self.start + self.width * self.step
+
+    @property
+    def step(self) -> timedelta:
+        return timedelta(minutes=self.minutes)
+
+    def cell(self, at: datetime) -> int:
+        """The cell of a moment; outside of the screen below 0, or `width` and more."""
+        return (at - self.start) // self.step
+
+    def moved(self, cells: int) -> Scale:
+        return Scale(self.start + cells * self.step, self.minutes, self.width)
+
+    def zoomed(self, by: int, around: datetime) -> Scale:
+        """Finer (-1) or coarser (1), `around` staying in its place where it is in view."""
+        minutes = ZOOMS[min(len(ZOOMS) - 1, max(0, ZOOMS.index(self.minutes) + by))]
+        if not self.start <= around < self.end:
+            around = self.start + self.width // 2 * self.step
+        return Scale(around - self.cell(around) * timedelta(minutes=minutes), minutes, self.width)
+
+
+def fitted(first: datetime, last: datetime, width: int) -> Scale:
+    """The finest scale that shows all of it, beginning at a full step before it; else the coarsest."""
+    for minutes in ZOOMS:
+        scale = Scale(_floor(first, minutes), minutes, width)
+        if last < scale.end - scale.step:
+            return scale
+    return Scale(_floor(first, ZOOMS[-1]), ZOOMS[-1], width)
+
+
+def _floor(at: datetime, minutes: int) -> datetime:
+    return at - timedelta(minutes=at.minute % min(minutes, 60), seconds=at.second, microseconds=at.microsecond)
+
+
+def ruler(scale: Scale, look: Look, zone: str = "") -> list[Run]:
+    """The hours, on the wall of the mode, each where it begins."""
+    step = next((each for each in TICKS if each >= NAMED * scale.minutes), TICKS[-1])
+    text = ""
+    for cell in range(scale.width):
+        begins = look.clock.local(scale.start + cell * scale.step, zone)
+        until = -(begins.hour * 60 + begins.minute) % step
+        if until < scale.minutes and len(text) <= cell:
+            text += " " * (cell - len(text)) + (begins + timedelta(minutes=until)).strftime("%H:%M")
+    return [(fit(text, scale.width), "head")]
+
+
+def cells(lane: Lane, scale: Scale, at: datetime, look: Look) -> list[Run]:
+    """The cells of a lane; neighbours of one style are one run."""
+    plain = int(look.glyphs.plain)
+    drawn: list[Run] = [(" ", "plain")] * scale.width
+    _put(drawn, scale.cell(at), (NOW[plain], "key"))
+    for bar in sorted(lane.bars, key=lambda each: each.kind in (Kind.RAN, Kind.RUNS)):
+        first, last = scale.cell(bar.start), max(scale.cell(bar.start), scale.cell(bar.end - timedelta(microseconds=1)))
+        for cell in range(max(0, first), min(scale.width - 1, last) + 1):
+            drawn[cell] = (MARKS[bar.kind][plain], _style(bar))
+        if bar.kind is Kind.RAN and State(bar.state).is_red:
+            _put(drawn, last, (look.glyphs.mark("state", bar.state)[0], "bad"))
+        elif bar.kind is Kind.RUNS:
+            _put(drawn, last, (look.glyphs.mark("state", State.RUNNING)[0], "run"))
+    if lane.service is not None:
+        _promise(drawn, lane, scale, look)
+    return _joined(drawn)
+
+
+def _promise(drawn: list[Run], lane: Lane, scale: Scale, look: Look) -> None:
+    """The deadline, as a line with its time where that fits, and when it was delivered."""
+    service, plain = lane.service, int(look.glyphs.plain)
+    if service is None:
+        return
+    if lane.done is not None:
+        _put(drawn, scale.cell(lane.done), (look.glyphs.mark("state", State.SUCCEEDED)[0], "ok"))
+    cell = scale.cell(service.deadline)
+    late = lane.expected is not None and lane.expected > service.deadline
+    _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
+    for offset, letter in enumerate(look.clock.local(service.deadline, service.zone).strftime("%H:%M"), 1):
+        if cell + offset < scale.width and cell >= 0 and drawn[cell + offset][0] in (" ", NOW[plain]):
+            drawn[cell + offset] = (letter, "dim")
+
+
+def _put(drawn: list[Run], cell: int, run: Run) -> None:
+    if 0 <= cell < len(drawn):
+        drawn[cell] = run
+
+
+def _style(bar: Bar) -> str:
+    if bar.kind is Kind.RAN:
+        return "bad" if State(bar.state).is_red else "ok"
+    return {Kind.RUNS: "run", Kind.EXPECTED: "plain", Kind.FAN: "warn"}[bar.kind]
+
+
+def _joined(drawn: Sequence[Run]) -> list[Run]:
+    found: list[Run] = []
+    for text, style in drawn:
+        if found and found[-1][1] == style:
+            found[-1] = (found[-1][0] + text, style)
+        else:
+            found.append((text, style))
+    return found
+
+
+def label(lane: Lane, width: int, look: Look) -> list[Run]:
+    """What a lane is of, in so many cells: a service by how it stands, a job by its state, set in."""
+    if lane.service is not None:
+        service = lane.service
+        mark, _, style = look.glyphs.mark("timeliness", lane.state)
+        return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
+    name = lane.name.partition("/")[2] or lane.name
+    mark, _, style = look.glyphs.mark("state", lane.state) if lane.state else (" ", "", "dim")
+    return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
+
+
+def words(lane: Lane, look: Look) -> list[Run]:
+    """A lane in words: when it is due, when it was or may be done."""
+    clock, now = look.clock, look.now
+    zone = lane.service.zone if lane.service is not None else ""
+    runs: list[Run] = [(f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")]
+    if lane.service is not None:
+        runs.append((f"due {clock.hm(lane.service.deadline, now, zone)}  ", "plain"))
+    if lane.done is not None:
+        return [*runs, (f"done {clock.hm(lane.done, now, zone)}", "ok")]
+    if lane.expected is None:
+        return [*runs, ("no estimate", "dim")]
+    late = clock.hm(lane.late, now, zone)
+    return [*runs, (f"expected {clock.hm(lane.expected, now, zone)}, nine of ten by {late}", "plain")]
+
+
+def scrubber(first: datetime, last: datetime, at: datetime, width: int, look: Look) -> list[Run]:
+    """The night as a line from its first to its last moment, with a knob where one looks."""
+    ends = [look.clock.local(moment).strftime("%H:%M") for moment in (first, last)]
+    room = max(3, width - 14)
+    place = min(room - 1, max(0, int((at - first) / max(last - first, timedelta(seconds=1)) * room)))
+    line, knob = ("-", "O") if look.glyphs.plain else ("─", "●")
+    return [(f" {ends[0]} ", "dim"), (line * place, "dim"), (knob, "key"), (line * (room - 1 - place), "dim"),
+            (f" {ends[1]} ", "dim")]  # fmt: skip

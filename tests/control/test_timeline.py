@@ -1,0 +1,126 @@
+"""A night over time: what ran, what is expected along the path, and nothing of what came later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.control.timeline import Bar, Kind, Lane, lanes, span
+from console.model.views.night import NightJob, NightRun, NightTry, NightView
+from tests.tui.fake_reads import service
+
+
+def at(clock: str) -> datetime:
+    hours, minutes = (int(part) for part in clock.split(":"))
+    return datetime(2026, 11, 20, hours, minutes, tzinfo=UTC)
+
+
+def ran(begins: str, ends: str | None, state: str = "succeeded") -> NightTry:
+    return NightTry(at(begins), at(ends) if ends else None, state)
+
+
+def job(
+    number: int, *tries: NightTry, due: str | None = None, usual: float | None = 30, late: float | None = 45
+) -> NightJob:
+    """One that takes half an hour, three quarters if it slips."""
+    place = at(due) if due else tries[0].started if tries else at("03:00")
+    runs = (NightRun(number, place, at(due) if due else None, tries[-1].state if tries else "planned", tries),)
+    p50, p90 = (None if minutes is None else minutes * 60 for minutes in (usual, late))
+    return NightJob(number, f"etl/job{number}", p50, p90, "history", runs)
+
+
+def night(*jobs: NightJob, now: str = "03:20", **changes: object) -> NightView:
+    supply = replace(service(1, "supply", "Supply", 2, "06:30", expected=None), **changes)  # type: ignore[arg-type]
+    path = tuple(one.id for one in jobs)
+    return NightView("2026-11-19", at(now), (supply,), {0: path}, {one.id: one for one in jobs}, ("2026-11-19",))
+
+
+def of(found: list[Lane], number: int) -> Lane:
+    return next(lane for lane in found if lane.job is not None and lane.job.id == number)
+
+
+def test_each_job_of_a_path_starts_when_the_one_before_it_is_done_and_its_clock_lets_it() -> None:
+    found = lanes(night(job(1, ran("03:00", None)), job(2), job(3, due="05:00")), at("03:20"))
+    assert (at("03:30"), at("03:45")) == (of(found, 1).expected, of(found, 1).late)
+    assert (at("04:00"), at("04:30")) == (of(found, 2).expected, of(found, 2).late)
+    assert (at("05:30"), at("05:45")) == (of(found, 3).expected, of(found, 3).late)
+    assert Bar(Kind.EXPECTED, at("05:00"), at("05:30")) in of(found, 3).bars
+
+
+def test_what_is_red_is_expected_as_run_again_now() -> None:
+    found = lanes(night(job(1, ran("03:00", "03:05", "failed")), job(2)), at("03:20"))
+    assert [Kind.RAN, Kind.EXPECTED, Kind.FAN] == [bar.kind for bar in of(found, 1).bars]
+    assert at("03:50") == of(found, 1).expected
+    assert at("04:20") == of(found, 2).expected
+
+
+def test_what_runs_longer_than_usual_may_end_at_any_moment() -> None:
+    found = lanes(night(job(1, ran("02:00", None))), at("03:20"))
+    assert (at("03:20"), at("03:20")) == (of(found, 1).expected, of(found, 1).late)
+    assert [Kind.RUNS] == [bar.kind for bar in of(found, 1).bars]
+
+
+def test_behind_a_job_that_nobody_can_estimate_nothing_is_expected() -> None:
+    found = lanes(night(job(1, usual=None, late=None), job(2)), at("03:20"))
+    assert [None, None] == [of(found, 1).expected, of(found, 2).expected]
+    assert of(found, 2).bars == ()
+
+
+def test_an_earlier_moment_knows_nothing_of_what_came_later() -> None:
+    """At 03:10 the first job ran still, the second had not begun, and nobody knew that it would be delivered."""
+    whole = night(job(1, ran("03:00", "03:14")), job(2, ran("03:15", "03:40")), now="08:00",
+                  delivered=at("03:40"), timeliness="met")  # fmt: skip
+    then = lanes(whole, at("03:10"))
+    assert (Kind.RUNS, at("03:10"), "running") == (of(then, 1).bars[0].kind, of(then, 1).bars[0].end, of(then, 1).state)
+    assert of(then, 2).state == ""
+    assert (None, "on_time") == (then[0].done, then[0].state)
+    assert at("04:00") == then[0].expected
+    now = lanes(whole, at("08:00"))
+    assert (at("03:40"), "met") == (now[0].done, now[0].state)
+
+
+def test_an_earlier_moment_says_how_it_stood_then() -> None:
+    late = night(job(1, ran("06:10", "07:00")), now="08:00", delivered=at("07:00"), timeliness="met_late")
+    deadline = late.services[0].deadline
+    assert "will_miss" == lanes(late, at("05:20"))[0].state
+    assert "breached" == lanes(late, deadline + timedelta(minutes=1))[0].state
+    assert "met_late" == lanes(late, at("07:30"))[0].state
+    blind = night(job(1, usual=None, late=None), now="08:00")
+    assert "no_estimate" == lanes(blind, at("03:00"))[0].state
+
+
+def test_of_the_present_a_services_own_forecast_counts() -> None:
+    found = lanes(night(job(1, ran("03:00", None)), expected=at("05:00"), late=at("05:40")), at("03:20"))
+    assert (at("05:00"), at("05:40")) == (found[0].expected, found[0].late)
+
+
+def test_a_job_of_two_services_is_told_once_under_the_one_that_is_due_first() -> None:
+    one = job(1, ran("03:00", "03:10"))
+    due = replace(service(2, "revenue", "Revenue", 1, "05:30"), expected=None)
+    supply = night(one).services[0]
+    both = NightView("2026-11-19", at("03:20"), (supply, due), {0: (1,), 1: (1,)}, {1: one}, ())
+    assert ["revenue", "etl/job1", "supply"] == [lane.name for lane in lanes(both, at("03:20"))]
+
+
+def test_the_span_holds_every_bar_and_every_deadline() -> None:
+    found = lanes(whole := night(job(1, ran("01:00", "01:20"))), at("03:20"))
+    assert (at("01:00"), whole.services[0].deadline) == span(whole, found)
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(1, 90), st.booleans()), max_size=6), st.integers(0, 480))
+def test_nothing_that_ran_is_later_than_the_moment_and_nothing_expected_is_earlier(
+    told: list[tuple[int, int, bool]], minute: int
+) -> None:
+    jobs = [
+        job(number, NightTry(at("00:00") + timedelta(minutes=begins), at("00:00") + timedelta(minutes=begins + took),
+                             "succeeded" if good else "failed"))
+        for number, (begins, took, good) in enumerate(told, 1)
+    ]  # fmt: skip
+    moment = at("00:00") + timedelta(minutes=minute)
+    for lane in lanes(night(*jobs, now="23:00"), moment):
+        assert all(bar.end <= moment for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS))
+        assert all(bar.start >= moment for bar in lane.bars if bar.kind in (Kind.EXPECTED, Kind.FAN))
+        assert lane.late is None or (lane.expected is not None and lane.late >= lane.expected)

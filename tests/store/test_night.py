@@ -1,0 +1,54 @@
+"""One night as a timeline reads it: services of the date, the jobs of their paths, every attempt that began."""
+
+from __future__ import annotations
+
+from console.model.decisions import Decisions, Estimate
+from console.store.apply import apply
+from console.store.reads import Reads
+from tests.store.estate import BD, EXTRACT, Estate, at, failed, run
+from tests.store.fixtures import night, reads, served, store, store_url
+from tests.store.test_apply import ROUTES, day
+from tests.store.test_promises import past
+
+__all__ = ["night", "reads", "served", "store", "store_url"]
+
+
+def judged(served: Estate, *days: object) -> None:
+    apply(served.store, Decisions(service_days=days), at("03:20"), 1, None, ROUTES)  # type: ignore[arg-type]
+
+
+def test_a_night_holds_its_services_with_the_jobs_of_their_paths_and_each_attempt(served: Estate, reads: Reads) -> None:
+    served.ingest(failed(), run(attempt="2", started_at=at("03:16"), ended_at=at("03:19")))
+    job_id = served.job_id()
+    judged(served, day(path=(job_id,), incident_key=None))
+    found = reads.night()
+    assert (BD.isoformat(), ("supply",)) == (found.bd, tuple(one.name for one in found.services))
+    assert {0: (job_id,)} == found.paths
+    [one] = found.jobs[job_id].runs
+    assert EXTRACT == found.jobs[job_id].name
+    assert [("failed", at("03:10")), ("succeeded", at("03:16"))] == [(each.state, each.started) for each in one.tries]
+    assert at("03:10") == one.at
+
+
+def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads: Reads) -> None:
+    from datetime import timedelta
+
+    job_id = served.job_id()
+    known = Estimate(job_id, "history", 30, timedelta(minutes=14), timedelta(minutes=19))
+    judged(served, day(path=(job_id,), sources=(known,), incident_key=None))
+    one = reads.night().jobs[job_id]
+    assert (840.0, 1140.0, "history") == (one.usual_s, one.late_s, one.source)
+
+
+def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Reads) -> None:
+    judged(served, day(incident_key=None), past(2, at("05:00")))
+    assert ("2026-11-17", "2026-11-19") == reads.night().dates
+    before = reads.night("2026-11-17")
+    assert ["2026-11-17"] == [one.bd for one in before.services]
+    assert before.services[0].delivered is not None
+    assert before.jobs == {job_id: before.jobs[job_id] for path in before.paths.values() for job_id in path}
+
+
+def test_a_date_that_nobody_judged_is_empty_but_for_its_promises(served: Estate, reads: Reads) -> None:
+    found = reads.night("2026-01-05")
+    assert (["supply"], {0: ()}, {}) == ([one.name for one in found.services], found.paths, found.jobs)

@@ -1,0 +1,94 @@
+"""The cells of a timeline: scales that hold what they should, and what matters most in each cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.control.timeline import Bar, Kind, Lane
+from console.tui import gantt
+from console.tui.cells import Look
+from console.tui.gantt import ZOOMS, Scale, fitted
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock
+from tests.tui.fake_reads import service
+
+START = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
+SUPPLY = service(1, "supply", "Supply plan", 2, "06:30")
+
+
+def look(plain: bool = False, zone: str = "Europe/Berlin") -> Look:
+    return Look(START, Clock(ZoneInfo(zone)), Glyphs(plain))
+
+
+def text(lane: Lane, plain: bool = False, minutes: int = 10, width: int = 30, now: int = 0) -> str:
+    runs = gantt.cells(lane, Scale(START, minutes, width), START + timedelta(minutes=now), look(plain))
+    return "".join(piece for piece, _ in runs)
+
+
+def bar(kind: Kind, first: int, last: int, state: str = "") -> Bar:
+    return Bar(kind, START + timedelta(minutes=first), START + timedelta(minutes=last), state)
+
+
+def test_what_ran_is_heavy_what_comes_is_light_and_what_may_slip_is_a_fan() -> None:
+    bars = (bar(Kind.RAN, 0, 30, "succeeded"), bar(Kind.EXPECTED, 60, 90), bar(Kind.FAN, 90, 110))
+    lane = Lane(None, None, bars, "succeeded")
+    assert text(lane, now=40, width=14) == "━━━ ┊ ───░░   "
+    assert text(lane, plain=True, now=40, width=14) == "=== : ---..   "
+
+
+def test_a_red_end_and_what_runs_still_carry_their_marks() -> None:
+    assert text(Lane(None, None, (bar(Kind.RAN, 0, 30, "failed"),), "failed"), width=5, now=200) == "━━✖  "
+    assert text(Lane(None, None, (bar(Kind.RUNS, 0, 30, "running"),), "running"), width=5, now=30) == "━━▶┊ "
+
+
+def test_what_took_less_than_a_cell_is_seen() -> None:
+    assert text(Lane(None, None, (bar(Kind.RAN, 11, 12, "succeeded"),), "succeeded"), width=4, now=90) == " ━  "
+
+
+def test_a_deadline_is_a_line_with_its_time_on_the_services_own_clock() -> None:
+    deadline = (SUPPLY.deadline - START) // timedelta(minutes=10)
+    lane = Lane(SUPPLY, None, (), "on_time", expected=START)
+    assert text(lane, width=40).index("▏06:30") == deadline
+
+
+def test_bars_outside_of_the_screen_draw_nothing() -> None:
+    assert (
+        text(Lane(None, None, (bar(Kind.RAN, -90, -30, "failed"), bar(Kind.FAN, 500, 600)), ""), width=6, now=-5)
+        == " " * 6
+    )
+
+
+@given(st.integers(0, 3_000), st.integers(20, 200))
+def test_a_fitted_scale_holds_the_whole_night(minutes: int, width: int) -> None:
+    last = START + timedelta(minutes=minutes)
+    scale = fitted(START, last, width)
+    assert scale.start <= START
+    assert last < scale.end or scale.minutes == ZOOMS[-1]
+
+
+@given(st.sampled_from(ZOOMS), st.integers(-1, 1), st.integers(0, 39))
+def test_zooming_keeps_the_moment_in_its_cell(minutes: int, by: int, cell: int) -> None:
+    scale = Scale(START, minutes, 40)
+    around = START + cell * scale.step
+    assert scale.zoomed(by, around).cell(around) == cell
+
+
+def test_the_ruler_names_hours_by_the_wall_also_where_the_clocks_change() -> None:
+    scale = Scale(datetime(2026, 10, 25, 0, 0, tzinfo=UTC), 10, 30)
+    assert "02:00 02:00       04:00" == gantt.ruler(scale, look())[0][0].rstrip()
+
+
+def test_the_ruler_names_full_hours_also_where_a_cell_begins_before_one() -> None:
+    assert "04:00" in gantt.ruler(Scale(START - timedelta(minutes=4), 8, 30), look())[0][0]
+
+
+def test_a_label_of_wide_letters_keeps_its_width() -> None:
+    from rich.cells import cell_len
+
+    lane = Lane(replace(SUPPLY, title="漢字の名前の仕事とても長い"), None, (), "on_time")
+    assert sum(cell_len(piece) for piece, _ in gantt.label(lane, 20, look())) == 20

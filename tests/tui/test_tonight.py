@@ -1,0 +1,147 @@
+"""The Tonight screen: the night over time, scrolled, zoomed, and past nights played again."""
+
+from __future__ import annotations
+
+from console.tui.screens.tonight import TonightScreen
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, at
+
+WIDE = (120, 36)
+
+
+def screen(night: Night) -> TonightScreen:
+    assert isinstance(night.app.screen, TonightScreen)
+    return night.app.screen
+
+
+async def open_tonight(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("tonight")
+    await night.see("TONIGHT 2026-11-19", "extract_orders")
+
+
+def line_of(night: Night, text: str) -> str:
+    return next(line for line in night.text.splitlines() if text in line)
+
+
+@on_the_night(size=WIDE)
+async def test_services_stand_above_the_jobs_of_their_paths_with_deadline_and_forecast(night: Night) -> None:
+    await open_tonight(night)
+    await night.see("5 services, 4 critical jobs")
+    assert "▏06:30" in line_of(night, "Supply plan")
+    assert "✖" in line_of(night, "db07:extract_orders")
+    assert "─" in line_of(night, "supply-mart")
+    assert "░" in line_of(night, "supply-mart")
+    assert "┊" in line_of(night, "Weekly finance")
+
+
+@on_the_night()
+async def test_enter_opens_the_service_and_the_job(night: Night) -> None:
+    await open_tonight(night)
+    await night.until(lambda: screen(night).here is not None, "a lane")
+    while screen(night).name_here() != EXTRACT:
+        await night.press("down")
+    await night.act("open")
+    await night.see("JOB " + EXTRACT)
+    await night.press("escape")
+    await night.see("TONIGHT")
+    await night.press("up")
+    await night.act("open")
+    await night.see("INC-0412")
+
+
+@on_the_night()
+async def test_zoom_and_scroll_move_the_ruler_and_0_shows_the_whole_night_again(night: Night) -> None:
+    await open_tonight(night)
+    before = screen(night).scale
+    assert before is not None
+    await night.act("zoom_in")
+    await night.until(lambda: screen(night).scale.minutes < before.minutes, "a finer scale")  # type: ignore[union-attr]
+    await night.act("later", "later")
+    await night.until(lambda: screen(night).scale.start > before.start, "a later start")  # type: ignore[union-attr]
+    await night.act("zoom_out", "earlier", "whole")
+    await night.until(lambda: screen(night).scale == before, "the whole night")
+
+
+@on_the_night(size=WIDE)
+async def test_a_past_night_is_played_again_and_escape_leads_back_to_the_present(night: Night) -> None:
+    await open_tonight(night)
+    await night.act("night_before")
+    await night.see("NIGHT 2026-11-18", "past night")
+    await night.act("night_before")
+    await night.see("no night before it was judged")
+    await night.act("play")
+    await night.see("as it looked at", "playing")
+    first = screen(night).at
+    assert first is not None
+    await night.until(lambda: (screen(night).at or first) > first, "the next moment")
+    await night.act("play")
+    await night.see_gone("playing")
+    await night.press("escape")
+    await night.see("past night")
+    await night.press("escape")
+    await night.see("TONIGHT 2026-11-19")
+    await night.press("escape")
+    await night.see("SERVICES 5")
+
+
+@on_the_night(size=WIDE)
+async def test_moments_are_stepped_through_and_the_last_is_the_present(night: Night) -> None:
+    await open_tonight(night)
+    await night.act("moment_before", "moment_before")
+    await night.see("as it looked at")
+    assert screen(night).at is not None
+    await night.until(lambda: screen(night).drawn.at == screen(night).at, "that moment")  # type: ignore[union-attr]
+    await night.act("moment_after", "moment_after")
+    await night.see_gone("as it looked at")
+
+
+@on_the_night(size=WIDE)
+async def test_before_it_failed_nothing_was_red(night: Night) -> None:
+    await open_tonight(night)
+    await night.until(lambda: screen(night).drawn is not None, "the night")
+    screen(night).at = at("03:11")
+    screen(night)._again()
+    await night.see("as it looked at 03:11")
+    assert "✖" not in line_of(night, "db07:extract_orders")
+    assert "!" not in line_of(night, "Supply plan")
+
+
+@on_the_night()
+async def test_lineage_and_log_are_those_of_the_job_under_the_cursor(night: Night) -> None:
+    await open_tonight(night)
+    while screen(night).name_here() != EXTRACT:
+        await night.press("down")
+    await night.act("log")
+    await night.see("RUN " + EXTRACT)
+    await night.press("escape")
+    await night.see("TONIGHT")
+    await night.act("lineage")
+    await night.see("LINEAGE " + EXTRACT)
+
+
+def _none(night: Night) -> None:
+    night.reads.services_ = []
+
+
+@on_the_night(prepare=_none)
+async def test_without_a_service_it_says_what_makes_one(night: Night) -> None:
+    await night.press("4")
+    await night.see("no service is configured yet")
+
+
+@on_the_night(ascii=True, size=WIDE)
+async def test_in_plain_letters_nothing_else_is_drawn(night: Night) -> None:
+    await open_tonight(night)
+    await night.see("|06:30")
+    assert night.text.isascii()
+
+
+@on_the_night()
+async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> None:
+    await open_tonight(night)
+    await night.pilot.resize_terminal(40, 10)
+    await night.see("terminal too small")
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("TONIGHT", "extract_orders")
+    await night.until(lambda: night.app.focused is screen(night).grid, "the focus")
