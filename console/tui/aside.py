@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
+import tempfile
 from collections.abc import Sequence
 
-from textual.app import App
+from textual.app import App, SuspendNotSupported
+
+from console.clean import clean
 
 
 def step_aside(app: App[int], argv: Sequence[str]) -> int:
     """Runs the program where the console was; its exit code once it has ended."""
     with app.suspend():
         return subprocess.run(argv, check=False).returncode  # noqa: S603 - our own command
+
+
+def read_aside(app: App[int], text: str) -> str:
+    """Shows the text in the pager that the environment names (PAGER, else less); why it could not, empty where it
+    could. No control character of it reaches the pager."""
+    wanted = os.environ.get("PAGER", "").strip() or "less"
+    with tempfile.NamedTemporaryFile("w", prefix="headway-log-", suffix=".log", encoding="utf-8") as file:
+        file.write(clean(text).rstrip("\n") + "\n")
+        file.flush()
+        try:
+            step_aside(app, [*shlex.split(wanted), file.name])
+        except SuspendNotSupported:
+            return "this terminal cannot be lent to a pager"
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            return f"the pager {wanted} cannot be started: {why}; set PAGER to one that can"
+    return ""

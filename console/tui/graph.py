@@ -24,7 +24,7 @@ ENDS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class Sign:
     """What stands at a spot: its mark, its text, and what is said below where there is room."""
 
     mark: Run
@@ -38,7 +38,7 @@ class Drawing:
     lines. A channel's strokes are made when it first comes into view."""
 
     def __init__(
-        self, layout: Layout, labels: Sequence[Label], widest: int, spacing: int = 1, critical: Collection[Pair] = (),
+        self, layout: Layout, labels: Sequence[Sign], widest: int, spacing: int = 1, critical: Collection[Pair] = (),
         plain: bool = False,
     ) -> None:  # fmt: skip
         self.layout, self.labels, self.spacing, self.plain = layout, labels, spacing, plain

@@ -127,6 +127,7 @@ TABLE: tuple[Act, ...] = (
     Act("match_previous", ("N",), "previous match", "previous line, or job, with what you searched for",
         ("run", "lineage"), 0),
     Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
+    Act("pager", ("v",), "pager", "the log in $PAGER, or less; its end comes back here", ("run",), 7),
     Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
     # the view
     Act("filter", ("/",), "filter",
@@ -185,6 +186,7 @@ _SHOWN = {
     "pageup": "PgUp",
     "pagedown": "PgDn",
     "comma": ",",
+    "dollar_sign": "$",
     "home": "Home",
     "end": "End",
 }

@@ -13,7 +13,7 @@ from console.control.reach import Reach
 from console.model.views import ServiceView
 from console.model.views.lineage import LineageJob, LineageRun
 from console.tui.cells import Look, act_by, counted
-from console.tui.graph import Drawing, Label
+from console.tui.graph import Drawing, Sign
 from console.tui.widgets.paint import Run
 
 DEPTH = 3
@@ -92,10 +92,10 @@ def draw(found: Reach, options: Options, look: Look, size: tuple[int, int], runs
     return Shown(found, options, drawing, reading, runs)
 
 
-def _label(spot: Spot, found: Reach, reading: Reading, runs: Runs | None, look: Look, wide: bool) -> Label:
+def _label(spot: Spot, found: Reach, reading: Reading, runs: Runs | None, look: Look, wide: bool) -> Sign:
     jobs = [found.view.jobs[each] for each in spot.jobs]
     if not jobs:
-        return Label((" ", "plain"), "", "plain")
+        return Sign((" ", "plain"), "", "plain")
     if spot.group or len(jobs) > 1:
         return _folded(spot, jobs, look)
     [one] = jobs
@@ -104,7 +104,7 @@ def _label(spot: Spot, found: Reach, reading: Reading, runs: Runs | None, look: 
     ends = [name for name, those in found.view.services.items() if one.id in those]
     due = {each.name: look.clock.hm(each.deadline, look.now, each.zone) for each in found.services}
     delivers: list[Run] = [(f" delivers {name} {due.get(name, '')}".rstrip(), "key") for name in ends[:1]]
-    return Label(_mark(one, look), text, style, [*_below(one, reading, runs, look, wide), *delivers])
+    return Sign(_mark(one, look), text, style, [*_below(one, reading, runs, look, wide), *delivers])
 
 
 def _mark(one: LineageJob, look: Look) -> Run:
@@ -131,7 +131,7 @@ def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wid
     return [(f"{said} {look.clock.hm(one.at, look.now)}", "bad" if one.is_red else "dim")]
 
 
-def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Label:
+def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Sign:
     """A spot of several: what it stands for, how many are red, the state that most have."""
     red = sum(one.is_red for one in jobs)
     more = "…" if not look.glyphs.plain else "..."
@@ -139,7 +139,7 @@ def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Label:
     states = Counter(look.glyphs.mark("state", one.state)[1] if one.state else "not run" for one in jobs)
     words = ", ".join(f"{number} {state}" for state, number in states.most_common(3))
     mark: Run = (look.glyphs.mark("state", "failed")[0], "bad") if red else (more[0], "dim")
-    return Label(mark, f"{name}, {red} red" if red else name, "bad" if red else "dim", [(words, "dim")])
+    return Sign(mark, f"{name}, {red} red" if red else name, "bad" if red else "dim", [(words, "dim")])
 
 
 # the lines that tell of the spot under the cursor

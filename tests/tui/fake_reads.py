@@ -343,6 +343,7 @@ def job_view(row: JobRow, **changes: Any) -> JobView:
         ("supply-plan", "daily-revenue"),
         drift,
         runs,
+        coming=tuple(at("03:10") + timedelta(days=days) for days in (1, 2, 3)) if row.next else (),
     )
     return dataclasses.replace(view, **changes)
 

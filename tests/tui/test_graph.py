@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from console.control.channels import channels
 from console.control.layering import Layout, Wanted, lay_out
-from console.tui.graph import BOX, Drawing, Label
+from console.tui.graph import BOX, Drawing, Sign
 
 EDGES = st.sets(st.tuples(st.integers(0, 12), st.integers(0, 12)).filter(lambda pair: pair[0] < pair[1]), max_size=24)
 
@@ -22,7 +22,7 @@ def _own(place: int) -> str:
 def drawing(edges: list[tuple[int, int]], focus: int = 0, plain: bool = False, spacing: int = 1,
             lit: tuple[tuple[int, int], ...] = ()) -> Drawing:  # fmt: skip
     layout = lay_out(edges, Wanted(focus, 20, 20))
-    labels = [Label(("o", "ok"), f"job{spot.jobs[0]}" if spot.jobs else "", "plain") for spot in layout.spots]
+    labels = [Sign(("o", "ok"), f"job{spot.jobs[0]}" if spot.jobs else "", "plain") for spot in layout.spots]
     return Drawing(layout, labels, 10, spacing, lit, plain)
 
 
@@ -45,13 +45,13 @@ def test_the_critical_path_is_heavy_and_in_letters_it_is_double() -> None:
 
 def test_with_room_a_row_has_a_second_line() -> None:
     layout = lay_out([(0, 1)], Wanted(0, 1, 1))
-    labels = [Label(("o", "ok"), f"job{number}", "plain", [("03:12", "dim")]) for number in range(2)]
+    labels = [Sign(("o", "ok"), f"job{number}", "plain", [("03:12", "dim")]) for number in range(2)]
     assert lines(Drawing(layout, labels, 10, 2)) == ["o job0 ────▸o job1", "  03:12       03:12"]
 
 
 def test_wide_names_are_cut_by_cells() -> None:
     layout = lay_out([(0, 1)], Wanted(0, 1, 1))
-    labels = [Label(("o", "ok"), "漢字の名前の仕事", "plain"), Label(("o", "ok"), "b", "plain")]
+    labels = [Sign(("o", "ok"), "漢字の名前の仕事", "plain"), Sign(("o", "ok"), "b", "plain")]
     one = Drawing(layout, labels, 10)
     assert [one.width] == [sum(len(text) + sum(letter > "\u3000" for letter in text) for text, _ in
                                one.line(0, None, (), _own))]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from connectors.words import State
 from console.model.views.acts import ActionView
 from console.model.views.estate import DriftView
 from console.model.views.findings import FindingView
@@ -83,6 +84,16 @@ class RunRow:
     partial_input: str = ""
     """What it read that was partial; empty where nothing was."""
 
+    def lasted_s(self, now: datetime) -> float | None:
+        """Seconds that it took, or has run; None where it has not begun or nobody knows its end."""
+        if self.started is None or (self.ended is None and self.state != State.RUNNING):
+            return None
+        return max(0.0, ((self.ended or now) - self.started).total_seconds())
+
+    @property
+    def is_red(self) -> bool:
+        return self.state in set(State) and State(self.state).is_red
+
     @property
     def flags(self) -> str:
         """ "stale read", "partial input": what its state does not say; empty where there is nothing."""
@@ -153,6 +164,8 @@ class JobView:
     """Newest first, at most 60."""
     findings: tuple[FindingView, ...] = ()
     """The open ones of the job and its runs, newest first."""
+    coming: tuple[datetime, ...] = ()
+    """When its next runs are expected, at most three."""
     waits: tuple[str, ...] = ()
     """What it waits for, gate by gate: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty where that is no more
     than each of its upstreams good on the same date."""

@@ -24,6 +24,8 @@ from console.store.reads.runs import RunReads
 # ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
 FIRST_PAGE = 128
 HISTORY = 60
+COMING = 3
+"""Expected runs of a job that are told."""
 NEAR_NAMES = 20_000
 """Names that are compared by spelling for a near miss; beyond it only those that hold what was typed."""
 ALIKE = 5
@@ -96,6 +98,7 @@ class JobReads(RunReads, MemberReads):
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.services_of(job_id),
+            coming=self._coming(job_id),
             waits=waits_of(self.link, job_id),
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
@@ -213,6 +216,13 @@ class JobReads(RunReads, MemberReads):
             return len(seconds), (seconds[0] if seconds else None), (seconds[0] if seconds else None)
         cuts = quantiles(seconds, n=10, method="inclusive")
         return len(seconds), cuts[4], cuts[8]
+
+    def _coming(self, job_id: int) -> tuple[datetime, ...]:
+        rows = self.link.rows(
+            "SELECT sort_us FROM run WHERE job_id = ? AND sort_us > ? AND state = 'planned' ORDER BY sort_us LIMIT ?",
+            (job_id, micros(self.now()), COMING),
+        )
+        return tuple(instant(row[0]) for row in rows)
 
     def _neighbours(self, job_id: int, mine: str, other: str) -> tuple[tuple[str, str], ...]:
         rows = self.link.rows(

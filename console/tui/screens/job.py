@@ -9,7 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.model.views import JobView, RunRow
-from console.tui import runs
+from console.tui import durations, runs
 from console.tui.cells import counted, state_cells
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.when import span
@@ -42,7 +42,7 @@ class JobScreen(BaseScreen):
         self.grid = Grid(runs.RUNS, "no run yet", id="grid")
 
     def body(self) -> ComposeResult:
-        for name in ("what", "how", "around"):
+        for name in ("stands", "what", "how", "around", "plot"):
             yield Bar(id=name)
         yield self.grid
 
@@ -64,6 +64,8 @@ class JobScreen(BaseScreen):
             )
             for name, facts in zip(("what", "how", "around"), self._facts(self.view), strict=True):
                 self.bar(name).show(facts)
+            self.bar("stands").show(durations.stands(self.view, self.look))
+            self.bar("plot").show(durations.plot(self.view, self.look))
 
     @property
     def _zone(self) -> str:

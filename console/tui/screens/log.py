@@ -148,6 +148,15 @@ class LogScreen(BaseScreen):
         self.paint_log_title()
         self._follow_on()
 
+    def why_not_pager(self) -> str:
+        return "" if self.text else self.log_words or "there is no log to show"
+
+    def do_pager(self) -> None:
+        from console.tui.aside import read_aside
+
+        if problem := read_aside(self.board, self.text):
+            self.notice(problem, "warn")
+
     def do_wrap(self) -> None:
         self.pane.toggle_wrap()
 

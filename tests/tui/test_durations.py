@@ -1,0 +1,67 @@
+"""A job in two lines: three axes apart, and its runs as bars with the newest one's place among them."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from console.model.views import JobView, RunRow
+from console.tui.cells import Look
+from console.tui.durations import plot, stands
+from console.tui.glyphs import Glyphs
+from console.tui.when import Clock
+from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
+
+
+def look(plain: bool = False) -> Look:
+    return Look(NOW, Clock(ZoneInfo("Europe/Berlin")), Glyphs(plain))
+
+
+def took(minutes: float | None, state: str = "succeeded", ago: int = 1) -> RunRow:
+    started = NOW - timedelta(days=ago)
+    ended = None if minutes is None else started + timedelta(minutes=minutes)
+    return run_row(ago, 1, EXTRACT, state=state, started=started, ended=ended)
+
+
+def of(*runs: RunRow) -> JobView:
+    """`runs`: newest first."""
+    return dataclasses.replace(job_view(job_row(1, EXTRACT)), runs=runs)
+
+
+def text(runs: list[tuple[str, str]]) -> str:
+    return "".join(piece for piece, _ in runs)
+
+
+def test_bars_stand_oldest_first_and_the_newest_is_lit_with_its_place_in_words() -> None:
+    runs = plot(of(took(16), took(8, ago=2), took(4, ago=3), took(12, ago=4)), look())
+    assert text(runs) == " ▇▃▅█  last 16m, longer than 100 % of 3 good runs (4m to 12m)"
+    assert ("█", "key") in runs
+
+
+def test_what_was_red_is_drawn_and_not_compared_with() -> None:
+    runs = plot(of(took(8), took(16, "failed", 2), took(10, ago=3)), look())
+    assert ("█", "bad") in runs
+    assert text(runs).endswith("last 8m, longer than 0 % of 1 good run (10m to 10m)")
+
+
+def test_a_run_that_goes_on_counts_with_what_it_has_taken() -> None:
+    running = run_row(9, 1, EXTRACT, state="running", started=NOW - timedelta(minutes=20), ended=None)
+    assert "last so far 20m, longer than 100 %" in text(plot(of(running, took(8)), look()))
+
+
+def test_without_durations_it_says_so_and_a_first_one_has_none_to_compare_with() -> None:
+    assert text(plot(of(took(None, "lost")), look())) == " no run of it has a duration yet"
+    assert text(plot(of(took(8)), look())).endswith("last 8m, the first that has a duration")
+
+
+def test_in_plain_letters_bars_are_figures() -> None:
+    assert text(plot(of(took(16), took(8, ago=2)), look(plain=True))).isascii()
+
+
+def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
+    row = job_row(1, EXTRACT, state="failed", native_state="exit 1", timeliness="at_risk", evidence="inferred")
+    said = text(stands(dataclasses.replace(job_view(row), row=row), look()))
+    assert said.startswith(' state ✖ failed "exit 1"   timeliness ! at risk   evidence ≈ inferred   next Sat 03:10, ')
+    never = job_row(2, EXTRACT, state="", run_id=None, next=None)
+    assert text(stands(job_view(never, coming=()), look())) == " state no run yet   next not known"
