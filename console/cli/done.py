@@ -10,7 +10,8 @@ from console.cli.common import Stop, business_date, now_of, print_json, reading,
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.engine.wishes import Wish
-from console.model.views import JobFilter, JobRow, RunRow
+from console.model.filters import JobFilter
+from console.model.views import JobRow, RunRow
 from console.store.reads import Reads
 
 MANUAL = "manual"

@@ -1,10 +1,11 @@
-"""`headway jobs [WORDS…]`: jobs that match, each with its latest run."""
+"""`headway jobs [FILTER]`: jobs that match, each with its latest run."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from connectors.contract import State
@@ -20,7 +21,8 @@ from console.cli.common import (
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.model.views import JobFilter, JobRow
+from console.model.filters import FIELDS, FilterError, JobFilter, parse_terms
+from console.model.views import JobRow
 from console.store.errors import NotFound
 
 COLUMNS = (
@@ -28,38 +30,57 @@ COLUMNS = (
     Col("schedule", 12, drop=2), Col("owner", drop=1),
 )  # fmt: skip
 LIMIT = 200
+SORTS = ("name", "attention", "age", "deadline", "slack")
+
+
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    """The filter language, as words of a command line."""
+    parser.add_argument(
+        "filter",
+        nargs="*",
+        help=f'words of the job name, !word without, ~word fuzzy; "!field:value" without. {"; ".join(FIELDS.values())}',
+    )
+
+
+def wanted_of(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:
+    """What was typed; a time of day is that of this machine's zone. Raises Stop."""
+    try:
+        return parse_terms(terms, now, now.astimezone().tzinfo or UTC, only_problems)
+    except FilterError as error:
+        raise Stop(Exit.USAGE, str(error)) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", help="words that stand in the name; !word: that do not")
+    add_filter(parser)
     parser.add_argument("--state", action="append", default=[], help="failed, missed, running, …; may be repeated")
     parser.add_argument("--system", action="append", default=[])
     parser.add_argument("--owner", action="append", default=[])
     parser.add_argument("--service", action="append", default=[], help="what this service hangs on")
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
+    parser.add_argument("--sort", default="name", choices=SORTS)
+    parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    wanted = JobFilter(
-        words=tuple(word for word in arguments.words if not word.startswith("!")),
-        without=tuple(word[1:] for word in arguments.words if word.startswith("!")),
-        states=tuple(arguments.state),
-        systems=tuple(arguments.system),
-        owners=tuple(arguments.owner),
-        problems_only=arguments.problems,
-        services=tuple(arguments.service),
-    )
-    unknown = set(wanted.states) - set(State)
+    unknown = set(arguments.state) - set(State)
     if unknown:
         raise Stop(Exit.USAGE, f"no state {', '.join(sorted(unknown))}; there are {', '.join(State)}")
     with watched(arguments) as reads:
-        _know("system", wanted.systems, {one.system for one in reads.systems()})
-        _know("service", wanted.services, {one.name for one in reads.services()})
-        ids = reads.job_ids(wanted, "name")
-        rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
+        _know("system", arguments.system, {one.system for one in reads.systems()})
+        _know("service", arguments.service, {one.name for one in reads.services()})
         now = now_of(reads)
+        typed = wanted_of(arguments.filter, now, arguments.problems)
+        wanted = replace(
+            typed,
+            states=(*typed.states, *arguments.state),
+            systems=(*typed.systems, *arguments.system),
+            owners=(*typed.owners, *arguments.owner),
+            services=(*typed.services, *arguments.service),
+        )
+        ids = reads.job_ids(wanted, "-" * arguments.reverse + arguments.sort)
+        rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
     if arguments.json:
         print_json(arguments, rows)
         return Exit.OK

@@ -48,9 +48,9 @@ COMMANDS: dict[str, Command] = {
         "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
     ),
     "tonight": Command("console.cli.tonight", "services and critical jobs over the night: --bd, --at 03:20"),
-    "jobs": Command("console.cli.jobs", "jobs, filtered"),
+    "jobs": Command("console.cli.jobs", "jobs by a filter: `state:failed system:airflow age:<2h`"),
     "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
-    "runs": Command("console.cli.runs", "the latest runs of a job"),
+    "runs": Command("console.cli.runs", "the latest runs of a job, or of all by a filter"),
     "lineage": Command("console.cli.lineage", "the jobs above and below a job, over all systems: --up 3 --down 3"),
     "blast": Command("console.cli.blast", "whom a job takes with it: services and their clocks, jobs by system"),
     "log": Command("console.cli.log", "the log of a run"),

@@ -1,4 +1,4 @@
-"""`headway runs SYSTEM/ID`: the latest runs of a job, newest first."""
+"""`headway runs SYSTEM/ID`: the latest runs of a job; `headway runs FILTER`: of all jobs. Newest first."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ from datetime import datetime
 
 from console.cli.common import now_of, positive_number, print_json, stamp, watched
 from console.cli.exits import Exit
+from console.cli.jobs import add_filter, wanted_of
 from console.cli.table import Col, print_table
 from console.durations import duration_words
+from console.model.filters import JobFilter
 from console.model.views import RunRow
 
 COLUMNS = (
     Col("run"), Col("bd", drop=3), Col("period", 20), Col("state", 10), Col("evidence", drop=2), Col("started"),
     Col("took"), Col("attempts", drop=1), Col("message", 10, drop=4),
 )  # fmt: skip
+ALL_COLUMNS = (Col("job", 24, middle=True), *COLUMNS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="system/native-id")
+    add_filter(parser)
+    parser.add_argument("--problems", action="store_true", help="only what needs a person")
     parser.add_argument("--limit", type=positive_number, default=20)
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    """A single plain word is one job's name: it has runs, or is refused with what is near. All else is a filter."""
+    terms = arguments.filter
     with watched(arguments) as reads:
-        rows = reads.runs(reads.job(arguments.name).row.id, arguments.limit)
         now = now_of(reads)
+        wanted = wanted_of(terms, now, arguments.problems)
+        is_job = len(terms) == 1 and wanted == JobFilter(words=(terms[0],))
+        if is_job:
+            rows = reads.runs(reads.job(terms[0]).row.id, arguments.limit)
+        else:
+            rows = reads.runs_first_page(wanted, limit=arguments.limit)
     if arguments.json:
         print_json(arguments, rows)
-    else:
+    elif is_job:
         print_table(*run_rows(rows, now))
+    else:
+        print_table(ALL_COLUMNS, [(one.job, *_row(one, now)) for one in rows])
     return Exit.OK
 
 

@@ -153,6 +153,12 @@ def asker(run: Run, is_postgres: bool) -> Person:
     return person_named(run, os_user(), is_postgres=False)
 
 
+def my_names(run: Run, is_postgres: bool) -> list[str]:
+    """Who this process is, and all their groups or roles."""
+    name = asker(run, is_postgres).name
+    return [name, *(_roles(run, name) if is_postgres else _os_groups(name))]
+
+
 def person_named(run: Run, name: str, is_postgres: bool) -> Person:
     """That person with the groups of this moment: roles of the database, else groups of this machine. Where no
     permission names a group, nobody is asked for them: a directory service may be slow."""

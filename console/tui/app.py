@@ -153,6 +153,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
     def ask_for(
         self, screen: Screen[Any], key: str, question: Callable[[ReadsLike], Any], then: Callable[[Any], None],
         failed: Callable[[Exception], None] | None = None, *, first: bool = False,
+        instead: bool = False,
     ) -> None:  # fmt: skip
         """Asks the store for a screen; an answer that comes after the screen was closed is dropped."""
 
@@ -167,7 +168,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
             if whole():
                 (failed or self.store_failed)(error)
 
-        self.desk.ask(key, question, arrived, refused, first=first)
+        self.desk.ask(key, question, arrived, refused, first=first, instead=instead)
 
     def read_header(self) -> None:
         """Asks for the header, and for the services that the small status and the header's zone need."""

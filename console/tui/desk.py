@@ -24,6 +24,7 @@ ORDER_SECONDS = 12.0
 class _Asked(Generic[Owned]):
     """What waits at a desk."""
 
+    key: Hashable
     question: Callable[[Owned], Any]
     then: Callable[[Any], None]
     failed: Callable[[Exception], None] | None
@@ -37,11 +38,15 @@ class Desk(Generic[Owned]):
     An order is more than a question: a person was told that it goes on. None replaces another, and a desk that closes
     gives them all, or says which it did not (`close`).
 
-    `look` is called every LOOK_SECONDS and its value compared: a new one is delivered to `changed`.
+    `look` is called every LOOK_SECONDS and its value compared: a new one is delivered to `changed`. `stop` is called
+    from the asker's thread to break off what is being answered.
     """
 
-    def __init__(self, opener: Callable[[], Owned], name: str, look: Callable[[Owned], Hashable] | None = None) -> None:
-        self._opener, self._look = opener, look
+    def __init__(self, opener: Callable[[], Owned], name: str, look: Callable[[Owned], Hashable] | None = None,
+                 stop: Callable[[Owned], None] | None = None) -> None:  # fmt: skip
+        self._opener, self._look, self._stop = opener, look, stop
+        self._owned: Owned | None = None
+        self._replaced: _Asked[Owned] | None = None
         self._waiting: OrderedDict[Hashable, _Asked[Owned]] = OrderedDict()
         self._doing: _Asked[Owned] | None = None
         self._refused: dict[_Asked[Owned], str] = {}
@@ -62,17 +67,29 @@ class Desk(Generic[Owned]):
         failed: Callable[[Exception], None] | None = None,
         first: bool = False,
         order: str = "",
+        instead: bool = False,
     ) -> None:
         """Has `question` answered in the thread; `then` gets the result on the screen's side. `first` goes ahead.
-        `order`: what a person ordered with it, in words."""
-        asked = _Asked(question, then, failed, order)
+        `order`: what a person ordered with it, in words. `instead`: nobody waits any more for the answer to one with
+        this key that is being found now; it is broken off."""
+        asked = _Asked(key, question, then, failed, order)
         key = asked if order else key
         with self._condition:
+            if instead:
+                self._break_off(key)
             self._waiting.pop(key, None)
             self._waiting[key] = asked
             if first:
                 self._waiting.move_to_end(key, last=False)
             self._condition.notify()
+
+    def _break_off(self, key: Hashable) -> None:
+        """Stops what is being answered, where nobody waits for it any more. Under the lock: the thread takes no other
+        question meanwhile, so no other can be hit."""
+        doing = self._doing
+        if self._stop and self._owned is not None and doing is not None and doing.key == key and not doing.order:
+            self._replaced = doing
+            self._stop(self._owned)
 
     def attach(self, deliver: Deliver, changed: Callable[[], None] | None = None) -> None:
         """From now on answers go to `deliver`; those that came early are taken here and now."""
@@ -100,26 +117,25 @@ class Desk(Generic[Owned]):
         return [*refused, *([f"{doing.order}: {unknown}"] if doing and doing.order else []), *left]
 
     def _work(self) -> None:
-        owned: Owned | None = None
         version: Hashable = None
         looked = 0.0
         while not self._closed or self._waiting:
             asked = self._next()
             try:
-                if owned is None and (asked or self._look):
-                    owned = self._opener()
-                if owned is not None and self._look and time.monotonic() - looked >= LOOK_SECONDS:
-                    before, version = version, self._look(owned)
+                if self._owned is None and (asked or self._look):
+                    self._owned = self._opener()
+                if self._owned is not None and self._look and time.monotonic() - looked >= LOOK_SECONDS:
+                    before, version = version, self._look(self._owned)
                     looked = time.monotonic()
                     if before is not None and before != version and self._changed:
                         self._hand(self._changed)
-                if owned is not None and asked:
-                    self._hand(_bound(asked.then, asked.question(owned)))
+                if self._owned is not None and asked:
+                    self._hand(_bound(asked.then, asked.question(self._owned)))
             except Exception as error:  # noqa: BLE001 - whatever it says is shown by the screen that asked
-                if asked:
+                if asked and asked is not self._replaced:
                     self._refuse(asked, error)
-        if owned is not None and hasattr(owned, "close"):
-            owned.close()
+        if self._owned is not None and hasattr(self._owned, "close"):
+            self._owned.close()
 
     def _next(self) -> _Asked[Owned] | None:
         with self._condition:

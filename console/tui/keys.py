@@ -16,6 +16,7 @@ SCREENS = {
     "incidents": "Incidents",
     "incident": "Incident",
     "jobs": "Jobs",
+    "runs": "Runs",
     "job": "Job",
     "run": "Run",
     "tonight": "Tonight",
@@ -31,17 +32,19 @@ OVERLAYS = {
     "pick": "Jump, palette, keys, questions",
     "text": "Record, runbook",
 }
-RUNS = ("services", "incidents", "incident", "jobs", "job", "run")
+RUNS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
 """Where `l` and `o` are about a run."""
 HURT = ("services", "incidents", "incident")
 """Where `r` plans the recovery of an incident."""
-VERBS = ("incident", "jobs", "job", "run")
+VERBS = ("incident", "jobs", "runs", "job", "run")
 """Where the single verbs are about a run."""
-MARKED = ("jobs", "job")
+MARKED = ("jobs", "runs", "job")
 """Where rows can be marked."""
 JOBS = ("services", "incidents", "incident", "jobs", "job", "run", "tonight")
 """Where `g` and `b` are about a job."""
-LISTS = ("services", "incidents", "jobs", "systems", "holds")
+BIG = ("jobs", "runs")
+"""Tables of everything, with sorts and columns of one's own."""
+LISTS = ("services", "incidents", "jobs", "runs", "systems", "holds")
 NUMBERED = (*LISTS, "tonight")
 """Screens that one goes to from anywhere."""
 ALL = tuple(SCREENS)
@@ -79,10 +82,13 @@ TABLE: tuple[Act, ...] = (
     Act("recover", ("r",), "recover", "the plan that repairs it, step by step; nothing is sent before you say so",
         HURT, 2),
     Act("rerun", ("r",), "rerun", "preview of a rerun, or a plan for the marked ones; nothing is sent yet",
-        ("jobs", "job", "run"), 2),
+        ("jobs", "runs", "job", "run"), 2),
     Act("rerun", ("R",), "rerun one", "preview of a rerun of the run under the cursor alone", ("incident",), 0),
     Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery", "lineage", "tonight"), 3),
     Act("mark", ("space",), "mark", "mark the row for what is done to several; Esc clears the marks", MARKED, 4),
+    Act("mark_range", ("ctrl+space", "ctrl+@"), "mark to here", "mark every row from the last mark to the cursor",
+        MARKED, 0),
+    Act("clear_marks", ("ctrl+backslash",), "clear marks", "take all marks away", MARKED, 0),
     Act("cancel", ("c",), "cancel", "end what runs now, or the marked ones; shows it first", VERBS, 5),
     Act("skip", ("X",), "skip", "say that the run is not needed, or the marked ones; shows it first", VERBS, 0),
     Act("mark_ok", ("M",), "mark OK", "say that the run is good, or the marked ones; shows it first", VERBS, 0),
@@ -131,14 +137,22 @@ TABLE: tuple[Act, ...] = (
     Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
     # the view
     Act("filter", ("/",), "filter",
-        "only what matches as you type; -word leaves out; state: system: owner: service:", LISTS, 9),
+        "only what matches as you type; -word leaves out, in Jobs and Runs also ~fuzzy and field:value", LISTS, 9),
     Act("search", ("/",), "search", "find a text in the log", ("run",), 9),
     Act("search", ("/",), "search", "find a job by a part of its name; n and N go on", ("lineage",), 9),
-    Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", "jobs", "systems"), 0),
+    Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", *BIG, "systems"), 0),
+    Act("sort_deadline", ("D",), "by deadline", "sort by the next deadline below; again reversed", ("jobs",), 0),
+    Act("sort_slack", ("S",), "by slack", "sort by the least slack below; again reversed", ("jobs",), 0),
+    Act("sort_name", ("N",), "by name", "sort by name; again reversed", BIG, 0),
+    Act("sort_age", ("T",), "by age", "sort by when it ran, newest first; again reversed", BIG, 0),
+    Act("wide", ("ctrl+w",), "wide", "names whole and all columns, or as before", BIG, 0),
+    Act("columns_on", ("right",), "columns on", "the next columns, where not all have room", BIG, 0),
+    Act("columns_back", ("left",), "columns back", "the columns before", BIG, 0),
     Act("zone", ("Z",), "zone", "times on the service's own wall clock, on mine, in UTC", ALL, 0),
     Act("services", ("1",), "services", "Services: what is promised by when", ALL, 0),
     Act("incidents", ("2",), "incidents", "Incidents: what is broken, and until when it can be mended", ALL, 0),
     Act("jobs", ("3",), "jobs", "Jobs: everything, on every system", ALL, 0),
+    Act("runs", ("7",), "runs", "Runs: every run of every job, newest first", ALL, 0),
     Act("tonight", ("4", "t"), "tonight", "Tonight: services and critical jobs over time, and past nights", ALL, 0),
     Act("systems", ("5",), "systems", "Systems: what is polled, and how long ago", ALL, 0),
     Act("holds", (), "holds", "Holds: what Headway keeps from starting, until when and why", ALL, 0),
@@ -178,6 +192,12 @@ _SHOWN = {
     "ctrl+z": "^Z",
     "ctrl+u": "^U",
     "ctrl+d": "^D",
+    "ctrl+w": "^W",
+    "ctrl+@": "^@",
+    "ctrl+space": "^Space",
+    "ctrl+backslash": "^\\",
+    "left": "←",
+    "right": "→",
     "tab": "Tab",
     "up": "↑",
     "down": "↓",

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from console.model.ids import instant
 from console.model.views import JobRow, RunRow
 from console.tui.cells import Look, markable, state_cells, took
+from console.tui.when import signed
 from console.tui.widgets.paint import Run
-from console.tui.widgets.table import Column, Row
+from console.tui.widgets.table import Column, Row, ranked, widened
 
 JOBS = (
     Column("", 1, 1),
     Column("", 1, 1),
     Column("job", 34, 1, flex=4, middle=True),
     Column("state", 10, 2),
+    Column("deadline", 9, 0),
+    Column("slack", 7, 0, right=True),
     Column("bd", 10, 5),
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),
     Column("schedule", 12, 6, flex=1, most=34),
     Column("owner", 8, 7, flex=1, most=18),
+    Column("native", 10, 0, flex=1, most=20),
+    Column("try", 3, 0, right=True),
 )
+JOBS_PROMISED = ranked(JOBS, deadline=2, slack=2)
+"""With the soonest deadline and the least slack of the services below."""
+JOBS_WIDE = widened(ranked(JOBS, deadline=3, slack=3, native=8, **{"try": 8}))
 RUNS = (
     Column("", 1, 1),
     Column("", 1, 1),
@@ -32,10 +43,23 @@ RUNS = (
     Column("exit", 4, 3, right=True),
     Column("message", 10, 5, flex=3),
 )
+ALL_RUNS = (
+    *RUNS[:2],
+    Column("job", 30, 1, flex=4, middle=True),
+    Column("period", 9, 2),
+    *RUNS[3:-1],
+    Column("message", 10, 5, flex=3),
+    Column("native", 10, 0, flex=1, most=20),
+)
+"""Runs of all jobs."""
+ALL_RUNS_WIDE = widened(ranked(ALL_RUNS, native=6))
 
 
-def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Row:
-    """A line of Jobs; `drifted`: what differs from the accepted definition."""
+def job(
+    view: JobRow, look: Look, drifted: str = "", marked: bool = False, promised: tuple[int, int | None] | None = None
+) -> Row:
+    """A line of Jobs; `drifted`: what differs from the accepted definition; `promised`: deadline and slack of what
+    hangs on it, in microseconds."""
     dash = look.glyphs.sign("dash")
     if view.state:
         cells = state_cells(view, look)
@@ -49,14 +73,30 @@ def job(view: JobRow, look: Look, drifted: str = "", marked: bool = False) -> Ro
             *cells[:2],
             markable("  " + view.name if view.is_task else view.name, look, marked, "dim" if view.gone else "plain"),
             cells[2],
+            *_promise(promised, look),
             (view.bd, "dim"),
             (look.clock.day(view.started, look.now), "plain"),
             (took(view, look) or dash, "plain"),
             (stands or look.clock.day(view.next, look.now), "warn" if stands else "plain"),
             schedule,
             (view.owner, "dim"),
+            (view.native_state, "dim"),
+            (str(view.attempts or ""), "warn" if view.attempts > 1 else "dim"),
         ),
     )
+
+
+def _promise(promised: tuple[int, int | None] | None, look: Look) -> tuple[Run, Run]:
+    """The soonest deadline and the least slack of the services below; dashes where there is none."""
+    dash: Run = (look.glyphs.sign("dash"), "dim")
+    if promised is None:
+        return dash, dash
+    deadline, slack_us = instant(promised[0]), promised[1]
+    at: Run = (look.clock.day(deadline, look.now), "plain" if deadline > look.now else "bad")
+    if slack_us is None:
+        return at, dash
+    slack = timedelta(microseconds=slack_us)
+    return at, (signed(slack), "bad" if slack < timedelta(0) else "plain")
 
 
 def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
@@ -79,3 +119,11 @@ def run(view: RunRow, look: Look, zone: str = "", marked: bool = False) -> Row:
             (view.message or view.reason, "dim"),
         ),
     )
+
+
+def one_of_all(view: RunRow, look: Look, marked: bool = False) -> Row:
+    """A line of Runs: the same as among the runs of its job, with the job's name before it."""
+    mark, sign, _, *others = run(view, look).cells
+    name = markable(view.job, look, marked)
+    period = look.clock.day(view.period, look.now) if view.period else look.clock.period(view.period_key)
+    return Row(view.id, (mark, sign, name, (period, "plain"), *others, (view.native_state, "dim")))

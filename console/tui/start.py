@@ -52,7 +52,7 @@ def run_console(
 
 def reading(open_reads: Callable[[], ReadsLike]) -> Desk[ReadsLike]:
     """The desk that owns the store's readers; it may be started before textual is imported."""
-    return Desk(open_reads, "reads", look=lambda reads: reads.data_version())
+    return Desk(open_reads, "reads", look=lambda reads: reads.data_version(), stop=lambda reads: reads.interrupt())
 
 
 def _open_reads(url: str) -> ReadsLike:

@@ -22,9 +22,9 @@ from console.config import ActingSettings, PermissionSettings
 from console.engine.plan_requests import PlanRequests
 from console.engine.wiring import Parts
 from console.engine.wishes import AlreadyAsked, Wish
+from console.model.filters import JobFilter
 from console.model.ids import new_action_key
 from console.model.plans import Draft
-from console.model.views import JobFilter
 from console.store import audit, chain, lease
 from console.store.errors import NotAllowed
 from console.store.open import Store, open_store

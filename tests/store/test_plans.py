@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from console.model.views import JobFilter
+from console.model.filters import JobFilter
 from console.store import polling
 from console.store.open import Store
 from console.store.reads import Reads

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from connectors.contract import JobRecord
 from console.model.decisions import Decisions, Member, RunJudgement
+from console.model.filters import JobFilter
 from console.model.inventory import GoneJob, InventoryChanges
 from console.model.values import Settings
-from console.model.views import JobFilter
 from console.model.words import Timeliness
 from console.store import lease
 from console.store.apply import apply
@@ -66,11 +66,10 @@ def test_what_needs_a_person_comes_first(served: Estate, reads: Reads) -> None:
     assert ["load_stock", "clean_up", "extract_orders", LOAD] == names(reads)
 
 
-def test_jobs_are_ordered_by_name_system_or_start(served: Estate, reads: Reads) -> None:
+def test_jobs_are_ordered_by_name_or_start(served: Estate, reads: Reads) -> None:
     served.ingest(run(JOBS[2], period="02:00"), run(JOBS[0], period="01:00"))
     assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "name")
-    assert [LOAD, "clean_up", "extract_orders", "load_stock"] == names(reads, "system")
-    assert ["clean_up", "extract_orders"] == names(reads, "started")[:2]
+    assert ["clean_up", "extract_orders"] == names(reads, "age")[:2]
 
 
 def test_jobs_are_filtered_by_words_state_system_and_owner(served: Estate, reads: Reads) -> None:
@@ -309,7 +308,7 @@ def test_jobs_that_are_not_watched_any_more_are_in_no_list_and_no_count(served: 
     assert [2, 1] == [one.jobs for one in sorted(reads.systems(), key=lambda one: -one.jobs)]
     with served.store.write(None) as connection:
         connection.execute(text("UPDATE target SET removed = TRUE WHERE id = :host"), {"host": served.host})
-    for sort in ("attention", "name", "system", "started"):
+    for sort in ("attention", "name", "age", "deadline", "-slack"):
         assert [served.job_id("load_orders")] == list(reads.job_ids(JobFilter(), sort))
     assert [] == list(reads.job_ids(JobFilter(problems_only=True)))
     assert 1 == reads.header().jobs

@@ -15,6 +15,8 @@ from connectors.words import Verb
 from console.clock import Hand
 from console.engine.wishes import Wish
 from console.model.carried import PlanView, StepView
+from console.model.filters import JobFilter
+from console.model.ids import micros
 from console.model.plans import Draft, LeftOut, Save, Step
 from console.model.views import (
     ActionView,
@@ -28,7 +30,6 @@ from console.model.views import (
     HurtService,
     IncidentRow,
     IncidentView,
-    JobFilter,
     JobRow,
     JobView,
     MemberView,
@@ -37,6 +38,7 @@ from console.model.views import (
     ServiceView,
     TargetView,
 )
+from console.model.views.jobs import HourCount
 from console.model.views.lineage import LineageRun, LineageView
 from console.model.views.night import NightView
 from console.store.errors import ReasonNeeded
@@ -535,14 +537,20 @@ class FakeReads:
 
     def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
         self._look()
-        return array("q", [row.id for row in self.jobs_ if _matches(row, wanted)])
+        return array("q", [row.id for row in self._ordered(wanted, sort)])
 
     def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = 128) -> Sequence[JobRow]:
-        return [row for row in self.jobs_ if _matches(row, wanted)][:limit]
+        return self._ordered(wanted, sort)[:limit]
+
+    def _ordered(self, wanted: JobFilter, sort: str) -> list[JobRow]:
+        rows = [row for row in self.jobs_ if _matches(row, wanted)]
+        if sort.endswith("name"):
+            rows.sort(key=lambda row: row.name)
+        return rows[::-1] if sort.startswith("-") else rows
 
     def jobs_by_ids(self, ids: Sequence[int]) -> Sequence[JobRow]:
-        wanted = set(ids)
-        return [row for row in self.jobs_ if row.id in wanted]
+        rows = {row.id: row for row in self.jobs_}
+        return [rows[job_id] for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
         row = _found(name_or_id, (row for row in self.jobs_ if name_or_id in (row.id, row.name)))
@@ -600,6 +608,43 @@ class FakeReads:
     def data_version(self) -> int:
         self._look()
         return self.version
+
+    def interrupt(self) -> None:
+        """Nothing here takes long."""
+
+    def all_runs(self) -> list[RunRow]:
+        """The latest run of every job that has one, newest first."""
+        rows = [
+            run_row(
+                job.run_id, job.id, job.name, state=job.state, evidence=job.evidence, native_state=job.native_state,
+                bd=job.bd, started=job.started, ended=job.ended, period=job.started, attempts=job.attempts,
+                stale_since=job.stale_since,
+            )
+            for job in self.jobs_
+            if job.run_id is not None
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: (row.started or NOW, row.id), reverse=True)
+
+    def run_ids(self, wanted: JobFilter, sort: str = "age") -> array[int]:
+        self._look()
+        jobs = {row.id for row in self.jobs_ if _matches(row, wanted)}
+        rows = [row for row in self.all_runs() if row.job_id in jobs]
+        if sort.endswith("name"):
+            rows.sort(key=lambda row: row.job)
+        return array("q", [row.id for row in (reversed(rows) if sort.startswith("-") else rows)])
+
+    def runs_first_page(self, wanted: JobFilter, sort: str = "age", limit: int = 128) -> Sequence[RunRow]:
+        return self.runs_by_ids(self.run_ids(wanted, sort)[:limit])
+
+    def runs_by_ids(self, ids: Sequence[int]) -> Sequence[RunRow]:
+        rows = {row.id: row for row in self.all_runs()}
+        return [rows[run_id] for run_id in ids if run_id in rows]
+
+    def run_hours(self, wanted: JobFilter, hours: int) -> Sequence[HourCount]:
+        return [HourCount(NOW.replace(minute=0, second=0) - timedelta(hours=n), 40 - n, n % 5 == 0) for n in (3, 2, 1)]
+
+    def promised(self) -> dict[int, tuple[int, int | None]]:
+        return {job.id: (micros(at("05:30")), 2_418_000_000) for job in self.jobs_ if job.name in (EXTRACT, LOAD)}
 
 
 def _found(name: object, views: Iterable[Found]) -> Found:

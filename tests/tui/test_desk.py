@@ -192,3 +192,24 @@ def test_what_was_not_sent_is_said_once_the_console_is_left(
     monkeypatch.setattr(HeadwayApp, "run", run)
     assert 0 == run_console(str(tmp_path / "headway.db"))
     assert "headway: rerun fake/extract: it was NOT sent, the store was busy\n" == capsys.readouterr().err
+
+
+def test_what_nobody_waits_for_any_more_is_broken_off_and_nothing_is_said_of_it() -> None:
+    """As one types a filter, a long look for the letters before must not hold up the next ones."""
+    stopped, begun, told = threading.Event(), threading.Event(), []
+    desk: Desk[object] = Desk(object, "test", stop=lambda _: stopped.set())
+    desk.attach(lambda answer: answer())
+
+    def long(_: object) -> None:
+        begun.set()
+        if stopped.wait(SECONDS):
+            raise OSError("interrupted")
+
+    desk.ask("ids", long, lambda _: told.append("old"), lambda error: told.append(str(error)))
+    assert begun.wait(SECONDS)
+    desk.ask("rows", lambda _: None, lambda _: told.append("rows"), instead=True)
+    assert not stopped.is_set()
+    desk.ask("ids", lambda _: None, lambda _: told.append("new"), instead=True)
+    wait_until(lambda: len(told) == 2)
+    assert ["rows", "new"] == told
+    assert [] == desk.close()

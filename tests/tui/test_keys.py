@@ -21,6 +21,7 @@ from console.tui.screens.overlay import Overlay
 from console.tui.screens.pick import PickScreen
 from console.tui.screens.preview import PreviewScreen
 from console.tui.screens.run import RunScreen
+from console.tui.screens.runs import RunsScreen
 from console.tui.screens.services import ServicesScreen
 from console.tui.screens.started import StartedScreen
 from console.tui.screens.systems import SystemsScreen
@@ -34,6 +35,7 @@ BUILT: dict[str, type[BaseScreen] | type[Overlay[Any]]] = {
     "incidents": IncidentsScreen,
     "incident": IncidentScreen,
     "jobs": JobsScreen,
+    "runs": RunsScreen,
     "job": JobScreen,
     "run": RunScreen,
     "systems": SystemsScreen,
@@ -88,7 +90,7 @@ async def test_the_footer_shows_the_tables_keys_and_dims_what_cannot_be_done(nig
     await night.see("Supply plan", "↵ open", "r recover", ": jump", "? keys")
 
 
-@on_the_night(size=(120, 48))
+@on_the_night(size=(120, 90))
 async def test_help_shows_every_act_of_the_screen(night: Night) -> None:
     await night.press("3")
     await night.see("JOBS  row 1 of 14")

@@ -62,6 +62,10 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "incidents": (("2",), "INC-0412"),
     "incident": (("2", "see:INC-0412", "enter"), "HURTS"),
     "jobs": (("3",), "JOBS  row 1 of 14"),
+    "filter-fault": (("3", "see:row 1 of 14", "/", *"stat:"), "did you mean state:?"),
+    "jobs-by-slack": (("3", "see:row 1 of 14", "S"), "sort:slack"),
+    "runs": (("7",), "RUNS  row 1 of"),
+    "runs-wide": (("7", "see:RUNS  row 1 of", "ctrl+w"), "wide: names whole"),
     "job": (("3", "see:JOBS  row 1 of 14", "enter"), "upstream etl-hosts"),
     "run": (("2", "see:INC-0412", "enter", "see:HURTS", "enter"), "LOG attempt 2"),
     "systems": (("5",), "out of reach"),
@@ -86,7 +90,21 @@ def test_at_80_by_24(snap_compare: SnapCompare, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["services", "incident", "jobs", "run", "preview", "plan", "lineage", "lineage-blast", "tonight"]
+    "state",
+    [
+        "services",
+        "incident",
+        "jobs",
+        "jobs-by-slack",
+        "runs",
+        "runs-wide",
+        "run",
+        "preview",
+        "plan",
+        "lineage",
+        "lineage-blast",
+        "tonight",
+    ],
 )
 def test_at_120_by_36(snap_compare: SnapCompare, state: str) -> None:
     assert shot(snap_compare, *STATES[state], size=WIDE)

@@ -21,7 +21,7 @@ from console.model.views.incidents import (
     ServiceView,
     SilenceView,
 )
-from console.model.views.jobs import AttemptView, JobFilter, JobRow, JobView, RunRow, RunView
+from console.model.views.jobs import AttemptView, JobRow, JobView, RunRow, RunView
 
 __all__ = [
     "ActionView",
@@ -40,7 +40,6 @@ __all__ = [
     "HurtService",
     "IncidentRow",
     "IncidentView",
-    "JobFilter",
     "JobRow",
     "JobView",
     "MemberView",

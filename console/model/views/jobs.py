@@ -1,4 +1,4 @@
-"""Jobs, their runs and attempts, and what a filter means."""
+"""Jobs, their runs and attempts."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from connectors.words import State
 from console.model.views.acts import ActionView
 from console.model.views.estate import DriftView
 from console.model.views.findings import FindingView
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """What `/` means: words that must stand in the name, and fields. Empty: everything."""
-
-    words: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    states: tuple[str, ...] = ()
-    systems: tuple[str, ...] = ()
-    owners: tuple[str, ...] = ()
-    problems_only: bool = False
-    services: tuple[str, ...] = ()
-    """Jobs that one of these services hangs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +84,16 @@ class RunRow:
     def flags(self) -> str:
         """ "stale read", "partial input": what its state does not say; empty where there is nothing."""
         return "stale read" if self.stale_read else "partial input" if self.partial_input else ""
+
+
+@dataclass(frozen=True, slots=True)
+class HourCount:
+    """The runs that were due in one hour."""
+
+    at: datetime
+    runs: int
+    red: int
+    """Failed, missed, timed out or lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
@@ -12,7 +13,7 @@ from console.clock import Clock, Hand
 from console.model.ids import instant, maybe_instant
 from console.store import schema
 from console.store.errors import StoreUnusable
-from console.store.keys import unpack
+from console.store.keys import pack, unpack
 from console.store.reads.link import Link
 
 STALE_POLLS = 3
@@ -55,6 +56,10 @@ class Base:
 
     def close(self) -> None:
         self.link.close()
+
+    def interrupt(self) -> None:
+        """From another thread: the question that is being answered fails, where the database allows it."""
+        self.link.interrupt()
 
     def hand(self) -> Hand | None:
         """The clock row of a replay; None on real time."""
@@ -108,6 +113,25 @@ def seen(state: str, evidence: str, target_id: int, stale: dict[int, datetime | 
 def visible(stored: str) -> str:
     """A raw name, such as a period key or a native reference, as a person may see it."""
     return clean_line(unpack(stored))
+
+
+def holding(text: str) -> str:
+    """What `Link.like` takes for "holds this text"."""
+    return f"%{_escaped(pack(text))}%"
+
+
+def fuzzy(text: str) -> str:
+    """What `Link.like` takes for "holds these letters in this order"."""
+    return f"%{'%'.join(map(_escaped, pack(text)))}%"
+
+
+def exactly(text: str) -> str:
+    """What `Link.like` takes for "is this text"."""
+    return _escaped(pack(text))
+
+
+def _escaped(text: str) -> str:
+    return re.sub("[!%_]", r"!\g<0>", text)
 
 
 def words(stored: str) -> tuple[str, ...]:

@@ -1,28 +1,24 @@
-"""The big table: ids in order, rows by id; never a scan of `run`, never OFFSET. And one job with its surroundings."""
+"""Jobs as rows of the big table, and one job with its surroundings."""
 
 from __future__ import annotations
 
 import re
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from statistics import quantiles
 
-from connectors.words import OPEN_STATES
 from console.model.ids import LONGEST_ID, instant, maybe_instant, micros
-from console.model.views import DriftView, JobFilter, JobRow, JobView
+from console.model.views import DriftView, JobRow, JobView
 from console.store.errors import LookAlike, NotFound
 from console.store.keys import pack
-from console.store.ranks import CALM, PROBLEM
 from console.store.reads.base import seen
 from console.store.reads.gates import waits_of
 from console.store.reads.link import Row
-from console.store.reads.members import MemberReads
 from console.store.reads.near import near
+from console.store.reads.order import OrderReads
 from console.store.reads.runs import RunReads
 
 # ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
-FIRST_PAGE = 128
 HISTORY = 60
 COMING = 3
 """Expected runs of a job that are told."""
@@ -31,7 +27,6 @@ NEAR_NAMES = 20_000
 ALIKE = 5
 """Jobs that look alike which a message names at most."""
 _JOB_ID = re.compile(rf"id:[0-9]{{1,{LONGEST_ID}}}")
-_ORDERS = {"name": "j.name, j.id", "started": "l.sort_us DESC, j.id", "system": "s.name, j.name, j.id"}
 _ROW = (
     "SELECT j.id, j.name, s.name, s.kind, l.state, COALESCE(r.evidence, 'native'), COALESCE(r.native_state, ''),"
     " COALESCE(r.timeliness, 'no_estimate'), COALESCE(r.bd, ''), r.id, r.started_us, r.ended_us,"
@@ -49,18 +44,9 @@ _ROW = (
     " x.kind <> 'trigger')"
 )
 _HELD = ("held", "releasing", "found")
-_OPEN = ", ".join(f"'{state.value}'" for state in sorted(OPEN_STATES))
 
 
-class JobReads(RunReads, MemberReads):
-    def job_ids(self, wanted: JobFilter, sort: str = "attention") -> array[int]:
-        """Ids of all jobs that match, in order: "attention" (needs a person first), "name", "started", "system"."""
-        return array("q", self._ids(wanted, sort, None))
-
-    def jobs_first_page(self, wanted: JobFilter, sort: str = "attention", limit: int = FIRST_PAGE) -> list[JobRow]:
-        """The first rows of that order, at once."""
-        return self.jobs_by_ids(list(self._ids(wanted, sort, limit)))
-
+class JobReads(RunReads, OrderReads):
     def jobs_by_ids(self, ids: Sequence[int]) -> list[JobRow]:
         """The lines of these jobs, in the order of the ids; unknown ones are left out."""
         stale = self.stale_targets()
@@ -104,80 +90,6 @@ class JobReads(RunReads, MemberReads):
             runs=tuple(self.runs(job_id)),
             findings=tuple(self.findings(job_id)),
         )
-
-    # -- order ------------------------------------------------------------------------------------------------------
-    def _ids(self, wanted: JobFilter, sort: str, limit: int | None) -> Iterable[int]:
-        joins, where, values = self._where(wanted)
-        if sort in _ORDERS:
-            tail = f" ORDER BY {_ORDERS[sort]}" + (f" LIMIT {int(limit)}" if limit is not None else "")
-            joins = joins or " JOIN job j ON j.id = l.job_id"
-            joins += " JOIN system s ON s.id = j.system_id" if sort == "system" and "system s" not in joins else ""
-            condition = f" WHERE {' AND '.join(where)}" if where else ""
-            sql = f"SELECT l.job_id FROM latest_run l{joins}{condition}{tail}"
-            return (row[0] for row in self.link.each(sql, values))
-        only_problems = wanted.problems_only and not self.stale_targets()
-        return self._by_attention(joins, where, values, limit, only_problems)
-
-    def _by_attention(
-        self, joins: str, where: list[str], values: list[object], limit: int | None, only_problems: bool
-    ) -> Iterable[int]:
-        """Rank by rank along the index (attention, sort_us, job_id), backwards: no sorting, and a page stops early."""
-        left = limit
-        for rank in range((PROBLEM if only_problems else CALM) + 1):
-            if left is not None and left <= 0:
-                return
-            condition = " AND ".join(["l.attention = ?", *where])
-            tail = f" LIMIT {int(left)}" if left is not None else ""
-            order = f"ORDER BY l.sort_us DESC, l.job_id DESC{tail}"
-            sql = f"SELECT l.job_id FROM latest_run l{joins} WHERE {condition} {order}"
-            for row in self.link.each(sql, [rank, *values]):
-                yield row[0]
-                left = None if left is None else left - 1
-
-    def _where(self, wanted: JobFilter) -> tuple[str, list[str], list[object]]:
-        """Joins, conditions and values of a filter; every value is bound."""
-        where: list[str] = []
-        values: list[object] = []
-        joins: dict[str, None] = {}
-        job, system = " JOIN job j ON j.id = l.job_id", " JOIN system s ON s.id = j.system_id"
-        contains = self.link.contains
-        for word in wanted.words:
-            where.append(contains("j.name"))
-            values.append(pack(word))
-        for word in wanted.without:
-            where.append(f"NOT {contains('j.name')}")
-            values.append(pack(word))
-        if wanted.words or wanted.without:
-            joins[job] = None
-        for column, texts in (("s.name", wanted.systems), ("j.owner", wanted.owners)):
-            if texts:
-                joins[job] = None
-                where.append(f"({' OR '.join(contains(column) for _ in texts)})")
-                values += map(pack, texts)
-        if wanted.systems:
-            joins[system] = None
-        if wanted.states or wanted.problems_only:
-            joins[job] = None
-            self._where_state(wanted, where, values)
-        if wanted.services:
-            joins[job] = None
-            members = ", ".join(map(str, sorted(self.members_of(wanted.services)))) or "0"
-            where.append(f"COALESCE(j.parent_id, j.id) IN ({members})")
-        if unwatched := self.unwatched():
-            joins[job] = None
-            where.append(f"NOT {unwatched}")
-        return "".join(joins), where, values
-
-    def _where_state(self, wanted: JobFilter, where: list[str], values: list[object]) -> None:
-        """States as they are shown: what is open at a target that is out of sight counts as unknown."""
-        stale = ", ".join(map(str, sorted(self.stale_targets()))) or "0"
-        unseen = f"(j.target_id IN ({stale}) AND l.state IN ({_OPEN}))"
-        if wanted.states:
-            marks = ", ".join("?" for _ in wanted.states)
-            where.append(f"CASE WHEN {unseen} THEN 'unknown' ELSE l.state END IN ({marks})")
-            values += [pack(state.lower()) for state in wanted.states]
-        if wanted.problems_only:
-            where.append(f"(l.attention <= {PROBLEM} OR {unseen})")
 
     # -- one job ----------------------------------------------------------------------------------------------------
     def _job_id(self, name_or_id: str | int) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from console.store.reads.base import Base
 
 # ruff: noqa: S608  (SQL is put together from our own words; every value is bound)
-_SERVICES = "SELECT name, terminals FROM service WHERE NOT removed ORDER BY tier, name"
+_SERVICES = "SELECT name, terminals, tier FROM service WHERE NOT removed ORDER BY tier, name"
 
 
 class MemberReads(Base):
@@ -18,16 +18,21 @@ class MemberReads(Base):
         if not services:
             return ()
         below = self._walk([job_id], "upstream_id", "downstream_id")
-        return tuple(name for name, terminals in services if below & self._units(json.loads(terminals)))
+        return tuple(name for name, terminals, _ in services if below & self._units(json.loads(terminals)))
 
-    def members_of(self, wanted: Sequence[str]) -> set[int]:
-        """The jobs upstream of the services whose name holds one of these words, those that deliver them included."""
+    def members_of(self, wanted: Sequence[str] = (), tiers: Sequence[int] = ()) -> set[int]:
+        """The jobs upstream of the services whose name holds one of these words, and of one of these tiers, those that
+        deliver them included; empty: of any."""
         terminals = [
             job_id
-            for name, jobs in self.link.rows(_SERVICES)
-            if any(word.lower() in name.lower() for word in wanted)
+            for name, jobs, tier in self.link.rows(_SERVICES)
+            if (not wanted or any(word.lower() in name.lower() for word in wanted)) and (not tiers or tier in tiers)
             for job_id in json.loads(jobs)
         ]
+        return self.upstream_of(terminals)
+
+    def upstream_of(self, terminals: Sequence[int]) -> set[int]:
+        """These jobs and all that they wait for, at whatever distance."""
         return self._walk(terminals, "downstream_id", "upstream_id")
 
     def lies_below(self, job_id: int, upstream_id: int) -> bool:
@@ -40,13 +45,19 @@ class MemberReads(Base):
         edge = found
         while edge:
             inside = self.link.by_ids(
-                f"SELECT d.{other} FROM {{ids}} JOIN job j ON j.id = k.a OR j.parent_id = k.a"
-                f" JOIN dependency d ON d.{mine} = j.id",
-                sorted(edge),
+                f"SELECT d.{other} FROM {{ids}} JOIN dependency d ON d.{mine} = k.a",
+                sorted(edge | set(self.tasks_of(edge))),
             )
             edge = self._units([row[0] for row in inside]) - found
             found = found | edge
         return found
+
+    def tasks_of(self, ids: Iterable[int]) -> dict[int, int]:
+        """Task -> its parent, for these parents."""
+        # CROSS, because SQLite would read all jobs where few are tasks: it goes by the mean
+        return dict(
+            self.link.by_ids("SELECT j.id, k.a FROM {ids} CROSS JOIN job j WHERE j.parent_id = k.a", sorted(ids))
+        )
 
     def _units(self, ids: Sequence[int]) -> set[int]:
         rows = self.link.by_ids("SELECT COALESCE(j.parent_id, j.id) FROM {ids} JOIN job j ON j.id = k.a", list(ids))

@@ -19,6 +19,8 @@ AUDIT_TRIGGERS = ("audit_notes_last", "audit_refuses", "audit_refuses_truncate")
 class PostgresLink:
     """One connection. Reconnects by itself once a lost connection has been noticed."""
 
+    is_postgres = True
+
     def __init__(self, url: str) -> None:
         self._url = url
         self._raw = self._connect()
@@ -51,6 +53,12 @@ class PostgresLink:
 
     def contains(self, column: str) -> str:
         return f"strpos(lower({column}), lower(?)) > 0"
+
+    def like(self, column: str) -> str:
+        return f"{column} ILIKE ? ESCAPE '!'"
+
+    def interrupt(self) -> None:
+        """Nothing: a server's answer to a cancel may come late, and would end the next question instead."""
 
     def triggers_missing(self) -> tuple[str, ...]:
         found = self.rows(

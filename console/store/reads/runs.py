@@ -12,7 +12,7 @@ from console.store.reads.incidents import IncidentReads
 from console.store.reads.link import Row
 
 RUNS_SHOWN = 60
-_RUN = (
+RUN = (
     "SELECT r.id, r.job_id, j.name, r.period_key, r.bd, r.state, r.evidence, r.native_state, r.timeliness, r.attempts,"
     " r.period_us, r.first_started_us, r.started_us, r.ended_us, r.exit_code, r.message, r.expected, r.stale_read,"
     " r.reason, r.partial_input,"
@@ -29,20 +29,20 @@ class RunReads(IncidentReads):
     def runs(self, job_id: int, limit: int = RUNS_SHOWN) -> list[RunRow]:
         """Runs that began or should have, newest period first."""
         rows = self.link.rows(
-            f"{_RUN} WHERE r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?) ORDER BY r.sort_us DESC,"
+            f"{RUN} WHERE r.job_id = ? AND (r.attempts > 0 OR r.sort_us <= ?) ORDER BY r.sort_us DESC,"
             " r.period_key DESC"
             " LIMIT ?",
             (job_id, micros(self.now()), limit),
         )
         stale = self.stale_targets()
-        return [_run_row(row, stale) for row in rows]
+        return [run_row(row, stale) for row in rows]
 
     def run(self, run_id: int) -> RunView:
         """One run with everything about it. Raises NotFound."""
-        found = self.link.rows(f"{_RUN} WHERE r.id = ?", (run_id,))
+        found = self.link.rows(f"{RUN} WHERE r.id = ?", (run_id,))
         if not found:
             raise NotFound(f"run {run_id}")
-        row = _run_row(found[0], self.stale_targets())
+        row = run_row(found[0], self.stale_targets())
         [(zone, rerun, capabilities, missing, proof)] = self.link.rows(
             "SELECT s.zone, j.rerun, s.capabilities, s.missing, j.proof FROM job j JOIN system s ON s.id = j.system_id"
             " WHERE j.id = ?",
@@ -79,14 +79,14 @@ class RunReads(IncidentReads):
 
     def _tasks(self, row: RunRow) -> list[RunRow]:
         rows = self.link.rows(
-            f"{_RUN} WHERE j.parent_id = ? AND r.period_key = ? ORDER BY r.started_us IS NULL, r.started_us, j.name",
+            f"{RUN} WHERE j.parent_id = ? AND r.period_key = ? ORDER BY r.started_us IS NULL, r.started_us, j.name",
             (row.job_id, row.period_key),
         )
         stale = self.stale_targets()
-        return [_run_row(one, stale) for one in rows]
+        return [run_row(one, stale) for one in rows]
 
 
-def _run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
+def run_row(row: Row, stale: dict[int, datetime | None]) -> RunRow:
     (
         run_id, job_id, job, period_key, bd, state, evidence, native_state, timeliness, attempts, period, first_started,
         started, ended, exit_code, message, expected, stale_read, reason, partial_input, target_id,

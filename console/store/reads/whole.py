@@ -11,9 +11,19 @@ from console.store.reads.lineage import LineageReads
 from console.store.reads.names import NameReads
 from console.store.reads.night import NightReads
 from console.store.reads.promises import PromiseReads
+from console.store.reads.run_table import RunTableReads
 
 
 class WholeReads(
-    HandoverReads, AlertReads, AuditReads, CadenceReads, LineageReads, NightReads, PromiseReads, CheckReads, NameReads
+    RunTableReads,
+    HandoverReads,
+    AlertReads,
+    AuditReads,
+    CadenceReads,
+    LineageReads,
+    NightReads,
+    PromiseReads,
+    CheckReads,
+    NameReads,
 ):
     """All questions. For one thread at a time."""

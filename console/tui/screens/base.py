@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from connectors.words import Verb
@@ -12,6 +12,10 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
 
 __all__ = ["BaseScreen", "RunChoice"]
+
+
+MARKED_AT_MOST = 1_000
+"""As many as one plan takes (`engine.plan_requests.MOST_RUNS`)."""
 
 
 class RunChoice(NamedTuple):
@@ -29,6 +33,7 @@ class BaseScreen(FrameScreen):
         super().__init__()
         self.marked: dict[Hashable, RunChoice] = {}
         """Rows that a person marked, by their key: what a verb is then about."""
+        self._last_mark: Hashable = None
 
     def do_services(self) -> None:
         self.board.go("services")
@@ -41,6 +46,9 @@ class BaseScreen(FrameScreen):
 
     def do_tonight(self) -> None:
         self.board.go("tonight")
+
+    def do_runs(self) -> None:
+        self.board.go("runs")
 
     def do_systems(self) -> None:
         self.board.go("systems")
@@ -130,9 +138,41 @@ class BaseScreen(FrameScreen):
         if isinstance(choice, RunChoice) and grid.key is not None:
             if self.marked.pop(grid.key, None) is None:
                 self.marked[grid.key] = choice
+                self._last_mark = grid.key
             grid.row_changed(grid.cursor, grid.cursor)
             grid.action_move("down")
             self.marks_changed()
+
+    def why_not_mark_range(self) -> str:
+        return "" if self._last_mark in self.marked else "Space marks the first row of a range"
+
+    def do_mark_range(self) -> None:
+        """Marks all rows from the last mark to the cursor."""
+        grid = self.query_one(Grid)
+        start = grid.source.index_of(self._last_mark, grid.cursor)
+        if start is None:
+            self.notice("the first row of the range is not in this list any more", "warn")
+            return
+        first, last = sorted((start, grid.cursor))
+        if last - first >= MARKED_AT_MOST:
+            self.notice(f"{last - first + 1:,} rows are more than the {MARKED_AT_MOST:,} of one plan", "warn")
+            return
+
+        def marked(found: Mapping[Hashable, RunChoice]) -> None:
+            self.marked.update(found)
+            self._last_mark = grid.key
+            self.marks_changed()
+
+        self.choices([grid.source.key_at(index) for index in range(first, last + 1)], marked)
+
+    def choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
+        """Gives `then` the run of each of these rows that has one."""
+
+    def why_not_clear_marks(self) -> str:
+        return "" if self.marked else "nothing is marked"
+
+    def do_clear_marks(self) -> None:
+        self.clear_marks()
 
     def marks_changed(self) -> None:
         """Rows and title as the marks are now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from textual import on
@@ -131,6 +131,10 @@ class JobScreen(BaseScreen):
         if self.here is None:
             return "it has no run yet"
         return RunChoice(self.here.id, self.here.job)
+
+    def choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
+        rows = self.view.runs if self.view else ()
+        then({row.id: RunChoice(row.id, row.job) for row in rows if row.id in keys})
 
     def why_not_open(self) -> str:
         return "" if self.here else "it has no run yet"

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from console.model.carried import PlanView
+from console.model.filters import FilterError, parse_filter
 from console.model.ids import incident_name
 from console.model.views import IncidentRow, JobRow, ServiceView, TargetView
 from console.tui import keys
 from console.tui.ports import ReadsLike
 from console.tui.rows import target_name
 from console.tui.screens.base import BaseScreen
-from console.tui.screens.jobs import SORT, parse_filter
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
 JOBS_SHOWN = 40
@@ -65,11 +65,14 @@ class JumpScreen(PickScreen):
         super().narrow(self.wanted)
         words = rest if word.lstrip(":") in ("job", "jobs", "runs") else text
         if words.strip():
-            wanted = parse_filter(words)
+            try:
+                wanted = parse_filter(words, self.board.now())
+            except FilterError:
+                return
             self.board.ask_for(
                 self,
                 "jump jobs",
-                lambda reads: reads.jobs_first_page(wanted, SORT, JOBS_SHOWN),
+                lambda reads: reads.jobs_first_page(wanted, limit=JOBS_SHOWN),
                 self._on_jobs,
                 first=True,
             )

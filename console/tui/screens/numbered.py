@@ -19,6 +19,10 @@ def make_screen(where: str) -> BaseScreen:
         from console.tui.screens.jobs import JobsScreen
 
         return JobsScreen()
+    if where == "runs":
+        from console.tui.screens.runs import RunsScreen
+
+        return RunsScreen()
     if where == "systems":
         from console.tui.screens.systems import SystemsScreen
 
@@ -31,4 +35,4 @@ def make_screen(where: str) -> BaseScreen:
         from console.tui.screens.tonight import TonightScreen
 
         return TonightScreen()
-    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, tonight, systems and holds')
+    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, runs, tonight, systems and holds')

@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from console.model.views import JobRow
 from console.tui.widgets.table import Row
 
 AROUND = 64
@@ -14,13 +14,23 @@ AROUND = 64
 KEPT = 4096
 
 
-class IdRows:
+class HasId(Protocol):
+    """A view of the store: the same by value, known by its id."""
+
+    @property
+    def id(self) -> int: ...
+
+
+View = TypeVar("View", bound=HasId)
+
+
+class IdRows(Generic[View]):
     """A source over a vector of ids. `ask` has views fetched elsewhere; `arrived` takes them in. Never waits."""
 
-    def __init__(self, make: Callable[[JobRow], Row], ask: Callable[[list[int]], None]) -> None:
+    def __init__(self, make: Callable[[View], Row], ask: Callable[[list[int]], None]) -> None:
         self.ids: array[int] = array("q")
         self._make, self._ask = make, ask
-        self._views: OrderedDict[int, JobRow] = OrderedDict()
+        self._views: OrderedDict[int, View] = OrderedDict()
         self._asked: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
@@ -43,17 +53,17 @@ class IdRows:
         view = self._views.get(self.ids[index])
         return None if view is None else self._make(view)
 
-    def view(self, job_id: Hashable) -> JobRow | None:
-        """The last seen view of a job; None when it was not fetched."""
-        return self._views.get(job_id) if isinstance(job_id, int) else None
+    def view(self, row_id: Hashable) -> View | None:
+        """The last seen view with that id; None when it was not fetched."""
+        return self._views.get(row_id) if isinstance(row_id, int) else None
 
     def want(self, first: int, last: int) -> None:
         """Asks for what is missing in view and around it, once."""
         around = self.ids[max(0, first - AROUND) : last + 1 + AROUND]
-        missing = frozenset(job_id for job_id in around if job_id not in self._views)
+        missing = frozenset(row_id for row_id in around if row_id not in self._views)
         if missing and missing != self._asked:
             self._asked = missing
-            self._ask([job_id for job_id in around if job_id in missing])
+            self._ask([row_id for row_id in around if row_id in missing])
 
     def near_edge(self, first: int, last: int) -> None:
         """Prefetches before the cursor runs out of rows that are here."""
@@ -65,12 +75,12 @@ class IdRows:
     def again(self, first: int, last: int) -> None:
         """The store has changed: what is in view is asked for anew, the rest is forgotten."""
         visible = list(self.ids[first : last + 1])
-        self._views = OrderedDict((job_id, self._views[job_id]) for job_id in visible if job_id in self._views)
+        self._views = OrderedDict((row_id, self._views[row_id]) for row_id in visible if row_id in self._views)
         self._asked = frozenset()
         if visible:
             self._ask(visible)
 
-    def arrived(self, views: Sequence[JobRow]) -> set[int]:
+    def arrived(self, views: Sequence[View]) -> set[int]:
         """Takes views in; the ids of those that differ from what was here."""
         changed = set()
         for view in views:

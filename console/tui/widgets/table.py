@@ -9,8 +9,8 @@ from console.tui.widgets.paint import Run
 
 
 class Column(NamedTuple):
-    """`rank` 1 is kept on the narrowest terminal; what `flex` has shares the cells that are left, up to `most`. What
-    is too long is cut at its end, or in the `middle`."""
+    """`rank` 1 is kept on the narrowest terminal, 0 is not shown; what `flex` has shares the cells that are left, up to
+    `most`. What is too long is cut at its end, or in the `middle`."""
 
     title: str
     width: int
@@ -89,7 +89,8 @@ def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
     """(index, width) of the columns that fit, in their order: by rank first, then what is left goes to the flexible."""
     kept: set[int] = set()
     left = width
-    for index in sorted(range(len(columns)), key=lambda index: columns[index].rank):
+    ranked = [index for index, column in enumerate(columns) if column.rank]
+    for index in sorted(ranked, key=lambda index: columns[index].rank):
         need = columns[index].width + (1 if kept else 0)
         if need > left:
             break
@@ -105,3 +106,23 @@ def plan(columns: Sequence[Column], width: int) -> list[tuple[int, int]]:
         widths[index] += extra
         left -= extra
     return [(index, widths[index]) for index in sorted(kept)]
+
+
+def ranked(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
+    """The same columns with other ranks, by their titles; those that are not named keep theirs."""
+    return tuple(column._replace(rank=ranks.get(column.title, column.rank)) for column in columns)
+
+
+def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
+    """The same columns, the one of names so wide that few are cut."""
+    return tuple(
+        column._replace(width=cells, flex=column.flex * 2) if index == name else column
+        for index, column in enumerate(columns)
+    )
+
+
+def shifted(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column, ...]:
+    """The same columns without the first `by` of those that are shown after the `fixed` ones; one is left."""
+    movable = [index for index, column in enumerate(columns) if index >= fixed and column.rank]
+    gone = set(movable[: min(by, len(movable) - 1)])
+    return tuple(column._replace(rank=0) if index in gone else column for index, column in enumerate(columns))

@@ -1,0 +1,266 @@
+"""A table of everything: its order is a vector of ids, its rows are fetched as they come into view, its filter, sort
+and columns are a person's. What asks the store is said by the screens that are built on it; nothing here waits."""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import UTC
+from typing import Any, ClassVar
+
+from textual import on
+
+from console.model.filters import FilterError, JobFilter, parse_filter
+from console.tui.ports import ReadsLike
+from console.tui.screens.base import RunChoice
+from console.tui.screens.lists import ListScreen
+from console.tui.widgets.grid import Grid
+from console.tui.widgets.pages import IdRows
+from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Column, Row, shifted
+
+
+class BigTable(ListScreen):
+    SORT: ClassVar[str] = ""
+    """The order in which it opens."""
+    SORT_AGAIN_SECONDS: ClassVar[float] = 5.0
+    WIDE: ClassVar[tuple[Column, ...]] = ()
+    FIXED: ClassVar[int] = 3
+    """Columns that stay at the left as the others are moved."""
+
+    def __init__(self, filter_text: str = "", sort: str = "", wide: bool = False) -> None:
+        super().__init__(filter_text)
+        self.source: IdRows[Any] = IdRows(self.row_of, self._ask)
+        self.sort, self.wide, self.shift = sort or self.SORT, wide, 0
+        self.fault = ""
+        """Why the filter cannot be read; what it said before is shown meanwhile."""
+        self.whole = False
+        self.order_changed = False
+        self._sorted_at = 0.0
+        self._asked: tuple[JobFilter, str] | None = None
+        self.grid.set_columns(self.columns())
+
+    # said by each screen
+
+    def row_of(self, view: Any) -> Row:
+        raise NotImplementedError
+
+    def first_page(self, reads: ReadsLike, wanted: JobFilter, sort: str) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def all_ids(self, reads: ReadsLike, wanted: JobFilter, sort: str) -> array[int]:
+        raise NotImplementedError
+
+    def rows_of(self, reads: ReadsLike, ids: list[int]) -> Sequence[Any]:
+        raise NotImplementedError
+
+    def choice_of(self, view: Any) -> RunChoice | None:
+        """The run that a row stands for; None for none."""
+        raise NotImplementedError
+
+    def columns(self) -> Sequence[Column]:
+        """The columns for what is sorted and how wide it is shown."""
+        return shifted(self.WIDE if self.wide else self.COLUMNS, self.FIXED, self.shift)
+
+    # reading
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.grid.empty = "reading…"
+        self.grid.show(self.source)
+
+    def fetch(self) -> None:
+        """First the first page, at once; later only what is in view, and the order when nobody is in the table."""
+        if self._asked is None:
+            self.refilter()
+            return
+        self.source.again(*self.grid.visible_rows)
+        self.order_changed = True
+        if self.grid.cursor == 0 and time.monotonic() - self._sorted_at > self.SORT_AGAIN_SECONDS:
+            self.sort_again()
+        self.paint_frame()
+
+    def refilter(self) -> None:
+        """Asks for what the filter leaves. While its last word cannot be read, which may be because it is still being
+        typed, the words before it are in force; what cannot be read before that leaves everything as it is."""
+        try:
+            wanted, self.fault = self._meant(self.filter_text), ""
+        except FilterError as error:
+            self.fault = str(error)
+            try:
+                wanted = self._meant(" ".join(self.filter_text.split()[:-1]))
+            except FilterError:
+                wanted = self._asked[0] if self._asked is not None else JobFilter()
+        self._ask_for((wanted, self.sort))
+
+    def _meant(self, text: str) -> JobFilter:
+        now = self.board.now()
+        return parse_filter(text, now, self.board.clock.local(now).tzinfo or UTC, self.only_problems)
+
+    def _ask_for(self, asked: tuple[JobFilter, str]) -> None:
+        if asked == self._asked:
+            return
+        self._asked, self.whole = asked, False
+        self.board.ask_for(
+            self,
+            f"{self.WHERE} page",
+            lambda reads: self.first_page(reads, *asked),
+            lambda views: self._first_page(asked, views),
+            first=True,
+            instead=True,
+        )
+        self.sort_again(instead=True)
+
+    def sort_again(self, instead: bool = False) -> None:
+        """Asks for the order of everything; the old one stays until it comes."""
+        asked, self._sorted_at = self._asked, time.monotonic()
+        if asked is not None:
+            self.board.ask_for(
+                self,
+                f"{self.WHERE} ids",
+                lambda reads: self.all_ids(reads, *asked),
+                lambda ids: self._ids(asked, ids),
+                instead=instead,
+            )
+
+    def _first_page(self, asked: tuple[JobFilter, str], views: Sequence[Any]) -> None:
+        if asked != self._asked:
+            return
+        self.source.arrived(views)
+        if not self.whole:
+            self._show(array("q", [view.id for view in views]), keep=False)
+
+    def _ids(self, asked: tuple[JobFilter, str], ids: array[int]) -> None:
+        if asked != self._asked:
+            return
+        first = not self.whole
+        self.whole, self.order_changed = True, False
+        self._show(ids, keep=first or self.grid.cursor > 0)
+
+    def _show(self, ids: array[int], keep: bool) -> None:
+        self.source.ids = ids
+        self.grid.empty = (
+            f'nothing matches "{self.filter_text}"; Esc clears the filter'
+            if self.filter_text
+            else ("no problem here; ! shows everything" if self.only_problems else self.EMPTY)
+        )
+        self.grid.show(self.source, keep)
+        self.paint_frame()
+
+    def _ask(self, ids: list[int]) -> None:
+        self.board.ask_for(
+            self,
+            f"{self.WHERE} rows",
+            lambda reads: self.rows_of(reads, ids),
+            self._arrived,
+            self.board.store_failed,
+            first=True,
+        )
+
+    def _arrived(self, views: Sequence[Any]) -> None:
+        changed = self.source.arrived(views)
+        first, last = self.grid.visible_rows
+        ids = self.source.ids
+        for index in range(first, min(last + 1, len(ids))):
+            if ids[index] in changed:
+                self.grid.row_changed(index, index)
+
+    # showing
+
+    def tick(self) -> None:
+        super().tick()
+        self.grid.row_changed(*self.grid.visible_rows)
+
+    def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
+        count = len(self.source)
+        place = f"  row {self.grid.cursor + 1:,} of {count:,}{'' if self.whole else '…'}" if count else " 0"
+        left: list[Run] = [(f" {self.WHERE.upper()}", "key"), (place, "strong"), *self.marks_runs(), *self.remarks()]
+        if self.order_changed and self.grid.cursor:
+            left.append(("   order changed, Home sorts", "dim"))
+        return left, self.marks()
+
+    def remarks(self) -> list[Run]:
+        """What else the title says."""
+        return []
+
+    def marks(self) -> list[tuple[str, str]]:
+        sort = [(f" sort:{self.sort} ", "dim")] if self.sort != self.SORT else []
+        return [*sort, *super().marks()]
+
+    def paint_foot(self) -> None:
+        if self.fault and self.is_whole:
+            self.bar("foot").show([(f" {self.fault}", "warn")])
+        else:
+            super().paint_foot()
+
+    @on(Grid.Moved)
+    def moved(self) -> None:
+        self.source.near_edge(*self.grid.visible_rows)
+        if self.grid.cursor == 0 and self.order_changed:
+            self.sort_again()
+        self.paint_top()
+        self.paint_foot()
+
+    @on(Grid.Picked)
+    def picked(self) -> None:
+        self.action_act("open")
+
+    # sort and columns
+
+    def sort_by(self, order: str) -> None:
+        """Sorts by this; asked again, the other way round."""
+        self.sort = f"-{order}" if self.sort == order else order
+        self.sorted_anew()
+        self.refilter()
+        self.paint_frame()
+
+    def sorted_anew(self) -> None:
+        """The order has changed: columns that belong to it come into view."""
+        self.grid.set_columns(self.columns())
+
+    def do_sort_name(self) -> None:
+        self.sort_by("name")
+
+    def do_sort_age(self) -> None:
+        self.sort_by("age")
+
+    def do_wide(self) -> None:
+        self.wide, self.shift = not self.wide, 0
+        self.grid.set_columns(self.columns())
+        self.notice("wide: names whole, all columns; → brings those that have no room" if self.wide else "")
+
+    def do_columns_on(self) -> None:
+        self.shift = min(self.shift + 1, len(self.COLUMNS) - self.FIXED - 1)
+        self.grid.set_columns(self.columns())
+
+    def do_columns_back(self) -> None:
+        self.shift = max(0, self.shift - 1)
+        self.grid.set_columns(self.columns())
+
+    # marks
+
+    def choices(self, keys: Sequence[Hashable], then: Callable[[Mapping[Hashable, RunChoice]], None]) -> None:
+        """The runs of rows of which not all need to be here."""
+        ids = [key for key in keys if isinstance(key, int)]
+
+        def found(views: Sequence[Any]) -> None:
+            then({view.id: choice for view in views if (choice := self.choice_of(view)) is not None})
+
+        self.board.ask_for(self, "marks", lambda reads: self.rows_of(reads, ids), found, first=True)
+
+    def close_something(self) -> bool:
+        return (self.is_typing and super().close_something()) or self.clear_marks() or super().close_something()
+
+    # acts
+
+    @property
+    def here(self) -> Any:
+        """The view under the cursor; None where it is not here yet."""
+        return self.source.view(self.grid.key)
+
+    def record_here(self) -> Any:
+        return self.here
+
+    def why_not_open(self) -> str:
+        return "" if self.here is not None else "nothing is selected"

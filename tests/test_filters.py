@@ -1,0 +1,86 @@
+"""The filter language: what is typed and what it means; what cannot be read says place, value and mend."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.model.filters import FIELDS, FilterError, JobFilter, parse_filter, parse_terms
+
+NOW = datetime(2026, 11, 20, 2, 17, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "typed,meant",
+    [
+        ("", {}),
+        ("db07 -tmp !old ~xo", {"words": ("db07",), "without": ("tmp", "old"), "fuzzy": ("xo",)}),
+        ("state:failed system:airflow", {"states": ("failed",), "systems": ("airflow",)}),
+        ("state:failed,missed -state:lost", {"states": ("failed", "missed"), "not_states": ("lost",)}),
+        ("state:time state:timed-out", {"states": ("timed_out", "timed_out")}),
+        ("state:ca", {"states": ("cancelling", "cancelled")}),
+        ("owner:me -service:supply", {"owners": ("me",), "not_services": ("supply",)}),
+        ("tier:<=2", {"tiers": (1, 2)}),
+        ("tier:1,>4", {"tiers": (1, 5)}),
+        ("age:<2h", {"younger": timedelta(hours=2)}),
+        ("age:>1d30m", {"older": timedelta(days=1, minutes=30)}),
+        ("since:-2h", {"since": timedelta(hours=2)}),
+        ("since:2h bd:2026-11-19", {"since": timedelta(hours=2), "dates": ("2026-11-19",)}),
+        ("since:22:00", {"since": datetime(2026, 11, 19, 22, tzinfo=BERLIN)}),
+        ("since:03:00", {"since": datetime(2026, 11, 20, 3, tzinfo=BERLIN)}),
+        ("since:2026-11-18", {"since": datetime(2026, 11, 18, tzinfo=BERLIN)}),
+        ("db07:extract", {"words": ("db07:extract",)}),
+        ('"state:failed" -"a b"', {"words": ("state:failed",), "without": ("a b",)}),
+        ('owner:"data platform"', {"owners": ("data platform",)}),
+        ("STATE:Failed - ~", {"states": ("failed",)}),
+    ],
+)
+def test_what_is_typed_has_one_meaning(typed: str, meant: dict[str, Any]) -> None:
+    assert JobFilter(**meant) == parse_filter(typed, NOW, BERLIN)
+
+
+@pytest.mark.parametrize(
+    "typed,said",
+    [
+        ("state:odd", 'no state begins with "odd"; there are planned, waiting,'),
+        ("state:", "state: wants a value, as in state:failed"),
+        ("stat:failed", 'no field "stat:"; did you mean state:? In quotes it is a word of a name'),
+        ("tier:9", 'tier: "9" is no tier; there are 1 to 5'),
+        ("-tier:1", "-tier: cannot be left out"),
+        ("age:2h", 'age: "2h" is neither younger nor older; write age:<2h or age:>1d'),
+        ("age:<2x", 'age: "2x" is not a duration; write 15s, 14m, 1h30m or 2d'),
+        ("since:soon", 'since: "soon" is no time; write since:-2h, since:22:00 or since:2026-11-20'),
+        ("since:25:00", 'since: "25:00" is no time'),
+        ("bd:yesterday", 'bd: "yesterday" is no date; write bd:2026-11-19'),
+    ],
+)
+def test_what_cannot_be_read_says_place_value_and_mend_in_one_line(typed: str, said: str) -> None:
+    with pytest.raises(FilterError) as caught:
+        parse_filter(typed, NOW, BERLIN)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_shells_words_mean_the_same_as_a_typed_line() -> None:
+    assert parse_filter('owner:"a b" ~x', NOW) == parse_terms(["owner:a b", "~x"], NOW)
+
+
+def test_every_fields_own_example_can_be_read() -> None:
+    for field, words in FIELDS.items():
+        assert parse_filter(words.partition(",")[0].partition(" ")[0], NOW) != JobFilter(), field
+
+
+@given(st.text(alphabet='ab:-!~"<>= ,0129state\x00', max_size=30))
+def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
+    said = ""
+    try:
+        parse_filter(typed, NOW)
+    except FilterError as error:
+        said = str(error)
+    assert "\n" not in said
