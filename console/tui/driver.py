@@ -1,8 +1,11 @@
-"""Three things that Textual's driver leaves open.
+"""Four things that Textual's driver leaves open.
 
 A console that is told to end (SIGTERM, or SIGHUP of a lost line) gives the terminal back first. One whose line is lost
 while it paints ends all the same: Textual's thread that writes dies of the error, and after 30 more writes nobody takes
 them from its queue, so that leaving would wait for ever.
+
+Whoever holds a key down over a slow line sees where it stops at once: Textual's queue takes 30 paintings, of which each
+would still be sent; here a screen is not painted while the line has not taken the last one (`is_behind`).
 
 Escape is answered after 20 ms instead of 100: Textual's driver looks at its input ten times a second only. Measured on
 Textual 8.2.8 (Esc to changed screen): 103 ms as it is, 22.5 ms (p95 39) with this. It reaches into an inner part of
@@ -14,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import signal
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import IO, Any
@@ -21,6 +25,8 @@ from typing import IO, Any
 from textual.drivers import linux_driver
 
 POLL_SECONDS = 0.01
+BEHIND_SECONDS = 0.01
+"""A line that holds up a write for longer is slower than what is painted."""
 
 
 class _QuickSelector(selectors.SelectSelector):
@@ -34,6 +40,13 @@ class Line:
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._lost = False
+        self._busy_since: float | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """The terminal has not taken for a while what was last written to it."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > BEHIND_SECONDS
 
     def write(self, text: str) -> int:
         return self._do(lambda: self._file.write(text)) or len(text)
@@ -44,11 +57,14 @@ class Line:
     def _do(self, what: Callable[[], int | None]) -> int | None:
         if self._lost:
             return None
+        self._busy_since = time.monotonic()
         try:
             return what()
         except OSError:
             self._lost = True
             return None
+        finally:
+            self._busy_since = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
@@ -64,6 +80,11 @@ class QuickEscDriver(linux_driver.LinuxDriver):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._app.exit, 128 + number)
+
+    @property
+    def is_behind(self) -> bool:
+        """The line is slower than what is painted: painting waits."""
+        return isinstance(self._file, Line) and self._file.is_behind
 
     def run_input_thread(self) -> None:
         quick = SimpleNamespace(SelectSelector=_QuickSelector, EVENT_READ=selectors.EVENT_READ)

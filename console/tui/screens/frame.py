@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from console.tui import chrome, keys
 from console.tui.cells import Look
+from console.tui.pace import Paced
 from console.tui.ports import ReadsLike
 from console.tui.widgets.bar import Bar, Line
 
@@ -23,7 +24,7 @@ Found = TypeVar("Found")
 NOTICE_SECONDS = 8.0
 
 
-class FrameScreen(Screen[None], inherit_bindings=False):
+class FrameScreen(Paced, Screen[None], inherit_bindings=False):
     """A screen names itself in `WHERE`; its keys come from the table."""
 
     WHERE: ClassVar[str] = ""

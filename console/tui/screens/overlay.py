@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from console.tui import chrome, keys
 from console.tui.cells import Look
+from console.tui.pace import Paced
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.pane import Pane
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Chosen = TypeVar("Chosen")
 
 
-class Overlay(ModalScreen[Chosen], inherit_bindings=False):
+class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     """`WHERE` names its keys in the table, as on a screen."""
 
     WHERE: ClassVar[str] = "text"

@@ -59,8 +59,9 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.touched = False
         """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
         self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
-        self._painted: dict[tuple[Hashable, bool], Strip] = {}
-        """Lines by their row's key, lit or not: scrolling by one row paints one anew. Forgotten at any change."""
+        self._painted: dict[tuple[Hashable, bool], tuple[Row, Strip]] = {}
+        """Lines by their row's key, lit or not, with the rows they show: scrolling by one row paints one anew, and a
+        row that says what it said is not sent again."""
         self._head = int(any(column.title for column in self.columns))
 
     # what is shown
@@ -68,15 +69,17 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self, source: Source, keep: bool = True) -> None:
         """Shows another source; the cursor stays on its row's key, else on its place, else at the first that can be
         picked."""
-        key = self.key if keep else None
+        key, before = self.key if keep else None, (len(self.source), self.cursor, self.scroll_offset)
         self.source = source
-        self._painted.clear()
         found = source.index_of(key, self.cursor) if key is not None else None
         place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
         self.cursor = self._pickable(max(0, place), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
-        self._follow()
-        self.refresh()
+        if not self._follow() and len(source) and before == (len(source), self.cursor, self.scroll_offset):
+            self.row_changed(*self.visible_rows)
+        else:
+            self._painted.clear()
+            self.refresh()
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Other columns for the same rows."""
@@ -86,12 +89,16 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             self.refresh()
 
     def row_changed(self, first: int, last: int) -> None:
-        """Repaints rows `first`..`last` as far as they are visible."""
-        self._painted.clear()
+        """Repaints rows `first`..`last` as far as they are visible and say something else."""
         top, bottom = self.visible_rows
-        first, last = max(first, top), min(last, bottom)
-        if first <= last:
-            self.refresh_lines(first + self._head, last - first + 1)
+        painted, self._painted = self._painted, {}
+        for index in range(top, bottom + 1):
+            place = (self.source.key_at(index), index == self.cursor)
+            shown, row = painted.get(place), self.source.row(index)
+            if shown is not None and (not first <= index <= last or shown[0] == row):
+                self._painted[place] = shown
+            elif first <= index <= last:
+                self.refresh_line(index + self._head)
 
     @property
     def key(self) -> Hashable | None:
@@ -138,13 +145,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         place = (self.source.key_at(index), index == self.cursor)
         found = self._painted.get(place)
         if found is not None:
-            return found
+            return found[1]
         row = self.source.row(index)
         strip = palette(self).strip(self._runs(row, width), width, "cursor" if place[1] and self._lit(row) else "")
         if row is None:
             self.source.want(*self.visible_rows)
         elif len(self._painted) < KEPT_LINES:
-            self._painted[place] = strip
+            self._painted[place] = (row, strip)
         return strip
 
     def _lit(self, row: Row | None) -> bool:

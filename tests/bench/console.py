@@ -1,0 +1,161 @@
+"""The console on 100,000 jobs and 1,000,000 runs, as a real process in a pseudo-terminal, beside what others use.
+
+Aims: start ≤ 1.3 × an empty Textual app; a step ≤ 20 ms, a page 25, End 40, a step beside a writer of 10,000 run
+changes a second 25, Esc 60 (p95); a letter of the filter to its rows < 100 ms; memory < 100 MB; over 64 kB/s a
+held-down `j` stops within 200 ms after it is let go. `lineage_5000` has no figure here until there is a lineage screen.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench import keys, peers, start
+from tests.bench.bigstore import big_store
+from tests.bench.figures import Figure, arguments, emit
+from tests.bench.keys import p95
+from tests.bench.start import JOBS, SIZE, quiet_env
+from tests.pty.terminal import Terminal
+
+HOME = "from console.tui.start import run_console; run_console({path!r})"
+WORDS = ("77777", "31415", "~994", "-00000", "27182")
+"""Each letter leaves other rows of the big store: what is waited for is another count."""
+FIELDS = ("state:f", "system:a", "owner:team-3", "tier:2")
+SLOW_LINE = 64_000
+"""Bytes a second."""
+HELD_SECONDS = 2.0
+KEYS_A_SECOND = 30
+_COUNT = re.compile(r"JOBS(?:  row \S+ of (\S+)| (0))")
+
+
+class SlowTerminal(Terminal):
+    """Takes no more than so many bytes a second from the program."""
+
+    def read(self, seconds: float) -> bool:
+        before, began = len(self.received), time.perf_counter()
+        found = super().read(seconds)
+        due = (len(self.received) - before) / SLOW_LINE
+        time.sleep(max(0.0, due - (time.perf_counter() - began)))
+        return found
+
+
+def jobs_screen() -> list[str]:
+    return [sys.executable, "-c", keys.CONSOLE.format(path=str(big_store(JOBS, 10 * JOBS)))]
+
+
+def count_of(text: str) -> str:
+    """How many rows the title says there are; "128…" while only the first page is there."""
+    found = _COUNT.search(text)
+    return (found[1] or found[2]) if found else ""
+
+
+def filter_keys(terminal: Terminal, words: Sequence[str], by_letter: bool) -> tuple[list[float], list[float]]:
+    """Milliseconds from a key of the filter to the first rows that it leaves, and to their whole count. Of words not
+    `by_letter` only the last key counts: the letters before it are no filter yet."""
+    first, whole = [], []
+    for word in words:
+        terminal.press("/")
+        terminal.settle(0.2, 2)
+        letters = word if by_letter else word[-1]
+        for letter in word[: len(word) - len(letters)]:
+            terminal.press(letter)
+            terminal.settle(0.15, 2)
+        for number, letter in enumerate(letters):
+            before = count_of(terminal.text)
+            at = terminal.press(letter)
+            if letter in "-~" and not number:
+                terminal.settle(0.2, 2)
+                continue
+            terminal.wait_for(lambda text, before=before: count_of(text) not in ("", before), 10)  # type: ignore[misc]
+            first.append((terminal.read_at - at) * 1000)
+            terminal.wait_for(lambda text: "…" not in count_of(text), 10)
+            whole.append((terminal.read_at - at) * 1000)
+            terminal.settle(0.05, 1)
+        terminal.press("enter", "escape")
+        terminal.wait_for(lambda text: count_of(text) == f"{JOBS:,}", 10)
+        terminal.settle(0.1, 2)
+    return first, whole
+
+
+def sent_for(terminal: Terminal, key: str, count: int) -> float:
+    """Bytes to the terminal for each press, the mean; nothing else changes on the screen meanwhile."""
+    before = len(terminal.received)
+    for _ in range(count):
+        terminal.press(key)
+        terminal.settle(0.05, 0.5)
+    return (len(terminal.received) - before) / count
+
+
+def idle_bytes(terminal: Terminal, seconds: float) -> float:
+    """Bytes to the terminal in a minute in which nobody touches it and the store is at rest."""
+    terminal.settle(0.3, 2)
+    before, until = len(terminal.received), time.perf_counter() + seconds
+    while (left := until - time.perf_counter()) > 0:
+        terminal.read(left)
+    return (len(terminal.received) - before) * 60 / seconds
+
+
+def held_down(env: dict[str, str]) -> float:
+    """Milliseconds from letting `j` go to the last byte that moves the cursor, over a slow line."""
+    with SlowTerminal(jobs_screen(), SIZE, env) as terminal:
+        terminal.wait_for(f"1 of {JOBS:,}", 60)
+        terminal.settle(0.3)
+        until, at = time.perf_counter() + HELD_SECONDS, 0.0
+        while time.perf_counter() < until:
+            at = terminal.press("j")
+            terminal.read(1 / KEYS_A_SECOND)
+        row = ""
+        stopped = at
+        while time.perf_counter() < at + 3:
+            terminal.read(0.1)
+            found = re.search(r"row (\S+) of", terminal.text)
+            if found and found[1] != row:
+                row, stopped = found[1], max(at, terminal.read_at)
+        return (stopped - at) * 1000
+
+
+def measure(quick: bool) -> list[Figure]:
+    """The figures of this benchmark; those of `start` and `keys` come before it, the peers' after it."""
+    env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
+    with Terminal(jobs_screen(), SIZE, env) as terminal:
+        terminal.wait_for(f"1 of {JOBS:,}", 60)
+        terminal.settle(0.3)
+        first, whole = filter_keys(terminal, WORDS[:3] if quick else WORDS, by_letter=True)
+        fields, _ = filter_keys(terminal, FIELDS[:3] if quick else FIELDS, by_letter=False)
+        step, page = sent_for(terminal, "down", 20), sent_for(terminal, "pagedown", 10)
+        terminal.press("7")
+        terminal.wait_for(f"1 of {10 * JOBS:,}", 60)
+        terminal.press("end")
+        terminal.wait_for(f"{10 * JOBS:,} of {10 * JOBS:,}", 60)
+        terminal.settle()
+        rss = terminal.rss_mib
+    with Terminal([sys.executable, "-c", HOME.format(path=str(big_store(JOBS, 10 * JOBS)))], SIZE, env) as terminal:
+        terminal.wait_for(start.ROW, 60)
+        idle = idle_bytes(terminal, 20 if quick else 60)
+    return [
+        Figure("filter_key", p95(first), "ms to the first rows, p95 of letters"),
+        Figure("filter_whole", p95(whole), "ms to the whole count, p95 of letters"),
+        Figure("filter_field", p95(fields), "ms to the first rows, a field's last letter"),
+        Figure("console_rss", rss, "MiB, after a million runs"),
+        Figure("bytes_per_key", step, "bytes a step"),
+        Figure("bytes_per_page", page, "bytes a page"),
+        Figure("bytes_idle_minute", idle, "bytes"),
+        Figure("held_key_stops", held_down(env), "ms, 64 kB/s"),
+    ]
+
+
+def everything(quick: bool) -> list[Figure]:
+    """All figures of the console, the peers' beside them."""
+    print("console: lineage_5000 left out: there is no lineage screen yet", file=sys.stderr)
+    found = [one for one in start.measure(quick) if one.name != "console_rss"]
+    return [*found, *keys.measure(quick), *measure(quick), *peers.measure(quick)]
+
+
+if __name__ == "__main__":
+    given = arguments(__doc__ or "")
+    emit("console", everything(given.quick), given.json)
