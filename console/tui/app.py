@@ -12,7 +12,6 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import App
 from textual.binding import BindingType
 from textual.screen import Screen
 
@@ -30,13 +29,14 @@ from console.tui.screens.base import BaseScreen
 from console.tui.screens.numbered import make_screen
 from console.tui.start import reading, run_console
 from console.tui.theme import HEADWAY
+from console.tui.trail import Trail
+from console.tui.ways import Ways
 from console.tui.when import Clock
 
 if TYPE_CHECKING:
     from textual.driver import Driver
 
     from console.store.reads.audit import ApprovalView
-    from console.tui.order import Order
 
 __all__ = ["HeadwayApp", "run_console"]
 
@@ -46,7 +46,7 @@ START_SECONDS = 20.0
 """How long an engine that was started from here may need until its store is there."""
 
 
-class HeadwayApp(App[int], inherit_bindings=False):
+class HeadwayApp(Ways, inherit_bindings=False):
     """`open_reads` and `requests_factory` are called in threads of their own, the second at its first use."""
 
     CSS_PATH = "headway.tcss"
@@ -80,6 +80,7 @@ class HeadwayApp(App[int], inherit_bindings=False):
         self.not_sent: list[str] = []
         """What was ordered before the console was left, and was not sent."""
         self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
+        self.trail = Trail()
         self.header: HeaderView | None = None
         self.services: tuple[ServiceView, ...] = ()
         self.approvals: tuple[ApprovalView, ...] = ()
@@ -213,89 +214,6 @@ class HeadwayApp(App[int], inherit_bindings=False):
             self._asker = Desk(self._requests_factory, "asks")
             self._asker.attach(self._deliver)
         self._asker.ask(key, question, then, failed, order=order)
-
-    # from screen to screen
-
-    def go(self, where: str) -> None:
-        """One of the screens that have a number; what was open above the first screen is closed."""
-
-        def went() -> None:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
-            if where != self._home:
-                self.push_screen(make_screen(where))
-
-        self.unless_lost(self.screen_stack, went)
-
-    def back(self, leave: bool = True) -> None:
-        """One screen back; from the first one `q` leaves, Escape stays."""
-        if len(self.screen_stack) > 1:
-            self.unless_lost([self.screen], self.pop_screen)
-        elif leave:
-            self.exit(0)
-
-    def unless_lost(self, closed: Sequence[Screen[Any]], then: Callable[[], object]) -> None:
-        """Does it; where one of these screens holds what a person made and did not hand over, asks first."""
-        lost = next((words for one in closed if isinstance(one, BaseScreen) and (words := one.unsaved())), "")
-        if lost and isinstance(self.screen, BaseScreen):
-            from console.tui.screens.pick import confirm
-
-            confirm(self.screen, f"{lost} would be gone", "Drop them", "nothing was started", then)
-        else:
-            then()
-
-    def visit(self, kind: str, what: Any) -> None:
-        """Goes to a screen, service, incident, job, run, system or plan by name or id."""
-        ways: dict[str, Callable[[Any], None]] = {
-            "screen": self.go,
-            "service": self.open_service,
-            "incident": self.open_incident,
-            "job": self.open_job,
-            "run": self.open_run,
-            "system": lambda name: self.open_jobs(f"system:{name}"),
-            "plan": self.open_plan,
-        }
-        ways[kind](what)
-
-    def open_service(self, name: str) -> None:
-        """Its incident where it has one, else the jobs that it hangs on."""
-        view = next((service for service in self.services if service.name == name), None)
-        if view is not None and view.incident_id is not None:
-            self.open_incident(view.incident_id)
-        else:
-            self.open_jobs(f"service:{name}")
-
-    def open_incident(self, incident_id: int) -> None:
-        from console.tui.screens.incident import IncidentScreen
-
-        self.push_screen(IncidentScreen(incident_id))
-
-    def open_job(self, name_or_id: str | int) -> None:
-        from console.tui.screens.job import JobScreen
-
-        self.push_screen(JobScreen(name_or_id))
-
-    def open_jobs(self, filter_text: str) -> None:
-        from console.tui.screens.jobs import JobsScreen
-
-        self.push_screen(JobsScreen(filter_text))
-
-    def open_run(self, run_id: int) -> None:
-        from console.tui.screens.run import RunScreen
-
-        self.push_screen(RunScreen(run_id))
-
-    def open_order(self, order: Order) -> None:
-        """Shows what an order would send; a person decides there."""
-        from console.tui.screens.preview import PreviewScreen
-
-        self.push_screen(PreviewScreen(order))
-
-    def open_plan(self, number: int) -> None:
-        """A plan that was started."""
-        from console.tui.screens.started import StartedScreen
-
-        self.push_screen(StartedScreen(number))
 
 
 def _header_of(reads: ReadsLike) -> tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]:

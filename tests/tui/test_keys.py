@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from textual.keys import _character_to_key
 
 from console.tui import keys
 from console.tui.screens.ask import AskScreen
@@ -59,7 +60,12 @@ def test_every_screen_of_the_table_is_built_and_every_built_one_is_in_the_table(
 def test_no_key_has_two_meanings_on_a_screen(screen: str) -> None:
     """What moves in its table or text counts too: a grid or a pane has the focus."""
     widget = {"run": "pane", "text": "pane", "lineage": "graph"}.get(screen, "grid")
-    pressed = [key for name in (screen, widget) for act in keys.acts(name) for key in act.keys]
+    pressed = [
+        _character_to_key(key) if len(key) == 1 else key
+        for name in (screen, widget)
+        for act in keys.acts(name)
+        for key in act.keys
+    ]
     assert {} == {key: count for key, count in Counter(pressed).items() if count > 1}
 
 

@@ -15,6 +15,7 @@ from console.model.filters import FilterError, JobFilter, parse_filter
 from console.tui.ports import ReadsLike
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ListScreen
+from console.tui.trail import Place
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.pages import IdRows
 from console.tui.widgets.paint import Run
@@ -63,6 +64,10 @@ class BigTable(ListScreen):
         """The columns for what is sorted and how wide it is shown."""
         return shifted(self.WIDE if self.wide else self.COLUMNS, self.FIXED, self.shift)
 
+    @property
+    def place(self) -> Place:
+        return "table", (self.WHERE, self.filter_text, self.sort, self.wide)
+
     # reading
 
     def on_mount(self) -> None:
@@ -93,6 +98,7 @@ class BigTable(ListScreen):
             except FilterError:
                 wanted = self._asked[0] if self._asked is not None else JobFilter()
         self._ask_for((wanted, self.sort))
+        self.board.trail.changed(self.place)
 
     def _meant(self, text: str) -> JobFilter:
         now = self.board.now()

@@ -16,6 +16,7 @@ from console.model.views import IncidentView
 from console.tui import story
 from console.tui.cells import line
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.trail import Place
 from console.tui.underway import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -44,6 +45,10 @@ class IncidentScreen(BaseScreen):
         self.grid = Grid((), "reading…", id="grid")
         self.log_pane = Pane(id="log")
         self.log_pane.following = self.log_pane.wrapped = True
+
+    @property
+    def place(self) -> Place:
+        return "incident", self.incident_id
 
     def body(self) -> ComposeResult:
         yield Bar(id="clocks")

@@ -12,6 +12,7 @@ from console.model.views import JobView, RunRow
 from console.tui import durations, runs
 from console.tui.cells import counted, state_cells
 from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.trail import Place
 from console.tui.when import span
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
@@ -40,6 +41,10 @@ class JobScreen(BaseScreen):
         self.name_or_id = name_or_id
         self.view: JobView | None = None
         self.grid = Grid(runs.RUNS, "no run yet", id="grid")
+
+    @property
+    def place(self) -> Place:
+        return "job", self.name_or_id
 
     def body(self) -> ComposeResult:
         for name in ("stands", "what", "how", "around", "plot"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from console.model.carried import PlanView
@@ -10,12 +12,16 @@ from console.model.filters import FilterError, parse_filter
 from console.model.ids import incident_name
 from console.model.views import IncidentRow, JobRow, ServiceView, TargetView
 from console.tui import keys
+from console.tui.fuzzy import misfit_of_all
 from console.tui.ports import ReadsLike
 from console.tui.rows import target_name
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.pick import PLACES, Choice, PickScreen, act_choices
 
-JOBS_SHOWN = 40
+JOBS_SHOWN = 200
+WORSE = 1_000
+"""Fits less well than any name."""
+TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
 SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs", "hold": "holds", "tl": "tonight"}
 
 
@@ -29,6 +35,7 @@ class JumpScreen(PickScreen):
         self.where, self.jumps_first = where, jumps_first
         self.places: list[Choice] = screens()
         self.jobs: list[Choice] = []
+        self.tables: list[Choice] = []
         self.wanted = ""
 
     def on_mount(self) -> None:
@@ -57,25 +64,43 @@ class JumpScreen(PickScreen):
 
     def _again(self) -> None:
         self._gather()
-        super().narrow(self.wanted)
+        self._show_ranked()
 
     def narrow(self, text: str) -> None:
         word, _, rest = text.partition(" ")
         self.wanted = f"{SHORT.get(word.lstrip(':'), word)} {rest}".strip()
-        super().narrow(self.wanted)
-        words = rest if word.lstrip(":") in ("job", "jobs", "runs") else text
+        table = TABLES.get(word.lstrip(":"))
+        words = rest.strip().removeprefix("/") if table else text
+        self.tables = [Choice("filter", f"{table}: {words}", "the table with this filter", ("table", (table, words)))
+                       ] if table and words else []  # fmt: skip
+        self._show_ranked()
         if words.strip():
-            try:
-                wanted = parse_filter(words, self.board.now())
-            except FilterError:
-                return
-            self.board.ask_for(
-                self,
-                "jump jobs",
-                lambda reads: reads.jobs_first_page(wanted, limit=JOBS_SHOWN),
-                self._on_jobs,
-                first=True,
-            )
+            self._ask_jobs(words)
+
+    def _ask_jobs(self, words: str) -> None:
+        try:
+            wanted = parse_filter(words, self.board.now())
+        except FilterError:
+            return
+        wanted = replace(wanted, words=(), fuzzy=(*wanted.fuzzy, *wanted.words))
+        self.board.ask_for(
+            self, "jump jobs", lambda reads: reads.jobs_first_page(wanted, limit=JOBS_SHOWN), self._on_jobs, first=True
+        )
+
+    def _show_ranked(self) -> None:
+        """What fits, the best first; what fits alike in the order in which it is gathered."""
+        words = self.wanted.split()
+        fits = [(_misfit(choice, words), choice) for choice in self.choices]
+        kept = sorted((one for one in fits if one[0] is not None), key=itemgetter(0)) if words else fits
+        self.shown = (*self.tables, *(choice for _, choice in kept))
+        self.show_choices()
+
+
+def _misfit(choice: Choice, words: list[str]) -> int | None:
+    """By its name; then by what else it says of itself."""
+    found = misfit_of_all(choice.name, words)
+    rest = f"{choice.tag} {choice.name} {choice.says}".lower()
+    return found if found is not None else WORSE if all(word.lower() in rest for word in words) else None
 
 
 def screens() -> list[Choice]:

@@ -5,6 +5,17 @@ from __future__ import annotations
 from console.tui.screens.base import BaseScreen
 
 
+def make_table(where: str, filter_text: str = "", sort: str = "", wide: bool = False) -> BaseScreen:
+    """Jobs or Runs, as a person left it."""
+    if where == "runs":
+        from console.tui.screens.runs import RunsScreen
+
+        return RunsScreen(filter_text, sort, wide)
+    from console.tui.screens.jobs import JobsScreen
+
+    return JobsScreen(filter_text, sort, wide)
+
+
 def make_screen(where: str) -> BaseScreen:
     """A screen by its name in the table. Raises ValueError for one that is not there."""
     if where == "services":
@@ -15,14 +26,8 @@ def make_screen(where: str) -> BaseScreen:
         from console.tui.screens.incidents import IncidentsScreen
 
         return IncidentsScreen()
-    if where == "jobs":
-        from console.tui.screens.jobs import JobsScreen
-
-        return JobsScreen()
-    if where == "runs":
-        from console.tui.screens.runs import RunsScreen
-
-        return RunsScreen()
+    if where in ("jobs", "runs"):
+        return make_table(where)
     if where == "systems":
         from console.tui.screens.systems import SystemsScreen
 

@@ -12,12 +12,17 @@ from console.model.views import FindingView, RunRow, RunView
 from console.tui.cells import Look, state_cells, took
 from console.tui.screens.base import RunChoice
 from console.tui.screens.log import LogScreen
+from console.tui.trail import Place
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.paint import Run
 
 
 class RunScreen(LogScreen):
     WHERE = "run"
+
+    @property
+    def place(self) -> Place:
+        return "run", self.run_id
 
     def body(self) -> ComposeResult:
         yield Bar(id="facts")

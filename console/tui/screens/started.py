@@ -17,6 +17,7 @@ from console.tui.cells import counted
 from console.tui.ports import ReadsLike
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.steps import LABEL
+from console.tui.trail import Place
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
@@ -43,6 +44,10 @@ class StartedScreen(BaseScreen):
         self.grid = Grid(underway.STARTED, "reading…", id="grid")
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, LABEL, False
+
+    @property
+    def place(self) -> Place:
+        return "plan", self.number
 
     def body(self) -> ComposeResult:
         yield Bar(id="stands")

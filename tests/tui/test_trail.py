@@ -1,0 +1,103 @@
+"""Where a person has been: last view, history, and the jump that finds by letters."""
+
+from __future__ import annotations
+
+import pytest
+
+from console.tui.fuzzy import misfit, misfit_of_all
+from console.tui.trail import Trail
+from tests.tui.driving import Night, on_the_night
+
+
+def test_history_goes_back_and_forward_and_forgets_what_was_ahead() -> None:
+    trail = Trail()
+    for name in ("a", "b", "c"):
+        trail.seen(("screen", name))
+    assert ("screen", "b") == trail.step(-1)
+    assert ("screen", "a") == trail.step(-1)
+    assert trail.step(-1) is None
+    assert ("screen", "b") == trail.step(1)
+    trail.seen(("screen", "d"))
+    assert trail.step(1) is None
+    assert ("screen", "b") == trail.step(-1)
+
+
+def test_the_last_view_is_the_one_before_and_comes_back() -> None:
+    trail = Trail()
+    assert trail.last() is None
+    trail.seen(("screen", "a"))
+    assert trail.last() is None
+    trail.seen(("job", 4))
+    assert [("screen", "a"), ("job", 4), ("screen", "a")] == [trail.last(), trail.last(), trail.last()]
+
+
+def test_what_was_filtered_meanwhile_is_what_one_comes_back_to() -> None:
+    trail = Trail()
+    trail.seen(("table", "jobs"))
+    trail.changed(("table", "jobs db07"))
+    trail.changed(("job", 1))
+    trail.seen(("job", 1))
+    assert ("table", "jobs db07") == trail.step(-1)
+
+
+@pytest.mark.parametrize(
+    "name,typed,worse_than",
+    [
+        ("extract", "extract", ""),
+        ("extract_orders", "extract", "extract"),
+        ("db07:extract", "extract", "extract_orders"),
+        ("reextract", "extract", "db07:extract"),
+        ("e_x_tract", "extract", "reextract"),
+    ],
+)
+def test_what_fits_better_comes_first(name: str, typed: str, worse_than: str) -> None:
+    found, before = misfit(name, typed), misfit(worse_than, typed) if worse_than else -1
+    assert found is not None
+    assert before is not None
+    assert before < found
+
+
+def test_letters_that_do_not_stand_in_order_do_not_fit() -> None:
+    assert misfit("extract", "tcartxe") is None
+    assert misfit_of_all("extract orders", ["ext", "zzz"]) is None
+    assert 0 == misfit_of_all("anything", [])
+
+
+@on_the_night()
+async def test_minus_goes_to_the_last_view_and_brackets_through_all_of_them(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press("minus")
+    await night.see("this is the first view")
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press("/")
+    await night.typing()
+    await night.type("extract_orders")
+    await night.see("row 1 of 1 ")
+    await night.press("enter", "enter")
+    await night.see("JOB etl-hosts/db07:extract_orders")
+    await night.press("minus")
+    await night.see("JOBS  row 1 of 1 ", "/ extract_orders")
+    await night.press("minus")
+    await night.see("JOB etl-hosts/db07:extract_orders")
+    await night.press(*["left_square_bracket"] * 4)
+    await night.see("SERVICES")
+    await night.press("left_square_bracket")
+    await night.see("nothing was seen before this")
+    await night.press("right_square_bracket")
+    await night.see("JOBS  row 1 of 1 ")
+
+
+@on_the_night()
+async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Night) -> None:
+    await night.see("SERVICES")
+    await night.press(":")
+    await night.typing()
+    await night.type("xord")
+    await night.see("etl-hosts/db07:extract_orders")
+    await night.press("escape", ":")
+    await night.typing()
+    await night.type("jobs state:failed")
+    await night.see("jobs: state:failed")
+    await night.press("enter")
+    await night.see("JOBS  row 1 of 2", "/ state:failed")
