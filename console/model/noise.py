@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 FLAPS = 3
-"""Incidents of one cause within the time from which on it flaps."""
+"""How often one cause was there within the time, from which on it flaps."""
 SHOWN = 10
 
 
@@ -22,14 +22,17 @@ class Told:
     owner: str
     rule: str
     """What saw it: a rule's name, else "run", "target", "shared" or "check"."""
-    job: str
+    root: str
+    """The job, target, check, or what many jobs share; empty where it is known no more."""
     useful: bool | None
     """What a person said of it; None: nobody said anything."""
+    reopened: int = 0
+    """How often its incident came back under its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The alerts of one route, owner, rule or job."""
+    """The alerts of one route, owner, rule or root cause."""
 
     name: str
     alerts: int
@@ -49,9 +52,9 @@ class Noise:
     routes: tuple[Count, ...]
     owners: tuple[Count, ...]
     rules: tuple[Count, ...]
-    jobs: tuple[Count, ...]
+    roots: tuple[Count, ...]
     flapping: tuple[tuple[str, int], ...]
-    """(job or target, incidents) that came again and again."""
+    """(root, how often it was there) of what came again and again: as new incidents, or under one number."""
     held: tuple[tuple[str, int], ...]
     """(stage, notices that it held back)."""
     never_acknowledged: int
@@ -63,10 +66,11 @@ def noise(
 ) -> Noise:
     """`taken`: the incidents that somebody acknowledged."""
     incidents = {one.incident_id for one in told}
-    causes: dict[str, set[int]] = defaultdict(set)
+    causes: dict[str, dict[int, int]] = defaultdict(dict)
     for one in told:
-        causes[one.job].add(one.incident_id)
-    flapping = [(name, len(ids)) for name, ids in causes.items() if name and len(ids) >= FLAPS]
+        causes[one.root][one.incident_id] = 1 + one.reopened
+    times = [(name, sum(of.values())) for name, of in causes.items() if name]
+    flapping = [(name, number) for name, number in times if number >= FLAPS]
     return Noise(
         since=since,
         until=until,
@@ -74,7 +78,7 @@ def noise(
         routes=_by(told, lambda one: one.route),
         owners=_by(told, lambda one: one.owner or "nobody"),
         rules=_by(told, lambda one: one.rule),
-        jobs=_by(told, lambda one: one.job or "no job"),
+        roots=_by(told, lambda one: one.root or "not known any more"),
         flapping=tuple(sorted(flapping, key=lambda pair: (-pair[1], pair[0]))),
         held=tuple(sorted(held, key=lambda pair: (-pair[1], pair[0]))),
         never_acknowledged=len(incidents - set(taken)),
@@ -107,7 +111,12 @@ def noise_lines(one: Noise) -> Iterator[str]:
     yield f"{_number_of(total.alerts, 'alert')} about {incidents}, {total.repeated} of them repeated or escalated"
     yield _useful(total)
     yield f"never acknowledged: {one.never_acknowledged} of {incidents}"
-    for title, counts in (("routes", one.routes), ("owners", one.owners), ("rules", one.rules), ("jobs", one.jobs)):
+    for title, counts in (
+        ("routes", one.routes),
+        ("owners", one.owners),
+        ("rules", one.rules),
+        ("root causes", one.roots),
+    ):
         yield ""
         yield f"by {title}"
         yield from (f"  {each.alerts:>5}  {each.name}  ({_useful(each)})" for each in counts[:SHOWN])

@@ -11,7 +11,7 @@ from console.store.chain import Run
 
 _TOLD = (
     "SELECT a.route, a.kind, i.id, i.owner, CASE WHEN i.rule <> '' THEN i.rule ELSE i.cause END,"
-    " COALESCE(j.name, t.words, ''), u.useful"
+    " COALESCE(j.name, t.words, NULLIF(i.root_shared, ''), i.root_check, ''), u.useful, i.reopened"
     " FROM alert a JOIN incident i ON i.id = a.incident_id LEFT JOIN job j ON j.id = i.root_job_id"
     " LEFT JOIN (SELECT t.id, s.name || '/' || t.name AS words FROM target t JOIN system s ON s.id = t.system_id) t"
     " ON t.id = i.root_target_id LEFT JOIN alert_useful u ON u.alert_id = a.id"
@@ -26,8 +26,17 @@ def noise_since(run: Run, since: datetime, until: datetime) -> Noise:
     """The alerts about incidents that were made from then until then."""
     window = (micros(since), micros(until))
     told = [
-        Told(route, kind, incident, clean_line(owner), rule, clean_line(job), None if useful is None else bool(useful))
-        for route, kind, incident, owner, rule, job, useful in run(_TOLD, window)
+        Told(
+            route,
+            kind,
+            incident,
+            clean_line(owner),
+            rule,
+            clean_line(root),
+            None if useful is None else bool(useful),
+            int(reopened),
+        )
+        for route, kind, incident, owner, rule, root, useful, reopened in run(_TOLD, window)
     ]
     held = [(stage, int(count)) for stage, count in run(_HELD, window)]
     return noise(since, until, told, held, (row[0] for row in run(_TAKEN, window[:1])))

@@ -40,6 +40,14 @@ def test_alerts_are_counted_by_route_owner_rule_and_job_the_loudest_first() -> N
     assert 3 == found.never_acknowledged
 
 
+def test_what_came_back_under_one_number_came_again_and_again_too() -> None:
+    """Flapping is one incident that is reopened: counted by incidents it would be quiet."""
+    told = (Told("oncall", "opened", 1, "etl", "run", "hosts/a", None, 4),
+            Told("oncall", "updated", 1, "etl", "run", "hosts/a", None, 4),
+            Told("oncall", "opened", 2, "etl", "run", "hosts/b", None, 1))  # fmt: skip
+    assert (("hosts/a", 5),) == noise(MONDAY, MONDAY, told, (), ()).flapping
+
+
 def test_a_time_without_alerts_says_so() -> None:
     lines = list(noise_lines(noise(MONDAY, MONDAY, (), (), ())))
     assert "0 alerts about 0 incidents, 0 of them repeated or escalated" == lines[0]
@@ -69,7 +77,7 @@ def test_the_command_counts_what_was_told_and_judged(bench: Bench) -> None:
     assert "" == muting.judge(bench.store, bench.fence, 1, True, said)
     found = headway(bench.url, "report", "--noise", "--since", "1d", "--json").data
     assert (1, 1, 1) == (found["total"]["alerts"], found["total"]["judged"], found["total"]["useful"])
-    assert ["fake/extract"] == [one["name"] for one in found["jobs"]]
+    assert ["fake/extract"] == [one["name"] for one in found["roots"]]
     text = headway(bench.url, "report", "--noise").out
     assert "1 alert about 1 incident," in text
     assert "1 of 1 judged useful" in text
