@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from console.control.alerts.text import Text
+
 WINDOW = timedelta(minutes=1)
 """In which alerts are counted, and the least time between two digests of a route."""
 GATHER = timedelta(seconds=5)
@@ -54,17 +56,7 @@ def let_out(waiting: Sequence[Waiting], let: int, last_digest: datetime | None, 
     return Verdict(ids, tuple(rest) if now >= ripe else ())
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Title and body, and both without a word from outside."""
-
-    title: str
-    body: str
-    plain_title: str
-    plain_body: str
-
-
-def digest_words(together: Sequence[Waiting], limit: int) -> Words:
+def digest_words(together: Sequence[Waiting], limit: int) -> Text:
     """What a digest says: each incident's newest title, in the order in which they were made."""
     newest: dict[str, Waiting] = {}
     for one in together:
@@ -79,7 +71,7 @@ def digest_words(together: Sequence[Waiting], limit: int) -> Words:
     tail = "Open them: headway incidents"
     body = _list(head, [one.title for one in lines], tail)
     plain = _list(head, [one.plain_title or one.incident for one in lines], tail)
-    return Words(title, body, title, plain)
+    return Text(title, body, title, plain)
 
 
 def _list(head: str, titles: Sequence[str], tail: str) -> str:

@@ -11,8 +11,8 @@ from operator import attrgetter
 
 from console.clean import clean_line
 from console.control.alerts.routes import services_of
-from console.control.alerts.said import Words
 from console.control.alerts.scene import Scene, Subject, Wanted
+from console.control.alerts.text import Text
 from console.control.fingerprint import Day
 from console.control.signatures import Blame, blame_of
 from console.control.words import clock, moment
@@ -72,7 +72,7 @@ def is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
     return False
 
 
-def words(scene: Scene, wanted: Wanted, leaves: bool) -> Words:
+def words(scene: Scene, wanted: Wanted, leaves: bool) -> Text:
     """`leaves`: whether those who can mend it are told in the same evaluation."""
     hurt = hurt_by(scene, wanted.subject, wanted.route)
     over = wanted.kind is AlertKind.RECOVERED
@@ -80,7 +80,7 @@ def words(scene: Scene, wanted: Wanted, leaves: bool) -> Words:
     title = f"[Headway] {_title(scene, hurt, over) or 'nothing is late any more'}"
     body = [*lines, ""] if over else [*lines, "", _cause(scene, wanted.subject, hurt, leaves), *_next(scene, hurt), ""]
     text = "\n".join([*body, f"Reference: {PLACEHOLDER}"]) + "\n"
-    return Words(title, text, title, text)
+    return Text(title, text, title, text)
 
 
 def hurt_by(scene: Scene, subject: Subject, route: str) -> list[HurtServiceVerdict]:

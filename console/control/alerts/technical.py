@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from operator import attrgetter
 
 from console.clean import clean, clean_line
-from console.control.alerts.said import Words
 from console.control.alerts.scene import Wanted
+from console.control.alerts.text import Text
 from console.control.cases import Case
 from console.control.causes import failed_tasks
 from console.control.picture import Picture, when
@@ -42,13 +42,13 @@ _STANDS = {
 }
 
 
-def words(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], changes: str) -> Words:
+def words(picture: Picture, wanted: Wanted, log_tails: Mapping[int, str], changes: str) -> Text:
     """What a route is told. `changes`: what is new to it, or why it is told again."""
     case, decision, kind = wanted.subject.case, wanted.subject.decision, wanted.kind
     bare = plain_title(picture, case)
     body = "\n".join(_body(picture, wanted, log_tails, changes)) + "\n"
     plain = "\n".join(_plain_body(picture, wanted, bare)) + "\n"
-    return Words(_title(picture, decision, kind, decision.title), body, _title(picture, decision, kind, bare), plain)
+    return Text(_title(picture, decision, kind, decision.title), body, _title(picture, decision, kind, bare), plain)
 
 
 def _title(picture: Picture, decision: IncidentDecision, kind: AlertKind, words: str) -> str:

@@ -21,8 +21,8 @@ from console.control.alerts import (
     wait,
 )
 from console.control.alerts.due import due, fingerprint_of
-from console.control.alerts.said import Words
 from console.control.alerts.scene import Held, Scene, Stage, Subject, Wanted, scene_of, shadowed
+from console.control.alerts.text import Text
 from console.control.alerts.values import plain_values, values
 from console.control.cases import Case
 from console.control.fingerprint import Told, read_told
@@ -152,28 +152,28 @@ def _why_untold(subject: Subject, stage: str) -> str:
 
 
 def _notice(scene: Scene, wanted: Wanted, to_mend: bool, log_tails: Mapping[int, str]) -> Notice:
-    said = (
+    text = (
         business.words(scene, wanted, to_mend)
         if wanted.words == BUSINESS
         else technical.words(scene.picture, wanted, log_tails, _changes(scene, wanted))
     )
     if wanted.words == SHADOW:
-        said = _in_shadow(said, wanted.subject.decision.in_shadow)
+        text = _in_shadow(text, wanted.subject.decision.in_shadow)
     return Notice(
         wanted.kind,
         wanted.route,
-        said.title,
-        said.body,
-        said.plain_title,
-        said.plain_body,
+        text.title,
+        text.body,
+        text.plain_title,
+        text.plain_body,
         urgent=wanted.words == TECHNICAL and _is_urgent(scene, wanted),
         words=wanted.words,
         fingerprint=fingerprint_of(scene, wanted),
-        **_template(scene, wanted, said, log_tails),
+        **_template(scene, wanted, text, log_tails),
     )
 
 
-def _template(scene: Scene, wanted: Wanted, said: Words, log_tails: Mapping[int, str]) -> dict[str, Any]:
+def _template(scene: Scene, wanted: Wanted, text: Text, log_tails: Mapping[int, str]) -> dict[str, Any]:
     """What the route's own words are made of, where it has some; whoever is on call without any gets those of the
     route with the rota."""
     own = scene.alerting.route(wanted.route)
@@ -181,7 +181,7 @@ def _template(scene: Scene, wanted: Wanted, said: Words, log_tails: Mapping[int,
     if not rule.templated or wanted.words == SHADOW:
         return {}
     tail = technical.tail_lines(scene.picture, wanted.subject.case, log_tails)
-    full, plain = values(scene, wanted, said, tail), plain_values(scene, wanted, said)
+    full, plain = values(scene, wanted, text, tail), plain_values(scene, wanted, text)
     return {"template": rule.name, "values": full, "plain_values": plain}
 
 
@@ -197,9 +197,9 @@ def _changes(scene: Scene, wanted: Wanted) -> str:
     return "; ".join(filter(None, [event_words(decision, before), flapping.note(scene, decision)]))
 
 
-def _in_shadow(said: Words, routes: Sequence[str]) -> Words:
+def _in_shadow(text: Text, routes: Sequence[str]) -> Text:
     words = f"In shadow: this would have gone to {', '.join(routes)}.\n\n"
-    return Words(f"[shadow] {said.title}", words + said.body, f"[shadow] {said.plain_title}", words + said.plain_body)
+    return Text(f"[shadow] {text.title}", words + text.body, f"[shadow] {text.plain_title}", words + text.plain_body)
 
 
 def _is_urgent(scene: Scene, wanted: Wanted) -> bool:

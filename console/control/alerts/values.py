@@ -6,36 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.clean import clean_line
-from console.control.alerts.said import Words
 from console.control.alerts.scene import Scene, Wanted
+from console.control.alerts.text import Text
 from console.control.titles import cause_name, plain_title
 from console.control.words import dated, moment
 from console.model.alerting import TECHNICAL
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict
 
 
-def values(scene: Scene, wanted: Wanted, said: Words, tail: list[str]) -> Mapping[str, Any]:
+def values(scene: Scene, wanted: Wanted, text: Text, tail: list[str]) -> Mapping[str, Any]:
     """By name, as `console.config.templates.SAMPLE` shows them. In business words nothing technical is among them."""
     decision = wanted.subject.decision
     technical = wanted.words == TECHNICAL
     return {
         **_common(scene, wanted),
-        "title": decision.title if technical else said.title.removeprefix("[Headway] "),
+        "title": decision.title if technical else text.title.removeprefix("[Headway] "),
         "cause": cause_name(scene.picture, wanted.subject.case) if technical else "",
         "reason": decision.reason if technical else "",
         "log": tail if technical else [],
-        "subject": said.title,
-        "body": said.body,
+        "subject": text.title,
+        "body": text.body,
     }
 
 
-def plain_values(scene: Scene, wanted: Wanted, said: Words) -> Mapping[str, Any]:
+def plain_values(scene: Scene, wanted: Wanted, text: Text) -> Mapping[str, Any]:
     """The same for routes with body = "link": no word from outside but names."""
     technical = wanted.words == TECHNICAL
-    title = plain_title(scene.picture, wanted.subject.case) if technical else said.title.removeprefix("[Headway] ")
+    title = plain_title(scene.picture, wanted.subject.case) if technical else text.title.removeprefix("[Headway] ")
     plain = {"title": title, "cause": cause_name(scene.picture, wanted.subject.case) if technical else ""}
-    return {**_common(scene, wanted), **plain, "reason": "", "log": [], "subject": said.plain_title,
-            "body": said.plain_body}  # fmt: skip
+    return {**_common(scene, wanted), **plain, "reason": "", "log": [], "subject": text.plain_title,
+            "body": text.plain_body}  # fmt: skip
 
 
 def _common(scene: Scene, wanted: Wanted) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A notice in words, before anybody is named for it."""
+"""What a message says: of one notice, or of several that leave together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class Text:
     """Title and body, and both without a word from outside but names."""
 
     title: str
