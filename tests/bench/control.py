@@ -32,6 +32,7 @@ from console.control.graph import Graph
 from console.control.kept import Kept, kept_of
 from console.control.lineage import blast_radius, neighbours, root_causes
 from console.control.touched import touched
+from console.engine.evaluate import uncollected
 from console.model.decisions import Decisions
 from console.model.grouped import red_jobs
 from console.model.values import Estate, Settings
@@ -92,7 +93,8 @@ class Night:
         part = estate if self.before is None else touched(self.before, estate, seen.changed, kept)
         self.before, self.seen = estate, seen.number
         self.part_sizes.append(len(part.jobs))
-        return evaluate(part, NOW, kept=kept)
+        with uncollected(is_large=part is estate):
+            return evaluate(part, NOW, kept=kept)
 
     def write(self, decisions: Decisions) -> None:
         apply(self.store, decisions, NOW, self.store.changed_seq(), None, {"oncall": ("a URL",)})
@@ -140,7 +142,9 @@ def full(night: Night) -> Iterator[Figure]:
     begun = time.process_time()
     estate = load(night.store, NOW, night.settings)
     loaded = time.process_time()
-    decisions = evaluate(estate, NOW)
+    kept = kept_of(estate)
+    with uncollected(is_large=True):
+        decisions = evaluate(estate, NOW, kept=kept)
     decided = time.process_time()
     night.write(decisions)
     written = time.process_time()
