@@ -145,6 +145,7 @@ TABLE: tuple[Act, ...] = (
     Act("sort_slack", ("S",), "by slack", "sort by the least slack below; again reversed", ("jobs",), 0),
     Act("sort_name", ("N",), "by name", "sort by name; again reversed", BIG, 0),
     Act("sort_age", ("T",), "by age", "sort by when it ran, newest first; again reversed", BIG, 0),
+    Act("heat", ("H",), "by hour", "the runs of each hour of a week, and where some failed", ("runs",), 0),
     Act("wide", ("ctrl+w",), "wide", "names whole and all columns, or as before", BIG, 0),
     Act("columns_on", ("right",), "columns on", "the next columns, where not all have room", BIG, 0),
     Act("columns_back", ("left",), "columns back", "the columns before", BIG, 0),

@@ -2,7 +2,7 @@
 
 Aims: start ≤ 1.3 × an empty Textual app; a step ≤ 20 ms, a page 25, End 40, a step beside a writer of 10,000 run
 changes a second 25, Esc 60 (p95); a letter of the filter to its rows < 100 ms; memory < 100 MB; over 64 kB/s a
-held-down `j` stops within 200 ms after it is let go. `lineage_5000` has no figure here until there is a lineage screen.
+held-down `j` stops within 200 ms after it is let go.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.bench import keys, peers, start
+from tests.bench import keys, lineage, peers, start
 from tests.bench.bigstore import big_store
 from tests.bench.figures import Figure, arguments, emit
 from tests.bench.keys import p95
@@ -151,9 +151,9 @@ def measure(quick: bool) -> list[Figure]:
 
 def everything(quick: bool) -> list[Figure]:
     """All figures of the console, the peers' beside them."""
-    print("console: lineage_5000 left out: there is no lineage screen yet", file=sys.stderr)
     found = [one for one in start.measure(quick) if one.name != "console_rss"]
-    return [*found, *keys.measure(quick), *measure(quick), *peers.measure(quick)]
+    own = [*keys.measure(quick), *measure(quick), *lineage.lineage_5000(quick)]
+    return [*found, *own, *peers.measure(quick)]
 
 
 if __name__ == "__main__":

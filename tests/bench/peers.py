@@ -39,6 +39,7 @@ class Peer(NamedTuple):
     ready: str
     begin: Callable[[Terminal], None]
     rows: int
+    down: str = "down"
 
 
 def folder() -> Path:
@@ -96,7 +97,7 @@ def _figures(name: str, peer: Peer, count: int) -> list[Figure]:
         terminal.wait_for(peer.ready, 60)
         peer.begin(terminal)
         terminal.settle(0.5, 5)
-        key = p95(timed(terminal, ["down"], count))
+        key = p95(timed(terminal, [peer.down], count))
     return [Figure(f"start_{name}", min(starts), "ms"), Figure(f"key_{name}", key, f"ms, {peer.rows:,} rows, p95")]
 
 
@@ -108,7 +109,7 @@ def _names() -> Iterator[str]:
 def _visidata(place: Path) -> Iterator[Peer]:
     path = folder() / "jobs.csv"
     path.write_text("\n".join(["name,state", *(f"{name},succeeded" for name in _names())]), "utf-8")
-    yield Peer([str(place / "bin" / "vd"), str(path)], "job_000000", lambda terminal: terminal.settle(1, 20), ROWS)
+    yield Peer([str(place / "bin" / "vd"), str(path)], "job_000000", lambda terminal: terminal.settle(1, 20), ROWS, "j")
 
 
 @contextmanager

@@ -65,6 +65,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "filter-fault": (("3", "see:row 1 of 14", "/", *"stat:"), "did you mean state:?"),
     "jobs-by-slack": (("3", "see:row 1 of 14", "S"), "sort:slack"),
     "runs": (("7",), "RUNS  row 1 of"),
+    "runs-by-hour": (("7", "see:RUNS  row 1 of", "H"), "the busiest hour had"),
     "runs-wide": (("7", "see:RUNS  row 1 of", "ctrl+w"), "wide: names whole"),
     "job": (("3", "see:JOBS  row 1 of 14", "enter"), "upstream etl-hosts"),
     "run": (("2", "see:INC-0412", "enter", "see:HURTS", "enter"), "LOG attempt 2"),

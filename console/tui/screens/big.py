@@ -65,6 +65,11 @@ class BigTable(ListScreen):
         return shifted(self.WIDE if self.wide else self.COLUMNS, self.FIXED, self.shift)
 
     @property
+    def wanted(self) -> JobFilter:
+        """The filter in force."""
+        return self._asked[0] if self._asked is not None else JobFilter()
+
+    @property
     def place(self) -> Place:
         return "table", (self.WHERE, self.filter_text, self.sort, self.wide)
 
@@ -96,7 +101,7 @@ class BigTable(ListScreen):
             try:
                 wanted = self._meant(" ".join(self.filter_text.split()[:-1]))
             except FilterError:
-                wanted = self._asked[0] if self._asked is not None else JobFilter()
+                wanted = self.wanted
         self._ask_for((wanted, self.sort))
         self.board.trail.changed(self.place)
 

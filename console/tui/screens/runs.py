@@ -47,6 +47,11 @@ class RunsScreen(BigTable):
     def do_open(self) -> None:
         self.board.open_run(self.here.id)
 
+    def do_heat(self) -> None:
+        from console.tui.screens.heat import HeatScreen
+
+        self.board.push_screen(HeatScreen(self.wanted, self.filter_text))
+
     def why_not_runbook(self) -> str:
         return self.why_not_open()
 
