@@ -80,7 +80,7 @@ STATES: dict[str, tuple[tuple[str, ...], str]] = {
     "lineage-blast": (("see:Supply plan", "b", "see:takes with it", "right"), "on the critical path"),
     "lineage-runs": (("see:Supply plan", "g", "see:root cause", "v", "right"), "which run read which"),
     "tonight": (("4",), "TONIGHT 2026-11-19"),
-    "night-replayed": (("4", "see:TONIGHT 2026", "[", "see:past night", *["comma"] * 28), "as it looked at"),
+    "night-replayed": (("4", "see:TONIGHT 2026", "{", "see:past night", *["comma"] * 28), "as it looked at"),
     "record": (("see:Supply plan", "i"), '"title"'),
 }
 
