@@ -35,12 +35,12 @@ def stands(view: JobView, look: Look) -> list[Run]:
     return [*runs, ("   next ", "dim"), (", ".join(when) if when else "not known", "plain")]
 
 
-def plot(view: JobView, look: Look) -> list[Run]:
-    """A bar for each of the latest runs that took a time, oldest first; the newest is lit, with its place in words."""
+def plot(view: JobView, look: Look) -> tuple[list[Run], list[Run]]:
+    """A bar for each of the latest runs that took a time, oldest first, the newest lit; and its place in words."""
     timed = [(row, row.lasted_s(look.now)) for row in reversed(view.runs)]
     known = [(row, seconds) for row, seconds in timed if seconds is not None]
     if not known:
-        return [(" no run of it has a duration yet", "dim")]
+        return [(" no run of it has a duration yet", "dim")], []
     longest = max([1.0, *(seconds for _, seconds in known)])
     bars = PLAIN_BARS if look.glyphs.plain else BARS
     runs: list[Run] = [(" ", "plain")]
@@ -48,7 +48,7 @@ def plot(view: JobView, look: Look) -> list[Run]:
         newest = row is known[-1][0]
         style = "key" if newest else "bad" if row.is_red else "dim"
         runs.append((bars[min(len(bars) - 1, int(seconds / longest * len(bars)))], style))
-    return [*runs, *_place(known[-1], [seconds for row, seconds in known[:-1] if not row.is_red], look)]
+    return runs, _place(known[-1], [seconds for row, seconds in known[:-1] if not row.is_red], look)
 
 
 def _place(newest: tuple[RunRow, float], before: list[float], look: Look) -> list[Run]:

@@ -122,13 +122,13 @@ def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wid
             return [("has not run", "dim")]
         old = {read.bd if read else "nothing" for (_, reader), (mine, read) in reading.items()
                if reader == one.id and (read is None or read.bd != mine.bd)}  # fmt: skip
-        words = f"{look.clock.hm(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
+        words = f"{look.clock.day(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
         return [(words, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
     if not one.state:
         return [("has not run", "dim")]
     _, word, _ = look.glyphs.mark("state", one.state)
     said = word if wide else one.system
-    return [(f"{said} {look.clock.hm(one.at, look.now)}", "bad" if one.is_red else "dim")]
+    return [(f"{said} {look.clock.day(one.at, look.now)}", "bad" if one.is_red else "dim")]
 
 
 def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Sign:
@@ -172,7 +172,7 @@ def _name_line(jobs: Sequence[LineageJob], shown: Shown, look: Look) -> list[Run
     word = look.glyphs.mark("state", one.state)[1] if one.state else "has not run"
     runs: list[Run] = [(" ", "plain"), _mark(one, look), (f" {one.name}", "strong")]
     runs.append(
-        (f"  {word} {look.clock.hm(one.at, look.now)}" if one.state else f"  {word}", "bad" * one.is_red or "dim")
+        (f"  {word} {look.clock.day(one.at, look.now)}" if one.state else f"  {word}", "bad" * one.is_red or "dim")
     )
     if one in shown.found.causes:
         runs.append(("  root cause", "bad"))

@@ -16,7 +16,7 @@ from console.tui.trail import Place
 from console.tui.when import span
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Run, length_of
 from console.tui.widgets.table import Rows
 
 PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
@@ -70,7 +70,10 @@ class JobScreen(BaseScreen):
             for name, facts in zip(("what", "how", "around"), self._facts(self.view), strict=True):
                 self.bar(name).show(facts)
             self.bar("stands").show(durations.stands(self.view, self.look))
-            self.bar("plot").show(durations.plot(self.view, self.look))
+            bars, place = durations.plot(self.view, self.look)
+            fits = length_of([*bars, *place]) <= self.size.width
+            lines = [[*bars, *place]] if fits else [bars, place]
+            self.bar("plot").show_lines([(tuple(line), (), "") for line in lines])
 
     @property
     def _zone(self) -> str:
