@@ -18,7 +18,7 @@ class Shape:
     """The parts of an estate, by number."""
 
     def __init__(self, estate: Estate) -> None:
-        self._made_of = estate
+        self._jobs, self._dependencies, self._services = estate.jobs, estate.dependencies, estate.services
         self._parts = joined(estate.jobs, _lasting(estate))
         self._part_of = {job_id: number for number, part in enumerate(self._parts) for job_id in part}
         self._edges: dict[int, list[DependencyFacts]] = {}
@@ -31,10 +31,9 @@ class Shape:
 
     def is_of(self, estate: Estate) -> bool:
         """True where this estate has the same shape; cheap where it shares its values with the one of before."""
-        made = self._made_of
-        if estate.dependencies is not made.dependencies or estate.services is not made.services:
+        if estate.dependencies is not self._dependencies or estate.services is not self._services:
             return False
-        return estate.jobs is made.jobs or _places(estate.jobs) == _places(made.jobs)
+        return estate.jobs is self._jobs or _places(estate.jobs) == _places(self._jobs)
 
     def parts(self) -> Sequence[set[int]]:
         return self._parts

@@ -14,6 +14,7 @@ import structlog
 
 from connectors.secrets import SecretStore
 from console.clean import clean_line
+from console.engine.footprint import give_back_what_is_freed
 from console.engine.wiring import Part
 from console.store.errors import LeaseLost, StoreError
 
@@ -43,6 +44,7 @@ class Crew:
         self._threads: list[threading.Thread] = []
 
     def start(self, fence: int) -> None:
+        give_back_what_is_freed()
         self._threads = [
             threading.Thread(target=self._work, args=(name, part, fence), name=name, daemon=True)
             for name, part in self._parts

@@ -241,7 +241,7 @@ class Estate:
     jobs: Mapping[int, JobFacts]
     runs: Sequence[RunFacts]
     """Every run whose period, start or end lies in the lookback, and every open one; by job, then period."""
-    durations: Mapping[int, tuple[float, ...]]
+    durations: Mapping[int, Sequence[float]]
     """Job id -> seconds of its latest successful attempts, newest first, at most 60."""
     dependencies: tuple[DependencyFacts, ...]
     services: tuple[ServiceFacts, ...]

@@ -29,6 +29,8 @@ names_of = lru_cache(maxsize=4096)(lambda text: tuple(json.loads(text)))
 """A JSON list of names."""
 moment = lru_cache(maxsize=16384)(instant)
 """An instant that many rows have: of a period, of a poll."""
+number = lru_cache(maxsize=65536)(int)
+"""An id that many rows have."""
 
 
 @lru_cache(maxsize=65536)

@@ -6,6 +6,7 @@ next look reads only what changed.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -173,5 +174,5 @@ def _durations(lines: Wire, is_sqlite: bool, memory: Memory, changed: Set[int]) 
         return
     query = _DURATIONS_SQLITE if is_sqlite else _DURATIONS_POSTGRES
     rows = (row for at in range(0, len(ask), BITE) for row in lines.by_keys(query, "i", ask[at : at + BITE]))
-    took = {job_id: tuple([int(us) / 1e6 for us in text.split(",")]) if text else () for job_id, text in rows}
+    took = {job_id: array("d", [int(us) / 1e6 for us in text.split(",")] if text else ()) for job_id, text in rows}
     memory.durations = memory.durations.changed(took)

@@ -52,7 +52,7 @@ class Memory:
     """Between jobs that are watched."""
     members: frozenset[int] | None = None
     """Jobs whose durations matter; None: not known for these jobs, services and dependencies yet."""
-    durations: Layered[tuple[float, ...]] = field(default_factory=Layered)
+    durations: Layered[Sequence[float]] = field(default_factory=Layered)
     """Of members: what estimates look at; empty for a job that never went well."""
     timed_for: frozenset[int] | None = None
     """The members of which all durations are known."""
@@ -94,7 +94,9 @@ class Memory:
     def found(self, changed: Iterable[int]) -> None:
         """Keeps in mind what this look found."""
         jobs = frozenset(changed)
-        if jobs:
+        if jobs and not self.number:  # nobody has asked before: everything is new to everybody
+            self.number = 1
+        elif jobs:
             self.number += 1
             self.journal.append((self.number, jobs))
 

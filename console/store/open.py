@@ -22,11 +22,11 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from console.clock import Hand
 from console.failpoints import failpoint
 from console.model.ids import instant
-from console.store import migrate
 from console.store.chain import LOCKED, WRITER_LOCK
 from console.store.disks import network_type
 from console.store.errors import LeaseLost, StoreUnusable, damage_words, folder_words, is_damage
 from console.store.place import checked, without_secrets
+from console.store.schema import SCHEMA
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_MS = 30_000
@@ -142,11 +142,24 @@ def open_store(url: str) -> Store:
         _make_private(path)
         store = Store(url, _sqlite(path), path)
     try:
-        migrate.migrate(store.engine, store.path)
+        if not store.is_sqlite or not _is_current(store.engine):
+            from console.store.migrate import migrate  # noqa: PLC0415 - Alembic: 9 MB that a store in use never needs
+
+            migrate(store.engine, store.path)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _is_current(engine: Engine) -> bool:
+    """True for a store that has this program's schema; False also where nobody can tell: the migration says why."""
+    try:
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").fetchall()
+    except DBAPIError:
+        return False
+    return [row[0] for row in rows] == [SCHEMA]
 
 
 def open_to_look(url: str) -> Store:

@@ -33,6 +33,7 @@ from console.control.kept import Kept, kept_of
 from console.control.lineage import blast_radius, neighbours, root_causes
 from console.control.touched import touched
 from console.engine.evaluate import uncollected
+from console.engine.footprint import give_back_what_is_freed
 from console.model.decisions import Decisions
 from console.model.grouped import red_jobs
 from console.model.values import Estate, Settings
@@ -236,6 +237,7 @@ def as_engine(jobs: int) -> None:
     """Prints its memory once the night is judged."""
     import console.engine.wiring  # noqa: F401  all that an engine loads
 
+    give_back_what_is_freed()
     with a_night(jobs) as night:
         settled(night)
         for _ in range(100):

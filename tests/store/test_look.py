@@ -148,3 +148,10 @@ def test_a_look_that_breaks_off_loses_no_change(served: Estate, monkeypatch: pyt
     after = look(served.store, at("03:20"), Settings(), before.number)
     assert after.estate == fresh(served.store, at("03:20"))
     assert served.job_id() in (changed_jobs(before.estate, after.estate, after.changed) or ())
+
+
+def test_durations_are_seconds_newest_first(served: Estate) -> None:
+    for minutes, period in ((5, "01:10"), (4.5, "03:10"), (7, "02:10")):
+        over = at(period) + timedelta(minutes=minutes)
+        served.ingest(run(period=period, attempt=f"of {period}", ended_at=over))
+    assert [270.0, 420.0, 300.0] == list(look(served.store, at("03:20"), Settings()).estate.durations[served.job_id()])

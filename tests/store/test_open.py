@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -244,3 +246,13 @@ class TestFile:
             }
         opened.close()
         assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found
+
+
+def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_path: Path) -> None:
+    """They are 9 MB of a process that may run for months."""
+    path = tmp_path / "headway.db"
+    open_store(str(path)).close()
+    opens = f"from console.store.open import open_store; open_store({str(path)!r}).close()"
+    asked = f"import sys; {opens}; print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], stdout=subprocess.PIPE, check=True, text=True)
+    assert done.stdout.strip() == "False"
