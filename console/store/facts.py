@@ -244,7 +244,9 @@ def targets(lines: Wire) -> dict[int, TargetFacts]:
     return {row[0]: _target(row) for row in rows}
 
 
+@lru_cache(maxsize=4096)
 def _target(row: Row) -> TargetFacts:
+    """Each look reads all of them, and few have changed since the last."""
     (
         target_id, system, name, every, last_ok, failing, error, error_kind, seen_until, first_ok, lost_since,
         lost_until,
