@@ -65,7 +65,7 @@ def sections(view: Handover) -> list[Section]:
     """In the order in which a person reads them: what is open first."""
     due = [one for one in view.services if one.deadline > view.at]
     over = [one for one in view.services if one.deadline <= view.at or one.delivered is not None]
-    at_risk = [one for one in due if one.timeliness in ("at_risk", "will_miss")]
+    at_risk = [one for one in due if one.timeliness in ("at_risk", "will_miss") or one.is_in_doubt]
     return [
         Section("Open incidents", [incident_line(one, view) for one in view.open]),
         Section("Services at risk in the next 12 hours", [_service(one, view.at) for one in at_risk]),

@@ -32,7 +32,6 @@ from console.model.words import Timeliness
 from console.store.reads import Reads
 from console.store.reads.services import NOT_JUDGED
 
-PROBLEM = ("at_risk", "will_miss", "breached", "met_late")
 FAR = datetime.max.replace(tzinfo=UTC)
 COLUMNS = (
     Col("service", 12), Col("tier", drop=3), Col("timeliness"), Col("deadline"), Col("left", drop=4),
@@ -124,7 +123,7 @@ def service_json(one: ServiceView) -> dict[str, Any]:
 
 
 def _urgency(one: ServiceView) -> tuple[bool, datetime, datetime, str]:
-    return one.timeliness not in PROBLEM, one.act_by or FAR, one.deadline if one.is_promised else FAR, one.name
+    return not one.needs_a_person, one.act_by or FAR, one.deadline if one.is_promised else FAR, one.name
 
 
 def deadline_words(one: ServiceView, now: datetime) -> str:

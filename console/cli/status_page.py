@@ -81,10 +81,10 @@ class Board:
 
 def page(board: Board) -> str:
     """The page. Every word of it that comes from outside is escaped."""
-    endangered = [one for one in board.services if one.timeliness in ("at_risk", "will_miss", "breached")]
+    endangered = [one for one in board.services if one.is_endangered]
     headline, tone = "Every promise stands", "ok"
     if endangered:
-        worst = "bad" if any(one.timeliness != "at_risk" for one in endangered) else "warn"
+        worst = "bad" if any(one.timeliness in ("will_miss", "breached") for one in endangered) else "warn"
         headline, tone = f"{count(endangered, 'promise')} of {len(board.services)} in danger", worst
     if not board.header.engine.alive:
         headline, tone = "Nobody watches: what follows is old", "bad"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.geometry import Size
 
 from console.model.views import HeaderView, ServiceView
-from console.tui import keys, rows
+from console.tui import keys
 from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
 from console.tui.when import ZoneMode, short
@@ -126,7 +126,7 @@ def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], 
     """A terminal under 60x15: one line for each service that is not well, and how much room a screen needs."""
     lines: list[list[Run]] = [[(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")]]
     lines.append([("no key works here but ^C, which leaves", "dim")])
-    for service in sorted(services, key=lambda one: (not rows.is_problem(one), one.act_by or one.deadline)):
+    for service in sorted(services, key=lambda one: (not one.needs_a_person, one.act_by or one.deadline)):
         mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
         when = look.clock.hm(service.deadline, look.now, service.zone) if service.is_promised else ""
         lines.append(

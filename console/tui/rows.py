@@ -14,8 +14,6 @@ from console.tui.when import short, signed, span
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
 
-PROBLEM_TIMES = {Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED, Timeliness.MET_LATE}
-
 SERVICES = (
     Column("", 1, 1),
     Column("service", 16, 1, flex=2, most=34),
@@ -89,7 +87,7 @@ def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
         view.id,
         (
             (mark, style),
-            (view.title or view.name, "strong" if view.timeliness in PROBLEM_TIMES else "plain"),
+            (view.title or view.name, "strong" if view.needs_a_person else "plain"),
             (str(view.tier), "dim"),
             (deadline, "plain"),
             left,
@@ -108,10 +106,6 @@ def _slack(view: ServiceView, look: Look) -> Run:
         return look.glyphs.sign("dash"), "dim"
     slack = view.act_by - look.now if view.act_by is not None else view.deadline - view.expected
     return signed(slack), "bad" if slack < timedelta(0) else "plain"
-
-
-def is_problem(view: ServiceView) -> bool:
-    return view.timeliness in PROBLEM_TIMES and not (view.delivered and view.timeliness == Timeliness.MET)
 
 
 def incident(view: IncidentRow, look: Look) -> Row:

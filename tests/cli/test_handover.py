@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from connectors.contract import State
 from console.cli.exits import Exit
-from console.cli.handover import since_of
+from console.cli.handover import sections, since_of
 from console.cli.markdown import Section, as_markdown, as_text, escaped
+from console.store.reads import open_reads
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway
@@ -68,6 +70,19 @@ def test_the_handover_has_the_open_incident_with_both_clocks_and_who_is_on_it(fa
         [one["id"] for one in view["opened"]],
         view["closed"],
     )
+
+
+def test_a_service_that_an_open_incident_hurts_is_told_though_nobody_can_tell_by_how_much(failed: Bench) -> None:
+    """The next shift read "Services at risk: (none)" beside a tier-1 service on stale data."""
+    with open_reads(failed.url) as reads:
+        view = reads.handover(datetime.now(UTC) - timedelta(hours=1))
+    [one] = [each for each in view.services if each.incident_id is not None]
+    unknown = replace(one, timeliness="no_estimate", deadline=view.at + timedelta(hours=1))
+    told = {
+        hurt: next(part.lines for part in sections(replace(view, services=(each,))) if "at risk" in part.heading)
+        for hurt, each in ((True, unknown), (False, replace(unknown, incident_id=None)))
+    }
+    assert (1, 0) == (len(told[True]), len(told[False]))
 
 
 def test_what_is_repaired_is_told_as_closed(failed: Bench) -> None:

@@ -61,6 +61,8 @@ def test_a_calm_night_says_so_and_nobody_watching_is_no_calm_night() -> None:
     calm = [one for one in services() if one.timeliness == "on_time"]
     assert calm
     assert "Every promise stands" in page(board(services=calm, incidents=[]))
+    hurt = replace(calm[0], timeliness="no_estimate", incident_id=1)
+    assert "1 promise of 1 in danger" in page(board(services=[hurt]))
     blind = header()
     blind = replace(blind, engine=replace(blind.engine, alive=False))
     assert "Nobody watches" in page(board(services=calm, incidents=[], header=blind))

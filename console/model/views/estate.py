@@ -29,7 +29,7 @@ class HeaderView:
     engine: EngineView
     open_incidents: int
     at_risk: int
-    """Services of the current business dates that are AT_RISK, WILL_MISS or BREACHED and not delivered."""
+    """Services of the current business dates that are not delivered, and AT_RISK, WILL_MISS, BREACHED or in doubt."""
     sick_targets: tuple[tuple[str, datetime | None], ...]
     """("etl-hosts/db07", last ok), worst first."""
     jobs: int

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from console.model.views.acts import ActionView, HoldView
 from console.model.views.estate import DriftView
-from console.model.views.incidents import IncidentRow
+from console.model.views.incidents import IncidentRow, in_doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class ServiceNight:
     incident_id: int | None
     was_hurt: bool
     """An incident had threatened it."""
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """An open incident hurts it, and nobody can tell by how much."""
+        return in_doubt(self.timeliness, self.incident_id)
 
     @property
     def is_missed(self) -> bool:

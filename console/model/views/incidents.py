@@ -9,6 +9,13 @@ from console.model.views.acts import ActionView
 from console.model.views.findings import FindingView
 from console.model.words import Timeliness
 
+ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
+
+
+def in_doubt(timeliness: str, incident_id: int | None) -> bool:
+    """Whether a service without an estimate is hurt by an open incident."""
+    return timeliness == Timeliness.NO_ESTIMATE and incident_id is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceView:
@@ -53,6 +60,16 @@ class ServiceView:
     def is_promised(self) -> bool:
         """False on a date that its calendar leaves out: `reason` says so, and its deadline means nothing."""
         return self.timeliness != Timeliness.NO_PROMISE
+
+    @property
+    def is_endangered(self) -> bool:
+        """At risk or late, or an open incident hurts it and nobody can tell by how much."""
+        return self.timeliness in ENDANGERED or in_doubt(self.timeliness, self.incident_id)
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Endangered, or delivered late."""
+        return self.is_endangered or self.timeliness == Timeliness.MET_LATE
 
     @property
     def given(self) -> str:

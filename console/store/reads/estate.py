@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from console.model.modes import Modes
 
 
-ENDANGERED = ("at_risk", "will_miss", "breached")
 _ACTIONS = (
     "SELECT a.key, a.verb, j.name, a.job_id, a.run_id, a.incident_id, a.state, a.requested_by, a.requested_us,"
     " a.sent_us,"
@@ -34,7 +33,7 @@ class EstateReads(FindingReads):
             jobs -= self.link.rows(f"SELECT count(*) FROM job j WHERE {unwatched}")[0][0]  # noqa: S608  (our own words)
         kept_back = self.link.rows("SELECT 1 FROM switch WHERE value IN ('on', 'shadow') LIMIT 1")
         frozen, in_shadow = self._kept_back() if kept_back else ("", ())
-        endangered = [one for one in self.services() if one.timeliness in ENDANGERED and one.delivered is None]
+        endangered = [one for one in self.services() if one.is_endangered and one.delivered is None]
         return HeaderView(
             estate=meta.get("estate", ""),
             engine=self.engine(),

@@ -30,11 +30,11 @@ class ServicesScreen(ShortListScreen):
         self.grid.set_columns(rows.SERVICES if len({view.zone for view in services}) < 2 else rows.SERVICES_ZONED)
         far = max((view.deadline for view in services), default=self.look.now)
         self.show_views(
-            sorted(services, key=lambda view: (not rows.is_problem(view), view.act_by or far, view.deadline, view.name))
+            sorted(services, key=lambda view: (not view.needs_a_person, view.act_by or far, view.deadline, view.name))
         )
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
-        bad = sum(map(rows.is_problem, self.views))
+        bad = sum(view.needs_a_person for view in self.views)
         left: list[Run] = [(" SERVICES", "key"), (f" {len(self.views)}", "strong")]
         if bad:
             left.append((f"  {bad} need you", "warn"))
@@ -44,7 +44,7 @@ class ServicesScreen(ShortListScreen):
         return rows.service(view, self.look, zoned=not self.look.clock.home)
 
     def is_problem(self, view: ServiceView) -> bool:
-        return rows.is_problem(view)
+        return view.needs_a_person
 
     def text_of(self, view: ServiceView) -> str:
         return f"{view.name} {view.title} {view.cause} owner:{view.owner} tier:{view.tier} state:{view.timeliness}"
