@@ -169,14 +169,14 @@ def event_words(decision: IncidentDecision, before: Told | None) -> str:
     now = read_told(decision.fingerprint)
     words = [f"root cause is {now.root}"] if now.root != before.root else []
     new = sorted({name for name, _ in now.services} - {name for name, _ in before.services})
-    words += [f"hurts {_listed(new)} as well"] if new else []
+    words += [f"hurts {listed(new)} as well"] if new else []
     merged = len(decision.merges)
     words += ["1 more incident turned out to be a symptom of it"] if merged == 1 else []
     words += [f"{merged} more incidents turned out to be symptoms of it"] if merged > 1 else []
     return "; ".join(words)
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     """ "supply, onboarding #1, … and 12 more"."""
     named = [f"{name} and {more} more" if more else name for name, more in not_too_many(names, str)]
     return ", ".join(named)

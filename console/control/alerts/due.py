@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from console.control.alerts import business, group, inhibit, quiet_hours
 from console.control.alerts.escalate import escalations, targets_of
 from console.control.alerts.over import over_at
+from console.control.alerts.passed import passed_unheard
 from console.control.alerts.repeat import why_again
 from console.control.alerts.routes import audience, technical_first
 from console.control.alerts.scene import Scene, Subject, Wanted
@@ -91,4 +92,6 @@ def _outlasted(scene: Scene, subject: Subject, held: HeldFacts) -> bool:
 def _is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
     if told.words == BUSINESS:
         return business.is_news(scene, subject, told)
-    return told.fingerprint != technical_fingerprint(subject.decision.fingerprint)
+    if told.fingerprint != technical_fingerprint(subject.decision.fingerprint):
+        return True
+    return bool(passed_unheard(scene, subject, told))

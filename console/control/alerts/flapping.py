@@ -7,6 +7,7 @@ and a deadline that passes, are told at once.
 from __future__ import annotations
 
 from console.control.alerts import business
+from console.control.alerts.passed import passed_since
 from console.control.alerts.quiet_hours import let_go
 from console.control.alerts.scene import Held, Scene, Wanted
 from console.control.fingerprint import Day, read_told
@@ -14,12 +15,11 @@ from console.control.words import moment
 from console.durations import duration_words
 from console.model.alerting import BUSINESS, ToldFacts
 from console.model.decisions import IncidentDecision
-from console.model.words import AlertKind, Timeliness
+from console.model.words import AlertKind
 
 STAGE = "flapping"
 FROM = 2
 """The return from which on it is held: the first one is told."""
-_MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 
 
 def hold(scene: Scene, wanted: Wanted) -> Held | None:
@@ -70,11 +70,7 @@ def _must_be_known(scene: Scene, wanted: Wanted, before: ToldFacts) -> bool:
     subject, is_business = wanted.subject, wanted.words == BUSINESS
     hurt = business.hurt_by(scene, subject, wanted.route) if is_business else subject.decision.services
     heard = _days(before)
-    return any(
-        (one.service, one.bd) not in heard
-        or (one.timeliness in _MISSED and before.last_at <= one.deadline <= scene.now)
-        for one in hurt
-    )
+    return any((one.service, one.bd) not in heard or passed_since(scene, one, before) for one in hurt)
 
 
 def _days(before: ToldFacts) -> frozenset[Day]:

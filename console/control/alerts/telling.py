@@ -15,6 +15,7 @@ from console.control.alerts import (
     group,
     inhibit,
     maintenance,
+    passed,
     quiet_hours,
     silence,
     technical,
@@ -194,7 +195,12 @@ def _changes(scene: Scene, wanted: Wanted) -> str:
     except (ValueError, TypeError):
         before = Told("", frozenset(), False)
     decision = wanted.subject.decision
-    return "; ".join(filter(None, [event_words(decision, before), flapping.note(scene, decision)]))
+    return "; ".join(
+        filter(
+            None,
+            [event_words(decision, before), passed.note(scene, wanted, wanted.before), flapping.note(scene, decision)],
+        )
+    )
 
 
 def _in_shadow(text: Text, routes: Sequence[str]) -> Text:
