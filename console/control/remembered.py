@@ -7,7 +7,7 @@ on beside that stands in each `Found`. A time goes with it: from then on the clo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,19 +65,20 @@ class Remembered:
         self._targets: dict[int, tuple[object, ...]] = {}
         self._looks: dict[int, Looks] = {}
         self._unsettled: frozenset[int] = frozenset()
-        self._half: set[int] = set()
-        """Jobs of which not all was found yet, be it because an evaluation broke."""
-        self._asked: Collection[int] = ()
+        self._new: set[int] = set()
+        """Jobs that this evaluation finds anew."""
         self._before: dict[int, Found] = {}
         self._now = BEGINNING
+        self._goes_on = False
+        """From the beginning of an evaluation to its end; after one that broke still."""
 
     def begin(self, estate: Estate, now: datetime) -> None:
-        """An evaluation begins. One that breaks leaves nothing behind that the next could take for whole."""
-        if now < self._now:
+        """An evaluation begins. Of one that broke nothing is taken for whole: what it found of a job says nothing of
+        what those who read the job have taken from it."""
+        if now < self._now or self._goes_on:
             self._by_job.clear()
-        self._now = now
-        self._asked = estate.jobs.keys()
-        self._before = {}
+        self._now, self._goes_on = now, True
+        self._new, self._before = set(), {}
         self._unsettled = frozenset(hold.job_id for hold in estate.holds)
         for number, target in estate.targets.items():
             stands = _stands(target, now, estate)
@@ -87,8 +88,8 @@ class Remembered:
 
     def end(self) -> None:
         """It is over, and all that it found is whole."""
-        self._half.difference_update(self._asked)
-        self._before = {}
+        self._new, self._before = set(), {}
+        self._goes_on = False
 
     def forget(self, job_ids: Iterable[int]) -> None:
         """Of these jobs something else has changed."""
@@ -99,7 +100,7 @@ class Remembered:
     def of(self, job: JobFacts, runs: Sequence[RunFacts], history: History | None) -> tuple[Found, bool]:
         """What is known of the job; and whether it still holds, or is to be found anew."""
         found = self._by_job.get(job.id)
-        if found is not None and self._now < found.until and job.id not in self._half and job.id not in self._unsettled:
+        if found is not None and self._now < found.until and job.id not in self._unsettled:
             same_runs = found.runs is runs or found.runs == runs
             same_facts = found.job is job or found.job == job
             same_past = found.history is history or found.history == history
@@ -107,11 +108,11 @@ class Remembered:
             same_looks = found.looks is None or found.looks == self._looks.get(job.target_id)
             if same_runs and same_facts and same_past and same_target and same_looks:
                 return found, True
-        if found is not None and job.id not in self._half:
+        if found is not None:
             self._before[job.id] = found
         until = BEGINNING if job.id in self._unsettled or job.budget_cost is not None else NEVER
         made = self._by_job[job.id] = Found(job, runs, history, self._targets.get(job.target_id), until)
-        self._half.add(job.id)
+        self._new.add(job.id)
         return made, False
 
     def get(self, job_id: int) -> Found | None:
@@ -120,7 +121,7 @@ class Remembered:
 
     def is_new(self, job_id: int) -> bool:
         """True for what this evaluation has found anew."""
-        return job_id in self._half
+        return job_id in self._new
 
     def before(self, job_id: int) -> Found | None:
         """What the last evaluation had found, of what is new now; None where there is nothing whole."""
@@ -133,7 +134,7 @@ class Remembered:
     def reads_otherwise(self, job_id: int) -> bool:
         """True where those who read the job may see something else than at the last evaluation: of its runs, not of
         what was made of them."""
-        if job_id not in self._half:
+        if job_id not in self._new:
             return False
         now, before = self._by_job[job_id], self._before.get(job_id)
         if before is None or before.target is not now.target or before.job != now.job:

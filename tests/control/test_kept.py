@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from connectors.contract import Schedule, State
 from console.control.evaluate import evaluate
 from console.control.kept import kept_of
+from console.control.standing import Standing
+from console.control.standings import Standings
 from console.control.touched import changed_jobs, part_with
 from console.model.calendars import Calendar
 from console.model.declared import Declared
 from console.model.history import History
-from console.model.values import Estate, JobFacts, Settings
+from console.model.values import Estate, JobFacts, RunFacts, Settings
 from tests.control.ledger import Ledger
 from tests.control.test_rules import past
 from tests.control.test_touched import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
@@ -150,3 +152,29 @@ def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) ->
         assert fresh == evaluate(ledger.estate, now, kept=kept), f"{now:%H:%M}"
         if settles:
             ledger.keep(fresh, now)
+
+
+def test_an_evaluation_that_breaks_on_the_way_hides_no_change_from_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source is told late to have failed: its downstream was judged anew, what reads that not yet."""
+    source, middle, *ends = every = [job(number, f"etl/job{number}") for number in (1, 2, 3, 4)]
+    ledger = Ledger(estate(*every, feeds=[*feeds(source, middle), *feeds(middle, *ends)]))
+    ledger.run(middle, "01:10", State.SUCCEEDED, started_at=at("01:10"), ended_at=at("01:15"))
+    for end in ends:
+        ledger.run(end, "01:20", State.SUCCEEDED, started_at=at("01:20"), ended_at=at("01:25"))
+    kept = kept_of(ledger.estate)
+    evaluate(ledger.estate, at("02:00"), kept=kept)
+    ledger.run(source, "01:00", State.FAILED, started_at=at("01:00"), ended_at=at("01:05"))
+    kept, stand = kept_of(ledger.estate, kept), Standings._stand
+
+    def breaks(them: Standings, run: RunFacts) -> Standing:
+        assert run.job_id not in {each.id for each in ends}, "broken"
+        return stand(them, run)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Standings, "_stand", breaks)
+        with pytest.raises(AssertionError, match="broken"):
+            evaluate(ledger.estate, at("02:00"), kept=kept)
+    kept = kept_of(ledger.estate, kept)
+    fresh = evaluate(ledger.estate, at("02:01"))
+    assert 3 == len([one for one in fresh.judgements if one.stale_read])
+    assert fresh == evaluate(ledger.estate, at("02:01"), kept=kept)
