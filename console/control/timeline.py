@@ -81,9 +81,10 @@ def lanes(night: NightView, at: datetime) -> list[Lane]:
 
 
 def span(night: NightView, shown: Sequence[Lane]) -> tuple[datetime, datetime]:
-    """From the first to the last moment that the lanes tell of, deadlines included; an hour at least."""
+    """From the first to the last moment that the lanes tell of, deadlines of what is promised included; an hour at
+    least."""
     moments = [moment for lane in shown for bar in lane.bars for moment in (bar.start, bar.end)]
-    moments += [lane.service.deadline for lane in shown if lane.service is not None]
+    moments += [lane.service.deadline for lane in shown if lane.service is not None and lane.service.is_promised]
     first, last = min(moments, default=night.now), max(moments, default=night.now)
     return first, max(last, first + timedelta(hours=1))
 
@@ -142,7 +143,10 @@ def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: 
 
 
 def _stood(service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime) -> str:
-    """How it stood at an earlier moment, by its deadline and what could be expected then."""
+    """How it stood at an earlier moment, by its deadline and what could be expected then; what was not promised at all
+    was never late."""
+    if not service.is_promised:
+        return service.timeliness
     if done is not None:
         return Timeliness.MET_LATE if done > service.deadline else Timeliness.MET
     if at > service.deadline:

@@ -101,12 +101,14 @@ def cells(lane: Lane, scale: Scale, at: datetime, look: Look) -> list[Run]:
 
 
 def _promise(drawn: list[Run], lane: Lane, scale: Scale, look: Look) -> None:
-    """The deadline, as a line with its time where that fits, and when it was delivered."""
+    """The deadline, as a line with its time where that fits, of what is promised; and when it was delivered."""
     service, plain = lane.service, int(look.glyphs.plain)
     if service is None:
         return
     if lane.done is not None:
         _put(drawn, scale.cell(lane.done), (look.glyphs.mark("state", State.SUCCEEDED)[0], "ok"))
+    if not service.is_promised:
+        return
     cell = scale.cell(service.deadline)
     late = lane.expected is not None and lane.expected > service.deadline
     _put(drawn, cell, (DEADLINE[plain], "bad" if late else "strong"))
@@ -152,7 +154,7 @@ def words(lane: Lane, look: Look) -> list[Run]:
     clock, now = look.clock, look.now
     zone = lane.service.zone if lane.service is not None else ""
     runs: list[Run] = [(f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")]
-    if lane.service is not None:
+    if lane.service is not None and lane.service.is_promised:
         runs.append((f"due {clock.hm(lane.service.deadline, now, zone)}  ", "plain"))
     if lane.done is not None:
         return [*runs, (f"done {clock.hm(lane.done, now, zone)}", "ok")]

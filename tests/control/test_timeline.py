@@ -92,6 +92,13 @@ def test_an_earlier_moment_says_how_it_stood_then() -> None:
     assert "no_estimate" == lanes(blind, at("03:00"))[0].state
 
 
+def test_a_date_without_a_promise_was_never_late_and_its_deadline_stretches_nothing() -> None:
+    found = night(job(1, ran("01:00", "01:20")), now="08:00", timeliness="no_promise", deadline=at("06:30"))
+    shown = lanes(found, at("07:00"))
+    assert "no_promise" == shown[0].state
+    assert (at("01:00"), at("02:00")) == span(found, shown)
+
+
 def test_of_the_present_a_services_own_forecast_counts() -> None:
     found = lanes(night(job(1, ran("03:00", None)), expected=at("05:00"), late=at("05:40")), at("03:20"))
     assert (at("05:00"), at("05:40")) == (found[0].expected, found[0].late)

@@ -93,6 +93,13 @@ def test_a_date_without_a_promise_counts_for_nothing_and_gets_no_time(served: Es
     assert (False, None) == (shown.is_promised, service_json(shown)["deadline"])
 
 
+def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: Reads) -> None:
+    judged(served, past(0, None, Timeliness.AT_RISK))
+    assert {served.job_id()} <= reads.promised().keys()
+    judged(served, left_out())
+    assert {} == reads.promised()
+
+
 def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(served: Estate, reads: Reads) -> None:
     """A calendar that leaves out a date after it was judged."""
     judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))

@@ -46,6 +46,14 @@ def test_a_red_end_and_what_runs_still_carry_their_marks() -> None:
     assert text(Lane(None, None, (bar(Kind.RUNS, 0, 30, "running"),), "running"), width=5, now=30) == "━━▶┊ "
 
 
+def test_a_date_without_a_promise_shows_no_deadline() -> None:
+    left_out = Lane(
+        replace(SUPPLY, timeliness="no_promise", deadline=START + timedelta(minutes=60)), None, (), "no_promise"
+    )
+    assert text(left_out, width=14, now=200).strip() == ""
+    assert "due" not in "".join(piece for piece, _ in gantt.words(left_out, look()))
+
+
 def test_what_took_less_than_a_cell_is_seen() -> None:
     assert text(Lane(None, None, (bar(Kind.RAN, 11, 12, "succeeded"),), "succeeded"), width=4, now=90) == " ━  "
 

@@ -16,13 +16,14 @@ Promised = tuple[int, int | None]
 
 class PromisedReads(ServiceReads, MemberReads):
     def promised(self) -> dict[int, Promised]:
-        """Job -> the soonest deadline and the least slack of the services that hang on it and are not delivered."""
+        """Job -> the soonest deadline and the least slack of the services that hang on it, are promised and are
+        not delivered."""
         now = self.now()
         rows = self.link.rows("SELECT name, terminals FROM service WHERE NOT removed")
         terminals: dict[str, str] = dict(rows)
         found: dict[int, Promised] = {}
         for view in self.services():
-            if view.delivered is None:
+            if view.is_promised and view.delivered is None:
                 deadline, slack = micros(view.deadline), _slack_us(view, now)
                 for job_id in self.upstream_of(json.loads(terminals[view.name])):
                     found[job_id] = _worse(found.get(job_id), deadline, slack)
