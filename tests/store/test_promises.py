@@ -100,6 +100,15 @@ def test_a_job_owes_nothing_on_a_date_without_a_promise(served: Estate, reads: R
     assert {} == reads.promised()
 
 
+def test_one_submission_has_a_name_that_can_be_muted(served: Estate, reads: Reads) -> None:
+    """As `fits` of the alerts matches it; a service whose promise is by the day has none."""
+    [(_, _, meant)] = reads.unknown({"service": "supply #4711"})
+    assert "Known: supply." == meant
+    promise(served, Promise(DeadlineRule(after_start=timedelta(hours=2), of=EXTRACT, key="order")))
+    assert [] == reads.unknown({"service": "supply #4711"}) == reads.unknown({"service": "supply #47*"})
+    assert ["demand #1"] == [pattern for _, pattern, _ in reads.unknown({"service": "demand #1"})]
+
+
 def test_what_was_pending_is_promised_no_more_and_what_was_delivered_stays(served: Estate, reads: Reads) -> None:
     """A calendar that leaves out a date after it was judged."""
     judged(served, past(1, at("05:30")), past(0, None, Timeliness.AT_RISK))

@@ -7,10 +7,12 @@ from typing import Literal
 
 from console.clean import clean_line
 from console.model.ids import incident_name
+from console.model.promises import service_of
 from console.store.keys import pack, unpack
 from console.store.patterns import matching
 from console.store.reads.declared import DeclaredReads
 from console.store.reads.near import near
+from console.store.reads.services import is_end_to_end
 
 Named = Literal["job", "service", "system"]
 OFFERED = 200
@@ -54,9 +56,15 @@ class NameReads(DeclaredReads):
         found = []
         for of, pattern in matchers.items():
             known = self._matched(of)
-            if not matching(pattern, known):
+            if not matching(pattern, known) and not (of == "service" and self._is_of_submission(pattern)):
                 found.append((of, pattern, _meant(near(pattern.replace("*", ""), known), known)))
         return found
+
+    def _is_of_submission(self, pattern: str) -> bool:
+        """True for a submission, one that is still to come too, of a service that is promised end to end."""
+        rows = self.link.rows("SELECT name, promise FROM service WHERE NOT removed")
+        keyed = [name for name, promise in rows if is_end_to_end(promise)]
+        return service_of(pattern) != pattern and bool(matching(service_of(pattern), keyed))
 
     def _matched(self, of: str) -> list[str]:
         """All that a matcher of that name may fit."""
