@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,31 @@ from pathlib import Path
 from console.cli.common import Stop, say, store_of
 from console.cli.exits import Exit
 
+THEMES = ("dark", "light")
+THEME = "HEADWAY_THEME"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ascii", action="store_true", help="letters instead of symbols")
+    add_looks(parser)
     parser.add_argument("--no-engine", action="store_true", help="never start an engine from here")
+
+
+def add_looks(parser: argparse.ArgumentParser) -> None:
+    """What a terminal can show."""
+    parser.add_argument("--ascii", action="store_true", help="letters instead of symbols")
+    parser.add_argument("--theme", choices=THEMES, help=f"colours; {THEME} in the environment says it for good")
+
+
+def take_looks(arguments: argparse.Namespace) -> None:
+    """Hands the theme on to `console.tui.theme`, which is not loaded yet."""
+    if getattr(arguments, "theme", None):
+        os.environ[THEME] = arguments.theme
 
 
 def run(arguments: argparse.Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Stop(Exit.USAGE, "the console needs a terminal; see headway status, services, incidents")
+    take_looks(arguments)
     url = store_of(arguments)
     from console.tui.start import run_console
 

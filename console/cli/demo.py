@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.cli.common import Stop, say, say_lines
+from console.cli.console import add_looks, take_looks
 from console.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", default=BEGINNING, metavar="HH:MM", help=f"where it begins (default {BEGINNING})")
     parser.add_argument("--keep", action="store_true", help="keep the private folder and say where it is")
     parser.add_argument("--no-screen", action="store_true", help="print board and incident instead of the console")
-    parser.add_argument("--ascii", action="store_true", help="letters instead of symbols")
+    add_looks(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             return _print_story(play, _until_failure(origin, rate))
         from console.tui.app import run_console
 
+        take_looks(arguments)
         return run_console(str(play.store), ascii_only=arguments.ascii)
 
 

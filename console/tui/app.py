@@ -28,7 +28,7 @@ from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.numbered import make_screen
 from console.tui.start import reading, run_console
-from console.tui.theme import HEADWAY
+from console.tui.theme import chosen
 from console.tui.trail import Trail
 from console.tui.ways import Ways
 from console.tui.when import Clock
@@ -69,8 +69,9 @@ class HeadwayApp(Ways, inherit_bindings=False):
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
-        self.register_theme(HEADWAY)
-        self.set_reactive(HeadwayApp.theme, HEADWAY.name)  # before any CSS is read, so that it is read once
+        theme = chosen()
+        self.register_theme(theme)
+        self.set_reactive(HeadwayApp.theme, theme.name)  # before any CSS is read, so that it is read once
         self.stylesheet.set_variables(self.get_css_variables())
         self.desk = open_reads if isinstance(open_reads, Desk) else reading(open_reads)
         self._requests_factory = requests_factory

@@ -25,15 +25,17 @@ INKS = {  # name: (theme variable, share of it over the background, bold, variab
     "bad": ("error", 1.0, True, ""),
     "warn": ("warning", 1.0, True, ""),
     "run": ("primary", 1.0, False, ""),
-    "dim": ("foreground", 0.55, False, ""),
+    "dim": ("foreground", 0.64, False, ""),
     "strong": ("foreground", 1.0, True, ""),
-    "head": ("foreground", 0.6, False, ""),
+    "head": ("foreground", 0.68, False, ""),
     "key": ("primary", 1.0, True, ""),
-    "here": ("foreground", 1.0, True, "secondary"),
+    "here": ("background", 1.0, True, "primary"),
     "mark": ("background", 1.0, True, "warning"),
     "alarm": ("background", 1.0, True, "error"),
 }
-_GROUNDS = {"": ("background", 1.0), "panel": ("panel", 1.0), "cursor": ("secondary", 0.6), "alarm": ("error", 1.0)}
+_GROUNDS = {"": ("background", 1.0), "panel": ("panel", 1.0), "cursor": ("secondary", 0.4), "alarm": ("error", 1.0)}
+_BRIGHTER = {"cursor": 0.14}
+"""How much more of a faint ink a ground needs, to be read on it."""
 
 
 def one_line(text: str) -> str:
@@ -89,7 +91,7 @@ class Palette:
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
         base = self._colors["background"]
         below = base.blend(self._colors[under], ground_share)
-        ink = below.blend(self._colors[variable], share)
+        ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(ground, 0.0)))
         return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or ground == "cursor" or None)
 
     def strip(self, runs: Sequence[Run], width: int, ground: str = "") -> Strip:
