@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if calendar is None:
         raise Stop(Exit.NOT_FOUND, f'no calendar "{arguments.name}". {_known(declared)}')
     start = _start(arguments, calendar, now)
-    days = _days(calendar, start, min(arguments.n, MOST))
+    most = min(arguments.n, MOST)
+    days = _days(calendar, start, most)
     if arguments.json:
         windows = [_window_words(each) for each in calendar.windows]
         told = {"calendar": calendar.name, "timezone": calendar.zone, "windows": windows, "days": days}
@@ -50,8 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not days:
         say(f'headway: calendar "{calendar.name}": {no_days(start)}')
         return Exit.PROBLEM
-    if len(days) < min(arguments.n, MOST):
+    if len(days) < most:
         say(f'headway: calendar "{calendar.name}" has no more days within five years')
+    elif most < arguments.n:
+        say(f"headway: {MOST} days are shown at once; go on with --from {days[-1]['date']}")
     return Exit.OK
 
 

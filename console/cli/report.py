@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.noise == bool(arguments.name):
-        raise Stop(Exit.USAGE, "headway report INC-0001 for an incident, or --noise for the alerts: which?")
+        raise Stop(Exit.USAGE, "which report: INC-0001 for an incident, or --noise for the alerts?")
     if arguments.noise:
         return run_noise(arguments)
     number = number_of(arguments.name)

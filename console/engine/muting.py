@@ -11,6 +11,7 @@ from typing import Any
 from console.clean import clean_line
 from console.clock import Clock
 from console.config.alerting import matcher_fault
+from console.durations import duration_words
 from console.engine.answers import CannotAnswer
 from console.model.ids import AHEAD_AT_MOST, instant, micros
 from console.store import muting as rows
@@ -93,5 +94,7 @@ class MutingAnswers:
 
     def _until(self, from_us: int, seconds: float) -> int:
         if not 0 < seconds <= LONGEST.total_seconds():
-            raise CannotAnswer(f"for {seconds:.0f} s: say a time above zero and of at most {LONGEST.days} days")
+            raise CannotAnswer(
+                f"for {duration_words(max(seconds, 0))}: say a time above zero and of at most {LONGEST.days} days"
+            )
         return from_us + int(seconds * 1_000_000)

@@ -97,7 +97,7 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
     [
         (("ack", "INC-0099"), 6, "INC-0099"),
         (("ack", "INC-0001", "--lapse"), 4, "nobody is on INC-0001"),
-        (("ack", "INC-0001", "--for", "120d"), 4, "at most 90 days"),
+        (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
         (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
         (("silence", "end", "7"), 4, "there is no silence 7 that lasts"),
         (("alert", "useful", "99", "yes"), 4, "there is no alert 99"),

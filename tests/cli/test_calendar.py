@@ -57,6 +57,15 @@ def test_a_preview_names_each_day_and_what_was_left_out_before_it(
     ] == lines
 
 
+def test_more_days_than_are_shown_at_once_are_not_left_out_without_a_word(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Exit.OK == main(("--config", str(config), "calendar", "business-days", "--next", "9999", *FROM))
+    out, err = capsys.readouterr()
+    last = out.splitlines()[-1].split()[1]
+    assert f"headway: 1000 days are shown at once; go on with --from {last}\n" == err
+
+
 def test_the_store_previews_what_config_does(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = str(tmp_path / "headway.db")
     store = open_ready(url)
