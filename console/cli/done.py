@@ -62,7 +62,10 @@ def _run_of(arguments: argparse.Namespace, reads: Reads) -> tuple[str, RunRow]:
     runs = [one for one in view.runs if _fits(one, arguments.undo) and arguments.bd in (None, one.bd)]
     if not runs:
         what = "was completed by nobody" if arguments.undo else "waits for nobody"
-        raise Stop(Exit.NOT_FOUND, f"{view.row.name} {what}{f' on {arguments.bd}' if arguments.bd else ''}")
+        on = f" on {arguments.bd}" if arguments.bd else ""
+        is_done = any(_fits(one, undo=True) for one in view.runs if arguments.bd in (None, one.bd))
+        again = "; to do it anew, first --undo what was done" if is_done and not arguments.undo else ""
+        raise Stop(Exit.NOT_FOUND, f"{view.row.name} {what}{on}{again}")
     return view.row.name, runs[0]
 
 

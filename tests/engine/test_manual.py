@@ -134,6 +134,14 @@ def test_what_is_told_of_a_step_is_one_document_and_how_it_came_out(
     assert (Exit.REFUSED, "bob asked for it already") == (again.code, again.data["error"]["message"])
 
 
+def test_a_step_that_was_done_on_stale_data_says_how_it_is_done_anew(desk: Desk) -> None:
+    """The plan of the incident says "headway done STEP", which only said that it waits for nobody."""
+    desk.poll(desk.at)
+    assert Exit.OK == desk.say("sign_off")[0]
+    code, words = desk.say("sign_off")
+    assert (Exit.NOT_FOUND, True) == (code, "first --undo" in words)
+
+
 def refuse(*_: object) -> None:
     raise AlreadyAsked("bob asked for it already")
 
