@@ -84,14 +84,15 @@ class Lookback:
         return set(fresh)
 
     def _joined(self, job_id: int, new: list[RunFacts], gone: set[int], since: datetime) -> tuple[RunFacts, ...]:
+        known = {run.id: run for run in self.runs.get(job_id, ())}
         for run in new:
-            minute = (max(_at(run), run.ended_at or EPOCH) - EPOCH) // _MINUTE
-            if minute not in self.leaving:
-                self.leaving[minute] = array("q")
-            self.leaving[minute].append(job_id)
-        before = self.runs.get(job_id, ())
-        if before:
-            known = {run.id: run for run in (*before, *new)}
+            was, minute = known.get(run.id), _last_minute(run)
+            if was is None or _last_minute(was) != minute:
+                if minute not in self.leaving:
+                    self.leaving[minute] = array("q")
+                self.leaving[minute].append(job_id)
+        if known:
+            known |= {run.id: run for run in new}
             new = [run for run in known.values() if run.id not in gone]
         if len(new) > 1:
             new.sort(key=_place)
@@ -153,6 +154,11 @@ def is_in(run: RunFacts, since: datetime) -> bool:
 
 def _at(run: RunFacts) -> datetime:
     return run.period_at or run.first_started_at or run.started_at or run.ended_at or run.observed_at or EPOCH
+
+
+def _last_minute(run: RunFacts) -> int:
+    """Since 1970, in which it was last at work; an open one is kept beyond it."""
+    return (max(_at(run), run.ended_at or EPOCH) - EPOCH) // _MINUTE
 
 
 def _place(run: RunFacts) -> tuple[datetime, str]:

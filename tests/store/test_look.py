@@ -155,3 +155,17 @@ def test_durations_are_seconds_newest_first(served: Estate) -> None:
         over = at(period) + timedelta(minutes=minutes)
         served.ingest(run(period=period, attempt=f"of {period}", ended_at=over))
     assert [270.0, 420.0, 300.0] == list(look(served.store, at("03:20"), Settings()).estate.durations[served.job_id()])
+
+
+def test_a_run_that_changes_all_the_time_is_noted_once_for_when_it_leaves(served: Estate) -> None:
+    look(served.store, at("03:20"), Settings())
+    memory = looks._memories[served.store]
+    for number in range(30):
+        open_still = run(JOBS[0], state=State.RUNNING, ended_at=None, exit_code=None, message=f"step {number}")
+        served.ingest(open_still)
+        look(served.store, at("03:20"), Settings())
+    assert 1 == sum(map(len, memory.lookback.leaving.values()))
+    served.ingest(run(JOBS[0], ended_at=at("03:40")))
+    look(served.store, at("03:41"), Settings())
+    assert 2 == sum(map(len, memory.lookback.leaving.values()))
+    assert () == tuple(look(served.store, at("03:41") + timedelta(days=30), Settings()).estate.runs)
