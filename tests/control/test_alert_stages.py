@@ -10,8 +10,8 @@ import pytest
 
 from connectors.contract import State
 from console.control.alerts.quiet_hours import quiet_until
-from console.control.alerts.scene import _pattern
 from console.control.evaluate import evaluate
+from console.control.maintenance import _pattern
 from console.control.touched import part_with
 from console.model.alerting import (
     AckFacts,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from itertools import chain
 
 from console.control.cases import Case
 from console.control.fingerprint import Day, read_told
+from console.control.maintenance import fits_any
 from console.control.picture import Picture
 from console.model.alerting import (
     SHADOW,
@@ -180,16 +179,8 @@ def fits(matchers: Matchers, subject: Subject, route: str = "") -> bool:
     its service."""
     values = {**subject.values(), "route": (route,)}
     values["service"] = (*values["service"], *map(service_of, values["service"]))
-    return bool(matchers) and all(_any_fits(pattern, values[name]) for name, pattern in matchers)
-
-
-def _any_fits(pattern: str, values: Sequence[str]) -> bool:
-    return any(_pattern(pattern).fullmatch(value) for value in values)
-
-
-@cache
-def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
+    found = (any(fits_any((pattern,), value) for value in values[name]) for name, pattern in matchers)
+    return bool(matchers) and all(found)
 
 
 def shadowed(wanted: Wanted) -> bool:
