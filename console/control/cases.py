@@ -278,8 +278,13 @@ def _stale(picture: Picture, case: Case) -> list[RunFacts]:
     told = hurt_runs(picture, case.incident) if case.incident is not None else []
     # What is red by itself is another's cause; what is stale is one below only where its own cause is here.
     hurt += [run.job_id for run in told if not picture.is_red_now(run) and not picture.is_stale(run)]
-    days = {case.group.bd, *(run.bd for run in case.group.causes)}
-    return [run for bd in sorted(days) for run in stale_below(picture, dict.fromkeys(hurt), bd)]
+    days = sorted({case.group.bd, *(run.bd for run in case.group.causes)})
+    while True:
+        found = [run for bd in days for run in stale_below(picture, hurt, bd)]
+        looped = {run.job_id for run in found}.difference(hurt)
+        if not looped:
+            return found
+        hurt += sorted(looped)  # through a loop it comes back to the jobs that it came from
 
 
 def _age(case: Case) -> tuple[bool, datetime, int]:

@@ -26,6 +26,7 @@ NO_STORE_ASKED = {
     ("holds", "--from-native"),
     ("jobs", "--state", "odd"),
     ("jobs", "--limit", "0"),
+    ("tonight", "--bd", "odd"),
     ("findings", "--rule", "odd"),
     ("job",),
     ("incident", "odd"),

@@ -108,7 +108,7 @@ def test_who_leaves_the_console_is_told_of_the_engine_that_it_started(
     config = tmp_path / "headway.toml"
     config.write_text("")
     monkeypatch.setattr("console.cli.detached.start_if_needed", lambda url, path: f"an engine on {Path(url).name}")
-    monkeypatch.setattr("console.tui.start.run_console", lambda url, ascii_only, after_first_paint: after_first_paint())
+    monkeypatch.setattr("console.tui.start.run_console", lambda url, after_first_paint, **_: after_first_paint())
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     console_command.run(argparse.Namespace(config=str(config), store=None, no_engine=False, ascii=False))

@@ -84,7 +84,7 @@ class JobReads(RunReads, OrderReads):
             upstreams=self._neighbours(job_id, "downstream_id", "upstream_id"),
             downstreams=self._neighbours(job_id, "upstream_id", "downstream_id"),
             services=self.services_of(job_id),
-            coming=self._coming(job_id),
+            coming=self._coming(job_id) if row.next is not None else (),
             waits=waits_of(self.link, job_id),
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
