@@ -16,7 +16,17 @@ from tests.hostile.written import PLAN
 
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
-ABSTRACT = {"FrameScreen", "BaseScreen", "ListScreen", "ShortListScreen", "LogScreen", "Overlay", "SendScreen"}
+ABSTRACT = {
+    "FrameScreen",
+    "BaseScreen",
+    "ListScreen",
+    "ShortListScreen",
+    "LogScreen",
+    "Overlay",
+    "SendScreen",
+    "Marking",
+    "BigTable",
+}
 """What others are made of."""
 
 
@@ -64,6 +74,17 @@ async def job(desk: Desk) -> None:
     await desk.see("JOB ")
 
 
+async def lineage(desk: Desk) -> None:
+    await job(desk)
+    await desk.pilot.press("g")
+
+
+async def heat(desk: Desk) -> None:
+    await keys("7")(desk)
+    await desk.see("RUNS")
+    await desk.pilot.press("H")
+
+
 async def incident(desk: Desk) -> None:
     await keys("2")(desk)
     await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
@@ -94,6 +115,10 @@ WAYS: dict[str, Way] = {
     "JobsScreen": keys("3"),
     "JobScreen": job,
     "RunScreen": run,
+    "RunsScreen": keys("7"),
+    "HeatScreen": heat,
+    "LineageScreen": lineage,
+    "TonightScreen": keys("4"),
     "SystemsScreen": keys("5"),
     "HoldsScreen": holds,
     "DraftScreen": draft,

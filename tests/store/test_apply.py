@@ -373,7 +373,7 @@ def test_the_estate_holds_what_matters_as_values(served: Estate) -> None:
     assert (2, at("03:10"), at("03:30"), BD, ((at("03:30"), at("03:40")),)) == (
         one.attempt, one.first_started_at, one.started_at, one.bd, one.successes,
     )  # fmt: skip
-    assert {1: (600.0,), 4: ()} == estate.durations
+    assert {1: (600.0,), 4: ()} == {job_id: tuple(seconds) for job_id, seconds in estate.durations.items()}
     assert (DependencyFacts(1, 4, Origin.DECLARED),) == estate.dependencies
     [service] = estate.services
     assert ("supply", (4,), time(6, 30), ("oncall",)) == (
