@@ -11,8 +11,9 @@ from console.control.cases import Case
 from console.control.expected import expectations
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast, How
+from console.control.hits import hits, nearing
 from console.control.holds import holding
-from console.control.incidents import decide, event_words, hits, shaded, threat
+from console.control.incidents import decide, event_words, shaded, threat
 from console.control.kept import Kept
 from console.control.own_sleep import woken
 from console.control.picture import Picture
@@ -159,3 +160,5 @@ def _turning_points(
             yield now + max(day.deadline - day.finish.p50, MOVING)  # no forecast moves on faster than time does
     for incident in incidents:
         yield from (each.act_by for each in incident.services if each.act_by is not None and each.act_by > now)
+    if any(each.root_target_id is not None and not each.closed for each in incidents):
+        yield from (at for at in nearing(days) if at > now)

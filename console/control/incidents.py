@@ -14,11 +14,9 @@ from connectors.contract import instant_key
 from console.control.cases import Case, hurt_runs
 from console.control.causes import UNDELIVERED, threatened_by, unfinished_on
 from console.control.changes import MOST_ROOTS, changes
-from console.control.delivery import waits_for
 from console.control.fingerprint import Day, Told, read_told, told_before
 from console.control.flaps import flaps
 from console.control.forecast import Forecast, How, Node
-from console.control.gated import awaited_by
 from console.control.picture import Picture, key_of
 from console.control.recovery import Budgets, tightest
 from console.control.services import Threat
@@ -59,41 +57,6 @@ def key_of_case(picture: Picture, case: Case) -> str:
     since = f"@{instant_key(target.failing_since)}" if target is not None and target.failing_since else ""
     name = unmistakable(f"{target.system}/{target.name}") if target is not None else cause_name(picture, case)
     return f"target:{name}{since}"
-
-
-def hits(picture: Picture, case: Case, days: Sequence[Forecast]) -> dict[Day, tuple[Forecast, list[Node]]]:
-    """The service days that a cause hurts, each with the jobs that are broken in it."""
-    if case.close_reason:
-        return {}
-    found: dict[Day, tuple[Forecast, list[Node]]] = {}
-    if case.group.target is not None:
-        found = _hit_by_target(picture, case.group.target.id, days)
-    if case.group.check:
-        return {(day.service.name, day.bd): (day, []) for day in days if _is_hit_by_check(picture, case, day)}
-    if case.group.awaits:
-        lost = ((day.service.name, day.bd) for day in days)
-        return {name: (day, []) for name, day in zip(lost, days, strict=True) if name in case.group.awaits}
-    broken = {key_of(run) for run in case.broken()}
-    jobs = {job_id for job_id, _ in broken}
-    for day in days:
-        if day.nodes.keys().isdisjoint(jobs):
-            continue
-        nodes = [day.nodes[each] for each in jobs if each in day.nodes]
-        read = [node for node in nodes if node.run is not None and key_of(node.run) in broken]
-        unrepaired = [node for node in read if node.how not in (How.DONE, How.OVER)]
-        unrepaired = _awaited(picture, day, unrepaired)
-        if unrepaired:
-            _, known = found.get((day.service.name, day.bd), (day, []))
-            found[day.service.name, day.bd] = (day, known + unrepaired)
-    return found
-
-
-def _awaited(picture: Picture, day: Forecast, nodes: list[Node]) -> list[Node]:
-    """Those that the service day cannot do without."""
-    if not nodes:
-        return nodes
-    needed = awaited_by(picture, day)
-    return [node for node in nodes if node.job_id in needed]
 
 
 def threat(picture: Picture, case: Case, day: Forecast, nodes: Sequence[Node]) -> Threat:
@@ -180,26 +143,6 @@ def listed(names: Iterable[str]) -> str:
     """ "supply, onboarding #1, … and 12 more"."""
     named = [f"{name} and {more} more" if more else name for name, more in not_too_many(names, str)]
     return ", ".join(named)
-
-
-def _hit_by_target(
-    picture: Picture, target_id: int, days: Sequence[Forecast]
-) -> dict[Day, tuple[Forecast, list[Node]]]:
-    """Of each service the first day not over that still waits for a job on the target."""
-    found: dict[Day, tuple[Forecast, list[Node]]] = {}
-    seen: set[str] = set()
-    for day in days:
-        if day.service.name in seen or day.deadline < picture.now:
-            continue
-        nodes = [node for node in day.unfinished() if picture.job(node.job_id).target_id == target_id]
-        if nodes:
-            seen.add(day.service.name)
-            found[day.service.name, day.bd] = (day, nodes)
-    return found
-
-
-def _is_hit_by_check(picture: Picture, case: Case, day: Forecast) -> bool:
-    return day.bd == case.group.bd and any(one.check == case.group.check for one in waits_for(picture, day))
 
 
 def _in_order(told: Iterable[Day], verdicts: Mapping[Day, ServiceDayVerdict]) -> list[Day]:

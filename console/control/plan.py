@@ -22,7 +22,7 @@ from console.control.expected import expectations, has_started
 from console.control.fewest import Can, stand_ins, superseded, waits_for
 from console.control.forecast import Forecast, How, Node
 from console.control.held import kept_back_by
-from console.control.incidents import hits
+from console.control.hits import hits
 from console.control.own_sleep import woken
 from console.control.picture import Key, Picture, key_of, when
 from console.control.rules.telling import causes_of

@@ -17,7 +17,7 @@ from console.control.causes import UNDELIVERED, Group
 from console.control.expected import has_started
 from console.control.fingerprint import Day, told_before
 from console.control.forecast import Forecast
-from console.control.incidents import hits
+from console.control.hits import hits
 from console.control.nodes import How
 from console.control.picture import Picture
 from console.control.rules.look import no_run

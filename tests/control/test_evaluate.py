@@ -46,6 +46,14 @@ def test_the_next_look_is_due_when_an_act_by_passes_and_at_the_deadline() -> Non
     assert done.next_at > at("03:00")
 
 
+def test_while_a_target_is_away_the_next_look_is_due_when_work_on_it_comes_near() -> None:
+    extract = job(1, "hosts/db07:extract", "10:10", target_id=1)
+    promise = service("daily", "11:30", extract)
+    away = target(failing_since=at("01:00"), last_ok_at=at("01:00"), seen_until=at("01:00"))
+    found = evaluate(estate(extract, services=[promise], targets=[away]), at("08:00"))
+    assert (at("09:10"), ()) == (found.next_at, found.incidents[0].services)
+
+
 def _only_after(found: Decisions) -> object:
     return found.next_at
 
