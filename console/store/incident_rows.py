@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 
 from console.model.decisions import PLACEHOLDER, HurtServiceVerdict, IncidentDecision, Member, Notice
 from console.model.ids import incident_name, maybe_micros, micros
 from console.model.promises import service_of
+from console.model.words import Timeliness
 from console.store.alert_rows import NewAlert, insert_alert
 from console.store.grouped import leave_together
 from console.store.keys import pack
@@ -23,6 +25,8 @@ _SERVICE = (
     "incident_id", "service_id", "bd", "deadline_us", "act_by_us", "green_by_us", "expected_us", "timeliness", "source",
     "reason", "submission",
 )  # fmt: skip
+_TIMELINESS = _SERVICE.index("timeliness")
+_MISSED = (Timeliness.BREACHED, Timeliness.MET_LATE)
 # ruff: noqa: S608  (the statements are made of our own column names; every value is bound)
 
 
@@ -188,18 +192,24 @@ class IncidentWriter:
 
     def _services(self, incident_id: int, services: Sequence[HurtServiceVerdict]) -> None:
         ids: dict[str, int] = dict(self._lines.rows("SELECT name, id FROM service")) if services else {}
-        rows = [
-            _service(incident_id, service_id, one)
+        rows = {
+            _service(incident_id, service_id, one): one
             for one in services
             if (service_id := ids.get(service_of(one.service) if one.submission else one.service)) is not None
-        ]
+        }
         query = f"SELECT {', '.join(_SERVICE)} FROM incident_service WHERE incident_id = ?"
         stored = {tuple(row) for row in self._lines.rows(query, (incident_id,))}
         self._lines.many(
             "DELETE FROM incident_service WHERE incident_id = ? AND service_id = ? AND bd = ? AND submission = ?",
-            [(*row[:3], row[-1]) for row in stored - set(rows)],
+            [_day(row) for row in stored - set(rows)],
         )
         self._lines.insert("incident_service", _SERVICE, [row for row in rows if row not in stored])
+        missed = {_day(row) for row in stored if row[_TIMELINESS] in _MISSED}
+        for row, one in rows.items():
+            if one.timeliness in _MISSED and _day(row) not in missed:
+                deadline = f"{one.deadline.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+                words = f"{one.service} of {one.bd}: not delivered by its deadline, {deadline}"
+                self._event(incident_id, "breached", words, None)
 
     def _event(self, incident_id: int, kind: str, words: str, job_id: int | None) -> None:
         self._lines.rows(
@@ -232,3 +242,8 @@ def _service(incident_id: int, service_id: int, one: HurtServiceVerdict) -> Row:
         maybe_micros(one.green_by), maybe_micros(one.expected_at), one.timeliness.value, one.source, one.reason,
         one.submission,
     )  # fmt: skip
+
+
+def _day(row: Row) -> Row:
+    """What tells a hurt service's row from the others."""
+    return (*row[:3], row[-1])

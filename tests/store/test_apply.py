@@ -219,6 +219,20 @@ def test_the_same_decision_again_writes_nothing(served: Estate) -> None:
     assert before == tables(served)
 
 
+def test_a_deadline_that_passes_is_an_event_once_also_where_it_was_delivered_late_after_that(served: Estate) -> None:
+    """It stood in no timeline: neither in `headway incident` nor in the report."""
+    served.ingest(failed())
+    hurt = incident().services[0]
+    decide(served, incidents=(incident(),))
+    for clock, timeliness in (("05:31", "breached"), ("05:32", "breached"), ("06:10", "met_late")):
+        missed = replace(hurt, timeliness=Timeliness(timeliness))
+        decide(served, clock, incidents=(incident(incident_id=1, notices=(), event="", services=(missed,)),))
+    words = f"supply of {BD}: not delivered by its deadline, 2026-11-20 05:30 UTC"
+    assert [("breached", words, micros(at("05:31")))] == served.rows(
+        "SELECT kind, words, at_us FROM event WHERE kind <> 'opened'"
+    )
+
+
 def test_an_update_keeps_the_key_and_is_a_further_alert(served: Estate) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
