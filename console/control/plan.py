@@ -35,7 +35,7 @@ from console.control.words import clock
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.shaping import judged
 from console.model.values import Estate, JobFacts, RunFacts
-from console.model.words import NOTHING_TO_MARK, Mode, Safety
+from console.model.words import BY_PEOPLE, NOTHING_TO_MARK, Mode, Safety
 
 _MARKS = (Verb.MARK_OK, Verb.SKIP)
 
@@ -141,8 +141,10 @@ def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> 
     kept = held.get(node.job_id)
     if kept is not None and node.how in TO_COME:
         return _kept_back(picture, kept, node)
+    job = picture.job(node.job_id)
+    if job.kind == BY_PEOPLE and node.how in TO_COME:
+        return f"a person completes it: headway done {clean_line(job.name)}"
     if node.how is How.CLOCK and node.due is not None:
-        job = picture.job(node.job_id)
         return f"it starts by its own clock at {clock(node.due, job.zone, picture.now)}: rerun it if that is too early"
     if node.how is How.WAITS:
         return "its own scheduler starts it"

@@ -22,7 +22,7 @@ from console.control.schedule import last_instant, next_instant
 from console.durations import duration_words
 from console.model.decisions import Estimate
 from console.model.values import JobFacts, ServiceFacts
-from console.model.words import Safety
+from console.model.words import BY_PEOPLE, Safety
 
 IMPORTANT_TIERS = (1, 2)
 OFF_BY = 0.5
@@ -30,8 +30,6 @@ OFF_BY = 0.5
 THIN_BUFFER = timedelta(minutes=10)
 OFTEN = timedelta(hours=12)
 _TICK = timedelta(microseconds=1)
-BY_PEOPLE = "manual"
-"""The kind whose steps people complete: nothing of them is run again."""
 LEVELS = ("high", "medium", "low")
 
 

@@ -141,6 +141,12 @@ def test_what_could_not_be_held_is_said_to_start_all_the_same() -> None:
         assert words == left(plan)["warehouse/load"]
 
 
+def test_a_manual_step_is_completed_by_a_person_and_started_by_no_scheduler() -> None:
+    mart = replace(MART, kind="manual")
+    _, plan = night(FAILED, now="03:40", jobs=(EXTRACT, LOAD, mart, AUDIT))
+    assert "a person completes it: headway done dwh/mart" == left(plan)["dwh/mart"]
+
+
 def test_what_its_own_scheduler_keeps_back_goes_on_by_itself() -> None:
     blocked = run(3, MART, "05:00", State.BLOCKED)
     native = [*feeds(EXTRACT, LOAD), *feeds(LOAD, MART, origin=Origin.NATIVE)]
