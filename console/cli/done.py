@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from connectors.words import Evidence, State, Verb
 from console.cli.asking import WHY, answered, require_engine, send
-from console.cli.common import Stop, business_date, now_of, print_json, reading, say_lines, since_words, wait_seconds
+from console.cli.common import (
+    Stop,
+    agreed,
+    business_date,
+    now_of,
+    print_json,
+    reading,
+    say,
+    say_lines,
+    since_words,
+    wait_seconds,
+)
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
+from console.control.gate import Standing, judge
 from console.engine.wishes import Wish
 from console.model.filters import JobFilter
 from console.model.views import JobRow, RunRow
+from console.model.words import BY_PEOPLE
 from console.store.reads import Reads
 
-MANUAL = "manual"
 COLUMNS = (Col("step", 16, middle=True), Col("date"), Col("stands"), Col("since", drop=1), Col("owner", drop=2))
 TO_DO = (State.WAITING, State.TIMED_OUT, State.MISSED)
 
@@ -24,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="of that business date; default: the latest")
     parser.add_argument("--note", "--why", dest="why", default="", metavar="TEXT", help=f"what was done: {WHY}")
     parser.add_argument("--undo", action="store_true", help="it is not done: it waits again")
+    parser.add_argument("--anyway", action="store_true", help="done although what it builds on is red or stale")
     parser.add_argument("--timeout", type=wait_seconds, default=60.0, metavar="SECONDS", help="watch that long (60)")
     parser.add_argument("--json", action="store_true")
 
@@ -38,10 +52,27 @@ def run(arguments: argparse.Namespace) -> int:
         answered(arguments, requests, requests.undo_done(found.id, arguments.why))
         _told(arguments, name, found, is_done=False, words="waits for a person again")
         return Exit.OK
+    if not _is_wanted(arguments, name, found):
+        raise Stop(Exit.REFUSED, f"{name} {found.bd} is not done: nothing was sent")
     arguments.yes = True  # their own word is what is asked for
     code = send(arguments, requests, Wish(Verb.MARK_OK, found.id, why=arguments.why))
     _told(arguments, name, found, is_done=code == Exit.OK)
     return code
+
+
+def _is_wanted(arguments: argparse.Namespace, name: str, found: RunRow) -> bool:
+    """Says what the step builds on where that is red or stale; then a person has to want it all the same. Raises Stop
+    where there is nobody to ask."""
+    with reading(arguments) as reads:
+        view = reads.gate(name, found.period_key)
+        verdict = judge(view, reads.engine().alive, reads.now(), reads.declared())
+    if verdict.standing is not Standing.RED:
+        return True
+    words = f"{name} {found.bd} builds on what is not good: {verdict.words}"
+    if not arguments.anyway and not sys.stdin.isatty():
+        raise Stop(Exit.REFUSED, f"{words}; nothing was sent. --anyway completes it all the same")
+    say(words)
+    return arguments.anyway or agreed("done all the same?")
 
 
 def _told(arguments: argparse.Namespace, name: str, found: RunRow, is_done: bool, words: str = "") -> None:
@@ -83,7 +114,7 @@ def _alone(step: str, names: list[str]) -> str:
 
 
 def _steps(reads: Reads) -> list[JobRow]:
-    systems = tuple({one.system for one in reads.systems() if one.kind == MANUAL})
+    systems = tuple({one.system for one in reads.systems() if one.kind == BY_PEOPLE})
     return reads.jobs_first_page(JobFilter(systems=systems), "name", 1000) if systems else []
 
 

@@ -142,6 +142,20 @@ def test_a_step_that_was_done_on_stale_data_says_how_it_is_done_anew(desk: Desk)
     assert (Exit.NOT_FOUND, True) == (code, "first --undo" in words)
 
 
+def test_a_step_whose_upstream_is_red_is_done_only_by_who_wants_that_all_the_same(desk: Desk) -> None:
+    """It was completed without a word of what it builds on."""
+    desk.bench.scheduler.attempt("load", "k1", State.FAILED, desk.at - timedelta(minutes=2), reason="exit 1")
+    desk.bench.poller.poll_once(desk.bench.fence)
+    desk.poll(desk.at)
+    code, words = desk.say("sign_off")
+    assert (Exit.REFUSED, "waiting") == (code, desk.run().state), words
+    assert "builds on what is not good: fake/load is failed" in words
+    assert "--anyway completes it all the same" in words
+    code, words = desk.say("sign_off", "--anyway")
+    assert (Exit.OK, "succeeded") == (code, desk.run().state), words
+    assert "fake/load is failed" in words
+
+
 def refuse(*_: object) -> None:
     raise AlreadyAsked("bob asked for it already")
 
