@@ -60,6 +60,7 @@ def full(folder: Path) -> dict[str, object]:
         begun = time.monotonic()
         wait_until(lambda: time.monotonic() > begun + 6, "two leases to pass", 20)
         seen["reads"], told = quietly("--store", str(disk / "headway.db"), "status")
+        told = " ".join(told.split())
         words = "lives and cannot write (the disk of the store is full)"
         seen["told"] = words if words in told and "Start one" not in told else told
         seen |= {"alive": thread.is_alive(), "alerts while full": len(sink.got)}
