@@ -25,8 +25,9 @@ test: setup-dev ## everything: lint, types, unit, screens, and the real estate
 	  $(MAKE) --no-print-directory lint || { wait $$estate; exit 1; }; wait $$estate
 	@tools/test.sh
 
-check: setup-dev lint ## the fast part: no root, no network, no lab
-	@$(PYTEST) -q -m 'not lab'
+check: setup-dev ## the fast part: no root, no network, no lab
+	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; tools/test.sh fast || status=$$?; \
+	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 
 lint: setup-dev ## ruff and mypy
 	@$(BIN)/ruff check --quiet $(PACKAGES)

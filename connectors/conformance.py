@@ -11,7 +11,7 @@
 Kinds that start, cancel or hold have more hooks; they stand with their words in `connectors.conformance_support.Hooks`:
 `a_startable_job`, `a_running_run`, `a_holdable_job`, `pause_by_hand`, `resume_by_hand`, `let_it_fall_due`. Their tests
 are in `connectors.conformance_acts` and `connectors.conformance_holds`; those of what may still be on its way are in
-`connectors.conformance_arrival`.
+`connectors.conformance_arrival`, those of replies that no source should send in `connectors.conformance_replies`.
 
 A hook may answer from what an earlier test made: nothing here needs a world of its own. What a kind cannot do is
 skipped by its declared capabilities, with the kind's own reason; what one WORLD cannot do (recorded replies that accept
@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from connectors.conformance_arrival import ArrivalConformance
+from connectors.conformance_replies import RepliesConformance
 from connectors.conformance_support import (
     MOST_BITES,
     check_clock,
@@ -62,7 +62,7 @@ GRACE_SECONDS = 2.0
 """What a deadline of SHORT_SECONDS may cost more: thread switches and a busy machine, never a second wait."""
 
 
-class ConnectorConformance(ArrivalConformance):
+class ConnectorConformance(RepliesConformance):
     """The contract as tests. Assertions carry their words, so that they read well without pytest's rewriting."""
 
     # what is there

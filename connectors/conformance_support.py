@@ -54,6 +54,9 @@ class Hooks:
     """What a subclass provides. The first five are needed; the others have a default that fits most worlds."""
 
     kind: ClassVar[ConnectorKind]
+    against: ClassVar[str] = ""
+    """What it is tested against, as `headway connector list` tells it: "real", "emulator", "fake" or "recorded", a
+    colon, and its name with its version. "recorded" is a fake fed by replies of a real server."""
     timeout_seconds: ClassVar[float] = 30.0
     """For each call of a test that is not about deadlines."""
     patience_seconds: ClassVar[float] = 60.0

@@ -25,6 +25,11 @@ def kinds() -> list[str]:
     return sorted(_found())
 
 
+def package(kind: str) -> str:
+    """The package in which the kind's connector lies, by its entry point; nothing is imported."""
+    return _found()[kind].module.rpartition(".")[0]
+
+
 @cache
 def load(kind: str) -> ConnectorKind:
     """The kind's promise. Raises UnknownKind, with the near miss or with what to install."""

@@ -7,6 +7,7 @@ Control functions: ECMA-48; bidi controls: Unicode UAX 9 (CVE-2021-42574). Stand
 from __future__ import annotations
 
 import re
+from functools import cache
 
 REPLACED = "\ufffd"
 """Stands where something was that could act on a terminal or on the order of the letters."""
@@ -15,14 +16,15 @@ CUT = "…"
 
 TAB_SIZE = 4
 
+# Each is compiled with the first text that is not plain letters.
 # Whole control sequences: strings (OSC, DCS, SOS, PM, APC) with their end, CSI, and two-character escapes. A body never
 # holds another introducer, so that hostile text is read in linear time; a string that never ends stays visible.
-_SEQUENCE = re.compile(
+_SEQUENCE = (
     r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*+(?:\x07|\x1b\\|\x9c)"
     r"|(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
     r"|\x1b[ -/]*+[0-Z\\`-~]"
 )
-_UNSAFE = re.compile(
+_UNSAFE = (
     "["
     "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 less tab and newline, DEL, C1
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # shown as nothing
@@ -30,7 +32,7 @@ _UNSAFE = re.compile(
     "\U000e0000-\U000e007f"  # tags
     "]"
 )
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 def clean(text: str | bytes, limit: int | None = None) -> str:
@@ -58,11 +60,16 @@ def one_line(text: str, limit: int | None = None) -> str:
 
 
 def _harmless(text: str) -> str:
-    text = _SEQUENCE.sub("", text.replace("\r\n", "\n"))
-    text = _UNSAFE.sub(REPLACED, text)
+    text = _compiled(_SEQUENCE).sub("", text.replace("\r\n", "\n"))
+    text = _compiled(_UNSAFE).sub(REPLACED, text)
     if "\t" in text:
         text = text.expandtabs(TAB_SIZE)
-    return _SURROGATE.sub(_spelled, text)
+    return _compiled(_SURROGATE).sub(_spelled, text)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
 
 
 def _spelled(match: re.Match[str]) -> str:

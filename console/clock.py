@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 LOOK_AGAIN_SECONDS = 0.5
 """How long a clock row is believed before it is read again (real time)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hand:
+class Hand(NamedTuple):
     """A clock row. While paused, the time stands still at `origin`."""
 
     origin: datetime

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
+_PART = r"(\d+(?:\.\d+)?)([dhms])"
 
 
 def parse_duration(words: str) -> timedelta:
     """The duration in `words`. Raises ValueError with the forms that are understood."""
     if words.strip().startswith("-"):
         raise ValueError(f'"{words}" is a time below 0; write 15s, 14m, 1h30m or 2d')
-    parts = _PART.findall(words)
+    parts = re.findall(_PART, words)
     if not parts or "".join(number + unit for number, unit in parts) != words.strip():
         raise ValueError(f'"{words}" is not a duration; write 15s, 14m, 1h30m or 2d')
     try:

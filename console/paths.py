@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 STORE_URL = (
     "the URL of a shared store may hold a password, so it is written as a reference: "
     '{ env = "HEADWAY_STORE" }, { file = "PATH" } or { command = ["pass", "show", "x"] }'
 )
+STORE = "headway.db"
+"""Beside the config, where that names none."""
 SCHEMES = ("sqlite://", "postgresql://", "postgres://")
 
 
@@ -20,9 +22,19 @@ class NoStore(Exception):
 
 def user_config() -> Path:
     """The config in the user's own folder: `headway.toml`, or the folder `headway.d` where that exists."""
-    base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
+    base = user_folder()
     folder = base / "headway.d"
     return folder if folder.is_dir() else base / "headway.toml"
+
+
+def user_folder() -> Path:
+    """The user's own folder of config."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "headway"
+
+
+def state_folder() -> Path:
+    """The user's own folder of what programs remember."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "headway"
 
 
 def config_path(given: str | None) -> Path:
@@ -45,7 +57,7 @@ def store_url(config: Path) -> str:
 
 
 def store_of(estate: dict[str, object], config: Path) -> str:
-    store = estate.get("store", "headway.db")
+    store = estate.get("store", STORE)
     if isinstance(store, str) and "://" in store:
         raise NoStore(f"{config}: estate.store: {STORE_URL}")
     if isinstance(store, str):
@@ -64,19 +76,27 @@ def _estate(config: Path) -> dict[str, object]:
         try:
             table, words = _estate_in(file.read_text("utf-8-sig"))
         except OSError as error:
-            mend = 'Copy "config.example.toml" there, or see the demo: headway demo'
+            mend = "headway init writes one from what runs here, headway demo needs none"
             raise NoStore(f"{error.filename}: {error.strerror}. {mend}") from None
         except UnicodeDecodeError as error:
             table, words = {}, str(error)
         found |= table
         fault = fault or words
-    if fault and "store" not in found:
+    if fault and "store" not in found and not _keeps_the_usual_store(config, files):
         raise NoStore(f'{config}: {fault}. "headway check" names every fault.')
     return found
 
 
+def _keeps_the_usual_store(config: Path, files: Sequence[Path]) -> bool:
+    """True where no file names a store, and the one of an estate that names none is there."""
+    named = any(re.search(rb"^[ \t]*store[ \t]*=", file.read_bytes(), re.MULTILINE) for file in files)
+    return not named and ((config if config.is_dir() else config.parent) / STORE).is_file()
+
+
 def _estate_in(text: str) -> tuple[dict[str, object], str]:
     """The table [estate], and what is wrong with the text; then it is read alone."""
+    import tomllib  # noqa: PLC0415 - who names the store starts without it
+
     try:
         table = tomllib.loads(text).get("estate", {})
     except tomllib.TOMLDecodeError as error:

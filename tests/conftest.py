@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+
+from tests import present, properties
 
 LAB = Path(__file__).parent / "lab"
 
-COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
-settings.register_profile("headway", COMMON, max_examples=60, derandomize=True)  # what is green here is green elsewhere
-settings.register_profile("search", COMMON, max_examples=600)  # other examples each time: HYPOTHESIS_PROFILE=search
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "headway"))
+properties.choose()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +22,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if LAB in item.path.parents:
             item.add_marker(pytest.mark.lab)
     items.sort(key=lambda item: item.get_closest_marker("lab") is not None)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays for good: looking through it for garbage again and again is a fifth of all the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+@pytest.fixture(autouse=True)
+def one_present() -> Iterator[None]:
+    """What `tests.present` tells: a second of this test, however long ago its module was imported."""
+    present.begin()
+    yield
+    present.end()
 
 
 @pytest.fixture(autouse=True, scope="session")

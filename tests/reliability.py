@@ -26,7 +26,7 @@ from tests.faults import FAULTS
 ROOT = Path(__file__).parent.parent
 FIGURES = ROOT / "docs" / "figures.json"
 PAGE = ROOT / "docs" / "reliability.md"
-MEASURED = ("crash", "faults", "alert", "ssh", "keys", "start", "ingest", "control")
+MEASURED = ("crash", "faults", "alert", "ssh", "keys", "start", "console", "ingest", "control")
 
 
 @cache

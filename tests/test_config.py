@@ -60,7 +60,20 @@ def faults(tmp_path: Path, text: str) -> list[str]:
 def test_the_example_loads_and_names_every_setting() -> None:
     path = ROOT / "config.example.toml"
     config = load_config(path)
-    assert {"etl-hosts", "warehouse-airflow", "dwh", "orders-sfn", "people"} == set(config.systems)
+    assert {
+        "etl-hosts",
+        "warehouse-airflow",
+        "dwh",
+        "nightly-agent",
+        "flows",
+        "assets",
+        "orders-sfn",
+        "people",
+        "etl-timers",
+        "shop-db",
+        "batch",
+        "ledger",
+    } == set(config.systems)
     text = path.read_text()
     models: list[type[BaseModel]] = [
         settings.EstateSettings,
@@ -405,7 +418,7 @@ def test_broken_toml_names_its_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigFaults, match="there is no such file; copy"):
+    with pytest.raises(ConfigFaults, match='there is no such file; "headway init" writes one'):
         load_config(tmp_path / "none.toml")
 
 
@@ -459,6 +472,19 @@ def test_the_store_is_found_beside_a_fault_elsewhere_and_never_guessed(
     else:
         with pytest.raises(NoStore, match="headway check"):
             store_url(file)
+
+
+def test_a_store_in_its_usual_place_is_found_beside_a_fault_where_no_file_names_another(tmp_path: Path) -> None:
+    """At night nobody waits for somebody's edit, nor is shown another estate's store."""
+    from console.paths import NoStore, store_url
+
+    file = tmp_path / "headway.toml"
+    file.write_text('[estate]\nname = "a"\n[systems.x')
+    (tmp_path / "headway.db").touch()
+    assert str(tmp_path / "headway.db") == store_url(file)
+    file.write_text('[estate\nstore = "night.db"\n')
+    with pytest.raises(NoStore, match="headway check"):
+        store_url(file)
 
 
 def test_a_broken_file_in_a_folder_hides_no_store_that_another_names(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from sqlmodel import SQLModel
 
+from console.cli.commands import COMMANDS
 from console.cli.exits import Exit, markdown
-from console.cli.main import COMMANDS, build_parser
+from console.cli.main import build_parser
 from console.config import load_config
 from console.failpoints import FAILPOINTS
 from console.model import tables
@@ -24,7 +25,21 @@ from tests.test_architecture import ARROWS, HELPERS
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-ROOMS = ("engine", "control", "store", "model", "tui", "cli", "demo", "config", "clock", "clean", "failpoints", "paths")
+ROOMS = (
+    "engine",
+    "control",
+    "store",
+    "model",
+    "tui",
+    "cli",
+    "demo",
+    "onboarding",
+    "config",
+    "clock",
+    "clean",
+    "failpoints",
+    "paths",
+)
 LONE_FILES = re.compile(r"\.(py|md|toml|svg|sql|sh|db|log|bak)$")
 
 
@@ -185,6 +200,8 @@ def parsed(command: str) -> str:
     wanted = next((word for word in words if not word.startswith("-")), None)
     if wanted is not None and wanted not in COMMANDS:
         raise SystemExit(f"no command {wanted}")
+    if wanted is None and words:  # options alone are the console's
+        wanted, words = "console", ["console", *words]
     if words != [wanted]:
         build_parser(wanted).parse_args(words)
     return wanted or "console"

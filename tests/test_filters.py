@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.model.filters import FIELDS, FilterError, JobFilter, parse_filter, parse_terms
+from console.model.filters import FIELDS, FilterError, JobFilter, parse_filter, parse_terms, parse_typed, words_of
 
 NOW = datetime(2026, 11, 20, 2, 17, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -84,3 +84,48 @@ def test_whatever_is_typed_is_read_or_refused_in_one_line(typed: str) -> None:
     except FilterError as error:
         said = str(error)
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "typed,counts,said",
+    [
+        ("state:fail", {"states": ("failed",)}, ""),
+        ("state:fail system:", {"states": ("failed",)}, '"system:" is ignored: system: wants a value'),
+        ('"a b" age:2h', {"words": ("a b",)}, '"age:2h" is ignored: age: "2h" is neither'),
+        ("stat:x db07", None, 'nothing is filtered anew: "stat:x": no field "stat:"; did you mean state:?'),
+        ("stat:x tier:9", None, 'nothing is filtered anew: "stat:x": no field "stat:"'),
+        (
+            "stat:x db07 zz:qq tier:9",
+            None,
+            (
+                'nothing is filtered anew: "stat:x": no field "stat:"; did you mean state:? '
+                'In quotes it is a word of a name; "tier:9": tier: "9" is no tier; there are 1 to 5, '
+                "as in tier:1 or tier:<=2, what a service of that tier hangs on; "
+                '"zz:qq" is no field, but a word of a name'
+            ),
+        ),
+    ],
+)
+def test_what_is_not_in_force_while_it_is_typed_is_named(typed: str, counts: dict[str, Any] | None, said: str) -> None:
+    found, told = parse_typed(typed)
+    assert found == (None if counts is None else JobFilter(**counts))
+    assert told.startswith(said)
+    assert bool(told) == bool(said)
+
+
+@pytest.mark.parametrize(
+    "argument,words",
+    [
+        ("state:fail system:", ["state:fail", "system:"]),
+        ("state:fail db07", ["state:fail", "db07"]),
+        ("db07 -state:lost", ["db07", "-state:lost"]),
+        ("owner:data platform", ["owner:data platform"]),
+        ("since:2026-11-20 22:00", ["since:2026-11-20 22:00"]),
+        ("a b", ["a b"]),
+        ("", [""]),
+    ],
+)
+def test_an_argument_of_a_command_line_is_one_word_unless_it_plainly_holds_several(
+    argument: str, words: list[str]
+) -> None:
+    assert words == words_of(argument)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The whole suite, or its part `fast` or `lab`, or the tests at some paths. Sessions side by side: most of the lab's time
-# is waiting for the next minute of a cron. What a session prints comes when all have ended: first what is well, then what
+# is waiting for the next minute of a cron, and the fast tests work meanwhile. What a session prints comes when all have ended: first what is well, then what
 # is not, then the names of what failed; the last line adds them up.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+unset PYTHONDONTWRITEBYTECODE # what one session has compiled is there for the next
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -22,7 +23,7 @@ session() { # NAME PYTEST-ARGUMENTS…
 run_pytest() { # NAME LOG PYTEST-ARGUMENTS…; well only where pytest came to its last line
   local cache="$logs/.cache-$1" log=$2
   shift 2
-  .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@" </dev/null >"$log" 2>&1 &&
+  ${polite:-} .venv/bin/python -m pytest -q -o cache_dir="$cache" --durations=5 "$@" </dev/null >"$log" 2>&1 &&
     tail -n 1 "$log" | grep -qE ' in [0-9.]+s'
 }
 
@@ -47,20 +48,21 @@ rest() { # what neither list names
 }
 
 # Two Airflows at a time are enough for two cores; the others wait for minutes more than they work. A lane that finds its
-# own queue empty helps with the other.
-lab() {
+# own queue empty helps with the others.
+lab() { # QUEUES… that it helps with
   printf '%s\n' "${airflow[@]}" >"$logs/.airflow"
   printf '%s\n' "${others[@]}" $(rest) tests/invariants >"$logs/.others"
-  lane airflow others &
-  lane airflow others &
-  lane others airflow &
-  lane others airflow &
+  lane airflow others "$@" &
+  lane airflow others "$@" &
+  lane others airflow "$@" &
+  lane others airflow "$@" &
 }
 
 lane() { # QUEUES…
   local names
   while names=$(take "$@"); do
     case $names in
+      fast_*) polite='nice -n 5' session "${names%% *}" -m 'not lab' ${names#* } ;; # a scheduler that is late is a finding
       tests/*) session "lab_${names##*/}" -m lab "$names" ;;
       *) session "lab_${names// /+}" $(printf 'tests/lab/test_%s.py ' $names) ;;
     esac
@@ -76,17 +78,41 @@ take() { # QUEUES…: the next line of the first one that has any
   return 1
 }
 
-# Two sessions: those that start processes and screens wait more than they work.
-waiting=(tests/tui tests/pty tests/crash tests/invariants)
-fast() {
-  session fast -m 'not lab' "${waiting[@]/#/--ignore=}" &
-  session fast_waiting -m 'not lab' "${waiting[@]}" &
+# The folders of fast tests, those with the most work first, in pieces of at most so many files: a part of them works, a
+# part waits for processes and screens, and no lane has a long piece left when the others have none.
+most_work=(hostile tui control connectors crash demo cli engine invariants)
+PIECE=24
+
+pieces() {
+  local folder
+  for folder in $(printf '%s\n' "${most_work[@]}" $(ls -d tests/*/ | cut -d / -f 2) | awk '!told[$1]++ && $1 != "lab"'); do
+    find "tests/$folder" -name 'test_*.py' | sort | dealt "$folder"
+  done
+  ls tests/test_*.py | dealt top
+}
+
+dealt() { # NAME: the lines of its input in pieces of about the same size, each piece a line with its name
+  awk -v name="fast_$1" -v most=$PIECE '{ line[NR] = $0 } END {
+    pieces = int((NR + most - 1) / most)
+    for (piece = 1; piece <= pieces; piece++) {
+      printf "%s", name (pieces > 1 ? "_" piece : "")
+      for (at = piece; at <= NR; at += pieces) printf " %s", line[at]
+      print ""
+    }
+  }'
+}
+
+fast() { # LANES, QUEUES… that they help with
+  local lanes=$1 number
+  shift
+  pieces >"$logs/.fast"
+  for ((number = 0; number < lanes; number++)); do lane fast "$@" & done
 }
 
 case ${1:-all} in
-  fast) fast ;;
+  fast) fast "$(($(nproc) + 1))" ;;
   lab) lab ;;
-  all) lab; fast ;;
+  all) fast 2 others; lab fast ;;
   -*) echo "tools/test.sh [fast|lab|all|PATH…]" >&2; exit 2 ;;
   *) session chosen "$@" & ;;
 esac
@@ -111,6 +137,7 @@ name_failures() { # LOG of a session that was tried twice
   [ -s "$1.still" ] || echo "FAILED ${1##*/}: the session broke off; it stands above"
 }
 
+ls "$logs"/*.head >/dev/null 2>&1 || { echo 'FAILED: no session came to its end'; exit 1; }
 sessions=() well=() ill=()
 for head in "$logs"/*.head; do
   log=${head%.head}

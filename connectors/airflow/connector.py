@@ -28,9 +28,11 @@ from connectors.contract import (
     Poll,
     Preview,
     Probe,
+    Proof,
     Receipt,
     RunRef,
     Secrets,
+    Verb,
 )
 from connectors.transport.http import Deadline, HttpDoor
 
@@ -111,6 +113,16 @@ CONNECTOR = ConnectorKind(
     targets=lambda options: [TARGET],
     open=open_airflow,
     capabilities=frozenset(Capability),
+    proofs=frozenset({Proof.FULL}),
+    verbs={
+        Verb.RERUN: "clear failed tasks, with what follows or all",
+        Verb.START: "trigger",
+        Verb.CANCEL: "fail the run",
+        Verb.MARK_OK: "mark success",
+        Verb.SKIP: "mark skipped",
+        Verb.HOLD: "pause the DAG",
+        Verb.RELEASE: "resume the DAG",
+    },
     ladder=(
         "Full proof: Airflow records start, end, state and log of each run and of each task. A run that is green "
         "although tasks failed is PARTIAL. A run that was deleted before its end was seen is LOST, INFERRED."

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.airflow import fields, parse_tasks
+from connectors import fields
+from connectors.airflow import parse_tasks
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance

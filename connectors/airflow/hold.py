@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.airflow import facts, fields, holding
+from connectors import fields
+from connectors.airflow import facts, holding
 from connectors.airflow.client import AirflowClient, dag_path, run_path
-from connectors.airflow.marks import hold_mark, holds_in, note_of, with_hold, without_hold
-from connectors.airflow.sending import after_once, refused
+from connectors.airflow.marks import note_of, with_hold
 from connectors.contract import (
     Absent,
     Ask,
@@ -30,6 +30,8 @@ from connectors.contract import (
     SystemUnreachable,
     Verb,
 )
+from connectors.holdnotes import hold_mark, holds_in, without_hold
+from connectors.sending import after_once, refused
 
 NOTES_TRIED = 10
 """Newest runs among which one with room in its note is sought."""

@@ -9,11 +9,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from connectors.airflow import facts, fields
+from connectors import fields
+from connectors.airflow import facts
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
-from connectors.airflow.marks import holds_in, note_of
+from connectors.airflow.marks import note_of
 from connectors.airflow.parse_inventory import is_periodic
 from connectors.contract import HoldMark, NativeHold, SystemUnreachable
+from connectors.holdnotes import holds_in
 
 NOTES_READ = 50
 """Newest runs whose notes are searched: a paused DAG gets new runs only by hand, by asset or by backfill."""

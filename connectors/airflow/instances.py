@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
-from connectors.airflow.gathered import Gathered
 from connectors.airflow.parse_tasks import Instance, Key, instance
 from connectors.contract import RecordUnreadable, SystemUnreachable
+from connectors.gathered import Gathered
 
 MOST_LISTED = 20
 """Pages of one look at named task instances: 2,000 mapped instances."""

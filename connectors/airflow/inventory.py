@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from connectors.airflow import fields, parse_inventory
+from connectors import fields
+from connectors.airflow import parse_inventory
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse_inventory import Definition
 from connectors.contract import Clock, Inventory, JobRecord, RecordUnreadable, Skipped, SystemUnreachable

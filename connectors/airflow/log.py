@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from connectors.airflow import fields, parse_log, parse_tasks
+from connectors import characters, fields
+from connectors.airflow import parse_log, parse_tasks
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.parse_tasks import Instance
 from connectors.airflow.references import Reference, reference
@@ -35,7 +36,7 @@ class LogReader:
             raise NotSupported(f"{run.job} {run.period_key} has no run in Airflow, and so no log")
         try_of = self._one_task(at) if at.task else self._task_of_run(at)
         if isinstance(try_of, str):
-            return LogChunk(*parse_log.tail(try_of, limit_bytes)[:1])
+            return LogChunk(*characters.tail(try_of, limit_bytes)[:1])
         return self._tail(*try_of, min(limit_bytes, KEPT_BYTES))
 
     def _one_task(self, at: Reference) -> tuple[str, Reference, int]:
@@ -72,14 +73,14 @@ class LogReader:
     def _tail(self, title: str, at: Reference, number: int, limit_bytes: int) -> LogChunk:
         lines, token, shown = self._first(at, number)
         text = title if shown == number else f"{title}[try {number} has written no log; this is try {shown}]\n"
-        text, cut = parse_log.tail(text + parse_log.joined(lines), KEPT_BYTES)
+        text, cut = characters.tail(text + characters.joined(lines), KEPT_BYTES)
         for _ in range(MOST_PAGES):
             if token is None or not lines:
                 break
             lines, token = self._page(at, shown, token)
-            text, dropped = parse_log.tail(text + parse_log.joined(lines), KEPT_BYTES)
+            text, dropped = characters.tail(text + characters.joined(lines), KEPT_BYTES)
             cut = cut or dropped
-        end, dropped = parse_log.tail(text, limit_bytes)
+        end, dropped = characters.tail(text, limit_bytes)
         return LogChunk(end, _start(at, shown, token, 0) if token else None, cut=cut or dropped)
 
     def _first(self, at: Reference, number: int) -> tuple[list[str], str | None, int]:
@@ -109,9 +110,9 @@ class LogReader:
         except (ValueError, RecursionError, RecordUnreadable) as error:
             raise NotSupported(f"this place in a log cannot be read back: {error}") from None
         lines, following = self._page(at, number, token or None)
-        data = parse_log.joined(lines).encode("utf-8", "replace")[skip:]
+        data = characters.joined(lines).encode("utf-8", "replace")[skip:]
         if len(data) > limit_bytes:
-            shown = parse_log.head(data.decode("utf-8", "ignore"), limit_bytes)
+            shown = characters.head(data.decode("utf-8", "ignore"), limit_bytes)
             return LogChunk(shown, _start(at, number, token, skip + len(shown.encode())), more=True)
         ended = following is None or (not lines and not self._is_open(at))
         return LogChunk(data.decode("utf-8", "replace"), None if ended else _start(at, number, following or "", 0))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields, holdnotes
 from connectors.contract import ACTION_KEY, HOLD_MARK, HoldMark
 
 NOTE_CHARACTERS = 1000  # DAGRunClearBody.note, DAGRunPatchBody.note, max_length, Airflow 3.3
@@ -25,7 +24,6 @@ ACTED = re.compile(
 """What was done, to which attempt (`was`, its queued_at), and which attempt it made."""
 ENDED = ("cancel", "mark_ok", "skip")
 """Words that say how an attempt came to its end; "rerun" says how one came to be."""
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.@+-]")
 
 
 def run_id_of(key: str) -> str:
@@ -93,30 +91,7 @@ def without(note: str, key: str) -> str:
 # holds
 
 
-def hold_mark(key: str, by: str, until: datetime) -> HoldMark:
-    """The mark that an action leaves; what a mark cannot hold of a name becomes "_"."""
-    return HoldMark(key, _NO_NAME.sub("_", by)[:64] or "headway", until.astimezone(UTC).replace(microsecond=0))
-
-
-def holds_in(note: str) -> list[HoldMark]:
-    """The holds that a note tells of, as they stand."""
-    found = (HoldMark.read(one[0]) for one in HOLD_MARK.finditer(note))
-    return [one for one in found if one is not None]
-
-
 def with_hold(note: str, mark: HoldMark) -> str | None:
     """The note with a line that tells of the hold, in the place of older ones; None where there is no room for it."""
-    kept = note
-    for old in holds_in(note):
-        kept = without_hold(kept, old.id)
-    whole = f"{kept}\n{mark.text}" if kept else mark.text
+    whole = holdnotes.with_hold(note, mark)
     return whole if len(whole) <= NOTE_CHARACTERS else None
-
-
-def without_hold(note: str, key: str) -> str:
-    """The note as it was before the line of this hold was added."""
-    for one in HOLD_MARK.finditer(note):
-        if one[1] == key:
-            before, after = note[: one.start()], note[one.end() :]
-            return before.removesuffix("\n") + after if before else after.removeprefix("\n")
-    return note

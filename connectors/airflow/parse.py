@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from connectors.airflow import fields
-from connectors.airflow.fields import Row
+from connectors import fields
 from connectors.airflow.marks import TRIGGERED, end_of, run_action
-from connectors.contract import Evidence, RecordUnreadable, RunRecord, State, instant_key
+from connectors.contract import Evidence, RunRecord, State, instant_key
+from connectors.fields import Row
 
 RUN_STATES: dict[str, State] = {
     "queued": State.QUEUED,
@@ -52,7 +52,6 @@ HAS_RUN = frozenset({"running", "success", "failed", "skipped", "deferred", "up_
 """Task states in which start_date is of this attempt; in the others it still holds the attempt before (measured)."""
 
 BY_CLOCK = frozenset({"scheduled", "backfill"})
-CONTEXT_CHARACTERS = 2000
 NAMED_TASKS = 12
 
 
@@ -153,26 +152,7 @@ def _context(row: Row) -> Mapping[str, Any]:
         "conf": row.get("conf") or None,
     }
     kept = {name: value for name, value in found.items() if value is not None}
-    return small(kept, "conf")
-
-
-def small(context: dict[str, Any], largest: str) -> Mapping[str, Any]:
-    """`context` as plain JSON, without `largest` where that would make it too big."""
-    try:
-        told = clean_json(context)
-        if len(told) <= CONTEXT_CHARACTERS:
-            return dict(json.loads(told))
-        context.pop(largest, None)
-        told = clean_json({**context, f"{largest}_left_out": "too large"})
-        return dict(json.loads(told)) if len(told) <= CONTEXT_CHARACTERS else {}
-    except (ValueError, TypeError, RecursionError):
-        raise RecordUnreadable("the row's own values are not plain JSON") from None
-
-
-def clean_json(value: Any) -> str:
-    """JSON text without NaN, infinity and lone surrogates."""
-    told = json.dumps(value, allow_nan=False, ensure_ascii=False)
-    return fields.clean(told)
+    return fields.small(kept, "conf")
 
 
 def created_at(uuid: str) -> datetime | None:

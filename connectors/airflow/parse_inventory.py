@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.parse_tasks import task_id
 from connectors.contract import JobRecord, Proof, RecordUnreadable, Schedule
 

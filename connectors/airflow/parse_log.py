@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields
 
 GROUP, GROUP_END = "::group::", "::endgroup::"
 AIRFLOWS_OWN = "/site-packages/airflow/"
@@ -44,21 +44,3 @@ def _errors(details: Any) -> Iterator[str]:
             for frame in (authors or frames)[-MOST_FRAMES:]:
                 yield fields.clean(f"    {frame.get('filename')}:{frame.get('lineno')} in {frame.get('name')}")
             yield fields.clean(f"  {one.get('exc_type')}: {one.get('exc_value')}")
-
-
-def tail(text: str, limit_bytes: int) -> tuple[str, bool]:
-    """The end of `text` within the limit, cut between characters, and whether something was left out."""
-    data = text.encode("utf-8", "replace")
-    if len(data) <= limit_bytes:
-        return data.decode(), False
-    return data[len(data) - limit_bytes :].decode("utf-8", "ignore") if limit_bytes > 0 else "", True
-
-
-def head(text: str, limit_bytes: int) -> str:
-    """The beginning of `text` within the limit, cut between characters."""
-    return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore")
-
-
-def joined(parts: Iterable[str]) -> str:
-    """Lines as one text that ends with a newline; "" without lines."""
-    return "".join(f"{part}\n" for part in parts)

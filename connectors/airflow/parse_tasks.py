@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from connectors.airflow import fields, parse
+from connectors import fields
+from connectors.airflow import parse
 from connectors.airflow.marks import task_action
 from connectors.airflow.parse import NOT_YET, Period
 from connectors.contract import Evidence, RunRecord, State
@@ -126,7 +127,7 @@ def merged(instances: Sequence[Instance], period: Period, base_url: str) -> RunR
         native_ref=task_ref(chosen.key, chosen.attempt, chosen.map_index),
         native_url=f"{base_url}/dags/{_part(dag)}/runs/{_part(run)}/tasks/{_part(task)}{mapped}",
         action_key=next((key for one in group if (key := task_action(one.note))), None),
-        context=parse.small(_context(group), "mapped"),
+        context=fields.small(_context(group), "mapped"),
     )
 
 

@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from connectors.airflow import fields, parse, parse_tasks, walk
+from connectors import fields
+from connectors.airflow import parse, parse_tasks, walk
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient
-from connectors.airflow.gathered import Gathered
 from connectors.airflow.instances import named, read
 from connectors.airflow.parse import Period
 from connectors.airflow.parse_tasks import Instance, Key
 from connectors.airflow.references import Reference, gone, reference, superseded
 from connectors.contract import Poll, RecordUnreadable, RunRecord, RunRef, State
+from connectors.gathered import Gathered, Told
 
 TASK_HISTORY = timedelta(days=14)
 """How far back task instances are read at first; DAG runs are read as far back as Airflow has them."""
@@ -40,8 +41,7 @@ class Poller:
         self._base_url = base_url
         self._patterns = patterns
         self._periods: dict[tuple[str, str], Period] = {}
-        self._told: dict[tuple[str, str], int] = {}
-        self._told_with = ""
+        self._told = Told()
         self._turn = 0
 
     def poll(self, cursor: str, open_runs: Sequence[RunRef]) -> Poll:
@@ -60,7 +60,7 @@ class Poller:
         following = json.dumps({"v": 1, "runs": runs.mark.told(), "tasks": tasks.mark.told()})
         more = runs.more or tasks.more
         return Poll(
-            runs=self._new(found.records.values(), cursor, following),
+            runs=self._told.new(found.records.values(), cursor, following),
             cursor=following,
             more=more,
             complete=found.complete,
@@ -80,19 +80,6 @@ class Poller:
         except (ValueError, RecursionError, RecordUnreadable) as error:
             found.warn(f"the cursor cannot be read ({error}); history is read again from its beginning")
             return first
-
-    def _new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
-        """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's
-        cursor came back, so that what was never stored is told again."""
-        told = self._told if cursor and cursor == self._told_with else {}
-        prints = {(one.job, one.attempt_key): hash(repr(one)) for one in records}
-        self._told, self._told_with = prints, following
-        new = [
-            one
-            for one in records
-            if one.state.is_open or told.get((one.job, one.attempt_key)) != prints[one.job, one.attempt_key]
-        ]
-        return tuple(sorted(new, key=_age))
 
     def watched(self, dag: str) -> bool:
         """Whether the options ask for this DAG."""
@@ -263,8 +250,3 @@ def _named(rows: Sequence[fields.Row]) -> dict[str, list[str]]:
         "dag_ids": sorted({str(row.get("dag_id")) for row in rows}),
         "dag_run_ids": sorted({str(row.get("dag_run_id")) for row in rows}),
     }
-
-
-def _age(one: RunRecord) -> tuple[datetime, str, str]:
-    at = one.started_at or one.queued_at or one.period_at or walk.BEGINNING
-    return at, one.job, one.attempt_key

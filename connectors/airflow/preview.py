@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.airflow import facts, fields, parse_tasks
+from connectors import fields
+from connectors.airflow import facts, parse_tasks
 from connectors.airflow.client import AirflowClient, dag_path, run_path
 from connectors.airflow.marks import mark_of
 from connectors.airflow.parse import period_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.client import RUNS_OF_ALL, TASKS_OF_ALL, AirflowClient, dag_path, run_path
 from connectors.contract import NotSupported, Probe, Right
 

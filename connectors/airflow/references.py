@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.parse import Period
 from connectors.contract import Evidence, RecordUnreadable, RunRecord, RunRef, State
 

@@ -12,12 +12,11 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.client import AirflowClient
 from connectors.airflow.marks import carries, mark_of, marked, note_of, task_action, without
 from connectors.airflow.parse import run_ref
 from connectors.airflow.parse_tasks import instance, task_ref
-from connectors.airflow.sending import after_once, refused
 from connectors.contract import (
     Absent,
     CannotTell,
@@ -29,6 +28,7 @@ from connectors.contract import (
     Receipt,
     RecordUnreadable,
 )
+from connectors.sending import after_once, refused
 from connectors.transport.http import Reply
 
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from connectors.airflow import facts, fields
+from connectors import fields
+from connectors.airflow import facts
 from connectors.airflow.client import AirflowClient, dag_path
 from connectors.airflow.holding import held_by
 from connectors.airflow.marks import mark_of, run_id_of
 from connectors.airflow.parse import Period, run_ref
 from connectors.airflow.parse_inventory import interval_before
-from connectors.airflow.sending import after_once, refused
 from connectors.contract import Absent, Ask, Found, LookUp, NotSupported, Preview, Receipt, Verb
+from connectors.sending import after_once, refused
 
 SOON = timedelta(seconds=5)
 """The server's Date has whole seconds and may be a moment old; a task that is due in a moment just waits for it."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.airflow import facts, fields, parse_tasks
+from connectors import fields
+from connectors.airflow import facts, parse_tasks
 from connectors.airflow.client import AirflowClient, run_path, task_path
 from connectors.airflow.marks import carries, end_of, mark_of, marked, note_of
 from connectors.airflow.parse import period_of, run_ref
 from connectors.airflow.parse_tasks import Instance, task_ref
 from connectors.airflow.references import Reference, reference
-from connectors.airflow.sending import after_once, refused
 from connectors.contract import Absent, Ask, CannotTell, Found, LookUp, NotSupported, Preview, Receipt, Verb
+from connectors.sending import after_once, refused
 
 OPEN = ("running", "queued")
 KILLED = ("running", "deferred", "up_for_reschedule", "awaiting_input", "restarting")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from connectors.airflow import fields
+from connectors import fields
 from connectors.airflow.client import PAGE_LIMIT, AirflowClient
 from connectors.contract import Clock, RecordUnreadable, SystemUnreachable
 

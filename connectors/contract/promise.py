@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from connectors.contract.acts import Ask, LookUp, NativeHold, Preview, Receipt
 from connectors.contract.records import Clock, Inventory, LogChunk, Poll, RunRef
-from connectors.words import Capability
+from connectors.words import Capability, Proof, Verb
 
 CONTRACT_VERSION = 1
 
@@ -121,6 +121,10 @@ class ConnectorKind:
     """True where START runs a job that is held, and leaves it held: it may then start before its clock."""
     ladder: str = ""
     """One paragraph: how much this kind proves, and by what."""
+    proofs: frozenset[Proof] = frozenset()
+    """The rungs on which its jobs may stand; empty where the kind does not tell."""
+    verbs: Mapping[Verb, str] = field(default_factory=dict)
+    """The source's own words for what it may be asked: RERUN: "redrive, or start again"."""
     shell: Callable[[Any, str, Secrets], Shell] | None = None
     """How a person opens a session at a target, from the options; None where nothing but an API is there. Raises
     AccessRefused."""

@@ -120,6 +120,8 @@ class RunRecord:
     """Scheduled instant (`instant_key`) or native run id. None: only the start is known, `control` matches it."""
     period_at: datetime | None = None
     """The scheduled instant, where the source knows it."""
+    again_of: str = ""
+    """Attempt key of the job's run that this one executes again: without a period of its own it has that one's."""
     interval_start: datetime | None = None
     """Start of a data interval that is not empty: its date is the business date."""
     queued_at: datetime | None = None
@@ -136,7 +138,8 @@ class RunRecord:
     action_key: str | None = None
     """Our action id, where the native row carries it: this attempt then belongs to the run that the action repairs."""
     context: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters, code version, inputs, rows: JSON-safe, small."""
+    """Parameters, code version, inputs, rows: JSON-safe, small. Which upstream runs it read, where the source says so:
+    "inputs": [{"job": "extract_orders" or "etl-hosts/db07:extract_orders", "period_key": …}]."""
 
 
 @dataclass(frozen=True, slots=True)

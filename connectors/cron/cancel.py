@@ -10,10 +10,11 @@ from typing import Any
 from connectors.contract import AccessRefused, Ask, NotSupported, Preview, Receipt, State
 from connectors.cron.attempts import Attempt
 from connectors.cron.client import CronClient, safe_name
-from connectors.cron.parse import HostNow, Processes, Section
+from connectors.cron.parse import Processes
 from connectors.cron.records import attempts_asked_for
 from connectors.cron.sending import answered, from_plan, not_after, refusal, section
 from connectors.cron.settle import TICKS
+from connectors.transport.answer import HostNow, Section
 
 NEAR_SECONDS = 30.0  # between a start in the log and the process that must be its own
 MAY_GO_ON = "a job that ignores SIGTERM, or what left its session, goes on; it is not sent twice"

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from shlex import quote
-from typing import Protocol
 
 from connectors.contract import AccessRefused
-from connectors.contract import Secrets as ResolveSecret
 from connectors.cron.follow import Place
 from connectors.cron.options import CronOptions
-from connectors.cron.parse import Section, sections
-from connectors.secrets import SecretRef
-from connectors.transport.ssh import Completed
-from connectors.transport.ssh_connect import SshAddress
+from connectors.transport.answer import Section, sections
+from connectors.transport.hosts import Session
 
 ARGV = ("sh", "-s")
 LOG_BYTES = 1024 * 1024  # of a log at a time; what is left comes with the next bite
@@ -31,33 +27,6 @@ END_MARK = "H_E_A_D_W_A_Y"
 def script(name: str) -> str:
     """The text of a script that lies beside this module."""
     return (Path(__file__).parent / name).read_text("utf-8")
-
-
-def address(options: CronOptions, target: str, resolve: ResolveSecret) -> SshAddress:
-    """Where that host is and how we sign in. AccessRefused where a secret cannot be had."""
-    host = options.host(target)
-    key_text = resolve(options.key) if isinstance(options.key, SecretRef) else ""
-    return SshAddress(
-        name=target,
-        address=host.address or target,
-        port=host.port or options.port,
-        user=host.user or options.user,
-        known_hosts=options.known_hosts,
-        key_file=options.key.expanduser() if isinstance(options.key, Path) else None,
-        key_text=key_text + "\n" if key_text else "",
-        passphrase=resolve(options.key_passphrase) if options.key_passphrase else "",
-    )
-
-
-class Session(Protocol):
-    """Where scripts run: a kept SSH connection, or a local shell in tests."""
-
-    @property
-    def address(self) -> SshAddress: ...
-
-    def run(self, stdin: bytes, argv: Sequence[str], timeout_seconds: float, once: bool = False) -> Completed: ...
-
-    def close(self) -> None: ...
 
 
 class CronClient:
@@ -101,12 +70,18 @@ class CronClient:
         return self._ask([f"chunk {quote(path)} {limit_bytes} {where}"], timeout_seconds)
 
     def rights(
-        self, users: Iterable[str], holders: Iterable[str], has_system: bool, timeout_seconds: float
+        self,
+        users: Iterable[str],
+        holders: Iterable[str],
+        has_system: bool,
+        wrappers: Iterable[str],
+        timeout_seconds: float,
     ) -> list[Section]:
-        """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs."""
+        """What `probe` asks: this look without logs, and what the login may do. `holders`: users with own crontabs;
+        `wrappers`: where crontabs say that our shell wrapper is."""
         calls = [*self._first("-", ()), f"rights {quote(self.options.spool)} {quote(' '.join(users))} {self._sudo}"]
         calls += [f"may_hold {quote(' '.join(holders))} {'system' if has_system else 'none'} {self._sudo}"]
-        calls += [f"readable {_quoted(self.options.logs)}"]
+        calls += [f"wrappers {_quoted(wrappers)}", f"readable {_quoted(self.options.logs)}"]
         return self._ask(calls, timeout_seconds, "collect.sh", "rights.sh")
 
     def mark(self, user: str, key: str, timeout_seconds: float) -> list[Section]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,23 +20,24 @@ from connectors.contract import (
     Poll,
     Preview,
     Probe,
+    Proof,
     Receipt,
     RunRef,
     Secrets,
     Shell,
+    Verb,
 )
-from connectors.cron import client as talk
-from connectors.cron import parse
 from connectors.cron.acts import CronActs
-from connectors.cron.client import CronClient
-from connectors.cron.crontab import bytes_of, text_of
+from connectors.cron.client import CronClient, is_safe_name
 from connectors.cron.look import Answer, Crontabs, Look, crontabs
-from connectors.cron.options import CronOptions, targets
+from connectors.cron.options import CronOptions
 from connectors.cron.probe import probe
 from connectors.cron.records import Ref, user_of_table
 from connectors.cron.state import Memory
-from connectors.transport.ssh import SshSession
-from connectors.transport.ssh_connect import trust_words
+from connectors.cron.wrapper import PATH
+from connectors.transport.answer import Section, bytes_of, text_of
+from connectors.transport.hosts import Session, address, session_of, targets
+from connectors.transport.ssh_connect import SshAddress, trust_words
 from connectors.transport.ssh_shell import ssh_shell
 
 NO_OUTPUT = "cron keeps no output of this job. The lines of its log about this run:\n"
@@ -48,13 +50,12 @@ LADDER = (
 class CronConnector:
     """One host; keeps its connection and the crontabs it last read between calls."""
 
-    def __init__(
-        self, options: CronOptions, target: str, secrets: Secrets, session: talk.Session | None = None
-    ) -> None:
+    def __init__(self, options: CronOptions, target: str, secrets: Secrets, session: Session | None = None) -> None:
         self.options = options
         self.target = target
-        self.address = talk.address(options, target, secrets)
-        self._client = CronClient(options, session or SshSession(self.address))
+        made = session or session_of(options, target, secrets)
+        self.address = made.address
+        self._client = CronClient(options, made)
         self.crontabs: Crontabs | None = None
         self._acts = CronActs(self._client, target, self.address.user, self)
         self._inventory: Inventory | None = None
@@ -77,7 +78,7 @@ class CronConnector:
         if moved:
             look = self._ask(look.memory, known, moved, until)
         look.take()
-        look.warnings += trust_words(self.address)
+        look.warnings += trust_words(self.address) if isinstance(self.address, SshAddress) else ()
         return look.poll(tuple(open_runs), self._news(look))
 
     def _news(self, look: Look) -> Inventory | None:
@@ -107,7 +108,7 @@ class CronConnector:
         )
         return self._look_at(parts, memory, before)
 
-    def _look_at(self, parts: list[parse.Section], memory: Memory, before: datetime) -> Look:
+    def _look_at(self, parts: list[Section], memory: Memory, before: datetime) -> Look:
         """The answer beside the memory; `before` is our clock when we asked, and the host's clock is read first."""
         answer = Answer.of(parts)
         tables = answer.tables
@@ -177,12 +178,16 @@ class CronConnector:
         until = monotonic() + timeout_seconds
         before = datetime.now(UTC)
         look = self._look_at(self._client.tables(timeout_seconds), Memory(), before)
-        lines = [line for line in look.crontabs.tables.lines if talk.is_safe_name(line.user)]
+        lines = [line for line in look.crontabs.tables.lines if is_safe_name(line.user)]
         holders = sorted({line.user for line in lines if not line.is_system})
         has_system = any(line.is_system for line in lines)
         users = sorted({line.user for line in lines})
-        parts = self._client.rights(users, holders, has_system, until - monotonic())
-        return probe(parts, look.answer, look.crontabs, self.options, look.answer.clock(look.ours, look.crontabs.zone))
+        wrappers = sorted({line.wrapper for line in look.crontabs.tables.lines if line.is_wrapped})
+        parts = self._client.rights(users, holders, has_system, wrappers or (PATH,), until - monotonic())
+        clock = look.answer.clock(look.ours, look.crontabs.zone)
+        far = isinstance(self.address, SshAddress)
+        signed_in = "host key known; signed in" if far else "this machine, no SSH;"
+        return probe(parts, look.answer, look.crontabs, self.options, clock, signed_in)
 
     def close(self) -> None:
         self._client.close()
@@ -195,8 +200,10 @@ def _number(text: str) -> int:
 
 
 def open_shell(options: CronOptions, target: str, secrets: Secrets) -> Shell:
-    """A login on the host."""
-    return ssh_shell(talk.address(options, target, secrets))
+    """A login on the host; on this machine the person's own shell, as the engine's user would have it."""
+    if options.host(target).local:
+        return Shell((os.environ.get("SHELL") or "/bin/sh", "-l"))
+    return ssh_shell(address(options, target, secrets))
 
 
 CONNECTOR = ConnectorKind(
@@ -216,6 +223,14 @@ CONNECTOR = ConnectorKind(
         Capability.NATIVE_DEPENDENCIES: "cron knows no dependencies; declare them in the config",
     },
     inventory_rides_poll=True,
+    proofs=frozenset(Proof),
+    verbs={
+        Verb.RERUN: "run once",
+        Verb.START: "run once",
+        Verb.CANCEL: "SIGTERM",
+        Verb.HOLD: "comment the line out, with our mark",
+        Verb.RELEASE: "the line as it was",
+    },
     ladder=LADDER,
     shell=open_shell,
 )

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from connectors.contract import HOLD_MARK
 from connectors.cron.fields import BadField, times
+from connectors.transport.answer import bytes_of
 
 CRON_D_NAME = re.compile(r"[A-Za-z0-9_-]+")
 SETTING = re.compile(r"""[ \t]*("[^"]*"|'[^']*'|[^ \t=]+)[ \t]*=(.*)""", re.DOTALL)
@@ -24,16 +25,6 @@ MARK_LINE = re.compile(rf"# ({HOLD_MARK.pattern})(?: .*|\r)?")
 SLUG_LENGTH = 40
 SAMPLE = 200
 WRAPPER = "headway-sh"
-
-
-def text_of(data: bytes) -> str:
-    """Outside bytes as text that turns back into the same bytes."""
-    return data.decode("utf-8", "surrogateescape")
-
-
-def bytes_of(text: str) -> bytes:
-    """The outside bytes again."""
-    return text.encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,12 @@ class Line:
     @property
     def is_wrapped(self) -> bool:
         """Whether our shell wrapper runs it."""
-        return self.settings.get("SHELL", "").rpartition("/")[2] == WRAPPER
+        return self.wrapper.rpartition("/")[2] == WRAPPER
+
+    @property
+    def wrapper(self) -> str:
+        """The shell that its crontab names: where `is_wrapped`, the path of our wrapper."""
+        return self.settings.get("SHELL", "")
 
 
 def command_of(raw: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from connectors.cron.parse import Section
+from connectors.transport.answer import Section
 
 WINDOW = 256
 FILE_FIELDS = 6  # inode, size, mtime, owner, kind, birth

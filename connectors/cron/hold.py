@@ -24,9 +24,9 @@ from connectors.contract import (
 )
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line, Tables
-from connectors.cron.parse import Section
 from connectors.cron.records import native_id
 from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
+from connectors.transport.answer import Section
 
 RUNS_ON = "a run that has begun goes on"
 BY_HAND = "without Headway: delete the mark and the # of the line below it, with any editor"

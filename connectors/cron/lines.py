@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo
 
 from connectors.cron.attempts import text_mark
-from connectors.cron.crontab import Line, as_logged, bytes_of
+from connectors.cron.crontab import Line, as_logged
 from connectors.cron.fields import LOOK_BACK, times
 from connectors.cron.records import native_id
 from connectors.cron.spool import KEPT_TEXT, as_recorded
+from connectors.transport.answer import bytes_of
 
 FAR = int(LOOK_BACK.total_seconds())
 

@@ -8,14 +8,16 @@ from datetime import datetime, timedelta, tzinfo
 from connectors.contract import Clock, Gap, Inventory, Poll, RecordUnreadable, RunRef
 from connectors.cron import follow, parse, records
 from connectors.cron.attempts import KEPT_SECONDS, instant
-from connectors.cron.crontab import Tables, read_tables, text_of
+from connectors.cron.crontab import Tables, read_tables
 from connectors.cron.follow import FileLook, Place, Reading
 from connectors.cron.lines import Lines
 from connectors.cron.logline import Event, Word, read_line
-from connectors.cron.parse import HostNow, Processes, Section, TablesReply
+from connectors.cron.parse import Processes, TablesReply
 from connectors.cron.settle import Sight, began, settle
 from connectors.cron.spool import read_record
 from connectors.cron.state import Memory
+from connectors.transport.answer import HostNow, Section, host_now, text_of
+from connectors.words import NOTHING_STARTS
 
 LOG_LAG = timedelta(seconds=5)  # rsyslog writes within a second; a start this old is in the log we read
 STAMP_SECONDS = 5.0  # a line's stamp and the start of its process in ticks differ by less
@@ -53,7 +55,7 @@ class Answer:
             raise RecordUnreadable(f"the host's answer lacks its clock or its processes: {sorted(by_kind)}")
         spool = by_kind["SPOOL"].fields(2)[0] if "SPOOL" in by_kind else ""
         return Answer(
-            parse.host_now(by_kind["HOST"]), parse.processes(by_kind["PROC"]), parse.tables_reply(parts),
+            host_now(by_kind["HOST"]), parse.processes(by_kind["PROC"]), parse.tables_reply(parts),
             follow.files_looked_at(parts), spool,
         )  # fmt: skip
 
@@ -213,7 +215,8 @@ class Look:
         if self.answer.spool == "denied":
             self.warnings.append(f"{self.spool}: denied: put the login user into the folder's group (adm)")
         if processes.daemon is None and not processes.hidden:
-            self.warnings.append(f"cron does not run on {self.target}: no job will start. systemctl start cron")
+            words = f"{NOTHING_STARTS}cron does not run on {self.target}. Start it: systemctl start cron"
+            self.warnings.insert(0, words)
         if not any(look.status != "absent" and not self._is_records(look.path) for look in self.answer.files):
             self.warnings.append("cron's log is not there: install rsyslog, or set logs = [...] to where it is")
         if self.memory.silent and self.memory.log is not None:

@@ -8,12 +8,14 @@ from connectors.contract import Clock, Probe, Right
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED
 from connectors.cron.look import Answer, Crontabs
 from connectors.cron.options import CronOptions
-from connectors.cron.parse import Section
 from connectors.cron.sending import sudoers_line
+from connectors.transport.answer import Section
 
 
-def probe(parts: list[Section], answer: Answer, crontabs: Crontabs, options: CronOptions, clock: Clock) -> Probe:
-    """The host's answer to `rights` as a probe."""
+def probe(
+    parts: list[Section], answer: Answer, crontabs: Crontabs, options: CronOptions, clock: Clock, signed_in: str
+) -> Probe:
+    """The host's answer to `rights` as a probe; `signed_in`: how we got there, for people."""
     me = next((part.fields(4) for part in parts if part.kind == "ME"), ["?", "?", "", ""])
     rights = (
         _cron_runs(answer),
@@ -23,7 +25,9 @@ def probe(parts: list[Section], answer: Answer, crontabs: Crontabs, options: Cro
         *_reruns(parts, me[0]),
         *_holds(parts, me[0]),
     )
-    return Probe(True, me[3], rights, tuple(_notes(answer, crontabs, parts, me)), clock)
+    return Probe(
+        True, me[3], rights, (f"{signed_in} as {me[0]} (groups {me[2]})", *_notes(answer, crontabs, parts)), clock
+    )
 
 
 def _cron_runs(answer: Answer) -> Right:
@@ -96,15 +100,16 @@ def _holds(parts: list[Section], login: str) -> Iterator[Right]:
             yield Right(name, answer == "yes", words or ("" if answer == "yes" else "refused"), mend, needed_for="act")
 
 
-def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section], me: list[str]) -> Iterator[str]:
-    yield f"signed in as {me[0]} (groups {me[2]}); host key known"
+def _notes(answer: Answer, crontabs: Crontabs, parts: list[Section]) -> Iterator[str]:
     yield f"cron's clock runs in {crontabs.zone} ({answer.host.offset_words})"
     level = answer.processes.level
     if level is not None:
         proves = "starts, ends and exit statuses" if level & ENDS_LOGGED and level & ERRORS_LOGGED else "starts only"
         yield f"cron -L {level}: its log proves {proves}"
     wrapped = sorted({line.user for line in crontabs.tables.lines if line.is_wrapped})
-    installed = any(part.kind == "WRAPPER" and part.rest == "yes" for part in parts)
-    yield f"shell wrapper on crontabs of: {', '.join(wrapped) or 'nobody'}" + ("" if installed else " (not installed)")
+    seen = [part.fields(2) for part in parts if part.kind == "WRAPPER"]
+    missing = [path for state, path in seen if state != "yes"]
+    named = f" ({', '.join(missing)}: not installed)" if wrapped else " (not installed)"
+    yield f"shell wrapper on crontabs of: {', '.join(wrapped) or 'nobody'}" + (named if missing else "")
     for fault in crontabs.tables.faults:
         yield f"{fault.where}: {fault.reason}"

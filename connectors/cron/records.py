@@ -21,10 +21,11 @@ from connectors.contract import (
     State,
 )
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, instant
-from connectors.cron.crontab import Line, Tables, bytes_of
+from connectors.cron.crontab import Line, Tables
 from connectors.cron.fields import NICKNAMES, REBOOT, words
 from connectors.cron.parse import zone_of
 from connectors.cron.spool import RUN_ID
+from connectors.transport.answer import bytes_of
 
 DIALECT, OWN_ZONE = "debian-cron", "cronie"
 """The second of lines under a CRON_TZ that their daemon goes by."""

@@ -10,8 +10,8 @@ from typing import Any
 from connectors.contract import AccessRefused, Ask, NotSupported, Preview, Receipt, Verb
 from connectors.cron.client import CronClient, safe_name
 from connectors.cron.crontab import Line
-from connectors.cron.parse import Section
 from connectors.cron.sending import SHOWN, answered, from_plan, not_after, refusal, section, shown
+from connectors.transport.answer import Section
 
 NO_PERIOD = "the line runs once more, now, with its crontab's shell and variables; it is not told for which period"
 STARTS_NOW = "the line runs once, now, with its crontab's shell and variables; it is not told for which period"

@@ -24,8 +24,11 @@ rights() { # SPOOL USERS SUDO
   done
   if [ ! -d "$1" ]; then mark "SPOOLDIR|absent"
   elif [ -r "$1" ] && [ -x "$1" ]; then mark "SPOOLDIR|ok"; else mark "SPOOLDIR|denied"; fi
-  wrapped=; [ -x /usr/local/bin/headway-sh ] && wrapped=yes
-  mark "WRAPPER|$wrapped"
+}
+wrappers() { # PATH...: which of the wrappers that crontabs name are there
+  for p in "$@"; do
+    if [ -x "$p" ]; then mark "WRAPPER|yes|$p"; else mark "WRAPPER||$p"; fi
+  done
 }
 # May the login hold lines: of the crontabs of users ($1, as themselves or as root), of the system's ($2, if any)?
 may_hold() { # USERS SYSTEM SUDO

@@ -16,7 +16,7 @@ from connectors.contract import (
     OutcomeUnknown,
     SystemUnreachable,
 )
-from connectors.cron.parse import Section
+from connectors.transport.answer import Section
 from connectors.transport.ssh import SshFailed
 
 SHOWN = 160

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from connectors.contract import Evidence, State
 from connectors.cron.attempts import ENDS_LOGGED, ERRORS_LOGGED, Attempt, Book
-from connectors.cron.parse import HostNow, Processes
+from connectors.cron.parse import Processes
+from connectors.transport.answer import HostNow
 
 JUST_STARTED_SECONDS = 3.0  # younger than the table, perhaps
 LOG_DELAY_SECONDS = 4.0  # rsyslog may write END after we looked; it has until the next poll

@@ -27,6 +27,7 @@ from connectors.contract import (
     Poll,
     Preview,
     Probe,
+    Proof,
     Receipt,
     RunRef,
     Secrets,
@@ -123,5 +124,6 @@ CONNECTOR = ConnectorKind(
         Capability.PERIODS: "a step is done for its day",
         Capability.NATIVE_DEPENDENCIES: "declare what a step waits for, and what waits for it: [[dependencies]]",
     },
+    proofs=frozenset({Proof.START}),
     ladder="Proves that a step waits. That it is done is a person's word: ASSERTED.",
 )

@@ -22,6 +22,7 @@ from connectors.contract import (
     Poll,
     Preview,
     Probe,
+    Proof,
     Receipt,
     RecordUnreadable,
     RunRecord,
@@ -35,9 +36,10 @@ from connectors.pg_cron.client import BITE_ROWS, MOST_JOBS, Page, PgCronClient
 from connectors.pg_cron.cursor import Cursor
 from connectors.pg_cron.options import PgCronOptions, connection_parameters, targets
 from connectors.pg_cron.parse import Row
-from connectors.pg_cron.rights import hidden_words, rights, sees_all
-from connectors.pg_cron.shell import psql_shell
+from connectors.pg_cron.rights import STANDBY, hidden_words, rights, sees_all
+from connectors.transport.postgres import psql_shell
 from connectors.transport.sql import Deadline, PostgresSession
+from connectors.words import NOTHING_STARTS
 
 NO_MARK = "pg_cron keeps no state that could be set; Headway asserts it itself"
 MANY_RUNS = 1_000_000
@@ -173,7 +175,7 @@ class PgCronConnector:
         """Versions and rights; without pg_cron in this database it says so. Raises as the contract says."""
         access = self._client.access(timeout_seconds)
         version = f"PostgreSQL {access['server_version']}, pg_cron {access['version'] or 'is not in this database'}"
-        notes = self._warnings(access)
+        notes = [words for words in self._warnings(access) if not words.startswith(NOTHING_STARTS)]
         if (access["about_runs"] or 0) > MANY_RUNS:
             notes.append(HINT_MANY.format(access["about_runs"]))
         return Probe(True, version, rights(access), tuple(notes), _clock(access))
@@ -187,13 +189,11 @@ class PgCronConnector:
             raise AccessRefused(f"{self._client.place}: {hidden_words(access)}")
 
     def _warnings(self, access: Row) -> list[str]:
-        found = []
+        found = [f"{NOTHING_STARTS}{STANDBY.why}. Mend: {STANDBY.mend}"] if access["is_standby"] else []
         if access["version"] and not sees_all(access):
             found.append(hidden_words(access))
         if access["log_run"] == "off":
             found.append("cron.log_run is off: runs leave no rows and cannot be seen; set it on and restart PostgreSQL")
-        if access["is_standby"]:
-            found.append("this server is a standby: pg_cron runs on the primary only")
         return found
 
 
@@ -239,6 +239,14 @@ CONNECTOR = ConnectorKind(
         Capability.TASKS: "a pg_cron job is one command, without tasks",
         Capability.PERIODS: "a command gets no date: whenever it runs, it runs for now",
         Capability.NATIVE_DEPENDENCIES: "pg_cron knows no order between jobs: declare dependencies in the config",
+    },
+    proofs=frozenset({Proof.FULL}),
+    verbs={
+        Verb.RERUN: "run once, as an entry of its own",
+        Verb.START: "run once, as an entry of its own",
+        Verb.CANCEL: "pg_cancel_backend",
+        Verb.HOLD: "cron.alter_job(active := false)",
+        Verb.RELEASE: "cron.alter_job(active := true)",
     },
     ladder="Proves start, end and outcome of every run by its row in cron.job_run_details; output is the last command "
     "tag or the error. Runs that could not connect, and those that a restart of PostgreSQL cut, have no end.",

@@ -7,11 +7,9 @@ hold only what is active, idle and as it was seen, and release only what bears t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from connectors.contract import (
-    HOLD_MARK,
     STARTED_LATER,
     Absent,
     Ask,
@@ -26,23 +24,12 @@ from connectors.contract import (
     RunRef,
     Verb,
 )
+from connectors.holdnotes import KEY_TO_COME, mark_of
 from connectors.pg_cron import parse
 from connectors.pg_cron.act import job_of
 from connectors.pg_cron.client import Left, PgCronClient, Situation, session_name
 from connectors.pg_cron.parse import Row
 from connectors.pg_cron.rights import GRANTS, hidden_words, sees_all
-
-KEY_TO_COME = "headway-0000000000"
-"""Stands for the action's key, which a preview does not know."""
-
-
-def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
-    """The mark that a hold under `key` leaves; None when what was asked makes none."""
-    try:
-        mark = HoldMark(key, str(plan["by"]), datetime.fromisoformat(str(plan["until"])).astimezone(UTC))
-    except (KeyError, ValueError, OverflowError):
-        return None
-    return mark if HOLD_MARK.fullmatch(mark.text) else None
 
 
 def preview(client: PgCronClient, ask: Ask, timeout_seconds: float) -> Preview:

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 from connectors.contract import AccessRefused, NotSupported, Right
 from connectors.pg_cron.parse import Row, version_of
+from connectors.transport.postgres import quoted
 
 GRANTS = "run connectors/pg_cron/grants.sql as a superuser"
 OLDEST_VERSION = (1, 4)
+STANDBY = Right(
+    "jobs start here",
+    False,
+    "this server is a standby: pg_cron runs on the primary only",
+    "name the primary as its host",
+)
 
 
 def require_view(access: Row, place: str) -> None:
@@ -67,6 +74,8 @@ def _rights(access: Row) -> Iterator[Right]:
             "" if access[column] else mend,
         )
     yield _log_run(access)
+    if access["is_standby"]:
+        yield STANDBY
     yield from _act(access)
 
 
@@ -98,8 +107,3 @@ def _may(access: Row, name: str, held: object, why: str) -> Right:
         return Right(name, True, needed_for="act")
     mend = f"{GRANTS}, then {_member(access, 'headway_act')}"
     return Right(name, False, f"{why} for role {access['role']}", mend, needed_for="act")
-
-
-def quoted(name: str) -> str:
-    """The role as an SQL identifier."""
-    return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 from typing import LiteralString
 
+from connectors.transport.postgres import SEES_ALL_ROWS
+
 ACCESS: LiteralString = """
 WITH seen AS (
     SELECT c.relname,
            has_table_privilege(c.oid, 'SELECT') AS may_read,
-           NOT row_security_active(c.oid)
-           OR (EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polcmd IN ('r', '*')
-                          AND pg_get_expr(p.polqual, p.polrelid) = 'true'
-                          AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE r = 0 OR pg_has_role(r, 'USAGE')))
-               AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND NOT p.polpermissive
-                          AND p.polcmd IN ('r', '*') AND pg_get_expr(p.polqual, p.polrelid) <> 'true'
-                          AND EXISTS (SELECT FROM unnest(p.polroles) r WHERE r = 0 OR pg_has_role(r, 'USAGE'))))
-           AS sees_all,
+           /* sees all rows */           AS sees_all,
            c.reltuples::bigint AS about_rows
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = 'cron' AND c.relname IN ('job', 'job_run_details')
@@ -56,7 +51,7 @@ SELECT current_user::text AS role, current_database()::text AS database,
        (SELECT setting FROM pg_settings WHERE name = 'cron.log_run') AS log_run,
        (SELECT setting FROM pg_settings WHERE name = 'cron.timezone') AS timezone,
        (SELECT setting FROM pg_settings WHERE name = 'cron.database_name') AS cron_database
-"""
+""".replace("/* sees all rows */", SEES_ALL_ROWS)
 
 HOLD_PREFIX = "^/[*] (headway-hold id=headway-[0-9a-z]{10,40} by=[A-Za-z0-9_.@+-]{1,64} until=[0-9TZ:.-]{20,27}) [*]/ "
 """What the command of a held job begins with, as a regular expression; `grants.sql` writes it. Everywhere else the

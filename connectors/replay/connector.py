@@ -32,6 +32,7 @@ from connectors.contract import (
     RunRef,
     Secrets,
     SystemUnreachable,
+    Verb,
 )
 from connectors.replay import words
 from connectors.replay.client import Actions, NightUnusable, ReplayClock, SentAction, load_night
@@ -270,6 +271,10 @@ CONNECTOR = ConnectorKind(
         Capability.MARK: "a recorded night is not changed; Headway asserts it itself",
         Capability.TASKS: "a replay runs a job again as a whole",
         Capability.HOLD: "a recorded night has no clock that could be held",
+    },
+    proofs=frozenset(Proof),
+    verbs={
+        Verb.RERUN: "the verb of the kind that is lent",
     },
     ladder="Proves what the recording proves: a job recorded with starts only stays UNKNOWN after its start.",
 )

@@ -25,6 +25,7 @@ from connectors.contract import (
     Poll,
     Preview,
     Probe,
+    Proof,
     Receipt,
     RecordUnreadable,
     RunRecord,
@@ -255,6 +256,14 @@ CONNECTOR = ConnectorKind(
         Capability.MARK: NO_MARK,
         Capability.TASKS: "the states of a machine are not shown as tasks; its log has every one",
         Capability.NATIVE_DEPENDENCIES: "Step Functions knows no order between state machines: declare it",
+    },
+    proofs=frozenset({Proof.START, Proof.FULL}),
+    verbs={
+        Verb.RERUN: "redrive, or start again",
+        Verb.START: "start",
+        Verb.CANCEL: "stop",
+        Verb.HOLD: "disable its schedules",
+        Verb.RELEASE: "enable its schedules",
     },
     ladder="Proves start, end, outcome, error and every step of each execution of STANDARD state machines, "
     "for 90 days. EXPRESS state machines keep no list of executions: their runs cannot be seen.",

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.contract import (
-    HOLD_MARK,
     STARTED_LATER,
     Absent,
     Ask,
@@ -27,23 +26,13 @@ from connectors.contract import (
     Preview,
     Receipt,
 )
+from connectors.holdnotes import KEY_TO_COME, mark_of
 from connectors.step_functions import instants, schedules
 from connectors.step_functions.client import Reply, StepFunctionsClient
 from connectors.step_functions.errors import Gone
 
-KEY_TO_COME = "headway-0000000000"
-"""Stands for the action's key, which a preview does not know."""
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
 HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)
-
-
-def mark_of(plan: Mapping[str, Any], key: str) -> HoldMark | None:
-    """The mark that a hold under `key` leaves; None when what was asked makes none."""
-    try:
-        mark = HoldMark(key, str(plan["by"]), datetime.fromisoformat(str(plan["until"])).astimezone(UTC))
-    except (KeyError, ValueError, OverflowError):
-        return None
-    return mark if HOLD_MARK.fullmatch(mark.text) else None
 
 
 def hold(ask: Ask, found: Sequence[Reply]) -> Preview:

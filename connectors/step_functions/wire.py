@@ -16,6 +16,7 @@ import httpx
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
 from connectors.contract import AccessRefused, Clock, OutcomeUnknown, SystemUnreachable
+from connectors.transport.counting import count_request
 from connectors.transport.http_reply import clock_of
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
 
@@ -79,6 +80,7 @@ class AwsWire:
             content=body,
             extensions={"timeout": timeout},
         )
+        count_request()
         answer = client.send(message, stream=True)
         try:
             content = self._body(answer)

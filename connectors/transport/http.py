@@ -6,6 +6,7 @@ from replies are never fetched. Messages name method and address; never headers,
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from connectors.contract import AccessRefused, ConnectorError, OutcomeUnknown, SystemUnreachable
+from connectors.transport.counting import count_request, note_limit
 from connectors.transport.http_reply import Reply, clock_of, refusal
 from connectors.transport.http_wire import LIMIT_BYTES, NOT_SENT, Deadline, DeadlineTransport, tls
 
@@ -23,6 +25,8 @@ __all__ = ["Deadline", "HttpDoor", "Reply", "checked_origin"]
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "headway"}
+FIELD_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""Of RFC 9110, 5.1."""
 
 
 class HttpDoor:
@@ -61,6 +65,7 @@ class HttpDoor:
         once, except with `once`: then nothing is repeated, and whatever is lost after the first byte on the wire is
         OutcomeUnknown."""
         every = {**HEADERS, **(headers or {})}
+        self._check(every)
         try:
             request = httpx.Request(method, self.base_url + path, params=params, json=body, headers=every)
         except httpx.InvalidURL as error:
@@ -74,6 +79,17 @@ class HttpDoor:
     def close(self) -> None:
         """Closes the kept connections; more than once is fine."""
         self._kept.client.close()
+
+    def _check(self, headers: Mapping[str, str]) -> None:
+        """Before the library sees them: its own words about a header that cannot be sent hold the whole value."""
+        for name, value in headers.items():
+            if not FIELD_NAME.fullmatch(name):
+                raise AccessRefused(f"{self.who}: {name[:60]!r} is no header name: correct token_header or headers")
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
+                raise AccessRefused(
+                    f"{self.who}: the secret for header {name} cannot be sent: it holds a line end, a space at an end,"
+                    " or a character that is no printable ASCII. Correct what the token or headers setting refers to."
+                )
 
     def _read(self, request: httpx.Request, call: str, deadline: Deadline) -> Reply:
         try:
@@ -109,12 +125,14 @@ class HttpDoor:
         if lane.wire is not None:
             lane.wire.backend.deadline = deadline
         request.extensions = {**request.extensions, "timeout": httpx.Timeout(deadline.left).as_dict()}
+        count_request()
         response = lane.client.send(request, stream=True)
         try:
             body = self._body(response, call, deadline)
         finally:
             response.close()
         headers = {name.lower(): value for name, value in response.headers.items()}
+        note_limit(headers)
         return Reply(self.who, call, response.status_code, headers, body, clock_of(headers.get("date")))
 
     def _body(self, response: httpx.Response, call: str, deadline: Deadline) -> bytes:
@@ -206,4 +224,6 @@ def checked_origin(url: str, plain_http: bool) -> str:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, httpx.LocalProtocolError):
+        return "LocalProtocolError"  # it quotes what we would have sent
     return f"{type(error).__name__}: {error}"[:300] if str(error) else type(error).__name__

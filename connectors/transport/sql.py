@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import Composed
 
 from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.transport.counting import count_request
 from connectors.transport.deadline import Deadline as Deadline
 
 Row = dict[str, Any]
@@ -138,6 +139,7 @@ class PostgresSession:
 
     def _read(self, connection: Connection, work: Callable[[Reader], Any], deadline: Deadline) -> Any:
         try:
+            count_request()
             with _watched(connection, deadline), connection.transaction(force_rollback=True):
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 connection.execute(_LIMIT_STATEMENT, {"ms": _milliseconds(deadline), "local": True})

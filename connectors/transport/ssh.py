@@ -15,6 +15,7 @@ from shlex import join
 import paramiko
 
 from connectors.contract import SystemUnreachable
+from connectors.transport.counting import count_request
 from connectors.transport.ssh_connect import SshAddress, connect, watchdog
 
 EXIT_STATUS_WAIT_SECONDS = 2.0  # the answer is complete by its own end mark; the status only adds to it
@@ -80,6 +81,7 @@ class SshSession:
             with watchdog(transport.close, until):
                 channel = transport.open_session(timeout=max(0.05, until - time.monotonic()))
                 touched = True
+                count_request()
                 return _converse(channel, stdin, join(argv), until, self.limit_bytes)
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()

@@ -6,7 +6,7 @@ import argparse
 
 from connectors.words import Verb
 from console.cli.asking import add_sending_arguments
-from console.cli.common import Stop, reading, whole_number
+from console.cli.common import JOB, Stop, reading, whole_number
 from console.cli.exits import Exit
 from console.cli.planning import add_at_once_argument, carry_out, proposal
 from console.cli.rerun import step
@@ -18,7 +18,7 @@ VERBS = {"cancel": Verb.CANCEL, "skip": Verb.SKIP, "mark-ok": Verb.MARK_OK}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="RUN", help="a run's number, or system/native-id: its latest run")
+    parser.add_argument("names", nargs="+", metavar="RUN", help=f"a run's number, or a job for its latest run: {JOB}")
     add_at_once_argument(parser)
     add_sending_arguments(parser)
 

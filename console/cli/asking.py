@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from console.durations import duration_words
 from console.engine.plan_requests import PlanRequests
 from console.engine.requests import Requests
 from console.engine.wishes import AlreadyAsked, Wish
-from console.model.ids import new_action_key
+from console.model.ids import instant, new_action_key
 from console.model.views import ActionView
 from console.store.errors import NotAllowed, ReasonNeeded
 
@@ -72,13 +72,19 @@ def preview_lines(job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> li
     lines += [f"  touches   {name}" for name in data.get("affected", [])]
     if verb in STARTING:
         lines.append(f"  overlap   {data['overlap'] or 'nothing of it runs now'}")
-        lines.append(f"  rerun     {data.get('safety', 'ask')}")
+        lines.append(f"  rerun     {data.get('safety', 'ask')}{said_words(data)}")
     lines += [f"  sends     {call}" for call in data.get("native_calls", [])]
     lines += [f"  note      {note}" for note in data.get("notes", [])]
     followers: Sequence[Sequence[Any]] = data.get("followers", []) if verb in STARTING else []
     if followers:
         lines += ["  after it, one by one:"] + [f"    {name} (run {run_id}): {why}" for name, run_id, why in followers]
     return lines
+
+
+def said_words(preview: Mapping[str, Any]) -> str:
+    """ ", said by mara 2026-11-20 03:12": where a person, not config, says how safe a rerun is; else empty."""
+    said = preview.get("safety_said")
+    return f", said by {said[0]} {stamp(instant(int(said[1])))}" if said else ""
 
 
 def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], verb: Verb = Verb.RERUN) -> bool:

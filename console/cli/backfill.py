@@ -6,13 +6,13 @@ import argparse
 from datetime import date
 
 from console.cli.asking import add_sending_arguments
-from console.cli.common import Stop, positive_number, print_json, reading, say_lines
+from console.cli.common import JOB, Stop, positive_number, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.cli.planning import add_at_once_argument, carry_out, document, draft_lines, proposal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="system/native-id")
+    parser.add_argument("name", help=JOB)
     parser.add_argument("--from", dest="first", type=_date, required=True, metavar="DATE", help="first business date")
     parser.add_argument("--to", dest="last", type=_date, required=True, metavar="DATE", help="last one, included")
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from datetime import datetime
 
-from console.cli.common import cell_clock, count, print_json, say_lines, until, watched
+from console.cli.common import JOB, cell_clock, count, print_json, say_lines, until, watched
 from console.cli.exits import Exit
 from console.cli.reach import (
     as_json,
@@ -30,7 +30,7 @@ NAMED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="system/native-id")
+    parser.add_argument("name", metavar="JOB", help=JOB)
     parser.add_argument("--json", action="store_true")
 
 

@@ -36,6 +36,8 @@ class Found:
     version: str
     words: tuple[str, ...]
     rights: tuple[dict[str, Any], ...] = ()
+    skew_seconds: float | None = None
+    """The target's clock against ours, where its answer tells it."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     from console.config import ConfigFaults, load_config
     from console.config.scopes import patterns_for_nothing
     from console.paths import config_path
+    from console.personal.file import read_personal
+    from console.personal.shared import own_of
 
     path = config_path(arguments.config)
     try:
@@ -60,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if words := in_use(arguments, config.digest):
         say(words)
     names = without_job(config, arguments) + patterns_for_nothing(config) + without_days(config)
+    names += own_of(config.console, read_personal()).faults
     secrets = SecretStore()
     found = [] if arguments.no_probe else probe_all(config, secrets, arguments.timeout)
     found += [] if arguments.no_probe else check_routes(config, secrets)
@@ -159,7 +164,8 @@ def _judge(name: str, probe: Probe) -> Found:
     words += [_right_words("cannot act", right) for right in act_only]
     verdict = "missing rights" if missing else "ok" if probe.reachable else "unreachable"
     rights = tuple(asdict(right) for right in probe.rights)
-    return Found(name, verdict, probe.version, (*words, *probe.notes), rights)
+    skew = probe.clock.skew_seconds if probe.clock else None
+    return Found(name, verdict, probe.version, (*words, *probe.notes), rights, skew)
 
 
 def _right_words(what: str, right: Any) -> str:

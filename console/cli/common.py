@@ -15,6 +15,10 @@ from zoneinfo import ZoneInfo
 from console.clean import clean
 from console.cli.exits import Exit
 from console.cli.table import print_lines, terminal_width, wrap
+from console.control.stamps import clock_words as clock_words
+from console.control.stamps import since_words as since_words
+from console.control.stamps import stamp as stamp
+from console.control.stamps import until as until
 from console.durations import duration_words
 from console.model.ids import LONGEST_ID
 from console.paths import NoStore, config_path, known_store, store_url
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 A_WEEK = timedelta(days=7)
 """From which on the name of a weekday means two days."""
+JOB = "system/native-id, or the end of it that only one job has: load_orders"
+"""How a job is named, for the help of commands."""
 LONGEST_WAIT = 2_592_000
 """Seconds: 30 days."""
 
@@ -121,11 +127,16 @@ def say_lines(lines: Iterable[str]) -> None:
 
 def typed(question: str) -> str:
     """What a person at the terminal answers; nothing where they leave. The question goes to stderr: stdout is data."""
+    return answer(question, "")
+
+
+def answer(question: str, leaving: str) -> str:
+    """`typed`; `leaving` for a person who ends the input, where Enter alone says yes."""
     print(clean(question), end="", file=sys.stderr, flush=True)
     try:
         return input().strip()
     except EOFError:
-        return ""
+        return leaving
 
 
 def agreed(question: str) -> bool:
@@ -195,22 +206,6 @@ def now_of(reads: Reads) -> datetime:
     return reads.now()
 
 
-def since_words(at: datetime | None, now: datetime) -> str:
-    """ "12m ago"; "–" for None."""
-    return "–" if at is None else f"{duration_words((now - at).total_seconds())} ago"
-
-
-def clock_words(at: datetime | None, zone: str = "UTC", near: datetime | None = None) -> str:
-    """ "06:30 CET", with its day where that is another than that of `near`: "Sat 21 Nov 06:30 CET", of another year
-    with that too; "–" for None."""
-    if at is None:
-        return "–"
-    local = at.astimezone(ZoneInfo(zone))
-    today = local.date() if near is None else near.astimezone(ZoneInfo(zone)).date()
-    day = "" if local.date() == today else "%a %-d %b " if local.year == today.year else "%a %-d %b %Y "
-    return local.strftime(f"{day}%H:%M %Z")
-
-
 def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
     """`clock_words` for a cell beside which "in 14h" stands: "06:30 CET", "Sat 06:30 CET", "28 Nov 06:30 CET"."""
     if at is None:
@@ -219,19 +214,6 @@ def cell_clock(at: datetime | None, zone: str, near: datetime) -> str:
     far = "%-d %b " if local.year == today.year else "%Y-%m-%d "
     day = "" if local.date() == today else "%a " if abs(local.date() - today) < A_WEEK else far
     return local.strftime(f"{day}%H:%M %Z")
-
-
-def stamp(at: datetime | None) -> str:
-    """ "2026-11-20 03:12:04Z"; "–" for None."""
-    return "–" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def until(at: datetime | None, now: datetime) -> str:
-    """ "in 40m12s" or "12m ago"; "–" for None."""
-    if at is None:
-        return "–"
-    seconds = (at - now).total_seconds()
-    return f"in {duration_words(seconds)}" if seconds >= 0 else f"{duration_words(-seconds)} ago"
 
 
 def day_words(at: datetime | None, now: datetime) -> str:

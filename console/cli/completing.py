@@ -10,20 +10,19 @@ import argparse
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from console.cli.common import Stop, store_of
-from console.store.errors import StoreError
+from console.cli.common import store_of
 from console.store.reads import Reads, open_reads
-from console.store.reads.names import Named
+from console.store.reads.begins import Named, incidents_to_name, names_that_begin
 
 Names = Callable[[Reads, str], Iterable[str]]
 
 
 def _of_store(named: Named, reads: Reads, begins: str) -> Iterable[str]:
-    return reads.names(named, begins)
+    return names_that_begin(reads.link, named, begins)
 
 
 def _incidents(reads: Reads, _: str) -> Iterable[str]:
-    return reads.incident_names()
+    return incidents_to_name(reads.link)
 
 
 def _calendars(reads: Reads, _: str) -> Iterable[str]:
@@ -39,12 +38,25 @@ def _manual_steps(reads: Reads, begins: str) -> Iterable[str]:
     return (name for name in reads.names("job", begins) if name.partition("/")[0] in manual)
 
 
+def _rotas(reads: Reads, _: str) -> Iterable[str]:
+    return (one.name for one in reads.rotas(reads.now()))
+
+
+def _approvals(reads: Reads, _: str) -> Iterable[str]:
+    return (one.key for one in reads.approvals())
+
+
+def _withdrawable(reads: Reads, _: str) -> Iterable[str]:
+    return (one.key for one in reads.withdrawable())
+
+
 def _targets(reads: Reads, _: str) -> Iterable[str]:
-    return (f"{one.system}/{one.name}" for one in reads.systems())
+    found = reads.systems()
+    return (*dict.fromkeys(one.system for one in found), *(f"{one.system}/{one.name}" for one in found))
 
 
 def _jobs_and_services(reads: Reads, begins: str) -> Iterable[str]:
-    return (*reads.names("service", begins), *reads.names("job", begins))
+    return (*services(reads, begins), *jobs(reads, begins))
 
 
 jobs, services, systems = (partial(_of_store, each) for each in ("job", "service", "system"))
@@ -62,7 +74,10 @@ WORDS: dict[str, Names] = {
     "calendar": _calendars,
     "checks": _checks,
     "done": _manual_steps,
-    "shell": _targets,
+    **dict.fromkeys(("pause", "probe", "shell", "systems"), _targets),
+    "rota": _rotas,
+    "approve": _approvals,
+    "withdraw": _withdrawable,
     "why": _jobs_and_services,
 }  # fmt: skip
 """Names for the words of a command that are no option and no fixed choice."""
@@ -95,7 +110,7 @@ def _arguments_of(parser: argparse.ArgumentParser, command: str | None) -> Itera
 def _names_for(action: argparse.Action, command: str | None) -> Names | None:
     if action.option_strings:
         return next((OPTIONS[each] for each in action.option_strings if each in OPTIONS), None)
-    is_free = action.choices is None and action.dest in ("name", "names")
+    is_free = action.choices is None and action.dest in ("name", "names", "key")
     return WORDS.get(command or "") if is_free else None
 
 
@@ -103,5 +118,5 @@ def _offer(names: Names, prefix: str, parsed_args: argparse.Namespace, **_: obje
     try:
         with open_reads(store_of(parsed_args)) as reads:
             return [each for each in names(reads, prefix) if each.startswith(prefix) and each.isprintable()]
-    except (Stop, StoreError):
+    except Exception:  # noqa: BLE001 - a prompt is no place for an error, whatever it is
         return []

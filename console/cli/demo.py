@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", default=BEGINNING, metavar="HH:MM", help=f"where it begins (default {BEGINNING})")
     parser.add_argument("--keep", action="store_true", help="keep the private folder and say where it is")
     parser.add_argument("--no-screen", action="store_true", help="print board and incident instead of the console")
+    parser.add_argument("--no-tour", action="store_true", help="the console alone, without its guided tour")
     add_looks(parser)
 
 
@@ -55,9 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         if not seen:
             return _print_story(play, _until_failure(origin, rate))
         from console.tui.app import run_console
+        from console.tui.tour import Tour
 
         take_looks(arguments)
-        return run_console(str(play.store), ascii_only=arguments.ascii)
+        tour = None if arguments.no_tour else Tour(time.monotonic)
+        return run_console(str(play.store), ascii_only=arguments.ascii, tour=tour)
 
 
 _told: list[int] = []
@@ -121,9 +124,9 @@ def _playing(folder: Path, origin: datetime, rate: float) -> Iterator[Play]:
 
 
 def _start_engine(play: Play) -> subprocess.Popen[bytes]:
-    from console.cli.detached import start_engine
+    from console.cli.detached import start_with_us
 
-    return start_engine(str(play.store), play.config, play.log, "--with-parent")
+    return start_with_us(str(play.store), play.config, play.log)
 
 
 def _read_history(play: Play, store: Store, engine: subprocess.Popen[bytes], origin: datetime) -> None:

@@ -42,6 +42,11 @@ def _last_words(log: Path) -> str:
     return clean_line(lines[-1], WORDS_LIMIT) if lines else f"see {log}"
 
 
+def start_with_us(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
+    """The same, and it ends with this process, however that ends: also while the engine is still being started."""
+    return start_engine(url, config, log, f"--with-parent={os.getpid()}", *more)
+
+
 def start_engine(url: str, config: Path, log: Path, *more: str) -> subprocess.Popen[bytes]:
     """An engine process in a session of its own; its structured log goes to `log`."""
     command = [sys.executable, "-m", "console", "--config", str(config), "--store", url]

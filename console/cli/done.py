@@ -24,6 +24,7 @@ from console.cli.table import Col, print_table
 from console.control.gate import Standing, judge
 from console.engine.wishes import Wish
 from console.model.filters import JobFilter
+from console.model.ids import is_short_for
 from console.model.views import JobRow, RunRow
 from console.model.words import BY_PEOPLE
 from console.store.reads import Reads
@@ -108,8 +109,8 @@ def _fits(one: RunRow, undo: bool) -> bool:
 
 
 def _alone(step: str, names: list[str]) -> str:
-    """The full name of a step typed without its system, where one has it; else as typed."""
-    found = [name for name in names if name.partition("/")[2] == step]
+    """The full name of a step whose short name was typed, where one answers to it; else as typed."""
+    found = [name for name in names if is_short_for(step, name)]
     return found[0] if len(found) == 1 else step
 
 

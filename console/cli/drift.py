@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from console.cli.asking import answered, require_engine
-from console.cli.common import Stop, now_of, print_json, reading, say_lines, since_words
+from console.cli.common import JOB, Stop, now_of, print_json, reading, say_lines, since_words
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 
@@ -13,7 +13,7 @@ from console.cli.table import Col, print_table
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "%(prog)s [list] [options]\n       %(prog)s accept JOB [options]"
     parser.add_argument("what", nargs="?", choices=["list", "accept"], default="list")
-    parser.add_argument("name", nargs="?", help="the job whose drift is accepted: system/native-id")
+    parser.add_argument("name", nargs="?", help=f"the job whose drift is accepted: {JOB}")
     parser.add_argument("--json", action="store_true")
 
 

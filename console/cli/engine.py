@@ -8,13 +8,16 @@ import signal
 import time
 from pathlib import Path
 
-from console.cli.common import Stop, place_of, reading, say, store_of
+from console.cli.common import Stop, place_of, reading, say, store_of, whole_number
 from console.cli.exits import Exit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", nargs="?", choices=["run", "stop"], default="run", help="stop: end the one that works")
-    parser.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    parser.add_argument(
+        "--with-parent", type=whole_number, nargs="?", const=0, metavar="PID",
+        help="end when the process that started it ends; PID is its own, for one that may end while this one starts",
+    )  # fmt: skip
     parser.add_argument("--only-if-free", action="store_true", help="end at once where another engine works already")
     parser.add_argument("--log-file", metavar="PATH", type=Path, help="structured logs go there instead of stderr")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
@@ -37,8 +40,8 @@ def work(arguments: argparse.Namespace) -> int:
     from console.store.open import open_store
 
     os.umask(0o077)
-    if arguments.with_parent:
-        end_with_parent()
+    if arguments.with_parent is not None:
+        end_with_parent(arguments.with_parent)
     secrets = SecretStore()
     set_up_logs(secrets, arguments.log_file, arguments.log_level)
     try:

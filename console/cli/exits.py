@@ -26,12 +26,14 @@ MEANING = {
     Exit.OK: "Done. A list that was asked for is an answer, whatever stands in it.",
     Exit.PROBLEM: "Done, and it found a problem: `check` something refused, out of reach or without a right, a "
     "name that nothing has, or a calendar without a day, as `calendar NAME` does; `drift` one that is not accepted; "
+    "`doctor` something to mend; `connector try` something that was not understood; "
     "`review` a gap that is high; `rota NAME` nobody on call; "
     "`checks NAME` one that did not pass; "
     "a verb that failed, a plan that stopped or was aborted, "
     "`recover` an incident without a step, `backfill` dates without a known period; "
     "`alert test` a URL that accepted nothing; `audit verify` a chain that "
     "is not whole, or that the database keeps no more; `backup` a store whose audit does not hold (the copy stays); "
+    "`init` nothing that lets Headway in, or a first poll that could not read all; "
     "`demo` and `engine stop` what did not come about in time.",
     Exit.USAGE: "The command line, the config or the store cannot be used; stderr names every fault.",
     Exit.NO_ENGINE: "No engine works on this store: the command needs one, or `status` or `engine stop` found none; "
@@ -41,7 +43,8 @@ MEANING = {
     "no answer came; nothing was sent.",
     Exit.UNKNOWN: "Asked for and not over yet: sent, its outcome still to come or looked up (never repeated), or not "
     "sent and waiting for its turn or for another person's approval; stderr says which.",
-    Exit.NOT_FOUND: "No such job, run, incident, service, log, route or approval; near misses are named.",
+    Exit.NOT_FOUND: "No such job, run, incident, service, system, action, log, silence, alert, route or approval; near "
+    "misses are named. A short name that several jobs have: all of them are named, and nothing was done.",
     Exit.TIMEOUT: "`gate`: its time was over, and an upstream was still to come. The command was not started.",
     Exit.RED: "`gate`: an upstream is red, and was not repaired in the time there was. The command was not started.",
     Exit.INTERRUPTED: "Ctrl-C.",

@@ -6,7 +6,7 @@ import argparse
 from datetime import datetime
 from difflib import get_close_matches
 
-from console.cli.common import Stop, now_of, positive_number, print_json, since_words, watched
+from console.cli.common import JOB, Stop, now_of, positive_number, print_json, since_words, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
 from console.model.findings import Rule
@@ -20,7 +20,7 @@ LIMIT = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--job", help="of this job only: system/native-id")
+    parser.add_argument("--job", help=f"of this job only: {JOB}")
     parser.add_argument("--rule", help="of this rule only: too_long, stuck_waiting, …")
     parser.add_argument("--all", action="store_true", help="those that are over as well")
     parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")

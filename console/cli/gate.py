@@ -10,7 +10,7 @@ import time
 from datetime import date, timedelta
 from typing import NoReturn
 
-from console.cli.common import Stop, reading, say
+from console.cli.common import JOB, Stop, reading, say
 from console.cli.exits import Exit
 from console.control.gate import Standing, Verdict, business_date_of, judge
 from console.durations import duration_words, parse_duration
@@ -39,7 +39,7 @@ def _period(text: str) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="system/native-id: the job that is about to run")
+    parser.add_argument("name", metavar="JOB", help=f"the job that is about to run: {JOB}")
     parser.add_argument(
         "--for", dest="period", type=_period, default="", metavar="PERIOD", help="a business date or a period key"
     )

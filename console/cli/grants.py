@@ -12,14 +12,21 @@ GRANTS = {
     "store": ("console.store", "grants.sql"),
     "airflow": ("connectors.airflow", "grants.txt"),
     "cron": ("connectors.cron", "grants.txt"),
+    "dagster": ("connectors.dagster", "grants.txt"),
+    "prefect": ("connectors.prefect", "grants.txt"),
+    "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),
+    "pgagent": ("connectors.pgagent", "grants.sql"),
     "step_functions": ("connectors.step_functions", "grants.json"),
+    "systemd": ("connectors.systemd", "grants.txt"),
 }
 """What for -> the package and the file in it, printed as it is: it can be piped into psql or a file."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=list(GRANTS), help="the shared store on PostgreSQL, or a kind of system")
+    kinds = ", ".join(list(GRANTS)[1:])
+    words = f"store (the shared one, on PostgreSQL), or a kind of system: {kinds}"
+    parser.add_argument("what", choices=list(GRANTS), metavar="store|KIND", help=words)
 
 
 def run(arguments: argparse.Namespace) -> int:

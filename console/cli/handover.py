@@ -7,10 +7,11 @@ from datetime import UTC, datetime, time, timedelta
 
 from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, stamp, until, watched
 from console.cli.exits import Exit
-from console.cli.markdown import Section, as_markdown, as_text
+from console.control.pages import Section, as_markdown, as_text
+from console.control.report import action_line, service_words
 from console.durations import duration_words, parse_duration
 from console.model.ids import incident_name
-from console.model.views import ActionView, IncidentRow
+from console.model.views import IncidentRow
 from console.model.views.handover import Handover, NoteView, ServiceNight, Standing
 
 SHIFT = "12h"
@@ -95,21 +96,6 @@ def incident_line(one: IncidentRow, view: Handover) -> str:
         return f"{name} {one.title} · failed since {since} · closed {stamp(one.closed)} after {took}"
     act_by = f"recoverable until {stamp(one.act_by)} ({until(one.act_by, view.at)})" if one.act_by else "no act-by"
     return f"{name} {one.title} · failed since {since} · {act_by} · {who}"
-
-
-def action_line(one: ActionView) -> str:
-    """Who asked for what, and its proof."""
-    proof = f": {one.words}" if one.words else ""
-    return f"{stamp(one.requested)} {one.requested_by}: {one.verb} {one.job}, {one.state}{proof}"
-
-
-def service_words(one: ServiceNight) -> str:
-    """ "delivered 07:41 CET, 11m late", or how it stands."""
-    if one.delivered is None:
-        return one.timeliness.replace("_", " ")
-    late = (one.delivered - one.deadline).total_seconds()
-    how = f"{duration_words(late)} late" if late > 0 else f"{duration_words(-late)} before its deadline"
-    return f"delivered {clock_words(one.delivered, one.zone, near=one.deadline)}, {how}"
 
 
 def _service(one: ServiceNight, now: datetime) -> str:

@@ -20,11 +20,12 @@ from console.cli.asking import (
     require_engine,
     with_reason,
 )
-from console.cli.common import Stop, print_json, reading, say, say_lines, stamp, wait_seconds
+from console.cli.common import JOB, Stop, print_json, reading, say, say_lines, stamp, wait_seconds
 from console.cli.exits import Exit
 from console.control.gate import Standing, judge
 from console.durations import duration_words, parse_duration
-from console.engine.requests import Requests, mark_name
+from console.engine.origin import mark_name
+from console.engine.requests import Requests
 from console.engine.wishes import AlreadyAsked, Wish
 from console.model.holding import length_fault
 from console.model.ids import new_action_key
@@ -46,7 +47,7 @@ def _duration(text: str) -> timedelta:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="system/native-id; for release also the key of a hold")
+    parser.add_argument("name", metavar="JOB", help=f"{JOB}; for release also the key of a hold")
     if parser.prog.endswith(" hold"):
         parser.add_argument(
             "--for",

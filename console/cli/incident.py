@@ -1,4 +1,7 @@
-"""`headway incident INC-0001`: cause, two clocks, what it hurts, the log, what was told and done."""
+"""`headway incident INC-0001`: cause, two clocks, what it hurts, the log, what was told and done.
+
+At a terminal it opens the console there; `--plain`, `--json` and whatever reads its output get lines.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,26 @@ from collections.abc import Iterator
 from datetime import datetime
 from operator import attrgetter
 
-from console.cli.common import Stop, clock_words, now_of, print_json, say_lines, since_words, stamp, until, watched
+from console.cli.common import (
+    Stop,
+    clock_words,
+    now_of,
+    print_json,
+    reading,
+    since_words,
+    stamp,
+    until,
+    watched,
+)
+from console.cli.console import add_place, open_at, opens
 from console.cli.exits import Exit
+from console.cli.plain import tell
+from console.durations import duration_words
 from console.model.carried import PlanView
 from console.model.ids import incident_id, incident_name
 from console.model.promises import not_too_many
-from console.model.views import DeliveryView, FindingView, HurtService, IncidentView, TargetView
+from console.model.views import DeliveryView, FindingView, HurtService, IncidentView, MemberView, TargetView
+from console.model.views.repairs import Repair
 
 LOG_LINES = 15
 NONE = "  (none)"
@@ -20,7 +37,7 @@ NONE = "  (none)"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="INC-0001")
-    parser.add_argument("--json", action="store_true")
+    add_place(parser)
 
 
 def number_of(name: str) -> int:
@@ -33,6 +50,10 @@ def number_of(name: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     number = number_of(arguments.name)
+    if opens(arguments):
+        with reading(arguments) as reads:
+            reads.incident(number)  # one that there is not is told here, not behind a screen
+        return open_at(arguments, ("incident", number))
     with watched(arguments) as reads:
         view = reads.incident(number)
         now = now_of(reads)
@@ -41,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(arguments, view)
     else:
-        say_lines([*incident_lines(view, now, target), *map(_plan, plans)])
+        tell(arguments, [*incident_lines(view, now, target), *map(_plan, plans)])
     return Exit.OK
 
 
@@ -58,16 +79,19 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     lines += [f"business date {row.bd} · owner {row.owner or '–'} · runbook {row.runbook or '–'}"]
     if row.taken_by:
         lines += [f"{row.taken_by} is on it until {stamp(row.taken_until)}"]
+    lines += [f"{one.person} looks at it in a console since {stamp(one.since)}" for one in row.lookers]
     lines += [*_why(view, target), *_kin(view), ""]
     lines += ["changed since it was last green", *(f"  | {one}" for one in row.changes), ""] if row.changes else []
     lines += ["services hurt"] + ([*_services(view, now)] or [NONE]) + [""]
     if view.findings:
         lines += ["what rules found"] + [_finding(one) for one in view.findings] + [""]
-    lines += ["runs"] + [f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})" for one in view.members] + [""]
+    lines += ["runs"] + [line for one in view.members for line in _member(one, now)] + [""]
     tail = view.log.splitlines()[-LOG_LINES:] or [f"no log: {view.log_error or 'none was kept'}"]
     lines += ["log"] + [f"  | {line}" for line in tail] + [""]
     lines += ["told"] + ([_told(one) for one in view.deliveries] or [NONE]) + _held(view) + [""]
     lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
+    if view.repairs:
+        lines += ["", "what worked before"] + [line for one in view.repairs for line in _repair(one)]
     if view.seen_before:
         lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]
     return lines
@@ -103,6 +127,23 @@ def _services(view: IncidentView, now: datetime) -> Iterator[str]:
     for one, more in not_too_many(view.services, attrgetter("name")):
         yield _service(one, now)
         yield from [f"  and {more} more of {one.name}: headway services {one.name}"] if more else []
+
+
+def _member(one: MemberView, now: datetime) -> list[str]:
+    """A run, and what its verdict rests on: its source's own word, and how old that is."""
+    native = f'it says "{one.native_state}"' if one.native_state else ""
+    heard = f"heard {since_words(one.observed, now)}" if one.observed is not None else ""
+    facts = " · ".join(words for words in (native, heard, one.reason) if words)
+    first = f"  {one.role:<11} {one.job}  {one.state} ({one.evidence})"
+    return [first, *([f"{'':<14}| {facts}"] if facts else [])]
+
+
+def _repair(one: Repair) -> list[str]:
+    """An earlier failure of the root: what it said, and how it became green."""
+    took = f", green after {duration_words(one.took_s)}" if one.took_s is not None else ""
+    done = f"{one.done}{took}" if one.how else "it stayed red"
+    note = [f"{'':<6}note: {one.note}"] if one.note else []
+    return [f"  {stamp(one.at)}  {done}{'  (failed as now)' * one.is_alike}", f"{'':<6}| {one.said or 'failed'}", *note]
 
 
 def _service(one: HurtService, now: datetime) -> str:

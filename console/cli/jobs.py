@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 
-from connectors.contract import State
+from connectors.words import State
 from console.cli.common import (
     Stop,
     clock_words,
@@ -21,9 +21,11 @@ from console.cli.common import (
 )
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.model.filters import FIELDS, FilterError, JobFilter, parse_terms
+from console.model.filters import FIELDS, FilterError, JobFilter, parse_terms, split_filter, words_of
 from console.model.views import JobRow
+from console.personal.views import SavedView
 from console.store.errors import NotFound
+from console.store.reads import Reads
 
 COLUMNS = (
     Col("job", 24, middle=True), Col("state", 12), Col("evidence", drop=3), Col("latest"), Col("next"),
@@ -42,12 +44,29 @@ def add_filter(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_view(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--view", metavar="NAME", help="what is saved under this name, yours or of the config")
+
+
+def view_of(table: str, name: str | None, reads: Reads) -> SavedView:
+    """The view that was asked for, or one that shows everything. Raises Stop."""
+    if name is None:
+        return SavedView("", table)
+    from console.personal.asked import NoView, view_for  # not loaded where Tab asks only for the command's options
+
+    try:
+        return view_for(table, name, reads.header().console)
+    except NoView as error:
+        raise Stop(Exit.USAGE, str(error)) from None
+
+
 def wanted_of(terms: Sequence[str], now: datetime, only_problems: bool = False) -> JobFilter:
     """What was typed; a time of day is that of this machine's zone. Raises Stop."""
+    words = [word for term in terms for word in words_of(term)]
     try:
-        return parse_terms(terms, now, now.astimezone().tzinfo or UTC, only_problems)
+        return parse_terms(words, now, now.astimezone().tzinfo or UTC, only_problems)
     except FilterError as error:
-        raise Stop(Exit.USAGE, str(error)) from None
+        raise Stop(Exit.USAGE, error.told('"{}" in the filter cannot be read.')) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--owner", action="append", default=[])
     parser.add_argument("--service", action="append", default=[], help="what this service hangs on")
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
-    parser.add_argument("--sort", default="name", choices=SORTS)
+    add_view(parser)
+    parser.add_argument("--sort", choices=SORTS, help="by name where neither this nor the view says otherwise")
     parser.add_argument("--reverse", action="store_true", help="the other way round")
     parser.add_argument("--limit", type=positive_number, default=LIMIT, help=f"rows at most ({LIMIT})")
     parser.add_argument("--json", action="store_true")
@@ -71,7 +91,9 @@ def run(arguments: argparse.Namespace) -> int:
         _know("system", arguments.system, {one.system for one in reads.systems()})
         _know("service", arguments.service, {one.name for one in reads.services()})
         now = now_of(reads)
-        typed = wanted_of(arguments.filter, now, arguments.problems)
+        view = view_of("jobs", arguments.view, reads)
+        terms = (*split_filter(view.filter), *arguments.filter)
+        typed = wanted_of(terms, now, arguments.problems or view.problems)
         wanted = replace(
             typed,
             states=(*typed.states, *arguments.state),
@@ -79,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             owners=(*typed.owners, *arguments.owner),
             services=(*typed.services, *arguments.service),
         )
-        ids = reads.job_ids(wanted, "-" * arguments.reverse + arguments.sort)
+        ids = reads.job_ids(wanted, _order(arguments, view))
         rows = reads.jobs_by_ids(ids[: arguments.limit].tolist())
     if arguments.json:
         print_json(arguments, rows)
@@ -88,6 +110,12 @@ def run(arguments: argparse.Namespace) -> int:
     if len(ids) > len(rows):
         print(f"… {len(ids) - len(rows)} more; --limit {len(ids)} shows all")
     return Exit.OK
+
+
+def _order(arguments: argparse.Namespace, view: SavedView) -> str:
+    """What is asked for goes before what the view says; --reverse turns either round."""
+    order: str = arguments.sort or view.sort or "name"
+    return order if not arguments.reverse else order[1:] if order.startswith("-") else f"-{order}"
 
 
 def _know(what: str, wanted: Sequence[str], there: set[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Mapping
 
-from console.cli.common import clock_words, print_json, say_lines, watched, whole_number
+from console.cli.common import JOB, clock_words, print_json, say_lines, watched, whole_number
 from console.cli.exits import Exit
 from console.cli.reach import (
     as_json,
@@ -19,9 +19,9 @@ from console.cli.reach import (
 )
 from console.control.lineage import which_read
 from console.control.reach import Reach
-from console.model.views.lineage import LineageJob, LineageRun
+from console.model.views.lineage import LineageJob, Read
 
-Reading = Mapping[tuple[int, int], tuple[LineageRun, LineageRun | None]]
+Reading = Mapping[tuple[int, int], Read]
 """As `which_read` tells it."""
 DEPTH = 3
 MOST = 40
@@ -29,7 +29,7 @@ MOST = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="system/native-id")
+    parser.add_argument("name", metavar="JOB", help=JOB)
     parser.add_argument("--up", type=whole_number, default=DEPTH, metavar="N", help=f"steps upstream ({DEPTH})")
     parser.add_argument("--down", type=whole_number, default=DEPTH, metavar="N", help=f"steps downstream ({DEPTH})")
     parser.add_argument("--run", default="", metavar="KEY", help="a period key or a run's number: its business date")
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     with watched(arguments) as reads:
         found = reach(reads, arguments.name, arguments.run)
         runs = reads.latest_runs(found.view.jobs) if arguments.reads else {}
-    read = which_read(found.view.edges, runs)
+    read = which_read(found.view.edges, runs, {job.id: job.name for job in found.view.jobs.values()})
     if arguments.json:
         more = {"reads": list(_reads_json(found, read))} if arguments.reads else {}
         print_json(arguments, {**document(found, arguments.up, arguments.down), **more})
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _reads_json(found: Reach, read: Reading) -> Iterator[dict[str, object]]:
-    for (upstream, downstream), (mine, other) in read.items():
+    for (upstream, downstream), (mine, other, is_told) in read.items():
         yield {
             "upstream": found.view.jobs[upstream].name,
             "downstream": found.view.jobs[downstream].name,
@@ -62,20 +62,21 @@ def _reads_json(found: Reach, read: Reading) -> Iterator[dict[str, object]]:
             "read_bd": other.bd if other else None,
             "read_ended": other.ended if other else None,
             "stale_read": mine.stale_read,
+            "from": "source" if is_told else "times",
         }
 
 
 def _reads_lines(found: Reach, read: Reading) -> Iterator[str]:
-    """Each run that has begun, and the runs that were there for it."""
+    """Each run that has begun, and the runs that it read, or that were there for it."""
     yield ""
-    for (upstream, downstream), (mine, other) in read.items():
+    for (upstream, downstream), (mine, other, is_told) in read.items():
         of = (
             f"{found.view.jobs[upstream].name} of {other.bd}"
             if other
             else f"no run of {found.view.jobs[upstream].name}"
         )
         stale = "; too early: stale" if mine.stale_read else ""
-        yield f"{found.view.jobs[downstream].name} of {mine.bd} read {of}{stale}"
+        yield f"{found.view.jobs[downstream].name} of {mine.bd} read {of}{stale}{'' if is_told else ' (by the times)'}"
 
 
 def document(found: Reach, up: int, down: int) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from console.clean import clean
 from console.cli.asking import ANSWER_SECONDS
-from console.cli.common import Stop, print_json, reading, say, store_of, whole_number
+from console.cli.common import JOB, Stop, print_json, reading, say, store_of, whole_number
 from console.cli.exits import Exit
 from console.cli.table import print_lines
 from console.engine.requests import Requests
@@ -15,7 +15,7 @@ from console.model.views import RunView
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="system/native-id, for its latest run")
+    parser.add_argument("name", help=f"{JOB}; its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     parser.add_argument("--attempt", type=whole_number, metavar="N", help="another attempt than the latest")
     parser.add_argument("--diff", action="store_true", help="what it says that the last good run's log did not")

@@ -1,4 +1,4 @@
-"""One table of commands. Only the module of the command that was typed is imported: start-up time is a feature."""
+"""The command line. Only the module of the command that was typed is imported: start-up time is a feature."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import argparse
 import itertools
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
 from console.clean import clean
+from console.cli.commands import COMMANDS, ELSEWHERE
 from console.cli.common import Stop, failed_document, say, write_document
 from console.cli.examples import EXAMPLES
 from console.cli.exits import Exit
@@ -21,93 +22,6 @@ from console.store.errors import NotAllowed, NotFound, StoreError
 
 KEPT_WORDS = ("why", "actor", "object")
 """What is kept, or compared with what was: bytes of another encoding are spelled out in both."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command: where it lives and what it is for."""
-
-    module: str
-    help: str
-    takes_command: bool = False
-    """What stands after -- is a command line of somebody else's: `argv`, as it was typed."""
-
-
-COMMANDS: dict[str, Command] = {
-    "console": Command("console.cli.console", "open the console (what `headway` alone does)"),
-    "demo": Command("console.cli.demo", "open the console on a recorded night, no network needed"),
-    "check": Command("console.cli.check", "validate the config and probe every system"),
-    "checks": Command("console.cli.checks", "what is asked of data, and what was found; CHECK --now looks"),
-    "engine": Command("console.cli.engine", "watch, evaluate, alert and send; `engine stop` ends it"),
-    "status": Command("console.cli.status", "one page: engine, systems, services at risk, incidents"),
-    "services": Command("console.cli.services", "services with deadline, left, slack, act-by, cause"),
-    "review": Command(
-        "console.cli.review", "what is written down about a service against what is observed, gaps ranked"
-    ),
-    "extend": Command(
-        "console.cli.extend", "more time for a service tonight: --until 08:00 --why …; --off takes it back"
-    ),
-    "tonight": Command("console.cli.tonight", "services and critical jobs over the night: --bd, --at 03:20"),
-    "jobs": Command("console.cli.jobs", "jobs by a filter: `state:failed system:airflow age:<2h`"),
-    "job": Command("console.cli.job", "one job: schedule, history, dependencies, drift"),
-    "runs": Command("console.cli.runs", "the latest runs of a job, or of all by a filter"),
-    "lineage": Command("console.cli.lineage", "the jobs above and below a job, over all systems: --up 3 --down 3"),
-    "blast": Command("console.cli.blast", "whom a job takes with it: services and their clocks, jobs by system"),
-    "log": Command("console.cli.log", "the log of a run"),
-    "incidents": Command("console.cli.incidents", "open incidents, or all with --all"),
-    "incident": Command("console.cli.incident", "one incident: cause, clocks, services hurt, what was done"),
-    "note": Command("console.cli.note", "write into an incident's timeline: INC-0001 TEXT"),
-    "report": Command("console.cli.report", "an incident as a page of Markdown: cause, impact, what was done, proof"),
-    "handover": Command("console.cli.handover", "what the next shift must know, since 22:00 or for 12h"),
-    "recover": Command("console.cli.recover", "repair an incident: the plan across systems, shown, then carried out"),
-    "recovery": Command("console.cli.recovery", "plans that were started; `recovery ID --pause | --resume | --abort`"),
-    "rerun": Command("console.cli.rerun", "rerun one run through its scheduler's own door, and verify it"),
-    "cancel": Command("console.cli.act", "end what runs, by its scheduler's own means: RUN…"),
-    "skip": Command("console.cli.act", "let a run count as skipped: RUN…"),
-    "mark-ok": Command("console.cli.act", "let a run count as done: RUN…"),
-    "done": Command("console.cli.done", "a manual step is done: STEP; --undo takes it back; without STEP, what waits"),
-    "backfill": Command("console.cli.backfill", "run a job for the past dates that it has not done"),
-    "hold": Command("console.cli.hold", "keep a job from starting, under a mark at its scheduler, for --for 6h"),
-    "release": Command("console.cli.hold", "let a held job go; what came due is started once, if its clock does not"),
-    "holds": Command("console.cli.holds", "what is held; `--from-native [--release]` asks the schedulers, no store"),
-    "gate": Command("console.cli.gate", "wait until a job's upstreams are good, then run what stands after --", True),
-    "findings": Command("console.cli.findings", "what rules see: too long, stuck, shrunk …, with figures; `--job JOB`"),
-    "drift": Command("console.cli.drift", "what changed at the schedulers outside of us; `drift accept JOB`"),
-    "calendar": Command("console.cli.calendar", "the days on which something is expected: NAME --next 20"),
-    "why": Command("console.cli.why", "why a job is not running or runs so late; why a service is late"),
-    "ack": Command("console.cli.ack", "you are on an incident: it is not repeated or escalated, --for 1h; `--lapse`"),
-    "silence": Command(
-        "console.cli.silence", "what is muted; `silence add --system … --for 2h --why …`, `silence end ID`"
-    ),
-    "rota": Command("console.cli.rota", "who is on call, now or --at another time, and who is next"),
-    "alert": Command(
-        "console.cli.alert",
-        "alerts not delivered, or --held back; `alert test ROUTE`, `alert retry`, `alert useful ID yes|no`",
-    ),
-    "approvals": Command("console.cli.approve", "what waits for the approval of another person"),
-    "approve": Command("console.cli.approve", "approve what another person asked for: KEY"),
-    "withdraw": Command("console.cli.withdraw", "take back what was asked for and not sent: KEY; without it, a list"),
-    "audit": Command("console.cli.audit", "who did what, when, why, what came back; `audit verify`, `audit head`"),
-    "grants": Command("console.cli.grants", "what to run at a system or the store so that Headway may do just enough"),
-    "freeze": Command("console.cli.freeze", "stop all sending at once, or `--off`; watching and alerts go on"),
-    "shadow": Command("console.cli.shadow", "what is watched only; `shadow off` turns it live, `shadow report`"),
-    "backup": Command("console.cli.backup", "a checked copy of the store while it is in use"),
-    "restore": Command("console.cli.restore", "a copy in the place of the store, frozen until a person has looked"),
-    "cron": Command("console.cli.cron", "`cron wrapper` prints the shell wrapper and how to install it"),
-    "shell": Command("console.cli.shell", "a session on a host or in a database, signed in as Headway is: SYSTEM"),
-    "completion": Command("console.cli.completion", "what makes the Tab key know all this: bash, zsh, fish"),
-    "version": Command("console.cli.version", "the installed version"),
-}
-
-
-ELSEWHERE = {
-    "attainment": "services --attainment",
-    "noise": "report --noise",
-    "thaw": "freeze --off",
-    "silences": "silence",
-    "timeline": "incident INC-0001",
-}
-"""What people look for under a word that is none -> where it is."""
 
 
 class BadLine(SystemExit):
@@ -140,12 +54,24 @@ class CommandLineOfOne(CommandLine):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
         if rest:
-            self.error(f"unrecognized arguments: {' '.join(rest)}")
+            self.error(self._unknown(rest))
         return found, rest
 
+    def _unknown(self, rest: Sequence[str]) -> str:
+        """What is no argument of this command, and what may have been meant."""
+        word, told = rest[0], f"unrecognized arguments: {' '.join(rest)}"
+        filters = [each for each in self._actions if each.dest == "filter" or each.metavar == "FILTER"]
+        if filters and re.match(r"-[^-]", word):
+            out = f"To leave out what holds \"{word[1:]}\" write '!{word[1:]}', or {self.prog} -- {word}."
+            held = f' What holds "{word}" itself: {self.prog} \'"{word}"\'' if filters[0].dest == "filter" else ""
+            return f'{told}. A word with "-" before it is taken for an option. {out}{held}'
+        near = get_close_matches(word.partition("=")[0], self._option_string_actions, n=1)
+        return f"{told}; did you mean {near[0]}?" if near else told
 
-def build_parser(wanted: str | None) -> argparse.ArgumentParser:
-    """The whole command line; the arguments of `wanted` only."""
+
+def build_parser(wanted: str | None, alone: bool = False) -> argparse.ArgumentParser:
+    """The whole command line with the arguments of `wanted` only; `alone`, without the other commands: naming them all
+    costs a tenth of the console's start."""
     parser = CommandLine(
         prog="headway",
         description="The operations console above the schedulers you already have.",
@@ -155,6 +81,8 @@ def build_parser(wanted: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="the installed version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=CommandLineOfOne)
     for name, command in COMMANDS.items():
+        if alone and name != wanted:
+            continue
         sub = commands.add_parser(
             name, help=command.help, description=command.help, allow_abbrev=False, formatter_class=LineByLine
         )
@@ -180,6 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _with_streams()
     wanted = _command_in(arguments)
+    if wanted is None and _is_of_console(arguments):
+        arguments, wanted = ["console", *arguments], "console"
     after: list[str] = []
     if wanted in COMMANDS and COMMANDS[wanted].takes_command and "--" in arguments:
         at = arguments.index("--")
@@ -188,7 +118,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if wanted is not None and wanted not in COMMANDS:
             raise Stop(Exit.USAGE, _no_command(wanted))
-        code = _run(build_parser(wanted).parse_args(list(_with_values(arguments)), document), after)
+        parser = build_parser(wanted, alone=not {"-h", "--help"} & set(arguments))
+        _refuse_early(parser, [*arguments, *(["--", *after] if after else [])])
+        code = _run(parser.parse_args(list(_with_values(arguments)), document), after)
         if document.json and document.document is not None:
             write_document(document.document)
         sys.stdout.flush()
@@ -255,6 +187,26 @@ def _no_command(word: str) -> str:
     return f'"{word}" is no command; {hint}'
 
 
+def _refuse_early(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """An option of the command that was typed before it: told with the line that is read. Raises Stop."""
+    at = _place_of_command(arguments)
+    if not at or "--" in arguments[:at]:
+        return
+    command, *after = arguments[at:]
+    of_all = next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
+    known = of_all.choices[command]._option_string_actions
+    early: list[str] = []
+    is_early = False
+    for word in arguments[:at]:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            is_early = name in known and name not in parser._option_string_actions
+        early += [word] if is_early else []
+    if early:
+        line = [command, *early, *after] if "--" in after else [command, *after, *early]
+        raise Stop(Exit.USAGE, f"{early[0]} is an option of {command} and goes after it: headway {shlex.join(line)}")
+
+
 def _with_values(arguments: Sequence[str]) -> Iterator[str]:
     """The same, each value that begins with a minus joined to its option: `--for -3m` is a bad time, no missing one."""
     before: str | None = None
@@ -271,14 +223,25 @@ def _with_values(arguments: Sequence[str]) -> Iterator[str]:
         yield before
 
 
+def _is_of_console(arguments: Sequence[str]) -> bool:
+    """True for `headway --wallboard`: without a command, options are the console's."""
+    options = {word.partition("=")[0] for word in arguments if word.startswith("-")}
+    return bool(options - {"--config", "--store"}) and not options & {"-h", "--help", "--version"}
+
+
 def _command_in(arguments: Sequence[str]) -> str | None:
     """The command's word: the first that is neither an option nor the value of --config or --store."""
+    at = _place_of_command(arguments)
+    return arguments[at] if at is not None else None
+
+
+def _place_of_command(arguments: Sequence[str]) -> int | None:
     skip = False
-    for word in arguments:
+    for at, word in enumerate(arguments):
         if skip:
             skip = False
-        elif word in ("--config", "--store"):
+        elif word in ("--config", "--store", "--theme"):
             skip = True
         elif not word.startswith("-"):
-            return word
+            return at
     return None

@@ -16,14 +16,17 @@ from console.cli.asking import (
     no_engine,
     reason_first,
     require_engine,
+    said_words,
     with_reason,
 )
 from console.cli.common import Stop, agreed, positive_number, print_json, reading, say, say_lines, store_of, typed
 from console.cli.exits import Exit
+from console.cli.finishes import print_outlook
 from console.durations import duration_words, parse_duration
 from console.engine.plan_requests import PlanRequests
 from console.engine.wishes import AlreadyAsked, Wish
 from console.model.carried import PlanView, StepView
+from console.model.finishes import NO_WAYS, Outlook
 from console.model.ids import incident_name, new_action_key
 from console.model.plans import WAIT, Draft, PlanRefused, Step
 from console.model.shaping import Changes, shape
@@ -66,18 +69,20 @@ def proposal(arguments: argparse.Namespace, ask: Callable[[PlanRequests], int]) 
 def changed(arguments: argparse.Namespace, draft: Draft) -> Draft:
     """The draft as the command line wants it. Raises Stop for a step or a way that there is not."""
     try:
-        return shape(
-            draft,
-            Changes(
-                only=frozenset(_place(draft, one) for one in arguments.only),
-                leave_out=frozenset(_place(draft, one) for one in arguments.leave_out),
-                order=tuple(_place(draft, one) for one in arguments.first),
-                waits={place: parse_duration(text).total_seconds() for place, text in _pairs(draft, arguments.wait)},
-                alternatives=dict(_pairs(draft, arguments.alternative)),
-            ),
-        )
+        return shape(draft, changes_of(arguments, draft))
     except (PlanRefused, ValueError) as error:
         raise Stop(Exit.USAGE, f"{error}; nothing was sent") from None
+
+
+def changes_of(arguments: argparse.Namespace, draft: Draft) -> Changes:
+    """What the command line wants otherwise. Raises PlanRefused, ValueError."""
+    return Changes(
+        only=frozenset(_place(draft, one) for one in arguments.only),
+        leave_out=frozenset(_place(draft, one) for one in arguments.leave_out),
+        order=tuple(_place(draft, one) for one in arguments.first),
+        waits={place: parse_duration(text).total_seconds() for place, text in _pairs(draft, arguments.wait)},
+        alternatives=dict(_pairs(draft, arguments.alternative)),
+    )
 
 
 def _pairs(draft: Draft, texts: Sequence[str]) -> list[tuple[int, str]]:
@@ -97,12 +102,14 @@ def _place(draft: Draft, name: str) -> int:
     return found[0]
 
 
-def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
-    """Shows the plan, asks, hands it over and watches it; the exit code. `word` is typed where it is not safe."""
+def carry_out(arguments: argparse.Namespace, draft: Draft, word: str, seen: Outlook = NO_WAYS) -> int:
+    """Shows the plan, asks, hands it over and watches it; the exit code. `word` is typed where a yes is not enough;
+    `seen`: when its services would be there, by each way."""
     if arguments.json:
-        print_json(arguments, document(draft, None))
+        print_json(arguments, {**document(draft, None), "outlook": seen.as_json()})
     else:
         say_lines(draft_lines(draft))
+        print_outlook(seen)
     _refuse(draft)
     sent = [Wish(Verb(step.verb), job_id=step.job_id) for step in draft.steps if step.verb != WAIT]
     reason_first(arguments, lambda: PlanRequests(store_of(arguments)).check(sent))
@@ -115,7 +122,7 @@ def carry_out(arguments: argparse.Namespace, draft: Draft, word: str) -> int:
         raise Stop(Exit.REFUSED, "nothing was sent")
     number = _start(arguments, draft)
     if arguments.json:
-        print_json(arguments, document(draft, number))
+        print_json(arguments, {**document(draft, number), "outlook": seen.as_json()})
     say(f"plan {number} started; headway recovery {number} shows it, --pause and --abort stop it")
     return watch_plan(arguments, number)
 
@@ -144,9 +151,15 @@ def _confirmed(arguments: argparse.Namespace, draft: Draft, word: str) -> bool:
         return True
     if not sys.stdin.isatty():
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to start it without a terminal")
-    if all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps):
-        return agreed("start it?")
-    return typed(f"not all of it is declared safe: type {word} to start it: ") == word
+    why = _why_typed(draft)
+    return typed(f"{why}: type {word} to start it: ") == word if why else agreed("start it?")
+
+
+def _why_typed(draft: Draft) -> str:
+    """Why a plain yes does not start it; empty where one does."""
+    first = f"tier 1 hangs on it ({', '.join(draft.first_tier)})" if draft.first_tier else ""
+    is_safe = all(step.safety == Safety.SAFE and not step.preview.get("overlap") for step in draft.steps)
+    return "; ".join(words for words in (first, "" if is_safe else "not all of it is declared safe") if words)
 
 
 def _start(arguments: argparse.Namespace, draft: Draft) -> int:
@@ -166,6 +179,7 @@ def draft_lines(draft: Draft) -> list[str]:
         lines += _step_lines(step)
     lines += [f"  left out   {one.job}: {one.why}" for one in draft.left_out]
     lines += [f"  not saved  {one.service}: {one.words}" for one in draft.unsaved]
+    lines += [f"  tier 1     {name} hangs on it" for name in draft.first_tier]
     return [*lines, *(f"  note       {note}" for note in draft.notes)]
 
 
@@ -184,7 +198,7 @@ def _step_lines(step: Step) -> list[str]:
     ]
     rows += [("overlap", shown.get("overlap") or ""), ("refused", step.refusal or shown.get("refused") or "")]
     rows += [("trouble", step.trouble), ("waits", duration_words(step.wait_s) if step.wait_s else "")]
-    rows += [("safety", step.safety if step.verb in ("rerun", "start") else "")]
+    rows += [("safety", step.safety + said_words(shown) if step.verb in ("rerun", "start") else "")]
     rows += [("sends", call) for call in shown.get("native_calls", ())]
     rows += [(one.label, f"{one.service}: {one.words}") for one in step.saves]
     rows += [("or", ", ".join(step.alternatives))]

@@ -20,8 +20,9 @@ def reach(reads: Reads, name: str, run: str = "") -> Reach:
 
 
 def state_of(job: LineageJob, now: datetime) -> str:
-    """ "failed 28m ago", "planned in 4h12m"; "has not run"."""
-    return f"{job.state} {until(job.at, now)}" if job.state else "has not run"
+    """ "failed 28m ago", "planned in 48m, last succeeded 23h ago"; "has not run"."""
+    last = f", last {job.before} {until(job.before_at, now)}" if job.before else ""
+    return f"{job.state} {until(job.at, now)}{last}" if job.state else "has not run"
 
 
 def cause_lines(of: Reach) -> Iterator[str]:
@@ -59,6 +60,8 @@ def as_json(of: Reach, job: LineageJob, steps: int) -> dict[str, object]:
         "state": job.state or None,
         "at": job.at,
         "period_key": job.period_key or None,
+        "last_state": job.before or None,
+        "last_at": job.before_at,
         "is_red": job.is_red,
         "is_root_cause": job in of.causes,
         "is_critical": job.name in of.critical,

@@ -9,13 +9,15 @@ from console.cli.asking import add_sending_arguments
 from console.cli.common import Stop, print_json, reading, say_lines
 from console.cli.exits import Exit
 from console.cli.incident import number_of
-from console.cli.planning import add_at_once_argument, add_change_arguments, carry_out, changed, proposal
+from console.cli.planning import add_at_once_argument, add_change_arguments, carry_out, changed, changes_of, proposal
 from console.cli.rerun import step
 from console.engine.wishes import Wish
-from console.model.ids import incident_name
+from console.model.finishes import outlook
+from console.model.ids import incident_name, is_short_for
 from console.model.plans import WAIT
 from console.model.steps import next_step, open_steps, waiting_for
 from console.model.views import IncidentView, MemberView
+from console.store.errors import Ambiguous
 
 NEXT = ""
 
@@ -61,7 +63,7 @@ def _plan(arguments: argparse.Namespace, number: int, view: IncidentView) -> int
         if arguments.json:
             print_json(arguments, {**draft.as_json(), "number": None})
         raise Stop(Exit.PROBLEM, waiting_for(view))
-    return carry_out(arguments, draft, incident_name(number))
+    return carry_out(arguments, draft, incident_name(number), outlook(proposed, changes_of(arguments, proposed)))
 
 
 def _one_step(arguments: argparse.Namespace, number: int, view: IncidentView) -> int:
@@ -78,11 +80,15 @@ def _one_step(arguments: argparse.Namespace, number: int, view: IncidentView) ->
 
 
 def _named(steps: list[MemberView], running: list[MemberView], wanted: str) -> MemberView:
-    for one in [*steps, *running]:
-        if one.job == wanted or one.job.rpartition("/")[2] == wanted:
-            if one in running:
-                raise Stop(Exit.REFUSED, f"{one.job} is {one.state} (run {one.run_id}); nothing was sent")
-            return one
+    found = [one for one in [*steps, *running] if one.job == wanted]
+    found = found or [one for one in [*steps, *running] if is_short_for(wanted, one.job)]
+    jobs = tuple(dict.fromkeys(one.job for one in found))
+    if len(jobs) > 1:
+        raise Ambiguous(wanted, jobs)
+    if found and found[0] in running:
+        raise Stop(Exit.REFUSED, f"{found[0].job} is {found[0].state} (run {found[0].run_id}); nothing was sent")
+    if found:
+        return found[0]
     names = ", ".join(dict.fromkeys(one.job for one in steps))
     raise Stop(Exit.NOT_FOUND, f"{wanted} is no open step of this incident; they are: {names}")
 

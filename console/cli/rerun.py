@@ -20,14 +20,14 @@ from console.cli.asking import (
     require_engine,
     send,
 )
-from console.cli.common import Stop, print_json, reading, say_lines, whole_number
+from console.cli.common import JOB, Stop, print_json, reading, say_lines, whole_number
 from console.cli.exits import Exit
 from console.engine.wishes import Wish, overlap_shown
 from console.model.steps import refusal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="system/native-id, for its latest run")
+    parser.add_argument("name", help=f"{JOB}; its latest run")
     parser.add_argument("--run", type=whole_number, metavar="ID", help="another run of it (headway runs)")
     add_overlap_argument(parser)
     add_sending_arguments(parser)

@@ -10,7 +10,7 @@ from console.cli.backup import file_of, words
 from console.cli.common import Stop, print_json, say, say_lines
 from console.cli.exits import Exit
 from console.engine.emergency import Emergency
-from console.engine.requests import where_from
+from console.engine.origin import where_from
 from console.store.backup import restore
 from console.store.errors import StoreError, StoreMissing, StoreTooNew, StoreUnusable
 from console.store.reads import open_reads

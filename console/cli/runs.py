@@ -8,10 +8,10 @@ from datetime import datetime
 
 from console.cli.common import now_of, positive_number, print_json, stamp, watched
 from console.cli.exits import Exit
-from console.cli.jobs import add_filter, wanted_of
+from console.cli.jobs import add_filter, add_view, view_of, wanted_of
 from console.cli.table import Col, print_table
 from console.durations import duration_words
-from console.model.filters import JobFilter
+from console.model.filters import JobFilter, split_filter
 from console.model.views import RunRow
 
 COLUMNS = (
@@ -24,21 +24,22 @@ ALL_COLUMNS = (Col("job", 24, middle=True), *COLUMNS)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filter(parser)
     parser.add_argument("--problems", action="store_true", help="only what needs a person")
+    add_view(parser)
     parser.add_argument("--limit", type=positive_number, default=20)
     parser.add_argument("--json", action="store_true")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """A single plain word is one job's name: it has runs, or is refused with what is near. All else is a filter."""
-    terms = arguments.filter
     with watched(arguments) as reads:
-        now = now_of(reads)
-        wanted = wanted_of(terms, now, arguments.problems)
-        is_job = len(terms) == 1 and wanted == JobFilter(words=(terms[0],))
+        now, view = now_of(reads), view_of("runs", arguments.view, reads)
+        terms = [*split_filter(view.filter), *arguments.filter]
+        wanted = wanted_of(terms, now, arguments.problems or view.problems)
+        is_job = arguments.view is None and len(terms) == 1 and wanted == JobFilter(words=(terms[0],))
         if is_job:
             rows = reads.runs(reads.job(terms[0]).row.id, arguments.limit)
         else:
-            rows = reads.runs_first_page(wanted, limit=arguments.limit)
+            rows = reads.runs_first_page(wanted, view.sort or "age", arguments.limit)
     if arguments.json:
         print_json(arguments, rows)
     elif is_job:

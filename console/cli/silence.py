@@ -13,6 +13,8 @@ from console.cli.table import Col, print_table
 from console.durations import parse_duration
 from console.model.alerting import MATCHERS
 from console.model.ids import instant, micros
+from console.store.errors import Ambiguous, NotFound
+from console.store.reads import Reads
 
 COLUMNS = (
     Col("id"), Col("what", 20), Col("from", drop=2), Col("until"), Col("by", drop=1), Col("why", 12),
@@ -118,10 +120,23 @@ def _refuse_unknown(arguments: argparse.Namespace, matchers: dict[str, str]) -> 
     would know."""
     with reading(arguments) as reads:
         unknown = reads.unknown(matchers)
+        if any(name == "job" and "*" not in pattern for name, pattern, _ in unknown):
+            matchers["job"] = _full_name(reads, matchers["job"])
+            unknown = reads.unknown(matchers)
     for name, pattern, meant in unknown:
         if "*" not in pattern:
             raise Stop(Exit.NOT_FOUND, f'nothing is muted: no {name} "{clean_line(pattern)}". {meant}')
     return [(name, clean_line(pattern)) for name, pattern, _ in unknown]
+
+
+def _full_name(reads: Reads, typed: str) -> str:
+    """Of the one job that answers to a short name; else as typed. Raises Ambiguous."""
+    try:
+        return reads.job_named(typed)
+    except Ambiguous:
+        raise
+    except NotFound:
+        return typed
 
 
 def end(arguments: argparse.Namespace) -> int:

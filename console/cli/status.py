@@ -62,6 +62,7 @@ def _banners(header: HeaderView, waiting: Sequence[ApprovalView], quiet: Sequenc
     if header.frozen:
         yield f"FROZEN, nothing is sent: {header.frozen.removeprefix('frozen ')}"
     yield from (f"IN SHADOW: {one}; watched, and nothing is sent" for one in header.in_shadow)
+    yield from (f"NOT POLLED, {one.system}: {one.words}" for one in header.paused)
     yield from (f"in maintenance: {one['of']} until {one['until']}, not told: {one['why']}" for one in quiet)
     if waiting:
         yield f"{len(waiting)} to approve: headway approvals"
@@ -102,12 +103,16 @@ def _system(one: TargetView, now: datetime) -> tuple[str, ...]:
 
 def health_words(one: TargetView, now: datetime) -> str:
     """ "ok" only where the target answers, lately, and nothing keeps it from telling all; warnings stand below."""
+    if one.pause is not None:
+        return f"paused until {one.pause.until:%H:%M}Z"
     if one.error_kind:
         return one.error_kind
     if one.last_ok is None:
         return "not seen yet"
     if now - one.last_ok > STALE_POLLS * timedelta(seconds=one.poll_every_s):
         return "out of sight"
+    if one.stands_still:
+        return "! NOTHING STARTS"
     if any(right.get("held") is False and right.get("needed_for") == "view" for right in one.rights):
         return "! missing rights"
     number = len(one.warnings)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -109,10 +108,11 @@ def write_page(text: str, where: str) -> None:
         return
     path = Path(where)
     try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as made:
-            made.write(text)
-        os.chmod(made.name, 0o644)
-        os.replace(made.name, path)
+        with tempfile.TemporaryDirectory(prefix=".headway-", dir=path.parent) as folder:
+            made = Path(folder, "page")
+            made.write_text(text, encoding="utf-8")
+            made.chmod(0o644)
+            made.replace(path)
     except OSError as error:
         raise Stop(Exit.USAGE, f"--html {where}: {error.strerror}; nothing was written") from None
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from console.cli.common import Stop, business_date, clock_words, count, print_json, say_lines, watched
 from console.cli.exits import Exit
 from console.cli.table import Col, print_table
-from console.control.timeline import Kind, Lane, lanes
+from console.control.timeline import Bar, Kind, Lane, lanes
 from console.model.views.night import NightView
 
 COLUMNS = (
@@ -72,11 +73,27 @@ def rows(found: list[Lane], zone: str, near: datetime) -> list[list[str]]:
             due = clock(lane.service.deadline, lane.service.zone)
             told.append([name, stands, due, "", *ends(lane, lane.service.zone)])
             continue
-        ran = [bar for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS)]
-        words = ", ".join(f"{clock(bar.start)}–{clock(bar.end) if bar.kind is Kind.RAN else '…'}" for bar in ran[-2:])
-        due = clock(lane.job.runs[0].due if lane.job is not None and lane.job.runs else None)
-        told.append([f"  {lane.name}", lane.state or "not begun", due, words, *ends(lane)])
+        told.append([f"  {lane.name}", *_of_job(lane, clock), *ends(lane)])
     return told
+
+
+def _of_job(lane: Lane, clock: Callable[[datetime | None], str]) -> list[str]:
+    """How it stands, when it was due, what ran. Of a job with several runs a night these tell of the one that its
+    service reads; what ran beside one that has not begun is told apart from it."""
+    run = next((one for one in lane.job.runs if one.id == lane.run_id), None) if lane.job is not None else None
+    due = run.due if run is not None else None
+    ran = [bar for bar in lane.bars if bar.kind in (Kind.RAN, Kind.RUNS)]
+    if lane.state or not ran:
+        return [lane.state or "not begun", clock(due), _ran(ran, clock)]
+    if due is not None and due <= ran[-1].start:
+        since = [bar for bar in ran if bar.start >= due]
+        return [f"{clock(due)} did not begin", clock(due), f"since then {_ran(since, clock)}"]
+    which = f"{clock(due)} not begun" if due is not None else "next not begun"
+    return [which, clock(due), f"before {_ran(ran, clock)}"]
+
+
+def _ran(bars: list[Bar], clock: Callable[[datetime | None], str]) -> str:
+    return ", ".join(f"{clock(bar.start)}–{clock(bar.end) if bar.kind is Kind.RAN else '…'}" for bar in bars[-2:])
 
 
 def document(night: NightView, found: list[Lane], at: datetime) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from console.clean import clean_line
 from console.cli.common import (
+    JOB,
     Stop,
     business_date,
     day_words,
@@ -21,7 +22,7 @@ from console.cli.common import (
     watched,
 )
 from console.cli.exits import Exit
-from console.store.errors import NotFound
+from console.store.errors import Ambiguous, NotFound
 from console.store.reads.near import near
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="a service, or a job: system/native-id")
+    parser.add_argument("name", help=f"a service, or a job: {JOB}")
     parser.add_argument("--bd", type=business_date, metavar="DATE", help="of a service: on that business date")
     parser.add_argument("--instance", metavar="KEY", help="of a service promised end to end: that submission")
     parser.add_argument("--json", action="store_true")
@@ -63,6 +64,8 @@ def _job(arguments: argparse.Namespace, services: Sequence[str]) -> int:
     with watched(arguments) as reads:
         try:
             reads.job(arguments.name)  # its near misses, before the heavy libraries are loaded
+        except Ambiguous:
+            raise
         except NotFound as missed:
             raise NotFound(arguments.name, (*near(arguments.name, services), *missed.near)) from None
         now = reads.now()

@@ -12,6 +12,7 @@ from connectors import registry
 from console.config.alerting import InhibitSettings, RotaSettings, alerting
 from console.config.checking import check, listed, named
 from console.config.checks import check_checks, read_checks
+from console.config.console_parts import console_text
 from console.config.contradictions import check_approval
 from console.config.declaring import DECLARING, declared
 from console.config.edges import check_dependencies
@@ -48,7 +49,7 @@ def load_config(path: Path) -> Config:
 
 TABLES = (
     "estate", "systems", "jobs", "dependencies", "services", "routes", "alerts", "permissions", "acting", "inhibit",
-    "rotas", *DECLARING,
+    "rotas", "console", "views", *DECLARING,
 )  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def _build(path: Path, document: Table, reading: Reading) -> Config:
     config = Config(
         path, digest, estate, systems, jobs, tuple(dependencies.values()), services, routes, alerts,
         tuple(permissions.values()), acting, replace(declared(document, reading, checks), alerting=said), rotas,
-        checks,
+        checks, console_text(document, reading),
     )  # fmt: skip
     check_references(config, document, dependencies, reading)
     check_scopes(config, document, reading)

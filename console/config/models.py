@@ -213,6 +213,8 @@ class ActingSettings(Strict):
     valid_for: Pause = timedelta(hours=4)
     """What a person or a plan asked for and could not be sent for so long (its host is away, its job still runs) is
     not sent any more."""
+    cards: tuple[Literal["owner", "runbook", "rerun"], ...] = ("owner", "runbook")
+    """What people may say on a job's card, in the console or by "headway job", where [jobs] does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,8 @@ class Config:
     rotas: Mapping[str, RotaSettings] = field(default_factory=dict)
     checks: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the checks by name, as `config.checks.KINDS` has them."""
+    console: str = ""
+    """Keys and views that all consoles share, as the store keeps them (`config.console_parts`)."""
 
     def routes_of(self, owner: str, notify: tuple[str, ...]) -> tuple[str, ...]:
         """The routes that a job or service names, and its owner's: a route of the owner's name."""

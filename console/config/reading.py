@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 Table = dict[str, Any]
-NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks")
-ALONE = ("estate", "alerts", "acting", "incidents")
+NAMED = ("systems", "jobs", "services", "routes", "calendars", "rules", "rotas", "checks", "views")
+ALONE = ("estate", "alerts", "acting", "incidents", "console")
 LISTS = {
     "dependencies": "each upstream and downstream",
     "permissions": "each who and role",
@@ -78,12 +78,18 @@ def config_files(path: Path) -> list[Path]:
     return sorted(path.glob("*.toml")) if path.is_dir() else [path]
 
 
+NO_CONFIG = (
+    '"headway init" writes one from what runs here, "headway demo" needs none, and --config names another; '
+    "config.example.toml has every setting"
+)
+
+
 def read_all(path: Path, reading: Reading) -> Table:
     document: Table = {}
     files = config_files(path)
     if not files:
         reading.unread = True
-        reading.faults.append(Fault(path, None, "", 'no *.toml file in this folder. Copy "config.example.toml" there.'))
+        reading.faults.append(Fault(path, None, "", f"no *.toml file in this folder; {NO_CONFIG}."))
     for file in files:
         _merge(document, _read_one(file, reading), file, reading)
     return document
@@ -95,8 +101,7 @@ def _read_one(file: Path, reading: Reading) -> Table:
         reading.texts[file] = text
         return tomllib.loads(text)
     except FileNotFoundError:
-        mend = 'copy "config.example.toml" to it, or name another with --config'
-        reading.faults.append(Fault(file, None, "", f"there is no such file; {mend}."))
+        reading.faults.append(Fault(file, None, "", f"there is no such file; {NO_CONFIG}."))
     except OSError as error:
         reading.faults.append(
             Fault(file, None, "", f"cannot be read: {error.strerror}. Make it readable for this user.")
@@ -182,7 +187,7 @@ def line_of(text: str, key: tuple[str, ...]) -> int | None:
 
 def _header(lines: list[str], key: tuple[str, ...]) -> tuple[int | None, tuple[str, ...]]:
     """The line of the innermost table that holds the key, from 0, and the keys within it."""
-    for depth in range(len(key), 2, -1):
+    for depth in range(len(key), 1 if key[0] in ALONE else 2, -1):
         counted, number = (key[: depth - 1], int(key[depth - 1])) if key[depth - 1].isdigit() else (key[:depth], 1)
         start = _nth(lines, rf"\s*\[{{1,2}}\s*{_dotted(counted)}\s*\]", number)
         if start is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from connectors.contract import State
 from console.control.harm import Place, below, misread
@@ -90,12 +90,23 @@ def sick_targets(picture: Picture) -> list[TargetFacts]:
     failing = [
         each
         for each in picture.estate.targets.values()
-        if each.failing_since is not None and now - each.failing_since > settings.stale_polls * each.poll_every
+        if each.failing_since is not None
+        and _failing_for(each, each.failing_since, now) > settings.stale_polls * each.poll_every
     ]
     if not failing:
         return []
     needed = _busy_targets(picture)
     return [each for each in failing if each.id in needed]
+
+
+def _failing_for(target: TargetFacts, since: datetime, now: datetime) -> timedelta:
+    """How long it was looked at in vain: not while nobody looks, and after a pause it has to fail anew."""
+    pause = target.pause
+    if pause is None:
+        return now - since
+    if pause.lasts(now):
+        return (pause.at or now) - since
+    return now - max(since, pause.until)
 
 
 def stale_below(picture: Picture, job_ids: Iterable[int], bd: date) -> list[RunFacts]:

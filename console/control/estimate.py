@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from console.model.decisions import Estimate
+from console.model.decisions import Estimate, Spread
 from console.model.values import JobFacts
 
 ENOUGH_RUNS = 5
@@ -13,24 +13,24 @@ ENOUGH_RUNS = 5
 
 
 def estimate(job: JobFacts, durations: Sequence[float]) -> Estimate:
-    """Median and 90 % quantile of the past successes (`durations`, seconds) as "history"; with fewer than ENOUGH_RUNS
-    what the config declares, as "declared", the same for both; else "none" without figures."""
+    """Median, 90 % and 95 % quantile of the past successes (`durations`, seconds) as "history"; with fewer than
+    ENOUGH_RUNS what the config declares, as "declared", the same for all; else "none" without figures."""
     if len(durations) >= ENOUGH_RUNS:
-        return Estimate(job.id, "history", len(durations), _at(durations, 0.5), _at(durations, 0.9))
+        return Estimate(job.id, "history", len(durations), _spread(durations))
     if job.expected is not None:
-        return Estimate(job.id, "declared", len(durations), job.expected, job.expected)
-    return Estimate(job.id, "none", len(durations), None, None)
+        return Estimate(job.id, "declared", len(durations), Spread(*(job.expected,) * 3))
+    return Estimate(job.id, "none", len(durations), None)
 
 
-def whole(known: Estimate, durations: Sequence[float], elapsed: timedelta) -> tuple[timedelta, timedelta] | None:
-    """The whole duration (median, 90 %) of a run that has taken `elapsed` so far: from the successes that took longer;
+def whole(known: Estimate, durations: Sequence[float], elapsed: timedelta) -> Spread | None:
+    """The whole duration of a run that has taken `elapsed` so far: from the successes that took longer;
     `elapsed` itself when none did, for it may end at any moment. None without an estimate."""
-    if known.p50 is None or known.p90 is None:
+    if known.takes is None:
         return None
     longer = [each for each in durations if each > elapsed.total_seconds()] if known.source == "history" else []
     if longer:
-        return _at(longer, 0.5), _at(longer, 0.9)
-    return max(elapsed, known.p50), max(elapsed, known.p90)
+        return _spread(longer)
+    return known.takes.at_least(elapsed)
 
 
 def label(estimates: Sequence[Estimate]) -> str:
@@ -53,5 +53,5 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def _at(values: Sequence[float], share: float) -> timedelta:
-    return timedelta(seconds=quantile(values, share))
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(*(timedelta(seconds=quantile(values, share)) for share in (0.5, 0.9, 0.95)))

@@ -23,7 +23,7 @@ from console.control.remembered import Found, Remembered
 from console.control.schedule import instants, is_interval, last_instant, next_instant
 from console.control.sight import out_of_sight
 from console.control.unscheduled import next_run
-from console.control.words import clock
+from console.control.words import moment
 from console.model.decisions import ExpectedRun
 from console.model.grouped import by_job
 from console.model.values import Estate, JobFacts, RunFacts, TargetFacts
@@ -236,7 +236,7 @@ def _verdict(
     elif job.paused_since is not None and job.paused_since <= put_off.at:
         state, reason = State.HELD, ours.overdue or _since("paused", job.paused_since, job, due.at)
     elif due.at <= now and out_of_sight(target, now, estate.settings):
-        evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at)
+        evidence, reason = Evidence.STALE, _unseen_words(job, target, due.at, now)
     return ExpectedRun(job.id, due.key, due.at, due.bd, state, evidence, reason)
 
 
@@ -256,21 +256,23 @@ def _missed_words(job: JobFacts, given_up: datetime, overdue: str) -> str:
         return overdue or _since("paused", job.paused_since, job, given_up)
     where = "nothing in the log" if job.schedule.dialect in ("debian-cron", "cronie") else "no run"
     drift = f"; {job.drift_reason}" if job.drift_reason else ""
-    return f"{where} by {clock(given_up, job.zone)}{drift}{f'; {overdue}' if overdue else ''}"
+    return f"{where} by {moment(given_up, job.zone)}{drift}{f'; {overdue}' if overdue else ''}"
 
 
 def _lost_words(job: JobFacts, lost: tuple[datetime, datetime], near: datetime) -> str:
-    return f"evidence is lost until {clock(lost[1], job.zone, near)}: nobody can tell whether it started"
+    return f"evidence is lost until {moment(lost[1], job.zone, near)}: nobody can tell whether it started"
 
 
 def _since(what: str, since: datetime, job: JobFacts, near: datetime) -> str:
-    return f"{what} since {clock(since, job.zone, near)}"
+    return f"{what} since {moment(since, job.zone, near)}"
 
 
-def _unseen_words(job: JobFacts, target: TargetFacts | None, near: datetime) -> str:
+def _unseen_words(job: JobFacts, target: TargetFacts | None, near: datetime, now: datetime) -> str:
     if target is None or target.last_ok_at is None:
         return "its target has never answered"
-    return f"{target.system}/{target.name} not seen since {clock(target.last_ok_at, job.zone, near)}"
+    pause = target.paused(now)
+    paused = f"; {pause.words}" if pause is not None else ""
+    return f"{target.system}/{target.name} not seen since {moment(target.last_ok_at, job.zone, near)}{paused}"
 
 
 def _reads_otherwise(run: ExpectedRun, known: RunFacts | None) -> bool:

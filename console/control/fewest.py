@@ -9,7 +9,7 @@ from connectors.contract import Capability
 from console.clean import clean_line
 from console.control.harm import reads_elsewhere
 from console.control.picture import Key, Picture, key_of, when
-from console.control.words import clock
+from console.control.words import clock, moment
 from console.model.plans import LeftOut
 from console.model.values import JobFacts, RunFacts
 
@@ -45,7 +45,7 @@ def superseded(
             job = picture.job(step[0])
             shown = [clock(when(run), job.zone, picture.now) for run in others]
             which = " and ".join(shown) if len(shown) < _NAMED else f"{shown[0]} to {shown[-1]} ({len(shown)} runs)"
-            by = clock(when(instead[step]), job.zone, picture.now)
+            by = moment(when(instead[step]), job.zone, picture.now)
             words = f"{which}: superseded by the rerun of {by}"
             lines.append(LeftOut(clean_line(job.name), others[-1].id or None, words))
     return lines

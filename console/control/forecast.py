@@ -1,8 +1,8 @@
 """When a service will be done: its jobs of one business date, each with its finish, along the graph.
 
-Finishes are a median (p50) and a high guess (p90): along a path the medians and the 90 % quantiles are added, which is
-approximate. In observe mode a job that starts by the clock waits for nobody: where its upstreams are not good by then
-it reads stale data and must be rerun after them. What is red or stale is counted as rerun from now on.
+Finishes are a median (p50) and two high guesses (p90, p95): along a path the medians and the quantiles are added,
+which is approximate. In observe mode a job that starts by the clock waits for nobody: where its upstreams are not good
+by then it reads stale data and must be rerun after them. What is red or stale is counted as rerun from now on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from console.control.mapping import Look, look_of
 from console.control.nodes import Finish, How, Node
 from console.control.picture import Key, Picture, key_of
 from console.control.reading import runs_read
+from console.model.decisions import Spread
 from console.model.promises import Extension
 from console.model.values import RunFacts, ServiceFacts
 
@@ -155,7 +156,7 @@ class _Ahead:
             return _all_done([self.nodes[edge.upstream] for edge in known], earliest)
         look = _look(self.picture, self.bd, self.node.run, self.node.due)
         times = opens(self.picture, self.gates, look, self.nodes, natively)
-        return None if times is None else Finish(max(earliest, times[0]), max(earliest, times[1]))
+        return None if times is None else times.no_earlier(Finish.at(earliest))
 
 
 def _finish(picture: Picture, node: Node, ahead: _Ahead, longer: timedelta) -> Finish | None:
@@ -164,23 +165,23 @@ def _finish(picture: Picture, node: Node, ahead: _Ahead, longer: timedelta) -> F
         return _ended(picture, node.run, now)
     ready = ahead.done(now)
     known = picture.estimate(node.job_id)
-    if ready is None or known.p50 is None or known.p90 is None or node.how is How.UNKNOWN:
+    if ready is None or known.takes is None or node.how is How.UNKNOWN:
         return None
-    takes = (known.p50 + longer, known.p90 + longer)
+    takes = known.takes.longer(longer)
     if node.how is How.RUNNING:
         return _running(picture, node, ready, takes, longer)
     if node.how is How.CLOCK and node.due is not None:
         held = ahead.done(node.due, natively=True)
-        starts = (max(now, held.p50), max(now, held.p90)) if held else (ready.p50, ready.p90)
-        return Finish(*(_by_clock(*each) for each in zip(starts, (ready.p50, ready.p90), takes, strict=True)))
-    return Finish(max(now, ready.p50) + takes[0], max(now, ready.p90) + takes[1])
+        starts = held.no_earlier(Finish.at(now)) if held else ready
+        return Finish(*(_by_clock(*each) for each in zip(starts, ready, takes, strict=True)))
+    return ready.no_earlier(Finish.at(now)).after(takes)
 
 
 def _ended(picture: Picture, run: RunFacts | None, now: datetime) -> Finish:
     at = now
     if run is not None:
         at = picture.standing(run).good_at or run.ended_at or now
-    return Finish(at, at)
+    return Finish.at(at)
 
 
 def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
@@ -190,9 +191,7 @@ def _by_clock(start: datetime, ready: datetime, takes: timedelta) -> datetime:
     return max(ready, start + takes) + takes
 
 
-def _running(
-    picture: Picture, node: Node, ready: Finish, takes: tuple[timedelta, timedelta], longer: timedelta
-) -> Finish | None:
+def _running(picture: Picture, node: Node, ready: Finish, takes: Spread, longer: timedelta) -> Finish | None:
     started = node.run.started_at if node.run is not None else None
     if started is None:
         return None
@@ -200,20 +199,18 @@ def _running(
     usual = whole(picture.estimate(node.job_id), durations, max(picture.now - started - longer, timedelta(0)))
     if usual is None:
         return None
-    lasts = (usual[0] + longer, usual[1] + longer)
-    if not node.stale:
-        return Finish(started + lasts[0], started + lasts[1])
-    return Finish(max(started + lasts[0], ready.p50) + takes[0], max(started + lasts[1], ready.p90) + takes[1])
+    ends = Finish.at(started).after(usual.longer(longer))
+    return ends.no_earlier(ready).after(takes) if node.stale else ends
 
 
 def _all_done(nodes: Sequence[Node], earliest: datetime) -> Finish | None:
     """When the last of these is done, not before `earliest`; None when one has no estimate."""
-    p50 = p90 = earliest
+    last = Finish.at(earliest)
     for node in nodes:
         if node.finish is None:
             return None
-        p50, p90 = max(p50, node.finish.p50), max(p90, node.finish.p90)
-    return Finish(p50, p90)
+        last = last.no_earlier(node.finish)
+    return last
 
 
 def _latest(nodes: Sequence[Node]) -> Node | None:

@@ -10,7 +10,7 @@ from console.control.estimate import whole
 from console.control.graph import Gate, Read
 from console.control.mapping import Look, look_of, meant
 from console.control.moments import BEGINNING, completed_at, red_since, when
-from console.control.nodes import How, Node
+from console.control.nodes import Finish, How, Node
 from console.control.picture import Picture
 from console.control.readiness import readiness
 from console.model.values import RunFacts
@@ -19,24 +19,22 @@ from console.model.wants import Condition, Period
 if TYPE_CHECKING:
     from console.control.forecast import Forecast
 
-Times = tuple[datetime, datetime]
-"""A median and a high guess."""
-_AT_ONCE: Times = (BEGINNING, BEGINNING)
+_AT_ONCE = Finish.at(BEGINNING)
 
 
 def opens(
     picture: Picture, gates: Iterable[Gate], look: Look, nodes: Mapping[int, Node], natively: bool = False
-) -> Times | None:
+) -> Finish | None:
     """When the last of the gates is open; None where nobody knows. `natively`: only what its scheduler waits for."""
-    p50 = p90 = BEGINNING
+    last = _AT_ONCE
     for gate in gates:
         if natively and not any(read.native for read in gate.reads):
             continue
         times = _opens(gate, [_comes(picture, read, look, nodes) for read in gate.reads])
         if times is None:
             return None
-        p50, p90 = max(p50, times[0]), max(p90, times[1])
-    return p50, p90
+        last = last.no_earlier(times)
+    return last
 
 
 def last_awaited(picture: Picture, gates: Iterable[Gate], look: Look, nodes: Mapping[int, Node]) -> int | None:
@@ -45,7 +43,7 @@ def last_awaited(picture: Picture, gates: Iterable[Gate], look: Look, nodes: Map
     for gate in gates:
         comes = [(read, _comes(picture, read, look, nodes)) for read in gate.reads]
         shown = [(read, times) for read, times in comes if read.unit in nodes and read.wants.period is Period.SAME]
-        known = sorted((times[1], read.unit) for read, times in shown if times is not None)
+        known = sorted((times.p90, read.unit) for read, times in shown if times is not None)
         if len(known) < min(gate.need, len(shown)):
             return next(read.unit for read, times in shown if times is None)
         if known:
@@ -120,48 +118,46 @@ def _on_the_date(picture: Picture, job_id: int) -> set[int]:
     return {read.unit for gate in gates for read in gate.reads if read.wants.period is Period.SAME}
 
 
-def _opens(gate: Gate, found: Sequence[Times | None]) -> Times | None:
+def _opens(gate: Gate, found: Sequence[Finish | None]) -> Finish | None:
     known = [each for each in found if each is not None]
     if len(known) < gate.need:
         return None
-    p50, p90 = (sorted(each[place] for each in known)[gate.need - 1] for place in (0, 1))
-    return p50, p90
+    return Finish(*(sorted(moments)[gate.need - 1] for moments in zip(*known, strict=True)))
 
 
-def _comes(picture: Picture, read: Read, look: Look, nodes: Mapping[int, Node]) -> Times | None:
+def _comes(picture: Picture, read: Read, look: Look, nodes: Mapping[int, Node]) -> Finish | None:
     """When this upstream will be as wanted; None where nobody knows, or it never will be."""
     wants, node = read.wants, nodes.get(read.unit)
     if wants.condition is Condition.READY:
         found = readiness(picture.estate, wants.check, look.bd, picture.now)
         if found.passes:
-            return (found.at or BEGINNING,) * 2
+            return Finish.at(found.at or BEGINNING)
         return _of_node(node) if node is not None and node.how not in (How.DONE, How.OVER) else None
     run = meant(picture, read.upstream, wants, look, read.loops)
     if wants.condition is Condition.FAILURE:
         if run is not None and run.state.is_red:
-            return (red_since(run),) * 2
+            return Finish.at(red_since(run))
         return None if run is None or picture.is_green(run) else _of_node(node)
     if wants.condition is Condition.COMPLETION and run is not None and (ended := completed_at(run)) is not None:
-        return ended, ended
+        return Finish.at(ended)
     if wants.period is Period.SAME:
         return _of_node(node) if node is not None else _AT_ONCE
     return _AT_ONCE if run is None else _of_run(picture, run)
 
 
-def _of_node(node: Node | None) -> Times | None:
-    return (node.finish.p50, node.finish.p90) if node is not None and node.finish is not None else None
+def _of_node(node: Node | None) -> Finish | None:
+    return node.finish if node is not None else None
 
 
-def _of_run(picture: Picture, run: RunFacts) -> Times | None:
+def _of_run(picture: Picture, run: RunFacts) -> Finish | None:
     """The end of a run of another date, or of what must repair it from now on."""
     good_at = picture.good_by(run, picture.now)
     if good_at is not None or picture.is_unknown(run):
-        return (good_at or BEGINNING,) * 2
+        return Finish.at(good_at or BEGINNING)
     known = picture.estimate(run.job_id)
-    if known.p50 is None or known.p90 is None:
+    if known.takes is None:
         return None
     if run.state.is_open and run.started_at is not None:
         lasts = whole(known, picture.estate.durations.get(run.job_id, ()), picture.now - run.started_at)
-        return (run.started_at + lasts[0], run.started_at + lasts[1]) if lasts is not None else None
-    start = max(picture.now, when(run))
-    return start + known.p50, start + known.p90
+        return Finish.at(run.started_at).after(lasts) if lasts is not None else None
+    return Finish.at(max(picture.now, when(run))).after(known.takes)

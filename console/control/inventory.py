@@ -18,7 +18,11 @@ _GONE = {
     "debian-cron": "crontab line gone",
     "cronie": "crontab line gone",
     "pg_cron": "pg_cron job gone",
+    "pgagent": "pgAgent job gone",
+    "mysql_events": "event gone",
     "airflow": "DAG gone",
+    "prefect": "deployment gone",
+    "dagster": "Dagster job gone",
 }
 
 

@@ -11,7 +11,7 @@ from console.control.expected import expects_nothing
 from console.control.following import moved_start
 from console.control.open_hold import ASK_AGAIN, OpenHold, has_run, named_run
 from console.control.placing import AGAIN, BY, never_arrived
-from console.control.words import clock
+from console.control.words import moment
 from console.model.decisions import HoldDecision, NewAction
 from console.model.ids import derived_key
 from console.model.words import NOT_LET_GO, HoldState, Mode
@@ -51,7 +51,7 @@ class Keeping(OpenHold):
         told = f"{self._name} could not be held: {words}"
         if hold.due_at is None or self._now >= hold.due_at:
             return told
-        return f"{told}; it is tried again until {clock(hold.due_at, self._job.zone, self._now)}"
+        return f"{told}; it is tried again until {moment(hold.due_at, self._job.zone, self._now)}"
 
     def held(self) -> HoldDecision | None:
         if moved := moved_start(self._picture, self._hold, self._job, self._policy):
@@ -124,7 +124,7 @@ class Keeping(OpenHold):
 
     def _moved_words(self, moved: dict[str, object]) -> str:
         due = moved["due_at"]
-        at = f"starts it at {clock(due, self._job.zone, self._now)}" if isinstance(due, datetime) else "names no start"
+        at = f"starts it at {moment(due, self._job.zone, self._now)}" if isinstance(due, datetime) else "names no start"
         return f"{self._name} is held on: the schedule that was accepted {at}"
 
     def _waits(self) -> bool:

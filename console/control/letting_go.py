@@ -13,7 +13,7 @@ from console.control.open_hold import HAS_RUN, NEAR, TOO_LATE, OpenHold, has_run
 from console.control.own_clock import stands_in
 from console.control.periods import business_date
 from console.control.placing import never_arrived
-from console.control.words import clock
+from console.control.words import moment
 from console.model.decisions import HoldDecision, NewAction
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
@@ -71,7 +71,7 @@ class LettingGo(OpenHold):
         if hold.due_at is None:
             return self._to(HoldState.RELEASED, words="nothing came due while it was held")
         if hold.due_at - released > NEAR:
-            words = f"its own clock starts it at {clock(hold.due_at, self._job.zone, self._now)}"
+            words = f"its own clock starts it at {moment(hold.due_at, self._job.zone, self._now)}"
             return self._to(HoldState.RELEASED, words=words)
         refused = hold.start is not None and hold.start.state == "refused"  # before its clock: nothing was started
         if hold.start_key is not None and not refused and not never_arrived(hold.start, self._now):
@@ -96,7 +96,7 @@ class LettingGo(OpenHold):
     def _not_started(self) -> HoldDecision:
         """It is over for good; what waited to be sent is withdrawn."""
         released, start = self._hold.released_at, self._hold.start
-        told = f"let go at {clock(released, self._job.zone, self._now)} and " if released is not None else ""
+        told = f"let go at {moment(released, self._job.zone, self._now)} and " if released is not None else ""
         waited = f" ({start.words})" if start is not None and start.words else ""
         words = f"{told}not started{self._still_awaited() or f'; {TOO_LATE}'}{waited}"
         return self._to(HoldState.RELEASED, f"{self._name} was {words}", words=words)
@@ -104,7 +104,7 @@ class LettingGo(OpenHold):
     def _left_to_its_clock(self, own: datetime, released: datetime) -> HoldDecision:
         """Its next instant stands for what was kept back. One that is near is watched: its scheduler may miss it."""
         is_near = own - released <= NEAR and (self._hold.due_at or own) <= released
-        words = f"nothing is started: its own clock starts it at {clock(own, self._job.zone, self._now)}"
+        words = f"nothing is started: its own clock starts it at {moment(own, self._job.zone, self._now)}"
         return self._to(
             HoldState.WATCHING if is_near else HoldState.RELEASED,
             f"{self._name} was let go, {words}",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from connectors.words import State
-from console.model.views.lineage import LineageRun
+from console.model.views.lineage import LineageRun, Read
 
 Steps = Callable[[int], Iterable[int]]
 """A job's direct upstreams, or its direct downstreams."""
@@ -58,17 +58,28 @@ def root_causes(job_id: int, above: Steps, red: Container[int]) -> list[int]:
 
 
 def which_read(
-    edges: Iterable[tuple[int, int]], runs: Mapping[int, Sequence[LineageRun]]
-) -> dict[tuple[int, int], tuple[LineageRun, LineageRun | None]]:
+    edges: Iterable[tuple[int, int]], runs: Mapping[int, Sequence[LineageRun]], names: Mapping[int, str]
+) -> dict[tuple[int, int], Read]:
     """Edge (upstream, downstream) -> the newest run of the downstream that has started, and the run of the upstream
-    that it read: the last one that had ended well when it started, None where there was none. `runs`: newest first. Of
-    an upstream without any known run nothing is told."""
-    found: dict[tuple[int, int], tuple[LineageRun, LineageRun | None]] = {}
+    that it read: the one that its source names, else by the times, the last one that had ended well when it started,
+    None where there was none. `runs`: newest first. Of an upstream without any known run nothing is told."""
+    found: dict[tuple[int, int], Read] = {}
     for upstream, downstream in edges:
         reader = next((run for run in runs.get(downstream, ()) if run.started is not None), None)
-        if reader is not None and reader.started is not None and runs.get(upstream):
-            found[upstream, downstream] = reader, _there(runs[upstream], reader.started)
+        if reader is None or reader.started is None:
+            continue
+        told = [key for job, key in reader.inputs if job in _called(names.get(upstream, ""))]
+        if told:
+            read = next((run for run in runs.get(upstream, ()) if run.period_key in told), None)
+            found[upstream, downstream] = Read(reader, read, is_told=True)
+        elif runs.get(upstream):
+            found[upstream, downstream] = Read(reader, _there(runs[upstream], reader.started))
     return found
+
+
+def _called(name: str) -> tuple[str, str]:
+    """What a source may call a job: as we do, or without its system."""
+    return name, name.partition("/")[2]
 
 
 def _there(runs: Iterable[LineageRun], at: datetime) -> LineageRun | None:

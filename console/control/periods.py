@@ -37,8 +37,9 @@ def assign(
     `schedules`: native id -> accepted schedule. `taken`: (native id, period key) -> attempt key that started it, as
     stored. A start fulfils the latest accepted instant at or before it that no other attempt has taken, at most one
     period back; else it was started by hand and has its own key, "start:<instant>". Repeated records keep their
-    period. Records with an action key stay as they are: the store knows which run the action repairs. At most one
-    start per period, in whatever order polls bring them, gives the same periods.
+    period, and what executes another attempt again has that one's. Records with an action key stay as they are: the
+    store knows which run the action repairs. At most one start per period, in whatever order polls bring them, gives
+    the same periods.
     """
     owners = dict(taken)
     periods = {(job, attempt): key for (job, key), attempt in taken.items()}
@@ -46,6 +47,10 @@ def assign(
     for record in ordered:
         attempt = (record.job, record.attempt_key)
         if not _needs_period(record) or attempt in periods:
+            continue
+        first = periods.get((record.job, record.again_of)) if record.again_of else None
+        if first is not None:
+            periods[attempt] = first
             continue
         key = _period(record, schedules.get(record.job), owners)
         periods[attempt] = key

@@ -14,7 +14,7 @@ from console.control.open_hold import next_start, ran_on
 from console.control.periods import business_date
 from console.control.picture import Picture
 from console.control.sight import out_of_sight
-from console.control.words import clock
+from console.control.words import moment
 from console.model.decisions import HoldDecision, NewAction
 from console.model.holds import ActionFacts, HoldFacts
 from console.model.ids import derived_key
@@ -112,7 +112,7 @@ class New:
         key = derived_key(self._job.system, self._job.native_id, due.period_key, "not kept back")
         if self._now < at - LAST_CALL or self._is_known(key):
             return None
-        words = f"it starts at {clock(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
+        words = f"it starts at {moment(at, self._job.zone, self._now)} by its own clock and is not kept back: {why}"
         hold = self._hold(key, policy, due, left)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now, words=words)
         why_not = unmet_words(self._picture, left)
@@ -179,7 +179,7 @@ class New:
         target = self._picture.estate.targets.get(self._job.target_id)
         if target is None or target.failing_since is None or self._is_known(key):
             return None
-        by = clock(until, self._job.zone, self._now)
+        by = moment(until, self._job.zone, self._now)
         words = f"its source is out of sight; it is started once it is seen, until {by}"
         hold = self._trigger(key, policy, bd, until, words)
         hold = replace(hold, state=HoldState.FAILED, ended_at=self._now)

@@ -31,7 +31,7 @@ from console.control.services import service_days
 from console.control.shared import root_causes
 from console.control.titles import cause_name
 from console.control.unheld import refused
-from console.control.words import clock
+from console.control.words import moment
 from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.shaping import judged
 from console.model.values import Estate, JobFacts, RunFacts
@@ -145,7 +145,7 @@ def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> 
     if job.kind == BY_PEOPLE and node.how in TO_COME:
         return f"a person completes it: headway done {clean_line(job.name)}"
     if node.how is How.CLOCK and node.due is not None:
-        return f"it starts by its own clock at {clock(node.due, job.zone, picture.now)}: rerun it if that is too early"
+        return f"it starts by its own clock at {moment(node.due, job.zone, picture.now)}: rerun it if that is too early"
     if node.how is How.WAITS:
         return "its own scheduler starts it"
     return "it runs" if node.how is How.RUNNING else ""
@@ -154,7 +154,7 @@ def _starts_itself(picture: Picture, held: Mapping[int, Policy], node: Node) -> 
 def _kept_back(picture: Picture, kept: Policy, node: Node) -> str:
     """What Headway does with its start, and what becomes of that while no engine works."""
     job = picture.job(node.job_id)
-    due = f" of {clock(node.due, job.zone, picture.now)}" if node.due is not None else ""
+    due = f" of {moment(node.due, job.zone, picture.now)}" if node.due is not None else ""
     alone = "it stays held" if kept.stands else "it starts all the same"
     if kept.mode is Mode.TRIGGER and node.due is None:
         return "Headway starts it once what it reads is good; while no engine works nobody does"

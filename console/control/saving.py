@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from connectors.contract import Evidence, State
+from connectors.contract import Evidence, State, instant_key
 from console.clean import clean_line
 from console.control.cases import Case
 from console.control.fingerprint import Day
@@ -15,7 +15,7 @@ from console.control.held import kept_back_by
 from console.control.incidents import threat
 from console.control.picture import Key, Picture, key_of, when
 from console.control.recovery import Budgets
-from console.control.words import clock
+from console.control.words import moment
 from console.model.plans import Save
 from console.model.values import RunFacts
 
@@ -35,13 +35,15 @@ def saves_of(picture: Picture, case: Case, days: Days) -> dict[Key, tuple[Save, 
     found: dict[Key, list[Save]] = {}
     for day, nodes in days.values():
         save = _save(picture, day, threat(picture, case, day, nodes).act_by)
-        save = _unless_held(picture, day, save)
+        save = replace(_unless_held(picture, day, save), deadline=instant_key(day.deadline), zone=day.service.zone)
         budgets = Budgets(picture, day)
         for node in day.unfinished():
             act_by = budgets.of(node.job_id).act_by
             slack = None if act_by is None else (act_by - picture.now).total_seconds()
+            takes = picture.takes(node.job_id, day.service.risk)
             key = key_of(node.run or to_come(node, day))
-            found.setdefault(key, []).append(replace(save, slack_s=slack))
+            told = replace(save, slack_s=slack, takes_s=None if takes is None else takes.total_seconds())
+            found.setdefault(key, []).append(told)
     return {key: tuple(each) for key, each in found.items()}
 
 
@@ -58,11 +60,11 @@ def _unless_held(picture: Picture, day: Forecast, save: Save) -> Save:
 def _save(picture: Picture, day: Forecast, act_by: datetime | None) -> Save:
     name, bd = day.service.name, day.bd.isoformat()
     if picture.now > day.deadline:
-        shown = clock(day.deadline, day.service.zone, picture.now)
+        shown = moment(day.deadline, day.service.zone, picture.now)
         return Save(name, bd, saved=False, words=f"its deadline {shown} has passed")
     if act_by is None:
         return Save(name, bd, saved=None, words="nobody can tell: no estimate")
-    shown = clock(act_by, day.service.zone, picture.now)
+    shown = moment(act_by, day.service.zone, picture.now)
     if picture.now > act_by:
         return Save(name, bd, saved=False, words=f"its act-by {shown} has passed")
     return Save(name, bd, saved=True, words=f"act by {shown}")

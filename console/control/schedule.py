@@ -17,6 +17,15 @@
 "systemd"      `OnCalendar=` of a timer (`systemd_calendar`), in its own zone where it names one, else in the host's. A
                time in the gap is left out, of one that comes twice the first counts. What a timer does by the time
                since boot or since its last run is no clock: it has a cadence (`cadence`).
+"pgagent"      The arrays of its schedules, written as `OnCalendar=` by its connector, by the zone of its database.
+               A time in the gap is left out; of one that comes twice the second counts, since PostgreSQL reads it so
+               (pga_next_schedule of pgagent--4.2.sql).
+"prefect"      The source's own `next_at` first, then its cron expression. A time in the gap counts by the offset after
+               it, so an hour early; of one that comes twice the first counts, hourly ones too (asked of Prefect 3.8.8).
+"mysql_events" The grid of an interval from its STARTS, written as `OnCalendar=` by its connector, in the event's zone.
+               The change of clocks is as for systemd (not lived here).
+"dagster"      The source's own `next_at` first, then its cron expression. A time in the gap is moved to its end; of one
+               that comes twice the second counts, of hourly ones both (asked of Dagster 1.13.27).
 "none"         nothing runs by the clock.
 Cron's expressions are read and stepped by cronsim, on naive local times: the zone's rule is applied here.
 """
@@ -54,7 +63,7 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
-_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd", "cronie")
+_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd", "cronie", "pgagent", "prefect", "mysql_events", "dagster")
 
 
 @dataclass(frozen=True)
@@ -206,8 +215,14 @@ def _all_readings(rule: _Rule, local: datetime) -> tuple[datetime, ...]:
     shown = readings(local, rule.zone)
     if rule.starred or len(shown) == 1:
         return shown
-    if rule.dialect == "systemd":
+    if rule.dialect in ("systemd", "mysql_events"):
         return shown[:1]
+    if rule.dialect == "pgagent":
+        return shown[-1:]
+    if rule.dialect == "prefect":
+        return shown[:1] if shown else (local.replace(tzinfo=rule.zone, fold=1).astimezone(UTC),)
+    if rule.dialect == "dagster":
+        return shown[-1:] if shown else (after_gap(local, rule.zone),)
     if rule.dialect == "airflow":
         return shown[-1:] if shown else (local.replace(tzinfo=rule.zone, fold=0).astimezone(UTC),)
     return shown[:1] if shown else (after_gap(local, rule.zone),)
@@ -225,8 +240,8 @@ def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
         return None
     if dialect not in _DIALECTS:
         return f'"{dialect}" is no dialect that is known here'
-    if dialect == "systemd":
-        return _systemd_rule(text, zone)
+    if dialect in ("systemd", "pgagent", "mysql_events"):
+        return _systemd_rule(dialect, text, zone)
     seconds = _SECONDS.fullmatch(text) if dialect == "pg_cron" else None
     if seconds:
         every = int(seconds[1])
@@ -234,10 +249,10 @@ def _read(dialect: str, expression: str, zone: str) -> _Rule | str | None:
     return _cron_rule(dialect, text, zone)
 
 
-def _systemd_rule(text: str, zone: str) -> _Rule | str:
+def _systemd_rule(dialect: str, text: str, zone: str) -> _Rule | str:
     try:
         events = read(text)
-        return _Rule("systemd", "", zone_of(events.zone or zone), False, events=events)
+        return _Rule(dialect, "", zone_of(events.zone or zone), False, events=events)
     except ValueError as wrong:
         return f'"{text}" in {zone}: {wrong}'
 
@@ -257,5 +272,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "airflow": len(stepped.hours) == 24,
         "pg_cron": True,
         "cronie": True,
+        "prefect": False,
+        "dagster": len(stepped.hours) == 24,
     }
     return _Rule(dialect, fields, where, starred[dialect])

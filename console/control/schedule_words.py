@@ -19,7 +19,7 @@ def in_words(schedule: Schedule) -> str:
         return "when the host starts"
     if fault(schedule) is not None:
         return schedule.words or text
-    if schedule.dialect == "systemd":
+    if schedule.dialect in ("systemd", "pgagent", "mysql_events"):
         return schedule.words or text
     if is_interval(schedule):
         return f"every {text}"

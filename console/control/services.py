@@ -86,6 +86,7 @@ def verdict(picture: Picture, day: Forecast, threats: Sequence[Threat]) -> Servi
         delivered_at=done,
         expected_at=_up(ahead.p50) if ahead else None,
         late_at=_up(ahead.p90) if ahead else None,
+        p95_at=_up(ahead.p95) if ahead else None,
         act_by=_down(worst.act_by) if worst else None,
         green_by=_down(budget.green_by) if budget else None,
         cause=worst.cause if worst else "",

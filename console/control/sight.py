@@ -8,7 +8,8 @@ from console.model.values import Settings, TargetFacts
 
 
 def out_of_sight(target: TargetFacts | None, now: datetime, settings: Settings) -> bool:
-    """True when the target has not answered for so many polls that what it runs now is not known."""
-    if target is None or target.last_ok_at is None:
+    """True when the target has not answered for so many polls, or its polls are paused, so that what it runs now is
+    not known."""
+    if target is None or target.last_ok_at is None or target.paused(now) is not None:
         return True
     return now - target.last_ok_at > settings.stale_polls * target.poll_every

@@ -1,6 +1,6 @@
 """A night as lanes of a timeline: what ran, what runs, what is expected, and how far it may slip; now or at any moment.
 
-What is expected goes along each service's critical path by what its jobs usually take (p50, and p90 for how far it may
+What is expected goes along each service's critical path by what its jobs usually take (p50, and p95 for how far it may
 slip): a job starts when the one before it is done and its clock lets it; what is red is run again at once. Of the
 present night a service's own finish is that of its forecast.
 """
@@ -8,7 +8,7 @@ present night a service's own finish is that of its forecast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -51,6 +51,8 @@ class Lane:
     """When it is done, as it looks at that moment; None where it is done, or nobody knows."""
     late: datetime | None = None
     done: datetime | None = None
+    waits_for: str = ""
+    """The root of an open incident without which the job does not start; empty once it has begun."""
 
     @property
     def name(self) -> str:
@@ -62,7 +64,7 @@ class _End:
     """When a job is done: as it looks, and if it slips."""
 
     p50: datetime
-    p90: datetime
+    p95: datetime
 
 
 def lanes(night: NightView, at: datetime) -> list[Lane]:
@@ -75,9 +77,15 @@ def lanes(night: NightView, at: datetime) -> list[Lane]:
         path = [night.jobs[each] for each in night.paths.get(place, ())]
         ends, below = _along(path, service.deadline, at)
         found.append(_service(service, ends, at, is_present=at >= night.now))
-        found += [lane for lane in below if lane.job is not None and lane.job.id not in told]
+        new = [lane for lane in below if lane.job is not None and lane.job.id not in told]
+        found += map(_waiting, new) if at >= night.now else new
         told.update(job.id for job in path)
     return found
+
+
+def _waiting(lane: Lane) -> Lane:
+    """The lane of a job that has not begun, with the root that it waits for."""
+    return replace(lane, waits_for=lane.job.waits_for) if lane.job is not None and not lane.state else lane
 
 
 def span(night: NightView, shown: Sequence[Lane]) -> tuple[datetime, datetime]:
@@ -121,25 +129,27 @@ def _job(job: NightJob, deadline: datetime, at: datetime, before: _End | None, i
         return Lane(None, job, tuple(bars), state, run_id)
     takes, slowly = timedelta(seconds=usual), timedelta(seconds=max(usual, job.late_s or usual))
     if last is not None and last.ended is None:
-        start, p50, p90 = at, max(at, last.started + takes), max(at, last.started + slowly)
+        start, p50, p95 = at, max(at, last.started + takes), max(at, last.started + slowly)
     else:
         due = run.due if run is not None and run.due is not None else at
         start = max(at, due, before.p50 if before else at)
-        p50, p90 = start + takes, max(at, due, before.p90 if before else at) + slowly
-    ahead = [Bar(Kind.EXPECTED, start, p50), Bar(Kind.FAN, p50, p90)]
-    return Lane(None, job, (*bars, *(bar for bar in ahead if bar.end > bar.start)), state, run_id, p50, p90)
+        p50, p95 = start + takes, max(at, due, before.p95 if before else at) + slowly
+    ahead = [Bar(Kind.EXPECTED, start, p50), Bar(Kind.FAN, p50, p95)]
+    return Lane(None, job, (*bars, *(bar for bar in ahead if bar.end > bar.start)), state, run_id, p50, p95)
 
 
 def _service(service: ServiceView, ends: _End | None, at: datetime, is_present: bool) -> Lane:
     """The promise: delivered, or expected as its forecast says; of an earlier moment, as its path looked then."""
     done = service.delivered if service.delivered is not None and service.delivered <= at else None
-    p50, p90 = (service.expected, service.late) if is_present else (ends.p50, ends.p90) if ends else (None, None)
+    p50, p95 = (ends.p50, ends.p95) if ends else (None, None)
+    if is_present:
+        p50, p95 = service.expected, service.p95 or service.late
     stands = service.timeliness if is_present else _stood(service, done, p50, at)
     if done is not None or p50 is None:
         return Lane(service, None, (), stands, done=done)
-    p90 = max(p50, p90 or p50)
-    bars = (Bar(Kind.EXPECTED, min(at, p50), p50), Bar(Kind.FAN, p50, p90))
-    return Lane(service, None, tuple(bar for bar in bars if bar.end > bar.start), stands, expected=p50, late=p90)
+    p95 = max(p50, p95 or p50)
+    bars = (Bar(Kind.EXPECTED, min(at, p50), p50), Bar(Kind.FAN, p50, p95))
+    return Lane(service, None, tuple(bar for bar in bars if bar.end > bar.start), stands, expected=p50, late=p95)
 
 
 def _stood(service: ServiceView, done: datetime | None, expected: datetime | None, at: datetime) -> str:

@@ -65,7 +65,11 @@ def _out_of_reach(picture: Picture, job: JobFacts) -> Iterator[Reason]:
         error = f": {clean_line(target.error)}" if target and target.error else ""
         words = f"{name} does not answer, so that nobody knows{error}"
         since = target.failing_since if target else None
-        yield Reason(_name(job), "unreachable", words, since=since, evidence=seen, act="headway check")
+        act = "headway check"
+        if target is not None and (pause := target.paused(picture.now)) is not None:
+            words = f"{clean_line(pause.words)}, so that nobody knows"
+            since, act = pause.at, f"headway pause {pause.system} --off"
+        yield Reason(_name(job), "unreachable", words, since=since, evidence=seen, act=act)
     quiet = of_job(picture.estate, job, picture.now)
     if quiet is not None:
         yield Reason(_name(job), "maintenance", clean_line(quiet.words(job.zone)), until=quiet.until, by="config")

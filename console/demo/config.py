@@ -16,6 +16,7 @@ SINK = "HEADWAY_DEMO_SINK"
 def config_text(night: Path, actions: Path, clock_file: Path) -> str:
     """TOML of the whole estate; the files are those of one play."""
     tables = ['[estate]\nname = "demo night"\nstore = "headway.db"\nstarts_in = "live"\n']
+    tables += ['[acting]\ncards = ["owner", "runbook", "rerun"]\n']
     tables += [_system(name, night, actions, clock_file) for name in estate.KINDS]
     tables += [_job(job) for job in estate.JOBS]
     tables += _dependencies()
@@ -39,10 +40,9 @@ def _system(name: str, night: Path, actions: Path, clock_file: Path) -> str:
 def _job(job: Job) -> str:
     plain = job.native_id.partition(":")[2] or job.native_id
     runbook = f"https://runbooks.example/{plain.replace('_', '-')}"
-    return (
-        f"[jobs.{_text(job.name)}]\nowner = {_text(job.owner)}\nrunbook = {_text(runbook)}\n"
-        f"rerun = {_text(estate.rerun_of(plain))}\n"
-    )
+    declared = estate.rerun_of(plain)
+    rerun = "" if declared == "ask" else f"rerun = {_text(declared)}\n"
+    return f"[jobs.{_text(job.name)}]\nowner = {_text(job.owner)}\nrunbook = {_text(runbook)}\n{rerun}"
 
 
 def _dependencies() -> Iterator[str]:

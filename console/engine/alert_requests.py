@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from console.engine.requests import Requests, where_from
+from console.engine.origin import where_from
+from console.engine.requests import Requests
 
 
 class AlertRequests(Requests):

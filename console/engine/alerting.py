@@ -63,6 +63,8 @@ class AlertAnswers:
             str(arguments.get("from", "")),
         )
         if not found:
-            raise CannotAnswer("nothing is parked" if asked is None else f"delivery {int(asked)} is not parked")
+            if asked is None:
+                raise CannotAnswer("nothing is parked")
+            raise NoSuchName(f"delivery {int(asked)} is not parked; headway alert lists what is")
         self._wake()
         return {"deliveries": found}

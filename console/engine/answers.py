@@ -15,7 +15,7 @@ import structlog
 from connectors.contract import Ask, ConnectorError, State, Verb
 from connectors.secrets import SecretStore
 from connectors.words import STARTING
-from console.clock import Clock
+from console.clock import Clock, real_now
 from console.control.authorize import Refused
 from console.engine.arriving import shown
 from console.engine.doors import QUESTIONS, Doors
@@ -25,7 +25,7 @@ from console.engine.previews import MARKS, cleaned_preview, preview_there
 from console.engine.rights import may_ask
 from console.model.ids import micros
 from console.store import approvals, asked, in_the_way, permissions, questions
-from console.store.errors import StoreError
+from console.store.errors import NotFound, StoreError
 from console.store.glance import glancing
 from console.store.open import Store
 from console.store.wire import wire
@@ -111,6 +111,7 @@ class Answers:
         if time.monotonic() >= self._sweep_at:
             self._sweep_at = time.monotonic() + SWEEP_SECONDS
             questions.forget_answered(self._store, fence, micros(self._clock.after(-KEEP_SECONDS)))
+            questions.forget_lookers(self._store, fence, micros(real_now()) - int(KEEP_SECONDS * 1_000_000))
 
     def close(self, until: float = math.inf) -> None:
         """Waits for what is being answered until `time.monotonic` is `until`."""
@@ -128,9 +129,9 @@ class Answers:
         try:
             self._check_right(kind, arguments)
             answer = self._by_kind[kind](arguments)
-        except (CannotAnswer, ConnectorError) as problem:
+        except (CannotAnswer, ConnectorError, NotFound) as problem:
             error = self._shown(str(problem))
-            answer = {"not_found": True} if isinstance(problem, NoSuchName) else {}
+            answer = {"not_found": True} if isinstance(problem, NoSuchName | NotFound) else {}
         except Exception as problem:
             log.exception("a question broke", kind=kind)
             error = f"the engine failed to answer ({type(problem).__name__}); its log has the details"

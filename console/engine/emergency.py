@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.control.authorize import Granted, Refused
-from console.engine.requests import raise_refused, where_from
+from console.engine.origin import where_from
+from console.engine.questions import raise_refused
 from console.engine.rights import Rights
 from console.model.modes import frozen_words
 from console.model.rights import Person

@@ -78,8 +78,8 @@ class Looker:
         return file.there(self._address(settings), path, timeout_seconds)
 
     def _address(self, settings: FileSettings) -> SshAddress:
-        from connectors.cron.client import address
-        from connectors.cron.options import CronOptions, Host
+        from connectors.cron.options import CronOptions
+        from connectors.transport.hosts import Host, address
 
         if settings.system is not None:
             return address(self._config.systems[settings.system].options, settings.target or "", self._secrets)

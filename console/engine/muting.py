@@ -66,12 +66,14 @@ class MutingAnswers:
 
     def end_silence(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number = int(arguments["silence"])
-        self._refuse(rows.end_silence(self._store, int(arguments["fence"]), number, self._said(arguments)))
+        rows.end_silence(self._store, int(arguments["fence"]), number, self._said(arguments))
+        self._wake()
         return {"silence": number}
 
     def judge(self, arguments: dict[str, Any]) -> dict[str, Any]:
         number, useful = int(arguments["alert"]), bool(arguments["useful"])
-        self._refuse(rows.judge(self._store, int(arguments["fence"]), number, useful, self._said(arguments)))
+        rows.judge(self._store, int(arguments["fence"]), number, useful, self._said(arguments))
+        self._wake()
         return {"alert": number, "useful": useful}
 
     def _refuse(self, refused: str) -> None:

@@ -11,7 +11,8 @@ from connectors.words import Verb
 from console.control.authorize import Granted, Refused
 from console.durations import duration_words
 from console.engine.alert_requests import AlertRequests
-from console.engine.requests import raise_refused, where_from
+from console.engine.origin import where_from
+from console.engine.questions import raise_refused
 from console.engine.rights import Rights, all_granted, jobs_of_runs
 from console.engine.wishes import ONE_AT_A_TIME, AlreadyAsked
 from console.model.plans import WAIT, Draft, PlanRefused, Step

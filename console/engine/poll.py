@@ -33,6 +33,8 @@ from console.engine.arriving import bites, inventory_words, kept_inventory, kept
 from console.engine.doors import Doors, Place, close_quietly
 from console.engine.health import Pulse
 from console.engine.holds import HoldLooker
+from console.engine.pausing import Pausing
+from console.engine.spending import Spending
 from console.engine.tails import Tails
 from console.failpoints import failpoint
 from console.store import ingest as store_ingest
@@ -103,6 +105,8 @@ class Poller:
         """What the last inventory could not read or take; said with every poll until the next one."""
         self._tails = Tails(shared.store, shared.clock, shared.secrets, place.target_id)
         self._holds = HoldLooker(shared.store, shared.clock, shared.secrets, place)
+        self._spending = Spending(place.system.settings.poll_every.total_seconds())
+        self._pausing = Pausing(shared.store, shared.clock, place.system.name, place.name)
         self.wake = threading.Event()
         self.pulse = Pulse()
         self.name = place.name
@@ -116,6 +120,9 @@ class Poller:
             started = time.monotonic()
             self.pulse.beat(3 * self._timeout)
             try:
+                if self._pausing.waits(self.wake, fence):
+                    self.close()
+                    continue
                 self.poll_once(fence)
             except StoreError:
                 self.close()
@@ -134,8 +141,9 @@ class Poller:
         failpoint("poll.before")
         self._asked_to_wait, self._begun = 0.0, time.monotonic()
         try:
-            self._pages(fence)
-            self._rights(fence)
+            with self._spending.poll():
+                self._pages(fence)
+                self._rights(fence)
             if self._failures:
                 self._log.info("target is back", failures=self._failures)
             self._failures = 0
@@ -268,6 +276,7 @@ class Poller:
             warnings=tuple(dict.fromkeys((*self._inventory_words, *poll.warnings))),
             gaps=poll.gaps,
             poll_ms=poll_ms,
+            spent=self._spending.spent,
             tails=self._tails.fetch(connector, records),
         )
         changed = False

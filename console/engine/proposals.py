@@ -16,6 +16,7 @@ from console.clock import Clock
 from console.control.authorize import Refused
 from console.control.backfill import MOST, backfill, periods
 from console.control.fewest import Can
+from console.control.first_tier import with_first_tier
 from console.control.plan import bulk, recovery
 from console.engine.answers import CannotAnswer
 from console.engine.arriving import shown
@@ -25,7 +26,7 @@ from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
 from console.model.plans import WAIT, Draft, Step
 from console.model.values import Estate, JobFacts
-from console.store import asked, permissions, plans
+from console.store import asked, cards, permissions, plans
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -49,7 +50,8 @@ class Proposals:
 
     def propose(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The draft as JSON, for who may look at every job in it. Raises CannotAnswer with the reason."""
-        draft = self._draft(arguments, self._estate())
+        estate = self._estate()
+        draft = with_first_tier(estate, self._draft(arguments, estate))
         self._check_rights(draft, str(arguments.get("by", "")))
         return self._previewed(draft).as_json()
 
@@ -118,7 +120,17 @@ class Proposals:
             one.result()  # raises what broke there
         late = "its scheduler did not answer in time; it is asked again before anything leaves"
         told = tuple(found.get(step.place) or replace(step, trouble=late) for step in draft.steps)
-        return replace(draft, steps=told)
+        return replace(draft, steps=self._with_who_said(told))
+
+    def _with_who_said(self, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        """Where a person, not config, says how safe a rerun is, the preview tells who, and when."""
+        said = cards.safety_said(self._store, {step.job_id for step in steps})
+        return tuple(
+            replace(step, preview={**step.preview, "safety_said": list(said[step.job_id])})
+            if step.job_id in said and step.preview
+            else step
+            for step in steps
+        )
 
     def _ref(self, step: Step) -> tuple[int, Ask] | None:
         """The target that is asked, and what; None where its run or its system is gone."""

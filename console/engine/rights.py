@@ -14,12 +14,13 @@ from typing import Any
 
 from console.control.authorize import DOORS, Granted, Refused, authorize
 from console.model.modes import Modes
-from console.model.rights import Person, Subject
+from console.model.rights import EVERYBODY, Permission, Person, Role, Subject
 from console.store import permissions, switches
 from console.store.chain import Run
 
 POLICY = "headway"
 """Who asks where a mode in config does."""
+EVERYBODY_LOOKS = Permission(EVERYBODY, Role.VIEW)
 _AT_ONCE = 400
 """Ids in one statement: well below what either database takes."""
 POLICIES = ("hold", "trigger")
@@ -33,6 +34,8 @@ class Rights:
     def __init__(self, run: Run, known: Mapping[int, Subject] | None = None) -> None:
         self._run = run
         self._permitted, self.rules = permissions.rights_of(run)
+        if not self._permitted and permissions.speaks_for_somebody():
+            self._permitted = [EVERYBODY_LOOKS]  # who could write the store may do everything: no visitor can
         self._subjects = dict(known or {})
         """What hangs on jobs. `known`: as it was read a moment ago, so that who writes keeps nobody waiting for it."""
 
@@ -81,6 +84,8 @@ class Rights:
 
 _ABOUT = {
     "accept_drift": ("job_id",),
+    "card": ("job_id",),
+    "card loosen": ("job_id",),
     "log": ("run_id",),
     "log difference": ("run_id",),
     "plan preview": ("incident_id", "run_ids", "job_id"),
@@ -121,6 +126,8 @@ def about_request(run: Run, kind: str, arguments: Mapping[str, Any]) -> list[dic
     if kind in ("approve", "withdraw"):
         rows = run("SELECT job_id, requested_by FROM action WHERE key = ?", (str(arguments.get("key", "")),))
         return [{"job_id": rows[0][0], "asked_by": rows[0][1]}] if rows else [{}]
+    if kind == "probe":
+        return [{"system": str(arguments.get("system", ""))}]
     if kind in ("silence", "silence end"):
         return [_silenced(run, kind, arguments)]
     about = _ABOUT.get(kind, ("run_id", "job_id"))

@@ -32,8 +32,7 @@ from console.store.reads.holders import holder_name, is_dead_here
 log = structlog.get_logger("headway.engine")
 
 LEASE_NAME = "engine"
-LEASE_SECONDS = 15.0
-RENEW_SECONDS = 3.0
+LEASE_SECONDS, RENEW_SECONDS = 15.0, 3.0
 STAND_BY_SECONDS = 1.0
 STOP_SECONDS = 2.5
 """For the parts' threads; a target that hangs is left behind."""
@@ -285,9 +284,10 @@ def stop_on_signals(engine: Engine, configs: ConfigFile | None = None) -> None:
         signal.signal(number, lambda *_: engine.stop())
 
 
-def end_with_parent() -> None:
-    """The kernel sends SIGTERM when the parent dies: engines of demo, lab and tests never outlive them."""
-    parent = os.getppid()
+def end_with_parent(parent: int = 0) -> None:
+    """The kernel sends SIGTERM when the parent dies: engines of demo, lab and tests never outlive them. One that names
+    itself may be dead already: without its pid, who has inherited this process would be taken for it."""
+    parent = parent or os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGTERM)

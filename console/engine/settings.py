@@ -34,6 +34,7 @@ def estate_settings(config: Config) -> EstateSettings:
         name=config.estate.name,
         starts_in=config.estate.starts_in,
         digest=config.digest,
+        console=config.console,
     )
 
 

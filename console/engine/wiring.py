@@ -19,6 +19,7 @@ from console.engine.actions import Actions
 from console.engine.alerting import AlertAnswers
 from console.engine.answers import Answers
 from console.engine.around_rerun import around_rerun
+from console.engine.cards import CardAnswers
 from console.engine.checks import Checks
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
@@ -31,6 +32,7 @@ from console.engine.outbox import Outbox
 from console.engine.ping import Ping
 from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
+from console.engine.probing import Probing
 from console.engine.promises import Promises
 from console.engine.proposals import Proposals
 from console.engine.rotas import Rotas
@@ -103,7 +105,10 @@ class Parts:
         unmatched = frozenset(found.unmatched)
         if unmatched - self._told:
             log.info("config names jobs that no system has (yet)", names=sorted(unmatched))
-        self._told = unmatched
+        for one in found.unknown_ends:
+            if one.words not in self._told:
+                log.warning("a service waits for a job that there is not", service=one.service, words=one.words)
+        self._told = unmatched | {one.words for one in found.unknown_ends}
 
     def _jobs_changed(self, fence: int) -> None:
         self.sync_config(fence)
@@ -198,10 +203,12 @@ class Parts:
             others={
                 "plan preview": proposals.propose,
                 "check look": self.checks.now,
+                **Probing(self.store, self.clock, self.doors, self.secrets).by_kind(),
                 **LogDifferences(self.store, self.doors, self.secrets.mask).by_kind(),
                 **self._alert_answers().by_kind(),
                 **self._muting().by_kind(),
                 **Promises(self.store, self.clock, self.evaluator.wake.set).by_kind(),
+                **CardAnswers(self.store, self.clock, self.evaluator.wake.set).by_kind(),
             },
         )
 

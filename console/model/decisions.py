@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from connectors.contract import Evidence, State, Verb
 from console.model.alerting import TECHNICAL, HeldFacts
@@ -30,7 +31,7 @@ class ExpectedRun:
     state: State
     evidence: Evidence
     reason: str
-    """Why: "line gone since 02:10", "paused since 02:10", "nothing in the log by 03:15"."""
+    """Why: "line gone since 02:10", "paused since 02:10", "nothing in the log by 03:15 UTC"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,20 @@ class RunJudgement:
     """What it read that was partial, in words."""
 
 
+class Spread(NamedTuple):
+    """How long something takes: in half, in nine of ten, in nineteen of twenty of all cases."""
+
+    p50: timedelta
+    p90: timedelta
+    p95: timedelta
+
+    def longer(self, by: timedelta) -> Spread:
+        return Spread(self.p50 + by, self.p90 + by, self.p95 + by)
+
+    def at_least(self, elapsed: timedelta) -> Spread:
+        return Spread(max(elapsed, self.p50), max(elapsed, self.p90), max(elapsed, self.p95))
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """How long a job takes, and from where we know: "history" (n runs), "declared", "none"."""
@@ -51,8 +66,15 @@ class Estimate:
     job_id: int
     source: str
     runs: int
-    p50: timedelta | None
-    p90: timedelta | None
+    takes: Spread | None
+
+    @property
+    def p50(self) -> timedelta | None:
+        return self.takes.p50 if self.takes is not None else None
+
+    @property
+    def p90(self) -> timedelta | None:
+        return self.takes.p90 if self.takes is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +90,7 @@ class ServiceDayVerdict:
     delivered_at: datetime | None
     expected_at: datetime | None
     late_at: datetime | None
+    """p90 of the finish."""
     act_by: datetime | None
     green_by: datetime | None
     cause: str
@@ -80,6 +103,8 @@ class ServiceDayVerdict:
     """The deadline before somebody extended it; None: nobody did, it is `deadline`."""
     agreed: datetime | None = None
     """When it is late by its SLA; None without one."""
+    p95_at: datetime | None = None
+    """p95 of the finish."""
     extension: str = ""
     """Who extended it and why."""
     instance: str = ""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from connectors.words import State
 from console.durations import parse_duration
+from console.model.frozen import dataclass
 
 FIELDS = {
     "state": "state:failed, or how it begins: state:fail",
@@ -27,13 +28,25 @@ FIELDS = {
 }
 ME = "me"
 TIERS = range(1, 6)
-_TERM = re.compile(r'(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)', re.DOTALL)
-_WORD = re.compile(r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+')
-_TIER = re.compile(r"(<=|>=|<|>)?([1-5])")
+_UNSPACED = ("state", "tier", "age", "bd")
+_TERM = r'(?s)(?P<sign>[-!~]?)(?:(?P<field>[^\s:"]+):)?(?P<value>.*)'
+_WORD = r'[-!~]?(?:[^\s:"]+:)?"[^"]*"?|\S+'
+_TIER = r"(<=|>=|<|>)?([1-5])"
 
 
 class FilterError(ValueError):
-    """A filter that cannot be read: place, value and mend in one line."""
+    """A filter that cannot be read: place, value and mend in one line. `faults`: of a whole filter each word that is at
+    fault, as typed, and what is wrong with it. `names`: its words with a colon that are no field but words of a name.
+    """
+
+    faults: tuple[tuple[str, str], ...] = ()
+    names: tuple[str, ...] = ()
+
+    def told(self, how: str) -> str:
+        """All of them in one line; `how` a word is told that is at fault."""
+        faults = "; ".join(f"{how.format(word)} {said}" for word, said in self.faults)
+        aside = ", ".join(f'"{name}" is no field, but a word of a name' for name in self.names)
+        return "; ".join(filter(None, (faults, aside)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,12 @@ class JobFilter:
 
 def parse_filter(text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False) -> JobFilter:
     """The filter that was typed. `now` and `zone`: what `since:22:00` goes by. Raises FilterError."""
-    return parse_terms(_WORD.findall(text), now, zone, only_problems)
+    return parse_terms(split_filter(text), now, zone, only_problems)
+
+
+def split_filter(text: str) -> list[str]:
+    """Its words; what is quoted is one."""
+    return re.findall(_WORD, text)
 
 
 def parse_terms(
@@ -82,13 +100,53 @@ def parse_terms(
 ) -> JobFilter:
     """The same of words that are split already, as a shell does it. Raises FilterError."""
     found = JobFilter(problems_only=only_problems)
-    for term in terms:
-        found = _with_term(found, term, now, zone)
+    faults: list[tuple[str, str]] = []
+    for term in (terms := list(terms)):
+        try:
+            found = _with_term(found, term, now, zone)
+        except FilterError as error:
+            faults.append((term, str(error)))
+    if faults:
+        told = FilterError("; ".join(said for _, said in faults))
+        told.faults = tuple(faults)
+        wrong = {term for term, _ in faults}
+        told.names = tuple(one for one in terms if one not in wrong and _field_of(one) not in ("", *FIELDS))
+        raise told
     return found
 
 
+def parse_typed(
+    text: str, now: datetime | None = None, zone: tzinfo = UTC, only_problems: bool = False
+) -> tuple[JobFilter | None, str]:
+    """What is in force while this is being typed, and what is wrong with it: of a last word that cannot be read, all
+    before it; None where a word before the last cannot be read, so that nothing changes."""
+    terms = split_filter(text)
+    try:
+        return parse_terms(terms, now, zone, only_problems), ""
+    except FilterError as error:
+        told = error
+    try:
+        return parse_terms(terms[:-1], now, zone, only_problems), told.told('"{}" is ignored:')
+    except FilterError:
+        return None, "nothing is filtered anew: " + told.told('"{}":')
+
+
+def words_of(argument: str) -> list[str]:
+    """The words of one argument of a command line. A shell has taken the quotes away, so what holds a space is one
+    word, as of `owner:"data platform"`, unless it is plainly several: a field stands further on, or first one whose
+    value has no space."""
+    first, *more = split_filter(argument) or [argument]
+    is_several = any(_field_of(one) in FIELDS for one in more) or (more and _field_of(first) in _UNSPACED)
+    return [first, *more] if is_several else [argument]
+
+
+def _field_of(term: str) -> str:
+    match = re.fullmatch(_TERM, term)
+    return (match["field"] or "").lower() if match else ""
+
+
 def _with_term(found: JobFilter, term: str, now: datetime | None, zone: tzinfo) -> JobFilter:
-    match = _TERM.fullmatch(term)
+    match = re.fullmatch(_TERM, term)
     sign, field, value = match.group("sign", "field", "value") if match else ("", None, term)
     is_quoted = value.startswith('"')
     if field and field.lower() in FIELDS and sign != "~":
@@ -148,7 +206,7 @@ def _states(value: str) -> Sequence[str]:
 
 
 def _tiers(value: str) -> Sequence[int]:
-    match = _TIER.fullmatch(value)
+    match = re.fullmatch(_TIER, value)
     if match is None:
         raise FilterError(f'tier: "{value}" is no tier; there are 1 to 5, as in {FIELDS["tier"]}')
     than, number = match[1] or "=", int(match[2])

@@ -59,6 +59,12 @@ def split_job_name(name: str) -> tuple[str, str]:
     return system, native_id
 
 
+def is_short_for(typed: str, name: str) -> bool:
+    """Whether the name of a job ends with what was typed, from a "/" or ":" on: "load_orders" and "db07:load_orders"
+    for "etl/db07:load_orders"."""
+    return typed != "" and name.endswith((f"/{typed}", f":{typed}"))
+
+
 def incident_name(incident_id: int) -> str:
     return f"INC-{incident_id:04d}"
 

@@ -53,6 +53,12 @@ class Save:
     """Seconds from the proposal by which this step must start; None where nothing after it is that pressing."""
     waits_for: str = ""
     """The job that this plan does not run again and that it waits for: held, left out, skipped or marked."""
+    deadline: str = ""
+    """Of the service day, ISO 8601 in UTC."""
+    zone: str = ""
+    """In which the service tells the time."""
+    takes_s: float | None = None
+    """What `slack_s` counts for this step itself, at the service's risk."""
 
     @property
     def label(self) -> str:
@@ -94,6 +100,8 @@ class Step:
     """What its scheduler would be sent now; empty where it could not be asked. It is asked again before it leaves."""
     trouble: str = ""
     """Why it could not be previewed."""
+    first_tier: tuple[str, ...] = ()
+    """Services of tier 1 that hang on it."""
 
     @property
     def refusal(self) -> str:
@@ -138,6 +146,11 @@ class Draft:
             found.setdefault((one.service, one.bd), one)
         return tuple(found.values())
 
+    @property
+    def first_tier(self) -> tuple[str, ...]:
+        """Services of tier 1 that hang on what it sends."""
+        return tuple(dict.fromkeys(name for step in self.steps if step.verb != WAIT for name in step.first_tier))
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -146,6 +159,7 @@ class Draft:
         """A draft that went through JSON."""
         steps = tuple(
             Step(**{**one, "after": tuple(one["after"]), "alternatives": tuple(one["alternatives"]),
+                    "first_tier": tuple(one.get("first_tier", ())),
                     "saves": tuple(Save(**each) for each in one["saves"])})
             for one in data["steps"]
         )  # fmt: skip

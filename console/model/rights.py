@@ -93,3 +93,5 @@ class Rules:
     """Most holds and starts of config's modes together; 0: no limit. Letting go has none."""
     valid_for_s: float = 14_400.0
     """What a person asked for, or a plan, and could not be sent for so long is not sent any more; 0: no limit."""
+    cards: tuple[str, ...] = ("owner", "runbook")
+    """What people may say on a job's card where config does not: some of `model.cards.FIELDS`."""

@@ -101,3 +101,5 @@ class EstateSettings:
     """The mode of a store that has none yet: "shadow" or "live"."""
     digest: str = ""
     """Of the config files; kept in `meta`."""
+    console: str = ""
+    """Keys and views that all consoles share; kept in `meta`."""

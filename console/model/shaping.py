@@ -100,7 +100,7 @@ def judged(steps: Sequence[Step], left: Sequence[Step] = ()) -> tuple[Step, ...]
         for save in step.saves if words else ():
             missing.setdefault((save.service, save.bd), _missing(save, step, words))
     late: dict[tuple[str, str], Save] = {}
-    starts = _starts(steps)
+    starts = starts_of(steps)
     for step in steps:
         for save in step.saves:
             told, day = _in_time(step, save, starts[step.place]), (save.service, save.bd)
@@ -122,7 +122,7 @@ def _marked(step: Step) -> str:
     return f"{step.job} is marked OK, so it is only asserted" if step.verb == Verb.MARK_OK else ""
 
 
-def _starts(steps: Sequence[Step]) -> dict[int, float | None]:
+def starts_of(steps: Sequence[Step]) -> dict[int, float | None]:
     """Place -> seconds until it starts; None behind a step whose length nobody knows. In an order that holds."""
     starts: dict[int, float | None] = {}
     ends: dict[int, float | None] = {}

@@ -19,6 +19,7 @@ from console.model.history import History
 from console.model.holds import HoldFacts
 from console.model.modes import Modes
 from console.model.past import Past
+from console.model.pauses import Pause
 from console.model.promises import PLAIN, Extension, Instance, Promise
 from console.model.wants import PLAINLY, Wants
 from console.model.words import EngineDown, Mode, Origin, Safety, Timeliness
@@ -43,6 +44,12 @@ class TargetFacts:
     """"unreachable", "refused" (a person must act), "broken"; empty when well."""
     lost: tuple[datetime, datetime] | None = None
     """Evidence of starts between these instants is lost for good (a truncated log): nothing there is proved missed."""
+    pause: Pause | None = None
+    """The last time that a person stopped its polls, lasting or over."""
+
+    def paused(self, now: datetime) -> Pause | None:
+        """The pause that lasts."""
+        return self.pause if self.pause is not None and self.pause.lasts(now) else None
 
 
 @value(frozen=True, slots=True)

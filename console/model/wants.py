@@ -3,9 +3,10 @@ others it is one gate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from console.model.frozen import dataclass
 
 
 class Condition(StrEnum):

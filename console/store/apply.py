@@ -36,7 +36,7 @@ _EXPECTED = (
 )
 _DAY = (
     "service_id", "bd", "deadline_us", "timeliness", "data_state", "delivered_us", "expected_us", "late_us",
-    "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
+    "p95_us", "act_by_us", "green_by_us", "incident_id", "cause", "sources", "path", "reason",
     "promised_us", "agreed_us", "extension", "instance", "submission", "awaits",
 )  # fmt: skip
 
@@ -239,6 +239,7 @@ def _day(service_id: int, incident_id: int | None, one: ServiceDayVerdict, names
         maybe_micros(one.delivered_at),
         maybe_micros(one.expected_at),
         maybe_micros(one.late_at),
+        maybe_micros(one.p95_at),
         maybe_micros(one.act_by),
         maybe_micros(one.green_by),
         incident_id,
@@ -267,4 +268,5 @@ def _estimate(one: Estimate, names: Mapping[int, str]) -> dict[str, object]:
         "runs": one.runs,
         "p50_s": None if one.p50 is None else one.p50.total_seconds(),
         "p90_s": None if one.p90 is None else one.p90.total_seconds(),
+        "p95_s": None if one.takes is None else one.takes.p95.total_seconds(),
     }

@@ -19,6 +19,18 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What the polls of a target cost its source."""
+
+    requests: int
+    """Of this poll, so far."""
+    a_minute: float
+    """Over the last ten minutes."""
+    allowed: str = ""
+    """What the source says is left, in words; empty where its API names no limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class IngestBatch:
     """One poll's records and the cursor that follows them. `control.periods` has given every run its period key."""
 
@@ -40,6 +52,8 @@ class IngestBatch:
     warnings: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     poll_ms: float | None = None
+    spent: Spent | None = None
+    """None where nothing of it can be counted."""
     tails: Mapping[tuple[str, str], Tail] = field(default_factory=dict)
     """Ends of the logs of what turned red, by (job, attempt key), raw names as in `runs`."""
 

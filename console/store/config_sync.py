@@ -15,13 +15,17 @@ from sqlalchemy import Connection
 
 from console.clean import clean_line
 from console.failpoints import failpoint
+from console.model.cards import FIELDS
 from console.model.ids import job_name, micros
 from console.model.settings import DependencySetting, EstateSettings, JobSetting, ServiceSetting, SystemSetting
-from console.store import audit, declared, promises, switches
+from console.store import audit, cards, declared, promises, switches
 from console.store.keys import pack, unpack
 from console.store.open import Store, next_changed_seq
 from console.store.patterns import matching
 from console.store.permissions import write_rights
+from console.store.unknown_ends import META as UNKNOWN_ENDS
+from console.store.unknown_ends import UnknownEnd, unknown_ends
+from console.store.unknown_ends import text_of as unknown_text
 from console.store.wire import Row, Wire, single, wire
 
 _SYSTEM = ("name", "kind", "zone", "cutoff", "poll_every_s", "capabilities", "missing", "starts_held", "removed")
@@ -29,12 +33,17 @@ _SERVICE = (
     "name", "title", "terminals", "deadline", "zone", "cutoff", "tier", "owner", "notify", "runbook", "risk",
     "calendar", "promise", "ready", "removed",
 )  # fmt: skip
-_JOB = ("owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar", "budget_s", "budget_cost")
+_JOB = (
+    "owner", "notify", "runbook", "rerun", "expected_s", "grace_s", "calendar", "budget_s", "budget_cost",
+    "config_says",
+)  # fmt: skip
+_CARD = {name: _JOB.index(name) for name in FIELDS}
+"""Where the fields of a card stand in it."""
 _EDGE = (
     "mode", "engine_down", "hold_lead_s", "hold_for_s", "condition", "check_name", "period", "calendar", "within_s",
     "gate", "need",
 )  # fmt: skip
-_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "", None, None)
+_DEFAULTS: Row = ("", "[]", "", "ask", None, 300.0, "", None, None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Synced:
     unmatched: tuple[str, ...] = ()
     """Names and patterns of config that no job has yet; not a fault."""
     changed: bool = False
+    unknown_ends: tuple[UnknownEnd, ...] = ()
+    """Jobs that services are delivered by and that nobody has seen, though others of their systems are known."""
 
 
 @dataclass(slots=True)
@@ -71,7 +82,7 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         switches.begin_in(lines.rows, settings.starts_in, micros(now))
         changed = _systems(lines, settings.systems)
         jobs = _Jobs(_job_names(lines))
-        changed |= _job_columns(connection, lines, settings.jobs, jobs)
+        changed |= _job_columns(connection, lines, settings, jobs)
         changed |= _dependencies(lines, settings, jobs)
         changed |= _services(lines, settings.services, jobs)
         changed |= write_rights(lines.rows, settings.permissions, settings.rules)
@@ -79,12 +90,15 @@ def sync_config(store: Store, settings: EstateSettings, now: datetime, fence: in
         _unmatched_in(settings, jobs)
         _tell_digest(connection, lines, settings.digest, now)
         _meta(lines, {"estate": clean_line(settings.name), "config_digest": settings.digest})
+        _meta(lines, {"console": settings.console})
         _meta(lines, {"unmatched": json.dumps([clean_line(name) for name in jobs.unmatched])})
+        ends = unknown_ends(settings.services, jobs.ids)
+        _meta(lines, {UNKNOWN_ENDS: unknown_text(ends)})
         if changed:
             lines.rows("DELETE FROM service_day WHERE timeliness = 'no_promise'")  # by the calendars of before
             _meta(lines, {"config_seq": str(next_changed_seq(connection))})
         failpoint("config.before_swap")
-    return Synced(tuple(jobs.unmatched), changed)
+    return Synced(tuple(jobs.unmatched), changed, ends)
 
 
 def _unmatched_in(settings: EstateSettings, jobs: _Jobs) -> None:
@@ -168,11 +182,16 @@ def _job_names(lines: Wire) -> dict[str, int]:
     return {job_name(system, unpack(native_id)): job_id for system, native_id, job_id in rows}
 
 
-def _job_columns(connection: Connection, lines: Wire, settings: Sequence[JobSetting], jobs: _Jobs) -> bool:
-    wanted = _wanted_columns(settings, jobs)
+def _job_columns(connection: Connection, lines: Wire, settings: EstateSettings, jobs: _Jobs) -> bool:
+    wanted = _wanted_columns(settings.jobs, jobs)
+    said = cards.words(lines)
     changed: list[Row] = []
     for job_id, *stored in lines.rows(f"SELECT id, {', '.join(_JOB)} FROM job"):  # noqa: S608  (our own names)
         columns = wanted.get(job_id) or [stored[0], *_DEFAULTS[1:]]
+        for name, word in said[job_id].items() if job_id in said else ():
+            if name not in str(columns[-1]).split(","):
+                place = _CARD[name]
+                columns[place] = cards.in_force(name, word, settings.rules.cards, columns[place])
         if columns[0] is None:
             columns[0] = stored[0]  # config says nothing: the owner that the source names stays
         if columns != stored:
@@ -194,7 +213,14 @@ def _wanted_columns(settings: Sequence[JobSetting], jobs: _Jobs) -> dict[int, li
             for place, value in enumerate(_said(setting)):
                 if value is not None:
                     columns[place] = value
+            columns[-1] = _says(str(columns[-1]), setting)
     return wanted
+
+
+def _says(before: str, one: JobSetting) -> str:
+    """The fields of a card that config says, with those that an earlier pattern says."""
+    given = zip(FIELDS, (one.owner, one.runbook, one.rerun), strict=True)
+    return ",".join(sorted({name for name, value in given if value is not None} | set(filter(None, before.split(",")))))
 
 
 def _said(one: JobSetting) -> Row:
@@ -208,6 +234,7 @@ def _said(one: JobSetting) -> Row:
         one.calendar,
         None if one.budget_time is None else one.budget_time.total_seconds(),
         one.budget_cost,
+        None,
     )
 
 

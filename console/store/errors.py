@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+CANDIDATES = 8
+"""Full names that are told where a short one fits several."""
+
 
 class StoreError(Exception):
     """An expected failure of the store."""
@@ -72,6 +75,18 @@ class LookAlike(NotFound):
         self.near = ()
 
 
+class Ambiguous(NotFound):
+    """Several things answer to this short name: `near` is their full ones."""
+
+    def __init__(self, name: str, names: tuple[str, ...]) -> None:
+        more = f" and {len(names) - CANDIDATES} more" if len(names) > CANDIDATES else ""
+        StoreError.__init__(
+            self, f'"{name}" is short for {len(names)} jobs: {", ".join(names[:CANDIDATES])}{more}. Name one in full'
+        )
+        self.name = name
+        self.near = names
+
+
 def is_damage(error: BaseException | None) -> bool:
     """Whether SQLite says that the bytes of its file are not what it wrote."""
     return "malformed" in str(error) or "not a database" in str(error)
@@ -85,6 +100,11 @@ def damage_words(error: BaseException | None) -> str:
         '. It is damaged, or no store of Headway: end the engine ("headway engine stop") and put a copy in its place'
         ' with "headway restore COPY --replace", which moves this file aside; or name another store'
     )
+
+
+def gone_words(place: object, why: str | None) -> str:
+    """The mend for a store whose file was moved away under whoever has it open."""
+    return f"the store's file is gone ({why}); put it back: {place}"
 
 
 def folder_words(path: object) -> str:

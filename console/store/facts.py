@@ -238,8 +238,8 @@ def services(lines: Wire) -> tuple[ServiceFacts, ...]:
 def targets(lines: Wire) -> dict[int, TargetFacts]:
     rows = lines.rows(
         "SELECT t.id, s.name, t.name, s.poll_every_s, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
-        " t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us"
-        " FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
+        " t.seen_until_us, t.first_ok_us, t.lost_since_us, t.lost_until_us, w.value, w.set_by, w.why, w.at_us"
+        f" FROM target t JOIN system s ON s.id = t.system_id{switches.PAUSES} WHERE NOT t.removed AND NOT s.removed"
     )
     return {row[0]: _target(row) for row in rows}
 
@@ -249,7 +249,7 @@ def _target(row: Row) -> TargetFacts:
     """Each look reads all of them, and few have changed since the last."""
     (
         target_id, system, name, every, last_ok, failing, error, error_kind, seen_until, first_ok, lost_since,
-        lost_until,
+        lost_until, *paused,
     ) = row  # fmt: skip
     return TargetFacts(
         id=target_id,
@@ -263,6 +263,7 @@ def _target(row: Row) -> TargetFacts:
         seen_until=maybe_instant(seen_until),
         first_ok_at=maybe_instant(first_ok),
         lost=None if lost_until is None else (instant(lost_since or 0), instant(lost_until)),
+        pause=switches.last_pause(system, *paused),
     )
 
 

@@ -35,10 +35,11 @@ GRANT headway_store_view TO headway_store_act;
 GRANT headway_store_act TO headway_store_admin;
 REVOKE UPDATE, DELETE ON audit FROM headway_store_engine;
 REVOKE INSERT, UPDATE, DELETE ON alembic_version FROM headway_store_engine;
-GRANT INSERT ON action, request, plan, plan_step, event, switch, audit TO headway_store_act;
+GRANT INSERT ON action, request, plan, plan_step, event, switch, audit, presence TO headway_store_act;
 GRANT UPDATE (state, words, changed_seq, ended_us) ON plan TO headway_store_act;
 GRANT UPDATE (state, action_key, due_us, ended_us) ON plan_step TO headway_store_act;
 GRANT UPDATE ON switch TO headway_store_act;
+GRANT UPDATE (incident_id, since_us, seen_us) ON presence TO headway_store_act;
 GRANT USAGE ON SEQUENCE request_id_seq, plan_id_seq, plan_step_id_seq, event_id_seq TO headway_store_act;
 
 -- Who is at the other end: session_user is who signed in, and SET ROLE does not change it.
@@ -189,13 +190,32 @@ END $$;
 CREATE OR REPLACE FUNCTION headway_stamp_switch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
-    IF NEW.value <> (CASE NEW.name WHEN 'freeze' THEN 'on' ELSE 'shadow' END)
+    IF NEW.name LIKE 'polling %' THEN  -- a pause, until when; empty where it is polled again
+        PERFORM headway_check(CASE NEW.value WHEN '' THEN true
+            ELSE NEW.value::timestamptz <= clock_timestamp() + interval '7 days 1 hour' END, 'at most 7 days');
+    ELSIF NEW.value <> (CASE NEW.name WHEN 'freeze' THEN 'on' ELSE 'shadow' END)
        AND NOT headway_is('headway_store_admin') THEN
         RAISE EXCEPTION 'to turn % % takes headway_store_admin', NEW.name, NEW.value
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     NEW.set_by := session_user;
     NEW.at_us := headway_now_us();
+    RETURN NEW;
+END $$;
+
+-- Who looks at an incident is the login that says so, now.
+CREATE OR REPLACE FUNCTION headway_stamp_presence() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF headway_is('headway_store_engine') THEN RETURN NEW; END IF;
+    IF TG_OP = 'INSERT' THEN
+        PERFORM headway_check(octet_length(NEW.console) <= 500, 'no name of a console');
+        NEW.person := session_user;
+        NEW.came_from := headway_from(NEW.came_from);
+    ELSIF OLD.person <> session_user THEN
+        RAISE EXCEPTION 'console % is %''s', OLD.console, OLD.person USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    NEW.seen_us := headway_now_us();
+    NEW.since_us := least(NEW.since_us, NEW.seen_us);
     RETURN NEW;
 END $$;
 
@@ -224,7 +244,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['action', 'request', 'event', 'plan', 'plan_step', 'switch'] LOOP
+    FOREACH name IN ARRAY ARRAY['action', 'request', 'event', 'plan', 'plan_step', 'switch', 'presence'] LOOP
         EXECUTE format('DROP TRIGGER IF EXISTS headway_stamp ON %I', name);
         EXECUTE format('CREATE TRIGGER headway_stamp BEFORE INSERT OR UPDATE ON %I FOR EACH ROW EXECUTE FUNCTION %I()',
                        name, 'headway_stamp_' || name);
@@ -235,7 +255,7 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['headway_is(text)', 'headway_now_us()', 'headway_from(text)',
         'headway_json(text, text)', 'headway_check(boolean, text)', 'headway_job(bigint, integer)',
         'headway_stamp_action()', 'headway_stamp_request()', 'headway_stamp_event()', 'headway_stamp_plan()',
-        'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_seal_audit()'] LOOP
+        'headway_stamp_plan_step()', 'headway_stamp_switch()', 'headway_stamp_presence()', 'headway_seal_audit()'] LOOP
         EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', name, current_schema());
     END LOOP;
 END $$;

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from console.clean import clean_line
 from console.model.ids import incident_name
 from console.store import audit
+from console.store.errors import HasNone
 from console.store.open import Store
 from console.store.wire import Wire, wire
 
@@ -77,8 +78,8 @@ def add_silence(store: Store, fence: int, matchers: Mapping[str, str], from_us: 
     return int(number)
 
 
-def end_silence(store: Store, fence: int, number: int, said: Said) -> str:
-    """Ends a silence now. Why not, in words; empty when it is ended."""
+def end_silence(store: Store, fence: int, number: int, said: Said) -> None:
+    """Ends a silence now. Raises HasNone."""
     with store.write(fence, durable=True) as connection:
         rows = wire(connection).rows(
             "UPDATE silence SET ended_us = ?, ended_by = ? WHERE id = ? AND ended_us IS NULL AND until_us > ?"
@@ -86,20 +87,21 @@ def end_silence(store: Store, fence: int, number: int, said: Said) -> str:
             (said.now_us, said.by, number, said.now_us),
         )
         if not rows:
-            return f"there is no silence {number} that lasts; headway silence lists them"
+            told = f"there is no silence {number} that lasts; headway silence lists them"
+            raise HasNone(f"silence {number}", told)
         detail = {"matchers": json.loads(rows[0][0])}
         audit.append(
             connection, said.now_us, said.by, said.origin, "end silence", f"silence {number}", detail, said.why
         )
-    return ""
 
 
-def judge(store: Store, fence: int, alert_id: int, useful: bool, said: Said) -> str:
-    """Whether an alert was useful; the last word counts. Why not, in words; empty when it is kept."""
+def judge(store: Store, fence: int, alert_id: int, useful: bool, said: Said) -> None:
+    """Whether an alert was useful; the last word counts. Raises HasNone."""
     with store.write(fence) as connection:
         lines = wire(connection)
         if not lines.rows("SELECT 1 FROM alert WHERE id = ?", (alert_id,)):
-            return f"there is no alert {alert_id}"
+            told = f"there is no alert {alert_id}; each alert names its ID in its last lines"
+            raise HasNone(f"alert {alert_id}", told)
         lines.rows(
             "INSERT INTO alert_useful (alert_id, useful, said_by, why, said_us) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (alert_id) DO UPDATE SET useful = excluded.useful, said_by = excluded.said_by,"
@@ -110,14 +112,13 @@ def judge(store: Store, fence: int, alert_id: int, useful: bool, said: Said) -> 
         audit.append(
             connection, said.now_us, said.by, said.origin, "judge alert", f"alert {alert_id}", detail, said.why
         )
-    return ""
 
 
 def _not_open(lines: Wire, incident_id: int) -> str:
     rows = lines.rows("SELECT closed_us FROM incident WHERE id = ?", (incident_id,))
     name = incident_name(incident_id)
     if not rows:
-        return f"there is no {name}"
+        raise HasNone(name, f"there is no {name}; headway incidents lists them")
     return f"{name} is closed: there is nothing to be on" if rows[0][0] is not None else ""
 
 

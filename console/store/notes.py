@@ -15,7 +15,8 @@ def root_job(run: Run, incident_id: int) -> int | None:
     """The job that the incident's root is a run of. Raises NotFound for no incident."""
     rows = run("SELECT root_job_id FROM incident WHERE id = ?", (incident_id,))
     if not rows:
-        raise NotFound(incident_name(incident_id))
+        open_ones = run("SELECT id FROM incident WHERE closed_us IS NULL ORDER BY id DESC LIMIT 3", ())
+        raise NotFound(incident_name(incident_id), tuple(incident_name(row[0]) for row in open_ones))
     return None if rows[0][0] is None else int(rows[0][0])
 
 

@@ -24,8 +24,8 @@ from console.failpoints import failpoint
 from console.model.ids import instant
 from console.store.chain import LOCKED, WRITER_LOCK
 from console.store.disks import network_type
-from console.store.errors import LeaseLost, StoreUnusable, damage_words, folder_words, is_damage
-from console.store.place import checked, without_secrets
+from console.store.errors import LeaseLost, StoreUnusable, damage_words, folder_words, gone_words, is_damage
+from console.store.place import checked, which_file, without_secrets
 from console.store.schema import SCHEMA
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
@@ -51,6 +51,7 @@ class Store:
         self.is_sqlite = path is not None
         self._writer = threading.Lock()
         self._written_at = time.monotonic()
+        self._file = which_file(path) if path is not None else None
 
     @contextmanager
     def write(self, fence: int | None, durable: bool = False) -> Iterator[Connection]:
@@ -60,6 +61,7 @@ class Store:
         when this returns (intents); others may be lost by a power failure, never by a crash of ours. Raises
         StoreUnusable where the database cannot (full disk, locked for 30 s, connection lost).
         """
+        self._still_there()
         with self._reasons_told(), self._writer, self.engine.connect() as connection:
             connection.execution_options(headway_write=True)
             self._be_durable(connection, durable)
@@ -84,11 +86,29 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent look. Keep it short: an open reader keeps the write-ahead log from shrinking."""
+        self._still_there()
         with self._reasons_told(), self.engine.connect() as connection:
             if not self.is_sqlite:  # left alone, each statement there would have a look of its own
                 connection.execution_options(isolation_level="REPEATABLE READ")
             with connection.begin():
                 yield connection
+
+    def _still_there(self) -> None:
+        """What is written to a file that was moved away nobody reads, and one that was put in its place has a log of
+        its own, which would be ruined."""
+        if self.path is None:
+            return
+        if self._is_replaced(self.path):
+            raise StoreUnusable(
+                f"another file stands in the place of the store {self.path}: put the one back that was there, or have"
+                ' the engine begin on this one: "headway engine stop", then start it'
+            )
+
+    def _is_replaced(self, path: Path) -> bool:
+        try:
+            return which_file(path) != self._file
+        except OSError as error:
+            raise StoreUnusable(gone_words(path, error.strerror)) from error
 
     @contextmanager
     def _reasons_told(self) -> Iterator[None]:
@@ -122,7 +142,10 @@ class Store:
         return None if row is None else Hand(instant(row[0]), instant(row[1]), float(row[2]), bool(row[3]))
 
     def close(self) -> None:
-        """Frees all connections."""
+        """Frees all connections; not where another file stands in the place of ours: SQLite would take its log away."""
+        with suppress(StoreUnusable):
+            if self.path is not None and self._is_replaced(self.path):
+                return
         self.engine.dispose()
 
 
@@ -227,7 +250,9 @@ def _make_private(path: Path) -> None:
 
 
 def _sqlite(path: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    at = f"file:{quote(str(path.absolute()))}"  # "rw": a connection more never makes a store where there is none
+    url = URL.create("sqlite", database=at, query={"mode": "rw", "uri": "true"})
+    engine = create_engine(url, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

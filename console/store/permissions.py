@@ -16,7 +16,8 @@ from console.store.chain import Run
 
 ACTING = "acting"
 """The row of `meta` that keeps `[acting]`, JSON."""
-NO_RULES: dict[str, Any] = {"reason_tiers": (), "per_hour": 0, "policy_per_hour": 0, "valid_for_s": 0.0}
+NO_RULES: dict[str, Any] = {"reason_tiers": (), "per_hour": 0, "policy_per_hour": 0, "valid_for_s": 0.0,
+                            "cards": ()}  # fmt: skip
 """Of a store that no config has reached."""
 HOUR_US = 3_600_000_000
 _AT_ONCE = 400
@@ -145,12 +146,26 @@ def owes_start(run: Run, key: str) -> bool:
     return bool(run("SELECT 1 FROM hold WHERE start_key = ?", (key,)))
 
 
+_spoken_for = ""
+
+
 # -- people ----------------------------------------------------------------------------------------------------------
 def asker(run: Run, is_postgres: bool) -> Person:
     """Who this process is: the database login on PostgreSQL, else the OS user by the kernel's word."""
     if is_postgres:
         return person_named(run, str(run("SELECT session_user", ())[0][0]), is_postgres=True)
-    return person_named(run, os_user(), is_postgres=False)
+    return person_named(run, _spoken_for or os_user(), is_postgres=False)
+
+
+def speak_for(name: str) -> None:
+    """From now on this process asks for that person, whom a proxy has signed in; an empty name is its own user."""
+    global _spoken_for
+    _spoken_for = name
+
+
+def speaks_for_somebody() -> bool:
+    """Whether this process asks for a person whom a proxy has signed in."""
+    return bool(_spoken_for)
 
 
 def my_names(run: Run, is_postgres: bool) -> list[str]:

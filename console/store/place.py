@@ -6,6 +6,7 @@ Standard library only: the console's first paint goes through here.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 from console.store.errors import StoreUnusable
@@ -43,3 +44,9 @@ def without_secrets(url: str, text: str) -> str:
         for form in {secret, unquote(secret)}:
             text = text.replace(form, "•••") if len(form) > 3 else text
     return text
+
+
+def which_file(path: Path) -> tuple[int, int]:
+    """Which file it is, whatever its name. Raises OSError where there is none."""
+    found = path.stat()
+    return found.st_dev, found.st_ino

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from connectors.contract import RunRecord, RunRef, Schedule
 from console.model.ids import maybe_instant, micros
+from console.model.pauses import Pause
+from console.store import switches
+from console.store.audit import ENGINE, FROM_ENGINE
 from console.store.keys import pack, unpack
 from console.store.open import Store
-from console.store.wire import wire
+from console.store.wire import Row, wire
 
 AROUND = timedelta(hours=26)
 """How far before a start its period may lie: `LATEST_START` of control.periods, and an hour. A job of every minute has
@@ -46,6 +49,18 @@ def state(store: Store, target_id: int) -> PollState:
             text("SELECT cursor, inventory_hash FROM target WHERE id = :id"), {"id": target_id}
         ).one()
     return PollState(unpack(row[0]), unpack(row[1]))
+
+
+def pause(store: Store, system: str) -> Pause | None:
+    """Why a person wants no polls of this system, lasting or over; None where nobody said so."""
+    with store.read() as connection:
+        return switches.pause_in(wire(connection).rows, system)
+
+
+def pause_over(store: Store, said: Pause, now: datetime, fence: int) -> None:
+    """Tells the audit that this pause came to its end by itself."""
+    with store.write(fence) as connection:
+        switches.pause_over(wire(connection).rows, said, ENGINE, FROM_ENGINE, micros(now))
 
 
 def record_probe(
@@ -109,7 +124,19 @@ def taken(store: Store, target_id: int, records: Iterable[RunRecord]) -> dict[tu
     jobs = sorted({pack(one.job) for one in unmatched})
     with store.read() as connection:
         rows = wire(connection).by_keys(sql, "t", jobs, (target_id, since))
+        rows = [*_executed_again(connection, target_id, unmatched), *rows]
     return {(unpack(row[0]), unpack(row[1])): unpack(row[2]) for row in rows}
+
+
+def _executed_again(connection: Connection, target_id: int, records: Iterable[RunRecord]) -> list[Row]:
+    """The periods of the attempts that these execute again, however long ago they were."""
+    sql = (
+        "SELECT j.source_id, r.period_key, a.attempt_key FROM {keys} CROSS JOIN target t CROSS JOIN job j"
+        " CROSS JOIN attempt a CROSS JOIN run r WHERE t.id = ? AND j.system_id = t.system_id AND j.source_id = k.a"
+        " AND j.target_id + 0 = t.id AND a.job_id = j.id AND a.attempt_key = k.b AND r.id = a.run_id"
+    )
+    again = sorted({(pack(one.job), pack(one.again_of)) for one in records if one.again_of})
+    return list(wire(connection).by_keys(sql, "tt", again, (target_id,))) if again else []
 
 
 def safety_of_run(store: Store, run_id: int) -> str:

@@ -58,6 +58,12 @@ def forget_answered(store: Store, fence: int, before_us: int) -> None:
         )
 
 
+def forget_lookers(store: Store, fence: int, before_us: int) -> None:
+    """Removes what consoles told that were last seen before then (real time)."""
+    with store.write(fence) as connection:
+        connection.execute(text("DELETE FROM presence WHERE seen_us < :before"), {"before": before_us})
+
+
 def refuse_unanswered(store: Store, fence: int, now_us: int) -> None:
     """Questions that a dead engine had begun to answer are refused: whoever asked may ask again."""
     answer = json.dumps({"error": "the engine was restarted while it answered; ask again"})

@@ -43,10 +43,11 @@ def record_success(lines: Wire, target_id: int, batch: IngestBatch, refused: Seq
         " zone = CASE WHEN ? = '' THEN zone ELSE ? END, "
         " seen_until_us = CASE WHEN seen_until_us > ? THEN seen_until_us ELSE COALESCE(?, seen_until_us) END,"
         " booted_us = CASE WHEN ABS(COALESCE(booted_us, 0) - ?) > ? THEN ? ELSE booted_us END,"
-        " poll_ms = COALESCE(?, poll_ms), warnings = ? WHERE id = ?",
+        " poll_ms = COALESCE(?, poll_ms), warnings = ?, requests = ?, requests_minute = ?, allowed = ? WHERE id = ?",
         (
             pack(batch.cursor), now_us, now_us, now_us, now_us, batch.skew_s, batch.zone, batch.zone,
-            seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _words(batch.warnings), target_id,
+            seen_until, seen_until, booted, BOOT_US, booted, batch.poll_ms, _words(batch.warnings), *_spent(batch),
+            target_id,
         ),
     )  # fmt: skip
     skipped = [*batch.skipped, *refused]
@@ -76,6 +77,13 @@ def record_failure(store: Store, target_id: int, error: str, kind: str, now: dat
         if failing_since is None:
             lines.rows(_EVENT, (now_us, "lost", f"{clean_line(f'{system}/{name}')}: {words}", system_id))
     return failing_since is None
+
+
+def _spent(batch: IngestBatch) -> tuple[int | None, float | None, str]:
+    spent = batch.spent
+    return (
+        (None, None, "") if spent is None else (spent.requests, spent.a_minute, clean_line(spent.allowed, WORDS_LIMIT))
+    )
 
 
 def _lost(gap: Gap, now_us: int, target_id: int) -> tuple[int, ...]:

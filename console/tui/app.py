@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +18,11 @@ from textual.screen import Screen
 
 from console.clock import Hand, real_now
 from console.model.views import HeaderView, ServiceView
+from console.personal.file import Personal, own_file
+from console.personal.left import Left, Places
+from console.personal.shared import own_of
 from console.store.errors import StoreMissing
+from console.tui import keys
 from console.tui.cells import Look
 from console.tui.chrome import is_small
 from console.tui.desk import Desk
@@ -26,10 +31,12 @@ from console.tui.glyphs import Glyphs
 from console.tui.messages import Arrived
 from console.tui.ports import ReadsLike, RequestsLike
 from console.tui.screens.base import BaseScreen
-from console.tui.screens.numbered import make_screen
+from console.tui.screens.numbered import first_screen
+from console.tui.services import Grouping
+from console.tui.signals import Signaller
 from console.tui.start import reading, run_console
 from console.tui.theme import chosen
-from console.tui.trail import Trail
+from console.tui.trail import Place, Trail
 from console.tui.ways import Ways
 from console.tui.when import Clock
 
@@ -37,9 +44,12 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from console.store.reads.audit import ApprovalView
+    from console.tui.tour import Tour
 
 __all__ = ["HeadwayApp", "run_console"]
 
+NOTE_SECONDS = 60.0
+"""How often it is written down anew where a person is who goes nowhere: a lost line is told with its time."""
 HEADER_SECONDS = 5.0
 """How often the header is read even without a change: an engine that stopped changes nothing."""
 START_SECONDS = 20.0
@@ -61,11 +71,15 @@ class HeadwayApp(Ways, inherit_bindings=False):
         *,
         ascii: bool = False,
         screen: str | None = None,
-        incident: int | None = None,
+        place: Place | None = None,
         frozen: datetime | None = None,
         mine: tzinfo | None = None,
         on_painted: Callable[[], object] | None = None,
         command: Sequence[str] = (),
+        tour: Tour | None = None,
+        personal: Personal | None = None,
+        places: Places | None = None,
+        left: Left | None = None,
         driver_class: type[Driver] | None = None,
     ) -> None:
         super().__init__(driver_class=driver_class)
@@ -78,31 +92,48 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.command = tuple(command)
         """`headway` with this console's config and store, for what runs beside it; nothing where none may."""
         self._asker: Desk[RequestsLike] | None = None
+        self.is_seen = screen != "wallboard"
+        """Whether others are told which incident this console shows."""
         self.not_sent: list[str] = []
         """What was ordered before the console was left, and was not sent."""
         self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
         self.trail = Trail()
+        self.tour = tour
+        """The demo's; None elsewhere."""
+        self.touched_at = time.monotonic()
+        """When a person last did something; or when it began."""
+        self.places = Desk(lambda: places, "places") if places is not None else None
+        """Where it is written down where a person is; None for nowhere."""
+        self._left, self._noted = left, (Left("", None), 0.0)
+        self.personal = personal or Personal(own_file())
+        self.own = own_of("", self.personal)
+        """Keys and views: of config, and of this person over them."""
         self.header: HeaderView | None = None
         self.services: tuple[ServiceView, ...] = ()
         self.approvals: tuple[ApprovalView, ...] = ()
         """What waits for another person's approval, oldest first."""
+        self.grouping, self.folding = Grouping.NONE, True
+        """How Services stand together, and whether what is well is folded where it does not fit."""
         self.store_error = ""
+        self.read_at: datetime | None = None
+        """When the store could last be read, by real time."""
         self.starting = False
         """True while the store is not there yet and `on_painted` may be bringing the engine that makes it."""
         self._starts_until = time.monotonic() + START_SECONDS if on_painted is not None else 0.0
         self._hand: Hand | None = None
         self._frozen, self._on_painted = frozen, on_painted
-        self._home, self._incident = screen or "services", incident
+        self._home, self._place = screen or "services", place
+        self._signaller = Signaller(self.send, self.entitle)
         self._gate = KeyGate(self, super().on_event)
         self.read_header()
 
     def get_default_screen(self) -> Screen[Any]:
-        return make_screen(self._home)
+        return first_screen(self._home)
 
     @property
     def look(self) -> Look:
-        """What cells need: the time, whose clock, which glyphs."""
-        return Look(self.now(), self.clock, self.glyphs)
+        """What cells need: the time, whose clock, which glyphs, whose keys."""
+        return Look(self.now(), self.clock, self.glyphs, self.own.remap)
 
     def now(self) -> datetime:
         """The present, aware UTC: real, the replay's, or frozen by a test."""
@@ -113,14 +144,19 @@ class HeadwayApp(Ways, inherit_bindings=False):
     # life
 
     def on_mount(self) -> None:
-        self.desk.attach(self._deliver, self._store_changed)
-        if self._incident is not None:
-            self.open_incident(self._incident)
+        self.take_own("")
+        if self._left is not None:
+            self.come_back(self._left)
+        self.desk.attach(self._deliver, self.look_again)
+        if self._place is not None:
+            self.visit(*self._place)
         self.set_interval(1.0, self._tick)
         self.set_interval(HEADER_SECONDS, self.read_header)
         self.call_after_refresh(self._painted)
 
     async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.InputEvent | events.Resize):
+            self.touched_at = time.monotonic()
         if isinstance(event, events.Key) and not event.is_forwarded:
             if event.key in AT_ONCE or not is_small(self.size):
                 await self._gate.take(event)
@@ -139,6 +175,8 @@ class HeadwayApp(Ways, inherit_bindings=False):
 
     def on_unmount(self) -> None:
         self.desk.close()
+        if self.places is not None:
+            self.places.close()
         if self._asker is not None:
             self.not_sent = self._asker.close()
 
@@ -177,25 +215,45 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.desk.ask("header", _header_of, self._on_header, self.store_failed, first=True)
 
     def _on_header(self, answer: tuple[HeaderView, Hand | None, Sequence[ServiceView], Sequence[ApprovalView]]) -> None:
+        before = self.header
         self.header, self._hand, services, approvals = answer
+        self.read_at = real_now() if self._frozen is None else self._frozen
+        if self.header.console != (before.console if before is not None else ""):
+            self.take_own(self.header.console)
         self.services, self.approvals = tuple(services), tuple(approvals)
+        self._signaller.look(self.header, self.services, self.own.signals, is_watched=self.app_focus)
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self.starting = bool(self.store_error), "", False
-        if isinstance(self.screen, BaseScreen):
-            self.screen.paint_frame()
-            if broken:
-                self.screen.fetch()
+        self.paint_frame()
+        if broken and isinstance(self.screen, BaseScreen):
+            self.screen.fetch()
+
+    def take_own(self, shared: str) -> None:
+        """Keys and views from now on; what cannot be used of a person's own file is said once."""
+        told = self.own.faults if self.header is not None else ()
+        self.own = own_of(shared, self.personal)
+        self.set_keymap(keys.keymap(self.own.remap))
+        faults = [one for one in self.own.faults if one not in told]
+        if faults and isinstance(self.screen, BaseScreen):
+            more = f"  (+{len(faults) - 1} more: headway check)" if len(faults) > 1 else ""
+            self.call_after_refresh(self.screen.notice, f"{faults[0]}{more}", "warn")
+
+    def take_personal(self, personal: Personal) -> None:
+        """A person's own file says something else now."""
+        self.personal = personal
+        self.take_own(self.header.console if self.header is not None else "")
 
     def store_failed(self, error: Exception) -> None:
         """The store cannot be read: said in the banner; what was read before stays."""
         self.store_error = f"{error}" or type(error).__name__
+        if self.own.signals.title:
+            self._signaller.entitle("Headway: nothing is seen")
         is_early = self.header is None and time.monotonic() < self._starts_until
         self.starting = is_early and (self.starting or isinstance(error, StoreMissing))
-        if isinstance(self.screen, BaseScreen):
-            self.screen.paint_frame()
+        self.paint_frame()
 
-    def _store_changed(self) -> None:
+    def look_again(self) -> None:
         self.read_header()
         for screen in reversed(self.screen_stack):
             fetch = getattr(screen, "fetch", None)
@@ -207,6 +265,20 @@ class HeadwayApp(Ways, inherit_bindings=False):
         tick = getattr(self.screen, "tick", None) if self.is_running else None  # one that closes has lost its widgets
         if tick is not None:
             tick()
+        self._note_place()
+
+    def _note_place(self) -> None:
+        """Writes down where a person is: when it is another place, and each minute."""
+        left, (before, at) = self.place_now(), self._noted
+        if self.places is not None and left is not None and (left != before or time.monotonic() - at > NOTE_SECONDS):
+            self._noted = (left, time.monotonic())
+            written = replace(left, at=real_now())
+            self.places.ask("place", lambda places: places.write(written), lambda _: None)
+
+    @property
+    def was_ended(self) -> bool:
+        """True where its line was lost, or something else ended it: who left by himself has his exit code."""
+        return (self.return_value or 0) >= 128
 
     def ask_engine(self, key: str, question: Callable[[RequestsLike], Any], then: Callable[[Any], None],
                    failed: Callable[[Exception], None], order: str = "") -> None:  # fmt: skip

@@ -19,6 +19,19 @@ def step_aside(app: App[int], argv: Sequence[str]) -> int:
         return subprocess.run(argv, check=False).returncode  # noqa: S603 - our own command
 
 
+def _unlent(app: App[int]) -> str:
+    return "the console is in a browser, which" if app.is_web else "this terminal"
+
+
+def shell_aside(app: App[int], command: Sequence[str], name: str) -> str:
+    """A session at "system/target" by `headway shell`; what came of it, in words."""
+    try:
+        code = step_aside(app, (*command, "shell", name))
+    except SuspendNotSupported:
+        return f"{_unlent(app)} cannot be lent to a session: headway shell {name}"
+    return f"back from {name}" if code == 0 else f"the session at {name} ended with {code}"
+
+
 def read_aside(app: App[int], text: str) -> str:
     """Shows the text in the pager that the environment names (PAGER, else less); why it could not, empty where it
     could. No control character of it reaches the pager."""
@@ -29,7 +42,7 @@ def read_aside(app: App[int], text: str) -> str:
         try:
             step_aside(app, [*shlex.split(wanted), file.name])
         except SuspendNotSupported:
-            return "this terminal cannot be lent to a pager"
+            return f"{_unlent(app)} cannot be lent to a pager"
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             return f"the pager {wanted} cannot be started: {why}; set PAGER to one that can"

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from connectors.words import Evidence, State, is_open
+from console.model.pauses import Pause
 from console.model.views import JobRow, RunRow
+from console.tui import keys
 from console.tui.glyphs import Glyphs
+from console.tui.keys import NO_REMAP, Remap
 from console.tui.when import Clock, short, span
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Run, length_of
 from console.tui.widgets.table import Row
 
 
@@ -20,6 +23,12 @@ class Look(NamedTuple):
     now: datetime
     clock: Clock
     glyphs: Glyphs
+    remap: Remap = NO_REMAP
+
+    def key(self, screen: str, act: str) -> str:
+        """The first key of an act there as people read it, as this person has it; "Esc" for what has none."""
+        found = next((one for one in keys.acts(screen, self.remap) if one.name == act and one.keys), None)
+        return keys.shown(found.keys[0], self.glyphs.plain) if found is not None else "Esc"
 
 
 def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
@@ -33,8 +42,14 @@ def act_by(at: datetime | None, look: Look, zone: str = "") -> Run:
     return f"{when} {short(left)}", "bad" if left < timedelta(minutes=15) else "warn"
 
 
+def paused_words(one: Pause, look: Look) -> str:
+    """ "paused by mara until 06:26: db07 gets a new disk", on the wall that the screen shows."""
+    return f"paused by {one.by} until {look.clock.hm(one.until, look.now)}{one.why and f': {one.why}'}"
+
+
 def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
-    """State mark, evidence mark, word. Out of reach: open states show `?` with the age, ended ones stay facts."""
+    """State mark, evidence mark, word. Out of reach: open states show `?` with the age; ended ones stay facts, and what
+    was good is not green as long as nobody looks."""
     mark, word, style = look.glyphs.mark("state", row.state)
     sign, _, sign_style = look.glyphs.mark("evidence", row.evidence)
     if row.stale_read:
@@ -42,6 +57,8 @@ def state_cells(row: JobRow | RunRow, look: Look) -> tuple[Run, Run, Run]:
     if row.stale_since is not None and (row.evidence == Evidence.STALE or is_open(row.state)):
         stale = look.glyphs.sign("stale")
         return ("?", "dim"), (stale, "warn"), (f"{stale} {short(look.now - row.stale_since)}", "dim")
+    if row.stale_since is not None and style == "ok":
+        return (mark, "dim"), (look.glyphs.sign("stale"), "warn"), (word, "dim")
     return (mark, style), (sign, sign_style), (word, style)
 
 
@@ -71,3 +88,20 @@ def heading(key: Hashable, text: str, note: str = "") -> Row:
 
 def line(key: Hashable, runs: Sequence[Run], pick: bool = False) -> Row:
     return Row(key, tuple(runs), pick=pick, free=True)
+
+
+def flowing(parts: Sequence[Run], width: int) -> list[list[Run]]:
+    """Parts beside each other, on the next line where one is too long for the rest of this."""
+    return flowing_groups([[part] for part in parts], width)
+
+
+def flowing_groups(groups: Sequence[Sequence[Run]], width: int) -> list[list[Run]]:
+    """The same of parts in several styles, none of which is broken between two lines."""
+    lines: list[list[Run]] = []
+    for (text, style), *others in groups:
+        beside: list[Run] = [(f"   {text}", style), *others]
+        if lines and length_of([*lines[-1], *beside]) <= width:
+            lines[-1] += beside
+        else:
+            lines.append([(f" {text}", style), *others])
+    return lines

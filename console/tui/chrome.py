@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from textual.geometry import Size
 
 from console.model.views import HeaderView, ServiceView
 from console.tui import keys
-from console.tui.cells import Look
+from console.tui.cells import Look, act_by, paused_words
 from console.tui.glyphs import Glyphs
-from console.tui.when import ZoneMode, short
+from console.tui.services import by_urgency
+from console.tui.when import ZoneMode, short, span
 from console.tui.widgets.paint import Run, fit, length_of
 
 SMALLEST = (60, 15)
 """Columns and lines below which only a status is shown."""
+AT_RIGHT = ("jump", "help")
+"""What stands at the right edge of every footer."""
+ROOMY = 48
+"""Columns of so small a terminal in which how long there still is has room beside when."""
+LONGEST_NAME = 16
+"""Columns of a visitor's name in the header."""
 Sides = tuple[list[Run], list[Run]]
 
 
-def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0) -> Sides:
-    """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach."""
+def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0, visitor: str = "") -> Sides:
+    """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach.
+    `visitor`: who sits at a browser, in whose name all is asked."""
     zone = look.clock.home
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
     if view is None:
@@ -29,18 +38,21 @@ def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0) ->
     left: list[Run] = [(f" Headway {view.estate}".rstrip(), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
     if view.replay:
         left += [(" REPLAY ", "mark"), (" ", "plain")]
+    if visitor:
+        left += [(fit(visitor, min(len(visitor), LONGEST_NAME)), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
     left.append((clock, "plain"))
     return left, _wrong(view, look, width - length_of(left) - 2, approvals)
 
 
 def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]:
-    at_risk = view.at_risk - view.late
+    at_risk = view.at_risk - view.late - view.in_doubt
     parts: list[Run] = [(f"A {approvals} to approve", "mark")] if approvals else []
     if stopped := view.stopped_plans:
         parts.append((f"{len(stopped)} plans stopped" if len(stopped) > 1 else f"plan {stopped[0]} stopped", "bad"))
     parts += [(f"{view.late} late", "bad")] if view.late else []
+    parts += [(f"{at_risk} at risk", "warn" if at_risk else "dim")] if at_risk or not view.in_doubt else []
+    parts += [(f"{view.in_doubt} no estimate", "warn")] if view.in_doubt else []
     parts += [
-        (f"{at_risk} at risk", "warn" if at_risk else "dim"),
         (f"{view.open_incidents} incident{'s' * (view.open_incidents != 1)}", "bad" if view.open_incidents else "dim"),
     ]
     stale = look.glyphs.sign("stale")
@@ -59,52 +71,113 @@ def _wrong(view: HeaderView, look: Look, room: int, approvals: int) -> list[Run]
     return [*joined, (" ", "dim")]
 
 
-def banner(view: HeaderView | None, store_error: str, look: Look, starting: bool = False) -> str:
+def banner(
+    view: HeaderView | None, store_error: str, look: Look, starting: bool = False, read_at: datetime | None = None
+) -> str:
     """What must be known before anything on the screen is believed; empty when all is well."""
     if starting:
         return " starting the engine…"
     if store_error:
-        return f" the store cannot be read: {store_error}"
+        seen = f"what you see is from {_at(read_at, look)}" if read_at is not None else "the store cannot be read"
+        return f" {seen}: {store_error}"
     if view is not None and view.engine.alive and view.engine.trouble:
-        return f" the engine has trouble, see its log: {view.engine.trouble}"
+        return f"{_shadow(view, ' · ')} the engine has trouble, see its log: {view.engine.trouble}"
     if view is None or view.engine.alive:
-        return _kept_back(view) if view is not None else ""
+        return _kept_back(view, look) if view is not None else ""
     since = view.engine.heartbeat
     if view.engine.stuck:
         return f" nothing is watched{f' since {look.clock.hm(since, look.now)}' if since else ''}: {view.engine.stuck}"
     if since is None:
         return ' no engine has run on this store yet: nothing is watched; start one with "headway engine"'
-    at = look.clock.hm(since, look.now)
     if view.replay:  # leases stay on real time, the screen shows the night's; its config is gone with its console
+        at = look.clock.hm(since, look.now)
         return f" no engine since {at} real time — what is below is old; leave and start anew"
-    return f' no engine since {at} — the data below is old; start one with "headway engine"'
+    age = span(max(look.now - since, timedelta(0)))
+    return f' no engine for {age}: what you see is from {_at(since, look)}; run "headway engine"'
 
 
-def _kept_back(view: HeaderView) -> str:
-    """Why nothing is sent although somebody watches."""
+def alarm(view: HeaderView | None, store_error: str, look: Look, read_at: datetime | None) -> str:
+    """The banner, where what is shown is old; empty where somebody watches and the store can be read."""
+    is_old = store_error or (view is not None and not view.engine.alive)
+    return banner(view, store_error, look, read_at=read_at) if is_old else ""
+
+
+def _at(at: datetime, look: Look) -> str:
+    """ "03:12:07 CET"; with the date where it is not of the last day."""
+    zone, clock = look.clock.home, look.clock
+    old = abs(look.now - at) > timedelta(days=1)
+    return clock.full(at, zone) if old else f"{clock.hms(at, zone)} {clock.label(at, zone)}"
+
+
+def _kept_back(view: HeaderView, look: Look) -> str:
+    """Why nothing is sent, or not all is watched, although somebody watches."""
+    paused = _paused(view, look)
     if view.frozen:
-        return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}"
-    if view.in_shadow:
-        return f" SHADOW, nothing is sent: {', '.join(view.in_shadow)}"
-    return ""
+        return f" FROZEN, nothing is sent: {view.frozen.removeprefix('frozen ')}{paused and f' ·{paused}'}"
+    if paused:
+        return f"{_shadow(view, ' · ')}{paused}"
+    return _shadow(view, f": {', '.join(view.in_shadow)}")
 
 
-def foot(where: str, crumb: str, dead: set[str], glyphs: Glyphs, width: int) -> Sides:
+def _shadow(view: HeaderView, more: str) -> str:
+    return f" SHADOW, nothing is sent{more}" if view.in_shadow else ""
+
+
+def _paused(view: HeaderView, look: Look) -> str:
+    """Which systems nobody looks at, for how long and by whom."""
+    if len(view.paused) > 1:
+        return f" NOT POLLED: {', '.join(one.system for one in view.paused)}; 5 says by whom and until when"
+    return "".join(f" NOT POLLED, {one.system}: {paused_words(one, look)}" for one in view.paused)
+
+
+def foot(
+    where: str, crumb: str, dead: set[str], glyphs: Glyphs, width: int, remap: keys.Remap = keys.NO_REMAP
+) -> Sides:
     """Keys of this screen, as many as fit; what cannot run now is dim. Jump and help stay at the right edge."""
     right: list[Run] = []
     left: list[Run] = [(f" <{fit(crumb, min(len(crumb), 28))}> ", "dim")]
-    for act in keys.footer(where):
+    for act in keys.footer(where, remap):
         runs: list[Run] = [
             (f" {keys.shown(act.keys[0], glyphs.plain)}", "dim" if act.name in dead else "key"),
             (f" {act.word} ", "dim" if act.name in dead else "plain"),
         ]
-        if act.name in ("jump", "help"):
+        if act.name in AT_RIGHT:
             right += runs
         else:
             left += runs
     while left and length_of(left) + length_of(right) > width:
         del left[-2:]
     return left, right
+
+
+def act_at(sides: Sides, acts: Sequence[keys.Act], width: int, x: int) -> str:
+    """The name of the act that stands at cell `x` of a footer that `foot` made of these; empty beside them."""
+    left, right = sides
+    names = {edge: [act.name for act in acts if (act.name in AT_RIGHT) is edge] for edge in (False, True)}
+    for runs, edge, first in ((left[1:], False, length_of(left[:1])), (right, True, width - length_of(right))):
+        start = first
+        for name, key, word in zip(names[edge], runs[::2], runs[1::2], strict=False):
+            size = length_of([key, word])
+            if start <= x < start + size:
+                return name
+            start += size
+    return ""
+
+
+_SERVICES = (" late", " at risk", " no estimate")
+_COUNTED = {" to approve": "approvals", **dict.fromkeys(_SERVICES, "services"), " incident": "incidents"}
+"""What the header counts -> the act that shows more of it; all else there is a system that cannot be seen."""
+
+
+def counted_at(right: Sequence[Run], width: int, x: int) -> str:
+    """The act that shows more of what stands at cell `x` of the header's right side; empty beside it."""
+    start = width - length_of(right)
+    for run in right:
+        size, text = length_of([run]), run[0]
+        if start <= x < start + size and len(text.strip()) > 1 and "stopped" not in text:
+            return next((act for words, act in _COUNTED.items() if words in text), "systems")
+        start += size
+    return ""
 
 
 def zone_words(look: Look) -> str:
@@ -122,14 +195,32 @@ def is_small(size: Size) -> bool:
     return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])
 
 
-def small(size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: Look) -> list[list[Run]]:
-    """A terminal under 60x15: one line for each service that is not well, and how much room a screen needs."""
-    lines: list[list[Run]] = [[(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")]]
-    lines.append([("no key works here but ^C, which leaves", "dim")])
-    for service in sorted(services, key=lambda one: (not one.needs_a_person, one.act_by or one.deadline)):
-        mark, word, style = look.glyphs.mark("timeliness", service.timeliness)
-        when = look.clock.hm(service.deadline, look.now, service.zone) if service.is_promised else ""
-        lines.append(
-            [(f"{mark} ", style), (fit(service.title or service.name, 20), "plain"), (f" {when} {word}", style)]
-        )
-    return lines
+def small(
+    size: Size, view: HeaderView | None, services: Sequence[ServiceView], look: Look, warning: str = ""
+) -> list[list[Run]]:
+    """A terminal under 60x15: a line for each service, the most urgent first, and how much room a screen needs. With
+    a `warning` what stands there is old, and nothing of it is green."""
+    lines: list[list[Run]] = [[(warning, "alarm")]] if warning else [head(view, look, size.width)[0]]
+    room = size.height - 3
+    ordered = by_urgency(services, look.now)
+    shown = ordered if len(ordered) <= room else ordered[: max(0, room - 1)]
+    lines += [_short(service, look, size.width, is_old=bool(warning)) for service in shown]
+    if len(shown) < len(ordered):
+        lines.append([(f"{len(ordered) - len(shown)} more", "dim")])
+    lines.append([(f"terminal too small: {size.width}x{size.height}; 60x15 shows a screen", "warn")])
+    return [*lines, [("no key works here but ^C, which leaves", "dim")]]
+
+
+def _short(service: ServiceView, look: Look, width: int, is_old: bool) -> list[Run]:
+    """ "! Supply plan  06:30 at risk act by 03:58 40m"."""
+    mark, stands, style = look.glyphs.mark("timeliness", service.timeliness)
+    if is_old:
+        mark, stands, style = "?", f"was {stands}", "dim"
+    when = look.clock.hm(service.deadline, look.now, service.zone) if service.is_promised else ""
+    name = max(12, min(20, width - 28))
+    runs: list[Run] = [(f"{mark} ", style), (fit(service.title or service.name, name), "plain")]
+    runs.append((f" {when} {stands}", style))
+    if service.act_by is not None and service.delivered is None:
+        by, urgent = act_by(service.act_by, look, service.zone)
+        runs.append((f" act by {by}" if width >= ROOMY else f" act {by.partition(' ')[0]}", urgent))
+    return runs

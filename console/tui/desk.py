@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Owned = TypeVar("Owned")
@@ -20,15 +19,14 @@ ORDER_SECONDS = 12.0
 (`asker.BUSY_SECONDS`)."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Asked(Generic[Owned]):
     """What waits at a desk."""
 
-    key: Hashable
-    question: Callable[[Owned], Any]
-    then: Callable[[Any], None]
-    failed: Callable[[Exception], None] | None
-    order: str
+    __slots__ = ("failed", "key", "order", "question", "then")
+
+    def __init__(self, key: Hashable, question: Callable[[Owned], Any], then: Callable[[Any], None],
+                 failed: Callable[[Exception], None] | None, order: str) -> None:  # fmt: skip
+        self.key, self.question, self.then, self.failed, self.order = key, question, then, failed, order
 
 
 class Desk(Generic[Owned]):
@@ -125,7 +123,7 @@ class Desk(Generic[Owned]):
                 if self._owned is None and (asked or self._look):
                     self._owned = self._opener()
                 if self._owned is not None and self._look and time.monotonic() - looked >= LOOK_SECONDS:
-                    before, version = version, self._look(self._owned)
+                    before, version = version, _seen(self._look, self._owned)
                     looked = time.monotonic()
                     if before is not None and before != version and self._changed:
                         self._hand(self._changed)
@@ -164,6 +162,14 @@ class Desk(Generic[Owned]):
                 self._early.append(answer)
         if deliver is not None:
             deliver(answer)
+
+
+def _seen(look: Callable[[Any], Hashable], owned: Any) -> Hashable:
+    """What a look finds. That it finds nothing any more is a change as well: who asks then is told why."""
+    try:
+        return look(owned)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the next question meets it too
+        return type(error).__name__
 
 
 def _bound(function: Callable[[Any], None], value: Any) -> Callable[[], None]:

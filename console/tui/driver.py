@@ -1,4 +1,4 @@
-"""Four things that Textual's driver leaves open.
+"""Six things that Textual's driver leaves open.
 
 A console that is told to end (SIGTERM, or SIGHUP of a lost line) gives the terminal back first. One whose line is lost
 while it paints ends all the same: Textual's thread that writes dies of the error, and after 30 more writes nobody takes
@@ -6,6 +6,10 @@ them from its queue, so that leaving would wait for ever.
 
 Whoever holds a key down over a slow line sees where it stops at once: Textual's queue takes 30 paintings, of which each
 would still be sent; here a screen is not painted while the line has not taken the last one (`is_behind`).
+
+The terminal's title is ours only while the screen is.
+
+`headway 2>errors.txt` is a console too: Textual paints on the standard error; where that is a file, here the output.
 
 Escape is answered after 20 ms instead of 100: Textual's driver looks at its input ten times a second only. Measured on
 Textual 8.2.8 (Esc to changed screen): 103 ms as it is, 22.5 ms (p95 39) with this. It reaches into an inner part of
@@ -15,14 +19,18 @@ Textual, so `tests.bench.keys` measures it; it goes once the driver itself honou
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import IO, Any
 
 from textual.drivers import linux_driver
+
+from console.tui.signals import POP_TITLE, PUSH_TITLE, knows_titles
 
 POLL_SECONDS = 0.01
 BEHIND_SECONDS = 0.01
@@ -70,16 +78,39 @@ class Line:
         return getattr(self._file, name)
 
 
+def painted_on(errors: IO[str]) -> IO[str]:
+    """The terminal's own file: `errors`, unless that leads elsewhere and the output does not."""
+    output = sys.__stdout__
+    return output if output is not None and output.isatty() and not errors.isatty() else errors
+
+
 class QuickEscDriver(linux_driver.LinuxDriver):
     """Textual's own driver with a quicker look at the keyboard, which leaves in good order when it is told to."""
 
+    _title = ""
+    """Ours; while another program has the terminal, and afterwards, it is the one from before."""
+
+    def entitle(self, text: str) -> None:
+        """Gives the terminal this title until the console leaves; nothing where it has none."""
+        if knows_titles(os.environ):
+            self.write(f"{'' if self._title else PUSH_TITLE}\x1b]0;{text}\x07")
+            self._title = text
+
     def start_application_mode(self) -> None:
         if not isinstance(self._file, Line):  # it comes here again after a stop by Ctrl-Z
-            self._file: Any = Line(self._file)
+            self._file: Any = Line(painted_on(self._file))
         super().start_application_mode()  # type: ignore[no-untyped-call]
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._app.exit, 128 + number)
+        if self._title:
+            text, self._title = self._title, ""
+            self.entitle(text)
+
+    def stop_application_mode(self) -> None:
+        if self._title:
+            self.write(POP_TITLE)
+        super().stop_application_mode()
 
     @property
     def is_behind(self) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from connectors.words import State
 from console.control.timeline import Bar, Kind, Lane
 from console.tui.cells import Look
+from console.tui.glyphs import SIGNS
 from console.tui.widgets.paint import Run, fit, fit_middle
 
 ZOOMS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 60)
@@ -20,8 +21,8 @@ TICKS = (5, 10, 15, 30, 60, 120, 180, 360, 720)
 """Minutes from one hour that the ruler names to the next."""
 NAMED = 8
 """Cells at least from one to the next."""
-MARKS = {Kind.RAN: ("━", "="), Kind.RUNS: ("━", "="), Kind.EXPECTED: ("─", "-"), Kind.FAN: ("░", ".")}
-NOW, DEADLINE = ("┊", ":"), ("▏", "|")
+MARKS = {Kind.RAN: ("━", "="), Kind.RUNS: ("━", "="), Kind.EXPECTED: SIGNS["ahead"], Kind.FAN: SIGNS["fan"]}
+NOW, DEADLINE = ("┊", ":"), SIGNS["deadline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ class Scale:
 
     def moved(self, cells: int) -> Scale:
         return Scale(self.start + cells * self.step, self.minutes, self.width)
+
+    def within(self, first: datetime, last: datetime) -> Scale:
+        """The same where a third of the screen at least shows the time from `first` to `last`."""
+        shown = max(1, self.width // 3) * self.step
+        start = max(min(self.start, max(last - shown, first)), first + shown - self.width * self.step)
+        return Scale(start, self.minutes, self.width)
 
     def zoomed(self, by: int, around: datetime) -> Scale:
         """Finer (-1) or coarser (1), `around` staying in its place where it is in view."""
@@ -145,7 +152,8 @@ def label(lane: Lane, width: int, look: Look) -> list[Run]:
         mark, _, style = look.glyphs.mark("timeliness", lane.state)
         return [(f"{mark} ", style), (fit(service.title or service.name, width - 2), "strong")]
     name = lane.name.partition("/")[2] or lane.name
-    mark, _, style = look.glyphs.mark("state", lane.state) if lane.state else (" ", "", "dim")
+    state = lane.state or (State.WAITING if lane.waits_for else "")
+    mark, _, style = look.glyphs.mark("state", state) if state else (" ", "", "dim")
     return [("  ", "plain"), (f"{mark} ", style), (fit(fit_middle(name, width - 5), width - 4), "plain")]
 
 
@@ -156,6 +164,8 @@ def words(lane: Lane, look: Look) -> list[Run]:
     runs: list[Run] = [(f" {lane.service.title or lane.name if lane.service is not None else lane.name}  ", "strong")]
     if lane.service is not None and lane.service.is_promised:
         runs.append((f"due {clock.hm(lane.service.deadline, now, zone)}  ", "plain"))
+    if lane.waits_for:
+        runs.append((f"waits for {lane.waits_for}  ", "warn"))
     if lane.done is not None:
         return [*runs, (f"done {clock.hm(lane.done, now, zone)}", "ok")]
     if lane.expected is None:

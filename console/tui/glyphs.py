@@ -123,7 +123,7 @@ COLUMNS = {
 }
 """Marks that may stand under one another; a test asserts that no two of a column look alike."""
 
-_SIGNS = {
+SIGNS = {
     "stale": ("◷", "?"),
     "full": ("▓", "#"),
     "empty": ("░", "."),
@@ -132,6 +132,11 @@ _SIGNS = {
     "enter": ("↵", "Enter"),
     "branch": ("└", "`"),
     "marked": ("◆", "*"),
+    "ahead": ("─", "-"),
+    "fan": ("░", "."),
+    "deadline": ("▏", "|"),
+    "beyond": ("»", ">"),
+    "taken": ("✓", "a"),
 }
 
 
@@ -149,4 +154,4 @@ class Glyphs:
         return (found.letter if self.plain else found.glyph), found.word, found.style
 
     def sign(self, name: str) -> str:
-        return _SIGNS[name][self.plain]
+        return SIGNS[name][self.plain]

@@ -5,49 +5,15 @@ A key that is here works on the screens it names; a screen that is not built has
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from textual.binding import Binding, BindingType
+from console.tui.key_words import PLAIN, SHOWN
+from console.tui.where import ALL, ASKED, BIG, BOXES, HURT, JOBS, LISTS, MARKED, OVERLAYS, PANES, POLLED, RUNS, VERBS
 
-SCREENS = {
-    "services": "Services",
-    "incidents": "Incidents",
-    "incident": "Incident",
-    "jobs": "Jobs",
-    "runs": "Runs",
-    "job": "Job",
-    "run": "Run",
-    "tonight": "Tonight",
-    "systems": "Systems",
-    "holds": "Holds",
-    "plan": "Recovery plan, proposed",
-    "recovery": "Recovery plan, started",
-    "lineage": "Lineage",
-}
-OVERLAYS = {
-    "preview": "Preview of what would be sent",
-    "ask": "A question of one line",
-    "pick": "Jump, palette, keys, questions",
-    "text": "Record, runbook",
-}
-RUNS = ("services", "incidents", "incident", "jobs", "runs", "job", "run")
-"""Where `l` and `o` are about a run."""
-HURT = ("services", "incidents", "incident")
-"""Where `r` plans the recovery of an incident."""
-VERBS = ("incident", "jobs", "runs", "job", "run")
-"""Where the single verbs are about a run."""
-MARKED = ("jobs", "runs", "job")
-"""Where rows can be marked."""
-JOBS = ("services", "incidents", "incident", "jobs", "job", "run", "tonight")
-"""Where `g` and `b` are about a job."""
-BIG = ("jobs", "runs")
-"""Tables of everything, with sorts and columns of one's own."""
-LISTS = ("services", "incidents", "jobs", "runs", "systems", "holds")
-NUMBERED = (*LISTS, "tonight")
-"""Screens that one goes to from anywhere."""
-ALL = tuple(SCREENS)
+if TYPE_CHECKING:
+    from textual.binding import BindingType
 
 
 class Act(NamedTuple):
@@ -62,11 +28,21 @@ class Act(NamedTuple):
     """Place in the footer, 1 first; 0: only in the help."""
     priority: bool = False
 
+    @property
+    def id(self) -> str:
+        """What config remaps: "rerun"; of a move "page_down"."""
+        return self.name if "(" not in self.name else self.name.split("'")[1]
+
+
+Remap = Mapping[str, tuple[str, ...]]
+"""SCREEN.ACT -> the keys that it has instead of the table's (`console.personal.keymap`)."""
+NO_REMAP: Remap = {}
+
 
 TABLE: tuple[Act, ...] = (
     # on what the cursor stands on
     Act("open", ("enter",), "open", "one deeper: service, incident or its jobs, job, run, log",
-        (*LISTS, "incident", "job", "recovery", "lineage", "tonight"), 1),
+        (*LISTS, "action", "system", "incident", "job", "recovery", "lineage", "tonight"), 1),
     Act("start", ("enter",), "start", "start the plan; a box asks first, and Enter alone starts nothing", ("plan",), 1),
     Act("leave_out", ("space", "x"), "leave out", "leave the step out, or take it in again", ("plan",), 2),
     Act("move_up", ("K",), "earlier", "one place earlier, where it reads nothing of the one before", ("plan",), 4),
@@ -84,8 +60,9 @@ TABLE: tuple[Act, ...] = (
     Act("rerun", ("r",), "rerun", "preview of a rerun, or a plan for the marked ones; nothing is sent yet",
         ("jobs", "runs", "job", "run"), 2),
     Act("rerun", ("R",), "rerun one", "preview of a rerun of the run under the cursor alone", ("incident",), 0),
-    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, "plan", "recovery", "lineage", "tonight"), 3),
-    Act("mark", ("space",), "mark", "mark the row for what is done to several; Esc clears the marks", MARKED, 4),
+    Act("log", ("l",), "log", "log of the newest attempt", (*RUNS, *ASKED, "plan", "recovery", "lineage", "tonight"),
+        3),
+    Act("mark", ("space",), "mark", "mark the row for what is done to several; {back} clears the marks", MARKED, 4),
     Act("mark_range", ("ctrl+space", "ctrl+@"), "mark to here", "mark every row from the last mark to the cursor",
         MARKED, 0),
     Act("clear_marks", ("ctrl+backslash",), "clear marks", "take all marks away", MARKED, 0),
@@ -95,11 +72,33 @@ TABLE: tuple[Act, ...] = (
     Act("hold", ("h",), "hold", "keep the job from starting, or let it go again; asks first", ("jobs", "job"), 6),
     Act("hold", ("h",), "release", "let the job go again; asks first", ("holds",), 2),
     Act("drift", ("d",), "accept drift", "accept what changed at the source; asks first", ("jobs", "job"), 7),
+    Act("card", ("e",), "edit card", "owner, runbook, how safe a rerun is: where config lets people say it; asks first",
+        ("job",), 0),
     Act("ack", ("a",), "take it", "you are on it: nothing is repeated or escalated; asks how long and why",
         ("incident", "incidents"), 7),
+    Act("withdraw", ("w",), "take back", "take back what was not sent, give up what nobody can tell of; asks why",
+        ASKED, 4),
+    Act("approve", ("a",), "approve", "what waits for another person: shows all that is known of it, then asks",
+        ASKED, 5),
+    Act("show_holds", ("h",), "holds", "what is held, until when and why", ("actions",), 6),
+    Act("show_shadow", ("S",), "shadow", "what the last days would have brought, had all been live", ("actions",), 7),
+    Act("verify", ("v",), "verify", "whether the chain of the audit is whole: every row is hashed anew", ("audit",), 2),
+    Act("window", ("w",), "window", "how far back it looks: 14 days, a day, 7, 30", ("shadow",), 2),
+    Act("note", ("m",), "note", "write into its timeline; it stands in the handover and the report too",
+        ("incident", "incidents"), 9),
+    Act("timeline", ("T",), "timeline", "what was seen, told, noted and done, and what is to come", ("incident",), 0),
+    Act("evidence", ("e",), "why so", "each fact with its evidence, its source's word and age", ("incident",), 0),
+    Act("before", ("p",), "before", "earlier failures of its root, what was done, how long it took", ("incident",), 0),
+    Act("handover", ("H",), "handover", "a page to hand over, read first; {copy} copies it",
+        ("incident", "incidents"), 0),
     Act("runbook", ("o",), "runbook", "owner, runbook and web page, with their addresses", (*RUNS, "lineage"), 8),
     Act("shell", ("dollar_sign",), "shell", "a session on the host or in the database; Ctrl-D comes back",
-        ("systems",), 2),
+        POLLED, 5),
+    Act("probe", ("p",), "probe", "the engine asks it now: does it answer, its version, what we may do there",
+        POLLED, 2),
+    Act("pause_polling", ("P",), "pause polls", "no polls of it for a while, or again; asks how long and why",
+        POLLED, 3),
+    Act("jobs_here", ("J",), "its jobs", "the jobs of the system", POLLED, 4),
     Act("copy", ("y",), "copy", "copy its name to the clipboard", ALL, 0),
     Act("record", ("i",), "record", "the whole record as JSON, with native words", ALL, 0),
     # how jobs hang together
@@ -111,6 +110,9 @@ TABLE: tuple[Act, ...] = (
     Act("up_less", ("U",), "less upstream", "one step less of what lies upstream", ("lineage",), 0),
     Act("down_more", ("d",), "downstream", "one step more of what lies downstream", ("lineage",), 6),
     Act("down_less", ("D",), "less downstream", "one step less of what lies downstream", ("lineage",), 0),
+    Act("group", ("v",), "group", "by tier, by owner, or all in one list; what needs somebody stays on top",
+        ("services",), 10),
+    Act("fold", ("z",), "fold", "show also what is well and does not fit, or fold it again", ("services",), 0),
     Act("collapse", ("z",), "collapse", "one spot for each job, each system, or each service in turn", ("lineage",), 7),
     Act("by_run", ("v",), "runs", "which run read which, or jobs again", ("lineage",), 8),
     # over time
@@ -128,23 +130,33 @@ TABLE: tuple[Act, ...] = (
     Act("previous", ("p",), "previous attempt", "log of the attempt before; after the first, the newest", ("run",), 4),
     Act("follow", ("f",), "follow", "keep the end of the log in view as it grows", ("run",), 5),
     Act("error_next", ("e",), "next error", "next line that looks like an error", ("run",), 6),
+    Act("error_first", ("!",), "first error", "the first line that looks like an error", ("run",), 7),
+    Act("error_first", ("!",), "first error", "the run's log at its first line that looks like an error", ("job",), 0),
+    Act("follow", ("f",), "follow log", "the run's log, its end in view as it grows", ("job",), 0),
+    Act("pager", ("v",), "log in pager", "the run's log in $PAGER, or less", ("job",), 0),
+    Act("search", ("/",), "search log", "find a text in the run's log", ("job",), 0),
     Act("error_previous", ("E",), "previous error", "previous line that looks like an error", ("run",), 0),
     Act("match_next", ("n",), "next match", "next line, or job, with what you searched for", ("run", "lineage"), 0),
     Act("match_previous", ("N",), "previous match", "previous line, or job, with what you searched for",
         ("run", "lineage"), 0),
     Act("wrap", ("w",), "wrap", "wrap long lines, or cut them", ("run",), 0),
-    Act("pager", ("v",), "pager", "the log in $PAGER, or less; its end comes back here", ("run",), 7),
+    Act("pager", ("v",), "pager", "the log in $PAGER, or less; its end comes back here", ("run",), 8),
     Act("focus_next", ("tab",), "panel", "next panel", ("incident", "run", "plan", "recovery"), 0),
+    Act("focus_back", ("shift+tab",), "panel before", "the panel before", ("incident",), 0),
     # the view
     Act("filter", ("/",), "filter",
         "only what matches as you type; -word leaves out, in Jobs and Runs also ~fuzzy and field:value", LISTS, 9),
     Act("search", ("/",), "search", "find a text in the log", ("run",), 9),
-    Act("search", ("/",), "search", "find a job by a part of its name; n and N go on", ("lineage",), 9),
-    Act("problems", ("!",), "problems", "only what needs a person, or all again", ("services", *BIG, "systems"), 0),
+    Act("search", ("/",), "search", "find a job by a part of its name; {match_next} and {match_previous} go on",
+        ("lineage",), 9),
+    Act("problems", ("!",), "problems", "only what needs a person, or all again",
+        ("services", *BIG, "systems", "actions", "audit"), 0),
+    Act("closed", ("!",), "closed too", "what closed within seven days too, or only what is open", ("incidents",), 0),
     Act("sort_deadline", ("D",), "by deadline", "sort by the next deadline below; again reversed", ("jobs",), 0),
     Act("sort_slack", ("S",), "by slack", "sort by the least slack below; again reversed", ("jobs",), 0),
     Act("sort_name", ("N",), "by name", "sort by name; again reversed", BIG, 0),
     Act("sort_age", ("T",), "by age", "sort by when it ran, newest first; again reversed", BIG, 0),
+    Act("views", ("V",), "views", "saved views: open one, save this one under a name, take one away", LISTS, 0),
     Act("heat", ("H",), "by hour", "the runs of each hour of a week, and where some failed", ("runs",), 0),
     Act("wide", ("ctrl+w",), "wide", "names whole and all columns, or as before", BIG, 0),
     Act("columns_on", ("right",), "columns on", "the next columns, where not all have room", BIG, 0),
@@ -156,6 +168,9 @@ TABLE: tuple[Act, ...] = (
     Act("runs", ("7",), "runs", "Runs: every run of every job, newest first", ALL, 0),
     Act("tonight", ("4", "t"), "tonight", "Tonight: services and critical jobs over time, and past nights", ALL, 0),
     Act("systems", ("5",), "systems", "Systems: what is polled, and how long ago", ALL, 0),
+    Act("actions", ("6",), "actions", "Actions: what was asked of schedulers, by whom, sent, verified", ALL, 0),
+    Act("shadow", (), "shadow", "Shadow report: what the last days would have brought", ALL, 0),
+    Act("audit", (), "audit", "Audit: who did what, when, why, and whether the chain is whole", ALL, 0),
     Act("holds", (), "holds", "Holds: what Headway keeps from starting, until when and why", ALL, 0),
     Act("approvals", ("A",), "approve", "what waits for another person's approval", ALL, 0),
     Act("freeze", ("F",), "freeze", "stop all sending to schedulers, or thaw; asks first", ALL, 0),
@@ -168,12 +183,16 @@ TABLE: tuple[Act, ...] = (
     Act("help", ("?",), "keys", "the keys of this screen; Enter runs one", ALL, 11),
     Act("back", ("escape",), "back", "close what is open, clear the filter, then one back", ALL, 0),
     Act("quit", ("q",), "back, leave", "one back; from the first screen: leave", ALL, 0),
+    Act("quit", ("q",), "leave", "leave; nothing else can be done there", ("wallboard",)),
+    Act("redraw", ("ctrl+l", "ctrl+r"), "look again", "look again now, and draw all of it anew", ALL, 0),
     Act("suspend", ("ctrl+z",), "suspend", "back to the shell; fg comes back here", ALL, 0),
+    Act("tour", ("ctrl+t",), "tour", "the guided tour of the demo: leave it, or come back to it", ALL, 0),
+    Act("tour_skip", ("ctrl+n",), "skip step", "the next step of the tour", ALL, 0),
     Act("leave", ("ctrl+c",), "leave", "leave at once; what was sent goes on without the console", (*ALL, *OVERLAYS), 0,
         priority=True),
     # over a screen
     Act("choose", ("enter",), "choose", "take the line under the cursor", ("pick", "preview")),
-    Act("back", ("escape",), "back", "close it; nothing has happened, nothing is sent", tuple(OVERLAYS)),
+    Act("back", ("escape",), "back", "close it; nothing has happened, nothing is sent", BOXES),
     Act("copy", ("y",), "copy", "copy the text, or the first address", ("text",)),
 )  # fmt: skip
 
@@ -188,92 +207,66 @@ MOVES: tuple[Act, ...] = (
     Act("move('bottom')", ("end", "G", ">"), "bottom", "last row", ("grid", "pane", "graph")),
 )
 
-_SHOWN = {
-    "enter": "↵",
-    "space": "Space",
-    "escape": "Esc",
-    "ctrl+p": "^P",
-    "ctrl+c": "^C",
-    "ctrl+z": "^Z",
-    "ctrl+u": "^U",
-    "ctrl+d": "^D",
-    "ctrl+w": "^W",
-    "ctrl+@": "^@",
-    "ctrl+space": "^Space",
-    "ctrl+backslash": "^\\",
-    "dollar_sign": "$",
-    "minus": "-",
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "left": "←",
-    "right": "→",
-    "tab": "Tab",
-    "up": "↑",
-    "down": "↓",
-    "pageup": "PgUp",
-    "pagedown": "PgDn",
-    "comma": ",",
-    "home": "Home",
-    "end": "End",
-}
-_PLAIN = {"enter": "Enter", "up": "Up", "down": "Down", "left": "Left", "right": "Right"}
+NO_KEY = "no-key-"
 
 
-def acts(screen: str) -> Iterator[Act]:
+def acts(screen: str, remap: Remap = NO_REMAP) -> Iterator[Act]:
     """What can be done on a screen, in the table's order."""
-    return (act for act in (*TABLE, *MOVES) if screen in act.where)
+    for act in (*TABLE, *MOVES):
+        if screen in act.where:
+            keys = remap.get(f"{screen}.{act.id}")
+            yield act if keys is None else act._replace(keys=keys)
+
+
+def widget_of(screen: str) -> str:
+    """What has the focus on a screen and moves there: a grid, a pane of text or a graph."""
+    return "pane" if screen in PANES else "graph" if screen == "lineage" else "grid"
 
 
 def bindings(screen: str) -> list[BindingType]:
-    """The bindings of a screen or a widget, each under the id that config may remap."""
+    """The bindings of a screen or a widget, each under the id that config may remap. An act without a key has one
+    that no terminal sends, so that it can be given another."""
+    from textual.binding import Binding
+
     found: list[BindingType] = []
     for act in acts(screen):
         action = act.name if "(" in act.name else f"act('{act.name}')"
-        made = (Binding(key, action, act.word, show=False, priority=act.priority) for key in act.keys)
+        name = f"{screen}.{act.id}"
+        made = (
+            Binding(key, action, act.word, show=False, priority=act.priority, id=name)
+            for key in act.keys or (f"{NO_KEY}{act.id}",)
+        )
         found.extend(made)
     return found
 
 
+def says(act: Act, screen: str, remap: Remap = NO_REMAP, plain: bool = False) -> str:
+    """What the help says of an act; keys that it names are those that the person has there."""
+    if "{" not in act.says:
+        return act.says
+    known = {one.name: shown(one.keys[0], plain) for one in acts(screen, remap) if one.keys}
+    return act.says.format_map(known)
+
+
+def keymap(remap: Remap) -> dict[str, str]:
+    """The same for `App.set_keymap`."""
+    return {name: ",".join(keys) for name, keys in remap.items()}
+
+
 def shown(key: str, plain: bool = False) -> str:
     """A key as people read it: "↵", "Esc", "^P"."""
-    if plain and key in _PLAIN:
-        return _PLAIN[key]
-    return _SHOWN.get(key, key)
+    if plain and key in PLAIN:
+        return PLAIN[key]
+    return SHOWN.get(key, key)
 
 
 @cache
-def footer(screen: str) -> tuple[Act, ...]:
-    """The acts of the footer, in its order."""
+def _footer(screen: str) -> tuple[Act, ...]:
     return tuple(sorted((act for act in acts(screen) if act.footer), key=lambda act: act.footer))
 
 
-def markdown() -> str:
-    """docs/keys.md: every screen with its keys."""
-    lines = [
-        "# Keys",
-        "",
-        "Made from `console/tui/keys.py`; `python -m tests.tui.keys_page` writes it, a test compares it.",
-        "",
-    ]
-    lines += ["## Everywhere", "", "| key | does |", "|---|---|"]
-    everywhere = [act for act in TABLE if set(ALL) <= set(act.where)]
-    lines += [_line(act) for act in (*everywhere, *MOVES)]
-    for screen, title in {**SCREENS, **OVERLAYS}.items():
-        own = [act for act in TABLE if screen in act.where and not set(ALL) <= set(act.where)]
-        lines += ["", f"## {title}", "", "| key | does |", "|---|---|", *map(_line, own)]
-    lines += ["", _MANNERS, ""]
-    return "\n".join(lines)
-
-
-def _line(act: Act) -> str:
-    names = " ".join(f"`{shown(key)}`" for key in act.keys) or f"`:` {act.word}"
-    return f"| {names} | {act.word}: {act.says} |"
-
-
-_MANNERS = (
-    "Nothing that changes the world is one key: what would be sent is shown in a box that stands on *Back*; `↓`, then "
-    "`↵` sends it once; where the job is not declared safe its name is typed first; where it runs now it waits for its "
-    "turn, or its name is typed to send it beside that; where the rules want a reason, it is asked for; `Esc` sends "
-    "nothing. Only `p`, which pauses a plan, acts at once. "
-    "A key that cannot work now says why in the last line. In a terminal that is too small only `^C` works."
-)
+def footer(screen: str, remap: Remap = NO_REMAP) -> tuple[Act, ...]:
+    """The acts of the footer, in its order."""
+    if not remap:
+        return _footer(screen)
+    return tuple(act._replace(keys=remap.get(f"{screen}.{act.id}", act.keys)) for act in _footer(screen))

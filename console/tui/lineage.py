@@ -11,7 +11,7 @@ from console.control.layering import REST, Layout, Pair, Spot, Wanted, lay_out
 from console.control.lineage import blast_radius, which_read
 from console.control.reach import Reach
 from console.model.views import ServiceView
-from console.model.views.lineage import LineageJob, LineageRun
+from console.model.views.lineage import LineageJob, LineageRun, Read
 from console.tui.cells import Look, act_by, counted
 from console.tui.graph import Drawing, Sign
 from console.tui.widgets.paint import Run
@@ -21,7 +21,7 @@ MOST = 12
 """Spots of a layer; Enter on what is folded shows them all."""
 WIDE = 110
 Runs = Mapping[int, Sequence[LineageRun]]
-Reading = Mapping[Pair, tuple[LineageRun, LineageRun | None]]
+Reading = Mapping[Pair, Read]
 
 
 class Fold(StrEnum):
@@ -83,7 +83,7 @@ def draw(found: Reach, options: Options, look: Look, size: tuple[int, int], runs
         groups = found.service_of
     wanted = Wanted(view.job_id, options.up, options.down, MOST, options.opened, keep, groups)
     layout = lay_out(view.edges, wanted, order=lambda job: jobs[job].name)
-    reading = which_read(view.edges, runs) if runs is not None else {}
+    reading = which_read(view.edges, runs, {job.id: job.name for job in jobs.values()}) if runs is not None else {}
     tall = (max(spot.row for spot in layout.spots) + 1) * 2 <= size[1]
     labels = [_label(spot, found, reading, runs, look, size[0] >= WIDE) for spot in layout.spots]
     widest = max(18, (size[0] - 16) // 3)
@@ -120,15 +120,34 @@ def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wid
         run = next((each for each in runs.get(one.id, ()) if each.started is not None), None)
         if run is None:
             return [("has not run", "dim")]
-        old = {read.bd if read else "nothing" for (_, reader), (mine, read) in reading.items()
+        old = {read.bd if read else "nothing" for (_, reader), (mine, read, _) in reading.items()
                if reader == one.id and (read is None or read.bd != mine.bd)}  # fmt: skip
         words = f"{look.clock.day(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
         return [(words, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
+    if one.before or one.waits_for:
+        return _ahead(one, look)
     if not one.state:
         return [("has not run", "dim")]
     _, word, _ = look.glyphs.mark("state", one.state)
     said = word if wide else one.system
     return [(f"{said} {look.clock.day(one.at, look.now)}", "bad" if one.is_red else "dim")]
+
+
+def _ahead(one: LineageJob, look: Look) -> list[Run]:
+    """What is expected, and dimmed beside it how it went before: "due 04:00 (● Thu 04:12)", "held, due 04:00 (…)"; of
+    what an incident keeps from starting "waits for extract_orders, due 04:00"."""
+    due = f"due {look.clock.day(one.at, look.now)}" if one.at is not None else "has not run"
+    if one.waits_for:
+        return [(f"waits for {short_name(one.waits_for)}", "warn"), (f", {due}", "dim")]
+    _, word, _ = look.glyphs.mark("state", one.state)
+    mark = look.glyphs.mark("state", one.before)[0]
+    said = due if word == "planned" else f"{word}, {due}"
+    return [(said, "plain"), (f" ({mark} {look.clock.day(one.before_at, look.now)})", "dim")]
+
+
+def short_name(job: str) -> str:
+    """A job without its system and host: "extract_orders"."""
+    return (job.partition("/")[2] or job).rpartition(":")[2]
 
 
 def _folded(spot: Spot, jobs: Sequence[LineageJob], look: Look) -> Sign:
@@ -171,9 +190,19 @@ def _name_line(jobs: Sequence[LineageJob], shown: Shown, look: Look) -> list[Run
     [one] = jobs
     word = look.glyphs.mark("state", one.state)[1] if one.state else "has not run"
     runs: list[Run] = [(" ", "plain"), _mark(one, look), (f" {one.name}", "strong")]
-    runs.append(
-        (f"  {word} {look.clock.day(one.at, look.now)}" if one.state else f"  {word}", "bad" * one.is_red or "dim")
-    )
+    if one.before or one.waits_for:
+        due = f", due {look.clock.day(one.at, look.now)}" if one.at is not None else ""
+        runs.append((f"  {word}{due}", "plain"))
+        if one.before:
+            was = f"last {look.glyphs.mark('state', one.before)[1]} {look.clock.day(one.before_at, look.now)}"
+            runs.append((f"  {was}", "dim"))
+        if one.waits_for:
+            runs.append((f"  waits for {one.waits_for}", "warn"))
+        elif any(one.id in shown.jobs_below([cause.id]) for cause in shown.found.causes):
+            runs.append(("  what it hangs on is red", "warn"))
+    else:
+        at = f"  {word} {look.clock.day(one.at, look.now)}" if one.state else f"  {word}"
+        runs.append((at, "bad" * one.is_red or "dim"))
     if one in shown.found.causes:
         runs.append(("  root cause", "bad"))
     elif one.name in shown.found.critical:
@@ -189,13 +218,13 @@ def _next_to(jobs: Sequence[LineageJob], shown: Shown, below: Mapping[int, int])
     names = shown.found.view.jobs
     above = {each for job in ids for each in blast_radius(job, shown.found.above)} - ids
     if shown.reading and len(ids) == 1:
-        told = [(names[upstream].name, mine, read) for (upstream, reader), (mine, read) in shown.reading.items()
-                if reader in ids]  # fmt: skip
+        told = [(names[upstream].name, one) for (upstream, reader), one in shown.reading.items() if reader in ids]
         if told:
-            words = (f"{name} of {read.bd}" if read else f"nothing of {name}" for name, _, read in told)
-            stale = any(mine.stale_read for _, mine, _ in told)
-            runs: list[Run] = [(f" the run of {told[0][1].bd} read ", "dim"), (", ".join(words), "plain")]
-            return [*runs, ("  too early: stale", "warn")] if stale else runs
+            words = (f"{name} of {one.read.bd}" if one.read else f"nothing of {name}" for name, one in told)
+            stale = any(one.reader.stale_read for _, one in told)
+            runs: list[Run] = [(f" the run of {told[0][1].reader.bd} read ", "dim"), (", ".join(words), "plain")]
+            runs += [("  too early: stale", "warn")] if stale else []
+            return runs if all(one.is_told for _, one in told) else [*runs, ("  (by the times)", "dim")]
     direct = [names[each].name for job in ids for each in shown.found.above(job)]
     feeds = [names[each].name for job in ids for each in shown.found.below(job)]
     return [

@@ -33,6 +33,8 @@ class Order(NamedTuple):
     incident_id: int | None = None
     parameters: Mapping[str, Any] = {}
     why: str = ""
+    builds_on: str = ""
+    """What a manual step builds on, in words, where that is red or stale; it is done only if a person says so again."""
 
     def wish(self, preview: Mapping[str, Any] | None = None, why: str = "", overlap: str | None = None) -> Wish:
         """As the engine is asked for it, with what `preview` showed; without a choice, with the overlap that it showed

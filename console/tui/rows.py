@@ -1,4 +1,4 @@
-"""Services, incidents, systems and holds as rows: views in, cells out. Pure; the time is an argument."""
+"""Incidents, systems and holds as rows: views in, cells out. Pure; the time is an argument."""
 
 from __future__ import annotations
 
@@ -7,37 +7,24 @@ from datetime import timedelta
 
 from connectors.words import Capability, State
 from console.model.ids import incident_name
-from console.model.views import HoldView, IncidentRow, ServiceView, TargetView
-from console.model.words import Timeliness
-from console.tui.cells import Look, act_by, counted
-from console.tui.when import short, signed, span
+from console.model.views import HoldView, IncidentRow, TargetView
+from console.tui.cells import Look, act_by, counted, flowing, paused_words
+from console.tui.course import row_told
+from console.tui.when import short, span
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
 
-SERVICES = (
-    Column("", 1, 1),
-    Column("service", 16, 1, flex=2, most=34),
-    Column("tier", 4, 4, right=True),
-    Column("deadline", 8, 1),
-    Column("left", 6, 2, right=True),
-    Column("slack", 6, 2, right=True),
-    Column("act by", 11, 1),
-    Column("cause", 14, 3, flex=3, middle=True),
-    Column("stands", 11, 6),
-    Column("expected", 9, 7),
-)
-SERVICES_ZONED = tuple(column._replace(width=10) if column.title == "deadline" else column for column in SERVICES)
-"""Where services do not share one zone, each deadline carries its own."""
 INCIDENTS = (
     Column("", 1, 1),
     Column("incident", 8, 1),
-    Column("cause", 30, 1, flex=4, middle=True),
-    Column("hurts", 11, 2),
+    Column("cause", 22, 1, flex=4, middle=True),
     Column("act by", 11, 1),
-    Column("age", 6, 2, right=True),
-    Column("runs hurt", 9, 5, right=True),
-    Column("owner", 14, 4),
-    Column("reason", 14, 6, flex=2),
+    Column("failed", 6, 1, right=True),
+    Column("hurts", 5, 2, right=True),
+    Column("on it", 9, 3, flex=1, most=16),
+    Column("told", 10, 4),
+    Column("also here", 10, 5, flex=1, most=22),
+    Column("reason", 40, 6, flex=2),
 )
 SYSTEMS = (
     Column("", 1, 1),
@@ -67,67 +54,48 @@ READING = (Capability.NATIVE_DEPENDENCIES, Capability.PERIODS)
 """Capabilities that are no verb."""
 
 
-def service(view: ServiceView, look: Look, zoned: bool = False) -> Row:
-    """A line of Services. `zoned`: the deadline carries its zone, because not all rows share one. A deadline with a
-    plus was extended: its reason says by whom."""
-    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
-    dash = look.glyphs.sign("dash")
-    deadline = look.clock.hm(view.deadline, look.now, view.zone)
-    if zoned and len(deadline) < 6:
-        deadline += " " + look.clock.label(view.deadline, view.zone)[:4]
-    if view.extension:
-        deadline = f"{deadline}+"
-    left: Run = (short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad")
-    if not view.is_promised:
-        deadline, left = dash, (dash, "dim")
-    elif view.given:
-        word_for, is_whole = view.given.removeprefix("delivered, "), view.given == "delivered"
-        left = ("done", "ok") if is_whole else (word_for, "warn")
-    return Row(
-        view.id,
-        (
-            (mark, style),
-            (view.title or view.name, "strong" if view.needs_a_person else "plain"),
-            (str(view.tier), "dim"),
-            (deadline, "plain"),
-            left,
-            _slack(view, look),
-            act_by(view.act_by, look, view.zone) if view.delivered is None else (dash, "dim"),
-            (view.cause.partition("/")[2] or view.cause, "plain") if view.is_promised else (view.reason, "dim"),
-            (word, style),
-            (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
-        ),
-    )
-
-
-def _slack(view: ServiceView, look: Look) -> Run:
-    """Deadline − expected finish; where an act-by stands, the time left to act is what counts."""
-    if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
-        return look.glyphs.sign("dash"), "dim"
-    slack = view.act_by - look.now if view.act_by is not None else view.deadline - view.expected
-    return signed(slack), "bad" if slack < timedelta(0) else "plain"
-
-
-def incident(view: IncidentRow, look: Look) -> Row:
+def incident(view: IncidentRow, look: Look, others: str = "") -> Row:
+    """A line of Incidents: how long it has failed, until when it can be mended, whom it hits, who knows and is on it.
+    `others`: who else has it open."""
     mark, style = ("✖", "bad") if view.closed is None else ("●", "ok")
     if look.glyphs.plain:
         mark = "X" if view.closed is None else "+"
     since = (view.closed or look.now) - view.failed_since
-    hurts = counted(view.services, "service") if view.services else "nobody"
+    closed: Run = (f"over {look.clock.hm(view.closed, look.now)}", "ok")
+    nobody: Run = ("nobody", "warn" if view.services else "dim")
     return Row(
         view.id,
         (
             (mark, style),
             (incident_name(view.id), "strong"),
             (view.root_job or view.title, "plain"),
-            (hurts, "plain"),
-            ("closed", "ok") if view.closed else act_by(view.act_by, look),
+            closed if view.closed else act_by(view.act_by, look),
             (short(since), "plain"),
-            (str(view.hurt), "plain" if view.hurt else "dim"),
-            (view.owner, "dim"),
-            (f"{view.taken_by} is on it" if view.taken_by else view.reason, "ok" if view.taken_by else "dim"),
+            (str(view.services), "plain" if view.services else "dim"),
+            (view.taken_by, "ok") if view.taken_by else (look.glyphs.sign("dash"), "dim") if view.closed else nobody,
+            row_told(view, look, is_short=True),
+            (others, "key"),
+            (view.reason, "dim"),
         ),
     )
+
+
+def incident_about(view: IncidentRow, look: Look, width: int, others: str) -> list[list[Run]]:
+    """What the line of an incident has no room for, on as many lines as it takes."""
+    when = look.clock.hm(view.failed_since, look.now)
+    parts: list[Run] = [(view.reason or view.title, "strong"), (f"failed since {when}, bd {view.bd}", "dim")]
+    if view.closed is not None:
+        parts.append((f"closed {look.clock.hm(view.closed, look.now)}", "ok"))
+    elif view.act_by is not None:
+        parts.append((f"can be mended until {look.clock.hm(view.act_by, look.now)}", "warn"))
+    parts.append((f"hits {', '.join(view.hits)}" if view.hits else "hits no service", "plain"))
+    parts += [(f"{counted(view.hurt, 'run')} red or stale", "plain")] if view.hurt else []
+    parts += [(f"owner {view.owner}", "dim")] if view.owner else []
+    if view.taken_by:
+        parts.append((f"{view.taken_by} is on it until {look.clock.hm(view.taken_until, look.now)}", "ok"))
+    parts.append(row_told(view, look))
+    parts += [(f"also here: {others}", "key")] if others else []
+    return flowing(parts, width)
 
 
 def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
@@ -136,7 +104,7 @@ def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
         "system": max((len(target_name(view)) for view in views), default=0),
         "can": max((len(_can(view)) for view in views), default=0),
     }
-    speaks = any(_says(view)[0] for view in views)
+    speaks = any(view.says for view in views)
 
     def fitted(column: Column) -> Column:
         if column.title == "system":
@@ -153,11 +121,17 @@ def target_name(view: TargetView) -> str:
     return view.system if view.name in ("", view.system) else f"{view.system}/{view.name}"
 
 
-def target(view: TargetView, look: Look) -> Row:
-    sick = view.failing_since is not None
-    age = f"{span(look.now - view.last_ok)} ago" if view.last_ok else "never"
+def target(view: TargetView, look: Look, is_watched: bool = True) -> Row:
+    """A line of Systems; while nobody watches, none is well."""
+    sick = view.failing_since is not None or view.pause is not None
+    length = short if sick else span
+    age = f"{length(look.now - view.last_ok)} ago" if view.last_ok else "never"
     stale = look.glyphs.sign("stale")
     mark: Run = (stale, "warn") if sick else (look.glyphs.mark("state", State.SUCCEEDED)[0], "ok")
+    if not is_watched and not sick:
+        mark = ("?", "dim")
+    if view.stands_still and not sick:
+        mark = (look.glyphs.mark("state", State.MISSED)[0], "bad")
     if view.last_ok is None and not sick:
         mark = (look.glyphs.mark("state", State.WAITING)[0], "dim")
     return Row(
@@ -171,7 +145,7 @@ def target(view: TargetView, look: Look) -> Row:
             ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
             (f"{view.jobs:,}", "plain"),
             (_can(view), "dim"),
-            _says(view),
+            _says(view, look),
         ),
     )
 
@@ -181,18 +155,10 @@ def _can(view: TargetView) -> str:
     return " ".join(verb.replace("_", " ") for verb in view.capabilities if verb not in READING)
 
 
-def _says(view: TargetView) -> Run:
-    if view.error:
-        return f"{view.error_kind}: {view.error}" if view.error_kind else view.error, "bad"
-    lacking = [str(right.get("name", "")) for right in view.rights if right.get("held") is False]
-    if lacking:
-        return f"missing right: {', '.join(lacking)}", "warn"
-    if view.warnings:
-        more = f" (+{len(view.warnings) - 1} more)" if len(view.warnings) > 1 else ""
-        return f"{view.warnings[0]}{more}", "warn"
-    if view.skew_s is not None and abs(view.skew_s) >= 2:
-        return f"its clock is {view.skew_s:+.1f} s off", "warn"
-    return f"{view.skipped} records skipped: {'; '.join(view.skipped_words[-1:])}" if view.skipped else "", "warn"
+def _says(view: TargetView, look: Look) -> Run:
+    if view.pause is not None:
+        return paused_words(view.pause, look), "warn"
+    return view.says, "bad" if view.error or view.stands_still else "warn"
 
 
 def hold(view: HoldView, look: Look) -> Row:

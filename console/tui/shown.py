@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from connectors.words import STARTING, State, Verb
+from console.model.ids import instant
 from console.model.steps import refusal
 from console.model.views import ActionView
 from console.model.words import Safety
@@ -52,7 +53,13 @@ def _safety(preview: Mapping[str, Any], look: Look, verb: Verb) -> list[Run]:
     mark, word, style = look.glyphs.mark("safety", str(preview.get("safety", Safety.ASK)))
     if verb not in STARTING:
         return [] if word == Safety.SAFE else [("its name is asked for", "warn")]
-    return [(f"{mark} {_SAFETY.get(word, word)}", style)]
+    return [(f"{mark} {_SAFETY.get(word, word)}{said_words(preview, look)}", style)]
+
+
+def said_words(preview: Mapping[str, Any], look: Look) -> str:
+    """ ", said by mara 03:12": where a person, not config, says how safe a rerun is; else empty."""
+    said = preview.get("safety_said")
+    return f", said by {said[0]} {look.clock.day(instant(int(said[1])), look.now)}" if said else ""
 
 
 _SAFETY = {
@@ -100,7 +107,7 @@ def result(action: ActionView | None, preview: Mapping[str, Any], look: Look, mi
         )
     if action.words:
         found.append([("  says     ", "dim"), (action.words, "plain")])
-    found += [[], [(_meaning(action), "ok" if action.state == Step.VERIFIED else "plain")]]
+    found += [[], [(_meaning(action, look), "ok" if action.state == Step.VERIFIED else "plain")]]
     starts = action.verb in STARTING
     return found + (_followers(preview, look) if action.state == Step.VERIFIED and starts else [])
 
@@ -132,7 +139,7 @@ def _way(action: ActionView, look: Look) -> list[Run]:
     return runs
 
 
-def _meaning(action: ActionView) -> str:
+def _meaning(action: ActionView, look: Look) -> str:
     starts = action.verb in STARTING
     return {
         "requested": "It is sent once that is over."
@@ -145,6 +152,10 @@ def _meaning(action: ActionView) -> str:
         "verified": "The scheduler's own record says that it succeeded." if starts else "It is so, as said above.",
         "refused": "Nothing happened at the scheduler, for the reason above.",
         "failed": "It did not succeed, for the reason above"
-        + ("; the log of what ran says more (Esc, then l)." if starts else "."),
+        + (
+            f"; the log of what ran says more ({look.key('preview', 'back')}, then {look.key('run', 'log')})."
+            if starts
+            else "."
+        ),
         "unknown": "The answer was lost. It is being looked up under our id; it is never sent twice.",
     }.get(action.state, "")

@@ -10,6 +10,7 @@ from console.model.plans import WAIT, Draft, LeftOut, Save, Step
 from console.model.words import Safety
 from console.tui.cells import Look, counted, heading, line
 from console.tui.order import verb_word
+from console.tui.shown import said_words
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row
 
@@ -148,6 +149,7 @@ def draft_detail(step: Step, draft: Draft, look: Look) -> Lines:
         ("refused", str(step.refusal or shown.get("refused") or ""), "bad"),
         ("trouble", step.trouble, "warn"),
         ("overlap", str(shown.get("overlap") or ""), "warn"),
+        ("safety", step.safety + said_words(shown, look) if shown.get("safety_said") else "", "plain"),
         ("way", step.way, "warn"),
         ("scope", str(shown.get("scope") or step.period_key), "plain"),
         ("after", "; ".join(waits), "plain"),
@@ -200,7 +202,7 @@ def _start_lines(step: Step, look: Look) -> Lines:
     mark, word, style = look.glyphs.mark("safety", step.safety)
     after = f"  after {', '.join(map(str, step.after))}" if step.after else ""
     wait = f"  waits {duration_words(step.wait_s)} first" if step.wait_s else ""
-    safety = f"  {mark} {word}" if step.verb != WAIT else ""
+    safety = f"  {mark} {word}{said_words(step.preview, look)}" if step.verb != WAIT else ""
     first: list[Run] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
     further = [(step.way, "warn"), (str(step.preview.get("overlap") or ""), "warn"), (step.trouble, "warn")]
     return [[*first, (after, "dim"), (wait, "warn")], *([(f"    {text}", how)] for text, how in further if text)]
@@ -215,15 +217,20 @@ def unsafe(draft: Draft) -> list[Step]:
     ]
 
 
-def why_not_start(draft: Draft, may_widen: bool = False) -> str:
+def why_not_start(draft: Draft, look: Look, may_widen: bool = False) -> str:
     """Why the plan cannot be started as it stands; empty when it can. `may_widen`: more can be taken in."""
     if not draft.steps:
-        wider = "; e takes in what no service that is hit waits for" if may_widen and draft.left_out else ""
+        wider = (
+            f"; {look.key('plan', 'everything')} takes in what no service that is hit waits for"
+            if may_widen and draft.left_out
+            else ""
+        )
         return f"no step is left to send{wider}"
     for step in draft.steps:
         refused = step.refusal or (step.preview.get("refused") if not step.after else "")
         if refused:
-            return f"step {step.place}: leave it out (Space), or another way (a): {refused}"
+            out, other = look.key("plan", "leave_out"), look.key("plan", "alternative")
+            return f"step {step.place}: leave it out ({out}), or another way ({other}): {refused}"
     if all(step.verb == WAIT for step in draft.steps):
         return f"no step to send now: it waits for {', '.join(step.job for step in draft.steps)}"
     return ""

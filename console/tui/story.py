@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from console.clean import clean_line
 from console.model.ids import incident_name
 from console.model.promises import not_too_many
-from console.model.views import DeliveryView, EventView, HurtService, IncidentView, MemberView
-from console.tui.cells import Look, act_by, counted, heading, line
+from console.model.views import HurtService, IncidentView, MemberView
+from console.tui.before import last_time
+from console.tui.cells import Look, act_by, counted, flowing, heading, line
+from console.tui.course import held_words, last_told, receipt
 from console.tui.glyphs import Role
 from console.tui.order import verb_word
 from console.tui.when import short
-from console.tui.widgets.paint import Run, fit, fit_middle, length_of
+from console.tui.widgets.paint import Run, fit
 from console.tui.widgets.table import Row
 
 if TYPE_CHECKING:
@@ -56,40 +58,41 @@ def _budget(view: IncidentView, look: Look, width: int) -> list[Run]:
     return [(look.glyphs.sign("full") * full, "warn"), (look.glyphs.sign("empty") * (8 - full), "dim")]
 
 
-def clocks(view: IncidentView, look: Look, width: int) -> list[list[Run]]:
-    """Reason, business date, and the other clock: failed since; on two lines where one is too short."""
+def clocks(view: IncidentView, look: Look, width: int, others: str = "") -> list[list[Run]]:
+    """Reason, business date, the other clock, who is on it, who else looks, and the last word to anybody: on as many
+    lines as it takes. `others`: who else has it open, in words."""
     row = view.row
     since = f"{look.clock.hm(row.failed_since, look.now)} ({short((row.closed or look.now) - row.failed_since)})"
-    runs: list[Run] = [
-        (f" {row.reason or row.title}", "plain"),
-        (f"   bd {row.bd}", "dim"),
-        (f"   failed since {since}", "dim"),
-    ]
-    if row.owner:
-        runs.append((f"   owner {row.owner}", "dim"))
+    parts: list[Run] = [(f"bd {row.bd}", "dim"), (f"failed since {since}", "dim")]
+    parts += [(f"owner {row.owner}", "dim")] if row.owner else []
     if row.taken_by:
-        runs.append((f"   {row.taken_by} is on it until {look.clock.hm(row.taken_until, look.now)}", "ok"))
-    if length_of(runs) <= width:
-        return [runs]
-    return [[(runs[1][0][2:], "dim"), *runs[2:]], runs[:1]]
+        parts.append((f"{row.taken_by} is on it until {look.clock.hm(row.taken_until, look.now)}", "ok"))
+    elif row.closed is None:
+        parts.append(("nobody is on it", "warn"))
+    parts += [(f"also here: {others}", "key")] if others else []
+    words, style = last_told(view, look)
+    return flowing([(row.reason or row.title, "plain"), *parts, (clean_line(words), style)], width)
 
 
 def lines(view: IncidentView, look: Look, width: int, height: int = 0) -> list[Row]:
     """Everything of the incident, section by section, for `width` cells; services and runs can be picked."""
     return [
         *_services(view, look, width, WIDE_REASON_LINES if height >= WIDE else REASON_LINES),
-        *_members(view, look),
+        *_members(view, look, width),
         *_changed(view, width),
         *_actions(view, look),
         *_told(view, look, width),
-        *_events(view, look),
     ]
 
 
-def approval(one: ApprovalView) -> list[Run]:
+def approval(one: ApprovalView, look: Look) -> list[Run]:
     """What waits for another person, in one line."""
     words = f"{verb_word(one.verb)} {one.job}, asked by {one.requested_by}: {one.why}".removesuffix(": ")
-    return [(" waits for approval ", "mark"), (f" {words}", "plain"), ("   A approves", "dim")]
+    return [
+        (" waits for approval ", "mark"),
+        (f" {words}", "plain"),
+        (f"   {look.key('incident', 'approvals')} approves", "dim"),
+    ]
 
 
 def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator[Row]:
@@ -107,7 +110,7 @@ def _services(view: IncidentView, look: Look, width: int, most: int) -> Iterator
 def _why(service: HurtService, look: Look) -> str:
     """The other clock, where the estimate comes from, and the reason of the verdict."""
     green_by = look.clock.hm(service.green_by, look.now, service.zone)
-    source = f" · {service.source}" if service.source else ""
+    source = f" · {service.source}" if service.source and not service.reason.startswith(service.source) else ""
     return clean_line(f"tier {service.tier}, green by {green_by}{source}: {service.reason}".removesuffix(": "))
 
 
@@ -125,18 +128,18 @@ def _service(service: HurtService, look: Look) -> list[Run]:
     ]
 
 
-def _members(view: IncidentView, look: Look) -> Iterator[Row]:
+def _members(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     counts: dict[str, int] = {}
     for member in view.members:
         counts[member.role] = counts.get(member.role, 0) + 1
     followers = sum(counts.get(role, 0) for role in FOLLOWERS)
-    note = f"after the root, {followers} to rerun: r plans it" if followers else ""
+    note = f"after the root, {followers} to rerun: {look.key('incident', 'recover')} plans it" if followers else ""
     yield heading("runs", f"RUNS {len(view.members)}", note)
     for member in sorted(view.members, key=lambda one: _ORDER.get(Role(one.role), 9) if one.role in _ORDER else 9):
         runs = [*_member(member, look), *_acted(view, member, look)]
         yield line(("run", member.run_id, member.job), runs, pick=member.run_id is not None)
-    for when, reason in view.seen_before[:2]:
-        yield line(("before", when), [(f"   seen before: {look.clock.full(when)}, {reason}", "dim")])
+    if told := last_time(view, look):
+        yield from _wrapped(("before", 0), f"{told}: {look.key('incident', 'before')}", "dim", width)
 
 
 def _changed(view: IncidentView, width: int) -> Iterator[Row]:
@@ -196,39 +199,12 @@ def _told(view: IncidentView, look: Look, width: int) -> Iterator[Row]:
     yield heading("told", f"TOLD {len(view.deliveries)}", "" if view.deliveries else "nobody yet")
     for number, one in enumerate(view.held):
         if one.ended is None or one.ended_why not in ("", "told"):
-            words = f"   {one.kind} to {one.route} is held back by {one.stage}: {one.ended_why or one.why}"
-            yield line(("held", number), [(clean_line(words), "warn")])
+            yield from _wrapped(("held", number), clean_line(held_words(one)), "warn", width)
     for number, delivery in enumerate(view.deliveries):
-        runs = _delivery(delivery, look, width)
-        error: list[Run] = [(f" {delivery.error}", "bad")] if delivery.error else []
-        if length_of(runs) + length_of(error) <= width:
-            yield line(("told", number), [*runs, *error])
-            continue
-        yield line(("told", number), runs)
-        for place, text in enumerate(wrap(delivery.error, max(20, width - 10), max_lines=2, placeholder=" …")):
-            yield line(("told", number, place), [(f"         {text}", "bad")])
+        words, style = receipt(delivery, look)
+        yield from _wrapped(("told", number), clean_line(f"{delivery.kind}: {words}"), style, width)
 
 
-def _delivery(delivery: DeliveryView, look: Look, width: int) -> list[Run]:
-    good = delivery.sent is not None
-    when = look.clock.hm(delivery.sent, look.now) if good else f"{delivery.tries}x"
-    runs: list[Run] = [
-        (f"   {fit(when, 5)} ", "plain"),
-        (f"{delivery.state} ", "ok" if good else "warn"),
-    ]
-    to = f"{delivery.kind} to {delivery.route} ({delivery.url_words})"
-    runs.append((fit_middle(to, max(30, width - length_of(runs))), "plain"))
-    if delivery.repeats:
-        runs.append((f" repeated {delivery.repeats}x", "warn"))
-    return runs
-
-
-def _events(view: IncidentView, look: Look) -> Iterator[Row]:
-    yield heading("story", "STORY")
-    for number, event in enumerate(view.events):
-        yield line(("event", number), _event(event, look))
-
-
-def _event(event: EventView, look: Look) -> list[Run]:
-    actor = f"  {event.actor}" if event.actor else ""
-    return [(f"   {look.clock.hm(event.at, look.now)} ", "dim"), (event.words, "plain"), (actor, "dim")]
+def _wrapped(key: tuple[str, int], words: str, style: str, width: int) -> Iterator[Row]:
+    for place, text in enumerate(wrap(words, max(20, width - 4), max_lines=3, placeholder=" …")):
+        yield line((*key, place), [(f"   {'  ' if place else ''}{text}", style)])

@@ -5,23 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from textual.app import App
 from textual.screen import Screen
 
+from console.clock import real_now
 from console.model.views import ServiceView
+from console.personal.left import Left
+from console.personal.shared import Own
+from console.tui import keys
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.numbered import make_screen, make_table
+from console.tui.services import Grouping
+from console.tui.terminal import OnTerminal
 from console.tui.trail import Place, Trail
+from console.tui.when import Clock, ZoneMode
 
 if TYPE_CHECKING:
     from console.tui.order import Order
 
 
-class Ways(App[int], inherit_bindings=False):
+class Ways(OnTerminal, inherit_bindings=False):
     """The app, as far as going from one place to another is concerned."""
 
     services: tuple[ServiceView, ...]
     trail: Trail
+    own: Own
+    clock: Clock
+    grouping: Grouping
     _home: str
 
     def go(self, where: str) -> None:
@@ -65,7 +74,10 @@ class Ways(App[int], inherit_bindings=False):
 
     def visit(self, kind: str, what: Any) -> None:
         """Goes to a screen, service, incident, job, run, system or plan by name or id."""
-        ways: dict[str, Callable[[Any], None]] = {
+        self._ways()[kind](what)
+
+    def _ways(self) -> dict[str, Callable[[Any], None]]:
+        return {
             "screen": self.go,
             "service": self.open_service,
             "incident": self.open_incident,
@@ -73,9 +85,12 @@ class Ways(App[int], inherit_bindings=False):
             "run": self.open_run,
             "system": lambda name: self.open_jobs(f"system:{name}"),
             "plan": self.open_plan,
+            "action": self.open_action,
+            "target": self.open_system,
             "table": self.open_table,
+            "view": self.open_view,
+            "lineage": self.open_lineage,
         }
-        ways[kind](what)
 
     def open_service(self, name: str) -> None:
         """Its incident where it has one, else the jobs that it hangs on."""
@@ -99,13 +114,70 @@ class Ways(App[int], inherit_bindings=False):
         self.push_screen(make_table("jobs", filter_text))
 
     def open_table(self, shown: tuple[Any, ...]) -> None:
-        """Jobs or Runs with a filter, a sort, wide or not."""
+        """A table with a filter, a sort, wide or not, only problems or all."""
         self.push_screen(make_table(*shown))
 
-    def open_run(self, run_id: int) -> None:
+    def open_view(self, name: str) -> None:
+        """A saved view, by its name."""
+        view = self.own.view(name)
+        if view is not None:
+            self.grouping = Grouping(view.grouping) if view.grouping else self.grouping
+            self.open_table((view.table, view.filter, view.sort, view.wide, view.problems))
+
+    def place_now(self) -> Left | None:
+        """The screen that is open, or the one under what has no place of its own; and the row there."""
+        for screen in reversed(self.screen_stack):
+            if isinstance(screen, BaseScreen) and (place := screen.left_at) is not None:
+                return Left(*place, screen.row_left, self.clock.mode.value)
+        return None
+
+    def paint_frame(self) -> None:
+        """Header and banner of what stands on top, a box too."""
+        paint = getattr(self.screen, "paint_frame", None)
+        if paint is not None:
+            paint()
+
+    def come_back(self, left: Left) -> None:
+        """Where a person was whose line was lost; says so."""
+        kind, what = left.kind, left.what
+        if kind not in self._ways():
+            return
+        home = self.screen_stack[0]
+        if kind == "table" and what[0] == self._home and isinstance(home, BaseScreen):
+            home.take_table(*what)
+        elif (kind, what) != ("screen", self._home):
+            self.visit(kind, what)
+        self.clock.mode = ZoneMode(left.zone) if left.zone in list(ZoneMode) else self.clock.mode
+        top = self.screen_stack[-1]
+        if isinstance(top, BaseScreen):
+            top.stand_on(left.row)
+            [key, *_] = next(act.keys for act in keys.acts(top.WHERE, self.own.remap) if act.name == "services")
+            words = f"back where you were at {self.clock.hm(left.at, real_now())}; {keys.shown(key)} for Services"
+            self.call_after_refresh(top.notice, words)
+
+    def open_run(self, run_id: int, then: str = "") -> None:
+        """`then`: the act that follows once its log is there."""
         from console.tui.screens.run import RunScreen
 
-        self.push_screen(RunScreen(run_id))
+        self.push_screen(RunScreen(run_id, then))
+
+    def open_system(self, name: str) -> None:
+        """One target of a system."""
+        from console.tui.screens.system import SystemScreen
+
+        self.push_screen(SystemScreen(name))
+
+    def open_action(self, key: str) -> None:
+        """What was asked for under this key."""
+        from console.tui.screens.action import ActionScreen
+
+        self.push_screen(ActionScreen(key))
+
+    def open_lineage(self, shown: tuple[str | int, bool]) -> None:
+        """The graph around a job, or what it takes with it."""
+        from console.tui.screens.lineage import LineageScreen
+
+        self.push_screen(LineageScreen(*shown))
 
     def open_order(self, order: Order) -> None:
         """Shows what an order would send; a person decides there."""

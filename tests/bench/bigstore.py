@@ -37,12 +37,12 @@ def big_store(jobs: int, runs: int) -> Path:
             old.unlink()
         make_store(making, jobs, runs)
         making.rename(path)
-    _beat(path)
+    beat(path)
     return path
 
 
-def make_store(path: Path, jobs: int, runs: int) -> None:
-    """Makes a store with so many jobs and runs, 12 services, and an engine that seems alive."""
+def make_store(path: Path, jobs: int, runs: int, services: int = 12) -> None:
+    """Makes a store with so many jobs, runs and services, and an engine that seems alive."""
     open_store(str(path)).close()
     now_us = time.time_ns() // 1_000
     with closing(sqlite3.connect(path)) as db, db:
@@ -53,13 +53,13 @@ def make_store(path: Path, jobs: int, runs: int) -> None:
         _systems(db, now_us)
         _jobs(db, jobs, now_us)
         _runs(db, jobs, runs, now_us)
-        _services(db, jobs, now_us)
+        _services(db, services, now_us)
         for sql in indexes:
             db.execute(sql)
         db.execute("ANALYZE")
     with closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    _beat(path)
+    beat(path)
 
 
 def drop_indexes(db: sqlite3.Connection, tables: Iterable[str]) -> list[str]:
@@ -189,14 +189,14 @@ def _runs(db: sqlite3.Connection, jobs: int, runs: int, now_us: int) -> None:
     insert(db, "job_counts", counts, "latest_run l JOIN job j ON j.id = l.job_id GROUP BY j.system_id, l.state", given)
 
 
-def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
-    for number in range(1, 13):
+def _services(db: sqlite3.Connection, services: int, now_us: int) -> None:
+    for number in range(1, services + 1):
         given = {
             "count": 1,
             "id": number,
             "name": f"service-{number:02d}",
             "terminals": json.dumps([number]),
-            "deadline": now_us + number * 3_600_000_000,
+            "deadline": now_us + (number % 24 or 24) * 3_600_000_000,
         }
         service = {
             "id": ":id",
@@ -224,7 +224,7 @@ def _services(db: sqlite3.Connection, jobs: int, now_us: int) -> None:
         insert(db, "service_day", day, "n", given)
 
 
-def _beat(path: Path) -> None:
+def beat(path: Path) -> None:
     """An engine seems alive for the next hour, so that no banner changes what is measured."""
     now_us = time.time_ns() // 1_000
     with closing(sqlite3.connect(path)) as db, db:

@@ -12,8 +12,10 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 from tests.bench import keys, lineage, peers, start
 from tests.bench.bigstore import big_store
@@ -22,7 +24,7 @@ from tests.bench.keys import p95
 from tests.bench.start import JOBS, SIZE, quiet_env
 from tests.pty.terminal import Terminal
 
-HOME = "from console.tui.start import run_console; run_console({path!r})"
+SCREEN = "from console.tui.start import run_console; run_console({path!r}, screen={screen!r})"
 WORDS = ("77777", "31415", "~994", "-00000", "27182")
 """Each letter leaves other rows of the big store: what is waited for is another count."""
 FIELDS = ("state:f", "system:a", "owner:team-3", "tier:2")
@@ -44,8 +46,15 @@ class SlowTerminal(Terminal):
         return found
 
 
-def jobs_screen() -> list[str]:
-    return [sys.executable, "-c", keys.CONSOLE.format(path=str(big_store(JOBS, 10 * JOBS)))]
+@contextmanager
+def opened(screen: str, kind: type[Terminal] = Terminal) -> Iterator[Terminal]:
+    """The console on a screen of the big store, once it is quiet."""
+    env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
+    code = SCREEN.format(path=str(big_store(JOBS, 10 * JOBS)), screen=screen)
+    with kind([sys.executable, "-c", code], SIZE, env) as terminal:
+        terminal.wait_for(start.ROW if screen == "services" else f"1 of {JOBS:,}", 60)
+        terminal.settle(0.3)
+        yield terminal
 
 
 def count_of(text: str) -> str:
@@ -65,6 +74,7 @@ def filter_keys(terminal: Terminal, words: Sequence[str], by_letter: bool) -> tu
         for letter in word[: len(word) - len(letters)]:
             terminal.press(letter)
             terminal.settle(0.15, 2)
+        terminal.wait_for(lambda text: "…" not in count_of(text), 10)
         for number, letter in enumerate(letters):
             before = count_of(terminal.text)
             at = terminal.press(letter)
@@ -100,17 +110,17 @@ def idle_bytes(terminal: Terminal, seconds: float) -> float:
     return (len(terminal.received) - before) * 60 / seconds
 
 
-def held_down(env: dict[str, str]) -> float:
-    """Milliseconds from letting `j` go to the last byte that moves the cursor, over a slow line."""
-    with SlowTerminal(jobs_screen(), SIZE, env) as terminal:
-        terminal.wait_for(f"1 of {JOBS:,}", 60)
-        terminal.settle(0.3)
+def held_down() -> float:
+    """Milliseconds from letting `j` go to the last byte that moves the cursor, over a slow line. The terminal's own
+    queue of keys counts: the last was written when it was let go."""
+    with opened("jobs", SlowTerminal) as terminal:
         until, at = time.perf_counter() + HELD_SECONDS, 0.0
         while time.perf_counter() < until:
             at = terminal.press("j")
-            terminal.read(1 / KEYS_A_SECOND)
-        row = ""
-        stopped = at
+            due = at + 1 / KEYS_A_SECOND
+            while (left := due - time.perf_counter()) > 0:
+                terminal.read(left)
+        row, stopped = "", at
         while time.perf_counter() < at + 3:
             terminal.read(0.1)
             found = re.search(r"row (\S+) of", terminal.text)
@@ -119,43 +129,60 @@ def held_down(env: dict[str, str]) -> float:
         return (stopped - at) * 1000
 
 
-def measure(quick: bool) -> list[Figure]:
-    """The figures of this benchmark; those of `start` and `keys` come before it, the peers' after it."""
-    env = quiet_env(Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}", True)
-    with Terminal(jobs_screen(), SIZE, env) as terminal:
-        terminal.wait_for(f"1 of {JOBS:,}", 60)
-        terminal.settle(0.3)
+def filters(quick: bool) -> Iterator[Figure]:
+    with opened("jobs") as terminal:
         first, whole = filter_keys(terminal, WORDS[:3] if quick else WORDS, by_letter=True)
         fields, _ = filter_keys(terminal, FIELDS[:3] if quick else FIELDS, by_letter=False)
-        step, page = sent_for(terminal, "down", 20), sent_for(terminal, "pagedown", 10)
+    yield Figure("filter_key", p95(first), "ms to the first rows, p95 of letters")
+    yield Figure("filter_key_median", median(first), "ms to the first rows")
+    yield Figure("filter_whole", p95(whole), "ms to the whole count, p95 of letters")
+    yield Figure("filter_field", p95(fields), "ms to the first rows, a field's last letter")
+
+
+def memory(quick: bool) -> Iterator[Figure]:
+    with opened("jobs") as terminal:
+        terminal.press("end")
+        terminal.wait_for(f"{JOBS:,} of {JOBS:,}", 60)
         terminal.press("7")
         terminal.wait_for(f"1 of {10 * JOBS:,}", 60)
         terminal.press("end")
         terminal.wait_for(f"{10 * JOBS:,} of {10 * JOBS:,}", 60)
         terminal.settle()
-        rss = terminal.rss_mib
-    with Terminal([sys.executable, "-c", HOME.format(path=str(big_store(JOBS, 10 * JOBS)))], SIZE, env) as terminal:
-        terminal.wait_for(start.ROW, 60)
-        idle = idle_bytes(terminal, 20 if quick else 60)
-    return [
-        Figure("filter_key", p95(first), "ms to the first rows, p95 of letters"),
-        Figure("filter_whole", p95(whole), "ms to the whole count, p95 of letters"),
-        Figure("filter_field", p95(fields), "ms to the first rows, a field's last letter"),
-        Figure("console_rss", rss, "MiB, after a million runs"),
-        Figure("bytes_per_key", step, "bytes a step"),
-        Figure("bytes_per_page", page, "bytes a page"),
-        Figure("bytes_idle_minute", idle, "bytes"),
-        Figure("held_key_stops", held_down(env), "ms, 64 kB/s"),
-    ]
+        yield Figure("console_rss", terminal.rss_mib, "MiB, after all jobs and a million runs")
 
 
-def everything(quick: bool) -> list[Figure]:
-    """All figures of the console, the peers' beside them."""
-    found = [one for one in start.measure(quick) if one.name != "console_rss"]
-    own = [*keys.measure(quick), *measure(quick), *lineage.lineage_5000(quick)]
-    return [*found, *own, *peers.measure(quick)]
+def on_the_line(quick: bool) -> Iterator[Figure]:
+    with opened("jobs") as terminal:
+        yield Figure("bytes_per_key", sent_for(terminal, "down", 20), "bytes a step")
+        yield Figure("bytes_per_page", sent_for(terminal, "pagedown", 10), "bytes a page")
+        yield Figure("bytes_per_scroll", sent_for(terminal, "down", 20), "bytes a step that scrolls")
+    with opened("services") as terminal:
+        yield Figure("bytes_idle_minute", idle_bytes(terminal, 20 if quick else 60), "bytes")
+
+
+def held(quick: bool) -> Iterator[Figure]:
+    times = [held_down() for _ in range(3 if quick else 7)]
+    yield Figure("held_key_stops", max(times), "ms, 64 kB/s, the longest")
+    yield Figure("held_key_stops_median", median(times), "ms, 64 kB/s")
+
+
+def starts(quick: bool) -> Iterator[Figure]:
+    return (one for one in start.measure(quick) if one.name != "console_rss")
+
+
+PARTS: dict[str, Callable[[bool], Iterable[Figure]]] = {
+    "start": starts, "keys": keys.measure, "lists": keys.lists, "filter": filters, "memory": memory,
+    "bytes": on_the_line, "held": held, "lineage": lineage.lineage_5000, "peers": peers.measure,
+}  # fmt: skip
+
+
+def everything(quick: bool, only: Sequence[str]) -> Iterator[Figure]:
+    """All figures of the console, the peers' beside them, or those of some parts."""
+    for name, measure in PARTS.items():
+        if not only or name in only:
+            yield from measure(quick)
 
 
 if __name__ == "__main__":
-    given = arguments(__doc__ or "")
-    emit("console", everything(given.quick), given.json)
+    given = arguments(__doc__ or "", tuple(PARTS))
+    emit("console", everything(given.quick, given.only or ()), given.json)

@@ -1,12 +1,14 @@
 """Terminal programs that others use for the same, each on as many rows as it takes: how long until its first rows, and
 from a key to the changed screen.
 
-They are installed once into a folder of their own, outside of the project; what does not install is left out by name.
+Each is installed once into a folder of its own, outside of the project; what does not install or start is left out by
+name. Those that read a file or a database have 100,000 jobs; those that ask a scheduler have 10,000.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -27,9 +29,9 @@ ROWS = 100_000
 CRON_JOBS = 10_000
 INSTALL_SECONDS = 300
 PACKAGES = {"visidata": "visidata==3.4", "fzf": "iterfzf==1.9.0.67.0", "harlequin": "harlequin==2.17.0",
-            "cronstable": "cronstable==1.2.72"}  # fmt: skip
-"""fzf is a program of its own; the package brings it along."""
-LEFT_OUT = {"flowrs": "it shows an Airflow server's DAGs and starts without rows where there is none"}
+            "cronstable": "cronstable==1.2.72", "flowrs": "flowrs==0.16.2"}  # fmt: skip
+"""fzf is a program of its own, taken where Debian's is not installed from a package that brings it along; flowrs is one
+too."""
 
 
 class Peer(NamedTuple):
@@ -66,26 +68,26 @@ def installed(name: str) -> Path | None:
     return place
 
 
-def measure(quick: bool) -> list[Figure]:
-    """start_PEER and key_PEER of all that install; what is left out is said on standard error."""
-    found: list[Figure] = []
-    for name, why in LEFT_OUT.items():
-        print(f"console: {name} left out: {why}", file=sys.stderr)
+def measure(quick: bool) -> Iterator[Figure]:
+    """start_PEER and key_PEER of all that install; of what is left out, a figure that says why."""
     for name, opened in OPENED.items():
         place = installed(name)
         if place is None:
-            print(f"console: {name} left out: {PACKAGES[name]} does not install here", file=sys.stderr)
+            yield _left_out(name, f"{PACKAGES[name]} does not install here")
             continue
         try:
             with opened(place) as peer:
-                found += _figures(name, peer, 20 if quick else 60)
+                yield from _figures(name, peer, 20 if quick else 60)
         except (AssertionError, OSError) as error:
-            print(f"console: {name} left out: it did not show its rows: {str(error)[:200]}", file=sys.stderr)
-    return found
+            yield _left_out(name, f"it did not show its rows: {str(error)[:200]}")
+
+
+def _left_out(name: str, why: str) -> Figure:
+    return Figure(f"left_out_{name}", 1, f"peer, because {why}")
 
 
 def _figures(name: str, peer: Peer, count: int) -> list[Figure]:
-    env = {"HOME": str(folder()), "XDG_CONFIG_HOME": str(folder())}
+    env = {"HOME": str(folder()), "XDG_CONFIG_HOME": str(folder()), "COLUMNS": str(SIZE[0]), "LINES": str(SIZE[1])}
     with Terminal(peer.argv, SIZE, env):
         pass  # its byte code and files are there from now on
     starts = []
@@ -116,7 +118,7 @@ def _visidata(place: Path) -> Iterator[Peer]:
 def _fzf(place: Path) -> Iterator[Peer]:
     path = folder() / "jobs.txt"
     path.write_text("\n".join(_names()), "utf-8")
-    fzf = next(place.glob("lib/python*/site-packages/iterfzf/fzf"))
+    fzf = shutil.which("fzf") or next(place.glob("lib/python*/site-packages/iterfzf/fzf"))
     argv = ["sh", "-c", f"'{fzf}' --layout=reverse < '{path}'"]
     yield Peer(argv, "job_000000", lambda terminal: terminal.settle(0.5, 10), ROWS)
 
@@ -143,21 +145,45 @@ def _harlequin(place: Path) -> Iterator[Peer]:
 
 @contextmanager
 def _cronstable(place: Path) -> Iterator[Peer]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     path = folder() / "cronstable.yaml"
     jobs = (f"  - name: job_{one:05d}\n    command: 'true'\n    schedule: '10 3 1 1 *'\n" for one in range(CRON_JOBS))
     path.write_text(f"web:\n  listen:\n    - http://127.0.0.1:{port}\njobs:\n{''.join(jobs)}", "utf-8")
     program = str(place / "bin" / "cronstable")
-    server = subprocess.Popen([program, "-c", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for_port(port, 60)
+    with _server([program, "-c", str(path)], port):
         argv = [program, "tui", "--no-boot", "--url", f"http://127.0.0.1:{port}"]
         yield Peer(argv, "job_00000", lambda terminal: terminal.settle(0.5, 10), CRON_JOBS)
+
+
+@contextmanager
+def _flowrs(place: Path) -> Iterator[Peer]:
+    """It reads an Airflow's list of DAGs, 50 at a time."""
+    port = _free_port()
+    config = folder() / "flowrs" / "config.toml"
+    config.parent.mkdir(exist_ok=True)
+    server = f'name = "bench"\nendpoint = "http://127.0.0.1:{port}"\nversion = "V3"\n'
+    user = '[servers.auth.Basic]\nusername = "a"\npassword = "b"\n'
+    config.write_text(f'active_server = "bench"\nmanaged_services = []\n[[servers]]\n{server}{user}', "utf-8")
+    serve = f"from tests.bench.peer_airflow import serve; serve({port}, {CRON_JOBS})"
+    with _server([sys.executable, "-c", serve], port):
+        yield Peer([str(place / "bin" / "flowrs")], "job_00000", lambda terminal: terminal.settle(0.2, 3), CRON_JOBS)
+
+
+@contextmanager
+def _server(argv: Sequence[str], port: int) -> Iterator[None]:
+    server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for_port(port, 60)
+        yield
     finally:
         server.terminate()
         server.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _wait_for_port(port: int, seconds: float) -> None:
@@ -173,4 +199,5 @@ def _wait_for_port(port: int, seconds: float) -> None:
             time.sleep(0.2)
 
 
-OPENED = {"visidata": _visidata, "fzf": _fzf, "harlequin": _harlequin, "cronstable": _cronstable}
+OPENED = {"visidata": _visidata, "fzf": _fzf, "harlequin": _harlequin, "cronstable": _cronstable,
+          "flowrs": _flowrs}  # fmt: skip

@@ -20,6 +20,7 @@ from connectors.cron.client import ARGV, CronClient
 from connectors.cron.connector import CronConnector
 from connectors.cron.options import CronOptions
 from connectors.cron.state import Memory
+from connectors.transport.local import ThisMachine
 from connectors.transport.ssh import Completed
 from connectors.transport.ssh_connect import SshAddress
 from tests.bench.figures import Figure, arguments, emit
@@ -35,7 +36,7 @@ CRONTAB = "".join(f"# headway: job_{n}\n{n} 3 * * * /opt/etl/job_{n}.sh --full\n
 class Recording:
     """A session that only takes down what it is asked to send."""
 
-    def __init__(self, address: SshAddress) -> None:
+    def __init__(self, address: SshAddress | ThisMachine) -> None:
         self.address = address
         self.stdin = b""
 

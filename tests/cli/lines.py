@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from console.cli.main import COMMANDS
+from console.cli.commands import COMMANDS
 
 NO_JSON = {
     "console": "a screen",
     "demo": "a screen",
+    "init": "a dialogue; what --print prints is a config",
     "engine": "its log goes to stderr; nothing on stdout",
     "gate": "stdout belongs to the command behind it",
     "grants": "a file, to be piped as it is",
     "cron": "a file, to be piped as it is",
     "completion": "a script, for a shell",
     "shell": "a terminal session",
+    "serve": "a web server, until it is ended",
 }
 """Commands without --json, and why."""
 JOB, RUN = "{job}", "{run}"
 LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "check": (("--no-probe",), ()),
+    "doctor": (("--no-probe",), ("--timeout", "odd")),
     "checks": ((), ("nothing",), ("nothing", "--now"), ("--now",), ("nothing", "--bd", "odd")),
     "status": ((),),
+    "systems": ((), ("fake",), ("nothing",)),
+    "probe": (("nothing",), ("fake",)),
+    "pause": (
+        ("nothing", "--why", "x"),
+        ("fake",),
+        ("fake", "--why", "x", "--for", "1h"),
+        ("fake", "--off"),
+        ("fake", "--for", "odd"),
+    ),
     "services": ((), ("nobody",), ("--attainment",), ("--bd", "odd")),
     "review": (("supply",), ("nobody",)),
     "extend": (
@@ -37,14 +49,15 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tier:1", "--sort", "slack", "--reverse"),
         ("--state", "odd"),
         ("--limit", "0"),
+        ("--view", "nobody"),
     ),
-    "job": ((JOB,), ("fake/none",), ()),
-    "runs": ((JOB,), ("fake/none",), (), ("state:failed", "age:<2h"), ("since:odd",)),
+    "job": ((JOB,), ("fake/none",), (), (JOB, "--run", "2020-01-01"), (JOB, "--set", "owner=x", "--yes")),
+    "runs": ((JOB,), ("fake/none",), (), ("state:failed", "age:<2h"), ("since:odd",), ("--view", "nobody")),
     "log": ((JOB,), ("fake/none",), (JOB, "--run", "9999"), (JOB, "--diff")),
     "lineage": ((JOB,), ("fake/none",), (JOB, "--up", "odd"), (JOB, "--run", "never"), (JOB, "--reads")),
     "blast": ((JOB,), ("fake/none",)),
     "incidents": ((), ("--all",)),
-    "incident": (("1",), ("99",), ("odd",)),
+    "incident": (("1",), ("99",), ("odd",), ("1", "--plain")),
     "note": (("1", "it was the disk"), ("99", "x"), ("1", " "), ()),
     "report": (("1",), ("99",), ("odd",), ("--noise",), ("--noise", "--since", "odd"), ()),
     "rota": ((), ("nobody",), ("--at", "odd")),
@@ -76,6 +89,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "ack": (("1",), ("1", "--lapse"), ("99",), ("odd",)),
     "silence": ((), ("--all",), ("add", "--system", "fake", "--for", "1h", "--why", "x"), ("add",), ("end", "99")),
+    "actions": ((), ("nothing",), ("state:failed", "!odd")),
     "approvals": ((),),
     "approve": (("nothing",),),
     "withdraw": ((), ("nothing",)),
@@ -84,6 +98,7 @@ LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "shadow": ((), ("report",), ("on", "--system", "fake"), ("off", "--system", "nobody"), ("report", "--since", "x")),
     "backup": (("{folder}/copy.db",), ("{folder}/none/copy.db",)),
     "restore": (("{folder}/none.db",),),
+    "connector": (("list",), ("list", "cron"), ("list", "corn"), ("try", "nobody"), ("new", "Odd Name"), ()),
     "version": ((),),
 }
 """Arguments that answer, and some that end without an answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,9 @@ from tests.cli.test_audit import answering
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import Done, headway
+from tests.present import present
 
 MUTE = ("silence", "add", "--for", "1h", "--why", "x")
-AGO = datetime.now(UTC) - timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def fails(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, AGO, exit_code=1)
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1), exit_code=1)
     bench.turn()
 
 
@@ -99,8 +99,8 @@ def test_an_alert_says_how_it_is_judged_and_the_last_word_is_kept(bench: Bench) 
         (("ack", "INC-0001", "--lapse"), 4, "nobody is on INC-0001"),
         (("ack", "INC-0001", "--for", "120d"), 4, "for 120d: say a time above zero and of at most 90 days"),
         (("silence", "add", "--tier", "2", "--from", "9999-12-31T23:00Z", "--for", "2h", "--why", "x"), 4, "366 days"),
-        (("silence", "end", "7"), 4, "there is no silence 7 that lasts"),
-        (("alert", "useful", "99", "yes"), 4, "there is no alert 99"),
+        (("silence", "end", "7"), 6, "there is no silence 7 that lasts"),
+        (("alert", "useful", "99", "yes"), 6, "there is no alert 99"),
         (("silence", "add", "--for", "1h", "--why", "x"), 2, "name what"),
         (("silence", "add", "--tier", "2", "--why", "x"), 2, "for how long"),
         (("silence", "add", "--tier", "2", "--for", "1h"), 2, "say why"),

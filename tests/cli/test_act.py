@@ -16,8 +16,7 @@ from console.cli.main import main
 from tests.cli.test_recover import at_work
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
-
-NOW = datetime.now(UTC)
+from tests.present import present
 
 
 @pytest.fixture
@@ -27,8 +26,8 @@ def able(tmp_path: Path) -> Iterator[Bench]:
     scheduler.job("extract")
     scheduler.job("load")
     with running_bench(tmp_path, scheduler, estate_config(tmp_path, scheduler)) as bench:
-        scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=2))
-        scheduler.attempt("load", "b1", State.RUNNING, NOW - timedelta(minutes=1))
+        scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=2))
+        scheduler.attempt("load", "b1", State.RUNNING, present() - timedelta(minutes=1))
         bench.turn()
         yield bench
 
@@ -44,7 +43,7 @@ def headway(bench: Bench, *words: str) -> int:
 
 
 def ends(bench: Bench, key: str, state: State) -> None:
-    bench.scheduler.attempt("extract", "a9", state, NOW, action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "a9", state, present(), action_key=key, period_key=None)
 
 
 def ends_cancelled(bench: Bench, *keys: str) -> None:
@@ -84,7 +83,7 @@ def test_a_mark_that_its_scheduler_cannot_take_says_that_nothing_is_sent(
 
 @pytest.mark.parametrize("command", ["mark-ok", "skip"])
 def test_what_succeeded_is_not_marked(able: Bench, capsys: pytest.CaptureFixture[str], command: str) -> None:
-    able.scheduler.end("a1", State.SUCCEEDED, NOW)
+    able.scheduler.end("a1", State.SUCCEEDED, present())
     able.turn()
     assert Exit.REFUSED == headway(able, command, "fake/extract", "--yes")
     assert "it succeeded already: nothing is left to mark; nothing was sent" in capsys.readouterr().err
@@ -112,7 +111,7 @@ def test_what_is_shown_is_not_sent_before_somebody_says_so(able: Bench, capsys: 
 
 
 def test_several_runs_are_one_plan(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    able.scheduler.attempt("extract", "a2", State.RUNNING, NOW)
+    able.scheduler.attempt("extract", "a2", State.RUNNING, present())
     able.turn()
     ends_cancelled(able, "a2", "b1")
     with able.reads() as reads:
@@ -159,7 +158,7 @@ def test_one_that_may_overlap_by_choice_is_sent(able: Bench) -> None:
 
 
 def test_a_backfill_is_shown_with_what_it_leaves_out(able: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    first, last = (NOW - timedelta(days=3)).date().isoformat(), (NOW + timedelta(days=1)).date().isoformat()
+    first, last = (present() - timedelta(days=3)).date().isoformat(), (present() + timedelta(days=1)).date().isoformat()
     assert Exit.OK == headway(able, "backfill", "fake/extract", "--from", first, "--to", last, "--dry-run")
     assert "backfill fake/extract: 1 period:" in capsys.readouterr().out
     assert Exit.OK == headway(able, "backfill", "fake/load", "--from", first, "--to", last, "--json")

@@ -108,7 +108,7 @@ def test_what_was_given_up_is_listed_and_leaves_when_it_is_asked_for(
         post_of(bench).answers.clear()
         with at_work(bench):
             assert Exit.OK == main(["--store", bench.url, "alert", "retry", "1"])
-            assert Exit.REFUSED == main(["--store", bench.url, "alert", "retry", "1"])
+            assert Exit.NOT_FOUND == main(["--store", bench.url, "alert", "retry", "1"])
             assert "delivery 1 is not parked" in capsys.readouterr().err
             assert Exit.OK == main(["--store", bench.url, "alert", "retry", "--parked"])
         later(bench)

@@ -15,7 +15,8 @@ from connectors.contract import State
 from console.cli import asking
 from console.cli.exits import Exit
 from console.cli.main import main
-from console.engine.requests import Answer, Requests
+from console.engine.questions import Answer
+from console.engine.requests import Requests
 from console.store.reads.holders import holder_name
 from tests.asks import rerun_of
 from tests.engine.bench import Bench

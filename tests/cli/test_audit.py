@@ -16,6 +16,7 @@ from sqlalchemy import text
 from connectors import registry
 from connectors.contract import State
 from connectors.words import Verb
+from console.cli.exits import Exit
 from console.cli.grants import GRANTS
 from console.config import ActingSettings, ServiceSettings
 from console.engine.wishes import Wish
@@ -210,12 +211,23 @@ def test_the_reason_for_a_plan_is_asked_for_before_it_is_confirmed(
     bench.parts.config = replace(bench.parts.config, acting=ActingSettings(reason_tiers=(1,)))
     bench.parts.sync_config(bench.fence)
     bench.parts.evaluator.step(bench.fence)
-    monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
+    monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "INC-0001"))
     with answering(bench):
         done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
     assert (5, True) == (done.code, "tier 1 (supply) hangs on it: say why" in done.err), done.err
     rows = headway(bench.url, "audit", "--json").data
     assert [("plan start", "a bad file")] == [(one["verb"], one["why"]) for one in rows if one["object"] != "config"]
+
+
+def test_a_plan_that_tier_one_hangs_on_is_not_started_by_a_yes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.parts.evaluator.step(bench.fence)
+    monkeypatch.setattr("sys.stdin", Keyboard("a bad file", "y"))
+    with answering(bench):
+        done = headway(bench.url, "recover", "INC-0001", "--timeout", "0.5")
+    assert Exit.REFUSED == done.code, done.err
+    assert "  tier 1     supply hangs on it" in done.out.splitlines()
+    assert "tier 1 hangs on it (supply): type INC-0001 to start it" in done.err
+    assert [] == headway(bench.url, "recovery", "--json").data
 
 
 def test_a_dry_run_says_which_reason_sending_would_take(bench: Bench) -> None:
@@ -234,7 +246,7 @@ def test_the_grants_are_printed_as_they_are(what: str) -> None:
 
 
 def test_every_kind_that_is_reached_over_a_door_of_its_own_has_its_grants() -> None:
-    assert {"manual", "replay"} == set(registry.kinds()) - set(GRANTS)
+    assert {"http", "manual", "replay", "sql"} == set(registry.kinds()) - set(GRANTS)
 
 
 def test_the_policy_for_aws_is_json_and_grants_no_more_than_is_named() -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import State
+from console.cli.commands import COMMANDS
 from console.cli.completion import SHELLS
 from console.cli.exits import Exit
-from console.cli.main import COMMANDS, main
+from console.cli.main import main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 
@@ -74,7 +75,7 @@ def test_all_commands_are_offered(shell: dict[str, str]) -> None:
 def test_a_store_that_is_not_there_offers_nothing_and_says_nothing(shell: dict[str, str]) -> None:
     Path(shell["HEADWAY_CONFIG"]).write_text('[estate]\nname = "tab"\nstore = "nowhere.db"\n')
     assert [] == offered_by_bash("headway job ", shell)
-    Path(shell["HEADWAY_CONFIG"]).write_text("no toml")
+    Path(shell["HEADWAY_CONFIG"]).write_text('store = "nowh')
     assert [] == offered_by_bash("headway job ", shell)
 
 
@@ -90,3 +91,20 @@ def test_the_line_for_the_shells_own_file_is_told_to_a_person_only(
 ) -> None:
     assert Exit.OK == main(["completion", name])
     assert "# " + name not in capsys.readouterr().out
+
+
+def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, str]) -> None:
+    """A Tab is a process: of each press a person waits for all that is loaded."""
+    asks = "import sys; from console.__main__ import main; "
+    asks += "import os; end = os._exit; "
+    asks += "os._exit = lambda code: (print(*sys.modules, flush=True), end(code)); main()"
+    line = "headway job fake/ex"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9",
+             "_ARGCOMPLETE_STDOUT_FILENAME": f"{shell['HOME']}/offered"}  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", asks], env={**shell, **asked}, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "fake/extract" in Path(shell["HOME"], "offered").read_text()
+    loaded = set(done.stdout.split())
+    assert {"console.cli.job", "connectors.words"} <= loaded
+    assert not {"connectors.contract", "console.personal.asked", "sqlmodel", "pydantic"} & loaded

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from connectors.contract import State
 from console.cli.exits import Exit
 from console.cli.handover import sections, since_of
-from console.cli.markdown import Section, as_markdown, as_text, escaped
+from console.control.pages import Section, as_markdown, as_text, escaped
 from console.store.reads import open_reads
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench

@@ -7,9 +7,10 @@ import shlex
 
 import pytest
 
+from console.cli.commands import COMMANDS, ELSEWHERE
 from console.cli.examples import EXAMPLES
 from console.cli.exits import Exit
-from console.cli.main import COMMANDS, ELSEWHERE, build_parser
+from console.cli.main import build_parser
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 from tests.hostile.commands import headway

@@ -75,7 +75,7 @@ def test_a_person_holds_a_job_lists_it_and_lets_it_go(night: Night, capsys: pyte
         assert Exit.OK == run(night, "job", JOB)
         shown_job = capsys.readouterr().out
         assert f" · held by Headway until 05:30 UTC (by {mark.by})" in shown_job.splitlines()[0]
-        assert "next –" in shown_job
+        assert "next  –" in shown_job
         assert not {"paused", "drift"} & set(shown_job.split())
         assert Exit.OK == run(night, "rerun", JOB, "--dry-run")
         until = f"it is held by {mark.by} until 2026-11-20 05:30Z: the network is moved"
@@ -373,4 +373,4 @@ def test_an_expired_hold_is_shown_as_over_only_when_asked_for(night: Night, caps
     capsys.readouterr()
     run(night, "holds", "--all", "--json")
     [over] = [one for one in json.loads(capsys.readouterr().out) if one["state"] == "released"]
-    assert over["words"].startswith("let go at 10:01 and not started; fake/extract is not good")
+    assert over["words"].startswith("let go at 10:01 UTC and not started; fake/extract is not good")

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
-from connectors.contract import JobRecord, State
+from connectors.contract import Evidence, JobRecord, State
 from console.cli.exits import Exit
 from console.cli.lineage import MOST
 from console.cli.main import main
 from console.cli.reach import state_of
+from console.model.decisions import Decisions, ExpectedRun
 from console.model.inventory import InventoryChanges
 from console.model.views.lineage import LineageJob
+from console.store.apply import apply
 from console.store.ingest import ingest
 from console.store.inventory import write_inventory
 from console.store.reads import Reads
+from console.store.reads.lineage import SOON
 from tests.store.estate import EXTRACT, LOAD, MIDNIGHT, Estate, at, failed, poll, run
 from tests.store.fixtures import night, reads, served, store, store_url
+from tests.store.test_apply import ROUTES
 
 __all__ = ["night", "reads", "served", "store", "store_url"]
 
@@ -102,6 +109,47 @@ def test_what_is_still_to_come_is_not_said_to_be_past(when: str | None, expected
     assert expected == state_of(one, at("03:20"))
 
 
+def test_tonights_run_is_shown_where_it_is_expected_and_the_last_result_beside_it(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At three in the morning a green dot of last night stood below a root that had just failed."""
+    key = load_runs(served, reads)
+    job = reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id]
+    assert ("planned", "succeeded", False) == (job.state, job.before, job.is_red)
+    assert key == job.period_key
+    assert f"{LOAD}  planned in " in (shown := told(store_url, capsys, "lineage", EXTRACT))
+    assert ", last succeeded " in shown
+    document = json.loads(told(store_url, capsys, "lineage", LOAD, "--json"))
+    assert ("planned", "succeeded") == (document["state"], document["last_state"])
+
+
+def test_what_is_red_stays_in_view_though_its_next_run_is_expected(served: Estate, reads: Reads) -> None:
+    load_runs(served, reads, state=State.FAILED)
+    job = reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id]
+    assert ("failed", "", True) == (job.state, job.before, job.is_red)
+
+
+def test_a_run_that_is_far_ahead_hides_nothing(served: Estate, reads: Reads) -> None:
+    load_runs(served, reads, ahead=SOON + timedelta(minutes=1))
+    assert "succeeded" == reads.lineage(served.job_id()).jobs[reads.job(LOAD).row.id].state
+
+
+def load_runs(
+    served: Estate, reads: Reads, state: State = State.SUCCEEDED, ahead: timedelta = timedelta(minutes=40)
+) -> str:
+    """A run of the day before, and one that is expected; the key of that."""
+    now, job_id = reads.now(), reads.job(LOAD).row.id
+    begun, due = now - timedelta(hours=23), now + ahead
+    record = replace(run(LOAD.partition("/")[2], "03:15", "3"), state=state, period_key=f"{begun:%Y-%m-%dT%H:%M:%SZ}",
+                     period_at=begun, started_at=begun, ended_at=begun + timedelta(minutes=9))  # fmt: skip
+    ingest(served.store, served.airflow, poll(record), None)
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE run SET bd = '2020-01-01' WHERE job_id = :job"), {"job": job_id})
+    one = ExpectedRun(job_id, f"{due:%Y-%m-%dT%H:%M:%SZ}", due, due.date(), State.PLANNED, Evidence.INFERRED, "")
+    apply(served.store, Decisions(expected=(one,)), now, 1, None, ROUTES)
+    return f"{due:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def test_which_run_read_which_is_told(
     served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,4 +162,18 @@ def test_which_run_read_which_is_told(
         (one["upstream"], one["downstream"], one["read_ended"]) for one in document["reads"]
     ]
     shown = told(store_url, capsys, "lineage", LOAD, "--reads")
-    assert f"{LOAD} of 2026-11-19 read {EXTRACT} of 2026-11-19" in shown
+    assert f"{LOAD} of 2026-11-19 read {EXTRACT} of 2026-11-19 (by the times)" in shown
+    assert ["times"] == [one["from"] for one in document["reads"]]
+
+
+def test_what_a_source_says_that_it_read_is_told_as_its_word(
+    served: Estate, reads: Reads, store_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.ingest(run(period="01:10"), run(attempt="2"))
+    key = f"{at('01:10'):%Y-%m-%dT%H:%M:%SZ}"
+    load = run(LOAD.partition("/")[2], "03:50", "3")
+    context = {"inputs": [{"job": EXTRACT, "period_key": key}, "nonsense", {"job": 1}]}
+    ingest(served.store, served.airflow, poll(replace(load, context=context)), None)
+    [one] = json.loads(told(store_url, capsys, "lineage", LOAD, "--reads", "--json"))["reads"]
+    assert ("source", f"{at('01:15'):%Y-%m-%dT%H:%M:%SZ}") == (one["from"], one["read_ended"])
+    assert "(by the times)" not in told(store_url, capsys, "lineage", LOAD, "--reads")

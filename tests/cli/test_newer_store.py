@@ -46,13 +46,22 @@ NO_STORE_ASKED = {
     ("backfill", "{job}", "--from", "odd", "--to", "2026-01-02"),
     ("hold", "{job}", "--for", "odd"),
     ("holds", "--release"),
+    ("pause", "fake", "--for", "odd"),
     ("drift", "accept"),
     ("alert", "retry"),
     ("audit", "verify", "--head", "odd"),
     ("shadow", "report", "--since", "x"),
     ("backup", "{folder}/none/copy.db"),
+    ("connector", "list"),
+    ("connector", "list", "cron"),
+    ("connector", "list", "corn"),
+    ("connector", "try", "nobody"),
+    ("connector", "new", "Odd Name"),
+    ("connector",),
+    ("doctor", "--timeout", "odd"),
+    ("doctor", "--no-probe"),
 }
-"""Lines that need no store, or are refused before one is opened."""
+"""Lines that need no store, or are refused before one is opened; `doctor` tells of it among the rest."""
 WORDS = "has schema 9999, written by a newer Headway; this is Headway "
 
 

@@ -8,6 +8,7 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.hostile.commands import headway
 
 __all__ = ["bench"]
 
@@ -18,6 +19,10 @@ __all__ = ["bench"]
         ("freeze --off --status", "usage: headway freeze", "argument --status: not allowed with argument --off"),
         ("freeze --status --off", "usage: headway freeze", "argument --off: not allowed with argument --status"),
         ("jobs --nosuch", "usage: headway jobs", "headway jobs: error: unrecognized arguments: --nosuch"),
+        ("jobs --sta failed", "usage: headway jobs", "unrecognized arguments: --sta; did you mean --state?"),
+        ("jobs -tmp", "usage: headway jobs", "To leave out what holds \"tmp\" write '!tmp', or headway jobs -- -tmp."),
+        ("runs -tmp", "usage: headway runs", 'What holds "-tmp" itself: headway runs \'"-tmp"\''),
+        ("actions -tmp", "usage: headway actions", "'!tmp', or headway actions -- -tmp."),
         ("status now", "usage: headway status", "headway status: error: unrecognized arguments: now"),
         ("hold fake/load --for -3m", "usage: headway hold", 'argument --for: "-3m" is a time below 0; write 15s, 14m'),
         ("hold fake/load --for 3x", "usage: headway hold", 'argument --for: "3x" is not a duration; write 15s, 14m'),
@@ -35,6 +40,43 @@ def test_what_cannot_be_meant_is_refused_with_the_usage_of_its_command(
     assert (Exit.USAGE, "", True, True) == (ended.value.code, told.out, usage in said, words in said)
     with bench.reads() as reads:
         assert "" == reads.header().frozen
+
+
+@pytest.mark.parametrize(
+    "line, first, mend",
+    [
+        ("--ascii job fake/load", "--ascii", "headway job fake/load --ascii"),
+        ("--theme light --json job fake/load", "--theme", "headway job fake/load --theme light --json"),
+        ("--problems jobs -- -tmp", "--problems", "headway jobs --problems -- -tmp"),
+    ],
+)
+def test_an_option_before_its_command_is_told_with_the_line_that_is_read(
+    bench: Bench, capsys: pytest.CaptureFixture[str], line: str, first: str, mend: str
+) -> None:
+    assert Exit.USAGE == main(["--store", bench.url, *line.split()])
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith(f"{first} is an option of {mend.split()[1]} and goes after it: {mend}")
+
+
+def test_an_option_that_the_command_does_not_have_is_unknown_before_it_too(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--store", bench.url, "--ascii", "holds"])
+    assert (Exit.USAGE, True) == (ended.value.code, "unrecognized arguments: --ascii" in capsys.readouterr().err)
+
+
+def test_a_job_that_there_is_not_is_told_before_a_date_that_is_none(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.turn()
+    assert Exit.NOT_FOUND == main(["--store", bench.url, "job", "fake/none", "--run", "soon"])
+    assert 'nothing is called "fake/none"' in capsys.readouterr().err
+    for date in ("soon", ""):
+        assert Exit.USAGE == main(["--store", bench.url, "job", "fake/load", "--run", date])
+        assert f"argument --run: '{date}' is no date; write 2026-11-20" in capsys.readouterr().err
+    assert Exit.USAGE == main(["--store", bench.url, "job", "fake/load", "--run", "2026-11-20", "--set", "owner=x"])
+    assert "--run does not go with --set" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -68,3 +110,33 @@ def test_an_option_of_another_way_of_the_command_is_refused(
 def test_a_command_line_of_somebody_else_keeps_its_own_words(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert Exit.NOT_FOUND == main(["--store", bench.url, "gate", "fake/none", "--", "/bin/echo", "--for", "-3m", "--x"])
     assert 'nothing is called "fake/none"' in capsys.readouterr().err
+
+
+def test_a_filter_that_cannot_be_read_names_the_word_and_the_mend(bench: Bench) -> None:
+    """In one argument, as it is typed into the console, or in several."""
+    for words in (["state:fail system:"], ["state:fail", "system:"]):
+        done = headway(bench.url, "jobs", *words)
+        said = " ".join(done.err.split())
+        assert (Exit.USAGE, "") == (done.code, done.out)
+        assert '"system:" in the filter cannot be read. system: wants a value, as in system:airflow' in said
+
+
+def test_every_word_of_a_filter_that_cannot_be_read_is_told_and_what_is_a_word_of_a_name(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["state:succeeded zz:qq age:<2x tier:9"], ["state:succeeded", "zz:qq", "age:<2x", "tier:9"]):
+        assert Exit.USAGE == main(["--store", bench.url, "jobs", *words])
+        said = " ".join(capsys.readouterr().err.split())
+        assert '"age:<2x" in the filter cannot be read. age: "2x" is not a duration' in said
+        assert '"tier:9" in the filter cannot be read. tier: "9" is no tier' in said
+        assert said.endswith('"zz:qq" is no field, but a word of a name')
+        assert "succeeded" not in said
+
+
+def test_the_mend_for_a_word_with_a_dash_before_it_is_a_line_that_is_read(bench: Bench) -> None:
+    bench.scheduler.job("a-tmp")
+    bench.turn()
+    every = {"fake/a-tmp", "fake/extract", "fake/load"}
+    for words, left in ((["!tmp"], every - {"fake/a-tmp"}), (["--", "-tmp"], every - {"fake/a-tmp"}),
+                        (['"-tmp"'], {"fake/a-tmp"})):  # fmt: skip
+        assert left == {one["name"] for one in headway(bench.url, "jobs", "--json", *words).data}

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,10 +26,9 @@ from console.model.plans import Draft
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.engine.conftest import bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
 
 __all__ = ["bench"]
-
-NOW = datetime.now(UTC)
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def at_work(bench: Bench) -> Iterator[None]:
 
 
 def fail(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1), message="exit 1")
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1), message="exit 1")
     bench.scheduler.on_act = lambda key: succeed(bench, key)
     bench.turn()
 
@@ -65,7 +64,7 @@ def succeed(bench: Bench, key: str) -> None:
 
 def end(bench: Bench, key: str, state: State) -> None:
     message = "exit 1" if state is State.FAILED else ""
-    bench.scheduler.attempt("extract", "a2", state, NOW, action_key=key, period_key=None, message=message)
+    bench.scheduler.attempt("extract", "a2", state, present(), action_key=key, period_key=None, message=message)
 
 
 def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench) -> None:
@@ -78,7 +77,7 @@ def test_with_json_stdout_is_one_document_from_the_step_to_its_end(bench: Bench)
 
 def test_a_closed_incident_says_why_it_is_over(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
-    bench.scheduler.end("a1", State.SUCCEEDED, NOW)
+    bench.scheduler.end("a1", State.SUCCEEDED, present())
     bench.turn()
     capsys.readouterr()
     words = "closed: green again, with everything that it had hurt"
@@ -105,7 +104,7 @@ def test_a_step_says_of_which_run_and_period_it_is(bench: Bench, capsys: pytest.
     capsys.readouterr()
     with at_work(bench):
         assert Exit.OK == main(["--store", bench.url, "recover", "INC-0001", "--step", "--dry-run", "--timeout", "20"])
-    assert f" → root   fake/extract  run 1  extract@{NOW - timedelta(minutes=1):%Y-%m-%d} (failed)" in (
+    assert f" → root   fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)" in (
         capsys.readouterr().out.splitlines()
     )
 
@@ -119,7 +118,7 @@ def test_a_plan_is_shown_whole_and_carried_out_to_its_end(bench: Bench, capsys: 
     told = capsys.readouterr()
     for line in (
         "repair fake/extract: 1 step",
-        f"  1 run again: fake/extract  run 1  extract@{NOW - timedelta(minutes=1):%Y-%m-%d} (failed)",
+        f"  1 run again: fake/extract  run 1  extract@{present() - timedelta(minutes=1):%Y-%m-%d} (failed)",
         "      why      it ended failed",
         "      takes    10m · declared",
         "      safety   safe",
@@ -164,7 +163,7 @@ def test_what_went_wrong_beside_a_plan_is_said_at_its_end(
     fail(bench)
 
     def act(key: str) -> None:
-        bench.scheduler.attempt("load", "b1", State.SUCCEEDED, NOW - timedelta(seconds=30))
+        bench.scheduler.attempt("load", "b1", State.SUCCEEDED, present() - timedelta(seconds=30))
         succeed(bench, key)
 
     bench.scheduler.on_act = act
@@ -266,7 +265,7 @@ def test_a_refused_step_is_one_document_that_says_why(tmp_path: Path) -> None:
 
 def test_a_step_whose_run_is_open_is_none(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     fail(bench)
-    bench.scheduler.attempt("extract", "a2", State.RUNNING, NOW, period_key=bench.scheduler.runs["a1"].period_key)
+    bench.scheduler.attempt("extract", "a2", State.RUNNING, present(), period_key=bench.scheduler.runs["a1"].period_key)
     bench.turn()
     with bench.store.write(None) as connection:  # so that it does not go out of sight meanwhile
         connection.exec_driver_sql("UPDATE system SET poll_every_s = 600")

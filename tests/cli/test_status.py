@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from connectors.contract import Right, Schedule
+from connectors.words import NOTHING_STARTS
 from console.cli.main import main
 from console.cli.status import health_words
 from console.model.ids import micros
@@ -33,6 +34,7 @@ WELL = TargetView(
         (replace(WELL, last_ok=NOON - timedelta(minutes=1)), "out of sight"),
         (replace(WELL, error_kind="refused"), "refused"),
         (replace(WELL, warnings=("/var/log/cron.log: denied",)), "! 1 warning, see below"),
+        (replace(WELL, warnings=("one", f"{NOTHING_STARTS}cron does not run on db07")), "! NOTHING STARTS"),
         (replace(WELL, warnings=("one", "two")), "! 2 warnings, see below"),
         (replace(WELL, rights=({"name": "read cron's log", "held": False, "needed_for": "view"},)), "! missing rights"),
         (replace(WELL, rights=({"name": "rerun as etl", "held": False, "needed_for": "act"},)), "ok"),

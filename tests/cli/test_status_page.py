@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.contract import State
+from console.cli.common import Stop
 from console.cli.exits import Exit
 from console.cli.main import main
 from console.cli.status_page import STYLES, Board, page, write_page
@@ -53,6 +54,13 @@ def test_what_is_in_danger_stands_in_the_title_and_first() -> None:
     assert "at risk" in told
 
 
+def test_each_cell_bears_its_heading_for_a_narrow_screen() -> None:
+    text = page(board())
+    headings = re.findall(r'<th scope="col">([^<]*)</th>', text)
+    found = re.findall(r'<td data-title="([^"]*)"', text)
+    assert (set(headings), text.count("<td")) == (set(found), len(found))
+
+
 def test_every_way_in_which_a_promise_stands_has_its_colour() -> None:
     assert set(Timeliness) == set(STYLES)
 
@@ -81,6 +89,11 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path: Path, capsys: pytest.
     write_page("new", str(place))
     assert "new" == place.read_text()
     assert [place] == list(tmp_path.iterdir())
+    place.unlink()
+    place.mkdir()
+    with pytest.raises(Stop, match="nothing was written"):
+        write_page("new", str(place))
+    assert [place] == list(tmp_path.iterdir()), "what could not be moved is gone"
     write_page("seen", "-")
     assert "seen" == capsys.readouterr().out
 

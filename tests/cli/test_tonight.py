@@ -8,7 +8,11 @@ import pytest
 
 from console.cli.exits import Exit
 from console.cli.main import main
+from console.cli.tonight import rows
+from console.control.timeline import lanes
+from console.model.views.night import NightJob, NightRun
 from console.store.reads import Reads
+from tests.control import test_timeline as timeline
 from tests.store.estate import EXTRACT, Estate, at, failed
 from tests.store.fixtures import night, reads, served, store, store_url
 from tests.store.test_apply import day
@@ -61,3 +65,25 @@ def test_what_is_no_time_of_day_is_said_with_what_to_write(
 ) -> None:
     main(["--store", store_url, "tonight", "--at", "3 o'clock"])
     assert "is no time of day; write 03:20" in capsys.readouterr().err
+
+
+def _often(*runs: NightRun, now: str) -> list[str]:
+    """The row of a job that runs often, on whose last run before its deadline its service waits."""
+    job = NightJob(1, "etl/often", 30, 45, "history", runs)
+    view = timeline.night(job, now=now)
+    return rows(lanes(view, timeline.at(now)), "UTC", timeline.at(now))[1][1:4]
+
+
+def _run(number: int, due: str, ends: str | None = None) -> NightRun:
+    tries = (timeline.ran(due, ends),) if ends else ()
+    return NightRun(number, timeline.at(due), timeline.at(due), "succeeded" if ends else "planned", tries)
+
+
+def test_of_a_job_that_runs_often_the_run_that_did_not_begin_is_told_apart_from_those_that_ran() -> None:
+    ran = (_run(1, "03:04", "03:05"), _run(2, "03:07", "03:08"), _run(3, "03:08", "03:09"))
+    ahead = _run(4, "03:20")
+    assert ["03:20 not begun", "03:20", "before 03:07–03:08, 03:08–03:09"] == _often(*ran, ahead, now="03:12")
+    after = NightRun(3, timeline.at("03:01"), timeline.at("03:01"), "succeeded", (timeline.ran("03:08", "03:09"),))
+    assert ["03:04 did not begin", "03:04", "since then 03:08–03:09"] == _often(after, _run(4, "03:04"), now="03:12")
+    assert ["not begun", "03:20", ""] == _often(_run(4, "03:20"), now="03:12")
+    assert ["succeeded", "03:08", "03:07–03:08, 03:08–03:09"] == _often(*ran, now="03:12")

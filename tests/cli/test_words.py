@@ -26,7 +26,7 @@ from console.cli.main import main
 from console.model.views import HeldView, IncidentRow, IncidentView
 from console.store.reads.holders import is_alive
 from tests.factories import at
-from tests.tui.fake_reads import FakeReads
+from tests.tui.fake_reads import NOW, FakeReads, looker
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -93,6 +93,18 @@ def incident() -> IncidentView:
 def test_an_incident_that_hurts_nobody_and_was_told_to_nobody_says_so() -> None:
     lines = incident_lines(incident(), NOON)
     assert ["  (none)", "  (none)"] == [lines[lines.index(head) + 1] for head in ("services hurt", "told")]
+
+
+def test_an_incident_as_lines_tells_who_looks_what_each_fact_rests_on_and_what_worked_before() -> None:
+    view = FakeReads().incident_
+    view = replace(view, row=replace(view.row, lookers=(looker("mara", 2),)))
+    lines = incident_lines(view, NOW)
+    assert any(line.startswith("mara looks at it in a console since 2026-11-20") for line in lines)
+    runs = lines[lines.index("runs") + 1 : lines.index("log")]
+    assert any(line.startswith(f"{'':<14}| ") and "heard " in line for line in runs), runs
+    told = lines[lines.index("what worked before") + 1 :]
+    assert f"      | {view.repairs[0].said}" == told[1]
+    assert told[0].endswith("  rerun by mara, green after 18m  (failed as now)"), told[0]
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:

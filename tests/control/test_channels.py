@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from console.control.channels import channels, lanes
 from console.control.layering import Wanted, lay_out
+from tests.properties import examples
 
 NETS = st.dictionaries(
     st.integers(0, 9), st.sets(st.integers(0, 9), min_size=1, max_size=4).map(sorted), min_size=1, max_size=8
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(NETS)
 def test_two_edges_never_share_a_stretch_of_a_lane(nets: dict[int, list[int]]) -> None:
     found = lanes(nets)
@@ -22,7 +23,7 @@ def test_two_edges_never_share_a_stretch_of_a_lane(nets: dict[int, list[int]]) -
     assert len(set(taken)) == len(taken)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(NETS)
 def test_what_leaves_a_row_turns_off_before_anything_else_enters_it(nets: dict[int, list[int]]) -> None:
     found = lanes(nets)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.estimate import estimate, label, quantile, whole
-from console.model.decisions import Estimate
+from console.model.decisions import Estimate, Spread
 from tests.factories import job, minutes
 
 EXTRACT = job(1, "etl-hosts/db07:extract", "03:10")
@@ -18,40 +18,40 @@ DECLARED = job(1, "etl-hosts/db07:extract", "03:10", expected=minutes(14))
 
 def test_five_successes_are_a_history() -> None:
     found = estimate(DECLARED, (600, 660, 720, 780, 840))
-    assert Estimate(1, "history", 5, minutes(12), minutes(13.6)) == found
+    assert Estimate(1, "history", 5, Spread(minutes(12), minutes(13.6), minutes(13.8))) == found
 
 
 def test_four_successes_are_not_and_what_is_declared_counts() -> None:
-    assert Estimate(1, "declared", 4, minutes(14), minutes(14)) == estimate(DECLARED, (1, 2, 3, 4))
+    assert Estimate(1, "declared", 4, Spread(*(minutes(14),) * 3)) == estimate(DECLARED, (1, 2, 3, 4))
 
 
 def test_without_history_and_declaration_there_is_no_estimate() -> None:
-    assert Estimate(1, "none", 4, None, None) == estimate(EXTRACT, (1, 2, 3, 4))
+    assert Estimate(1, "none", 4, None) == estimate(EXTRACT, (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize(
     "elapsed, expected",
     [
-        (0, (minutes(12), minutes(13.6))),
-        (11.5, (minutes(13), minutes(13.8))),
-        (14, (minutes(14), minutes(14))),
-        (90, (minutes(90), minutes(90))),
+        (0, (minutes(12), minutes(13.6), minutes(13.8))),
+        (11.5, (minutes(13), minutes(13.8), minutes(13.9))),
+        (14, (minutes(14),) * 3),
+        (90, (minutes(90),) * 3),
     ],
 )
 def test_a_running_job_is_measured_by_the_runs_that_took_longer(
-    elapsed: float, expected: tuple[timedelta, timedelta]
+    elapsed: float, expected: tuple[timedelta, ...]
 ) -> None:
     durations = (600, 660, 720, 780, 840)
     assert expected == whole(estimate(EXTRACT, durations), durations, minutes(elapsed))
 
 
 def test_a_running_job_with_a_declared_duration_that_has_passed_may_end_at_any_moment() -> None:
-    assert (minutes(20), minutes(20)) == whole(estimate(DECLARED, ()), (), minutes(20))
+    assert (minutes(20),) * 3 == whole(estimate(DECLARED, ()), (), minutes(20))
     assert whole(estimate(EXTRACT, ()), (), minutes(20)) is None
 
 
 def test_a_path_is_labelled_by_its_weakest_part() -> None:
-    long, short = (Estimate(1, "history", runs, minutes(1), minutes(1)) for runs in (60, 14))
+    long, short = (Estimate(1, "history", runs, Spread(*(minutes(1),) * 3)) for runs in (60, 14))
     declared, none = estimate(DECLARED, ()), estimate(EXTRACT, ())
     assert "history (14 runs)" == label([long, short])
     assert "declared" == label([long, declared])

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State
@@ -16,9 +16,10 @@ from console.model.values import Estate
 from console.model.words import Origin
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, daily, estate, feeds, job, minutes, run, service, target
+from tests.properties import examples
 
 SEEDS = st.integers(0, 1_000_000)
-ANY_NIGHT = settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+ANY_NIGHT = examples(40, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Nights are made from a seed: there is nothing to shrink, and explaining by tracing takes minutes."""
 
 RED_OR_NOT = [State.SUCCEEDED, State.FAILED, State.RUNNING, State.UNKNOWN, State.PLANNED, State.MISSED, State.LOST]

@@ -55,8 +55,8 @@ def test_nothing_is_expected_of_the_time_before_a_schedule_was_accepted() -> Non
         ("03:12", "03:12", (State.PLANNED, INFERRED, "")),
         ("03:14:59", "03:14:59", (State.PLANNED, INFERRED, "")),
         ("03:20", "03:14", (State.PLANNED, INFERRED, "")),
-        ("03:15", "03:15", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
-        ("05:00", "03:15", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
+        ("03:15", "03:15", (State.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("05:00", "03:15", (State.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
     ],
 )
 def test_a_run_is_missed_once_a_look_after_its_grace_proves_that_it_never_started(
@@ -67,7 +67,7 @@ def test_a_run_is_missed_once_a_look_after_its_grace_proves_that_it_never_starte
 
 def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed() -> None:
     found = of("05:00", seen="03:02", last_ok_at=at("03:02"), failing_since=at("03:03"))
-    assert (State.PLANNED, STALE, "etl-hosts/db07 not seen since 03:02") == told(found)
+    assert (State.PLANNED, STALE, "etl-hosts/db07 not seen since 03:02 UTC") == told(found)
     later = [each for each in found.runs if each.period_key != KEY]
     assert [INFERRED] == [each.evidence for each in later]
 
@@ -75,10 +75,18 @@ def test_a_target_that_does_not_answer_makes_what_is_due_stale_and_never_missed(
 @pytest.mark.parametrize(
     "since, until, expected",
     [
-        ("03:00", "03:12", (State.PLANNED, STALE, "evidence is lost until 03:12: nobody can tell whether it started")),
-        ("03:11", "03:13", (State.PLANNED, STALE, "evidence is lost until 03:13: nobody can tell whether it started")),
-        ("02:00", "03:09", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
-        ("03:16", "03:30", (State.MISSED, INFERRED, "nothing in the log by 03:15")),
+        (
+            "03:00",
+            "03:12",
+            (State.PLANNED, STALE, "evidence is lost until 03:12 UTC: nobody can tell whether it started"),
+        ),
+        (
+            "03:11",
+            "03:13",
+            (State.PLANNED, STALE, "evidence is lost until 03:13 UTC: nobody can tell whether it started"),
+        ),
+        ("02:00", "03:09", (State.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
+        ("03:16", "03:30", (State.MISSED, INFERRED, "nothing in the log by 03:15 UTC")),
     ],
 )
 def test_what_was_due_while_evidence_was_lost_is_never_missed(
@@ -110,21 +118,21 @@ def test_a_removed_line_is_missed_with_its_reason() -> None:
     gone = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), gone_since=at("02:10"),
                drift_reason="crontab line gone")  # fmt: skip
     assert (State.PLANNED, INFERRED, "") == told(of("03:12", job=gone))
-    assert (State.MISSED, INFERRED, "crontab line gone since 02:10") == told(of("03:16", job=gone))
+    assert (State.MISSED, INFERRED, "crontab line gone since 02:10 UTC") == told(of("03:16", job=gone))
 
 
 def test_a_pause_from_outside_holds_until_grace_is_over_and_is_missed_then() -> None:
     paused = job(1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("02:10"))
-    assert (State.HELD, INFERRED, "paused since 02:10") == told(of("02:30", job=paused))
-    assert (State.HELD, INFERRED, "paused since 02:10") == told(of("03:14", job=paused))
-    assert (State.MISSED, INFERRED, "paused since 02:10") == told(of("03:16", job=paused))
+    assert (State.HELD, INFERRED, "paused since 02:10 UTC") == told(of("02:30", job=paused))
+    assert (State.HELD, INFERRED, "paused since 02:10 UTC") == told(of("03:14", job=paused))
+    assert (State.MISSED, INFERRED, "paused since 02:10 UTC") == told(of("03:16", job=paused))
 
 
 def test_a_pause_or_removal_after_its_grace_is_not_the_reason() -> None:
     later = job(
         1, "etl-hosts/db07:extract", "03:10", accepted_at=at("02:00"), paused_since=at("04:00"), gone_since=at("04:00")
     )
-    assert (State.MISSED, INFERRED, "nothing in the log by 03:15") == told(of("05:00", job=later))
+    assert (State.MISSED, INFERRED, "nothing in the log by 03:15 UTC") == told(of("05:00", job=later))
     assert (State.PLANNED, STALE) == told(of("05:00", job=later, seen_until=at("03:00"), last_ok_at=at("03:00")))[:2]
 
 
@@ -144,7 +152,7 @@ def test_a_removal_that_was_accepted_withdraws_the_plan_and_leaves_what_was_miss
 def test_a_plan_that_has_come_due_stands_though_the_source_names_another_next_run() -> None:
     moved = job(1, "warehouse/load", Schedule("airflow", next_at=at("05:00", day=1)), accepted_at=at("02:00"))
     plan = run(7, EXTRACT, "03:10", State.PLANNED)
-    assert (State.MISSED, INFERRED, "no run by 03:15") == told(of("03:16", plan, job=moved))
+    assert (State.MISSED, INFERRED, "no run by 03:15 UTC") == told(of("03:16", plan, job=moved))
 
 
 def test_a_plan_ahead_that_a_new_accepted_schedule_no_longer_names_goes() -> None:

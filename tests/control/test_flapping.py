@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import State
@@ -16,6 +16,7 @@ from console.model.declared import Declared
 from console.model.values import DependencyFacts, Settings
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, service
+from tests.properties import examples
 
 OFTEN = job(1, "hosts/often", "03:00", expected=minutes(2), notify=("oncall",))
 LOAD = job(2, "hosts/load", expected=minutes(5))
@@ -157,7 +158,7 @@ Steps = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=3
 """For each five minutes: whether it turns, and whether the engine is dead then."""
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(steps=Steps)
 def test_whatever_flaps_and_whenever_the_engine_dies_what_lasts_is_told_and_the_rest_is_little(
     steps: list[tuple[bool, bool]],

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, Verb
@@ -20,6 +20,7 @@ from console.model.words import EngineDown, HoldState, Mode
 from tests.control.ledger import ended
 from tests.control.stage import DUE, EXTRACT, LOAD, PERIOD, Asked, Stage, hold_edge
 from tests.factories import at, job, minutes
+from tests.properties import examples
 
 HOUR = timedelta(hours=1)
 
@@ -75,7 +76,7 @@ def test_what_is_let_go_before_its_instant_is_started_by_its_own_clock() -> None
     stage = repaired(failed(Stage()), "03:55")
     stage.until("05:00")
     assert ([(DUE, "clock")], [Verb.HOLD, Verb.RELEASE]) == (stage.started(), stage.sent())
-    assert (HoldState.RELEASED, "its own clock starts it at 04:00") == (stage.hold().state, stage.hold().words)
+    assert (HoldState.RELEASED, "its own clock starts it at 04:00 UTC") == (stage.hold().state, stage.hold().words)
 
 
 def test_what_is_let_go_after_its_instant_is_started_once() -> None:
@@ -108,7 +109,7 @@ def test_a_start_of_ours_of_which_nothing_comes_is_missed_and_says_what_became_o
     start.state, start.words, start.ended_at = "failed", "its run was not seen to begin within 1 h", at("04:33")
     stage.until("04:40")
     why = "started by Headway: its run was not seen to begin within 1 h"
-    told = f"nothing in the log by 04:05; {why} (hold {stage.hold().key})"
+    told = f"nothing in the log by 04:05 UTC; {why} (hold {stage.hold().key})"
     assert (State.MISSED, told) == reason(stage)
 
 
@@ -145,9 +146,9 @@ def test_a_hold_whose_time_is_over_lets_go_and_starts_nothing_and_says_so() -> N
     stage = failed(Stage(hold_edge(hold_for=HOUR)))
     stage.until("06:00")
     assert ([], None, HoldState.RELEASED) == (stage.source.starts, stage.source.mark, stage.hold().state)
-    assert f"let go at 05:00 and not started; {EXTRACT.name} is not good" == stage.hold().words
+    assert f"let go at 05:00 UTC and not started; {EXTRACT.name} is not good" == stage.hold().words
     assert f"{LOAD.name} was {stage.hold().words}" == stage.events[-1]
-    told = f"nothing in the log by 04:05; {stage.hold().words} (hold {stage.hold().key})"
+    told = f"nothing in the log by 04:05 UTC; {stage.hold().words} (hold {stage.hold().key})"
     assert (State.MISSED, told) == reason(stage)
 
 
@@ -157,7 +158,7 @@ def test_what_could_be_let_go_only_after_its_time_is_not_started_any_more() -> N
     stage.crash = lambda now: at("04:05") <= now < at("05:30")
     stage.until("06:00")
     [over] = [one for one in stage.held.values() if one.period_key == PERIOD]
-    assert ([], "let go at 05:30 and not started; it was too late to start it") == (stage.source.starts, over.words)
+    assert ([], "let go at 05:30 UTC and not started; it was too late to start it") == (stage.source.starts, over.words)
 
 
 def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
@@ -166,7 +167,7 @@ def test_what_was_let_go_in_time_is_not_started_hours_later() -> None:
     stage.crash = lambda now: at("04:31") <= now < at("05:30")
     stage.until("06:00")
     assert ([], HoldState.RELEASED) == (stage.source.starts, stage.hold().state)
-    assert f"{LOAD.name} was let go at 04:30 and not started; it was too late to start it" == stage.events[-1]
+    assert f"{LOAD.name} was let go at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
 def waiting(stage: Stage, clock: str) -> Stage:
@@ -187,7 +188,7 @@ def test_a_start_that_waits_past_its_time_is_withdrawn_and_told() -> None:
     assert HoldState.STARTING is stage.hold().state
     stage.until("06:00")
     assert ([], "refused") == (stage.source.starts, list(stage.asked.values())[-1].state)
-    assert f"{LOAD.name} was let go at 04:30 and not started; it was too late to start it" == stage.events[-1]
+    assert f"{LOAD.name} was let go at 04:30 UTC and not started; it was too late to start it" == stage.events[-1]
 
 
 def test_a_start_that_waits_is_withdrawn_when_the_run_that_was_kept_back_comes() -> None:
@@ -277,7 +278,7 @@ def test_a_persons_hold_that_ends_just_before_a_start_does_not_let_it_slip() -> 
 def test_a_persons_hold_that_is_longer_than_the_dependencys_is_not_started_on_what_is_unfinished() -> None:
     stage = by_mara(failed(Stage(hold_edge(hold_for=HOUR))), 2)
     stage.until("06:00")
-    told = f"let go at 05:30 and not started; {EXTRACT.name} is not good"
+    told = f"let go at 05:30 UTC and not started; {EXTRACT.name} is not good"
     assert ([], HoldState.RELEASED, told) == (stage.started(), stage.hold().state, stage.hold().words)
 
 
@@ -422,7 +423,7 @@ def test_a_hold_that_was_refused_is_tried_again_with_growing_pauses_and_told_onc
     asked = [f"{one.at:%H:%M:%S}" for one in stage.asked.values()]
     assert ["03:50:00", "03:51:00", "03:52:30", "03:55:00"] == asked
     assert ([], HoldState.HELD) == (stage.source.starts, stage.held[list(stage.asked)[-1]].state)
-    assert [f"{LOAD.name} could not be held: it is locked by another; it is tried again until 04:00"] == [
+    assert [f"{LOAD.name} could not be held: it is locked by another; it is tried again until 04:00 UTC"] == [
         one for one in stage.events if "could not" in one
     ]
 
@@ -433,7 +434,7 @@ def test_a_start_that_nothing_keeps_back_is_told_a_minute_before_it_and_tried_to
     stage.until("03:58:30")
     assert 1 == len(stage.events)
     stage.until("06:00")
-    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 by its own clock"
+    told = f"{EXTRACT.name} is not good, and nothing holds {LOAD.name}: it starts at 04:00 UTC by its own clock"
     assert [f"{told} and is not kept back: it has no run yet"] == stage.events[1:]
     assert [(DUE, "clock")] == stage.started()
     assert 4 <= len(stage.asked) <= 7
@@ -445,7 +446,7 @@ def test_a_start_that_is_not_kept_back_because_nobody_sees_its_source_is_told() 
     stage.until("04:30")
     assert ([(DUE, "clock")], {}) == (stage.started(), stage.asked)
     [told] = stage.events
-    assert told.endswith("it starts at 04:00 by its own clock and is not kept back: it was out of sight")
+    assert told.endswith("it starts at 04:00 UTC by its own clock and is not kept back: it was out of sight")
 
 
 def test_a_person_who_undid_a_hold_is_not_told_that_nothing_keeps_it_back() -> None:
@@ -546,7 +547,7 @@ def test_a_trigger_whose_job_is_out_of_sight_says_so_once_and_starts_it_when_it_
 
     stage._polled = polled  # type: ignore[method-assign]
     stage.until("04:59")
-    told = "its source is out of sight; it is started once it is seen, until 10:10"
+    told = "its source is out of sight; it is started once it is seen, until 10:10 UTC"
     assert ([f"{EXTRACT.name} is good, and {ready.name} is not started: {told}"], []) == (stage.events, stage.sent())
     stage.until("05:30")
     assert ([Verb.START], 1) == (stage.sent(), len(stage.source.starts))
@@ -792,7 +793,8 @@ def played(night: dict[str, Any]) -> Stage:
     return stage
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.timeout(600)  # each example is a night of 360 evaluations: half a second, and five on a busy machine
+@examples(40)
 @given(NIGHTS)
 def test_whatever_comes_in_between_a_start_is_neither_lost_nor_doubled_nor_stuck(night: dict[str, Any]) -> None:
     stage = played(night)

@@ -12,6 +12,7 @@ from connectors.contract import Evidence, Proof, Schedule, State
 from console.model.decisions import Decisions, IncidentDecision
 from console.model.declared import Declared
 from console.model.grouping import Grouping
+from console.model.pauses import Pause
 from console.model.values import CancelFacts, JobFacts
 from console.model.words import AlertKind, Timeliness
 from tests.control.ledger import Ledger, ended
@@ -130,6 +131,18 @@ def test_a_symptom_polled_before_its_cause_is_regrouped_under_the_same_key_with_
     assert [] == notices(ledger.look("04:08"))
 
 
+def test_a_target_that_failed_before_its_polls_were_paused_has_to_fail_anew_after_it() -> None:
+    ledger = night()
+    silent(ledger, "03:05:50")
+    pause = Pause("hosts", "mara", "a new disk", at("03:06"), at("03:50"))
+    ledger.target(1, pause=pause)
+    for clock in ("03:06", "03:49", "03:50"):
+        assert () == ledger.look(clock).incidents
+    ledger.target(1, pause=replace(pause, at=at("03:51"), until=at("03:51")))  # ended by a person
+    assert () == ledger.look("03:51:30").incidents
+    assert 1 == len(ledger.look("03:55").incidents)
+
+
 def test_two_incidents_that_turn_out_to_be_one_keep_the_older() -> None:
     ledger = night(EXTRACT, LOAD, OTHER, deps=feeds(EXTRACT, LOAD, OTHER))
     late = job(4, "hosts/other", "04:10", expected=minutes(5))
@@ -213,7 +226,7 @@ def test_a_run_that_never_came_is_an_incident_without_any_row_of_the_source() ->
     ledger.look("03:00")
     ledger.look("03:16")
     incident = ledger.incident()
-    assert "hosts/extract was missed: nothing in the log by 03:15" == incident.title
+    assert "hosts/extract was missed: nothing in the log by 03:15 UTC" == incident.title
     assert (at("03:10"), ledger.state(EXTRACT, "03:10").state) == (incident.failed_since, State.MISSED)
 
 
@@ -246,7 +259,7 @@ def test_a_job_that_proves_starts_only_is_not_missed_any_more_once_it_starts_aga
     ledger.look("02:59")
     ledger.run(blind, "03:00", State.UNKNOWN, started_at=at("03:00"))
     ledger.look("03:21")
-    assert "hosts/often was missed: nothing in the log by 03:20" == ledger.incident().title
+    assert "hosts/often was missed: nothing in the log by 03:20 UTC" == ledger.incident().title
     ledger.run(blind, "03:30", State.UNKNOWN, started_at=at("03:30"))
     ledger.look("03:31")
     assert ledger.incident().closed

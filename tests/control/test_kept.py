@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State
@@ -24,6 +24,7 @@ from tests.control.ledger import Ledger
 from tests.control.test_rules import past
 from tests.control.test_touched import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
 from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.properties import examples
 
 
 @given(lively(), st.lists(st.lists(THINGS, max_size=3), min_size=1, max_size=len(CLOCKS)))
@@ -98,7 +99,7 @@ STEPS = st.lists(
 PASTS = st.lists(st.sampled_from([None, past(*[600.0] * 9), past(*[60.0] * 16, delay=30)]), min_size=6, max_size=6)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(PASTS, STEPS)
 def test_the_clock_alone_ends_what_is_remembered_at_the_very_instant(
     pasts: list[History | None], steps: list[tuple[float, list[tuple[int, State]], str]]

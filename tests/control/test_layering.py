@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.layering import REST, Layout, Wanted, lay_out
+from tests.properties import examples
 
 EDGES = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=45)
 WANTED = st.builds(
@@ -43,7 +44,7 @@ def within(focus: int, edges: list[tuple[int, int]], steps: int) -> set[int]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(EDGES, WANTED)
 def test_every_job_within_the_steps_stands_in_one_spot(edges: list[tuple[int, int]], wanted: Wanted) -> None:
     layout = lay_out(edges, wanted)
@@ -54,7 +55,7 @@ def test_every_job_within_the_steps_stands_in_one_spot(edges: list[tuple[int, in
     assert min(spot.row for spot in layout.spots) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(EDGES, WANTED)
 def test_what_is_joined_is_what_an_edge_joins(edges: list[tuple[int, int]], wanted: Wanted) -> None:
     layout = lay_out(edges, wanted)
@@ -65,7 +66,7 @@ def test_what_is_joined_is_what_an_edge_joins(edges: list[tuple[int, int]], want
     assert len(set(layout.links)) == len(layout.links)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(EDGES, WANTED)
 def test_a_layer_has_a_limit_until_it_is_opened_and_what_is_kept_is_folded_last(
     edges: list[tuple[int, int]], wanted: Wanted
@@ -81,7 +82,7 @@ def test_a_layer_has_a_limit_until_it_is_opened_and_what_is_kept_is_folded_last(
             assert all({wanted.focus, *wanted.keep} & {*spot.jobs} for spot in alone)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.sets(st.tuples(st.integers(0, 14), st.integers(0, 14)).filter(lambda pair: pair[0] < pair[1]), max_size=45))
 def test_where_there_is_no_circle_every_edge_is_drawn(edges: set[tuple[int, int]]) -> None:
     layout = lay_out(sorted(edges), Wanted(7, 20, 20))

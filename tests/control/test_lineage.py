@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import rustworkx as rx
 from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.lineage import Steps, blast_radius, neighbours, root_causes, which_read
-from console.model.views.lineage import LineageRun
+from console.model.views.lineage import LineageRun, Read
 
 JOBS = 12
+NAMES = {1: "etl-hosts/db07:extract", 2: "warehouse/load"}
 EDGES = st.lists(st.tuples(st.integers(0, JOBS - 1), st.integers(0, JOBS - 1)), max_size=30)
 RED = st.sets(st.integers(0, JOBS - 1))
 
@@ -78,18 +81,30 @@ def ran(job_id: int, bd: str, begins_h: float, state: str = "succeeded", hours: 
 def test_a_run_read_the_last_one_that_had_ended_well_when_it_began() -> None:
     late, before = ran(1, "19", 3.8), ran(1, "18", -20)
     reader = ran(2, "19", 4)
-    assert {(1, 2): (reader, before)} == which_read([(1, 2)], {1: [late, before], 2: [reader]})
+    assert {(1, 2): Read(reader, before)} == which_read([(1, 2)], {1: [late, before], 2: [reader]}, NAMES)
     in_time = ran(1, "19", 3.8, hours=0.1)
-    assert {(1, 2): (reader, in_time)} == which_read([(1, 2)], {1: [in_time, before], 2: [reader]})
+    assert {(1, 2): Read(reader, in_time)} == which_read([(1, 2)], {1: [in_time, before], 2: [reader]}, NAMES)
 
 
 def test_what_failed_or_runs_still_was_not_read() -> None:
     reader, before = ran(2, "19", 4), ran(1, "18", -20)
     for newest in (ran(1, "19", 3, "failed"), ran(1, "19", 3, "running", None)):
-        assert {(1, 2): (reader, before)} == which_read([(1, 2)], {1: [newest, before], 2: [reader]})
-    assert {(1, 2): (reader, None)} == which_read([(1, 2)], {1: [ran(1, "19", 3, "failed")], 2: [reader]})
+        assert {(1, 2): Read(reader, before)} == which_read([(1, 2)], {1: [newest, before], 2: [reader]}, NAMES)
+    assert {(1, 2): Read(reader, None)} == which_read([(1, 2)], {1: [ran(1, "19", 3, "failed")], 2: [reader]}, NAMES)
 
 
 def test_of_what_has_not_begun_nothing_is_told() -> None:
-    assert {} == which_read([(1, 2)], {1: [ran(1, "19", 3)], 2: []})
-    assert {} == which_read([(1, 2)], {1: [], 2: [ran(2, "19", 4)]})
+    assert {} == which_read([(1, 2)], {1: [ran(1, "19", 3)], 2: []}, NAMES)
+    assert {} == which_read([(1, 2)], {1: [], 2: [ran(2, "19", 4)]}, NAMES)
+
+
+@pytest.mark.parametrize("called", ["etl-hosts/db07:extract", "db07:extract"])
+def test_what_a_source_tells_of_what_it_read_goes_before_the_times(called: str) -> None:
+    """By the times it read the run that ended last before it started."""
+    newest, named = ran(1, "19", 3), replace(ran(1, "18", 2), period_key="2026-11-18")
+    reader = replace(ran(2, "19", 4), inputs=((called, "2026-11-18"),))
+    assert Read(reader, named, is_told=True) == which_read([(1, 2)], {1: [newest, named], 2: [reader]}, NAMES)[1, 2]
+    other = replace(reader, inputs=(("elsewhere", "2026-11-18"),))
+    assert Read(other, newest) == which_read([(1, 2)], {1: [newest, named], 2: [other]}, NAMES)[1, 2]
+    gone = replace(reader, inputs=((called, "2025-01-01"),))
+    assert Read(gone, None, is_told=True) == which_read([(1, 2)], {1: [newest, named], 2: [gone]}, NAMES)[1, 2]

@@ -58,13 +58,13 @@ def test_an_end_on_another_day_is_told_with_its_date() -> None:
 
 def test_it_is_missed_once_the_maintenance_and_its_grace_are_over() -> None:
     assert State.PLANNED == told(until_four(), "04:04")[0]
-    words = "nothing in the log by 04:05; in maintenance until 04:00 UTC: kernel patches"
+    words = "nothing in the log by 04:05 UTC; in maintenance until 04:00 UTC: kernel patches"
     assert (State.MISSED, words) == told(until_four(), "04:06")
 
 
 @pytest.mark.parametrize("who", [{"targets": ("etl-hosts/db08",)}, {"systems": ("etl",)}, {"jobs": ("warehouse/*",)}])
 def test_what_it_does_not_name_is_missed_as_ever(who: dict[str, tuple[str, ...]]) -> None:
-    assert (State.MISSED, "nothing in the log by 03:15") == told(until_four(**who), "03:30")
+    assert (State.MISSED, "nothing in the log by 03:15 UTC") == told(until_four(**who), "03:30")
 
 
 @pytest.mark.parametrize("clock, until", [("21:59", None), ("22:00", "04:00"), ("03:59", "04:00"), ("04:00", None)])

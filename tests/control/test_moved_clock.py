@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, Verb, instant_key
@@ -16,6 +16,7 @@ from console.model.values import DependencyFacts
 from console.model.words import EngineDown, HoldState, Mode
 from tests.control.stage import LOAD, TAKES, Stage, hold_edge
 from tests.factories import at, daily, minutes
+from tests.properties import examples
 
 STANDING = hold_edge(engine_down=EngineDown.CLOSED)
 
@@ -195,7 +196,7 @@ NIGHTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(NIGHTS)
 def test_however_a_schedule_moves_no_start_is_lost_or_doubled(night: dict[str, Any]) -> None:
     stage = Moving(hold_edge(night["mode"], engine_down=night["down"]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State
@@ -13,6 +13,7 @@ from console.model.values import JobFacts, Settings
 from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, service, target
+from tests.properties import examples
 
 A = job(1, "hosts/a", "03:10", expected=minutes(10), notify=("etl",))
 B = job(2, "hosts/b", "03:20", expected=minutes(10))
@@ -105,7 +106,7 @@ def played(order: list[Seen], looks: list[bool]) -> tuple[Ledger, Told]:
     return ledger, told
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(ENDS, st.data())
 def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
     ends: dict[int, State | None], data: st.DataObject
@@ -120,7 +121,7 @@ def test_what_is_seen_in_any_order_ends_in_the_same_open_incidents(
     assert [] == [one.key for one in one_by_one.estate.incidents if not told.heard(one.key)]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(ENDS, st.data())
 def test_whoever_was_told_that_it_began_is_told_once_that_it_is_over(
     ends: dict[int, State | None], data: st.DataObject

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, given
 from hypothesis import strategies as st
 
 from connectors.contract import Schedule, State, instant_key
@@ -17,6 +17,7 @@ from console.model.holds import HoldFacts
 from console.model.words import HoldState, Mode
 from tests.control.stage import Stage, hold_edge
 from tests.factories import at, job, minutes
+from tests.properties import examples
 
 PLACED = at("03:00:30")
 
@@ -83,7 +84,7 @@ NIGHTS = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@examples(25, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(NIGHTS)
 def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Night) -> None:
     stage = Frequent(night)
@@ -102,7 +103,7 @@ def test_nothing_of_its_own_clock_is_due_while_a_start_of_ours_begins(night: Nig
 def test_a_release_between_two_instants_of_a_frequent_job_leaves_the_start_to_its_clock() -> None:
     stage = Frequent(Night(2, at("03:05:00"), timedelta(0), timedelta(0)))
     stage.until("03:05")
-    assert ["warehouse/load was let go, nothing is started: its own clock starts it at 03:06"] == stage.events
+    assert ["warehouse/load was let go, nothing is started: its own clock starts it at 03:06 UTC"] == stage.events
     stage.until("03:12")
     assert ([], HoldState.RELEASED) == (stage.ours, stage.hold().state)
     [first, *_] = stage.clock

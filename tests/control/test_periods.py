@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -71,6 +72,16 @@ def test_a_period_that_another_attempt_took_earlier_is_not_taken_again() -> None
 def test_an_attempt_that_is_seen_again_keeps_its_period() -> None:
     taken = {("db07:quarters", "2026-11-20T03:00:00Z"): "a"}
     assert ["2026-11-20T03:00:00Z"] == keys([record("db07:quarters", at("03:16"), "a", state=State.SUCCEEDED)], taken)
+
+
+def test_what_executes_a_run_again_has_its_period_and_takes_no_other() -> None:
+    first = record("db07:extract", at("03:10:01"), "a")
+    again = replace(record("db07:extract", at("09:40"), "b"), again_of="a")
+    assert ["2026-11-20T03:10:00Z"] * 2 == keys([again, first])
+    taken = {("db07:extract", "2026-11-18T03:10:00Z"): "a"}
+    due = record("db07:extract", at("10:40"), "c")
+    assert ["2026-11-18T03:10:00Z", "2026-11-20T03:10:00Z"] == keys([again, due], taken)
+    assert ["2026-11-20T03:10:00Z"] == keys([again])
 
 
 def test_a_start_where_nothing_is_scheduled_has_its_own_key() -> None:

@@ -94,11 +94,11 @@ def test_where_no_service_is_hit_all_that_is_broken_is_repaired() -> None:
 def test_what_its_own_clock_starts_later_is_no_step() -> None:
     _, plan = night(FAILED, now="03:40")
     assert ["hosts/extract"] == [step.job for step in plan.steps]
-    assert "it starts by its own clock at 04:00: rerun it if that is too early" == left(plan)["warehouse/load"]
+    assert "it starts by its own clock at 04:00 UTC: rerun it if that is too early" == left(plan)["warehouse/load"]
     assert "its own scheduler starts it" == left(plan)["dwh/mart"]
 
 
-HELD = "its start of 04:00 is held until what it reads is good; while no engine works "
+HELD = "its start of 04:00 UTC is held until what it reads is good; while no engine works "
 TRIGGERED = "Headway starts it once what it reads is good; while no engine works nobody does"
 
 
@@ -127,9 +127,8 @@ def test_what_could_not_be_held_is_said_to_start_all_the_same() -> None:
     held = replace(again, state=HoldState.HELD)
     deps = [DependencyFacts(1, 2, Origin.DECLARED, Mode.HOLD), *feeds(LOAD, MART)]
     ledger, _ = night(FAILED, now="03:53", feeds=deps)
-    refused = (
-        "its hold was refused (it has no run yet): its start of 04:00 comes all the same, unless a later try holds it"
-    )
+    late = "its start of 04:00 UTC comes all the same, unless a later try holds it"
+    refused = f"its hold was refused (it has no run yet): {late}"
     for holds, words in (
         ((failed,), refused),
         ((failed, again), refused),
@@ -205,7 +204,7 @@ RED_RUNS = [run(number, OFTEN, f"03:{minute}", State.FAILED) for number, minute 
 def test_of_red_runs_that_all_work_for_now_the_newest_alone_is_run_again() -> None:
     _, plan = night(*RED_RUNS, now="03:24", jobs=(OFTEN, LOAD, MART, AUDIT), services=[])
     assert [("hosts/poll", 3)] == [(step.job, step.run_id) for step in plan.steps]
-    assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20"} == left(plan)
+    assert {"hosts/poll": "03:10 and 03:15: superseded by the rerun of 03:20 UTC"} == left(plan)
 
 
 def test_the_newest_stands_for_the_run_that_a_hit_service_reads_and_keeps_what_it_saves() -> None:
@@ -227,11 +226,11 @@ def test_each_step_says_how_long_it_takes_how_safe_it_is_and_whom_it_saves() -> 
     _, plan = night(FAILED, now="03:20", durations={1: (600.0,) * 14})
     [step] = plan.steps
     assert (600.0, "history (14 runs)", "safe") == (step.expected_s, step.source, step.safety)
-    assert [("daily", True, "act by 04:50")] == [(one.service, one.saved, one.words) for one in step.saves]
+    assert [("daily", True, "act by 04:50 UTC")] == [(one.service, one.saved, one.words) for one in step.saves]
 
 
 @pytest.mark.parametrize(
-    "now,words", [("06:00", "its act-by 04:40 has passed"), ("06:40", "its deadline 06:30 has passed")]
+    "now,words", [("06:00", "its act-by 04:40 UTC has passed"), ("06:40", "its deadline 06:30 UTC has passed")]
 )
 def test_a_service_that_cannot_be_saved_any_more_is_said(now: str, words: str) -> None:
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now=now)
@@ -251,8 +250,8 @@ def verdicts(draft: Draft) -> set[tuple[bool | None, str, str]]:
 def test_a_plan_that_waits_too_long_saves_nobody() -> None:
     """All three must run again: 110 minutes before 06:30."""
     _, plan = night(FAILED, STALE_LOAD, STALE_MART, now="04:10")
-    assert {(True, "saves", "act by 04:40")} == verdicts(plan)
-    assert {(True, "saves", "act by 04:40")} == verdicts(shape(plan, Changes(waits={1: 1800.0})))
+    assert {(True, "saves", "act by 04:40 UTC")} == verdicts(plan)
+    assert {(True, "saves", "act by 04:40 UTC")} == verdicts(shape(plan, Changes(waits={1: 1800.0})))
     late = {(False, "too late", "in this plan dwh/mart starts 15m too late")}
     assert late == verdicts(shape(plan, Changes(waits={3: 2700.0})))
     assert {False} == {saved for saved, _, _ in verdicts(shape(plan, Changes(waits={1: 99999 * 86400.0})))}
@@ -265,7 +264,7 @@ def test_a_run_under_way_counts_from_its_start_and_what_a_clock_starts_from_its_
     plan = recovery(ledger.estate, 1, at("04:50"), can)
     assert plan is not None
     assert (WAIT, -900.0) == (plan.steps[0].verb, plan.steps[0].starts_s)
-    assert {(True, "saves", "act by 05:00")} == verdicts(plan)
+    assert {(True, "saves", "act by 05:00 UTC")} == verdicts(plan)
     clocked = job(2, "warehouse/load", "05:10", expected=minutes(30))
     red = run(3, MART, "03:50", State.FAILED)
     _, waits = night(FAILED, red, now="04:10", jobs=(EXTRACT, clocked, MART, AUDIT))
@@ -314,7 +313,7 @@ def test_a_job_that_a_person_holds_does_not_start_by_its_own_clock() -> None:
     held = "held by mara: freeze (hold headway-1)"
     assert f"{held}: it does not start by itself; let it go or run it" == left(plan)["warehouse/load"]
     assert {(False, "unsaved", f"not by this plan: warehouse/load is {held}")} == verdicts(plan)
-    assert "it starts by its own clock at 04:00: rerun it if that is too early" == left(over)["warehouse/load"]
+    assert "it starts by its own clock at 04:00 UTC: rerun it if that is too early" == left(over)["warehouse/load"]
     assert {True} == {saved for saved, _, _ in verdicts(over)}
 
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import State
 from console.model.words import AlertKind
 from tests.control.ledger import Ledger
 from tests.factories import at, estate, feeds, job, minutes, target
+from tests.properties import examples
 
 REFUSED = 'FATAL: password authentication failed for user "etl"'
 SAID = (REFUSED, "exit 1")
@@ -24,7 +25,7 @@ EVENT = st.tuples(st.sampled_from(JOBS), st.sampled_from(SAID), st.sampled_from(
 NIGHTS = st.lists(st.lists(EVENT, max_size=4), max_size=8)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(NIGHTS)
 def test_every_red_job_is_told_once_by_one_incident(night: list[list[tuple[object, str, State]]]) -> None:
     ledger = Ledger(WHOLE)

@@ -192,7 +192,7 @@ def test_a_start_that_has_not_come_is_late_before_it_is_missed() -> None:
         "was due 03:10 UTC and has not begun; usually it does at most 2m1s after; threshold 2m1s, history (20 runs)"
     ] == words(whole, "03:13", Rule.LATE_START)
     assert [] == words(looked("03:16"), "03:16", Rule.LATE_START)
-    assert ["was due 03:10 UTC and did not start: nothing in the log by 03:15; threshold 5m, the job's grace"] == (
+    assert ["was due 03:10 UTC and did not start: nothing in the log by 03:15 UTC; threshold 5m, the job's grace"] == (
         words(looked("03:16"), "03:16", Rule.NOT_STARTED)
     )
 

@@ -106,6 +106,37 @@ def test_pg_cron_skips_a_gap_and_runs_twice_in_an_overlap() -> None:
     assert ["02:30+2", "02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
 
 
+def test_dagster_moves_what_lies_in_the_gap_to_its_end_and_takes_the_second_of_two() -> None:
+    """As Dagster 1.13.27 answers for 2026 (schedule_execution_time_iterator)."""
+    fixed, hourly = Schedule("dagster", "30 2 * * *", BERLIN), Schedule("dagster", "30 * * * *", BERLIN)
+    assert [datetime(2026, 3, 29, 1, 0, tzinfo=UTC)] == instants(fixed, *SPRING)
+    assert [datetime(2026, 10, 25, 1, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
+    assert ["23:30", "00:30", "01:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+
+
+def test_prefect_takes_the_first_of_two_and_starts_what_lies_in_the_gap_an_hour_early() -> None:
+    """As Prefect 3.8.8 answers for 2026 (CronSchedule.get_dates)."""
+    fixed, hourly = Schedule("prefect", "30 2 * * *", BERLIN), Schedule("prefect", "30 * * * *", BERLIN)
+    assert [datetime(2026, 3, 29, 0, 30, tzinfo=UTC)] == instants(fixed, *SPRING)
+    assert [datetime(2026, 10, 25, 0, 30, tzinfo=UTC)] == instants(fixed, *AUTUMN)
+    assert ["23:30", "00:30", "02:30"] == [f"{each:%H:%M}" for each in instants(hourly, *AUTUMN)]
+
+
+def test_pgagent_leaves_out_the_gap_and_takes_the_second_of_two() -> None:
+    """As PostgreSQL reads a local time: '2026-10-25 02:30 Europe/Berlin' is 01:30 UTC (asked of PostgreSQL 15)."""
+    schedule = Schedule("pgagent", "*-*-* 2:30:00", BERLIN)
+    assert [] == instants(schedule, *SPRING)
+    assert ["02:30+1"] == [shown(each) for each in instants(schedule, *AUTUMN)]
+
+
+def test_pgagent_wants_day_and_weekday_at_once_and_joins_its_schedules() -> None:
+    """What five fields of cron cannot say; and the last day of a month."""
+    schedule = Schedule("pgagent", "Mon *-*-1,2,3,4,5,6,7 4:0:00;*-*~1 23:30:00", "UTC")
+    start = datetime(2026, 2, 1, tzinfo=UTC)
+    found = instants(schedule, start, start + timedelta(days=40))
+    assert ["02-02T04:00", "02-28T23:30", "03-02T04:00"] == [f"{each:%m-%dT%H:%M}" for each in found]
+
+
 def test_pg_cron_seconds_are_a_grid() -> None:
     start = datetime(2026, 7, 1, tzinfo=UTC)
     found = instants(Schedule("pg_cron", "30 seconds"), start, start + timedelta(minutes=1))
@@ -160,6 +191,7 @@ def test_a_question_over_years_ends_at_the_limit() -> None:
         (Schedule("pg_cron", "0 4 * * *"), "daily at 04:00 UTC"),
         (Schedule("pg_cron", "0 4 * * *", BERLIN), "daily at 04:00 Europe/Berlin"),
         (Schedule("airflow", "", words="Dataset"), "Dataset"),
+        (Schedule("pgagent", "*-*-* 4:0:00", BERLIN, "*-*-* 4:0:00"), "*-*-* 4:0:00"),
         (Schedule("none"), "not by the clock"),
         (cron("what [bold]"), "what [bold]"),
     ],

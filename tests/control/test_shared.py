@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.contract import State
@@ -17,6 +17,7 @@ from console.model.declared import Declared
 from console.model.grouping import Grouping
 from tests.control.ledger import Ledger, ended
 from tests.factories import at, estate, feeds, job, target
+from tests.properties import examples
 
 REFUSED = 'FATAL: password authentication failed for user "etl"'
 GONE = 'connection to server at "db09", port 5432 failed: Connection refused'
@@ -41,7 +42,7 @@ def fail(ledger: Ledger, number: int, said: str, clock: str = "03:10") -> None:
     ledger.run(JOBS[number - 1], "03:10", State.FAILED, message=said, **ended(clock, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(FACTS, st.data())
 def test_the_order_of_arrival_does_not_change_the_groups(facts: list[tuple[object, str]], data: st.DataObject) -> None:
     found = []
@@ -56,7 +57,7 @@ def test_the_order_of_arrival_does_not_change_the_groups(facts: list[tuple[objec
     assert found[0] == found[1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(FACTS, FACTS)
 def test_a_part_is_judged_as_within_the_whole(
     first: list[tuple[object, str]], second: list[tuple[object, str]]

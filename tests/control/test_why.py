@@ -180,7 +180,10 @@ def test_a_day_that_does_not_count_is_told_with_its_calendar() -> None:
 
 def test_a_missed_run_says_since_when_it_was_due() -> None:
     found = chain(EXTRACT, night(), "04:30")
-    assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15") == (found[0].kind, found[0].words)
+    assert ("missed", "was due 2026-11-20 03:10 UTC: nothing in the log by 03:15 UTC") == (
+        found[0].kind,
+        found[0].words,
+    )
 
 
 def test_what_is_only_observed_is_read_and_not_waited_for() -> None:

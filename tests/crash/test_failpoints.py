@@ -126,10 +126,10 @@ def test_the_alert_leaves_once_whatever_kills_the_engine(
 ) -> None:
     play, store = morning(evening, tmp_path)
     with engine(play, hook, f"{name}:kill:{passage}") as armed:
-        died = _dies(armed, 30 if passage == 1 else 8)
+        died = _dies(armed, 90 if passage == 1 else 8)
     assert died or passage > 1, f"{name} was never reached"
     with engine(play, hook):
-        wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert", 30)
+        wait_until(lambda: ("sent", 0) in deliveries(store) or ("sent", 1) in deliveries(store), "the alert", 60)
     twice = died and name in REPEATED
     assert [False, True][: 2 if twice else 1] == ["May be a repeat" in message for message in hook.messages]
     assert [("sent", int(twice))] == deliveries(store)
@@ -141,7 +141,7 @@ def test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start
     play = Play(tmp_path)
     store = set_up(play, BEFORE, 60.0)
     with engine(play, hook, "poll.mid_pages:kill") as armed:
-        assert _dies(armed, 30)
+        assert _dies(armed, 90)
     cut = read_so_far(store)
     with engine(play, hook):
         wait_until(lambda: judged(store) and read_so_far(store) >= history(play, BEFORE), "all of the history", 60)
@@ -167,15 +167,15 @@ def _integrity(store: Store) -> str:
 def test_two_engines_on_one_store_one_works_and_the_other_says_who(evening: Path, tmp_path: Path, hook: Hook) -> None:
     play, store = morning(evening, tmp_path)
     with engine(play, hook) as first:
-        wait_until(lambda: bool(hook.messages), "the alert", 30)
+        wait_until(lambda: bool(hook.messages), "the alert", 60)
         second_log = tmp_path / "second.log"
         argv = [sys.executable, "-m", "console", "--config", str(play.config), "engine", "--with-parent"]
         argv += ["--log-file", str(second_log)]
         with subprocess.Popen(argv, env={**os.environ, SINK: hook.url}) as other:
-            wait_until(lambda: second_log.exists() and "standing by" in second_log.read_text(), "who holds it", 20)
+            wait_until(lambda: second_log.exists() and "standing by" in second_log.read_text(), "who holds it", 60)
             assert f":{first.pid}~" in second_log.read_text()
             first.send_signal(signal.SIGKILL)
-            wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over", 30)
+            wait_until(lambda: '"working"' in second_log.read_text(), "the other to take over", 60)
             other.terminate()
     assert 1 == len(hook.messages)
     store.close()
@@ -185,7 +185,7 @@ def test_the_lease_passes_on_soon_after_a_kill_and_only_to_one(evening: Path, tm
     play, store = morning(evening, tmp_path)
     set_clock(play, store, Hand(AFTER + timedelta(minutes=1), real_now(), 20.0))
     with engine(play, hook, "lease.acquired:kill") as armed:
-        assert _dies(armed, 30)
+        assert _dies(armed, 90)
     with engine(play, hook):
-        wait_until(lambda: bool(hook.messages), "the alert", 20)
+        wait_until(lambda: bool(hook.messages), "the alert", 60)
     store.close()

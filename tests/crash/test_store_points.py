@@ -10,7 +10,8 @@ import pytest
 
 from console.failpoints import VARIABLE, FailpointReached
 from console.store import open as store_open
-from console.store.open import Store, open_store
+from console.store.open import Store
+from tests.store.ready import open_ready
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store that moves its log into its file after every write."""
     monkeypatch.setattr(store_open, "QUIET_SECONDS", 0.0)
     monkeypatch.setattr(store_open, "QUIET_LOG_BYTES", 0)
-    made = open_store(str(tmp_path / "headway.db"))
+    made = open_ready(str(tmp_path / "headway.db"))
     yield made
     made.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,13 @@ class Sink:
         return self.answer
 
 
+class Awake(threading.Event):
+    """Nobody waits for it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+
 @dataclass
 class Bench:
     """One engine, step by step."""
@@ -66,6 +74,12 @@ class Bench:
     @property
     def poller(self) -> Poller:
         return next(iter(self.parts.pollers.values()))
+
+    def one_round(self) -> None:
+        """A poll as the poller's own thread makes it, without its pause."""
+        rounds = iter([False, True])
+        self.poller.wake = Awake()
+        self.poller.run(self.fence, lambda: next(rounds))
 
     def turn(self) -> None:
         """Polls, evaluates, and sends what is due, waiting for the senders."""
@@ -96,12 +110,16 @@ class Bench:
         return Requests(self.url)
 
 
-def estate_config(folder: Path, scheduler: FakeScheduler) -> Config:
+UNHURRIED = timedelta(minutes=1)
+"""Between polls that the test makes itself: on no machine does anything go stale from one step to the next."""
+
+
+def estate_config(folder: Path, scheduler: FakeScheduler, poll_every: timedelta = UNHURRIED) -> Config:
     """Two jobs, one feeding the other, one service on the second, one route with one URL."""
     now = datetime.now(UTC).replace(microsecond=0)
     os.environ["BENCH_URL"] = "json://sink.example/SECRET-TOKEN"
     far = (now + timedelta(hours=12)).time()
-    settings = SystemSettings(kind="fake", cutoff=far, poll_every=timedelta(milliseconds=50))
+    settings = SystemSettings(kind="fake", cutoff=far, poll_every=poll_every)
     safe = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
     deadline = (now + timedelta(hours=2)).time()
     return Config(

@@ -26,14 +26,14 @@ from console.model.ids import new_action_key
 from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
+from tests.present import present
 
-NOW = datetime.now(UTC)
 SECONDS = 10.0
 
 
 def fail(bench: Bench, scheduler: FakeScheduler, job: str = "extract") -> int:
     """A job of that scheduler has failed; its run's id."""
-    scheduler.attempt(job, f"{job}-1", State.FAILED, NOW - timedelta(minutes=1))
+    scheduler.attempt(job, f"{job}-1", State.FAILED, present() - timedelta(minutes=1))
     for poller in bench.parts.pollers.values():
         poller.poll_once(bench.fence)
     with bench.store.read() as connection:
@@ -186,7 +186,7 @@ def test_an_outcome_that_nobody_can_tell_stays_unknown_and_a_person_is_told_once
 
 def test_evidence_that_comes_late_still_ends_an_unknown_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     key = unable(bench, monkeypatch)
-    bench.scheduler.attempt("extract", "late", State.SUCCEEDED, NOW, action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "late", State.SUCCEEDED, present(), action_key=key, period_key=None)
     bench.poller.poll_once(bench.fence)
     again(bench)
     again(bench)
@@ -264,7 +264,7 @@ def test_an_action_whose_run_is_never_seen_to_end_is_over_after_a_day(bench: Ben
     run_id = fail(bench, bench.scheduler)
     key = ask(bench, run_id)
     bench.parts.actions.step(bench.fence)
-    bench.scheduler.attempt("extract", "extract-2", State.RUNNING, NOW, action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "extract-2", State.RUNNING, present(), action_key=key, period_key=None)
     bench.poller.poll_once(bench.fence)
     age(bench, key, 23)
     bench.parts.actions.step(bench.fence)
@@ -292,7 +292,7 @@ def test_an_attempt_that_was_lost_ends_its_action_although_it_has_no_end(bench: 
     key = ask(bench, fail(bench, bench.scheduler))
     bench.parts.actions.step(bench.fence)
     more = {"action_key": key, "period_key": None, "ended_at": None}
-    bench.scheduler.attempt("extract", "extract-2", State.LOST, NOW, **more)
+    bench.scheduler.attempt("extract", "extract-2", State.LOST, present(), **more)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert ("failed", "ended lost") == told(bench, key)
@@ -303,7 +303,7 @@ def test_a_rerun_that_ends_otherwise_than_well_is_failed_in_the_schedulers_word(
     key = ask(bench, fail(bench, bench.scheduler))
     bench.parts.actions.step(bench.fence)
     more = {"action_key": key, "period_key": None, "message": "no space left"}
-    bench.scheduler.attempt("extract", "extract-2", state, NOW, **more)
+    bench.scheduler.attempt("extract", "extract-2", state, present(), **more)
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert ("failed", f"ended {state}: no space left") == told(bench, key)

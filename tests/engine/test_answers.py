@@ -17,13 +17,13 @@ from tests.asks import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.test_actions import two_systems
 from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
 
-NOW = datetime.now(UTC)
 HOSTILE = "mart\x1b]0;owned\x07\x1b[2J"
 
 
 def failed(bench: Bench) -> int:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1))
     bench.turn()
     with bench.reads() as reads:
         return reads.incident(1).row.root_run_id or 0
@@ -47,7 +47,7 @@ def test_a_secret_that_a_log_shows_is_masked_when_the_log_is_followed_too(bench:
 def test_the_followers_of_a_preview_have_harmless_names(bench: Bench) -> None:
     bench.scheduler.job(HOSTILE, upstreams=("extract",))
     run_id = failed(bench)
-    bench.scheduler.attempt(HOSTILE, "h1", State.FAILED, NOW)
+    bench.scheduler.attempt(HOSTILE, "h1", State.FAILED, present())
     bench.poller._inventory_at = 0.0
     bench.turn()
     told = answer(bench, bench.requests().preview(rerun_of(run_id)))
@@ -78,7 +78,7 @@ def test_questions_to_a_system_that_hangs_hold_up_no_other_systems_answer(tmp_pa
     other.job("report")
     with two_systems(tmp_path, other) as bench:
         bench.scheduler.on_log = hang
-        at = NOW - timedelta(days=3)
+        at = present() - timedelta(days=3)
         bench.scheduler.attempt("extract", "a1", State.FAILED, at)
         other.attempt("report", "r1", State.FAILED, at)
         for poller in bench.parts.pollers.values():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.airflow.parse import small
 from connectors.contract import Poll, RunRecord, State
+from connectors.fields import small
 from console.engine.arriving import TOO_DEEP, kept_poll
 
 

@@ -15,8 +15,8 @@ from console.config import DependencySettings, SystemConfig
 from console.model.values import RunFacts
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler, NoOptions
+from tests.present import present
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
 
 
@@ -40,10 +40,9 @@ def play(bench: Bench, ended: timedelta, began: timedelta) -> None:
     """By the true time: extract ended and report began so long ago; each is told by its host's clock."""
     other: FakeScheduler = bench.others  # type: ignore[attr-defined]
     mine, theirs = bench.scheduler.skew, other.skew
-    bench.scheduler.attempt(
-        "extract", "e1", State.SUCCEEDED, NOW - ended - timedelta(minutes=1) + mine, ended_at=NOW - ended + mine
-    )
-    other.attempt("report", "r1", State.SUCCEEDED, NOW - began + theirs, ended_at=NOW - began + theirs)
+    done = present() - ended + mine
+    bench.scheduler.attempt("extract", "e1", State.SUCCEEDED, done - timedelta(minutes=1), ended_at=done)
+    other.attempt("report", "r1", State.SUCCEEDED, present() - began + theirs, ended_at=present() - began + theirs)
     for poller in bench.parts.pollers.values():
         poller.poll_once(bench.fence)
     bench.parts.evaluator.step(bench.fence)
@@ -96,20 +95,20 @@ def runs_of(bench: Bench) -> dict[str, RunFacts]:
 def test_f45_decisions_see_our_clock_and_the_store_keeps_the_sources(tmp_path: Path) -> None:
     with two_clocks(tmp_path, HOUR, timedelta(0)) as bench:
         play(bench, ended=timedelta(minutes=10), began=timedelta(minutes=9))
-        assert NOW - timedelta(minutes=10) == runs_of(bench)["fake/extract"].ended_at
+        assert present() - timedelta(minutes=10) == runs_of(bench)["fake/extract"].ended_at
         with bench.reads() as reads:
             [run] = reads.runs(reads.job("fake/extract").row.id)
             shown = {one.system: one.skew_s for one in reads.systems()}
-        assert (NOW - timedelta(minutes=10) + HOUR, {"fake": 3600.0, "other": 0.0}) == (run.ended, shown)
+        assert (present() - timedelta(minutes=10) + HOUR, {"fake": 3600.0, "other": 0.0}) == (run.ended, shown)
 
 
 def test_f45_a_clock_stepped_back_in_mid_run_spoils_no_estimate(tmp_path: Path) -> None:
     """It ended before it began: kept as it was told, and no duration comes of it."""
     with two_clocks(tmp_path, timedelta(0), timedelta(0)) as bench:
-        bench.scheduler.attempt("extract", "e1", State.SUCCEEDED, NOW - HOUR, ended_at=NOW - 2 * HOUR)
+        bench.scheduler.attempt("extract", "e1", State.SUCCEEDED, present() - HOUR, ended_at=present() - 2 * HOUR)
         bench.turn()
         run = runs_of(bench)["fake/extract"]
-        assert (State.SUCCEEDED, NOW - HOUR, NOW - 2 * HOUR) == (run.state, run.started_at, run.ended_at)
+        assert (State.SUCCEEDED, present() - HOUR, present() - 2 * HOUR) == (run.state, run.started_at, run.ended_at)
         assert not any(bench.parts.evaluator.estate().durations.values())
 
 
@@ -117,7 +116,7 @@ def test_f44_times_that_no_clock_tells_cost_their_target_nothing(tmp_path: Path)
     with two_clocks(tmp_path, HOUR, timedelta(0)) as bench:
         end = datetime(9999, 12, 31, tzinfo=UTC)
         bench.scheduler.attempt("extract", "e1", State.SUCCEEDED, datetime(1, 1, 1, tzinfo=UTC), ended_at=end)
-        bench.scheduler.attempt("extract", "e2", State.RUNNING, NOW, period_key="extract@now")
+        bench.scheduler.attempt("extract", "e2", State.RUNNING, present(), period_key="extract@now")
         bench.turn()
         with bench.reads() as reads:
             states = {one.period_key: one.state for one in reads.runs(reads.job("fake/extract").row.id)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -11,8 +11,7 @@ from connectors.contract import State
 from console.store import logs as store_logs
 from console.store.open import Store
 from tests.engine.bench import Bench
-
-NOW = datetime.now(UTC)
+from tests.present import present
 
 
 def test_log_ends_are_read_for_what_is_told_and_not_at_every_look(
@@ -28,7 +27,7 @@ def test_log_ends_are_read_for_what_is_told_and_not_at_every_look(
 
     monkeypatch.setattr(store_logs, "tails_of", counted)
     for number in range(3):
-        at = NOW - timedelta(minutes=3 - number)
+        at = present() - timedelta(minutes=3 - number)
         bench.scheduler.attempt("extract", f"a{number}", State.FAILED, at, period_key=f"p{number}")
         bench.scheduler.logs[f"a{number}"] = f"line of attempt {number}"
     bench.turn()
@@ -41,8 +40,8 @@ def test_log_ends_are_read_for_what_is_told_and_not_at_every_look(
 def test_a_failed_tasks_log_is_told_with_its_dag(bench: Bench) -> None:
     bench.scheduler.job("dag")
     bench.scheduler.job("dag.publish", parent="dag")
-    bench.scheduler.attempt("dag", "d1", State.FAILED, NOW, period_key="p")
-    bench.scheduler.attempt("dag.publish", "t1", State.FAILED, NOW, period_key="p")
+    bench.scheduler.attempt("dag", "d1", State.FAILED, present(), period_key="p")
+    bench.scheduler.attempt("dag.publish", "t1", State.FAILED, present(), period_key="p")
     bench.scheduler.logs["t1"] = "KeyError: 'orders'"
     bench.turn()
     ((_, title, body),) = bench.sink.got

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,8 @@ from tests.engine.bench import Bench
 from tests.engine.test_actions import ask
 from tests.engine.test_checks import ROWS, world
 from tests.engine.test_holds import a_night, repair, started
+from tests.present import present
 
-NOW = datetime.now(UTC)
 LAST = re.compile(r"FROM audit ORDER BY seq DESC LIMIT 1$")
 """The last row by the table's own order: SQLite calls it a scan and reads one."""
 NAMED = re.compile(r"count\(\*\) FROM incident WHERE key = \? OR key LIKE")
@@ -78,7 +78,7 @@ def scans(bench: Bench, statements: dict[str, Any]) -> set[tuple[str, str]]:
 
 def night(bench: Bench) -> None:
     """A failure, its alert, a rerun that ends well, and the time between."""
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1))
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1))
     bench.turn()
     with bench.reads() as reads:
         run_id = reads.incident(1).row.root_run_id
@@ -86,7 +86,7 @@ def night(bench: Bench) -> None:
     key = ask(bench, run_id)
     bench.parts.actions.step(bench.fence)
     more = {"action_key": key, "period_key": None}
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, NOW - timedelta(seconds=1), **more)
+    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, present() - timedelta(seconds=1), **more)
     bench.requests().log(run_id)
     bench.parts.answers.step(bench.fence)
     bench.poller._inventory_at = bench.poller._holds._look_at = 0.0

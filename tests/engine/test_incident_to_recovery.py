@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,14 +18,14 @@ from console.model.ids import new_action_key
 from console.model.values import Estate
 from tests.asks import rerun_of
 from tests.engine.bench import Bench
+from tests.present import present
 
-NOW = datetime.now(UTC)
 AGO = timedelta(minutes=1)
 
 
 def failed(bench: Bench) -> int:
     """extract has failed and everybody was told; its run's id."""
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - AGO, exit_code=1, message="exit 1")
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - AGO, exit_code=1, message="exit 1")
     bench.scheduler.logs["a1"] = "connecting\nERROR no space left\n"
     bench.turn()
     with bench.reads() as reads:
@@ -65,7 +65,7 @@ def test_a_rerun_is_verified_by_the_scheduler_and_the_recovery_is_told(bench: Be
     key = ask_rerun(bench, failed(bench))
     bench.parts.actions.step(bench.fence)
     assert ([key], "sent") == (bench.scheduler.acted, state_of(bench, key))
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, NOW, action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, present(), action_key=key, period_key=None)
     bench.turn()
     bench.parts.actions.step(bench.fence)
     assert "verified" == state_of(bench, key)
@@ -80,7 +80,7 @@ def test_the_rerun_is_attempt_two_of_the_same_run(bench: Bench) -> None:
     run_id = failed(bench)
     key = ask_rerun(bench, run_id)
     bench.parts.actions.step(bench.fence)
-    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, NOW, action_key=key, period_key=None)
+    bench.scheduler.attempt("extract", "a2", State.SUCCEEDED, present(), action_key=key, period_key=None)
     bench.turn()
     with bench.reads() as reads:
         view = reads.run(run_id)
@@ -174,7 +174,7 @@ def test_a_lost_receipt_is_one_marked_repeat(bench: Bench) -> None:
 
 
 def test_a_delivery_claimed_before_a_crash_but_not_sent_leaves_once_and_unmarked(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - AGO)
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - AGO)
     bench.poller.poll_once(bench.fence)
     bench.parts.evaluator.step(bench.fence)
     with bench.store.write(None) as connection:
@@ -206,18 +206,16 @@ def test_a_target_out_of_reach_is_told_with_its_reason_and_what_ended_stays(benc
 
 def test_a_surprise_in_a_connector_is_recorded_and_the_watch_goes_on(bench: Bench) -> None:
     bench.scheduler.refuse = ZeroDivisionError("a bug")
-    rounds = iter([False, True])
-    bench.poller.wake.set()
-    bench.parts.pollers[bench.poller.target_id].run(bench.fence, lambda: next(rounds))
+    bench.one_round()
     with bench.reads() as reads:
         (target,) = reads.systems()
     assert "broken" == target.error_kind
 
 
 def test_symptom_before_cause_is_regrouped_as_one_update(bench: Bench) -> None:
-    bench.scheduler.attempt("load", "l1", State.FAILED, NOW - AGO)
+    bench.scheduler.attempt("load", "l1", State.FAILED, present() - AGO)
     bench.turn()
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - 2 * AGO)
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - 2 * AGO)
     bench.turn()
     with bench.reads() as reads:
         (incident,) = reads.incidents()
@@ -238,7 +236,7 @@ def test_an_engine_that_does_not_stand_by_ends_where_another_works(bench: Bench)
 
 def test_a_change_has_only_what_it_can_touch_judged_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.scheduler.job("alone")
-    bench.scheduler.attempt("alone", "x1", State.SUCCEEDED, NOW - AGO)
+    bench.scheduler.attempt("alone", "x1", State.SUCCEEDED, present() - AGO)
     seen: list[set[str]] = []
 
     def watched(estate: Estate, now: datetime, **more: Any) -> Decisions:
@@ -248,6 +246,6 @@ def test_a_change_has_only_what_it_can_touch_judged_again(bench: Bench, monkeypa
     monkeypatch.setattr("console.engine.evaluate.evaluate", watched)
     bench.turn()
     bench.parts.evaluator.step(bench.fence)
-    bench.scheduler.attempt("load", "l1", State.SUCCEEDED, NOW - AGO)
+    bench.scheduler.attempt("load", "l1", State.SUCCEEDED, present() - AGO)
     bench.turn()
     assert ({"alone", "extract", "load"}, {"extract", "load"}) == (seen[0], seen[-1])

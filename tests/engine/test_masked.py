@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -25,8 +24,8 @@ from tests.asks import rerun_of
 from tests.engine.bench import Bench
 from tests.engine.test_actions import again, ask, fail, lose
 from tests.fakes.scheduler import FakeConnector, FakeScheduler
+from tests.present import present
 
-NOW = datetime.now(UTC)
 THEIRS = "hunter2-of-a-job"
 """In the shape `password=…`."""
 
@@ -60,11 +59,11 @@ def test_what_polls_and_inventories_tell_is_kept_without_a_secret(
     scheduler.rights = (Right("read", False, said, said),)
     scheduler.logs["a1"] = said
     context = {"conf": {"password": THEIRS, "urls": [said]}, "rows": 7}
-    scheduler.attempt("extract", "a1", State.FAILED, NOW, message=said, native_url=said, context=context)
+    scheduler.attempt("extract", "a1", State.FAILED, present(), message=said, native_url=said, context=context)
     real = FakeConnector.poll
 
     def with_a_gap(self: FakeConnector, *asked: object) -> Poll:
-        return replace(real(self, *asked), gaps=(Gap(NOW, NOW, said),))  # type: ignore[arg-type]
+        return replace(real(self, *asked), gaps=(Gap(present(), present(), said),))  # type: ignore[arg-type]
 
     monkeypatch.setattr(FakeConnector, "poll", with_a_gap)
     bench.turn()
@@ -83,7 +82,7 @@ def test_below_the_name_of_a_secret_every_value_is_masked_however_deep_and_whate
         "rows": 7,
         "who": {"name": "ada"},
     }
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW, context={"conf": conf})
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present(), context={"conf": conf})
     bench.turn()
     masked = {"value": "***", "more": [{"pin": "***", "is_set": True, "until": None}], "empty": ""}
     with bench.store.read() as connection:

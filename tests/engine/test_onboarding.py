@@ -22,7 +22,6 @@ from tests.hostile.commands import headway
 STEPS = ("crm/submitted", "kyc/screen", "core/account", "cards/order", "mail/welcome", "dwh/report")
 KEYLESS = "cards"
 """Its runs carry no parameter at all."""
-NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass
@@ -31,11 +30,12 @@ class Night:
 
     bench: Bench
     systems: dict[str, FakeScheduler]
+    now: datetime
 
     def ran(self, step: str, customer: str, ago: float, state: State = State.SUCCEEDED, takes: float = 4) -> None:
         """A run of that step for a customer, so many minutes ago."""
         system, name = step.split("/")
-        started = NOW - timedelta(minutes=ago)
+        started = self.now - timedelta(minutes=ago)
         ended = None if state.is_open else started + timedelta(minutes=takes)
         context = {} if system == KEYLESS else {"conf": {"customer_id": customer}}
         self.systems[system].attempt(
@@ -74,7 +74,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
         services={"onboarding": ServiceSettings.model_validate(told)},
     )
     with running_bench(tmp_path, systems["crm"], config) as bench:
-        yield Night(bench, systems)
+        yield Night(bench, systems, datetime.now(UTC).replace(microsecond=0))
 
 
 def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
@@ -89,7 +89,7 @@ def test_each_customer_has_an_hour_across_all_systems(night: Night) -> None:
     assert "4712" == next(iter(told)), "what is not delivered and due first stands first"
     assert "told apart by their order: cards/order" in told["4711"]["reason"]
     for key, since in (("4711", 70), ("4713", 20)):
-        due = NOW - timedelta(minutes=since - 60)
+        due = night.now - timedelta(minutes=since - 60)
         assert due == datetime.fromisoformat(told[key]["deadline"])
     assert "Onboarding #4712" in headway(night.bench.url, "services").out
     [line] = headway(night.bench.url, "services", "--attainment").out.splitlines()[1:]
@@ -125,7 +125,7 @@ def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None
     for customer in ("4711", "4712"):
         night.went(customer, since=50, steps=3, last=State.RUNNING)
     night.turn()
-    until = (NOW + timedelta(hours=2)).replace(second=0)
+    until = (night.now + timedelta(hours=2)).replace(second=0)
     line = ("extend", "onboarding", "--until", f"{until:%Y-%m-%d %H:%M}", "--why", "papers are missing")
     with answering(night.bench):
         refused = headway(night.bench.url, *line)
@@ -136,11 +136,11 @@ def test_one_customer_gets_more_time_and_the_others_do_not(night: Night) -> None
     assert (Exit.OK, True) == (done.code, "onboarding #4711" in done.out), done.err
     night.turn()
     found = {one["instance"]: one for one in headway(night.bench.url, "services", "onboarding", "--json").data}
-    assert (until, NOW + timedelta(minutes=10)) == tuple(
+    assert (until, night.now + timedelta(minutes=10)) == tuple(
         datetime.fromisoformat(found["4711"][name]) for name in ("deadline", "promised")
     )
     assert ("papers are missing" in found["4711"]["extension"], "") == (True, found["4712"]["extension"])
-    assert NOW + timedelta(minutes=10) == datetime.fromisoformat(found["4712"]["deadline"])
+    assert night.now + timedelta(minutes=10) == datetime.fromisoformat(found["4712"]["deadline"])
     assert "extension: onboarding #4711" in headway(night.bench.url, "handover").out
     assert "onboarding #4711" in [one["object"] for one in headway(night.bench.url, "audit", "--json").data]
 
@@ -186,7 +186,7 @@ def test_the_minutes_of_one_customer_are_of_that_customers_own_runs(night: Night
         line = ("why", "onboarding", "--instance", customer, "--json")
         jobs = headway(night.bench.url, *line).data["jobs"]
         ends = {one["job"]: datetime.fromisoformat(one["end"]) for one in jobs}
-        expected = {step: NOW - timedelta(minutes=since - 5 * number - 4) for number, step in enumerate(STEPS)}
+        expected = {step: night.now - timedelta(minutes=since - 5 * number - 4) for number, step in enumerate(STEPS)}
         expected["core/account"] += timedelta(minutes=slow)
         assert expected == ends
         assert slow == next(one for one in jobs if one["job"] == "core/account")["slow_minutes"]

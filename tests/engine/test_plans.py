@@ -32,8 +32,8 @@ from console.store.errors import NotAllowed, NotFound
 from console.store.told import Audience
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
 
-NOW = datetime.now(UTC)
 MARK = Capability.MARK
 ABLE = frozenset(Capability) - {MARK}
 
@@ -55,8 +55,8 @@ def night_in(folder: Path, nightly: Schedule | None = None, **jobs: JobSettings)
     with running_bench(folder, scheduler, config) as bench:
         bench.poller.poll_once(bench.fence)
         bench.parts.sync_config(bench.fence)
-        scheduler.attempt("extract", "extract-1", State.FAILED, NOW - timedelta(minutes=9))
-        scheduler.attempt("load", "load-1", State.SUCCEEDED, NOW - timedelta(minutes=5))
+        scheduler.attempt("extract", "extract-1", State.FAILED, present() - timedelta(minutes=9))
+        scheduler.attempt("load", "load-1", State.SUCCEEDED, present() - timedelta(minutes=5))
         bench.turn()
         yield bench
 
@@ -391,7 +391,7 @@ def test_marked_runs_are_cancelled_together(night: Bench) -> None:
 
 def test_a_backfill_starts_what_has_not_run_and_shows_its_progress(night: Bench) -> None:
     [(job_id,)] = rows(night, "SELECT id FROM job WHERE native_id = 'extract'")
-    today = NOW.date()
+    today = present().date()
     draft = answer(night, requests(night).propose_backfill(job_id, today - timedelta(days=2), today, 1))
     assert ("backfill", ["rerun"], ["failed"]) == (
         draft.kind,
@@ -458,7 +458,7 @@ def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: 
     """Three nights that nobody has seen; two at a time."""
     for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
         [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
-        first = NOW.date() - timedelta(days=9)
+        first = present().date() - timedelta(days=9)
         draft = answer(bench, requests(bench).propose_backfill(job_id, first, first + timedelta(days=2), unseen=True))
         assert ["start"] * 3 == [step.verb for step in draft.steps]
         number = started(bench, draft, at_once=2)
@@ -523,7 +523,7 @@ def test_what_its_own_scheduler_does_not_start_is_asked_after_all(
 def test_more_periods_than_one_backfill_takes_are_refused_with_the_way_to_take_them(tmp_path: Path) -> None:
     for bench in night_in(tmp_path, Schedule("debian-cron", "0 * * * *", "UTC")):
         [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
-        dates = NOW.date() - timedelta(days=9), NOW.date() - timedelta(days=8)
+        dates = present().date() - timedelta(days=9), present().date() - timedelta(days=8)
         question = requests(bench).propose_backfill(job_id, *dates, unseen=True)
         bench.parts.answers.step(bench.fence)
         words = "48 periods are not good, more than the 31 of one backfill: --limit 48 takes them all, --limit 31"
@@ -576,7 +576,7 @@ def test_a_plan_about_no_incident_that_stops_tells_the_routes_of_its_job(
     for bench in night_in(tmp_path, Schedule("debian-cron", "10 3 * * *", "UTC")):
         bench.parts.plans = Plans(bench.store, bench.parts.clock, lambda: None, AUDIENCE)
         [(job_id,)] = rows(bench, "SELECT id FROM job WHERE native_id = 'nightly'")
-        first = NOW.date() - timedelta(days=9)
+        first = present().date() - timedelta(days=9)
         draft = answer(bench, requests(bench).propose_backfill(job_id, first, first, unseen=True))
         started(bench, draft)
         bench.scheduler.refused = "it is locked"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from connectors.contract import State
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
+from tests.present import present
 
 __all__ = ["bench"]
 REFUSED = 'FATAL: password authentication failed for user "etl"'
-NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def ago(minutes: float) -> datetime:
-    return NOW - timedelta(minutes=minutes)
+    return present() - timedelta(minutes=minutes)
 
 
 def told(bench: Bench) -> list[tuple[int, str, str, int]]:

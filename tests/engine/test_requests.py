@@ -16,9 +16,9 @@ from console.engine.requests import Requests
 from console.engine.wishes import AlreadyAsked
 from console.model.ids import new_action_key
 from console.store.errors import NotFound, StoreUnusable
-from console.store.open import open_store
 from tests.asks import rerun_of
 from tests.engine.bench import Bench
+from tests.store.ready import open_ready
 
 PREVIEW = {"verb": "run again", "words": "run it again", "scope": "1 run"}
 
@@ -40,7 +40,7 @@ def test_a_rerun_of_a_run_that_is_gone_is_refused_and_not_watched_for_ever(bench
 @pytest.mark.parametrize("name", ["50% done#1.db", "what?.db"])
 def test_a_store_with_an_odd_name_is_the_one_that_is_asked(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    open_store(str(path)).close()
+    open_ready(str(path)).close()
     for url in (str(path), f"sqlite:///{path}"):
         assert Requests(url).answer(Requests(url).log(1)) is None
 

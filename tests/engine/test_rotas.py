@@ -21,8 +21,8 @@ from console.model.declared import Declared
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway
+from tests.present import present
 
-NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 BEGIN = datetime(2026, 11, 16, 8, tzinfo=UTC)
 """A Monday."""
@@ -147,7 +147,7 @@ def again(bench: Bench) -> None:
 
 
 def fails(bench: Bench) -> None:
-    bench.scheduler.attempt("extract", "a1", State.FAILED, NOW - timedelta(minutes=1), exit_code=1)
+    bench.scheduler.attempt("extract", "a1", State.FAILED, present() - timedelta(minutes=1), exit_code=1)
     bench.turn()
 
 
@@ -157,20 +157,20 @@ def told(bench: Bench) -> list[str]:
 
 
 def test_whoever_is_on_call_by_the_calendar_is_told(bench: Bench, server: Server) -> None:
-    server.text = calendar(event("ann", NOW - DAY, NOW + DAY))
+    server.text = calendar(event("ann", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
     assert ["/cal/SECRET-TOKEN.ics?key=1"] == server.asked
     fails(bench)
     assert (["ann-phone"], "") == (told(bench), bench.parts.rotas.trouble())
     done = headway(bench.url, "rota", "primary")
     assert (0, True) == (done.code, "primary: ann is on call until" in done.out)
-    later = headway(bench.url, "rota", "primary", "--json", "--at", (NOW + 2 * DAY).isoformat())
+    later = headway(bench.url, "rota", "primary", "--json", "--at", (present() + 2 * DAY).isoformat())
     assert (1, "") == (later.code, later.data["person"])
 
 
 def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) -> None:
     """All of its text was, up to 4 MiB, for nobody; PostgreSQL takes no NUL in it."""
-    server.text = calendar(event("ann", NOW - DAY, NOW + DAY, "DESCRIPTION:back from the\x00clinic"))
+    server.text = calendar(event("ann", present() - DAY, present() + DAY, "DESCRIPTION:back from the\x00clinic"))
     bench.parts.rotas.step(bench.fence)
     with bench.store.read() as connection:
         [row] = connection.exec_driver_sql("SELECT * FROM rota").mappings()
@@ -179,7 +179,7 @@ def test_of_a_calendar_only_the_shifts_are_kept(bench: Bench, server: Server) ->
 
 
 def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Bench, server: Server) -> None:
-    server.text = calendar(event("ann", NOW + DAY, NOW + 2 * DAY))
+    server.text = calendar(event("ann", present() + DAY, present() + 2 * DAY))
     bench.parts.rotas.step(bench.fence)
     fails(bench)
     assert ["oncall"] == told(bench)
@@ -187,7 +187,7 @@ def test_in_a_gap_the_routes_own_urls_are_told_and_the_trouble_says_it(bench: Be
 
 
 def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> None:
-    server.text = calendar(event("carol", NOW - DAY, NOW + DAY))
+    server.text = calendar(event("carol", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
     assert 'rota "primary" names "carol", who is not in its people' == bench.parts.rotas.trouble()
 
@@ -195,7 +195,7 @@ def test_a_stranger_in_the_calendar_is_trouble(bench: Bench, server: Server) -> 
 def test_a_calendar_that_fails_keeps_what_was_read_last_and_says_so_without_its_address(
     bench: Bench, server: Server
 ) -> None:
-    server.text = calendar(event("ann", NOW - DAY, NOW + DAY))
+    server.text = calendar(event("ann", present() - DAY, present() + DAY))
     bench.parts.rotas.step(bench.fence)
     server.status = 503
     again(bench)
@@ -234,14 +234,14 @@ def test_a_calendar_that_keeps_failing_is_logged_when_it_is_lost_and_when_it_is_
         server.status = 401
         again(bench)
         trouble = bench.parts.rotas.trouble()
-        server.status, server.text = 200, calendar(event("ann", NOW - DAY, NOW + DAY))
+        server.status, server.text = 200, calendar(event("ann", present() - DAY, present() + DAY))
         again(bench)
     assert ["warning", "warning", "info"] == [one["log_level"] for one in logged if one.get("rota") == "primary"]
     assert "(401)" in trouble, "the trouble tells the last reason"
 
 
 def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
-    (tmp_path / "oncall.ics").write_text(calendar(event("ann", NOW - DAY, NOW + DAY)))
+    (tmp_path / "oncall.ics").write_text(calendar(event("ann", present() - DAY, present() + DAY)))
     config = estate_config(tmp_path, FakeScheduler())
     rotas = {"primary": RotaSettings(ical="oncall.ics", people={"ann": "oncall"}), "lost": RotaSettings(
         ical="lost.ics", people={"ann": "oncall"})}  # fmt: skip
@@ -252,4 +252,4 @@ def test_a_calendar_may_be_a_file_beside_the_config(tmp_path: Path) -> None:
         assert 'rota "lost" cannot be read since' in made.parts.rotas.trouble()
         assert "No such file or directory" in made.parts.rotas.trouble()
         with made.reads() as reads:
-            assert [("lost", ""), ("primary", "ann")] == [(one.name, one.person) for one in reads.rotas(NOW)]
+            assert [("lost", ""), ("primary", "ann")] == [(one.name, one.person) for one in reads.rotas(present())]

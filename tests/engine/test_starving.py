@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,8 @@ from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeConnector, FakeScheduler, NoOptions
 from tests.lab.process import wait_until
+from tests.present import present
 
-NOW = datetime.now(UTC)
 SECONDS = 10.0
 HOSTS = tuple(f"host{number}" for number in range(40))
 """More than any pool of a fixed size had threads."""
@@ -48,7 +48,7 @@ def many_hosts(folder: Path) -> Iterator[tuple[Bench, FakeScheduler, dict[str, i
     )  # fmt: skip
     with running_bench(folder, scheduler, config) as bench:
         for name, made in [*((host, scheduler) for host in HOSTS), ("report", other)]:
-            made.attempt(name, f"{name}-1", State.FAILED, NOW - timedelta(minutes=1))
+            made.attempt(name, f"{name}-1", State.FAILED, present() - timedelta(minutes=1))
         for poller in bench.parts.pollers.values():
             if poller.name in ("fake/host0", "other/one"):
                 poller.poll_once(bench.fence)

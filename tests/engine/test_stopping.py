@@ -17,12 +17,12 @@ from console.cli.exits import Exit
 from console.cli.main import main
 from console.model.ids import micros
 from console.store import lease
-from console.store.open import open_store
 from console.store.reads import holders, open_reads
 from console.tui import chrome
 from console.tui.cells import Look
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock
+from tests.store.ready import open_ready
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def other() -> Iterator[subprocess.Popen[bytes]]:
 
 def held_by(folder: Path, holder: str) -> str:
     """The URL of a store whose lease `holder` has."""
-    store = open_store(str(folder / "headway.db"))
+    store = open_ready(str(folder / "headway.db"))
     lease.acquire(store, lease.ENGINE, holder, 60)
     store.close()
     return str(folder / "headway.db")
@@ -90,7 +90,7 @@ def test_an_engine_that_was_killed_is_known_as_dead_at_once(
 
 def lapsed(url: str, since_us: int | None = None) -> None:
     """The lease was not renewed in time; got at `since_us` where that is given."""
-    store = open_store(url)
+    store = open_ready(url)
     with store.write(None) as connection:
         connection.exec_driver_sql("UPDATE lease SET until_us = 1")
         if since_us is not None:
@@ -136,7 +136,7 @@ def test_on_a_full_disk_nobody_is_told_to_start_an_engine(
 ) -> None:
     """That has never had one: it could not get its lease there."""
     url = str(tmp_path / "headway.db")
-    open_store(url).close()
+    open_ready(url).close()
     monkeypatch.setattr(holders, "LEAST_BYTES", 1 << 62)
     assert Exit.NO_ENGINE == main(["--store", url, "status"])
     told = capsys.readouterr().out

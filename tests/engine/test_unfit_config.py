@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,7 +81,7 @@ def watching(folder: Path, monkeypatch: pytest.MonkeyPatch, *odd: str) -> Iterat
     scheduler, sink = FakeScheduler(), Sink()
     for job in ("extract", "load"):
         scheduler.job(job)
-    files = Files(estate_config(folder, scheduler))
+    files = Files(estate_config(folder, scheduler, poll_every=timedelta(milliseconds=50)))
     store = open_ready(str(folder / "headway.db"))
     begins = Parts.recover
 

@@ -22,8 +22,8 @@ from console.store.errors import NotAllowed
 from tests.asks import rerun_of
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
+from tests.present import present
 
-NOW = datetime.now(UTC)
 ALL = frozenset(Capability)
 UNMARKED = ALL - {Capability.MARK}
 SHOWN = {"verb": "run again", "words": "run it again", "scope": "1 run"}
@@ -51,7 +51,7 @@ def _bench(folder: Path, capabilities: frozenset[Capability]) -> Iterator[Bench]
 
 def run_of(bench: Bench, state: State, job: str = "extract") -> int:
     """A job with one run in that state; the run's id."""
-    bench.scheduler.attempt(job, f"{job}-1", state, NOW - timedelta(minutes=1))
+    bench.scheduler.attempt(job, f"{job}-1", state, present() - timedelta(minutes=1))
     bench.poller.poll_once(bench.fence)
     [(run_id,)] = rows(bench, "SELECT r.id FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = ?", job)
     return int(run_id)
@@ -120,7 +120,7 @@ def test_a_cancelled_run_is_verified_when_its_source_says_that_it_ended(able: Be
     key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
     able.parts.actions.step(able.fence)
     assert "sent" == told(able, key)[0]
-    able.scheduler.end("extract-1", State.CANCELLED, NOW)
+    able.scheduler.end("extract-1", State.CANCELLED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
     assert ("verified", "cancelled (native)") == told(able, key)
@@ -128,7 +128,7 @@ def test_a_cancelled_run_is_verified_when_its_source_says_that_it_ended(able: Be
 
 def test_a_cancel_that_came_too_late_is_no_success(able: Bench) -> None:
     key = act(able, Wish(Verb.CANCEL, run_of(able, State.RUNNING)))
-    able.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    able.scheduler.end("extract-1", State.SUCCEEDED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
     assert ("failed", "too late: it ended succeeded (native)") == told(able, key)
@@ -137,7 +137,7 @@ def test_a_cancel_that_came_too_late_is_no_success(able: Bench) -> None:
 def test_a_native_mark_is_verified_by_the_runs_own_state(able: Bench) -> None:
     key = act(able, Wish(Verb.MARK_OK, run_of(able, State.FAILED)))
     assert ([("mark_ok", "extract")], "sent") == (able.scheduler.done, told(able, key)[0])
-    able.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    able.scheduler.end("extract-1", State.SUCCEEDED, present())
     able.poller.poll_once(able.fence)
     able.parts.actions.step(able.fence)
     assert ("verified", "succeeded (native)") == told(able, key)
@@ -204,7 +204,7 @@ def test_what_succeeded_before_its_mark_left_is_not_marked(
     bench: Bench = request.getfixturevalue(kind)
     key, run_id = new_action_key(), run_of(bench, State.RUNNING)
     bench.requests().act(Wish(verb, run_id, preview={"verb": "mark", "words": "mark it"}), key)
-    bench.scheduler.end("extract-1", State.SUCCEEDED, NOW)
+    bench.scheduler.end("extract-1", State.SUCCEEDED, present())
     bench.poller.poll_once(bench.fence)
     bench.parts.actions.step(bench.fence)
     assert ("refused", "it succeeded already: nothing is left to mark") == told(bench, key)
@@ -317,7 +317,7 @@ def test_what_was_approved_while_nothing_ran_is_refused_when_its_job_runs_by_the
 def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_begun(able: Bench) -> None:
     """pg_cron runs both at the next full minute; until then its own tables show neither."""
     first = run_of(able, State.FAILED)
-    able.scheduler.attempt("extract", "extract-0", State.FAILED, NOW - timedelta(days=1))
+    able.scheduler.attempt("extract", "extract-0", State.FAILED, present() - timedelta(days=1))
     able.poller.poll_once(able.fence)
     [(second,)] = rows(able, "SELECT id FROM run WHERE id <> ?", first)
     sent = act(able, Wish(Verb.RERUN, first))
@@ -326,7 +326,7 @@ def test_a_run_is_not_sent_beside_another_of_its_job_that_was_sent_and_has_not_b
     assert ("refused", True, [sent]) == (refused[0], refused[1].startswith(words), able.scheduler.acted)
     queued = act(able, Wish(Verb.RERUN, second, overlap="queue"))
     assert "requested" == told(able, queued)[0]
-    able.scheduler.attempt("extract", "extract-2", State.SUCCEEDED, NOW, action_key=sent, period_key=None)
+    able.scheduler.attempt("extract", "extract-2", State.SUCCEEDED, present(), action_key=sent, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
     assert ("sent", [sent, queued]) == (told(able, queued)[0], able.scheduler.acted)
@@ -478,12 +478,12 @@ def test_a_rerun_by_choice_waits_for_ones_own_of_the_same_run(able: Bench) -> No
     run_id, first = sent_once(able)
     queued = act(able, Wish(Verb.RERUN, run_id, overlap="queue", beside=(first,)))
     assert "waits for its turn: " == told(able, queued)[1][:20]
-    able.scheduler.attempt("extract", "extract-2", State.RUNNING, NOW, action_key=first, period_key=None)
+    able.scheduler.attempt("extract", "extract-2", State.RUNNING, present(), action_key=first, period_key=None)
     able.poller.poll_once(able.fence)
     again(able)
     words = told(able, queued)[1]
     assert ("waits for its turn: what ", " asked of the same run is not over yet") == (words[:25], words[-38:])
-    able.scheduler.end("extract-2", State.FAILED, NOW)
+    able.scheduler.end("extract-2", State.FAILED, present())
     able.poller.poll_once(able.fence)
     again(able)
     again(able)

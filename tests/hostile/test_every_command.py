@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from console.cli.commands import COMMANDS
 from console.cli.exits import Exit
-from console.cli.main import COMMANDS
 from tests.hostile.commands import headway
 from tests.hostile.test_commands import harmless
 from tests.hostile.world import TEXTS, WORST, World
@@ -15,11 +15,14 @@ from tests.hostile.written import PLAN
 ELSEWHERE = {
     "console": "tests/hostile/test_every_screen.py",
     "demo": "plays what we wrote",
+    "init": "tests/cli/test_init.py: every file that it reads holds hostile texts",
     "engine": "tests/hostile/test_engine.py",
     "check": "tests/hostile/test_config.py",
+    "doctor": "tests/cli/test_doctor.py: what it is told by others is hostile there",
     "cron": "prints a file of ours",
     "completion": "prints a file of a library",
     "version": "prints a number of ours",
+    "serve": "tests/web/test_door.py",
     "backup": "prints counts and the path that was typed",
     "restore": "prints counts and the path that was typed",
 }
@@ -27,6 +30,7 @@ ELSEWHERE = {
 LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "status": ((),),
     "services": ((), ("--attainment",)),
+    "systems": ((),),
     "jobs": (("--limit", "1000"), ("--problems",)),
     "incidents": (("--all",),),
     "tonight": ((),),
@@ -34,6 +38,7 @@ LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "findings": ((), ("--all",)),
     "holds": ((), ("--all",)),
     "silence": (("--all",),),
+    "actions": ((), ("asked-0",), ("asked-7",)),
     "approvals": ((),),
     "recovery": (("--all",), (str(PLAN),)),
     "audit": (("--limit", "1000"), ("verify",), ("head",)),
@@ -60,9 +65,9 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "lineage": (("--", "{}"),),
     "blast": (("--", "{}"),),
     "extend": (("--off", "--why={}", "--", "{}"), ("--until={}", "--why=x", "hostile"), ("--bd={}", "--off", "x")),
-    "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--", "{}")),
-    "job": (("--", "hostile/{}"), ("--", "{}")),
-    "runs": (("--", "hostile/{}"),),
+    "jobs": (("--state={}",), ("--owner={}",), ("--system={}",), ("--view={}",), ("--", "{}")),
+    "job": (("--", "hostile/{}"), ("--", "{}"), ("id:1", "--yes", "--set", "owner={}"), ("id:1", "--set", "{}")),
+    "runs": (("--", "hostile/{}"), ("--view={}",)),
     "log": (("--", "hostile/{}"), ("--run={}", "hostile/x")),
     "incident": (("--", "{}"),),
     "note": (("--", "1", "{}"), ("--", "{}", "x")),
@@ -86,9 +91,14 @@ TYPED: dict[str, tuple[tuple[str, ...], ...]] = {
     "alert": (("test", "--timeout=0.1", "--", "{}"), ("retry", "--", "{}")),
     "ack": (("--", "{}"), ("--why={}", "1")),
     "silence": (("add", "--job={}", "--for=1h", "--why=x"), ("add", "--tier=1", "--for={}", "--why={}")),
+    "actions": (("--", "{}"),),
+    "systems": (("--", "{}"),),
+    "probe": (("--", "{}"),),
+    "pause": (("--why=x", "--", "{}"), ("--for={}", "--why=x", "hostile"), ("--off", "--why={}", "hostile")),
     "approve": (("--yes", "--", "{}"),),
     "withdraw": (("--yes", "--", "{}"),),
     "audit": (("--actor={}",), ("--object={}",), ("--since={}",), ("verify", "--head={}")),
+    "connector": (("list", "--", "{}"), ("try", "--", "{}"), ("new", "--into=/proc/none", "--", "{}"), ("{}",)),
     "grants": (("--", "{}"),),
     "shell": (("--", "{}"),),
     "shadow": (("off", "--system={}"), ("off", "--service={}"), ("report", "--since={}")),

@@ -10,6 +10,7 @@ import pytest
 from textual.screen import Screen
 
 import console.tui.screens
+from console.tui.screens.numbered import first_screen
 from tests.hostile.console import Desk, drive
 from tests.hostile.world import World
 from tests.hostile.written import PLAN
@@ -22,10 +23,16 @@ ABSTRACT = {
     "ListScreen",
     "ShortListScreen",
     "LogScreen",
+    "NightScreen",
     "Overlay",
+    "SearchedGraph",
     "SendScreen",
     "Marking",
     "BigTable",
+    "DetailScreen",
+    "PresentScreen",
+    "AskedActs",
+    "PollingActs",
 }
 """What others are made of."""
 
@@ -102,10 +109,26 @@ async def approve(desk: Desk) -> None:
     await desk.pilot.press("enter")
 
 
+async def wallboard(desk: Desk) -> None:
+    desk.app.push_screen(first_screen("wallboard"))
+
+
 async def holds(desk: Desk) -> None:
     await keys(":", *"holds", "enter")(desk)
     await desk.see("HOLDS")
     await desk.see("hostile/")
+
+
+async def system(desk: Desk) -> None:
+    await keys("5")(desk)
+    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.pilot.press("enter")
+
+
+async def action(desk: Desk) -> None:
+    await keys("6")(desk)
+    await desk.until(lambda: getattr(desk.app.screen, "here", None) is not None, "a row under the cursor")
+    await desk.pilot.press("enter")
 
 
 WAYS: dict[str, Way] = {
@@ -120,7 +143,12 @@ WAYS: dict[str, Way] = {
     "LineageScreen": lineage,
     "TonightScreen": keys("4"),
     "SystemsScreen": keys("5"),
+    "SystemScreen": system,
+    "ActionsScreen": keys("6"),
+    "ActionScreen": action,
     "HoldsScreen": holds,
+    "ShadowScreen": keys("6", "S"),
+    "AuditScreen": keys(":", *"audit", "enter"),
     "DraftScreen": draft,
     "BeginScreen": begin,
     "StartedScreen": plan,
@@ -130,6 +158,7 @@ WAYS: dict[str, Way] = {
     "ApproveScreen": approve,
     "JumpScreen": keys(":"),
     "TextScreen": keys("2", "i"),
+    "WallboardScreen": wallboard,
 }
 
 

@@ -31,6 +31,7 @@ def write_all(world: World) -> None:
             job_id, run_id = runs[number % len(runs)]
             _hold(insert, number, job_id, text, now)
             _action(insert, number, job_id, run_id, text, now)
+            _card(insert, job_id, text, now)
             insert(
                 "INSERT INTO plan_step (plan_id, place, verb, job_id, run_id, period_key, parameters, after, wait_s,"
                 " safety, saves, preview, state, words) VALUES"
@@ -46,6 +47,18 @@ def _hold(insert: object, number: int, job_id: int, text: str, now: int) -> None
         " period_key, words, changed_seq) VALUES (?, ?, NULL, '', 'person', 'hold', 'held', ?, ?, ?, ?, ?, ?, 0)",
         (f"hold-{number}", job_id, text, text, now + HOUR, now, pack(text), text),
     )
+
+
+def _card(insert: object, job_id: int, text: str, now: int) -> None:
+    """The last text that a job comes by stands."""
+    assert callable(insert)
+    for field in ("owner", "runbook"):
+        insert(
+            "INSERT INTO job_card (job_id, field, value, was, said_by, said_us) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (job_id, field) DO UPDATE SET value = excluded.value, said_by = excluded.said_by",
+            (job_id, field, text, text, text, now),
+        )
+    insert("UPDATE job SET owner = ?, runbook = ? WHERE id = ?", (text, text, job_id))
 
 
 def _action(insert: object, number: int, job_id: int, run_id: int, text: str, now: int) -> None:

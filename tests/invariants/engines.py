@@ -22,7 +22,7 @@ from console.engine.logs import set_up_logs
 from console.engine.runner import Engine, end_with_parent, leave, stop_on_signals
 from console.engine.wiring import Parts
 from console.failpoints import VARIABLE
-from console.store.open import Store, open_store
+from console.store.open import Store
 from console.store.reads import Reads, open_reads
 from tests.invariants.worlds import Sink, World, config_of
 from tests.store.ready import open_ready, place_ready
@@ -158,7 +158,7 @@ def _work(folder: Path, log: Path, failpoint: str, url: str, prepare: Callable[[
         os.environ[VARIABLE] = failpoint
     end_with_parent()
     config = config_of(folder, World(folder, "good"))
-    store, secrets = open_store(url), SecretStore()
+    store, secrets = open_ready(url), SecretStore()
     set_up_logs(secrets, log)
     engine = engine_of(config, store, Sink(folder), secrets)
     stop_on_signals(engine)

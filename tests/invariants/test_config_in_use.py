@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from console.cli.main import main
-from console.store.open import open_store
 from tests.invariants.engines import running
 from tests.invariants.worlds import World
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 GOOD = """\
 [estate]
@@ -50,7 +50,7 @@ def test_i10_an_engine_with_bad_config_starts_nothing_and_leaves_the_store_as_it
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None
 ) -> None:
     config, store = tmp_path / "headway.toml", tmp_path / "headway.db"
-    open_store(str(store)).close()
+    open_ready(str(store)).close()
     before = (store.read_bytes(), store.stat().st_mtime_ns)
     write(config, text)
     assert 2 == main(["--config", str(config), "engine"])

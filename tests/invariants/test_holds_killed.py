@@ -17,7 +17,6 @@ from console.engine.logs import set_up_logs
 from console.engine.runner import end_with_parent, leave, stop_on_signals
 from console.failpoints import VARIABLE
 from console.model.ids import micros
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants.engines import Child, engine_of, forked, server, store_of
 from tests.invariants.held_world import DUE, HeldWorld, config_of
@@ -81,7 +80,7 @@ def _work(world: HeldWorld, name: str, failpoint: str, prepare: Callable[[], Non
     if failpoint:
         os.environ[VARIABLE] = failpoint
     end_with_parent()
-    store, secrets = open_store(store_of(world.folder)), SecretStore()
+    store, secrets = open_ready(store_of(world.folder)), SecretStore()
     set_up_logs(secrets, world.folder / f"{name}.log")
     made = engine_of(config_of(world), store, Sink(world.folder), secrets)
     stop_on_signals(made)

@@ -12,11 +12,12 @@ import pytest
 
 from console.store import lease
 from console.store.lease import HeldBy, Lease
-from console.store.open import Store, open_store
+from console.store.open import Store
 from console.store.reads import open_reads
 from tests.invariants.engines import child, running
 from tests.invariants.worlds import Sink, World
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 ENGINES = 6
 ROUNDS = 20
@@ -26,7 +27,7 @@ WHY = ("lease lost, standing by", "the lease was not renewed in time; the parts 
 
 def test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by(tmp_path: Path) -> None:
     sink = Sink(tmp_path)
-    open_store(str(tmp_path / "headway.db")).close()
+    open_ready(str(tmp_path / "headway.db")).close()
     with child(tmp_path, "first") as first:
         wait_until(lambda: "working" in first.events() and seen(tmp_path), "the first at work", 20)
         first.signal(signal.SIGSTOP)
@@ -73,7 +74,7 @@ def told(events: list[str]) -> int:
 def test_f05_of_many_engines_that_start_at_once_one_holds_the_store(tmp_path: Path) -> None:
     """Twenty rounds in one process: every one of them asks at the same moment."""
     url = str(tmp_path / "headway.db")
-    stores = [open_store(url) for _ in range(ENGINES)]
+    stores = [open_ready(url) for _ in range(ENGINES)]
     for number in range(ROUNDS):
         got = all_at_once(stores, number)
         holders = {one.holder for one in got if isinstance(one, Lease)}

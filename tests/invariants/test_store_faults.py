@@ -20,13 +20,13 @@ from console.cli.detached import start_if_needed
 from console.cli.main import main
 from console.store import outbox as outbox_rows
 from console.store.errors import StoreUnusable
-from console.store.open import open_store
 from console.store.reads import open_reads
 from tests.invariants import locked
 from tests.invariants.engines import Child, child, running, server
 from tests.invariants.worlds import Sink, World
 from tests.lab.needs import command
 from tests.lab.process import wait_until
+from tests.store.ready import open_ready
 
 SMALL = 16 * 1024
 
@@ -66,7 +66,7 @@ def seen(url: str) -> bool:
 
 
 def integrity(url: str) -> str:
-    store = open_store(url)
+    store = open_ready(url)
     with store.read() as connection:
         found = str(connection.exec_driver_sql("PRAGMA integrity_check").scalar())
     store.close()
@@ -130,7 +130,7 @@ def on_a_small_disk(what: str, folder: Path) -> dict[str, object]:
 def test_f14_a_store_that_may_not_be_written_is_refused_with_its_reason(tmp_path: Path) -> None:
     """As a user who may read it only; where the tests run as root, that is nobody in a process of its own."""
     url = str(tmp_path / "headway.db")
-    open_store(url).close()
+    open_ready(url).close()
     said = as_nobody(url)
     assert f"{url}: Permission denied; the store needs a file that it may write" == said["engine"]
     assert "this user may not write in that folder" in said["console"]

@@ -61,6 +61,7 @@ class TestAirflowConformance(ConnectorConformance):
     """As the account with Airflow's role `user`."""
 
     kind = CONNECTOR
+    against = "real: Airflow 3.3.2"
     patience_seconds: ClassVar[float] = PATIENCE_SECONDS
     limits: ClassVar[dict[str, str]] = {"unknown_word": "a real Airflow says no word that it does not have"}
     made: ClassVar[dict[str, str]] = {}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from console.cli.main import COMMANDS
+from console.cli.commands import COMMANDS
 from tests.cli.test_completion import shell
 from tests.engine.conftest import bench
 

@@ -212,6 +212,7 @@ def test_line_that_cron_ignores_is_a_warning_with_file_line_and_mend(hosts: dict
 @pytest.mark.usefixtures("world")
 class TestCronConformanceOnARealHost(ConnectorConformance):
     kind = CONNECTOR
+    against = "real: Debian cron 3.0 over OpenSSH"
     host: CronHost
 
     @pytest.fixture(scope="class")

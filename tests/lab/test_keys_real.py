@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,11 @@ def argv_of(headway: Headway) -> list[str]:
 
 @contextlib.contextmanager
 def opened(headway: Headway) -> Iterator[Terminal]:
-    """A console, its first screen shown."""
-    with Terminal(argv_of(headway), env=headway.environment) as console:
+    """A console, its first screen shown: it remembers no place of the one before, which ended with its terminal."""
+    with (
+        tempfile.TemporaryDirectory() as state,
+        Terminal(argv_of(headway), env={**headway.environment, "XDG_STATE_HOME": state}) as console,
+    ):
         console.wait_for("SERVICES")
         yield console
 
@@ -95,8 +99,8 @@ def test_a_filter_and_three_enters_lead_from_all_jobs_to_the_log_of_the_failed_r
         console.settle()
         console.press("enter")
         job = console.wait_for("JOB etl-hosts/db07:extract_orders")
-        assert "rerun: safe" in job
-        assert "proves: its end" in job
+        assert "rerun ✓ safe" in job
+        assert "evidence native" in job
         console.press("enter")
         run = console.wait_for("orders.csv: No such file or directory")
         assert "RUN etl-hosts/db07:extract_orders" in run
@@ -124,6 +128,8 @@ def test_systems_show_each_host_with_the_age_of_its_last_poll(headway: Headway) 
             [line] = lines_with(shown, host)
             assert "s ago" in line
         console.press("enter")
+        console.wait_for("SYSTEM etl-hosts/")
+        console.press("J")
         console.wait_for("system:etl-hosts")
 
 

@@ -89,6 +89,7 @@ class TestPgCronConformance(ConnectorConformance):
     """As a member of headway_act."""
 
     kind = CONNECTOR
+    against = "real: PostgreSQL 15 with pg_cron"
     patience_seconds: ClassVar[float] = 90.0
     limits: ClassVar[dict[str, str]] = {"unknown_word": "a real pg_cron says no word that it does not have"}
 

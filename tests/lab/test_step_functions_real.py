@@ -81,6 +81,7 @@ def machines(moto: MotoServer) -> Machines:
 
 class TestStepFunctionsConformance(ConnectorConformance):
     kind = CONNECTOR
+    against = "emulator: moto 5"
     limits: ClassVar[dict[str, str]] = {
         "unknown_word": "moto says no word that it does not have",
         "due": "moto keeps schedules and never starts anything by them",

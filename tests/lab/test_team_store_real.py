@@ -250,7 +250,24 @@ def test_a_row_of_the_audit_in_another_name_is_sealed_in_her_own(shared: Team) -
     assert None is shared.verdict().bad
 
 
-@pytest.mark.parametrize("table", ["action", "request", "plan", "switch", "audit", "permission", "event", "meta"])
+def test_who_looks_at_an_incident_is_the_login_and_nobody_speaks_for_another(shared: Team) -> None:
+    for _ in range(2):
+        shared.requests("alice").present(1)
+    with open_reads(shared.url("vera")) as reads:
+        [looker] = reads.incident(1).row.lookers
+    assert ("alice", True) == (looker.person, looker.came_from.startswith("127.0.0.1 ("))
+    lie = {"console": "m:1", "incident_id": 1, "person": "alice", "came_from": "", "since_us": 1, "seen_us": 2**60}
+    shared.insert("mallory", "presence", lie)
+    assert [("mallory",)] == shared.rows("SELECT person FROM presence WHERE console = 'm:1'")
+    with shared.connect("mallory") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("UPDATE presence SET incident_id = NULL WHERE person = 'alice'")
+    with pytest.raises(NotAllowed):
+        shared.requests("vera").present(1)
+
+
+@pytest.mark.parametrize(
+    "table", ["action", "request", "plan", "switch", "audit", "permission", "event", "presence", "meta"]
+)
 def test_a_login_that_may_only_look_cannot_insert(shared: Team, table: str) -> None:
     with shared.connect("vera") as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(sql.SQL("INSERT INTO {} DEFAULT VALUES").format(sql.Identifier(table)))
@@ -319,6 +336,18 @@ def test_whoever_may_act_may_stop_everything_and_only_an_admin_lets_loose(shared
     with shared.connect("ada") as connection:
         connection.execute("UPDATE switch SET value = 'off' WHERE name = 'freeze'")
     assert [("ada", "off")] == shared.rows("SELECT set_by, value FROM switch WHERE name = 'freeze'")
+
+
+def test_whoever_may_act_pauses_the_polls_of_a_system_for_a_week_at_most_and_has_them_go_on(shared: Team) -> None:
+    [(system,)] = shared.rows("SELECT name FROM system")
+    alice = shared.requests("alice")
+    for seconds in (3600.0, 7200.0, 0.0):
+        alice.pause_polling(system, seconds, "db07 gets a new disk")
+    [(by, value)] = shared.rows("SELECT set_by, value FROM switch WHERE name LIKE 'polling %'")
+    assert ("alice", "") == (by, value)
+    for value in ("2099-01-01T00:00:00+00:00", "shadow", "infinity"):
+        with shared.connect("mallory") as connection, pytest.raises(psycopg.DataError):
+            connection.execute("UPDATE switch SET value = %s WHERE name LIKE 'polling %%'", (value,))
 
 
 def test_an_action_is_about_the_job_of_its_run_whatever_a_console_claims(shared: Team) -> None:

@@ -1,7 +1,7 @@
 """The environments that the schedulers run in, made once in the user's cache folder, outside of the repository.
 
-Airflow pins other versions of our own libraries, so it never shares an environment with us. `python -m tests.lab.venvs`
-(`make lab-venvs`) makes what is missing and rebuilds what is broken; the constraints file is the frozen resolution.
+They pin other versions of our own libraries, so none shares an environment with us. `python -m tests.lab.venvs`
+(`make lab-venvs`) makes what is missing and rebuilds what is broken; a constraints file is the frozen resolution.
 """
 
 from __future__ import annotations
@@ -13,47 +13,87 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.process import LabError
 
-AIRFLOW_VERSION = "3.3.2"
-CONSTRAINTS = Path(__file__).with_name("airflow3-constraints.txt")
 # Read at import: the tests put a private folder in the place of HOME later.
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headway-lab"
-AIRFLOW = CACHE / f"airflow-{AIRFLOW_VERSION}"
-AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
+HERE = Path(__file__).parent
 WHOLE = ".whole"
 INSTALL_LIMIT_SECONDS = 1200
 
 
-def fingerprint() -> str:
-    """What the environment was made from; another one means: make it anew."""
-    return hashlib.sha256(CONSTRAINTS.read_bytes() + sys.version.encode()).hexdigest()
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A virtual environment of one scheduler: what is asked for, and the frozen resolution of all it needs."""
+
+    name: str
+    wanted: tuple[str, ...]
+    constraints: Path
+
+    @property
+    def folder(self) -> Path:
+        return CACHE / self.name
+
+    def fingerprint(self) -> str:
+        """What the environment was made from; another one means: make it anew."""
+        return hashlib.sha256(self.constraints.read_bytes() + sys.version.encode()).hexdigest()
+
+    def is_whole(self) -> bool:
+        """Whether it was finished, from this very resolution, and its Python still runs."""
+        marker = self.folder / WHOLE
+        if not marker.exists() or marker.read_text() != self.fingerprint():
+            return False
+        argv = [str(self.folder / "bin/python"), "-c", ""]
+        try:
+            return subprocess.run(argv, capture_output=True, timeout=60).returncode == 0
+        except OSError:
+            return False
+
+    def made(self, after: Callable[[], None] = lambda: None) -> Path:
+        """Its folder, made first where it is missing (10 s to some minutes); `after` belongs to the making."""
+        with only_one():
+            if not self.is_whole():
+                shutil.rmtree(self.folder, ignore_errors=True)
+                install(self)
+                after()
+                (self.folder / WHOLE).write_text(self.fingerprint())
+        return self.folder
 
 
-def is_whole() -> bool:
-    """Whether Airflow's environment was finished, from this very resolution, and its Python still runs."""
-    marker = AIRFLOW / WHOLE
-    if not marker.exists() or marker.read_text() != fingerprint() or not AIRFLOW_DATABASE.exists():
-        return False
-    try:
-        return subprocess.run([str(AIRFLOW / "bin/python"), "-c", ""], capture_output=True, timeout=60).returncode == 0
-    except OSError:
-        return False
+AIRFLOW_VERSION = "3.3.2"
+PREFECT_VERSION = "3.8.8"
+DAGSTER_VERSION = "1.13.27"
+_AIRFLOW = Environment(
+    f"airflow-{AIRFLOW_VERSION}", (f"apache-airflow=={AIRFLOW_VERSION}",), HERE / "airflow3-constraints.txt"
+)
+_PREFECT = Environment(f"prefect-{PREFECT_VERSION}", (f"prefect=={PREFECT_VERSION}",), HERE / "prefect-constraints.txt")
+_DAGSTER = Environment(
+    f"dagster-{DAGSTER_VERSION}",
+    (f"dagster=={DAGSTER_VERSION}", f"dagster-webserver=={DAGSTER_VERSION}"),
+    HERE / "dagster-constraints.txt",
+)
+AIRFLOW = _AIRFLOW.folder
+AIRFLOW_DATABASE = AIRFLOW / "fresh-airflow.db"
 
 
 def airflow_environment() -> Path:
-    """The folder of a whole Airflow environment, made first where it is missing (10 s to some minutes)."""
-    with only_one():
-        if not is_whole():
-            shutil.rmtree(AIRFLOW, ignore_errors=True)
-            install()
-            migrate_template()
-            (AIRFLOW / WHOLE).write_text(fingerprint())
-    return AIRFLOW
+    """The folder of a whole Airflow environment, with an empty database to copy."""
+    return _AIRFLOW.made(after=migrate_template)
+
+
+def prefect_environment() -> Path:
+    """The folder of a whole Prefect environment."""
+    return _PREFECT.made()
+
+
+def dagster_environment() -> Path:
+    """The folder of a whole Dagster environment."""
+    return _DAGSTER.made()
 
 
 @contextmanager
@@ -65,20 +105,20 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def install() -> None:
+def install(environment: Environment) -> None:
     """Makes the environment with uv where that gets through, else with venv and pip; byte code compiled."""
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
-    python = str(AIRFLOW / "bin/python")
-    wanted = ["-c", str(CONSTRAINTS), f"apache-airflow=={AIRFLOW_VERSION}"]
+    folder, python = str(environment.folder), str(environment.folder / "bin/python")
+    wanted = ["-c", str(environment.constraints), *environment.wanted]
     if uv is not None:
         try:
-            call([uv, "venv", "--quiet", "--python", sys.executable, str(AIRFLOW)])
+            call([uv, "venv", "--quiet", "--python", sys.executable, folder])
             call([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted])
             return
         except LabError as error:  # pip may know a mirror or a certificate that uv does not
             print(f"{error}\nuv did not get through: trying pip", file=sys.stderr)
-            shutil.rmtree(AIRFLOW, ignore_errors=True)
-    call([sys.executable, "-m", "venv", str(AIRFLOW)])
+            shutil.rmtree(folder, ignore_errors=True)
+    call([sys.executable, "-m", "venv", folder])
     call([python, "-m", "pip", "install", "--quiet", "--compile", *wanted])
 
 
@@ -108,8 +148,13 @@ def call(argv: list[str], environment: dict[str, str] | None = None) -> None:
 
 def main() -> None:
     """Makes what is missing and says where it is."""
-    began = time.monotonic()
-    print(f"Airflow {AIRFLOW_VERSION}: {airflow_environment()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
+    for name, make in (
+        (f"Airflow {AIRFLOW_VERSION}", airflow_environment),
+        (f"Prefect {PREFECT_VERSION}", prefect_environment),
+        (f"Dagster {DAGSTER_VERSION}", dagster_environment),
+    ):
+        began = time.monotonic()
+        print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
 
 
 if __name__ == "__main__":

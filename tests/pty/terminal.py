@@ -1,6 +1,7 @@
 """The far side of a pseudo-terminal: starts a program, answers its questions as xterm does, reads its screen, types.
 
-Times are taken when bytes arrive, before they are emulated: the emulation's cost is not the program's.
+Times are taken when bytes arrive, before they are emulated: the emulation's cost is not the program's. It is paid only
+when somebody looks at the screen.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import struct
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,6 +50,7 @@ class Terminal:
         columns, lines = size
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
+        self._unseen = bytearray()
         self.received = bytearray()
         self.ended = False
         self.read_at = 0.0
@@ -55,6 +58,7 @@ class Terminal:
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             self._become(argv, size, env or {})
+        os.set_inheritable(self._fd, False)  # another program that has it open keeps the line from being lost
         fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     @staticmethod
@@ -64,6 +68,7 @@ class Terminal:
             own = {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
             os.environ.update({**own, "LANG": "C.UTF-8", **env})
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a job in the background of a script ignores it
             os.execvp(argv[0], list(argv))
         finally:
             os._exit(127)
@@ -80,6 +85,9 @@ class Terminal:
 
     def read(self, seconds: float) -> bool:
         """Takes in what the program writes within `seconds`; False when it stays silent or has ended."""
+        if self._fd < 0:  # the line is lost
+            time.sleep(max(0.0, seconds))
+            return False
         ready, _, _ = select.select([self._fd], [], [], max(0.0, seconds))
         if not ready:
             return False
@@ -93,8 +101,14 @@ class Terminal:
         self.read_at = time.perf_counter()
         self._answer(data)
         self.received += data
-        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data))
+        self._unseen += data
         return True
+
+    def _emulate(self) -> None:
+        """The screen as the bytes until now make it."""
+        if self._unseen:
+            self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", self._unseen))
+            self._unseen.clear()
 
     def _answer(self, data: bytes) -> None:
         tail = bytes(self.received[-32:])
@@ -111,6 +125,7 @@ class Terminal:
     @property
     def text(self) -> str:
         """What stands on the screen."""
+        self._emulate()
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     def wait_for(self, wanted: str | Callable[[str], bool], seconds: float = 60.0) -> str:
@@ -121,7 +136,8 @@ class Terminal:
             left = end - time.perf_counter()
             assert left > 0, f"{wanted!r} never came; the screen:\n{self.text}"
             assert not self.ended, f"it ended before {wanted!r} came; the screen:\n{self.text}"
-            self.read(min(left, 0.5))
+            if self.read(min(left, 0.5)):
+                self.settle(0.0, 0.2)  # what is there already is looked at together
         return self.text
 
     def wait_for_end(self, seconds: float = 60.0) -> int:
@@ -162,6 +178,7 @@ class Terminal:
         return None
 
     def _rows(self) -> dict[int, tuple[Any, ...]]:
+        self._emulate()
         self._screen.dirty.clear()
         return {y: self._row(y) for y in range(self._screen.lines)}
 
@@ -170,6 +187,7 @@ class Terminal:
         return tuple(line[x] for x in range(self._screen.columns))
 
     def _differs(self, before: dict[int, tuple[Any, ...]]) -> bool:
+        self._emulate()
         return any(before[y] != self._row(y) for y in sorted(self._screen.dirty) if y in before)
 
     # the process
@@ -182,10 +200,21 @@ class Terminal:
 
     @property
     def cpu_ms(self) -> float:
-        """Processor time the program has used: steadier than the clock on a busy machine."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as stat:
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+        """Processor time that its threads have used: steadier than the clock on a busy machine."""
+        found = Path(f"/proc/{self.pid}/task").glob("*/schedstat")
+        return sum(int(path.read_text().split()[0]) for path in found) / 1_000_000
+
+    def hang_up(self, seconds: float = 30.0) -> None:
+        """The line is lost: the near end is closed, as sshd does. The program must end; it is waited for."""
+        os.close(self._fd)
+        self._fd = -1
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            if os.waitpid(self.pid, os.WNOHANG)[0]:
+                self.pid = 0
+                return
+            time.sleep(0.02)
+        raise AssertionError("it did not end though its line was lost")
 
     def close(self) -> None:
         """Ends the program, gently first, and waits for it."""
@@ -197,4 +226,5 @@ class Terminal:
                 self.wait_for_end(seconds)
             except AssertionError:
                 continue
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)

@@ -173,7 +173,7 @@ def day(**changes: Any) -> ServiceDayVerdict:
     one = ServiceDayVerdict(
         "supply", BD, at("05:30"), Timeliness.AT_RISK, "open", None, at("05:00"), at("06:00"), at("03:58"), at("04:21"),
         EXTRACT, "run:1:2026-11-20T03:10:00Z",
-        (Estimate(1, "declared", 0, timedelta(minutes=14), None),), (1, 4), "act by 03:58",
+        (Estimate(1, "declared", 0, None),), (1, 4), "act by 03:58",
     )  # fmt: skip
     return replace(one, **changes)
 
@@ -184,7 +184,7 @@ def test_a_service_day_names_the_incident_that_was_opened_with_it(served: Estate
     columns = "bd, deadline_us, timeliness, act_by_us, cause, incident_id, path, reason, sources"
     assert (
         "2026-11-19", micros(at("05:30")), "at_risk", micros(at("03:58")), EXTRACT, 1, "[1, 4]", "act by 03:58",
-        f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": 840.0, "p90_s": null}}]',
+        f'[{{"job": "{EXTRACT}", "source": "declared", "runs": 0, "p50_s": null, "p90_s": null, "p95_s": null}}]',
     ) == served.one(f"SELECT {columns} FROM service_day")  # fmt: skip
     decide(served, service_days=(day(timeliness=Timeliness.MET, delivered_at=at("05:00")),))
     assert [("met", micros(at("05:00")))] == served.rows("SELECT timeliness, delivered_us FROM service_day")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connectors.contract import Evidence, RunRecord, State, instant_key
 from console.store.ingest import ingest
+from tests.properties import examples
 from tests.store.estate import MIDNIGHT, Estate, poll
 
 _names = count()
@@ -107,7 +108,7 @@ def test_late_repeated_and_shuffled_polls_end_in_the_same_tables(
     assert played(night, calm) == played(night, shuffled)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(history=histories())
 def test_counts_and_latest_runs_always_say_what_the_runs_say(night: Estate, history: list[list[RunRecord]]) -> None:
     played(night, [(index, records) for index, records in enumerate(history) if records])

@@ -66,6 +66,17 @@ def test_jobs_are_ordered_by_what_they_owe(served: Estate, reads: Reads) -> None
     assert [promised[one][0] for one in owing] == sorted(promised[one][0] for one in owing)
 
 
+def test_runs_are_counted_as_they_come_each_once(served: Estate, reads: Reads) -> None:
+    served.ingest(run(JOBS[0]), failed(JOBS[1]))
+    mark, counted = reads.runs_read_after(0)
+    assert {"etl-hosts": 2} == counted
+    assert (mark, {}) == reads.runs_read_after(mark)
+    served.ingest(run(JOBS[0]), running(JOBS[2]))
+    assert [1] == list(reads.runs_read_after(mark)[1].values())
+    decide(served, expected=(expected(),))
+    assert [3] == list(reads.runs_read_after(0)[1].values()), "what is planned was not read"
+
+
 def run_names(reads: Reads, typed: str = "", sort: str = "age") -> list[str]:
     wanted = parse_filter(typed, reads.now())
     ids = reads.run_ids(wanted, sort)

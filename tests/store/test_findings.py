@@ -15,9 +15,9 @@ from console.model.values import Settings
 from console.store import histories
 from console.store.apply import apply
 from console.store.estate import load
-from console.store.open import open_store
 from console.store.reads import Reads
 from tests.store.estate import EXTRACT, JOBS, Estate, at, failed, run, running, set_clock
+from tests.store.ready import open_ready
 
 SETTINGS = Settings(default_route=("oncall",))
 
@@ -73,7 +73,7 @@ def test_of_a_large_estate_a_bite_is_read_in_each_look_and_at_once_what_a_findin
     served.ingest(running(period="02:10"))
     judged(served, "02:30")
     monkeypatch.setattr(histories, "BITE", 0)
-    fresh = open_store(served.store.url)
+    fresh = open_ready(served.store.url)
     assert {served.job_id()} <= set(load(fresh, at("02:31"), SETTINGS).history) <= {*looks[1]} - {last}
     fresh.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import count
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from console.model.alerting import HeldFacts, Telling, ToldFacts
@@ -16,6 +16,7 @@ from console.store.telling import telling
 from console.store.wire import wire
 from tests.control.ledger import keep_telling
 from tests.factories import minutes
+from tests.properties import examples
 from tests.store.estate import Estate, at
 from tests.store.test_apply import decide, incident
 
@@ -88,7 +89,7 @@ class Kept:
         return {number: set(found.told.get(number, ())) for number in own}, held
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(NIGHT)
 def test_a_night_is_kept_alike_by_the_store_and_by_its_double(
     served: Estate, night: list[tuple[int, tuple[str, list[tuple[str, str]], list[tuple[tuple[str, str], str, str]]]]]

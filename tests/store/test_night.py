@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from console.model.decisions import Decisions, Estimate
+from console.model.decisions import Decisions, Estimate, Spread
 from console.store.apply import apply
 from console.store.reads import Reads
+from tests.factories import minutes
 from tests.store.estate import BD, EXTRACT, Estate, at, failed, run
 from tests.store.fixtures import night, reads, served, store, store_url
 from tests.store.test_apply import ROUTES, day
@@ -27,17 +28,15 @@ def test_a_night_holds_its_services_with_the_jobs_of_their_paths_and_each_attemp
     [one] = found.jobs[job_id].runs
     assert EXTRACT == found.jobs[job_id].name
     assert [("failed", at("03:10")), ("succeeded", at("03:16"))] == [(each.state, each.started) for each in one.tries]
-    assert at("03:10") == one.at
+    assert (at("03:10"), at("03:10")) == (one.at, one.due)
 
 
 def test_what_a_job_takes_comes_from_the_days_own_estimate(served: Estate, reads: Reads) -> None:
-    from datetime import timedelta
-
     job_id = served.job_id()
-    known = Estimate(job_id, "history", 30, timedelta(minutes=14), timedelta(minutes=19))
+    known = Estimate(job_id, "history", 30, Spread(*map(minutes, (14, 19, 21))))
     judged(served, day(path=(job_id,), sources=(known,), incident_key=None))
     one = reads.night().jobs[job_id]
-    assert (840.0, 1140.0, "history") == (one.usual_s, one.late_s, one.source)
+    assert (840.0, 1260.0, "history") == (one.usual_s, one.late_s, one.source)
 
 
 def test_past_nights_are_named_and_read_as_they_were(served: Estate, reads: Reads) -> None:

@@ -45,7 +45,7 @@ def test_a_store_that_no_config_has_reached_has_no_rules_and_no_permissions(nigh
     with night.store.write(None) as connection:
         connection.execute(text("DELETE FROM meta WHERE name = 'acting'"))
     with night.store.read() as connection:
-        assert ([], Rules((), (), 0, 0, 0.0)) == permissions.rights_of(wire(connection).rows)
+        assert ([], Rules((), (), 0, 0, 0.0, ())) == permissions.rights_of(wire(connection).rows)
 
 
 def test_every_service_below_a_job_hangs_on_it_and_none_above(served: Estate) -> None:

@@ -108,6 +108,10 @@ def test_a_start_is_matched_by_the_runs_of_its_job_alone(store: Store, monkeypat
     wanted = ("SCAN json_each", "SEARCH t", "job_source (system_id=? AND source_id=?)",
               "run_job_period (job_id=? AND sort_us>?)", "attempt_run (run_id=?)", "ORDER BY")  # fmt: skip
     assert [name in plan for name, plan in zip(wanted, plans, strict=True)] == [True] * len(wanted), plans
+    plans.clear()
+    polling.taken(store, 1, [run(period_key=None, again_of="root")])
+    assert any("attempt" in plan and "(job_id=? AND attempt_key=?)" in plan for plan in plans), plans
+    assert ["SCAN json_each"] * 2 == [plan[:14] for plan in plans if plan.startswith("SCAN")], plans
 
 
 def test_open_runs_are_found_by_their_own_index(store: Store) -> None:

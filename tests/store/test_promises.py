@@ -10,7 +10,7 @@ import pytest
 from console.cli.attainment import attainment_json, attainment_lines, attainment_rows
 from console.cli.services import service_json
 from console.model.attainment import Attained, KeptDay, attainment
-from console.model.decisions import Decisions, Estimate, ServiceDayVerdict
+from console.model.decisions import Decisions, Estimate, ServiceDayVerdict, Spread
 from console.model.ids import micros
 from console.model.promises import Agreement, DeadlineRule, Objective, Promise
 from console.model.values import Settings
@@ -20,6 +20,7 @@ from console.store.config_sync import sync_config
 from console.store.estate import load
 from console.store.extensions import Promised, extend
 from console.store.reads import NotFound, Reads
+from tests.factories import minutes
 from tests.store.estate import BD, EXTRACT, JOBS, MIDNIGHT, SERVED, SUPPLY, Estate, at, failed, run
 from tests.store.test_apply import ROUTES, day, incident
 
@@ -156,7 +157,7 @@ def test_a_service_without_days_has_no_share_and_all_of_its_budget() -> None:
 
 
 def test_the_critical_path_of_a_day_is_read_with_its_runs_and_attempts(served: Estate, reads: Reads) -> None:
-    sources = (Estimate(served.job_id(), "history", 14, timedelta(minutes=4), timedelta(minutes=6)),)
+    sources = (Estimate(served.job_id(), "history", 14, Spread(*map(minutes, (4, 6, 7)))),)
     judged(served, replace(day(incident_key=None), sources=sources, path=(served.job_id(),)))
     served.ingest(failed(), run(attempt="2", started_at=at("03:20"), ended_at=at("03:26")), now="03:30")
     [found] = reads.path_of("supply", BD.isoformat())

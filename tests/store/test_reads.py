@@ -9,11 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from connectors.contract import JobRecord
 from console.model.decisions import Decisions, Member, RunJudgement
 from console.model.filters import JobFilter
+from console.model.ids import micros
 from console.model.inventory import GoneJob, InventoryChanges
 from console.model.values import Settings
 from console.model.words import Timeliness
@@ -191,6 +192,12 @@ def test_a_run_is_told_with_its_attempts_log_and_capabilities(served: Estate, re
         reads.run(99)
 
 
+def test_a_run_is_told_with_those_of_its_job_up_to_it_and_not_with_later_ones(served: Estate, reads: Reads) -> None:
+    served.ingest(*(run(period=period, attempt=period) for period in ("01:10", "02:10", "03:10")))
+    [middle] = [one for one in reads.runs(1) if one.period == at("02:10")]
+    assert [at("02:10"), at("01:10")] == [one.period for one in reads.run(middle.id).runs]
+
+
 def test_a_run_is_told_with_the_runs_of_its_tasks(served: Estate, reads: Reads) -> None:
     write_inventory(
         served.store, served.host, InventoryChanges(new=(record("db07:part", parent=JOBS[0]),)), MIDNIGHT, None
@@ -208,10 +215,26 @@ def test_a_service_is_told_on_its_current_business_date(served: Estate, reads: R
     assert ("supply", "2026-11-19", at("05:30"), "at_risk", at("03:58"), EXTRACT, 1, (EXTRACT, LOAD)) == (
         view.name, view.bd, view.deadline, view.timeliness, view.act_by, view.cause, view.incident_id, view.path,
     )  # fmt: skip
-    assert ({"job": EXTRACT, "source": "declared", "runs": 0, "p50_s": 840.0, "p90_s": None},) == view.sources
+    assert ["declared"] == [one["source"] for one in view.sources]
     assert view == reads.service("supply")
     with pytest.raises(NotFound, match="did you mean supply"):
         reads.service("suply")
+
+
+def test_a_service_tells_the_trouble_it_has_and_who_is_on_it_until_that_lapses(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(),), incidents=(incident(),))
+    [view] = reads.services()
+    assert (incident().title, "", None) == (view.trouble, view.taken_by, view.taken_until)
+    now = reads.now()
+    added = text(
+        "INSERT INTO acknowledgement (incident_id, made_by, why, made_us, until_us, ended_by)"
+        " VALUES (:id, :by, '', 0, :until, '')"
+    )
+    for until, by in ((now + timedelta(hours=1), "mara"), (now - timedelta(minutes=1), "")):
+        with served.store.write(None) as connection:
+            connection.execute(added, {"id": view.incident_id, "by": "mara", "until": micros(until)})
+        assert by == reads.services()[0].taken_by
 
 
 def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: Reads) -> None:
@@ -219,6 +242,21 @@ def test_a_service_that_nobody_judged_yet_has_its_deadline_nevertheless(reads: R
     assert ("2026-11-19", at("05:30"), "no_estimate", "not judged yet") == (
         view.bd, view.deadline, view.timeliness, view.reason,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode, awaited", [("observe", ""), ("hold", EXTRACT)])
+def test_what_an_incident_keeps_from_starting_waits_for_its_root(
+    served: Estate, reads: Reads, mode: str, awaited: str
+) -> None:
+    """What is only observed starts by its clock all the same."""
+    load = 4
+    served.ingest(failed())
+    ingest(served.store, served.airflow, poll(), None)
+    decide(served, incidents=(incident(),))
+    with served.store.write(None) as connection:
+        connection.execute(text("UPDATE dependency SET mode = :mode"), {"mode": mode})
+    found = reads.lineage(load).jobs
+    assert (awaited, "") == (found[load].waits_for, found[1].waits_for)
 
 
 def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Reads) -> None:
@@ -245,6 +283,18 @@ def test_an_incident_is_told_with_all_that_hangs_on_it(served: Estate, reads: Re
         reads.incident(99)
 
 
+def test_every_open_incident_is_listed_however_many_there_are(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, incidents=(incident(),))
+    with served.store.write(None) as connection:
+        told = inspect(connection).get_columns("incident")
+        columns = ", ".join(f'"{one["name"]}"' for one in told if one["name"] not in ("id", "key"))
+        for number in range(250):
+            made = f"INSERT INTO incident (key, {columns}) SELECT 'k{number}', {columns} FROM incident WHERE id = 1"
+            connection.exec_driver_sql(made)
+    assert 251 == len(reads.incidents())
+
+
 def test_earlier_incidents_of_the_same_job_are_told(served: Estate, reads: Reads) -> None:
     served.ingest(failed())
     decide(served, incidents=(incident(),))
@@ -261,6 +311,19 @@ def test_earlier_red_runs_of_the_root_are_told_and_how_each_was_repaired(served:
     served.ingest(failed(period="02:10", attempt="3"), again, failed(attempt="4"))
     decide(served, incidents=(incident(root_run_id=served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")),))
     assert ((at("02:10"), "repaired by attempt 2"), (at("02:00"), "failed: exit 1")) == reads.incident(1).seen_before
+
+
+def test_a_fresh_start_for_the_same_date_is_what_worked_before(served: Estate, reads: Reads) -> None:
+    """The next run of the schedule is none: it repairs nothing of the one before."""
+    by_hand = run(attempt="h", period_key="by hand", period_at=None, started_at=at("01:31"), ended_at=at("01:36"))
+    served.ingest(failed(period="01:00", attempt="1"), by_hand, failed(period="02:00", attempt="2"))
+    served.ingest(run(period="02:30", attempt="3"), failed(attempt="4"))
+    root = served.one("SELECT id FROM run ORDER BY sort_us DESC LIMIT 1")
+    decide(served, incidents=(incident(root_run_id=root),))
+    found = reads.incident(1).repairs
+    assert [(at("02:00"), "", None), (at("01:00"), "a fresh start", 31 * 60.0)] == [
+        (one.at, one.how, one.took_s) for one in found
+    ]
 
 
 def test_an_incidents_own_runs_were_not_seen_before(served: Estate, reads: Reads) -> None:
@@ -283,6 +346,12 @@ def test_systems_are_told_with_their_health(served: Estate, reads: Reads) -> Non
     assert ("401", "refused", at("03:20"), {"tasks": "not asked for"}) == (
         airflow.error, airflow.error_kind, airflow.failing_since, airflow.missing,
     )  # fmt: skip
+
+
+def test_what_has_no_estimate_beside_an_incident_is_counted_as_in_doubt(served: Estate, reads: Reads) -> None:
+    served.ingest(failed())
+    decide(served, service_days=(day(timeliness=Timeliness.NO_ESTIMATE),), incidents=(incident(),))
+    assert (1, 1) == (reads.header().at_risk, reads.header().in_doubt)
 
 
 def test_the_header_tells_the_engine_the_danger_and_the_sick(served: Estate, reads: Reads) -> None:

@@ -11,6 +11,8 @@ from console.model.views.lineage import LineageJob, LineageRun, LineageView
 
 EDGES = ((1, 2), (2, 3), (2, 4), (6, 2), (3, 14), (2, 11), (11, 14), (1, 13))
 """Between the jobs of `fake_reads.jobs`: 1 extract_orders, 2 load_orders, 3 revenue_mart, 4 supply-mart."""
+ROOT = "etl-hosts/db07:extract_orders"
+"""Without it supply-mart does not start."""
 ENDS = {"supply-plan": (4,), "daily-revenue": (3,), "churn-scores": (13,)}
 
 
@@ -34,6 +36,9 @@ def _walk(job_id: int, edges: Sequence[tuple[int, int]]) -> set[int]:
 def _job(row: JobRow) -> LineageJob:
     is_red = bool(row.state) and State(row.state).is_red
     at = row.ended or row.started or row.next
+    if row.state == State.PLANNED and row.next is not None:
+        before = row.next - timedelta(hours=23, minutes=38)
+        return LineageJob(row.id, row.name, row.system, row.state, False, "", at, None, State.SUCCEEDED, before, ROOT)
     return LineageJob(row.id, row.name, row.system, row.state, is_red, "", at, row.run_id)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from console.model.views import JobRow, ServiceView
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
+from tests.tui.fake_lineage import ROOT
 
 DAY = timedelta(days=1)
 BD, BEFORE = "2026-11-19", "2026-11-18"
@@ -42,4 +43,5 @@ def _job(row: JobRow, is_past: bool) -> NightJob:
     elif due is not None:
         tries = (NightTry(row.started, row.ended, row.state),) if row.started is not None else ()
         runs = (NightRun(row.id, due, due, row.state, tries),)
-    return NightJob(row.id, row.name, usual, 1.4 * usual, "history", runs)
+    root = ROOT if row.state == "planned" and not is_past else ""
+    return NightJob(row.id, row.name, usual, 1.4 * usual, "history", runs, root)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import threading
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -15,16 +15,20 @@ from connectors.words import Verb
 from console.clock import Hand
 from console.engine.wishes import Wish
 from console.model.carried import PlanView, StepView
+from console.model.declared import NOTHING, Declared
 from console.model.filters import JobFilter
 from console.model.ids import micros
+from console.model.pauses import Pause
 from console.model.plans import Draft, LeftOut, Save, Step
 from console.model.views import (
     ActionView,
     AttemptView,
+    CardView,
     DeliveryView,
     DriftView,
     EngineView,
     EventView,
+    GateView,
     HeaderView,
     HoldView,
     HurtService,
@@ -32,20 +36,25 @@ from console.model.views import (
     IncidentView,
     JobRow,
     JobView,
+    Looker,
     MemberView,
     RunRow,
     RunView,
     ServiceView,
     TargetView,
+    UpstreamView,
 )
+from console.model.views.handover import ServiceNight
 from console.model.views.jobs import HourCount
 from console.model.views.lineage import LineageRun, LineageView
 from console.model.views.night import NightView
+from console.model.views.repairs import Repair
 from console.store.errors import ReasonNeeded
 from console.store.reads import NotFound
 from console.store.reads.audit import ApprovalView
 from tests.tui.fake_lineage import EDGES, lineage_of, runs_of
 from tests.tui.fake_night import night_of
+from tests.tui.fake_ops import FakeOps
 
 Found = TypeVar("Found")
 NOW = datetime(2026, 11, 20, 2, 17, 42, tzinfo=UTC)
@@ -165,8 +174,35 @@ def incident_row(**changes: Any) -> IncidentRow:
         1,
         EXTRACT,
         "https://wiki.internal/extract-orders",
+        hits=("Supply plan", "Daily revenue"),
+        told=deliveries(),
     )
     return dataclasses.replace(row, **changes)
+
+
+def looker(person: str, minutes: int, console: str = "db-ops:812~a1") -> Looker:
+    """Somebody at another console, for so long."""
+    return Looker(person, "10.0.0.7", NOW - timedelta(minutes=minutes), NOW, console)
+
+
+def deliveries() -> tuple[DeliveryView, ...]:
+    """What was told of the incident: one address took it, one did not."""
+    made, refused = at("03:12:09"), "connection refused by chat.internal:443"
+    return (
+        DeliveryView("data-platform", "opened", "env ONCALL_MAIL", "sent", 1, 0, at("03:12:10"), "", made),
+        DeliveryView("chat", "opened", "env CHAT_HOOK", "pending", 3, 0, None, refused, made),
+    )
+
+
+def repairs() -> tuple[Repair, ...]:
+    """What became of the root's job on three nights before."""
+    nights = [at("03:12") - timedelta(days=days) for days in (9, 31, 40)]
+    space = 'could not extend file "base/16401/7": No space left on device'
+    return (
+        Repair(81, nights[0], space, "rerun", 1080.0, "mara", 377, "purged /var/spool/etl by hand, then rerun", True),
+        Repair(52, nights[1], space, "rerun", 1560.0, "noor", 341, "", True),
+        Repair(40, nights[2], "exit 143", "its scheduler's own retry", 300.0),
+    )
 
 
 def incident() -> IncidentView:
@@ -183,12 +219,30 @@ def incident() -> IncidentView:
             s.timeliness,
             "declared 14m" if s.tier == 2 else "history (31 runs)",
             s.reason,
+            estimates=({"job": LOAD, "source": "history", "runs": 31, "p50_s": 720.0, "p90_s": 1134.0},),
         )
         for s in services()[:2]
     )
     members = (
         MemberView(
-            "root", EXTRACT, 1, 1, "2026-11-20T02:10:00Z", "failed", "native", False, at("03:12"), at("03:12:04")
+            "root",
+            EXTRACT,
+            1,
+            1,
+            "2026-11-20T02:10:00Z",
+            "failed",
+            "native",
+            False,
+            at("03:12"),
+            at("03:12:04"),
+            "END",
+            1,
+            'could not extend file "base/16401/24911": No space left on device',
+            "",
+            at("03:12:05"),
+            "full",
+            "etl-hosts/db07",
+            NOW - timedelta(seconds=4),
         ),
         MemberView("stale", LOAD, 2, 2, "scheduled__2026-11-20", "succeeded", "native", True, at("03:13"), at("03:14")),
         MemberView("red", MART, 3, 3, "2026-11-20T02:15:00Z", "failed", "native", False, at("03:15"), at("03:16")),
@@ -199,14 +253,8 @@ def incident() -> IncidentView:
         EventView(at("03:12:10"), "told", "told #oncall and data-platform", "engine"),
         EventView(at("03:16:05"), "regrouped", f"{MART} belongs to it", "engine"),
     )
-    deliveries = (
-        DeliveryView("data-platform", "opened", "env ONCALL_MAIL", "sent", 1, 0, at("03:12:10"), ""),
-        DeliveryView(
-            "chat", "opened", "env CHAT_HOOK", "failed", 3, 0, None, "connection refused by chat.internal:443"
-        ),
-    )
     seen = ((at("03:12") - timedelta(days=9), "rerun by mara, 14m"),)
-    return IncidentView(incident_row(), hurt, members, events, deliveries, LOG, "", (), seen)
+    return IncidentView(incident_row(), hurt, members, events, deliveries(), LOG, "", (), seen, repairs=repairs())
 
 
 def job_row(number: int, name: str, **changes: Any) -> JobRow:
@@ -283,12 +331,15 @@ def run_row(number: int, job_id: int, job: str, **changes: Any) -> RunRow:
     return dataclasses.replace(row, **changes)
 
 
+LOG_PAGE = "https://etl.internal/db07/extract_orders/a2"
+
+
 def run_view(number: int = 1, **changes: Any) -> RunView:
     row = run_row(1, 1, EXTRACT, attempts=2)
     attempts = (
         AttemptView(11, 1, "failed", "native", "exit 75", at("03:10"), at("03:11"), 75, "db07 busy", None, "a1", ""),
         AttemptView(
-            12, 2, "failed", "native", "exit 1", at("03:12"), at("03:12:04"), 1, "No space left", None, "a2", ""
+            12, 2, "failed", "native", "exit 1", at("03:12"), at("03:12:04"), 1, "No space left", None, "a2", LOG_PAGE
         ),
     )
     able = ("rerun", "cancel", "hold", "log")
@@ -306,7 +357,27 @@ def run_view(number: int = 1, **changes: Any) -> RunView:
             ended=found.ended,
         )
         view = dataclasses.replace(view, row=row, attempts=attempts[1:])
-    return dataclasses.replace(view, **changes)
+    return dataclasses.replace(view, **{"runs": (row, *nights_before(row)), **changes})
+
+
+def nights_before(row: RunRow) -> Iterator[RunRow]:
+    """The 59 runs before it, between 9 and 17 minutes long, every twentieth of them red."""
+    begun = row.started or at("03:12")
+    for night in range(1, 60):
+        started = begun - timedelta(days=night)
+        ended = started + timedelta(minutes=9 + night * 7 % 9)
+        yield dataclasses.replace(
+            row,
+            id=100_000 + night,
+            bd=f"{begun - timedelta(days=night + 1):%Y-%m-%d}",
+            period=row.period and row.period - timedelta(days=night),
+            started=started,
+            ended=ended,
+            state="failed" if night % 20 == 0 else "succeeded",
+            exit_code=int(night % 20 == 0),
+            message="",
+            attempts=1,
+        )
 
 
 def job_view(row: JobRow, **changes: Any) -> JobView:
@@ -346,8 +417,18 @@ def job_view(row: JobRow, **changes: Any) -> JobView:
         drift,
         runs,
         coming=tuple(at("03:10") + timedelta(days=days) for days in (1, 2, 3)) if row.next else (),
+        card=card_of(row.owner),
     )
     return dataclasses.replace(view, **changes)
+
+
+def card_of(owner: str) -> tuple[CardView, ...]:
+    """Config says the owner; the rest is for people to say."""
+    return (
+        CardView("owner", owner, why_not="config says it, under [jobs]"),
+        CardView("runbook", "https://wiki.internal/extract-orders"),
+        CardView("rerun", "safe", "mara", at("03:02")),
+    )
 
 
 def drifts() -> list[DriftView]:
@@ -428,8 +509,8 @@ def step(place: int, job_id: int, job: str, **changes: Any) -> Step:
         expected_s=840.0,
         source="history (31 runs)",
         saves=(
-            Save("supply-plan", "2026-11-19", True, "act by 03:58"),
-            Save("daily-revenue", "2026-11-19", True, "act by 04:40"),
+            Save("supply-plan", "2026-11-19", True, "act by 03:58", 3600.0, "", "2026-11-20T05:30:00Z", ZONE, 840.0),
+            Save("daily-revenue", "2026-11-19", True, "act by 04:40", 5000.0, "", "2026-11-20T06:00:00Z", ZONE, 840.0),
         ),
         alternatives=("mark-ok", "skip"),
         preview={"verb": "run once", "words": f"run {job.rpartition('/')[2]} once", "scope": "2026-11-19",
@@ -447,7 +528,8 @@ def draft() -> Draft:
              alternatives=("failed-only", "downstream", "all", "mark-ok", "skip"), expected_s=1320.0),
         step(3, 3, MART, after=(2,)),
         step(4, 14, "cloud/close-books", after=(2,), expected_s=None, source="no estimate",
-             saves=(Save("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed"),)),
+             saves=(Save("weekly-finance", "2026-11-19", False, "its act-by 02:50 has passed", -1662.0, "",
+                         "2026-11-20T03:00:00Z", ZONE, 4200.0),)),
     )  # fmt: skip
     left = (LeftOut(SUPPLY, None, "it starts by its own clock at 04:30"),)
     notes = ("weekly-finance cannot be saved any more; the plan repairs it for those who read it late",)
@@ -486,12 +568,13 @@ def approval(number: int = 1, **changes: Any) -> ApprovalView:
 
 
 @dataclass
-class FakeReads:
+class FakeReads(FakeOps):
     """Serves what its fields hold; a test changes them and calls `changed`."""
 
     head: HeaderView = field(default_factory=header)
     services_: list[ServiceView] = field(default_factory=services)
     incidents_: list[IncidentRow] = field(default_factory=lambda: [incident_row()])
+    closed_: list[IncidentRow] = field(default_factory=list)
     incident_: IncidentView = field(default_factory=incident)
     jobs_: list[JobRow] = field(default_factory=jobs)
     targets_: list[TargetView] = field(default_factory=targets)
@@ -501,6 +584,8 @@ class FakeReads:
     plans_: list[PlanView] = field(default_factory=list)
     holds_: list[HoldView] = field(default_factory=list)
     approvals_: list[ApprovalView] = field(default_factory=list)
+    upstream_: str = "failed"
+    """State of what every job waits for, as `gate` tells it."""
     runs_: dict[int, RunView] = field(default_factory=dict)
     edges_: list[tuple[int, int]] = field(default_factory=lambda: list(EDGES))
     version: int = 1
@@ -528,7 +613,10 @@ class FakeReads:
 
     def incidents(self, closed: bool = False) -> Sequence[IncidentRow]:
         self._look()
-        return self.incidents_
+        return self.closed_ if closed else self.incidents_
+
+    def nights_of(self, incident_id: int) -> Sequence[ServiceNight]:
+        return []
 
     def incident(self, incident_id: int) -> IncidentView:
         self._look()
@@ -572,6 +660,19 @@ class FakeReads:
 
     def latest_runs(self, job_ids: Iterable[int]) -> Mapping[int, Sequence[LineageRun]]:
         return {job_id: runs_of(next(row for row in self.jobs_ if row.id == job_id)) for job_id in job_ids}
+
+    def gate(self, name: str, period: str = "") -> GateView:
+        upstream = UpstreamView(2, LOAD, "hold", None, 1, "", self.upstream_, "native", "exit 75", False, None)
+        return GateView(2, name, "2026-11-19", NOW, period, (upstream,))
+
+    def engine(self) -> EngineView:
+        return EngineView("us", NOW, NOW, alive=True)
+
+    def now(self) -> datetime:
+        return NOW
+
+    def declared(self) -> Declared:
+        return NOTHING
 
     def systems(self) -> Sequence[TargetView]:
         return self.targets_
@@ -692,6 +793,8 @@ class FakeRequests:
     steered: list[tuple[int, str]] = field(default_factory=list)
     turned: list[tuple[str, str, str]] = field(default_factory=list)
     whys: list[str] = field(default_factory=list)
+    notes: list[tuple[int, str]] = field(default_factory=list)
+    shown_incidents: list[int | None] = field(default_factory=list)
 
     def _ask(self, kind: str, what: Any) -> int:
         self.asked.append((kind, what))
@@ -720,9 +823,9 @@ class FakeRequests:
         return self._ask("approve", key)
 
     def withdraw(self, key: str, why: str = "") -> int:
-        del why
-        self.advance("refused", f"withdrawn by mara: {key}")
-        return self._ask("withdraw", key)
+        if any(one.key == key for one in self.reads.actions_):
+            self.advance("refused", f"withdrawn by mara: {key}")
+        return self._ask("withdraw", (key, why))
 
     def acknowledge(self, incident_id: int, seconds: float, why: str = "") -> int:
         return self._ask("ack", (incident_id, seconds, why))
@@ -730,10 +833,19 @@ class FakeRequests:
     def lapse(self, incident_id: int, why: str = "") -> int:
         return self._ask("ack lapse", (incident_id, why))
 
+    def note(self, incident_id: int, words: str) -> None:
+        self.notes.append((incident_id, words))
+
+    def present(self, incident_id: int | None) -> None:
+        self.shown_incidents.append(incident_id)
+
     def accept_drift(self, job_id: int) -> int:
         self.reads.drifts_ = []
         self.reads.changed()
         return self._ask("drift", job_id)
+
+    def card(self, job_id: int, given: Mapping[str, str], why: str = "") -> int:
+        return self._ask("card", (job_id, dict(given)))
 
     def answer(self, request_id: int) -> FakeAnswer | None:
         kind, what = self.asked[request_id - 1]
@@ -749,6 +861,10 @@ class FakeRequests:
             return FakeAnswer(True, json.loads(json.dumps(wide.as_json())))
         if kind == "plan":
             return FakeAnswer(True, json.loads(json.dumps(self.draft.as_json())))
+        if kind == "probe":
+            right = {"name": "read the crontab", "held": False, "mend": "usermod -aG crontab headway"}
+            said = {"reachable": True, "version": "cron 3.0", "rights": [right], "error": "", "took_ms": 41}
+            return FakeAnswer(True, {"targets": [{"target": "/".join(what), **said}]})
         if kind == "log":
             text = self.log_text if what[1] != 11 else "03:10 db07 is busy\n03:11 exit 75"
             return FakeAnswer(True, {"text": text, "next": None, "more": False, "cut": False})
@@ -812,6 +928,21 @@ class FakeRequests:
         steps = [dataclasses.replace(one, **changes) if one.place == place else one for one in plan.steps]
         self.reads.plans_[0] = dataclasses.replace(plan, steps=tuple(steps))
         self.reads.changed()
+
+    def probe(self, system: str, target: str = "") -> int:
+        return self._ask("probe", (system, target))
+
+    def pause_polling(self, system: str, seconds: float, why: str) -> Pause:
+        self._judge(why)
+        self.turned.append(("polling " + system, f"{seconds:.0f}", why))
+        pause = Pause(system, "mara", why, NOW, NOW + timedelta(seconds=seconds))
+        self.reads.targets_ = [
+            dataclasses.replace(one, pause=pause if seconds else None) if one.system == system else one
+            for one in self.reads.targets_
+        ]
+        self.reads.head = dataclasses.replace(self.reads.head, paused=(pause,) if seconds else ())
+        self.reads.changed()
+        return pause
 
     def turn(self, name: str, value: str, why: str, system: str = "") -> bool:
         self._judge(why)

@@ -91,7 +91,7 @@ async def drawn(store: str) -> str:
     app = HeadwayApp(
         lambda: open_reads(store),
         lambda: PlanRequests(store),
-        incident=1,
+        place=("incident", 1),
         frozen=moment(CLOCK),
         mine=ZoneInfo(ZONE),
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 from connectors.words import Verb
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, approval, hold, run_view, target
 
 
 async def at_the_jobs(night: Night) -> None:
@@ -67,6 +67,51 @@ async def test_a_mark_is_said_of_any_kind_though_it_cannot_set_one_itself(night:
     await night.press("down", "enter")
     await night.see("◌ requested")
     assert [Verb.MARK_OK] == [wish.verb for wish in night.requests.wishes]
+
+
+def _by_people(night: Night) -> None:
+    night.reads.targets_ = [target("etl-hosts", "db07", "manual")]
+    night.requests.shown |= {"verb": "mark OK", "words": "record on your word that it is done"}
+
+
+@on_the_night(prepare=_by_people)
+async def test_a_manual_step_on_red_inputs_is_done_only_by_who_says_all_the_same(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("M")
+    await night.see("builds on what is not good", f"{LOAD} is failed", "Done all the same", "record on your word")
+    assert "Send it" not in night.text
+    await night.press("enter")
+    await night.see("JOBS  row 1 of 14")
+    assert [] == night.requests.sent
+    await night.press("M")
+    await night.see("Done all the same")
+    await night.press("down", "enter")
+    await night.see("◌ requested")
+    assert [Verb.MARK_OK] == [wish.verb for wish in night.requests.wishes]
+
+
+def _on_good_inputs(night: Night) -> None:
+    _by_people(night)
+    night.reads.upstream_ = "succeeded"
+
+
+@on_the_night(prepare=_on_good_inputs)
+async def test_a_manual_step_on_good_inputs_is_done_without_a_further_word(night: Night) -> None:
+    await at_the_jobs(night)
+    await night.press("M")
+    await night.see("record on your word", "Send it")
+    assert "builds on" not in night.text
+
+
+@on_the_night(prepare=_by_people)
+async def test_a_manual_step_on_red_inputs_that_is_not_declared_safe_wants_its_name_too(night: Night) -> None:
+    night.requests.shown |= {"safety": "ask"}
+    await at_the_jobs(night)
+    await night.press("M")
+    await night.see("Done all the same")
+    await night.press("down", "enter")
+    await night.see("type the job's name")
+    assert [] == night.requests.sent
 
 
 @on_the_night()

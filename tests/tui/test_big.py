@@ -18,9 +18,18 @@ async def test_a_filter_that_cannot_be_read_says_why_and_the_words_before_stay_i
     await night.type("state:failed")
     await night.see("row 1 of 2")
     await night.type(" age:2h")
-    await night.see('age: "2h" is neither younger nor older; write age:<2h', "row 1 of 2")
+    await night.see('"age:2h" is ignored: age: "2h" is neither younger nor older; write age:<2h', "row 1 of 2")
     await night.press("backspace", "backspace", "backspace", "backspace", "backspace", "backspace")
     await night.see_gone("neither younger")
+
+
+@on_the_night()
+async def test_a_word_that_is_still_being_typed_is_said_to_be_ignored(night: Night) -> None:
+    await open_jobs(night)
+    await night.press("/")
+    await night.typing()
+    await night.type("state:fail system:")
+    await night.see('"system:" is ignored: system: wants a value', "row 1 of 2")
 
 
 @on_the_night()

@@ -94,6 +94,7 @@ def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_star
     code = f"from console.tui.start import run_console; run_console({str(path)!r}, after_first_paint=lambda: None)"
     with Terminal([sys.executable, "-c", code], size=(120, 30)) as terminal:
         terminal.wait_for("starting the engine…")
+        terminal.wait_for("the engine is making the store")
         assert "cannot be read" not in terminal.text
         make_store(path, 40, 80)
         terminal.wait_for("SERVICES 12", 30)
@@ -112,8 +113,9 @@ run_console({str(store)!r}, after_first_paint=told)
     with Terminal([sys.executable, "-c", code]) as terminal:
         terminal.wait_for("Service 12")
         terminal.wait_for(lambda _: out.exists() and out.stat().st_size > 0)
-    loaded = {name.split(".")[0] for name in json.loads(out.read_text())}
-    assert set() == loaded & HEAVY
+    modules = json.loads(out.read_text())
+    assert set() == {name.split(".")[0] for name in modules} & HEAVY
+    assert set() == set(modules) & {"ssl", "textual.command", "textual.widgets._input", "tomllib"}
 
 
 def test_a_tiny_terminal_gets_a_status_of_the_services(store: Path) -> None:

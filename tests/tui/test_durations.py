@@ -7,8 +7,8 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from console.model.views import JobView, RunRow
-from console.tui.cells import Look
-from console.tui.durations import plot, stands
+from console.tui.cells import Look, flowing_groups
+from console.tui.durations import expected, plot, stands
 from console.tui.glyphs import Glyphs
 from console.tui.when import Clock
 from tests.tui.fake_reads import EXTRACT, NOW, job_row, job_view, run_row
@@ -62,7 +62,9 @@ def test_in_plain_letters_bars_are_figures() -> None:
 
 def test_state_timeliness_and_evidence_stand_apart_with_the_next_runs() -> None:
     row = job_row(1, EXTRACT, state="failed", native_state="exit 1", timeliness="at_risk", evidence="inferred")
-    said = text(stands(dataclasses.replace(job_view(row), row=row), look()))
-    assert said.startswith(' state ✖ failed "exit 1"   timeliness ! at risk   evidence ≈ inferred   next Sat 03:10, ')
+    said = text(flowing_groups(stands(dataclasses.replace(job_view(row), row=row), look()), 120)[0])
+    assert said.startswith(" state ✖ failed   timeliness ! at risk   evidence ≈ inferred   proves its end")
     never = job_row(2, EXTRACT, state="", run_id=None, next=None)
-    assert text(stands(job_view(never, coming=()), look())) == " state no run yet   next not known"
+    said = text(flowing_groups(expected(job_view(never, coming=()), look()), 120)[0])
+    assert said.startswith(" daily at 02:00   next not known   usually 14m12s")
+    assert "   next Sat 03:10, " in text(flowing_groups(expected(job_view(row), look()), 200)[0])

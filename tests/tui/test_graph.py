@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from console.control.channels import channels
 from console.control.layering import Layout, Wanted, lay_out
 from console.tui.graph import BOX, Drawing, Sign
+from tests.properties import examples
 
 EDGES = st.sets(st.tuples(st.integers(0, 12), st.integers(0, 12)).filter(lambda pair: pair[0] < pair[1]), max_size=24)
 
@@ -64,7 +65,7 @@ def test_right_and_left_lead_along_the_edges_behind_all_bends() -> None:
     assert {place[0], place[1]} == set(one.beside(place[2], -1))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(EDGES, st.integers(1, 2))
 def test_an_edge_leads_where_it_should_cell_by_cell(edges: set[tuple[int, int]], spacing: int) -> None:
     one = drawing(sorted(edges), 6, spacing=spacing)
@@ -76,7 +77,7 @@ def test_an_edge_leads_where_it_should_cell_by_cell(edges: set[tuple[int, int]],
     assert len({len("".join(text for text, _ in one.line(y, None, (), _own))) for y in range(one.height)}) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(EDGES)
 def test_a_stroke_that_is_followed_ends_at_what_the_spot_feeds_or_joins_its_way(edges: set[tuple[int, int]]) -> None:
     """To the right, up or down along a lane, never back to the left: what is reached is fed by it, or by what joins."""

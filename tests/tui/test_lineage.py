@@ -44,6 +44,17 @@ async def test_the_cursor_walks_along_the_edges_and_prefers_the_critical_path(ni
     assert first != EXTRACT
 
 
+@on_the_night(size=WIDE)
+async def test_what_an_incident_keeps_from_starting_waits_for_its_root(night: Night) -> None:
+    await open_lineage(night)
+    await night.see("waits for extract_ord")
+    await night.act("search")
+    await night.typing()
+    await night.type("supply")
+    await night.press("enter")
+    await night.see(f"planned, due 04:30  last succeeded Thu 04:52  waits for {EXTRACT}")
+
+
 @on_the_night()
 async def test_depth_is_changed_by_keys_on_each_side_alone(night: Night) -> None:
     await open_lineage(night)

@@ -99,3 +99,17 @@ async def test_nothing_is_painted_while_the_line_is_behind_and_all_of_it_once_it
     await night.until(lambda: bool(waiting), "lines that wait")
     driver.is_behind = False
     await night.until(lambda: not waiting, "that they are painted")
+
+
+@on_the_night()
+async def test_a_screen_is_not_painted_before_its_rows_have_room_but_is_soon(night: Night) -> None:
+    """Each painting before that is thrown away, and costs a start as much as reading the store."""
+    painted: list[bool] = []
+    screen = cast(Any, night.app.screen)
+    assert not screen.holds_back
+    real, screen._compositor.render_update = screen._compositor.render_update, lambda **_: painted.append(True)
+    screen.hold_back()
+    screen._compositor_refresh()
+    assert [] == painted
+    await night.until(lambda: bool(painted), "the painting that waits for nothing any more")
+    screen._compositor.render_update = real

@@ -70,3 +70,39 @@ def test_a_terminal_that_cannot_be_lent_is_said() -> None:
         await night.see("this terminal cannot be lent to a pager")
 
     drive()
+
+
+def test_a_session_goes_to_what_the_cursor_stands_on_and_says_how_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Sequence[str]] = []
+
+    def ran(argv: Sequence[str], check: bool) -> subprocess.CompletedProcess[str]:
+        asked.append(argv)
+        return subprocess.CompletedProcess(argv, 255)
+
+    monkeypatch.setattr(HeadwayApp, "suspend", _lent)
+    monkeypatch.setattr(subprocess, "run", ran)
+
+    @on_the_night()
+    async def drive(night: Night) -> None:
+        night.app.command = ("headway", "--config", "x")
+        await night.press("5")
+        await night.see("SYSTEMS", "etl-hosts/etl02")
+        await night.press("dollar_sign")
+        await night.see("the session at etl-hosts/etl02 ended with 255")
+
+    drive()
+    assert [("headway", "--config", "x", "shell", "etl-hosts/etl02")] == asked
+
+
+def test_a_terminal_that_cannot_be_lent_to_a_session_is_said_and_the_console_goes_on() -> None:
+    @on_the_night()
+    async def drive(night: Night) -> None:
+        await night.press("5")
+        await night.see("SYSTEMS", "etl-hosts/etl02")
+        await night.press("dollar_sign")
+        await night.see("a replay has no hosts")
+        night.app.command = ("headway",)
+        await night.press("dollar_sign")
+        await night.see("this terminal cannot be lent to a session: headway shell")
+
+    drive()

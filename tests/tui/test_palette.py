@@ -10,18 +10,19 @@ import math
 from itertools import combinations
 
 import pytest
-from rich.color import Color
+from rich.color import Color, ColorSystem
 from textual.app import App
 from textual.theme import Theme
 
 from console.cli.console import THEME
 from console.cli.console import THEMES as NAMES
 from console.tui.theme import THEMES, VARIABLE, chosen
+from console.tui.widgets import paint, sixteen
 from console.tui.widgets.paint import INKS, Palette
 
 CONTRAST = 4.5
 APART = 0.05
-GROUNDS = ("", "panel", "cursor")
+GROUNDS = ("", "panel", "cursor", "lit")
 ON_THEIR_OWN = ("mark", "alarm", "here")
 STATES = ("ok", "warn", "bad", "run")
 BLIND = {
@@ -92,6 +93,14 @@ def test_the_row_under_the_cursor_is_seen(theme: Theme) -> None:
     assert contrast(palette.style("plain").bgcolor, palette.style("plain", "cursor").bgcolor) >= 1.3
 
 
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_a_row_that_is_lit_is_seen_and_is_not_the_one_under_the_cursor(theme: Theme) -> None:
+    palette = made(theme)
+    lit = palette.style("plain", "lit").bgcolor
+    assert contrast(palette.style("plain").bgcolor, lit) >= 1.2
+    assert lit != palette.style("plain", "cursor").bgcolor
+
+
 def test_a_theme_is_chosen_by_name_and_another_word_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (THEME, set(NAMES)) == (VARIABLE, set(THEMES))
     for name, theme in THEMES.items():
@@ -99,3 +108,54 @@ def test_a_theme_is_chosen_by_name_and_another_word_changes_nothing(monkeypatch:
         assert theme is chosen()
     monkeypatch.setenv(VARIABLE, "pink")
     assert THEMES["dark"] is chosen()
+
+
+# -- sixteen colours --------------------------------------------------------------------------------------------------
+SHADES = {  # what terminals make of the numbers
+    "Linux console": "000 a00 0a0 a50 00a a0a 0aa aaa 555 f55 5f5 ff5 55f f5f 5ff fff",
+    "xterm": "000 cd0000 00cd00 cdcd00 0000ee cd00cd 00cdcd e5e5e5 7f7f7f f00 0f0 ff0 5c5cff f0f 0ff fff",
+    "VS Code": "000 cd3131 0dbc79 e5e510 2472c8 bc3fbc 11a8cd e5e5e5 666 f14c4c 23d18b f5f543 3b8eea d670d6 29b8db fff",
+}
+READ_AT_LEAST = 3.0
+"""WCAG 2 for large or bold text: of sixteen colours no pair but black and white reaches more everywhere."""
+
+
+@pytest.mark.parametrize("terminal", SHADES)
+@pytest.mark.parametrize("dark", [True, False], ids=["dark", "light"])
+def test_with_sixteen_colours_every_ink_is_read_on_every_ground(terminal: str, dark: bool) -> None:
+    shades = [
+        Color.parse("#" + (one if len(one) == 6 else "".join(each * 2 for each in one)))
+        for one in SHADES[terminal].split()
+    ]
+    for ground in sixteen.GROUNDS[dark]:
+        for name in INKS:
+            ink, below = sixteen.pair(name, ground, dark)
+            assert contrast(shades[ink], shades[below]) >= READ_AT_LEAST, (name, ground)
+
+
+SEEN = ("", "cursor", "alarm", "lit")
+"""Grounds that differ from each other."""
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=lambda theme: theme.name)
+def test_with_sixteen_colours_the_cursor_and_an_alarm_are_seen(theme: Theme) -> None:
+    app: App[None] = App()
+    app.register_theme(theme)
+    app.theme = theme.name
+    few = Palette(app.get_css_variables(), few=True)
+    grounds = [few.style("plain", ground).bgcolor for ground in SEEN]
+    numbers = [ground.downgrade(ColorSystem.STANDARD).number for ground in grounds if ground is not None]
+    assert [sixteen.GROUNDS[theme.dark][name] for name in SEEN] == numbers
+    assert len(SEEN) == len(set(numbers))
+
+
+@pytest.mark.parametrize("few", [False, True], ids=["many", "sixteen"])
+def test_there_is_a_style_for_every_ink_on_every_ground(few: bool) -> None:
+    """A ground that a table paints on, and that sixteen colours did not know, ended the console."""
+    app: App[None] = App()
+    app.register_theme(next(iter(THEMES.values())))
+    app.theme = next(iter(THEMES))
+    palette = Palette(app.get_css_variables(), few=few)
+    assert set(paint._GROUNDS) == set(sixteen.GROUNDS[True]) == set(sixteen.GROUNDS[False])
+    for ground in paint._GROUNDS:
+        assert 1 == palette.strip([("x", name) for name in INKS], len(INKS), ground).cell_length / len(INKS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 
@@ -46,6 +47,47 @@ async def test_the_step_under_the_cursor_is_told_in_its_schedulers_own_words(nig
     await night.see("run this crontab line once on db07", "headway-run 3f9c", "history (31 runs)", "act by 03:58")
     await night.press("down", "down")
     await night.see("run revenue_mart once", f"after    2 {LOAD}", "4: they go side by side")
+
+
+@on_the_night(size=(120, 36))
+async def test_each_way_to_go_on_says_when_each_service_would_be_there(night: Night) -> None:
+    """Beside each other: the plan, nothing at all, and the step under the cursor done otherwise."""
+    await planned(night)
+    await night.see("◆ as planned", "nothing done", "1 skip", "1 left out")
+    assert ["06:06 on time", "not delivered", "05:52 partial", "05:52 asserted"] == ways(night, "supply-plan")[:4]
+    assert ["05:03 late", "not delivered"] == ways(night, "weekly-finance")[:2]
+    await night.press("down")
+    await night.see("2 failed-only/downstream/all", "2 skip")
+    await night.press("w")
+    await night.see("WAIT before step 2")
+    await night.press("backspace", "backspace", *"30m", "enter")
+    await night.see("◆ as changed")
+    assert ["06:36 late", "06:06 on time", "not delivered"] == ways(night, "supply-plan")[:3]
+
+
+def _six_services(night: Night) -> None:
+    found = night.requests.draft
+    [first, *others] = found.steps
+    many = tuple(dataclasses.replace(first.saves[0], service=f"service-{number}") for number in range(6))
+    night.requests.draft = dataclasses.replace(found, steps=(dataclasses.replace(first, saves=many), *others))
+
+
+@on_the_night(prepare=_six_services)
+async def test_services_that_have_no_room_in_the_outlook_are_scrolled_to_by_keys(night: Night) -> None:
+    await planned(night)
+    await night.see("service-0", "as planned")
+    assert "service-5" not in night.text
+    await night.act("focus_next")
+    await night.press("end")
+    await night.see("service-5")
+    await night.press("home")
+    await night.see("service-0", "as planned")
+
+
+def ways(night: Night, service: str) -> list[str]:
+    """What stands in the row of a service, way by way."""
+    [line] = [line for line in night.text.splitlines() if line.strip().startswith(service) and " 0" in line]
+    return [cell.strip() for cell in re.split("[●✖!‼–]", line)[1:]]
 
 
 @on_the_night()
@@ -277,6 +319,28 @@ async def test_where_tier_one_hangs_on_it_a_person_says_why_in_the_same_box(nigh
     await night.type("the disk was full")
     await night.press("enter")
     await night.see("PLAN 1 running", "why: the disk was full")
+
+
+def _first_tier(night: Night) -> None:
+    first, *rest = night.requests.draft.steps
+    told = dataclasses.replace(first, first_tier=("daily-revenue",))
+    night.requests.draft = dataclasses.replace(night.requests.draft, steps=(told, *rest))
+
+
+@on_the_night(prepare=_first_tier)
+async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("tier 1 hangs on it: daily-revenue", "type INC-0412, then Enter")
+    assert "Start the plan" not in night.text
+    await night.type("INC-0413")
+    await night.press("enter")
+    await night.see("that is not its name: INC-0412")
+    assert [] == night.requests.started
+    await night.press("backspace")
+    await night.type("2")
+    await night.press("enter")
+    await night.see("PLAN 1 running")
 
 
 @on_the_night()

@@ -209,7 +209,7 @@ async def test_what_waits_before_it_is_sent_is_taken_back_from_its_box(night: Ni
     await night.press("down", "enter")
     await night.see("refused", "withdrawn by mara")
     await night.see_gone("Take it back")
-    assert [("withdraw", night.requests.sent[0][1])] == night.requests.asked[-1:]
+    assert [("withdraw", (night.requests.sent[0][1], ""))] == night.requests.asked[-1:]
 
 
 @on_the_night()
@@ -363,3 +363,18 @@ async def test_a_takes_the_incident_for_as_long_as_was_typed_and_says_why(night:
     await night.press(*"disk", "enter")
     await night.see("INC-0412: you are on it for 1h")
     assert [("ack", (412, 3600.0, "disk"))] == night.requests.asked[-1:]
+
+
+def _dead(night: Night) -> None:
+    engine = dataclasses.replace(night.reads.head.engine, alive=False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+
+
+@on_the_night(prepare=_dead)
+async def test_without_an_engine_a_preview_is_refused_at_once(night: Night) -> None:
+    night.requests.silent = True
+    night.app.open_incident(412)
+    await night.see("HURTS", "no engine")
+    await night.press("R")
+    await night.see("no preview: no engine for", "nothing was sent")
+    assert "asking the engine" not in night.text

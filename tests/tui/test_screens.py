@@ -16,7 +16,7 @@ async def test_the_first_screen_shows_who_loses_something_soonest_first(night: N
     await night.see("Supply plan", "03:58 40m", "2 at risk")
     lines = night.text.splitlines()
     names = [line[2:16].strip() for line in lines[3:8]]
-    assert ["Supply plan", "Daily revenue", "Stock levels", "Weekly finance", "Churn scores"] == names
+    assert ["Supply plan", "Daily revenue", "Weekly finance", "Churn scores", "Stock levels"] == names
 
 
 @on_the_night()
@@ -74,8 +74,8 @@ async def test_the_numbers_switch_between_the_four_screens(night: Night) -> None
 @on_the_night()
 async def test_enter_on_a_service_without_an_incident_shows_the_jobs_that_it_hangs_on(night: Night) -> None:
     await night.see("Churn scores")
-    await night.press("end", "r")
-    await night.see("Churn scores has no open incident: Enter shows its jobs")
+    await night.press("end", "up", "r")
+    await night.see("Churn scores has no open incident: ↵ shows its jobs")
     await night.press("enter")
     await night.see("JOBS ", "/ service:churn-scores")
 
@@ -92,6 +92,26 @@ async def test_a_filter_narrows_as_one_types_and_escape_clears_it(night: Night) 
     await night.see("/ etl -rot")
     await night.press("escape")
     await night.see("JOBS  row 1 of 14")
+
+
+@on_the_night()
+async def test_a_line_that_was_closed_stays_closed_whatever_the_terminals_size(night: Night) -> None:
+    await night.press("3", "/")
+    await night.typing()
+    await night.press("escape")
+    await night.see("JOBS  row 1 of 14")
+    for columns, lines, words in ((100, 30, "JOBS  row 1 of 14"), (40, 10, "too small"), (80, 24, "JOBS  row 1 of 14")):
+        await night.pilot.resize_terminal(columns, lines)
+        await night.see(words)
+        assert [] == [line for line in night.app.screen.query("Entry") if line.display]
+
+
+@on_the_night((40, 30))
+async def test_news_in_a_small_terminal_show_nothing_beside_its_status(night: Night) -> None:
+    await night.see("terminal too small: 40x30")
+    night.reads.changed()
+    await night.at_rest()
+    assert [] == [one for one in night.app.screen.query("#detail, #about") if one.display]
 
 
 @on_the_night()
@@ -198,8 +218,40 @@ async def test_a_dead_engine_is_said_before_anything_else(night: Night) -> None:
     dead = EngineView("host-1", at("22:00"), at("03:12"), False)
     night.reads.head = dataclasses.replace(night.reads.head, engine=dead)
     night.reads.changed()
-    await night.see("no engine since 03:12 — the data below is old")
-    assert "no engine since" in night.text.splitlines()[1]
+    await night.see("no engine for 5m42s: what you see is from 03:12:00 CET", 'run "headway engine"')
+    assert "no engine for" in night.text.splitlines()[1]
+
+
+@on_the_night()
+async def test_a_banner_that_is_too_long_for_the_terminal_goes_on_in_the_next_line(night: Night) -> None:
+    await night.see("Supply plan")
+    dead = EngineView("host-1", at("22:00") - timedelta(days=4), at("03:12") - timedelta(days=4), False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=dead)
+    night.reads.changed()
+    await night.see("what you see is from 2026-11-16 03:12:00 CET; run", ' engine"')
+
+
+@on_the_night((60, 15))
+async def test_a_banner_that_two_lines_cannot_hold_says_that_there_is_more(night: Night) -> None:
+    await night.see("SERVICES")
+    night.reads.broken = "the disk " + "is gone and " * 20
+    night.reads.version += 1
+    night.app.read_header()
+    await night.see("the disk is gone and")
+    assert night.text.splitlines()[2].rstrip().endswith("…")
+    assert [] == [line for line in night.text.splitlines()[1:3] if len(line.rstrip()) > 60]
+
+
+@on_the_night()
+async def test_a_screen_that_was_not_read_before_the_store_was_gone_says_so(night: Night) -> None:
+    await night.see("Supply plan")
+    night.reads.broken = "disk I/O error"
+    night.reads.version += 1
+    night.app.read_header()
+    await night.see("disk I/O error")
+    await night.press("4")
+    await night.see("TONIGHT", "the store cannot be read, and this was not read before")
+    assert "reading…" not in night.text
 
 
 @on_the_night()
@@ -235,10 +287,10 @@ async def test_a_store_that_cannot_be_read_is_a_banner_and_the_old_rows_stay(nig
     night.reads.version += 1
     night.reads.broken = "disk I/O error"
     night.app.read_header()
-    await night.see("the store cannot be read: disk I/O error", "Supply plan")
+    await night.see("what you see is from 03:17:42 CET: disk I/O error", "Supply plan")
     night.reads.broken = ""
     night.app.read_header()
-    await night.see_gone("the store cannot be read")
+    await night.see_gone("what you see is from")
 
 
 @on_the_night()
@@ -263,10 +315,10 @@ async def test_stale_targets_stand_first_in_systems_with_their_age_and_reason(ni
 
 
 @on_the_night()
-async def test_enter_on_a_system_shows_its_jobs(night: Night) -> None:
+async def test_a_key_on_a_system_shows_its_jobs(night: Night) -> None:
     await night.press("5")
     await night.see("cloud")
-    await night.press("down", "enter")
+    await night.press("down", "J")
     await night.see("JOBS  row 1 of 4", "system:cloud")
 
 
@@ -419,7 +471,7 @@ async def test_an_incident_whose_cause_is_a_host_has_no_run_to_rerun(night: Nigh
     night.reads.incident_ = dataclasses.replace(incident(), row=host, members=())
     night.reads.changed()
     await night.press("2")
-    await night.see("etl-hosts/db07 does")
+    await night.see("etl-hosts/d", "not answer")
     await night.press("r")
     await night.see("its root cause is no run: nothing to rerun")
 
@@ -505,6 +557,14 @@ async def test_what_is_late_is_not_counted_as_a_risk(night: Night) -> None:
 
 
 @on_the_night()
+async def test_what_has_no_estimate_is_not_counted_as_a_risk(night: Night) -> None:
+    night.reads.head = header(at_risk=1, in_doubt=1)
+    night.app.read_header()
+    await night.see("prod", "1 no estimate · 1 incident")
+    assert "1 at risk" not in night.text.splitlines()[0]
+
+
+@on_the_night()
 async def test_o_on_a_run_shows_owner_and_runbook_of_its_job(night: Night) -> None:
     night.app.open_run(1)
     await night.see("RUN " + EXTRACT)
@@ -555,7 +615,7 @@ async def test_the_keys_of_jobs_explain_the_marks_beside_a_state(night: Night) -
 @on_the_night(on_painted=lambda: None)
 async def test_a_store_that_is_lost_later_is_said_to_be_unreadable_though_an_engine_was_started(night: Night) -> None:
     night.app.store_failed(StoreMissing("there is no store at x"))
-    await night.see("the store cannot be read: there is no store at x")
+    await night.see("what you see is from 03:17:42 CET: there is no store at x")
 
 
 @on_the_night()

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from console.model.views import EngineView
 from console.tui.app import HeadwayApp
 from tests.tui.driving import Night
-from tests.tui.fake_reads import NOW, ZONE, approval, at, draft, hold, plan_of
+from tests.tui.fake_reads import EXTRACT, NOW, ZONE, approval, at, draft, hold, plan_of, service
 
 SnapCompare = Callable[..., bool]
 Prepare = Callable[[Night], None]
@@ -125,6 +125,48 @@ def _nothing(night: Night) -> None:
     night.reads.head = dataclasses.replace(night.reads.head, at_risk=0, open_incidents=0, sick_targets=(), jobs=0)
 
 
+def _calm(night: Night) -> None:
+    titles = (("Price list", "05:30"), ("Stock cover", "06:15"), ("Daily revenue", "07:30"), ("Segments", "08:00"))
+    night.reads.services_ = [service(n, title, title, n, due) for n, (title, due) in enumerate(titles, 1)]
+    night.reads.head = dataclasses.replace(night.reads.head, at_risk=0, open_incidents=0, sick_targets=())
+
+
+def _crowd(night: Night) -> None:
+    """Forty that are well below two that are not; somebody is on it."""
+    taken: dict[str, Any] = {
+        "taken_by": "mara",
+        "taken_until": at("04:15"),
+        "trouble": f"{EXTRACT} failed: exit 1",
+        "p95": at("06:40"),
+    }
+    well = [
+        service(100 + n, f"s{n}", f"Service {n}", 1 + n % 5, f"{4 + n % 7:02d}:00", owner=("ops", "sales")[n % 2])
+        for n in range(40)
+    ]
+    hurt = [dataclasses.replace(view, **(taken if view.incident_id else {})) for view in night.reads.services_]
+    night.reads.services_ = [*hurt, *well]
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE], ids=["small", "wide"])
+@pytest.mark.parametrize(
+    "prepare,keys,see",
+    [
+        (_calm, (), "every promise stands"),
+        (_crowd, (), "more (z)"),
+        (_crowd, ("see:Supply plan", "v"), "TIER 2"),
+    ],
+    ids=["calm", "crowd", "by-tier"],
+)
+def test_services(snap_compare: SnapCompare, prepare: Prepare, keys: tuple[str, ...], see: str, size: Any) -> None:
+    assert shot(snap_compare, keys, see, size, prepare)
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE, (200, 50)], ids=["small", "wide", "huge"])
+@pytest.mark.parametrize("prepare", [_crowd, _calm, _dead_engine], ids=["crowd", "calm", "dead-engine"])
+def test_wallboard(snap_compare: SnapCompare, prepare: Prepare, size: Any) -> None:
+    assert shot(snap_compare, (), "SYSTEMS", size, prepare, screen="wallboard")
+
+
 def _ask(night: Night) -> None:
     night.requests.shown |= {"safety": "ask", "overlap": "extract_orders runs on db07 since 03:15 (pid 812)"}
 
@@ -135,7 +177,7 @@ def _never(night: Night) -> None:
 
 @pytest.mark.parametrize(
     "prepare,see",
-    [(_dead_engine, "no engine since 03:12"), (_replay, "REPLAY"), (_nothing, "no service is configured yet")],
+    [(_dead_engine, "no engine for 5m"), (_replay, "REPLAY"), (_nothing, "Nothing is watched yet")],
     ids=["dead-engine", "replay", "empty-estate"],
 )
 def test_services_when_something_is_special(snap_compare: SnapCompare, prepare: Prepare, see: str) -> None:

@@ -35,6 +35,30 @@ async def test_services_stand_above_the_jobs_of_their_paths_with_deadline_and_fo
     assert "┊" in line_of(night, "Weekly finance")
 
 
+@on_the_night(size=WIDE)
+async def test_what_an_incident_keeps_from_starting_waits_for_its_root(night: Night) -> None:
+    await open_tonight(night)
+    assert line_of(night, "supply-mart").startswith("  ◌ supply-mart")
+    while screen(night).name_here() != "cloud/supply-mart":
+        await night.press("down")
+    await night.see(f"waits for {EXTRACT}  expected")
+
+
+@on_the_night()
+async def test_time_scrolls_no_further_than_the_night_goes(night: Night) -> None:
+    await open_tonight(night)
+    await night.until(lambda: screen(night).scale is not None, "the scale")
+    await night.press(*["right"] * 12)
+    await night.see("the night goes no further")
+    shown = screen(night)
+    assert shown.scale is not None
+    assert shown.drawn is not None
+    assert shown.scale.start < shown.drawn.last
+    await night.press(*["left"] * 24)
+    await night.see("the night begins there")
+    assert shown.scale.end > shown.drawn.first
+
+
 @on_the_night()
 async def test_enter_opens_the_service_and_the_job(night: Night) -> None:
     await open_tonight(night)
@@ -101,7 +125,7 @@ async def test_before_it_failed_nothing_was_red(night: Night) -> None:
     await open_tonight(night)
     await night.until(lambda: screen(night).drawn is not None, "the night")
     screen(night).at = at("03:11")
-    screen(night)._again()
+    screen(night).again()
     await night.see("as it looked at 03:11")
     assert "✖" not in line_of(night, "db07:extract_orders")
     assert "!" not in line_of(night, "Supply plan")

@@ -101,3 +101,54 @@ async def test_a_jump_finds_by_letters_and_opens_a_table_with_a_filter(night: Ni
     await night.see("jobs: state:failed")
     await night.press("enter")
     await night.see("JOBS  row 1 of 2", "/ state:failed")
+
+
+WORDS = {
+    ":svc": "SERVICES",
+    ":inc": "INCIDENTS",
+    ":jobs": "JOBS",
+    ":runs": "RUNS",
+    ":sys": "SYSTEMS",
+    ":tl": "TONIGHT",
+    ":hold": "HOLDS",
+    ":plan": "INC-0412",
+    ":inc 412": "INC-0412",
+    ":sys pg": "/ system:pg-dwh",
+    ":jobs /extract": "/ extract",
+    ":runs state:failed": "/ state:failed",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_every_short_word_of_the_jump_leads_there(words: str) -> None:
+    @on_the_night(size=(120, 36))
+    async def goes(night: Night) -> None:
+        await night.see("Supply plan")
+        await night.press(":")
+        await night.typing()
+        await night.type(words[1:])
+        await night.at_rest()
+        await night.press("enter")
+        await night.see(WORDS[words])
+
+    goes()
+
+
+@on_the_night(size=(120, 36))
+async def test_a_short_word_that_this_screen_has_nothing_for_says_so(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS")
+    await night.press(":", *"log")
+    await night.see("nothing on this screen has one")
+    await night.press("enter")
+    await night.see("SYSTEMS")
+
+
+@on_the_night(size=(120, 36))
+async def test_the_short_words_of_acts_run_them(night: Night) -> None:
+    await night.press("3")
+    await night.see("JOBS  row 1 of 14")
+    await night.press(":", *"log", "enter")
+    await night.see("RUN")
+    await night.press(":", *"q", "enter")
+    await night.see("JOBS  row")

@@ -16,8 +16,10 @@ from textual.app import App, ComposeResult
 
 import console.tui
 from console.model.filters import JobFilter, parse_filter
+from console.tui.widgets import paint
+from console.tui.widgets.breaks import breaks
 from console.tui.widgets.paint import Palette, fit, one_line
-from console.tui.widgets.pane import Pane, breaks, piece
+from console.tui.widgets.pane import Pane, piece
 from console.tui.widgets.table import Column, plan
 from tests.corpus import HOSTILE
 
@@ -119,3 +121,10 @@ async def _grow() -> None:
             grown.add(words[start:end])
             whole.show(words[:end])
             assert (whole.text, whole._lines) == (grown.text, grown._lines)
+
+
+def test_long_texts_from_outside_are_not_kept() -> None:
+    """So many texts are kept as they were cut; each may be a log line of megabytes."""
+    before = paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize
+    assert "é" * 19 + "…" == paint.fit("é" * 100_000, 20)
+    assert before == (paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize)

@@ -20,6 +20,7 @@ from console.model.tables.checks import CheckResult as CheckResult
 from console.model.tables.estate import Dependency as Dependency
 from console.model.tables.estate import Drift as Drift
 from console.model.tables.estate import Job as Job
+from console.model.tables.estate import JobCard as JobCard
 from console.model.tables.estate import ScheduleRow as ScheduleRow
 from console.model.tables.estate import System as System
 from console.model.tables.estate import Target as Target
@@ -41,4 +42,5 @@ from console.model.tables.services import ServiceDay as ServiceDay
 from console.model.tables.work import ClockRow as ClockRow
 from console.model.tables.work import Lease as Lease
 from console.model.tables.work import Meta as Meta
+from console.model.tables.work import Presence as Presence
 from console.model.tables.work import Request as Request

@@ -54,6 +54,12 @@ class Target(SQLModel, table=True):
     lost_until_us: int | None = big(default=None)
     """The last window whose evidence is lost for good."""
     poll_ms: float | None = None
+    requests: int | None = None
+    """Of the last poll; None where they cannot be counted."""
+    requests_minute: float | None = None
+    """By the minute, over the last ten."""
+    allowed: str = string()
+    """How many it says are left; empty where its API names no limit."""
     skipped: int = 0
     skipped_words: str = string("[]")
     """JSON: the last skipped records, cleaned."""
@@ -107,7 +113,23 @@ class Job(SQLModel, table=True):
     budget_s: float | None = None
     """What one run may take, and cost, at most."""
     budget_cost: float | None = None
+    config_says: str = string()
+    """Comma-separated: what config says of its card, so that nobody else does."""
     changed_seq: int = big(default=0)
+
+
+class JobCard(SQLModel, table=True):
+    """What a person says on a job's card where config does not; who said what before stands in the audit."""
+
+    __tablename__: ClassVar[str] = "job_card"
+    job_id: int = Field(foreign_key="job.id", primary_key=True)
+    field: str = Field(primary_key=True, sa_type=Text)
+    """One of `model.cards.FIELDS`."""
+    value: str = string()
+    was: str = string()
+    """What stood there before anybody said anything."""
+    said_by: str = string()
+    said_us: int = big()
 
 
 class ScheduleRow(SQLModel, table=True):

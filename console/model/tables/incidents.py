@@ -17,6 +17,7 @@ class Incident(SQLModel, table=True):
         Index("incident_open", "closed_us"),
         Index("incident_changed", "changed_seq"),
         Index("incident_merged", "merged_into"),
+        Index("incident_root_run", "root_run_id"),
     )
     id: int | None = big(default=None, primary_key=True)
     key: str = Field(unique=True, sa_type=Text)

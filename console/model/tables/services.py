@@ -66,13 +66,14 @@ class ServiceDay(SQLModel, table=True):
     """p50 of the finish."""
     late_us: int | None = big(default=None)
     """p90 of the finish."""
+    p95_us: int | None = big(default=None)
     act_by_us: int | None = big(default=None)
     green_by_us: int | None = big(default=None)
     incident_id: int | None = big(default=None)
     cause: str = string()
     """Name of the job or target that endangers it; empty when nothing does."""
     sources: str = string("[]")
-    """JSON: [{"job", "source": "history"|"declared"|"none", "runs", "p50_s", "p90_s"}] along the path."""
+    """JSON: [{"job", "source": "history"|"declared"|"none", "runs", "p50_s", "p90_s", "p95_s"}] along the path."""
     path: str = string("[]")
     """JSON: job ids along the critical path, first to last."""
     reason: str = string()

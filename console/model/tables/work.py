@@ -36,6 +36,19 @@ class Lease(SQLModel, table=True):
     heartbeat_us: int = big(default=0)
 
 
+class Presence(SQLModel, table=True):
+    """Who has an incident open: one row a console, told anew while it shows it; what is not for a minute is over.
+    Times are real ones."""
+
+    console: str = Field(primary_key=True, sa_type=Text)
+    incident_id: int | None = big(default=None)
+    """None: it shows none any more."""
+    person: str = string()
+    came_from: str = string()
+    since_us: int = big()
+    seen_us: int = big()
+
+
 class ClockRow(SQLModel, table=True):
     """The clock of a replay: now = origin + (real - started) × rate. Without a row the clock is the real one."""
 

@@ -6,27 +6,25 @@ Imports nothing heavy: the console's first paint goes through here.
 from __future__ import annotations
 
 from console.model.views.acts import ActionView, ClockView, GateView, HoldView, PastRun, UpstreamView
+from console.model.views.alerting import AlertDelivery, DeliveryView, HeldView, RotaView, SilenceView
 from console.model.views.estate import DriftView, EngineView, HeaderView, TargetView
 from console.model.views.findings import FindingView
 from console.model.views.incidents import (
-    AlertDelivery,
-    DeliveryView,
     EventView,
-    HeldView,
     HurtService,
     IncidentRow,
     IncidentView,
+    Looker,
     MemberView,
-    RotaView,
     ServiceView,
-    SilenceView,
 )
-from console.model.views.jobs import AttemptView, JobRow, JobView, RunRow, RunView
+from console.model.views.jobs import AttemptView, CardView, JobRow, JobView, RunRow, RunView
 
 __all__ = [
     "ActionView",
     "AlertDelivery",
     "AttemptView",
+    "CardView",
     "ClockView",
     "DeliveryView",
     "DriftView",
@@ -42,6 +40,7 @@ __all__ = [
     "IncidentView",
     "JobRow",
     "JobView",
+    "Looker",
     "MemberView",
     "PastRun",
     "RotaView",

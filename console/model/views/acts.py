@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from console.model.checks import CheckFacts
+from console.model.frozen import dataclass
 from console.model.wants import PLAINLY, Wants
 from console.model.words import NOT_LET_GO
 

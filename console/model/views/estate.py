@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
+
+from connectors.words import NOTHING_STARTS
+from console.model.frozen import dataclass
+from console.model.pauses import Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +41,22 @@ class HeaderView:
     """True when the store has a clock row: a replay, not the present."""
     late: int = 0
     """How many of `at_risk` are BREACHED: their deadline has passed."""
+    in_doubt: int = 0
+    """How many of `at_risk` have no estimate: an open incident hurts them, nobody can tell by how much."""
     frozen: str = ""
     """Since when, by whom and why nothing is sent; empty when it is."""
     in_shadow: tuple[str, ...] = ()
     """What is watched only: "the estate", or scoped names ("system etl-hosts"); empty when all is live."""
     stopped_plans: tuple[int, ...] = ()
     """Numbers of plans that wait for a person to resume or abort them."""
+    paused: tuple[Pause, ...] = ()
+    """Systems whose polls a person paused, by name."""
     config: str = ""
     """Digest of the config that the store has: the one an engine works by, or worked by last."""
     config_since: datetime | None = None
     """When that took the place of another."""
+    console: str = ""
+    """Keys and views that config has for every console (`console.personal.shared`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,82 @@ class TargetView:
     missing: dict[str, str]
     lost: tuple[datetime, datetime] | None = None
     """The last window whose evidence is lost for good."""
+    last_try: datetime | None = None
+    failures: int = 0
+    """Polls failed in a row."""
+    seen_until: datetime | None = None
+    """Every start before it has been seen: how far its cursor has come."""
+    inventory: datetime | None = None
+    """When its jobs were last listed anew."""
+    booted: datetime | None = None
+    pause: Pause | None = None
+    """Its polls are paused by a person."""
+    requests: int | None = None
+    """Of the last poll: HTTP requests, commands over SSH, transactions; None where none leaves through our doors."""
+    requests_minute: float | None = None
+    allowed: str = ""
+    """How many its API says are left."""
+
+    @property
+    def budget(self) -> str:
+        """ "3 a poll, 12 a minute; 4812 of 5000 left"."""
+        if self.requests is None:
+            return "not counted: nothing leaves this machine for it" if self.last_ok is not None else ""
+        allowed = self.allowed or "its API names no limit"
+        return f"{self.requests} a poll, {self.requests_minute or 0:.0f} a minute; {allowed}"
+
+    @property
+    def says(self) -> str:
+        """What keeps it from being seen whole, the worst first; empty where nothing does."""
+        if self.pause is not None:
+            return self.pause.words
+        if self.error:
+            return f"{self.error_kind}: {self.error}" if self.error_kind else self.error
+        if self.stands_still:
+            return f"{NOTHING_STARTS}{self.stands_still}"
+        lacking = [str(right.get("name", "")) for right in self.rights if right.get("held") is False]
+        if lacking:
+            return f"missing right: {', '.join(lacking)}"
+        if self.warnings:
+            more = f" (+{len(self.warnings) - 1} more)" if len(self.warnings) > 1 else ""
+            return f"{self.warnings[0]}{more}"
+        if self.skew_s is not None and abs(self.skew_s) >= SKEW_SECONDS:
+            return f"its clock is {self.skew_s:+.1f} s off"
+        return f"{self.skipped} records skipped: {'; '.join(self.skipped_words[-1:])}" if self.skipped else ""
+
+    @property
+    def stands_still(self) -> str:
+        """Why none of its jobs starts, though it answers; empty where its scheduler runs, or nobody can tell."""
+        told = (one.removeprefix(NOTHING_STARTS) for one in self.warnings if one.startswith(NOTHING_STARTS))
+        return next(told, "")
+
+    @property
+    def mend(self) -> str:
+        """What to do about its error; empty without one."""
+        return _MENDS.get(self.error_kind, "") if self.error else ""
+
+    @property
+    def is_well(self) -> bool:
+        seen = self.failing_since is None and self.pause is None and self.last_ok is not None
+        return seen and not self.stands_still
+
+
+_MENDS = {
+    "unreachable": "nobody answers there, and it is polled on: is it up, and reachable from the engine's machine?",
+    "refused": "a person must act: what signs in, or what it may do there. headway check says which, grants how",
+    "broken": "its answer could not be read, or our side broke: the engine's log has the details",
+}
+SKEW_SECONDS = 2
+"""A clock that is so far off is told."""
+
+
+def right_words(right: Mapping[str, object]) -> tuple[str, str]:
+    """("MAY NOT", "read pg_cron: GRANT …"): whether we have a right at a source, as it told, and how to get it."""
+    held = right.get("held")
+    if held:
+        return "may", str(right.get("name", ""))
+    mend = str(right.get("mend") or right.get("why") or "")
+    return "may?" if held is None else "MAY NOT", f"{right.get('name', '')}{mend and f': {mend}'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.frozen import dataclass
 from console.model.views.acts import ActionView, HoldView
 from console.model.views.estate import DriftView
 from console.model.views.incidents import IncidentRow, in_doubt

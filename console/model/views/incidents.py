@@ -1,12 +1,14 @@
-"""Services, incidents and what was told of them."""
+"""Services and incidents."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.frozen import dataclass
 from console.model.views.acts import ActionView
+from console.model.views.alerting import DeliveryView, HeldView
 from console.model.views.findings import FindingView
+from console.model.views.repairs import Repair
 from console.model.words import Timeliness
 
 ENDANGERED = (Timeliness.AT_RISK, Timeliness.WILL_MISS, Timeliness.BREACHED)
@@ -55,6 +57,13 @@ class ServiceView:
     """The checks that are all that is missing."""
     calendar: str = ""
     """Name of the calendar of the dates that it is promised for; empty: all on which something of it runs."""
+    p95: datetime | None = None
+    """The finish in nineteen of twenty cases; None where nothing is forecast, or not yet told by the engine."""
+    trouble: str = ""
+    """What its open incident is called: the root cause in a few words."""
+    taken_by: str = ""
+    """Who is on that incident; empty: nobody."""
+    taken_until: datetime | None = None
 
     @property
     def is_promised(self) -> bool:
@@ -79,6 +88,17 @@ class ServiceView:
             return "delivered" if self.data_state != "partial" else "delivered, partial"
         was = self.data_state in ("partial", "stale") and self.reason.startswith("delivered ")
         return f"delivered, {self.data_state}" if was else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looker:
+    """Who has an incident open in a console. Its instants are real time, in a replay too."""
+
+    person: str
+    came_from: str
+    since: datetime
+    seen: datetime
+    console: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +133,14 @@ class IncidentRow:
     taken_by: str = ""
     """Who is on it; empty: nobody."""
     taken_until: datetime | None = None
+    lookers: tuple[Looker, ...] = ()
+    """Who has it open now, the longest first."""
+    hits: tuple[str, ...] = ()
+    """Titles of the services that it hurts, the soonest due first."""
+    told: tuple[DeliveryView, ...] = ()
+    """The last alert about it, to each of its addresses."""
+    held: HeldView | None = None
+    """What is held back of it now, the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +160,8 @@ class HurtService:
     reason: str
     instance: str = ""
     """Of a service that is promised end to end: which of its submissions; its title ends in it."""
+    estimates: tuple[dict[str, object], ...] = ()
+    """Of each job on its critical path: job, source, runs, p50_s, p90_s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +178,19 @@ class MemberView:
     stale_read: bool
     started: datetime | None
     ended: datetime | None
+    native_state: str = ""
+    """Its source's own word."""
+    exit_code: int | None = None
+    message: str = ""
+    reason: str = ""
+    observed: datetime | None = None
+    """When its source was last heard of it."""
+    proof: str = "full"
+    """What its source can prove of a run."""
+    target: str = ""
+    target_seen: datetime | None = None
+    """The last good poll there."""
+    partial_input: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,91 +201,6 @@ class EventView:
     kind: str
     words: str
     actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryView:
-    """One notice to one address."""
-
-    route: str
-    kind: str
-    url_words: str
-    state: str
-    tries: int
-    repeats: int
-    sent: datetime | None
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
-class AlertDelivery:
-    """One alert to one address, with the number by which `headway alert` knows it."""
-
-    id: int
-    route: str
-    kind: str
-    title: str
-    url_words: str
-    state: str
-    tries: int
-    repeats: int
-    made: datetime
-    sent: datetime | None
-    error: str
-
-    @property
-    def is_over(self) -> bool:
-        """True where nothing more becomes of it by itself."""
-        return self.state in ("sent", "parked", "digested", "dropped", "shadow")
-
-
-@dataclass(frozen=True, slots=True)
-class HeldView:
-    """A notice that is, or was, held back on its way out."""
-
-    incident_id: int
-    route: str
-    words: str
-    kind: str
-    stage: str
-    why: str
-    since: datetime
-    until: datetime | None
-    ended: datetime | None
-    ended_why: str
-    """"told", or why it was not; empty while it is held, and where it turned into another."""
-
-
-@dataclass(frozen=True, slots=True)
-class RotaView:
-    """A rota at one instant."""
-
-    name: str
-    source: str
-    person: str
-    """On call then; empty: nobody."""
-    until: datetime | None
-    """When that shift ends."""
-    then: tuple[tuple[str, datetime, datetime], ...]
-    """(person, begins, ends) of the shifts after that instant."""
-    read: datetime | None
-    known_until: datetime
-    error: str
-    """Why the last try to read it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SilenceView:
-    """What a person mutes."""
-
-    id: int
-    matchers: dict[str, str]
-    begins: datetime
-    until: datetime
-    why: str
-    by: str
-    ended: datetime | None
-    ended_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,3 +222,5 @@ class IncidentView:
     """What was held back of it and why, as it began."""
     findings: tuple[FindingView, ...] = ()
     """Of its members, open while it was, oldest first."""
+    repairs: tuple[Repair, ...] = ()
+    """Earlier failures of its root's job, newest first."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from connectors.words import State
+from console.model.frozen import dataclass
 from console.model.views.acts import ActionView
 from console.model.views.estate import DriftView
 from console.model.views.findings import FindingView
@@ -133,6 +133,21 @@ class RunView:
     tasks: tuple[RunRow, ...] = ()
     findings: tuple[FindingView, ...] = ()
     """Of all its time, oldest first."""
+    runs: tuple[RunRow, ...] = ()
+    """This one and those of its job before it, newest first, at most 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """One word of a job's card: owner, runbook, or how safe a rerun is."""
+
+    field: str
+    value: str
+    said_by: str = ""
+    """Who says it, where a person does; else empty."""
+    said_at: datetime | None = None
+    why_not: str = ""
+    """Why people may not say it; empty where they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +180,5 @@ class JobView:
     waits: tuple[str, ...] = ()
     """What it waits for, gate by gate: "2 of etl/a, etl/b, etl/c", "etl/d (completion)"; empty where that is no more
     than each of its upstreams good on the same date."""
+    card: tuple[CardView, ...] = ()
+    """In the order of `model.cards.FIELDS`."""

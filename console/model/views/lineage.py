@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
+
+from console.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,13 @@ class LineageJob:
     at: datetime | None
     """When that run ended, or started, or was due."""
     run_id: int | None = None
+    """Of its latest run, also where the next one is shown."""
+    before: str = ""
+    """State of the latest run, where another is expected soon and that is what is shown: a green dot of last night
+    says nothing of tonight."""
+    before_at: datetime | None = None
+    waits_for: str = ""
+    """The root of an open incident without which it does not start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +57,16 @@ class LineageRun:
     started: datetime | None
     ended: datetime | None
     stale_read: bool
+    period_key: str = ""
+    inputs: tuple[tuple[str, str], ...] = ()
+    """(job, period key) of the runs that it read, as far as its source told; empty where it tells nothing."""
+
+
+class Read(NamedTuple):
+    """What one run read of one upstream."""
+
+    reader: LineageRun
+    read: LineageRun | None
+    """None: no run of it was there, or the one that is told is not among the latest."""
+    is_told: bool = False
+    """By its source; else it is derived from when runs started and ended."""

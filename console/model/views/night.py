@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from console.model.frozen import dataclass
 from console.model.views.incidents import ServiceView
 
 
@@ -25,7 +25,7 @@ class NightRun:
     at: datetime
     """Its place among the runs of the job: the period's instant, else its first start."""
     due: datetime | None
-    """The instant at which it had to start; None where no schedule demanded it."""
+    """The instant of its period, before which its clock does not start it; None where it has none."""
     state: str
     tries: tuple[NightTry, ...]
     """By start."""
@@ -40,11 +40,13 @@ class NightJob:
     usual_s: float | None
     """p50 of what it takes; None where nobody knows."""
     late_s: float | None
-    """p90 of it."""
+    """p95 of it; p90 of a night that was judged before that was known."""
     source: str
     """Where both come from: "history", "declared", "none"."""
     runs: tuple[NightRun, ...]
     """In order."""
+    waits_for: str = ""
+    """The root of an open incident without which it does not start; of the present night."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from console.model.ids import instant, maybe_instant, micros
 from console.model.noise import Noise
 from console.model.views import AlertDelivery, HeldView, RotaView, SilenceView
 from console.store.noise import noise_since
-from console.store.reads.incidents import HELD, held_view
+from console.store.reads.grounds import HELD, held_view
 from console.store.reads.link import Row
 from console.store.reads.plans import PlanReads
 

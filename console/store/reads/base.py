@@ -11,6 +11,7 @@ from connectors.words import OPEN_STATES, Evidence, State
 from console.clean import clean_line
 from console.clock import Clock, Hand
 from console.model.ids import instant, maybe_instant
+from console.model.pauses import Pause, pause_of
 from console.store import schema
 from console.store.errors import StoreUnusable
 from console.store.keys import pack, unpack
@@ -48,6 +49,11 @@ class Base:
             raise StoreUnusable(f"{self.link.place} is not a Headway store: {error}") from error
         schema.check(rows, self.link.place)
 
+    def meta(self, name: str) -> str | None:
+        """What the store keeps under a name of its own."""
+        rows = self.link.rows("SELECT value FROM meta WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
+
     def __enter__(self) -> Self:
         return self
 
@@ -84,21 +90,35 @@ class Base:
             "SELECT t.id FROM target t JOIN system s ON s.id = t.system_id WHERE t.removed OR s.removed ORDER BY t.id"
         )
         said = [f"j.target_id IN ({', '.join(str(row[0]) for row in rows)})"] if rows else []
-        if self.link.rows("SELECT 1 FROM job WHERE unwatched LIMIT 1"):
+        if self.link.rows("SELECT 1 FROM job WHERE unwatched = true LIMIT 1"):
             said.append("j.unwatched")
         return f"({' OR '.join(said)})" if said else ""
 
     def stale_targets(self) -> dict[int, datetime | None]:
-        """Target id -> last good poll, of the targets that were not seen for three poll intervals."""
+        """Target id -> last good poll, of the targets that were not seen for three poll intervals, or whose polls are
+        paused."""
         now = self.now()
         rows = self.link.rows(
-            "SELECT t.id, t.last_ok_us, s.poll_every_s FROM target t JOIN system s ON s.id = t.system_id"
+            "SELECT t.id, t.last_ok_us, s.poll_every_s, w.value FROM target t JOIN system s ON s.id = t.system_id"
+            " LEFT JOIN switch w ON w.name = 'polling ' || s.name AND w.value <> ''"
         )
         return {
             target_id: maybe_instant(last_ok)
-            for target_id, last_ok, every in rows
-            if last_ok is None or now - instant(last_ok) > timedelta(seconds=every) * STALE_POLLS
+            for target_id, last_ok, every, until in rows
+            if last_ok is None
+            or now - instant(last_ok) > timedelta(seconds=every) * STALE_POLLS
+            or (until and (pause := pause_of("", until, "", "", None)) is not None and pause.lasts(now))
         }
+
+    def paused(self) -> dict[str, Pause]:
+        """System -> the pause of its polls that lasts."""
+        now = self.now()
+        rows = self.link.rows(
+            "SELECT s.name, w.value, w.set_by, w.why, w.at_us FROM system s JOIN switch w"
+            " ON w.name = 'polling ' || s.name WHERE w.value <> '' AND NOT s.removed ORDER BY s.name"
+        )
+        found = (pause_of(row[0], row[1], row[2], row[3], maybe_instant(row[4])) for row in rows)
+        return {one.system: one for one in found if one is not None and one.lasts(now)}
 
 
 def seen(state: str, evidence: str, target_id: int, stale: dict[int, datetime | None]) -> Seen:

@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from console.model.ids import instant, maybe_instant, micros
+from console.model.pauses import Pause
 from console.model.views import ActionView, DriftView, EngineView, EventView, HeaderView, TargetView
+from console.model.views.incidents import in_doubt
 from console.store.reads.base import table, visible, words
 from console.store.reads.findings import FindingReads
 from console.store.reads.holders import is_dead_here, stuck_words
@@ -43,13 +45,16 @@ class EstateReads(FindingReads):
             jobs=jobs,
             replay=self.hand() is not None,
             late=sum(one.timeliness == "breached" for one in endangered),
+            in_doubt=sum(in_doubt(one.timeliness, one.incident_id) for one in endangered),
             frozen=frozen,
             in_shadow=in_shadow,
+            paused=tuple(self.paused().values()),
             stopped_plans=tuple(
                 row[0] for row in self.link.rows("SELECT id FROM plan WHERE state = 'stopped' ORDER BY id")
             ),
             config=meta.get("config_digest", ""),
             config_since=instant(int(meta["config_since_us"])) if "config_since_us" in meta else None,
+            console=meta.get("console", ""),
         )
 
     def engine(self) -> EngineView:
@@ -86,11 +91,13 @@ class EstateReads(FindingReads):
             "SELECT t.id, s.name, s.kind, t.name, t.last_ok_us, t.failing_since_us, t.error, t.error_kind,"
             " t.skew_s, t.zone,"
             " t.poll_ms, s.poll_every_s, t.skipped, t.skipped_words, t.warnings, t.version, t.rights, s.capabilities,"
-            " s.missing, t.lost_since_us, t.lost_until_us"
+            " s.missing, t.lost_since_us, t.lost_until_us, t.last_try_us, t.failures, t.seen_until_us, t.inventory_us,"
+            " t.booted_us, t.requests, t.requests_minute, t.allowed"
             " FROM target t JOIN system s ON s.id = t.system_id WHERE NOT t.removed AND NOT s.removed"
             " ORDER BY s.name, t.name"
         )
-        return [_target(row, jobs.get(row[0], 0)) for row in rows]
+        pauses = self.paused()
+        return [_target(row, jobs.get(row[0], 0), pauses.get(row[1])) for row in rows]
 
     def drift(self) -> list[DriftView]:
         """Drift that is neither accepted nor over, newest first."""
@@ -161,10 +168,11 @@ class EstateReads(FindingReads):
         return [EventView(instant(row[0]), row[1], row[2], row[3]) for row in rows], int(refused)
 
 
-def _target(row: Row, jobs: int) -> TargetView:
+def _target(row: Row, jobs: int, pause: Pause | None) -> TargetView:
     (
         _, system, kind, name, last_ok, failing, error, error_kind, skew, zone, poll_ms, every, skipped, skipped_words,
-        warnings, version, rights, capabilities, missing, lost_since, lost_until,
+        warnings, version, rights, capabilities, missing, lost_since, lost_until, last_try, failures, seen_until,
+        inventory, booted, requests, requests_minute, allowed,
     ) = row  # fmt: skip
     return TargetView(
         system=system,
@@ -187,6 +195,15 @@ def _target(row: Row, jobs: int) -> TargetView:
         capabilities=tuple(filter(None, capabilities.split(","))),
         missing=table(missing),
         lost=None if lost_since is None or lost_until is None else (instant(lost_since), instant(lost_until)),
+        last_try=maybe_instant(last_try),
+        failures=failures,
+        seen_until=maybe_instant(seen_until),
+        inventory=maybe_instant(inventory),
+        booted=maybe_instant(booted),
+        pause=pause,
+        requests=requests,
+        requests_minute=requests_minute,
+        allowed=allowed,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import socket
@@ -85,6 +84,8 @@ def _begun(pid: int) -> float:
 
 @cache
 def _where() -> str:
+    import hashlib  # noqa: PLC0415 - 2 ms that only a lease held on this host needs
+
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     space = Path("/proc/self/ns/pid").stat().st_ino
     return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:6]

@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from connectors.words import RED_STATES, State
 from console.model.ids import incident_name, instant, maybe_instant
 from console.model.promises import instance_name
-from console.model.views import DeliveryView, EventView, HeldView, HurtService, IncidentRow, IncidentView, MemberView
+from console.model.views import (
+    DeliveryView,
+    EventView,
+    HeldView,
+    HurtService,
+    IncidentRow,
+    IncidentView,
+)
 from console.store.errors import NotFound
-from console.store.reads.base import seen, visible
-from console.store.reads.estate import EstateReads
+from console.store.reads.grounds import DELIVERIES, HELD, GroundReads, delivery, held_view
 from console.store.reads.link import Row
 
 CLOSED_SHOWN = 200
+_NEWEST = "ORDER BY i.opened_us DESC, i.id DESC"
+_NOBODY: dict[str, Any] = {"taken_by": "", "taken_until": None}
 _ROWS = (
     "SELECT i.id, i.title, i.cause, i.bd, i.reason, i.owner, i.failed_since_us, i.opened_us, i.act_by_us, i.closed_us,"
     " (SELECT count(DISTINCT x.service_id) FROM incident_service x WHERE x.incident_id = i.id),"
@@ -27,14 +36,6 @@ _ROWS = (
     " ON t.id = i.root_target_id"
     " LEFT JOIN acknowledgement k ON k.id = (SELECT max(x.id) FROM acknowledgement x WHERE x.incident_id = i.id)"
     " AND k.ended_us IS NULL AND i.closed_us IS NULL"
-)
-_MEMBERS = (
-    "SELECT m.role, j.name, m.job_id, m.run_id, m.period_key, COALESCE(r.state, 'planned'), COALESCE(r.evidence,"
-    " 'native'),"
-    " COALESCE(r.stale_read, m.role = 'stale'), r.started_us, r.ended_us, j.target_id"
-    " FROM incident_member m JOIN job j ON j.id = m.job_id"
-    " LEFT JOIN run r ON r.job_id = m.job_id AND r.period_key = m.period_key WHERE m.incident_id = ?"
-    " ORDER BY m.place, j.name"
 )
 _LOG = (
     "SELECT l.text, l.error FROM attempt a JOIN log_tail l ON l.attempt_id = a.id WHERE a.run_id = ?"
@@ -67,21 +68,19 @@ _TOLD_BEFORE = (
 """Earlier incidents of the same target, or of the very same run."""
 
 
-class IncidentReads(EstateReads):
+class IncidentReads(GroundReads):
     def incidents(self, closed: bool = False) -> list[IncidentRow]:
-        """Open incidents, or the latest 200 closed ones; newest first."""
-        where = "NOT NULL" if closed else "NULL"
-        rows = self.link.rows(
-            f"{_ROWS} WHERE i.closed_us IS {where} ORDER BY i.opened_us DESC, i.id DESC LIMIT {CLOSED_SHOWN}"
-        )
-        return self._as_taken([_row(row) for row in rows])
+        """All open incidents, or the latest 200 closed ones; newest first."""
+        where = f"NOT NULL {_NEWEST} LIMIT {CLOSED_SHOWN}" if closed else f"NULL {_NEWEST}"
+        rows = self.link.rows(f"{_ROWS} WHERE i.closed_us IS {where}")
+        return self._as_now([_row(row) for row in rows])
 
     def incident(self, incident_id: int) -> IncidentView:
         """One incident and all that hangs on it. Raises NotFound."""
         found = self.link.rows(f"{_ROWS} WHERE i.id = ?", (incident_id,))
         if not found:
             raise NotFound(incident_name(incident_id), tuple(incident_name(one.id) for one in self.incidents()[:3]))
-        [row] = self._as_taken([_row(found[0])])
+        [row] = self._as_now([_row(found[0])])
         log, log_error = self._log(row.root_run_id)
         return IncidentView(
             row=row,
@@ -95,6 +94,7 @@ class IncidentReads(EstateReads):
             seen_before=self._seen_before(incident_id),
             held=self._held(incident_id),
             findings=self.findings_of_incident(incident_id),
+            repairs=self._repairs(incident_id),
         )
 
     def incident_of_run(self, run_id: int) -> int | None:
@@ -118,7 +118,7 @@ class IncidentReads(EstateReads):
         rows = self.link.rows(
             "SELECT s.name, s.title, s.tier, s.zone, x.deadline_us, x.act_by_us, x.green_by_us, x.expected_us,"
             " x.timeliness,"
-            " x.source, x.reason, d.instance FROM incident_service x JOIN service s ON s.id = x.service_id"
+            " x.source, x.reason, d.instance, d.sources FROM incident_service x JOIN service s ON s.id = x.service_id"
             " LEFT JOIN service_day d ON d.service_id = x.service_id AND d.bd = x.bd AND d.submission = x.submission"
             " WHERE x.incident_id = ? ORDER BY x.deadline_us, s.tier, s.name, x.submission",
             (incident_id,),
@@ -137,13 +137,10 @@ class IncidentReads(EstateReads):
                 source=row[9],
                 reason=row[10],
                 instance=row[11] or "",
+                estimates=tuple(json.loads(row[12] or "[]")),
             )
             for row in rows
         )
-
-    def _members(self, incident_id: int) -> tuple[MemberView, ...]:
-        stale = self.stale_targets()
-        return tuple(_member(row, stale) for row in self.link.rows(_MEMBERS, (incident_id,)))
 
     def _events(self, incident_id: int) -> tuple[EventView, ...]:
         rows = self.link.rows(
@@ -153,22 +150,27 @@ class IncidentReads(EstateReads):
 
     def _deliveries(self, incident_id: int) -> tuple[DeliveryView, ...]:
         rows = self.link.rows(
-            "SELECT a.route, a.kind, d.url_words, d.state, d.tries, d.repeats, COALESCE(d.sent_us,"
-            " (SELECT max(g.sent_us) FROM delivery g WHERE g.alert_id = a.digest_id AND g.url_words = d.url_words)),"
-            " d.error FROM alert a"
-            " JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ? ORDER BY a.id, d.url_index",
+            f"{DELIVERIES} FROM alert a JOIN delivery d ON d.alert_id = a.id WHERE a.incident_id = ?"
+            " ORDER BY a.id, d.url_index",
             (incident_id,),
         )
-        return tuple(
-            DeliveryView(route, kind, words, state, tries, repeats, maybe_instant(sent), error)
-            for route, kind, words, state, tries, repeats, sent, error in rows
-        )
+        return tuple(map(delivery, rows))
 
-    def _as_taken(self, rows: list[IncidentRow]) -> list[IncidentRow]:
-        """The same, without those who are on it no more because their time has passed."""
-        now = self.now()
+    def _as_now(self, rows: list[IncidentRow]) -> list[IncidentRow]:
+        """The same with who has them open, whom they hit and what was told last, and without those who are on it no
+        more because their time has passed."""
+        now, ids = self.now(), [one.id for one in rows]
+        lookers, hits = self._lookers() if rows else {}, self._hits(ids)
+        told, held = self._last_told(ids), self._held_now(ids)
         return [
-            one if one.taken_until is None or one.taken_until > now else replace(one, taken_by="", taken_until=None)
+            replace(
+                one,
+                lookers=tuple(lookers.get(one.id, ())),
+                hits=tuple(hits.get(one.id, ())),
+                told=tuple(told.get(one.id, ())),
+                held=held.get(one.id),
+                **({} if one.taken_until is None or one.taken_until > now else _NOBODY),
+            )
             for one in rows
         ]
 
@@ -181,17 +183,6 @@ class IncidentReads(EstateReads):
         runs = [(at, _how_it_ended(*row)) for at, *row in self.link.rows(_RED_BEFORE, (incident_id,))]
         told = self.link.rows(_TOLD_BEFORE, (incident_id,))
         return tuple((instant(at), words) for at, words in sorted([*runs, *told], reverse=True)[:5])
-
-
-HELD = "SELECT incident_id, route, words, kind, stage, why, since_us, until_us, ended_us, ended_why FROM alert_held"
-
-
-def held_view(row: Row) -> HeldView:
-    """`row` in the order of HELD."""
-    number, route, words, kind, stage, why, since, until, ended, ended_why = row
-    return HeldView(
-        number, route, words, kind, stage, why, instant(since), maybe_instant(until), maybe_instant(ended), ended_why
-    )
 
 
 def _how_it_ended(state: str, attempts: int, exit_code: int | None, close_reason: str | None, by: str | None) -> str:
@@ -249,21 +240,4 @@ def _row(row: Row) -> IncidentRow:
         changes=tuple(json.loads(changes)),
         taken_by=taken_by or "",
         taken_until=maybe_instant(taken_until),
-    )
-
-
-def _member(row: Row, stale: dict[int, datetime | None]) -> MemberView:
-    role, job, job_id, run_id, period_key, state, evidence, stale_read, started, ended, target_id = row
-    shown = seen(state, evidence, target_id, stale)
-    return MemberView(
-        role=role,
-        job=job,
-        job_id=job_id,
-        run_id=run_id,
-        period_key=visible(period_key),
-        state=shown.state,
-        evidence=shown.evidence,
-        stale_read=bool(stale_read),
-        started=maybe_instant(started),
-        ended=maybe_instant(ended),
     )

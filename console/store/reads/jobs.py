@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from statistics import quantiles
 
-from console.model.ids import LONGEST_ID, instant, maybe_instant, micros
+from console.model.ids import LONGEST_ID, instant, is_short_for, maybe_instant, micros
 from console.model.views import DriftView, JobRow, JobView
-from console.store.errors import LookAlike, NotFound
-from console.store.keys import pack
+from console.store.errors import Ambiguous, LookAlike, NotFound
+from console.store.keys import pack, unpack
 from console.store.reads.base import seen
 from console.store.reads.gates import waits_of
 from console.store.reads.link import Row
@@ -55,8 +54,8 @@ class JobReads(RunReads, OrderReads):
         return [_job_row(rows[job_id], stale, now_us) for job_id in ids if job_id in rows]
 
     def job(self, name_or_id: str | int) -> JobView:
-        """One job by id, by "system/native-id" or by "id:4". Raises NotFound with near misses, or with the ids of the
-        jobs that only look as the name does."""
+        """One job by id, by "system/native-id", by the end of that where it is the only one, or by "id:4". Raises
+        NotFound with near misses, or with the ids of the jobs that only look as the name does."""
         job_id = self._job_id(name_or_id)
         found = self.jobs_by_ids([job_id])
         if not found:
@@ -68,6 +67,9 @@ class JobReads(RunReads, OrderReads):
         )
         title, definition, run_as, proof, runbook, rerun, expected_s, native_url = facts
         count, p50, p90 = self._durations(job_id)
+        from console.store.reads.cards import card_of  # noqa: PLC0415 - no first paint needs it
+
+        card = card_of(self.link, job_id, {"owner": row.owner, "runbook": runbook, "rerun": rerun})
         return JobView(
             row=row,
             title=title,
@@ -89,7 +91,12 @@ class JobReads(RunReads, OrderReads):
             drift=tuple(one for one in self._drift_of(job_id, row.name)),
             runs=tuple(self.runs(job_id)),
             findings=tuple(self.findings(job_id)),
+            card=card,
         )
+
+    def job_named(self, typed: str) -> str:
+        """The full name, as patterns are held against it, of the job that `typed` means. Raises NotFound."""
+        return unpack(self.link.rows("SELECT name FROM job WHERE id = ?", (self._job_id(typed),))[0][0])
 
     # -- one job ----------------------------------------------------------------------------------------------------
     def _job_id(self, name_or_id: str | int) -> int:
@@ -104,9 +111,23 @@ class JobReads(RunReads, OrderReads):
         ) or self.link.rows("SELECT id FROM job WHERE name = ? ORDER BY id LIMIT ?", (pack(name_or_id), ALIKE + 1))
         if len(rows) > 1:
             raise LookAlike(name_or_id, tuple(row[0] for row in rows))
-        if rows:
-            return int(rows[0][0])
-        raise NotFound(name_or_id, self.near_jobs(name_or_id))
+        return int(rows[0][0]) if rows else self._by_short_name(name_or_id)
+
+    def _by_short_name(self, typed: str) -> int:
+        """The one job that a short name is enough for; one that is still there goes before those that are gone. What
+        begins with a system of ours is no short name: another system's job may end with it."""
+        system, slash, _ = typed.partition("/")
+        if slash and self.link.rows("SELECT 1 FROM system WHERE name = ?", (pack(system),)):
+            raise NotFound(typed, self.near_jobs(typed))
+        holds = self.link.contains("name")
+        rows = self.link.rows(f"SELECT id, name, gone_since_us FROM job WHERE {holds} ORDER BY name", (pack(typed),))
+        rows = [row for row in rows if is_short_for(pack(typed), row[1])]
+        found = [row for row in rows if row[2] is None] or rows
+        if len(found) > 1:
+            raise Ambiguous(typed, tuple(row[1] for row in found))
+        if not found:
+            raise NotFound(typed, self.near_jobs(typed))
+        return int(found[0][0])
 
     def near_jobs(self, name: str) -> tuple[str, ...]:
         """Names of jobs that may have been meant, best first."""
@@ -126,6 +147,8 @@ class JobReads(RunReads, OrderReads):
         seconds = [(ended - started) / 1_000_000 for started, ended in rows]
         if len(seconds) < 2:
             return len(seconds), (seconds[0] if seconds else None), (seconds[0] if seconds else None)
+        from statistics import quantiles  # noqa: PLC0415 - it loads 5 ms of modules that no first paint needs
+
         cuts = quantiles(seconds, n=10, method="inclusive")
         return len(seconds), cuts[4], cuts[8]
 

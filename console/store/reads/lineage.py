@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
-from connectors.words import State
-from console.model.ids import maybe_instant
+from connectors.words import State, is_open
+from console.model.ids import instant, maybe_instant, micros
 from console.model.views.lineage import LineageJob, LineageRun, LineageView
 from console.store.errors import NotFound
 from console.store.keys import pack
 from console.store.reads.base import Base, seen, visible
 from console.store.reads.link import Link, Row
+from console.store.reads.waiting import roots_awaited
 
 _FACTS = (
     "SELECT j.id, j.name, s.name, j.target_id, r.state, r.evidence, r.period_key, r.ended_us, r.started_us, r.sort_us,"
@@ -21,6 +22,13 @@ _FACTS = (
     " FROM {ids} JOIN job j ON j.id = k.a JOIN system s ON s.id = j.system_id"
 )
 _LATEST = f"{_FACTS} LEFT JOIN latest_run l ON l.job_id = j.id LEFT JOIN run r ON r.id = l.run_id"
+_EXPECTED = (
+    "SELECT j.id, p.state, p.evidence, p.period_key, p.sort_us, p.bd, r.bd FROM {ids} JOIN job j ON j.id = k.a"
+    " JOIN latest_run l ON l.job_id = j.id JOIN run r ON r.id = l.run_id JOIN run p ON p.id = (SELECT x.id FROM run x"
+    " WHERE x.job_id = j.id AND x.sort_us > r.sort_us AND x.sort_us <= ? AND x.attempts = 0"
+    " AND x.state IN ('planned', 'held', 'waiting', 'queued', 'blocked') ORDER BY x.sort_us, x.period_key LIMIT 1)"
+)
+"""What comes next of each job, after what began last."""
 _ON_DATE = (
     f"{_FACTS} LEFT JOIN run r ON r.id = (SELECT x.id FROM run x WHERE x.job_id = j.id AND x.bd = ?"
     " ORDER BY x.sort_us DESC, x.period_key DESC LIMIT 1)"
@@ -31,12 +39,20 @@ _PARENTS = "SELECT j.id, j.parent_id FROM {ids} JOIN job j ON j.id = k.a WHERE j
 _BELOW = "SELECT d.upstream_id, d.downstream_id FROM {ids} JOIN dependency d ON d.upstream_id = k.a"
 _ABOVE = "SELECT d.upstream_id, d.downstream_id FROM {ids} JOIN dependency d ON d.downstream_id = k.a"
 _LATEST_RUNS = (
-    "SELECT r.id, r.job_id, r.bd, r.state, r.started_us, r.ended_us, r.stale_read FROM {ids} JOIN run r ON r.id IN"
+    "SELECT r.id, r.job_id, r.bd, r.state, r.started_us, r.ended_us, r.stale_read, r.period_key"
+    " FROM {ids} JOIN run r ON r.id IN"
     " (SELECT x.id FROM run x WHERE x.job_id = k.a AND x.attempts > 0 ORDER BY x.sort_us DESC LIMIT ?)"
     " ORDER BY r.job_id, r.sort_us DESC"
 )
+_INPUTS = (
+    "SELECT a.run_id, a.context FROM {ids} JOIN attempt a ON a.run_id = k.a WHERE a.context LIKE '%\"inputs\"%'"
+    " ORDER BY a.run_id, a.number"
+)
+_AHEAD = frozenset({State.PLANNED, State.HELD, State.WAITING, State.QUEUED, State.BLOCKED})
 LATEST_RUNS = 12
 """Runs of a job that are looked at for what read them: a dozen hours of what runs each hour."""
+SOON = timedelta(hours=12)
+"""A run that is due within half a business date is tonight's: what ran before tells nothing of it."""
 _DEEPEST = 50
 """Tasks in task groups: more levels than any scheduler has."""
 
@@ -88,8 +104,9 @@ class _Walk:
 
 class LineageReads(Base):
     def lineage(self, job_id: int, run: str = "") -> LineageView:
-        """Everything upstream and downstream of a job, with the latest run of each; with `run` (a period key of the
-        job, or the number of a run) that of the same business date. Raises NotFound for a run that the job has not."""
+        """Everything upstream and downstream of a job, with the latest run of each, or the one that is expected soon
+        where that was a good one of an earlier date; with `run` (a period key of the job, or the number of a run) that
+        of the same business date. Raises NotFound for a run that the job has not."""
         bd = self._bd_of_run(job_id, run) if run else ""
         walk = _Walk(self.link)
         unit = walk.unit(job_id)
@@ -99,16 +116,44 @@ class LineageReads(Base):
         ids = sorted({unit, *(each for edge in walk.edges for each in edge)})
         rows = self.link.by_ids(_ON_DATE, ids, (bd,)) if bd else self.link.by_ids(_LATEST, ids)
         jobs = {row[0]: _job(row, stale) for row in rows}
+        if not bd:
+            jobs |= self._expected(jobs)
+            jobs |= self._kept_waiting(jobs)
         edges = tuple(edge for edge in walk.edges if edge[0] in jobs and edge[1] in jobs)
         return LineageView(unit, bd, jobs, edges, self._services_among(jobs, walk))
+
+    def _expected(self, jobs: dict[int, LineageJob]) -> dict[int, LineageJob]:
+        """Those jobs of which a run is expected soon, and the latest neither goes on nor is red: that stays in view."""
+        calm = [job.id for job in jobs.values() if job.state and not job.is_red and not is_open(job.state)]
+        rows = self.link.by_ids(_EXPECTED, sorted(calm), (micros(self.now() + SOON),))
+        found = {}
+        for job_id, state, evidence, key, due_us, bd, bd_before in rows:
+            job = jobs[job_id]
+            if bd > bd_before:
+                shown = "unknown" if evidence == "stale" else state
+                found[job_id] = replace(
+                    job, state=shown, period_key=visible(key), at=instant(due_us), before=job.state, before_at=job.at
+                )
+        return found
+
+    def _kept_waiting(self, jobs: dict[int, LineageJob]) -> dict[int, LineageJob]:
+        """Those jobs that have not started and wait for the root of an incident."""
+        ahead = {job.id for job in jobs.values() if not job.state or job.state in _AHEAD}
+        awaited = roots_awaited(self.link, ahead)
+        return {job_id: replace(jobs[job_id], waits_for=root) for job_id, root in awaited.items()}
 
     def latest_runs(self, job_ids: Iterable[int]) -> dict[int, list[LineageRun]]:
         """The latest runs of these jobs that have begun, newest first."""
         found: dict[int, list[LineageRun]] = {}
         rows = self.link.by_ids(_LATEST_RUNS, sorted(job_ids), (LATEST_RUNS,))
-        for run_id, job_id, bd, state, started, ended, stale_read in rows:
-            one = LineageRun(run_id, job_id, bd, state, maybe_instant(started), maybe_instant(ended), bool(stale_read))
+        for run_id, job_id, bd, state, started, ended, stale_read, key in rows:
+            begun = maybe_instant(started)
+            one = LineageRun(run_id, job_id, bd, state, begun, maybe_instant(ended), bool(stale_read), visible(key))
             found.setdefault(job_id, []).append(one)
+        newest = {those[0].id: those[0].job_id for those in found.values()}
+        for run_id, context in self.link.by_ids(_INPUTS, sorted(newest)):
+            those = found[newest[run_id]]
+            those[0] = replace(those[0], inputs=_inputs(context) or those[0].inputs)
         return found
 
     def _bd_of_run(self, job_id: int, run: str) -> str:
@@ -126,6 +171,13 @@ class LineageReads(Base):
         among = {name: tuple(dict.fromkeys(units[each] for each in those)) for name, those in ends.items()}
         found = {name: tuple(each for each in those if each in jobs) for name, those in among.items()}
         return {name: those for name, those in found.items() if those}
+
+
+def _inputs(context: str) -> tuple[tuple[str, str], ...]:
+    """(job, period key) of what a source told under "inputs"; nothing of what is told in another form."""
+    told = json.loads(context).get("inputs")
+    rows = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
+    return tuple((str(one["job"]), str(one["period_key"])) for one in rows if one.keys() >= {"job", "period_key"})
 
 
 def _job(row: Row, stale: dict[int, datetime | None]) -> LineageJob:

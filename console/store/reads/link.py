@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from console.store.errors import StoreMissing, StoreUnusable, damage_words, folder_words, is_damage
+from console.store.errors import StoreMissing, StoreUnusable, damage_words, folder_words, gone_words, is_damage
+from console.store.place import which_file
 
 POSTGRES_URLS = ("postgresql://", "postgres://")
 BUSY_SECONDS = 5.0
@@ -85,11 +86,17 @@ class SqliteLink:
         self.place = str(path)
         if path.is_dir():
             raise StoreUnusable(folder_words(path))
-        if not path.is_file() or path.stat().st_size == 0:
-            raise StoreMissing(f'there is no store at {path} yet; "headway engine" makes it')
+        self._path = path.absolute()
+        self._open()
+
+    def _open(self) -> None:
+        path = self._path
+        if not path.is_file() or path.stat().st_size == 0:  # opened, it would have SQLite take a log beside it away
+            raise StoreMissing(f'there is no store at {self.place} yet; "headway engine" makes it')
         try:
+            found = which_file(path)
             self._raw = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode=ro{_frozen(path)}",
+                f"file:{quote(str(path))}?mode=ro{_frozen(path)}",
                 uri=True,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
@@ -98,10 +105,26 @@ class SqliteLink:
             )
             self._raw.execute("PRAGMA query_only=1")
             self._raw.execute("PRAGMA cache_size=-8192")
+            self._file: tuple[int, int] | None = found
+        except OSError as error:
+            raise StoreUnusable(f"the store at {path} cannot be read: {error.strerror}") from error
         except sqlite3.Error as error:
             raise StoreUnusable(f"the store at {path} cannot be read: {error}{_mend(error)}") from error
 
+    def _still_there(self) -> None:
+        """A file that was moved away is read on by whoever has it open, and never changes again: that is no store any
+        more. Where another file stands in its place, that one is read from now on."""
+        try:
+            found = which_file(self._path)
+        except OSError as error:
+            raise StoreUnusable(gone_words(self.place, error.strerror)) from error
+        if found != self._file:
+            self._raw.close()
+            self._file = None  # where it cannot be opened the next question tries again
+            self._open()
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        self._still_there()
         try:
             return self._raw.execute(sql, values).fetchall()
         except sqlite3.Error as error:

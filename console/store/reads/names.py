@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from console.clean import clean_line
-from console.model.ids import incident_name
 from console.model.promises import service_of
-from console.store.keys import pack, unpack
+from console.store.errors import NotFound
+from console.store.keys import unpack
 from console.store.patterns import matching
+from console.store.reads.begins import Named, incidents_to_name, names_that_begin
 from console.store.reads.declared import DeclaredReads
 from console.store.reads.near import near
 from console.store.reads.services import is_end_to_end
-
-Named = Literal["job", "service", "system"]
-OFFERED = 200
-"""Names at most: a shell asks before it prints as many."""
 
 TIERS = ("1", "2", "3", "4", "5")
 FEW = 12
@@ -27,11 +23,6 @@ _ALL = {
     "system": "SELECT name FROM system WHERE NOT removed ORDER BY name",
     "owner": "SELECT owner FROM job WHERE owner <> '' UNION SELECT owner FROM service WHERE owner <> '' AND NOT removed"
     " ORDER BY 1",
-}
-_NAMES = {
-    "job": "SELECT name FROM job WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
-    "service": "SELECT name FROM service WHERE substr(name, 1, ?) = ? AND NOT removed ORDER BY name LIMIT ?",
-    "system": "SELECT name FROM system WHERE substr(name, 1, ?) = ? AND NOT removed ORDER BY name LIMIT ?",
 }
 
 
@@ -47,8 +38,14 @@ class NameReads(DeclaredReads):
 
     def names(self, of: Named, begins: str) -> list[str]:
         """The names that begin so, in order, OFFERED at most."""
-        typed = pack(begins)
-        return [row[0] for row in self.link.rows(_NAMES[of], (len(typed), typed, OFFERED))]
+        return names_that_begin(self.link, of, begins)
+
+    def system_named(self, name: str) -> str:
+        """The same name, where a system has it. Raises NotFound with those that are near."""
+        known = [row[0] for row in self.link.rows(_ALL["system"])]
+        if name not in known:
+            raise NotFound(name, near(name, known))
+        return name
 
     def unknown(self, matchers: Mapping[str, str]) -> list[tuple[str, str, str]]:
         """Those of these matchers that fit nothing there is: what is matched, its pattern, and what may be meant, as a
@@ -76,6 +73,4 @@ class NameReads(DeclaredReads):
 
     def incident_names(self) -> list[str]:
         """The incidents that are open, the newest first; the latest ten where none is."""
-        rows = self.link.rows("SELECT id FROM incident WHERE closed_us IS NULL ORDER BY id DESC LIMIT ?", (OFFERED,))
-        rows = rows or self.link.rows("SELECT id FROM incident ORDER BY id DESC LIMIT 10")
-        return [incident_name(row[0]) for row in rows]
+        return incidents_to_name(self.link)

@@ -12,12 +12,13 @@ from console.model.ids import instant, maybe_instant, micros
 from console.model.views.night import NightJob, NightRun, NightTry, NightView
 from console.store.reads.link import Row
 from console.store.reads.services import ServiceReads
+from console.store.reads.waiting import roots_awaited
 
 _PATHS = "SELECT service_id, submission, path, sources FROM service_day WHERE bd = ?"
 _DATES = "SELECT DISTINCT bd FROM service_day WHERE bd <= ? ORDER BY bd DESC LIMIT ?"
 _NAMES = "SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a"
 _RUNS = (
-    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.expected, r.state, a.started_us, a.ended_us, a.state"
+    "SELECT r.job_id, r.id, r.sort_us, r.period_us, r.state, a.started_us, a.ended_us, a.state"
     " FROM {ids} JOIN run r ON r.job_id = k.a AND r.sort_us >= ? AND r.bd = ? LEFT JOIN attempt a ON a.run_id = r.id"
     " ORDER BY r.sort_us, r.id, a.started_us, a.number"
 )
@@ -38,7 +39,7 @@ class NightReads(ServiceReads):
         known = {place: paths.get((one.id, one.submission), ()) for place, one in enumerate(services)}
         job_ids = sorted({job_id for path in known.values() for job_id in path})
         dates = [row[0] for row in self.link.rows(_DATES, (max(on, latest), DATES))]
-        jobs = self._jobs(job_ids, usual, on)
+        jobs = self._jobs(job_ids, usual, on, on == latest)
         paths_kept = {place: tuple(each for each in path if each in jobs) for place, path in known.items()}
         return NightView(on, now, tuple(services), paths_kept, jobs, tuple(reversed(dates)))
 
@@ -51,11 +52,14 @@ class NightReads(ServiceReads):
             usual |= {one["job"]: one for one in json.loads(sources)}
         return paths, usual
 
-    def _jobs(self, job_ids: list[int], usual: dict[str, dict[str, Any]], bd: str) -> dict[int, NightJob]:
+    def _jobs(
+        self, job_ids: list[int], usual: dict[str, dict[str, Any]], bd: str, is_present: bool
+    ) -> dict[int, NightJob]:
         names: dict[int, str] = dict(
             self.link.by_ids("SELECT j.id, j.name FROM {ids} JOIN job j ON j.id = k.a", job_ids)
         )
         first = micros(datetime.combine(date.fromisoformat(bd), time(), UTC) - timedelta(days=2))
+        awaited = roots_awaited(self.link, job_ids) if is_present else {}
         rows: dict[int, list[Row]] = defaultdict(list)
         for job_id, *row in self.link.by_ids(_RUNS, job_ids, (first, bd)):
             rows[job_id].append(tuple(row))
@@ -64,7 +68,13 @@ class NightReads(ServiceReads):
             said = usual.get(name, {})
             runs = tuple(_runs(rows[job_id]))
             found[job_id] = NightJob(
-                job_id, name, said.get("p50_s"), said.get("p90_s"), said.get("source", "none"), runs
+                job_id,
+                name,
+                said.get("p50_s"),
+                said.get("p95_s", said.get("p90_s")),
+                said.get("source", "none"),
+                runs,
+                awaited.get(job_id, ""),
             )
         return found
 
@@ -76,12 +86,11 @@ def _runs(rows: Iterable[Row]) -> list[NightRun]:
         by_run[row[0]].append(row)
     found = []
     for run_id, those in by_run.items():
-        _, sort_us, period_us, expected, state = those[0][:5]
+        _, sort_us, period_us, state = those[0][:4]
         tries = [
             NightTry(instant(began), maybe_instant(ended), said)
             for *_, began, ended, said in those
             if began is not None
         ]
-        due = maybe_instant(period_us) if expected else None
-        found.append(NightRun(run_id, instant(sort_us), due, state, tuple(tries)))
+        found.append(NightRun(run_id, instant(sort_us), maybe_instant(period_us), state, tuple(tries)))
     return found

@@ -14,6 +14,8 @@ from console.model.views import TargetView
 from console.store.keys import unpack
 from console.store.patterns import matching
 from console.store.reads.jobs import JobReads
+from console.store.unknown_ends import META as UNKNOWN_ENDS
+from console.store.unknown_ends import read_back
 
 LOST_SHOWN = timedelta(hours=48)
 """How long a window whose evidence is lost is told: as long as its runs are judged."""
@@ -42,7 +44,9 @@ class RemarkReads(JobReads):
             f"dependencies lead back to themselves: {' → '.join(path)}. None of them counts; remove one."
             for path in circles
         ]
-        found += self.unmatched(names)
+        ends = read_back(self.meta(UNKNOWN_ENDS))
+        found += [f"{one.service}: {one.words}" for one in ends]
+        found += self.unmatched([one for one in names if one not in {end.job for end in ends}])
         found += self.dependency_faults()
         found += [*self._stranded(), *self._too_many()]
         return found + [f"{one.system}/{one.name}: {words}" for one in self.systems() for words in _of_target(one)]

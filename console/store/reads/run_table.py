@@ -35,6 +35,16 @@ class RunTableReads(JobReads):
         """
         return array("q", self._run_ids(wanted, sort))
 
+    def runs_read_after(self, last_id: int) -> tuple[int, dict[str, int]]:
+        """The newest run's id, and how many of each system came after `last_id`, planned ones left out: who counts a
+        read-back as it goes on reads each run once."""
+        [(newest,)] = self.link.rows("SELECT COALESCE(MAX(id), 0) FROM run")
+        sql = (
+            "SELECT s.name, COUNT(*) FROM run r JOIN job j ON j.id = r.job_id JOIN system s ON s.id = j.system_id"
+            " WHERE r.id > ? AND r.id <= ? AND r.state <> 'planned' GROUP BY s.name"
+        )
+        return newest, dict(self.link.rows(sql, (last_id, newest)))
+
     def runs_first_page(self, wanted: JobFilter, sort: str = "age", limit: int = FIRST_PAGE) -> list[RunRow]:
         """The first rows of that order, at once."""
         return self.runs_by_ids(list(islice(self._run_ids(wanted, sort), limit)))

@@ -37,6 +37,17 @@ class RunReads(IncidentReads):
         stale = self.stale_targets()
         return [run_row(row, stale) for row in rows]
 
+    def runs_on(self, job_id: int, bd: str) -> list[RunRow]:
+        """The job's runs of one business date, also those that are still to come, newest first; what began before what
+        did not."""
+        rows = self.link.rows(
+            f"{RUN} WHERE r.job_id = ? AND r.bd = ? ORDER BY CASE WHEN r.attempts > 0 THEN 0 ELSE 1 END,"
+            " r.sort_us DESC, r.period_key DESC LIMIT ?",
+            (job_id, bd, RUNS_SHOWN),
+        )
+        stale = self.stale_targets()
+        return [run_row(row, stale) for row in rows]
+
     def run(self, run_id: int) -> RunView:
         """One run with everything about it. Raises NotFound."""
         found = self.link.rows(f"{RUN} WHERE r.id = ?", (run_id,))
@@ -64,7 +75,18 @@ class RunReads(IncidentReads):
             proof=proof,
             tasks=tuple(self._tasks(row)),
             findings=self.findings_of_run(run_id),
+            runs=tuple(self._until(row)),
         )
+
+    def _until(self, row: RunRow) -> list[RunRow]:
+        """The run and those of its job that were due before it."""
+        rows = self.link.rows(
+            f"{RUN} WHERE r.job_id = ? AND r.sort_us <= (SELECT sort_us FROM run WHERE id = ?)"  # noqa: S608 - our own
+            " ORDER BY r.sort_us DESC, r.period_key DESC LIMIT ?",
+            (row.job_id, row.id, RUNS_SHOWN),
+        )
+        stale = self.stale_targets()
+        return [run_row(one, stale) for one in rows]
 
     def _tail(self, run_id: int) -> tuple[str, str, bool]:
         """The latest attempt's tail."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from console.store.reads.alerts import AlertReads
+from console.store.reads.asked import AskedReads
 from console.store.reads.audit import AuditReads
 from console.store.reads.cadence import CadenceReads
 from console.store.reads.checks import CheckReads
@@ -18,6 +19,7 @@ class WholeReads(
     RunTableReads,
     HandoverReads,
     AlertReads,
+    AskedReads,
     AuditReads,
     CadenceReads,
     LineageReads,

@@ -14,6 +14,7 @@ from console.model.holding import length_fault
 from console.model.ids import incident_name
 from console.model.steps import open_steps, waiting_for
 from console.model.views import HoldView, JobView, RunView
+from console.model.words import BY_PEOPLE
 from console.tui.cells import counted
 from console.tui.order import Order, verb_word
 from console.tui.ports import ReadsLike
@@ -49,14 +50,33 @@ def marked_order(screen: BaseScreen, verb: Verb, runs: Sequence[RunChoice]) -> N
 def run_order(screen: BaseScreen, verb: Verb, choice: RunChoice) -> None:
     """The preview of the verb on this run, where its system has such a verb; else why not."""
 
-    def found(view: RunView) -> None:
+    def found(told: tuple[RunView, str]) -> None:
+        view, builds_on = told
         if verb in MARKS or verb.needs in view.capabilities:
             incident = choice.incident_id if choice.incident_id is not None else view.incident_id
-            screen.board.open_order(Order(verb, choice.job, choice.run_id, incident_id=incident))
+            screen.board.open_order(Order(verb, choice.job, choice.run_id, incident_id=incident, builds_on=builds_on))
         else:
             screen.notice(view.missing.get(verb.needs, f"its system cannot {verb_word(verb)}"), "warn")
 
-    screen.look_up("order", lambda reads: reads.run(choice.run_id), found)
+    def read(reads: ReadsLike) -> tuple[RunView, str]:
+        view = reads.run(choice.run_id)
+        return view, _builds_on(reads, view) if verb == Verb.MARK_OK else ""
+
+    screen.look_up("order", read, found)
+
+
+def _builds_on(reads: ReadsLike, view: RunView) -> str:
+    """What a manual step builds on, where that is red or stale; as `headway done` says it."""
+    from console.control.gate import Standing, judge
+
+    name = view.row.job
+    by_people = {one.system for one in reads.systems() if one.kind == BY_PEOPLE}
+    if name.partition("/")[0] not in by_people:
+        return ""
+    verdict = judge(reads.gate(name, view.row.period_key), reads.engine().alive, reads.now(), reads.declared())
+    if verdict.standing is not Standing.RED:
+        return ""
+    return f"{name} {view.row.bd} builds on what is not good: {verdict.words}"
 
 
 def recover(screen: BaseScreen, incident_id: int) -> None:
@@ -143,7 +163,7 @@ def _a_time(text: str) -> str:
 
 
 def _mark_name() -> str:
-    from console.engine.requests import mark_name
+    from console.engine.origin import mark_name
 
     return mark_name()
 

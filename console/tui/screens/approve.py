@@ -31,9 +31,14 @@ def approvals(screen: BaseScreen) -> None:
 
     def chosen(key: Any) -> None:
         if key in waiting:
-            screen.board.push_screen(ApproveScreen(waiting[key]), lambda yes: _put(screen, waiting[key], yes))
+            approve_one(screen, waiting[key])
 
     screen.board.push_screen(PickScreen("waits for approval", choices, columns=WAITING), chosen)
+
+
+def approve_one(screen: BaseScreen, one: ApprovalView) -> None:
+    """Shows all that is known of it, and asks."""
+    screen.board.push_screen(ApproveScreen(one), lambda yes: _put(screen, one, yes))
 
 
 class ApproveScreen(SendScreen[bool]):

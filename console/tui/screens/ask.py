@@ -16,7 +16,7 @@ from console.tui.widgets.pane import Pane
 
 def said(text: str) -> str:
     """Why an empty text is no answer; empty for any other."""
-    return "" if text else "say it in a few words; Esc goes back"
+    return "" if text else "say it in a few words"
 
 
 def a_duration(text: str) -> str:
@@ -55,7 +55,7 @@ class AskScreen(Overlay[str]):
 
     def _foot(self, fault: str) -> None:
         enter = keys.shown("enter", self.look.glyphs.plain)
-        left = [(f"{enter} ", "key"), ("go on  ", "dim"), ("Esc ", "key"), ("back", "dim")]
+        left = [(f"{enter} ", "key"), ("go on  ", "dim"), (f"{self.key_for('back')} ", "key"), ("back", "dim")]
         self.bar("box-foot").show([(fault, "warn")] if fault else left)
 
     @on(Input.Changed)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors.words import Verb
-from console.tui import chrome, keys
+from console.tui import chrome, guide, where
 from console.tui.screens.marking import Marking, RunChoice
 from console.tui.trail import Place
+from console.tui.widgets.grid import Grid
 
 __all__ = ["BaseScreen", "RunChoice"]
 
@@ -37,10 +38,42 @@ class BaseScreen(Marking):
     def do_holds(self) -> None:
         self.board.go("holds")
 
+    def do_actions(self) -> None:
+        self.board.go("actions")
+
+    def do_shadow(self) -> None:
+        self.board.go("shadow")
+
+    def do_audit(self) -> None:
+        self.board.go("audit")
+
     @property
     def place(self) -> Place | None:
         """What `visit` takes to come here again; None for what is gone once it is closed."""
-        return ("screen", self.WHERE) if self.WHERE in keys.NUMBERED else None
+        return ("screen", self.WHERE) if self.WHERE in where.NUMBERED else None
+
+    @property
+    def left_at(self) -> Place | None:
+        """The same with what a person made of it: where he comes back to when his line was lost."""
+        return self.place
+
+    @property
+    def row_left(self) -> Any:
+        """The row under the cursor, where there are rows."""
+        return next((grid.key for grid in self.query(Grid)), None)
+
+    def stand_on(self, row: Any) -> None:
+        """Puts the cursor there as soon as there is such a row."""
+
+        def stand() -> None:
+            for grid in self.query(Grid):
+                grid.stand_on(row)
+
+        if row is not None:
+            self.call_after_refresh(stand)
+
+    def take_table(self, *shown: Any) -> None:
+        """Shows what a table showed: filter, sort, columns."""
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -65,7 +98,33 @@ class BaseScreen(Marking):
     def do_zone(self) -> None:
         self.board.clock.mode = self.board.clock.mode.next()
         self.tick()
+        self.fetch()
         self.notice(f"times: {chrome.zone_words(self.look)}")
+
+    def why_not_suspend(self) -> str:
+        return "the console is in a browser: there is no shell behind it" if self.board.is_web else ""
+
+    def why_not_tour(self) -> str:
+        if self.board.tour is not None:
+            return ""
+        if self.board.header is not None and self.board.header.replay:
+            return "this demo was opened without its tour: headway demo without --no-tour has it"
+        return "the tour belongs to the recorded night: headway demo"
+
+    def why_not_tour_skip(self) -> str:
+        if self.why_not_tour():
+            return self.why_not_tour()
+        return "" if guide.is_shown(self.board) else "the tour was left; its key brings it back"
+
+    def do_tour(self) -> None:
+        guide.turn(self)
+
+    def do_tour_skip(self) -> None:
+        guide.skip(self)
+
+    def do_redraw(self) -> None:
+        self.board.redraw()
+        self.board.look_again()
 
     def do_suspend(self) -> None:
         self.board.action_suspend_process()
@@ -202,9 +261,7 @@ class BaseScreen(Marking):
         self._open_lineage(blast=True)
 
     def _open_lineage(self, blast: bool) -> None:
-        from console.tui.screens.lineage import LineageScreen
-
-        self.board.push_screen(LineageScreen(self.job_here(), blast))
+        self.board.open_lineage((self.job_here(), blast))
 
     def do_log(self) -> None:
         self.with_run(lambda choice: self.board.open_run(choice.run_id))

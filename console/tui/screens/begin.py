@@ -30,11 +30,11 @@ class BeginScreen(SendScreen[int]):
 
     @property
     def must_type(self) -> bool:
-        return bool(self.unsafe)
+        return bool(self.unsafe or self.draft.first_tier)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The one job that is not declared safe; where there are several, the plan's own word."""
+        """The one job that is not declared safe; else the plan's own word."""
         jobs = {step.job for step in self.unsafe}
         if len(jobs) != 1:
             return (self.word,)
@@ -53,7 +53,11 @@ class BeginScreen(SendScreen[int]):
         found = steps.start_lines(self.draft, self.look)
         if self.unsafe:
             found += [[], [(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")]]
-        return [*found, [], [("It stops at the first step that fails; p pauses it, x gives it up.", "dim")]]
+        if self.draft.first_tier:
+            found += [[], [(f"tier 1 hangs on it: {', '.join(self.draft.first_tier)}", "warn")]]
+        pause, abort = self.look.key("recovery", "pause"), self.look.key("recovery", "abort")
+        how = f"{pause} pauses it, {abort} gives it up"
+        return [*found, [], [(f"It stops at the first step that fails; {how}.", "dim")]]
 
     def put(self, requests: RequestsLike) -> int:
         return requests.start_plan(self.draft, self.key, self.why)

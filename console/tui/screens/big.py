@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from textual import on
 
-from console.model.filters import FilterError, JobFilter, parse_filter
+from console.model.filters import JobFilter, parse_typed
+from console.personal.views import SavedView
+from console.tui import keys
 from console.tui.ports import ReadsLike
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ListScreen
@@ -20,6 +22,9 @@ from console.tui.widgets.grid import Grid
 from console.tui.widgets.pages import IdRows
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Column, Row, shifted
+
+SORTED_BY = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
+"""Heading of a column -> what a click on it sorts by."""
 
 
 class BigTable(ListScreen):
@@ -38,7 +43,7 @@ class BigTable(ListScreen):
         """Why the filter cannot be read; what it said before is shown meanwhile."""
         self.whole = False
         self.order_changed = False
-        self._sorted_at = 0.0
+        self._sorted_at, self._newest = 0.0, 0
         self._asked: tuple[JobFilter, str] | None = None
         self.grid.set_columns(self.columns())
 
@@ -71,7 +76,14 @@ class BigTable(ListScreen):
 
     @property
     def place(self) -> Place:
-        return "table", (self.WHERE, self.filter_text, self.sort, self.wide)
+        return "table", (self.WHERE, self.filter_text, self.sort, self.wide, self.only_problems)
+
+    left_at = place
+
+    def view_here(self, name: str) -> SavedView:
+        columns = "wide" if self.wide else "normal"
+        sort = self.sort if self.sort != self.SORT else ""
+        return super().view_here(name)._replace(sort=sort, columns=columns)
 
     # reading
 
@@ -94,20 +106,13 @@ class BigTable(ListScreen):
     def refilter(self) -> None:
         """Asks for what the filter leaves. While its last word cannot be read, which may be because it is still being
         typed, the words before it are in force; what cannot be read before that leaves everything as it is."""
-        try:
-            wanted, self.fault = self._meant(self.filter_text), ""
-        except FilterError as error:
-            self.fault = str(error)
-            try:
-                wanted = self._meant(" ".join(self.filter_text.split()[:-1]))
-            except FilterError:
-                wanted = self.wanted
-        self._ask_for((wanted, self.sort))
-        self.board.trail.changed(self.place)
-
-    def _meant(self, text: str) -> JobFilter:
         now = self.board.now()
-        return parse_filter(text, now, self.board.clock.local(now).tzinfo or UTC, self.only_problems)
+        zone = self.board.clock.local(now).tzinfo or UTC
+        wanted, self.fault = parse_typed(self.filter_text, now, zone, self.only_problems)
+        self._ask_for((wanted or self.wanted, self.sort))
+        if self.whole:
+            self.grid.say_empty(self._nothing_here())
+        self.board.trail.changed(self.place)
 
     def _ask_for(self, asked: tuple[JobFilter, str]) -> None:
         if asked == self._asked:
@@ -130,8 +135,8 @@ class BigTable(ListScreen):
             self.board.ask_for(
                 self,
                 f"{self.WHERE} ids",
-                lambda reads: self.all_ids(reads, *asked),
-                lambda ids: self._ids(asked, ids),
+                lambda reads: (ids := self.all_ids(reads, *asked), max(ids, default=0)),
+                lambda found: self._ids(asked, *found),
                 instead=instead,
             )
 
@@ -142,22 +147,25 @@ class BigTable(ListScreen):
         if not self.whole:
             self._show(array("q", [view.id for view in views]), keep=False)
 
-    def _ids(self, asked: tuple[JobFilter, str], ids: array[int]) -> None:
+    def _ids(self, asked: tuple[JobFilter, str], ids: array[int], newest: int) -> None:
         if asked != self._asked:
             return
-        first = not self.whole
-        self.whole, self.order_changed = True, False
+        first, before = not self.whole, self._newest
+        self.whole, self.order_changed, self._newest = True, False, newest
         self._show(ids, keep=first or self.grid.cursor > 0)
+        if not first:
+            self.grid.light(frozenset(each for each in ids[slice(*self.grid.visible_rows)] if each > before))
 
     def _show(self, ids: array[int], keep: bool) -> None:
-        self.source.ids = ids
-        self.grid.empty = (
-            f'nothing matches "{self.filter_text}"; Esc clears the filter'
-            if self.filter_text
-            else ("no problem here; ! shows everything" if self.only_problems else self.EMPTY)
-        )
-        self.grid.show(self.source, keep)
+        key, self.source.ids = self.grid.key, ids
+        self.grid.say_empty(self._nothing_here())
+        self.grid.show(self.source, keep, key)
         self.paint_frame()
+
+    def _nothing_here(self) -> str:
+        if self.filter_text:
+            return f'nothing matches "{self.filter_text}"; {self.key_for("back")} clears the filter'
+        return f"no problem here; {self.key_for('problems')} shows everything" if self.only_problems else self.EMPTY
 
     def _ask(self, ids: list[int]) -> None:
         self.board.ask_for(
@@ -213,10 +221,6 @@ class BigTable(ListScreen):
         self.paint_top()
         self.paint_foot()
 
-    @on(Grid.Picked)
-    def picked(self) -> None:
-        self.action_act("open")
-
     # sort and columns
 
     def sort_by(self, order: str) -> None:
@@ -230,6 +234,14 @@ class BigTable(ListScreen):
         """The order has changed: columns that belong to it come into view."""
         self.grid.set_columns(self.columns())
 
+    @on(Grid.Headed)
+    def sort_by_heading(self, event: Grid.Headed) -> None:
+        act = f"sort_{SORTED_BY.get(event.title, '')}"
+        if any(one.name == act for one in keys.acts(self.WHERE)):
+            self.action_act(act)
+        else:
+            self.notice(f"not sorted by {event.title}", "warn")
+
     def do_sort_name(self) -> None:
         self.sort_by("name")
 
@@ -237,17 +249,19 @@ class BigTable(ListScreen):
         self.sort_by("age")
 
     def do_wide(self) -> None:
-        self.wide, self.shift = not self.wide, 0
-        self.grid.set_columns(self.columns())
+        self.wide = not self.wide
+        self._shift_to(0)
         self.notice("wide: names whole, all columns; → brings those that have no room" if self.wide else "")
 
     def do_columns_on(self) -> None:
-        self.shift = min(self.shift + 1, len(self.COLUMNS) - self.FIXED - 1)
-        self.grid.set_columns(self.columns())
+        self._shift_to(min(self.shift + 1, len(self.COLUMNS) - self.FIXED - 1))
 
     def do_columns_back(self) -> None:
-        self.shift = max(0, self.shift - 1)
-        self.grid.set_columns(self.columns())
+        self._shift_to(max(0, self.shift - 1))
+
+    def _shift_to(self, columns: int) -> None:
+        self.shift = columns
+        self.sorted_anew()
 
     # marks
 

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 
 from console.durations import parse_duration
+from console.model.finishes import outlook
 from console.model.plans import ALTERNATIVE_WORDS, Draft, PlanRefused, Step
 from console.model.shaping import Changes, shape
 from console.tui import steps
 from console.tui.asking import Asking
+from console.tui.finishes import MOST_ROWS, TALL, TALL_ROWS, finish_lines
 from console.tui.ports import AnswerLike, RequestsLike
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.widgets.grid import Grid
@@ -30,7 +32,11 @@ class DraftScreen(BaseScreen):
     `wider` puts a wider one: also what no service that is hit waits for."""
 
     WHERE = "plan"
-    DEFAULT_CSS = "DraftScreen #grid { height: 3fr; } DraftScreen #detail { height: 2fr; border-top: solid $panel; }"
+    DEFAULT_CSS = """
+    DraftScreen #grid { height: 3fr; }
+    DraftScreen #finishes { height: 0; }
+    DraftScreen #detail { height: 2fr; border-top: solid $panel; }
+    """
 
     def __init__(
         self,
@@ -47,11 +53,15 @@ class DraftScreen(BaseScreen):
         self.changes = Changes()
         self.trouble = ""
         self.grid = Grid(steps.DRAFT, ASKING, id="grid")
+        self.finishes = Pane(id="finishes")
+        self.finishes.can_focus = self.finishes.finds_errors = False
+        """Where more services stand than there is room for, Tab leads there."""
         self.pane = Pane(id="detail")
         self.pane.wrapped, self.pane.hang, self.pane.finds_errors = True, steps.LABEL, False
 
     def body(self) -> ComposeResult:
         yield self.grid
+        yield self.finishes
         yield self.pane
 
     def on_mount(self) -> None:
@@ -63,7 +73,7 @@ class DraftScreen(BaseScreen):
         self.changes, self.trouble = Changes(), ""
         self.grid.empty = ASKING
         self.grid.show(Rows())
-        self.pane.show_runs([])
+        self._explain()
         self.paint_frame()
         Asking(self.board, self, "plan", propose, self._proposed, self._failed)
 
@@ -128,6 +138,20 @@ class DraftScreen(BaseScreen):
         out = next((step for step in self._out if step.place == self._place), None)
         step = self.here or (replace(out, saves=()) if out else None)
         self.pane.show_runs(steps.draft_detail(step, self.draft, self.look) if step and self.draft else [])
+
+        self._foresee()
+
+    def _foresee(self) -> None:
+        """When each service would be there, by each way: also by the other ways of the step under the cursor."""
+        found = outlook(self.proposed, self.changes, self._place) if self.proposed and self.draft else None
+        lines = finish_lines(found, self.look, self.size.width - 1) if found else []
+        room = 1 + (MOST_ROWS if self.size.height < TALL else TALL_ROWS)
+        self.finishes.styles.height = min(len(lines), room)
+        self.finishes.can_focus = len(lines) > room
+        self.finishes.show_runs(lines)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._foresee()
 
     @on(Grid.Moved)
     def moved(self) -> None:
@@ -229,7 +253,7 @@ class DraftScreen(BaseScreen):
     def why_not_start(self) -> str:
         if self.draft is None:
             return f"no plan: {self.trouble}" if self.trouble else "the plan is not here yet"
-        return steps.why_not_start(self.draft, self.wider is not None and not self.is_wide)
+        return steps.why_not_start(self.draft, self.look, self.wider is not None and not self.is_wide)
 
     def do_start(self) -> None:
         from console.tui.screens.begin import BeginScreen

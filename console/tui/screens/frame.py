@@ -10,11 +10,13 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widget import Widget
 
-from console.tui import chrome, keys
+from console.tui import chrome, guide, keys, where
 from console.tui.cells import Look
 from console.tui.pace import Paced
 from console.tui.ports import ReadsLike
 from console.tui.widgets.bar import Bar, Line
+from console.tui.widgets.breaks import breaks
+from console.tui.widgets.paint import fit
 
 if TYPE_CHECKING:
     from console.tui.app import HeadwayApp
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 NOTICE_SECONDS = 8.0
+BANNER_LINES = 2
+READING = "reading…"
+NOT_READ = "the store cannot be read, and this was not read before: the banner says why"
+MAKING = "the engine is making the store: what it finds comes here by itself"
 
 
 class FrameScreen(Paced, Screen[None], inherit_bindings=False):
@@ -40,6 +46,8 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
         self.lost = ""
         self._focus_kept: Widget | None = None
         """What had the focus before the terminal became too small: what is hidden cannot have it."""
+        self._put_away: list[Widget] = []
+        """What was shown before it."""
 
     @property
     def board(self) -> HeadwayApp:
@@ -50,10 +58,29 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
     def look(self) -> Look:
         return self.board.look
 
+    def key_for(self, act: str) -> str:
+        """The key of an act here, as this person has it."""
+        return self.look.key(self.WHERE, act)
+
     def compose(self) -> ComposeResult:
         yield Bar(id="top", lines=2)
         yield from self.body()
+        yield from guide.bar(self.board, self.WHERE)
         yield Bar(id="foot", ground="panel")
+
+    @property
+    def waiting(self) -> str:
+        """What stands where nothing was read yet: what it is called that is not there, or why nothing comes."""
+        if self.board.starting:
+            return self.lost or MAKING
+        return self.lost or (NOT_READ if self.board.store_error else READING)
+
+    def _tell_waiting(self) -> None:
+        """Tables that were not read yet say so, as long as there is a store."""
+        for one in self.query("Grid, Canvas"):
+            if getattr(one, "empty", "") in (READING, NOT_READ, MAKING):
+                one.empty = self.waiting  # type: ignore[attr-defined]
+                one.refresh()
 
     def body(self) -> ComposeResult:
         """The widgets between title and footer."""
@@ -84,13 +111,31 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
             self.mount(pane)
         if small:
             self._focus_kept = self.focused or self._focus_kept
-        for child in self.children:
-            if not (child.id or "").startswith("textual-"):
-                child.display = small == (child.id == "small")
+        self._make_room(small)
+        guide.paint(self, self.WHERE)
         if not small and self._focus_kept is not None:
             self.call_after_refresh(self._focus_kept.focus)
             self._focus_kept = None
         self.call_after_refresh(self.paint_frame)
+
+    def _make_room(self, small: bool) -> None:
+        """Hides what is shown, but for the status of a small terminal; or shows again what was hidden so."""
+        for pane in self.query("#small"):
+            pane.display = small
+        if not small:
+            for child in self._put_away:
+                child.display = True
+            self._put_away = []
+            return
+        for child in self.children:
+            if child.display and child.id not in ("small", guide.BAR) and not (child.id or "").startswith("textual-"):
+                child.display = False
+                self._put_away.append(child)
+
+    @property
+    def is_small(self) -> bool:
+        """Only a status is shown: whoever has news shows nothing of it."""
+        return chrome.is_small(self.app.size)
 
     def fetch(self) -> None:
         """Asks for what this screen shows; called when it opens and when the store has changed."""
@@ -101,38 +146,70 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
 
     def title_runs(self) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]]:
         """Left and right of the title line."""
-        return [(f" {keys.SCREENS.get(self.WHERE, '').upper()}", "key")], []
+        return [(f" {where.SCREENS.get(self.WHERE, '').upper()}", "key")], []
 
     def paint_frame(self) -> None:
         """Header, banner, title and footer as they should be now."""
         if not self.is_whole:
             return
         self.paint_top()
+        self._tell_waiting()
+        guide.paint(self, self.WHERE)
         self.paint_foot()
         small = self.query("#small")
         if small and small.first().display:
             board = self.board
-            cast("Pane", small.first()).show_runs(chrome.small(self.size, board.header, board.services, self.look))
+            warning = chrome.alarm(board.header, board.store_error, self.look, board.read_at)
+            told = chrome.small(self.size, board.header, board.services, self.look, warning)
+            cast("Pane", small.first()).show_runs(told)
 
     def paint_top(self) -> None:
         """Header, banner where there is one, title."""
         board, look = self.board, self.look
-        head, right = chrome.head(board.header, look, self.size.width, len(board.approvals))
+        head, right = self._head()
         lines: list[Line] = [(tuple(head), tuple(right), "panel")]
-        banner = chrome.banner(board.header, board.store_error, look, board.starting)
+        banner = chrome.banner(board.header, board.store_error, look, board.starting, board.read_at)
         if banner:
             style = "mark" if board.starting else "alarm"
-            lines.append((((banner, style),), (), "panel" if board.starting else "alarm"))
+            ground = "panel" if board.starting else "alarm"
+            room = self.size.width - 1
+            parts = [banner[at:end].strip() for at, end in breaks(banner, room)]
+            if len(parts) > BANNER_LINES:
+                parts[BANNER_LINES - 1 :] = [fit(" ".join(parts[BANNER_LINES - 1 :]), room)]
+            lines += [(((f" {part}", style),), (), ground) for part in parts]
         left, right_of_title = self.title_runs()
         self.bar("top").show_lines([*lines, (tuple(left), tuple(right_of_title), "")])
+
+    def _head(self) -> chrome.Sides:
+        board = self.board
+        return chrome.head(board.header, self.look, self.size.width, len(board.approvals), board.visitor)
 
     def paint_foot(self) -> None:
         text, style = self._notice
         if text:
             self.bar("foot").show([(f" {text}", style)])
             return
+        self.bar("foot").show(*self._foot())
+
+    def _foot(self) -> chrome.Sides:
         dead = {act.name for act in keys.footer(self.WHERE) if self.why_not(act.name)}
-        self.bar("foot").show(*chrome.foot(self.WHERE, self.crumb(), dead, self.look.glyphs, self.size.width))
+        glyphs, remap = self.look.glyphs, self.board.own.remap
+        return chrome.foot(self.WHERE, self.crumb(), dead, glyphs, self.size.width, remap)
+
+    def on_bar_pressed(self, event: Bar.Pressed) -> None:
+        """A key of the footer is also a button, and so is what the header counts; a notice over the keys goes away."""
+        if event.bar.id == "top" and event.y == 0:
+            if name := chrome.counted_at(self._head()[1], self.size.width, event.x):
+                self.action_act(name)
+            return
+        if event.bar.id != "foot":
+            return
+        if self._notice[0]:
+            self.notice("")
+            return
+        acts = keys.footer(self.WHERE, self.board.own.remap)
+        if name := chrome.act_at(self._foot(), acts, self.size.width, event.x):
+            self.action_act(name)
 
     def unsaved(self) -> str:
         """What a person made here that is gone with the screen, in words; empty for nothing."""

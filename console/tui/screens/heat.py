@@ -27,7 +27,14 @@ class HeatScreen(Overlay[None]):
     def on_mount(self) -> None:
         title = f"runs by hour, {heat.DAYS} days" + (f": {self.words}" if self.words else "")
         self.bar("box-title").show([(title, "strong"), ("   reading…", "dim")])
-        self.bar("box-foot").show([("Esc ", "key"), ("back  ", "dim"), ("y ", "key"), ("copy", "dim")])
+        self.bar("box-foot").show(
+            [
+                (f"{self.key_for('back')} ", "key"),
+                ("back  ", "dim"),
+                (f"{self.key_for('copy')} ", "key"),
+                ("copy", "dim"),
+            ]
+        )
         self.pane.focus()
 
         def found(hours: Sequence[HourCount]) -> None:

@@ -41,7 +41,7 @@ class HoldsScreen(ShortListScreen):
         return str(self.here.job) if self.here else ""
 
     def run_here(self) -> RunChoice | str:
-        return "a hold is about a job: Enter shows it"
+        return f"a hold is about a job: {self.key_for('open')} shows it"
 
     def do_open(self) -> None:
         self.board.open_job(self.here.job_id)

@@ -1,11 +1,11 @@
-"""Incident: one root cause, whom it hurts, its log, and what was told and done. Enter: the root run."""
+"""Incident: one root cause, whom it hurts, and beside it in tabs its log, its course, why so, what worked before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
@@ -15,21 +15,23 @@ from console.model.steps import open_steps, waiting_for
 from console.model.views import IncidentView
 from console.tui import story
 from console.tui.cells import line
-from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.screens.base import RunChoice
+from console.tui.screens.incident_tabs import TABS, IncidentTabs
+from console.tui.screens.present import PresentScreen, others
 from console.tui.trail import Place
 from console.tui.underway import plan_line
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
-from console.tui.widgets.pane import Pane
 from console.tui.widgets.table import Rows
 
 
-class IncidentScreen(BaseScreen):
+class IncidentScreen(PresentScreen):
     WHERE = "incident"
     DEFAULT_CSS = """
     IncidentScreen #story { height: 3fr; }
     IncidentScreen #side { height: 2fr; }
+    IncidentScreen.-narrow.-aside #story { display: none; }
     IncidentScreen.-wide #panels { layout: horizontal; }
     IncidentScreen.-wide #story { width: 1fr; height: 1fr; }
     IncidentScreen.-wide #side { width: 1fr; height: 1fr; border-left: solid $panel; }
@@ -42,9 +44,10 @@ class IncidentScreen(BaseScreen):
         self.view: IncidentView | None = None
         self.plans: tuple[PlanView, ...] = ()
         """Those that go on for it, newest first."""
+        self.own = ""
+        """This console as the store knows it: who looks from here is nobody else."""
         self.grid = Grid((), "reading…", id="grid")
-        self.log_pane = Pane(id="log")
-        self.log_pane.following = self.log_pane.wrapped = True
+        self.tabs = IncidentTabs()
 
     @property
     def place(self) -> Place:
@@ -55,11 +58,10 @@ class IncidentScreen(BaseScreen):
         with Container(id="panels"):
             with Vertical(id="story"):
                 yield self.grid
-            with Vertical(id="side"):
-                yield Bar(id="log-title", ground="panel")
-                yield self.log_pane
+            yield self.tabs
 
     def on_mount(self) -> None:
+        super().on_mount()
         self.grid.focus()
 
     def fetch(self) -> None:
@@ -67,11 +69,14 @@ class IncidentScreen(BaseScreen):
         self.look_up("incident", lambda reads: (reads.incident(number), reads.plans(number)), self._show)
 
     def _show(self, found: tuple[IncidentView, Sequence[PlanView]]) -> None:
+        from console.store.reads.holders import holder_name
+
+        self.own = holder_name()
         view, plans = found
         before, self.view = self.view, view
         self.plans = tuple(one for one in plans if one.ended is None)
         self.tick()
-        self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
+        self.tabs.show_log(view)
         if not self.grid.touched or self._is_over(before):
             self._point_at_step()
 
@@ -93,18 +98,16 @@ class IncidentScreen(BaseScreen):
         if self.view is not None:
             plans = [line(("plan", one.id), plan_line(one, self.look), pick=True) for one in self.plans]
             waiting = [one for one in self.board.approvals if one.key in {each.key for each in self.view.actions}]
-            asked = [line(("approve", one.key), story.approval(one), pick=False) for one in waiting]
+            asked = [line(("approve", one.key), story.approval(one, self.look), pick=False) for one in waiting]
             told = story.lines(self.view, self.look, self.grid.room, self.grid.size.height)
             self.grid.show(Rows([*plans, *asked, *told]))
-            clocks = story.clocks(self.view, self.look, self.size.width)
+            clocks = story.clocks(self.view, self.look, self.size.width, others(self.view.row.lookers, self.own))
             self.bar("clocks").show_lines([(tuple(runs), (), "") for runs in clocks])
-            self.bar("log-title").show(
-                [(f" log of {self.view.row.root_job or 'the cause'}", "dim")], [("l opens ", "dim")]
-            )
+            self.tabs.show(self.view, self.look, self.focused)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+            return [(f" {incident_name(self.incident_id)}", "key"), (f"  {self.waiting}", "warn")], []
         return story.title(self.view, self.look, self.size.width)
 
     def crumb(self) -> str:
@@ -128,15 +131,20 @@ class IncidentScreen(BaseScreen):
             return self.here
         row = self.view.row if self.view else None
         if row is None:
-            return self.lost or "the incident is not read yet"
+            return self.not_read
         if row.root_run_id is None:
             return "its root cause is no run: nothing to rerun"
         return RunChoice(row.root_run_id, row.root_job, row.id)
 
+    @property
+    def not_read(self) -> str:
+        """Why nothing can be done with it yet; empty once it is read."""
+        return "" if self.view is not None else self.lost or "the incident is not read yet"
+
     def why_not_recover(self) -> str:
         """Why there is no plan to propose; one that goes on can always be looked at."""
         if self.view is None:
-            return self.lost or "the incident is not read yet"
+            return self.not_read
         if self.plans or (self.view.row.closed is None and open_steps(self.view)):
             return ""
         return waiting_for(self.view)
@@ -148,7 +156,7 @@ class IncidentScreen(BaseScreen):
 
     def why_not_ack(self) -> str:
         if self.view is None:
-            return self.lost or "the incident is not read yet"
+            return self.not_read
         return "it is closed: there is nothing to be on" if self.view.row.closed is not None else ""
 
     def do_ack(self) -> None:
@@ -156,6 +164,22 @@ class IncidentScreen(BaseScreen):
 
         if self.view is not None:
             take(self, self.view.row)
+
+    def why_not_note(self) -> str:
+        return self.not_read
+
+    def do_note(self) -> None:
+        from console.tui.screens.handing import note
+
+        note(self, self.incident_id)
+
+    def why_not_handover(self) -> str:
+        return self.not_read
+
+    def do_handover(self) -> None:
+        from console.tui.screens.handing import hand_over
+
+        hand_over(self, self.incident_id)
 
     def why_not_open(self) -> str:
         choice = self.run_here()
@@ -186,8 +210,53 @@ class IncidentScreen(BaseScreen):
         row = self.view.row
         return [(word, text) for word, text in (("owner", row.owner), ("runbook", row.runbook)) if text]
 
+    # panels: what happened, then the tabs beside it
+
     def do_focus_next(self) -> None:
-        self.focus_next()
+        self._turn(1)
+
+    def do_focus_back(self) -> None:
+        self._turn(-1)
+
+    def _turn(self, by: int) -> None:
+        stops = ("", *TABS)
+        now = self.tabs.current if self.tabs.has_focus_within else ""
+        self._go_to(stops[(stops.index(now) + by) % len(stops)])
+
+    def on_bar_pressed(self, event: Bar.Pressed) -> None:
+        """A tab's name is a button too."""
+        if event.bar.id == "tabs" and (tab := self.tabs.tab_at(event.x)):
+            self._go_to(tab)
+
+    def _go_to(self, tab: str) -> None:
+        """To a tab, or with no name to what happened; a narrow terminal then shows that alone."""
+        self.set_class(bool(tab), "-aside")
+        if tab:
+            self.tabs.choose(tab)
+        else:
+            self.grid.focus()
+        self.call_after_refresh(self.tick)
+
+    def do_timeline(self) -> None:
+        self._go_to("timeline")
+
+    def do_evidence(self) -> None:
+        self._go_to("why so")
+
+    def do_before(self) -> None:
+        self._go_to("before")
+
+    def close_something(self) -> bool:
+        """Escape in a tab leads back to what happened first."""
+        if not self.tabs.has_focus_within:
+            return False
+        self._go_to("")
+        return True
+
+    @on(events.DescendantFocus)
+    def focus_moved(self) -> None:
+        self.set_class(self.tabs.has_focus_within, "-aside")
+        self.call_after_refresh(self.tick)
 
     @on(Grid.Resized)
     def resized(self) -> None:

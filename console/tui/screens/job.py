@@ -9,18 +9,15 @@ from textual import on
 from textual.app import ComposeResult
 
 from console.model.views import JobView, RunRow
-from console.tui import durations, runs
-from console.tui.cells import counted, state_cells
+from console.tui import facts, runs
+from console.tui.cells import paused_words, state_cells
+from console.tui.screens import card
 from console.tui.screens.base import BaseScreen, RunChoice
 from console.tui.trail import Place
-from console.tui.when import span
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run, length_of
+from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Rows
-
-PROVES = {"start": "that it started", "exit": "its end and exit code", "full": "its end, exit code and output"}
-"""What a job's source can prove about a run, by `connectors.words.Proof`."""
 
 
 def job_links(view: JobView) -> list[tuple[str, str]]:
@@ -47,8 +44,7 @@ class JobScreen(BaseScreen):
         return "job", self.name_or_id
 
     def body(self) -> ComposeResult:
-        for name in ("stands", "what", "how", "around", "plot"):
-            yield Bar(id=name)
+        yield Bar(id="facts")
         yield self.grid
 
     def on_mount(self) -> None:
@@ -63,17 +59,13 @@ class JobScreen(BaseScreen):
 
     def tick(self) -> None:
         super().tick()
-        if self.view is not None:
+        if self.view is not None and self.is_whole:
             self.grid.show(
                 Rows([runs.run(row, self.look, self._zone, row.id in self.marked) for row in self.view.runs])
             )
-            for name, facts in zip(("what", "how", "around"), self._facts(self.view), strict=True):
-                self.bar(name).show(facts)
-            self.bar("stands").show(durations.stands(self.view, self.look))
-            bars, place = durations.plot(self.view, self.look)
-            fits = length_of([*bars, *place]) <= self.size.width
-            lines = [[*bars, *place]] if fits else [bars, place]
-            self.bar("plot").show_lines([(tuple(line), (), "") for line in lines])
+            blocks = facts.of_job(self.view, card.groups(self.view, self.look), self.look, self.size.width)
+            lines = facts.fitting(blocks, max(1, self.size.height // 2 - 1))
+            self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
 
     @property
     def _zone(self) -> str:
@@ -81,7 +73,7 @@ class JobScreen(BaseScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [(f" JOB {self.name_or_id}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+            return [(f" JOB {self.name_or_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
         mark, _, word = state_cells(row, self.look) if row.state else ((" ", ""), (" ", ""), ("no run yet", "dim"))
         left: list[Run] = [(" JOB ", "key"), (row.name, "strong"), ("  ", "plain"), mark, (" ", "plain"), word]
@@ -90,31 +82,10 @@ class JobScreen(BaseScreen):
             left.append((f"  held by Headway until {self.board.clock.day(row.held_until, self.look.now)}{by}", "warn"))
         elif row.paused or row.gone:
             left.append(("  paused" if row.paused else "  gone", "warn"))
+        pauses = self.board.header.paused if self.board.header else ()
+        mine = [one for one in pauses if one.system == row.system]
+        left += [(f"  polling {paused_words(one, self.look)}", "warn") for one in mine]
         return [*left, *self.marks_runs()], []
-
-    def _facts(self, view: JobView) -> tuple[list[Run], list[Run], list[Run]]:
-        usual = "no estimate yet"
-        if view.p50_s is not None:
-            history = counted(view.history_runs, "run")
-            usual = f"usually {_seconds(view.p50_s)}, nine of ten under {_seconds(view.p90_s)} ({history})"
-        elif view.expected_s is not None:
-            usual = f"declared {_seconds(view.expected_s)}"
-        proves = PROVES.get(view.proof, view.proof)
-        _, safety, style = self.look.glyphs.mark("safety", view.rerun)
-        first: list[Run] = [(f" {view.row.schedule or 'no schedule'}", "plain"), (f"   {usual}", "dim"),
-                            ("   rerun: ", "dim"), (safety, style), (f"   proves: {proves}", "dim")]  # fmt: skip
-        second: list[Run] = [(f" {view.definition}", "dim")]
-        if view.findings:
-            worst = view.findings[0]
-            second = [(f" {worst.rule.replace('_', ' ')}: {worst.with_source}", "warn")]
-        if view.drift:
-            second = [(f" drift: {view.drift[0].words or view.drift[0].what}", "warn"), ("   d accepts it", "dim")]
-        above = ", ".join(view.waits or [name for name, _ in view.upstreams]) or "none known"
-        below = ", ".join(name for name, _ in view.downstreams) or "none known"
-        third: list[Run] = [(" upstream ", "dim"), (above, "plain"), ("   downstream ", "dim"), (below, "plain")]
-        if view.services:
-            third += [("   services ", "dim"), (", ".join(view.services), "plain")]
-        return first, second, third
 
     def crumb(self) -> str:
         return "job"
@@ -151,6 +122,25 @@ class JobScreen(BaseScreen):
         if self.here:
             self.board.open_run(self.here.id)
 
+    why_not_error_first = why_not_follow = why_not_pager = why_not_search = why_not_open
+
+    def do_error_first(self) -> None:
+        self._open_log("error_first")
+
+    def do_follow(self) -> None:
+        self._open_log("log")
+
+    def do_pager(self) -> None:
+        self._open_log("pager")
+
+    def do_search(self) -> None:
+        self._open_log("search")
+
+    def _open_log(self, then: str) -> None:
+        """The log of the run under the cursor, and what is done there."""
+        if self.here:
+            self.board.open_run(self.here.id, then)
+
     @on(Grid.Picked)
     def picked(self) -> None:
         self.action_act("open")
@@ -180,6 +170,13 @@ class JobScreen(BaseScreen):
         if self.view:
             open_drift(self, self.view)
 
+    def why_not_card(self) -> str:
+        return card.why_not(self.view)
+
+    def do_card(self) -> None:
+        if self.view:
+            card.edit(self, self.view)
+
 
 def show_links(screen: BaseScreen, job: str | int, more: Sequence[tuple[str, str]] = ()) -> None:
     """Opens what is known of a job: owner, runbook, web page, and `more`; says so where there is nothing."""
@@ -194,9 +191,3 @@ def show_links(screen: BaseScreen, job: str | int, more: Sequence[tuple[str, str
             screen.notice("no runbook, owner or web page is known for it", "warn")
 
     screen.look_up("links", lambda reads: reads.job(job), show)
-
-
-def _seconds(seconds: float | None) -> str:
-    from datetime import timedelta
-
-    return "–" if seconds is None else span(timedelta(seconds=seconds))

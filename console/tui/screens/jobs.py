@@ -101,7 +101,7 @@ class JobsScreen(BigTable):
 
     def why_not_hold(self) -> str:
         if self.marked:
-            return "one job at a time is held: Esc clears the marks"
+            return f"one job at a time is held: {self.key_for('back')} clears the marks"
         return self.why_not_open()
 
     def do_hold(self) -> None:

@@ -11,7 +11,8 @@ from console.model.carried import PlanView
 from console.model.filters import FilterError, parse_filter
 from console.model.ids import incident_name
 from console.model.views import IncidentRow, JobRow, ServiceView, TargetView
-from console.tui import keys
+from console.personal.views import SavedView
+from console.tui import keys, where
 from console.tui.fuzzy import misfit_of_all
 from console.tui.ports import ReadsLike
 from console.tui.rows import target_name
@@ -22,7 +23,13 @@ JOBS_SHOWN = 200
 WORSE = 1_000
 """Fits less well than any name."""
 TABLES = {"job": "jobs", "jobs": "jobs", "run": "runs", "runs": "runs"}
-SHORT = {"svc": "services", "inc": "incidents", "sys": "systems", "job": "jobs", "hold": "holds", "tl": "tonight"}
+TAGS = {"svc": "service", "inc": "incident", "sys": "system"}
+"""Before a name: only what is of that kind."""
+JUMP_WORDS = {
+    "svc": "services", "inc": "incidents", "jobs": "jobs", "job": "jobs", "runs": "runs", "run": "runs",
+    "sys": "systems", "hold": "holds", "tl": "tonight", "acts": "actions", "plan": "recover", "log": "log", "q": "quit",
+}  # fmt: skip
+"""What one types after `:`, and the act that it is short for: a screen, or what is done with the row below."""
 
 
 class JumpScreen(PickScreen):
@@ -36,7 +43,8 @@ class JumpScreen(PickScreen):
         self.places: list[Choice] = screens()
         self.jobs: list[Choice] = []
         self.tables: list[Choice] = []
-        self.wanted = ""
+        self.wanted = self.meant = ""
+        """The words that are looked for, and the act that a word of `JUMP_WORDS` alone is short for."""
 
     def on_mount(self) -> None:
         self._gather()
@@ -45,9 +53,10 @@ class JumpScreen(PickScreen):
 
     def _gather(self) -> None:
         below = self.board.screen_stack[-2]
-        acts = act_choices(below, skip=("jump", "palette", *SHORT.values())) if isinstance(below, BaseScreen) else []
+        acts = act_choices(below, skip=("jump", "palette", *where.NUMBERED)) if isinstance(below, BaseScreen) else []
         acts = [choice for choice in acts if isinstance(choice.value, str) and "(" not in choice.value]
         places = [*self.places, *self.jobs]
+        places = [*places, *map(_view, self.board.own.views)]
         self.choices = tuple([*places, *acts] if self.jumps_first else [*acts, *places])
 
     def _on_places(
@@ -68,8 +77,10 @@ class JumpScreen(PickScreen):
 
     def narrow(self, text: str) -> None:
         word, _, rest = text.partition(" ")
-        self.wanted = f"{SHORT.get(word.lstrip(':'), word)} {rest}".strip()
-        table = TABLES.get(word.lstrip(":"))
+        word = word.lstrip(":")
+        self.wanted = f"{TAGS.get(word, '' if word in TABLES else word) if rest.strip() else word} {rest}".strip()
+        self.meant = JUMP_WORDS.get(word, "") if not rest.strip() else ""
+        table = TABLES.get(word)
         words = rest.strip().removeprefix("/") if table else text
         self.tables = [Choice("filter", f"{table}: {words}", "the table with this filter", ("table", (table, words)))
                        ] if table and words else []  # fmt: skip
@@ -92,8 +103,17 @@ class JumpScreen(PickScreen):
         words = self.wanted.split()
         fits = [(_misfit(choice, words), choice) for choice in self.choices]
         kept = sorted((one for one in fits if one[0] is not None), key=itemgetter(0)) if words else fits
-        self.shown = (*self.tables, *(choice for _, choice in kept))
+        meant = [_meant(self.meant, self.choices)] if self.meant else []
+        rest = (choice for _, choice in kept if choice not in meant)
+        self.shown = (*meant, *self.tables, *rest)
         self.show_choices()
+
+
+def _meant(name: str, choices: Sequence[Choice]) -> Choice:
+    """The act that a short word means; one that there is not on this screen says so."""
+    here = (choice for choice in choices if choice.value in (name, ("screen", name)))
+    word = next((act.word for act in keys.TABLE if act.name == name), name)
+    return next(here, Choice("", word, "nothing on this screen has one", None, dead=True))
 
 
 def _misfit(choice: Choice, words: list[str]) -> int | None:
@@ -106,7 +126,9 @@ def _misfit(choice: Choice, words: list[str]) -> int | None:
 def screens() -> list[Choice]:
     """The screens that one goes to from anywhere."""
     return [
-        Choice("screen", act.name, act.says, ("screen", act.name)) for act in keys.TABLE if act.name in keys.NUMBERED
+        Choice("screen", act.name, keys.says(act, act.where[0]), ("screen", act.name))
+        for act in keys.TABLE
+        if act.name in where.NUMBERED
     ]
 
 
@@ -116,6 +138,10 @@ def _places(reads: ReadsLike) -> tuple[Any, Any, Any, Any]:
 
 def _plan(view: PlanView) -> Choice:
     return Choice("plan", f"{view.id} {view.title}", f"{view.state}, by {view.requested_by}", ("plan", view.id))
+
+
+def _view(view: SavedView) -> Choice:
+    return Choice("view", view.name, view.says, ("view", view.name))
 
 
 def _service(view: ServiceView) -> Choice:

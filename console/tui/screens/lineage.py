@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,32 +14,30 @@ from console.model.views.lineage import LineageJob
 from console.tui import lineage
 from console.tui.lineage import Fold, Options, Shown
 from console.tui.ports import ReadsLike
-from console.tui.screens.base import BaseScreen, RunChoice
+from console.tui.screens.base import RunChoice
+from console.tui.screens.seeking import SearchedGraph
+from console.tui.trail import Place
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.canvas import Canvas
 from console.tui.widgets.paint import Run
-
-if TYPE_CHECKING:
-    from textual.widgets import Input
 
 FARTHEST = 99
 """Steps that nobody asks beyond."""
 
 
-class LineageScreen(BaseScreen):
+class LineageScreen(SearchedGraph):
     """`blast`: begins with what the job takes with it, as far as it goes."""
 
     WHERE = "lineage"
 
     def __init__(self, job: str | int, blast: bool = False) -> None:
-        super().__init__()
-        self.job, self.blast = job, blast
+        super().__init__(job)
+        self.blast = blast
         self.options = Options(up=1, down=FARTHEST) if blast else Options()
-        self.shown: Shown | None = None
-        self.searched = ""
-        self._stand_on: int | None = None
-        """The job that the cursor goes to in the next drawing; None: it stays on its job."""
-        self.canvas = Canvas("reading…", id="graph")
+
+    @property
+    def left_at(self) -> Place:
+        return "lineage", (self.job, self.blast)
 
     def body(self) -> ComposeResult:
         yield self.canvas
@@ -85,10 +83,10 @@ class LineageScreen(BaseScreen):
         before, self.shown = self.shown, shown
         layout = shown.drawing.layout
         stood = before.drawing.layout.spots[self.canvas.cursor].jobs[:1] if before is not None else ()
-        wanted = stood[0] if stood and self._stand_on is None else self._stand_on
+        wanted = stood[0] if stood and self.stand_next_on is None else self.stand_next_on
         place = layout.spot_of(wanted) if wanted is not None else None
         centre = layout.spot_of(shown.found.view.job_id)
-        self._stand_on = None
+        self.stand_next_on = None
         self.canvas.show(shown.drawing, place if place is not None else centre or 0)
         self._lit()
         self.tick()
@@ -112,7 +110,7 @@ class LineageScreen(BaseScreen):
     def tick(self) -> None:
         super().tick()
         shown, here = self.shown, self.canvas.here
-        self.canvas.empty = "" if self.lost else "reading…"
+        self.canvas.empty = "" if self.lost else self.waiting
         if shown is None or here is None or not self.is_whole:
             return
         lines = lineage.facts(shown, here, self.look, self.blast)
@@ -122,7 +120,7 @@ class LineageScreen(BaseScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.shown is None:
-            return [(f" LINEAGE {self.job}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+            return [(f" LINEAGE {self.job}", "key"), (f"  {self.waiting}", "warn")], []
         found = self.shown.found
         counts = f"  {len(found.upstream)} upstream, {len(found.downstream)} downstream"
         marks: list[Run] = [(f" {self.options.up} up {min(self.options.down, FARTHEST)} down ", "dim")]
@@ -160,7 +158,7 @@ class LineageScreen(BaseScreen):
 
     def run_here(self) -> RunChoice | str:
         if self.here is None:
-            return "several jobs are folded here: Enter shows them"
+            return f"several jobs are folded here: {self.key_for('open')} shows them"
         if self.here.run_id is None:
             return f"{self.here.name} has not run yet"
         return RunChoice(self.here.run_id, self.here.name)
@@ -174,7 +172,7 @@ class LineageScreen(BaseScreen):
         if self.here is not None:
             self.board.open_job(self.here.id)
         elif spot is not None:
-            self._stand_on = spot.jobs[0]
+            self.stand_next_on = spot.jobs[0]
             self.redraw(opened=self.options.opened | {spot.layer}, fold=Fold.JOB)
 
     def why_not_runbook(self) -> str:
@@ -189,13 +187,13 @@ class LineageScreen(BaseScreen):
 
     def why_not_lineage(self) -> str:
         if self.here is None:
-            return "several jobs are folded here: Enter shows them"
+            return f"several jobs are folded here: {self.key_for('open')} shows them"
         is_centre = self.shown is not None and self.here.id == self.shown.found.view.job_id
         return "it is the centre already" if is_centre else ""
 
     def do_lineage(self) -> None:
         self.job = self.job_here()
-        self._stand_on = self.here.id if self.here else None
+        self.stand_next_on = self.here.id if self.here else None
         self.options = replace(self.options, opened=frozenset())
         self.fetch()
 
@@ -231,59 +229,6 @@ class LineageScreen(BaseScreen):
     def do_by_run(self) -> None:
         self.options = replace(self.options, by_run=not self.options.by_run)
         self.fetch()
-
-    # search
-
-    def do_search(self) -> None:
-        self.open_line(self.searched, "part of a job's name")
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.searched = event.value
-        self.close_something()
-        self._seek(1)
-
-    def close_something(self) -> bool:
-        if self.is_typing:
-            self.close_line()
-            self.canvas.focus()
-            return True
-        if self.searched:
-            self.searched = ""
-            self.paint_frame()
-            return True
-        return False
-
-    def why_not_match_next(self) -> str:
-        return "" if self.searched else "nothing was searched for: / does"
-
-    def why_not_match_previous(self) -> str:
-        return self.why_not_match_next()
-
-    def do_match_next(self) -> None:
-        self._seek(1)
-
-    def do_match_previous(self) -> None:
-        self._seek(-1)
-
-    def _seek(self, step: int) -> None:
-        """The next job whose name holds the text; one that is not in view becomes the centre."""
-        if self.shown is None or not self.searched:
-            return
-        jobs, wanted = self.shown.found.view.jobs, self.searched.lower()
-        known = sorted((one.name, one.id) for one in jobs.values() if wanted in one.name.lower())
-        if not known:
-            self.notice(f'no job around it has "{self.searched}" in its name', "warn")
-            return
-        names = [name for name, _ in known]
-        at = names.index(self.name_here()) + step if self.name_here() in names else 0
-        job_id = known[at % len(known)][1]
-        place = self.shown.drawing.layout.spot_of(job_id)
-        if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
-            self.canvas.move_to(place)
-        else:
-            self.job, self._stand_on = job_id, job_id
-            self.fetch()
-        self.paint_frame()
 
     @on(Canvas.Moved)
     def moved(self) -> None:

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from textual import events, on
 from textual.app import ComposeResult
 
+from console.model.matching import is_wanted
+from console.personal.views import SavedView
 from console.tui.screens.base import BaseScreen
+from console.tui.trail import Place
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.table import Column, Row, Rows
+from console.tui.widgets.table import Column, Made, Row
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -33,6 +36,12 @@ class ListScreen(BaseScreen):
 
     def on_mount(self) -> None:
         self.grid.focus()
+        self.hold_back()  # rows that are here already are painted once there is room for them
+
+    @on(Grid.Resized)
+    def roomy(self) -> None:
+        """The grid has got its room."""
+        self.holds_back = False
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -79,6 +88,25 @@ class ListScreen(BaseScreen):
             event.stop()
             self.grid.action_move(event.key)
 
+    # saved views
+
+    def view_here(self, name: str) -> SavedView:
+        """What is shown now, under that name."""
+        return SavedView(name, self.WHERE, self.filter_text, problems=self.only_problems, mine=True)
+
+    @property
+    def left_at(self) -> Place:
+        return "table", (self.WHERE, self.filter_text, "", False, self.only_problems)
+
+    def take_table(self, *shown: Any) -> None:
+        _, self.filter_text, _, _, self.only_problems = shown
+        self.call_after_refresh(self.refilter)
+
+    def do_views(self) -> None:
+        from console.tui.screens.views import views
+
+        views(self)
+
     def do_problems(self) -> None:
         self.only_problems = not self.only_problems
         self.refilter()
@@ -100,6 +128,7 @@ class ShortListScreen(ListScreen):
     def __init__(self, filter_text: str = "") -> None:
         super().__init__(filter_text)
         self.views: tuple[Any, ...] = ()
+        self._by_key: dict[Hashable, Any] = {}
         self.loaded = False
 
     def row_of(self, view: Any) -> Row:
@@ -117,33 +146,41 @@ class ShortListScreen(ListScreen):
         return key
 
     def show_views(self, views: Sequence[Any]) -> None:
+        known = frozenset(map(self.key_of, self.views if self.loaded else views))
         self.views, self.loaded = tuple(views), True
+        self._by_key = {self.key_of(view): view for view in self.views}
         self.refilter()
+        if fresh := frozenset(map(self.key_of, views)) - known:
+            self.grid.light(fresh)
         self.paint_frame()
 
     def refilter(self) -> None:
         self.grid.empty = self.empty_words()
-        self.grid.show(Rows([self.row_of(view) for view in self.shown()]), keep=self.grid.touched)
+        views = self.shown()
+        made = Made([self.key_of(view) for view in views], lambda index: self.row_of(views[index]))
+        self.grid.show(made, keep=self.grid.touched)
 
     def empty_words(self) -> str:
         if not self.loaded:
-            return "reading…"
+            return self.waiting
         if self.filter_text:
-            return f'nothing matches "{self.filter_text}"; Esc clears the filter'
-        return "no problem here; ! shows everything" if self.only_problems else self.EMPTY
+            return f'nothing matches "{self.filter_text}"; {self.key_for("back")} clears the filter'
+        return f"no problem here; {self.key_for('problems')} shows everything" if self.only_problems else self.EMPTY
 
     def shown(self) -> list[Any]:
         """The views that filter and `!` leave."""
-        kept = [view for view in self.views if not self.only_problems or self.is_problem(view)]
-        for word in self.filter_text.lower().split():
-            without = word[0] in "-!" and len(word) > 1
-            kept = [view for view in kept if (word.lstrip("-!") in self.text_of(view).lower()) != without]
-        return kept
+        if not self.only_problems and not self.filter_text:
+            return list(self.views)
+        return [
+            view
+            for view in self.views
+            if (not self.only_problems or self.is_problem(view)) and is_wanted(self.text_of(view), self.filter_text)
+        ]
 
     @property
     def here(self) -> Any:
         """The view under the cursor; None without one."""
-        return next((view for view in self.views if self.key_of(view) == self.grid.key), None)
+        return self._by_key.get(self.grid.key)
 
     def tick(self) -> None:
         super().tick()

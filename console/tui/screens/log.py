@@ -24,9 +24,10 @@ LOG_LIMIT = 256 * 1024
 class LogScreen(BaseScreen):
     """A screen with the log of one attempt in `pane`, its title in the bar `log-title`."""
 
-    def __init__(self, run_id: int) -> None:
+    def __init__(self, run_id: int, then: str = "") -> None:
+        """`then`: the act that follows once the log is there."""
         super().__init__()
-        self.run_id = run_id
+        self.run_id, self._then = run_id, then
         self.view: RunView | None = None
         self.attempt: AttemptView | None = None
         self.searched = ""
@@ -51,6 +52,7 @@ class LogScreen(BaseScreen):
             self.ask_log(None)
         else:
             self._tell((view.log_error if view else "") or self.why_not_live())
+            self._is_there()
 
     def why_not_live(self) -> str:
         """Why the engine cannot bring a log; empty when it can."""
@@ -78,6 +80,13 @@ class LogScreen(BaseScreen):
         self._asking = None
         self._tell(words)
         self.paint_log_title()
+        self._is_there()
+
+    def _is_there(self) -> None:
+        """What there is of the log is read."""
+        then, self._then = self._then, ""
+        if then:
+            self.call_after_refresh(self.action_act, then)
 
     def _tell(self, words: str) -> None:
         """Why there is no log, or no more of it: in the title, and whole where nothing else stands below it."""
@@ -98,7 +107,9 @@ class LogScreen(BaseScreen):
         self.paint_log_title()
         if data.get("more") and self.next_start:
             self.ask_log(self.next_start)
-        elif self.next_start and self.pane.following and self.is_running_now:
+            return
+        self._is_there()
+        if self.next_start and self.pane.following and self.is_running_now:
             self.set_timer(FOLLOW_SECONDS, self._follow_on)
 
     @property
@@ -114,6 +125,8 @@ class LogScreen(BaseScreen):
         if replace and text == self.text:
             return
         before, self.text = self.text, text if replace else self.text + text
+        if replace:
+            self.pane.marked = None  # another text has other lines
         if len(self.text) > LOG_LIMIT:
             end = self.text[-LOG_LIMIT // 2 :]
             self.text, replace, self.cut = end.partition("\n")[2] or end, True, True
@@ -160,6 +173,10 @@ class LogScreen(BaseScreen):
     def do_wrap(self) -> None:
         self.pane.toggle_wrap()
 
+    def do_error_first(self) -> None:
+        self.pane.marked = None
+        self.do_error_next()
+
     def do_error_next(self) -> None:
         self._seek(lambda line: bool(ERROR.search(line)), 1, "no line looks like an error")
 
@@ -167,7 +184,7 @@ class LogScreen(BaseScreen):
         self._seek(lambda line: bool(ERROR.search(line)), -1, "no line looks like an error")
 
     def why_not_match_next(self) -> str:
-        return "" if self.searched else "nothing was searched for: / does"
+        return "" if self.searched else f"nothing was searched for: {self.key_for('search')} does"
 
     def why_not_match_previous(self) -> str:
         return self.why_not_match_next()

@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from console.tui.screens.base import BaseScreen
+from console.tui.screens.frame import FrameScreen
+
+_CLASSES = {
+    "services": "ServicesScreen",
+    "incidents": "IncidentsScreen",
+    "systems": "SystemsScreen",
+    "holds": "HoldsScreen",
+    "tonight": "TonightScreen",
+    "actions": "ActionsScreen",
+    "shadow": "ShadowScreen",
+    "audit": "AuditScreen",
+}
+"""Screen -> its class, in the module of the same name."""
 
 
-def make_table(where: str, filter_text: str = "", sort: str = "", wide: bool = False) -> BaseScreen:
-    """Jobs or Runs, as a person left it."""
+def make_table(
+    where: str, filter_text: str = "", sort: str = "", wide: bool = False, problems: bool = False
+) -> BaseScreen:
+    """A table as a person left it."""
+    from console.tui.screens.lists import ListScreen
+
+    made = make_screen(where) if where not in ("jobs", "runs") else _made(where, filter_text, sort, wide)
+    if isinstance(made, ListScreen):
+        made.filter_text, made.only_problems = filter_text, problems
+    return made
+
+
+def _made(where: str, filter_text: str, sort: str, wide: bool) -> BaseScreen:
     if where == "runs":
         from console.tui.screens.runs import RunsScreen
 
@@ -16,28 +42,20 @@ def make_table(where: str, filter_text: str = "", sort: str = "", wide: bool = F
     return JobsScreen(filter_text, sort, wide)
 
 
+def first_screen(where: str) -> FrameScreen:
+    """What the console opens with: a screen of the table, or the wallboard."""
+    if where == "wallboard":
+        from console.tui.screens.wallboard import WallboardScreen
+
+        return WallboardScreen()
+    return make_screen(where)
+
+
 def make_screen(where: str) -> BaseScreen:
     """A screen by its name in the table. Raises ValueError for one that is not there."""
-    if where == "services":
-        from console.tui.screens.services import ServicesScreen
-
-        return ServicesScreen()
-    if where == "incidents":
-        from console.tui.screens.incidents import IncidentsScreen
-
-        return IncidentsScreen()
     if where in ("jobs", "runs"):
         return make_table(where)
-    if where == "systems":
-        from console.tui.screens.systems import SystemsScreen
-
-        return SystemsScreen()
-    if where == "holds":
-        from console.tui.screens.holds import HoldsScreen
-
-        return HoldsScreen()
-    if where == "tonight":
-        from console.tui.screens.tonight import TonightScreen
-
-        return TonightScreen()
-    raise ValueError(f'no screen "{where}"; there are services, incidents, jobs, runs, tonight, systems and holds')
+    if where not in _CLASSES:
+        raise ValueError(f'no screen "{where}"; there are jobs, runs, {", ".join(_CLASSES)}')
+    made: BaseScreen = getattr(import_module(f"console.tui.screens.{where}"), _CLASSES[where])()
+    return made

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from console.tui import chrome, keys
+from console.tui import chrome, guide, keys
 from console.tui.cells import Look
 from console.tui.pace import Paced
 from console.tui.widgets.bar import Bar
@@ -49,11 +49,32 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
     def look(self) -> Look:
         return self.board.look
 
+    def key_for(self, act: str) -> str:
+        """The key of an act here, as this person has it."""
+        return self.look.key(self.WHERE, act)
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
+            yield Bar(id="box-alarm")
             yield Bar(id="box-title")
             yield from self.content()
+            yield from guide.bar(self.board, self.WHERE)
             yield Bar(id="box-foot")
+
+    def on_mount(self) -> None:
+        self.paint_frame()
+
+    def paint_frame(self) -> None:
+        """What stands below the box and around it is old: said in the box, which covers the banner."""
+        board = self.board
+        said = chrome.alarm(board.header, board.store_error, self.look, board.read_at)
+        for bar in self.query("#box-alarm").results(Bar):
+            bar.display = bool(said)
+            bar.show_lines([(((said, "alarm"),), (), "alarm")])
+
+    def tick(self) -> None:
+        """A second has passed: an age grows."""
+        self.paint_frame()
 
     def content(self) -> ComposeResult:
         """The widgets inside the box."""
@@ -63,6 +84,7 @@ class Overlay(Paced, ModalScreen[Chosen], inherit_bindings=False):
         return self.query_one(f"#{name}", Bar)
 
     def on_resize(self, event: events.Resize) -> None:
+        guide.paint(self, self.WHERE)
         self.set_class(event.size.width < 100 or event.size.height < 30, "-tight")
         small = chrome.is_small(event.size)
         if small and not self.query("#small"):

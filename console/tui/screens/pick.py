@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from connectors.words import Evidence
-from console.tui import keys
+from console.tui import keys, where
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.entry import Entry
 from console.tui.widgets.grid import Grid
@@ -60,8 +60,8 @@ class PickScreen(Overlay[Any]):
 
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
-        self.bar("box-foot").show([("↵ " if not self.look.glyphs.plain else "Enter ", "key"), ("choose  ", "dim"),
-                                   ("Esc ", "key"), ("back", "dim")])  # fmt: skip
+        self.bar("box-foot").show([(f"{self.key_for('choose')} ", "key"), ("choose  ", "dim"),
+                                   (f"{self.key_for('back')} ", "key"), ("back", "dim")])  # fmt: skip
         self.narrow("")
         self.query_one(Input).focus()
 
@@ -109,20 +109,30 @@ def act_choices(screen: BaseScreen, skip: Sequence[str] = ()) -> list[Choice]:
     """What can be done on a screen; what cannot be done now says why."""
     plain = screen.look.glyphs.plain
     found = []
-    for act in keys.acts(screen.WHERE):
+    for act in keys.acts(screen.WHERE, screen.board.own.remap):
         if act.name in skip:
             continue
         reason = screen.why_not(act.name)
         tag = " ".join(keys.shown(key, plain) for key in act.keys) or ":"
-        found.append(Choice(tag, act.word, reason or act.says, act.name, dead=bool(reason)))
+        found.append(
+            Choice(
+                tag,
+                act.word,
+                reason or keys.says(act, screen.WHERE, screen.board.own.remap, plain),
+                act.name,
+                dead=bool(reason),
+            )
+        )
     return found
 
 
 def help_screen(screen: BaseScreen) -> PickScreen:
     """The keys of a screen; Enter on one runs it."""
-    moves = [Choice(" ".join(keys.shown(key) for key in act.keys), act.word, act.says, None) for act in keys.MOVES]
+    widget = keys.widget_of(screen.WHERE)
+    moved = keys.acts(widget, screen.board.own.remap)
+    moves = [Choice(" ".join(keys.shown(key) for key in act.keys), act.word, act.says, None) for act in moved]
     legend = _legend(screen) if screen.WHERE in ("jobs", "job", "run") else []
-    title = f"keys of {keys.SCREENS[screen.WHERE]}"
+    title = f"keys of {where.SCREENS[screen.WHERE]}"
     return PickScreen(title, [*act_choices(screen, skip=("help",)), *moves, *legend])
 
 

@@ -9,7 +9,7 @@ from connectors.words import STARTING, Verb
 from console.model.steps import ON_ITS_WAY, refusal
 from console.model.views import ActionView
 from console.model.words import Safety
-from console.tui import shown
+from console.tui import chrome, shown
 from console.tui.asking import Asking
 from console.tui.order import REVERSIBLE, Order, verb_word
 from console.tui.ports import AnswerLike, RequestsLike
@@ -55,6 +55,10 @@ class PreviewScreen(SendScreen[None]):
         return self.preview is not None and not refusal(self.preview, Verb(self.order.verb))
 
     def begin(self) -> None:
+        header = self.board.header
+        if header is not None and not header.engine.alive:  # nobody would answer
+            self._failed(chrome.banner(header, "", self.look).strip())
+            return
         word = verb_word(self.order.verb)
         self.pane.show_runs([[(f"asking the engine what this would send: {word}…", "dim")]])
         Asking(self.board, self, "preview", self._ask, self._previewed, self._failed)
@@ -83,6 +87,11 @@ class PreviewScreen(SendScreen[None]):
                 ]
             )
             self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
+        elif self.order.builds_on:
+            self.offer(
+                [("back", "Back", "nothing is sent"), ("anyway", "Done all the same", "what it builds on is not good")]
+            )
+            self.paint_title(f"{self._key('down')} {self._key('enter')} chooses ")
         else:
             self.offer_sending(str(answer.data.get("words", "")))
 
@@ -90,17 +99,18 @@ class PreviewScreen(SendScreen[None]):
         """What would be sent, and the reason that a person has typed for it by then."""
         why = self.why or self.order.why
         said: shown.Lines = [[("  why      ", "dim"), (why, "plain")]] if why else []
-        return [*shown.lines(preview, self.look, self.order.verb), *said]
+        warned: shown.Lines = [[(self.order.builds_on, "bad")], []] if self.order.builds_on else []
+        return [*warned, *shown.lines(preview, self.look, self.order.verb), *said]
 
     def _decide(self, key: Any) -> None:
         if key == "withdraw":
             order = f"take back {self._order}"
             Asking(self.board, self, "withdraw", lambda asks: asks.withdraw(self.key), self._withdrawn, self.say, order)
             return
-        if key not in ("queue", "allow"):
+        if key not in ("queue", "allow", "anyway"):
             super()._decide(key)
             return
-        self.overlap = key
+        self.overlap = key if key != "anyway" else None
         if self.must_type:
             self.offer_sending("")
         else:

@@ -7,9 +7,10 @@ from typing import Any
 
 from textual.app import ComposeResult
 
-from connectors.words import State, Verb, is_open
-from console.model.views import FindingView, RunRow, RunView
-from console.tui.cells import Look, state_cells, took
+from connectors.words import Verb
+from console.model.views import RunView
+from console.tui import facts
+from console.tui.cells import state_cells
 from console.tui.screens.base import RunChoice
 from console.tui.screens.log import LogScreen
 from console.tui.trail import Place
@@ -26,7 +27,6 @@ class RunScreen(LogScreen):
 
     def body(self) -> ComposeResult:
         yield Bar(id="facts")
-        yield Bar(id="tries")
         yield Bar(id="log-title", ground="panel")
         yield self.pane
 
@@ -50,58 +50,20 @@ class RunScreen(LogScreen):
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         if self.view is None:
-            return [(f" RUN {self.run_id}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+            return [(f" RUN {self.run_id}", "key"), (f"  {self.waiting}", "warn")], []
         row = self.view.row
         mark, sign, word = state_cells(row, self.look)
         left: list[Run] = [(" RUN ", "key"), (row.job, "strong"), ("  ", "plain"), mark, sign, (" ", "plain"), word]
-        if row.native_state and row.native_state.lower() != row.state:
-            left.append((f' "{row.native_state}"', "dim"))
         return left, [(f"bd {row.bd} ", "dim")]
 
     def tick(self) -> None:
         super().tick()
-        if self.view is None:
+        if self.view is None or not self.is_whole:
             return
-        self.bar("facts").show(self._facts(self.view))
-        self.bar("tries").show(self._tries(self.view))
+        blocks = facts.of_run(self.view, self.attempt, self.look, self.size.width)
+        lines = facts.fitting(blocks, max(1, self.size.height // 2 - 2))
+        self.bar("facts").show_lines([(tuple(line), (), "") for line in lines])
         self.paint_log_title()
-
-    def _facts(self, view: RunView) -> list[Run]:
-        row, look = view.row, self.look
-        runs: list[Run] = [
-            (f" {look.clock.full(row.period, view.zone) if row.period else look.clock.period(row.period_key)}", "plain")
-        ]
-        if row.started:
-            runs.append((f"   {_ran(row, look, view.zone)}", "plain"))
-        if row.exit_code is not None:
-            runs.append((f"   exit {row.exit_code}", "bad" if row.exit_code else "ok"))
-        if row.message or row.reason:
-            runs.append((f"   {row.message or row.reason}", "warn" if _red(row.state) else "dim"))
-        if row.stale_read:
-            runs.append(("   read its upstream too early: its data is stale", "warn"))
-        elif row.partial_input:
-            runs.append((f"   {row.partial_input}", "warn"))
-        runs += [(f"   {_found(one)}", "dim" if one.closed else "warn") for one in view.findings]
-        return runs
-
-    def _tries(self, view: RunView) -> list[Run]:
-        if not view.attempts:
-            return [(" no attempt yet", "dim")]
-        runs: list[Run] = [(" attempts ", "dim")]
-        for attempt in view.attempts[-8:]:
-            mark, word, style = self.look.glyphs.mark("state", attempt.state)
-            here = self.attempt is not None and attempt.id == self.attempt.id
-            ours = " ours" if attempt.action_key else ""
-            when = self.look.clock.hm(attempt.started, self.look.now, view.zone)
-            runs.append(
-                (f" {attempt.number} {mark} {when} {word}{ours} ", "mark" if here and len(view.attempts) > 1 else style)
-            )
-            runs.append((" ", "plain"))
-        last = view.actions[-1] if view.actions else None
-        if last is not None and last.state not in ("verified",):
-            mark, word, style = self.look.glyphs.mark("action", last.state)
-            runs.append((f"  rerun: {mark} {word}", style))
-        return runs
 
     # acts
 
@@ -154,26 +116,3 @@ class RunScreen(LogScreen):
 
     def do_focus_next(self) -> None:
         self.focus_next()
-
-
-def _ran(row: RunRow, look: Look, zone: str) -> str:
-    """From when until when; "since" while it goes on; that its end is not known."""
-    start = look.clock.hms(row.started, zone)
-    if row.ended is not None:
-        return f"{start}–{look.clock.hms(row.ended, zone)} ({took(row, look)})"
-    return f"since {start} ({took(row, look)})" if _goes_on(row.state) else f"{start}, its end is not known"
-
-
-def _goes_on(state: str) -> bool:
-    return state != State.UNKNOWN and is_open(state)
-
-
-def _found(one: FindingView) -> str:
-    return f"{one.rule.replace('_', ' ')}: {one.with_source}"
-
-
-def _red(state: str) -> bool:
-    try:
-        return State(state).is_red
-    except ValueError:
-        return True

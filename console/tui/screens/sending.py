@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from console.model.ids import new_action_key
 from console.store.errors import ReasonNeeded
-from console.tui import chrome, keys
+from console.tui import chrome, guide, keys
 from console.tui.ports import RequestsLike
 from console.tui.screens.base import BaseScreen
 from console.tui.screens.overlay import Overlay
@@ -94,6 +94,13 @@ class SendScreen(Overlay[Chosen]):
         """What a person is asked to type."""
         return "type the job's name"
 
+    @property
+    def typed_first(self) -> str:
+        """What is asked for in the line now; empty while nothing is."""
+        if not self.is_attached or not self.line.display:
+            return ""
+        return "say why" if self.wants_why else self.asks
+
     def may_send(self) -> bool:
         """Whether there is something to send, and nothing forbids it."""
         return True
@@ -152,7 +159,12 @@ class SendScreen(Overlay[Chosen]):
         if not self.is_attached:
             return
         words = "back; what was sent goes on" if self.sent else "nothing is sent"
-        left = [(f"{self._key('enter')} ", "key"), ("choose  ", "dim"), ("Esc ", "key"), (words, "dim")]
+        left = [
+            (f"{self._key('enter')} ", "key"),
+            ("choose  ", "dim"),
+            (f"{self.key_for('back')} ", "key"),
+            (words, "dim"),
+        ]
         if self.pane.virtual_size.height > self.pane.size.height:
             left = [(f"{self._key('pagedown')} ", "key"), ("there is more  ", "mark"), *left]
         self.bar("box-foot").show(left, [(self.said, "warn")])
@@ -167,6 +179,7 @@ class SendScreen(Overlay[Chosen]):
         line.display, line.value, line.placeholder = True, "", placeholder
         line.focus()
         self.offer([("back", "Back", "nothing is sent")])
+        guide.paint(self, self.WHERE)
 
     def _ask_name(self) -> None:
         self._open_line(f"{self.asks} to send it")

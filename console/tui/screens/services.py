@@ -2,52 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+
+from textual import on
+from textual.app import ComposeResult
 
 from console.model.views import IncidentView, ServiceView
-from console.tui import chrome, rows
+from console.personal.views import SavedView
+from console.tui import chrome, leading, service_rows, services
+from console.tui.cells import heading
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ShortListScreen
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.grid import Grid
 from console.tui.widgets.paint import Run
-from console.tui.widgets.table import Row
+from console.tui.widgets.table import Made, Row
+
+DETAIL_FROM = 20
+"""Lines of a terminal that has room for what is told of the service under the cursor."""
 
 
 class ServicesScreen(ShortListScreen):
     WHERE = "services"
-    COLUMNS = rows.SERVICES
-    EMPTY = "no service is configured yet: [services.NAME] in the config promises one"
+    COLUMNS = service_rows.SERVICES
+    _grouped: tuple[tuple[object, ...], list[services.Group]] | tuple[()] = ()
+
+    def empty_words(self) -> str:
+        is_bare = self.loaded and not self.views and not self.filter_text and not self.only_problems
+        return leading.no_service(self.board.header) if is_bare else super().empty_words()
+
+    def body(self) -> ComposeResult:
+        yield from super().body()
+        yield Bar(id="detail", ground="panel", lines=2)
 
     def on_mount(self) -> None:
         super().on_mount()
         if self.board.header is not None:  # read while textual was starting: the first paint has rows
-            self._sorted(self.board.services)
+            self.show_views(self.board.services)
 
     def fetch(self) -> None:
-        self.board.ask_for(self, "services", lambda reads: reads.services(), self._sorted)
+        self.board.ask_for(self, "services", lambda reads: reads.services(), self.show_views)
 
-    def _sorted(self, services: Sequence[ServiceView]) -> None:
-        """First whoever loses something soonest, then by deadline."""
-        self.grid.set_columns(rows.SERVICES if len({view.zone for view in services}) < 2 else rows.SERVICES_ZONED)
-        far = max((view.deadline for view in services), default=self.look.now)
-        self.show_views(
-            sorted(services, key=lambda view: (not view.needs_a_person, view.act_by or far, view.deadline, view.name))
-        )
+    @on(Grid.Resized)
+    def resized(self) -> None:
+        self.refilter()
+
+    def view_here(self, name: str) -> SavedView:
+        return super().view_here(name)._replace(grouping=self.board.grouping.value)
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         bad = sum(view.needs_a_person for view in self.views)
         left: list[Run] = [(" SERVICES", "key"), (f" {len(self.views)}", "strong")]
         if bad:
-            left.append((f"  {bad} need you", "warn"))
-        return [*left, (f"   times: {chrome.zone_words(self.look)}", "dim")], self.marks()
+            left.append((f"  {services.needing(bad)}", "warn"))
+        calm = services.calm_words(self.views, self.board.header, self.board.store_error, self.look)
+        if calm is not None:
+            left.append((f"  {calm[0]}", calm[1]))
+        elif self.board.grouping is not services.Grouping.NONE:
+            left.append((f"   by {self.board.grouping}", "dim"))
+        if calm is None or self.size.width >= service_rows.WIDE:
+            left.append((f"   times: {chrome.zone_words(self.look)}", "dim"))
+        return left, self.marks()
+
+    def refilter(self) -> None:
+        """Groups and folds what the filter leaves, as many as there is room for."""
+        by = self.board.grouping
+        self.grid.empty = self.empty_words()
+        self.grid.set_columns(service_rows.columns(self.views, self.size.width, by is services.Grouping.TIER))
+        found = self._groups()
+        if self.is_folded(services.lines_of(found)):
+            found = services.folded(found, self.grid.page)
+        lines = [line for group in found for line in self._lines_of(group)]
+        made = Made([key for key, _ in lines], lambda index: self._row_at(lines[index][1]))
+        self.grid.show(made, keep=self.grid.touched)
+        self.paint_detail()
+
+    def _groups(self) -> list[services.Group]:
+        """What filter and grouping make of the services that were read last: no order hangs on the time."""
+        of = (self.views, self.filter_text, self.only_problems, self.board.grouping)
+        if not self._grouped or any(one is not other for one, other in zip(self._grouped[0], of, strict=True)):
+            self._grouped = of, services.groups(self.shown(), self.board.grouping, self.look.now)
+        return self._grouped[1]
+
+    def is_folded(self, lines: int) -> bool:
+        """What is well is folded where it does not fit, unless somebody wants all of it, or looks for something."""
+        return self.board.folding and not self.filter_text and lines > self.grid.page > 0
+
+    def _lines_of(self, group: services.Group) -> list[tuple[Hashable, ServiceView | Row]]:
+        """Keys, and what is a row of its own or becomes one when it comes into view."""
+        found: list[tuple[Hashable, ServiceView | Row]] = []
+        if group.name:
+            head = heading(group.name, group.name.upper(), services.group_note(group))
+            found.append((head.key, head))
+        found += [(self.key_of(view), view) for view in group.views]
+        if group.folded:
+            words = f"   {services.fold_words(group.folded, self.look)}"
+            key = ("folded", group.name)
+            found.append((key, Row(key, ((words, "dim"),), pick=False, free=True)))
+        return found
+
+    def _row_at(self, line: ServiceView | Row) -> Row:
+        return line if isinstance(line, Row) else self.row_of(line)
 
     def row_of(self, view: ServiceView) -> Row:
-        return rows.service(view, self.look, zoned=not self.look.clock.home)
+        return service_rows.service(view, self.look, self.size.width, not self.look.clock.home)
+
+    def paint_detail(self) -> None:
+        """What the row under the cursor has no room for."""
+        bar, view = self.query_one("#detail", Bar), self.here
+        bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
+        if view is not None:
+            told = service_rows.detail(view, self.look)
+            lines = max(len(told), 4 if any(one.cause for one in self.views) else 2)  # it stays as high as it is
+            bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
+
+    @on(Grid.Moved)
+    def moved(self) -> None:
+        super().moved()
+        self.paint_detail()
 
     def is_problem(self, view: ServiceView) -> bool:
         return view.needs_a_person
 
     def text_of(self, view: ServiceView) -> str:
-        return f"{view.name} {view.title} {view.cause} owner:{view.owner} tier:{view.tier} state:{view.timeliness}"
+        taken = f" taken:{view.taken_by}" if view.taken_by else ""
+        about = f"{view.name} {view.title} {view.cause} {view.trouble}"
+        return f"{about} owner:{view.owner} tier:{view.tier} state:{view.timeliness}{taken}"
+
+    def do_group(self) -> None:
+        self.board.grouping = self.board.grouping.next()
+        self.refilter()
+        by = self.board.grouping
+        self.notice("not grouped" if by is services.Grouping.NONE else f"grouped by {by}")
+        self.paint_frame()
+
+    def why_not_fold(self) -> str:
+        every = services.lines_of(self._groups())
+        return "" if every > self.grid.page else "all services are shown: they fit on the screen"
+
+    def do_fold(self) -> None:
+        self.board.folding = not self.board.folding
+        self.refilter()
 
     def name_here(self) -> str:
         return str(self.here.name) if self.here else ""
@@ -84,7 +179,7 @@ class ServicesScreen(ShortListScreen):
         if self.here is None:
             return "nothing is selected"
         if self.here.incident_id is None:
-            return f"{self.here.title or self.here.name} has no open incident: Enter shows its jobs"
+            return f"{self.here.title or self.here.name} has no open incident: {self.key_for('open')} shows its jobs"
         return ""
 
     def why_not_log(self) -> str:
@@ -100,7 +195,7 @@ class ServicesScreen(ShortListScreen):
 
         def found(view: IncidentView) -> None:
             if view.row.root_run_id is None:
-                self.notice("the root cause of its incident is no run: Enter shows it", "warn")
+                self.notice(f"the root cause of its incident is no run: {self.key_for('open')} shows it", "warn")
             else:
                 then(RunChoice(view.row.root_run_id, view.row.root_job, incident_id))
 

@@ -104,7 +104,7 @@ class StartedScreen(BaseScreen):
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         view = self.view
         if view is None:
-            return [(f" PLAN {self.number}", "key"), (f"  {self.lost or 'reading…'}", "warn")], []
+            return [(f" PLAN {self.number}", "key"), (f"  {self.waiting}", "warn")], []
         left: list[Run] = [(f" PLAN {view.id} ", "key"), (view.state, STYLES.get(view.state, "plain"))]
         left.append((f"  {view.title}", "strong"))
         return left, [(f"  {view.done} of {counted(len(view.steps), 'step')} ", "plain")]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from console.model.views import TargetView
 from console.tui import rows
+from console.tui.cells import counted
 from console.tui.screens.lists import ShortListScreen
+from console.tui.screens.polling import PollingActs
 from console.tui.widgets.paint import Run
 from console.tui.widgets.table import Row
 
 EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class SystemsScreen(ShortListScreen):
+class SystemsScreen(PollingActs, ShortListScreen):
     WHERE = "systems"
     COLUMNS = rows.SYSTEMS
     EMPTY = "no system is configured yet: [systems.NAME] in the config names one"
@@ -31,13 +34,20 @@ class SystemsScreen(ShortListScreen):
         self.show_views(
             sorted(
                 targets,
-                key=lambda view: (view.failing_since is None, view.failing_since or EARLY, rows.target_name(view)),
+                key=lambda view: (
+                    view.failing_since is None and not view.stands_still,
+                    view.pause is None,
+                    view.failing_since or EARLY,
+                    rows.target_name(view),
+                ),
             )
         )
 
     def title_runs(self) -> tuple[Sequence[Run], Sequence[Run]]:
         sick = sum(1 for view in self.views if view.failing_since is not None)
         left: list[Run] = [(" SYSTEMS", "key"), (f" {len(self.views)}", "strong")]
+        if paused := len({view.system for view in self.views if view.pause is not None}):
+            left.append((f"  {counted(paused, 'system')} not polled (P)", "warn"))
         if sick:
             left.append((f"  {sick} out of reach", "warn"))
         if self.to_mend:
@@ -48,29 +58,18 @@ class SystemsScreen(ShortListScreen):
         return rows.target_name(view)
 
     def row_of(self, view: TargetView) -> Row:
-        return rows.target(view, self.look)
+        header = self.board.header
+        return rows.target(view, self.look, is_watched=header is None or header.engine.alive)
 
     def is_problem(self, view: TargetView) -> bool:
-        return view.failing_since is not None or bool(view.error or view.skipped)
+        return not view.is_well or bool(view.error or view.skipped)
 
     def text_of(self, view: TargetView) -> str:
-        return f"{rows.target_name(view)} {view.kind} {view.error} system:{view.system} state:{view.error_kind}"
+        return f"{rows.target_name(view)} {view.kind} {view.says} system:{view.system} state:{view.error_kind}"
 
-    def name_here(self) -> str:
-        return rows.target_name(self.here) if self.here else ""
-
-    def do_shell(self) -> None:
-        """Steps aside for a session at what the cursor stands on."""
-        if not self.here:
-            return
-        if not self.board.command:
-            self.notice("a replay has no hosts to sign in to", "warn")
-            return
-        from console.tui.aside import step_aside
-
-        name = self.name_here()
-        code = step_aside(self.board, (*self.board.command, "shell", name))
-        self.notice(f"back from {name}" if code == 0 else f"the session at {name} ended with {code}")
+    @property
+    def target_here(self) -> TargetView | None:
+        return cast("TargetView | None", self.here)
 
     def do_open(self) -> None:
-        self.board.open_jobs(f"system:{self.here.system}")
+        self.board.open_system(rows.target_name(self.here))

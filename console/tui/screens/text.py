@@ -17,9 +17,9 @@ from console.tui.widgets.pane import Pane
 class TextScreen(Overlay[None]):
     WHERE = "text"
 
-    def __init__(self, title: str, text: str, copied: str) -> None:
+    def __init__(self, title: str, text: str, copied: str, told: str = "copied") -> None:
         super().__init__()
-        self.title_text, self.copied = title, copied
+        self.title_text, self.copied, self.told = title, copied, told
         self.pane = Pane(id="text")
         self.pane.wrapped, self.pane.finds_errors = True, False
         self.text = text
@@ -29,7 +29,14 @@ class TextScreen(Overlay[None]):
 
     def on_mount(self) -> None:
         self.bar("box-title").show([(self.title_text, "strong")])
-        self.bar("box-foot").show([("Esc ", "key"), ("back  ", "dim"), ("y ", "key"), ("copy", "dim")])
+        self.bar("box-foot").show(
+            [
+                (f"{self.key_for('back')} ", "key"),
+                ("back  ", "dim"),
+                (f"{self.key_for('copy')} ", "key"),
+                ("copy", "dim"),
+            ]
+        )
         self.pane.show(self.text)
         self.pane.focus()
 
@@ -37,7 +44,7 @@ class TextScreen(Overlay[None]):
         from console.clean import clean
 
         self.board.copy_to_clipboard(clean(self.copied))
-        said: list[Run] = [("copied", "ok")]
+        said: list[Run] = [(self.told, "ok")]
         self.bar("box-foot").show(said)
 
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from textual import events
+from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
+from console.tui.widgets.flat import Flat
 from console.tui.widgets.paint import Run, fit, length_of, palette
 
 Line = tuple[tuple[Run, ...], tuple[Run, ...], str]
 """Left, right, and the ground that the line is painted on: "", "panel", "alarm"."""
 
 
-class Bar(Widget):
+class Bar(Flat):
     """A few lines; `show` repaints only when they changed."""
 
     DEFAULT_CSS = "Bar { height: 1; width: 1fr; }"
+
+    class Pressed(Message):
+        """A click on a cell of it."""
+
+        def __init__(self, bar: Bar, x: int, y: int) -> None:
+            super().__init__()
+            self.bar, self.x, self.y = bar, x, y
 
     def __init__(self, id: str | None = None, ground: str = "", lines: int = 1) -> None:
         super().__init__(id=id)
@@ -36,6 +45,9 @@ class Bar(Widget):
                 self.styles.height = len(lines)
             self._lines = tuple(lines)
             self.refresh()
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Pressed(self, event.x, event.y))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

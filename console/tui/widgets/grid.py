@@ -6,28 +6,25 @@ A source gives rows by number; one that is not here yet is a dim line, and the s
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.tui import keys
-from console.tui.widgets.paint import Run, fit, fit_middle, palette
-from console.tui.widgets.table import Column, Row, Rows, Source, plan
+from console.tui.widgets.flat import FlatScroll
+from console.tui.widgets.lines import Lines
+from console.tui.widgets.lit import LIT_SECONDS, Lit
+from console.tui.widgets.paint import Palette, palette
+from console.tui.widgets.table import Column, Row, Rows, Source
 
 KEPT_LINES = 512
 """Lines that are kept as they were painted."""
 
 
-def _trimmed(runs: list[Run]) -> list[Run]:
-    """Without the gap after the last column."""
-    return [*runs[:-1], (runs[-1][0][:-1], runs[-1][1])] if runs else runs
-
-
-class Grid(ScrollView, can_focus=True, inherit_bindings=False):
+class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
     """Rows under a line of headings, with a cursor that keeps its row's key when rows move."""
 
     DEFAULT_CSS = "Grid { height: 1fr; overflow-y: scroll; scrollbar-size: 0 1; scrollbar-background: $background; }"
@@ -39,6 +36,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         def __init__(self, grid: Grid, key: Hashable) -> None:
             super().__init__()
             self.grid, self.key = grid, key
+
+    class Headed(Message):
+        """A click on the heading of a column."""
+
+        def __init__(self, grid: Grid, title: str) -> None:
+            super().__init__()
+            self.grid, self.title = grid, title
 
     class Resized(Message):
         """It has another width: rows that were made for one must be made anew."""
@@ -52,53 +56,101 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, columns: Sequence[Column] = (), empty: str = "", id: str | None = None) -> None:
         super().__init__(id=id)
-        self.columns = tuple(columns)
+        self._lines = Lines(columns)
         self.empty = empty
         self.source: Source = Rows()
         self.cursor = 0
         self.touched = False
         """Somebody has moved the cursor: from then on it stays on its row; before, it stays on the first."""
-        self._plan: tuple[int, list[tuple[int, int]]] = (-1, [])
-        self._painted: dict[tuple[Hashable, bool], tuple[Row, Strip]] = {}
-        """Lines by their row's key, lit or not, with the rows they show: scrolling by one row paints one anew, and a
-        row that says what it said is not sent again."""
+        self._stand_on: Hashable | None = None
+        self._lit_rows = Lit()
+        self._painted: dict[tuple[Hashable, bool, bool], tuple[Row, Strip]] = {}
+        """Lines by their row's key, under the cursor or not, lit or not, with their rows: what says the same stays."""
         self._head = int(any(column.title for column in self.columns))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        return self._lines.columns
 
     # what is shown
 
-    def show(self, source: Source, keep: bool = True) -> None:
-        """Shows another source; the cursor stays on its row's key, else on its place, else at the first that can be
-        picked."""
-        key, before = self.key if keep else None, (len(self.source), self.cursor, self.scroll_offset)
+    def show(self, source: Source, keep: bool = True, key: Hashable | None = None) -> None:
+        """Shows another source; the cursor stays on its row's key (`key`, where the source was changed in place), else
+        on its place, else at the first that can be picked."""
+        before = (len(self.source), self.cursor, self.scroll_offset)
+        key = (key or self.key) if keep else None
         self.source = source
         found = source.index_of(key, self.cursor) if key is not None else None
         place = found if found is not None else (min(self.cursor, len(source) - 1) if keep else 0)
+        place = self._wanted(place)
         self.cursor = self._pickable(max(0, place), 1)
         self.virtual_size = Size(self.room, len(source) + self._head)
-        if not self._follow() and len(source) and before == (len(source), self.cursor, self.scroll_offset):
+        stays = key is not None and self.key == key and not before[2].y <= before[1] < before[2].y + self.page
+        if (stays or not self._follow()) and len(source) and before == (len(source), self.cursor, self.scroll_offset):
             self.row_changed(*self.visible_rows)
         else:
+            self._light()
             self._painted.clear()
             self.refresh()
+
+    def say_empty(self, text: str) -> None:
+        """What stands there where there is no row."""
+        if text != self.empty:
+            self.empty = text
+            self.refresh()
+
+    def stand_on(self, key: Hashable) -> None:
+        """Puts the cursor on this row, as soon as it is there and unless somebody moves it before."""
+        self._stand_on = key
+        self.show(self.source)
+
+    def _wanted(self, place: int) -> int:
+        """Where the row is that the cursor is to stand on; `place` where there is none, or it is not there yet."""
+        found = self.source.index_of(self._stand_on, place) if self._stand_on is not None else None
+        if found is None:
+            return place
+        self._stand_on, self.touched = None, True
+        return found
 
     def set_columns(self, columns: Sequence[Column]) -> None:
         """Other columns for the same rows."""
         if tuple(columns) != self.columns:
-            self.columns, self._plan = tuple(columns), (-1, [])
+            self._lines = Lines(columns)
             self._painted.clear()
             self.refresh()
 
     def row_changed(self, first: int, last: int) -> None:
         """Repaints rows `first`..`last` as far as they are visible and say something else."""
-        top, bottom = self.visible_rows
+        top = self.scroll_offset.y
         painted, self._painted = self._painted, {}
-        for index in range(top, bottom + 1):
-            place = (self.source.key_at(index), index == self.cursor)
-            shown, row = painted.get(place), self.source.row(index)
+        for index, row in enumerate(self._light(), top):
+            place = self._place(index)
+            shown = painted.get(place)
             if shown is not None and (not first <= index <= last or shown[0] == row):
                 self._painted[place] = shown
             elif first <= index <= last:
                 self.refresh_line(index + self._head)
+
+    def _place(self, index: int) -> tuple[Hashable, bool, bool]:
+        key = self.source.key_at(index)
+        return key, index == self.cursor, key in self._lit_rows.keys
+
+    def _light(self, fresh: frozenset[Hashable] = frozenset()) -> list[Row | None]:
+        """The rows in view; what of them says something else than before, or is `fresh`, is lit for a moment."""
+        top, bottom = self.visible_rows
+        rows = [self.source.row(index) for index in range(top, bottom + 1)]
+        if changed := self._lit_rows.look([row for row in rows if row is not None], self.columns, fresh):
+            self.set_timer(LIT_SECONDS, lambda: self._unlight(changed))
+        return rows
+
+    def light(self, keys: frozenset[Hashable]) -> None:
+        """Lights rows that were not there before."""
+        self._light(keys)
+        self.row_changed(*self.visible_rows)
+
+    def _unlight(self, keys: set[Hashable]) -> None:
+        self._lit_rows.keys -= keys
+        self.row_changed(*self.visible_rows)
 
     @property
     def key(self) -> Hashable | None:
@@ -134,59 +186,39 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self.post_message(self.Resized())
 
-    def render_line(self, y: int) -> Strip:
-        width = self.room
+    def flat_lines(self, places: Iterable[int]) -> list[Strip]:
+        width, top, colours = self.room, self.scroll_offset.y, palette(self)
+        return [self._line(y, width, top, colours) for y in places]
+
+    def _line(self, y: int, width: int, top: int, colours: Palette) -> Strip:
         if y < self._head:
-            return palette(self).strip(self._titles(width), width)
-        index = self.scroll_offset.y + y - self._head
+            return colours.strip(self._lines.titles(width), width)
+        index = top + y - self._head
         if index >= len(self.source):
-            blank = not len(self.source) and y == self._head + 1 and bool(self.empty)
-            return palette(self).strip([("  " + self.empty, "dim")] if blank else (), width)
-        place = (self.source.key_at(index), index == self.cursor)
+            below = y - self._head - 1
+            told = self.empty.split("\n") if self.empty and not len(self.source) else []
+            return colours.strip([("  " + told[below], "dim")] if 0 <= below < len(told) else (), width)
+        place = self._place(index)
         found = self._painted.get(place)
         if found is not None:
             return found[1]
         row = self.source.row(index)
-        strip = palette(self).strip(self._runs(row, width), width, "cursor" if place[1] and self._lit(row) else "")
+        ground = "cursor" if place[1] and self._picked(row) else "lit" if place[2] else ""
+        strip = colours.strip(self._lines.row(row, width), width, ground, mark=place[2] and self.app.no_color)
         if row is None:
             self.source.want(*self.visible_rows)
         elif len(self._painted) < KEPT_LINES:
             self._painted[place] = (row, strip)
         return strip
 
-    def _lit(self, row: Row | None) -> bool:
+    def _picked(self, row: Row | None) -> bool:
         return row is None or row.pick
-
-    def _planned(self, width: int) -> list[tuple[int, int]]:
-        if self._plan[0] != width:
-            self._plan = (width, plan(self.columns, width))
-        return self._plan[1]
-
-    def _titles(self, width: int) -> list[Run]:
-        runs: list[Run] = []
-        for index, size in self._planned(width):
-            column = self.columns[index]
-            runs.append((fit(column.title, size, column.right) + " ", "head"))
-        return _trimmed(runs)
-
-    def _runs(self, row: Row | None, width: int) -> list[Run]:
-        if row is None:
-            return [("  …", "dim")]
-        if row.free:
-            return list(row.cells)
-        runs: list[Run] = []
-        for index, size in self._planned(width):
-            text, style = row.cells[index]
-            column = self.columns[index]
-            runs.append((fit(fit_middle(text, size) if column.middle else text, size, column.right), style))
-            runs.append((" ", style))
-        return runs[:-1]
 
     # the cursor
 
     def move_to(self, index: int, step: int = 1) -> None:
         """Puts the cursor on row `index`, or on the next in the direction of `step` that can be picked."""
-        self.touched = True
+        self.touched, self._stand_on = True, None
         if not len(self.source):
             return
         old = self.cursor
@@ -220,7 +252,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
             target = self.cursor - page + 1
         if target == top or self.size.height == 0:
             return False
-        if target == 1 and self.source.row(0) is not None and not self._lit(self.source.row(0)):
+        if target == 1 and self.source.row(0) is not None and not self._picked(self.source.row(0)):
             target = 0
         self.scroll_to(y=target, animate=False)
         return True
@@ -228,15 +260,14 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
     def action_move(self, way: str) -> None:
         """up, down, page_up, page_down, top, bottom."""
         last = len(self.source) - 1
-        targets = {
+        index, step = {
             "up": (self.cursor - 1, -1),
             "down": (self.cursor + 1, 1),
             "page_up": (self.cursor - self.page, -1),
             "page_down": (self.cursor + self.page, 1),
             "top": (0, 1),
             "bottom": (last, -1),
-        }
-        index, step = targets[way]
+        }[way]
         before = self.cursor
         self.move_to(index, step)
         if way in ("up", "top") and self.cursor in (before, index) and self.scroll_offset.y and not self._above():
@@ -246,9 +277,7 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _above(self) -> bool:
         """True when a row above the cursor can be picked."""
-        if isinstance(self.source, Rows):
-            return any(row.pick for index in range(self.cursor) if (row := self.source.row(index)))
-        return self.cursor > 0
+        return any((row := self.source.row(index)) is None or row.pick for index in range(self.cursor))
 
     def action_pick(self) -> None:
         if self.key is not None:
@@ -256,10 +285,13 @@ class Grid(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         index = self.scroll_offset.y + event.y - self._head
-        if event.y < self._head or index >= len(self.source):
+        if event.y < self._head:
+            if title := self._lines.title_at(event.x, self.room):
+                self.post_message(self.Headed(self, title))
             return
-        row = self.source.row(index)
-        if row is not None and row.pick:
+        if index >= len(self.source):
+            return
+        if (row := self.source.row(index)) is not None and row.pick:
             self.move_to(index)
             if event.chain == 2:
                 self.action_pick()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
@@ -12,6 +13,7 @@ from textual.color import Color
 from textual.strip import Strip
 
 from console.clean import clean_line
+from console.tui.widgets import sixteen
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -33,18 +35,38 @@ INKS = {  # name: (theme variable, share of it over the background, bold, variab
     "mark": ("background", 1.0, True, "warning"),
     "alarm": ("background", 1.0, True, "error"),
 }
-_GROUNDS = {"": ("background", 1.0), "panel": ("panel", 1.0), "cursor": ("secondary", 0.4), "alarm": ("error", 1.0)}
+_GROUNDS = {
+    "": ("background", 1.0),
+    "panel": ("panel", 1.0),
+    "cursor": ("secondary", 0.4),
+    "alarm": ("error", 1.0),
+    "lit": ("foreground", 0.14),
+}
 _BRIGHTER = {"cursor": 0.14}
 """How much more of a faint ink a ground needs, to be read on it."""
 
 
 def one_line(text: str) -> str:
     """Outside text as one line of printable characters."""
-    return text if text.isascii() and text.isprintable() else clean_line(text)
+    if text.isascii() and text.isprintable():
+        return text
+    return _cleaned(text) if len(text) <= KEPT else clean_line(text)
+
+
+_cleaned = lru_cache(4096)(clean_line)
+"""Much of what is no ASCII is our own, and stands in each row: dashes, glyphs, what was cut."""
+
+
+KEPT = 400
+"""Longer texts are not kept: how many are, times this, is what they may take."""
 
 
 def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
     """`text` in exactly `width` cells; a cut is marked at its end."""
+    return _fitted(text, width, right, more) if len(text) <= KEPT else _fit(text, width, right, more)
+
+
+def _fit(text: str, width: int, right: bool, more: str) -> str:
     if width <= 0:
         return ""
     text = one_line(text)
@@ -52,6 +74,9 @@ def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
     if length > width:
         return set_cell_size(text, width - 1) + more
     return " " * (width - length) + text if right else text + " " * (width - length)
+
+
+_fitted = lru_cache(8192)(_fit)
 
 
 def fit_middle(text: str, width: int) -> str:
@@ -74,8 +99,9 @@ def length_of(runs: Iterable[Run]) -> int:
 class Palette:
     """The styles of one theme. Made from its variables once; component styles would be resolved for every widget."""
 
-    def __init__(self, variables: Mapping[str, str], plain: bool = False) -> None:
-        self._plain = plain
+    def __init__(self, variables: Mapping[str, str], plain: bool = False, few: bool = False) -> None:
+        """`few`: for a terminal with sixteen colours."""
+        self._plain, self._few = plain, few
         self._colors = {name: Color.parse(variables[name]) for name in _VARIABLES}
         self._styles: dict[tuple[str, str], Style] = {}
 
@@ -88,14 +114,24 @@ class Palette:
 
     def _mixed(self, name: str, ground: str) -> Style:
         variable, share, bold, own = INKS[name]
+        if self._few:
+            dark = self._colors["background"].brightness < 0.5
+            return sixteen.style(name, ground, dark, bold or ground == "cursor" or None)
         under, ground_share = (own, 1.0) if own else _GROUNDS[ground]
         base = self._colors["background"]
         below = base.blend(self._colors[under], ground_share)
         ink = below.blend(self._colors[variable], min(1.0, share + _BRIGHTER.get(ground, 0.0)))
         return Style(color=ink.rich_color, bgcolor=below.rich_color, bold=bold or ground == "cursor" or None)
 
-    def strip(self, runs: Sequence[Run], width: int, ground: str = "") -> Strip:
-        """One line of exactly `width` cells; neighbours of one style become one segment."""
+    def strip(self, runs: Sequence[Run], width: int, ground: str = "", mark: bool = False) -> Strip:
+        """One line of exactly `width` cells; neighbours of one style become one segment. `mark`: its last cell says
+        that it has changed, where a ground alone would not be seen."""
+        if mark or (ground == "lit" and self._plain):
+            end = Segment(_CHANGED, self.style("strong", ground))
+            return Strip.join([self._line(runs, width - len(_CHANGED), ground), Strip([end], len(_CHANGED))])
+        return self._line(runs, width, ground)
+
+    def _line(self, runs: Sequence[Run], width: int, ground: str) -> Strip:
         segments: list[Segment] = []
         left, text, name = width, "", "plain"
         for outside, style in runs:
@@ -127,13 +163,15 @@ def palette(widget: Widget) -> Palette:
     """The palette of the theme that a widget is shown in."""
     app = widget.app
     plain = bool(getattr(getattr(app, "glyphs", None), "plain", False))
-    found = _made.get((app.theme, plain))
+    few = app.console.color_system == "standard" and not app.is_headless
+    found = _made.get((app.theme, plain, few))
     if found is None:
-        found = _made[app.theme, plain] = Palette(app.theme_variables or app.get_css_variables(), plain)
+        found = _made[app.theme, plain, few] = Palette(app.theme_variables or app.get_css_variables(), plain, few)
     return found
 
 
 _VARIABLES = ("foreground", "background", "panel", "primary", "secondary", "success", "warning", "error")
-_made: dict[tuple[str, bool], Palette] = {}
+_CHANGED = " *"
+_made: dict[tuple[str, bool, bool], Palette] = {}
 _PLAIN = str.maketrans({"–": "-", "—": "-", "…": "~", "·": "|", "\ufffd": "?"})
 """Our own typography on a terminal that has letters only."""

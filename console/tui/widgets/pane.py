@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from rich.cells import cell_len
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from console.clean import clean
 from console.tui import keys
+from console.tui.widgets.breaks import breaks
 from console.tui.widgets.paint import Run, one_line, palette
 
 ERROR = re.compile(
@@ -21,23 +21,6 @@ ERROR = re.compile(
 )
 """What looks like an error line; `e` and `E` stop there."""
 WIDEST = 10_000
-
-
-def breaks(text: str, width: int, more_at_first: int = 0) -> list[tuple[int, int]]:
-    """Where a line is broken into pieces of at most `width` cells: (start, end) in characters, at spaces if it can.
-
-    The first piece may have `more_at_first` cells more: the others hang below it."""
-    found, start, used, space = [], 0, -more_at_first, 0
-    for place, letter in enumerate(text):
-        size = 1 if letter.isascii() else cell_len(letter)
-        if used + size > width and place > start:
-            end = space if space > start else place
-            found.append((start, end))
-            start, used = end, cell_len(text[end:place])
-        used += size
-        if letter == " ":
-            space = place + 1
-    return [*found, (start, len(text))]
 
 
 def piece(runs: Sequence[Run], start: int, end: int) -> list[Run]:
@@ -126,6 +109,10 @@ class Pane(ScrollView, can_focus=True, inherit_bindings=False):
             runs = [(self._text[number], "bad" if self.finds_errors and ERROR.search(self._text[number]) else "plain")]
         hang: list[Run] = [(" " * self.hang, "plain")] if start else []
         return palette(self).strip([*hang, *piece(runs, start, end)], width, "cursor" if number == self.marked else "")
+
+    def on_mouse_scroll_up(self) -> None:
+        """Who scrolls back wants to read there, whatever is added at the end."""
+        self.following = False
 
     def toggle_wrap(self) -> None:
         self.wrapped = not self.wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from console.tui.widgets.paint import Run
@@ -67,7 +68,10 @@ class Made:
 
     def __init__(self, keys: Sequence[Hashable], make: Callable[[int], Row]) -> None:
         self._keys, self._make = tuple(keys), make
-        self._places = {key: index for index, key in enumerate(self._keys)}
+
+    @cached_property
+    def _places(self) -> dict[Hashable, int]:
+        return {key: index for index, key in enumerate(self._keys)}
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -76,6 +80,8 @@ class Made:
         return self._keys[index]
 
     def index_of(self, key: Hashable, near: int) -> int | None:
+        if 0 <= near < len(self._keys) and self._keys[near] == key:
+            return near
         return self._places.get(key)
 
     def row(self, index: int) -> Row | None:

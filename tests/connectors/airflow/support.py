@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+
 from connectors.airflow.connector import AirflowConnector
 from connectors.airflow.options import AirflowOptions
 from connectors.contract import Ask, Preview, RunRecord, RunRef, State, Verb
@@ -13,11 +15,14 @@ URL = "https://airflow.example.com"
 DUE = "2026-11-20T03:00:00Z"
 
 
-def opened(fake: FakeAirflow, **options: Any) -> AirflowConnector:
+def opened(fake: FakeAirflow, transport: httpx.BaseTransport | None = None, **options: Any) -> AirflowConnector:
     """A connector whose password is right, on this fake."""
     chosen = {"url": URL, "username": "headway", "password": {"env": "UNREAD"}, **options}
     return AirflowConnector(
-        AirflowOptions.model_validate(chosen), lambda reference: "right", fake.transport, settle_seconds=0.0
+        AirflowOptions.model_validate(chosen),
+        lambda reference: "right",
+        transport or fake.transport,
+        settle_seconds=0.0,
     )
 
 

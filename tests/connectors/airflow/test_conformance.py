@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connectors.airflow.connector import CONNECTOR
 from connectors.conformance import ConnectorConformance
+from connectors.conformance_http import NastyTransport
+from connectors.conformance_replies import GONE
 from connectors.contract import Connector, RunRecord, State
 from tests.connectors.airflow.support import latest, night, opened
 from tests.fakes.airflow import FakeAirflow
@@ -15,6 +19,8 @@ from tests.fakes.airflow import FakeAirflow
 
 class TestAirflowOnTheFake(ConnectorConformance):
     kind = CONNECTOR
+    lists_of_records = 2
+    against = "recorded: replies of Airflow 3.3.2, behind a fake with a state"
 
     @pytest.fixture(autouse=True)
     def world(self) -> None:
@@ -30,6 +36,19 @@ class TestAirflowOnTheFake(ConnectorConformance):
     def connector_at(self, host: str, port: int) -> Connector:
         options = CONNECTOR.options(url=f"http://{host}:{port}", username="me", password={"env": "UNREAD"})
         return CONNECTOR.open(options, "api", lambda reference: "right")
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            other = deepcopy(self.fake)
+            del other.dags["load_orders"]
+            return opened(other)
+        lists = r"/(dagRuns|taskInstances|taskInstances/list)$"
+        nasty = NastyTransport(self.fake.handle, how, lists, "note", endless=_more)
+        return opened(self.fake, nasty)
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "clear|dagRuns"
+        return opened(self.fake)
 
     def make_success(self) -> str:
         return "stock_count"
@@ -67,3 +86,8 @@ class TestAirflowOnTheFake(ConnectorConformance):
 
     def advance(self) -> None:
         self.fake.tick()
+
+
+def _more(body: Any, times: int) -> Any:
+    """A page that promises a next one under a new cursor, for ever."""
+    return body | {"next_cursor": str(0)} if "next_cursor" in body else body

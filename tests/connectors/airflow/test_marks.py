@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.airflow import parse
-from connectors.airflow.marks import end_of, hold_mark, holds_in, mark_of, marked, with_hold, without_hold
+from connectors.airflow.marks import end_of, mark_of, marked, with_hold
 from connectors.contract import HoldMark, State
+from connectors.holdnotes import hold_mark, holds_in, without_hold
 from tests.connectors.airflow.support import URL
 from tests.corpus import HOSTILE
 from tests.fakes.airflow_acts import recorded

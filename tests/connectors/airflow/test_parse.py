@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors import characters
 from connectors.airflow import parse, parse_inventory, parse_log, parse_tasks
 from connectors.airflow.marks import mark_of, run_action, run_id_of
 from connectors.airflow.parse import Period
@@ -266,11 +267,11 @@ def test_a_log_shows_groups_times_levels_and_the_exception_that_is_not_in_the_ev
 
 
 def test_the_end_of_a_text_is_cut_between_characters() -> None:
-    assert ("€", True) == parse_log.tail("ab€", 4 - 1)
-    assert ("", True) == parse_log.tail("ab€", 2)
-    assert ("", True) == parse_log.tail("abc", 0)
-    assert ("ab€", False) == parse_log.tail("ab€", 5)
-    assert "ab" == parse_log.head("ab€", 4)
+    assert ("€", True) == characters.tail("ab€", 4 - 1)
+    assert ("", True) == characters.tail("ab€", 2)
+    assert ("", True) == characters.tail("abc", 0)
+    assert ("ab€", False) == characters.tail("ab€", 5)
+    assert "ab" == characters.head("ab€", 4)
 
 
 # Anything at all

@@ -26,7 +26,8 @@ from connectors.contract import (
 )
 from connectors.cron.attempts import Attempt
 from connectors.cron.cancel import unproved
-from connectors.cron.parse import HostNow, Processes
+from connectors.cron.parse import Processes
+from connectors.transport.answer import HostNow
 from tests.connectors.cron.support import Breaking, ask, connect
 from tests.fakes.ssh_local import LocalHost
 

@@ -56,6 +56,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("host")
 class TestCronConformance(ConnectorConformance):
     kind = CONNECTOR
+    against = "recorded: lines of Debian cron, played on this machine"
     host: LocalHost
     folder: Path
     _made: dict[str, str]

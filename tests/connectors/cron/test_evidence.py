@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from connectors.contract import Evidence, State
 from connectors.cron.attempts import Attempt, Book
 from connectors.cron.logline import Event, Word, read_line
-from connectors.cron.parse import HostNow, Processes
+from connectors.cron.parse import Processes
 from connectors.cron.records import run as run_of
 from connectors.cron.settle import Sight, settle
 from connectors.cron.spool import WrapperStart, read_record
+from connectors.transport.answer import HostNow
 
 RECORDINGS = Path(__file__).parents[2] / "recordings/cron"
 BOOT = "c2a52b64-7439-46a5-a0fb-351ce15ea38a"

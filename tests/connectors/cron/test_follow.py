@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from connectors.cron import follow
 from connectors.cron.client import CronClient
 from connectors.cron.follow import Place, Reading, cksum
-from connectors.cron.parse import Section
+from connectors.transport.answer import Section
 from tests.fakes.ssh_local import LocalHost
 
 SEEDS = int(os.environ.get("HEADWAY_ROTATIONS", "8"))

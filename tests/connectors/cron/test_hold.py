@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given
 from hypothesis import strategies as st
 
 from connectors.conformance_support import new_key
@@ -31,10 +31,11 @@ from connectors.contract import (
     instant_key,
 )
 from connectors.cron.client import script
-from connectors.cron.crontab import TableFile, bytes_of, read_tables, text_of
-from connectors.cron.parse import Section, sections
+from connectors.cron.crontab import TableFile, read_tables
+from connectors.transport.answer import Section, bytes_of, sections, text_of
 from tests.connectors.cron.support import HOSTILE, Breaking, ask, connect, until
 from tests.fakes.ssh_local import HEADER, ME, LocalHost
+from tests.properties import examples
 
 MARK = "headway-hold id=headway-0000000000000001 by=alice until=2026-11-20T06:30:00Z"
 JOB = "# headway: job\n10 3 * * * true\n"
@@ -107,7 +108,7 @@ def tables(draw: st.DrawFn) -> tuple[bytes, int]:
     return b"\n".join(lines) + b"\n", draw(st.integers(0, jobs - 1))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(table=tables(), ends=st.booleans(), is_system=st.booleans())
 def test_held_line_is_the_same_job_paused_and_comes_back_byte_for_byte(
     host: LocalHost, table: tuple[bytes, int], ends: bool, is_system: bool

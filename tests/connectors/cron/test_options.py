@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connectors.cron.client import address
-from connectors.cron.options import CronOptions, targets
+from connectors.cron.options import CronOptions
+from connectors.transport.hosts import address, targets
 from console.config import ConfigFaults, load_config
 
 

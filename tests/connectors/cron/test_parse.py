@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from connectors.contract import ConnectorError, SystemUnreachable
 from connectors.cron.look import Answer, Look, crontabs
-from connectors.cron.parse import Section, host_now, processes, sections, tables_reply, zone_name
+from connectors.cron.parse import processes, tables_reply, zone_name
 from connectors.cron.state import Memory
+from connectors.transport.answer import Section, host_now, sections
 
 NONCE = "00112233"
 

@@ -37,6 +37,7 @@ class Watched(ManualConnector):
 
 class TestManual(ConnectorConformance):
     kind = CONNECTOR
+    against = "real: our own store of steps"
     limits = {
         "network": "there is no server to be silent: people complete its steps",
         "success": "a person says it, to the console; the connector tells who waits and what is overdue",

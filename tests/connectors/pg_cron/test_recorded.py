@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Sequence
+from unittest import SkipTest
 
 import pytest
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_replies import GARBLED, GONE, HOUR_OFF, LONG_BYTES, LONG_LINE, NOT_A_NUMBER, NOT_UTF8, TWICE
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -19,6 +23,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.pg_cron import act
+from connectors.pg_cron.client import BITE_ROWS, Page
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
 from connectors.secrets import SecretStore
 from tests.fakes.pg_cron import FakeClient, FakePgCron
@@ -33,8 +38,40 @@ def connector_on(fake: FakePgCron) -> PgCronConnector:
     return PgCronConnector(FakeClient(fake))
 
 
+class CrowdedClient(FakeClient):
+    """History of runids without a gap: a page is a slice."""
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+        del again, timeout_seconds
+        rows = [dict(row) for row in self._fake.runs[after : after + BITE_ROWS]]
+        is_full = len(rows) == BITE_ROWS
+        return Page(dict(self._fake.access), self._jobs(), rows, [], len(self._fake.runs), [], is_full)
+
+
+def nasty_tables(fake: FakePgCron, how: str) -> None:
+    """What the tables of a pg_cron may hold at their worst. A driver never hands over half a row or a web page."""
+    last = next(row for row in reversed(fake.runs) if row["status"] == "succeeded")
+    if how == GARBLED:
+        last |= {"status": None, "started": None, "database": None}
+    elif how == NOT_A_NUMBER:
+        last |= {"started": "NaN"}
+    elif how == NOT_UTF8:
+        last |= {"message": "caf\udce9"}
+    elif how == LONG_LINE:
+        last |= {"message": "x" * LONG_BYTES}
+    elif how == TWICE:
+        fake.bite_rows, fake.runs = 1000, [row for row in fake.runs for _ in range(2)]
+    elif how == HOUR_OFF:
+        fake.access |= {"clock": str(float(time.time()) + 3600)}
+    elif how == GONE:
+        fake.jobs = [row for row in fake.jobs if row["jobname"] != "load_orders"]
+    else:
+        raise SkipTest(f"no PostgreSQL sends it: {how}")
+
+
 class TestRecordedPgCron(ConnectorConformance):
     kind = CONNECTOR
+    against = "recorded: tables of a real pg_cron"
 
     @pytest.fixture(autouse=True)
     def world(self, fake: FakePgCron) -> None:
@@ -46,6 +83,22 @@ class TestRecordedPgCron(ConnectorConformance):
     def connector_at(self, host: str, port: int) -> Connector:
         options = CONNECTOR.options(host=host, port=port, dbname="ops", user="headway")
         return CONNECTOR.open(options, host, SecretStore())
+
+    def answering(self, how: str) -> Connector:
+        other = FakePgCron()
+        nasty_tables(other, how)
+        return connector_on(other)
+
+    def with_a_right_revoked(self) -> Connector:
+        other = FakePgCron()
+        other.access |= {"may_hold": False, "may_cancel": False}
+        return connector_on(other)
+
+    def crowded(self, runs: int) -> Connector:
+        other = FakePgCron()
+        template = next(row for row in other.runs if row["status"] == "succeeded")
+        other.runs = [template | {"runid": number} for number in range(1, runs + 1)]
+        return PgCronConnector(CrowdedClient(other))
 
     def connector_hearing_an_unknown_word(self) -> Connector:
         self.fake.run(2, "hibernating")

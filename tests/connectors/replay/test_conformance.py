@@ -20,6 +20,7 @@ FILES_ONLY = {
 
 class Replayed(ConnectorConformance):
     kind = CONNECTOR
+    against = "real: a recorded night"
     limits = FILES_ONLY
     system: ClassVar[str]
     target: ClassVar[str]

@@ -55,6 +55,7 @@ def fake() -> FakeStates:
 
 class TestRecordedStepFunctions(ConnectorConformance):
     kind = CONNECTOR
+    against = "recorded: AWS's published shapes and replies of moto"
 
     @pytest.fixture(autouse=True)
     def world(self, fake: FakeStates) -> None:

@@ -1,0 +1,295 @@
+"""The conformance tests of replies that no source should send: a login page, half a reply, endless pages.
+
+A world that can play them gives `answering`; without it they are skipped with that reason. Whatever comes: a call ends
+in its time, what cannot be read is told with its reason, the rest is kept, and nothing is greener than it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+from unittest import SkipTest
+
+from connectors.conformance_arrival import ArrivalConformance
+from connectors.conformance_support import identity, is_long_over, ref
+from connectors.contract import (
+    AccessRefused,
+    Capability,
+    Connector,
+    ConnectorError,
+    Poll,
+    RunRecord,
+    State,
+    SystemUnreachable,
+)
+
+LOGIN_PAGE = "login page with 200"
+TRUNCATED = "truncated reply"
+NOT_UTF8 = "invalid UTF-8"
+BUSY = "429"
+BUSY_7 = "429, come back in 7 s"
+NOT_A_NUMBER = "NaN for a number"
+GARBLED = "a record without its fields"
+TWICE = "each record twice"
+ENDLESS = "endless pages"
+HOUR_OFF = "a clock an hour off"
+LONG_LINE = "a line of 10 MB"
+GONE = "a job that was renamed or deleted"
+STATUS = "status "
+"""And a number: every look is answered with that HTTP status."""
+
+NASTY = (
+    LOGIN_PAGE, TRUNCATED, NOT_UTF8, BUSY, BUSY_7, NOT_A_NUMBER, GARBLED, TWICE, ENDLESS, HOUR_OFF, LONG_LINE, GONE,
+)  # fmt: skip
+LONG_BYTES = 10_000_000
+MOST_NASTY_BITES = 60
+MANY_RUNS = 100_000
+MOST_MEMORY_BYTES = 64 * 1024**2
+LOG_BYTES = 50_000_000
+LOG_PIECE_BYTES = 1024**2
+A_PERSON = (401, 402, 403, 407, 451, 301, 302, 307)
+LATER = (408, 425, 429, 500, 502, 503, 504, 520)
+
+
+@dataclass
+class Heard:
+    """What polls told until they ended, or until an error."""
+
+    polls: list[Poll] = field(default_factory=list)
+    error: ConnectorError | None = None
+
+    @property
+    def runs(self) -> dict[tuple[str, str], RunRecord]:
+        return {identity(run): run for poll in self.polls for run in poll.runs}
+
+    @property
+    def is_told(self) -> bool:
+        """Somebody is told that not all was read."""
+        return bool(self.error) or any(one.skipped or one.warnings or not one.complete for one in self.polls)
+
+    @property
+    def reasons(self) -> list[str]:
+        return [one.reason for poll in self.polls for one in poll.skipped]
+
+
+class RepliesConformance(ArrivalConformance):
+    """What becomes of replies that nobody should send, and of too many."""
+
+    lists_of_records: ClassVar[int] = 1
+    """How many lists of records a poll reads: in each of them `answering` spoils one."""
+
+    def answering(self, how: str) -> Connector:
+        """A connector whose every look this world answers as `how` says (one of NASTY, or STATUS and a number).
+        Raises SkipTest, with the reason, for what this kind of source cannot send."""
+        raise SkipTest(f"{type(self).__name__} plays no nasty replies (`answering`)")
+
+    def crowded(self, runs: int) -> Connector:
+        """A connector whose source holds so many ended runs."""
+        raise SkipTest(f"{type(self).__name__} plays no crowd (`crowded`)")
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        """A connector, and a run of it whose log has so many bytes."""
+        raise SkipTest(f"{type(self).__name__} plays no long log (`long_log`)")
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        """A connector, and what is called after its first bite: it puts a failed run behind what was read (in a page
+        that was asked for already, under a number below the newest), and answers its attempt_key."""
+        raise SkipTest(f"{type(self).__name__} puts no run behind what was read (`with_a_run_behind`)")
+
+    def with_a_right_revoked(self) -> Connector:
+        """A connector whose account lost a right that it had."""
+        raise SkipTest(f"{type(self).__name__} revokes no right (`with_a_right_revoked`)")
+
+    def test_revoked_right_is_named_by_the_probe(self) -> None:
+        with self.opened(self.with_a_right_revoked()) as connector:
+            try:
+                rights = connector.probe(self.timeout_seconds).rights
+            except AccessRefused:
+                return
+        lost = [right for right in rights if right.held is False]
+        assert lost, f"a right was revoked, and the probe knows nothing of it: {rights}"
+        assert all(right.why and right.mend for right in lost), f"a right without its mend: {lost}"
+
+    # what cannot be read at all
+
+    def test_login_page_is_no_empty_list(self) -> None:
+        heard = self.heard(LOGIN_PAGE)
+        assert isinstance(heard.error, AccessRefused), f"a login page is taken for an answer: {heard}"
+
+    def test_truncated_reply_is_no_short_list(self) -> None:
+        heard = self.heard(TRUNCATED)
+        assert isinstance(heard.error, SystemUnreachable), f"half a reply is taken for a whole one: {heard}"
+
+    def test_bytes_that_are_no_text_leave_the_rest_alone(self) -> None:
+        self.check_kept(self.heard(NOT_UTF8), silent=True)
+
+    def test_busy_source_is_asked_again_later(self) -> None:
+        heard = self.heard(BUSY)
+        assert isinstance(heard.error, SystemUnreachable), f"429 is {heard}"
+        told = self.heard(BUSY_7)
+        assert isinstance(told.error, SystemUnreachable)
+        assert told.error.retry_after_seconds == 7, f"asked for 7 s, and {told.error.retry_after_seconds} is told"
+
+    def test_every_status_is_sorted_by_what_happens_next(self) -> None:
+        for statuses, wanted in ((A_PERSON, AccessRefused), (LATER, SystemUnreachable)):
+            for status in statuses:
+                error = self.heard(f"{STATUS}{status}").error
+                assert isinstance(error, wanted), f"{status} is {error!r}, not {wanted.__name__}"
+        for status in (400, 404, 405, 406, 410, 418, 422, 501, 505):
+            heard = self.heard(f"{STATUS}{status}")
+            assert heard.is_told, f"{status} is taken for an answer"
+            assert not heard.runs, f"{status} told {heard.runs}"
+
+    # what can be read in part
+
+    def test_record_that_cannot_be_read_is_skipped_with_a_reason(self) -> None:
+        heard = self.heard(GARBLED)
+        self.check_kept(heard)
+        assert heard.error or all(heard.reasons), "a record is skipped without a reason"
+
+    def test_number_that_is_none_makes_nothing_green(self) -> None:
+        self.check_kept(self.heard(NOT_A_NUMBER), silent=True)
+
+    def test_records_that_come_twice_are_one(self) -> None:
+        heard = self.heard(TWICE)
+        assert heard.error is None, f"records came twice: {heard.error}"
+        assert self.states(heard.runs) == self.states(self.truth()), "what came twice is told otherwise"
+
+    def test_endless_pages_end(self) -> None:
+        heard = self.heard(ENDLESS)
+        assert heard.is_told, "pages that never end were read as if they did, and nobody is told"
+        self.check_not_greener(heard)
+
+    def test_clock_that_is_off_is_told_and_changes_no_record(self) -> None:
+        heard = self.heard(HOUR_OFF)
+        clocks = [poll.clock for poll in heard.polls if poll.clock is not None]
+        assert heard.error is None, f"a clock is off: {heard.error}"
+        assert clocks, "no poll tells the clock of its source"
+        assert all(3500 < one.skew_seconds < 3700 for one in clocks), f"an hour off, and told as {clocks}"
+        assert self.states(heard.runs) == self.states(self.truth())
+
+    def test_long_line_leaves_the_rest_alone(self) -> None:
+        self.check_kept(self.heard(LONG_LINE), silent=True)
+
+    def test_runs_of_a_job_that_is_gone_do_not_end_the_poll(self) -> None:
+        heard = self.heard(GONE)
+        assert heard.error is None, f"a job is gone: {heard.error}"
+        before, after = (
+            sum(one.state == State.SUCCEEDED for one in runs.values()) for runs in (self.truth(), heard.runs)
+        )
+        assert after <= before, f"{before} runs were green, and {after} are since a job is gone"
+
+    # what is read in pieces
+
+    def test_what_is_read_twice_and_from_before_is_the_same(self) -> None:
+        """Each bite once more by a connector of its own, from its cursor: repeated and overlapping pages converge."""
+        self.make_success()
+        with self.opened() as connector:
+            cursors = ["", *(poll.cursor for poll in self.bites(connector, ""))]
+        whole: dict[tuple[str, str], RunRecord] = {}
+        for cursor in (*cursors, *reversed(cursors)):
+            with self.opened() as connector:
+                whole |= {identity(run): run for run in connector.poll(cursor, (), self.timeout_seconds).runs}
+        truth = {key: run for key, run in self.truth().items() if is_long_over(run)}
+        assert set(truth) <= set(whole), f"lost between the bites: {sorted(set(truth) - set(whole))}"
+        assert self.states(truth) == {key: whole[key].state for key in truth}
+
+    def test_incremental_equals_full(self) -> None:
+        self.make_success()
+        with self.opened() as connector:
+            polls = list(self.bites(connector, ""))
+        self.make_failure()
+        self.advance()
+        with self.opened() as connector:
+            told = [run for poll in (*polls, *self.bites(connector, polls[-1].cursor)) for run in poll.runs]
+        full = {key: run for key, run in self.truth().items() if is_long_over(run)}
+        assert self.states(full) == {key: run.state for key, run in _latest(told).items() if key in full}
+
+    def test_run_behind_what_was_read_is_told(self) -> None:
+        connector, put = self.with_a_run_behind()
+        with self.opened(connector):
+            cursor = connector.poll("", (), self.timeout_seconds).cursor
+            key = put()
+            walked = list(self.bites(connector, cursor))
+            walked += self.bites(connector, walked[-1].cursor)
+        assert key in {run.attempt_key for poll in walked for run in poll.runs}, f"run {key} is never told"
+
+    def test_many_runs_take_bounded_memory(self) -> None:
+        with self.opened(self.crowded(MANY_RUNS)) as connector:
+            count, most, before = 0, 0, resident_bytes()
+            for poll in self.bites(connector, ""):
+                count, most = count + len(poll.runs), max(most, resident_bytes())
+        assert count >= MANY_RUNS, f"{MANY_RUNS} runs, and {count} are told"
+        assert most - before < MOST_MEMORY_BYTES, f"{(most - before) / 1024**2:.0f} MiB for {MANY_RUNS} runs"
+
+    def test_long_log_is_read_in_pieces(self) -> None:
+        self.needs("log", Capability.LOG)
+        connector, run = self.long_log(LOG_BYTES)
+        with self.opened(connector):
+            tail = connector.log(ref(run), None, LOG_PIECE_BYTES, self.timeout_seconds)
+        assert tail.cut, "50 MB, and nothing is said to be left out"
+        assert len(tail.text.encode("utf-8", "surrogateescape")) <= LOG_PIECE_BYTES
+
+    # helpers
+
+    def heard(self, how: str) -> Heard:
+        heard = Heard()
+        with self.opened(self.answering(how)) as connector:
+            try:
+                heard.polls.extend(self.few_bites(connector))
+            except ConnectorError as error:
+                heard.error = error
+        assert heard.error is None or str(heard.error), f"{how}: an error without words"
+        return heard
+
+    def few_bites(self, connector: Connector) -> Iterator[Poll]:
+        cursor = ""
+        for _ in range(MOST_NASTY_BITES):
+            poll = connector.poll(cursor, (), self.timeout_seconds)
+            yield poll
+            if not poll.more:
+                return
+            cursor = poll.cursor
+        raise AssertionError(f"does not end within {MOST_NASTY_BITES} bites")
+
+    def truth(self) -> dict[tuple[str, str], RunRecord]:
+        """What the same world tells when it answers well."""
+        with self.opened() as connector:
+            return {identity(run): run for poll in self.bites(connector, "") for run in poll.runs}
+
+    def states(self, runs: dict[tuple[str, str], RunRecord]) -> dict[tuple[str, str], State]:
+        return {key: run.state for key, run in runs.items()}
+
+    def check_kept(self, heard: Heard, silent: bool = False) -> None:
+        """An error; or all but one record of each list are as they were, and the others are told."""
+        self.check_not_greener(heard)
+        if heard.error is not None:
+            return
+        truth = self.states(self.truth())
+        missing = {key for key, state in truth.items() if heard.runs.get(key) is None or heard.runs[key].state != state}
+        assert len(missing) <= self.lists_of_records, (
+            f"one record is odd, and these are gone or changed: {sorted(missing)}"
+        )
+        assert silent or heard.is_told, "nobody is told"
+        assert not missing or heard.is_told, f"{sorted(missing)} are not as they were, and nobody is told"
+
+    def check_not_greener(self, heard: Heard) -> None:
+        truth = self.truth()
+        for key, run in heard.runs.items():
+            was = truth.get(key)
+            assert run.state != State.SUCCEEDED or (was and was.state == State.SUCCEEDED), f"green by accident: {run}"
+
+
+def _latest(runs: list[RunRecord]) -> dict[tuple[str, str], RunRecord]:
+    return {identity(run): run for run in runs}
+
+
+def resident_bytes() -> int:
+    """Memory of this process now. Raises SkipTest where the system does not tell it."""
+    told = Path("/proc/self/statm")
+    if not told.exists():
+        raise SkipTest("this system does not tell the memory of a process")
+    return int(told.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,1 @@
+"""Dagster, by the GraphQL API of its webserver."""

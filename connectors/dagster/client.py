@@ -1,0 +1,183 @@
+"""Dagster's GraphQL API, one method per call. Facts are of 1.13.27, measured; see docs/connectors/dagster.md.
+
+A domain's error is a member of a union, with 200 or, for a PythonError, with 500: the body is read before the status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from connectors import fields
+from connectors.contract import (
+    AccessRefused,
+    Clock,
+    NotSupported,
+    OutcomeUnknown,
+    SystemUnreachable,
+)
+from connectors.dagster import queries
+from connectors.transport.account import Account
+from connectors.transport.http import Deadline, HttpDoor, Reply
+
+PAGE_LIMIT = 100
+LOG_LIMIT = 1000  # of logsForRun; DAGSTER's own default page
+PYTHON_ERROR, REFUSED = "PythonError", "UnauthorizedError"
+NOTHING_DONE = frozenset(
+    {
+        "ConflictingExecutionParamsError",
+        "InvalidOutputError",
+        "InvalidStepError",
+        "InvalidSubsetError",
+        "NoModeProvidedError",
+        "PipelineNotFoundError",
+        "PresetNotFoundError",
+        "RunConfigValidationInvalid",
+        "RunConflict",
+        "RunNotFoundError",
+        "TerminateRunFailure",
+    }
+)
+"""What a mutation answers where it looked and began nothing."""
+
+
+class DagsterClient:
+    """All calls of one webserver. `deadline` is set anew for each call of the connector."""
+
+    def __init__(self, door: HttpDoor, account: Account) -> None:
+        self.door = door
+        self.deadline = Deadline(0.0)
+        self.clock: Clock | None = None
+        """The server's clock at its last answer."""
+        self._account = account
+
+    def close(self) -> None:
+        self.door.close()
+
+    def version(self) -> dict[str, Any]:
+        """Version, heartbeats of the daemons, and what this account may do."""
+        return self._data(self._post(queries.VERSION, {}))
+
+    def repositories(self) -> list[Any]:
+        """Code locations that are loaded, each with its jobs, schedules and sensors."""
+        return self._list(self._ask(queries.JOBS, {}, "repositoriesOrError"), "nodes")
+
+    def locations(self) -> list[Any]:
+        """Every code location that is configured, with what kept it from being loaded."""
+        return self._list(self._ask(queries.LOCATIONS, {}, "workspaceOrError"), "locationEntries")
+
+    def assets(self) -> list[Any]:
+        return fields.rows(self._data(self._post(queries.ASSETS, {})).get("assetNodes"))
+
+    def changed(self, since: datetime, page: str) -> list[Any]:
+        """Runs that changed since, newest CREATED first; `page` is the id of the last run of the page before."""
+        where = {"updatedAfter": since.timestamp()}
+        return self._runs({"f": where, "c": page or None, "l": PAGE_LIMIT})
+
+    def runs_of(self, ids: Sequence[str]) -> list[Any]:
+        return self._runs({"f": {"runIds": list(ids)}, "l": len(ids)})
+
+    def runs_tagged(self, key: str, value: str) -> list[Any]:
+        return self._runs({"f": {"tags": [{"key": key, "value": value}]}, "l": 10})
+
+    def active(self, job: str) -> list[Any]:
+        where = {"pipelineName": job, "statuses": ["QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"]}
+        return self._runs({"f": where, "l": 10})
+
+    def steps_of(self, ids: Sequence[str]) -> list[Any]:
+        """Of each run the status of its steps."""
+        variables = {"f": {"runIds": list(ids)}, "l": len(ids)}
+        return self._list(self._ask(queries.STEPS, variables, "runsOrError"), "results")
+
+    def log(self, run: str, after: str) -> dict[str, Any]:
+        """A page of a run's events: cursor, hasMore, events. Raises NotSupported where the run is gone."""
+        found = self._ask(queries.LOG, {"r": run, "c": after or None, "l": LOG_LIMIT}, "logsForRun")
+        if found.get("__typename") != "EventConnection":
+            raise NotSupported(f"Dagster has no log of the run {run}: {_said(found)}")
+        return found
+
+    # what changes something
+
+    def launch(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send(queries.LAUNCH, {"p": dict(params)}, "launchRun")
+
+    def reexecute(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return self._send(queries.REEXECUTE, {"p": dict(params)}, "launchRunReexecution")
+
+    def terminate(self, run: str) -> dict[str, Any]:
+        return self._send(queries.TERMINATE, {"r": run}, "terminateRun")
+
+    # the wire
+
+    def _runs(self, variables: Mapping[str, Any]) -> list[Any]:
+        return self._list(self._ask(queries.RUNS, variables, "runsOrError"), "results")
+
+    def _ask(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
+        reply = self._post(query, variables)
+        found = self._data(reply).get(name)
+        if not isinstance(found, dict):
+            raise SystemUnreachable(f"{reply.place} has no {name}; is the url that of a Dagster webserver?")
+        if found.get("__typename") in (PYTHON_ERROR, "InvalidPipelineRunsFilterError"):
+            raise SystemUnreachable(f"{reply.place}: {_said(found)}")
+        return found
+
+    def _list(self, found: Mapping[str, Any], name: str) -> list[Any]:
+        rows = found.get(name)
+        if not isinstance(rows, list):
+            raise SystemUnreachable(f"Dagster: an answer has no list of {name}")
+        return rows
+
+    def _post(self, query: str, variables: Mapping[str, Any]) -> Reply:
+        body = {"query": query, "variables": dict(variables)}
+        reply = self._account.asking(
+            lambda headers: self.door.call(
+                "POST", "/graphql", self.deadline, body=body, headers=headers, accept={400, 401, 500}
+            )
+        )
+        self.clock = reply.clock or self.clock
+        return reply
+
+    def _data(self, reply: Reply) -> dict[str, Any]:
+        table = reply.table()
+        data = table.get("data")
+        if not isinstance(data, dict):
+            raise SystemUnreachable(f"{reply.place}: {_errors(table) or 'it holds no data'}")
+        return data
+
+    def _send(self, query: str, variables: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Once. What comes back was done; a refusal raises, and so does an answer that cannot be read."""
+        body = {"query": query, "variables": dict(variables)}
+        headers = self._account.headers()
+        reply = self.door.call(
+            "POST", "/graphql", self.deadline, body=body, headers=headers, accept={400, 500}, once=True
+        )
+        try:
+            table = reply.table()
+        except (SystemUnreachable, AccessRefused) as error:
+            raise OutcomeUnknown(f"{error}. It was sent; it is looked up before anything is sent again.") from None
+        data = table.get("data")
+        found = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(found, dict):
+            if reply.status == 400 and _errors(table):
+                raise NotSupported(f"{reply.place} is a refusal: {_errors(table)}. Nothing was done.")
+            raise OutcomeUnknown(f"{reply.place}: {_errors(table) or 'no words'}. It is looked up.")
+        if found.get("__typename") == REFUSED:
+            raise AccessRefused(f"{reply.place} is a refusal: {_said(found)}. See headway grants dagster.")
+        kind = str(found.get("__typename"))
+        if kind in NOTHING_DONE:
+            raise NotSupported(f"Dagster: {kind}: {_said(found)}; nothing was done")
+        if not kind.endswith("Success"):  # a run is created first and submitted then: either may have failed
+            words = fields.clean(f"{kind}: {_said(found)}")
+            raise OutcomeUnknown(f"Dagster: {words}. Whether it was done is not known; it is looked up.")
+        return found
+
+
+def _errors(table: Mapping[str, Any]) -> str:
+    words = [str(one.get("message")) for one in fields.rows(table.get("errors")) if isinstance(one, dict)]
+    return fields.clean("; ".join(words))[:300]
+
+
+def _said(found: Mapping[str, Any]) -> str:
+    words = [str(one.get("message")) for one in fields.rows(found.get("errors")) if isinstance(one, dict)]
+    return fields.clean("; ".join(words) or str(found.get("message") or "no words")).strip()[:300]

@@ -1,0 +1,57 @@
+"""What one poll has found so far, and what the one before told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors import fields
+from connectors.contract import RecordUnreadable, RunRecord, Skipped
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Records by job and attempt, and what could not be read."""
+
+    records: dict[tuple[str, str], RunRecord] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: dict[str, None] = field(default_factory=dict)
+    complete: bool = True
+
+    def add(self, record: RunRecord) -> None:
+        self.records[record.job, record.attempt_key] = record
+
+    def skip(self, where: str, error: RecordUnreadable, row: Any) -> None:
+        self.skipped.append(fields.skipped(where, error, row))
+
+    def warn(self, words: str) -> None:
+        self.warnings[words] = None
+
+
+class Told:
+    """Remembers what the poll before told, which spares telling it again."""
+
+    def __init__(self) -> None:
+        self._prints: dict[tuple[str, str], int] = {}
+        self._with = ""
+
+    def new(self, records: Iterable[RunRecord], cursor: str, following: str) -> tuple[RunRecord, ...]:
+        """Oldest first, without ended attempts that the poll before told word for word. Only where that poll's cursor
+        came back, so that what was never stored is told again."""
+        records = tuple(records)
+        told = self._prints if cursor and cursor == self._with else {}
+        prints = {(one.job, one.attempt_key): hash(repr(one)) for one in records}
+        self._prints, self._with = prints, following
+        new = [
+            one
+            for one in records
+            if one.state.is_open or told.get((one.job, one.attempt_key)) != prints[one.job, one.attempt_key]
+        ]
+        return tuple(sorted(new, key=_age))
+
+
+def _age(one: RunRecord) -> tuple[datetime, str, str]:
+    at = one.started_at or one.queued_at or one.period_at or datetime(1970, 1, 1, tzinfo=UTC)
+    return at, one.job, one.attempt_key

@@ -1,0 +1,1 @@
+"""Any REST API that lists jobs and runs, mapped in the config."""

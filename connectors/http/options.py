@@ -1,0 +1,177 @@
+"""Settings of an `http` system: where the API is, who asks, and what its lists and fields are called."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from connectors.mapped_fields import FieldPath, JobFields, RunFields, States
+from connectors.secrets import FilePath, SecretRef
+from connectors.transport.http import checked_origin
+
+PLACE = re.compile(r"\{([a-z_]+)\}")
+Plain = str | int | float | bool
+
+
+class Call(BaseModel):
+    """One request. In path, query and body a name in braces is filled in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(pattern=r"^/")
+    """Below `url`, beginning with a slash."""
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    """GET, or what the API wants."""
+    query: dict[str, Plain] = Field(default_factory=dict)
+    """Behind the question mark."""
+    body: dict[str, Any] | None = None
+    """As JSON."""
+
+    @property
+    def places(self) -> set[str]:
+        """The names in braces."""
+        return set(PLACE.findall(json.dumps([self.path, self.query, self.body], default=str)))
+
+    def check(self, known: set[str]) -> None:
+        odd = sorted(self.places - known)
+        if odd:
+            names = ", ".join(f"{{{name}}}" for name in sorted(known))
+            raise ValueError(f"{{{odd[0]}}} means nothing here; there are {names}")
+
+
+class ListCall(Call):
+    """A request that is answered with rows."""
+
+    rows: FieldPath = ""
+    """Where their list stands in the answer; empty: the answer is the list."""
+    next: FieldPath = ""
+    """Where the token of the next page stands, for {cursor}."""
+    paging: Literal["none"] | None = None
+    """"none": it gives all rows at once, however many. Else it pages by what stands in braces."""
+
+    @model_validator(mode="after")
+    def one_way_to_page(self) -> Self:
+        paging = sorted({"cursor", "offset", "page"} & self.places)
+        if len(paging) > 1:
+            raise ValueError(f"it pages by {{{paging[0]}}} and by {{{paging[1]}}}: keep one")
+        if paging and self.paging == "none":
+            raise ValueError(f'paging = "none", and it pages by {{{paging[0]}}}: keep one')
+        if ("cursor" in self.places) != bool(self.next):
+            raise ValueError("{cursor} and next belong together: the one is asked with what stands at the other")
+        return self
+
+
+class JobsCall(ListCall, JobFields):
+    """The list of jobs; may be that of runs, where there is no other."""
+
+    @model_validator(mode="after")
+    def known_places(self) -> Self:
+        self.check({"limit", "cursor", "offset", "page"})
+        return self
+
+
+class RunsCall(ListCall, RunFields):
+    """The list of runs, oldest change first where the API can."""
+
+    one: str = Field(default="", pattern=r"^(/|$)")
+    """Path of a single run, {id} in it: open runs that the list does not show any more are looked up there."""
+
+    @model_validator(mode="after")
+    def known_places(self) -> Self:
+        self.check({"limit", "cursor", "offset", "page", "since"})
+        return self
+
+
+class LogCall(Call):
+    """The log of a run."""
+
+    text: FieldPath = ""
+    """Where it stands in a JSON answer; empty: the answer is the log."""
+    ranges: bool = False
+    """The server answers Range requests, so that a long log is read in pieces."""
+
+    @model_validator(mode="after")
+    def known_places(self) -> Self:
+        self.check({"id", "job"})
+        return self
+
+
+class VerbCall(Call):
+    """What is sent to act."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "POST"
+
+    @model_validator(mode="after")
+    def known_places(self) -> Self:
+        self.check({"id", "job", "key", "period"})
+        return self
+
+
+class Verbs(BaseModel):
+    """What may be asked of it; what is not named here is refused with these words."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rerun: VerbCall | None = None
+    """A run again. It must carry {key}, and a run must show it (runs.key)."""
+    start: VerbCall | None = None
+    """A job once; {key} as in rerun."""
+    cancel: VerbCall | None = None
+    """What runs now."""
+
+
+class HttpOptions(BaseModel):
+    """Where the API answers, who asks, and how it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    """Address, with the path that all calls share."""
+    token: SecretRef | None = None
+    """Sent as Authorization: Bearer."""
+    username: str | None = None
+    """With `password`: sent as Authorization: Basic."""
+    password: SecretRef | None = None
+    """Its password."""
+    headers: dict[str, SecretRef] = Field(default_factory=dict)
+    """Other headers whose values are secrets: { "X-Api-Key" = { env = "KEY" } }."""
+    ca_file: FilePath | None = None
+    """PEM file of the CA that signed the server's certificate."""
+    plain_http: bool = False
+    """Allows http:// to a host that is not this one."""
+    limit: int = Field(default=100, ge=1, le=10_000)
+    """Rows of a page: {limit}."""
+    overlap: float = Field(default=60.0, ge=0, le=86_400)
+    """Seconds before the newest change that are read again: rows may be written late."""
+    jobs: JobsCall
+    """The list of jobs."""
+    runs: RunsCall
+    """The list of runs."""
+    states: States
+    """Its words for a run's state, and ours."""
+    log: LogCall | None = None
+    """Where a run's log is."""
+    verbs: Verbs = Verbs()
+    """What may be sent to it."""
+
+    @model_validator(mode="after")
+    def one_origin_and_one_account(self) -> Self:
+        checked_origin(self.url, self.plain_http)
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together")
+        if self.token is not None and self.username is not None:
+            raise ValueError("a token needs no username: drop the one or the other")
+        return self
+
+    @model_validator(mode="after")
+    def what_is_sent_is_found_again(self) -> Self:
+        for name, call in (("rerun", self.verbs.rerun), ("start", self.verbs.start)):
+            if call is not None and ("key" not in call.places or not self.runs.key):
+                raise ValueError(
+                    f"verbs.{name}: a lost answer could not be looked up. Send {{key}}, and say in runs.key where a run"
+                    " shows it"
+                )
+        return self

@@ -1,0 +1,1 @@
+"""Prefect 3, its own server or Prefect Cloud, over REST."""

@@ -1,0 +1,1 @@
+"""Any tables of jobs and runs in PostgreSQL, mapped in the config."""

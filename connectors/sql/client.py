@@ -1,0 +1,125 @@
+"""The queries of config, each inside of a SELECT of ours that bounds it and gives every row as JSON.
+
+What stands between braces is bound, so the server takes one statement only; the transaction is read-only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+
+from psycopg.sql import SQL, Composed, Identifier
+
+from connectors.contract import Clock, NotSupported
+from connectors.sql.options import PLACE, RunsQuery, SqlOptions
+from connectors.transport.sql import PostgresSession, Reader
+
+BITE_ROWS = 1000
+MOST_JOBS = 20_000
+LOG_CHARACTERS = 64 * 1024**2
+CASTS = {"number": "bigint", "time": "timestamptz"}
+FIRST = {"number": "-1", "time": "1970-01-01T00:00:00Z"}
+LAST = {"number": str(2**62), "time": "infinity"}
+"""Behind every row: what is asked from there on is only {open}."""
+MOST_AGAIN = 10_000
+
+
+_SETTINGS: LiteralString = (
+    "SELECT clock_timestamp() AS now, current_setting('server_version') AS version,"
+    " set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, YMD', true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows as JSON objects, and the server's clock. `again`: rows that were asked for apart, beside the bite."""
+
+    rows: list[Any]
+    is_full: bool
+    clock: Clock
+    version: str
+    again: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A query of config inside of ours."""
+
+    inner: SQL
+    rest: Composed | SQL
+    limit: int
+    values: Mapping[str, Any]
+
+    def rows(self, reader: Reader) -> list[Any]:
+        outer = SQL("SELECT row_to_json(q)::text AS row FROM (") + self.inner + SQL("\n) AS q WHERE %(limit)s > 0")
+        found = reader.rows(outer + self.rest + SQL(" LIMIT %(limit)s"), {**self.values, "limit": self.limit})
+        return [json.loads(row["row"]) for row in found]
+
+
+class SqlClient:
+    """One database as one role."""
+
+    def __init__(self, options: SqlOptions, session: PostgresSession) -> None:
+        self.options, self.session = options, session
+
+    def jobs(self, timeout_seconds: float) -> Rows:
+        return self._rows(timeout_seconds, _Part(_own(self.options.jobs.query, {}), SQL(""), MOST_JOBS, {}))
+
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+        """The next rows by the cursor's column; and apart, so that they take no place in the bite, the runs with these
+        ids and the rows with these numbers."""
+        runs = self.options.runs
+        inner, column = _own(runs.query, _places(runs)), SQL("q.{}").format(Identifier(_plain(runs.cursor)))
+        order = SQL(" ORDER BY ") + column
+        first = after or FIRST[runs.cursor_is]
+        bite = _Part(inner, order, BITE_ROWS, {"cursor": first, "open": []})
+        apart = []
+        if open_ids and "open" in PLACE.findall(runs.query):
+            apart.append(_Part(inner, order, MOST_AGAIN, {"cursor": LAST[runs.cursor_is], "open": list(open_ids)}))
+        if missing:
+            only = SQL(" AND ") + column + SQL(" = ANY(%(missing)s)") + order
+            values = {"cursor": str(min(missing) - 1), "open": [], "missing": list(missing)}
+            apart.append(_Part(inner, only, MOST_AGAIN, values))
+        return self._rows(timeout_seconds, bite, *apart)
+
+    def log(self, native_id: str, timeout_seconds: float) -> str | None:
+        """The text of one run; None without a row."""
+        assert self.options.log is not None
+        inner = _own(self.options.log.query, {"id": "%(id)s::text"})
+        outer = SQL("SELECT left(q.v::text, %(most)s) AS text FROM (") + inner + SQL("\n) AS q(v) LIMIT 1")
+        values = {"id": native_id, "most": LOG_CHARACTERS}
+        rows = self.session.read(lambda reader: reader.rows(outer, values), timeout_seconds)
+        return None if not rows else str(rows[0]["text"] or "")
+
+    def _rows(self, timeout_seconds: float, bite: _Part, *apart: _Part) -> Rows:
+        def work(reader: Reader) -> Rows:
+            now = reader.row(_SETTINGS)
+            rows = bite.rows(reader)
+            again = [row for part in apart for row in part.rows(reader)]
+            clock = Clock(now["now"].astimezone(UTC), datetime.now(UTC))
+            return Rows(rows, len(rows) >= bite.limit, clock, now["version"], again)
+
+        rows: Rows = self.session.read(work, timeout_seconds)
+        return rows
+
+    def close(self) -> None:
+        self.session.close()
+
+
+def _places(runs: RunsQuery) -> Mapping[str, str]:
+    return {"cursor": f"%(cursor)s::{CASTS[runs.cursor_is]}", "open": "%(open)s::text[]"}
+
+
+def _own(text: str, places: Mapping[str, str]) -> SQL:
+    """SQL of a person's config, what stands in braces bound."""
+    bare = text.strip().rstrip(";").replace("%", "%%")
+    return SQL(PLACE.sub(lambda match: places.get(match[1], match[0]), bare))
+
+
+def _plain(name: str) -> str:
+    if "%" in name:
+        raise NotSupported(f"cursor = {name!r}: no column is named with a percent sign here")
+    return name

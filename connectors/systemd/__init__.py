@@ -1,0 +1,1 @@
+"""systemd timers on hosts over SSH."""

@@ -1,0 +1,262 @@
+"""MariaDB and MySQL sessions for connectors: one deadline for a whole call, reads that cannot write, errors sorted.
+
+PyMySQL waits for each piece of an answer on its own; so the socket is ours, and is shut when a call's time is over.
+Error numbers: MariaDB's knowledge base, "MariaDB Error Code Reference".
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import pymysql
+from pymysql.cursors import DictCursor
+
+from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
+from connectors.transport.counting import count_request
+from connectors.transport.deadline import Deadline
+
+Row = dict[str, Any]
+CLIENT_NUMBERS = range(2000, 3000)
+Tls = Literal["off", "prefer", "require", "verify"]
+
+MESSAGE_CHARACTERS = 300
+NOT_READABLE = (1044, 1109, 1142, 1143, 1146)
+"""No right to a table, or no such table."""
+REFUSED = (1044, 1045, 1049, 1130, 1142, 1143, 1227, 1370, 1524, 1698, 1820, 3118, 4151)
+LATER = (
+    1040,
+    1053,
+    1129,
+    1158,
+    1159,
+    1160,
+    1161,
+    1203,
+    1205,
+    1213,
+    1290,
+    1317,
+    1836,
+    1927,
+    1969,
+    2003,
+    2006,
+    2013,
+    3024,
+)
+GARBAGE = (pymysql.MySQLError, OSError, ValueError, IndexError, struct.error, AssertionError, AttributeError)
+"""What PyMySQL raises: its own errors, and others where the answer is no answer of such a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where the server is and who signs in, the secret resolved."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    tls: Tls
+    ssl_ca: str | None
+
+    @property
+    def place(self) -> str:
+        """host:port as user, without any secret."""
+        return f"{self.host}:{self.port} as {self.user}"
+
+
+_Connection: TypeAlias = "pymysql.Connection[DictCursor]"
+
+
+class Reader:
+    """A read-only transaction with one snapshot."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, values: Mapping[str, object] | Sequence[object] | None = None) -> list[Row]:
+        """All rows; the statement itself limits their number and the length of their texts."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return list(cursor.fetchall())
+
+    def rows_if_readable(self, statement: str, values: Mapping[str, object] | None = None) -> list[Row] | None:
+        """As `rows`; None where the account may not read the table, or there is none."""
+        try:
+            return self.rows(statement, values)
+        except pymysql.MySQLError as error:
+            if _number(error) in NOT_READABLE:
+                return None
+            raise
+
+
+class MySqlSession:
+    """One server as one account. Keeps a connection between reads; writes go over one of their own."""
+
+    def __init__(self, login: Callable[[], Login]) -> None:
+        """`login` is asked each time a connection is made."""
+        self._login = login
+        self._kept: _Connection | None = None
+        self.place = "MariaDB"
+        """host:port as user, once known: for messages."""
+
+    def read(self, work: Callable[[Reader], Any], timeout_seconds: float) -> Any:
+        """`work` in one read-only snapshot; once more on a fresh connection when the kept one turns out to be dead.
+
+        Raises SystemUnreachable, AccessRefused or NotSupported."""
+        deadline = Deadline(timeout_seconds)
+        if self._kept is not None:
+            try:
+                return self._read(self._kept, work, deadline)
+            except SystemUnreachable:
+                if deadline.left <= 0:
+                    raise
+        self._kept = self._connect(deadline)
+        return self._read(self._kept, work, deadline)
+
+    def write_once(self, statement: str, values: Sequence[object], timeout_seconds: float) -> None:
+        """One statement, committed, on a connection of its own.
+
+        Raises OutcomeUnknown when it was sent and no answer came; any other error means that nothing happened."""
+        deadline = Deadline(timeout_seconds)
+        connection = self._connect(deadline)
+        try:
+            if deadline.left <= 0:  # this process was stopped meanwhile: nobody counts on it any more
+                raise SystemUnreachable(f"{self.place}: connected too late: nothing was sent")
+            with _watched(connection, deadline), connection.cursor() as cursor:
+                cursor.execute(statement, values)
+        except GARBAGE as error:
+            raise _after_the_wire(error, self.place) from None
+        finally:
+            _close(connection)
+
+    def close(self) -> None:
+        """Closes the kept connection; a second time does nothing."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            _close(kept)
+
+    def _read(self, connection: _Connection, work: Callable[[Reader], Any], deadline: Deadline) -> Any:
+        try:
+            count_request()
+            with _watched(connection, deadline):
+                reader = Reader(connection)
+                reader.rows("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+                answer = work(reader)
+                connection.rollback()
+                return answer
+        except GARBAGE as error:
+            self.close()
+            raise sorted_error(error, self.place) from None
+
+    def _connect(self, deadline: Deadline) -> _Connection:
+        login = self._login()
+        self.place = login.place
+        try:
+            connection = _made(login)
+            # TLS is wrapped around it inside: what watches needs a handle of its own, which it takes by number.
+            raw = socket.create_connection((login.host, login.port), timeout=max(0.001, deadline.left))
+            raw.settimeout(None)
+            with _watched_socket(raw, deadline):
+                connection.connect(raw)
+        except GARBAGE as error:
+            raise sorted_error(error, login.place) from None
+        return connection
+
+
+def _made(login: Login) -> _Connection:
+    context: ssl.SSLContext | None = None
+    if login.tls in ("require", "verify"):
+        context = ssl.create_default_context(cafile=login.ssl_ca)
+        context.check_hostname = login.tls == "verify"
+        context.verify_mode = ssl.CERT_REQUIRED if login.tls == "verify" else ssl.CERT_NONE
+    return pymysql.Connection(
+        host=login.host,
+        port=login.port,
+        user=login.user,
+        password=login.password,
+        charset="utf8mb4",
+        cursorclass=DictCursor,
+        autocommit=True,
+        defer_connect=True,
+        ssl=context,
+        ssl_disabled=login.tls == "off",
+        init_command="SET time_zone = '+00:00'",
+        program_name="headway",
+    )
+
+
+@contextmanager
+def _watched(connection: _Connection, deadline: Deadline) -> Iterator[None]:
+    sock = getattr(connection, "_sock", None)
+    if sock is None:
+        yield
+        return
+    with _watched_socket(sock, deadline):
+        yield
+
+
+@contextmanager
+def _watched_socket(sock: socket.socket, deadline: Deadline) -> Iterator[None]:
+    """Shuts the socket when the deadline passes inside the block: whoever waits for it gives up."""
+    twin = socket.socket(fileno=os.dup(sock.fileno()))
+
+    def cut() -> None:
+        with suppress(OSError):
+            twin.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(deadline.left, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        twin.close()
+
+
+def _close(connection: _Connection) -> None:
+    with suppress(*GARBAGE):
+        connection.close()
+
+
+def _number(error: BaseException) -> int:
+    number = error.args[0] if error.args else 0
+    return number if isinstance(number, int) else 0
+
+
+def sorted_error(error: BaseException, place: str) -> ConnectorError:
+    """The contract's error for one of PyMySQL's, by its number."""
+    number = _number(error) if isinstance(error, pymysql.MySQLError) else 0
+    message = f"{place}: {words_of(error)}{f' (error {number})' if number else ''}"
+    cause = getattr(error, "original_exception", error)
+    if number == 2026 or isinstance(cause, ssl.SSLError):
+        return AccessRefused(f"{message}; check tls and ssl_ca of the system, and the server's certificate")
+    if number in REFUSED:
+        return AccessRefused(f"{message}; check user and password, or grant this right to the account")
+    if number in LATER or not number or number in CLIENT_NUMBERS:
+        return SystemUnreachable(message)
+    return NotSupported(message)
+
+
+def words_of(error: BaseException) -> str:
+    """The server's own words, or the library's, on one line."""
+    text = str(error.args[1]) if isinstance(error, pymysql.MySQLError) and len(error.args) > 1 else str(error)
+    return " ".join(text.split())[:MESSAGE_CHARACTERS] or type(error).__name__
+
+
+def _after_the_wire(error: BaseException, place: str) -> ConnectorError:
+    """An error that the server numbered is an answer; a lost connection is none."""
+    number = _number(error) if isinstance(error, pymysql.MySQLError) else 0
+    if not number or number in CLIENT_NUMBERS or number in (1053, 1158, 1159, 1160, 1161, 1927):
+        return OutcomeUnknown(f"{place}: sent, and the answer was lost: {words_of(error)}")
+    return sorted_error(error, place)

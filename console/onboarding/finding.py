@@ -1,0 +1,85 @@
+"""What was found: one scheduler, where it is, how much of it there is, and whether it can be watched now."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Ready(StrEnum):
+    """Whether Headway can watch it."""
+
+    NOW = "can be watched now"
+    ASKED = "is asked once you take it"
+    """It lies elsewhere: nothing is sent to it, and no credential used, before a person says so."""
+    NEEDS = "needs a mend first"
+    LATER = "found, not yet watched"
+    """Its kind is not built yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One scheduler. All texts are raw: they come from files of this machine."""
+
+    key: str
+    """What `--only` names: "cron", "aws:prod"."""
+    title: str
+    where: str
+    """The file, address or command by which it was found."""
+    ready: Ready
+    words: str = ""
+    """What a person should know: how the jobs are spread, or what is missing with its mend."""
+    jobs: int | None = None
+    """How many it has; None where nobody asked."""
+    name: str = ""
+    """Of the system in the config; empty for a kind that is not built yet."""
+    kind: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Of the system in the config, without secrets: a mapping with one entry is a reference."""
+
+    @property
+    def count(self) -> str:
+        """ "12 jobs", "1 job"; empty where nobody asked."""
+        return "" if self.jobs is None else f"{self.jobs:,} job{'s' * (self.jobs != 1)}"
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is taken where nobody chooses."""
+        return self.ready is Ready.NOW or (self.ready is Ready.ASKED and self.kind != "cron")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where to look: a test hands in another home and environment."""
+
+    home: Path
+    env: Mapping[str, str]
+    etc: Path = Path("/etc")
+    sockets: tuple[Path, ...] = (Path("/var/run/postgresql"), Path("/tmp"))  # noqa: S108 - PostgreSQL's own two defaults
+    seconds: float = 8.0
+    """How long one scheduler may take to answer."""
+
+    @property
+    def host(self) -> str:
+        """A name for this machine, fit for a target."""
+        return socket.gethostname().partition(".")[0] or "here"
+
+    @property
+    def zone(self) -> str:
+        """The machine's own zone by its IANA name; UTC where it does not say."""
+        try:
+            place = os.readlink(self.etc / "localtime")
+        except OSError:
+            return "UTC"
+        name = place.partition("zoneinfo/")[2]
+        return name if name and not name.startswith(("posix/", "right/")) and name != "localtime" else "UTC"
+
+
+def text_of(path: Path) -> str:
+    """A file's text, at most a MiB of it. Raises OSError."""
+    with path.open("rb") as file:
+        return file.read(1 << 20).decode("utf-8", "replace")

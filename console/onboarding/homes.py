@@ -1,0 +1,213 @@
+"""What files of a home, and the environment, say of schedulers elsewhere. Nothing is sent to them, and of secrets
+nothing but the name is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from configparser import ConfigParser, Error
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from connectors import registry
+from console.onboarding.finding import Finding, Machine, Ready, text_of
+
+REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+NOT_BUILT = "Headway has no connector for it yet"
+
+
+def _not_taken(kind: str) -> str:
+    """Why this is not taken by itself: nothing here can watch it, or only a person can say with what rights."""
+    built = f"not taken by itself: docs/connectors.md says how to write {kind}"
+    return built if kind in registry.kinds() else NOT_BUILT
+
+
+SOME = 6
+"""So many names are told; of more, the number."""
+
+
+def sections_of(path: Path) -> tuple[ConfigParser, str]:
+    """An ini file, and what is wrong with it, in words; an empty one where it is not there."""
+    parser = ConfigParser(interpolation=None, strict=False, default_section="\0", allow_no_value=True)
+    try:
+        parser.read_string(text_of(path), str(path))
+    except FileNotFoundError:
+        return parser, ""
+    except OSError as error:
+        return parser, f"{path}: {error.strerror}"
+    except Error:
+        return parser, f"{path}: cannot be read as an ini file"
+    return parser, ""
+
+
+def named(names: list[str]) -> str:
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return ", ".join(names[:SOME]) + more
+
+
+def airflow(machine: Machine) -> Iterator[Finding]:
+    """The Airflow whose home is here: its address from its own settings, its DAG files counted."""
+    home = Path(machine.env.get("AIRFLOW_HOME") or machine.home / "airflow").expanduser()
+    config = Path(machine.env.get("AIRFLOW_CONFIG") or home / "airflow.cfg")
+    if not config.is_file():
+        return
+    parser, wrong = sections_of(config)
+    url = _airflow_url(parser)
+    user, has_password = machine.env.get("AIRFLOW_USERNAME", "headway"), bool(machine.env.get("AIRFLOW_PASSWORD"))
+    settings = {"url": url, "username": user, "password": {"env": "AIRFLOW_PASSWORD"}, "timezone": machine.zone}
+    dags = Path(parser.get("core", "dags_folder", fallback="") or home / "dags")
+    files = len(list(dags.rglob("*.py"))) if dags.is_dir() else 0
+    words = wrong or f"{files} DAG files in {dags}"
+    if not has_password:
+        words += f"; set AIRFLOW_PASSWORD to the password of {user} (AIRFLOW_USERNAME names another account)"
+    ready = Ready.ASKED if has_password else Ready.NEEDS
+    yield Finding("airflow", f"Airflow at {url}", str(config), ready, words, None, "airflow", "airflow", settings)
+
+
+def _airflow_url(parser: ConfigParser) -> str:
+    for section in ("api", "webserver"):
+        found = (parser.get(section, "base_url", fallback="") or "").rstrip("/")
+        parts = urlsplit(found)
+        if parts.scheme in ("http", "https") and parts.hostname and not parts.username:
+            return found
+    port = parser.get("api", "port", fallback="") or ""
+    return f"http://localhost:{port if port.isdigit() else 8080}"
+
+
+def aws(machine: Machine) -> Iterator[Finding]:
+    """Profiles of the AWS files, and keys of the environment, each with its region: Step Functions."""
+    config = Path(machine.env.get("AWS_CONFIG_FILE") or machine.home / ".aws/config").expanduser()
+    shared = Path(machine.env.get("AWS_SHARED_CREDENTIALS_FILE") or machine.home / ".aws/credentials").expanduser()
+    parser, wrong = sections_of(config)
+    regions = {
+        name.removeprefix("profile ").strip(): parser.get(name, "region", fallback="") or ""
+        for name in parser.sections()
+        if name == "default" or name.startswith("profile ")
+    }
+    keys, _ = sections_of(shared)
+    for name in keys.sections():
+        regions.setdefault(name, "")
+    fallback = machine.env.get("AWS_REGION") or machine.env.get("AWS_DEFAULT_REGION") or ""
+    for name, region in regions.items():
+        yield _profile(machine, name, region or fallback, f"{config}" if config.exists() else f"{shared}")
+    if machine.env.get("AWS_ACCESS_KEY_ID"):
+        yield _profile(machine, "", fallback, "AWS_ACCESS_KEY_ID in the environment")
+    elif wrong:
+        yield Finding("aws", "AWS", str(config), Ready.NEEDS, wrong)
+
+
+def _profile(machine: Machine, profile: str, region: str, where: str) -> Finding:
+    known = bool(REGION.fullmatch(region))
+    settings = {"region": region or "eu-central-1", **({"profile": profile} if profile else {})}
+    words = "Step Functions and their schedules; other AWS schedulers are not watched yet"
+    if not known:
+        words = f"its region is not known: set region in {where}, or AWS_REGION. {words}"
+    label = profile or "environment"
+    who = f"profile {profile}" if profile else "keys of the environment"
+    ready = Ready.ASKED if known else Ready.NEEDS
+    title, name = f"AWS, {who}, {region or 'no region'}", system_name(f"aws-{label}")
+    settings["timezone"] = machine.zone
+    return Finding(f"aws:{label}", title, where, ready, words, None, name, "step_functions", settings)
+
+
+def system_name(text: str) -> str:
+    """The text as the name of a system."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "found"
+
+
+def databricks(machine: Machine) -> Iterator[Finding]:
+    path = Path(machine.env.get("DATABRICKS_CONFIG_FILE") or machine.home / ".databrickscfg").expanduser()
+    parser, wrong = sections_of(path)
+    hosts = [
+        f"{name} ({urlsplit(host).hostname or 'no host'})"
+        for name in parser.sections()
+        if (host := parser.get(name, "host", fallback="") or "")
+    ]
+    if environment := machine.env.get("DATABRICKS_HOST"):
+        hosts.append(f"environment ({urlsplit(environment).hostname or 'no host'})")
+    if hosts or wrong:
+        words = wrong or f"{_not_taken('databricks')}: {named(hosts)}"
+        yield Finding("databricks", "Databricks workspaces", str(path), Ready.LATER, words)
+
+
+def kube(machine: Machine) -> Iterator[Finding]:
+    """Contexts of the kubeconfig files; names only, their credentials stay unread."""
+    given = machine.env.get("KUBECONFIG", "")
+    paths = [Path(one).expanduser() for one in given.split(":") if one] or [machine.home / ".kube/config"]
+    for path in paths:
+        try:
+            contexts = _contexts(text_of(path))
+        except OSError:
+            continue
+        if contexts:
+            words = f"{_not_taken('kubernetes')}: {named(contexts)}"
+            yield Finding("kube", "Kubernetes CronJobs", str(path), Ready.LATER, words)
+
+
+def _contexts(text: str) -> list[str]:
+    """Names of the contexts, from YAML as kubectl writes it, or from JSON."""
+    try:
+        return [str(one["name"]) for one in json.loads(text)["contexts"]]
+    except (ValueError, KeyError, TypeError):
+        pass
+    block = re.search(r"^contexts:[ \t]*\n((?:[ \t-].*\n?)*)", text, re.MULTILINE)
+    return re.findall(r"^(?:- |  )name:[ \t]*[\"']?([^\s\"']+)", block[1], re.MULTILINE) if block else []
+
+
+def timers(machine: Machine) -> Iterator[Finding]:
+    """systemd timers, where systemd is."""
+    command = shutil.which("systemctl", path=machine.env.get("PATH"))
+    if command is None:
+        return
+    argv = [command, "list-timers", "--all", "-o", "json", "--no-pager"]
+    try:
+        done = subprocess.run(argv, capture_output=True, timeout=machine.seconds, check=False)  # noqa: S603 - fixed words
+        rows = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return
+    names = [str(row.get("unit", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    if names:
+        settings = {"hosts": [{"name": machine.host, "local": True}], "timezone": machine.zone}
+        words = f"{named(names)}; those of the operating system itself are left out"
+        where = "systemctl list-timers"
+        yield Finding("systemd", "systemd timers", where, Ready.NOW, words, len(names), "timers", "systemd", settings)
+
+
+def ssh_hosts(machine: Machine) -> Iterator[Finding]:
+    """Hosts of ~/.ssh/config: any of them may run cron."""
+    path = machine.home / ".ssh/config"
+    try:
+        hosts = list(_hosts(text_of(path)))
+    except OSError:
+        return
+    for host in hosts:
+        key = host.get("identityfile", "")
+        address = {name: host[old] for name, old in (("address", "hostname"), ("user", "user")) if old in host}
+        port = {"port": int(host["port"])} if host.get("port", "").isdigit() else {}
+        entry = {"name": host["host"], **address, **port}
+        settings = {"hosts": [entry], "key": key or "~/.ssh/id_ed25519", "timezone": machine.zone}
+        words = "may run cron; Headway signs in with its key and without an agent, if you take it"
+        name = system_name(f"cron-{host['host']}")
+        key_name = f"ssh:{host['host']}"
+        yield Finding(key_name, f"host {host['host']}", str(path), Ready.ASKED, words, None, name, "cron", settings)
+
+
+def _hosts(text: str) -> Iterator[dict[str, str]]:
+    """Hosts that are named plainly, each with the first value of each setting, as ssh reads them."""
+    blocks: list[tuple[list[str], dict[str, str]]] = []
+    for line in text.splitlines():
+        found = re.match(r"\s*([A-Za-z]+)(?:\s*=\s*|\s+)\"?(.+?)\"?\s*$", line)
+        if found is None or line.lstrip().startswith("#"):
+            continue
+        word, value = found[1].lower(), found[2]
+        if word in ("host", "match"):
+            blocks.append((value.split() if word == "host" else [], {}))
+        elif blocks:
+            blocks[-1][1].setdefault(word, value)
+    for names, settings in blocks:
+        for name in names:
+            if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+                yield {**settings, "host": name}

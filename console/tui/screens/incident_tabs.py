@@ -1,0 +1,76 @@
+"""Beside an incident's runs: its log, its course over time, why it is so, what worked before; one at a time."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widget import Widget
+
+from console.model.views import IncidentView
+from console.tui.before import before
+from console.tui.cells import Look
+from console.tui.course import HANG, course
+from console.tui.grounds import grounds
+from console.tui.widgets.bar import Bar
+from console.tui.widgets.paint import Run
+from console.tui.widgets.pane import Pane
+
+TABS = ("log", "timeline", "why so", "before")
+_HANGS = {"timeline": HANG, "why so": 4, "before": 4}
+
+
+class IncidentTabs(Vertical):
+    """`show` says which tab there is and what stands in it; the log has a pane of its own and keeps its place."""
+
+    def __init__(self) -> None:
+        super().__init__(id="side")
+        self.current = "log"
+        self.log_pane = Pane(id="log")
+        self.log_pane.following = self.log_pane.wrapped = True
+        self.pane = Pane(id="told")
+        self.pane.wrapped, self.pane.finds_errors = True, False
+        self.pane.display = False
+        self._shown: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="tabs", ground="panel")
+        yield self.log_pane
+        yield self.pane
+
+    @property
+    def has_focus_within(self) -> bool:
+        return self.log_pane.has_focus or self.pane.has_focus
+
+    def choose(self, tab: str) -> None:
+        """Opens a tab and gives it the focus."""
+        changed, self.current = tab != self.current, tab
+        self.log_pane.display, self.pane.display = tab == "log", tab != "log"
+        if changed and tab != "log":
+            self.pane.hang, self._shown = _HANGS[tab], None
+            self.pane.scroll_to(y=0, animate=False)
+        (self.log_pane if tab == "log" else self.pane).focus()
+
+    def tab_at(self, x: int) -> str:
+        """The tab whose name stands at cell `x` of their line; empty beside them."""
+        start = 0
+        for tab in TABS:
+            if start <= x < start + len(tab) + 2:
+                return tab
+            start += len(tab) + 3
+        return ""
+
+    def show_log(self, view: IncidentView) -> None:
+        self.log_pane.show(view.log or (view.log_error and f"no log: {view.log_error}") or "no log was kept")
+
+    def show(self, view: IncidentView, look: Look, focused: Widget | None) -> None:
+        """Paints the names of the tabs, and what the open one tells now."""
+        here = "here" if focused in (self.log_pane, self.pane) else "strong"
+        runs: list[Run] = []
+        for tab in TABS:
+            runs += [(f" {tab} ", here if tab == self.current else "dim"), (" ", "plain")]
+        self.query_one("#tabs", Bar).show(runs, [(f"{look.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
+        made = {"timeline": course, "why so": grounds, "before": before}.get(self.current)
+        lines = made(view, look) if made is not None else None
+        if lines is not None and lines != self._shown:
+            self._shown = lines
+            self.pane.show_runs(lines)

@@ -1,0 +1,76 @@
+"""A graph of jobs that is searched: the next one whose name holds a text, in view or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from console.tui.lineage import Shown
+from console.tui.screens.base import BaseScreen
+from console.tui.widgets.canvas import Canvas
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+
+class SearchedGraph(BaseScreen):
+    """A screen with the jobs around `job` in `canvas`."""
+
+    def __init__(self, job: str | int) -> None:
+        super().__init__()
+        self.job = job
+        self.shown: Shown | None = None
+        self.searched = ""
+        self.stand_next_on: int | None = None
+        """The job that the cursor goes to in the next drawing; None: it stays on its job."""
+        self.canvas = Canvas("reading…", id="graph")
+
+    def do_search(self) -> None:
+        self.open_line(self.searched, "part of a job's name")
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.searched = event.value
+        self.close_something()
+        self._seek(1)
+
+    def close_something(self) -> bool:
+        if self.is_typing:
+            self.close_line()
+            self.canvas.focus()
+            return True
+        if self.searched:
+            self.searched = ""
+            self.paint_frame()
+            return True
+        return False
+
+    def why_not_match_next(self) -> str:
+        return "" if self.searched else f"nothing was searched for: {self.key_for('search')} does"
+
+    def why_not_match_previous(self) -> str:
+        return self.why_not_match_next()
+
+    def do_match_next(self) -> None:
+        self._seek(1)
+
+    def do_match_previous(self) -> None:
+        self._seek(-1)
+
+    def _seek(self, step: int) -> None:
+        """The next job whose name holds the text; one that is not in view becomes the centre."""
+        if self.shown is None or not self.searched:
+            return
+        jobs, wanted = self.shown.found.view.jobs, self.searched.lower()
+        known = sorted((one.name, one.id) for one in jobs.values() if wanted in one.name.lower())
+        if not known:
+            self.notice(f'no job around it has "{self.searched}" in its name', "warn")
+            return
+        names = [name for name, _ in known]
+        at = names.index(self.name_here()) + step if self.name_here() in names else 0
+        job_id = known[at % len(known)][1]
+        place = self.shown.drawing.layout.spot_of(job_id)
+        if place is not None and len(self.shown.drawing.layout.spots[place].jobs) == 1:
+            self.canvas.move_to(place)
+        else:
+            self.job, self.stand_next_on = job_id, job_id
+            self.fetch()
+        self.paint_frame()

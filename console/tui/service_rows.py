@@ -1,0 +1,170 @@
+"""A service as a row of the first screen, and as the few lines below it. Pure; views in, cells out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from console.model.views import ServiceView
+from console.model.words import Timeliness
+from console.tui.cells import Look, act_by
+from console.tui.forecast import forecast_bar, worst
+from console.tui.when import short, signed
+from console.tui.widgets.paint import Run
+from console.tui.widgets.table import Column, Row, ranked
+
+WIDE = 100
+"""Cells from which on a word stands beside each mark, and the cause is told in words."""
+SERVICES = (
+    Column("", 1, 1),
+    Column("service", 14, 1, flex=2, most=34),
+    Column("tier", 4, 5, right=True),
+    Column("deadline", 8, 1),
+    Column("left", 6, 2, right=True),
+    Column("forecast", 10, 2),
+    Column("act by", 11, 1),
+    Column("cause", 14, 3, flex=3, middle=True),
+    Column("stands", 11, 6),
+    Column("who", 8, 0),
+    Column("slack", 6, 8, right=True),
+    Column("expected", 9, 9),
+)
+
+
+def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
+    """As many as a screen of that width has room for. Where services do not share one zone, each deadline carries its
+    own; who is on it has a column of its own where there is room, or where somebody is; what says nothing in any row
+    has none."""
+    is_wide = width >= WIDE
+    zoned = len({view.zone for view in views}) > 1
+    is_calm = not any(view.cause or view.act_by or not view.is_promised for view in views)
+    ranks = {"tier": 0 if by_tier else 5, "who": 7 if is_wide else 4 * any(view.taken_by for view in views)}
+    if is_calm:
+        ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
+    sizes = {"deadline": 10 if zoned else 8, "forecast": bar_cells(width)}
+    if is_wide:
+        sizes |= {"who": 13, "cause": 27}
+    return tuple(
+        column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
+        for column in ranked(SERVICES, **ranks)
+    )
+
+
+def bar_cells(width: int) -> int:
+    """Cells of the forecast on a screen of that width."""
+    return 14 if width >= WIDE else 10
+
+
+def service(view: ServiceView, look: Look, width: int, zoned: bool = False) -> Row:
+    """A line of Services on a screen of that width. `zoned`: the deadline carries its zone, because not all rows share
+    one. A deadline with a plus was extended: its reason says by whom."""
+    is_wide = width >= WIDE
+    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+    dash: Run = (look.glyphs.sign("dash"), "dim")
+    return Row(
+        view.id,
+        (
+            (mark, style),
+            (view.title or view.name, "strong" if view.needs_a_person else "plain"),
+            (str(view.tier), "dim"),
+            deadline(view, look, zoned),
+            left(view, look),
+            forecast_bar(view, look, bar_cells(width)),
+            act_by(view.act_by, look, view.zone) if view.delivered is None else dash,
+            _cause(view, is_wide),
+            (word, style),
+            _who(view, look, is_wide),
+            _slack(view, look),
+            (look.clock.hm(view.delivered or view.expected, look.now, view.zone), "dim"),
+        ),
+    )
+
+
+def deadline(view: ServiceView, look: Look, zoned: bool = False) -> Run:
+    if not view.is_promised:
+        return look.glyphs.sign("dash"), "dim"
+    text = look.clock.hm(view.deadline, look.now, view.zone)
+    if zoned and len(text) < 6:
+        text += " " + look.clock.label(view.deadline, view.zone)[:4]
+    return f"{text}+" if view.extension else text, "plain"
+
+
+def left(view: ServiceView, look: Look) -> Run:
+    """How long there still is, or "done"."""
+    if not view.is_promised:
+        return look.glyphs.sign("dash"), "dim"
+    if view.given:
+        return ("done", "ok") if view.given == "delivered" else (view.given.removeprefix("delivered, "), "warn")
+    return short(view.deadline - look.now), "plain" if view.deadline > look.now else "bad"
+
+
+def cause_words(view: ServiceView, name: str = "") -> str:
+    """The root cause in a few words: "db07:extract_orders failed: exit 1"; empty where nothing endangers it. `name`:
+    what its job is called here."""
+    name = name or view.cause.partition("/")[2] or view.cause
+    if view.cause and view.trouble.startswith(view.cause):
+        return name + view.trouble[len(view.cause) :]
+    return view.trouble or name
+
+
+def _cause(view: ServiceView, is_wide: bool) -> Run:
+    if not view.is_promised:
+        return view.reason, "dim"
+    short = view.cause.partition("/")[2].rpartition(":")[2] or view.cause
+    return cause_words(view, short) if is_wide else short, "plain"
+
+
+def _who(view: ServiceView, look: Look, is_wide: bool) -> Run:
+    """Who is on it and until when; else whose it is."""
+    if not view.taken_by:
+        return view.owner if is_wide else "", "dim"
+    until = f" {look.clock.hm(view.taken_until, look.now, view.zone)}" if is_wide and view.taken_until else ""
+    return f"{look.glyphs.sign('taken')} {view.taken_by}{until}", "ok"
+
+
+def _slack(view: ServiceView, look: Look) -> Run:
+    """Deadline − expected finish; where an act-by stands, the time left to act is what counts."""
+    if view.delivered is not None or view.timeliness == Timeliness.NO_ESTIMATE or view.expected is None:
+        return look.glyphs.sign("dash"), "dim"
+    slack = view.act_by - look.now if view.act_by is not None else view.deadline - view.expected
+    return signed(slack), "bad" if slack < timedelta(0) else "plain"
+
+
+def detail(view: ServiceView, look: Look) -> list[list[Run]]:
+    """What a row has no room for: how it stands, what endangers it and why, who answers for it."""
+    cause = cause_words(view)
+    why: list[list[Run]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
+    why += [[(f" {view.reason}", "plain")]] if view.reason else []
+    return [_standing(view, look), *why, _people(view, look)]
+
+
+def _standing(view: ServiceView, look: Look) -> list[Run]:
+    mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+    dot = (f" {look.glyphs.sign('dot')} ", "dim")
+    runs: list[Run] = [(f" {view.title or view.name}", "strong"), (f"  {mark} {word}", style), dot]
+    about: list[Run] = [(f"tier {view.tier}", "dim"), dot, (f"bd {view.bd}", "dim")]
+    if not view.is_promised:
+        return [*runs, *about]
+    at = f"{look.clock.hm(view.deadline, look.now, view.zone)} {look.clock.label(view.deadline, view.zone)}"
+    runs += [(f"due {at}", "plain"), dot]
+    if view.delivered is not None:
+        runs += [(f"delivered {look.clock.hm(view.delivered, look.now, view.zone)}", "plain"), dot]
+    elif view.expected is not None:
+        expected = f"expected {look.clock.hm(view.expected, look.now, view.zone)}"
+        latest = worst(view)
+        slip = f" to {look.clock.hm(latest, look.now, view.zone)}" if latest and latest > view.expected else ""
+        runs += [(expected + slip, "plain"), dot]
+    return [*runs, *about]
+
+
+def _people(view: ServiceView, look: Look) -> list[Run]:
+    runs: list[Run] = [(f" owner {view.owner}" if view.owner else " nobody owns it", "dim")]
+    if view.extension and view.promised is not None:
+        was = look.clock.hm(view.promised, look.now, view.zone)
+        runs.append((f"  extended from {was} {view.extension}", "plain"))
+    if view.taken_by:
+        until = f" until {look.clock.hm(view.taken_until, look.now, view.zone)}" if view.taken_until else ""
+        return [*runs, (f"  {look.glyphs.sign('taken')} {view.taken_by} is on it{until}", "ok")]
+    if view.incident_id is not None and view.is_endangered:
+        runs.append(("  nobody has taken it", "warn"))
+    return runs

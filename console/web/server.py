@@ -1,0 +1,273 @@
+"""The web server of `headway serve`: one page, its script, and a socket for each console that is open.
+
+Every answer goes through the door, and says to the browser that nothing may come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import textual_serve
+from aiohttp import WSMsgType, web
+from jinja2 import Environment
+
+from console.clean import clean, clean_line
+from console.web.door import COOKIE, Door, Knock, OwnDoor, TurnedAway
+from console.web.session import Session, Size
+from console.web.visitor import Visitor, handed_on
+
+HEARTBEAT_SECONDS = 15.0
+"""A browser that is gone without a word is noticed within this and a half."""
+CLOSE_SECONDS = 2.0
+"""How long a browser that is told of the end is waited for."""
+LONGEST_TITLE = 80
+LARGEST_MESSAGE = 256 * 1024
+SMALLEST_SIZE, LARGEST_SIZE = (20, 5), (500, 200)
+"""A terminal of any size costs memory by its cells."""
+FONT_SIZE = "15"
+CLEARED = "\x1b[?1049l\x1b[2J\x1b[H"
+NO_POLICY = "'none'"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        " font-src 'self'; connect-src {connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""xterm puts its own styles into the page, hence 'unsafe-inline' for styles alone."""
+ASSETS = Path(textual_serve.__file__).parent / "static"
+TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
+Say = Callable[[str], object]
+
+
+class Limits(NamedTuple):
+    """Each console is a process of some 40 MB."""
+
+    sessions: int
+    for_each: int
+
+
+class Consoles:
+    """Answers requests. `argv`: the console that each visitor gets; `say` takes a line for the terminal."""
+
+    def __init__(
+        self, door: Door, argv: Sequence[str], limits: Limits, say: Say, why_shut: Callable[[], str] = str
+    ) -> None:
+        """`why_shut`: why nobody comes in now, empty where they may; asked anew for each who comes."""
+        self._why_shut = why_shut
+        self._door, self._argv, self._limits, self._say = door, tuple(argv), limits, say
+        self._open: set[asyncio.Task[Any]] = set()
+        self._of: Counter[str] = Counter()
+        self._page = Environment(autoescape=True).from_string(_text("page.html"))
+
+    def app(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard])
+        base = self._door.base
+        routes: list[web.AbstractRouteDef] = [
+            web.get(base, self._show_page),
+            web.get(f"{base}ws", self._talk),
+            web.static(f"{base}assets", ASSETS, show_index=False, follow_symlinks=False),
+            *(web.get(f"{base}{name}", self._show_file) for name in TYPES),
+        ]
+        if isinstance(self._door, OwnDoor):
+            routes.append(web.get("/", self._sign_in, allow_head=False))  # a look ahead is no sign-in
+        app.add_routes(routes)
+        app.on_shutdown.append(self._end_all)
+        return app
+
+    # who comes in
+
+    @web.middleware
+    async def _guard(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        policy = NO_POLICY
+        try:
+            if handler != self._sign_in:
+                self._visitor(request)
+                policy = self._policy(request)
+            answer = await handler(request)
+        except TurnedAway as why:
+            self._say(f"turned away: {clean_line(str(why))}")
+            answer = web.Response(status=403, text=f"Headway: {why}\n")
+        except web.HTTPException as error:
+            answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        if not answer.prepared:
+            answer.headers.update(_headers(policy))
+        return answer
+
+    def _visitor(self, request: web.Request) -> Visitor:
+        return self._door.enter(knock(request))
+
+    def _policy(self, request: web.Request) -> str:
+        """What the page may connect to. It names the secret path: for nobody who was turned away."""
+        return f"'self' {self._door.socket_url(request.host).rpartition('/ws')[0]}/"
+
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
+        door = self._door
+        assert isinstance(door, OwnDoor)
+        door.redeem(knock(request))
+        self._say(f"signed in from a browser on this machine; another one: {door.link}")
+        answer = web.Response(status=303, headers={"Location": door.base})
+        answer.set_cookie(COOKIE, door.cookie, path=door.base, httponly=True, samesite="Strict")
+        return answer
+
+    # what is shown
+
+    async def _show_page(self, request: web.Request) -> web.StreamResponse:
+        if why := await self._why_not(self._visitor(request)):
+            return web.Response(status=503, text=f"Headway: {why}\n")
+        text = self._page.render(socket=self._door.socket_url(request.host), size=FONT_SIZE)
+        return web.Response(text=text, content_type="text/html")
+
+    async def _show_file(self, request: web.Request) -> web.StreamResponse:
+        name = request.path.rpartition("/")[2]
+        return web.Response(text=_text(name), content_type=TYPES[name])
+
+    async def _why_not(self, visitor: Visitor) -> str:
+        if shut := await asyncio.to_thread(self._why_shut):
+            self._say(f"turned away, {visitor.name or visitor.place}: {clean_line(shut)}")
+        return shut or self._why_full(visitor)
+
+    def _why_full(self, visitor: Visitor) -> str:
+        if len(self._open) >= self._limits.sessions:
+            return f"all {self._limits.sessions} consoles are in use (--sessions)"
+        if self._of[visitor.name] >= self._limits.for_each:
+            return f"{visitor.name or 'you'} have {self._limits.for_each} consoles open; close one first"
+        return ""
+
+    # one console
+
+    async def _talk(self, request: web.Request) -> web.StreamResponse:
+        visitor = self._visitor(request)
+        socket = web.WebSocketResponse(timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=LARGEST_MESSAGE)
+        socket.headers.update(_headers(self._policy(request)))
+        why = await self._why_not(visitor)
+        if why:
+            await socket.prepare(request)
+            await _part(socket, f"Headway: {why}")
+            return socket
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)  # before anything is waited for: who comes meanwhile is counted
+        self._of[visitor.name] += 1
+        who = visitor.name or visitor.place
+        try:
+            await socket.prepare(request)
+            self._say(f"{who}: a console was opened ({visitor.place})")
+            await self._serve(socket, request, visitor)
+        finally:
+            self._open.discard(task)
+            self._of[visitor.name] -= 1
+            self._say(f"{who}: the console has ended; {len(self._open)} open")
+        return socket
+
+    async def _serve(self, socket: web.WebSocketResponse, request: web.Request, visitor: Visitor) -> None:
+        session = Session(
+            socket.send_bytes, lambda title: socket.send_json(["title", clean_line(title, LONGEST_TITLE)])
+        )
+        size = _size(request.query.get("width"), request.query.get("height"))
+        shown = asyncio.create_task(session.run(self._argv, size, handed_on(visitor)))
+        heard = asyncio.create_task(_listen(socket, session))
+        try:
+            await asyncio.wait({shown, heard}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            heard.cancel()
+            session.leave()
+            code, _ = await asyncio.gather(shown, heard, return_exceptions=True)
+            if isinstance(code, OSError):
+                session.said = f"the console could not be started: {code.strerror}"
+            if session.said:
+                self._say(f"{visitor.name or visitor.place}: {clean_line(session.said.strip()[-300:])}")
+            await _part(socket, session.said)
+
+    async def _end_all(self, _app: web.Application) -> None:
+        """Every console leaves in good order before the server does."""
+        tasks = tuple(self._open)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _part(socket: web.WebSocketResponse, words: str) -> None:
+    """Leaves these words on the screen, where somebody is still there to read them."""
+    with suppress(ConnectionError):
+        if not socket.closed:
+            shown = clean(words).strip().replace("\n", "\r\n  ")
+            await socket.send_bytes(f"{CLEARED}\r\n  {shown}\r\n".encode())
+            await socket.close()
+
+
+async def _listen(socket: web.WebSocketResponse, session: Session) -> None:
+    """Until the browser is gone. What is no message of the page's script is passed over."""
+    async for message in socket:
+        try:
+            kind, *rest = message.json() if message.type is WSMsgType.TEXT else ("",)
+        except (ValueError, TypeError):
+            continue
+        value = rest[0] if rest else None
+        if kind == "stdin" and isinstance(value, str):
+            await session.type(value)
+        elif kind == "resize" and isinstance(value, dict):
+            width, height = _size(value.get("width"), value.get("height"))
+            await session.word("resize", width=width, height=height)
+        elif kind in ("focus", "blur"):
+            await session.word(str(kind))
+        elif kind == "ping":
+            await socket.send_json(["pong", str(value)[:32]])
+
+
+def _size(width: object, height: object) -> Size:
+    return _within(width, 0, 80), _within(height, 1, 24)
+
+
+def _within(value: object, axis: int, otherwise: int) -> int:
+    digits = str(value)
+    number = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else otherwise
+    return min(LARGEST_SIZE[axis], max(SMALLEST_SIZE[axis], number))
+
+
+def _text(name: str) -> str:
+    return files("console.web").joinpath(name).read_text(encoding="utf-8")
+
+
+def _headers(connect: str) -> dict[str, str]:
+    return {name: value.format(connect=connect) for name, value in HEADERS.items()}
+
+
+def knock(request: web.Request) -> Knock:
+    """What the door is asked with."""
+    headers: dict[str, list[str]] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), []).append(value)
+    upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
+    token = request.query.get("token", "") if request.path == "/" else ""
+    return Knock(request.remote or "", request.path, headers, request.cookies.get(COOKIE, ""), token, upgrade)
+
+
+async def run(consoles: Consoles, host: str, port: int, ready: Callable[[], object]) -> None:
+    """Serves until SIGINT or SIGTERM; calls `ready` once it listens. Raises OSError where it cannot."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, told.set)
+    runner = web.AppRunner(consoles.app(), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        ready()
+        await told.wait()
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,120 @@
+"""One visitor's console: a process of its own whose screen goes to the browser and whose keys come from there.
+
+Packets as textual's web driver reads and writes them: a letter (D what a terminal would get, M a word about the
+session), four bytes of length, and that many bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from textual_serve.app_service import AppService
+
+BEGINNING = b"__GANGLION__\n"
+LEAVE_SECONDS = 5.0
+"""A console that was told to leave has this long, for what was ordered and is not sent."""
+LARGEST = 16 * 1024 * 1024
+"""No screen is as large as this: what says so is no console."""
+LAST_WORDS = 4096
+NOT_HANDED_ON = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TERM_PROGRAM", "TMUX", "STY", "LINES")
+"""About the server's terminal, not the visitor's."""
+Size = tuple[int, int]
+
+
+class Session:
+    """`send` takes what the browser's terminal is to show, `entitle` what its tab is to be called."""
+
+    def __init__(self, send: Callable[[bytes], Awaitable[None]], entitle: Callable[[str], Awaitable[None]]) -> None:
+        self._send, self._entitle = send, entitle
+        self._process: asyncio.subprocess.Process | None = None
+        self._left = asyncio.Event()
+        self.said = ""
+        """The last that it said beside its screen: why it could not begin, or what it did as it left."""
+
+    async def run(self, argv: Sequence[str], size: Size, visitor: Mapping[str, str]) -> int:
+        """Until the console has ended, by itself or after `leave`; its exit code. It is not to be cancelled:
+        a process that is just being made would stay."""
+        own = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
+        shown = {"TEXTUAL_COLOR_SYSTEM": "truecolor", "COLUMNS": str(size[0]), "ROWS": str(size[1]), "PYTHONUTF8": "1"}
+        pipe = asyncio.subprocess.PIPE
+        self._process = process = await asyncio.create_subprocess_exec(
+            *argv, stdin=pipe, stdout=pipe, stderr=pipe, env={**own, **shown, **visitor}, start_new_session=True
+        )
+        said = asyncio.create_task(self._listen(process.stderr))
+        ends = [asyncio.create_task(self._show(process.stdout)), asyncio.create_task(self._left.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for each in ends:
+            each.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
+        unseen = asyncio.create_task(_drop(process.stdout))  # a full pipe would keep it from leaving
+        await self._end(process)
+        await asyncio.gather(unseen, said)
+        return process.returncode or 0
+
+    def leave(self) -> None:
+        """Has the console end, whatever it is doing."""
+        self._left.set()
+
+    async def type(self, keys: str) -> None:
+        """Keys, or what the mouse did, as a terminal sends them."""
+        await self._tell(b"D", keys.encode("utf-8", "replace"))
+
+    async def word(self, kind: str, **more: Any) -> None:
+        """ "resize" with width and height, "focus", "blur"."""
+        await self._tell(b"M", json.dumps({"type": kind, **more}).encode())
+
+    async def _tell(self, letter: Any, payload: bytes) -> None:
+        stdin = self._process.stdin if self._process is not None else None
+        if stdin is None or stdin.is_closing():
+            return
+        try:
+            stdin.write(AppService.encode_packet(letter, payload))
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it has just ended; `run` says so
+
+    async def _show(self, stdout: asyncio.StreamReader | None) -> None:
+        assert stdout is not None
+        try:
+            if await stdout.readline() != BEGINNING:
+                return
+            while True:
+                head = await stdout.readexactly(5)
+                size = int.from_bytes(head[1:], "big")
+                if size > LARGEST:
+                    return
+                payload = await stdout.readexactly(size)
+                if head[:1] == b"D":
+                    await self._send(payload)
+                    continue
+                match json.loads(payload):
+                    case {"type": "exit"}:
+                        return
+                    case {"type": "title", "title": str(title)}:
+                        await self._entitle(title)
+        except (asyncio.IncompleteReadError, ConnectionResetError, ValueError):
+            return  # it has ended, or the browser has
+
+    async def _listen(self, stderr: asyncio.StreamReader | None) -> None:
+        assert stderr is not None
+        while more := await stderr.read(LAST_WORDS):
+            self.said = (self.said + more.decode("utf-8", "replace"))[-LAST_WORDS:]
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        """Without its keyboard a console leaves in good order; one that does not is ended."""
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            await asyncio.wait_for(asyncio.shield(process.wait()), LEAVE_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _drop(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(65_536):
+        pass

@@ -1,0 +1,67 @@
+"""A store whose short tables are long: thousands of services, their incidents, and what was asked for."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+
+from console.store.reads import SCHEMA
+from tests.bench.bigstore import FORM, beat, insert, make_store
+
+
+def full_store(count: int) -> Path:
+    """The path of a store with so many services, jobs and actions, a run of each job, and an open incident of every
+    other; made when it is not there yet."""
+    folder = Path(tempfile.gettempdir()) / f"headway-bench-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"full-{SCHEMA}-{FORM}-{count}.db"
+    if not path.exists():
+        making = path.with_suffix(".making")
+        for old in folder.glob(f"{making.name}*"):
+            old.unlink()
+        make_store(making, count, count, services=count)
+        with closing(sqlite3.connect(making)) as db, db:
+            _incidents_and_actions(db, count, time.time_ns() // 1_000)
+            db.execute("ANALYZE")
+        making.rename(path)
+    beat(path)
+    return path
+
+
+def _incidents_and_actions(db: sqlite3.Connection, count: int, now_us: int) -> None:
+    given = {"count": count // 2, "now": now_us}
+    incident = {
+        "id": "i + 1",
+        "key": "'incident-' || i",
+        "title": "printf('job_%06d failed: exit 1', i)",
+        "cause": "'run'",
+        "root_job_id": "i + 1",
+        "root_run_id": "i + 1",
+        "bd": "'2026-11-19'",
+        "reason": "'exit 1'",
+        "owner": "'team-' || (i % 9)",
+        "failed_since_us": ":now - i * 1000000",
+        "opened_us": ":now - i * 1000000",
+        "act_by_us": ":now + i * 1000000",
+        "changes": "'[]'",
+    }
+    insert(db, "incident", incident, "n", given)
+    action = {
+        "key": "printf('action-%06d', i)",
+        "verb": "'rerun'",
+        "job_id": "i + 1",
+        "run_id": "i + 1",
+        "state": "CASE i % 5 WHEN 0 THEN 'failed' ELSE 'verified' END",
+        "preview": "'{}'",
+        "parameters": "'{}'",
+        "origin": "'person'",
+        "requested_by": "'mara'",
+        "requested_us": ":now - i * 60000000",
+        "sent_us": ":now - i * 60000000",
+        "ended_us": ":now - i * 60000000",
+    }
+    insert(db, "action", action, "n", {**given, "count": count})

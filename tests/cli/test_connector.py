@@ -1,0 +1,117 @@
+"""`headway connector`: the kinds as they are installed, and what of a system is understood, line by line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from connectors.registry import kinds
+from console.cli.exits import Exit
+from tests.fakes.homegrown import HomeGrown
+from tests.hostile.commands import Done, headway
+from tests.hostile.world import harmful
+
+PAGE = Path(__file__).parents[2] / "docs" / "connectors" / "http.md"
+EXAMPLE = PAGE.read_text().partition("```toml\n")[2].partition("```")[0]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> HomeGrown:
+    monkeypatch.setenv("BATCH_KEY", "let-me-in")
+    return HomeGrown()
+
+
+@pytest.fixture
+def url(fake: HomeGrown) -> Iterator[str]:
+    """The home-grown scheduler behind a real door."""
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            request = httpx.Request("GET", f"http://here{self.path}", headers=dict(self.headers))
+            answer = fake.handle(request)
+            self.send_response(answer.status_code)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(5)
+
+
+def tried(folder: Path, url: str, *words: str, wrong: tuple[str, str] = ("", "")) -> Done:
+    """What `connector try` says of the example of the page, at this address."""
+    config = EXAMPLE.replace("https://batch.internal", url)
+    assert wrong[0] in config
+    (folder / "headway.toml").write_text(config.replace(*wrong) if wrong[0] else config)
+    line = ("--config", str(folder / "headway.toml"), "connector", "try", *words)
+    return headway(str(folder / "none.db"), *line)
+
+
+def test_every_installed_kind_is_listed_with_what_it_does() -> None:
+    found = headway("none.db", "connector", "list", "--json").data
+    assert kinds() == [one["kind"] for one in found]
+    cron = next(one for one in found if one["kind"] == "cron")
+    assert ("SIGTERM", "real") == (cron["verbs"]["cancel"], cron["against"][0])
+    assert "a crontab line has no tasks" == cron["lacks"]["tasks"]
+
+
+def test_one_kind_is_told_whole_and_a_near_miss_is_named() -> None:
+    assert "no: cron keeps no state of a run" in headway("none.db", "connector", "list", "cron").out
+    done = headway("none.db", "connector", "list", "corn")
+    assert (Exit.NOT_FOUND, True) == (done.code, 'did you mean "cron"?' in done.err)
+
+
+def test_what_was_understood_is_told_line_by_line(tmp_path: Path, url: str) -> None:
+    done = tried(tmp_path, url, "batch")
+    assert (Exit.OK, "") == (done.code, done.err)
+    assert "right    read runs: held" in done.out
+    assert "load  debian-cron '10 3 * * *' Europe/Berlin" in done.out
+    assert "'crashed' -> failed" in done.out
+    assert "exit 3" in done.out
+    assert "let-me-in" not in done.out
+
+
+def test_what_was_not_understood_is_named(tmp_path: Path, url: str, fake: HomeGrown) -> None:
+    fake.run("load", "hibernating", fake.now)
+    fake.run("stray", "done", fake.now)
+    fake.runs[0] |= {"began": "yesterday"}
+    done = tried(tmp_path, url, "batch")
+    assert Exit.PROBLEM == done.code
+    assert "word     'hibernating' × 1 -> unknown: nobody knows it; name it in states" in done.out
+    assert "skipped  run 1: 'yesterday' at 'began' is no instant written as iso" in done.out
+    assert "1 runs are of 'stray', which is not among the jobs" in done.out
+    whole = tried(tmp_path, url, "batch", "--json").data["targets"][0]
+    assert ("batch/api", False) == (whole["target"], whole["understood"])
+
+
+def test_a_wrong_path_says_which(tmp_path: Path, url: str) -> None:
+    done = tried(tmp_path, url, "batch", wrong=('rows = "jobs"', 'rows = "items"'))
+    assert (Exit.PROBLEM, True) == (done.code, "is no list at rows = 'items'" in done.out)
+
+
+def test_a_mapping_that_cannot_work_is_told_by_place_value_and_mend(tmp_path: Path, url: str) -> None:
+    done = tried(tmp_path, url, "batch", wrong=('done = "succeeded"', 'done = "success"'))
+    words = " ".join(done.err.split())
+    assert Exit.USAGE == done.code
+    assert "systems.batch.states.done" in words
+    assert 'did you mean "succeeded"?' in words
+
+
+def test_what_it_says_is_text(tmp_path: Path, url: str, fake: HomeGrown) -> None:
+    fake.run("\x1b[2Jload", "do\u202ene", fake.now, error="\x1b]0;x\x07[/]")
+    for more in ((), ("--json",)):
+        done = tried(tmp_path, url, "batch", *more)
+        assert [] == harmful(done.out) + harmful(done.err)

@@ -1,0 +1,112 @@
+"""`headway doctor`: what is missing is a fault with its mend, what is well is said, and nothing ends the look early."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.contract import AccessRefused
+from console.cli.check import Found
+from console.cli.doctor import BAD, Finding, clocks
+from console.cli.exits import Exit
+from tests.corpus import HOSTILE
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.hostile.commands import Done, headway
+from tests.hostile.world import harmful
+
+__all__ = ["bench"]
+
+CONFIG = """
+[systems.hosts]
+kind = "cron"
+hosts = ["db07"]
+key = { env = "NO_KEY" }
+"""
+
+
+def doctor(store: str, folder: Path, *words: str, config: str = CONFIG) -> Done:
+    (folder / "headway.toml").write_text(config)
+    return headway(store, "--config", str(folder / "headway.toml"), "doctor", *words)
+
+
+def found(done: Done, area: str) -> list[tuple[str, str, str]]:
+    return [(one["verdict"], one["words"], one["mend"]) for one in done.data["findings"] if one["area"] == area]
+
+
+def test_without_anything_it_says_how_to_begin(tmp_path: Path) -> None:
+    done = headway(str(tmp_path / "none.db"), "--config", str(tmp_path / "none.toml"), "doctor", "--json")
+    assert (Exit.PROBLEM, False) == (done.code, done.data["healthy"])
+    [(verdict, words, mend)] = found(done, "config")
+    assert ("FAULT", True) == (verdict, words.endswith("none.toml is not there"))
+    assert "headway init" in mend
+    assert [("FAULT", "headway engine makes it")] == [(one[0], one[2]) for one in found(done, "store")]
+
+
+def test_an_estate_that_is_well_is_told_part_by_part(bench: Bench, tmp_path: Path) -> None:
+    bench.turn()
+    Path(bench.url).chmod(0o600)
+    done = doctor(bench.url, tmp_path, "--no-probe", "--json")
+    assert ["ok"] == [one[0] for one in found(done, "store")]
+    assert "ok" == found(done, "engine")[0][0]
+    assert ("ok", "note") == (found(done, "config")[0][0], found(done, "systems")[0][0])
+    assert (Exit.OK, True) == (done.code, done.data["healthy"])
+
+
+def test_a_store_that_others_read_is_a_fault_with_its_mend(bench: Bench, tmp_path: Path) -> None:
+    Path(bench.url).chmod(0o644)
+    faults = [one for one in found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "store") if one[0] == "FAULT"]
+    assert [f"chmod 600 {bench.url}"] == [one[2] for one in faults]
+
+
+def test_no_engine_is_a_fault(bench: Bench, tmp_path: Path) -> None:
+    connection = sqlite3.connect(bench.url)
+    connection.execute("DELETE FROM lease")
+    connection.commit()
+    connection.close()
+    assert ("FAULT", "headway engine") == found(doctor(bench.url, tmp_path, "--no-probe", "--json"), "engine")[0][::2]
+
+
+def test_every_fault_of_a_config_is_told(bench: Bench, tmp_path: Path) -> None:
+    done = doctor(bench.url, tmp_path, config='[systems.a]\nkind = "croon"\n[jobs."b/c"]\nexpected = "soon"\n')
+    assert (Exit.PROBLEM, 3) == (done.code, done.out.count("FAULT config"))
+    assert 'did you mean "cron"' in done.out
+
+
+def test_a_newer_store_is_told_and_the_rest_is_looked_at(bench: Bench, tmp_path: Path) -> None:
+    connection = sqlite3.connect(bench.url)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    done = doctor(bench.url, tmp_path, "--no-probe")
+    assert (Exit.PROBLEM, True) == (done.code, "written by a newer Headway" in " ".join(done.out.split()))
+    assert "--no-probe" in done.out
+
+
+@pytest.mark.parametrize("text", HOSTILE[::9], ids=ascii)
+def test_what_a_system_says_is_text(bench: Bench, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AccessRefused(text)
+
+    monkeypatch.setattr("connectors.cron.connector.CronConnector.probe", refuse)
+    monkeypatch.setenv("NO_KEY", "x")
+    for more in ((), ("--json",)):
+        done = doctor(bench.url, tmp_path, *more)
+        assert Exit.PROBLEM == done.code
+        assert [] == harmful(done.out) + harmful(done.err)
+
+
+def skewed(**skews: float | None) -> list[Finding]:
+    return list(clocks([Found(name, "ok", "", (), (), skew) for name, skew in skews.items()]))
+
+
+def test_a_clock_that_is_off_is_named_and_ours_where_all_others_agree() -> None:
+    [one] = skewed(a=0.3, b=-3600.0, c=None)
+    assert (BAD, "the clock of b is -3600 s from ours; starts are taken by its clock") == (one.verdict, one.words)
+    [ours] = skewed(a=3601.0, b=3599.0)
+    assert (BAD, True) == (ours.verdict, "it is this machine's clock" in ours.words)
+    assert ["3 systems within 2.0 s of this machine"] == [one.words for one in skewed(a=0.0, b=1.0, c=2.0)]
+    assert [] == skewed(a=None)

@@ -1,0 +1,54 @@
+"""An engine that belongs to a command ends with it, also where the command dies while the engine is still starting."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.store.reads.holders import is_alive
+from tests.lab.process import wait_until
+
+CONFIG = '[systems.etl]\nkind = "cron"\nhosts = ["nowhere.invalid"]\nkey = { env = "NO_KEY" }\n'
+PARENT = """
+import os, signal, sys
+from pathlib import Path
+from console.cli.detached import start_with_us
+folder = Path(sys.argv[1])
+engine = start_with_us(str(folder / "headway.db"), folder / "headway.toml", folder / "engine.log", "--only-if-free")
+print(engine.pid, flush=True)
+if int(sys.argv[2]) != signal.SIGKILL:
+    signal.signal(int(sys.argv[2]), signal.SIG_DFL)  # a suite in the background hands an ignored Ctrl-C on
+os.kill(os.getpid(), int(sys.argv[2]))
+"""
+"""Dies before the new process can have loaded anything."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_an_engine_whose_parent_dies_while_it_starts_does_not_stay(tmp_path: Path, number: signal.Signals) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    parent = subprocess.run(
+        [sys.executable, "-c", PARENT, str(tmp_path), str(int(number))], stdout=subprocess.PIPE, check=False, text=True
+    )
+    pid = int(parent.stdout)
+    try:
+        wait_until(lambda: not is_alive(pid), "the engine's end", 60)
+    finally:
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
+    assert parent.returncode != 0
+    assert not (tmp_path / "headway.db").exists()
+
+
+def test_an_engine_that_names_a_process_which_did_not_start_it_ends_at_once(tmp_path: Path) -> None:
+    (tmp_path / "headway.toml").write_text(CONFIG)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait(30)
+    argv = [sys.executable, "-m", "console", "--config", str(tmp_path / "headway.toml"), "engine"]
+    ended = subprocess.run([*argv, f"--with-parent={gone.pid}"], capture_output=True, timeout=60, check=False)
+    assert -signal.SIGTERM == ended.returncode
+    assert not (tmp_path / "headway.db").exists()

@@ -1,0 +1,48 @@
+"""When each service would be there, by each way to go on, below a plan that is shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from console.cli.finishes import print_outlook
+from console.model.finishes import LATE, NEVER, NO_WAYS, ON_TIME, Finish, Outlook, Way
+from console.model.plans import Save
+
+DAY = Save("daily", "2026-11-20", True, deadline="2026-11-20T05:30:00Z", zone="Europe/Berlin")
+AT = datetime(2026, 11, 20, 5, 10, tzinfo=UTC)
+NEXT_DAY = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
+FOUND = Outlook(
+    (DAY,),
+    (
+        Way("as changed", True, (Finish(LATE, NEXT_DAY),)),
+        Way("as planned", False, (Finish(ON_TIME, AT),)),
+        Way("nothing done", False, (Finish(NEVER),)),
+    ),
+)
+
+
+def test_the_ways_stand_beside_each_other_on_the_wall_of_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+    print_outlook(FOUND)
+    assert [
+        "",
+        "predicted finish, by each way (* as it stands here):",
+        "service  due        as changed*            as planned     nothing done",
+        "daily    06:30 CET  Sat 21 Nov 00:30 late  06:10 on time  not delivered",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_in_a_narrow_terminal_the_last_ways_are_left_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    print_outlook(FOUND)
+    told = capsys.readouterr().out
+    assert "as planned" in told
+    assert "nothing done" not in told
+
+
+def test_a_plan_that_is_for_no_service_has_no_ways(capsys: pytest.CaptureFixture[str]) -> None:
+    print_outlook(NO_WAYS)
+    assert "" == capsys.readouterr().out

@@ -1,0 +1,70 @@
+"""The first service as a question: taken, changed, or left as a comment; and what the store told of the past."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import State
+from console.cli.first_service import first_service
+from console.config import load_config
+from tests.engine.bench import estate_config, running_bench
+from tests.fakes.scheduler import FakeScheduler
+
+SYSTEMS = '[systems.fake]\nkind = "cron"\nhosts = [{ name = "here", local = true }]\n'
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three good nights of two jobs, as a first poll reads them back."""
+    folder = tmp_path_factory.mktemp("store")
+    scheduler = FakeScheduler()
+    scheduler.job("extract")
+    scheduler.job("mart", upstreams=("extract",))
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
+        for night in range(1, 4):
+            for name, begins in (("extract", 3), ("mart", 5)):
+                start = midnight - timedelta(days=night) + timedelta(hours=begins)
+                end = start + timedelta(minutes=10)
+                scheduler.attempt(name, f"{name}{night}", State.SUCCEEDED, start, ended_at=end)
+        made.turn()
+    return folder / "headway.db"
+
+
+def proposed(store: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, list[str]]:
+    """The config afterwards, and its services, with these answers typed."""
+    path = folder / "headway.toml"
+    path.write_text(SYSTEMS)
+    answers = iter(words)
+
+    def typed() -> str:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", typed)
+    first_service(str(store), path, SYSTEMS, "UTC", asks=True)
+    return path.read_text(), list(load_config(path).services)
+
+
+@pytest.mark.parametrize("words, deadline", [(("",), "05:45"), (("soon", "7:45"), "07:45")])
+def test_it_is_taken_with_its_deadline_or_another(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], deadline: str
+) -> None:
+    text, services = proposed(store, tmp_path, monkeypatch, *words)
+    assert ["mart"] == services
+    assert f'deadline = "{deadline}"' in text
+    assert "fake/mart builds on 1 other job, more than any other" in " ".join(text.replace("#", "").split())
+
+
+@pytest.mark.parametrize("words", [("n",), ()], ids=["no", "left"])
+def test_it_stays_a_comment_for_who_declines_or_leaves(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    text, services = proposed(store, tmp_path, monkeypatch, *words)
+    assert [] == services
+    assert "# [services.mart]" in text

@@ -1,0 +1,215 @@
+"""`headway init` as a person, a script and a pipe start it: what it says, what it writes, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.cli.exits import Exit
+from console.config import load_config
+from tests.fakes.ssh_local import LocalHost
+from tests.onboarding.homes import SECRET, full_home, put
+from tests.pty.terminal import Terminal
+
+INIT = [sys.executable, "-m", "console"]
+LIMIT_SECONDS = 90.0
+
+
+class Home:
+    """A home on a machine with crontabs of its own; nothing of the real ones is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.host = LocalHost(folder / "machine", "here")
+        self.host.crontab.write_text("# headway: extract\n10 3 * * * /opt/extract\n*/5 * * * * /opt/beat\n")
+        self.config = folder / ".config/headway/headway.toml"
+        self.env = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "USER": "somebody", "LANG": "C.UTF-8"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **self.env, "HEADWAY_CRONTABS": str(self.host.crontab.parent), "XDG_CONFIG_HOME": "",
+            "HEADWAY_ETC": str(self.host.folder / "etc"), "PYTHONPATH": os.getcwd(),
+        }  # fmt: skip
+
+    def run(self, *words: str, command: str = "init") -> subprocess.CompletedProcess[str]:
+        argv = [*INIT, command, *words]
+        return subprocess.run(
+            argv, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_SECONDS
+        )
+
+    def terminal(self, *words: str, size: tuple[int, int] = (80, 24)) -> Terminal:
+        env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
+        return Terminal([*INIT, "init", *words], size=size, env={**env, **self.environment})
+
+    @property
+    def made(self) -> list[str]:
+        """What stands in the folder of the config."""
+        folder = self.config.parent
+        return sorted(one.name for one in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_without_a_terminal_it_says_what_it_would_do_and_writes_nothing(home: Home) -> None:
+    done = home.run()
+    assert Exit.USAGE == done.returncode
+    assert "crontabs of this machine, 2 jobs" in done.stdout
+    assert "nothing was written: add --yes" in done.stderr
+    assert [] == home.made
+
+
+def test_print_gives_a_config_that_loads_and_writes_nothing(home: Home, tmp_path: Path) -> None:
+    done = home.run("--print", "--only", "cron")
+    assert Exit.OK == done.returncode
+    (tmp_path / "x.toml").write_text(done.stdout)
+    assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
+    assert [] == home.made
+
+
+def test_yes_writes_polls_and_leaves_no_engine_behind(home: Home) -> None:
+    done = home.run("--yes", "--only", "cron")
+    assert Exit.OK == done.returncode, done.stderr
+    assert "Known now: 2 jobs, 0 runs." in done.stdout
+    assert "cron/" in done.stderr
+    assert "read, 2 jobs" in done.stderr
+    assert "shadow" == load_config(home.config).estate.starts_in
+    status = home.run("--json", command="status")
+    assert '"in_shadow": [\n' in status.stdout
+    working = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(home.folder).encode() in _read(one)]
+    assert [] == working
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
+    put(home.config, "# mine\n")
+    done = home.run("--yes", "--only", "cron")
+    assert (Exit.REFUSED, "# mine\n") == (done.returncode, home.config.read_text())
+    assert "is there already, and is never written over" in " ".join(done.stderr.split())
+
+
+def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
+    home.env |= full_home(home.folder)
+    done = home.run("--yes", "--only", "cron", "--no-poll")
+    assert Exit.OK == done.returncode, done.stderr
+    assert SECRET not in done.stdout + done.stderr + home.config.read_text()
+    assert "found, not yet watched" in done.stdout
+    assert "# Kubernetes CronJobs" in home.config.read_text()
+    assert ["headway.toml"] == home.made
+
+
+def test_what_is_named_and_not_there_is_told_with_what_is(home: Home) -> None:
+    done = home.run("--yes", "--only", "airflow")
+    assert Exit.NOT_FOUND == done.returncode
+    assert "--only airflow: nothing of that key was found; cron was" in done.stderr
+
+
+def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> None:
+    home.env |= full_home(home.folder)
+    bad = "x\x1b]0;owned\x07\u202e\n[systems.evil]"
+    put(home.folder / ".aws/config", f"[profile {bad}]\nregion = eu-west-1{bad}\n")
+    put(home.folder / ".databrickscfg", f"[{bad}]\nhost = https://{bad}\n")
+    put(home.folder / ".kube/config", f"contexts:\n- name: {bad}\n")
+    put(home.folder / ".ssh/config", f"Host {bad}\n  HostName {bad}\n")
+    put(home.folder / "airflow/airflow.cfg", f"[api]\nbase_url = http://{bad}\n")
+    home.host.crontab.write_text(f"# headway: {bad!r}\n10 3 * * * /opt/\x1b]0;owned\x07\n")
+    for words in ((), ("--print", "--only", "cron")):
+        done = home.run(*words)
+        assert not re.search("[\x1b\x07\u202e]", done.stdout + done.stderr)
+    (tmp_path / "x.toml").write_text(done.stdout)
+    assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
+
+
+def test_a_person_takes_what_there_is_and_sees_it_read(home: Home) -> None:
+    with home.terminal() as terminal:
+        terminal.wait_for("Which? Enter takes none")
+        terminal.press("9", "enter")
+        terminal.wait_for('"9" names none of them')
+        terminal.press("1", "enter")
+        terminal.wait_for("in shadow mode, nothing is sent", LIMIT_SECONDS)
+        seen = terminal.wait_for("Known now: 2 jobs", LIMIT_SECONDS)
+        assert "████████████  read, 2 jobs, 0 runs" in seen
+        assert Exit.OK == terminal.wait_for_end()
+    assert ["cron"] == list(load_config(home.config).systems)
+
+
+def test_a_person_who_leaves_in_the_middle_leaves_nothing(home: Home) -> None:
+    with home.terminal() as terminal:
+        terminal.wait_for("Which?")
+        terminal.press("ctrl+c")
+        assert Exit.INTERRUPTED == terminal.wait_for_end()
+    assert [] == home.made
+
+
+def test_a_person_who_ends_the_input_has_taken_nothing(home: Home) -> None:
+    with home.terminal() as terminal:
+        terminal.wait_for("Which?")
+        terminal.press("\x04")
+        assert Exit.REFUSED == terminal.wait_for_end()
+    assert [] == home.made
+
+
+def test_who_leaves_during_the_first_poll_has_a_whole_config_and_no_engine(home: Home) -> None:
+    with home.terminal("--yes", "--only", "cron") as terminal:
+        terminal.wait_for("The first poll reads back")
+        terminal.press("ctrl+c")
+        assert Exit.INTERRUPTED == terminal.wait_for_end()
+    assert ["cron"] == list(load_config(home.config).systems)
+    assert [] == [one for one in home.made if one.startswith(".")]
+
+
+def test_a_person_may_begin_anew_and_keeps_the_old_config(home: Home) -> None:
+    put(home.config, "# mine\n")
+    with home.terminal("--no-poll") as terminal:
+        terminal.wait_for("[y/N]")
+        terminal.press("y", "enter")
+        terminal.wait_for("Which?")
+        assert "# mine\n" == home.config.read_text()
+        terminal.press("all", "enter")
+        assert Exit.OK == terminal.wait_for_end()
+    assert "# mine\n" == home.config.with_name("headway.toml.before-init").read_text()
+    assert ["cron"] == list(load_config(home.config).systems)
+
+
+def test_headway_without_an_estate_shows_the_ways_on_and_goes_the_chosen_one(home: Home) -> None:
+    env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
+    with Terminal(INIT, env={**env, **home.environment}) as terminal:
+        seen = terminal.wait_for("1, 2, or Enter to leave:")
+        assert "There is no estate yet" in seen
+        assert "headway demo" in seen
+        terminal.press("9", "enter")
+        terminal.wait_for('"9" is none of them')
+        terminal.press("1", "enter")
+        terminal.wait_for("Which? Enter takes none")
+        terminal.press("\x04")
+        terminal.wait_for_end()
+    assert [] == home.made
+
+
+def test_headway_without_an_estate_is_left_by_enter(home: Home) -> None:
+    env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
+    with Terminal(INIT, env={**env, **home.environment}) as terminal:
+        terminal.wait_for("or Enter to leave:")
+        terminal.press("enter")
+        assert Exit.OK == terminal.wait_for_end()
+    assert [] == home.made
+
+
+def test_a_command_without_an_estate_says_where_to_begin(home: Home) -> None:
+    done = home.run(command="status")
+    assert Exit.USAGE == done.returncode
+    assert "headway init writes one from what runs here, headway demo needs none" in " ".join(done.stderr.split())

@@ -1,0 +1,42 @@
+"""`headway systems`, `probe`, `pause`: what is polled, asked now, and not polled for a while."""
+
+from __future__ import annotations
+
+from tests.cli.test_audit import answering, bench
+from tests.engine.bench import Bench
+from tests.hostile.commands import headway
+
+__all__ = ["bench"]
+
+
+def test_one_is_told_whole_and_a_near_name_is_meant(bench: Bench) -> None:
+    done = headway(bench.url, "systems", "fake")
+    assert (0, True) == (done.code, "polled" in done.out and "every 1m" in done.out)
+    done = headway(bench.url, "systems", "fak")
+    assert (6, True) == (done.code, "did you mean fake" in done.err)
+
+
+def test_paused_it_is_no_ok_anywhere_until_it_is_polled_again(bench: Bench) -> None:
+    done = headway(bench.url, "pause", "fake", "--for", "1h", "--why", "a new disk")
+    assert (0, True) == (done.code, "then it is again, by itself" in done.out)
+    listed = headway(bench.url, "systems")
+    assert (1, True) == (listed.code, "a new disk" in listed.out)
+    status = headway(bench.url, "status").out
+    assert ("NOT POLLED, fake: polling paused by" in status, True) == (True, "paused until" in status)
+    assert "paused" in headway(bench.url, "systems", "--json").data[0]["health"]
+    assert 0 == headway(bench.url, "pause", "fake", "--off").code
+    assert 0 == headway(bench.url, "systems").code
+
+
+def test_a_pause_wants_a_reason_and_an_end(bench: Bench) -> None:
+    done = headway(bench.url, "pause", "fake")
+    assert (4, True) == (done.code, "say why (--why)" in done.err)
+    for length in ("0s", "30d", "odd"):
+        done = headway(bench.url, "pause", "fake", "--why", "x", "--for", length)
+        assert (2, True) == (done.code, "nothing was paused" in done.err), done.err
+
+
+def test_a_probe_is_asked_of_the_running_engine(bench: Bench) -> None:
+    with answering(bench):
+        done = headway(bench.url, "probe", "fake")
+    assert (0, True) == (done.code, "fake/" in done.out and "answers in" in done.out), done.err

@@ -1,0 +1,89 @@
+"""A host that is this machine: the same scripts without SSH, and none of our environment in them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.contract import Proof
+from connectors.cron.connector import CONNECTOR
+from connectors.cron.options import CronOptions
+from connectors.transport.local import LocalSession, this_machine
+from connectors.transport.ssh import SshFailed
+from tests.fakes.ssh_local import ME, LocalHost
+
+
+def options(**values: Any) -> CronOptions:
+    return CronOptions.model_validate({"hosts": [{"name": "here", "local": True}], **values})
+
+
+def no_secret(reference: Any) -> str:
+    raise AssertionError(f"no secret is needed on this machine: {reference}")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalHost:
+    """A private tree of crontabs that this machine's scripts are sent to."""
+    host = LocalHost(tmp_path, "here")
+    host.crontab.write_text("# headway: extract\n10 3 * * * /opt/extract\n*/5 * * * * /opt/beat\n")
+    monkeypatch.setenv("HEADWAY_CRONTABS", str(host.crontab.parent))
+    monkeypatch.setenv("HEADWAY_ETC", str(tmp_path / "etc"))
+    return host
+
+
+def test_its_crontabs_are_read_without_a_key(here: LocalHost) -> None:
+    opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
+    inventory = opened.inventory("", 20)
+    assert {"here:extract", f"here:{ME}-beat"} == {job.native_id for job in inventory.jobs}
+    assert {Proof.START} == {job.proof for job in inventory.jobs}
+
+
+def test_a_probe_says_that_it_is_this_machine(here: LocalHost) -> None:
+    opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
+    probe = opened.probe(20)
+    assert (True, True) == (probe.reachable, probe.notes[0].startswith(f"this machine, no SSH; as {ME} "))
+
+
+def test_a_wrapper_is_looked_for_where_the_crontab_says_that_it_is(here: LocalHost, tmp_path: Path) -> None:
+    opened = CONNECTOR.open(options(spool=str(here.spool), logs=[str(here.log)]), "here", no_secret)
+    wrapper = tmp_path / "else where/headway-sh"
+    here.crontab.write_text(f"SHELL={wrapper}\n10 3 * * * /opt/extract\n")
+    assert f"shell wrapper on crontabs of: {ME} ({wrapper}: not installed)" in opened.probe(20).notes
+    wrapper.parent.mkdir()
+    wrapper.write_text("#!/bin/sh\n")
+    wrapper.chmod(0o755)
+    assert f"shell wrapper on crontabs of: {ME}" in opened.probe(20).notes
+
+
+def test_what_the_engine_knows_of_secrets_is_not_in_its_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONCALL_MAIL", "mailto://CANARY")
+    done = LocalSession(this_machine("here")).run(b"env; umask", ("sh", "-s"), 10)
+    assert b"CANARY" not in done.stdout
+    assert done.stdout.rstrip().endswith(b"0022")
+
+
+def test_a_script_that_hangs_is_ended_at_its_deadline_with_all_it_started() -> None:
+    begun = time.monotonic()
+    with pytest.raises(SshFailed, match=r"here \(this machine, as .*no complete answer within") as raised:
+        LocalSession(this_machine("here")).run(b"sleep 60 | cat", ("sh", "-s"), 0.3)
+    assert (True, True) == (raised.value.touched, time.monotonic() - begun < 20)
+
+
+def test_a_person_gets_a_shell_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    assert CONNECTOR.shell is not None
+    assert ("/bin/bash", "-l") == CONNECTOR.shell(options(), "here", no_secret).argv
+
+
+@pytest.mark.parametrize("values, words", [
+    ({"hosts": ["db07"]}, "key is needed"),
+    ({"hosts": [{"name": "here", "local": True}, "db07"]}, "key is needed"),
+    ({"hosts": [{"name": "here", "local": True, "port": 22}]}, "drop port"),
+])  # fmt: skip
+def test_settings_that_cannot_be_meant_are_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        options(**values)

@@ -1,0 +1,346 @@
+"""Dagster's connector keeps the contract on the fake, whose rows are those of a real server; below, what no server
+shows when it is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    Connector,
+    Evidence,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+    Verb,
+)
+from connectors.dagster import parse
+from connectors.dagster.connector import CONNECTOR, DagsterConnector
+from connectors.dagster.options import DagsterOptions
+from tests.corpus import HOSTILE
+from tests.fakes.dagster import FakeDagster, recorded
+
+URL = "https://dagster.example.com"
+ORDERS, STOCK = "load_orders", "stock_count"
+DAGSTER = "lab/"
+
+
+def opened(fake: FakeDagster, transport: httpx.BaseTransport | None = None, **options: Any) -> DagsterConnector:
+    chosen = DagsterOptions.model_validate({"url": URL, **options})
+    return DagsterConnector(chosen, lambda reference: "right", transport or fake.transport, settle_seconds=0.0)
+
+
+def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+    """The last word on each run since the cursor, by its id, and the cursor after it."""
+    found: dict[str, RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 10)
+        found |= {one.attempt_key: one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return found, cursor
+
+
+class TestDagsterOnTheFake(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: replies of Dagster 1.13.27, behind a fake with a state"
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = FakeDagster(ORDERS, STOCK)
+        self.fake.outcome[ORDERS] = "FAILURE"
+        for job in (ORDERS, STOCK):
+            self.fake.start(job)
+        self.fake.tick(30)
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}"), "webserver", lambda reference: "")
+
+    def make_success(self) -> str:
+        return DAGSTER + STOCK
+
+    def make_failure(self) -> str:
+        return DAGSTER + ORDERS
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        other = FakeDagster(STOCK)
+        other.start(STOCK)["status"] = "HIBERNATING"
+        return opened(other)
+
+    def a_running_run(self) -> RunRecord:
+        self.fake.outcome[STOCK] = "hang"
+        run = self.fake.start(STOCK)
+        self.fake.tick()
+        found = told(opened(self.fake))[0][run["runId"]]
+        assert found.state is State.RUNNING
+        return found
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+def failed() -> tuple[FakeDagster, str]:
+    fake = FakeDagster(ORDERS, STOCK)
+    fake.outcome[ORDERS] = "FAILURE"
+    run = fake.start(ORDERS)
+    fake.tick(10)
+    return fake, run["runId"]
+
+
+def test_recorded_steps_name_the_one_that_failed() -> None:
+    run, names = parse.red_steps(recorded("run_steps")["runOrError"])
+    assert ("83a7a146-7be6-49ff-812e-c4b18a6683ca", ["transform (FAILURE)"]) == (run, names)
+
+
+def test_a_partition_is_the_period_of_its_run() -> None:
+    row = recorded("runs_updated_after")["runsOrError"]["results"][0]
+    run = parse.run(row, (), URL)
+    assert ("defs.py/daily_job", "2026-11-12", State.QUEUED) == (run.job, run.period_key, run.state)
+
+
+def test_recorded_assets_join_the_jobs_that_make_them() -> None:
+    place = {"repository": {"name": "__repository__", "location": {"name": "lab"}}}
+    nodes = [{**node, **place} for node in recorded("asset_graph")["assetNodes"]]
+    assert {"lab/orders_job"} == parse.feeds(nodes)["lab/report_job"]
+
+
+def test_a_success_with_failed_steps_is_partial_and_names_them() -> None:
+    fake = FakeDagster(ORDERS)
+    fake.outcome[ORDERS] = "partial"
+    run = fake.start(ORDERS)
+    fake.tick()
+    found = told(opened(fake))[0][run["runId"]]
+    assert (State.PARTIAL, "SUCCESS", "steps not green: transform (FAILURE)") == (
+        found.state,
+        found.native_state,
+        found.message,
+    )
+
+
+@pytest.mark.parametrize("scope, strategy", [("failed", "FROM_FAILURE"), ("all", "ALL_STEPS")])
+def test_a_rerun_is_a_new_run_of_the_same_period_and_a_tag_copied_by_hand_is_not_ours(
+    scope: str, strategy: str
+) -> None:
+    fake, run = failed()
+    connector, key = opened(fake), new_key()
+    first = told(connector)[0][run]
+    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state, {"scope": scope}), 5)
+    assert strategy == preview.plan["strategy"]
+    connector.act(preview, key, 5)
+    connector.act(preview, key, 5)
+    assert 2 == len(fake.runs)
+    by_hand = fake.start(ORDERS, fake.runs[-1])
+    fake.tick(5)
+    found = told(connector)[0]
+    mine = found[fake.runs[1]["runId"]]
+    assert (key, first.period_key) == (mine.action_key, mine.period_key)
+    assert found[by_hand["runId"]].action_key is None
+
+
+def test_a_lost_answer_is_found_by_the_tag_and_a_repeat_launches_nothing() -> None:
+    fake, _ = failed()
+    connector, key = opened(fake), new_key()
+    ask = Ask(Verb.START, RunRef(DAGSTER + STOCK, "", "", ""), State.PLANNED, {"period_at": "2026-11-20T03:00:00Z"})
+    preview = connector.preview(ask, 5)
+    fake.lose_answer_of = "launchRun"
+    with pytest.raises(OutcomeUnknown):
+        connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    connector.act(preview, key, 5)
+    assert 2 == len(fake.runs)
+    assert "2026-11-20T03:00:00Z" == told(connector)[0][fake.runs[-1]["runId"]].period_key
+
+
+def test_from_failure_of_what_is_green_by_now_is_refused_and_nothing_is_done() -> None:
+    fake, run = failed()
+    connector = opened(fake)
+    first = told(connector)[0][run]
+    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 5)
+    fake.runs[0]["status"] = "SUCCESS"
+    with pytest.raises(NotSupported, match="changed since the preview, it is SUCCESS"):
+        connector.act(preview, new_key(), 5)
+    stale = {**preview.plan, "was": "SUCCESS"}
+    with pytest.raises(OutcomeUnknown, match="Cannot reexecute from failure"):
+        connector._client.reexecute({"parentRunId": stale["run"], "strategy": "FROM_FAILURE", "extraTags": []})
+    assert 1 == len(fake.runs)
+
+
+def test_a_read_only_webserver_is_named_by_the_probe_and_refuses_itself() -> None:
+    fake, run = failed()
+    fake.read_only = True
+    connector = opened(fake)
+    acts = [right for right in connector.probe(5).rights if right.needed_for == "act"]
+    assert [False] * 3 == [right.held for right in acts]
+    assert "without --read-only" in acts[0].mend
+    first = told(connector)[0][run]
+    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 5)
+    with pytest.raises(AccessRefused, match="permission"):
+        connector.act(preview, new_key(), 5)
+
+
+def test_jobs_of_a_code_location_that_cannot_be_loaded_are_not_called_gone() -> None:
+    fake = FakeDagster(STOCK)
+    whole = opened(fake).inventory("", 5)
+    fake.broken = ["dwh"]
+    told = opened(fake).inventory(whole.hash, 5)
+    assert (True, False, False) == (whole.complete, told.complete, told.unchanged)
+    assert ["code location dwh"] == [one.where for one in told.skipped]
+    assert "ModuleNotFoundError" in told.skipped[0].reason
+
+
+def test_a_long_history_is_walked_to_its_end_before_the_watermark_moves() -> None:
+    fake = FakeDagster(STOCK)
+    runs = {fake.start(STOCK)["runId"] for _ in range(730)}
+    fake.tick()
+    connector = opened(fake)
+    first = connector.poll("", (), 20)
+    assert first.more
+    assert first.seen_until is None
+    fake.start(STOCK)
+    found, cursor = told(connector, first.cursor)
+    assert runs <= {one.attempt_key for one in first.runs} | found.keys()
+    fake.now += timedelta(seconds=90)
+    assert {fake.runs[-1]["runId"]} <= told(connector, cursor)[0].keys()
+
+
+def test_a_page_whose_run_was_deleted_begins_the_walk_again_and_loses_nothing() -> None:
+    fake = FakeDagster(STOCK)
+    for _ in range(730):
+        fake.start(STOCK)
+    fake.tick()
+    connector = opened(fake)
+    first = connector.poll("", (), 20)
+    page = json.loads(first.cursor)["page"]
+    fake.runs = [row for row in fake.runs if row["runId"] != page]
+    found, _ = told(connector, first.cursor)
+    assert {row["runId"] for row in fake.runs} <= {one.attempt_key for one in first.runs} | found.keys()
+
+
+def test_a_deleted_run_is_lost_and_never_green() -> None:
+    fake = FakeDagster(STOCK)
+    fake.outcome[STOCK] = "hang"
+    run = fake.start(STOCK)
+    fake.tick()
+    connector = opened(fake)
+    found, cursor = told(connector)
+    fake.runs.clear()
+    (gone,) = connector.poll(cursor, [ref(found[run["runId"]])], 5).runs
+    assert (State.LOST, Evidence.INFERRED) == (gone.state, gone.evidence)
+
+
+# what is not as it should be
+
+
+def plain(status: int, content: bytes, kind: str = "application/json", **headers: str) -> httpx.Response:
+    return httpx.Response(status, content=content, headers={"content-type": kind, **headers})
+
+
+PYTHON_ERROR = b'{"data": {"runsOrError": {"__typename": "PythonError", "message": "database is locked"}}}'
+
+
+@pytest.mark.parametrize(
+    "reply, error",
+    [
+        (plain(200, b"<html>Log in</html>", "text/html"), AccessRefused),
+        (plain(200, b'{"data": {"runsOrE'), SystemUnreachable),
+        (plain(200, b'{"data": {}}'), SystemUnreachable),
+        (plain(200, b"[]"), SystemUnreachable),
+        (plain(200, b'{"data": {"runsOrError": {"__typename": "Runs"}}}'), SystemUnreachable),
+        (plain(200, b"{\xff}"), SystemUnreachable),
+        (plain(302, b"", location="https://elsewhere.example.com"), AccessRefused),
+        (plain(400, b'{"errors": [{"message": "Cannot query field"}]}'), SystemUnreachable),
+        (plain(401, b"{}"), AccessRefused),
+        (plain(403, b"{}"), AccessRefused),
+        (plain(429, b"{}"), SystemUnreachable),
+        (plain(500, PYTHON_ERROR), SystemUnreachable),
+        (plain(503, b"{}"), SystemUnreachable),
+    ],
+)
+def test_runs_that_cannot_be_read_are_an_error_and_no_empty_night(
+    reply: httpx.Response, error: type[Exception]
+) -> None:
+    content, headers, status = reply.content, reply.headers, reply.status_code
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content, headers=headers))
+    with pytest.raises(error):
+        opened(FakeDagster(ORDERS), transport).poll("", (), 5)
+
+
+def through(fake: FakeDagster, change: Callable[[dict[str, Any]], None]) -> DagsterConnector:
+    """A connector that hears the fake's answers to questions about runs after `change` was done to their data."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        reply = fake.answer(request)
+        if fake.requests[-1] != "runsOrError":
+            return reply
+        body = json.loads(reply.content)
+        change(body["data"]["runsOrError"])
+        headers = {name: reply.headers[name] for name in ("content-type", "date")}
+        return httpx.Response(200, content=json.dumps(body).encode(), headers=headers)
+
+    return opened(fake, httpx.MockTransport(answer))
+
+
+def test_rows_that_cannot_be_read_are_counted_and_the_others_kept() -> None:
+    fake = FakeDagster(STOCK)
+    good = [fake.start(STOCK)["runId"] for _ in range(2)]
+    fake.tick()
+
+    def spoil(data: dict[str, Any]) -> None:
+        first = data["results"][0]
+        data["results"] += [
+            None,
+            {**first, "runId": 7},
+            {**first, "startTime": "soon"},
+            {**first, "endTime": float("inf")},
+        ]
+
+    poll = through(fake, spoil).poll("", (), 5)
+    assert set(good) == {one.attempt_key for one in poll.runs}
+    assert 3 <= len(poll.skipped)
+
+
+def test_a_list_that_repeats_for_ever_is_an_error() -> None:
+    fake = FakeDagster(STOCK)
+    rows = [fake.start(STOCK) for _ in range(100)]
+    with pytest.raises(SystemUnreachable, match="does not end"):
+        through(fake, lambda data: data.update(results=rows)).poll("", (), 20)
+
+
+def test_the_answer_about_other_runs_is_dropped_and_nothing_is_called_gone() -> None:
+    fake = FakeDagster(STOCK)
+    fake.outcome[STOCK] = "hang"
+    asked, other = fake.start(STOCK), fake.start(STOCK)
+    fake.tick()
+    found, cursor = told(opened(fake))
+    fake.now += timedelta(seconds=200)
+    cursor = told(opened(fake), cursor)[1]
+    poll = through(fake, lambda data: data.update(results=[other])).poll(cursor, [ref(found[asked["runId"]])], 5)
+    assert not poll.complete
+    assert asked["runId"] not in {one.attempt_key for one in poll.runs}
+
+
+def test_hostile_text_stays_data() -> None:
+    row = recorded("runs_updated_after")["runsOrError"]["results"][1]
+    for hostile in HOSTILE:
+        tags = [{"key": "headway/key", "value": hostile}, {"key": "dagster/partition", "value": hostile}]
+        run = parse.run({**row, "tags": tags}, [hostile], URL)
+        assert State.PARTIAL is run.state
+        json.dumps(dict(run.context)).encode()

@@ -1,0 +1,349 @@
+"""A home-grown API mapped in the config: conformance, nasty replies, and what the mapping itself must say."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from connectors.conformance import ConnectorConformance
+from connectors.conformance_http import NastyTransport
+from connectors.conformance_replies import GONE
+from connectors.conformance_support import identity
+from connectors.contract import (
+    AccessRefused,
+    CannotTell,
+    Connector,
+    Found,
+    NotSupported,
+    Proof,
+    RunRecord,
+    RunRef,
+    State,
+    SystemUnreachable,
+    Verb,
+)
+from connectors.http import acts
+from connectors.http.connector import CONNECTOR, HttpConnector
+from connectors.http.options import HttpOptions
+from connectors.mapping import instant_of, value_at
+from tests.fakes.homegrown import HomeGrown
+
+PAGE = Path(__file__).parents[3] / "docs" / "connectors" / "http.md"
+EXAMPLE: dict[str, Any] = tomllib.loads(PAGE.read_text().partition("```toml\n")[2].partition("```")[0])
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """The example of docs/connectors/http.md: what people copy is what is tested."""
+    found = {name: value for name, value in EXAMPLE["systems"]["batch"].items() if name not in ("kind", "poll_every")}
+    return {**found, "limit": 4, **more}
+
+
+def opened(fake: HomeGrown, transport: Any = None, **more: Any) -> HttpConnector:
+    options = HttpOptions.model_validate(settings(**more))
+    return HttpConnector(options, lambda _: "let-me-in", transport or fake.transport)
+
+
+class TestHomeGrown(ConnectorConformance):
+    kind = CONNECTOR
+    against = "fake: a home-grown scheduler of ours, by the example in the docs"
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = HomeGrown()
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = HttpOptions.model_validate(settings(url=f"http://{host}:{port}"))
+        return CONNECTOR.open(options, "api", lambda _: "let-me-in")
+
+    def make_success(self) -> str:
+        return "load"
+
+    def make_failure(self) -> str:
+        return "mart"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.run("load", "hibernating", self.fake.now)
+        return opened(self.fake)
+
+    def a_running_run(self) -> RunRecord:
+        row = self.fake.run("load", "active", self.fake.now)
+        polls = self.bites(opened(self.fake), "")
+        return next(run for poll in polls for run in poll.runs if run.attempt_key == str(row["id"]))
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            self.fake.jobs.pop(0)
+            return opened(self.fake)
+        nasty = NastyTransport(self.fake.handle, how, "/api/", "error", endless=_more)
+        return opened(self.fake, nasty, limit=100)
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.forbidden = "/api/runs"
+        return opened(self.fake)
+
+    def crowded(self, runs: int) -> Connector:
+        at = self.fake.now - timedelta(days=30)
+        self.fake.runs = []
+        for number in range(runs):
+            self.fake.run("load", "done", at + timedelta(seconds=number))
+        crowd = _Crowd(self.fake)
+        return opened(self.fake, crowd, limit=1000)
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        self.fake.log = "0123456789abcde\n" * (size // 16)
+        return opened(self.fake), next(run for poll in self.bites(opened(self.fake), "") for run in poll.runs)
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        fake = NewestFirst()
+        return opened(fake), lambda: behind(fake)
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs]
+
+    def advance(self) -> None:
+        self.fake.tick()
+
+
+class _Crowd(NastyTransport):
+    """Pages of a long list that is sorted once."""
+
+    def __init__(self, fake: HomeGrown) -> None:
+        super().__init__(fake.handle, "")
+        self.fake = fake
+
+    def handle_request(self, request: Any) -> Any:
+        first = int(request.url.params.get("after") or 0)
+        rows = self.fake.runs[first : first + 1000]
+        after = str(first + 1000) if first + 1000 < len(self.fake.runs) else None
+        return httpx.Response(200, json={"runs": rows, "paging": {"after": after}})
+
+
+def _more(body: Any, times: int) -> Any:
+    """Always the same page, and always another token."""
+    return body | {"paging": {"after": str(-times)}} if "paging" in body else body
+
+
+# -- what it reads ----------------------------------------------------------------------------------------------------
+def test_jobs_are_read_as_the_config_says() -> None:
+    [load, _] = opened(HomeGrown()).inventory("", 5).jobs
+    assert ("load", "Load orders", "load.py", Proof.FULL) == (load.native_id, load.title, load.definition, load.proof)
+    assert ("debian-cron", "10 3 * * *", "Europe/Berlin") == (
+        load.schedule.dialect, load.schedule.expression, load.schedule.zone,
+    )  # fmt: skip
+    assert not load.paused
+
+
+def test_history_comes_page_by_page_and_then_only_what_changed() -> None:
+    fake = HomeGrown()
+    connector, cursor, sizes = opened(fake), "", []
+    for _ in range(3):
+        poll = connector.poll(cursor, (), 5)
+        cursor = poll.cursor
+        sizes.append((len(poll.runs), poll.more))
+    assert [(4, True), (4, True), (2, False)] == sizes
+    fake.run("load", "done", fake.now - timedelta(minutes=5))
+    assert ["11"] == [run.attempt_key for run in connector.poll(cursor, (), 5).runs if run.attempt_key == "11"]
+
+
+class NewestFirst(HomeGrown):
+    """Lists its newest change first: what changes during a walk stands in a page that was read already."""
+
+    def _page(self, query: dict[str, Any]) -> dict[str, Any]:
+        rows = [row for row in self.runs if row["changed"] >= query.get("since", "")]
+        rows.sort(key=lambda row: row["id"], reverse=True)
+        first = int(query.get("after") or 0)
+        return {"runs": rows[first : first + 4], "paging": {"after": str(first + 4) if rows[first + 4 :] else None}}
+
+
+def test_a_run_that_fails_behind_a_walk_over_several_polls_is_told_by_the_next_one() -> None:
+    fake = NewestFirst()
+    connector = opened(fake)
+    begun, first = fake.now, connector.poll("", (), 5)
+    key = behind(fake)
+    *_, last = TestHomeGrown().bites(connector, first.cursor)
+    assert last.seen_until is not None
+    assert begun >= last.seen_until
+    told = [run.attempt_key for poll in TestHomeGrown().bites(connector, last.cursor) for run in poll.runs]
+    assert key in told
+
+
+def behind(fake: HomeGrown) -> str:
+    """A run that fails on the first page, and a newer change on the last one."""
+    fake.now += timedelta(minutes=8)
+    row = fake.run("mart", "crashed", fake.now - timedelta(minutes=7), rc=3)
+    fake.now += timedelta(minutes=8)
+    fake.runs[0]["changed"] = fake.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return str(row["id"])
+
+
+def test_an_open_run_that_the_list_does_not_show_is_looked_up_by_itself() -> None:
+    fake = HomeGrown()
+    connector = opened(fake, overlap=0)
+    cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
+    open_runs = [RunRef("load", "", "1", "1"), RunRef("load", "", "999", "999")]
+    told = {run.attempt_key: run.state for run in connector.poll(cursor, open_runs, 5).runs}
+    assert (State.SUCCEEDED, State.UNKNOWN) == (told["1"], told["999"])
+
+
+def test_a_list_that_is_not_where_the_config_says_is_named() -> None:
+    with pytest.raises(SystemUnreachable, match=r"is no list at rows = 'items'.*headway connector try"):
+        opened(HomeGrown(), runs={**settings()["runs"], "rows": "items"}).poll("", (), 5)
+
+
+def test_a_wrong_key_needs_a_person() -> None:
+    fake = HomeGrown()
+    fake.key = "another"
+    with pytest.raises(AccessRefused, match="who are you"):
+        opened(fake).poll("", (), 5)
+
+
+def test_a_page_by_number_and_by_offset_is_walked_too() -> None:
+    for place, name in (("{offset}", "after"), ("{page}", "page")):
+        fake = HomeGrown()
+        call = {**settings()["runs"], "query": {"since": "{since}", "limit": "{limit}", name: place}}
+        del call["next"]
+        connector = opened(fake, _ByNumber(fake) if name == "page" else None, runs=call)
+        runs = {identity(run) for poll in TestHomeGrown().bites(connector, "") for run in poll.runs}
+        assert 10 == len(runs), place
+
+
+class _ByNumber(NastyTransport):
+    def __init__(self, fake: HomeGrown) -> None:
+        super().__init__(fake.handle, "")
+
+    def handle_request(self, request: Any) -> Any:
+        number = int(request.url.params["page"])
+        request.url = request.url.copy_merge_params({"after": str((number - 1) * 4)})
+        return self.handler(request)
+
+
+def test_what_the_config_does_not_name_is_refused_with_the_mend() -> None:
+    connector = opened(HomeGrown(), verbs={})
+    run = next(iter(connector.poll("", (), 5).runs))
+    with pytest.raises(NotSupported, match=r"add \[systems.NAME.verbs.rerun\] with its path"):
+        connector.preview(TestHomeGrown().ask(run), 5)
+
+
+def unfiltered() -> dict[str, Any]:
+    """The runs' list by an API that cannot filter: every call lists all."""
+    return {**settings()["runs"], "query": {"limit": "{limit}", "after": "{cursor}"}}
+
+
+def test_an_action_that_could_not_be_looked_up_is_refused_before_and_never_sent() -> None:
+    fake = HomeGrown()
+    crowded = opened(fake, runs=unfiltered(), limit=1)
+    run = next(run for run in crowded.poll("", (), 5).runs)
+    before = crowded.preview(TestHomeGrown().ask(run), 5)
+    assert before.refused is None
+    for _ in range(acts.MOST_PAGES):
+        fake.run("load", "done", fake.now)
+    refused = crowded.preview(TestHomeGrown().ask(run), 5).refused
+    assert "more than 50 pages of runs are listed: add {since} to the query of runs" in str(refused)
+    with pytest.raises(NotSupported, match=r"could not be looked up afterwards.*add \{since\}"):
+        crowded.act(before, "headway-" + "a" * 20, 5)
+    assert not any(line.startswith("POST") for line in fake.asked)
+
+
+def test_a_list_that_fills_the_limit_without_pages_is_not_told_as_all() -> None:
+    calls = {"runs": {**settings()["runs"], "query": {}}, "jobs": {**settings()["jobs"], "query": {}}}
+    del calls["runs"]["next"]
+    fake = HomeGrown()
+    cut = opened(fake, limit=2, **calls)
+    poll, jobs = cut.poll("", (), 5), cut.inventory("", 5)
+    assert (False, None, False) == (poll.complete, poll.seen_until, jobs.complete)
+    assert "gave 10 rows, limit is 2" in poll.warnings[0]
+    assert 'paging = "none"' in jobs.skipped[0].reason
+    for call in calls.values():
+        call["paging"] = "none"
+    whole = opened(fake, limit=2, **calls)
+    poll, jobs = whole.poll("", (), 5), whole.inventory("", 5)
+    assert (True, (), True) == (poll.complete, poll.warnings, jobs.complete)
+    assert poll.seen_until is not None
+
+
+@pytest.mark.parametrize(
+    "change, words", [({"status": None}, "the state: nothing"), ({"id": 2}, "about another run than we asked for")]
+)
+def test_an_open_run_whose_own_row_cannot_be_read_is_told_as_skipped(change: dict[str, Any], words: str) -> None:
+    fake = HomeGrown()
+    connector = opened(fake, overlap=0)
+    cursor = list(TestHomeGrown().bites(connector, ""))[-1].cursor
+    odd = fake.runs[0] | change
+    connector = opened(fake, NastyTransport(lambda asked: _single(fake, asked, odd), ""), overlap=0)
+    poll = connector.poll(cursor, [RunRef("load", "", "1", "1")], 5)
+    assert (False, None) == (poll.complete, poll.seen_until)
+    assert words in poll.skipped[0].reason
+    assert not {"1", "2"} & {run.attempt_key for run in poll.runs}
+
+
+def _single(fake: HomeGrown, asked: httpx.Request, row: dict[str, Any]) -> httpx.Response:
+    return httpx.Response(200, json=row) if asked.url.path.endswith("/runs/1") else fake.handle(asked)
+
+
+def test_a_run_that_ended_by_itself_is_no_cancel_that_worked() -> None:
+    fake = HomeGrown()
+    row = fake.run("load", "active", fake.now)
+    connector = opened(fake)
+    run = next(run for poll in TestHomeGrown().bites(connector, "") for run in poll.runs if run.state.is_open)
+    preview = connector.preview(replace(TestHomeGrown().ask(run), verb=Verb.CANCEL), 5)
+    row |= {"status": "crashed", "finished": row["began"]}
+    told = connector.look_up(preview, "headway-" + "a" * 20, 5)
+    assert isinstance(told, CannotTell)
+    assert "it ended by itself" in str(told)
+    row |= {"status": "stopped"}
+    assert isinstance(connector.look_up(preview, "headway-" + "a" * 20, 5), Found)
+
+
+# -- what a mapping must say ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"states": {"done": "success"}}, "'success' is no state that a source tells; did you mean \"succeeded\"?"),
+        ({"states": {"bad": "failed"}}, "nothing could ever be green"),
+        ({"runs.next": ""}, "{cursor} and next belong together"),
+        ({"runs.query": {"since": "{sinc}"}, "runs.next": ""}, "{sinc} means nothing here; there are {cursor}"),
+        ({"runs.state": "a..b"}, "is no path into a row"),
+        ({"runs.zone": "Europe/Belin"}, "no time zone 'Europe/Belin'"),
+        ({"runs.key": ""}, "a lost answer could not be looked up"),
+        ({"runs.paging": "none"}, 'paging = "none", and it pages by {cursor}'),
+        ({"username": "me"}, "username and password belong together"),
+        ({"url": "http://batch.example.com"}, "would send the credentials unencrypted"),
+        ({"jobs.path": "api"}, "String should match pattern"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str) -> None:
+    found = settings()
+    for place, value in change.items():
+        table, _, name = place.partition(".")
+        found = {**found, table: {**found[table], name: value} if name else value}
+    with pytest.raises(ValidationError) as raised:
+        HttpOptions.model_validate(found)
+    assert words in str(raised.value)
+
+
+def test_a_path_walks_into_a_row_and_braces_put_texts_together() -> None:
+    row = {"a": {"b": [{"c": 7}]}, "p": "x", "n": None}
+    paths = ("a.b[0].c", "a.b[1].c", "{p}/{a.b[0].c}", "{n}-{p}")
+    assert [7, None, "x/7", None] == [value_at(row, path) for path in paths]
+
+
+INSTANTS = [("iso", "2026-11-20T04:10:00"), ("seconds", 1795144200), ("milliseconds", "1795144200000")]
+
+
+@pytest.mark.parametrize("times, value", INSTANTS)
+def test_instants_are_read_as_they_are_written(times: str, value: Any) -> None:
+    call = {**settings()["runs"], "times": times, "zone": "Europe/Berlin"}
+    fields = HttpOptions.model_validate(settings(runs=call)).runs
+    assert "2026-11-20T03:10:00+00:00" == instant_of(value, "began", fields).isoformat()

@@ -1,0 +1,391 @@
+"""Events on recorded rows: the conformance of the real server, and what a real one does not show when asked."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Connector,
+    Evidence,
+    Found,
+    NotSupported,
+    RecordUnreadable,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+)
+from connectors.mysql_events import parse
+from connectors.mysql_events.calendar import schedule_of, zone_name
+from connectors.mysql_events.connector import CONNECTOR, MySqlEventsConnector
+from connectors.mysql_events.options import MySqlEventsOptions
+from connectors.mysql_events.rights import holds
+from connectors.secrets import SecretStore
+from console.control.schedule import fault, instants
+from tests.fakes.mysql_events import FakeClient, FakeEvents
+
+OPTIONS = MySqlEventsOptions(host="db", user="headway", log_table="ops.event_log")
+
+
+@pytest.fixture
+def fake() -> FakeEvents:
+    return FakeEvents()
+
+
+def connector_on(fake: FakeEvents, options: MySqlEventsOptions = OPTIONS) -> MySqlEventsConnector:
+    return MySqlEventsConnector(FakeClient(fake), options)
+
+
+def told(fake: FakeEvents, cursor: str = "") -> dict[tuple[str, str], RunRecord]:
+    """Every run by job and attempt, read in one bite."""
+    fake.bite_rows = 100
+    return {(run.job, run.attempt_key): run for run in connector_on(fake).poll(cursor, (), 5).runs}
+
+
+class TestRecordedEvents(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: rows of a real MariaDB 10.11"
+
+    @pytest.fixture(autouse=True)
+    def world(self, fake: FakeEvents) -> None:
+        self.fake = fake
+
+    def connector(self) -> Connector:
+        return connector_on(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return CONNECTOR.open(CONNECTOR.options(host=host, port=port, user="headway"), host, SecretStore())
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.write("good", "hibernating")
+        return connector_on(self.fake)
+
+    def make_success(self) -> str:
+        return "ops.good"
+
+    def make_failure(self) -> str:
+        return "ops.bad"
+
+    def native_trace(self) -> object:
+        return json.dumps(self.fake.events)
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.named(job_id.partition(".")[2])["status"] = "DISABLED"
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.named(job_id.partition(".")[2])["status"] = "ENABLED"
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        name = job_id.partition(".")[2]
+        if self.fake.named(name)["status"] == "ENABLED":
+            self.fake.write(name, "succeeded")
+
+    def advance(self) -> None:
+        self.fake.work()
+
+
+def test_what_is_logged_is_proved_and_what_is_not_is_a_start(fake: FakeEvents) -> None:
+    found = {job: (run.state, run.evidence) for (job, _), run in told(fake).items() if run.action_key is None}
+    assert {
+        "ops.good": (State.SUCCEEDED, Evidence.NATIVE),
+        "ops.bad": (State.FAILED, Evidence.NATIVE),
+        "ops.silent": (State.UNKNOWN, Evidence.INFERRED),
+        "fast.often": (State.UNKNOWN, Evidence.INFERRED),
+    } == found
+
+
+def test_one_shots_of_ours_are_attempts_of_their_event_and_no_jobs(fake: FakeEvents) -> None:
+    ours = {run.action_key: (run.job, run.state) for run in told(fake).values() if run.action_key}
+    assert {
+        "headway-0123456789ab": ("ops.sleeper", State.RUNNING),
+        "headway-ba9876543210": ("ops.silent", State.UNKNOWN),
+    } == ours
+    assert "headway" not in str([job.native_id for job in connector_on(fake).inventory("", 5).jobs])
+
+
+def test_a_running_row_is_lost_when_its_connection_or_its_server_is_gone(fake: FakeEvents) -> None:
+    sleeper = ("ops.sleeper", "3")
+    assert State.RUNNING == told(fake)[sleeper].state
+    assert fake.processes is not None
+    fake.processes.discard(37)
+    assert (State.LOST, Evidence.INFERRED) == (told(fake)[sleeper].state, told(fake)[sleeper].evidence)
+    fake.processes = None  # PROCESS is not granted: nobody can tell
+    assert State.RUNNING == told(fake)[sleeper].state
+    fake.uptime_seconds = 0.5  # the server has started since
+    assert State.LOST == told(fake)[sleeper].state
+
+
+def test_an_open_row_is_read_again_until_it_ends(fake: FakeEvents) -> None:
+    fake.bite_rows = 100
+    first = connector_on(fake).poll("", (), 5)
+    fake.log[2] |= {"status": "succeeded", "ended": fake.about["clock"], "row_count": 7}
+    second = connector_on(fake).poll(first.cursor, (), 5)
+    assert [("3", State.SUCCEEDED, {"rows": 7})] == [
+        (run.attempt_key, run.state, dict(run.context)) for run in second.runs
+    ]
+    assert () == connector_on(fake).poll(second.cursor, (), 5).runs
+
+
+def test_starts_that_lie_between_two_polls_are_a_gap(fake: FakeEvents) -> None:
+    fake.bite_rows = 100
+    cursor = connector_on(fake).poll("", (), 5).cursor
+    fake.named("often")["last_executed"] += 1
+    assert () == connector_on(fake).poll(cursor, (), 5).gaps
+    fake.named("often")["last_executed"] += 1
+    (gap,) = connector_on(fake).poll(cursor, (), 5).gaps
+    assert "fast.often may have started between two polls: an event keeps its last start only" == gap.reason
+
+
+def test_a_number_that_was_taken_first_and_committed_last_is_not_lost(fake: FakeEvents) -> None:
+    fake.bite_rows = 100
+    fake.write("good", "succeeded", run_id=7)
+    first = connector_on(fake).poll("", (), 5)
+    fake.write("bad", "failed", run_id=5)
+    second = connector_on(fake).poll(first.cursor, (), 5)
+    assert "5" in {run.attempt_key for run in second.runs}
+    fake.pass_time(120)
+    assert {"3": None} == json.loads(connector_on(fake).poll(second.cursor, (), 5).cursor)["again"]
+
+
+def test_rows_that_were_deleted_are_unknown_and_a_gap(fake: FakeEvents) -> None:
+    fake.bite_rows = 100
+    cursor = connector_on(fake).poll("", (), 5).cursor
+    lost = RunRef("ops.good", "x", "0", '{"run_id": 0}')
+    runs = {run.attempt_key: run for run in connector_on(fake).poll(cursor, (lost,), 5).runs}
+    assert (State.UNKNOWN, "(row deleted)") == (runs["0"].state, runs["0"].native_state)
+    anew = connector_on(fake).poll('{"after": 9000, "again": {}, "last": {}}', (), 5)
+    assert ["ops.event_log ends at run_id 3, and we had read up to 9000: rows are gone"] == [
+        gap.reason for gap in anew.gaps
+    ]
+    assert connector_on(fake).poll(anew.cursor, (), 5).runs
+
+
+def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakeEvents) -> None:
+    """TRUNCATE of a log table with 3 rows: the new row 1 is read, not waited for until 4."""
+    fake.bite_rows = 100
+    connector = connector_on(fake)
+    cursor = connector.poll("", (), 5).cursor
+    fake.log = []
+    empty = connector.poll(cursor, (), 5)
+    assert () == empty.gaps
+    fake.write("bad", "failed", run_id=1)
+    poll = connector.poll(empty.cursor, (), 5)
+    assert ["ops.event_log ends at run_id 1, and we had read up to 3: rows are gone"] == [
+        gap.reason for gap in poll.gaps
+    ]
+    read = connector.poll(poll.cursor, (), 5).runs
+    assert [("ops.bad", "1", State.FAILED)] == [(run.job, run.attempt_key, run.state) for run in read]
+
+
+@pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
+def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakeEvents, cursor: str) -> None:
+    poll = connector_on(fake).poll(cursor, (), 5)
+    assert (True, ("the cursor is not one of ours: reading anew",)) == (poll.more, poll.warnings)
+
+
+@pytest.mark.parametrize(
+    "change", [{"event_name": None, "event_schema": None}, {"row_count": "many"}, {"connection_id": "x"}]
+)
+def test_a_row_that_cannot_be_read_is_skipped_and_the_rest_is_kept(fake: FakeEvents, change: dict[str, Any]) -> None:
+    fake.log[2 if "connection_id" in change else 0] |= change
+    fake.bite_rows = 100
+    poll = connector_on(fake).poll("", (), 5)
+    assert 1 == len(poll.skipped)
+    assert ("ops.bad", State.FAILED) in {(run.job, run.state) for run in poll.runs}
+
+
+@pytest.mark.parametrize("change", [{"started": "NaN"}, {"started": 1e300}, {"status": b"\xff\xfe"}, {"status": None}])
+def test_odd_values_are_kept_as_words_and_never_green_without_proof(fake: FakeEvents, change: dict[str, Any]) -> None:
+    fake.log[0] |= change
+    run = told(fake)["ops.good", "1"]
+    assert run.started_at is None or run.state is State.UNKNOWN
+
+
+def test_hostile_text_stays_data(fake: FakeEvents) -> None:
+    fake.log[1] |= {"message": b"\xff\x1b[31m" + b"x" * 5000, "event_name": "'; DROP TABLE t; --"}
+    run = told(fake)["ops.'; DROP TABLE t; --", "2"]
+    assert run.message.startswith("\udcff\x1b[31m")
+
+
+def test_no_right_is_refused_and_a_part_is_incomplete(fake: FakeEvents) -> None:
+    fake.by_table, fake.grants = False, ["GRANT USAGE ON *.* TO `headway`@`%`"]
+    for call in (lambda: connector_on(fake).inventory("", 5), lambda: connector_on(fake).poll("", (), 5)):
+        with pytest.raises(AccessRefused, match="hidden from headway_act@%, without an error"):
+            call()
+    fake.grants = ["GRANT SELECT, EVENT ON `ops`.* TO `headway`@`%`"]
+    poll = connector_on(fake).poll("", (), 5)
+    assert (False, None) == (poll.complete, poll.seen_until)
+    assert not connector_on(fake).inventory("", 5).complete
+    of_ops = OPTIONS.model_copy(update={"schemas": ("ops",)})
+    assert connector_on(fake, of_ops).inventory("", 5).complete
+    other = RunRef("fast.often", "x", "", "")
+    preview = connector_on(fake).preview(Ask(Verb.START, other, State.PLANNED), 5)
+    assert isinstance(connector_on(fake).look_up(preview, new_key(), 5), CannotTell)
+
+
+def test_mysql_is_told_what_it_cannot(fake: FakeEvents) -> None:
+    """Documented only: MySQL 8 has no mysql.event, and prepares no CREATE EVENT."""
+    fake.about |= {"version": "8.4.3"}
+    fake.by_table, fake.grants = False, ["GRANT USAGE ON *.* TO `headway`@`%`"]
+    with pytest.raises(AccessRefused, match=r"GRANT EVENT ON \*\.\* TO 'headway_act'@'%';"):
+        connector_on(fake).inventory("", 5)
+    fake.grants = ["GRANT EVENT, PROCESS ON *.* TO `headway`@`%`"]
+    assert connector_on(fake).inventory("", 5).complete
+    refused = connector_on(fake).preview(Ask(Verb.START, RunRef("ops.good", "x", "", ""), State.PLANNED), 5).refused
+    assert refused is not None
+    assert refused.startswith("MySQL prepares no CREATE EVENT")
+
+
+def test_a_log_table_that_cannot_be_read_proves_nothing(fake: FakeEvents) -> None:
+    fake.log_is_readable = False
+    poll = connector_on(fake).poll("", (), 5)
+    assert (False, None) == (poll.complete, poll.seen_until)
+    assert any("ops.event_log cannot be read" in word for word in poll.warnings)
+    missing = {right.name: right.mend for right in connector_on(fake).probe(5).rights if not right.held}
+    assert "GRANT SELECT ON ops.event_log TO 'headway_act'@'%';" == missing["read ops.event_log"]
+
+
+@pytest.mark.parametrize(
+    "about, words",
+    [
+        ({"scheduler": "OFF"}, "the event scheduler is OFF: nothing starts. SET GLOBAL event_scheduler = ON;"),
+        ({"read_only": 1}, "this server is read-only, a replica: events run on its primary"),
+    ],
+)
+def test_what_would_not_start_is_refused_with_its_reason(fake: FakeEvents, about: dict[str, Any], words: str) -> None:
+    fake.about |= about
+    run = told(fake)["ops.bad", "2"]
+    assert words == connector_on(fake).preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
+
+
+def test_old_one_shots_are_taken_away_and_new_ones_stay(fake: FakeEvents) -> None:
+    client = FakeClient(fake)
+    MySqlEventsConnector(client, OPTIONS).poll("", (), 5)
+    assert [] == client.tidied
+    fake.pass_time(90_000)
+    MySqlEventsConnector(client, OPTIONS).poll("", (), 5)
+    assert [("ops", "headway-0123456789ab"), ("ops", "headway-ba9876543210")] == client.tidied
+    fake.grants = ["GRANT USAGE ON *.* TO `headway`@`%`"]
+    words = MySqlEventsConnector(client, OPTIONS).poll("", (), 5).warnings
+    assert any("has run and stays: no EXECUTE on procedure headway.event_tidy" in word for word in words)
+
+
+def test_a_hold_that_was_cut_before_the_event_was_disabled_is_not_placed(fake: FakeEvents) -> None:
+    """The mark is there first: an event that still starts is not held, and the same key holds it yet."""
+    connector, key = connector_on(fake), new_key()
+    asked = {"by": "ann", "until": "2026-11-21T06:00:00+00:00"}
+    preview = connector.preview(Ask(Verb.HOLD, RunRef("ops.good", "x", "", ""), State.PLANNED, asked), 5)
+    assert preview.refused is None
+    connector.act(preview, key, 5)
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+    fake.named("good")["status"] = "ENABLED"
+    assert not isinstance(connector.look_up(preview, key, 5), Found)
+    fake.senders = 1
+    assert isinstance(connector.look_up(preview, key, 5), CannotTell)
+    fake.senders = 0
+    connector.act(preview, key, 5)
+    assert "DISABLED" == fake.named("good")["status"]
+    assert isinstance(connector.look_up(preview, key, 5), Found)
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
+def test_what_events_cannot_says_why(fake: FakeEvents, verb: Verb) -> None:
+    with pytest.raises(NotSupported, match=f"mysql_events cannot {verb}: "):
+        connector_on(fake).preview(Ask(verb, RunRef("ops.good", "x", "", ""), State.RUNNING), 5)
+
+
+def test_a_start_has_no_log(fake: FakeEvents) -> None:
+    silent = next(run for (job, _), run in told(fake).items() if job == "ops.silent")
+    with pytest.raises(NotSupported, match="kept nowhere"):
+        connector_on(fake).log(ref(silent), None, 100, 5)
+
+
+@pytest.mark.parametrize(
+    "number, field, expression",
+    [
+        ("1", "DAY", "*-*-* 04:15:30"), ("1", "WEEK", "Tue *-*-* 04:15:30"), ("1", "MONTH", "*-*-6 04:15:30"),
+        ("6", "HOUR", "*-*-* 4,10,16,22:15:30"), ("20", "MINUTE", "*-*-* *:15,35,55:30"),
+        ("30", "SECOND", "*-*-* *:*:0,30"), ("1", "MINUTE", "*-*-* *:*:30"), ("7", "DAY", ""), ("7", "MINUTE", ""),
+        ("'1:30'", "HOUR_MINUTE", ""),
+    ],
+)  # fmt: skip
+def test_an_interval_is_told_as_calendar_events_where_they_can_say_it(
+    fake: FakeEvents, number: str, field: str, expression: str
+) -> None:
+    starts = datetime(2026, 1, 6, 4, 15, 30, tzinfo=UTC)
+    row = fake.named("good") | {"interval_value": number, "interval_field": field, "starts": starts.timestamp()}
+    now = datetime(2026, 1, 10, tzinfo=UTC)
+    schedule = schedule_of(row, "UTC", True, now)
+    assert expression == schedule.expression
+    assert fault(schedule) is None
+    if expression:
+        assert starts in instants(schedule, starts.replace(hour=0), starts.replace(hour=23))
+    elif field in ("DAY", "MINUTE"):
+        assert schedule.next_at is not None
+        step = 604_800 if field == "DAY" else 420
+        assert 0 == (schedule.next_at - starts).total_seconds() % step
+        assert schedule.next_at > now
+
+
+def test_system_is_the_servers_zone(fake: FakeEvents) -> None:
+    row = fake.named("good") | {"time_zone": "SYSTEM"}
+    assert "UTC" == zone_name(row, fake.about, None)
+    cest = fake.about | {"system_zone": "CEST", "offset_seconds": 7200}
+    assert "+02:00" == zone_name(row, cest, None)
+    assert "-03:30" == zone_name(row, cest | {"offset_seconds": -12600}, None)
+    assert "Europe/Berlin" == zone_name(row, cest, "Europe/Berlin")
+    assert "America/New_York" == zone_name(row | {"time_zone": "America/New_York"}, cest, None)
+
+
+@pytest.mark.parametrize(
+    "line, held",
+    [
+        ("GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION", True),
+        ("GRANT EXECUTE ON PROCEDURE `headway`.`event_start` TO `headway_act_role`", True),
+        ("GRANT SELECT, EXECUTE ON `headway`.* TO `x`@`%`", True),
+        ("GRANT EXECUTE ON PROCEDURE `headway`.`event_tidy` TO `x`@`%`", False),
+        ("GRANT EXECUTE ON `other`.* TO `x`@`%`", False),
+        ("GRANT `headway_act_role` TO `x`@`%`", False),
+        ("GRANT USAGE ON *.* TO `x`@`%`", False),
+    ],
+)
+def test_lines_of_show_grants(line: str, held: bool) -> None:
+    assert held is holds([line], "EXECUTE", "headway", "event_start")
+
+
+def test_an_event_is_logged_where_its_body_names_the_table() -> None:
+    body = "BEGIN INSERT INTO `ops`.`event_log` VALUES (1); END"
+    assert parse.is_logged({"body": body}, "ops.event_log")
+    assert not parse.is_logged({"body": body.replace("event_log", "event_log_old")}, "ops.event_log")
+    assert not parse.is_logged({"body": body}, None)
+
+
+def test_a_row_without_an_event_is_unreadable(fake: FakeEvents) -> None:
+    seen = FakeClient(fake).look(5)
+    with pytest.raises(RecordUnreadable, match="names no event"):
+        parse.run(fake.log[0] | {"event_schema": None, "event_name": None}, seen)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"host": "db", "user": "u", "log_table": "event_log"}, "log_table"),
+        ({"host": "db", "user": "u", "log_table": "ops.`x`; DROP"}, "log_table"),
+        ({"host": "db", "user": "u", "server_zone": "Berlin"}, '"Berlin" is no zone'),
+        ({"host": "db", "user": "u", "password": "hunter2hunter2"}, "a secret is written as a reference"),
+        ({"host": "db", "user": "u", "tls": "maybe"}, "tls"),
+        ({"user": "u"}, "host"),
+    ],
+)
+def test_wrong_settings_are_named(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        MySqlEventsOptions.model_validate(given)

@@ -1,0 +1,368 @@
+"""pgAgent on recorded tables: the conformance of the real server, and what a real one does not show when asked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import (
+    AccessRefused,
+    Ask,
+    CannotTell,
+    Connector,
+    Evidence,
+    NotSupported,
+    RecordUnreadable,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+)
+from connectors.pgagent import parse
+from connectors.pgagent.connector import CONNECTOR, PgAgentConnector
+from connectors.secrets import SecretStore
+from tests.fakes.pgagent import FakeClient, FakePgAgent
+
+
+@pytest.fixture
+def fake() -> FakePgAgent:
+    return FakePgAgent()
+
+
+def connector_on(fake: FakePgAgent) -> PgAgentConnector:
+    return PgAgentConnector(FakeClient(fake))
+
+
+def told(fake: FakePgAgent, cursor: str = "") -> dict[str, RunRecord]:
+    """Every run by its jlgid, read in one bite."""
+    fake.bite_rows = 100
+    return {run.attempt_key: run for run in connector_on(fake).poll(cursor, (), 5).runs}
+
+
+class TestRecordedPgAgent(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: tables of a real pgAgent 4.2"
+
+    @pytest.fixture(autouse=True)
+    def world(self, fake: FakePgAgent) -> None:
+        self.fake = fake
+
+    def connector(self) -> Connector:
+        return connector_on(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = CONNECTOR.options(host=host, port=port, dbname="agents", user="headway")
+        return CONNECTOR.open(options, host, SecretStore())
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.fake.run(1, "z")
+        return connector_on(self.fake)
+
+    def make_success(self) -> str:
+        return "load_orders"
+
+    def make_failure(self) -> str:
+        return "bad"
+
+    def a_holdable_job(self) -> str:
+        return "quiet"
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.named(job_id).update(enabled=False)
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.named(job_id).update(enabled=True)
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        job = self.fake.named(job_id)
+        job["is_due"] = job["enabled"]
+        self.fake.work()
+
+    def native_trace(self) -> object:
+        return json.dumps([self.fake.jobs, self.fake.runs])
+
+    def advance(self) -> None:
+        self.fake.work()
+
+
+def test_each_recorded_end_is_told_by_its_proof(fake: FakePgAgent) -> None:
+    found = {key: (run.job, run.state) for key, run in told(fake).items()}
+    assert {
+        "1": ("load_orders", State.SUCCEEDED),
+        "2": ("bad", State.FAILED),
+        "3": ("script", State.FAILED),
+        "4": ("partly", State.PARTIAL),
+        "5": ("empty", State.SKIPPED),
+        "6": ("#8:load_orders", State.SUCCEEDED),
+        "7": ("long", State.RUNNING),
+    } == found
+
+
+def test_the_row_of_an_agent_that_came_second_is_no_run(fake: FakePgAgent) -> None:
+    assert [("i", 6)] == [(row["status"], row["jobid"]) for row in fake.runs if row["jlgid"] == 8]
+    assert "8" not in told(fake)
+
+
+def test_an_output_that_is_anothers_error_makes_nothing_red(fake: FakePgAgent) -> None:
+    """pgAgent's threads share a buffer: step 1 of run 6 ended well and bears the error of run 4."""
+    run = told(fake)["6"]
+    assert (State.SUCCEEDED, "") == (run.state, run.message)
+
+
+@pytest.mark.parametrize(
+    "status, kind, result, failed",
+    [
+        ("s", "s", 5, False), ("s", "s", 0, False), ("s", "s", -1, True), ("s", "b", 0, False), ("s", "b", 1, True),
+        ("i", "s", 1, True), ("f", "b", 3, True), ("d", "s", None, True), ("r", "s", None, False),
+        ("s", "s", None, False),
+    ],
+)  # fmt: skip
+def test_a_step_failed_by_its_result_whatever_its_letter(status: str, kind: str, result: int, failed: bool) -> None:
+    assert failed is parse.has_failed({"status": status, "kind": kind, "result": result})
+
+
+def test_an_open_run_of_an_agent_that_is_gone_is_lost_and_read_again(fake: FakePgAgent) -> None:
+    fake.agents[0]["alive"] = False
+    fake.bite_rows = 100
+    poll = connector_on(fake).poll("", (), 5)
+    lost = next(run for run in poll.runs if run.job == "long")
+    assert (State.LOST, Evidence.INFERRED, None) == (lost.state, lost.evidence, lost.ended_at)
+    assert "no pgAgent is connected" in poll.warnings[0]
+    fake.runs[6] |= {"status": "d"}  # the next agent's clearing
+    aborted = told(fake, poll.cursor)["7"]
+    assert (State.LOST, Evidence.NATIVE) == (aborted.state, aborted.evidence)
+
+
+def test_a_number_that_was_taken_first_and_written_last_is_not_lost(fake: FakePgAgent) -> None:
+    """Threads of the agent take a jlgid and write its row moments later, in no order."""
+    fake.bite_rows = 100
+    fake.run(1, "s", jlgid=12)
+    first = connector_on(fake).poll("", (), 5)
+    fake.run(2, "f", -1, jlgid=10)
+    second = connector_on(fake).poll(first.cursor, (), 5)
+    assert {"10": State.FAILED} == {run.attempt_key: run.state for run in second.runs if run.attempt_key != "7"}
+    fake.pass_time(120)
+    third = connector_on(fake).poll(second.cursor, (), 5)
+    assert {"7": None} == json.loads(third.cursor)["again"]
+
+
+def test_holes_of_old_history_are_never_asked_for(fake: FakePgAgent) -> None:
+    """A sequence has gaps, and people delete old rows: a gap means nothing."""
+    fake.pass_time(3600)
+    fake.runs = [row for row in fake.runs if row["jlgid"] in (2, 6)]
+    fake.bite_rows = 100
+    assert {} == json.loads(connector_on(fake).poll("", (), 5).cursor)["again"]
+
+
+def test_an_open_run_whose_row_was_deleted_is_unknown(fake: FakePgAgent) -> None:
+    fake.bite_rows = 100
+    cursor = connector_on(fake).poll("", (), 5).cursor
+    lost = RunRef("script", "x", "99", '{"jlgid": 0, "jobid": 3}')
+    runs = {one.attempt_key: one for one in connector_on(fake).poll(cursor, (lost,), 5).runs}
+    assert (State.UNKNOWN, "(row deleted)") == (runs["99"].state, runs["99"].native_state)
+
+
+def test_rows_that_were_replaced_are_a_gap_and_are_read_anew(fake: FakePgAgent) -> None:
+    poll = connector_on(fake).poll('{"after": 9000, "again": {}}', (), 5)
+    assert ((), True) == (poll.runs, poll.more)
+    assert ["pgagent.pga_joblog ends at jlgid 8, and we had read up to 9000: rows are gone"] == [
+        gap.reason for gap in poll.gaps
+    ]
+    assert connector_on(fake).poll(poll.cursor, (), 5).runs
+
+
+def test_numbers_that_begin_anew_are_a_gap_however_few_were_read(fake: FakePgAgent) -> None:
+    """TRUNCATE … RESTART IDENTITY of a log with 8 rows: the new rows 1 and 2 are read, not waited for until 9."""
+    fake.bite_rows = 100
+    connector = connector_on(fake)
+    cursor = connector.poll("", (), 5).cursor
+    fake.runs, fake.step_log = [], []
+    empty = connector.poll(cursor, (), 5)
+    assert ((), ()) == (empty.gaps, empty.runs)
+    fake.run(1, "s", jlgid=1)
+    fake.run(2, "f", -1, jlgid=2)
+    poll = connector.poll(empty.cursor, (), 5)
+    assert ["pgagent.pga_joblog ends at jlgid 2, and we had read up to 8: rows are gone"] == [
+        gap.reason for gap in poll.gaps
+    ]
+    assert ["1", "2"] == [run.attempt_key for run in connector.poll(poll.cursor, (), 5).runs]
+
+
+@pytest.mark.parametrize("cursor", ["{", "[]", '{"after": "x"}', '{"after": 1, "again": []}', "null", "[" * 5000])
+def test_a_foreign_cursor_reads_anew_and_says_so(fake: FakePgAgent, cursor: str) -> None:
+    poll = connector_on(fake).poll(cursor, (), 5)
+    assert poll.more
+    assert ("the cursor is not one of pgAgent's: reading anew",) == poll.warnings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"jobid": None}, {"jobid": "x"}, {"jlgid": {}}, {"status": []}, {"started": "NaN"}, {"started": "9" * 400}],
+)
+def test_a_row_that_cannot_be_read_is_skipped_or_kept_without_its_times(
+    fake: FakePgAgent, change: dict[str, Any]
+) -> None:
+    """Whatever stands in a row: RecordUnreadable or a record, and never green without proof."""
+    row, steps = fake.runs[0] | change, [step for step in fake.step_log if step["jlgid"] == 1]
+    try:
+        record = parse.run(row, steps, parse.Book())
+    except RecordUnreadable:
+        return
+    assert record.state == State.UNKNOWN or record.started_at is None
+
+
+def test_a_row_that_cannot_be_read_leaves_the_others_alone(fake: FakePgAgent) -> None:
+    fake.bite_rows = 100
+    fake.runs[0] |= {"jobid": "x"}
+    poll = connector_on(fake).poll("", (), 5)
+    assert ["jlgid 1"] == [one.where for one in poll.skipped]
+    assert {"2", "3", "4", "5", "6", "7"} == {run.attempt_key for run in poll.runs}
+
+
+def test_hostile_text_and_a_clock_an_hour_off_stay_data(fake: FakePgAgent) -> None:
+    fake.named("bad")["jobname"] = "\x1b[31m[bold]rm -rf /\ud800"
+    fake.step_log[1] |= {"output": "\udcff" * 5000 + "\x00", "name": "'; drop table t"}
+    fake.pass_time(3600)
+    run = told(fake)["2"]
+    assert "\x1b[31m[bold]rm -rf /\ud800" == run.job
+    assert State.FAILED == run.state
+    clock = connector_on(fake).poll("", (), 5).clock
+    assert clock is not None
+    assert float(fake.access["clock"]) == pytest.approx(clock.target.timestamp())
+
+
+def test_a_renamed_job_is_known_by_its_number_and_a_removed_one_keeps_its_name(fake: FakePgAgent) -> None:
+    connector = connector_on(fake)
+    before = {job.native_id: job.match_keys for job in connector.inventory("", 5).jobs}
+    fake.named("script")["jobname"] = "script_v2"
+    after = {job.native_id: job.match_keys for job in connector.inventory("", 5).jobs}
+    assert before["script"] == after["script_v2"] == ("jobid:3",)
+    fake.jobs = [row for row in fake.jobs if row["jobid"] != 2]
+    fake.bite_rows = 100
+    assert "bad" in {run.job for run in connector.poll("", (), 5).runs}
+
+
+def test_row_security_hides_and_an_empty_list_is_refused(fake: FakePgAgent) -> None:
+    fake.access |= {"hidden": ["pga_job", "pga_joblog"], "role": "Poller"}
+    some = connector_on(fake)
+    assert (False, None) == (some.poll("", (), 5).complete, some.poll("", (), 5).seen_until)
+    assert not some.inventory("", 5).complete
+    fake.jobs, fake.runs = [], []
+    with pytest.raises(AccessRefused, match="row security may hide rows of pga_job, pga_joblog from role Poller"):
+        connector_on(fake).inventory("", 5)
+    with pytest.raises(AccessRefused, match="row security"):
+        connector_on(fake).poll("", (), 5)
+    mends = [right.mend for right in connector_on(fake).probe(5).rights if "see all rows" in right.name]
+    assert 'CREATE POLICY "Poller_all" ON pgagent.pga_job FOR SELECT TO "Poller" USING (true);' == mends[0]
+
+
+def test_tables_that_cannot_be_read_are_refused_with_their_sql(fake: FakePgAgent) -> None:
+    fake.access |= {"readable": ["pga_job"], "role": "Poller"}
+    with pytest.raises(AccessRefused, match=r'GRANT SELECT ON pgagent\.pga_joblog TO "Poller";') as caught:
+        connector_on(fake).inventory("", 5)
+    assert "jstcode, jstdbname, jstonerror) ON pgagent.pga_jobstep" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change, words", [({"version": None}, "extension pgagent is not in this database"), ({"version": "3.4"}, "too old")]
+)
+def test_a_database_without_a_pgagent_that_we_know(fake: FakePgAgent, change: dict[str, object], words: str) -> None:
+    fake.access |= change
+    with pytest.raises(NotSupported, match=words):
+        connector_on(fake).poll("", (), 5)
+
+
+def test_a_standby_proves_no_missing_start_and_starts_nothing(fake: FakePgAgent) -> None:
+    fake.access |= {"is_standby": True}
+    fake.bite_rows = 100
+    connector = connector_on(fake)
+    assert connector.poll("", (), 5).seen_until is None
+    preview = connector.preview(Ask(Verb.START, RunRef("load_orders", "x", "", ""), State.PLANNED), 5)
+    assert "this server is a standby: pgAgent works on the primary only" == preview.refused
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"enabled": False}, "bad is not enabled in pgAgent, and no agent starts what is not"),
+        ({"agent": 30302}, "bad runs now: pgAgent never starts a job beside itself"),
+        ({"is_due": True}, "bad is due and about to start"),
+        ({"host": "etl9"}, "no pgAgent on etl9 is connected: nothing would start bad. Start pgAgent on its host"),
+    ],
+)
+def test_what_would_not_start_is_refused_with_its_reason(
+    fake: FakePgAgent, change: dict[str, object], words: str
+) -> None:
+    fake.named("bad").update(change)
+    run = told(fake)["2"]
+    assert words == connector_on(fake).preview(Ask(Verb.RERUN, ref(run), run.state), 5).refused
+
+
+def test_a_rerun_of_a_job_that_is_gone_is_refused(fake: FakePgAgent) -> None:
+    gone = RunRef("night_load", "2026-11-19T03:00:00Z", "12", '{"jlgid": 12, "jobid": 99}')
+    preview = connector_on(fake).preview(Ask(Verb.RERUN, gone, State.FAILED), 5)
+    assert "night_load is no longer in pgagent.pga_job: there is nothing to run" == preview.refused
+
+
+def test_what_was_started_cannot_be_told_without_its_table(fake: FakePgAgent) -> None:
+    connector = connector_on(fake)
+    preview = connector.preview(Ask(Verb.RERUN, RunRef("bad", "x", "", ""), State.FAILED), 5)
+    fake.access |= {"may_read_started": False}
+    assert isinstance(connector.look_up(preview, new_key(), 5), CannotTell)
+
+
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.MARK_OK, Verb.SKIP])
+def test_what_pgagent_cannot_says_why(fake: FakePgAgent, verb: Verb) -> None:
+    with pytest.raises(NotSupported, match=f"pgAgent cannot {verb}: pgAgent"):
+        connector_on(fake).preview(Ask(verb, ref(told(fake)["7"]), State.RUNNING), 5)
+
+
+def test_an_asked_start_is_none_of_the_schedule(fake: FakePgAgent) -> None:
+    """jobnextrun at no full minute was set by hand: it is no expected start, or it would be missed after its run."""
+    quiet = fake.named("quiet")
+    by_clock = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
+    quiet["next_run"] = "1795250389.006859"
+    by_hand = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
+    assert by_clock.next_at is not None
+    assert by_hand.next_at is None
+    assert by_clock.expression == by_hand.expression == "*-1-1 0:0:00"
+
+
+@pytest.mark.parametrize("change", [{"exceptions": 1}, {"until": "1799999999"}, {"is_to_come": True}])
+def test_a_bounded_schedule_is_its_next_start_alone(fake: FakePgAgent, change: dict[str, object]) -> None:
+    fake.schedules[0] |= change
+    schedule = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
+    assert "" == schedule.expression
+    assert schedule.next_at is not None
+    assert "only the next start is known" in schedule.words
+
+
+def test_day_and_weekday_and_last_day_are_told_as_calendar_events(fake: FakePgAgent) -> None:
+    """An array of all false means "every", as one of all true does."""
+    row = fake.schedules[0] | {"weekdays": [False, True] + [False] * 5, "months": [True] * 12}
+    row |= {"monthdays": [True] + [False] * 30 + [True], "hours": [False] * 24}
+    fake.schedules[0] = row
+    schedule = {job.native_id: job.schedule for job in connector_on(fake).inventory("", 5).jobs}["quiet"]
+    assert "Mon *-*-1 *:0:00;Mon *-*~1 *:0:00" == schedule.expression
+
+
+@pytest.mark.parametrize("limit", [5, 16, 64, 1000])
+def test_log_chunks_of_any_size_make_the_whole_log(fake: FakePgAgent, limit: int) -> None:
+    fake.step_log[2] |= {"output": "größer als …\nhello\n"}
+    connector = connector_on(fake)
+    run = RunRef("script", "x", "3", '{"jlgid": 3, "jobid": 3}')
+    text, start, more = "", "0", True
+    while more:
+        chunk = connector.log(run, start, limit, 5)
+        assert len(chunk.text.encode()) <= limit
+        text, start, more = text + chunk.text, chunk.next or "", chunk.more
+    expected = "-- step 1 (batch) 2026-11-21T08:39:45Z\ngrößer als …\nhello\n-- failed, result 3\n-- job failed\n"
+    assert expected == text
+
+
+def test_a_run_whose_row_is_gone_has_no_log(fake: FakePgAgent) -> None:
+    with pytest.raises(NotSupported, match="run 999 of bad has no row"):
+        connector_on(fake).log(RunRef("bad", "x", "999", '{"jlgid": 999, "jobid": 2}'), None, 1000, 5)

@@ -1,0 +1,117 @@
+"""The steps of runs come in limited replies: a run is judged only by all of its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from connectors.contract import RunRecord, Skipped, State
+from connectors.pgagent import client, statements
+from connectors.pgagent.client import PgAgentClient
+from connectors.pgagent.connector import PgAgentConnector
+from connectors.transport.sql import PostgresSession
+from tests.fakes.pgagent import FakePgAgent
+
+MOST = 6
+
+
+class Tables:
+    """Answers the client's statements from the fake's tables, each with its limit."""
+
+    def __init__(self, fake: FakePgAgent) -> None:
+        self.fake = fake
+
+    def rows(self, statement: object, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        given = values or {}
+        if statement == statements.STEPS_OF_RUNS:
+            found = [step for step in self.fake.step_log if step["jlgid"] in given["ids"]]
+            return sorted(found, key=lambda step: (step["jlgid"], step["jslid"]))[: given["limit"]]
+        if statement == statements.RUNS_AFTER:
+            return [row for row in self.fake.runs if row["jlgid"] > given["after"]][: given["limit"]]
+        if statement == statements.RUNS_BY_ID:
+            return [row for row in self.fake.runs if row["jlgid"] in given["ids"]][: given["limit"]]
+        tables = {statements.AGENTS: self.fake.agents, statements.ACCESS: [self.fake.access]}
+        newest = [{"jlgid": self.fake.newest}]
+        return {**tables, statements.NEWEST: newest, statements.JOBS: []}.get(str(statement), [])
+
+    def row(self, statement: object, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return self.rows(statement, values)[0]
+
+
+class Session(PostgresSession):
+    """One snapshot of the tables a question."""
+
+    def __init__(self, fake: FakePgAgent) -> None:
+        super().__init__(dict, "headway")
+        self._tables = Tables(fake)
+
+    def read(self, work: Callable[[Any], Any], timeout_seconds: float) -> Any:
+        return work(self._tables)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakePgAgent:
+    monkeypatch.setattr(client, "MOST_STEPS", MOST)
+    found = FakePgAgent()
+    found.runs, found.step_log = [], []
+    return found
+
+
+def add(fake: FakePgAgent, steps: int, status: str = "s") -> None:
+    """A run of so many steps, the last of which failed."""
+    number = fake.run(1, status)["jlgid"]
+    (made,) = (step for step in fake.step_log if step["jlgid"] == number)
+    fake.step_log.remove(made)
+    fake.step_log += [made | {"jslid": number * 100 + at, "result": 1} for at in range(steps)]
+    fake.step_log[-1]["result"] = -1
+
+
+def read_all(fake: FakePgAgent) -> tuple[dict[str, RunRecord], list[Skipped], int]:
+    """All runs, what was skipped, and in how many bites."""
+    connector = PgAgentConnector(PgAgentClient(Session(fake), "headway"))
+    runs: dict[str, RunRecord] = {}
+    skipped: list[Skipped] = []
+    cursor, more, bites = "", True, 0
+    while more:
+        poll = connector.poll(cursor, (), 5)
+        runs |= {run.attempt_key: run for run in poll.runs}
+        skipped += poll.skipped
+        cursor, more, bites = poll.cursor, poll.more, bites + 1
+        assert more is (poll.seen_until is None)
+    return runs, skipped, bites
+
+
+def test_runs_whose_steps_do_not_fit_into_one_reply_come_in_more_bites(fake: FakePgAgent) -> None:
+    """Each ends PARTIAL by its last step: without that it would be green, and without all of them skipped."""
+    for steps in (4, 4, MOST, 1, 2, 3):
+        add(fake, steps)
+    runs, skipped, bites = read_all(fake)
+    assert ([State.PARTIAL] * 6, [], 4) == ([run.state for run in runs.values()], skipped, bites)
+
+
+def test_a_run_of_more_steps_than_any_reply_holds_is_not_judged(fake: FakePgAgent) -> None:
+    for steps in (2, MOST + 1, 2):
+        add(fake, steps)
+    runs, skipped, _ = read_all(fake)
+    assert ["1", "3"] == sorted(runs)
+    assert {State.PARTIAL} == {run.state for run in runs.values()}
+    assert ["jlgid 2"] == [one.where for one in skipped]
+    assert "how it ended is not judged" in skipped[0].reason
+
+
+def test_open_runs_that_are_read_again_have_all_their_steps(fake: FakePgAgent) -> None:
+    """They are asked for by number, however many steps they have together; none of them is called deleted."""
+    for _ in range(3):
+        add(fake, 5, "r")
+    connector = PgAgentConnector(PgAgentClient(Session(fake), "headway"))
+    cursor, more = "", True
+    while more:
+        poll = connector.poll(cursor, (), 5)
+        cursor, more = poll.cursor, poll.more
+    assert ["1", "2", "3"] == sorted(json.loads(cursor)["again"])
+    for row in (*fake.runs, *fake.step_log):
+        row["status"] = "s"
+    assert [State.PARTIAL] * 3 == [run.state for run in connector.poll(cursor, (), 5).runs]

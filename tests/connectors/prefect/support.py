@@ -1,0 +1,29 @@
+"""Connectors opened on the fake, for the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from connectors.contract import Connector, RunRecord
+from connectors.prefect.connector import PrefectConnector
+from connectors.prefect.options import PrefectOptions
+from tests.fakes.prefect import FakePrefect
+
+URL = "https://prefect.example.com/api"
+ORDERS, STOCK = "load-orders/nightly", "stock-count/hourly"
+
+
+def opened(fake: FakePrefect, **options: Any) -> PrefectConnector:
+    chosen = PrefectOptions.model_validate({"url": URL, **options})
+    return PrefectConnector(chosen, lambda reference: "right", fake.transport, settle_seconds=0.0)
+
+
+def told(connector: Connector, cursor: str = "") -> tuple[dict[str, RunRecord], str]:
+    """The last word on each attempt since the cursor, by its key, and the cursor after it."""
+    found: dict[str, RunRecord] = {}
+    more = True
+    while more:
+        poll = connector.poll(cursor, (), 5)
+        found |= {one.attempt_key: one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return found, cursor

@@ -1,0 +1,67 @@
+"""Prefect's connector keeps the contract on the fake, whose rows are those of a real server; tests/lab has that one."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.conformance import ConnectorConformance
+from connectors.contract import Connector, RunRecord, State
+from connectors.prefect.connector import CONNECTOR
+from tests.connectors.prefect.support import ORDERS, STOCK, opened, told
+from tests.fakes.prefect import FakePrefect
+
+
+class TestPrefectOnTheFake(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: replies of Prefect 3.8.8, behind a fake with a state"
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.fake = FakePrefect(ORDERS, STOCK)
+        self.fake.outcome[ORDERS] = "FAILED"
+        for job in (ORDERS, STOCK):
+            self.fake.start(job)
+        self.fake.tick(30)
+
+    def connector(self) -> Connector:
+        return opened(self.fake)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return CONNECTOR.open(CONNECTOR.options(url=f"http://{host}:{port}/api"), "api", lambda reference: "")
+
+    def make_success(self) -> str:
+        return STOCK
+
+    def make_failure(self) -> str:
+        return ORDERS
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        other = FakePrefect(STOCK)
+        other.set(other.start(STOCK), "HIBERNATING")
+        other.tick(5)
+        return opened(other)
+
+    def a_running_run(self) -> RunRecord:
+        self.fake.outcome[STOCK] = "hang"
+        run = self.fake.start(STOCK)
+        self.fake.tick()
+        found = told(opened(self.fake))[0][run["id"]]
+        assert found.state is State.RUNNING
+        return found
+
+    def pause_by_hand(self, job_id: str) -> None:
+        self.fake.deployments[job_id]["paused"] = True
+
+    def resume_by_hand(self, job_id: str) -> None:
+        self.fake.deployments[job_id]["paused"] = False
+
+    def let_it_fall_due(self, job_id: str) -> None:
+        self.fake.by_the_clock.add(job_id)
+        self.fake.tick(60)
+        self.fake.by_the_clock.discard(job_id)
+
+    def native_trace(self) -> object:
+        return [dict(row) for row in self.fake.runs], {job: dict(row) for job, row in self.fake.deployments.items()}
+
+    def advance(self) -> None:
+        self.fake.tick()

@@ -1,0 +1,339 @@
+"""Tables mapped in the config: the recorded rows of a real pg_cron, read by the example of the docs."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from unittest import SkipTest
+
+import pytest
+from pydantic import ValidationError
+
+from connectors.conformance import ConnectorConformance
+from connectors.conformance_replies import (
+    GARBLED,
+    GONE,
+    HOUR_OFF,
+    LONG_BYTES,
+    LONG_LINE,
+    NOT_A_NUMBER,
+    NOT_UTF8,
+    TWICE,
+)
+from connectors.contract import AccessRefused, Clock, Connector, NotSupported, Proof, RunRecord, RunRef, State
+from connectors.secrets import SecretStore
+from connectors.sql.client import BITE_ROWS, Rows, SqlClient
+from connectors.sql.connector import CONNECTOR, SqlConnector
+from connectors.sql.cursor import Cursor
+from connectors.sql.options import SqlOptions
+from connectors.transport.sql import PostgresSession
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "connectors" / "sql.md"
+EXAMPLE: dict[str, Any] = tomllib.loads(PAGE.read_text().partition("```toml\n")[2].partition("```")[0])
+RECORDING = ROOT / "tests" / "recordings" / "pg_cron" / "night.json"
+
+
+def settings(**more: Any) -> dict[str, Any]:
+    """The example of docs/connectors/sql.md: what people copy is what is tested."""
+    found = {name: value for name, value in EXAMPLE["systems"]["nightly-db"].items() if name != "kind"}
+    return {**found, **more}
+
+
+class FakeTables(SqlClient):
+    """The client's three questions answered from recorded rows, as PostgreSQL would give them as JSON."""
+
+    def __init__(self, bite_rows: int = 5, **more: Any) -> None:
+        super().__init__(SqlOptions.model_validate(settings(**more)), PostgresSession(dict, "headway"))
+        found = json.loads(RECORDING.read_text())
+        self.bite_rows = bite_rows
+        self.clock = datetime.now(UTC)
+        self.refuse_runs = False
+        named = [row for row in found["jobs"] if row["jobname"]]
+        names = {row["jobid"]: {"username": row["username"], "jobname": row["jobname"]} for row in named}
+        self.job_rows: list[Any] = named
+        self.run_rows: list[Any] = [
+            {"runid": row["runid"], **names[row["jobid"]], "status": row["status"],
+             "return_message": row["message"], "start_time": shown(row["started"]), "end_time": shown(row["ended"])}
+            for row in found["runs"] if row["jobid"] in names
+        ]  # fmt: skip
+
+    def jobs(self, timeout_seconds: float) -> Rows:
+        return Rows(deepcopy(self.job_rows), False, self._clock(), "15.20")
+
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+        if self.refuse_runs:
+            raise AccessRefused("permission denied for table job_run_details (SQLSTATE 42501)")
+        wanted = {*open_ids, *map(str, missing)}
+        again = [dict(row) for row in self.run_rows if str(row["runid"]) in wanted]
+        rows = sorted(filter(self._is_after(after), self.run_rows), key=itemgetter(self.options.runs.cursor))
+        rows = [dict(row) for row in rows[: self.bite_rows]]
+        return Rows(rows, len(rows) >= self.bite_rows, self._clock(), "15.20", again)
+
+    def _is_after(self, after: str) -> Callable[[Any], bool]:
+        if self.options.runs.cursor_is == "time":
+            return lambda row: not after or datetime.fromisoformat(row["end_time"]) >= datetime.fromisoformat(after)
+        return lambda row: row["runid"] > int(after or -1)
+
+    def log(self, native_id: str, timeout_seconds: float) -> str | None:
+        found = [row for row in self.run_rows if str(row["runid"]) == native_id]
+        return str(found[0]["return_message"] or "") if found else None
+
+    def _clock(self) -> Clock:
+        return Clock(self.clock, datetime.now(UTC))
+
+
+def shown(seconds: str | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC).isoformat()
+
+
+def nasty(tables: FakeTables, how: str) -> None:
+    """What tables may hold at their worst. A driver never hands over half a row or a web page."""
+    last = next(row for row in reversed(tables.run_rows) if row["status"] == "succeeded")
+    if how == GARBLED:
+        last |= {"status": None, "start_time": "infinity"}
+    elif how == NOT_A_NUMBER:
+        last |= {"end_time": "NaN"}
+    elif how == NOT_UTF8:
+        last |= {"return_message": "caf\udce9"}
+    elif how == LONG_LINE:
+        last |= {"return_message": "x" * LONG_BYTES}
+    elif how == TWICE:
+        tables.bite_rows, tables.run_rows = 1000, [row for row in tables.run_rows for _ in range(2)]
+    elif how == HOUR_OFF:
+        tables.clock += timedelta(hours=1)
+    elif how == GONE:
+        tables.job_rows = tables.job_rows[1:]
+    else:
+        raise SkipTest(f"no PostgreSQL sends it: {how}")
+
+
+class TestMappedTables(ConnectorConformance):
+    kind = CONNECTOR
+    against = "recorded: tables of PostgreSQL 15.20 with pg_cron 1.4.2, by the example in the docs"
+
+    @pytest.fixture(autouse=True)
+    def world(self) -> None:
+        self.tables = FakeTables()
+
+    def connector(self) -> Connector:
+        return SqlConnector(self.tables)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        options = SqlOptions.model_validate(settings(host=host, port=port, password=None))
+        return CONNECTOR.open(options, host, SecretStore())
+
+    def make_success(self) -> str:
+        return "lab.load_orders"
+
+    def make_failure(self) -> str:
+        return "lab.bad"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        self.tables.run_rows[0]["status"] = "hibernating"
+        return SqlConnector(self.tables)
+
+    def answering(self, how: str) -> Connector:
+        tables = FakeTables()
+        nasty(tables, how)
+        return SqlConnector(tables)
+
+    def with_a_right_revoked(self) -> Connector:
+        self.tables.refuse_runs = True
+        return SqlConnector(self.tables)
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        tables = FakeTables(bite_rows=1000)
+        late = tables.run_rows.pop(-2)
+
+        def commit() -> str:
+            tables.run_rows.append(late)
+            return str(late["runid"])
+
+        return SqlConnector(tables), commit
+
+    def crowded(self, runs: int) -> Connector:
+        return SqlConnector(Crowd(runs))
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        tables = FakeTables()
+        tables.run_rows[0]["return_message"] = "0123456789abcde\n" * (size // 16)
+        connector = SqlConnector(tables)
+        return connector, next(run for run in connector.poll("", (), 5).runs if run.attempt_key == self.first(tables))
+
+    def first(self, tables: FakeTables) -> str:
+        return str(tables.run_rows[0]["runid"])
+
+
+class Crowd(FakeTables):
+    """Runs without a gap in their numbers: a bite is a slice."""
+
+    def __init__(self, runs: int) -> None:
+        super().__init__()
+        self.run_rows = [{**self.run_rows[0], "runid": number, "status": "succeeded"} for number in range(runs)]
+
+    def runs(self, after: str, open_ids: Sequence[str], missing: Sequence[int], timeout_seconds: float) -> Rows:
+        first = int(after or -1) + 1
+        rows = [dict(row) for row in self.run_rows[first : first + BITE_ROWS]]
+        return Rows(rows, len(rows) == BITE_ROWS, self._clock(), "15.20")
+
+
+def test_an_open_run_is_read_again_until_it_ends_and_is_unknown_once_its_row_is_gone() -> None:
+    tables = FakeTables(bite_rows=1000)
+    tables.run_rows[-1] |= {"status": "running", "end_time": None}
+    key, connector = str(tables.run_rows[-1]["runid"]), SqlConnector(tables)
+    cursor = connector.poll("", (), 5).cursor
+    again = connector.poll(cursor, (), 5)
+    assert [(key, State.RUNNING)] == [(run.attempt_key, run.state) for run in again.runs]
+    tables.run_rows[-1] |= {"status": "succeeded", "end_time": shown(str(time.time()))}
+    ended = connector.poll(again.cursor, (), 5)
+    assert [State.SUCCEEDED] == [run.state for run in ended.runs]
+    assert () == connector.poll(ended.cursor, (), 5).runs
+    tables.run_rows.pop()
+    gone = connector.poll(ended.cursor, [RunRef("x", "", key, key)], 5)
+    assert [State.UNKNOWN] == [run.state for run in gone.runs]
+
+
+def test_more_open_rows_than_a_bite_do_not_keep_the_newer_ones_away() -> None:
+    tables = FakeTables(bite_rows=5)
+    for row in tables.run_rows[:5]:
+        row |= {"status": "running", "end_time": None}
+    told = {run.attempt_key for poll in TestMappedTables().bites(SqlConnector(tables), "") for run in poll.runs}
+    assert {str(row["runid"]) for row in tables.run_rows} == told
+
+
+def test_a_full_bite_that_leads_nowhere_is_never_told_as_all() -> None:
+    tables = FakeTables(bite_rows=5, runs={**settings()["runs"], "cursor": "nowhere"})
+    tables.run_rows = [{**row, "nowhere": "x"} for row in tables.run_rows]
+    with pytest.raises(NotSupported, match="none has a whole number above 0 as nowhere: correct cursor"):
+        SqlConnector(tables).poll("", (), 5)
+
+
+def test_a_row_whose_number_was_taken_first_and_committed_second_is_told() -> None:
+    tables = FakeTables(bite_rows=1000)
+    late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
+    cursor = connector.poll("", (), 5).cursor
+    cursor = connector.poll(cursor, (), 5).cursor
+    tables.run_rows.append(late)
+    poll = connector.poll(cursor, (), 5)
+    assert str(late["runid"]) in [run.attempt_key for run in poll.runs]
+    assert str(late["runid"]) not in [run.attempt_key for run in connector.poll(poll.cursor, (), 5).runs]
+
+
+def test_a_number_that_never_comes_is_asked_for_no_longer_than_a_commit_may_take() -> None:
+    tables = FakeTables(bite_rows=1000, overlap=30)
+    late, connector = tables.run_rows.pop(-2), SqlConnector(tables)
+    cursor = connector.poll("", (), 5).cursor
+    assert late["runid"] in read(cursor).missing
+    tables.clock += timedelta(seconds=31)
+    assert {} == read(connector.poll(cursor, (), 5).cursor).missing
+
+
+def read(text: str) -> Cursor:
+    found = Cursor.read(text)
+    assert found is not None
+    return found
+
+
+TIMES = {"query": "SELECT * FROM r WHERE end_time >= {cursor}", "cursor": "end_time", "cursor_is": "time"}
+
+
+def test_a_row_whose_time_is_older_than_what_was_read_is_told_within_the_overlap() -> None:
+    """A transaction's now() is its beginning; a bite is far smaller than what the overlap holds."""
+    tables = FakeTables(bite_rows=5, runs={**settings()["runs"], **TIMES})
+    first = tables.clock - timedelta(hours=1)
+    tables.run_rows = [
+        {**tables.run_rows[0], "runid": number, "start_time": first.isoformat(), "status": "succeeded",
+         "end_time": (first + timedelta(seconds=number)).isoformat()} for number in range(100, 130)
+    ]  # fmt: skip
+    late, connector = tables.run_rows.pop(10), SqlConnector(tables)
+    cursor = list(TestMappedTables().bites(connector, ""))[-1].cursor
+    tables.run_rows.append(late)
+    polls = list(TestMappedTables().bites(connector, cursor))
+    assert str(late["runid"]) in {run.attempt_key for poll in polls for run in poll.runs}
+    assert read(cursor).after == read(polls[-1].cursor).after
+
+
+def test_a_row_in_the_future_does_not_hide_those_of_now() -> None:
+    tables = FakeTables(bite_rows=1000, runs={**settings()["runs"], **TIMES})
+    row = {**tables.run_rows[0], "status": "succeeded", "start_time": tables.clock.isoformat()}
+    tables.run_rows = [{**row, "runid": 7, "end_time": (tables.clock + timedelta(days=1)).isoformat()}]
+    connector = SqlConnector(tables)
+    cursor = connector.poll("", (), 5).cursor
+    tables.run_rows.append({**row, "runid": 8, "end_time": tables.clock.isoformat()})
+    assert "8" in {run.attempt_key for run in connector.poll(cursor, (), 5).runs}
+
+
+def test_jobs_are_read_as_the_config_says() -> None:
+    jobs = {job.native_id: job for job in SqlConnector(FakeTables()).inventory("", 5).jobs}
+    one = jobs["lab.load_orders"]
+    assert ("pg_cron", Proof.FULL) == (one.schedule.dialect, one.proof)
+    assert one.schedule.expression
+    assert one.definition
+
+
+def test_it_changes_nothing_and_says_so() -> None:
+    connector = SqlConnector(FakeTables())
+    with pytest.raises(NotSupported, match="it changes nothing"):
+        connector.holds(5)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"runs.query": "DELETE FROM x WHERE {cursor} IS NULL"}, "query is one SELECT"),
+        ({"runs.query": "SELECT 1; DROP TABLE x"}, "query is one SELECT"),
+        ({"runs.query": "SELECT * FROM runs"}, "query needs {cursor}, as in WHERE runid > {cursor}"),
+        ({"runs.query": "SELECT * FROM runs WHERE runid > {cursor}"}, "OR runid::text = ANY({open})"),
+        (
+            {"jobs.query": "SELECT * FROM jobs WHERE at > {since}"},
+            "{since} means nothing in this query; there are none",
+        ),
+        ({"log.query": "SELECT 1"}, "query needs {id}"),
+        ({"states": {"ok": "suceeded"}}, 'did you mean "succeeded"?'),
+        ({"host": None}, "either dsn, or host and user"),
+    ],
+)
+def test_a_mapping_that_cannot_work_says_why(change: dict[str, Any], words: str) -> None:
+    found = settings()
+    for place, value in change.items():
+        table, _, name = place.partition(".")
+        found = {**found, table: {**found[table], name: value} if name else value}
+    with pytest.raises(ValidationError) as raised:
+        SqlOptions.model_validate(found)
+    assert words in str(raised.value)
+
+
+class Recorded:
+    """A session whose reader notes what is bound, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.bound: list[dict[str, Any]] = []
+
+    def read(self, work: Callable[[Any], Any], timeout_seconds: float) -> Any:
+        return work(self)
+
+    def row(self, _: Any) -> Any:
+        return {"now": datetime.now(UTC), "version": "15.20"}
+
+    def rows(self, _: Any, values: dict[str, Any]) -> list[Any]:
+        self.bound.append(values)
+        return []
+
+
+def test_open_runs_and_missing_numbers_take_no_place_in_the_bite() -> None:
+    session = Recorded()
+    client = SqlClient(SqlOptions.model_validate(settings()), session)  # type: ignore[arg-type]  # it is asked as one
+    client.runs("7", ["3", "4"], [5, 6], 5)
+    bite, opened, missing = session.bound
+    assert ("7", [], BITE_ROWS) == (bite["cursor"], bite["open"], bite["limit"])
+    assert ["3", "4"] == opened["open"]
+    assert int(opened["cursor"]) > 10**18
+    assert ("4", [], [5, 6]) == (missing["cursor"], missing["open"], missing["missing"])

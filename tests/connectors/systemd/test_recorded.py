@@ -1,0 +1,260 @@
+"""The whole kind on a host whose systemctl, journalctl and systemd-cat are fakes: no systemd can run here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from connectors.conformance import ConnectorConformance, new_key
+from connectors.contract import (
+    AccessRefused,
+    Connector,
+    Evidence,
+    Found,
+    NotSupported,
+    Poll,
+    RunRecord,
+    State,
+    SystemUnreachable,
+)
+from connectors.systemd.connector import CONNECTOR, SystemdConnector
+from tests.fakes.systemd import SystemdHost, service, timer
+
+
+def no_secret(reference: Any) -> str:
+    return ""
+
+
+@pytest.fixture(scope="class")
+def host(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="headway-systemd-"))
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (folder / "key").write_bytes(key)
+    (folder / "key").chmod(0o600)
+    (folder / "known_hosts").touch()
+    request.cls.host, request.cls.folder = SystemdHost(folder / "db07"), folder
+    request.cls.host.ran("backup", 4000)
+    request.cls.host.ran("broken", 3000)
+    yield
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("host")
+class TestSystemdConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "fake: systemctl and journalctl as systemd 252 documents them"
+    host: SystemdHost
+    folder: Path
+    limits: ClassVar[Mapping[str, str]] = {"due": "no systemd runs here, so no timer elapses"}
+
+    def connector(self) -> Connector:
+        return SystemdConnector(self.host.options(sudo=False), "db07", no_secret, self.host)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        entry = {"name": "db07", "address": host, "port": port}
+        keys = {"key": str(self.folder / "key"), "known_hosts": str(self.folder / "known_hosts")}
+        return SystemdConnector(self.host.options(hosts=[entry], **keys), "db07", no_secret)
+
+    def make_success(self) -> str:
+        return "db07:backup.service"
+
+    def make_failure(self) -> str:
+        return "db07:broken.service"
+
+    def connector_hearing_an_unknown_word(self) -> Connector:
+        world = self.host.world
+        world.units["odd.timer"], world.units["odd.service"] = timer("odd", "daily"), service("odd", "eaten-by-a-dog")
+        world.save()
+        self.host.ran("odd")
+        return self.connector()
+
+    def a_running_run(self) -> RunRecord:
+        world = self.host.world
+        if world.units["long.service"]["ActiveState"] != "activating":
+            self.host.ran("long")
+        with self.opened() as connector:
+            return next(run for run in connector.poll("", (), 20).runs if run.state is State.RUNNING)
+
+    def native_trace(self) -> object:
+        return (self.host.folder / "units.json").read_text(), (self.host.folder / "journal.jsonl").read_text()
+
+
+@pytest.fixture
+def db07(tmp_path: Path) -> SystemdHost:
+    return SystemdHost(tmp_path)
+
+
+def connect(host: SystemdHost, **changes: Any) -> SystemdConnector:
+    return SystemdConnector(host.options(**changes), "db07", no_secret, host)
+
+
+def polled(host: SystemdHost, cursor: str = "") -> Poll:
+    return connect(host).poll(cursor, (), 20)
+
+
+def states(poll: Poll) -> dict[str, State]:
+    return {run.job.removeprefix("db07:"): run.state for run in poll.runs}
+
+
+def changed(host: SystemdHost, unit: str, **values: Any) -> None:
+    world = host.world
+    world.units[unit].update(values)
+    world.save()
+
+
+def test_a_poll_is_one_trip_and_a_quiet_one_tells_nothing(db07: SystemdHost) -> None:
+    db07.ran("backup")
+    first = polled(db07)
+    assert (1, {"backup.service": State.SUCCEEDED}) == (db07.calls, states(first))
+    again = polled(db07, first.cursor)
+    assert ((), None) == (again.runs, again.inventory)
+    assert again.seen_until is not None
+
+
+def test_a_timer_is_the_schedule_of_its_service(db07: SystemdHost) -> None:
+    jobs = {job.native_id: job for job in connect(db07).inventory("", 20).jobs}
+    backup, long = jobs["db07:backup.service"], jobs["db07:long.service"]
+    assert ("systemd", "*-*-* 03:10:00") == (backup.schedule.dialect, backup.schedule.expression)
+    assert ("/opt/etl/backup --night", "etl", False) == (backup.definition, backup.run_as, backup.paused)
+    assert ("none", "OnUnitActiveUSec=1h") == (long.schedule.dialect, long.schedule.words)
+
+
+def test_a_timer_that_is_stopped_is_paused(db07: SystemdHost) -> None:
+    changed(db07, "backup.timer", ActiveState="inactive")
+    assert {"db07:backup.service"} == {job.native_id for job in connect(db07).inventory("", 20).jobs if job.paused}
+
+
+def test_timers_of_the_operating_system_are_left_out_and_others_by_pattern(db07: SystemdHost) -> None:
+    world = db07.world
+    world.units["apt-daily.timer"], world.units["apt-daily.service"] = timer("apt-daily", "daily"), service("a", "well")
+    world.save()
+    assert 3 == len(connect(db07).inventory("", 20).jobs)
+    assert ["db07:backup.service"] == [
+        job.native_id for job in connect(db07, timers=["b*"], ignore=["broken"]).inventory("", 20).jobs
+    ]
+
+
+def test_a_run_that_was_stopped_is_no_success_though_systemd_calls_it_one(db07: SystemdHost) -> None:
+    db07.ran("long")
+    running = polled(db07)
+    db07.world.stop("long.service", time.time())
+    ended = polled(db07, running.cursor)
+    assert ({"long.service": State.RUNNING}, {"long.service": State.CANCELLED}) == (states(running), states(ended))
+
+
+def test_a_main_process_that_was_killed_by_hand_is_no_success(db07: SystemdHost) -> None:
+    """The journal has only "success": SIGTERM counts as a clean end there."""
+    db07.ran("backup")
+    changed(db07, "backup.service", ExecMainCode="2", ExecMainStatus="15")
+    [run] = polled(db07).runs
+    assert (State.CANCELLED, "its main process was ended by signal 15") == (run.state, run.message)
+
+
+def test_an_end_that_the_journal_lost_is_told_by_the_manager(db07: SystemdHost) -> None:
+    db07.ran("long")
+    first = polled(db07)
+    ended = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainCode": "1"}
+    changed(db07, "long.service", **ended, ExecMainStatus="4", ExecMainExitTimestamp="@4000000000")
+    [run] = polled(db07, first.cursor).runs
+    assert (State.FAILED, 4) == (run.state, run.exit_code)
+
+
+def test_an_end_that_nobody_knows_any_more_is_unknown(db07: SystemdHost) -> None:
+    db07.ran("long")
+    first = polled(db07)
+    changed(db07, "long.service", InvocationID="f" * 32, ActiveState="inactive", SubState="dead")
+    [run] = polled(db07, first.cursor).runs
+    assert (State.UNKNOWN, Evidence.INFERRED) == (run.state, run.evidence)
+
+
+def test_a_run_that_a_restart_of_the_host_cut_is_lost(db07: SystemdHost) -> None:
+    db07.ran("long")
+    value = json.loads(polled(db07).cursor)
+    value["b"]["runs"][0]["boot"] = "of-before"
+    [run] = polled(db07, json.dumps(value)).runs
+    assert (State.LOST, Evidence.INFERRED) == (run.state, run.evidence)
+
+
+def test_a_start_of_ours_is_known_by_its_mark(db07: SystemdHost) -> None:
+    db07.ran("broken")
+    connector = connect(db07, sudo=False)
+    first = connector.poll("", (), 20)
+    ask = TestSystemdConformance().ask(first.runs[-1])
+    preview, key = connector.preview(ask, 20), new_key()
+    connector.act(preview, key, 20)
+    connector.act(preview, key, 20)
+    again = connector.poll(first.cursor, (), 20)
+    assert [(State.FAILED, key)] == [(run.state, run.action_key) for run in again.runs if run.action_key]
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+
+
+def test_what_no_start_answered_is_no_mark_of_a_later_run(db07: SystemdHost) -> None:
+    world = db07.world
+    world.write(time.time() - 900, SYSLOG_IDENTIFIER="headway-act", MESSAGE=f"{new_key()} start backup.service")
+    db07.ran("backup")
+    assert [None] == [run.action_key for run in polled(db07).runs]
+
+
+@pytest.mark.parametrize(
+    "line", [b"{torn", b'{"__CURSOR": 7}', b'{"__CURSOR": "x", "__REALTIME_TIMESTAMP": "NaN"}', b"\xff\xfe", b"{}"]
+)
+def test_a_line_that_cannot_be_read_is_skipped_and_the_rest_is_kept(db07: SystemdHost, line: bytes) -> None:
+    with (db07.folder / "journal.jsonl").open("ab") as file:
+        file.write(line + b"\n")
+    db07.ran("backup")
+    poll = polled(db07)
+    assert {"backup.service": State.SUCCEEDED} == states(poll)
+    assert poll.skipped or poll.warnings
+
+
+def test_a_bite_that_is_cut_goes_on_where_it_was_cut(db07: SystemdHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.systemd.client.BITE_BYTES", 3000)
+    for number in range(8):
+        db07.ran("backup", 4000 - 100 * number)
+    cursor, bites = "", 0
+    seen: list[RunRecord] = []
+    while True:
+        poll = polled(db07, cursor)
+        bites, seen, cursor = bites + 1, [*seen, *poll.runs], poll.cursor
+        if not poll.more:
+            break
+        assert poll.seen_until is None
+    assert (8, True) == (len({run.attempt_key for run in seen if run.state is State.SUCCEEDED}), bites > 2)
+
+
+def test_a_journal_that_hides_entries_is_refused_with_its_mend(db07: SystemdHost) -> None:
+    hint = "Hint: You are currently not seeing messages from other users and the system."
+    (db07.shims / "journalctl").write_text(f"#!/bin/sh\necho '{hint}' >&2\n")
+    with pytest.raises(AccessRefused, match="systemd-journal"):
+        polled(db07)
+    rights = {right.name: right.held for right in connect(db07).probe(20).rights}
+    assert rights["read the journal"] is False
+
+
+def test_a_host_without_systemd_is_told_so(db07: SystemdHost) -> None:
+    words = "System has not been booted with systemd as init system (PID 1). Can't operate."
+    (db07.shims / "systemctl").write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
+    with pytest.raises(NotSupported, match="systemd does not run there"):
+        polled(db07)
+
+
+def test_a_cut_answer_is_asked_again(db07: SystemdHost) -> None:
+    (db07.shims / "systemctl").write_text("#!/bin/sh\nkill -9 $PPID\n")
+    with pytest.raises(SystemUnreachable, match="cut short"):
+        polled(db07)
+
+
+def test_the_log_is_what_the_invocation_wrote(db07: SystemdHost) -> None:
+    db07.ran("backup")
+    [run] = polled(db07).runs
+    reference = TestSystemdConformance().ask(run).run
+    assert "backup.service works\n" == connect(db07).log(reference, None, 1000, 20).text

@@ -1,0 +1,98 @@
+"""Units that come and go under our eyes: a timer that is disabled, a start that is refused, a service that stays."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.conformance import new_key
+from connectors.contract import AccessRefused, Ask, RunRef, State, Verb
+from tests.connectors.systemd.test_recorded import changed, connect, polled, states
+from tests.fakes.systemd import SystemdHost
+
+DISABLED = {"UnitFileState": "disabled", "ActiveState": "inactive"}
+
+
+@pytest.fixture
+def db07(tmp_path: Path) -> SystemdHost:
+    return SystemdHost(tmp_path)
+
+
+def refusing(host: SystemdHost) -> None:
+    """systemctl answers every start as polkit does."""
+    real = (host.shims / "systemctl").read_text()
+    said = 'case "$1" in start) echo "Failed to start: Access denied" >&2; exit 4;; esac'
+    (host.shims / "systemctl").write_text(real.replace("#!/bin/sh\n", f"#!/bin/sh\n{said}\n"))
+
+
+def start(host: SystemdHost) -> Ask:
+    return Ask(Verb.START, RunRef("db07:backup.service", "", "", ""), State.PLANNED)
+
+
+def test_a_run_whose_timer_is_disabled_meanwhile_is_followed_to_its_end(db07: SystemdHost) -> None:
+    db07.ran("long")
+    running = polled(db07)
+    changed(db07, "long.timer", **DISABLED)
+    still = polled(db07, running.cursor)
+    world = db07.world
+    world.end("long.service", "exit 3", time.time())
+    world.save()
+    ended = polled(db07, still.cursor)
+    assert [State.RUNNING, State.RUNNING, State.FAILED] == [
+        states(one)["long.service"] for one in (running, still, ended)
+    ]
+
+
+def test_a_run_whose_timer_is_removed_and_whose_end_is_in_no_journal_is_told_by_the_manager(db07: SystemdHost) -> None:
+    db07.ran("long")
+    running = polled(db07)
+    world = db07.world
+    for name in [one for one in world.units if one.endswith(".timer")]:
+        del world.units[name]
+    ended = {"ActiveState": "failed", "SubState": "failed", "Result": "exit-code", "ExecMainCode": "1"}
+    world.units["long.service"].update(ended, ExecMainStatus="4", ExecMainExitTimestamp="@4000000000")
+    world.save()
+    assert {"long.service": State.FAILED} == states(polled(db07, running.cursor))
+
+
+def test_a_timer_that_is_disabled_and_stopped_is_paused_and_not_gone(db07: SystemdHost) -> None:
+    changed(db07, "backup.timer", **DISABLED)
+    found = connect(db07).inventory("", 20)
+    assert (True, {"db07:backup.service": True, "db07:broken.service": False, "db07:long.service": False}) == (
+        found.complete,
+        {job.native_id: job.paused for job in found.jobs},
+    )
+
+
+@pytest.mark.parametrize("silent", ["list-units", "list-unit-files"])
+def test_a_list_that_is_empty_where_another_is_not_makes_the_inventory_incomplete(
+    db07: SystemdHost, silent: str
+) -> None:
+    real = (db07.shims / "systemctl").read_text()
+    said = f'case "$1" in {silent}) exit 1;; esac'
+    (db07.shims / "systemctl").write_text(real.replace("#!/bin/sh\n", f"#!/bin/sh\n{said}\n"))
+    assert not connect(db07).inventory("", 20).complete
+    poll = polled(db07)
+    assert (None, True) == (poll.seen_until, any(f"{silent} names no timer" in one for one in poll.warnings))
+
+
+def test_a_refused_start_gives_its_key_to_no_later_run(db07: SystemdHost) -> None:
+    connector, key = connect(db07, sudo=False), new_key()
+    first = connector.poll("", (), 20)
+    preview = connector.preview(start(db07), 20)
+    refusing(db07)
+    for _ in range(2):
+        with pytest.raises(AccessRefused):
+            connector.act(preview, key, 20)
+    assert "absent" == connector._acts._client.mark(key, 0, "backup.service", 20)[0].fields(2)[0]
+    db07.ran("backup", ago=0)
+    assert [None] == [run.action_key for run in connector.poll(first.cursor, (), 20).runs]
+
+
+def test_a_service_that_stays_after_its_exit_is_not_offered_a_start_that_would_be_refused(db07: SystemdHost) -> None:
+    changed(db07, "backup.service", ActiveState="active", SubState="exited")
+    refused = connect(db07).preview(start(db07), 20).refused
+    assert refused is not None
+    assert "active (exited)" in refused

@@ -1,0 +1,40 @@
+"""The tour of the real demo, by keys in a real terminal: its engine, its plan, its proof, and the time it takes."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from tests.pty.terminal import Terminal
+
+pytestmark = pytest.mark.timeout(300)
+HEADWAY = [sys.executable, "-m", "console"]
+LIMIT_SECONDS = 60.0
+
+
+def test_a_person_who_follows_it_ends_with_everything_proved_within_three_minutes() -> None:
+    with Terminal([*HEADWAY, "demo"], size=(80, 24)) as terminal:
+        terminal.wait_for("TOUR 1/5", LIMIT_SECONDS)
+        for see, *keys in (
+            ("shows only what needs you", "!"),
+            ("TOUR 2/5", "enter"),
+            ("HURTS 2 services", "g"),
+            ("TOUR 4/5", "escape"),
+            ("plans the repair over all systems", "r"),
+            ("1 step in 1 system", "enter"),
+            ("tier 1 hangs on it", "INC-0001", "enter"),
+            ("say why, then Enter sends it", "the disk was full", "enter"),
+        ):
+            terminal.wait_for(see, LIMIT_SECONDS)
+            terminal.press(*keys)
+        terminal.wait_for("own record proves each step", LIMIT_SECONDS)
+        screen = terminal.wait_for("Done in", LIMIT_SECONDS)
+        found = re.search(r"Done in (?:(\d+)m)?(?:(\d+)s)?", screen)
+        assert found is not None
+        assert int(found[1] or 0) * 60 + int(found[2] or 0) < 180
+        assert "0 at risk · 0 incidents" in screen
+        assert "verified" in screen
+        terminal.press("ctrl+c")
+        assert 0 == terminal.wait_for_end()

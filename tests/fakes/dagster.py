@@ -1,0 +1,217 @@
+"""A small Dagster with a state, behind httpx: rows shaped like the recorded replies, a clock moved by hand.
+
+It answers the connector's own queries by the name of what they ask for. What it does was measured on 1.13.27.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+
+RECORDINGS = Path(__file__).parents[1] / "recordings" / "dagster"
+LOCATION = "lab"
+OPEN = ("QUEUED", "STARTED")
+FIELD = re.compile(
+    r"\b(runsOrError|repositoriesOrError|workspaceOrError|assetNodes|logsForRun|launchRunReexecution|launchRun|terminateRun)"
+)
+Row = dict[str, Any]
+
+
+def recorded(name: str) -> Any:
+    """The `data` of a recording, fresh."""
+    return json.loads((RECORDINGS / f"{name}.json").read_text())["response"]["data"]
+
+
+class FakeDagster:
+    """One Dagster. `outcome[job]` is "SUCCESS" (default), "FAILURE", "partial" or "hang" for the runs that go next.
+    `read_only`: mutations are refused. `lose_answer_of`: the name of a mutation whose answer is lost once."""
+
+    def __init__(self, *jobs: str) -> None:
+        self.now = datetime.now(UTC) - timedelta(minutes=30)
+        self.jobs = jobs
+        self.outcome: dict[str, str] = {}
+        self.runs: list[Row] = []
+        self.logs: dict[str, list[Row]] = {}
+        self.read_only = False
+        self.broken: list[str] = []
+        """Code locations that cannot be loaded."""
+        self.lose_answer_of = ""
+        self.requests: list[str] = []
+        self._made = 0
+
+    # -- its life ---------------------------------------------------------------------------------------------------
+    def start(self, job: str, parent: Row | None = None, tags: dict[str, str] | None = None) -> Row:
+        """A run that is queued now; as Dagster does, with the tags of the run that it executes again."""
+        self._made += 1
+        self.now += timedelta(milliseconds=10)
+        template, at = recorded("runs_updated_after")["runsOrError"]["results"][0], self.now.timestamp()
+        inherited = {one["key"]: one["value"] for one in parent["tags"]} if parent else {}
+        merged = {"dagster/code_location": LOCATION, **inherited, **(tags or {})}
+        row: Row = {
+            **template,
+            "runId": str(UUID(int=(0x83A7A146 << 96) + self._made, version=4)),
+            "jobName": job,
+            "status": "QUEUED",
+            "creationTime": at,
+            "updateTime": at,
+            "startTime": None,
+            "endTime": None,
+            "tags": [{"key": key, "value": value} for key, value in merged.items()],
+            "rootRunId": (parent["rootRunId"] or parent["runId"]) if parent else None,
+            "parentRunId": parent["runId"] if parent else None,
+            "repositoryOrigin": {"repositoryName": "__repository__", "repositoryLocationName": LOCATION},
+            "stats": {"__typename": "RunStatsSnapshot", "stepsFailed": 0},
+        }
+        self.runs.append(row)
+        self.write(row, "RUN_ENQUEUED", "")
+        return row
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """Time goes on; what is queued runs to its end, what is being cancelled ends."""
+        self.now += timedelta(seconds=seconds)
+        for row in self.runs:
+            if row["status"] == "CANCELING":
+                self.end(row, "CANCELED")
+            elif row["status"] == "QUEUED":
+                self._run(row)
+
+    def _run(self, row: Row) -> None:
+        row |= {"status": "STARTED", "startTime": self.now.timestamp(), "updateTime": self.now.timestamp()}
+        self.write(row, "RUN_START", f'Started execution of run for "{row["jobName"]}".')
+        how = self.outcome.get(row["jobName"], "SUCCESS")
+        if how == "hang":
+            return
+        row["stats"]["stepsFailed"] = 1 if how in ("FAILURE", "partial") else 0
+        if how == "FAILURE":
+            self.write(
+                row, "STEP_FAILURE", 'Execution of step "transform" failed.', {"message": "bad row 7", "stack": []}
+            )
+        self.end(row, "FAILURE" if how == "FAILURE" else "SUCCESS")
+
+    def end(self, row: Row, status: str) -> None:
+        self.now += timedelta(milliseconds=10)
+        row |= {"status": status, "endTime": self.now.timestamp(), "updateTime": self.now.timestamp()}
+
+    def write(self, row: Row, kind: str, message: str, error: Row | None = None) -> None:
+        event = {"__typename": "MessageEvent", "eventType": kind, "message": message, "level": "INFO", "stepKey": None}
+        at = str(int(self.now.timestamp() * 1000))
+        self.logs.setdefault(row["runId"], []).append({**event, "timestamp": at, "error": error})
+
+    # -- its door ---------------------------------------------------------------------------------------------------
+    @property
+    def transport(self) -> httpx.MockTransport:
+        return httpx.MockTransport(self.answer)
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        query, variables = body["query"], body["variables"]
+        found = FIELD.search(query)
+        name = found[1] if found else "version"
+        self.requests.append(name)
+        status, data = self._resolve(name, variables, query)
+        if self.lose_answer_of == name:
+            self.lose_answer_of = ""
+            raise httpx.ReadError("the line broke", request=request)
+        headers = {"content-type": "application/json", "date": format_datetime(self.now, usegmt=True)}
+        told = data if name == "version" else {name: data}
+        return httpx.Response(status, content=json.dumps({"data": told}).encode(), headers=headers)
+
+    def _resolve(self, name: str, variables: Row, query: str) -> tuple[int, Any]:
+        if query.startswith("mutation") and self.read_only:
+            return 200, {"__typename": "UnauthorizedError", "message": "User does not have permission"}
+        match name:
+            case "version":
+                names = ("launch_pipeline_execution", "launch_pipeline_reexecution", "terminate_pipeline_execution")
+                rights = [{"permission": one, "value": not self.read_only} for one in names]
+                return 200, {"version": "1.13.27", "instance": None, "permissions": rights}
+            case "repositoriesOrError":
+                jobs: list[Row] = [
+                    {"name": job, "description": None, "isAssetJob": False, "tags": []} for job in self.jobs
+                ]
+                node = {"name": "__repository__", "location": {"name": LOCATION}, "jobs": jobs}
+                return 200, {"__typename": "RepositoryConnection", "nodes": [{**node, "schedules": [], "sensors": []}]}
+            case "workspaceOrError":
+                entries = [
+                    {
+                        "name": LOCATION,
+                        "loadStatus": "LOADED",
+                        "locationOrLoadError": {"__typename": "RepositoryLocation"},
+                    }
+                ]
+                broken = {"__typename": "PythonError", "message": "ModuleNotFoundError: no module named dwh"}
+                entries += [{"name": one, "loadStatus": "LOADED", "locationOrLoadError": broken} for one in self.broken]
+                return 200, {"__typename": "Workspace", "locationEntries": entries}
+            case "assetNodes":
+                return 200, []
+            case "runsOrError":
+                rows = [_with_steps(row) if "stepStats" in query else row for row in self._filtered(variables)]
+                return 200, {"__typename": "Runs", "results": rows}
+            case "logsForRun":
+                return 200, self._log(variables)
+            case "launchRun":
+                return 200, self._launch(variables["p"])
+            case "launchRunReexecution":
+                return self._reexecute(variables["p"])
+        return 200, self._terminate(variables["r"])
+
+    def _filtered(self, variables: Row) -> list[Row]:
+        where, rows = variables.get("f") or {}, self.runs[::-1]
+        unknown = where.keys() - {"updatedAfter", "runIds", "tags", "pipelineName", "statuses"}
+        assert not unknown, f"Dagster would answer 500: {unknown}"
+        if "updatedAfter" in where:
+            rows = [row for row in rows if row["updateTime"] > where["updatedAfter"]]
+        if "runIds" in where:
+            rows = [row for row in rows if row["runId"] in where["runIds"]]
+        if "statuses" in where:
+            rows = [
+                row for row in rows if row["status"] in where["statuses"] and row["jobName"] == where["pipelineName"]
+            ]
+        rows = [row for row in rows if all(tag in row["tags"] for tag in where.get("tags", ()))]
+        if variables.get("c"):
+            ids = [row["runId"] for row in self.runs[::-1]]
+            after = ids[ids.index(variables["c"]) + 1 :] if variables["c"] in ids else []
+            rows = [row for row in rows if row["runId"] in after]
+        return rows[: variables.get("l") or 100]
+
+    def _log(self, variables: Row) -> Row:
+        events = self.logs.get(variables["r"])
+        if events is None:
+            return {"__typename": "RunNotFoundError", "message": f"Run {variables['r']} could not be found."}
+        first = int(variables.get("c") or 0)
+        last = min(first + variables["l"], len(events))
+        more = last < len(events)
+        return {"__typename": "EventConnection", "cursor": str(last), "hasMore": more, "events": events[first:last]}
+
+    def _launch(self, params: Row) -> Row:
+        job = params["selector"]["jobName"]
+        if job not in self.jobs:
+            return {"__typename": "PipelineNotFoundError", "message": f"Could not find Pipeline {job}"}
+        row = self.start(job, tags={one["key"]: one["value"] for one in params["executionMetadata"]["tags"]})
+        return {"__typename": "LaunchRunSuccess", "run": {"runId": row["runId"], "status": "QUEUED"}}
+
+    def _reexecute(self, params: Row) -> tuple[int, Row]:
+        parent = next(row for row in self.runs if row["runId"] == params["parentRunId"])
+        if params["strategy"] == "FROM_FAILURE" and parent["status"] not in ("FAILURE", "CANCELED"):
+            return 500, recorded("reexecute_success_from_failure")["launchRunReexecution"]
+        row = self.start(parent["jobName"], parent, {one["key"]: one["value"] for one in params["extraTags"]})
+        return 200, {"__typename": "LaunchRunSuccess", "run": {"runId": row["runId"], "status": "QUEUED"}}
+
+    def _terminate(self, run: str) -> Row:
+        row = next((row for row in self.runs if row["runId"] == run), None)
+        if row is None or row["status"] not in OPEN:
+            return deepcopy(recorded("terminate_again")["terminateRun"])
+        row |= {"status": "CANCELING", "updateTime": self.now.timestamp()}
+        return {"__typename": "TerminateRunSuccess", "run": {"runId": run, "status": "STARTED"}}
+
+
+def _with_steps(row: Row) -> Row:
+    red = row["stats"]["stepsFailed"]
+    return {**row, "stepStats": [{"stepKey": "transform", "status": "FAILURE" if red else "SUCCESS"}]}

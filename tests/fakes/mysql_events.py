@@ -1,0 +1,154 @@
+"""A MariaDB's events in memory: the recorded rows of a real one, a scheduler that one may push, and no server.
+
+It stands in for `MySqlEventsClient`, below which is only SQL; that part is tested on a real server.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import HoldMark, NotSupported
+from connectors.mysql_events.client import MySqlEventsClient
+from connectors.mysql_events.parse import is_entry
+from connectors.mysql_events.seen import Row, Seen
+from connectors.transport.mysql import Login, MySqlSession
+
+RECORDING = Path(__file__).parents[1] / "recordings" / "mysql_events" / "night.json"
+
+
+class FakeEvents:
+    """The events, the log table, and who looks at them."""
+
+    def __init__(self) -> None:
+        found: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.about: Row = found["about"]
+        self.grants: list[str] = found["grants"]
+        self.events: list[Row] = found["events"]
+        self.log: list[Row] = found["log"]
+        self.processes: set[int] | None = set(found["processes"])
+        self.uptime_seconds: float = found["uptime_seconds"]
+        self.held: list[Row] = []
+        self.by_table = True
+        self.log_is_readable = True
+        self.senders = 0
+        self.bite_rows = 2  # so that history comes in bites
+
+    @property
+    def newest(self) -> int:
+        return max((int(row["run_id"]) for row in self.log), default=0)
+
+    def named(self, name: str) -> Row:
+        return next(row for row in self.events if row["event_name"] == name)
+
+    def pass_time(self, seconds: float) -> None:
+        self.about = self.about | {"clock": self.about["clock"] + seconds}
+        self.uptime_seconds += seconds
+
+    def write(self, name: str, status: str, key: str | None = None, run_id: int | None = None) -> Row:
+        """A body writes into the log table."""
+        clock = self.about["clock"]
+        row = {
+            "run_id": run_id or self.newest + 1,
+            "event_schema": "ops",
+            "event_name": name,
+            "started": clock,
+            "ended": None if status == "running" else clock + 0.01,
+            "status": status,
+            "message": None,
+            "row_count": None if status == "running" else 1,
+            "connection_id": 99,
+            "action_key": key,
+        }
+        self.log.append(row)
+        self.pass_time(1)
+        return row
+
+    def start(self, schema: str, name: str, key: str) -> None:
+        """What `headway.event_start` does. Raises NotSupported as the procedure does."""
+        if not any((row["event_schema"], row["event_name"]) == (schema, name) for row in self.events):
+            raise NotSupported("no such event")
+        if self.about["scheduler"] != "ON":
+            raise NotSupported("the event scheduler is off: nothing would start")
+        if any(row["event_name"] == key for row in self.events):
+            return
+        made = {"event_name": key, "comment": name, "execute_at": self.about["clock"] + 1, "last_executed": None}
+        self.events.append(self.named(name) | made)
+
+    def marked(self, name: str) -> Row | None:
+        return next((row for row in self.held if row["event_name"] == name), None)
+
+    def hold(self, schema: str, name: str, mark: HoldMark) -> None:
+        """What `headway.event_hold` does. Raises NotSupported as the procedure does."""
+        event, there = self.named(name), self.marked(name)
+        if there is not None and there["mark"] != mark.text:
+            raise NotSupported("the event is held already")
+        if there is None and event["status"] != "ENABLED":
+            raise NotSupported("the event is not enabled: somebody else paused it")
+        if there is None:
+            self.held = [*self.held, {"event_schema": schema, "event_name": name, "mark": mark.text}]
+        event["status"] = "DISABLED"
+
+    def release(self, name: str, hold: str, enable: bool) -> None:
+        """What `headway.event_release` does. Raises NotSupported as the procedure does."""
+        there = self.marked(name)
+        if there is None or f"id={hold} " not in there["mark"]:
+            raise NotSupported("the event does not bear this hold: nothing was changed")
+        self.held = [row for row in self.held if row is not there]
+        self.named(name)["status"] = "ENABLED" if enable else self.named(name)["status"]
+
+    def work(self) -> None:
+        """The scheduler starts what is due: one-shots that have not run."""
+        self.pass_time(2)
+        for row in self.events:
+            if is_entry(row) and row["last_executed"] is None:
+                row |= {"last_executed": int(self.about["clock"]), "status": "DISABLED"}
+                if "event_log" in row["body"]:
+                    self.write(row["comment"], "succeeded", row["event_name"])
+
+
+class FakeClient(MySqlEventsClient):
+    """The client's questions, answered from the fake; rows are copies, as they would come over a wire."""
+
+    def __init__(self, fake: FakeEvents) -> None:
+        login = Login("fake", 3306, "headway", "", "off", None)
+        super().__init__(MySqlSession(lambda: login), "ops.event_log", "headway")
+        self._fake = fake
+        self.tidied: list[tuple[str, str]] = []
+
+    def look(self, timeout_seconds: float) -> Seen:
+        fake = self._fake
+        processes = None if fake.processes is None else frozenset(fake.processes)
+        newest = (fake.newest or None) if fake.log_is_readable else None
+        seen = Seen(fake.about, fake.grants, fake.events, fake.by_table, fake.log_is_readable, newest=newest)
+        return copy.deepcopy(replace(seen, processes=processes, uptime_seconds=fake.uptime_seconds, held=fake.held))
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Seen:
+        fake, seen = self._fake, self.look(timeout_seconds)
+        log = sorted((row for row in fake.log if row["run_id"] > after), key=lambda row: int(row["run_id"]))
+        bite = log[: fake.bite_rows] if fake.log_is_readable else []
+        old = [row for row in fake.log if row["run_id"] in again]
+        return copy.deepcopy(replace(seen, log=bite, again=old, is_full=len(bite) >= fake.bite_rows))
+
+    def situation(self, schema: str, name: str, key: str, timeout_seconds: float) -> Seen:
+        running = [row for row in self._fake.log if row["event_name"] == name and row["status"] == "running"]
+        return copy.deepcopy(replace(self.look(timeout_seconds), running=running, senders=self._fake.senders))
+
+    def row(self, run_id: int, timeout_seconds: float) -> Row | None:
+        return next((dict(row) for row in self._fake.log if row["run_id"] == run_id), None)
+
+    def start(self, schema: str, name: str, key: str, timeout_seconds: float) -> None:
+        self._fake.start(schema, name, key)
+
+    def hold(self, schema: str, name: str, mark: HoldMark, timeout_seconds: float) -> None:
+        self._fake.hold(schema, name, mark)
+
+    def release(self, schema: str, name: str, hold: str, enable: bool, timeout_seconds: float) -> None:
+        self._fake.release(name, hold, enable)
+
+    def tidy(self, schema: str, key: str, timeout_seconds: float) -> None:
+        self.tidied.append((schema, key))

@@ -1,0 +1,179 @@
+"""A pgAgent in memory: the recorded tables of a real one, an agent that one may push, and no server.
+
+It stands in for `PgAgentClient`, below which is only SQL; that part is tested on a real server.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from connectors.contract import HoldMark, NotSupported
+from connectors.pgagent.client import BITE_ROWS, Page, PgAgentClient, Plan, Situation
+from connectors.pgagent.parse import Row
+from connectors.pgagent.rights import require_view
+from connectors.pgagent.statements import HOLD_PREFIX
+from connectors.transport.sql import PostgresSession
+
+RECORDING = Path(__file__).parents[1] / "recordings" / "pgagent" / "night.json"
+
+
+class FakePgAgent:
+    """The tables, who looks at them, and one agent."""
+
+    def __init__(self) -> None:
+        found: dict[str, Any] = json.loads(RECORDING.read_text())
+        self.access: Row = found["access"]
+        self.agents: list[Row] = found["agents"]
+        self.jobs: list[Row] = found["jobs"]
+        self.steps: list[Row] = found["steps"]
+        self.schedules: list[Row] = found["schedules"]
+        self.runs: list[Row] = found["runs"]
+        self.step_log: list[Row] = found["step_log"]
+        self.started: list[Row] = []
+        self.sessions = 0
+        """Our own sessions that still send."""
+        self.bite_rows = 3  # so that history comes in bites
+
+    @property
+    def newest(self) -> int:
+        return max((int(row["jlgid"]) for row in self.runs), default=0)
+
+    def named(self, name: str) -> Row:
+        return next(row for row in self.jobs if row["jobname"] == name)
+
+    def pass_time(self, seconds: float) -> None:
+        self.access = self.access | {"clock": str(float(self.access["clock"]) + seconds)}
+
+    def run(self, jobid: int, status: str, result: int | None = 1, jlgid: int | None = None) -> Row:
+        """The agent runs a job, and it ends as told (or stays open)."""
+        clock, number = float(self.access["clock"]), jlgid or self.newest + 1
+        ended = None if status == "r" else str(clock + 0.01)
+        times = {"started": str(clock), "ended": ended}
+        row = {"jlgid": number, "jobid": jobid, "status": status, **times}
+        step = {"jslid": 100 + number, "jlgid": number, "name": "step 1", "kind": "s", "output": "", **times}
+        self.runs.append(row)
+        self.step_log.append(step | {"status": status, "result": result})
+        self.pass_time(1)
+        return row
+
+    def work(self) -> None:
+        """The agent looks, and runs what is due."""
+        for job in self.jobs:
+            if job["enabled"] and job["is_due"] and job["agent"] is None:
+                self.run(job["jobid"], "s")
+                job |= {"is_due": False, "next_run": None}
+
+    def start(self, jobid: int, key: str) -> None:
+        """What `headway.pgagent_start` does. Raises NotSupported as the function does."""
+        job = next((row for row in self.jobs if row["jobid"] == jobid), None)
+        if any(row["action_key"] == key for row in self.started):
+            return
+        if job is None or not job["enabled"] or job["agent"] is not None or job["is_due"] or not self.agents:
+            raise NotSupported(f"pgAgent job {jobid} is not there, disabled, running, due or without an agent")
+        after = max((row["jlgid"] for row in self.runs if row["jobid"] == jobid), default=0)
+        self.started.append({"action_key": key, "jobid": jobid, "after_jlgid": after})
+        job |= {"is_due": True}
+
+    def hold(self, jobid: int, mark: HoldMark) -> None:
+        """What `headway.pgagent_hold` does. Raises NotSupported as the function does."""
+        job = next((row for row in self.jobs if row["jobid"] == jobid), None)
+        if job is None:
+            raise NotSupported(f"no pgAgent job {jobid}")
+        if job["comment"].startswith(f"{mark.text}\n") and not job["enabled"]:
+            return
+        if shown(job)["hold"] or not job["enabled"] or (job["is_due"] and job["agent"] is None):
+            raise NotSupported(f"pgAgent job {jobid} is held, paused or about to start")
+        job |= {"comment": f"{mark.text}\n{job['comment']}", "enabled": False}
+
+    def release(self, jobid: int, hold: str, enable: bool) -> None:
+        """What `headway.pgagent_release` does. Raises NotSupported as the function does."""
+        job = next((row for row in self.jobs if row["jobid"] == jobid), None)
+        mark = HoldMark.read(str(shown(job)["hold"] or "")) if job else None
+        if job is None or mark is None or mark.id != hold:
+            raise NotSupported(f"pgAgent job {jobid} does not bear hold {hold}")
+        job |= {"comment": shown(job)["comment"], "enabled": enable or job["enabled"]}
+
+
+def shown(row: Row) -> Row:
+    """A job as the client's SQL tells it: our mark apart from the comment."""
+    found = re.match(HOLD_PREFIX, row["comment"])
+    return row | {"comment": row["comment"][found.end() if found else 0 :], "hold": found[1] if found else None}
+
+
+class FakeClient(PgAgentClient):
+    """The client's questions, answered from the fake; rows are copies, as they would come over a wire."""
+
+    def __init__(self, fake: FakePgAgent) -> None:
+        super().__init__(PostgresSession(dict, "headway"), "headway")
+        self._fake = fake
+
+    def access(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+        return copy.deepcopy((self._fake.access, self._fake.agents))
+
+    def plan(self, timeout_seconds: float) -> Plan:
+        self._look()
+        fake = self._fake
+        return copy.deepcopy(Plan(fake.access, self._jobs(), fake.steps, fake.schedules))
+
+    def page(self, after: int, again: Sequence[int], timeout_seconds: float) -> Page:
+        self._look()
+        fake, limit = self._fake, min(BITE_ROWS, self._fake.bite_rows)
+        runs = sorted((row for row in fake.runs if row["jlgid"] > after), key=lambda row: int(row["jlgid"]))[:limit]
+        old = [row for row in fake.runs if row["jlgid"] in again]
+        ids = {row["jlgid"] for row in (*runs, *old)}
+        steps = [row for row in fake.step_log if row["jlgid"] in ids]
+        newest, is_full = fake.newest or None, len(runs) >= limit
+        started = [self._with_run(row) for row in fake.started]
+        page = Page(fake.access, fake.agents, self._jobs(), runs, old, steps, started, newest, is_full)
+        return copy.deepcopy(page)
+
+    def jobs(self, timeout_seconds: float) -> tuple[Row, list[Row]]:
+        self._look()
+        return copy.deepcopy((self._fake.access, self._jobs()))
+
+    def situation(self, jobid: int, key: str, timeout_seconds: float) -> Situation:
+        self._look()
+        fake = self._fake
+        job = next((row for row in self._jobs() if row["jobid"] == jobid), None)
+        running = [row for row in fake.runs if row["jobid"] == jobid and row["status"] == "r"]
+        started = next((self._with_run(row) for row in fake.started if row["action_key"] == key), None)
+        return copy.deepcopy(Situation(fake.access, job, running, fake.agents, started, fake.sessions))
+
+    def text(self, jlgid: int, timeout_seconds: float) -> tuple[Row, list[Row]] | None:
+        row = next((row for row in self._fake.runs if row["jlgid"] == jlgid), None)
+        steps = [step for step in self._fake.step_log if step["jlgid"] == jlgid]
+        return copy.deepcopy((row, steps)) if row else None
+
+    def start(self, jobid: int, key: str, timeout_seconds: float) -> list[Row]:
+        self._fake.start(jobid, key)
+        return [{"done": True}]
+
+    def hold(self, jobid: int, mark: HoldMark, timeout_seconds: float) -> list[Row]:
+        self._fake.hold(jobid, mark)
+        return [{"done": True}]
+
+    def release(self, jobid: int, hold: str, key: str, enable: bool, timeout_seconds: float) -> list[Row]:
+        self._fake.release(jobid, hold, enable)
+        return [{"done": True}]
+
+    def _with_run(self, row: Row) -> Row:
+        logged = {step["jlgid"] for step in self._fake.step_log}
+        after = [
+            run["jlgid"]
+            for run in self._fake.runs
+            if run["jobid"] == row["jobid"]
+            and run["jlgid"] > row["after_jlgid"]
+            and (run["status"] != "i" or run["jlgid"] in logged)
+        ]
+        return row | {"jlgid": min(after, default=None)}
+
+    def _jobs(self) -> list[Row]:
+        return [shown(row) for row in self._fake.jobs]
+
+    def _look(self) -> None:
+        require_view(self._fake.access, self.place)

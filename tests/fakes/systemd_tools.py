@@ -1,0 +1,176 @@
+"""A fake of systemctl, journalctl and systemd-cat: what they print is shaped as systemd 252 documents it.
+
+Called as `python systemd_tools.py TOOL STATE ARGUMENTS…`; STATE is a folder with units.json and journal.jsonl. Nothing
+here runs for real: a started service ends at once as its unit says, or hangs until it is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+IDS = {
+    "starting": "7d4958e842da4a758f6c1cdc7b36dcc5", "started": "39f53479d3a045ac8e11786248231fbf",
+    "start failed": "be02cf6855d2428ba40df7e9d022f03d", "exited": "98e322203f7a4ed290d09fe03c09fe15",
+    "success": "7ad2d189f7e94e70a38c781354912448", "failure": "d9b373ed55a64feb8242e02dbe79a49c",
+    "stopping": "de5b426a63be47a7b6ac3eaac82e2f6f",
+}  # fmt: skip
+BOOT = "b" * 32
+
+
+class World:
+    """The state of one host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.units_file, self.journal_file = folder / "units.json", folder / "journal.jsonl"
+        self.units: dict[str, dict[str, Any]] = json.loads(self.units_file.read_text())
+
+    def save(self) -> None:
+        self.units_file.write_text(json.dumps(self.units))
+
+    def entries(self) -> list[str]:
+        return self.journal_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+
+    def write(self, at: float, **fields: str) -> None:
+        count = len(self.entries())
+        micros = str(int(at * 1_000_000))
+        entry = {"__CURSOR": f"s=1;i={count:x};b={BOOT}", "__REALTIME_TIMESTAMP": micros, "_BOOT_ID": BOOT, **fields}
+        with self.journal_file.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def life(self, what: str, unit: str, at: float, **fields: str) -> None:
+        invocation = self.units[unit]["InvocationID"]
+        self.write(at, MESSAGE_ID=IDS[what], MESSAGE=f"{unit}: {what}", UNIT=unit, INVOCATION_ID=invocation, **fields)
+
+    def run(self, unit: str, at: float, took: float = 2.0) -> str:
+        """The service is started, by its timer or by somebody; it ends as its unit says. Its invocation."""
+        one = self.units[unit]
+        one["InvocationID"] = uuid.uuid4().hex
+        one.update(ActiveState="activating", SubState="start", Result="success", ExecMainCode="0", ExecMainStatus="0")
+        one.update(ExecMainStartTimestamp=f"@{int(at)}", ExecMainExitTimestamp="")
+        self.life("starting", unit, at)
+        self.write(at, MESSAGE=f"{unit} works", _SYSTEMD_INVOCATION_ID=one["InvocationID"])
+        if (ends := one["_ends"]) != "hangs":
+            self.end(unit, ends, at + took)
+        self.save()
+        return str(one["InvocationID"])
+
+    def end(self, unit: str, ends: str, at: float) -> None:
+        one = self.units[unit]
+        one["ExecMainExitTimestamp"] = f"@{int(at)}"
+        if ends == "well":
+            one.update(ActiveState="inactive", SubState="dead", ExecMainCode="1", ExecMainStatus="0")
+            self.life("success", unit, at)
+            self.life("started", unit, at, JOB_RESULT="done")
+        elif ends.startswith("exit "):
+            one.update(ActiveState="failed", SubState="failed", ExecMainCode="1", ExecMainStatus=ends[5:])
+            one["Result"] = "exit-code"
+            self.life("exited", unit, at, EXIT_CODE="exited", EXIT_STATUS=ends[5:])
+            self.life("failure", unit, at, UNIT_RESULT="exit-code")
+            self.life("start failed", unit, at, JOB_RESULT="failed")
+        else:
+            one.update(ActiveState="failed", SubState="failed", Result=ends)
+            self.life("failure", unit, at, UNIT_RESULT=ends)
+
+    def stop(self, unit: str, at: float) -> None:
+        self.life("stopping", unit, at, JOB_RESULT="")
+        one = self.units[unit]
+        one.update(ActiveState="inactive", SubState="dead", ExecMainCode="2", ExecMainStatus="15")
+        one["ExecMainExitTimestamp"] = f"@{int(at)}"
+        self.life("success", unit, at)
+        self.save()
+
+    # -- what systemctl prints ----------------------------------------------------------------------------------------
+    def systemctl(self, arguments: list[str]) -> str:
+        words, units = _split(arguments)
+        if "--version" in words:
+            return "systemd 252 (252.39-1~deb12u1)\n+PAM +AUDIT\n"
+        if "list-timers" in words:
+            timers = [self.units[name] for name in self.timers(loaded=True)]
+            rows = [
+                {"next": one["_next"], "left": 1, "last": 0, "passed": 0, "unit": one["Id"], "activates": one["Unit"]}
+                for one in timers
+            ]
+            return json.dumps(rows)
+        if "list-units" in words:
+            return "".join(f"{name} loaded active waiting x\n" for name in self.timers(loaded=True))
+        if "list-unit-files" in words:
+            return "".join(
+                f"{name} {self.units[name]['UnitFileState']} enabled\n" for name in self.timers(loaded=False)
+            )
+        if "show" in words:
+            names = words[words.index("-p") + 1].split(",")
+            if "--value" in words:
+                return "".join(f"{self.units.get(unit, {}).get(names[0], '')}\n" for unit in units)
+            return "\n".join(self._block(unit, names) for unit in units)
+        verb = words[0]
+        if verb == "start" and self.units[units[0]]["ActiveState"] not in ("active", "activating"):
+            self.run(units[0], time.time(), 0.0)
+        elif verb == "stop":
+            self.stop(units[0], time.time())
+        return ""
+
+    def timers(self, loaded: bool) -> list[str]:
+        """Those that are loaded (one that is disabled and stopped is not), or those that have a file."""
+        found = [(name, one) for name, one in self.units.items() if name.endswith(".timer")]
+        if loaded:
+            return [
+                name for name, one in found if (one["UnitFileState"], one["ActiveState"]) != ("disabled", "inactive")
+            ]
+        return [name for name, one in found if one["FragmentPath"]]
+
+    def _block(self, unit: str, names: list[str]) -> str:
+        one = self.units.get(unit, {"Id": unit, "LoadState": "not-found", "ActiveState": "inactive"})
+        lines = []
+        for name in names:
+            value = one.get(name, "")
+            values = value if isinstance(value, list) else [value]
+            lines += [f"{name}={each}" for each in values]
+        return "\n".join(lines) + "\n"
+
+    # -- what journalctl prints ---------------------------------------------------------------------------------------
+    def journalctl(self, arguments: list[str]) -> str:
+        words, _ = _split(arguments)
+        wanted = {pair for pair in words if "=" in pair and not pair.startswith("-")}
+        cursor = next((one.partition("=")[2] for one in words if one.startswith("--after-cursor=")), "")
+        since = next((float(one.partition("=@")[2]) for one in words if one.startswith("--since=@")), 0.0)
+        found, passed = [], not cursor
+        for line in self.entries():
+            try:
+                entry = json.loads(line)
+                at = int(entry["__REALTIME_TIMESTAMP"])
+            except (ValueError, KeyError):  # what a test has put there: it is told as it is
+                found.append(line)
+                continue
+            is_wanted = any(
+                f"{name}={entry.get(name)}" in wanted
+                for name in ("MESSAGE_ID", "SYSLOG_IDENTIFIER", "_SYSTEMD_INVOCATION_ID")
+            )
+            if passed and is_wanted and at >= since * 1_000_000:
+                found.append(entry["MESSAGE"] if "cat" in words else line)
+            passed = passed or entry["__CURSOR"] == cursor
+        return "".join(f"{one}\n" for one in found)
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
+
+
+def main() -> None:
+    tool, world, arguments = sys.argv[1], World(Path(sys.argv[2])), sys.argv[3:]
+    if tool == "systemd-cat":
+        world.write(time.time(), SYSLOG_IDENTIFIER=arguments[1], MESSAGE=sys.stdin.read().strip())
+    else:
+        said = world.systemctl(arguments) if tool == "systemctl" else world.journalctl(arguments)
+        sys.stdout.buffer.write(said.encode("utf-8", "surrogateescape"))
+
+
+if __name__ == "__main__":
+    main()

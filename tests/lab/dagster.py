@@ -1,0 +1,116 @@
+"""A real Dagster on SQLite: a code server, a webserver, one more that is read-only, and the daemon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from tests.lab import venvs
+from tests.lab.process import Daemon, LabError, accepts, clean_environment, free_port, tail, wait_until
+
+JOBS = Path(__file__).with_name("dagster_jobs") / "defs.py"
+START_LIMIT_SECONDS = 120.0
+ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+INSTANCE = "telemetry: {enabled: false}\nrun_monitoring: {enabled: true, start_timeout_seconds: 120}\n"
+WORKSPACE = "load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: lab}}\n"
+LAUNCH = """mutation($p:ExecutionParams!){launchRun(executionParams:$p){__typename
+... on LaunchRunSuccess{run{runId}} ... on PythonError{message}}}"""
+STATUS = "query($r:ID!){runOrError(runId:$r){... on Run{status}}}"
+Behaviour = Literal["succeed", "fail", "hang"]
+
+
+class DagsterServer:
+    """One Dagster in `folder`; `url` is its webserver, `read_only_url` one that lets nobody act."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.control = folder / "control"
+        self.control.mkdir(parents=True)
+        self._ports = [free_port() for _ in range(3)]
+        self.url, self.read_only_url = (f"http://127.0.0.1:{port}" for port in self._ports[1:])
+        self._daemons: list[Daemon] = []
+
+    def start(self) -> DagsterServer:
+        """Starts it and returns when its jobs are known. The files of the instance are made before two could do it."""
+        bin_folder = venvs.dagster_environment() / "bin"
+        code, web, read_only = (str(port) for port in self._ports)
+        (self.folder / "dagster.yaml").write_text(INSTANCE)
+        workspace = self.folder / "workspace.yaml"
+        workspace.write_text(WORKSPACE.format(port=code))
+        environment = clean_environment(
+            PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            HOME=str(self.folder),
+            DAGSTER_HOME=str(self.folder),
+            DAGSTER_DISABLE_TELEMETRY="true",
+            LAB_DAGSTER_CONTROL=str(self.control),
+        )
+        venvs.call([str(bin_folder / "dagster"), "instance", "info"], environment)
+        listen = ["-h", "127.0.0.1", "-p"]
+        server = self._daemon(
+            [str(bin_folder / "dagster"), "api", "grpc", "-f", str(JOBS), *listen, code], "code", environment
+        )
+        server.wait_ready(lambda: accepts(int(code)), f"Dagster's code server on {code}", START_LIMIT_SECONDS)
+        webserver = [str(bin_folder / "dagster-webserver"), "-w", str(workspace), *listen]
+        for port, url, more in ((web, self.url, []), (read_only, self.read_only_url, ["--read-only"])):
+            one = self._daemon([*webserver, port, *more], f"web-{port}", environment)
+            one.wait_ready(lambda url=url: answers(url), f"Dagster on port {port}", START_LIMIT_SECONDS)  # type: ignore[misc]
+        self._daemon([str(bin_folder / "dagster-daemon"), "run", "-w", str(workspace)], "daemon", environment)
+        return self
+
+    def stop(self) -> None:
+        """Ends its processes and their runs."""
+        for daemon in reversed(self._daemons):
+            daemon.stop(5)
+        self._daemons = []
+
+    def _daemon(self, argv: list[str], name: str, environment: dict[str, str]) -> Daemon:
+        daemon = Daemon(argv, self.folder / f"{name}.log", environment)
+        daemon.start()
+        self._daemons.append(daemon)
+        return daemon
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+    def behave(self, job: str, how: Behaviour) -> None:
+        """Says what the next runs of a job do; a hanging one that is told otherwise goes on within half a second."""
+        fresh = self.control / f".{job}.new"
+        fresh.write_text(how)
+        fresh.rename(self.control / job)
+
+    def run(self, job: str, how: Behaviour = "succeed") -> str:
+        """Starts a run by hand, as a person would; its id."""
+        self.behave(job, how)
+        selector = {"repositoryLocationName": "lab", "repositoryName": "__repository__", "jobName": job}
+        found = self.ask(LAUNCH, {"p": {"selector": selector, "runConfigData": {}}})["launchRun"]
+        if "run" not in found:
+            raise LabError(f"Dagster did not launch {job}: {found}")
+        return str(found["run"]["runId"])
+
+    def status(self, run: str) -> str:
+        return str(self.ask(STATUS, {"r": run})["runOrError"]["status"])
+
+    def wait_for(self, run: str, *statuses: str, limit_seconds: float = 120.0) -> str:
+        """The run's status once it is one of these, by default over."""
+        wanted = statuses or ENDED
+        wait_until(lambda: self.status(run) in wanted, f"run {run} to be {wanted}", limit_seconds, 0.5)
+        return self.status(run)
+
+    def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The `data` of one answer."""
+        body = {"query": query, "variables": variables}
+        reply = httpx.post(f"{self.url}/graphql", json=body, timeout=60, trust_env=False)
+        found: dict[str, Any] | None = reply.json().get("data")
+        if found is None:
+            logs = "\n".join(tail(daemon.log) for daemon in self._daemons)
+            raise LabError(f"Dagster answered {reply.status_code}: {reply.text[:300]}\n{logs}")
+        return found
+
+
+def answers(url: str) -> bool:
+    """Whether a webserver is there."""
+    try:
+        return httpx.get(f"{url}/server_info", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False

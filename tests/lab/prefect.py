@@ -1,0 +1,128 @@
+"""A real Prefect 3 on SQLite: its server and one process that serves the lab's flows."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from tests.lab import venvs
+from tests.lab.process import Daemon, LabError, clean_environment, free_port, tail, wait_until
+
+FLOWS = Path(__file__).with_name("flows") / "flows.py"
+JOBS = ("count-all/by-hand", "load-orders/nightly", "stock-count/hourly")
+PASSWORD = "lab-pw"
+START_LIMIT_SECONDS = 120.0
+ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+Behaviour = Literal["succeed", "fail", "partial", "hang"]
+
+
+class PrefectServer:
+    """One Prefect in `folder`; `url` is its API, its account "headway" with PASSWORD."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.control = folder / "control"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self.control.mkdir(parents=True)
+        self._daemons: list[Daemon] = []
+
+    def start(self) -> PrefectServer:
+        """Starts it and returns when its API answers and its deployments are served."""
+        home = venvs.prefect_environment()
+        environment = self._settings(home)
+        server = self._daemon([str(home / "bin/prefect"), "server", "start"], "server", environment)
+        server.wait_ready(self._answers, f"Prefect on port {self.port}", START_LIMIT_SECONDS)
+        runner = self._daemon([str(home / "bin/python"), str(FLOWS)], "runner", environment)
+        runner.wait_ready(self._serves, f"the flows of Prefect on port {self.port}", START_LIMIT_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """Ends its processes; runs that go on are ended with the one that serves."""
+        for daemon in reversed(self._daemons):
+            daemon.stop(5)
+        self._daemons = []
+
+    def _daemon(self, argv: list[str], name: str, environment: dict[str, str]) -> Daemon:
+        daemon = Daemon(argv, self.folder / f"{name}.log", environment)
+        daemon.start()
+        self._daemons.append(daemon)
+        return daemon
+
+    def _settings(self, home: Path) -> dict[str, str]:
+        return clean_environment(
+            PATH=f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            HOME=str(self.folder),
+            PREFECT_HOME=str(self.folder / "home"),
+            PREFECT_API_URL=self.url,
+            PREFECT_API_AUTH_STRING=f"headway:{PASSWORD}",
+            PREFECT_SERVER_API_AUTH_STRING=f"headway:{PASSWORD}",
+            PREFECT_SERVER_API_HOST="127.0.0.1",
+            PREFECT_SERVER_API_PORT=str(self.port),
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            PREFECT_SERVER_UI_ENABLED="false",
+            PREFECT_SERVER_DATABASE_TIMEOUT="60",  # SQLite is busy for seconds on a busy machine; else it answers 503
+            PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2",
+            PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS="5",
+            PREFECT_RUNNER_POLL_FREQUENCY="1",
+            PREFECT_LOGGING_TO_API_BATCH_INTERVAL="0.5",
+            DO_NOT_TRACK="1",
+            LAB_PREFECT_CONTROL=str(self.control),
+        )
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _serves(self) -> bool:
+        return len(self.call("POST", "deployments/filter", {})) == len(JOBS)
+
+    # -- jobs -------------------------------------------------------------------------------------------------------
+    def behave(self, flow: str, how: Behaviour) -> None:
+        """Says what the next runs of a flow do; a hanging one that is told otherwise goes on within a second."""
+        fresh = self.control / f".{flow}.new"
+        fresh.write_text(how)
+        fresh.rename(self.control / flow)
+
+    def deployment(self, job: str) -> dict[str, Any]:
+        """The row of "flow/deployment"."""
+        found: dict[str, Any] = self.call("GET", f"deployments/name/{job}")
+        return found
+
+    def change(self, job: str, body: dict[str, Any]) -> None:
+        self.call("PATCH", f"deployments/{self.deployment(job)['id']}", body)
+
+    def run(self, job: str, how: Behaviour = "succeed") -> str:
+        """Starts a run by hand, as a person would; its id."""
+        self.behave(job.partition("/")[0], how)
+        return str(self.call("POST", f"deployments/{self.deployment(job)['id']}/create_flow_run", {})["id"])
+
+    def wait_for(self, run: str, *types: str, limit_seconds: float = 90.0) -> dict[str, Any]:
+        """The run's row once it is in one of these states, by default over."""
+        wanted = types or ENDED
+        wait_until(lambda: self.row(run)["state_type"] in wanted, f"run {run} to be {wanted}", limit_seconds, 0.5)
+        return self.row(run)
+
+    def row(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.call("GET", f"flow_runs/{run}")
+        return found
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The JSON reply of one API call; a server whose database was busy (5xx) is asked again."""
+        for _ in range(10):
+            reply = httpx.request(
+                method, f"{self.url}/{path}", json=body, auth=("headway", PASSWORD), timeout=60, trust_env=False
+            )
+            if reply.status_code < 500:
+                reply.raise_for_status()
+                return reply.json() if reply.content else None
+            time.sleep(1)
+        raise LabError(
+            f"{method} {path} answered {reply.status_code}: {reply.text[:300]}\n{tail(self.folder / 'server.log')}"
+        )

@@ -1,0 +1,69 @@
+"""A shared store that stops under an open console, whichever screen is open: the rows stay, their age is told, keys
+answer, and it goes on by itself."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from console.store.open import open_store
+from tests.invariants.engines import STORE
+from tests.lab.postgres import PostgresServer
+from tests.pty.terminal import Terminal
+from tests.pty.test_lost import WAYS, is_old, opened
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test alone: it is stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="headway-console-"))
+    folder.chmod(0o755)
+    made = PostgresServer(folder)
+    made.start()
+    yield made
+    made.stop()
+    shutil.rmtree(folder)
+
+
+def test_a_postgresql_that_stops_under_an_open_console_is_told_and_found_again(server: PostgresServer) -> None:
+    dsn = server.create_database()
+    open_store(dsn).close()
+    argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", dsn]
+    with Terminal(argv, size=(120, 36)) as terminal:
+        terminal.wait_for("no engine has run on this store yet")
+        terminal.press("3")
+        terminal.wait_for("no job is known yet")
+        server.stop(crash=True)
+        terminal.wait_for(lambda text: "what you see is from" in text and "no job is known yet" in text)
+        server.start()
+        terminal.wait_for(lambda text: "what you see is from" not in text and "no engine has run" in text)
+
+
+@contextmanager
+def stopped(server: PostgresServer, terminal: Terminal) -> Iterator[None]:
+    server.stop(crash=True)
+    try:
+        terminal.wait_for(lambda text: is_old(text) and "no engine for" not in text)
+        yield
+    finally:
+        server.start()
+    terminal.wait_for(lambda text: not is_old(text))
+
+
+def test_a_postgresql_that_stops_under_every_screen_is_told_and_found_again(
+    server: PostgresServer, tmp_path: Path
+) -> None:
+    dsn = server.create_database()
+    open_store(dsn).close()
+    (tmp_path / STORE).write_text(dsn)
+    with opened(tmp_path) as lost:
+        for name in WAYS:
+            lost.go(name)
+            with stopped(server, lost.terminal):
+                lost.answers(name)

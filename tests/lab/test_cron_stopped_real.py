@@ -1,0 +1,66 @@
+"""A host that answers and whose cron does not run: said as such everywhere, and what was due there is missed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from console.store.reads.holders import is_alive
+from tests.lab import guard
+from tests.lab.cronhost import CronHost
+from tests.lab.headway import WORKING, Headway
+from tests.lab.jobs import CronJobs, cron_of, next_minute
+from tests.lab.process import wait_until
+
+pytestmark = pytest.mark.lab
+CONFIG = """
+[estate]
+name = "night"
+[systems.etl]
+kind = "cron"
+hosts = [{{ name = "db07", address = "127.0.0.1", port = {port} }}]
+user = "headway"
+key = "{key}"
+known_hosts = "{known}"
+poll_every = "2s"
+[jobs."etl/db07:due_job"]
+grace = "5s"
+"""
+
+
+@pytest.fixture
+def stopped(db07: CronHost, tmp_path: Path) -> Iterator[CronHost]:
+    """Its cron is killed before the job is due, and runs again afterwards."""
+    pid = db07.pid_of("cron")
+    guard.send(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid), "cron to be gone", 10)
+    yield db07
+    db07.remove_crontab("etl")
+    db07.run("root", "/usr/sbin/cron")
+    wait_until(lambda: db07.pid_of("cron"), "cron to be back", 10)
+
+
+def test_a_host_without_its_cron_is_no_green_dot_and_what_is_due_there_is_missed(
+    stopped: CronHost, tmp_path: Path
+) -> None:
+    due = next_minute(timedelta(seconds=15))
+    CronJobs(stopped).schedule({"due_job": cron_of(due)})
+    config = tmp_path / "headway.toml"
+    config.write_text(CONFIG.format(port=stopped.port, key=stopped.key, known=stopped.known_hosts))
+    headway = Headway(config)
+    with headway.running_engine() as engine:
+        engine.wait_ready(lambda: WORKING in engine.log.read_text(), "the engine to work", 30)
+        wait_until(lambda: "cron does not run on db07" in headway.run("systems").stdout, "the warning", 30, 0.5)
+        listed, status = headway.run("systems"), headway.run("status")
+        assert (1, True) == (listed.exit_status, "! NOTHING STARTS" in listed.stdout)
+        assert "! NOTHING STARTS" in status.stdout
+        assert "nothing starts here: cron does not run on db07. Start it: systemctl start cron" in status.stdout
+
+        def state() -> str:
+            return str(headway.json("job", "due_job")["row"]["state"])
+
+        wait_until(lambda: state() == "missed", "due_job to be missed", 120, 0.5)

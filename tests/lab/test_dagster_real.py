@@ -1,0 +1,138 @@
+"""Dagster as it really is: the conformance tests, and what only a real server can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import pytest
+
+from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.contract import AccessRefused, Ask, Connector, RunRecord, State, Verb
+from connectors.dagster.connector import CONNECTOR
+from connectors.secrets import SecretStore
+from tests.lab.dagster import DagsterServer
+from tests.lab.process import private_folder, remove_folder
+
+ORDERS, STOCK = "lab/load_orders", "lab/stock_count"
+
+
+@pytest.fixture(scope="module")
+def dagster() -> Iterator[DagsterServer]:
+    folder = private_folder("dagster")
+    server = DagsterServer(folder)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+        remove_folder(folder)
+
+
+def connect(url: str) -> Connector:
+    return CONNECTOR.open(CONNECTOR.options(url=url), "webserver", SecretStore())
+
+
+@pytest.fixture
+def connector(dagster: DagsterServer) -> Iterator[Connector]:
+    opened = connect(dagster.url)
+    yield opened
+    opened.close()
+
+
+def every(connector: Connector) -> dict[str, RunRecord]:
+    """The last word on each run, by its id."""
+    told: dict[str, RunRecord] = {}
+    cursor, more = "", True
+    while more:
+        poll = connector.poll(cursor, (), 30)
+        told |= {one.attempt_key: one for one in poll.runs}
+        cursor, more = poll.cursor, poll.more
+    return told
+
+
+class TestDagsterConformance(ConnectorConformance):
+    kind = CONNECTOR
+    against = "real: Dagster 1.13.27"
+    patience_seconds: ClassVar[float] = 180.0
+    limits: ClassVar[dict[str, str]] = {"unknown_word": "a real Dagster says no word that it does not have"}
+    made: ClassVar[dict[str, str]] = {}
+
+    @pytest.fixture(autouse=True)
+    def world(self, dagster: DagsterServer) -> Iterator[None]:
+        self.dagster = dagster
+        yield
+        dagster.behave("stock_count", "succeed")
+
+    def connector(self) -> Connector:
+        return connect(self.dagster.url)
+
+    def connector_at(self, host: str, port: int) -> Connector:
+        return connect(f"http://{host}:{port}")
+
+    def make_success(self) -> str:
+        if "success" not in self.made:
+            self.made["success"] = self.dagster.run("stock_count")
+            self.dagster.wait_for(self.made["success"], "SUCCESS")
+        return STOCK
+
+    def make_failure(self) -> str:
+        if "failure" not in self.made:
+            self.made["failure"] = self.dagster.run("load_orders", "fail")
+            self.dagster.wait_for(self.made["failure"], "FAILURE")
+        return ORDERS
+
+    def a_running_run(self) -> RunRecord:
+        run = self.dagster.run("stock_count", "hang")
+        self.dagster.wait_for(run, "STARTED")
+        with self.opened() as connector:
+            found = every(connector)[run]
+        assert found.state is State.RUNNING
+        return found
+
+
+def test_schedules_owners_and_edges_by_assets_are_told(dagster: DagsterServer, connector: Connector) -> None:
+    jobs = {job.native_id: job for job in connector.inventory("", 30).jobs}
+    assert ("dagster", "0 6 * * *", "Europe/Berlin") == (
+        jobs[STOCK].schedule.dialect,
+        jobs[STOCK].schedule.expression,
+        jobs[STOCK].schedule.zone,
+    )
+    assert jobs[STOCK].paused
+    assert "data" == jobs[ORDERS].owner
+    assert ("lab/orders_job",) == jobs["lab/report_job"].upstreams
+
+
+def test_a_failed_run_names_its_step_and_is_executed_again_from_there(
+    dagster: DagsterServer, connector: Connector
+) -> None:
+    run = dagster.run("load_orders", "fail")
+    dagster.wait_for(run, "FAILURE")
+    first = every(connector)[run]
+    assert (State.FAILED, "steps not green: transform (FAILURE)") == (first.state, first.message)
+    assert "bad row 7" in connector.log(ref(first), None, 65536, 30).text
+    key = new_key()
+    preview = connector.preview(Ask(Verb.RERUN, ref(first), first.state), 30)
+    dagster.behave("load_orders", "succeed")
+    receipt = connector.act(preview, key, 60)
+    assert receipt.native_ref == connector.act(preview, key, 60).native_ref
+    (again,) = (one.attempt_key for one in every(connector).values() if one.action_key == key)
+    assert "SUCCESS" == dagster.wait_for(again)
+    second = every(connector)[again]
+    assert (State.SUCCEEDED, run) == (second.state, second.period_key)
+    assert ["transform", "load"] == second.context["steps"]
+
+
+def test_a_read_only_webserver_shows_everything_and_refuses_an_act_itself(
+    dagster: DagsterServer, connector: Connector
+) -> None:
+    run = dagster.run("load_orders", "fail")
+    dagster.wait_for(run, "FAILURE")
+    watching = connect(dagster.read_only_url)
+    acts = [right for right in watching.probe(30).rights if right.needed_for == "act"]
+    assert [False] * 3 == [right.held for right in acts]
+    told = every(watching)[run]
+    preview = watching.preview(Ask(Verb.RERUN, ref(told), told.state), 30)
+    with pytest.raises(AccessRefused):
+        watching.act(preview, new_key(), 30)
+    watching.close()
+    assert all(right.held for right in connector.probe(30).rights)

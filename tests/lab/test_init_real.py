@@ -1,0 +1,98 @@
+"""`headway init` on a real cron host behind a real sshd, and on a real PostgreSQL with pg_cron: found, probed,
+read back, and a first service proposed from history."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from console.config import load_config
+from tests.lab.cronhost import CronHost
+from tests.lab.headway import COMMAND
+from tests.lab.postgres import PostgresServer
+from tests.lab.process import clean_environment, wait_until
+
+pytestmark = pytest.mark.timeout(420)
+
+A_MINUTE_AND_A_BIT = 90.0
+NIGHTLY = "nightly_revenue"
+
+
+@dataclass
+class First:
+    """What a person had after the first minutes."""
+
+    config: Path
+    done: subprocess.CompletedProcess[str]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return headway(self.config.parents[2], *words)
+
+
+def headway(home: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment(HOME=str(home), **env)
+    return subprocess.run(
+        [str(COMMAND), *words], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
+    )
+
+
+@pytest.fixture(scope="module")
+def first(db07: CronHost, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
+    home = tmp_path_factory.mktemp("home")
+    ssh = home / ".ssh"
+    ssh.mkdir(mode=0o700)
+    shutil.copy(db07.known_hosts, ssh / "known_hosts")
+    (ssh / "config").write_text(
+        f"Host db07\n  HostName 127.0.0.1\n  Port {db07.port}\n  User root\n  IdentityFile {db07.key}\n"
+    )
+    jobid = postgres.schedule(NIGHTLY, "* * * * *", "SELECT 1")
+    db07.write_crontab("etl", "# headway: extract_orders\n10 3 * * * true\n")
+    try:
+        wait_until(lambda: bool(succeeded(postgres, jobid)), "a run of pg_cron", A_MINUTE_AND_A_BIT)
+        postgres.schedule(NIGHTLY, "0 5 * * *", "SELECT 1")
+        env = {"PGHOST": "127.0.0.1", "PGPORT": str(postgres.port), "PGUSER": "lab"}
+        done = headway(home, "init", "--yes", "--only", "ssh:db07", "--only", "pg_cron", **env)
+        yield First(home / ".config/headway/headway.toml", done)
+    finally:
+        postgres.unschedule(NIGHTLY)
+        db07.remove_crontab("etl")
+
+
+def succeeded(postgres: PostgresServer, jobid: int) -> list[tuple[str, str]]:
+    return [one for one in postgres.runs(jobid) if one[0] == "succeeded"]
+
+
+def test_both_are_found_probed_and_read_back(first: First) -> None:
+    assert 0 == first.done.returncode, first.done.stdout + first.done.stderr
+    assert "PostgreSQL with pg_cron, 1 job" in first.done.stdout
+    assert "cron-db07/db07: ok" in first.done.stdout
+    for target in ("cron-db07/db07: read, ", "pg-"):
+        assert target in first.done.stderr
+
+
+def test_the_config_watches_both_in_shadow_mode(first: First) -> None:
+    config = load_config(first.config)
+    assert ({"cron", "pg_cron"}, "shadow") == (
+        {one.kind.kind for one in config.systems.values()},
+        config.estate.starts_in,
+    )
+
+
+def test_the_first_service_is_what_history_proves_with_its_reason(first: First) -> None:
+    [(name, service)] = load_config(first.config).services.items()
+    assert ("nightly-revenue", True) == (name, service.delivered_by[0].endswith(f"/{NIGHTLY}"))
+    text = first.config.read_text()
+    assert "headway init proposed it and you took it" in text
+    assert "at the latest in the one night that is known" in " ".join(text.replace("#", "").split())
+
+
+def test_what_was_read_is_in_the_store_and_nothing_works_on_it_any_more(first: First) -> None:
+    jobs = first.run("jobs")
+    assert "extract_orders" in jobs.stdout
+    assert NIGHTLY in jobs.stdout
+    assert 3 == first.run("engine", "stop").returncode

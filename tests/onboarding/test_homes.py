@@ -1,0 +1,115 @@
+"""What files of a home say, and that none of their secrets is told; files that are broken hide no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.systemd.connector import CONNECTOR
+from console.onboarding import homes
+from console.onboarding.finding import Finding, Machine, Ready
+from console.onboarding.look import FINDERS, look
+from tests.onboarding.homes import SECRET, machine, put
+
+
+def by_key(found: list[Finding]) -> dict[str, Finding]:
+    return {one.key: one for one in found}
+
+
+def nothing(_: str) -> None:
+    """Nobody is told what is being looked for."""
+
+
+def test_each_aws_profile_is_found_with_its_region_and_no_key(tmp_path: Path) -> None:
+    found = by_key(list(homes.aws(machine(tmp_path))))
+    assert ["aws:default", "aws:prod", "aws:no-region", "aws:old-laptop"] == list(found)
+    assert ("eu-west-1", "prod") == (found["aws:prod"].settings["region"], found["aws:prod"].settings["profile"])
+    assert (Ready.ASKED, Ready.NEEDS) == (found["aws:prod"].ready, found["aws:no-region"].ready)
+    assert SECRET not in str(found)
+
+
+def test_keys_of_the_environment_are_a_finding_without_their_values(tmp_path: Path) -> None:
+    machine_ = Machine(tmp_path, {"AWS_ACCESS_KEY_ID": SECRET, "AWS_REGION": "eu-north-1"})
+    [found] = homes.aws(machine_)
+    assert ("eu-north-1", Ready.ASKED, False) == (found.settings["region"], found.ready, "profile" in found.settings)
+    assert SECRET not in str(found)
+
+
+def test_an_airflow_home_tells_its_address_and_its_dag_files(tmp_path: Path) -> None:
+    [found] = homes.airflow(machine(tmp_path))
+    assert "http://localhost:8080" == found.settings["url"]
+    assert (Ready.NEEDS, True) == (found.ready, "3 DAG files" in found.words)
+    assert "set AIRFLOW_PASSWORD" in found.words
+
+
+def test_airflow_with_its_password_in_the_environment_is_asked_and_the_password_is_a_reference(tmp_path: Path) -> None:
+    [found] = homes.airflow(machine(tmp_path, AIRFLOW_PASSWORD=SECRET, AIRFLOW_USERNAME="admin"))
+    assert (Ready.ASKED, "admin") == (found.ready, found.settings["username"])
+    assert {"env": "AIRFLOW_PASSWORD"} == found.settings["password"]
+    assert SECRET not in str(found)
+
+
+def test_kinds_that_are_not_built_are_found_and_said_to_be_not_watched(tmp_path: Path) -> None:
+    here = machine(tmp_path)
+    found = [*homes.databricks(here), *homes.kube(here)]
+    assert {Ready.LATER} == {one.ready for one in found}
+    assert [""] * 2 == [one.name for one in found]
+    databricks, kube = found
+    assert "DEFAULT (adb-1.azuredatabricks.net), staging (adb-2" in databricks.words
+    assert "prod-admin, batch" in kube.words
+    assert SECRET not in str(found)
+
+
+def test_timers_of_this_machine_can_be_watched_now(tmp_path: Path) -> None:
+    [timers] = homes.timers(machine(tmp_path))
+    assert (Ready.NOW, 2, "systemd") == (timers.ready, timers.jobs, timers.kind)
+    assert "logrotate.timer, backup.timer" in timers.words
+    assert CONNECTOR.options.model_validate({k: v for k, v in timers.settings.items() if k != "timezone"})
+
+
+def test_a_kubeconfig_may_be_json_and_several(tmp_path: Path) -> None:
+    put(tmp_path / "a.json", '{"contexts": [{"name": "one"}]}')
+    put(tmp_path / "b.json", '{"contexts": [{"name": "two"}]}')
+    found = list(homes.kube(Machine(tmp_path, {"KUBECONFIG": f"{tmp_path}/a.json:{tmp_path}/none:{tmp_path}/b.json"})))
+    assert ["one", "two"] == [one.words.rpartition(": ")[2] for one in found]
+
+
+def test_plain_hosts_of_ssh_are_candidates_with_their_address_and_key(tmp_path: Path) -> None:
+    found = by_key(list(homes.ssh_hosts(machine(tmp_path))))
+    assert ["ssh:db07", "ssh:etl02", "ssh:legacy"] == list(found)
+    entry = {"name": "db07", "address": "10.0.0.7", "user": "ops", "port": 2222}
+    assert [entry] == found["ssh:db07"].settings["hosts"]
+    assert "~/.ssh/ops_ed25519" == found["ssh:db07"].settings["key"]
+    assert not found["ssh:db07"].is_wanted
+
+
+def test_a_machine_with_nothing_has_nothing(tmp_path: Path) -> None:
+    bare = Machine(tmp_path, {"PATH": str(tmp_path)}, etc=tmp_path, sockets=())
+    assert [] == [one for words, finder in FINDERS if words != "crontabs" for one in finder(bare)]
+
+
+@pytest.mark.parametrize(
+    "name", [".aws/config", ".databrickscfg", ".kube/config", ".ssh/config", "airflow/airflow.cfg"]
+)
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe\x00[", b"[[[", b"no section = 1\n", b"{" * 5000, b"\x1b]0;x\x07[a]\nhost="]
+)
+def test_a_broken_file_hides_no_other(tmp_path: Path, name: str, data: bytes) -> None:
+    here = machine(tmp_path)
+    (tmp_path / name).write_bytes(data)
+    found = look(here, nothing)
+    assert not [one for one in found if "looking for it broke" in one.words]
+    kinds = {one.key.partition(":")[0] for one in found}
+    broken = {".aws/config": "aws", ".databrickscfg": "databricks", ".kube/config": "kube", ".ssh/config": "ssh",
+              "airflow/airflow.cfg": "airflow"}[name]  # fmt: skip
+    assert {"aws", "databricks", "kube", "ssh", "airflow", "systemd"} - {broken} <= kinds
+
+
+def test_a_finder_that_breaks_says_so_and_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: Machine) -> list[Finding]:
+        raise ZeroDivisionError("of ours")
+
+    monkeypatch.setattr("console.onboarding.look.FINDERS", (("trouble", breaks), ("Databricks", homes.databricks)))
+    told, after = look(machine(tmp_path), nothing)
+    assert ("looking for it broke: ZeroDivisionError: of ours", "databricks") == (told.words, after.key)

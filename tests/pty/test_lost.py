@@ -1,0 +1,175 @@
+"""The engine killed and the store gone under every screen, for real: said with the age of what one sees, keys go on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.words import Verb
+from console.engine.requests import Requests
+from console.engine.wishes import Wish
+from console.model.filters import JobFilter
+from console.store.reads import open_reads
+from console.tui.where import OVERLAYS, SCREENS
+from tests.invariants.engines import Child, child, store_of
+from tests.invariants.worlds import World
+from tests.lab.process import wait_until
+from tests.pty.terminal import Terminal
+
+
+def is_old(text: str) -> bool:
+    """Whether it is said that what is seen is old, and how old: of a console, or of a wallboard."""
+    return "what you see is from" in text or "OLD: " in text
+
+
+WAYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "services": (("1", "SERVICES 1"),),
+    "incidents": (("2", "INCIDENTS"),),
+    "incident": (("2", "INCIDENTS"), ("enter", "HURTS")),
+    "jobs": (("3", "JOBS  row"),),
+    "runs": (("7", "RUNS"),),
+    "job": (("3", "JOBS  row"), ("enter", "JOB good")),
+    "run": (("3", "JOBS  row"), ("enter", "JOB good"), ("enter", "RUN good")),
+    "tonight": (("4", "TONIGHT"),),
+    "systems": (("5", "SYSTEMS"),),
+    "system": (("5", "SYSTEMS"), ("enter", "SYSTEM good")),
+    "actions": (("6", "ACTIONS"),),
+    "action": (("6", "ACTIONS"), ("enter", "ACTION ")),
+    "holds": (("6", "ACTIONS"), ("h", "HOLDS")),
+    "shadow": (("6", "ACTIONS"), ("S", "SHADOW")),
+    "audit": ((":", "jump"), ("audit", "udit"), ("enter", "AUDIT")),
+    "lineage": (("3", "JOBS  row"), ("enter", "JOB good"), ("g", "LINEAGE")),
+    "preview": (("3", "JOBS  row"), ("enter", "JOB good"), ("enter", "RUN good"), ("r", "again")),
+    "ask": (("F", "FREEZE all sending"),),
+    "pick": (("?", "keys of"),),
+    "text": (("2", "INCIDENTS"), ("i", '"id"')),
+    "plan": (("2", "INCIDENTS"), ("r", "scope")),
+    "recovery": (("2", "INCIDENTS"), ("r", "scope"), ("enter", "Start"), ("down", ""), ("enter", "PLAN 1")),
+}
+"""Screen -> keys from the first one, each with what stands there then. The last one changes the estate."""
+
+
+@dataclass
+class Lost:
+    """A console on a store, beside an engine that is killed and begins anew."""
+
+    folder: Path
+    terminal: Terminal
+    engines: ExitStack
+    engine: Child
+    begun: int = 0
+
+    def go(self, name: str) -> None:
+        self.terminal.press("1")
+        self.terminal.wait_for("SERVICES 1")
+        for key, sign in WAYS[name]:
+            self.terminal.press(key)
+            self.terminal.wait_for(sign)
+
+    def kill(self) -> None:
+        self.engine.kill()
+        self.terminal.wait_for(lambda text: is_old(text) and "no engine" in text)
+
+    def begin(self) -> None:
+        self.begun += 1
+        self.engine = self.engines.enter_context(child(self.folder, f"engine{self.begun}"))
+        self.terminal.wait_for(lambda text: not is_old(text))
+
+    @contextmanager
+    def without_store(self) -> Iterator[None]:
+        store = Path(store_of(self.folder))
+        aside = store.with_name("aside.db")
+        store.rename(aside)
+        try:
+            self.terminal.wait_for(lambda text: is_old(text) and "no engine" not in text)
+            yield
+        finally:
+            aside.rename(store)
+        self.terminal.wait_for(lambda text: not is_old(text))
+
+    def answers(self, name: str) -> None:
+        """A key does what it does, though nothing can be read."""
+        if name in OVERLAYS:
+            self.terminal.press("escape")
+            self.terminal.wait_for(lambda text: "Esc back" not in text)
+            return
+        before = self.terminal.text.splitlines()[2:]
+        self.terminal.press("?")
+        self.terminal.wait_for("keys of")
+        self.terminal.press("escape")
+        self.terminal.wait_for(lambda text: "keys of" not in text and len(text.splitlines()[2:]) == len(before))
+
+
+@contextmanager
+def opened(folder: Path, *options: str) -> Iterator[Lost]:
+    """`extract` failed, `audit` failed and was run again; one incident is open."""
+    world = World(folder, "good")
+    world.fail("extract")
+    world.fail("audit")
+    store = store_of(folder)
+    argv = [sys.executable, "-m", "console", "console", "--no-engine", "--store", store, *options]
+    env = {"XDG_STATE_HOME": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}
+    with ExitStack() as engines:
+        engine = engines.enter_context(child(folder, "engine0"))
+        rerun(store, "good/audit")
+        with Terminal(argv, size=(120, 36), env=env) as terminal:
+            terminal.wait_for(lambda text: "1 incident" in text or "WALL" in text or "supply" in text)
+            yield Lost(folder, terminal, engines, engine)
+            assert b"Traceback" not in terminal.received
+
+
+def rerun(store: str, name: str) -> None:
+    def failed() -> list[int]:
+        with open_reads(store) as reads:
+            rows = reads.runs_by_ids(list(reads.run_ids(JobFilter())))
+            return [row.id for row in rows if row.job == name and len(reads.incidents()) == 2]
+
+    wait_until(lambda: bool(failed()), "two incidents", 30)
+    Requests(store).act(Wish(Verb.RERUN, failed()[0]), "a-rerun")
+
+    def over() -> bool:
+        with open_reads(store) as reads:
+            return len(reads.incidents()) == 1
+
+    wait_until(over, "the repaired one's end", 30)
+
+
+def test_every_screen_has_a_way() -> None:
+    assert {*SCREENS, *OVERLAYS} - {"wallboard"} == set(WAYS)
+
+
+def test_the_engine_killed_and_the_store_gone_under_every_screen(tmp_path: Path) -> None:
+    with opened(tmp_path) as lost:
+        for name in WAYS:
+            lost.go(name)
+            lost.kill()
+            lost.begin()
+            with lost.without_store():
+                lost.answers(name)
+
+
+def test_the_wallboard_says_both_too(tmp_path: Path) -> None:
+    with opened(tmp_path, "--wallboard") as lost:
+        lost.kill()
+        lost.begin()
+        with lost.without_store():
+            pass
+
+
+def test_another_file_in_the_stores_place_is_not_written_by_the_engine_nor_its_log_taken_away(tmp_path: Path) -> None:
+    with opened(tmp_path) as lost:
+        store = Path(store_of(tmp_path))
+        aside, other = store.with_name("aside.db"), store.with_name("other.db")
+        other.write_bytes(b"")
+        store.rename(aside)
+        other.rename(store)
+        wait_until(lambda: "stands in the place" in lost.engine.log.read_text(), "the engine's word")
+        assert b"" == store.read_bytes()
+        lost.terminal.wait_for(is_old)
+        aside.rename(store)
+        lost.terminal.wait_for(lambda text: not is_old(text))
+        with open_reads(str(store)) as reads:
+            assert "ok" == reads.link.rows("PRAGMA integrity_check")[0][0]

@@ -1,0 +1,102 @@
+"""A job's card: config's word stands, what it leaves open a person may say, and what was there before comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from console.model.ids import micros
+from console.model.rights import Rules
+from console.model.settings import EstateSettings, JobSetting
+from console.model.words import Safety
+from console.store.cards import safety_said, say
+from console.store.config_sync import sync_config
+from console.store.muting import Said
+from console.store.reads import open_reads
+from tests.store.estate import MIDNIGHT, SYSTEMS, Estate
+
+LOAD = "airflow/load_orders"
+OPEN = EstateSettings(systems=SYSTEMS, rules=Rules(cards=("owner", "runbook", "rerun")))
+MARA = Said("mara", "here", "found out", micros(MIDNIGHT))
+
+
+def sync(night: Estate, settings: EstateSettings = OPEN) -> None:
+    sync_config(night.store, settings, MIDNIGHT, None)
+
+
+def told(night: Estate, may_loosen: str = "yes", **given: str) -> str:
+    return say(night.store, None, night.job_id("load_orders"), given, may_loosen == "yes", MARA)
+
+
+def card(night: Estate) -> dict[str, tuple[str, str]]:
+    """Field -> value, and who says it."""
+    with open_reads(night.store.url) as reads:
+        return {one.field: (one.value, one.said_by) for one in reads.job(LOAD).card}
+
+
+def test_what_config_leaves_open_a_person_says_and_a_later_sync_keeps_it(night: Estate) -> None:
+    sync(night)
+    assert "" == told(night, owner="platform", runbook="wiki/load", rerun="safe")
+    wanted = {"owner": ("platform", "mara"), "runbook": ("wiki/load", "mara"), "rerun": ("safe", "mara")}
+    assert wanted == card(night)
+    sync(night)
+    assert wanted == card(night)
+    assert {night.job_id("load_orders"): ("mara", MARA.now_us)} == safety_said(
+        night.store, [night.job_id("load_orders")]
+    )
+
+
+def test_what_config_says_nobody_else_says_and_its_word_goes_before_theirs(night: Estate) -> None:
+    sync(night)
+    told(night, owner="platform", rerun="safe")
+    sync(night, replace(OPEN, jobs=(JobSetting("airflow/*", owner="dwh", rerun=Safety.NEVER),)))
+    assert {"owner": ("dwh", ""), "runbook": ("", ""), "rerun": ("never", "")} == card(night)
+    assert f"{LOAD} rerun: config says it, under [jobs]" == told(night, rerun="safe")
+    assert {} == safety_said(night.store, [night.job_id("load_orders")])
+    sync(night)
+    assert ("platform", "mara") == card(night)["owner"]
+
+
+def test_what_people_may_not_say_any_more_counts_no_more(night: Estate) -> None:
+    sync(night)
+    told(night, owner="platform", rerun="safe", runbook="wiki/load")
+    sync(night, replace(OPEN, rules=Rules(cards=("runbook",))))
+    assert {"owner": ("", ""), "runbook": ("wiki/load", "mara"), "rerun": ("ask", "")} == card(night)
+    assert 'config lets nobody say it: [acting] cards has no "rerun"' in told(night, rerun="safe")
+
+
+def test_an_empty_word_takes_back_what_was_said(night: Estate) -> None:
+    sync(night)
+    told(night, rerun="never")
+    assert "" == told(night, rerun="")
+    assert ("ask", "") == card(night)["rerun"]
+    assert f"{LOAD} rerun: nobody has said it, so there is nothing to take back" == told(night, rerun="")
+
+
+def test_a_rerun_that_takes_less_wants_the_right_of_that_moment(night: Estate) -> None:
+    """Whoever asks was let in by what stood there then; another may have been quicker."""
+    sync(night)
+    assert "" == told(night, may_loosen="no", rerun="never")
+    assert "look again" in told(night, may_loosen="no", rerun="ask")
+    assert "look again" in told(night, may_loosen="no", rerun="")
+    assert ("never", "mara") == card(night)["rerun"]
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"rerun": "maybe"}, 'rerun: "maybe" is none of safe, ask, never'),
+        ({"colour": "red"}, '"colour" is not on a card'),
+    ],
+)
+def test_what_cannot_stand_on_a_card_is_refused(night: Estate, given: dict[str, str], words: str) -> None:
+    sync(night)
+    assert words in told(night, **given)
+
+
+def test_each_word_stands_in_the_audit_with_what_was_there(night: Estate) -> None:
+    sync(night)
+    told(night, rerun="never")
+    rows = night.rows("SELECT actor, verb, object, detail, why FROM audit WHERE verb = 'edit card'")
+    assert [("mara", "edit card", LOAD, '{"rerun": {"is": "never", "was": "ask"}}', "found out")] == rows

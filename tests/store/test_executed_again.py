@@ -1,0 +1,23 @@
+"""A run that somebody executes again days later is an attempt of the run that its schedule started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from connectors.contract import Schedule
+from console.control.periods import assign
+from console.store import polling
+from tests.store.estate import Estate, failed, run
+
+
+def test_an_attempt_of_days_later_joins_the_run_that_it_executes_again(night: Estate) -> None:
+    night.ingest(failed(attempt="root"))
+    bare = run(attempt="later", period_key=None, period_at=None)
+    assert bare.started_at is not None
+    later = bare.started_at + timedelta(days=4)
+    again = replace(bare, started_at=later, queued_at=None, ended_at=later, again_of="root")
+    schedules = {again.job: Schedule("debian-cron", "10 3 * * *")}
+    records = assign([again], schedules, polling.taken(night.store, night.host, [again]))
+    night.ingest(*records)
+    assert [("2026-11-20T03:10:00Z", 2)] == night.rows("SELECT period_key, attempts FROM run")

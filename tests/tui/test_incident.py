@@ -1,0 +1,205 @@
+"""The incident's own screen: who knows and who looks, its tabs by key, a note, the page to hand over; and the list."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import EXTRACT, NOW, at, incident, incident_row, looker
+
+
+async def _open(night: Night) -> None:
+    night.app.open_incident(412)
+    await night.see("HURTS")
+
+
+@on_the_night()
+async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night) -> None:
+    await _open(night)
+    await night.see("nobody is on it", "opened: chat (env CHAT_HOOK) is not told yet, 3 tries: connection refused")
+
+
+@on_the_night()
+async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
+    await _open(night)
+    await night.press("tab")
+    await night.see_gone("HURTS")
+    await night.see("ERROR could not extend file")
+    await night.press("tab")
+    await night.see("── now ──", "act by, for Supply plan", "told data-platform (env ONCALL_MAIL): accepted 03:12")
+    await night.press("tab")
+    await night.see("FACTS", "NATIVE: its source recorded it", 'it says "END"', "heard 03:12:05 (5m37s ago)")
+    await night.press("tab")
+    await night.see(
+        "FAILED 3 times before",
+        "2x by rerun, usually green after 22m",
+        "rerun by mara, green after 18m",
+        "note: purged",
+    )
+    await night.press("tab")
+    await night.see("HURTS")
+    await night.press("shift+tab")
+    await night.see("FAILED 3 times before")
+
+
+@pytest.mark.parametrize("act, seen", [
+    ("timeline", "── now ──"), ("evidence", "polled 4s ago · it proves"), ("before", "as now"),
+])  # fmt: skip
+def test_each_of_them_has_a_key_and_escape_leads_back_to_what_happened(act: str, seen: str) -> None:
+    @on_the_night()
+    async def steps(night: Night) -> None:
+        await _open(night)
+        await night.act(act)
+        await night.see(seen)
+        await night.press("escape")
+        await night.see("HURTS")
+        await night.press("escape")
+        await night.see("SERVICES")
+
+    steps()
+
+
+@on_the_night(size=(120, 36))
+async def test_a_wide_terminal_shows_both_at_once(night: Night) -> None:
+    await _open(night)
+    await night.act("evidence")
+    await night.see("HURTS", "FACTS")
+
+
+@on_the_night()
+async def test_a_note_is_written_once_and_said(night: Night) -> None:
+    await _open(night)
+    await night.act("note")
+    await night.typing()
+    await night.press("enter")
+    await night.see("say it in a few words")
+    await night.type("purged  the spool")
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    assert [(412, "purged the spool")] == night.requests.notes
+
+
+@on_the_night()
+async def test_the_page_to_hand_over_is_read_first_and_the_terminal_is_not_promised_to_take_it(night: Night) -> None:
+    await _open(night)
+    await night.act("handover")
+    await night.see("handover of INC-0412", "Summary", "Nobody is on it")
+    await night.see("Recoverable until 2026-11-20 03:58:00 CET")
+    assert "" == night.app.clipboard
+    await night.press("y")
+    await night.see("a terminal may ignore", "headway report INC-0412")
+    assert "# INC-0412: " in night.app.clipboard
+
+
+@on_the_night()
+async def test_a_page_to_hand_over_is_on_the_wall_that_z_means(night: Night) -> None:
+    await _open(night)
+    await night.act("zone", "zone")
+    await night.act("handover")
+    await night.see("Recoverable until 2026-11-20 02:58:00 UTC")
+
+
+@on_the_night(size=(120, 36))
+async def test_what_became_of_it_before_is_told_in_the_words_of_its_tab(night: Night) -> None:
+    await _open(night)
+    [newest, *_] = incident().repairs
+    await night.see(f"seen before 2026-11-11 03:12:00 CET, {newest.done},", "green after 18m, and 2 more: p")
+
+
+@on_the_night()
+async def test_a_console_tells_which_incident_it_shows_and_when_it_leaves_it(night: Night) -> None:
+    await _open(night)
+    await night.until(lambda: bool(night.requests.shown_incidents), "word of this console")
+    await night.press("l")
+    await night.see("LOG")
+    await night.press("escape", "escape")
+    await night.until(lambda: night.requests.shown_incidents[-1] is None, "word that it left")
+    assert {412, None} == set(night.requests.shown_incidents)
+
+
+@on_the_night()
+async def test_a_console_that_only_shows_tells_nothing(night: Night) -> None:
+    night.app.is_seen = False
+    await _open(night)
+    await night.press("escape")
+    await night.see("SERVICES")
+    assert [] == night.requests.shown_incidents
+
+
+def _watched(night: Night) -> None:
+    row = incident_row(lookers=(looker("noor", 3), looker("mara", 0, "other:1~b2"), looker("mara", 9, "third:7~c3")))
+    night.reads.incidents_ = [row]
+    night.reads.incident_ = dataclasses.replace(incident(), row=row)
+
+
+@on_the_night(prepare=_watched)
+async def test_who_else_looks_stands_at_the_incident_and_in_the_list(night: Night) -> None:
+    await _open(night)
+    await night.see("also here: noor (3m), mara from 10.0.0.7 (now), mara from 10.0.0.7 (9m)")
+    await night.press("2")
+    await night.see("INCIDENTS", "also here: noor (3m)")
+
+
+# the list
+
+
+def _with_closed(night: Night) -> None:
+    over = incident_row(id=398, closed=NOW - timedelta(days=2), root_job="etl-hosts/db07:rotate", hits=(), services=0)
+    old = incident_row(id=300, closed=NOW - timedelta(days=20))
+    taken = incident_row(taken_by="mara", taken_until=at("04:15"))
+    night.reads.incidents_ = [taken]
+    night.reads.closed_ = [over, old]
+
+
+@on_the_night(prepare=_with_closed)
+async def test_the_list_says_until_when_whom_who_is_on_it_and_what_was_told(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412", "03:58 40m", "mara", "not yet")
+    await night.see("can be mended until 03:58", "hits Supply plan, Daily revenue", "mara is on it until 04:15")
+    await night.see("opened: chat (env CHAT_HOOK) is not told yet")
+    assert "INC-0398" not in night.text
+
+
+@on_the_night(prepare=_with_closed)
+async def test_what_closed_within_seven_days_is_a_key_or_a_filter_away(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.act("closed")
+    await night.see("INC-0398", "1 open  1 closed in seven days")
+    assert "INC-0300" not in night.text
+    await night.act("closed")
+    await night.see_gone("INC-0398")
+    await night.act("filter")
+    await night.typing()
+    await night.type("state:closed")
+    await night.see("INC-0398")
+    await night.see_gone("INC-0412")
+
+
+@on_the_night(prepare=_with_closed)
+async def test_a_note_and_the_page_are_there_in_the_list_too(night: Night) -> None:
+    await night.press("2")
+    await night.see("INC-0412")
+    await night.act("note")
+    await night.typing()
+    await night.type("x")
+    await night.press("enter")
+    await night.see("INC-0412: noted")
+    await night.act("handover")
+    await night.see("handover of INC-0412", EXTRACT)
+
+
+@on_the_night()
+async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
+    found = night.reads.incident(412)
+    assert found is not None
+    [first, *_] = found.services
+    why = "no estimate: cloud/load has 0 of 5 runs and declares no expected duration"
+    told = dataclasses.replace(first, source="no estimate", reason=why)
+    night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
+    await _open(night)
+    await night.see("no estimate: cloud/load has 0 of 5 runs")
+    assert 1 == night.text.count("no estimate")

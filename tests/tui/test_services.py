@@ -1,0 +1,211 @@
+"""The first screen: groups with trouble first, what is well folded, one line for a calm night, and who is on what."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.model.views import ServiceView
+from console.tui import service_rows
+from console.tui.cells import Look
+from console.tui.forecast import forecast_bar
+from console.tui.glyphs import Glyphs
+from console.tui.services import Grouping, calm_words, folded, groups, lines_of
+from console.tui.when import Clock
+from tests.tui.driving import Night, on_the_night
+from tests.tui.fake_reads import NOW, at, header, service, services
+
+LOOK = Look(NOW, Clock(), Glyphs())
+CALM = header(sick_targets=(), at_risk=0, open_incidents=0)
+
+
+def many(count: int) -> list[ServiceView]:
+    """Services that are on time, over five tiers and two owners."""
+    return [
+        service(100 + n, f"svc-{n}", f"Service {n}", 1 + n % 5, f"{4 + n % 7:02d}:00", owner=("ops", "sales")[n % 2])
+        for n in range(count)
+    ]
+
+
+def bar(deadline: str, expected: str, p95: str, now: str = "03:00", width: int = 10) -> str:
+    view = service(1, "supply", "Supply", 2, deadline, expected=at(expected), p95=at(p95))
+    return forecast_bar(view, Look(at(now), Clock(), Glyphs()), width)[0]
+
+
+def test_the_deadline_stands_in_the_same_cell_whatever_the_forecast() -> None:
+    assert {7} == {bar(*each).index("▏") for each in (("06:30", "05:00", "05:40"), ("11:00", "03:10", "03:20"))}
+
+
+def test_a_bar_reaches_over_the_deadline_only_where_the_forecast_does() -> None:
+    assert "───░░  ▏  " == bar("06:30", "04:30", "05:20")
+    assert "──────░▏  " == bar("06:30", "06:25", "06:30")
+    assert "──────░▏░ " == bar("06:30", "06:25", "06:35")
+    assert "───────▏░░" == bar("06:30", "06:31", "07:30")
+    assert "───────▏─»" == bar("06:30", "07:50", "11:00")
+
+
+def test_after_the_deadline_the_bar_begins_at_it_and_all_of_it_is_late() -> None:
+    assert "▏─────░░░░" == bar("06:30", "07:30", "07:50", now="07:00")
+
+
+@given(
+    st.integers(-600, 2000), st.integers(-600, 2000), st.integers(0, 600), st.sampled_from((6, 10, 14, 30)),
+    st.booleans(),
+)  # fmt: skip
+def test_a_bar_always_fills_its_cell_and_is_over_the_line_exactly_when_p95_is_late(
+    deadline: int, expected: int, slips: int, width: int, plain: bool
+) -> None:
+    minute = timedelta(minutes=1)
+    due, p50 = NOW + deadline * minute, NOW + expected * minute
+    view = dataclasses.replace(service(1, "a", "A", 2, "06:30"), deadline=due, expected=p50, p95=p50 + slips * minute)
+    text = forecast_bar(view, Look(NOW, Clock(), Glyphs(plain)), width)[0]
+    assert width == len(text)
+    if due > NOW:
+        over = text.partition("|" if plain else "▏")[2].strip()
+        assert bool(over) == (max(NOW, p50 + slips * minute) > due)
+
+
+@pytest.mark.parametrize("by", [Grouping.TIER, Grouping.OWNER])
+def test_a_group_with_trouble_comes_before_the_others_and_its_trouble_first(by: Grouping) -> None:
+    hurt = dataclasses.replace(service(1, "late", "Late", 5, "11:00"), owner="sales", timeliness="will_miss")
+    found = groups([*many(12), hurt], by, NOW)
+    assert hurt is found[0].views[0]
+    assert ("tier 5" if by is Grouping.TIER else "sales") == found[0].name
+    assert sorted(each.name for each in found[1:]) == [each.name for each in found[1:]]
+
+
+@given(st.integers(0, 60), st.integers(0, 6), st.integers(3, 40), st.sampled_from(list(Grouping)))
+def test_folding_hides_nobody_who_needs_a_person_and_loses_nothing(
+    well: int, hurt: int, lines: int, by: Grouping
+) -> None:
+    bad = [service(n, f"bad-{n}", "", 1 + n % 3, "05:00", timeliness="at_risk") for n in range(hurt)]
+    every = [*many(well), *bad]
+    found = groups(every, by, NOW)
+    kept = folded(found, lines) if lines_of(found) > lines else found
+    told = [view for group in kept for view in (*group.views, *group.folded)]
+    assert sorted(view.name for view in every) == sorted(view.name for view in told)
+    assert not any(view.needs_a_person for group in kept for view in group.folded)
+    if lines_of(found) > lines >= sum(bool(group.name) + 2 for group in found) + hurt:
+        assert lines_of(kept) <= lines + len(found)
+
+
+def test_a_calm_night_is_one_line_that_names_the_next_promise() -> None:
+    told = calm_words(many(3), CALM, "", LOOK)
+    assert ("every promise stands, next: Service 0 04:00 in 42m", "ok") == told
+
+
+@pytest.mark.parametrize(
+    "head, error, words",
+    [
+        (header(at_risk=0), "", "no promise is known to be at risk, but 1 target cannot be seen"),
+        (CALM, "gone", None),
+        (dataclasses.replace(CALM, engine=dataclasses.replace(CALM.engine, alive=False)), "", None),
+    ],
+)
+def test_what_nobody_looks_at_is_never_called_well(head: object, error: str, words: str | None) -> None:
+    told = calm_words(many(3), head, error, LOOK)  # type: ignore[arg-type]
+    assert words is None if told is None else words is not None and told[0].startswith(words)
+
+
+def test_services_without_an_estimate_are_not_promised_to_stand() -> None:
+    told = calm_words([*many(2), service(9, "x", "X", 3, "09:00", timeliness="no_estimate")], CALM, "", LOOK)
+    assert told is not None
+    assert told[0].startswith("nothing is at risk as far as is known, 1 without an estimate")
+
+
+def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
+    view = dataclasses.replace(services()[0], trouble="etl-hosts/db07:extract_orders failed: exit 1")
+    assert "db07:extract_orders failed: exit 1" == service_rows.cause_words(view)
+    cells = dict(
+        zip([c.title for c in service_rows.SERVICES], service_rows.service(view, LOOK, 120).cells, strict=True)
+    )
+    assert "extract_orders failed: exit 1" == cells["cause"][0]
+
+
+def test_who_is_on_it_has_a_column_also_on_a_small_screen() -> None:
+    from console.tui.widgets.table import plan
+
+    taken = [dataclasses.replace(services()[0], taken_by="mara", taken_until=at("04:15")), *services()[1:]]
+    for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
+        columns = service_rows.columns(taken, width)
+        named = [columns[index].title for index, _ in plan(columns, width)]
+        assert {"forecast", "act by", "cause", "who", "deadline", "left"} <= set(named)
+        assert shown == service_rows.service(taken[0], LOOK, width).cells[9][0]
+
+
+def _crowd(night: Night) -> None:
+    night.reads.services_ = [*services(), *many(40)]
+
+
+@on_the_night(prepare=_crowd)
+async def test_what_is_well_is_folded_until_somebody_wants_it(night: Night) -> None:
+    await night.see("SERVICES 45", "more (z):", "Supply plan")
+    await night.act("fold")
+    await night.see_gone("more (z):")
+    await night.press("G")
+    await night.see("Stock levels")
+
+
+@on_the_night(prepare=_crowd)
+async def test_a_filter_finds_what_is_folded(night: Night) -> None:
+    await night.see("more (z):")
+    await night.act("filter")
+    await night.typing()
+    await night.type("tier:3")
+    await night.see("Service 37", "Service 2")
+
+
+@on_the_night()
+async def test_groups_are_headings_that_the_cursor_steps_over_and_stay_until_turned(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("group")
+    await night.see("TIER 2  2 services, 1 needs you", "TIER 1  1 service, 1 needs you")
+    assert 1 == night.app.screen.grid.key  # type: ignore[attr-defined]
+    await night.press("j", "j")
+    await night.until(lambda: night.app.screen.grid.key == 2, "the first of tier 1")  # type: ignore[attr-defined]
+    await night.act("incidents")
+    await night.see("INC-0412")
+    await night.act("services")
+    await night.see("TIER 2  2 services")
+    await night.act("group")
+    await night.see("DATA-PLATFORM  5 services, 2 need you")
+    await night.act("group")
+    await night.see_gone("DATA-PLATFORM  5")
+
+
+@on_the_night()
+async def test_what_a_row_has_no_room_for_is_told_below_it(night: Night) -> None:
+    await night.see("starts by the clock at 04:30 and must find", "nobody has taken it")
+    await night.press("j", "j")
+    await night.see("Weekly finance  – no estimate")
+
+
+@on_the_night()
+async def test_fold_says_why_it_cannot_where_all_is_shown(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.act("fold")
+    await night.see("all services are shown: they fit on the screen")
+
+
+@on_the_night(size=(40, 10), prepare=_crowd)
+async def test_a_strip_of_a_terminal_has_a_line_for_each_service_and_says_what_it_leaves_out(night: Night) -> None:
+    await night.see("! Supply plan  06:30 at risk act 03:58", "39 more", "terminal too small: 40x10")
+    await night.pilot.resize_terminal(80, 24)
+    await night.see("SERVICES 45")
+    assert night.app.focused is night.app.screen.grid  # type: ignore[attr-defined]
+
+
+def _dead(night: Night) -> None:
+    _crowd(night)
+    engine = dataclasses.replace(night.reads.head.engine, alive=False)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+
+
+@on_the_night(size=(50, 12), prepare=_dead)
+async def test_nothing_is_well_on_a_strip_of_a_terminal_while_nobody_looks(night: Night) -> None:
+    await night.see("no engine", "? Supply plan", "was at risk")
+    assert "●" not in night.text

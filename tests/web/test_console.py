@@ -1,0 +1,211 @@
+"""`headway serve` as it is started, with the real console behind it: who is at the browser is who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from console.model.rights import Permission, Role, Rules
+from console.store import permissions
+from console.store.wire import wire
+from tests.cli.test_serve import PERMISSIONS, SYSTEM
+from tests.engine.bench import Bench
+from tests.engine.conftest import bench
+from tests.lab.process import free_port
+from tests.web.test_server import gone
+
+__all__ = ["bench"]
+
+SECRET = "0123456789abcdef"
+ORIGIN = "https://ops.example.org"
+
+
+@contextmanager
+def serving(bench: Bench, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process, and its address."""
+    config, port = bench.folder / "serve.toml", free_port()
+    config.write_text(SYSTEM + PERMISSIONS)
+    argv = [sys.executable, "-m", "console", "--config", str(config), "--store", bench.url, "serve", "--no-engine"]
+    words = ("--port", str(port), *words)
+    process = subprocess.Popen([*argv, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+@contextmanager
+def behind_a_proxy(bench: Bench) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    secret = bench.folder / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text(SECRET)
+    proxy = ("--behind-proxy", f"{ORIGIN}/headway/", "--trust", "127.0.0.1", "--secret-file", str(secret))
+    with serving(bench, *proxy) as (process, at):
+        assert process.stderr is not None
+        assert "is answered on" in process.stderr.readline()
+        yield process, at
+
+
+class Screen:
+    """What the console has sent to one browser so far."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        self._socket, self.seen = socket, ""
+        self.titles: list[str] = []
+
+    async def see(self, words: str) -> None:
+        while words not in self.seen:
+            message = await asyncio.wait_for(self._socket.receive(), 40)
+            if message.type is aiohttp.WSMsgType.TEXT:  # the tab's title
+                self.titles.append(message.json()[1])
+                continue
+            assert message.type is aiohttp.WSMsgType.BINARY, self.seen[-2000:]
+            self.seen += message.data.decode("utf-8", "replace")
+
+    async def press(self, keys: str) -> None:
+        self.seen = ""
+        await self._socket.send_json(["stdin", keys])
+
+
+def as_visitor(name: str, address: str = "192.0.2.7") -> dict[str, str]:
+    """What the proxy sends with each request of somebody who has signed in."""
+    return {"Origin": ORIGIN, "X-Headway-Secret": SECRET, "X-Forwarded-User": name, "X-Forwarded-For": address}
+
+
+async def freeze(at: str, name: str, then: str) -> None:
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.ws_connect(f"{at}/ws?width=120&height=36", headers=as_visitor(name)) as socket,
+    ):
+        screen = Screen(socket)
+        await screen.see("SERVICES")
+        await screen.press("F")
+        await screen.see("FREEZE")
+        await screen.press(f"the network moves{name}\r")
+        await screen.see(then)
+
+
+def permit(bench: Bench, *allowed: Permission) -> None:
+    with bench.store.write(bench.fence) as connection:
+        permissions.write_rights(wire(connection).rows, allowed, Rules())
+
+
+def told(bench: Bench) -> list[tuple[str, str, str]]:
+    with bench.reads() as reads:
+        return [(row.actor, row.origin, row.verb) for row in reads.audit()]
+
+
+def test_what_a_visitor_asks_for_is_asked_in_their_name_with_their_rights(bench: Bench) -> None:
+    permit(bench, Permission("*", Role.VIEW), Permission("ann", Role.ACT))
+    with behind_a_proxy(bench) as (_, at):
+        asyncio.run(freeze(at, "bob", "not done"))
+        asyncio.run(freeze(at, "ann", "FROZEN"))
+    found = told(bench)
+    assert ("bob", "browser on 192.0.2.7", "refuse freeze on") in found
+    assert ("ann", "browser on 192.0.2.7", "turn on") in found
+
+
+def test_who_is_signed_in_stands_in_the_header_and_the_tab_says_what_is_at_risk(bench: Bench) -> None:
+    async def drive(at: str) -> None:
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.ws_connect(f"{at}/ws?width=120&height=36", headers=as_visitor("ann.m")) as socket,
+        ):
+            screen = Screen(socket)
+            await screen.see("ann.m")
+            await screen.see("SERVICES")
+            assert "Headway: 0 at risk" in screen.titles
+
+    permit(bench, Permission("*", Role.VIEW))
+    with behind_a_proxy(bench) as (_, at):
+        asyncio.run(drive(at))
+
+
+def test_an_open_session_goes_by_the_rights_of_each_moment(bench: Bench) -> None:
+    async def drive(at: str) -> None:
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.ws_connect(f"{at}/ws?width=120&height=36", headers=as_visitor("ann")) as socket,
+        ):
+            screen = Screen(socket)
+            await screen.see("SERVICES")
+            for allowed, then in (
+                ((Permission("*", Role.VIEW),), "not done"),
+                ((), "not done"),
+                ((Permission("ann", Role.ACT),), "FROZEN"),
+            ):
+                await asyncio.to_thread(permit, bench, *allowed)
+                await screen.press("F")
+                await screen.see("FREEZE")
+                await screen.press("the network moves\r")
+                await screen.see(then)
+
+    permit(bench, Permission("ann", Role.ACT))
+    with behind_a_proxy(bench) as (_, at):
+        asyncio.run(drive(at))
+    verbs = [verb for who, _, verb in told(bench) if who == "ann"]
+    assert ["refuse freeze on", "refuse freeze on", "turn on"] == sorted(verbs)
+
+
+def test_a_config_that_permits_nothing_any_more_shuts_the_door_until_it_does(bench: Bench) -> None:
+    async def page(at: str) -> tuple[int, str]:
+        async with aiohttp.ClientSession() as browser, browser.get(f"{at}/", headers=as_visitor("ann")) as answer:
+            return answer.status, await answer.text()
+
+    with behind_a_proxy(bench) as (_, at):
+        config = bench.folder / "serve.toml"
+        for text, status in ((SYSTEM, 503), ("[systems", 503), (SYSTEM + PERMISSIONS, 200), ("[systems", 200)):
+            config.write_text(text)
+            found, said = asyncio.run(page(at))
+            assert status == found, said
+            assert (status == 503) is ("without [[permissions]]" in said)
+
+
+def test_who_serves_for_themself_is_who_asks(bench: Bench) -> None:
+    async def drive(at: str, link: str) -> None:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            async with browser.get(link) as page:
+                base = str(page.url)
+            async with browser.ws_connect(f"{base}ws?width=120&height=36", headers={"Origin": at}) as socket:
+                screen = Screen(socket)
+                await screen.see("SERVICES")
+                await screen.press("\x1a")
+                await screen.see("there is no shell behind it")
+                await screen.press("F")
+                await screen.see("FREEZE")
+                await screen.press("why not\r")
+                await screen.see("FROZEN")
+
+    with serving(bench) as (process, at):
+        assert process.stdout is not None
+        asyncio.run(drive(at, process.stdout.readline().strip()))
+    assert (permissions.os_user(), "browser on 127.0.0.1", "turn on") in told(bench)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_the_server_ends_its_consoles_end_too(bench: Bench, number: signal.Signals) -> None:
+    async def opened(at: str, process: subprocess.Popen[str]) -> list[int]:
+        async with (
+            aiohttp.ClientSession() as browser,
+            browser.ws_connect(f"{at}/ws", headers=as_visitor("ann")) as socket,
+        ):
+            await Screen(socket).see("SERVICES")
+            children = await asyncio.to_thread(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
+            process.send_signal(number)
+            await asyncio.to_thread(process.wait, 30)
+            return [int(one) for one in children.split()]
+
+    with behind_a_proxy(bench) as (process, at):
+        [console] = asyncio.run(opened(at, process))
+        assert (0 if number != signal.SIGKILL else -9) == process.returncode
+    asyncio.run(gone(console))

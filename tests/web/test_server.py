@@ -1,0 +1,262 @@
+"""The web server with a console that is a few lines long: what it serves, whom it lets in, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from console.web.door import OwnDoor
+from console.web.server import Consoles, Limits
+from tests.lab.process import free_port
+
+CONSOLE = """
+import json, os, sys
+out, keyboard = sys.stdout.buffer, sys.stdin.buffer
+def show(text, letter=b"D"):
+    payload = text.encode()
+    out.write(letter + len(payload).to_bytes(4, "big") + payload)
+    out.flush()
+out.write(b"__GANGLION__\\n")
+show(f"{os.getpid()} {os.environ['COLUMNS']}x{os.environ['ROWS']} {os.environ['HEADWAY_VISITOR']!r}")
+while head := keyboard.read(5):
+    said = keyboard.read(int.from_bytes(head[1:], "big")).decode()
+    if said == "q":
+        print("bye\\x1b[2J", file=sys.stderr)
+        show(json.dumps({"type": "exit"}), b"M")
+        break
+    show(f"{head[:1].decode()}:{said}")
+"""
+DEAF = CONSOLE + "\nimport time\ntime.sleep(60)"
+TITLE = r'show(json.dumps({"type": "title", "title": "Headway: 1 late\x1b[2J"}), b"M")'
+NAMED = CONSOLE.replace("while head", f"{TITLE}\nwhile head")
+BROKEN = "import sys\nsys.exit('headway: there is no store at /nowhere')"
+
+
+FEW = Limits(3, 2)
+
+
+@dataclass
+class Served:
+    """A server that listens, and a browser of one user."""
+
+    door: OwnDoor
+    browser: aiohttp.ClientSession
+    at: str
+    said: list[str] = field(default_factory=list)
+
+    async def sign_in(self) -> str:
+        """The page."""
+        async with self.browser.get(self.door.link) as answer:
+            return await answer.text()
+
+    def socket(self, origin: str = "", size: str = "?width=90&height=30") -> aiohttp.client._WSRequestContextManager:
+        return self.browser.ws_connect(f"{self.at}{self.door.base}ws{size}", headers={"Origin": origin or self.at})
+
+
+@asynccontextmanager
+async def serving(code: str, limits: Limits = FEW) -> AsyncIterator[Served]:
+    port = free_port()
+    door, said = OwnDoor(port), list[str]()
+    runner = web.AppRunner(Consoles(door, (sys.executable, "-c", code), limits, said.append).app(), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    jar = aiohttp.CookieJar(unsafe=True)
+    try:
+        async with aiohttp.ClientSession(cookie_jar=jar) as browser:
+            yield Served(door, browser, f"http://127.0.0.1:{port}", said)
+    finally:
+        await runner.cleanup()
+
+
+def on_server(code: str = CONSOLE, limits: Limits = FEW) -> Callable[..., Callable[[], None]]:
+    def made(drive: Callable[[Served], Awaitable[None]]) -> Callable[[], None]:
+        @wraps(drive)
+        def run() -> None:
+            async def whole() -> None:
+                async with serving(code, limits) as served:
+                    await drive(served)
+
+            asyncio.run(whole())
+
+        del run.__wrapped__
+        return run
+
+    return made
+
+
+async def heard(socket: aiohttp.ClientWebSocketResponse[Any]) -> str:
+    message = await asyncio.wait_for(socket.receive(), 20)
+    return message.data.decode() if message.type is aiohttp.WSMsgType.BINARY else f"{message.type.name}"
+
+
+async def gone(pid: int) -> None:
+    for _ in range(400):
+        if not os.path.exists(f"/proc/{pid}"):  # noqa: ASYNC240 - the kernel keeps nobody waiting for it
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"process {pid} is still there")
+
+
+@on_server()
+async def test_the_page_fetches_nothing_from_elsewhere(served: Served) -> None:
+    page = await served.sign_in()
+    addresses = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]+)""", page)
+    assert {"assets/js/textual.js", "page.js", "page.css", "assets/css/xterm.css"} <= set(addresses)
+    for name in {*addresses, "assets/fonts/RobotoMono-VariableFont_wght.ttf"} - {"data:,"}:
+        if name == served.door.socket_url(served.at.removeprefix("http://")):
+            continue
+        assert not re.match(r"[a-z]+:|//", name), name
+        async with served.browser.get(f"{served.at}{served.door.base}{name}") as answer:
+            assert 200 == answer.status, name
+            text = await answer.read()
+        if name.endswith(("page.js", ".css")):
+            assert b"//" not in re.sub(rb"/\*.*?\*/|^ *//.*?$|url\(\"?data:", b"", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@on_server()
+async def test_the_browser_is_told_to_fetch_nothing_from_elsewhere(served: Served) -> None:
+    await served.sign_in()
+    async with served.browser.get(f"{served.at}{served.door.base}") as answer:
+        policy = dict(each.strip().split(" ", 1) for each in answer.headers["Content-Security-Policy"].split(";"))
+        assert {"'none'"} == {policy["default-src"], policy["frame-ancestors"], policy["base-uri"]}
+        assert "'self'" == policy["script-src"]
+        assert f"'self' ws://127.0.0.1:{answer.url.port}{served.door.base}" == policy["connect-src"]
+        assert "nosniff" == answer.headers["X-Content-Type-Options"]
+        assert "script>" not in re.sub(r"<script src=[^>]*></script>|noscript>", "", await answer.text())
+
+
+@on_server()
+async def test_nobody_else_gets_anything(served: Served) -> None:
+    await served.sign_in()
+    async with aiohttp.ClientSession() as other:
+        for path in (
+            "/",
+            "/ws",
+            "/assets/js/textual.js",
+            served.door.base,
+            f"{served.door.base}page.js",
+            "/download/x",
+        ):
+            async with other.get(served.at + path) as answer:
+                assert 403 == answer.status, path
+                assert "textual" not in await answer.text()
+                assert served.door.base not in str(answer.headers)
+    for origin in ("http://evil.example", "null"):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await served.socket(origin)
+        assert 403 == refused.value.status
+
+
+@on_server()
+async def test_a_look_ahead_uses_up_no_link(served: Served) -> None:
+    link = served.door.link
+    async with served.browser.head(link) as answer:
+        assert (403, link) == (answer.status, served.door.link)
+
+
+@on_server()
+async def test_keys_go_in_and_the_screen_comes_out(served: Served) -> None:
+    await served.sign_in()
+    async with served.socket() as socket:
+        assert (await heard(socket)).endswith(" 90x30 ''")
+        await socket.send_json(["stdin", "j"])
+        assert "D:j" == await heard(socket)
+        await socket.send_json(["resize", {"width": 999_999, "height": "7"}])
+        assert 'M:{"type": "resize", "width": 80, "height": 7}' == await heard(socket)
+        await socket.send_json(["resize", {"width": 9999, "height": 1}])
+        assert 'M:{"type": "resize", "width": 500, "height": 5}' == await heard(socket)
+        for odd in ("[]", "{}", "no json", "7", '["stdin"]', '["stdin", 7]', '["resize", 3]', "null", '["quit"]'):
+            await socket.send_str(odd)
+        await socket.send_json(["focus"])
+        assert 'M:{"type": "focus"}' == await heard(socket)
+
+
+async def all_ended(served: Served, number: int) -> None:
+    """So many have ended by now, each as the only one."""
+    for _ in range(400):
+        if number == sum("the console has ended; 0 open" in line for line in served.said):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(served.said)
+
+
+@on_server()
+async def test_a_console_ends_with_its_tab_and_a_tab_with_its_console(served: Served) -> None:
+    await served.sign_in()
+    async with served.socket() as socket:
+        closed = int((await heard(socket)).split()[0])
+    await gone(closed)
+    await all_ended(served, 1)
+    async with served.socket() as socket:
+        left = int((await heard(socket)).split()[0])
+        await socket.send_json(["stdin", "q"])
+        last = await heard(socket)
+        assert ("bye" in last, "\x1b[2J\x1b[H\r\n  bye" in last) == (True, True)
+        assert "CLOSE" == await heard(socket)
+    await gone(left)
+    await all_ended(served, 2)
+
+
+def test_a_console_that_does_not_leave_is_ended_and_so_are_all_when_the_server_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("console.web.session.LEAVE_SECONDS", 0.2)
+
+    async def whole() -> int:
+        async with serving(DEAF) as served:
+            await served.sign_in()
+            socket = await served.socket()
+            return int((await heard(socket)).split()[0])
+
+    pid = asyncio.run(whole())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@on_server(BROKEN)
+async def test_why_a_console_could_not_begin_is_shown(served: Served) -> None:
+    await served.sign_in()
+    async with served.socket() as socket:
+        assert "headway: there is no store at /nowhere" in await heard(socket)
+    assert any("there is no store" in line for line in served.said)
+
+
+@on_server()
+async def test_there_are_no_more_consoles_than_allowed(served: Served) -> None:
+    await served.sign_in()
+    one, two = await served.socket(), await served.socket()
+    await heard(one)
+    await heard(two)
+    async with served.socket() as third:
+        assert "you have 2 consoles open; close one first" in await heard(third)
+    async with served.browser.get(f"{served.at}{served.door.base}") as answer:
+        assert 503 == answer.status
+    await one.close()
+    for _ in range(100):
+        async with served.socket() as again:
+            if "''" in await heard(again):
+                return
+        await asyncio.sleep(0.1)
+    raise AssertionError("the place of one that was closed stays taken")
+
+
+@on_server(NAMED)
+async def test_the_tab_is_called_what_the_console_says_in_clean_words(served: Served) -> None:
+    await served.sign_in()
+    async with served.socket() as socket:
+        await heard(socket)
+        message = await asyncio.wait_for(socket.receive(), 20)
+        kind, words = message.json()
+        assert ("title", "Headway: 1 late") == (kind, words[:15])
+        assert "\x1b" not in words
