@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import httpx
 
 from connectors.airflow.acts import Acts
@@ -15,26 +13,16 @@ from connectors.airflow.log import LogReader
 from connectors.airflow.options import AirflowOptions
 from connectors.airflow.poll import Poller
 from connectors.airflow.probe import probe
-from connectors.arrival import time_to_send
 from connectors.contract import (
-    Ask,
     Capability,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
-    NativeHold,
-    Poll,
-    Preview,
-    Probe,
     Proof,
-    Receipt,
-    RunRef,
     Secrets,
     Verb,
 )
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.parts import PartedConnector
+from connectors.transport.http import HttpDoor
 
 TARGET = "api"
 
@@ -43,7 +31,7 @@ SETTLE_SECONDS = 4.0
 SQLite (measured)."""
 
 
-class AirflowConnector:
+class AirflowConnector(PartedConnector):
     """One Airflow through its web server. One write is in flight at a time: SQLite behind it bears no more."""
 
     def __init__(
@@ -54,49 +42,17 @@ class AirflowConnector:
         settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         door = HttpDoor("Airflow", options.url, options.ca_file, transport)
-        self._client = AirflowClient(door, auth_of(options, secrets))
-        self._poller = Poller(self._client, door.base_url, options.dags)
-        self._inventory = InventoryReader(self._client, door.base_url, self._poller.watched)
-        self._log = LogReader(self._client)
-        self._acts = Acts(self._client, settle_seconds)
-
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        self._begin(timeout_seconds)
-        return self._inventory.read(previous_hash)
-
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        self._begin(timeout_seconds)
-        return self._poller.poll(cursor, open_runs)
-
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        self._begin(timeout_seconds)
-        return self._log.read(run, start, limit_bytes)
-
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        self._begin(timeout_seconds)
-        return self._acts.preview(ask)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        self._begin(time_to_send(preview, timeout_seconds))
-        return self._acts.act(preview, key)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        self._begin(timeout_seconds)
-        return all_holds(self._client, self._poller.watched, known)
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        self._begin(timeout_seconds)
-        return self._acts.look_up(preview, key)
-
-    def probe(self, timeout_seconds: float) -> Probe:
-        self._begin(timeout_seconds)
-        return probe(self._client)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _begin(self, timeout_seconds: float) -> None:
-        self._client.deadline = Deadline(timeout_seconds)
+        client = AirflowClient(door, auth_of(options, secrets))
+        poller = Poller(client, door.base_url, options.dags)
+        super().__init__(
+            client,
+            inventory=InventoryReader(client, door.base_url, poller.watched).read,
+            poll=poller.poll,
+            log=LogReader(client).read,
+            acts=Acts(client, settle_seconds),
+            holds=lambda known: all_holds(client, poller.watched, known),
+            probe=lambda: probe(client),
+        )
 
 
 def open_airflow(options: AirflowOptions, target: str, secrets: Secrets) -> Connector:

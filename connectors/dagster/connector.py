@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 import httpx
 
-from connectors.arrival import time_to_send
 from connectors.contract import (
-    Ask,
     Capability,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
-    NativeHold,
-    NotSupported,
-    Poll,
-    Preview,
-    Probe,
     Proof,
-    Receipt,
-    RunRef,
     Secrets,
     Verb,
 )
@@ -33,8 +20,9 @@ from connectors.dagster.client import DagsterClient
 from connectors.dagster.options import DagsterOptions
 from connectors.dagster.poll import Poller
 from connectors.dagster.probe import probe
+from connectors.parts import PartedConnector, no_holds
 from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.transport.http import HttpDoor
 
 TARGET = "webserver"
 SETTLE_SECONDS = 3.0
@@ -42,7 +30,7 @@ SETTLE_SECONDS = 3.0
 NO_HOLD = "Dagster has no place for a note on a schedule or sensor, so nobody could tell our hold from a person's stop"
 
 
-class DagsterConnector:
+class DagsterConnector(PartedConnector):
     """One Dagster through its webserver."""
 
     def __init__(
@@ -54,51 +42,20 @@ class DagsterConnector:
     ) -> None:
         door = HttpDoor("Dagster", options.url, options.ca_file, transport)
         account = Account(secrets, options.username, options.password, options.token, options.token_header)
-        self._options = options
-        self._url = door.base_url
-        self._client = DagsterClient(door, account)
-        self._poller = Poller(self._client, self._watched, self._url)
-        self._acts = Acts(self._client, settle_seconds)
+        client = DagsterClient(door, account)
 
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        self._begin(timeout_seconds)
-        return inventory.read(self._client, self._watched, previous_hash, self._url)
+        def watched(job: str) -> bool:
+            return any(fnmatchcase(job, pattern) for pattern in options.jobs)
 
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        self._begin(timeout_seconds)
-        return self._poller.poll(cursor, open_runs)
-
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        self._begin(timeout_seconds)
-        return log.read(self._client, run, start, limit_bytes)
-
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        self._begin(timeout_seconds)
-        return self._acts.preview(ask)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        self._begin(time_to_send(preview, timeout_seconds))
-        return self._acts.act(preview, key)
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        self._begin(timeout_seconds)
-        return self._acts.look_up(preview, key)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        raise NotSupported(NO_HOLD)
-
-    def probe(self, timeout_seconds: float) -> Probe:
-        self._begin(timeout_seconds)
-        return probe(self._client)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _watched(self, job: str) -> bool:
-        return any(fnmatchcase(job, pattern) for pattern in self._options.jobs)
-
-    def _begin(self, timeout_seconds: float) -> None:
-        self._client.deadline = Deadline(timeout_seconds)
+        super().__init__(
+            client,
+            inventory=lambda previous: inventory.read(client, watched, previous, door.base_url),
+            poll=Poller(client, watched, door.base_url).poll,
+            log=lambda run, start, limit_bytes: log.read(client, run, start, limit_bytes),
+            acts=Acts(client, settle_seconds),
+            holds=no_holds(NO_HOLD),
+            probe=lambda: probe(client),
+        )
 
 
 def open_dagster(options: DagsterOptions, target: str, secrets: Secrets) -> Connector:

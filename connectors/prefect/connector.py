@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
 import httpx
 
-from connectors.arrival import time_to_send
 from connectors.contract import (
-    Ask,
     Capability,
     Connector,
     ConnectorKind,
-    Inventory,
-    LogChunk,
-    LookUp,
-    NativeHold,
-    Poll,
-    Preview,
-    Probe,
     Proof,
-    Receipt,
-    RunRef,
     Secrets,
     Verb,
 )
+from connectors.parts import PartedConnector
 from connectors.prefect.acts import Acts
 from connectors.prefect.client import PrefectClient
 from connectors.prefect.hold import all_holds
@@ -35,14 +23,14 @@ from connectors.prefect.options import PrefectOptions
 from connectors.prefect.poll import Poller
 from connectors.prefect.probe import probe
 from connectors.transport.account import Account
-from connectors.transport.http import Deadline, HttpDoor
+from connectors.transport.http import HttpDoor
 
 TARGET = "api"
 SETTLE_SECONDS = 3.0
 """For how long a key must stay absent before it counts as never arrived; a busy SQLite takes a second (measured)."""
 
 
-class PrefectConnector:
+class PrefectConnector(PartedConnector):
     """One Prefect through its API."""
 
     def __init__(
@@ -54,50 +42,17 @@ class PrefectConnector:
     ) -> None:
         door = HttpDoor("Prefect", options.url, options.ca_file, transport)
         ui = door.base_url.removesuffix("/api") if door.base_url.endswith("/api") else ""
-        self._client = PrefectClient(door, Account(secrets, options.username, options.password, options.token))
-        self._names = Names(self._client, options.deployments)
-        self._inventory = InventoryReader(self._client, self._names, ui)
-        self._poller = Poller(self._client, self._names, ui)
-        self._log = LogReader(self._client)
-        self._acts = Acts(self._client, settle_seconds)
-
-    def inventory(self, previous_hash: str, timeout_seconds: float) -> Inventory:
-        self._begin(timeout_seconds)
-        return self._inventory.read(previous_hash)
-
-    def poll(self, cursor: str, open_runs: Sequence[RunRef], timeout_seconds: float) -> Poll:
-        self._begin(timeout_seconds)
-        return self._poller.poll(cursor, open_runs)
-
-    def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
-        self._begin(timeout_seconds)
-        return self._log.read(run, start, limit_bytes)
-
-    def preview(self, ask: Ask, timeout_seconds: float) -> Preview:
-        self._begin(timeout_seconds)
-        return self._acts.preview(ask)
-
-    def act(self, preview: Preview, key: str, timeout_seconds: float) -> Receipt:
-        self._begin(time_to_send(preview, timeout_seconds))
-        return self._acts.act(preview, key)
-
-    def look_up(self, preview: Preview, key: str, timeout_seconds: float) -> LookUp:
-        self._begin(timeout_seconds)
-        return self._acts.look_up(preview, key)
-
-    def holds(self, timeout_seconds: float, known: Collection[str] = ()) -> tuple[NativeHold, ...]:
-        self._begin(timeout_seconds)
-        return all_holds(self._client, self._names)
-
-    def probe(self, timeout_seconds: float) -> Probe:
-        self._begin(timeout_seconds)
-        return probe(self._client)
-
-    def close(self) -> None:
-        self._client.close()
-
-    def _begin(self, timeout_seconds: float) -> None:
-        self._client.deadline = Deadline(timeout_seconds)
+        client = PrefectClient(door, Account(secrets, options.username, options.password, options.token))
+        names = Names(client, options.deployments)
+        super().__init__(
+            client,
+            inventory=InventoryReader(client, names, ui).read,
+            poll=Poller(client, names, ui).poll,
+            log=LogReader(client).read,
+            acts=Acts(client, settle_seconds),
+            holds=lambda known: all_holds(client, names),
+            probe=lambda: probe(client),
+        )
 
 
 def open_prefect(options: PrefectOptions, target: str, secrets: Secrets) -> Connector:

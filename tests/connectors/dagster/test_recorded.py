@@ -27,6 +27,7 @@ from connectors.contract import (
     Verb,
 )
 from connectors.dagster import parse
+from connectors.dagster.client import DagsterClient
 from connectors.dagster.connector import CONNECTOR, DagsterConnector
 from connectors.dagster.options import DagsterOptions
 from tests.corpus import HOSTILE
@@ -178,8 +179,10 @@ def test_from_failure_of_what_is_green_by_now_is_refused_and_nothing_is_done() -
     with pytest.raises(NotSupported, match="changed since the preview, it is SUCCESS"):
         connector.act(preview, new_key(), 5)
     stale = {**preview.plan, "was": "SUCCESS"}
+    client = connector._client
+    assert isinstance(client, DagsterClient)
     with pytest.raises(OutcomeUnknown, match="Cannot reexecute from failure"):
-        connector._client.reexecute({"parentRunId": stale["run"], "strategy": "FROM_FAILURE", "extraTags": []})
+        client.reexecute({"parentRunId": stale["run"], "strategy": "FROM_FAILURE", "extraTags": []})
     assert 1 == len(fake.runs)
 
 

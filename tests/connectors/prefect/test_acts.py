@@ -18,6 +18,7 @@ from connectors.contract import (
     Verb,
     instant_key,
 )
+from connectors.prefect.acts import Acts
 from tests.connectors.prefect.support import ORDERS, STOCK, opened, told
 from tests.fakes.prefect import FakePrefect, stamp
 
@@ -91,8 +92,10 @@ def test_a_200_that_says_abort_is_a_refusal() -> None:
     preview = connector.preview(Ask(Verb.CANCEL, ref(one), one.state), 5)
     state = fake.set(run, "COMPLETED")
     stale = {**preview.plan, "was": state["id"]}
+    acts = connector._acts
+    assert isinstance(acts, Acts)
     with pytest.raises(NotSupported, match=r"Prefect answered ABORT: Run is already in terminal state"):
-        connector._acts._states.act(stale, new_key())
+        acts._states.act(stale, new_key())
 
 
 def test_a_run_that_waits_is_cancelled_outright_and_a_flow_that_was_called_cannot_be_rerun() -> None:
