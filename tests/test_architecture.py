@@ -161,7 +161,14 @@ CLOCKS_AND_FILES = {
     "time.perf_counter", "open", "input", "print", "uuid.uuid4", "uuid4",
 }  # fmt: skip
 
-PURE_HELPERS = ("connectors.characters", "connectors.fields", "connectors.transport.answer")
+PURE_HELPERS = (
+    "connectors.aws",
+    "connectors.aws.instants",
+    "connectors.aws.values",
+    "connectors.characters",
+    "connectors.fields",
+    "connectors.transport.answer",
+)
 
 PURE_PARSER_LIBRARIES = {"pydantic", "cronsim"}
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.aws.errors import AlreadyThere, Gone
+from connectors.aws.values import instant
 from connectors.contract import (
     ACTION_KEY,
     Absent,
@@ -24,7 +26,6 @@ from connectors.contract import (
 )
 from connectors.step_functions import parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.errors import AlreadyThere, Gone
 
 LISTED_RUNNING = 10
 SETTLE_SECONDS = 1.0
@@ -91,7 +92,7 @@ def overlap(running: Sequence[Reply], job: str) -> str | None:
     """What runs of this state machine now; None when nothing does."""
     if not running:
         return None
-    since = parse.instant(running[0].get("startDate"))
+    since = instant(running[0].get("startDate"))
     count = f"{LISTED_RUNNING} or more executions" if len(running) >= LISTED_RUNNING else f"{len(running)} execution(s)"
     when = f", the newest since {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
     return f"{count} of {job} running{when}: Step Functions runs them side by side"

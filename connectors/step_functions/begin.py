@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from connectors.aws.errors import AlreadyThere
 from connectors.contract import (
     ACTION_KEY,
     Absent,
@@ -24,7 +25,6 @@ from connectors.contract import (
 from connectors.step_functions import parse, schedules
 from connectors.step_functions.act import LISTED_RUNNING, SETTLE_SECONDS, overlap, started
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.errors import AlreadyThere
 
 ERROR = "Headway.Cancelled"
 WHY_CHARACTERS = 500

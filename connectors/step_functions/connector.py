@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from connectors.arrival import time_to_send, unless_on_its_way
+from connectors.aws.cursor import Cursor
+from connectors.aws.errors import Gone
+from connectors.aws.options import targets
+from connectors.aws.values import digest
 from connectors.contract import (
     AccessRefused,
     Ask,
@@ -28,7 +32,6 @@ from connectors.contract import (
     Proof,
     Receipt,
     RecordUnreadable,
-    RunRecord,
     RunRef,
     Schedule,
     Secrets,
@@ -37,10 +40,8 @@ from connectors.contract import (
 )
 from connectors.step_functions import act, begin, hold, log, parse, rights, schedules
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.cursor import Cursor
-from connectors.step_functions.errors import Gone
-from connectors.step_functions.options import StepFunctionsOptions, reads_schedules, targets
-from connectors.step_functions.reading import EARLY, Reading
+from connectors.step_functions.options import StepFunctionsOptions, reads_schedules
+from connectors.step_functions.reading import Reading
 from connectors.step_functions.schedules import Clocks
 from connectors.words import CLOCK_UNREAD
 
@@ -78,7 +79,7 @@ class StepFunctionsConnector:
         if skipped and not jobs:
             raise AccessRefused(skipped[0].reason)
         told = [(job.native_id, job.definition_hash, job.match_keys, job.schedule, job.paused) for job in jobs]
-        now = parse.digest(told)
+        now = digest(told)
         is_same = now == previous_hash
         return Inventory(
             () if is_same else tuple(jobs), not skipped, now, is_same, self._client.clock, tuple(skipped),
@@ -92,15 +93,15 @@ class StepFunctionsConnector:
         if at is None:
             return Poll((), Cursor().text(), more=True, warnings=("the cursor is not one of ours: reading anew",))
         machines = self._standard_machines()
-        reading = Reading(self._client, self._options.region)
-        start = reading.machines(machines, at.marks, at.start)
+        reading = Reading(self._client, region=self._options.region)
+        start = reading.lists(machines, at.marks, at.start)
         if machines and len(reading.refused) == len(machines):
             raise reading.refused[0]
         reading.redriven(machines, at.marks, at.turn)
         reading.open_runs(open_runs, at.turn)
         reading.causes()
         return Poll(
-            runs=tuple(sorted(reading.runs.values(), key=_by_start)),
+            runs=tuple(reading.oldest_first()),
             cursor=Cursor(reading.marks, at.turn + 1, start).text(),
             more=reading.more,
             complete=reading.is_complete,
@@ -175,7 +176,7 @@ class StepFunctionsConnector:
         machines, found = rights.listed(self._listed)
         clocks = rights.schedules(self._client) if reads_schedules(self._options) else (rights.NO_SCHEDULES,)
         held = (*found, *rights.tried(self._client, machines), *clocks, *rights.ACTS)
-        notes = (rights.identity(self._client), *rights.express_note(machines))
+        notes = (self._client.identity(), *rights.express_note(machines))
         return Probe(True, "", held, notes, self._client.clock)
 
     def close(self) -> None:
@@ -232,10 +233,6 @@ def _with_schedules(job: JobRecord, found: Sequence[Reply], blind: str) -> JobRe
     words = f"{CLOCK_UNREAD}{blind}" if blind and blind != NO_ADDRESS else schedules.words(found)
     named = schedules.next_instant(found, datetime.now(UTC))
     return replace(job, schedule=Schedule("none", words=words, next_at=named), paused=schedules.is_paused(found))
-
-
-def _by_start(run: RunRecord) -> tuple[datetime, str]:
-    return run.started_at or EARLY, run.attempt_key
 
 
 def open_connector(options: StepFunctionsOptions, target: str, secrets: Secrets) -> Connector:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from connectors.aws import instants
+from connectors.aws.errors import Gone
 from connectors.contract import (
     STARTED_LATER,
     Absent,
@@ -27,9 +29,8 @@ from connectors.contract import (
     Receipt,
 )
 from connectors.holdnotes import KEY_TO_COME, mark_of
-from connectors.step_functions import instants, schedules
+from connectors.step_functions import schedules
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.errors import Gone
 
 NO_CLOCK = "nothing starts {job} by the clock here: no schedule of EventBridge Scheduler has it as its target"
 HOLD_NOTES = ("EventBridge rules, universal targets and other callers are not held: they may start it all the same",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from connectors.aws.values import instant
 from connectors.characters import from_character, to_character
 from connectors.contract import LogChunk, NotSupported, RunRef
 from connectors.step_functions import parse
@@ -81,7 +82,7 @@ def _events_from(client: StepFunctionsClient, arn: str, event_id: int) -> tuple[
 
 def line(event: Mapping[str, Any]) -> bytes:
     """One event: when, number, type, and what its details say."""
-    at = parse.instant(event.get("timestamp"))
+    at = instant(event.get("timestamp"))
     when = at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z" if at else "(no time)"
     details = next((event[name] for name in event if name.endswith("EventDetails")), None)
     known = details if isinstance(details, Mapping) else {}

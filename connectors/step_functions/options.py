@@ -4,57 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-from connectors.secrets import FilePath, SecretRef
-from connectors.transport.http import checked_origin
+from connectors.aws.options import AwsOptions
 
 
-class StepFunctionsOptions(BaseModel):
-    """Which region, and who asks: two keys, a profile, or what the engine's own machine is in AWS."""
+class StepFunctionsOptions(AwsOptions):
+    """Which state machines, beside region and identity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
-    """AWS region: "eu-central-1"."""
-    endpoint_url: str | None = None
-    """Another address of the service: a VPC endpoint, or a moto server in tests."""
     scheduler_endpoint_url: str | None = None
     """Another address of EventBridge Scheduler. With endpoint_url and without this, its schedules are not read."""
-    plain_http: bool = False
-    """Allows http:// to an endpoint_url or scheduler_endpoint_url that is not this machine."""
-    ca_file: FilePath | None = None
-    """PEM file of the CA that signed endpoint_url's certificate; the machine's own CAs when not given."""
-    access_key_id: SecretRef | None = None
-    """Access key, with secret_access_key. Without keys and profile: AWS's usual chain (environment, instance role)."""
-    secret_access_key: SecretRef | None = None
-    """Its secret; both are read again when AWS refuses them."""
-    session_token: SecretRef | None = None
-    """Session token of temporary keys."""
-    profile: str | None = None
-    """Profile of the AWS config files of the engine's user, instead of keys."""
     state_machines: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
     """Names or ARNs to watch, as in a shell: ["load-*", "arn:aws:states:*:stateMachine:mart"]."""
-
-    @model_validator(mode="after")
-    def one_identity(self) -> StepFunctionsOptions:
-        for address in (self.endpoint_url, self.scheduler_endpoint_url):
-            if address is not None:
-                checked_origin(address, self.plain_http)
-        if (self.access_key_id is None) != (self.secret_access_key is None):
-            raise ValueError("access_key_id and secret_access_key belong together: give both or none")
-        if self.profile is not None and self.access_key_id is not None:
-            raise ValueError("a profile brings its own keys: drop access_key_id and secret_access_key, or the profile")
-        if self.session_token is not None and self.access_key_id is None:
-            raise ValueError("session_token belongs to access_key_id and secret_access_key")
-        return self
 
 
 def reads_schedules(options: StepFunctionsOptions) -> bool:
     """False where only the address of Step Functions is known: EventBridge Scheduler is another service."""
     return options.endpoint_url is None or options.scheduler_endpoint_url is not None
-
-
-def targets(options: StepFunctionsOptions) -> list[str]:
-    """The one target: the region."""
-    return [options.region]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from connectors.aws import values
+from connectors.aws.values import digest, instant
 from connectors.contract import (
     ACTION_KEY,
     Evidence,
@@ -97,16 +97,6 @@ def _context(execution: Mapping[str, Any]) -> dict[str, Any]:
     return {word: str(execution[name]) for name, word in names.items() if execution.get(name)}
 
 
-def instant(value: object) -> datetime | None:
-    """boto3's datetime as aware UTC. None for none, and for what cannot be told in UTC."""
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        return None
-    try:
-        return value.astimezone(UTC)
-    except (OverflowError, ValueError):
-        return None
-
-
 def gone(ref: RunRef) -> RunRecord:
     """An open run whose execution AWS does not know any more (90 days, or a deleted state machine)."""
     return RunRecord(
@@ -123,19 +113,10 @@ def gone(ref: RunRef) -> RunRecord:
 
 def reference(ref: RunRef) -> dict[str, str]:
     """What `native_ref` of a record holds: arn, machine, redrives; {} for what is none of ours."""
-    try:
-        found = json.loads(ref.native_ref)
-        return {name: str(found[name]) for name in ("arn", "machine", "redrives")}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return {}
+    return values.reference(ref, "arn", "machine", "redrives")
 
 
 def execution_arn(machine: str, name: str) -> str:
     """ARN of the execution that a start under `name` makes, as AWS forms it. `machine` may carry a version or alias."""
     parts = machine.split(":")
     return ":".join([*parts[:5], "execution", *parts[6:7], name])
-
-
-def digest(value: object) -> str:
-    """SHA-256 of anything that JSON can write."""
-    return hashlib.sha256(json.dumps(value, default=str, sort_keys=True).encode()).hexdigest()

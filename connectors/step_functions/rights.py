@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from connectors.contract import AccessRefused, ConnectorError, Right
+from connectors.aws.rights import tried as tried_at
+from connectors.aws.rights import untried
+from connectors.contract import Right
 from connectors.step_functions import parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.errors import Gone, right_of
 
-UNTRIED = "AWS tells only when it is tried"
 ACTS = (
-    Right(
+    untried(
         "rerun or start an execution",
-        None,
-        UNTRIED,
         "allow states:StartExecution on the state machines and states:RedriveExecution on their executions",
-        needed_for="act",
     ),
-    Right("stop an execution", None, UNTRIED, "allow states:StopExecution on the executions", needed_for="act"),
-    Right(
+    untried("stop an execution", "allow states:StopExecution on the executions"),
+    untried(
         "hold and release schedules",
-        None,
-        UNTRIED,
         "allow scheduler:UpdateSchedule on the schedules and iam:PassRole on the roles that they name",
-        needed_for="act",
     ),
 )
 NO_SCHEDULES = Right(
@@ -42,10 +34,9 @@ NO_SCHEDULES = Right(
 
 def listed(machines: Callable[[], Iterable[Reply]]) -> tuple[list[Reply], tuple[Right, ...]]:
     """The state machines, and whether they may be listed."""
-    try:
-        return list(machines()), (_held("ListStateMachines"),)
-    except AccessRefused as error:
-        return [], (_refused("ListStateMachines", error),)
+    found: list[Reply] = []
+    right = _tried("ListStateMachines", lambda: found.extend(machines()))
+    return found, (right,)
 
 
 def tried(client: StepFunctionsClient, machines: Sequence[Reply]) -> Iterator[Right]:
@@ -73,20 +64,11 @@ def schedules(client: StepFunctionsClient) -> Iterator[Right]:
         rows.extend(islice(client.schedules(), 1))
 
     def get_one() -> None:
-        with suppress(Gone):
-            client.schedule(str(rows[0].get("GroupName") or "default"), str(rows[0].get("Name")))
+        client.schedule(str(rows[0].get("GroupName") or "default"), str(rows[0].get("Name")))
 
-    yield replace(_tried("ListSchedules", list_one), needed_for="act")
+    yield tried_at("scheduler", "ListSchedules", list_one, needed_for="act")
     if rows:
-        yield replace(_tried("GetSchedule", get_one), needed_for="act")
-
-
-def identity(client: StepFunctionsClient) -> str:
-    """Who asks, in words; an endpoint of Step Functions alone does not know."""
-    try:
-        return f"asks as {client.identity()}"
-    except ConnectorError as error:
-        return f"who asks is not known: {error}"
+        yield tried_at("scheduler", "GetSchedule", get_one, needed_for="act")
 
 
 def express_note(machines: Sequence[Reply]) -> tuple[str, ...]:
@@ -97,16 +79,4 @@ def express_note(machines: Sequence[Reply]) -> tuple[str, ...]:
 
 
 def _tried(call: str, do: Callable[[], object]) -> Right:
-    try:
-        do()
-    except AccessRefused as error:
-        return _refused(call, error)
-    return _held(call)
-
-
-def _held(call: str) -> Right:
-    return Right(right_of(call), True)
-
-
-def _refused(call: str, error: AccessRefused) -> Right:
-    return Right(right_of(call), False, str(error), f"allow {right_of(call)} to this identity")
+    return tried_at("stepfunctions", call, do)

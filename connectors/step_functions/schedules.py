@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from connectors.aws import instants
+from connectors.aws.errors import Gone
+from connectors.aws.values import digest, instant
 from connectors.contract import HOLD_MARK, HoldMark
-from connectors.step_functions import instants, parse
 from connectors.step_functions.client import Reply, StepFunctionsClient
-from connectors.step_functions.errors import Gone
 from connectors.words import CLOCK_OF_ITS_SOURCE
 
 UPDATABLE = frozenset({
@@ -55,7 +56,7 @@ def is_enabled(schedule: Mapping[str, Any]) -> bool:
 
 def is_over(schedule: Mapping[str, Any], now: datetime) -> bool:
     """True when its end or its only instant has passed for certain: there is nothing to hold any more."""
-    end, once = parse.instant(schedule.get("EndDate")), _only_instant(schedule)
+    end, once = instant(schedule.get("EndDate")), _only_instant(schedule)
     return any(at is not None and at < now for at in (end, once and once + ZONES_APART))
 
 
@@ -64,7 +65,7 @@ def turn_before(schedule: Mapping[str, Any], now: datetime, until: datetime) -> 
     once = _only_instant(schedule)
     if once is not None and once - ZONES_APART <= until:
         return "starts its only time"
-    begins, ends = parse.instant(schedule.get("StartDate")), parse.instant(schedule.get("EndDate"))
+    begins, ends = instant(schedule.get("StartDate")), instant(schedule.get("EndDate"))
     if begins is not None and now < begins <= until:
         return "begins"
     return "ends" if ends is not None and ends <= until else ""
@@ -114,7 +115,7 @@ def unknown_fields(schedule: Mapping[str, Any]) -> list[str]:
 
 def seen(schedule: Mapping[str, Any]) -> str:
     """A digest of all that a person could have changed; inputs do not leave AWS by it."""
-    return parse.digest(_flat(fields(schedule)))
+    return digest(_flat(fields(schedule)))
 
 
 def _flat(value: Any) -> Any:
@@ -122,7 +123,7 @@ def _flat(value: Any) -> Any:
         return {str(name): _flat(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [_flat(one) for one in value]
-    at = parse.instant(value)
+    at = instant(value)
     return at.isoformat() if at else value
 
 
@@ -184,7 +185,7 @@ class Clocks:
         return found
 
     def _whole(self, row: Reply, now: datetime) -> Reply | None:
-        arn, at = str(row.get("Arn")), parse.instant(row.get("LastModificationDate"))
+        arn, at = str(row.get("Arn")), instant(row.get("LastModificationDate"))
         known = self.known.get(arn)
         if known is not None and known.get("LastModificationDate") == row.get("LastModificationDate"):
             return known

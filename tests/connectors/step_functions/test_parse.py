@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.aws.cursor import Cursor, Mark
 from connectors.conformance import check_run
 from connectors.contract import JobRecord, RecordUnreadable, RunRecord, RunRef, State
 from connectors.step_functions import log, parse
-from connectors.step_functions.cursor import Cursor, Mark
 from connectors.step_functions.options import StepFunctionsOptions
 from tests.corpus import HOSTILE
 from tests.fakes.step_functions import FakeStates

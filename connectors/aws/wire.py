@@ -87,7 +87,7 @@ class AwsWire:
         finally:
             answer.close()
         self._check(answer, content)
-        if answer.status_code < 300 and "X-Amz-Target" in request.headers:
+        if answer.status_code < 300 and not _is_xml(answer):
             self._check_json(content)
         self.clock = clock_of(answer.headers.get("date")) or self.clock
         headers: Any = dict(answer.headers)
@@ -135,6 +135,11 @@ class AwsWire:
     def _lane(self) -> Lane:
         transport = self._given or DeadlineTransport(self._tls)
         return httpx.Client(transport=transport, trust_env=False, follow_redirects=False), transport
+
+
+def _is_xml(answer: httpx.Response) -> bool:
+    """STS speaks XML; everything else that is asked here JSON."""
+    return str(answer.headers.get("content-type", "")).partition(";")[0].strip().lower().endswith("xml")
 
 
 class _Raw(io.BytesIO):

@@ -1,6 +1,7 @@
 """botocore's errors, sorted by what happens next.
 
-Codes: "Common Errors" and the operations' own errors in the API references of Step Functions and EventBridge Scheduler.
+Codes: "Common Errors" and the operations' own errors in the API references of Step Functions, EventBridge Scheduler,
+Glue, Batch and CloudWatch Logs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from botocore.exceptions import (
 )
 
 from connectors.contract import AccessRefused, ConnectorError, NotSupported, OutcomeUnknown, SystemUnreachable
-from connectors.transport.http_reply import retry_after
+from connectors.transport.http_reply import LATER as LATER_STATUSES
+from connectors.transport.http_reply import NEVER_5XX, retry_after
+from connectors.transport.http_reply import REFUSED as REFUSED_STATUSES
 
 REFUSED = frozenset({
     "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
@@ -35,28 +38,34 @@ LATER = frozenset(
         "InternalFailure",
         "InternalServerError",
         "InternalServerException",
+        "InternalServiceException",
+        "OperationTimeoutException",
         "RequestTimeout",
         "RequestExpired",
         "ServiceUnavailable",
     }
 )
-GONE = frozenset({"ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound", "ResourceNotFoundException"})
+GONE = frozenset({
+    "EntityNotFoundException", "ExecutionDoesNotExist", "StateMachineDoesNotExist", "ResourceNotFound",
+    "ResourceNotFoundException",
+})  # fmt: skip
 NO_IDENTITY = (
     NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError,
     TokenRetrievalError,
 )  # fmt: skip
 THROTTLED_SECONDS = 5.0
-SCHEDULER_RIGHTS = {
-    "ListSchedules": "scheduler:ListSchedules",
-    "GetSchedule": "scheduler:GetSchedule",
-    "UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,",
-}
-EVERYWHERE = frozenset({"ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution"})
-"""What every Step Functions has: a 500 there is a bad moment, elsewhere it may be a server without the operation."""
+SERVICES = {"stepfunctions": "states"}
+"""How a service is called in IAM, where that is not its name."""
+RIGHTS = {"UpdateSchedule": "scheduler:UpdateSchedule, and iam:PassRole on the schedule's role,"}
+EVERYWHERE = frozenset({
+    "ListStateMachines", "DescribeStateMachine", "ListExecutions", "DescribeExecution", "GetJobs", "GetJobRuns",
+    "DescribeJobQueues", "ListJobs", "DescribeJobs", "ListSchedules",
+})  # fmt: skip
+"""What every server of theirs has: a 500 there is a bad moment, elsewhere it may be a server without the operation."""
 
 
 class Gone(NotSupported):
-    """The execution, state machine or schedule is not there (any more)."""
+    """What was asked for is not there (any more)."""
 
 
 class AlreadyThere(NotSupported):
@@ -72,19 +81,19 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def right_of(operation: str) -> str:
-    """The IAM action that allows an operation."""
-    return SCHEDULER_RIGHTS.get(operation, f"states:{operation}")
+def right_of(service: str, operation: str) -> str:
+    """The IAM action that allows an operation of a service (boto3's name of it)."""
+    return RIGHTS.get(operation, f"{SERVICES.get(service, service)}:{operation}")
 
 
-def sorted_client_error(error: ClientError, place: str, once: bool) -> ConnectorError:
+def sorted_client_error(error: ClientError, place: str, service: str, once: bool) -> ConnectorError:
     """The contract's error for an error answer. `once`: an action was sent; a server error leaves it unknown."""
     code, operation = code_of(error), str(error.operation_name)
     status, headers = _status(error)
     said = " ".join(str(error.response.get("Error", {}).get("Message", "")).split())[:300]
     words = f"{place}: {operation} answered {status} {code}: {said}"
-    if code in REFUSED:
-        return AccessRefused(f"{words}. Check the keys, and allow {right_of(operation)} to this identity.")
+    if code in REFUSED or status in REFUSED_STATUSES:
+        return AccessRefused(f"{words}. Check the keys, and allow {right_of(service, operation)} to this identity.")
     if code in THROTTLED or status == 429:
         return Throttled(words, retry_after(headers.get("retry-after")) or THROTTLED_SECONDS)
     if code in GONE:
@@ -93,7 +102,7 @@ def sorted_client_error(error: ClientError, place: str, once: bool) -> Connector
         return AlreadyThere(words)
     if status == 500 and headers.get("content-type", "").startswith("text/html") and operation not in EVERYWHERE:
         return NotSupported(f"{place}: this server does not have {operation}: 500 with a web page, as no AWS answers")
-    if status >= 500 or code in LATER:
+    if (status >= 500 and status not in NEVER_5XX) or code in LATER or status in LATER_STATUSES:
         return OutcomeUnknown(f"{words}. It is looked up.") if once else SystemUnreachable(words)
     return NotSupported(words)
 

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.step_functions import parse
+from connectors.aws.values import instant
 
 AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 CRON = re.compile(r"cron\((\S+) (\S+) (\S+) (\S+) (\S+) (\S+)\)")
@@ -46,7 +46,7 @@ def next_of(schedule: Mapping[str, Any], now: datetime) -> datetime | None:
     """The first start after `now`; None without one. Raises NoInstant, and ValueError, KeyError or OSError for what
     cannot be read."""
     expression = str(schedule.get("ScheduleExpression") or "")
-    begins, ends = parse.instant(schedule.get("StartDate")), parse.instant(schedule.get("EndDate"))
+    begins, ends = instant(schedule.get("StartDate")), instant(schedule.get("EndDate"))
     zone = ZoneInfo(str(schedule.get("ScheduleExpressionTimezone") or "UTC"))
     if (schedule.get("FlexibleTimeWindow") or {}).get("Mode") == "FLEXIBLE":
         raise NoInstant(f"{expression} with a flexible time window names no instant")
