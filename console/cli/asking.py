@@ -95,9 +95,8 @@ def confirmed(arguments: argparse.Namespace, job: str, data: dict[str, Any], ver
         raise Stop(Exit.USAGE, "nothing was sent: add --yes to send without a terminal")
     if verb is Verb.RERUN and data.get("safety") == "safe" and not overlaps(arguments, data):
         return agreed("send it?")
-    name = job.rpartition("/")[2]
     why = "not declared safe: " if verb in STARTING else ""
-    return typed(f"{why}type {name} to send it: ") == name
+    return typed(f"{why}type {job} to send it: ") in (job, job.partition("/")[2])
 
 
 def overlaps(arguments: argparse.Namespace, data: dict[str, Any]) -> bool:

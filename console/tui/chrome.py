@@ -23,18 +23,19 @@ ROOMY = 48
 """Columns of so small a terminal in which how long there still is has room beside when."""
 LONGEST_NAME = 16
 """Columns of a visitor's name in the header."""
+READING = "reading the store"
 Sides = tuple[list[Run], list[Run]]
 
 
-def head(view: HeaderView | None, look: Look, width: int, approvals: int = 0, visitor: str = "") -> Sides:
+def head(
+    view: HeaderView | None, look: Look, width: int, approvals: int = 0, visitor: str = "", unread: str = READING
+) -> Sides:
     """Estate and clock left; what is wrong right: services late or at risk, incidents, targets out of reach.
-    `visitor`: who sits at a browser, in whose name all is asked."""
+    `visitor`: who sits at a browser, in whose name all is asked. `unread`: what there is to say while nothing was."""
     zone = look.clock.home
     clock = f"{look.clock.hms(look.now, zone)} {look.clock.label(look.now, zone)}"
     if view is None:
-        return [(" Headway", "strong"), (f" {look.glyphs.sign('dot')} {clock}", "plain")], [
-            ("reading the store ", "dim")
-        ]
+        return [(" Headway", "strong"), (f" {look.glyphs.sign('dot')} {clock}", "plain")], [(f"{unread} ", "dim")]
     left: list[Run] = [(f" Headway {view.estate}".rstrip(), "strong"), (f" {look.glyphs.sign('dot')} ", "dim")]
     if view.replay:
         left += [(" REPLAY ", "mark"), (" ", "plain")]

@@ -116,12 +116,15 @@ class Desk(Generic[Owned]):
 
     def _work(self) -> None:
         version: Hashable = None
-        looked = 0.0
+        looked, missing = 0.0, False
         while not self._closed or self._waiting:
             asked = self._next()
             try:
                 if self._owned is None and (asked or self._look):
+                    missing, was_missing = True, missing
                     self._owned = self._opener()
+                    if was_missing and self._changed:  # who was refused before asks at once
+                        self._hand(self._changed)
                 if self._owned is not None and self._look and time.monotonic() - looked >= LOOK_SECONDS:
                     before, version = version, _seen(self._look, self._owned)
                     looked = time.monotonic()

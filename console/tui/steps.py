@@ -205,7 +205,22 @@ def _start_lines(step: Step, look: Look) -> Lines:
     safety = f"  {mark} {word}{said_words(step.preview, look)}" if step.verb != WAIT else ""
     first: list[Run] = [(f"{step.place:>2}  ", "dim"), (f"{verb} ", "strong"), (step.job, "plain"), (safety, style)]
     further = [(step.way, "warn"), (str(step.preview.get("overlap") or ""), "warn"), (step.trouble, "warn")]
-    return [[*first, (after, "dim"), (wait, "warn")], *([(f"    {text}", how)] for text, how in further if text)]
+    return [
+        [*first, (after, "dim"), (wait, "warn")],
+        *([(f"    {text}", how)] for text, how in further if text),
+        *([(f"    {word:<6}", "dim"), (text, "plain")] for word, text in _sends(step)),
+    ]
+
+
+def _sends(step: Step) -> list[tuple[str, str]]:
+    """What goes to its scheduler, in its own words; that nobody knows yet where its preview is still to come."""
+    if step.verb == WAIT:
+        return []
+    words, calls = str(step.preview.get("words") or ""), step.preview.get("native_calls") or ()
+    if not words and not calls:
+        return [("sends", "its scheduler is asked for the words right before it leaves")]
+    parts = [part for call in calls for part in str(call).split("\n")]
+    return [("does", words)] * bool(words) + [("sends" if not at else "", part) for at, part in enumerate(parts)]
 
 
 def unsafe(draft: Draft) -> list[Step]:

@@ -110,7 +110,7 @@ async def test_a_manual_step_on_red_inputs_that_is_not_declared_safe_wants_its_n
     await night.press("M")
     await night.see("Done all the same")
     await night.press("down", "enter")
-    await night.see("type the job's name")
+    await night.see("to send it", "type its name, as it stands above")
     assert [] == night.requests.sent
 
 

@@ -84,6 +84,8 @@ def test_a_store_that_is_not_there_yet_is_said_and_the_console_waits_for_it(tmp_
     path = tmp_path / "later.db"
     with Terminal(console(path), size=(120, 30)) as terminal:
         terminal.wait_for("there is no store at")
+        terminal.wait_for("store not read")
+        assert "reading the store" not in terminal.text
         make_store(path, 40, 80)
         terminal.wait_for("SERVICES 12", 30)
         assert "there is no store at" not in terminal.text
@@ -95,6 +97,8 @@ def test_until_a_started_engine_has_made_the_store_the_console_says_that_it_star
     with Terminal([sys.executable, "-c", code], size=(120, 30)) as terminal:
         terminal.wait_for("starting the engine…")
         terminal.wait_for("the engine is making the store")
+        terminal.wait_for("no store yet")
+        assert "reading the store" not in terminal.text
         assert "cannot be read" not in terminal.text
         make_store(path, 40, 80)
         terminal.wait_for("SERVICES 12", 30)

@@ -213,3 +213,21 @@ def test_what_nobody_waits_for_any_more_is_broken_off_and_nothing_is_said_of_it(
     wait_until(lambda: len(told) == 2)
     assert ["rows", "new"] == told
     assert [] == desk.close()
+
+
+def test_who_was_refused_while_nothing_was_there_is_told_at_once_when_it_is() -> None:
+    """A store that an engine makes must not wait for the next look of the clock."""
+    there, told = threading.Event(), []
+
+    def opened() -> object:
+        if not there.is_set():
+            raise FileNotFoundError("no store yet")
+        return object()
+
+    desk: Desk[object] = Desk(opened, "test", look=lambda _: 1)
+    desk.attach(lambda answer: answer(), lambda: told.append("changed"))
+    desk.ask("header", lambda _: None, lambda _: None, lambda error: told.append(str(error)))
+    wait_until(lambda: told == ["no store yet"])
+    there.set()
+    wait_until(lambda: told == ["no store yet", "changed"])
+    assert [] == desk.close()

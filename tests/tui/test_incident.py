@@ -22,6 +22,23 @@ async def test_what_was_told_last_and_what_came_of_it_stands_on_top(night: Night
     await night.see("nobody is on it", "opened: chat (env CHAT_HOOK) is not told yet, 3 tries: connection refused")
 
 
+def _long_reasons(night: Night) -> None:
+    found = night.reads.incident_
+    why = "load_orders starts 04:00 by the clock and must find it green, and so must all that reads it; " * 4
+    hurt = tuple(dataclasses.replace(one, reason=why) for one in found.services)
+    night.reads.incident_ = dataclasses.replace(found, services=hurt)
+
+
+@on_the_night(prepare=_long_reasons)
+async def test_one_that_is_opened_from_services_begins_at_its_top(night: Night) -> None:
+    await night.see("Supply plan")
+    await night.press("enter")
+    await night.see("INC-0412", "HURTS")
+    await night.at_rest()
+    grid = night.widget("#grid")
+    assert (0, True) == (grid.scroll_offset.y, grid.cursor < grid.page)  # type: ignore[attr-defined]
+
+
 @on_the_night()
 async def test_tab_leads_through_what_happened_log_timeline_reasons_and_what_worked_before(night: Night) -> None:
     await _open(night)

@@ -148,7 +148,7 @@ async def test_everything_that_was_left_red_is_planned_on_request_and_no_more_on
 async def test_enter_alone_starts_nothing(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("START repair", "Start the plan", "↓ ↵ sends it")
+    await night.see("START INC-0412", "Start the plan", "↓ ↵ sends it")
     await night.press("enter")
     await night.see("PLAN INC-0412")
     assert [] == night.requests.started
@@ -165,10 +165,13 @@ async def test_the_start_box_tells_what_is_done_how_and_what_is_not_done_or_save
     await night.press("down", "enter")
     await night.see("failed-only: rerun only what failed in it")
     await night.press("down", "space", "enter")
-    await night.see("START repair", f" 2  rerun {LOAD}  ✓ safe  after 1  waits 5m first", "    failed-only: rerun only")
-    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "LEFT OUT 2", f"{MART}  left out by hand")
-    await night.see("it starts by its own clock at 04:30", "there is more")
+    await night.see(
+        "START INC-0412", f" 2  rerun {LOAD}  ✓ safe  after 1  waits 5m first", "    failed-only: rerun only"
+    )
+    await night.see(" 3  run once cloud/close-books  ✓ safe  after 2", "LEFT OUT 2")
+    await night.see("there is more")
     await night.press("pagedown")
+    await night.see("it starts by its own clock at 04:30")
     await night.see(
         "NOT SAVED 3", "weekly-finance  its act-by 02:50 has passed", f"not by this plan: {MART} is left out"
     )
@@ -240,18 +243,19 @@ def _one_not_safe(night: Night) -> None:
 
 
 @on_the_night(prepare=_one_not_safe)
-async def test_the_one_job_that_is_not_declared_safe_is_typed(night: Night) -> None:
+async def test_where_one_job_is_not_declared_safe_the_incident_is_typed_as_the_title_has_it(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("1 step not declared safe", "type db07:extract_orders")
+    await night.see(
+        "1 step not declared safe", "START INC-0412", "type INC-0412 to send it", "type its name, as it stands above"
+    )
     assert "Start the plan" not in night.text
-    await night.type("db07:extract_items")
+    await night.type("INC-0413")
     await night.press("enter")
     await night.see("that is not its name")
     assert [] == night.requests.started
-    for _ in "db07:extract_items":
-        await night.press("backspace")
-    await night.type("db07:extract_orders")
+    await night.press("backspace")
+    await night.type("2")
     await night.press("enter")
     await night.see("PLAN 1 running")
 
@@ -269,6 +273,21 @@ async def test_where_several_are_not_declared_safe_the_incident_is_typed(night: 
     await night.type("INC-0412")
     await night.press("enter")
     await night.see("PLAN 1 running")
+
+
+def _native(night: Night) -> None:
+    first, *rest = night.requests.draft.steps
+    shown = {**first.preview, "native_calls": ["ssh db07 headway-rerun <key> 873a01d2"]}
+    night.requests.draft = dataclasses.replace(
+        night.requests.draft, steps=(dataclasses.replace(first, preview=shown), *rest)
+    )
+
+
+@on_the_night(prepare=_native)
+async def test_before_a_plan_is_started_each_step_says_what_its_scheduler_is_sent(night: Night) -> None:
+    await planned(night)
+    await night.press("enter")
+    await night.see("sends ssh db07 headway-rerun <key> 873a01d2")
 
 
 def _never(night: Night) -> None:
@@ -331,7 +350,7 @@ def _first_tier(night: Night) -> None:
 async def test_a_plan_that_tier_one_hangs_on_is_started_by_its_typed_name_alone(night: Night) -> None:
     await planned(night)
     await night.press("enter")
-    await night.see("tier 1 hangs on it: daily-revenue", "type INC-0412, then Enter")
+    await night.see("tier 1 hangs on it: daily-revenue", "type INC-0412 to send it")
     assert "Start the plan" not in night.text
     await night.type("INC-0413")
     await night.press("enter")

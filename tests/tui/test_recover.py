@@ -109,13 +109,13 @@ def _ask(night: Night) -> None:
 @on_the_night(prepare=_ask)
 async def test_a_job_not_declared_safe_wants_its_name_typed(night: Night) -> None:
     await _preview(night)
-    await night.see("not declared safe", "type the job's name")
+    await night.see("not declared safe", "type etl-hosts/db07:extract_orders to send it")
     assert "Send it" not in night.text
     await night.press("enter")
     assert [] == night.requests.sent
     await night.type("db07:extract_items")
     await night.press("enter")
-    await night.see("that is not its name: db07:extract_orders")
+    await night.see("that is not its name: etl-hosts/db07:extract_orders")
     assert [] == night.requests.sent
     for _ in "db07:extract_items":
         await night.press("backspace")
@@ -142,7 +142,7 @@ def test_what_runs_now_is_waited_for_or_sent_beside(safety: str, line: int, is_t
         assert "Send it" not in night.text
         await night.press(*["down"] * line, "enter")
         if is_typed:
-            await night.see("type the job's name")
+            await night.see("type etl-hosts/db07:extract_orders to send it")
             assert [] == night.requests.sent
             await night.type("db07:extract_orders")
             await night.press("enter")
@@ -341,7 +341,7 @@ async def test_a_name_that_was_typed_is_not_sent_by_an_enter_that_is_not_seen(ni
     await night.at_rest()
     assert [] == night.requests.sent
     await night.pilot.resize_terminal(80, 24)
-    await night.see("type the job's name")
+    await night.see("type its name, as it stands above")
     await night.typing()
 
 

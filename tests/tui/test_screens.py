@@ -95,6 +95,37 @@ async def test_a_filter_narrows_as_one_types_and_escape_clears_it(night: Night) 
 
 
 @on_the_night()
+async def test_escape_while_one_types_a_filter_clears_it_at_once_and_stays_on_the_row(night: Night) -> None:
+    await night.press("2", "3", "/")
+    await night.typing()
+    await night.type("pg-dwh")
+    await night.press("down")
+    await night.see("JOBS  row 2 of")
+    row = night.app.screen.name_here()  # type: ignore[attr-defined]
+    await night.press("escape")
+    await night.see("of 14")
+    await night.until(lambda: row == night.app.screen.name_here(), "the same row")  # type: ignore[attr-defined]
+    assert "/ pg-dwh" not in night.text
+    await night.press("escape")
+    await night.see("SERVICES")
+
+
+@on_the_night()
+async def test_escape_while_one_types_a_search_ends_it_at_once(night: Night) -> None:
+    await night.press("3", "g")
+    await night.see("LINEAGE")
+    await night.act("search")
+    await night.typing()
+    await night.type("pg-dwh")
+    await night.press("enter")
+    await night.see("/ pg-dwh")
+    await night.act("search")
+    await night.typing()
+    await night.press("escape")
+    await night.see_gone("/ pg-dwh")
+
+
+@on_the_night()
 async def test_a_line_that_was_closed_stays_closed_whatever_the_terminals_size(night: Night) -> None:
     await night.press("3", "/")
     await night.typing()
@@ -119,8 +150,8 @@ async def test_the_line_to_type_in_can_be_opened_again(night: Night) -> None:
     await night.press("3", "/")
     await night.typing()
     await night.type("pg-dwh")
-    await night.press("escape", "escape")
-    await night.see("JOBS  row 1 of 14")
+    await night.press("enter", "escape")
+    await night.see("of 14")
     await night.press("/")
     await night.typing()
     await night.type("cloud")

@@ -26,7 +26,7 @@ class BeginScreen(SendScreen[int]):
 
     @property
     def about(self) -> tuple[str, str]:
-        return "START", self.draft.title
+        return f"START {self.word}", self.draft.title
 
     @property
     def must_type(self) -> bool:
@@ -34,27 +34,19 @@ class BeginScreen(SendScreen[int]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The one job that is not declared safe; else the plan's own word."""
-        jobs = {step.job for step in self.unsafe}
-        if len(jobs) != 1:
-            return (self.word,)
-        job = jobs.pop()
-        return (job.partition("/")[2] or job, job)
-
-    @property
-    def asks(self) -> str:
-        return f"type {self.names[0]}"
+        return (self.word,)
 
     def begin(self) -> None:
         self.pane.show_runs(self._lines())
         self.offer_sending(f"{counted(len(self.draft.steps), 'step')}, each once those before it are good")
 
     def _lines(self) -> steps.Lines:
-        found = steps.start_lines(self.draft, self.look)
+        found: steps.Lines = []
         if self.unsafe:
-            found += [[], [(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")]]
+            found.append([(f"{counted(len(self.unsafe), 'step')} not declared safe", "warn")])
         if self.draft.first_tier:
-            found += [[], [(f"tier 1 hangs on it: {', '.join(self.draft.first_tier)}", "warn")]]
+            found.append([(f"tier 1 hangs on it: {', '.join(self.draft.first_tier)}", "warn")])
+        found += steps.start_lines(self.draft, self.look)
         pause, abort = self.look.key("recovery", "pause"), self.look.key("recovery", "abort")
         how = f"{pause} pauses it, {abort} gives it up"
         return [*found, [], [(f"It stops at the first step that fails; {how}.", "dim")]]

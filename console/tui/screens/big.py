@@ -45,6 +45,8 @@ class BigTable(ListScreen):
         self.order_changed = False
         self._sorted_at, self._newest = 0.0, 0
         self._asked: tuple[JobFilter, str] | None = None
+        self._stay: Hashable | None = None
+        """The row that the cursor goes to in what was asked for last."""
         self.grid.set_columns(self.columns())
 
     # said by each screen
@@ -146,6 +148,12 @@ class BigTable(ListScreen):
         self.source.arrived(views)
         if not self.whole:
             self._show(array("q", [view.id for view in views]), keep=False)
+        stay, self._stay = self._stay, None
+        if stay is not None:
+            self.grid.stand_on(stay)
+
+    def stay_on(self, row: Hashable) -> None:
+        self._stay = row
 
     def _ids(self, asked: tuple[JobFilter, str], ids: array[int], newest: int) -> None:
         if asked != self._asked:

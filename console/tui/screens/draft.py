@@ -27,7 +27,8 @@ ASKING = "asking every scheduler what it would do…"
 
 
 class DraftScreen(BaseScreen):
-    """`propose` puts the question to the engine; `word` is typed where several steps are not declared safe.
+    """`propose` puts the question to the engine; `word`, its short name, is typed where a step is not declared safe or
+    tier 1 hangs on it.
 
     `wider` puts a wider one: also what no service that is hit waits for."""
 

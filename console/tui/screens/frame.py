@@ -182,7 +182,8 @@ class FrameScreen(Paced, Screen[None], inherit_bindings=False):
 
     def _head(self) -> chrome.Sides:
         board = self.board
-        return chrome.head(board.header, self.look, self.size.width, len(board.approvals), board.visitor)
+        unread = "no store yet" if board.starting else "store not read" if board.store_error else chrome.READING
+        return chrome.head(board.header, self.look, self.size.width, len(board.approvals), board.visitor, unread)
 
     def paint_foot(self) -> None:
         text, style = self._notice

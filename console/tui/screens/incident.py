@@ -77,21 +77,35 @@ class IncidentScreen(PresentScreen):
         self.plans = tuple(one for one in plans if one.ended is None)
         self.tick()
         self.tabs.show_log(view)
-        if not self.grid.touched or self._is_over(before):
+        if self._is_over(before):
             self._point_at_step()
+        elif not self.grid.touched:
+            self._begin()
 
     def _is_over(self, before: IncidentView | None) -> bool:
         """True when the run under the cursor was a step to send, and is none any more."""
         here = self.here.run_id if self.here else None
         return before is not None and here in _step_ids(before) and here not in _step_ids(self.view)
 
-    def _point_at_step(self) -> None:
-        """Puts the cursor on the run that `r` is about: the next step, else the one it waits for."""
+    def _step_place(self) -> int | None:
+        """The line of the run that `r` is about: the next step, else the one it waits for."""
         steps = open_steps(self.view) if self.view else []
-        keys = [self.grid.source.key_at(index) for index in range(len(self.grid.source))]
-        if steps and ("run", steps[0].run_id, steps[0].job) in keys:
-            self.grid.move_to(keys.index(("run", steps[0].run_id, steps[0].job)))
+        return self.grid.source.index_of(("run", steps[0].run_id, steps[0].job), 0) if steps else None
+
+    def _point_at_step(self) -> None:
+        place = self._step_place()
+        if place is not None:
+            self.grid.move_to(place)
             self.grid.touched = False
+
+    def _begin(self) -> None:
+        """It begins at its top: whom it hurts is read first, the cursor on the step only where both are in view."""
+        place = self._step_place()
+        if place is not None and place < self.grid.page:
+            self._point_at_step()
+            return
+        self.grid.action_move("top")
+        self.grid.touched = False
 
     def tick(self) -> None:
         super().tick()
@@ -261,6 +275,8 @@ class IncidentScreen(PresentScreen):
     @on(Grid.Resized)
     def resized(self) -> None:
         self.tick()
+        if self.view is not None and not self.grid.touched:
+            self._begin()
 
     @on(Grid.Picked)
     def picked(self) -> None:

@@ -54,13 +54,19 @@ class ListScreen(BaseScreen):
         self.open_line(self.filter_text, "filter")
 
     def close_something(self) -> bool:
-        if self.is_typing:
+        """Escape clears the filter at once, also while one types it; the cursor stays on its row."""
+        typing, row = self.is_typing, self.row_left
+        if typing:
             self.leave_filter()
-            return True
-        if self.filter_text:
-            self.set_filter("")
-            return True
-        return False
+        if not self.filter_text:
+            return typing
+        self.set_filter("")
+        self.stay_on(row)
+        return True
+
+    def stay_on(self, row: Hashable) -> None:
+        """The cursor keeps its row when the filter is gone."""
+        self.stand_on(row)
 
     def leave_filter(self) -> None:
         """Closes the line; what it says stays in force."""

@@ -218,13 +218,13 @@ class LogScreen(BaseScreen):
         self.pane.focus()
 
     def close_something(self) -> bool:
-        if self.is_typing:
+        typing = self.is_typing
+        if typing:
             self._leave_search()
-            return True
-        if self.searched:
-            self.searched = ""
-            self.pane.marked = None
-            self.pane.refresh()
-            self.paint_log_title()
-            return True
-        return False
+        if not self.searched:
+            return typing
+        self.searched = ""
+        self.pane.marked = None
+        self.pane.refresh()
+        self.paint_log_title()
+        return True

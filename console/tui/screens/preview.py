@@ -37,7 +37,7 @@ class PreviewScreen(SendScreen[None]):
     @property
     def names(self) -> tuple[str, ...]:
         job = self.order.job
-        return (job.partition("/")[2] or job, job)
+        return (job, job.partition("/")[2] or job)
 
     @property
     def must_type(self) -> bool:

@@ -29,19 +29,22 @@ class SearchedGraph(BaseScreen):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.searched = event.value
-        self.close_something()
+        self._leave_search()
         self._seek(1)
 
+    def _leave_search(self) -> None:
+        self.close_line()
+        self.canvas.focus()
+
     def close_something(self) -> bool:
-        if self.is_typing:
-            self.close_line()
-            self.canvas.focus()
-            return True
-        if self.searched:
-            self.searched = ""
-            self.paint_frame()
-            return True
-        return False
+        typing = self.is_typing
+        if typing:
+            self._leave_search()
+        if not self.searched:
+            return typing
+        self.searched = ""
+        self.paint_frame()
+        return True
 
     def why_not_match_next(self) -> str:
         return "" if self.searched else f"nothing was searched for: {self.key_for('search')} does"

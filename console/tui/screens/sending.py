@@ -86,13 +86,13 @@ class SendScreen(Overlay[Chosen]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What may be typed to send it, the shortest first."""
+        """What may be typed to send it: first the one that its title has, which is what is asked for."""
         return ()
 
     @property
     def asks(self) -> str:
-        """What a person is asked to type."""
-        return "type the job's name"
+        """What a person is asked to type: the name that stands in the title of the box."""
+        return f"type {self.names[0]}"
 
     @property
     def typed_first(self) -> str:
@@ -183,7 +183,7 @@ class SendScreen(Overlay[Chosen]):
 
     def _ask_name(self) -> None:
         self._open_line(f"{self.asks} to send it")
-        self.say(f"{self.asks}, then Enter")
+        self.say("type its name, as it stands above, then Enter")
 
     def _ask_why(self, words: str) -> None:
         """Nothing was sent yet: what a person says here goes into the audit with it."""

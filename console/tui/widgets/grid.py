@@ -247,13 +247,11 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         top, page = self.scroll_offset.y, self.page
         target = top
         if self.cursor < top:
-            target = self.cursor
+            target = 0 if self.cursor == 1 and not self._picked(self.source.row(0)) else self.cursor
         elif self.cursor >= top + page:
             target = self.cursor - page + 1
         if target == top or self.size.height == 0:
             return False
-        if target == 1 and self.source.row(0) is not None and not self._picked(self.source.row(0)):
-            target = 0
         self.scroll_to(y=target, animate=False)
         return True
 
@@ -270,7 +268,8 @@ class Grid(FlatScroll, can_focus=True, inherit_bindings=False):
         }[way]
         before = self.cursor
         self.move_to(index, step)
-        if way in ("up", "top") and self.cursor in (before, index) and self.scroll_offset.y and not self._above():
+        is_near = self.cursor in (before, index) or self.cursor < self.page
+        if way in ("up", "top") and is_near and self.scroll_offset.y and not self._above():
             self.scroll_to(y=0, animate=False)
         if way in ("down", "page_down", "bottom") and self.cursor == before:
             self.scroll_to(y=self.max_scroll_y, animate=False)
