@@ -24,7 +24,7 @@ import pytest
 from connectors.contract import Skipped, State
 from console.cli.detached import start_if_needed
 from console.config import Config, DependencySettings, JobSettings
-from console.engine.wiring import Part
+from console.engine.part import Part
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
 from tests.hostile.commands import headway

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from connectors import registry
 from connectors.contract import Capability
+from connectors.heartbeat.options import HeartbeatJob
 from connectors.manual.options import StepOptions
 from console import config as settings
 from console.config import (
@@ -73,6 +74,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "shop-db",
         "batch",
         "ledger",
+        "own",
     } == set(config.systems)
     text = path.read_text()
     models: list[type[BaseModel]] = [
@@ -87,7 +89,8 @@ def test_the_example_loads_and_names_every_setting() -> None:
         settings.ActingSettings,
         alerting.InhibitSettings,
         alerting.RotaSettings,
-        *(registry.load(kind).options for kind in ("cron", "airflow", "manual")),
+        *(registry.load(kind).options for kind in ("cron", "airflow", "heartbeat", "manual")),
+        HeartbeatJob,
         StepOptions,
     ]
     keys = [(model.__name__, one.alias or name) for model in models for name, one in model.model_fields.items()]

@@ -83,6 +83,24 @@ class Connector(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """An open door of a target that reports by itself. Kept open while the engine begins anew with another config."""
+
+    def refresh(self, options: Any, secrets: Secrets) -> str:
+        """Takes up settings and secrets as they are now, and listens from the first time on; what is wrong, in words,
+        or "". Called from one thread, about once a minute. Raises no ConnectorError."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong now, in words; empty when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Listens no more."""
+        ...
+
+
 class Secrets(Protocol):
     """Resolves a reference to a secret at use; its values are masked at the boundary of logs and errors."""
 
@@ -125,6 +143,10 @@ class ConnectorKind:
     """The rungs on which its jobs may stand; empty where the kind does not tell."""
     verbs: Mapping[Verb, str] = field(default_factory=dict)
     """The source's own words for what it may be asked: RERUN: "redrive, or start again"."""
+    listen: Callable[[Any, str, Callable[[], None]], Listener] | None = None
+    """For targets that report by themselves: opens the door at which the engine hears them, from the options, the
+    target, and what is to be called when something arrived. What was answered there must be durable, and is told by
+    `poll`. Raises OSError where the address cannot be had."""
     shell: Callable[[Any, str, Secrets], Shell] | None = None
     """How a person opens a session at a target, from the options; None where nothing but an API is there. Raises
     AccessRefused."""

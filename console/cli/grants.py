@@ -13,6 +13,7 @@ GRANTS = {
     "airflow": ("connectors.airflow", "grants.txt"),
     "cron": ("connectors.cron", "grants.txt"),
     "dagster": ("connectors.dagster", "grants.txt"),
+    "heartbeat": ("connectors.heartbeat", "grants.txt"),
     "prefect": ("connectors.prefect", "grants.txt"),
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),

@@ -140,6 +140,7 @@ def _nothing_here(path: Path) -> list[str]:
     return [
         "Nothing that Headway can watch was found on this machine: no crontab, no Airflow home, no pg_cron, no AWS.",
         f"Where yours are elsewhere, write {path} by hand: config.example.toml has every setting.",
+        "What runs by itself can report to Headway by curl: headway grants heartbeat",
         "To see what it is like first: headway demo",
     ]
 

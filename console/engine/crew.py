@@ -15,7 +15,7 @@ import structlog
 from connectors.secrets import SecretStore
 from console.clean import clean_line
 from console.engine.footprint import give_back_what_is_freed
-from console.engine.wiring import Part
+from console.engine.part import Part
 from console.store.errors import LeaseLost, StoreError
 
 log = structlog.get_logger("headway.engine")

@@ -69,8 +69,7 @@ class Engine:
         self._configs = configs
         self._make_parts = make_parts
         self._parts = parts
-        self._lease_seconds = lease_seconds
-        self._renew_seconds = min(RENEW_SECONDS, lease_seconds / 5)
+        self._lease_seconds, self._renew_seconds = lease_seconds, min(RENEW_SECONDS, lease_seconds / 5)
         self._end = threading.Event()
         self._said = ""
         self._own = OwnAlerts()
@@ -107,6 +106,7 @@ class Engine:
                 log.info("standing by", holder=got.holder, since=str(got.since))
             told = got
             self._end.wait(STAND_BY_SECONDS if got is not None else 0)
+        self._parts.leave()
 
     def _acquire(self) -> Lease | HeldBy | None:
         """The lease, or who holds it; None when a dead holder's was freed just now."""

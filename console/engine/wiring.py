@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
 
@@ -24,11 +24,13 @@ from console.engine.checks import Checks
 from console.engine.doors import Doors, Place
 from console.engine.evaluate import Evaluator
 from console.engine.health import Health, Pulse
+from console.engine.inbound import Inbound
 from console.engine.log_differences import LogDifferences
 from console.engine.looking import Looker
 from console.engine.muting import MutingAnswers
 from console.engine.noise import WeeklyNoise
 from console.engine.outbox import Outbox
+from console.engine.part import Living, Part
 from console.engine.ping import Ping
 from console.engine.plans import Plans
 from console.engine.poll import Poller, Shared
@@ -53,14 +55,6 @@ AT_ONCE = 1
 """Most writes in flight per system."""
 
 
-class Part(Protocol):
-    """A thread's worth of work: runs until `stopping`, under a fence."""
-
-    wake: threading.Event
-
-    def run(self, fence: int, stopping: Callable[[], bool]) -> None: ...
-
-
 class Parts:
     """Everything that works on one store, from one config."""
 
@@ -73,6 +67,7 @@ class Parts:
         self._told: frozenset[str] = frozenset()
         self._telling = threading.Lock()
         self._underway = Underway(AT_ONCE)
+        self._inbound = Inbound(secrets)
         self._joined = False
         self._fence = 0
 
@@ -83,8 +78,9 @@ class Parts:
         return made
 
     def follow(self, before: Parts) -> None:
-        """Knows what the parts before these, in the same process, still send. To be called before they begin."""
-        self._underway = before._underway
+        """Knows what the parts before these, in the same process, still send, and has their open doors. To be called
+        before they begin."""
+        self._underway, self._inbound = before._underway, before._inbound
 
     def begin(self, fence: int) -> None:
         """Config into the store, then what a dead engine left is put in order. Raises LeaseLost."""
@@ -169,6 +165,7 @@ class Parts:
             clocks_changed=self._tell_backwards,
         )
         self.pollers = {target_id: Poller(shared, place) for target_id, place in places.items()}
+        self._inbound.keep(places, self._poll_now)
         self.checks = Checks(
             self.store,
             self.clock,
@@ -232,17 +229,16 @@ class Parts:
         alerts = self.config.alerts
         self.ping = Ping(alerts.ping, alerts.ping_every, self.secrets, self.health) if alerts.ping else None
 
+    def _living(self) -> list[tuple[str, Living]]:
+        own: list[tuple[str, Living]] = [
+            ("evaluate", self.evaluator), ("outbox", self.outbox), ("actions", self.actions), ("plans", self.plans),
+            ("answers", self.answers), ("checks", self.checks), ("rounds", self.rounds),
+        ]  # fmt: skip
+        own += [("inbound", self._inbound)] if self._inbound.is_needed else []
+        return own + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+
     def _pulses(self) -> dict[str, Pulse]:
-        own = {
-            "evaluate": self.evaluator.pulse,
-            "outbox": self.outbox.pulse,
-            "actions": self.actions.pulse,
-            "plans": self.plans.pulse,
-            "answers": self.answers.pulse,
-            "checks": self.checks.pulse,
-            "rounds": self.rounds.pulse,
-        }
-        return own | {f"poll {poller.name}": poller.pulse for poller in self.pollers.values()}
+        return {name: part.pulse for name, part in self._living()}
 
     def _asking(self, seconds: float) -> dict[str, float]:
         return self.actions.hanging(seconds) | self.answers.hanging(seconds)
@@ -250,7 +246,8 @@ class Parts:
     def trouble(self, broken: str) -> str:
         """What status and console say of the engine itself: what broke, is silent, hangs, was given up."""
         self.health.hear("; ".join(filter(None, (broken, self.evaluator.trouble))))
-        return "; ".join(filter(None, (self.health.words(), self.checks.trouble(), self.rotas.trouble())))
+        told = self.health.words(), self.checks.trouble(), self.rotas.trouble(), self._inbound.trouble()
+        return "; ".join(filter(None, told))
 
     @property
     def send(self) -> Sender:
@@ -265,17 +262,12 @@ class Parts:
 
     def running(self) -> list[tuple[str, Part]]:
         """What needs a thread, with the thread's name."""
-        named: list[tuple[str, Part]] = [
-            ("evaluate", self.evaluator),
-            ("outbox", self.outbox),
-            ("actions", self.actions),
-            ("plans", self.plans),
-            ("answers", self.answers),
-            ("checks", self.checks),
-            ("rounds", self.rounds),
-        ]
-        named += [("ping", self.ping)] if self.ping is not None else []
-        return named + [(f"poll {poller.name}", poller) for poller in self.pollers.values()]
+        ping: list[tuple[str, Part]] = [("ping", self.ping)] if self.ping is not None else []
+        return [*ping, *self._living()]
+
+    def leave(self) -> None:
+        """This process ends: its doors close."""
+        self._inbound.close()
 
     def finish(self, until: float = math.inf) -> None:
         """Ends what the parts hold open; what hangs is left behind when `time.monotonic` is `until`."""

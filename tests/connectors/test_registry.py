@@ -19,6 +19,7 @@ OURS = [
     "airflow",
     "cron",
     "dagster",
+    "heartbeat",
     "mysql_events",
     "pg_cron",
     "pgagent",

@@ -1,0 +1,90 @@
+"""A door on a free port with a spool of its own, and what calls there."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from connectors.conformance_support import closed_port
+from connectors.contract import AccessRefused, RunRecord
+from connectors.heartbeat.connector import HeartbeatConnector
+from connectors.heartbeat.door import Door
+from connectors.heartbeat.options import HeartbeatOptions
+
+TOKENS = {"export": "export-0123456789abcdef", "mart": "mart-0123456789abcdef00"}
+
+
+def secret(reference: Any) -> str:
+    """The token whose job the reference names; "gone" cannot be read."""
+    if reference.env == "gone":
+        raise AccessRefused("secret env gone: the variable is not set in this process")
+    return TOKENS[reference.env]
+
+
+def options_of(folder: Path, port: int = 8787, **changes: Any) -> HeartbeatOptions:
+    jobs = {name: {"token": {"env": name}, "lost_after": "2h"} for name in TOKENS}
+    value = {"listen": f"127.0.0.1:{port}", "spool": folder / "spool.db", "jobs": jobs, **changes}
+    return HeartbeatOptions.model_validate(value)
+
+
+@contextmanager
+def open_at(folder: Path, arrived: Callable[[], None] = lambda: None, **changes: Any) -> Iterator[Door]:
+    """A door that listens."""
+    options = options_of(folder, closed_port(), **changes)
+    door = Door(options, arrived)
+    assert "" == door.refresh(options, secret)
+    try:
+        yield door
+    finally:
+        door.close()
+
+
+def connected(door: Door) -> HeartbeatConnector:
+    return HeartbeatConnector(door.options, secret)
+
+
+def told(door: Door, cursor: str = "") -> list[RunRecord]:
+    """What a poll tells."""
+    connector = connected(door)
+    try:
+        return list(connector.poll(cursor, (), 5).runs)
+    finally:
+        connector.close()
+
+
+def calling(door: Door) -> socket.socket:
+    return socket.create_connection(door.options.address, timeout=20)
+
+
+def said(door: Door, request: bytes) -> str:
+    """What the door answers to these very bytes; whoever sent them listens then."""
+    with calling(door) as sock:
+        sock.sendall(request)
+        return answer(sock)
+
+
+def answer(sock: socket.socket) -> str:
+    parts = []
+    try:
+        while part := sock.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts).decode()
+
+
+def ping(door: Door, path: str, body: bytes = b"", job: str = "export") -> str:
+    """The first line of the answer to a report of the job."""
+    head = f"POST /ping/{TOKENS[job]}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return said(door, head.encode() + body).partition("\r\n")[0]
+
+
+def wait_for(look: Callable[[], bool], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.02)

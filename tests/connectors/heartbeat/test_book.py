@@ -1,0 +1,178 @@
+"""What reports make of a run, whatever their order, and whatever the wall clock does."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from connectors.heartbeat import spool as spools
+from connectors.heartbeat.book import LOG_BYTES, Moment, Run
+from connectors.heartbeat.ping import FAIL, LOG, START, SUCCESS, Ping, Refused, digest, read
+from connectors.heartbeat.spool import Spool
+
+TOKEN = "0123456789abcdef"
+TOKENS = {"export": digest(TOKEN), "mart": digest("another-0123456789")}
+
+
+def at(seconds: float, wall: float | None = None, boot: str = "one") -> Moment:
+    return Moment(1_800_000_000 + (seconds if wall is None else wall), boot, 500 + seconds)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool.db")
+
+
+def runs(spool: Spool) -> list[Run]:
+    return [one.run for one in spool.changes(0, 1000)]
+
+
+def test_reports_of_one_rid_are_one_run_in_whatever_order_they_come(tmp_path: Path) -> None:
+    said = (Ping("a", START, "r"), Ping("a", SUCCESS, "r"), Ping("a", FAIL, "r"))
+    for number, order in enumerate(permutations(said)):
+        spool = Spool(tmp_path / f"{number}.db")
+        for second, ping in enumerate((*order, *order)):
+            spool.take([(ping, b"", 0)], at(second))
+        [run] = runs(spool)
+        assert (FAIL, False) == (run.word, run.is_open)
+        spool.close()
+
+
+def test_a_repeated_end_changes_nothing(spool: Spool) -> None:
+    for second in (5, 6, 500):
+        spool.take([(Ping("a", SUCCESS, "r", rows=second), b"log", 0)], at(second))
+    [run] = runs(spool)
+    assert (5, b"log", 1_800_000_005) == (run.rows, run.log, run.ended)
+
+
+def test_without_a_rid_an_end_belongs_to_the_run_that_is_open(spool: Spool) -> None:
+    for second, word in ((0, START), (2, START), (60, SUCCESS), (62, SUCCESS), (100, START), (300, FAIL)):
+        spool.take([(Ping("a", word), b"", 0)], at(second))
+    told = [(run.started, run.ended, run.word) for run in runs(spool)]
+    base = 1_800_000_000
+    assert [(base, base + 60, SUCCESS), (base + 100, base + 300, FAIL)] == told
+
+
+def test_a_start_that_another_start_overtakes_is_no_run_that_runs(spool: Spool) -> None:
+    for second in (0, 3600):
+        spool.take([(Ping("a", START), b"", 0)], at(second))
+    assert ["overtaken", START] == [run.word for run in runs(spool)]
+
+
+def test_ends_alone_are_runs_without_a_start(spool: Spool) -> None:
+    for second in (0, 3, 60):
+        spool.take([(Ping("a", SUCCESS), b"", 0)], at(second))
+    assert [(None, 0), (None, 60)] == [(run.started, (run.ended or 0) - 1_800_000_000) for run in runs(spool)]
+
+
+@pytest.mark.parametrize("jump", [-7200, 0, 7200])
+def test_a_clock_that_jumps_changes_no_duration(spool: Spool, jump: float) -> None:
+    spool.take([(Ping("a", START, "r"), b"", 0)], at(0))
+    spool.take([(Ping("a", SUCCESS, "r"), b"", 0)], at(90, wall=90 + jump))
+    [run] = runs(spool)
+    assert run.started is not None
+    assert 90 == (run.ended or 0) - run.started
+
+
+def test_across_a_reboot_the_wall_clock_counts_and_never_backwards(spool: Spool) -> None:
+    spool.take([(Ping("a", START, "r"), b"", 0), (Ping("a", START, "s"), b"", 0)], at(0))
+    spool.take([(Ping("a", SUCCESS, "r"), b"", 0)], Moment(1_800_000_600, "two", 5))
+    spool.take([(Ping("a", SUCCESS, "s"), b"", 0)], Moment(1_700_000_000, "two", 5))
+    assert [600, 0] == [(run.ended or 0) - (run.started or 0) for run in runs(spool)]
+
+
+def test_of_a_log_the_end_is_kept_and_what_is_left_out_counted(spool: Spool) -> None:
+    spool.take([(Ping("a", START, "r"), b"begin\n", 0), (Ping("a", LOG, "r"), b"x" * LOG_BYTES, 0)], at(0))
+    spool.take([(Ping("a", FAIL, "r"), b"end\n", 100)], at(1))
+    [run] = runs(spool)
+    assert (b"end\n", 6 + LOG_BYTES + 100) == (run.log, run.left_out)
+
+
+def test_a_log_of_no_run_is_not_kept(spool: Spool) -> None:
+    assert [False] == spool.take([(Ping("a", LOG, "r"), b"x", 0)], at(0))
+    assert [] == runs(spool)
+
+
+def test_only_what_was_read_is_forgotten_and_numbers_never_come_again(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spools, "KEPT_RUNS", 20)
+    monkeypatch.setattr(spools, "KEPT_LOGS", 5)
+    spool.take([(Ping("a", FAIL, str(number)), b"log", 0) for number in range(30)], at(0))
+    spool.tidy()
+    assert 30 == len(spool.changes(0, 1000))
+    last = spool.changes(0, 1000)[-1].number
+    spool.told(last)
+    spool.tidy()
+    kept = spool.changes(0, 1000)
+    assert (20, 5) == (len(kept), sum(bool(one.run.log) for one in kept))
+    spool.take([(Ping("a", SUCCESS, "new"), b"", 0)], at(1))
+    assert ["new"] == [one.run.rid for one in spool.changes(last, 10)]
+
+
+def test_when_the_door_was_closed_is_known(spool: Spool) -> None:
+    spool.opens(at(0))
+    spool.listens(at(600))
+    spool.opens(at(603))
+    assert [] == spool.closed(0)
+    spool.opens(at(3600))
+    assert [(1_800_000_603, 1_800_003_600)] == [each[1:] for each in spool.closed(0)]
+
+
+# what a request's line says
+
+
+@pytest.mark.parametrize(
+    "target, wanted",
+    [
+        ("", Ping("export", SUCCESS)),
+        ("/", Ping("export", SUCCESS)),
+        ("/start?rid=3f1c-7", Ping("export", START, "3f1c-7")),
+        ("/fail", Ping("export", FAIL)),
+        ("/log?rid=a:b.c_d", Ping("export", LOG, "a:b.c_d")),
+        ("/0?rows=12&bytes=3400", Ping("export", SUCCESS, "", 0, 12, 3400)),
+        ("/137", Ping("export", FAIL, "", 137)),
+        ("?unknown=1", Ping("export", SUCCESS)),
+    ],
+)
+def test_a_path_says_who_and_what(target: str, wanted: Ping) -> None:
+    assert wanted == read("GET", f"/ping/{TOKEN}{target}", "", TOKENS)
+    assert wanted == read("POST", f"/jobs/export{target}", f"Bearer {TOKEN}", TOKENS)
+
+
+@pytest.mark.parametrize(
+    "method, target, authorization, status",
+    [
+        ("GET", "/", "", 404),
+        ("GET", "/ping/", "", 404),
+        ("GET", f"/ping/{TOKEN[:-1]}", "", 404),
+        ("GET", f"/ping/{TOKEN}x", "", 404),
+        ("GET", f"/ping/../ping/{TOKEN}", "", 404),
+        ("GET", f"/ping/%2e%2e/{TOKEN}", "", 404),
+        ("GET", f"//ping/{TOKEN}", "", 404),
+        ("GET", f"http://elsewhere/ping/{TOKEN}", "", 404),
+        ("GET", f"/ping/{TOKEN}/start/../fail", "", 404),
+        ("GET", f"/ping/{TOKEN}\n", "", 404),
+        ("GET", f"/ping/{TOKEN}/éstart", "", 404),
+        ("GET", "/jobs/export", "", 401),
+        ("GET", "/jobs/export", "Basic abc", 401),
+        ("GET", "/jobs/mart", f"Bearer {TOKEN}", 401),
+        ("GET", "/jobs/nosuch", f"Bearer {TOKEN}", 401),
+        ("DELETE", f"/ping/{TOKEN}", "", 405),
+        ("GET", f"/ping/{TOKEN}/256", "", 400),
+        ("GET", f"/ping/{TOKEN}?rid=a%20b", "", 400),
+        ("GET", f"/ping/{TOKEN}?rid=%ff", "", 400),
+        ("GET", f"/ping/{TOKEN}?rid={'x' * 101}", "", 400),
+        ("GET", f"/ping/{TOKEN}?rows=-1", "", 400),
+        ("GET", f"/ping/{TOKEN}?rows=1e400", "", 400),
+        ("GET", f"/ping/{TOKEN}?rows=٣", "", 400),
+        ("GET", f"/ping/{TOKEN}?{'&'.join('abcdefghijk')}", "", 400),
+    ],
+)
+def test_what_is_no_report_is_refused(method: str, target: str, authorization: str, status: int) -> None:
+    with pytest.raises(Refused) as refused:
+        read(method, target, authorization, TOKENS)
+    assert status == refused.value.status
+    assert TOKEN not in refused.value.why

@@ -1,0 +1,102 @@
+"""The kind on a door of its own, which real requests reach."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from connectors.conformance import ConnectorConformance
+from connectors.contract import Connector, RunRecord
+from connectors.heartbeat.connector import CONNECTOR, HeartbeatConnector
+from connectors.heartbeat.door import Door
+from connectors.heartbeat.ping import Ping
+from connectors.heartbeat.spool import Spool, now
+from tests.connectors.heartbeat.support import open_at, options_of, ping, secret
+
+
+@pytest.fixture(scope="class")
+def door(request: pytest.FixtureRequest) -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="headway-door-"))
+    with open_at(folder) as opened:
+        request.cls.door, request.cls.folder = opened, folder
+        yield
+    shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("door")
+class TestHeartbeat(ConnectorConformance):
+    kind = CONNECTOR
+    against = "real: our own door, over HTTP"
+    limits: ClassVar = {
+        "network": "it asks nobody: its jobs come to it",
+        "unknown_word": "its words are our own; what is none of them is refused at the door",
+    }
+    door: Door
+    folder: Path
+
+    def connector(self) -> Connector:
+        return HeartbeatConnector(self.door.options, secret)
+
+    def make_success(self) -> str:
+        ping(self.door, "/start?rid=good", job="mart")
+        assert ping(self.door, "?rid=good&rows=12", job="mart").endswith("200 ")
+        return "mart"
+
+    def make_failure(self) -> str:
+        ping(self.door, "/start?rid=bad")
+        assert ping(self.door, "/3?rid=bad", "line one\nno space left on device ÄÖÜ\n".encode()).endswith("200 ")
+        return "export"
+
+    def with_a_right_revoked(self) -> Connector:
+        jobs = {"export": {"token": {"env": "gone"}}}
+        return HeartbeatConnector(options_of(self.folder, jobs=jobs), secret)
+
+    def crowded(self, runs: int) -> Connector:
+        options = options_of(self.folder, spool=self.folder / "crowd.db")
+        spool, at = Spool(options.spool_file), now()
+        spool.opens(at)
+        spool.take([(Ping("export", "success", rid="first"), b"", 0)], at)
+        many = f"WITH RECURSIVE many(n) AS (VALUES (9) UNION ALL SELECT n + 1 FROM many LIMIT {runs})"
+        copied = "n, job, 'r' || n, wall, boot, up, started, ended, word, exit_code, rows, size, log, left_out, n"
+        spool._db.execute(f"{many} INSERT INTO run SELECT {copied} FROM run, many WHERE rid = 'first'")
+        spool.close()
+        return HeartbeatConnector(options, secret)
+
+    def with_a_run_behind(self) -> tuple[Connector, object]:  # type: ignore[override]
+        connector = self.connector()
+
+        def put() -> str:
+            ping(self.door, "/fail?rid=behind")
+            return "behind"
+
+        return connector, put
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        ping(self.door, "/fail?rid=long", b"x" * (size // 5))
+        return self.connector(), self.latest("export")
+
+
+def test_a_start_without_an_end_is_lost_by_the_time_that_passed(tmp_path: Path) -> None:
+    options = options_of(tmp_path)
+    spool, began = Spool(options.spool_file), now()
+    spool.opens(began)
+    spool.take([(Ping("export", "start"), b"", 0)], began)
+    later = type(began)(began.wall, began.boot, began.up + 7201)
+    spool.listens(later)
+    first = HeartbeatConnector(options, secret, lambda: began).poll("", (), 5)
+    from connectors.conformance import ref
+
+    connector = HeartbeatConnector(options, secret, lambda: later)
+    [lost] = connector.poll(first.cursor, [ref(first.runs[0])], 5).runs
+    assert ("running", "lost", "inferred") == (first.runs[0].state, lost.state, lost.evidence)
+    assert "no end was reported within 2:00:00" in lost.message
+    assert lost.started_at is not None
+    assert lost.ended_at == lost.started_at + timedelta(hours=2)
+    spool.take([(Ping("export", "success"), b"", 0)], later)
+    assert ["succeeded"] == [run.state for run in connector.poll(first.cursor, (), 5).runs]

@@ -1,0 +1,228 @@
+"""The door on a real socket: what people send, and what nobody should."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from connectors.contract import SystemUnreachable
+from connectors.heartbeat import door as doors
+from connectors.heartbeat.connector import HeartbeatConnector
+from connectors.heartbeat.door import PINGS_A_MINUTE, WRONG_A_MINUTE, Door
+from connectors.heartbeat.options import HeartbeatOptions
+from connectors.heartbeat.spool import Spool
+from tests.connectors.heartbeat.support import (
+    TOKENS,
+    answer,
+    calling,
+    connected,
+    open_at,
+    options_of,
+    ping,
+    said,
+    secret,
+    told,
+    wait_for,
+)
+
+OK = "HTTP/1.1 200 "
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    with open_at(tmp_path) as opened:
+        yield opened
+
+
+def test_curl_tells_a_whole_run(door: Door) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("no curl here")
+    base = f"http://{door.options.listen}"
+    for words in (
+        [f"{base}/ping/{TOKENS['export']}/start?rid=1"],
+        ["--data-binary", "loaded\n", f"{base}/ping/{TOKENS['export']}/0?rid=1&rows=12&bytes=340"],
+        ["-H", f"Authorization: Bearer {TOKENS['mart']}", "-T", "-", f"{base}/jobs/mart/fail"],
+    ):
+        done = subprocess.run([curl, "-fsS", "-m", "20", *words], input=b"no such table\n", capture_output=True)
+        assert (0, b"") == (done.returncode, done.stderr), done
+    export, mart = told(door)
+    assert ("succeeded", "exit 0", {"rid": "1", "rows": 12, "bytes": 340}) == (
+        export.state, export.native_state, export.context,
+    )  # fmt: skip
+    assert ("failed", "no such table") == (mart.state, mart.message)
+
+
+def test_a_report_is_told_at_once_and_then_no_more(tmp_path: Path) -> None:
+    came: list[int] = []
+    with open_at(tmp_path, lambda: came.append(1)) as door:
+        assert OK == ping(door, "/start?rid=1")
+        wait_for(lambda: came == [1])
+        first = connected(door).poll("", (), 5)
+        assert ["running"] == [run.state for run in first.runs]
+        assert [] == told(door, first.cursor)
+        ping(door, "?rid=1")
+        assert ["succeeded"] == [run.state for run in told(door, first.cursor)]
+
+
+def test_a_slow_caller_keeps_nobody_waiting_and_is_sent_away(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "REQUEST_SECONDS", 0.3)
+    with calling(door) as slow, calling(door) as silent:
+        slow.sendall(b"POST /ping/")
+        assert OK == ping(door, "")
+        assert "408" in answer(slow)
+        assert "408" in answer(silent)
+
+
+def test_where_all_places_are_taken_the_one_that_is_at_it_longest_goes(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doors, "MOST_CONNECTIONS", 8)
+    slow = [calling(door) for _ in range(20)]
+    for one in slow:
+        one.sendall(b"GET /pi")
+    assert [OK] * 3 == [ping(door, "") for _ in range(3)]
+    assert len(door._callers) <= 8
+    for one in slow:
+        one.close()
+
+
+def test_a_body_without_end_costs_no_memory_and_its_report_counts(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.heartbeat.wire.BODY_BYTES", 300_000)
+    assert "HTTP/1.1 413 " == ping(door, "/fail?rid=declared", b"x" * 400_000)
+    head = f"POST /ping/{TOKENS['export']}/fail?rid=drip HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with calling(door) as sock:
+        sock.sendall(head.encode())
+        try:
+            for _ in range(100):
+                sock.sendall(b"ffff\r\n" + b"y" * 0xFFFF + b"\r\n")
+        except OSError:
+            pass
+    wait_for(lambda: len(told(door)) == 2)
+    assert {"declared": "failed", "drip": "failed"} == {run.attempt_key: run.state for run in told(door)}
+
+
+HEAD = f"POST /ping/{TOKENS['export']} HTTP/1.1\r\nHost: x\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    "request_, status",
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "400"),
+        (b"nonsense\r\n\r\n", "400"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", "400"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffffffffff\r\nabc", "400"),
+        (HEAD + b"Transfer-Encoding: gzip\r\n\r\nabc", "501"),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 7\r\n\r\nabcde", "400"),
+        (HEAD + b"Content-Length: -1\r\n\r\n", "400"),
+        (HEAD + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\n", "431"),
+        (b"GET /ping/" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n", "431"),
+        (b"POST /ping/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", "400"),
+        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+        (b"GET /ping/" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+        (b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", "404"),
+    ],
+)
+def test_what_is_no_report_makes_no_run(door: Door, request_: bytes, status: str) -> None:
+    assert f"HTTP/1.1 {status} " == said(door, request_).partition("\r\n")[0]
+    assert [] == told(door)
+    assert OK == ping(door, "")
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60, -3])
+def test_a_report_that_is_cut_short_is_none(door: Door, cut: int) -> None:
+    whole = HEAD + b"Content-Length: 9\r\n\r\nloaded it"
+    with calling(door) as sock:
+        sock.sendall(whole[:cut])
+        sock.shutdown(socket.SHUT_WR)
+        assert "200" not in answer(sock)
+    assert [] == told(door)
+
+
+def test_a_body_that_is_no_text_is_kept_as_it_came(door: Door) -> None:
+    body = b"\xff\xfe\x00 \x1b[31mred\r\n\xc3"
+    ping(door, "/fail", body)
+    [run] = told(door)
+    from connectors.conformance import ref
+
+    chunk = connected(door).log(ref(run), None, 65536, 5)
+    assert body == chunk.text.encode("utf-8", "surrogateescape")
+
+
+def test_a_job_that_sends_without_end_is_slowed_and_no_other(door: Door) -> None:
+    for _ in range(PINGS_A_MINUTE):
+        ping(door, "")
+    refused = said(door, HEAD + b"Content-Length: 0\r\n\r\n")
+    assert ("HTTP/1.1 429 ", True) == (refused.partition("\r\n")[0], "Retry-After: " in refused)
+    assert OK == ping(door, "", job="mart")
+
+
+def test_who_tries_tokens_is_slowed_and_a_right_one_passes(door: Door) -> None:
+    wrong = b"GET /ping/" + b"0" * 32 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    answers = {said(door, wrong).partition("\r\n")[0] for _ in range(WRONG_A_MINUTE + 5)}
+    assert {"HTTP/1.1 404 ", "HTTP/1.1 429 "} == answers
+    assert OK == ping(door, "")
+
+
+def test_what_cannot_be_written_is_not_answered_with_ok(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> list[bool]:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(door._spool, "take", full)
+        assert "HTTP/1.1 503 " == ping(door, "/start?rid=1")
+        assert "disk is full" in door.trouble
+    assert OK == ping(door, "/start?rid=1")
+    assert "" == door.trouble
+
+
+def with_jobs(door: Door, jobs: Mapping[str, object]) -> HeartbeatOptions:
+    return HeartbeatOptions.model_validate({"listen": door.options.listen, "spool": door.options.spool, "jobs": jobs})
+
+
+def test_a_token_that_cannot_be_used_is_told_and_the_others_listen(door: Door) -> None:
+    jobs = {"export": {"token": {"env": "export"}}, "lost": {"token": {"env": "gone"}}}
+    words = door.refresh(with_jobs(door, jobs), secret)
+    assert "token of lost: secret env gone: the variable is not set" in words
+    assert OK == ping(door, "")
+    assert "HTTP/1.1 404 " == ping(door, "", job="mart")
+
+
+def test_two_jobs_with_one_token_are_told(door: Door) -> None:
+    jobs = {"export": {"token": {"env": "export"}}, "copy": {"token": {"env": "export"}}}
+    assert "export, copy have one token: give each its own" == door.refresh(with_jobs(door, jobs), secret)
+    assert "HTTP/1.1 404 " == ping(door, "")
+
+
+def test_a_door_that_is_closed_is_no_silence(door: Door) -> None:
+    at = door.options
+    door.close()
+    Spool(at.spool_file)._keep("listened", (0.0, "of-before", 0.0))
+    with pytest.raises(SystemUnreachable, match=f"no engine listens at {at.listen} since 1970-01-01"):
+        HeartbeatConnector(at, secret).poll("", (), 5)
+
+
+def test_nobody_has_listened_yet(tmp_path: Path) -> None:
+    options = options_of(tmp_path)
+    with pytest.raises(SystemUnreachable, match="no engine has listened at"):
+        HeartbeatConnector(options, secret).poll("", (), 5)
+    assert not options.spool_file.exists()
+
+
+def test_the_spool_is_ours_alone(door: Door) -> None:
+    assert 0o600 == door.options.spool_file.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "192.0.2.7:80"])
+def test_an_address_that_others_reach_wants_a_word(listen: str) -> None:
+    jobs = {"a": {"token": {"env": "A"}}}
+    with pytest.raises(ValueError, match="tokens would cross the network unencrypted"):
+        HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs})
+    HeartbeatOptions.model_validate({"listen": listen, "jobs": jobs, "plain_http": True})
+    assert HeartbeatOptions.model_validate({"listen": "[::1]:8787", "jobs": jobs}).address == ("::1", 8787)

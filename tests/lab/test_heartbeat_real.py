@@ -1,0 +1,127 @@
+"""A real engine with its inbound door, and real curl: what was answered with 200 is in the store, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.conformance_support import closed_port
+from connectors.heartbeat.spool import Spool
+from tests.lab.headway import WORKING, Headway
+from tests.lab.process import tail
+
+TOKEN = "canary-0123456789abcdef"
+PATIENCE_SECONDS = 60.0
+CONFIG = """
+[systems.own]
+kind = "heartbeat"
+listen = "127.0.0.1:{port}"
+spool = "{spool}"
+poll_every = "{poll_every}"
+
+[systems.own.jobs.export]
+token = {{ env = "EXPORT_TOKEN" }}
+title = "{title}"
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+
+
+class Place:
+    """One estate with a door, and somebody who calls there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.folder = closed_port(), folder
+        self.write()
+        self.headway = Headway(folder / "headway.toml", EXPORT_TOKEN=TOKEN)
+
+    def write(self, poll_every: str = "1s", title: str = "nightly export") -> None:
+        text = CONFIG.format(port=self.port, spool=self.folder / "spool.db", poll_every=poll_every, title=title)
+        (self.folder / "headway.toml").write_text(text)
+
+    def curl(self, path: str, *words: str, retry: bool = True) -> subprocess.CompletedProcess[str]:
+        again = ["--retry", "60", "--retry-connrefused", "--retry-delay", "1"] if retry else []
+        url = f"http://127.0.0.1:{self.port}/ping/{TOKEN}{path}"
+        argv = ["curl", "-fsS", "-m", "60", *again, *words, url]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=90)
+
+    def runs(self) -> list[dict[str, Any]]:
+        answer = self.headway.run("runs", "own/export", "--json")
+        return list(json.loads(answer.stdout)) if answer.exit_status == 0 else []
+
+    def wait(self, what: str, look: Callable[[], object]) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not look():
+            assert time.monotonic() < until, f"{what}: never seen; {self.runs()}"
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    made = Place(tmp_path)
+    yield made
+    made.headway.stop_engine()
+
+
+def states(place: Place) -> list[str]:
+    return sorted(str(run["state"]).lower() for run in place.runs())
+
+
+def test_curl_reports_a_run_and_its_log_is_read(place: Place) -> None:
+    with place.headway.running_engine() as engine:
+        assert "OK: started\n" == place.curl("/start?rid=1").stdout
+        place.wait("the start", lambda: states(place) == ["running"])
+        done = place.curl("/3?rid=1&rows=12", "--data-binary", "loaded 12\nno space left\n")
+        assert (0, "OK\n") == (done.returncode, done.stdout)
+        place.wait("the failure", lambda: states(place) == ["failed"])
+        assert "no space left" in place.headway.run("log", "own/export").stdout
+    told = tail(engine.log, 2000) + place.headway.run("status").stdout
+    assert TOKEN not in told
+
+
+def test_what_was_answered_is_ingested_though_the_engine_was_killed_before(place: Place) -> None:
+    """The engine dies each time it has read what came and not stored it yet."""
+    engine = place.headway.start_engine(HEADWAY_FAILPOINT="poll.after_reply:kill:2")
+    assert 0 == place.curl("/start?rid=1").returncode
+    place.wait("the engine dies", lambda: not engine.is_running)
+    place.headway.stop_engine()
+    with place.headway.running_engine():
+        place.wait("what came before", lambda: states(place) == ["running"])
+        assert 0 == place.curl("?rid=1").returncode
+        place.headway.stop_engine(crash=True)
+        assert 0 != place.curl("?rid=1", retry=False).returncode
+    with place.headway.running_engine():
+        place.wait("what came before", lambda: states(place) == ["succeeded"])
+        assert 0 == place.curl("?rid=1").returncode
+        assert ["succeeded"] == states(place)
+
+
+def test_a_config_that_changes_refuses_nobody(place: Place) -> None:
+    place.write("1s")
+    with place.headway.running_engine() as engine:
+        assert 0 == place.curl("/start?rid=first").returncode
+        place.write("1s", title="another title")
+        failed = []
+        began, number = time.monotonic(), 0
+        while tail(engine.log, 500).count(WORKING) < 2 and time.monotonic() - began < PATIENCE_SECONDS:
+            number += 1
+            done = place.curl(f"/log?rid=first&n={number}", "-d", "x", retry=False)
+            failed += [done.stderr] if done.returncode and "429" not in done.stderr else []
+            time.sleep(1)
+        assert [] == failed
+        assert 2 == tail(engine.log, 500).count(WORKING), "the config was not taken up"
+
+
+def test_an_address_that_another_program_has_is_told(place: Place) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", place.port)), place.headway.running_engine():
+        place.wait("the trouble", lambda: "the door of own/door" in place.headway.run("status").stdout)
+    assert not (place.folder / "spool.db").exists() or Spool(place.folder / "spool.db").listened() is None
