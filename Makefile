@@ -25,7 +25,7 @@ test: setup-dev ## everything: lint, types, unit, screens, and the real estate
 	  $(MAKE) --no-print-directory lint || { wait $$estate; exit 1; }; wait $$estate
 	@tools/test.sh
 
-check: setup-dev ## the fast part: no root, no network, no lab
+check: setup-dev ## the fast part: no root, no network, no lab, and once what make test does deeply
 	@$(MAKE) --no-print-directory lint & lint=$$!; status=0; tools/test.sh fast || status=$$?; \
 	  wait $$lint || { echo 'lint found what stands above'; exit 1; }; exit $$status
 

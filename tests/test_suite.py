@@ -38,6 +38,20 @@ def test_never_works(word: str) -> None:
 """
 
 
+DEEP = """
+import pytest
+
+
+def test_it() -> None:
+    pass
+
+
+@pytest.mark.deep
+def test_it_again() -> None:
+    raise AssertionError
+"""
+
+
 def suite(*asked: str | Path, script: Path = ROOT / "tools" / "test.sh") -> tuple[int, list[str]]:
     """Its exit status, and the lines that it printed on what was asked of it."""
     argv = [str(script), *map(str, asked)]
@@ -64,18 +78,19 @@ def test_a_session_that_breaks_off_is_a_failure_with_a_name(tmp_path: Path) -> N
     assert "0 passed, 1 failed, 0 skipped" == lines[-1]
 
 
-def test_the_fast_part_is_every_test_outside_the_lab_once_however_it_is_dealt(tmp_path: Path) -> None:
+def test_the_fast_part_is_every_quick_test_outside_the_lab_once_however_it_is_dealt(tmp_path: Path) -> None:
     places = ["test_top.py", "tui/test_one.py", "own/inner/test_two.py", *(f"own/test_{n:02}.py" for n in range(30))]
     for place in places:
         file = tmp_path / "tests" / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("def test_it() -> None:\n    pass\n")
+    (tmp_path / "tests" / "test_top.py").write_text(DEEP)
     (tmp_path / "tests" / "lab").mkdir()
     (tmp_path / "tests" / "lab" / "test_real.py").write_text("def test_it() -> None:\n    raise AssertionError\n")
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "test.sh", tmp_path / "tools")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
-    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["lab"]\n')
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\nmarkers = ["lab", "deep"]\n')
     status, lines = suite("fast", script=tmp_path / "tools" / "test.sh")
     assert (0, f"{len(places)} passed, 0 failed, 0 skipped") == (status, lines[-1])
     parts = {line.split()[1] for line in lines if line.startswith("── ")}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole suite, or its part `fast` or `lab`, or the tests at some paths. Sessions side by side: most of the lab's time
+# The whole suite, or its part `fast` or `lab`, or the tests at some paths. `fast` leaves out what is marked `deep`, and
+# tries each property on fewer examples (tests/properties.py). Sessions side by side: most of the lab's time
 # is waiting for the next minute of a cron, and the fast tests work meanwhile. What a session prints comes when all have ended: first what is well, then what
 # is not, then the names of what failed; the last line adds them up.
 set -uo pipefail
@@ -62,7 +63,7 @@ lane() { # QUEUES…
   local names
   while names=$(take "$@"); do
     case $names in
-      fast_*) polite='nice -n 5' session "${names%% *}" -m 'not lab' ${names#* } ;; # a scheduler that is late is a finding
+      fast_*) polite='nice -n 5' session "${names%% *}" -m "$unmarked" ${names#* } ;; # a scheduler that is late is a finding
       tests/*) session "lab_${names##*/}" -m lab "$names" ;;
       *) session "lab_${names// /+}" $(printf 'tests/lab/test_%s.py ' $names) ;;
     esac
@@ -109,10 +110,11 @@ fast() { # LANES, QUEUES… that they help with
   for ((number = 0; number < lanes; number++)); do lane fast "$@" & done
 }
 
+unmarked='not lab'
 case ${1:-all} in
-  fast) fast "$(($(nproc) + 1))" ;;
+  fast) unmarked='not lab and not deep'; fast "$((2 * $(nproc)))" ;;
   lab) lab ;;
-  all) fast 2 others; lab fast ;;
+  all) export HYPOTHESIS_PROFILE=${HYPOTHESIS_PROFILE:-deep}; fast 2 others; lab fast ;;
   -*) echo "tools/test.sh [fast|lab|all|PATH…]" >&2; exit 2 ;;
   *) session chosen "$@" & ;;
 esac

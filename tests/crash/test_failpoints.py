@@ -29,6 +29,7 @@ from console.demo.estate import moment
 from console.demo.play import Play, history, judged, read_so_far, set_clock, set_up
 from console.failpoints import FAILPOINTS, VARIABLE
 from console.store.open import Store
+from tests.deep import some
 from tests.lab.process import wait_until
 
 BEFORE, AFTER = moment("03:11"), moment("03:13")
@@ -120,7 +121,12 @@ def deliveries(store: Store) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-@pytest.mark.parametrize("name, passage", [*((name, 1) for name in CRASHES), *((name, 2) for name in AGAIN)])
+PASSAGES = [*((name, 1) for name in CRASHES), *((name, 2) for name in AGAIN)]
+SHOWN = [("ingest.before_commit", 1), ("evaluate.after_commit", 2), ("send.after_wire", 1)]
+"""In the fast part, beside every point in a forked engine: tests/invariants/test_alerts_killed.py."""
+
+
+@pytest.mark.parametrize("name, passage", some(PASSAGES, *SHOWN))
 def test_the_alert_leaves_once_whatever_kills_the_engine(
     evening: Path, tmp_path: Path, hook: Hook, name: str, passage: int
 ) -> None:

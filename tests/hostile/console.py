@@ -13,8 +13,10 @@ from textual.pilot import Pilot
 from console.engine.plan_requests import PlanRequests
 from console.store.reads import open_reads
 from console.tui.app import HeadwayApp
+from tests import idle
 from tests.hostile.world import harmful
 
+idle.look_often()
 LIMIT_SECONDS = 40.0
 
 

@@ -47,7 +47,7 @@ def test_a_list_of_hostile_names_is_json_in_ascii(world: World, line: tuple[str,
 
 @pytest.mark.parametrize("command", ["job", "runs", "log"])
 def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> None:
-    every = 9 if command == "log" else 1  # a log is asked of the engine
+    every = 9 if command == "log" else 3  # a log is asked of the engine; of the others, the next test shows as many
     for number in list(job_ids(world).values())[::every]:
         done = harmless(headway(world.url, command, f"id:{number}"))
         assert 0 == done.code, done.err
@@ -56,7 +56,7 @@ def test_every_hostile_job_is_shown_harmlessly(world: World, command: str) -> No
 
 @pytest.mark.parametrize("command", ["job", "runs"])
 def test_every_hostile_job_is_json(world: World, command: str) -> None:
-    for number in list(job_ids(world).values())[::3]:
+    for number in list(job_ids(world).values())[1::3]:
         done = harmless(headway(world.url, command, f"id:{number}", "--json"))
         assert done.out.isascii()
         assert done.data or command == "runs"

@@ -17,6 +17,7 @@ from tests.hostile.written import PLAN
 
 Way = Callable[[Desk], Awaitable[None]]
 PAGES = 40
+SIZES = [(80, 24), pytest.param((120, 40), marks=pytest.mark.deep)]
 ABSTRACT = {
     "FrameScreen",
     "BaseScreen",
@@ -175,7 +176,7 @@ def test_every_screen_has_a_way_to_it() -> None:
     assert screens() == set(WAYS)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 @pytest.mark.parametrize("name", WAYS)
 def test_a_screen_shows_hostile_texts_as_text(written: World, name: str, size: tuple[int, int]) -> None:
     async def steps(desk: Desk) -> None:
@@ -198,7 +199,7 @@ async def to_the_end(desk: Desk) -> None:
             return
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40"])
 def test_every_step_of_a_plan_tells_its_details_as_text(written: World, size: tuple[int, int]) -> None:
     async def steps(desk: Desk) -> None:
         await plan(desk)

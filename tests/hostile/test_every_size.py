@@ -17,12 +17,15 @@ from console.tui.chrome import is_small
 from console.tui.ports import ReadsLike
 from console.tui.screens.overlay import Overlay
 from console.tui.widgets.grid import Grid
+from tests.deep import some
 from tests.hostile.console import Desk, drive
 from tests.hostile.test_every_screen import WAYS
 from tests.hostile.world import World
 
 SIZES = ((80, 24), (40, 10), (59, 14), (60, 15), (200, 50), (120, 40))
 GONE = "the disk of the store is gone"
+OF_EACH_KIND = ("JobsScreen", "IncidentScreen", "LineageScreen", "TonightScreen", "StartedScreen", "JumpScreen")
+"""A table, a page, a graph, a chart, a plan and an overlay."""
 
 
 async def come(desk: Desk, name: str) -> None:
@@ -52,7 +55,7 @@ def check_widths(desk: Desk, size: tuple[int, int]) -> None:
     assert [size[0]] * size[1] == widths, desk.text
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", some(WAYS, *OF_EACH_KIND))
 def test_a_screen_lives_through_every_size_and_the_cursor_with_it(written: World, name: str) -> None:
     async def steps(desk: Desk) -> None:
         await come(desk, name)
@@ -97,7 +100,7 @@ class _Reads:
         return getattr(self._real, name)
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", some(WAYS, *OF_EACH_KIND))
 def test_a_screen_whose_store_goes_and_comes_back_says_so_and_stays(
     written: World, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

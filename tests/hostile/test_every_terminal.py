@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from tests.hostile.test_every_screen import screens
 from tests.hostile.world import World
 from tests.pty.terminal import Terminal
@@ -43,6 +45,7 @@ WALK: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+@pytest.mark.deep
 def test_every_screen_opens_in_a_real_terminal_and_is_left_again(written: World) -> None:
     argv = [sys.executable, "-m", "console", "--store", written.url, "console", "--no-engine"]
     with Terminal(argv, (120, 40)) as terminal:

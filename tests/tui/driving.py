@@ -16,8 +16,10 @@ from textual.widgets import Input
 
 from console.tui import keys
 from console.tui.app import HeadwayApp
+from tests import idle
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
+idle.look_often()
 LIMIT_SECONDS = 30.0
 
 
@@ -77,11 +79,12 @@ class Night:
         await self.until(lambda: isinstance(self.app.focused, Input), "the line to type in")
 
     async def at_rest(self) -> None:
-        """Waits until the screen has been the same for a while."""
+        """Waits until the screen has been the same for a while, and longer than a flood of changes is held back."""
         before, same = "", 0
-        while same < 4:
+        while same < 3:
             await self.pilot.pause(0.03)
-            before, same = self.text, same + 1 if self.text == before else 0
+            now = self.text
+            before, same = now, same + 1 if now == before else 0
 
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)

@@ -123,6 +123,13 @@ async def _grow() -> None:
             assert (whole.text, whole._lines) == (grown.text, grown._lines)
 
 
+def test_of_a_long_text_only_its_beginning_is_measured_and_what_takes_no_cell_is_no_reason_to_cut() -> None:
+    accents = "e" + "\u0301" * 90
+    assert accents + "xyz" + " " * 6 == fit(accents + "xyz", 10)
+    assert accents + "x" * 8 + "…" == fit(accents + "x" * 9_000, 10)
+    assert "x" * 8 + " …" == fit("x" * 8 + "漢" * 9_000, 10)
+
+
 def test_long_texts_from_outside_are_not_kept() -> None:
     """So many texts are kept as they were cut; each may be a log line of megabytes."""
     before = paint._fitted.cache_info().currsize, paint._cleaned.cache_info().currsize

@@ -59,6 +59,8 @@ _cleaned = lru_cache(4096)(clean_line)
 
 KEPT = 400
 """Longer texts are not kept: how many are, times this, is what they may take."""
+FAR = 4
+"""Letters for each cell: so many nearly always take more cells than there are, though some take none."""
 
 
 def fit(text: str, width: int, right: bool = False, more: str = "…") -> str:
@@ -70,6 +72,9 @@ def _fit(text: str, width: int, right: bool, more: str) -> str:
     if width <= 0:
         return ""
     text = one_line(text)
+    near = text[: width * FAR]
+    if len(near) < len(text) and cell_len(near) > width:
+        text = near  # of a text of many thousand letters only the beginning is measured
     length = len(text) if text.isascii() else cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + more

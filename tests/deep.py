@@ -1,0 +1,20 @@
+"""What `make check` leaves to `make test`: repetitions that take seconds, of which it runs some of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def some(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """All of these as parameters of a test; those that are not named as `quick` are marked `deep`."""
+    found = list(values)
+    unknown = [one for one in quick if one not in found]
+    assert not unknown, f"{unknown} is none of {found}"
+    return [one if one in quick else _deep(one) for one in found]
+
+
+def _deep(value: Any) -> Any:
+    return pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.deep)
