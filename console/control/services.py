@@ -172,7 +172,9 @@ def _timeliness(
 def _threatened(picture: Picture, day: Forecast, threat: Threat) -> tuple[Timeliness, str]:
     budget, zone = threat.budget, day.service.zone
     if budget is None or budget.act_by is None or budget.green_by is None:
-        return Timeliness.NO_ESTIMATE, f"{_missing(picture, day)}{_because(threat)}"
+        missing = _missing(picture, day)
+        because = "" if missing.startswith(f"no estimate: {threat.cause} ") else _because(threat)
+        return Timeliness.NO_ESTIMATE, f"{missing}{because}"
     after = f"; {budget.reason}" if budget.reason else ""
     act_by, green_by = (moment(at, zone, picture.now) for at in (budget.act_by, budget.green_by))
     if picture.now > budget.act_by:
@@ -234,8 +236,8 @@ def _missing(picture: Picture, day: Forecast) -> str:
                 else "starts neither by the clock nor after another job"
             )
         if known.source == "none":
-            ran = f"{known.runs} of {ENOUGH_RUNS} runs"
-            return f"no estimate: {_name(picture, node.job_id)} has {ran} and declares no expected duration"
+            name, ran = _name(picture, node.job_id), f"{known.runs} of {ENOUGH_RUNS} runs"
+            return f'no estimate: {name} has {ran}; say how long it takes: expected = "…" in [jobs."{name}"]'
     return "no estimate"
 
 

@@ -96,6 +96,12 @@ class ToldFacts:
     first_at: datetime
     last_at: datetime
     times: int = 1
+    until: datetime | None = None
+    """When the last word may leave, where it was put off; None: it left at once."""
+
+    def left_by(self, at: datetime) -> bool:
+        """Whether the last word had left when it was taken back, or would have been, at that time."""
+        return self.until is None or self.until <= at
 
 
 @dataclass(frozen=True, slots=True)

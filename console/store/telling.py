@@ -13,8 +13,15 @@ from console.store.wire import Wire
 # ruff: noqa: S608  (the statements are made of our own words; every value is bound)
 CAME_BACK = "it came back before that could be said"
 _LATELY = "(SELECT id FROM incident WHERE closed_us IS NULL UNION SELECT id FROM incident WHERE closed_us >= ?)"
+_PART_OF = (
+    "WITH RECURSIVE up (id) AS (SELECT x.incident_id UNION"
+    " SELECT m.merged_into FROM incident m JOIN up ON m.id = up.id WHERE m.merged_into IS NOT NULL) SELECT id FROM up"
+)
+"""The incident that an alert is about, and those that it is a part of by now."""
 _TOLD = (
-    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times FROM alert_told a"
+    "SELECT a.incident_id, a.route, a.words, a.fingerprint, a.first_us, a.last_us, a.times,"
+    " (SELECT max(x.let_us) FROM alert x WHERE x.made_us = a.last_us AND x.route = a.route"
+    f" AND a.incident_id IN ({_PART_OF})) FROM alert_told a"
     f" WHERE a.incident_id IN {_LATELY} ORDER BY a.incident_id, a.route, a.words"
 )
 _HELD = (
@@ -34,8 +41,9 @@ def telling(lines: Wire, now_us: int, closed_since_us: int) -> Telling:
 
 def _told(lines: Wire, closed_since_us: int) -> dict[int, tuple[ToldFacts, ...]]:
     found: dict[int, list[ToldFacts]] = defaultdict(list)
-    for number, route, words, fingerprint, first, last, times in lines.rows(_TOLD, (closed_since_us,)):
-        found[number].append(ToldFacts(route, words, fingerprint, instant(first), instant(last), times))
+    for number, route, words, fingerprint, first, last, times, let in lines.rows(_TOLD, (closed_since_us,)):
+        until = instant(let) if let and let > last else None
+        found[number].append(ToldFacts(route, words, fingerprint, instant(first), instant(last), times, until))
     return {number: tuple(facts) for number, facts in found.items()}
 
 

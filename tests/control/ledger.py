@@ -194,7 +194,7 @@ def keep_telling(before: Telling, decisions: Decisions, now: datetime, numbers: 
             old = rows.get((notice.route, notice.words))
             rows[notice.route, notice.words] = ToldFacts(
                 notice.route, notice.words, notice.fingerprint, old.first_at if old else now, now,
-                old.times + 1 if old else 1,
+                old.times + 1 if old else 1, notice.not_before,
             )  # fmt: skip
         told[number] = tuple(rows.values())
         since = {(one.route, one.words, one.stage): one.since for one in held.get(number, ())}

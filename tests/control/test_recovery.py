@@ -95,7 +95,17 @@ def test_without_a_figure_on_the_way_there_are_no_clocks() -> None:
     found = hurt(load(30), third=job(3, "dwh/mart"))
     assert (None, None, "no estimate", Timeliness.NO_ESTIMATE) == (
         found.act_by, found.green_by, found.source, found.timeliness)  # fmt: skip
-    assert "no estimate: dwh/mart has 0 of 5 runs and declares no expected duration; hosts/extract" == found.reason
+    mend = 'say how long it takes: expected = "…" in [jobs."dwh/mart"]'
+    assert f"no estimate: dwh/mart has 0 of 5 runs; {mend}; hosts/extract" == found.reason
+
+
+def test_the_cause_that_has_no_figure_itself_is_named_once() -> None:
+    bare = job(1, "hosts/extract", "03:10")
+    found = evaluate(estate(bare, runs=[FAILED], services=[service("daily", "06:30", bare)]), at("03:20"))
+    ((verdict,),) = (one.services for one in found.incidents)
+    assert verdict.reason.startswith("no estimate: hosts/extract has 0 of 5 runs; say how long it takes: ")
+    assert 2 == verdict.reason.count("hosts/extract")
+    assert verdict.reason.endswith('[jobs."hosts/extract"]')
 
 
 def test_the_source_of_the_clocks_is_said() -> None:

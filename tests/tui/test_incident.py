@@ -214,7 +214,7 @@ async def test_that_there_is_no_estimate_is_said_once(night: Night) -> None:
     found = night.reads.incident(412)
     assert found is not None
     [first, *_] = found.services
-    why = "no estimate: cloud/load has 0 of 5 runs and declares no expected duration"
+    why = 'no estimate: cloud/load has 0 of 5 runs; say how long it takes: expected = "…" in [jobs."cloud/load"]'
     told = dataclasses.replace(first, source="no estimate", reason=why)
     night.reads.incident = lambda number: dataclasses.replace(found, services=(told,))  # type: ignore[method-assign, assignment]
     await _open(night)

@@ -72,6 +72,12 @@ def is_news(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
     return False
 
 
+def said_fine(told: ToldFacts) -> bool:
+    """Whether the route was told of its services last, and that they are well."""
+    before = _read(told.fingerprint)
+    return bool(before) and all(stood in {one.value for one in _FINE} for stood, _ in before.values())
+
+
 def words(scene: Scene, wanted: Wanted, leaves: bool) -> Text:
     """`leaves`: whether those who can mend it are told in the same evaluation."""
     hurt = hurt_by(scene, wanted.subject, wanted.route)

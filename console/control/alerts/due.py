@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from console.control.alerts import business, group, inhibit, quiet_hours
+from console.control.alerts import business, flapping, group, inhibit, quiet_hours
 from console.control.alerts.escalate import escalations, targets_of
 from console.control.alerts.over import over_at
 from console.control.alerts.passed import passed_unheard
@@ -60,6 +60,8 @@ def _for_route(scene: Scene, subject: Subject, route: str, words: str) -> Wanted
     if told is None:
         return _first(scene, subject, route, words)
     if subject.decision.closed:
+        if flapping.knows_it_is_over(scene, subject, told):
+            return None
         kind = AlertKind.RECOVERED if subject.case.recovered else AlertKind.UPDATED
         return Wanted(subject, route, words, kind, told)
     if _is_news(scene, subject, told):

@@ -1,6 +1,7 @@
 """What comes and goes is told once it stays: from its second return on, "over" and "again" wait for a steady time.
 
-A red or a green time that lasts `[incidents] steady_for` is told at its end. A service that is hit for the first time,
+A red or a green time that lasts `[incidents] steady_for` is told at its end; who was told that it is over and not of
+its return is not told a second time. A service that is hit for the first time,
 and a deadline that passes, are told at once.
 """
 
@@ -9,8 +10,8 @@ from __future__ import annotations
 from console.control.alerts import business
 from console.control.alerts.passed import passed_since
 from console.control.alerts.quiet_hours import let_go
-from console.control.alerts.scene import Held, Scene, Wanted
-from console.control.fingerprint import Day, read_told
+from console.control.alerts.scene import Held, Scene, Subject, Wanted
+from console.control.fingerprint import Day, read_told, said_over
 from console.control.words import moment
 from console.durations import duration_words
 from console.model.alerting import BUSINESS, ToldFacts
@@ -28,12 +29,25 @@ def hold(scene: Scene, wanted: Wanted) -> Held | None:
     decision, before = wanted.subject.decision, wanted.before
     if before is None or not _flaps(scene, decision) or not _comes_or_goes(wanted, before):
         return None
-    if _must_be_known(scene, wanted, before):
+    if _must_be_known(scene, wanted.subject, before):
         return None
     steady = scene.picture.estate.declared.incidents.steady_for
     until = let_go(scene, wanted, scene.now + steady) if decision.closed else decision.failed_since + steady
     lasting = duration_words(steady.total_seconds())
     return Held(STAGE, f"flapping: {_times(decision)}; told again when it has been steady for {lasting}", until)
+
+
+def knows_it_is_over(scene: Scene, subject: Subject, told: ToldFacts) -> bool:
+    """Whether the route has heard that it was over and nothing since, as its return was held: a second all-clear would
+    be about a failure that it never heard of."""
+    decision = subject.decision
+    if not told.left_by(scene.now if decision.reopened else told.first_at):
+        return False
+    if told.words == BUSINESS:
+        is_over = decision.flaps >= FROM and business.said_fine(told) and not business.is_news(scene, subject, told)
+    else:
+        is_over = said_over(told.fingerprint)
+    return is_over and not _must_be_known(scene, subject, told)
 
 
 def note(scene: Scene, decision: IncidentDecision) -> str:
@@ -65,10 +79,10 @@ def _comes_or_goes(wanted: Wanted, before: ToldFacts) -> bool:
     return wanted.words == BUSINESS or read_told(before.fingerprint).closed
 
 
-def _must_be_known(scene: Scene, wanted: Wanted, before: ToldFacts) -> bool:
+def _must_be_known(scene: Scene, subject: Subject, before: ToldFacts) -> bool:
     """Whether a service is hit that the route has not heard of, or a deadline passed since its last word."""
-    subject, is_business = wanted.subject, wanted.words == BUSINESS
-    hurt = business.hurt_by(scene, subject, wanted.route) if is_business else subject.decision.services
+    is_business = before.words == BUSINESS
+    hurt = business.hurt_by(scene, subject, before.route) if is_business else subject.decision.services
     heard = _days(before)
     return any((one.service, one.bd) not in heard or passed_since(scene, one, before) for one in hurt)
 

@@ -55,6 +55,7 @@ _RECOVERED_WHILE = {
     "inhibit": "it was over with what explained it",
     "maintenance": "it recovered within its maintenance",
     "silence": "it recovered while it was silenced",
+    "flapping": "it was over again before it had been red for a steady time",
 }
 
 
