@@ -90,11 +90,9 @@ def incident_lines(view: IncidentView, now: datetime, target: TargetView | None 
     lines += ["log"] + [f"  | {line}" for line in tail] + [""]
     lines += ["told"] + ([_told(one) for one in view.deliveries] or [NONE]) + _held(view) + [""]
     lines += ["timeline"] + [f"  {stamp(one.at)}  {one.words}" + _by(one.actor) for one in view.events]
-    if view.repairs:
-        lines += ["", "what worked before"] + [line for one in view.repairs for line in _repair(one)]
-    if view.seen_before:
-        lines += ["", "seen before"] + [f"  {stamp(at)}  {words}" for at, words in view.seen_before]
-    return lines
+    before = [line for one in view.repairs for line in _repair(one)]
+    before = before or [f"  {stamp(at)}  {words}" for at, words in view.seen_before]  # of a cause that is no run
+    return lines + (["", "what worked before", *before] if before else [])
 
 
 def _why(view: IncidentView, target: TargetView | None) -> list[str]:

@@ -43,7 +43,7 @@ def sections(
         Section("Timeline", [_event(one.words, at(one.at), one.actor) for one in view.events]),
         Section("What was done, and its proof", _done(view, plans, at)),
         Section("Who was told", _told(view, at)),
-        Section("Seen before", [f"{at(when)} {words}" for when, words in view.seen_before]),
+        Section("What worked before", [f"{at(when)} {words}" for when, words in view.seen_before]),
         Section("Open questions", open_questions(view)),
     ]
 

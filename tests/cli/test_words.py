@@ -102,9 +102,15 @@ def test_an_incident_as_lines_tells_who_looks_what_each_fact_rests_on_and_what_w
     assert any(line.startswith("mara looks at it in a console since 2026-11-20") for line in lines)
     runs = lines[lines.index("runs") + 1 : lines.index("log")]
     assert any(line.startswith(f"{'':<14}| ") and "heard " in line for line in runs), runs
+    assert [1, 0] == [sum(name in line for line in lines) for name in ("what worked before", "seen before")]
     told = lines[lines.index("what worked before") + 1 :]
     assert f"      | {view.repairs[0].said}" == told[1]
     assert told[0].endswith("  rerun by mara, green after 18m  (failed as now)"), told[0]
+
+
+def test_of_a_cause_that_is_no_run_the_same_name_tells_when_it_was_a_cause_before() -> None:
+    view = replace(FakeReads().incident_, repairs=(), seen_before=((NOON, "it answers again"),))
+    assert ["what worked before", "  2026-11-20 12:00:00Z  it answers again"] == incident_lines(view, NOW)[-2:]
 
 
 def test_the_wrapper_says_first_how_its_script_gets_to_the_host(capsys: pytest.CaptureFixture[str]) -> None:
