@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,11 @@ import pytest
 from connectors.conformance import ConnectorConformance
 from connectors.contract import (
     Absent,
+    AccessRefused,
     Ask,
     Capability,
     Connector,
+    ConnectorError,
     Evidence,
     Found,
     Inventory,
@@ -29,6 +32,7 @@ from connectors.contract import (
     RunRecord,
     RunRef,
     State,
+    SystemUnreachable,
 )
 from connectors.pg_cron.connector import CONNECTOR, PgCronConnector
 from tests.fakes.pg_cron import FakeClient, FakePgCron
@@ -208,6 +212,28 @@ FAULTS: list[tuple[str, str, Callable[..., Any], str]] = [
     (RERUN, "act", sends_nothing, "not seen within"),
     (RERUN, "poll", each_run(misattributed), "told as a run of headway:rerun"),
 ]
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (AccessRefused("who are you?"), "nothing is read: AccessRefused"),
+        (SystemUnreachable("nobody answers"), "nothing is read: SystemUnreachable"),
+        (SystemUnreachable("the answer is not UTF-8 at byte 7 of 9"), ""),
+    ],
+)
+def test_of_a_byte_that_is_no_text_only_the_error_that_says_so_is_taken(error: ConnectorError, words: str) -> None:
+    def fails(_: Poll, __: Faulty) -> Poll:
+        raise error
+
+    class Nasty(Judge):
+        def answering(self, how: str) -> Connector:
+            return Faulty(self.fake, {"poll": fails})
+
+    with pytest.raises(AssertionError, match=words) if words else nullcontext():
+        Nasty().test_bytes_that_are_no_text_leave_the_rest_alone()
+    with pytest.raises(AssertionError, match="nothing is read"):
+        Nasty().test_long_line_leaves_the_rest_alone()
 
 
 @pytest.mark.parametrize("index", range(len(FAULTS)))
