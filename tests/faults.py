@@ -1,4 +1,4 @@
-"""The 66 faults of docs/reliability.md: what goes wrong, which tests make it happen, what they leave out."""
+"""The faults of docs/reliability.md: what goes wrong, which tests make it happen, what they leave out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ FAULTS: dict[int, Fault] = {
             "test_f01_an_engine_killed_at_any_moment_leaves_whole_batches",
             "test_history_that_a_kill_cut_between_two_pages_is_whole_after_the_next_start",
             "test_a_kill_where_an_ordinary_night_seldom_passes_costs_nothing",
+            "test_f01_what_a_stage_holds_back_is_told_once_though_the_engine_dies_meanwhile",
+            "test_f01_what_was_held_back_leaves_once_whatever_kills_the_engine_then",
         ),
     ),
     2: Fault(
@@ -35,6 +37,9 @@ FAULTS: dict[int, Fault] = {
             "test_f02_a_rerun_whose_answer_a_real_host_lost_is_found_and_a_repeat_runs_nothing",
             "test_f02_a_hold_whose_answer_postgresql_lost_is_found_and_a_second_one_is_none",
             "test_f02_a_start_whose_answer_step_functions_lost_is_found_and_a_repeat_starts_nothing",
+            "test_f02_a_kill_before_a_row_of_the_audit_loses_neither_the_row_nor_the_action",
+            "test_f02_a_first_write_that_lands_after_the_look_up_stays_the_only_one",
+            "test_f02_killed_at_its_second_step_a_plan_does_not_repeat_its_first",
         ),
     ),
     3: Fault(
@@ -51,6 +56,8 @@ FAULTS: dict[int, Fault] = {
         (
             "test_f04_an_engine_stopped_just_before_the_wire_sends_nothing_when_it_comes_back",
             "test_a_write_with_an_old_fence_is_refused_and_writes_nothing",
+            "test_f04_an_engine_that_was_stopped_longer_than_its_lease_sends_nothing_and_stands_by",
+            "test_f04_an_alert_that_the_stopped_engine_had_in_hand_is_sent_by_the_other_alone",
         ),
     ),
     5: Fault(
@@ -74,6 +81,10 @@ FAULTS: dict[int, Fault] = {
             "test_f07_a_record_that_breaks_the_evaluation_hides_no_other_failure",
             "test_f07_only_what_hangs_together_with_the_record_is_left_out",
             "test_f07_a_part_that_keeps_breaking_is_one_alert_about_headway_itself",
+            "test_f07_what_happens_later_is_told_too_without_a_search_each_time",
+            "test_f07_it_is_judged_again_once_it_can_be",
+            "test_f07_it_is_one_alert_about_headway_itself",
+            "test_f07_where_no_part_of_the_estate_is_the_reason_the_evaluator_breaks_and_is_told",
         ),
         "one that breaks the reading or writing of the rows themselves stops the evaluator, which is told",
     ),
@@ -113,10 +124,18 @@ FAULTS: dict[int, Fault] = {
             "test_f12_a_full_store_is_told_from_memory_and_recorded_later_and_not_sent_again",
             "test_f12_a_delivery_that_the_store_was_not_told_of_is_told_later_and_not_sent_again",
             "test_a_write_is_not_told_as_failed_because_its_log_could_not_be_moved",
+            "test_f12_an_engine_on_a_full_disk_says_so_once_and_goes_on_once_there_is_space",
+            "test_f12_a_real_disk_that_is_full_stops_nothing_for_good",
+            "test_f12_a_full_store_is_told_from_memory_and_recorded_when_there_is_space_again",
         ),
     ),
     13: Fault(
-        "another process locks the store", ("test_f13_another_process_locks_the_store_for_seconds_and_all_go_on",)
+        "another process locks the store",
+        (
+            "test_f13_another_process_locks_the_store_for_seconds_and_all_go_on",
+            "test_f13_a_writer_waits_for_another_one_and_readers_go_on_reading",
+            "test_f13_writers_of_one_process_queue",
+        ),
     ),
     14: Fault(
         "read-only file, folder, file system",
@@ -131,12 +150,21 @@ FAULTS: dict[int, Fault] = {
         "the audit finds every flip in itself, a copy is checked whole; runs are not checksummed",
     ),
     16: Fault("torn write", ("test_f16_a_copy_that_was_torn_while_writing_opens_at_a_committed_point",)),
-    17: Fault("the write-ahead log grows", ("test_f17_the_log_goes_into_the_file_after_a_pause",)),
+    17: Fault(
+        "the write-ahead log grows",
+        (
+            "test_f17_the_log_goes_into_the_file_after_a_pause",
+            "test_f17_a_reader_leaves_no_transaction_open_so_that_the_log_can_shrink",
+        ),
+    ),
     18: Fault(
         "network file system",
         (
             "test_f18_a_store_on_a_network_file_system_is_refused_and_not_made",
             "test_f18_the_innermost_and_latest_mount_counts_also_through_a_link",
+            "test_f18_a_local_disk_is_taken",
+            "test_f18_where_no_kernel_tells_it_the_store_is_taken",
+            "test_f18_the_engine_says_it_in_one_message",
         ),
         "the kernel's table of mounts is made up; Linux only",
     ),
@@ -323,7 +351,13 @@ FAULTS: dict[int, Fault] = {
         ),
     ),
     51: Fault("markup in names and logs", ("test_markup_in_a_name_stands_on_the_screen_as_it_is",)),
-    52: Fault("markup of the receivers", ("test_markup_of_the_receivers_stands_there_as_it_is",)),
+    52: Fault(
+        "markup of the receivers",
+        (
+            "test_markup_of_the_receivers_stands_there_as_it_is",
+            "test_f52_a_digest_of_them_holds_nothing_that_acts_either",
+        ),
+    ),
     53: Fault("SQL in fields and filters", ("test_a_filter_is_text_and_no_pattern_and_no_sql",)),
     54: Fault(
         "shell in crontab names, users, paths",
@@ -336,6 +370,7 @@ FAULTS: dict[int, Fault] = {
             "test_f55_a_link_of_a_users_own_that_leads_out_of_the_spool_is_not_followed",
             "test_f55_a_name_that_is_a_path_has_no_output",
             "test_f55_an_id_is_one_part_of_the_path_and_leads_nowhere_else",
+            "test_f55_the_output_of_a_run_is_read_also_where_the_spool_itself_is_a_link",
         ),
     ),
     56: Fault(
@@ -356,6 +391,8 @@ FAULTS: dict[int, Fault] = {
             "test_f58_no_secret_reaches_store_log_alert_answer_or_command",
             "test_f58_a_secret_written_into_the_config_is_refused_and_not_repeated",
             "test_f58_what_a_process_shows_of_itself_and_hands_to_its_children_holds_no_secret",
+            "test_f58_a_secret_command_sees_no_other_secret_of_our_environment",
+            "test_f58_a_store_out_of_reach_is_told_in_one_message_without_its_password",
         ),
     ),
     59: Fault(
@@ -376,6 +413,10 @@ FAULTS: dict[int, Fault] = {
             "test_f62_a_secret_command_that_hangs_is_ended_with_its_children",
             "test_f62_a_secret_command_that_floods_is_cut_and_our_memory_stays",
             "test_f62_a_secret_command_that_fails_is_told_by_its_exit_and_not_by_its_words",
+            "test_f62_a_secret_command_gives_its_words_less_one_newline",
+            "test_f62_arguments_are_no_shell_words",
+            "test_f62_a_secret_command_that_leaves_a_child_with_the_pipe_is_not_waited_for",
+            "test_f62_no_process_or_pipe_is_left_behind",
         ),
     ),
     63: Fault(
@@ -393,7 +434,12 @@ FAULTS: dict[int, Fault] = {
     ),
     65: Fault(
         "two people act at once, double Enter",
-        ("test_two_enters_are_one_action", "test_a_second_person_is_told_who_asked_already"),
+        (
+            "test_two_enters_are_one_action",
+            "test_a_second_person_is_told_who_asked_already",
+            "test_f65_what_nobody_approved_within_an_hour_is_refused",
+            "test_f65_an_approval_must_still_hold_when_it_is_sent",
+        ),
     ),
     66: Fault(
         "alert sinks that fail, lose answers, or are flooded",
@@ -402,6 +448,29 @@ FAULTS: dict[int, Fault] = {
             "test_f66_a_mail_server_whose_yes_is_lost_on_the_way_gets_one_marked_repeat",
             "test_f66_where_every_url_is_down_the_fallback_is_told_once_and_a_broken_sink_delays_no_other",
             "test_1000_causes_at_once_are_ten_alerts_and_one_digest",
+            "test_f66_10000_alerts_in_one_minute_are_ten_and_one_digest",
+            "test_f66_one_of_two_urls_that_refuses_is_tried_on_alone",
+            "test_f66_a_refusal_for_good_three_times_is_parked_and_told_on_the_fallback_route",
+            "test_f66_what_a_url_did_not_accept_for_a_day_is_parked_and_never_tried_again_by_itself",
+            "test_f66_what_no_url_accepts_in_time_goes_to_the_fallback_once_and_says_why",
+            "test_f66_a_flood_of_incidents_leaves_as_some_alerts_and_one_digest",
+            "test_f66_a_mail_server_that_refuses_for_good_is_given_up_told_on_the_fallback_and_asked_again",
+            "test_f66_greylisting_is_no_repeat_and_a_slow_receiver_delays_no_other",
+        ),
+    ),
+    67: Fault(
+        "the engine killed, the store's file or server gone under an open screen",
+        (
+            "test_the_engine_killed_and_the_store_gone_under_every_screen",
+            "test_the_wallboard_says_both_too",
+            "test_another_file_in_the_stores_place_is_not_written_by_the_engine_nor_its_log_taken_away",
+            "test_a_postgresql_that_stops_under_an_open_console_is_told_and_found_again",
+            "test_a_postgresql_that_stops_under_every_screen_is_told_and_found_again",
+            "test_every_list_keeps_its_rows_while_the_store_is_gone_and_goes_on_by_itself",
+            "test_a_store_that_is_moved_away_under_an_open_console_is_told_and_found_again",
+            "test_a_screen_that_was_not_read_before_the_store_was_gone_says_so",
+            "test_a_store_that_was_gone_is_found_again_without_a_key",
+            "test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend",
         ),
     ),
 }

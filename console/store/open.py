@@ -187,11 +187,14 @@ def _is_current(engine: Engine) -> bool:
 
 def open_to_look(url: str) -> Store:
     """The store at a file's path or a URL, as it is: nothing is made, migrated or written. The readers' door
-    (`store.reads.open_reads`) has found it and knows its schema."""
+    (`store.reads.open_reads`) has found it and knows its schema. Raises StoreUnusable where it is gone since."""
     if url.startswith(POSTGRES_URLS):
         return Store(url, _postgres(url), None)
     path = Path(url.removeprefix("sqlite:///")).expanduser()
-    return Store(url, _sqlite(path), path)
+    try:
+        return Store(url, _sqlite(path), path)
+    except OSError as error:
+        raise StoreUnusable(gone_words(path, error.strerror)) from error
 
 
 def next_changed_seq(connection: Connection) -> int:

@@ -38,7 +38,8 @@ def last_time(view: IncidentView, look: Look) -> str:
         (at, words), many = view.seen_before[0], len(view.seen_before)
     else:
         at, words, many = view.repairs[0].at, _became(view.repairs[0]), len(view.repairs)
-    return f"what worked before: {look.clock.full(at)}, {clean_line(words)}{f', and {many - 1} more' if many > 1 else ''}"
+    more = f", and {many - 1} more" if many > 1 else ""
+    return f"what worked before: {look.clock.full(at)}, {clean_line(words)}{more}"
 
 
 def _became(one: Repair) -> str:

@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 from console.model.ids import instant
 from console.store import asker, lease, migrate
 from console.store.errors import LeaseLost, StoreTooNew, StoreUnusable
-from console.store.open import Store, next_changed_seq, open_store
+from console.store.open import Store, next_changed_seq, open_store, open_to_look
 from console.store.reads import SCHEMA, open_reads
 from tests.store.estate import Estate
 from tests.store.fixtures import LATER_SCHEMA, older_store
@@ -246,6 +246,13 @@ class TestFile:
             }
         opened.close()
         assert {"journal_mode": "wal", "synchronous": 1, "wal_autocheckpoint": 20_000, "busy_timeout": 30_000} == found
+
+
+def test_a_store_that_vanished_before_a_look_is_told_with_its_place_and_mend(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.db"
+    with pytest.raises(StoreUnusable, match=f"file is gone .No such file or directory.; put it back: {gone}"):
+        open_to_look(str(gone))
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_a_store_that_is_current_is_opened_without_the_tools_that_migrate(tmp_path: Path) -> None:
