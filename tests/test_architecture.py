@@ -148,7 +148,7 @@ WIRING = (
     "console.demo",
 )
 
-CONTROL_LIBRARIES = {"rustworkx", "cronsim", "holidays"}
+CONTROL_LIBRARIES = {"rustworkx", "cronsim", "holidays", "numpy"}
 
 CONTROL_STDLIB_REFUSED = {
     "asyncio", "concurrent", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "random", "secrets",
@@ -299,6 +299,25 @@ def test_a_decision_uses_only_libraries_that_touch_nothing() -> None:
         and (imported not in sys.stdlib_module_names or imported in CONTROL_STDLIB_REFUSED)
     ]
     assert [] == found
+
+
+SIMULATION = "console.control.forecast"
+
+WITHOUT_ARRAYS = (SIMULATION, f"{SIMULATION}.sums")
+"""Modules of that room that screens and plans read, too."""
+
+
+def test_only_the_simulation_computes_with_arrays_and_only_the_engine_asks_it() -> None:
+    arrays = {importer for importer, imported in imports_of("console") if within(imported, "numpy")}
+    strange = [each for each in arrays if not within(each, SIMULATION) or each in WITHOUT_ARRAYS]
+    assert [] == [each for each in strange if not within(each, "console.engine")]
+    askers = {
+        importer
+        for importer, imported in imports_of("console")
+        if imported in arrays and not within(importer, SIMULATION) and not within(importer, "console.engine")
+    }
+    assert set() == askers
+    assert [] == [each for each in WITHOUT_ARRAYS if graph().find_shortest_chain(each, "numpy")]
 
 
 def called_name(call: ast.Call) -> str:

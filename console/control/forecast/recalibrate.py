@@ -1,0 +1,65 @@
+"""What one's own earlier forecasts teach about the next one: two parts in a hundred meant seven, say.
+
+Source: logistic recalibration (Cox 1958; Platt 1999) in the logit and the share of the time that is over, with a strong
+prior to leaving it as it is, so that few nights change little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from console.control.forecast.logits import logit, share_of
+from console.control.forecast.values import Floats
+
+PRIOR = np.array([0.0, 1.0, 0.0])
+"""Constant, slope of the logit, slope of the logit by time: as it is."""
+SURE_OF_PRIOR = np.array([2.0, 6.0, 6.0])
+"""How many service nights' curvature the prior is worth, by coefficient."""
+HALF_LIFE = 60.0
+"""Service nights after which a forecast counts half."""
+MOST = 600
+"""Service nights that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The forecasts of one service on one night, and how it went."""
+
+    late: Floats
+    """P(late) as told before any recalibration, by look."""
+    share: Floats
+    """Of the time to the deadline that was over, by look."""
+    was_late: bool
+
+
+def learn(past: list[Told]) -> Floats:
+    """The coefficients; `past`: oldest first."""
+    past = past[-MOST:]
+    if not past:
+        return PRIOR
+    age = 0.5 ** (np.arange(len(past) - 1, -1, -1) / HALF_LIFE)
+    rows = np.concatenate([_row(each.late, each.share) for each in past])
+    weights = np.concatenate(
+        [np.full(len(each.late), one / len(each.late)) for each, one in zip(past, age, strict=True)]
+    )
+    went = np.concatenate([np.full(len(each.late), float(each.was_late)) for each in past])
+    slopes = PRIOR.copy()
+    for _ in range(8):
+        told = share_of(rows @ slopes)
+        pull = rows.T @ (weights * (went - told)) - SURE_OF_PRIOR * (slopes - PRIOR)
+        curve = (rows * (weights * np.maximum(told * (1 - told), 1e-4))[:, None]).T @ rows + np.diag(SURE_OF_PRIOR)
+        slopes = slopes + np.linalg.solve(curve, pull)
+    return slopes
+
+
+def recalibrated(late: float, share: float, slopes: Floats) -> float:
+    """Never the other way round: what was more likely stays so."""
+    rows = _row(np.array([late]), np.array([share]))
+    steady = np.array([slopes[0], max(slopes[1], 0.1), slopes[2]])
+    return float(share_of(rows @ steady)[0])
+
+
+def _row(late: Floats, share: Floats) -> Floats:
+    at = logit(late)
+    return np.column_stack([np.ones(len(at)), at, at * (share - 0.5)])

@@ -1,0 +1,131 @@
+"""What a job takes by recent nights: its level and spread, in logarithms, and how far each night lay from it.
+
+Two views, both with exponential weights (Brown 1959) and in logarithms, because times vary by factors. `recent`: the
+last nights as they were; right for jobs that repeat the same few times. `followed`: what a level that follows the job
+would have missed each night by; right for jobs that drift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from console.control.forecast.values import Floats, Truths, Whole
+
+RECENT_HALF_LIFE = 5.0
+"""Nights after which a night counts half, in the view of recent nights."""
+LEVEL_HALF_LIFE = 2.5
+"""The same for the level that is followed: lateness comes in spells."""
+MISSED_HALF_LIFE = 20.0
+"""The same for what it missed: a spread moves slowly."""
+MOST_NIGHTS = 80
+OFFSET = 5.0
+"""Seconds added before the logarithm: a job of one second may well take three."""
+LEAST_SPREAD = 0.015
+UNKNOWN_TAKES, UNKNOWN_SPREAD = 300.0, 0.5
+"""For a job that never ran while none else did either; the spread of one without history around its like."""
+WILD = 4.0
+"""Spreads from the level beyond which a night says no more about it."""
+MOST_MOVED = 1.0
+"""The most that one night moves the level, before its step; in logarithms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Times in logarithms. Nights x jobs, nights oldest first."""
+
+    level: Floats
+    spread: Floats
+    away: Floats
+    """Of each night from the level, in spreads; 0 where the job did not run."""
+    donor: Whole
+    """The night whose figure stands in where a job did not run; the night itself where it did."""
+    runs: Whole
+    """How many of the nights it ran, by job."""
+    weights: Floats
+    """By night, the newest 1."""
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def spread_seconds(self) -> Floats:
+        return seconds(self.level + self.spread) - seconds(self.level)
+
+
+def logs(times: Floats) -> Floats:
+    return np.log(np.maximum(times, 0.0) + OFFSET)
+
+
+def seconds(logarithms: Floats) -> Floats:
+    return np.maximum(np.exp(logarithms) - OFFSET, 0.0)
+
+
+def recent(times: Floats, half_life: float = RECENT_HALF_LIFE) -> Usual:
+    """`times`: nights x jobs, s, NaN where a job did not run. A job that never ran takes what the median job takes."""
+    past, ran, weights = _window(times, half_life)
+    filled = np.where(ran, past, 0.0)
+    level, spread = _weighted(filled, ran * weights[:, None])
+    for _ in range(2):
+        near = np.clip(filled, level - WILD * spread / 2, level + WILD * spread / 2)
+        level, _ = _weighted(near, ran * weights[:, None])
+    return _usual(level, spread, np.where(ran, filled - level, 0.0), ran, weights)
+
+
+def followed(times: Floats, half_life: float = LEVEL_HALF_LIFE, missed_half_life: float = MISSED_HALF_LIFE) -> Usual:
+    """`times` as for `recent`. What the nights are away is what the level known before each of them missed."""
+    past, ran, weights = _window(times, missed_half_life)
+    level, missed = _follow(past, ran, 1 - 0.5 ** (1 / half_life))
+    weight = ran * weights[:, None]
+    spread = np.sqrt((weight * missed**2).sum(axis=0) / np.maximum(weight.sum(axis=0), 1e-9))
+    return _usual(level, spread, missed, ran, weights)
+
+
+def _window(times: Floats, half_life: float) -> tuple[Floats, Truths, Floats]:
+    past = logs(np.asarray(times[-MOST_NIGHTS:], float))
+    return past, np.isfinite(past), 0.5 ** (np.arange(len(past) - 1, -1, -1) / half_life)
+
+
+def _weighted(filled: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation by job; the latter as from as many nights as the weights amount to."""
+    total = np.maximum(weight.sum(axis=0), 1e-9)
+    level = (weight * filled).sum(axis=0) / total
+    squares = (weight * (filled - level) ** 2).sum(axis=0) / total
+    nights = total**2 / np.maximum((weight**2).sum(axis=0), 1e-9)
+    return level, np.sqrt(squares * nights / np.maximum(nights - 1, 0.5))
+
+
+def _usual(level: Floats, spread: Floats, away: Floats, ran: Truths, weights: Floats) -> Usual:
+    runs = ran.sum(axis=0)
+    never = runs == 0
+    level[never] = np.median(level[~never]) if (~never).any() else np.log(UNKNOWN_TAKES + OFFSET)
+    few = runs / (runs + 2.0)
+    spread = np.sqrt(few * spread**2 + (1 - few) * UNKNOWN_SPREAD**2 / (1 + runs))
+    spread = np.maximum(spread, LEAST_SPREAD)
+    return Usual(level, spread, np.clip(away / spread, -WILD, 2 * WILD), _donors(ran), runs, weights)
+
+
+def _follow(past: Floats, ran: Truths, step: float) -> tuple[Floats, Floats]:
+    """The level after all nights, and by how much each night missed the level known before it."""
+    level = np.zeros(past.shape[1])
+    counted = np.zeros(past.shape[1])
+    missed = np.zeros(past.shape)
+    for night, here in enumerate(ran):
+        level = np.where(here & (counted == 0), past[night], level)
+        counted += here
+        missed[night] = np.where(here, past[night] - level, 0.0)
+        moved = np.clip(missed[night], -MOST_MOVED, MOST_MOVED)
+        level = level + np.maximum(step, 1 / np.maximum(counted, 1)) * moved
+    return level, missed
+
+
+def _donors(ran: Truths) -> Whole:
+    """Where a job did not run, one of its nights in turn, the newest first."""
+    nights, jobs = ran.shape
+    donor = np.repeat(np.arange(nights)[:, None], jobs, axis=1)
+    for job in np.flatnonzero(~ran.all(axis=0)):
+        have = np.flatnonzero(ran[:, job])[::-1]
+        if len(have):
+            gaps = np.flatnonzero(~ran[:, job])
+            donor[gaps, job] = have[(np.arange(len(gaps)) * 7) % len(have)]
+    return donor

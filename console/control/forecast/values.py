@@ -1,0 +1,91 @@
+"""What the simulation is given and what it answers. Times are seconds since the night's start, as floats; jobs are
+numbered 0 … n-1; a missing figure is NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating[Any]]
+Whole = npt.NDArray[np.integer[Any]]
+Truths = npt.NDArray[np.bool_]
+
+LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+"""The shares of which an answer's quantiles are given."""
+
+
+class Stand(IntEnum):
+    """How a job stands now."""
+
+    WAITS = 0
+    READY = 1
+    """All it waits for is there; it has not started."""
+    RUNS = 2
+    DONE = 3
+    FAILED = 4
+    """And not restarted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Earlier nights that were over when this one began, oldest first: rows are nights, columns jobs."""
+
+    takes: Floats
+    """Run time, s."""
+    waits: Floats
+    """Start minus ready, s."""
+    repairs: Floats
+    """From a failure to the restart, s; NaN: did not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Who waits for whom, and for the clock."""
+
+    upstreams: Sequence[Sequence[int]]
+    """By job."""
+    earliest: Floats
+    """Not before, by job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tonight:
+    """What is seen of this night, by job."""
+
+    stand: Whole
+    """A Stand."""
+    ready: Floats
+    start: Floats
+    end: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A service that is not delivered yet."""
+
+    name: str
+    ends: Whole
+    """The jobs that must be done."""
+    deadline: float
+    finishes: Floats = field(default_factory=lambda: np.empty(0))
+    """Its own earlier finishes, by night as in Past."""
+    deadlines: Floats = field(default_factory=lambda: np.empty(0))
+    """The deadline of each of those nights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One service, now."""
+
+    late: float
+    """P(late)."""
+    quantiles: Floats
+    """Finish at LEVELS."""
+
+
+Facts = Mapping[str, float]

@@ -1,0 +1,170 @@
+"""The joint simulation: what must hold whatever the estate, on small generated nights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from console.control.forecast.levels import ancestors, layers
+from console.control.forecast.look import Look, answer, look, night
+from console.control.forecast.residual import beyond
+from console.control.forecast.simulate import Draws, finishes
+from console.control.forecast.slack import act_by, room
+from console.control.forecast.values import Floats, Graph, Past, Promise, Stand, Tonight
+
+NIGHTS, JOBS = 40, 12
+UPSTREAMS = [[], [], [0], [0, 1], [2], [2, 3], [3], [4, 5], [6], [7, 8], [8], [9, 10]]
+LAST = JOBS - 1
+
+
+def a_past(seed: int, jobs: int = JOBS, nights: int = NIGHTS) -> Past:
+    """Every night has a factor that all of its jobs share; one job in ten did not run."""
+    random = np.random.default_rng(seed)
+    slow = np.exp(0.2 * random.standard_normal((nights, 1)))
+    takes = 300 * slow * np.exp(0.1 * random.standard_normal((nights, jobs)))
+    takes[random.random(takes.shape) < 0.1] = np.nan
+    return Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+
+
+def tonight_after(now: float, starts: Floats, takes: Floats) -> Tonight:
+    """As seen at `now` of a night whose jobs start and take this."""
+    ends = starts + takes
+    stand = np.select([ends <= now, starts <= now], [Stand.DONE, Stand.RUNS], Stand.WAITS)
+    return Tonight(stand, starts, np.where(starts <= now, starts, np.nan), np.where(ends <= now, ends, np.nan))
+
+
+def starts_of(takes: Floats) -> Floats:
+    starts = np.zeros(JOBS)
+    for job, upstreams in enumerate(UPSTREAMS):
+        starts[job] = max((starts[each] + takes[each] for each in upstreams), default=0.0)
+    return starts
+
+
+def seen_at(now: float, seed: int, factor: float = 1.0) -> Look:
+    takes = np.full(JOBS, 300.0 * factor)
+    return look(tonight_after(now, starts_of(takes), takes), now, night(a_past(seed), GRAPH, [LAST]))
+
+
+GRAPH = Graph(UPSTREAMS, np.zeros(JOBS))
+PROMISE = Promise("payments", np.array([LAST]), 2000.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_more_elapsed_time_never_makes_a_finish_earlier(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    times, weights = random.gamma(2.0, 100.0, 60), 0.5 ** (np.arange(60) / 9)
+    told = [beyond(times, weights, elapsed, 80.0) for elapsed in np.linspace(0, 1500, 90)]
+    assert np.all(np.diff(np.stack(told), axis=0) >= -1e-6)
+    assert np.array_equal(times, told[0])
+    assert told[-1].min() >= 1500
+
+
+def test_a_job_that_overtook_all_of_its_past_ends_a_part_of_its_spread_later() -> None:
+    times = np.linspace(100, 200, 30)
+    left = beyond(times, np.ones(30), 400.0, 50.0) - 400.0
+    assert 0 <= left.min()
+    assert 5.0 < left.mean() < 50.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_removed_job_never_makes_a_finish_later(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    takes = random.gamma(2.0, 100.0, (JOBS, 50))
+    draws = Draws(takes, np.zeros_like(takes), np.ones(50), np.ones(JOBS), np.ones(JOBS))
+    nothing = np.full(JOBS, np.nan)
+    waiting = Tonight(np.full(JOBS, Stand.WAITS), nothing, nothing, nothing)
+    whole = finishes(layers(UPSTREAMS, range(JOBS)), GRAPH, waiting, draws, 0.0)[LAST]
+    for gone in range(LAST):
+        fewer = [[] if job == gone else [one for one in each if one != gone] for job, each in enumerate(UPSTREAMS)]
+        plan = layers(fewer, [job for job in range(JOBS) if job != gone])
+        assert np.all(finishes(plan, Graph(fewer, np.zeros(JOBS)), waiting, draws, 0.0)[LAST] <= whole)
+
+
+@pytest.mark.parametrize("now", [0.0, 450.0, 1100.0])
+def test_quantiles_are_ordered_and_not_before_now(now: float) -> None:
+    told = answer(seen_at(now, 3), PROMISE)
+    assert np.all(np.diff(told.quantiles) >= 0)
+    assert told.quantiles[0] >= now
+    assert 0 <= told.late <= 1
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    first, again = (answer(seen_at(450.0, 1), PROMISE) for _ in range(2))
+    assert first.late == again.late
+    assert np.array_equal(first.quantiles, again.quantiles)
+
+
+def test_other_numbers_for_the_jobs_change_nothing() -> None:
+    order = np.random.default_rng(5).permutation(JOBS)
+    place = np.argsort(order)
+    takes = np.full(JOBS, 310.0)
+    tonight, past = tonight_after(700.0, starts_of(takes), takes), a_past(2)
+    turned = Tonight(*(getattr(tonight, each)[order] for each in ("stand", "ready", "start", "end")))
+    graph = Graph([[int(place[one]) for one in UPSTREAMS[job]] for job in order], np.zeros(JOBS))
+    other = Past(past.takes[:, order], past.waits[:, order], past.repairs[:, order])
+    seen = look(turned, 700.0, night(other, graph, [int(place[LAST])]))
+    told = answer(seen, replace(PROMISE, ends=place[[LAST]]))
+    same = answer(look(tonight, 700.0, night(past, GRAPH, [LAST])), PROMISE)
+    assert same.late == pytest.approx(told.late)
+    assert np.allclose(same.quantiles, told.quantiles)
+
+
+def test_a_slow_night_makes_what_is_still_to_come_later() -> None:
+    usual, slow = (answer(seen_at(300.0 * factor + 1, 7, factor), PROMISE) for factor in (1.0, 1.4))
+    later = slow.quantiles[3] - usual.quantiles[3]
+    assert later > 120 + 100, "two jobs were 120 s late, and four are still to come"
+    assert slow.late > usual.late
+
+
+def test_a_job_without_history_takes_what_its_like_take() -> None:
+    past = a_past(1)
+    past.takes[:, 5] = np.nan
+    seen = look(tonight_after(0.0, np.full(JOBS, 1.0), np.ones(JOBS)), 0.0, night(past, GRAPH, [LAST]))
+    assert np.median(seen.drawn[0].draws.takes[5]) == pytest.approx(300.0, rel=0.3)
+    assert np.isfinite(answer(seen, PROMISE).quantiles).all()
+
+
+def test_nothing_at_all_is_known_on_the_first_night() -> None:
+    empty = np.empty((0, JOBS))
+    with pytest.raises(ValueError, match="no earlier night"):
+        night(Past(empty, empty, empty), GRAPH, [LAST])
+
+
+def test_a_loop_is_named() -> None:
+    with pytest.raises(ValueError, match="job 0 waits for itself"):
+        layers([[1], [0]], [0])
+
+
+def test_only_what_a_service_waits_for_is_computed() -> None:
+    assert {0, 1, 3, 6, 8} == ancestors(UPSTREAMS, [8])
+    seen = look(tonight_after(0.0, np.full(JOBS, 1.0), np.ones(JOBS)), 0.0, night(a_past(1), GRAPH, [8]))
+    assert np.isnan(seen.finishes[0][LAST]).all()
+
+
+def test_act_by_leaves_what_the_path_after_the_job_takes() -> None:
+    """Every night alike: 0 and 1 take 100 s each, one after the other, and 1 delivers at 1000 s."""
+    takes = np.full((20, 2), 100.0)
+    past = Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+    nothing = np.full(2, np.nan)
+    red = Tonight(np.array([Stand.FAILED, Stand.WAITS]), nothing, np.array([0.0, np.nan]), np.array([50.0, np.nan]))
+    promise = Promise("payments", np.array([1]), 1000.0)
+    seen = look(red, 60.0, night(past, Graph([[], [0]], np.zeros(2)), [1]))
+    assert act_by(seen, promise, 0, 0, risk=0.1) == pytest.approx(800.0, abs=25.0)
+    assert act_by(seen, replace(promise, deadline=200.0), 0, 0, risk=0.1) is None
+
+
+def test_criticality_and_slack_come_from_the_same_columns() -> None:
+    """0 and 1 begin at once, 2 waits for both; 0 takes four times as long as 1."""
+    takes = np.tile([400.0, 100.0, 50.0], (20, 1))
+    past = Past(takes, np.zeros_like(takes), np.full(takes.shape, np.nan))
+    nothing = np.full(3, np.nan)
+    seen = look(
+        Tonight(np.full(3, Stand.WAITS), nothing, nothing, nothing),
+        0.0,
+        night(past, Graph([[], [], [0, 1]], np.zeros(3)), [2]),
+    )
+    left = room(seen, Promise("payments", np.array([2]), 1000.0), 0)
+    assert list(left.critical) == pytest.approx([1.0, 0.0, 1.0])
+    assert list(left.slack) == pytest.approx([550.0, 850.0, 550.0], abs=30.0)
