@@ -63,8 +63,8 @@ class Hooks:
     """How long the world may take to show an action's run and its end."""
     limits: ClassVar[Mapping[str, str]] = {}
     """What this world cannot play, with the reason: keys "act" (every act), "rerun", "start", "cancel", "hold", "due"
-    (time does not pass, so nothing starts natively), "log", "network", "success" (no source tells one),
-    "unknown_word"."""
+    (time does not pass, so nothing starts natively), "log", "network", "runs" (the source tells of no run
+    at all), "success", "failure" (it tells no such run), "unknown_word"."""
 
     def connector(self) -> Connector:
         """A fresh connector, open on the world."""

@@ -125,6 +125,8 @@ _NEEDS = {
 CLOCK_OF_ITS_SOURCE = "EventBridge Scheduler: "
 """How a schedule's words begin that tell a clock which no dialect of ours reads: all others of "none" tell of no clock
 ("Never, external triggers only", "Triggered by assets")."""
+GLUE_TRIGGERS = "Glue trigger: "
+"""The same for a trigger of AWS Glue."""
 NOTHING_STARTS = "nothing starts here: "
 """How a warning of a poll begins that tells why no job of the target will start, whatever its schedules say: the source
 answers, and its scheduler does not run."""

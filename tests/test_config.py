@@ -69,6 +69,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "flows",
         "assets",
         "orders-sfn",
+        "lake",
         "people",
         "etl-timers",
         "shop-db",

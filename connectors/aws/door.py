@@ -37,7 +37,15 @@ class AwsDoor:
         self.place = f"{title} {options.endpoint_url or options.region}"
         self._wire = AwsWire(self.place, options.ca_file, transport)
         self._clients: dict[str, Any] = {}
-        self.deadline = Deadline(0.0)
+
+    @property
+    def deadline(self) -> Deadline:
+        """Of all calls until it is set anew."""
+        return self._wire.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: Deadline) -> None:
+        self._wire.deadline = deadline
 
     @property
     def clock(self) -> Clock | None:
@@ -46,7 +54,7 @@ class AwsDoor:
 
     def begin(self, timeout_seconds: float) -> Deadline:
         """From now on all calls together have so long."""
-        self.deadline = self._wire.deadline = Deadline(timeout_seconds)
+        self.deadline = Deadline(timeout_seconds)
         return self.deadline
 
     def call(self, service: str, method: str, needed: str, once: bool = False, **parameters: Any) -> Reply:

@@ -6,7 +6,7 @@ tells every end once and what is open each time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -15,9 +15,11 @@ from connectors.aws.cursor import OVERLAP_SECONDS, Mark, code
 from connectors.aws.door import AwsDoor
 from connectors.aws.errors import Gone, Throttled
 from connectors.aws.values import Reply
-from connectors.contract import AccessRefused, Gap, NotSupported, RecordUnreadable, RunRecord, Skipped, State
+from connectors.contract import AccessRefused, Gap, NotSupported, Poll, RecordUnreadable, RunRecord, Skipped, State
 
 PAGES_PER_BITE = 3
+MOST_RUNS_A_BITE = 2000
+"""After so many the other lists come with the next bite: a bite is held in memory."""
 SHORTEST_CALL_SECONDS = 0.5
 EARLY = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -79,7 +81,7 @@ class Newest:
         first = start % max(1, len(names))
         self.marks = {name: marks.get(name, Mark()) for name in names}
         for number, name in enumerate(names[first:] + names[:first]):
-            if not self.has_time:
+            if not self.has_time or len(self.runs) >= MOST_RUNS_A_BITE:
                 self.more = True
                 return first + number
             try:
@@ -169,8 +171,19 @@ class Newest:
         self.is_complete = False
         self.warnings.append(words)
 
-    def oldest_first(self) -> Iterator[RunRecord]:
-        """What was found."""
-        yield from sorted(
-            self.runs.values(), key=lambda run: (run.started_at or run.queued_at or EARLY, run.attempt_key)
+    def told(self, cursor: str) -> Poll:
+        """What was found, oldest first."""
+        return Poll(
+            runs=tuple(sorted(self.runs.values(), key=_age)),
+            cursor=cursor,
+            more=self.more,
+            complete=self.is_complete,
+            clock=self.door.clock,
+            skipped=tuple(self.skipped),
+            gaps=tuple(self.gaps),
+            warnings=tuple(dict.fromkeys(self.warnings)),
         )
+
+
+def _age(run: RunRecord) -> tuple[datetime, str]:
+    return run.started_at or run.queued_at or EARLY, run.attempt_key

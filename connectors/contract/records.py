@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from connectors.words import CLOCK_OF_ITS_SOURCE, CLOCK_UNREAD, Evidence, Proof, State
+from connectors.words import CLOCK_OF_ITS_SOURCE, CLOCK_UNREAD, GLUE_TRIGGERS, Evidence, Proof, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Schedule:
     @property
     def has_clock(self) -> bool:
         """True where a clock starts it, also one that only its source can read; or where nobody could look."""
-        return self.dialect != "none" or self.words.startswith(CLOCK_OF_ITS_SOURCE) or self.is_unread
+        return self.dialect != "none" or self.words.startswith((CLOCK_OF_ITS_SOURCE, GLUE_TRIGGERS)) or self.is_unread
 
     @property
     def is_unread(self) -> bool:

@@ -100,16 +100,7 @@ class StepFunctionsConnector:
         reading.redriven(machines, at.marks, at.turn)
         reading.open_runs(open_runs, at.turn)
         reading.causes()
-        return Poll(
-            runs=tuple(reading.oldest_first()),
-            cursor=Cursor(reading.marks, at.turn + 1, start).text(),
-            more=reading.more,
-            complete=reading.is_complete,
-            clock=self._client.clock,
-            skipped=tuple(reading.skipped),
-            gaps=tuple(reading.gaps),
-            warnings=tuple(dict.fromkeys(reading.warnings)),
-        )
+        return reading.told(Cursor(reading.marks, at.turn + 1, start).text())
 
     def log(self, run: RunRef, start: str | None, limit_bytes: int, timeout_seconds: float) -> LogChunk:
         """The execution's history, one line an event."""

@@ -14,6 +14,7 @@ GRANTS = {
     "cron": ("connectors.cron", "grants.txt"),
     "dagster": ("connectors.dagster", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),
+    "glue": ("connectors.glue", "grants.json"),
     "prefect": ("connectors.prefect", "grants.txt"),
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),

@@ -9,9 +9,10 @@ many runs (cron, step_functions, pgagent, systemd, replay, manual) are not measu
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -26,10 +27,11 @@ from tests.connectors.airflow.support import opened as airflow_on
 from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.sql.test_mapped import Crowd
+from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
 
-RUNS = {"airflow": 1000, "http": 20_000, "pg_cron": 50_000, "sql": 50_000}
+RUNS = {"airflow": 1000, "glue": 5000, "http": 20_000, "pg_cron": 50_000, "sql": 50_000}
 QUICK = 10
 """With --quick, one run in so many."""
 
@@ -49,6 +51,25 @@ class Kept(httpx.BaseTransport):
         found = self.answers[key]
         self.bodies.append(found.content)
         return httpx.Response(found.status_code, headers=found.headers, content=found.content)
+
+
+class KeptAws(Kept):
+    """The same for what botocore reads: answers that nobody has read yet."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        found = super().handle_request(request)
+        return httpx.Response(found.status_code, headers=found.headers, stream=httpx.ByteStream(found.content))
+
+
+def read_whole(handler: Callable[[httpx.Request], httpx.Response]) -> Callable[[httpx.Request], httpx.Response]:
+    """Its answers, read."""
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        found = handler(request)
+        found.read()
+        return found
+
+    return handle
 
 
 def read(connector: Connector) -> tuple[int, str]:
@@ -74,6 +95,15 @@ def airflow(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake.tick()
     fake.now += timedelta(hours=1)
     return over_http(lambda kept: airflow_on(fake, kept), Kept(fake.handle))
+
+
+def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = FakeGlue()
+    fake.job("load")
+    began = datetime.now(UTC) - timedelta(days=30)
+    fake.runs["load"] = [fake.made("load", "SUCCEEDED", began - timedelta(seconds=number)) for number in range(runs)]
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")
+    return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
 
 
 def http(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
@@ -107,7 +137,7 @@ def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return SqlConnector(crowd), lambda: [json.dumps(crowd.run_rows).encode()]
 
 
-KINDS = {"airflow": airflow, "http": http, "pg_cron": pg_cron, "sql": tables}
+KINDS = {"airflow": airflow, "glue": glue, "http": http, "pg_cron": pg_cron, "sql": tables}
 
 
 def measured(kind: str, runs: int) -> Iterator[Figure]:

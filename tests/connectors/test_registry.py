@@ -20,6 +20,7 @@ OURS = [
     "cron",
     "dagster",
     "heartbeat",
+    "glue",
     "mysql_events",
     "pg_cron",
     "pgagent",

@@ -50,10 +50,13 @@ class FakeStates(httpx.BaseTransport):
         self.page_size = 2
         self.tokens_repeat = False
         self.now = 1795164480.0
+        self.date = DATE
+        self.refused: set[str] = set()
+        """Operations that this identity may not call."""
 
-    def connector(self) -> StepFunctionsConnector:
-        """A connector whose only server is this."""
-        return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, self), OPTIONS)
+    def connector(self, transport: httpx.BaseTransport | None = None) -> StepFunctionsConnector:
+        """A connector whose only server is this, or what stands before it."""
+        return StepFunctionsConnector(StepFunctionsClient(OPTIONS, self.secret, transport or self), OPTIONS)
 
     @staticmethod
     def secret(reference: Any) -> str:
@@ -72,11 +75,13 @@ class FakeStates(httpx.BaseTransport):
             if fault is not None:
                 return fault(request) if callable(fault) else fault
         try:
+            if operation in self.refused:
+                raise Refused(400, "AccessDeniedException", f"not authorized to perform {operation}")
             found: Body = getattr(self, f"_{operation}")(body)
         except Refused as error:
             status, code, message = error.args
             return answer(status, {"__type": code, "message": message}, x_amzn_errortype=code)
-        return answer(200, found)
+        return answer(200, found, date=self.date)
 
     def add(self, name: str, status: str, machine: str = "load-orders", given: str = "{}", **more: Any) -> Body:
         """A new execution, newest of all."""

@@ -20,7 +20,7 @@ REGION = "eu-central-1"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab-key", "AWS_SECRET_ACCESS_KEY": "lab-secret"}
 ROLE = "arn:aws:iam::123456789012:role/lab"
 # Without this every execution stays RUNNING for ever and its history is a canned one of 2020 (moto 5.2, measured).
-EXECUTION_SWITCH = {"stepfunctions": {"execute_state_machine": True}}
+EXECUTION_SWITCH = {"stepfunctions": {"execute_state_machine": True}, "batch": {"use_docker": False}}
 START_LIMIT_SECONDS = 30.0
 
 
@@ -96,9 +96,13 @@ class MotoServer:
 
     def scheduler(self) -> Any:
         """A client of EventBridge Scheduler for this server: it keeps schedules and never starts anything."""
-        config = Config(retries={"max_attempts": 0})
+        return self.service("scheduler")
+
+    def service(self, name: str) -> Any:
+        """A client of any service for this server; it never retries."""
+        config = Config(inject_host_prefix=False, retries={"max_attempts": 0})
         return boto3.client(
-            "scheduler", endpoint_url=self.endpoint, region_name=REGION, config=config,
+            name, endpoint_url=self.endpoint, region_name=REGION, config=config,
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )  # fmt: skip

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import boto3
@@ -13,6 +16,7 @@ import pytest
 from botocore.stub import Stubber
 
 from connectors.conformance import ConnectorConformance, new_key, ref
+from connectors.conformance_replies import GONE
 from connectors.contract import (
     SENT_AT,
     Absent,
@@ -35,6 +39,7 @@ from connectors.contract import (
 from connectors.secrets import SecretStore
 from connectors.step_functions.client import StepFunctionsClient
 from connectors.step_functions.connector import CONNECTOR, StepFunctionsConnector
+from tests.fakes.aws import NastyAws, endless
 from tests.fakes.step_functions import OPTIONS, FakeStates, answer
 
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:load-orders"
@@ -57,11 +62,45 @@ class TestRecordedStepFunctions(ConnectorConformance):
     kind = CONNECTOR
     against = "recorded: AWS's published shapes and replies of moto"
 
+    lists_of_records = 3  # the pages of both lists: one record of each is spoiled
+
     @pytest.fixture(autouse=True)
     def world(self, fake: FakeStates) -> None:
         self.fake = fake
 
     def connector(self) -> Connector:
+        return self.fake.connector()
+
+    def answering(self, how: str) -> Connector:
+        if how == GONE:
+            other = deepcopy(self.fake)
+            other.machines = [one for one in other.machines if one["name"] != "load-orders"]
+            return other.connector()
+        self.fake.date = format_datetime(datetime.now(UTC), usegmt=True)
+        more = endless("nextToken")
+        nasty = NastyAws(self.fake.handle_request, how, "", "name", more, operations=("ListExecutions",))
+        return self.fake.connector(nasty)
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        step = {"timestamp": 1795164480.0, "type": "TaskFailed", "taskFailedEventDetails": {"cause": "x" * 30_000}}
+        whole = range(size // 30_000, 0, -1)
+        self.fake.history = [step | {"id": number, "previousEventId": number - 1} for number in whole]
+        self.fake.page_size = 200
+        return self.fake.connector(), failed(self.fake.connector())
+
+    def with_a_run_behind(self) -> tuple[Connector, Callable[[], str]]:
+        newest = self.fake.add("newest", "SUCCEEDED")["startDate"]
+
+        def put() -> str:
+            late = self.fake.add("behind", "FAILED")
+            late |= {"startDate": newest - 30, "stopDate": newest - 20}
+            self.fake.executions.sort(key=lambda one: -float(one["startDate"]))
+            return f"{late['executionArn']}#0"
+
+        return self.fake.connector(), put
+
+    def with_a_right_revoked(self) -> Connector:
+        self.fake.refused.add("ListExecutions")
         return self.fake.connector()
 
     def connector_at(self, host: str, port: int) -> Connector:

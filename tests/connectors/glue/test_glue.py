@@ -1,0 +1,168 @@
+"""Glue beside its conformance: attempts, queues, what a start refuses, lost answers. AWS never saw these tests; what
+moto lacks (stop, failing runs) is also checked by botocore's Stubber."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from connectors.conformance import new_key, ref
+from connectors.contract import (
+    Ask,
+    CannotTell,
+    Connector,
+    Found,
+    NotSupported,
+    OutcomeUnknown,
+    RunRecord,
+    RunRef,
+    State,
+    Verb,
+)
+from connectors.glue import parse
+from connectors.glue.client import GlueClient
+from connectors.secrets import SecretStore
+from tests.connectors.glue.test_conformance import keys, night
+from tests.fakes.glue import OPTIONS, FakeGlue
+
+__all__ = ["keys"]
+
+
+@pytest.fixture
+def fake() -> FakeGlue:
+    return night()
+
+
+def runs_of(connector: Connector, job: str) -> dict[str, RunRecord]:
+    return {run.attempt_key: run for run in connector.poll("", (), 20).runs if run.job == job}
+
+
+def start(job: str) -> Ask:
+    return Ask(Verb.START, RunRef(job, "2026-11-21T04:15:00Z", "", ""), State.PLANNED)
+
+
+def test_glues_own_retry_is_a_further_attempt_of_the_same_period(fake: FakeGlue) -> None:
+    first = fake.run("mart", "FAILED")
+    more = {"Id": f"{first['Id']}_attempt_1", "Attempt": 1, "PreviousRunId": first["Id"]}
+    again = fake.run("mart", "SUCCEEDED", datetime.now(UTC) - timedelta(hours=1), **more)
+    found = runs_of(fake.connector(), "mart")
+    assert (first["Id"], first["Id"]) == (found[first["Id"]].period_key, found[again["Id"]].period_key)
+    assert State.SUCCEEDED == found[again["Id"]].state
+
+
+@pytest.mark.parametrize("word, state", parse.STATES.items())
+def test_each_word_has_its_state(fake: FakeGlue, word: str, state: State) -> None:
+    run = fake.run("mart", word)
+    found = runs_of(fake.connector(), "mart")[run["Id"]]
+    assert (state, word, state.is_open) == (found.state, found.native_state, found.ended_at is None)
+
+
+def test_what_a_trigger_waited_for_is_told_as_inputs(fake: FakeGlue) -> None:
+    waited = fake.runs["load-orders"][0]["Id"]
+    run = fake.run("mart", TriggerName="after-load", PredecessorRuns=[{"JobName": "load-orders", "RunId": waited}])
+    found = runs_of(fake.connector(), "mart")[run["Id"]]
+    assert [{"job": "load-orders", "period_key": waited}] == found.context["inputs"]
+
+
+def test_a_start_has_the_arguments_of_its_trigger_and_our_key(fake: FakeGlue) -> None:
+    connector, key = fake.connector(), new_key()
+    preview = connector.preview(start("load-orders"), 20)
+    assert ("start", None) == (preview.verb, preview.refused)
+    run_id = connector.act(preview, key, 20).native_ref
+    assert {"--day": "today", "--headway-action": key} == fake._run("load-orders", run_id)["Arguments"]
+
+
+def test_triggers_that_differ_leave_a_start_to_a_person(fake: FakeGlue) -> None:
+    fake.trigger("noon", "load-orders", Schedule="cron(0 12 * * ? *)", Arguments={"--day": "yesterday"})
+    refused = fake.connector().preview(start("load-orders"), 20).refused
+    assert refused == "the triggers of load-orders (nightly, noon) start it with different arguments: start it by hand"
+
+
+def test_a_job_that_may_run_once_at_a_time_is_not_started_beside_itself(fake: FakeGlue) -> None:
+    fake.job("once")
+    fake.run("once", "RUNNING", datetime.now(UTC))
+    preview = fake.connector().preview(start("once"), 20)
+    assert preview.refused == "1 run(s) of once are open, and it may have 1 at once: wait for their end"
+    assert preview.overlap is not None
+    fake.jobs["once"]["JobRunQueuingEnabled"] = True
+    assert fake.connector().preview(start("once"), 20).refused is None
+
+
+def test_a_start_whose_answer_was_lost_is_found_and_a_repeat_starts_nothing(fake: FakeGlue) -> None:
+    connector, key = fake.connector(), new_key()
+    preview = connector.preview(start("mart"), 20)
+    fake.lost.add("StartJobRun")
+    with pytest.raises(OutcomeUnknown, match="the answer was lost"):
+        connector.act(preview, key, 20)
+    assert isinstance(connector.look_up(preview, key, 20), Found)
+    assert f"{key} was started before" == connector.act(preview, key, 20).words
+    assert 1 == sum(name == "StartJobRun" for name, _ in fake.calls)
+
+
+def test_a_key_that_may_lie_further_back_is_not_called_absent(fake: FakeGlue) -> None:
+    for number in range(12):
+        fake.run("mart", began=datetime.now(UTC) - timedelta(minutes=number))
+    fake.page_size = 2
+    connector = fake.connector()
+    answer = connector.look_up(connector.preview(start("mart"), 20), new_key(), 20)
+    assert isinstance(answer, CannotTell)
+
+
+def test_a_run_that_glue_forgot_is_unknown(fake: FakeGlue) -> None:
+    connector = fake.connector()
+    old = RunRef("mart", "jr_1", "jr_1", '{"job": "mart", "run": "jr_1"}')
+    found = {run.attempt_key: run for run in connector.poll("", (old,), 20).runs}["jr_1"]
+    assert (State.UNKNOWN, "(run deleted)") == (found.state, found.native_state)
+
+
+def test_logs_are_not_read_where_only_the_address_of_glue_is_known(fake: FakeGlue) -> None:
+    run = next(iter(runs_of(fake.connector(), "mart").values()))
+    connector = fake.connector(endpoint_url="https://glue.example.com")
+    with pytest.raises(NotSupported, match="give logs_endpoint_url as well"):
+        connector.log(ref(run), None, 100, 20)
+    assert False in [right.held for right in connector.probe(20).rights]
+
+
+def test_a_log_is_followed_while_it_is_written(fake: FakeGlue) -> None:
+    run_id = fake.run("mart", "RUNNING", datetime.now(UTC))["Id"]
+    fake.write("/aws-glue/jobs/output", run_id, "one", "größer")
+    connector = fake.connector()
+    run = runs_of(connector, "mart")[run_id]
+    tail = connector.log(ref(run), None, 1000, 20)
+    assert "one\ngrößer\n" == tail.text
+    assert connector.log(ref(run), tail.next, 1000, 20).text == ""
+    fake.write("/aws-glue/jobs/output", run_id, "three")
+    fake.write("/aws-glue/jobs/error", run_id, "oops", at=datetime.now(UTC) + timedelta(seconds=1))
+    told, place = "", tail.next
+    for _ in range(20):
+        piece = connector.log(ref(run), place, 4, 20)
+        told, place = told + piece.text, piece.next
+        if not piece.more:
+            break
+    assert "three\noops\n" == told
+
+
+def test_a_stop_is_what_aws_describes_by_botocores_stubber(monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto has no BatchStopJobRun: its parameters and its answer are checked by AWS's own model, AWS never saw it."""
+    glue = boto3.client("glue", region_name="eu-central-1")
+    client = GlueClient(OPTIONS, SecretStore())
+    monkeypatch.setattr(client, "_client", lambda _: glue)
+    asked = {"JobName": "mart", "JobRunIds": ["jr_1"]}
+    asked_for = {"JobName": "mart", "JobRunId": "jr_1"}
+    said = {"ErrorCode": "InvalidInputException", "ErrorMessage": "Job Run is not in a valid state to be stopped"}
+    done = {"SuccessfulSubmissions": [asked_for], "Errors": [], "ResponseMetadata": {"HTTPStatusCode": 200}}
+    no = {
+        "ResponseMetadata": {"HTTPStatusCode": 200},
+        "Errors": [{"JobName": "mart", "JobRunId": "jr_1", "ErrorDetail": said}],
+    }
+    with Stubber(glue) as stub:
+        stub.add_response("batch_stop_job_run", done, asked)
+        stub.add_response("batch_stop_job_run", no, asked)
+        client.begin(20)
+        client.stop("mart", "jr_1")
+        with pytest.raises(NotSupported, match="jr_1 of mart was not stopped: InvalidInputException: Job Run is not"):
+            client.stop("mart", "jr_1")
+        stub.assert_no_pending_responses()
