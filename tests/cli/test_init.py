@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from console.cli.exits import Exit
 from console.config import load_config
 from tests.fakes.ssh_local import LocalHost
+from tests.hostile.commands import Done, in_process
 from tests.onboarding.homes import SECRET, full_home, put
 from tests.pty.terminal import Terminal
 
@@ -37,11 +38,11 @@ class Home:
             "HEADWAY_ETC": str(self.host.folder / "etc"), "PYTHONPATH": os.getcwd(),
         }  # fmt: skip
 
-    def run(self, *words: str, command: str = "init") -> subprocess.CompletedProcess[str]:
-        argv = [*INIT, command, *words]
-        return subprocess.run(
-            argv, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_SECONDS
-        )
+    def run(self, *words: str, command: str = "init") -> Done:
+        """In this process, without a terminal; `terminal` starts a program."""
+        environ = patch.dict(os.environ, self.environment, clear=True)
+        with environ, open(os.devnull) as nothing, patch.object(sys, "stdin", nothing):
+            return in_process(command, *words)
 
     def terminal(self, *words: str, size: tuple[int, int] = (80, 24)) -> Terminal:
         env = {name: "" for name in os.environ if name.startswith(("PG", "AWS", "HEADWAY", "XDG"))}
@@ -61,29 +62,29 @@ def home(tmp_path: Path) -> Home:
 
 def test_without_a_terminal_it_says_what_it_would_do_and_writes_nothing(home: Home) -> None:
     done = home.run()
-    assert Exit.USAGE == done.returncode
-    assert "crontabs of this machine, 2 jobs" in done.stdout
-    assert "nothing was written: add --yes" in done.stderr
+    assert Exit.USAGE == done.code
+    assert "crontabs of this machine, 2 jobs" in done.out
+    assert "nothing was written: add --yes" in done.err
     assert [] == home.made
 
 
 def test_print_gives_a_config_that_loads_and_writes_nothing(home: Home, tmp_path: Path) -> None:
     done = home.run("--print", "--only", "cron")
-    assert Exit.OK == done.returncode
-    (tmp_path / "x.toml").write_text(done.stdout)
+    assert Exit.OK == done.code
+    (tmp_path / "x.toml").write_text(done.out)
     assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
     assert [] == home.made
 
 
 def test_yes_writes_polls_and_leaves_no_engine_behind(home: Home) -> None:
     done = home.run("--yes", "--only", "cron")
-    assert Exit.OK == done.returncode, done.stderr
-    assert "Known now: 2 jobs, 0 runs." in done.stdout
-    assert "cron/" in done.stderr
-    assert "read, 2 jobs" in done.stderr
+    assert Exit.OK == done.code, done.err
+    assert "Known now: 2 jobs, 0 runs." in done.out
+    assert "cron/" in done.err
+    assert "read, 2 jobs" in done.err
     assert "shadow" == load_config(home.config).estate.starts_in
     status = home.run("--json", command="status")
-    assert '"in_shadow": [\n' in status.stdout
+    assert '"in_shadow": [\n' in status.out
     working = [one for one in Path("/proc").glob("[0-9]*/cmdline") if str(home.folder).encode() in _read(one)]
     assert [] == working
 
@@ -98,24 +99,24 @@ def _read(path: Path) -> bytes:
 def test_a_config_that_is_there_stays_as_it_was(home: Home) -> None:
     put(home.config, "# mine\n")
     done = home.run("--yes", "--only", "cron")
-    assert (Exit.REFUSED, "# mine\n") == (done.returncode, home.config.read_text())
-    assert "is there already, and is never written over" in " ".join(done.stderr.split())
+    assert (Exit.REFUSED, "# mine\n") == (done.code, home.config.read_text())
+    assert "is there already, and is never written over" in " ".join(done.err.split())
 
 
 def test_no_secret_of_a_full_home_is_printed_or_written(home: Home) -> None:
     home.env |= full_home(home.folder)
     done = home.run("--yes", "--only", "cron", "--no-poll")
-    assert Exit.OK == done.returncode, done.stderr
-    assert SECRET not in done.stdout + done.stderr + home.config.read_text()
-    assert "found, not yet watched" in done.stdout
+    assert Exit.OK == done.code, done.err
+    assert SECRET not in done.out + done.err + home.config.read_text()
+    assert "found, not yet watched" in done.out
     assert "# Kubernetes CronJobs" in home.config.read_text()
     assert ["headway.toml"] == home.made
 
 
 def test_what_is_named_and_not_there_is_told_with_what_is(home: Home) -> None:
     done = home.run("--yes", "--only", "airflow")
-    assert Exit.NOT_FOUND == done.returncode
-    assert "--only airflow: nothing of that key was found; cron was" in done.stderr
+    assert Exit.NOT_FOUND == done.code
+    assert "--only airflow: nothing of that key was found; cron was" in done.err
 
 
 def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> None:
@@ -129,8 +130,8 @@ def test_hostile_names_in_every_file_stay_text(home: Home, tmp_path: Path) -> No
     home.host.crontab.write_text(f"# headway: {bad!r}\n10 3 * * * /opt/\x1b]0;owned\x07\n")
     for words in ((), ("--print", "--only", "cron")):
         done = home.run(*words)
-        assert not re.search("[\x1b\x07\u202e]", done.stdout + done.stderr)
-    (tmp_path / "x.toml").write_text(done.stdout)
+        assert not re.search("[\x1b\x07\u202e]", done.out + done.err)
+    (tmp_path / "x.toml").write_text(done.out)
     assert ["cron"] == list(load_config(tmp_path / "x.toml").systems)
 
 
@@ -211,5 +212,5 @@ def test_headway_without_an_estate_is_left_by_enter(home: Home) -> None:
 
 def test_a_command_without_an_estate_says_where_to_begin(home: Home) -> None:
     done = home.run(command="status")
-    assert Exit.USAGE == done.returncode
-    assert "headway init writes one from what runs here, headway demo needs none" in " ".join(done.stderr.split())
+    assert Exit.USAGE == done.code
+    assert "headway init writes one from what runs here, headway demo needs none" in " ".join(done.err.split())

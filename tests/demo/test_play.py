@@ -256,6 +256,7 @@ def carry_out(night: Night, draft: Draft, clock: str, until: str) -> datetime:
     return now
 
 
+@pytest.mark.deep  # ten seconds of polling; tests/engine and tests/invariants carry plans out more quickly
 def test_plans_repair_the_night_across_all_systems_after_nobody_acted(night: Night) -> None:
     """The settlement, which its own clock starts while the first plan goes on, fails: the second one's only step."""
     for clock in ("03:13", "04:01", "04:15", "04:41", "05:05", "05:21", "05:35"):

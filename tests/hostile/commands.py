@@ -30,11 +30,16 @@ def _refuse(word: str) -> Any:
 
 
 def headway(store: str, *arguments: str) -> Done:
-    """Runs `headway --store STORE ARGUMENTS`. Any other exception than argparse's exit is a fault."""
+    """Runs `headway --store STORE ARGUMENTS`."""
+    return in_process("--store", store, *arguments)
+
+
+def in_process(*arguments: str) -> Done:
+    """Runs `headway ARGUMENTS`. Any other exception than argparse's exit is a fault."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            code = main(["--store", store, *arguments])
+            code = main(list(arguments))
         except SystemExit as end:
             code = int(end.code or 0)
     for text in (out.getvalue(), err.getvalue()):

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from console.tui import keys
 from console.tui.app import HeadwayApp
+from console.tui.desk import Desk
 from tests import idle
 from tests.tui.fake_reads import NOW, ZONE, FakeReads, FakeRequests
 
@@ -85,6 +86,16 @@ class Night:
             await self.pilot.pause(0.03)
             now = self.text
             before, same = now, same + 1 if now == before else 0
+
+    async def answered(self) -> None:
+        """Waits until all keys are worked off and nothing that was asked of a thread waits for its answer."""
+        quiet = 0
+        while quiet < 2:
+            await self.pilot.pause()
+            quiet = 0 if any(desk._waiting or desk._doing for desk in self._desks()) else quiet + 1
+
+    def _desks(self) -> list[Desk[Any]]:
+        return [one for one in vars(self.app).values() if isinstance(one, Desk)]
 
     def widget(self, query: str) -> Widget:
         return self.app.screen.query_one(query)

@@ -29,7 +29,7 @@ def pressed(*given: str, then: str = "") -> Way:
     async def go(night: Night) -> None:
         for key in given:
             await night.press(key)
-            await night.at_rest()
+            await night.answered()
         if then:
             await night.see(then)
 
@@ -126,8 +126,7 @@ def test_no_key_changes_anything_before_it_is_asked_unless_another_key_undoes_it
             assert isinstance(screen, BaseScreen)
             asked.clear()
             screen.action_act(name)
-            for _ in range(6):
-                await night.pilot.pause(0.02)
+            await night.answered()
             if asked:
                 at_once.add(name)
             await alone(night, screen)
