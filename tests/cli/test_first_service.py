@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scheduler.job("extract")
     scheduler.job("mart", upstreams=("extract",))
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    with running_bench(folder, scheduler, estate_config(folder, scheduler)) as made:
+    with running_bench(folder, scheduler, estate_config(folder, scheduler, cutoff=time(12))) as made:
         for night in range(1, 4):
             for name, begins in (("extract", 3), ("mart", 5)):
                 start = midnight - timedelta(days=night) + timedelta(hours=begins)

@@ -10,14 +10,16 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 
 from connectors.contract import HoldMark, State
+from console.cli.main import main
 from console.cli.table import Col, cut, table_lines, terminal_width, wrap
 from tests.engine.bench import Bench, estate_config, running_bench
 from tests.fakes.scheduler import FakeScheduler
@@ -120,15 +122,14 @@ def on_a_terminal(columns: int, *words: str) -> str:
     """What stdout of a command is, when it is a terminal of so many columns."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    argv = [sys.executable, "-m", "console", *words]
-    with subprocess.Popen(argv, stdout=slave, stderr=subprocess.DEVNULL, cwd=Path.cwd()) as process:
-        os.close(slave)
-        found = b""
-        while part := _read(master):
-            found += part
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.extend(iter(lambda: _read(master), b"")))
+    reader.start()
+    with open(slave, "w", encoding="utf-8") as terminal, redirect_stdout(terminal), redirect_stderr(io.StringIO()):
+        assert main(list(words)) in (0, 1, 3)
+    reader.join()
     os.close(master)
-    assert process.returncode in (0, 1, 3)
-    return found.decode().replace("\r\n", "\n")
+    return b"".join(found).decode().replace("\r\n", "\n")
 
 
 def _read(master: int) -> bytes:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from connectors.secrets import SecretRef, SecretStore
@@ -114,12 +114,15 @@ UNHURRIED = timedelta(minutes=1)
 """Between polls that the test makes itself: on no machine does anything go stale from one step to the next."""
 
 
-def estate_config(folder: Path, scheduler: FakeScheduler, poll_every: timedelta = UNHURRIED) -> Config:
-    """Two jobs, one feeding the other, one service on the second, one route with one URL."""
+def estate_config(
+    folder: Path, scheduler: FakeScheduler, poll_every: timedelta = UNHURRIED, cutoff: time | None = None
+) -> Config:
+    """Two jobs, one feeding the other, one service on the second, one route with one URL. `cutoff`: when a business
+    date ends in UTC; half a day from now, where a test does not say it."""
     now = datetime.now(UTC).replace(microsecond=0)
     os.environ["BENCH_URL"] = "json://sink.example/SECRET-TOKEN"
     far = (now + timedelta(hours=12)).time()
-    settings = SystemSettings(kind="fake", cutoff=far, poll_every=poll_every)
+    settings = SystemSettings(kind="fake", cutoff=cutoff or far, poll_every=poll_every)
     safe = JobSettings(owner="team", expected=timedelta(minutes=10), rerun="safe")
     deadline = (now + timedelta(hours=2)).time()
     return Config(
