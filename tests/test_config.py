@@ -68,6 +68,7 @@ def test_the_example_loads_and_names_every_setting() -> None:
         "nightly-agent",
         "flows",
         "assets",
+        "actions",
         "orders-sfn",
         "lake",
         "people",

@@ -15,6 +15,7 @@ GRANTS = {
     "dagster": ("connectors.dagster", "grants.txt"),
     "heartbeat": ("connectors.heartbeat", "grants.txt"),
     "glue": ("connectors.glue", "grants.json"),
+    "github_actions": ("connectors.github_actions", "grants.txt"),
     "prefect": ("connectors.prefect", "grants.txt"),
     "mysql_events": ("connectors.mysql_events", "grants.sql"),
     "pg_cron": ("connectors.pg_cron", "grants.sql"),

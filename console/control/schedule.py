@@ -63,7 +63,18 @@ NICKNAMES = {
     "@hourly": "0 * * * *",
 }
 _SECONDS = re.compile(r"(\d{1,2}) +seconds?")
-_DIALECTS = ("debian-cron", "pg_cron", "airflow", "systemd", "cronie", "pgagent", "prefect", "mysql_events", "dagster")
+_DIALECTS = (
+    "debian-cron",
+    "pg_cron",
+    "airflow",
+    "systemd",
+    "cronie",
+    "pgagent",
+    "prefect",
+    "mysql_events",
+    "dagster",
+    "github",
+)
 
 
 @dataclass(frozen=True)
@@ -273,6 +284,7 @@ def _cron_rule(dialect: str, text: str, zone: str) -> _Rule | str:
         "pg_cron": True,
         "cronie": True,
         "prefect": False,
+        "github": False,
         "dagster": len(stepped.hours) == 24,
     }
     return _Rule(dialect, fields, where, starred[dialect])

@@ -24,6 +24,8 @@ from connectors.transport.counting import Tally, count_request, counting
 from tests.bench.figures import Figure, arguments, emit
 from tests.connectors.airflow.support import night
 from tests.connectors.airflow.support import opened as airflow_on
+from tests.connectors.github_actions.support import opened as github_on
+from tests.connectors.github_actions.support import repository
 from tests.connectors.http.test_mapped import opened as http_on
 from tests.connectors.pg_cron.test_recorded import CrowdedClient
 from tests.connectors.sql.test_mapped import Crowd
@@ -31,7 +33,7 @@ from tests.fakes.glue import FakeGlue
 from tests.fakes.homegrown import HomeGrown
 from tests.fakes.pg_cron import FakePgCron
 
-RUNS = {"airflow": 1000, "glue": 5000, "http": 20_000, "pg_cron": 50_000, "sql": 50_000}
+RUNS = {"airflow": 1000, "github_actions": 20_000, "glue": 5000, "http": 20_000, "pg_cron": 50_000, "sql": 50_000}
 QUICK = 10
 """With --quick, one run in so many."""
 
@@ -106,6 +108,12 @@ def glue(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return over_http(fake.connector, KeptAws(read_whole(fake.handle_request)))
 
 
+def github_actions(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
+    fake = repository()
+    fake.crowd = runs
+    return over_http(lambda kept: github_on(fake, kept), Kept(fake.handle))
+
+
 def http(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     fake = HomeGrown()
     for number in range(runs):
@@ -137,7 +145,14 @@ def tables(runs: int) -> tuple[Connector, Callable[[], list[bytes]]]:
     return SqlConnector(crowd), lambda: [json.dumps(crowd.run_rows).encode()]
 
 
-KINDS = {"airflow": airflow, "glue": glue, "http": http, "pg_cron": pg_cron, "sql": tables}
+KINDS = {
+    "airflow": airflow,
+    "github_actions": github_actions,
+    "glue": glue,
+    "http": http,
+    "pg_cron": pg_cron,
+    "sql": tables,
+}
 
 
 def measured(kind: str, runs: int) -> Iterator[Figure]:

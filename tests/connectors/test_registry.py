@@ -21,6 +21,7 @@ OURS = [
     "dagster",
     "heartbeat",
     "glue",
+    "github_actions",
     "mysql_events",
     "pg_cron",
     "pgagent",

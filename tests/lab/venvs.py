@@ -155,6 +155,9 @@ def main() -> None:
     ):
         began = time.monotonic()
         print(f"{name}: {make()} ({time.monotonic() - began:.1f} s)", file=sys.stderr)
+    from tests.lab import described
+
+    print(f"GitHub's description: {described.missing() or described.made()}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""GitHub Actions, github.com or an Enterprise Server, over REST."""

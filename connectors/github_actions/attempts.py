@@ -1,0 +1,128 @@
+"""All that is told of a run: its attempts, and of each its jobs as tasks.
+
+Jobs cost a request for each attempt. They are read of what is open or not green, of what was run again, and of
+workflows whose jobs may fail and leave the run green; not of runs that are too old to be run again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from connectors import fields
+from connectors.contract import RecordUnreadable, RunRecord, State
+from connectors.gathered import Gathered
+from connectors.github_actions import parse
+from connectors.github_actions.client import PAGE_LIMIT, GitHubClient
+from connectors.github_actions.definitions import Definitions
+
+RERUN_WITHIN = timedelta(days=30)  # "up to 30 days after its initial run", Re-running workflows, GitHub docs
+MOST_ATTEMPTS = 20
+JOB_PAGES = 5
+MOST_KEPT = 2000
+MOST_REQUESTS = 80
+"""A poll, for attempts and jobs: 20 such polls would take a third of an hour's 5,000."""
+RESERVE = 0.3
+"""Share of a call's time in which no further attempt or job is asked for."""
+
+
+class AttemptReader:
+    """Tells runs of one repository whole. Attempts that ended are remembered."""
+
+    def __init__(self, client: GitHubClient, definitions: Definitions) -> None:
+        self._client, self._definitions = client, definitions
+        self._ended: OrderedDict[str, tuple[str, list[RunRecord]]] = OrderedDict()
+        """Attempt -> its row's last change, and what was told of it."""
+        self._left = 0
+        self._asked: Collection[int] = ()
+
+    def begin(self, asked: Collection[int] = ()) -> None:
+        """A new poll. `asked`: runs whose jobs are read whatever they are, since some are thought open."""
+        self._left, self._asked = MOST_REQUESTS, asked
+
+    def told(self, row: fields.Row, now: datetime, found: Gathered) -> list[RunRecord]:
+        """Every attempt of a run with its tasks, the oldest first. Raises RecordUnreadable."""
+        number, latest = parse.id_of(row), parse.attempt_of(row)
+        records: list[RunRecord] = []
+        recent = now - (fields.instant(row, "created_at") or now) < RERUN_WITHIN
+        if latest > MOST_ATTEMPTS:
+            found.warn(f"run {number} was attempted {latest} times: the latest {MOST_ATTEMPTS} are told")
+        for attempt in range(max(1, latest - MOST_ATTEMPTS + 1), latest):
+            records += self._earlier(number, attempt, recent, found)
+        return records + self._whole(row, recent, found)
+
+    def _earlier(self, number: int, attempt: int, recent: bool, found: Gathered) -> list[RunRecord]:
+        known = self._ended.get(parse.key_of(number, attempt))
+        if known is not None:
+            return known[1]
+        if not self._may_ask(found):
+            return []
+        reply = self._client.attempt(number, attempt)
+        if reply.status == 404:
+            return []
+        row = reply.table()
+        if (parse.id_of(row), parse.attempt_of(row)) != (number, attempt):
+            raise RecordUnreadable(f"the answer is about another attempt than {number}.{attempt}")
+        return self._whole(row, recent, found)
+
+    def _whole(self, row: fields.Row, recent: bool, found: Gathered) -> list[RunRecord]:
+        record = parse.run(row, self._client.repository)
+        changed, known = fields.words(row, "updated_at"), self._ended.get(record.attempt_key)
+        if known is not None and known[0] == changed:
+            return known[1]
+        definition = self._definitions.of(parse.path_of(row)) if recent else None
+        wanted = parse.id_of(row) in self._asked or record.again_of or wants_jobs(record)
+        soft = definition is not None and definition.is_soft
+        if not recent or not (wanted or soft) or not self._may_ask(found):
+            return [record]
+        jobs = self._jobs(record, found)
+        by_task: dict[str, list[parse.Job]] = {}
+        for one in jobs:
+            name = definition.task_of(one.shown) if definition is not None else None
+            if name is not None:
+                by_task.setdefault(name, []).append(one)
+        told = [parse.with_jobs(record, jobs), *(parse.task(record, *one) for one in sorted(by_task.items()))]
+        if record.ended_at is not None:
+            self._keep(record.attempt_key, (changed, told))
+        return told
+
+    def _jobs(self, record: RunRecord, found: Gathered) -> list[parse.Job]:
+        number, attempt = (int(part) for part in record.attempt_key.split("."))
+        jobs: list[parse.Job] = []
+        for row in job_rows(self._client, number, attempt):
+            try:
+                jobs.append(parse.job(row))
+            except RecordUnreadable as error:
+                found.skip("jobs", error, row)
+        return jobs
+
+    def _may_ask(self, found: Gathered) -> bool:
+        self._left -= 1
+        if self._left >= 0 and self._client.deadline.left > self._client.deadline.seconds * RESERVE:
+            return True
+        found.warn("too many runs changed at once: attempts and jobs of some are not read yet")
+        return False
+
+    def _keep(self, key: str, told: tuple[str, list[RunRecord]]) -> None:
+        self._ended[key] = told
+        while len(self._ended) > MOST_KEPT:
+            self._ended.popitem(last=False)
+
+
+def wants_jobs(record: RunRecord) -> bool:
+    """Whether the jobs of an attempt tell more than the attempt itself: it has begun, and is not green."""
+    return record.state is State.RUNNING or record.state.is_red or record.state is State.UNKNOWN
+
+
+def job_rows(client: GitHubClient, run: int, attempt: int) -> Sequence[Any]:
+    """The rows of an attempt's jobs; none where it is gone."""
+    rows: list[Any] = []
+    for page in range(1, JOB_PAGES + 1):
+        reply = client.jobs(run, attempt, page)
+        some = fields.rows(reply.table().get("jobs")) if reply.status == 200 else []
+        rows += some
+        if len(some) < PAGE_LIMIT:
+            break
+    return rows

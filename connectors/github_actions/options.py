@@ -1,0 +1,61 @@
+"""Settings of a GitHub Actions system: which repositories, and whose token asks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from connectors.secrets import FilePath, SecretRef
+from connectors.transport.http import checked_origin
+
+PUBLIC_API = "https://api.github.com"
+
+
+class GitHubActionsOptions(BaseModel):
+    """Repositories of one GitHub; each is a target of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    repositories: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}/[A-Za-z0-9_.-]{1,100}$")], ...],
+        Field(min_length=1),
+    ]
+    """"owner/name" of each repository: ["acme/etl"]."""
+    token: SecretRef
+    """A fine-grained or classic personal access token, or an app's installation token; read again when refused."""
+    url: str = PUBLIC_API
+    """Address of the API; of an Enterprise Server "https://github.example.com/api/v3"."""
+    ca_file: FilePath | None = None
+    """PEM file of the CA that signed the server's certificate; the machine's own CAs when not given."""
+    plain_http: bool = False
+    """Allows http:// to a host that is not this one: the token then crosses the network unencrypted."""
+    workflows: Annotated[tuple[str, ...], Field(min_length=1)] = ("*",)
+    """Patterns of workflows to watch, as in a shell: file names ("nightly-*.yml"), or jobs ("acme/etl:*.yml")."""
+    events: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "schedule", "workflow_dispatch", "repository_dispatch", "workflow_run",
+    )  # fmt: skip
+    """What must have started a run for it to count, as patterns; runs of pushes and pull requests are checks of
+    code and stay out unless they are named, or "*"."""
+    ref: str = ""
+    """Branch or tag that a start runs on; the repository's default branch when empty."""
+    inputs: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """Inputs of starts, by file name: { "load.yml" = { mode = "full" } }."""
+    history_days: Annotated[int, Field(ge=1, le=400)] = 90
+    """How far back the first look goes; GitHub keeps runs for 400 days at most."""
+    requests_kept: Annotated[int, Field(ge=0, le=5000)] = 300
+    """Of the token's requests an hour, those that polls leave to people and acts."""
+
+    @model_validator(mode="after")
+    def one_origin(self) -> GitHubActionsOptions:
+        checked_origin(self.url, self.plain_http)
+        folded = [one.lower() for one in self.repositories]
+        twice = sorted({one for one in folded if folded.count(one) > 1})
+        if twice:
+            raise ValueError(f"a repository is named twice: {', '.join(twice)}")
+        return self
+
+
+def targets(options: GitHubActionsOptions) -> list[str]:
+    """The repositories."""
+    return list(options.repositories)

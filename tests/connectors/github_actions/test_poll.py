@@ -1,0 +1,177 @@
+"""Following a repository: attempts, jobs, history past GitHub's 1,000 results, and what a poll costs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from connectors.conformance import ref
+from connectors.contract import RunRef, State, SystemUnreachable
+from tests.connectors.github_actions.support import ORDERS, REPORT, STOCK, job, opened, repository, told
+from tests.fakes.github import FakeGitHub
+
+
+def failed(event: str = "workflow_dispatch") -> tuple[FakeGitHub, int]:
+    fake = repository()
+    fake.outcome[ORDERS] = "failure"
+    run = fake.start(ORDERS, event)
+    fake.tick()
+    return fake, run["id"]
+
+
+def test_a_run_that_is_run_again_tells_both_attempts_and_only_the_jobs_that_ran_again() -> None:
+    fake, run = failed("schedule")
+    cursor = told(opened(fake))[1]
+    fake.outcome[ORDERS] = "success"
+    fake.try_again(fake.runs[0], "octocat", ["Load it"])
+    fake.tick()
+    found = told(opened(fake), cursor)[0]
+    first, second = found[ORDERS, f"{run}.1"], found[ORDERS, f"{run}.2"]
+    assert (State.FAILED, State.SUCCEEDED) == (first.state, second.state)
+    assert (None, "", f"{run}.1") == (first.period_key, first.again_of, second.again_of)
+    assert "jobs not green: Load it (failure in Run make)" == first.message
+    assert State.FAILED is found[f"{ORDERS}.load", f"{run}.1"].state
+    assert State.SUCCEEDED is found[f"{ORDERS}.load", f"{run}.2"].state
+
+
+def test_a_green_run_with_a_job_that_may_fail_is_partial_and_its_matrix_is_one_task() -> None:
+    fake = repository()
+    fake.outcome[REPORT] = "soft"
+    run = fake.start(REPORT, "workflow_run")
+    fake.tick()
+    found = told(opened(fake))[0]
+    whole, task = found[REPORT, f"{run['id']}.1"], found[f"{REPORT}.build", f"{run['id']}.1"]
+    assert (State.PARTIAL, "success") == (whole.state, whole.native_state)
+    assert (State.FAILED, "2 jobs: 1 success, 1 failure; failed in Run make") == (task.state, task.message)
+
+
+def test_the_end_of_a_run_is_that_of_its_last_job_and_not_of_a_later_change() -> None:
+    fake, run = failed()
+    fake.runs[0]["attempts"][0]["updated"] += timedelta(days=2)
+    found = told(opened(fake))[0][ORDERS, f"{run}.1"]
+    assert fake.runs[0]["attempts"][0]["jobs"][-1]["ended"] == found.ended_at
+
+
+def test_runs_of_pushes_and_pull_requests_stay_out_unless_they_are_asked_for() -> None:
+    fake = repository()
+    run = fake.start(STOCK, "pull_request")
+    fake.tick()
+    assert {} == told(opened(fake))[0]
+    assert (STOCK, f"{run['id']}.1") in told(opened(fake, events=["pull_*"]))[0]
+
+
+def test_history_beyond_the_thousand_results_of_a_search_is_read_whole_and_oldest_first() -> None:
+    fake = repository()
+    fake.crowd = 2500
+    cursor, more, keys = "", True, list[str]()
+    connector = opened(fake)
+    while more:
+        poll = connector.poll(cursor, (), 10)
+        cursor, more = poll.cursor, poll.more
+        keys += [one.attempt_key for one in poll.runs]
+    assert 2500 == len(set(keys))
+    seen = list(dict.fromkeys(keys))
+    assert seen == sorted(seen, key=float), "not oldest first"
+
+
+def test_a_calm_poll_is_answered_304_and_costs_nothing_of_the_hour() -> None:
+    fake, _ = failed()
+    connector = opened(fake)
+    cursor = told(connector)[1]
+    connector.poll(cursor, (), 10)
+    fake.requests.clear()
+    left = fake.left
+    assert () == connector.poll(cursor, (), 10).runs
+    assert (["GET /actions/runs"] * 2, left) == (fake.requests, fake.left)
+
+
+def test_an_old_run_that_was_run_again_unseen_is_found_among_the_older_pages() -> None:
+    fake, run = failed()
+    for _ in range(150):
+        fake.start(STOCK)
+    fake.tick(2 * 3600)
+    connector = opened(fake)
+    cursor = told(connector)[1]
+    fake.outcome[ORDERS] = "success"
+    fake.try_again(fake.runs[0], "octocat")
+    fake.tick()
+    assert (ORDERS, f"{run}.2") in told(connector, cursor)[0]
+
+
+def test_an_open_job_is_told_to_its_end_although_its_run_is_green() -> None:
+    fake = repository()
+    fake.outcome[STOCK] = "hang"
+    run = fake.start(STOCK)
+    fake.tick()
+    connector = opened(fake)
+    first, cursor = told(connector)
+    task = first[f"{STOCK}.load", f"{run['id']}.1"]
+    assert State.RUNNING is task.state
+    fake.outcome[STOCK] = "success"
+    fake.tick()
+    poll = connector.poll(cursor, (ref(task),), 10)
+    assert State.SUCCEEDED in [one.state for one in poll.runs if one.job == task.job]
+
+
+def test_a_run_that_was_deleted_is_lost() -> None:
+    fake, run = failed()
+    fake.runs.clear()
+    known = RunRef(job(ORDERS), str(run), f"{run}.1", f'{{"run": {run}, "attempt": 1}}', datetime.now(UTC))
+    (gone,) = opened(fake).poll(told(opened(fake))[1], (known,), 10).runs
+    assert (State.LOST, "deleted") == (gone.state, gone.native_state)
+
+
+@pytest.mark.parametrize(
+    "status, headers, message, seconds",
+    [
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "90"}, "API rate limit exceeded", 90),
+        (429, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "90"}, "API rate limit exceeded", 90),
+        (403, {"retry-after": "45"}, "You have exceeded a secondary rate limit", 45),
+        (403, {}, "You have exceeded a secondary rate limit", 60),
+        (429, {}, "too many", None),
+    ],
+)
+def test_both_limits_say_when_to_come_back(
+    status: int, headers: dict[str, str], message: str, seconds: float | None
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    if "x-ratelimit-reset" in headers:
+        headers = {**headers, "x-ratelimit-reset": f"{(now + timedelta(seconds=90)).timestamp():.0f}"}
+    date = {"date": f"{now:%a, %d %b %Y %H:%M:%S} GMT"}
+
+    def limited(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"message": message}, headers={**headers, **date})
+
+    with pytest.raises(SystemUnreachable, match="a limit of requests is reached") as raised:
+        opened(repository(), httpx.MockTransport(limited)).poll("", (), 10)
+    assert seconds == raised.value.retry_after_seconds
+
+
+def test_the_last_requests_of_the_hour_are_left_to_people() -> None:
+    fake, _ = failed()
+    connector = opened(fake, requests_kept=300)
+    cursor = told(connector)[1]
+    fake.left = 301
+    fake.start(STOCK)
+
+    def polls() -> None:
+        for _ in range(3):
+            connector.poll(cursor, (), 10)
+
+    with pytest.raises(SystemUnreachable, match="requests_kept = 300 are for people and acts"):
+        polls()
+    assert connector.probe(10).reachable
+
+
+def test_a_list_that_ignores_its_window_is_not_taken_for_history() -> None:
+    fake, _ = failed()
+    fake.runs[0]["created"] -= timedelta(days=3)
+
+    def deaf(request: httpx.Request) -> httpx.Response:
+        return fake.handle(httpx.Request("GET", request.url.copy_remove_param("created"), headers=request.headers))
+
+    connector = opened(fake, httpx.MockTransport(deaf), history_days=1)
+    with pytest.raises(SystemUnreachable, match="it ignores `created`"):
+        connector.poll("", (), 10)

@@ -1,0 +1,186 @@
+"""GitHub's own OpenAPI description as a judge: prism stands between a connector and our fake, and writes down whatever
+a request or an answer has that the description does not allow.
+
+Description and prism come from npm, once, into the user's cache folder; of the description only what is used is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.fakes.github import STORE, FakeGitHub
+from tests.lab.process import Daemon, LabError, clean_environment, free_port
+from tests.lab.venvs import CACHE, call, only_one
+
+DESCRIPTION, PRISM = "@octokit/openapi@23.0.2", "@stoplight/prism-cli@5.16.0"
+FOLDER = CACHE / "github-described-23.0.2-5.16.0"
+PRUNED = FOLDER / "actions.json"
+PATHS = ("/user", "/repos/{owner}/{repo}", "/repos/{owner}/{repo}/contents/{path}")
+BELOW = "/repos/{owner}/{repo}/actions/"
+READY_SECONDS = 120.0
+
+
+def missing() -> str | None:
+    """What to install before the judge can sit; None where nothing is missing."""
+    lacks = [name for name in ("node", "npm") if shutil.which(name) is None]
+    return f"GitHub's description is judged by prism, which needs {' and '.join(lacks)}" if lacks else None
+
+
+def made() -> Path:
+    """The folder with prism and the description, made first where it is missing (about a minute)."""
+    with only_one():
+        if not PRUNED.exists():
+            shutil.rmtree(FOLDER, ignore_errors=True)
+            FOLDER.mkdir(parents=True)
+            npm = ["npm", "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--ignore-scripts"]
+            call([*npm, DESCRIPTION, PRISM])
+            package = FOLDER / "node_modules/@octokit/openapi"
+            whole = json.loads((package / "generated/api.github.com.json").read_text(encoding="utf-8"))
+            PRUNED.write_text(json.dumps(pruned(whole)), encoding="utf-8")
+            shutil.rmtree(package)  # half a gigabyte, of which a megabyte is used
+    return FOLDER
+
+
+def pruned(whole: dict[str, Any]) -> dict[str, Any]:
+    """The paths that are used and all that they reach. Two parameters cannot be kept as they are described: `created`
+    takes a range, as its own words say, and is a date-time there; `workflow_id` is an integer or a text, exactly one of
+    both, and every integer in a path is also a text."""
+    paths = {path: row for path, row in whole["paths"].items() if path in PATHS or path.startswith(BELOW)}
+    kept: dict[str, dict[str, Any]] = {"securitySchemes": whole["components"].get("securitySchemes", {})}
+    todo: list[Any] = [paths]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list):
+            todo += one
+        elif isinstance(one, dict):
+            todo += one.values()
+            reference = one.get("$ref")
+            if isinstance(reference, str) and reference.startswith("#/components/"):
+                _, _, section, name = reference.split("/")
+                if name not in kept.setdefault(section, {}):
+                    kept[section][name] = whole["components"][section][name]
+                    todo.append(kept[section][name])
+    del kept["parameters"]["created"]["schema"]["format"]
+    workflow = kept["parameters"]["workflow-id"]["schema"]
+    workflow["anyOf"] = workflow.pop("oneOf")
+    return {**{name: whole[name] for name in ("openapi", "info", "servers")}, "paths": paths, "components": kept}
+
+
+class Judge:
+    """Prism before the fake of the present test. `violations`: what it found since they were last taken."""
+
+    def __init__(self, prism: str) -> None:
+        self._prism = prism
+        self.fake: FakeGitHub | None = None
+        self.violations: list[str] = []
+        self.judged = 0
+        self.client = httpx.Client(trust_env=False, timeout=30)
+
+    def transport(self, fake: FakeGitHub) -> httpx.BaseTransport:
+        """Sends what a connector asks of this fake past the judge."""
+        return _Past(self, fake)
+
+    def send(self, request: httpx.Request, fake: FakeGitHub) -> httpx.Response:
+        """As the fake answers; what is wrong with it, or with the request, is noted."""
+        self.fake = fake
+        path = request.url.path.removeprefix("/")
+        before, found, file = path.partition("/contents/")
+        path = f"{before}{found}{file.replace('/', '%2F')}"  # the description has one segment for a whole path
+        query = f"?{request.url.query.decode()}" if request.url.query else ""
+        headers = {k: v for k, v in request.headers.items() if k not in ("host", "if-none-match")}
+        url = f"{self._prism}/{path}{query}"
+        answer = self.client.request(request.method, url, headers=headers, content=request.read())
+        self.judged += 1
+        for one in json.loads(answer.headers.get("sl-violations", "[]")):
+            if not _is_about_an_error(one, answer.status_code):
+                self.violations.append(f"{request.method} /{path}{query}: {answer.status_code}: {one}")
+        kept = {
+            k: v for k, v in answer.headers.items() if k not in ("content-encoding", "content-length", "sl-violations")
+        }
+        return httpx.Response(answer.status_code, headers=kept, content=answer.content)
+
+
+def _is_about_an_error(violation: dict[str, Any], status: int) -> bool:
+    """The description leaves out most of the refusals that GitHub's own pages tell of."""
+    return status >= 400 and "status code" in violation["message"]
+
+
+class _Past(httpx.BaseTransport):
+    """A connector's transport. Logs go past the judge: prism follows their redirect itself."""
+
+    def __init__(self, judge: Judge, fake: FakeGitHub) -> None:
+        self._judge, self._fake = judge, fake
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host == STORE or request.url.path.endswith("/logs"):
+            return self._fake.handle(request)
+        return self._judge.send(request, self._fake)
+
+
+@contextmanager
+def judge(folder: Path) -> Iterator[Judge]:
+    """A judge who sits; ended with the block. LabError where it does not start."""
+    home, port = made(), free_port()
+    sitting = Judge(f"http://127.0.0.1:{port}")
+    server = _server(sitting)
+    upstream = f"http://127.0.0.1:{server.server_address[1]}"
+    prism = str(home / "node_modules/.bin/prism")
+    argv = ["node", prism, "proxy", "-h", "127.0.0.1", "-p", str(port), str(PRUNED), upstream]
+    daemon = Daemon(argv, folder / "prism.log", clean_environment())
+    daemon.start()
+    try:
+        daemon.wait_ready(lambda: _listens(port), f"prism on port {port}", READY_SECONDS)
+        yield sitting
+    finally:
+        daemon.stop(5)
+        sitting.client.close()
+        server.shutdown()
+        server.server_close()
+
+
+def _server(sitting: Judge) -> ThreadingHTTPServer:
+    """The fake of the present test, on a port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if sitting.fake is None:
+                raise LabError("nobody's fake is asked")
+            url = f"https://api.github.com{self.path.replace('%2F', '/')}"
+            told = sitting.fake.handle(httpx.Request(self.command, url, headers=dict(self.headers), content=content))
+            self.send_response_only(told.status_code)
+            for name, value in told.headers.items():
+                if name != "content-length":
+                    self.send_header(name, value)
+            if told.status_code not in (204, 304):
+                self.send_header("content-length", str(len(told.content)))
+            self.end_headers()
+            self.wfile.write(told.content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, name="fake GitHub", daemon=True).start()
+    return server
+
+
+def _listens(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/user", trust_env=False, timeout=5)
+    except httpx.HTTPError:
+        return False
+    return True

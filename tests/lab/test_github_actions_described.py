@@ -1,0 +1,81 @@
+"""The connector's requests, and the fake's answers, held against GitHub's own OpenAPI description: the same
+ConnectorConformance as the fast one, with prism in between. Logs, 304 and most refusals are not in the description."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from unittest import SkipTest
+
+import httpx
+import pytest
+
+from connectors.contract import Connector, RunRecord
+from tests.connectors.github_actions import test_conformance as fast
+from tests.connectors.github_actions.support import ORDERS, opened, repository, told
+from tests.fakes.github import FakeGitHub
+from tests.lab import described
+from tests.lab.described import Judge
+
+UNJUDGED = "what no GitHub would send is not held against GitHub's description"
+
+
+@pytest.fixture(scope="session")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    lacks = described.missing()
+    if lacks is not None:
+        pytest.skip(lacks)
+    with described.judge(tmp_path_factory.mktemp("prism")) as sitting:
+        yield sitting
+
+
+class TestGitHubAsDescribed(fast.TestGitHubOnTheFake):
+    against = "fake: a GitHub of ours, its requests and answers judged by prism 5.16 with GitHub's OpenAPI description"
+    patience_seconds = 30.0
+
+    @pytest.fixture(autouse=True)
+    def judged(self, judge: Judge) -> Iterator[None]:
+        self.judge = judge
+        judge.violations.clear()
+        yield
+        assert [] == judge.violations
+
+    def on(self, fake: FakeGitHub) -> Connector:
+        return opened(fake, self.judge.transport(fake))
+
+    def answering(self, how: str) -> Connector:
+        raise SkipTest(UNJUDGED)
+
+    def crowded(self, runs: int) -> Connector:
+        raise SkipTest("a crowd has short rows")
+
+    def long_log(self, size: int) -> tuple[Connector, RunRecord]:
+        raise SkipTest("logs are not described")
+
+
+def test_the_judge_finds_what_is_wrong_with_an_answer_and_with_a_request(judge: Judge) -> None:
+    fake = repository()
+    fake.start(ORDERS)
+    told(opened(fake, judge.transport(fake)))
+    assert [] == judge.violations
+    spoiled = _Spoiled(fake, lambda body: body.replace('"event"', '"evnt"'))
+    judge.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?per_page=100"), spoiled)
+    judge.send(httpx.Request("GET", "https://api.github.com/repos/acme/etl/actions/runs?status=odd&per_page=1"), fake)
+    judge.send(
+        httpx.Request("POST", "https://api.github.com/repos/acme/etl/actions/variables", json={"name": "A"}), fake
+    )
+    found, judge.violations[:] = "\n".join(judge.violations), []
+    assert "required property 'event'" in found
+    assert "status must be equal to one of the allowed values" in found
+    assert "required property 'value'" in found
+
+
+class _Spoiled(FakeGitHub):
+    """Answers of another fake, changed."""
+
+    def __init__(self, fake: FakeGitHub, change: Callable[[str], str]) -> None:
+        self._fake, self._change = fake, change
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        good = self._fake.handle(httpx.Request(request.method, request.url, headers={"authorization": "Bearer right"}))
+        return httpx.Response(200, json=json.loads(self._change(good.text)))
