@@ -27,7 +27,7 @@ _RUNS = (Verb.RERUN, Verb.START, WAIT)
 
 def next_moves(plan: PlanNow, now: datetime) -> list[Move]:
     """What happens now, in order; none while it waits. Asked again after they were made, it goes on from there."""
-    ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(step)) is not None]
+    ends = [end for step in plan.steps if step.state == "asked" and (end := _end_of(plan, step)) is not None]
     states = {step.place: step.state for step in plan.steps} | {end.step.place: end.state for end in ends}
     if plan.state == "aborted":
         return [*ends, *_given_up(plan)]
@@ -59,11 +59,13 @@ def _finish(plan: PlanNow, states: Mapping[int, str]) -> list[Move]:
     return []
 
 
-def _end_of(step: StepNow) -> EndStep | None:
+def _end_of(plan: PlanNow, step: StepNow) -> EndStep | None:
     """How a step that was asked ended, by its action."""
     if step.action_state == "verified":
         return EndStep(step, "verified", step.action_words)
     if step.action_state in _ENDED_BADLY:
+        if step.action_state == "refused" and (good := by_other_means(plan, step)):
+            return EndStep(step, "verified", f"{good}; nothing was sent")
         words = step.action_words or "its action failed"
         return EndStep(step, "failed", words if step.action_state == "failed" else f"{step.action_state}: {words}")
     return None
@@ -146,10 +148,11 @@ def _waited(step: StepNow) -> EndStep | None:
 
 
 def by_other_means(plan: PlanNow, step: StepNow) -> str:
-    """Why the step is not needed any more, in words: since the plan was asked for, its run came to what the step wants,
-    after all that it waits for; empty while it is needed."""
+    """Why the step is not needed any more, in words; empty while it is needed. Since the plan was asked for, or since
+    the person saw it in another state, its run came to what the step wants, after all that it waits for. Asked right
+    before the step leaves, too: it may have waited for the run that made it needless."""
     run = step.run
-    if run is None or run.ended is None or run.ended <= plan.requested:
+    if run is None or run.ended is None or (run.ended <= plan.requested and step.found in ("", run.state)):
         return ""
     state = State(run.state)
     if step.verb == Verb.CANCEL:

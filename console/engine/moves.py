@@ -30,11 +30,10 @@ from console.clock import Clock
 from console.control.open_hold import may_have_run, not_owed
 from console.engine import permission, previews, verdicts
 from console.engine.doors import Doors
-from console.engine.rights import POLICIES
+from console.engine.needless import needless
 from console.engine.underway import Underway
 from console.engine.wire import Wire
 from console.failpoints import failpoint
-from console.model.holding import is_over
 from console.model.ids import instant, micros
 from console.store import approvals, asked, in_the_way
 from console.store.asked import ActionRow, ActionStep
@@ -122,7 +121,7 @@ class Moves:
         """Whether it may by what is permitted now; where not, it is refused or waits."""
         right = permission.of_action(self._store, action, self.now())
         ours = previews.refusal_of(self._store, self._doors.places, action)
-        if refused := right.refused or ours or self._over(action):
+        if refused := right.refused or ours or needless(self._store, action, self.now()):
             self.refuse(fence, action.key, refused)
         elif right.later:
             self._wait(fence, action, right.later, FROZEN_SECONDS)
@@ -131,11 +130,6 @@ class Moves:
         else:
             return action.verb is not Verb.START or self._is_owed(fence, action)
         return False
-
-    def _over(self, action: ActionRow) -> str:
-        """Why what a person wanted held is not held any more; a policy asks for its own holds anew."""
-        is_asked = action.verb is Verb.HOLD and action.origin not in POLICIES
-        return is_over(action.parameters, instant(self.now())) if is_asked else ""
 
     def _is_owed(self, fence: int, action: ActionRow) -> bool:
         """A start that a hold asked for may have waited, and its job have run meanwhile: the evaluation that withdraws

@@ -214,8 +214,8 @@ def _steer(run: Run, number: int, state: str, words: str, now: int) -> None:
 
 
 def _row(step: Step) -> tuple[object, ...]:
-    """Its columns from `place` to `preview`."""
-    shown = {key: value for key, value in step.preview.items() if key != "plan"}
+    """Its columns from `place` to `preview`, which keeps the state in which the person saw its run, too."""
+    shown = {key: value for key, value in step.preview.items() if key != "plan"} | {"found": step.state}
     return (
         step.place,
         step.verb,

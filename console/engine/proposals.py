@@ -26,7 +26,7 @@ from console.engine.rights import Rights, all_granted
 from console.model.ids import incident_name
 from console.model.plans import WAIT, Draft, Step
 from console.model.values import Estate, JobFacts
-from console.store import asked, cards, permissions, plans
+from console.store import asked, cards, periods_ran, permissions
 from console.store.open import Store
 from console.store.wire import wire
 
@@ -80,8 +80,8 @@ class Proposals:
         if job is None:
             raise CannotAnswer(f"no job {arguments['job_id']}")
         first, last = date.fromisoformat(arguments["first"]), date.fromisoformat(arguments["last"])
-        runs = plans.runs_between(self._store, job.id, first, last)
-        since = None if arguments.get("unseen") is True else plans.first_seen(self._store, job.id)
+        runs = periods_ran.runs_between(self._store, job.id, first, last)
+        since = None if arguments.get("unseen") is True else periods_ran.first_seen(self._store, job.id)
         limit = arguments.get("limit")
         found = backfill(estate, job.id, periods(job, first, last, now), runs, limit, now, can, since)
         if limit is None and len(found.steps) > MOST:

@@ -133,6 +133,8 @@ class StepNow:
     polled: datetime | None = None
     """End of the last poll of its target that succeeded."""
     poll_every_s: float = 15.0
+    found: str = ""
+    """The state of its run that was shown to whoever started the plan; empty where nobody noted it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, text
 
 from console.clean import clean_line
 from console.model.carried import EndStep, PlanNow, RunNow, StepNow, places_of
 from console.model.ids import exact_instant, instant, maybe_instant, micros
-from console.model.values import RunFacts
-from console.store import audit, covered, facts, told
+from console.store import audit, covered, told
 from console.store.clocks import our_instant
 from console.store.open import Store
 from console.store.told import Audience, Need
@@ -27,7 +27,7 @@ _PLANS = (
 _STEPS = (
     "SELECT s.id, s.plan_id, s.place, s.verb, s.after, s.wait_s, s.due_us, s.state, s.action_key, j.name AS job,"
     " y.name AS system, a.state AS action_state, a.words AS action_words, r.id AS run_id, r.state AS run_state,"
-    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, t.last_ok_us, t.skew_s, y.poll_every_s,"
+    " r.evidence, r.stale_read, r.started_us, r.ended_us, s.job_id, s.preview, t.last_ok_us, t.skew_s, y.poll_every_s,"
     " (SELECT o.requested_by || ' ' || o.verb FROM action o WHERE o.run_id = r.id"
     " AND o.key <> COALESCE(s.action_key, '') AND o.state IN ('requested', 'sending', 'sent', 'unknown')"
     " AND NOT (o.state = 'requested' AND o.overlap = 'queue' AND o.requested_us > p.requested_us)"
@@ -43,6 +43,11 @@ _STEPS = (
     " WHERE s.plan_id = :plan ORDER BY s.place"
 )
 
+_NEAR = text(_STEPS.replace("ORDER", "AND s.place IN :places ORDER")).bindparams(bindparam("places", expanding=True))
+_OF_ACTION = (
+    "SELECT p.id, p.kind, p.title, p.incident_id, p.state, p.requested_by, p.requested_us, p.at_once, s.place, s.after"
+    " FROM plan_step s JOIN plan p ON p.id = s.plan_id WHERE s.action_key = :key"
+)
 _STARTED_BY = (
     "WITH RECURSIVE under (id, place, job_id) AS ("
     "SELECT s.job_id, s.place, s.job_id FROM plan_step s WHERE s.plan_id = :plan"
@@ -77,6 +82,19 @@ def at_work(store: Store, odd: dict[int, str] | None = None) -> list[PlanNow]:
                 if odd is not None:
                     odd[row.id] = clean_line(str(error))
     return found
+
+
+def before_it_leaves(store: Store, key: str) -> tuple[PlanNow, StepNow] | None:
+    """The step whose action has this key, and its plan with no more than the steps that it waits for; None for an
+    action of no plan. Raises one of UNREADABLE."""
+    with store.read() as connection:
+        row = connection.execute(text(_OF_ACTION), {"key": key}).first()
+        if row is None:
+            return None
+        near = [row.place, *places_of(row.after)]
+        found = connection.execute(_NEAR, {"plan": row.id, "places": near}).all()
+    steps = [_step(one) for one in found]
+    return _plan(row, tuple(steps)), next(one for one in steps if one.place == row.place)
 
 
 def _steps(connection: Connection, plan: Any) -> tuple[StepNow, ...]:
@@ -133,7 +151,17 @@ def _step(row: Any) -> StepNow:
         others=row.others or "",
         polled=maybe_instant(row.last_ok_us),
         poll_every_s=row.poll_every_s or 0.0,
+        found=_found(row.preview) if row.run_state is not None else "",
     )
+
+
+def _found(preview: str) -> str:
+    """The state of its run as the person saw it; empty where no console of ours wrote that."""
+    try:
+        shown = json.loads(preview or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    return str(shown.get("found", "")) if isinstance(shown, dict) else ""
 
 
 def _run(row: Any, skew_s: float | None) -> RunNow:
@@ -263,24 +291,6 @@ def give_up(
         detail = {"plan": number, "words": words}
         audit.append(connection, micros(now), audit.ENGINE, audit.FROM_ENGINE, "plan aborted", f"plan {number}", detail)
         _call_a_person(connection, audience, number, "was given up", words, now)
-
-
-def first_seen(store: Store, job_id: int) -> datetime | None:
-    """When an inventory first told of the job."""
-    with store.read() as connection:
-        seen = connection.execute(text("SELECT first_seen_us FROM job WHERE id = :job"), {"job": job_id}).scalar()
-    return instant(seen) if seen else None
-
-
-def runs_between(store: Store, job_id: int, first: date, last: date) -> list[RunFacts]:
-    """The job's runs of those business dates, both included, in order."""
-    sql = (
-        f"SELECT {facts.RUN} FROM run r WHERE r.job_id = :job AND r.bd BETWEEN :first AND :last"  # noqa: S608
-        " ORDER BY r.sort_us"
-    )
-    with store.read() as connection:
-        values = {"job": job_id, "first": first.isoformat(), "last": last.isoformat()}
-        return [facts.run(tuple(row), ()) for row in connection.execute(text(sql), values)]
 
 
 def _tell(connection: Connection, plan: PlanNow, words: str, now: datetime) -> None:

@@ -98,6 +98,21 @@ def test_what_was_good_before_the_plan_or_reads_stale_data_or_began_too_early_is
     assert [("Ask", 2)] == moves(plan(step(1, state="verified", run=replace(GOOD, ended=at("03:45"))), early))
 
 
+def test_what_was_red_when_the_person_saw_it_and_good_before_they_confirmed_is_not_sent() -> None:
+    """Its scheduler ran it again at 03:10, and no poll told so before the plan was started at 03:30."""
+    before = replace(GOOD, started=at("03:10"), ended=at("03:20"))
+    assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, run=before, found="failed")))
+    for run in (before, replace(before, stale=True)):
+        assert [("Ask", 1)] == moves(plan(step(1, run=run, found="succeeded")))
+    assert [("Ask", 1)] == moves(plan(step(1, run=replace(before, stale=True), found="failed")))
+
+
+def test_a_step_that_was_refused_as_its_run_is_good_by_now_is_over_and_the_plan_goes_on() -> None:
+    told = plan(step(1, state="asked", run=GOOD, action_state="refused", action_words="…"), step(2, 1))
+    assert [("verified", 1), ("Ask", 2)] == moves(told)
+    assert "good by other means: succeeded (native); nothing was sent" == next_moves(told, NOW)[0].words  # type: ignore[union-attr]
+
+
 def test_a_cancel_is_not_needed_once_its_run_has_ended() -> None:
     ended = RunNow("failed", "native", False, at("03:00"), at("03:40"))
     assert [("verified", 1), ("plan", "done")] == moves(plan(step(1, verb="cancel", run=ended)))

@@ -177,6 +177,41 @@ def test_what_a_person_repaired_meanwhile_is_not_sent_again(night: Bench) -> Non
     assert [("rerun", "extract"), ("rerun", "load")] == night.scheduler.done
 
 
+def runs_by_itself(bench: Bench) -> None:
+    """Its own scheduler ran extract again, after a minute, seven minutes ago; nobody has asked it since."""
+    [(period,)] = rows(
+        bench, "SELECT period_key FROM run r JOIN job j ON j.id = r.job_id WHERE j.native_id = 'extract'"
+    )
+    ended = datetime.now(UTC) - timedelta(minutes=7)
+    bench.scheduler.attempt("extract", "by-itself", State.SUCCEEDED, ended, period_key=period)
+
+
+def test_what_its_scheduler_made_good_between_the_proposal_and_the_yes_is_not_sent(night: Bench) -> None:
+    draft = proposed(night)
+    runs_by_itself(night)
+    started(night, draft)
+    night.turn()
+    turn(night)
+    assert ["running", "verified", "asked"] == states(night)
+    assert "good by other means: succeeded (native)" == view(night).steps[0].words
+    assert [("rerun", "load")] == night.scheduler.done
+
+
+def test_what_its_scheduler_makes_good_while_the_step_waits_its_turn_is_not_sent(night: Bench) -> None:
+    started(night)
+    night.scheduler.overlap = "extract runs since 03:10"
+    turn(night)
+    runs_by_itself(night)
+    night.turn()
+    night.scheduler.overlap = None
+    due(night)
+    turn(night)
+    assert (["running", "verified", "asked"], [("rerun", "load")]) == (states(night), night.scheduler.done)
+    assert "good by other means: succeeded (native); nothing was sent" == view(night).steps[0].words
+    [told] = rows(night, "SELECT words FROM event WHERE words LIKE 'refused%'")
+    assert ("refused: good by other means: succeeded (native)",) == tuple(told)
+
+
 def test_a_paused_plan_asks_nothing_and_an_aborted_one_gives_up_the_rest(night: Bench) -> None:
     number = started(night)
     turn(night)
@@ -466,7 +501,7 @@ def test_a_backfill_starts_each_period_once_and_verifies_each_of_them(tmp_path: 
         for _ in range(4):
             turn(bench)
             for step in view(bench).steps:
-                if step.action_key is not None and step.state == "asked":
+                if step.action_key is not None and step.action_state == "sent":
                     more = {"action_key": step.action_key, "period_key": None}
                     bench.scheduler.attempt("nightly", step.action_key, State.SUCCEEDED, datetime.now(UTC), **more)
             bench.turn()

@@ -13,7 +13,7 @@ from console.engine.wishes import AlreadyAsked
 from console.model.carried import EndStep
 from console.model.ids import micros, new_action_key
 from console.model.plans import Draft, PlanRefused, Save, Step
-from console.store import asked, asserted, plans
+from console.store import asked, asserted, periods_ran, plans
 from console.store.asked import ActionStep
 from console.store.reads import Reads, open_reads
 from tests.asks import rerun_of
@@ -71,7 +71,7 @@ def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: Draft) -> 
         (step.place, step.after, step.state, step.expected_s) for step in plan.steps
     ]
     assert [step.run_id for step in draft.steps] == [step.run_id for step in plan.steps]
-    assert [('{"verb": "run once"}',)] * 2 == rows(served, "SELECT preview FROM plan_step ORDER BY place")
+    assert [('{"verb": "run once", "found": "failed"}',)] * 2 == rows(served, "SELECT preview FROM plan_step ORDER BY place")
 
 
 def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Estate, draft: Draft) -> None:
@@ -164,9 +164,9 @@ def test_a_period_that_comes_later_is_found_by_its_key(served: Estate, draft: Dr
 
 def test_the_runs_of_some_dates_are_read_in_order(served: Estate, draft: Draft) -> None:
     step = draft.steps[0]
-    found = plans.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
+    found = periods_ran.runs_between(served.store, step.job_id, at("03:10").date().replace(day=19), at("03:10").date())
     assert [step.run_id] == [run.id for run in found]
-    assert [] == plans.runs_between(served.store, step.job_id, at("03:10").date(), at("03:10").date())
+    assert [] == periods_ran.runs_between(served.store, step.job_id, at("03:10").date(), at("03:10").date())
 
 
 def test_what_a_person_asserts_is_an_attempt_and_ends_its_action_at_once(served: Estate, draft: Draft) -> None:
