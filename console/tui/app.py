@@ -225,7 +225,10 @@ class HeadwayApp(Ways, inherit_bindings=False):
         zones = {service.zone for service in self.services}
         self.clock.home = zones.pop() if len(zones) == 1 else ""
         broken, self.store_error, self.starting = bool(self.store_error), "", False
+        unseen = {name for name, _ in self.header.sick_targets}
         self.paint_frame()
+        if before is not None and unseen != {name for name, _ in before.sick_targets}:
+            broken = True  # nobody wrote that it is not seen any more: time did
         if broken and isinstance(self.screen, BaseScreen):
             self.screen.fetch()
 

@@ -191,6 +191,18 @@ def zone_words(look: Look) -> str:
     return "each service's own" + (f" ({look.clock.label(look.now, look.clock.home)})" if look.clock.home else "")
 
 
+def zone_short(look: Look) -> str:
+    """The same where there is little room: the zone that is shown, "own" where each service has another."""
+    mode, home = look.clock.mode, look.clock.home
+    if mode is ZoneMode.UTC:
+        return "UTC"
+    return (
+        look.clock.label(look.now, home if mode is not ZoneMode.MINE else "")
+        if home or mode is ZoneMode.MINE
+        else "own"
+    )
+
+
 def is_small(size: Size) -> bool:
     """True where only a status is shown: no key works but the one that leaves. A size of nothing is not known yet."""
     return bool(size) and (size.width < SMALLEST[0] or size.height < SMALLEST[1])

@@ -39,7 +39,7 @@ class Drawing:
 
     def __init__(
         self, layout: Layout, labels: Sequence[Sign], widest: int, spacing: int = 1, critical: Collection[Pair] = (),
-        plain: bool = False,
+        plain: bool = False, room: int = 0,
     ) -> None:  # fmt: skip
         self.layout, self.labels, self.spacing, self.plain = layout, labels, spacing, plain
         self._channels = channels(layout)
@@ -52,6 +52,8 @@ class Drawing:
         self.lit = frozenset(self._links_of(critical))
         self._ends_lit = {place for link in self.lit for place in link[:1]}
         self._widths = self._measured(widest)
+        if spacing > 1:
+            self._widen(room)
         self.layers = sorted(self._widths)
         self._cells: dict[int, dict[Cell, Arms]] = {}
         self._heavy: dict[int, set[Cell]] = {}
@@ -183,6 +185,19 @@ class Drawing:
             if spot.jobs and found[spot.layer] < widest:
                 found[spot.layer] = min(widest, max(found[spot.layer], length_of([(label.text, "")]) + 4))
         return found
+
+    def _widen(self, room: int) -> None:
+        """What is said below the labels is not cut where all layers stay in so many cells; the nearest come first."""
+        told: dict[int, int] = {}
+        for spot, label in zip(self.layout.spots, self.labels, strict=True):
+            if spot.jobs:
+                told[spot.layer] = max(told.get(spot.layer, 0), length_of(label.below) + 4)
+        spare = room - self.width
+        for layer in sorted(told, key=abs):
+            more = told[layer] - self._widths[layer]
+            if 0 < more <= spare:
+                self._widths[layer] += more
+                spare -= more
 
     def marked(self, links: Collection[Pair]) -> set[tuple[int, int, int]]:
         """(layer, x, y) of the cells of these links, to be shown as belonging together."""

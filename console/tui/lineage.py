@@ -14,6 +14,7 @@ from console.model.views import ServiceView
 from console.model.views.lineage import LineageJob, LineageRun, Read
 from console.tui.cells import Look, act_by, counted
 from console.tui.graph import Drawing, Sign
+from console.tui.when import short
 from console.tui.widgets.paint import Run
 
 DEPTH = 3
@@ -88,7 +89,7 @@ def draw(found: Reach, options: Options, look: Look, size: tuple[int, int], runs
     labels = [_label(spot, found, reading, runs, look, size[0] >= WIDE) for spot in layout.spots]
     widest = max(18, (size[0] - 16) // 3)
 
-    drawing = Drawing(layout, labels, widest, 2 if tall else 1, found.critical_edges, look.glyphs.plain)
+    drawing = Drawing(layout, labels, widest, 2 if tall else 1, found.critical_edges, look.glyphs.plain, size[0])
     return Shown(found, options, drawing, reading, runs)
 
 
@@ -111,7 +112,14 @@ def _mark(one: LineageJob, look: Look) -> Run:
     if not one.state:
         return " ", "dim"
     mark, _, style = look.glyphs.mark("state", one.state)
-    return mark, style
+    return mark, "dim" if one.stale_since is not None and style == "ok" else style
+
+
+def _age(one: LineageJob, look: Look) -> list[Run]:
+    """How old what is told of it is, where nobody sees its target; as in Jobs."""
+    if one.stale_since is None:
+        return []
+    return [(f" {look.glyphs.sign('stale')} {short(look.now - one.stale_since)}", "warn")]
 
 
 def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wide: bool) -> list[Run]:
@@ -125,12 +133,12 @@ def _below(one: LineageJob, reading: Reading, runs: Runs | None, look: Look, wid
         words = f"{look.clock.day(run.started, look.now)}–{look.clock.hm(run.ended, look.now) if run.ended else '…'}"
         return [(words, "dim"), (f" read {', '.join(sorted(old))}" if old else "", "warn")]
     if one.before or one.waits_for:
-        return _ahead(one, look)
+        return [*_ahead(one, look), *_age(one, look)]
     if not one.state:
         return [("has not run", "dim")]
     _, word, _ = look.glyphs.mark("state", one.state)
     said = word if wide else one.system
-    return [(f"{said} {look.clock.day(one.at, look.now)}", "bad" if one.is_red else "dim")]
+    return [(f"{said} {look.clock.day(one.at, look.now)}", "bad" if one.is_red else "dim"), *_age(one, look)]
 
 
 def _ahead(one: LineageJob, look: Look) -> list[Run]:
@@ -203,6 +211,8 @@ def _name_line(jobs: Sequence[LineageJob], shown: Shown, look: Look) -> list[Run
     else:
         at = f"  {word} {look.clock.day(one.at, look.now)}" if one.state else f"  {word}"
         runs.append((at, "bad" * one.is_red or "dim"))
+    if one.stale_since is not None:
+        runs.append((f"  not seen for {short(look.now - one.stale_since)}", "warn"))
     if one in shown.found.causes:
         runs.append(("  root cause", "bad"))
     elif one.name in shown.found.critical:

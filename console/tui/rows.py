@@ -17,7 +17,7 @@ from console.tui.widgets.table import Column, Row
 INCIDENTS = (
     Column("", 1, 1),
     Column("incident", 8, 1),
-    Column("cause", 22, 1, flex=4, middle=True),
+    Column("cause", 22, 1, flex=4, most=56, middle=True),
     Column("act by", 11, 1),
     Column("failed", 6, 1, right=True),
     Column("hurts", 5, 2, right=True),
@@ -100,15 +100,16 @@ def incident_about(view: IncidentRow, look: Look, width: int, others: str) -> li
 
 def systems_columns(views: Sequence[TargetView]) -> tuple[Column, ...]:
     """The columns of Systems, as wide as what they hold: what says nothing leaves its room to the others."""
+    system = max((len(target_name(view)) for view in views), default=0)
     longest = {
-        "system": max((len(target_name(view)) for view in views), default=0),
+        "kind": max((len(_kind(view)) for view in views), default=0),
         "can": max((len(_can(view)) for view in views), default=0),
     }
     speaks = any(view.says for view in views)
 
     def fitted(column: Column) -> Column:
         if column.title == "system":
-            return column._replace(width=max(column.width, min(longest["system"], WIDEST_NAME)), flex=1)
+            return column._replace(width=max(column.width, min(system, WIDEST_NAME)), flex=1, most=system)
         if column.title in longest:
             return column._replace(most=max(column.width, longest[column.title]), flex=6)
         return column._replace(width=4, flex=0) if column.title == "says" and not speaks else column
@@ -139,7 +140,7 @@ def target(view: TargetView, look: Look, is_watched: bool = True) -> Row:
         (
             mark,
             (target_name(view), "strong" if sick else "plain"),
-            (f"{view.kind} {view.version}".strip(), "dim"),
+            (_kind(view), "dim"),
             (f"{stale} {age}" if sick else age, "warn" if sick else "plain"),
             (span(timedelta(seconds=view.poll_every_s)), "dim"),
             ("" if view.poll_ms is None else f"{view.poll_ms:.0f}ms", "dim"),
@@ -148,6 +149,11 @@ def target(view: TargetView, look: Look, is_watched: bool = True) -> Row:
             _says(view, look),
         ),
     )
+
+
+def _kind(view: TargetView) -> str:
+    """What it is, and which version of it."""
+    return f"{view.kind} {view.version}".strip()
 
 
 def _can(view: TargetView) -> str:

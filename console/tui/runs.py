@@ -9,12 +9,12 @@ from console.model.views import JobRow, RunRow
 from console.tui.cells import Look, markable, state_cells, took
 from console.tui.when import signed
 from console.tui.widgets.paint import Run
-from console.tui.widgets.table import Column, Row, ranked, widened
+from console.tui.widgets.table import Column, Row, ranked, roomy, widened
 
 JOBS = (
     Column("", 1, 1),
     Column("", 1, 1),
-    Column("job", 34, 1, flex=4, middle=True),
+    Column("job", 34, 1, flex=4, most=64, middle=True),
     Column("state", 10, 2),
     Column("deadline", 9, 0),
     Column("slack", 7, 0, right=True),
@@ -22,13 +22,15 @@ JOBS = (
     Column("started", 9, 3),
     Column("took", 7, 4, right=True),
     Column("next", 9, 3),
-    Column("schedule", 12, 6, flex=1, most=34),
-    Column("owner", 8, 7, flex=1, most=18),
+    Column("schedule", 12, 6, flex=1, most=44),
+    Column("owner", 8, 7, flex=1, most=24),
     Column("native", 10, 0, flex=1, most=20),
     Column("try", 3, 0, right=True),
 )
 JOBS_PROMISED = ranked(JOBS, deadline=2, slack=2)
 """With the soonest deadline and the least slack of the services below."""
+JOBS_ROOMY = roomy(ranked(JOBS, deadline=8, slack=9, native=10, **{"try": 11}), job=50, schedule=44, native=14)
+"""All of them, where a screen is so wide that each has its room."""
 JOBS_WIDE = widened(ranked(JOBS, deadline=3, slack=3, native=8, **{"try": 8}))
 RUNS = (
     Column("", 1, 1),
@@ -45,13 +47,14 @@ RUNS = (
 )
 ALL_RUNS = (
     *RUNS[:2],
-    Column("job", 30, 1, flex=4, middle=True),
-    Column("period", 9, 2),
+    Column("job", 30, 1, flex=4, most=60, middle=True),
+    Column("period", 9, 2, flex=1, most=24),
     *RUNS[3:-1],
     Column("message", 10, 5, flex=3),
     Column("native", 10, 0, flex=1, most=20),
 )
 """Runs of all jobs."""
+ALL_RUNS_ROOMY = roomy(ranked(ALL_RUNS, native=6), job=48, period=16, native=14)
 ALL_RUNS_WIDE = widened(ranked(ALL_RUNS, native=6))
 
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from rich.cells import cell_len
+
 from console.model.views import ServiceView
 from console.model.words import Timeliness
+from console.tui import chrome
 from console.tui.cells import Look, act_by
 from console.tui.forecast import forecast_bar, worst
 from console.tui.when import short, signed
-from console.tui.widgets.paint import Run
-from console.tui.widgets.table import Column, Row, ranked
+from console.tui.widgets.breaks import breaks
+from console.tui.widgets.paint import Run, fit, length_of, one_line
+from console.tui.widgets.table import Column, Row, plan, ranked
 
-WIDE = 100
-"""Cells from which on a word stands beside each mark, and the cause is told in words."""
+WIDE, HUGE = 100, 160
+"""Cells from which on a word stands beside each mark and the cause is told in words; and from which there is more room
+than words."""
+NAME, LONGEST = 14, 44
+"""Cells of a service's name, at least and at most; what is left of a line goes to names before anything else."""
 SERVICES = (
     Column("", 1, 1),
-    Column("service", 14, 1, flex=2, most=34),
+    Column("service", NAME, 1, flex=1000, most=34),
     Column("tier", 4, 5, right=True),
     Column("deadline", 8, 1),
     Column("left", 6, 2, right=True),
@@ -29,6 +36,9 @@ SERVICES = (
     Column("slack", 6, 8, right=True),
     Column("expected", 9, 9),
 )
+CAUSE = next(index for index, column in enumerate(SERVICES) if column.title == "cause")
+CAUSE_LEAST = 20
+"""Cells of a cause where names need the others."""
 
 
 def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> tuple[Column, ...]:
@@ -43,23 +53,52 @@ def columns(views: Sequence[ServiceView], width: int, by_tier: bool = False) -> 
         ranks |= {"act by": 0, "cause": 0, "who": 7 * is_wide}
     sizes = {"deadline": 10 if zoned else 8, "forecast": bar_cells(width)}
     if is_wide:
-        sizes |= {"who": 13, "cause": 27}
-    return tuple(
+        sizes |= {"who": 18 if width >= HUGE else 13, "cause": 27}
+    found = tuple(
         column._replace(width=sizes.get(column.title, column.width), middle=column.middle and not is_wide)
         for column in ranked(SERVICES, **ranks)
+    )
+    return _named(found, views, width)
+
+
+def _named(columns: Sequence[Column], views: Sequence[ServiceView], width: int) -> tuple[Column, ...]:
+    """The columns that there is room for; names are as long as they must be, at the cost of what a cause can spare."""
+    kept = {index for index, _ in plan(columns, width - 1)}
+    longest = max((cell_len(one_line(view.title or view.name)) for view in views), default=NAME)
+    sizes = {"cause": min(columns[CAUSE].width, CAUSE_LEAST)}
+    most = {"service": max(NAME, min(longest, LONGEST))}
+    return tuple(
+        column._replace(
+            width=sizes.get(column.title, column.width),
+            most=most.get(column.title, column.most),
+            rank=column.rank if index in kept else 0,
+        )
+        for index, column in enumerate(columns)
     )
 
 
 def bar_cells(width: int) -> int:
     """Cells of the forecast on a screen of that width."""
-    return 14 if width >= WIDE else 10
+    return 30 if width >= HUGE else 14 if width >= WIDE else 10
 
 
-def service(view: ServiceView, look: Look, width: int, zoned: bool = False) -> Row:
+def with_times(left: Sequence[Run], look: Look, room: int) -> list[Run]:
+    """The title with whose times are shown, which is never what there is no room for."""
+    for words in (f"   times: {chrome.zone_words(look)}", f"  times: {chrome.zone_short(look)}"):
+        if length_of(left) + len(words) <= room:
+            return [*left, (words, "dim")]
+    *first, (last, style) = left
+    return [*first, (fit(last, max(1, room - len(words) - length_of(first))), style), (words, "dim")]
+
+
+def service(view: ServiceView, look: Look, width: int, zoned: bool = False, is_old: bool = False) -> Row:
     """A line of Services on a screen of that width. `zoned`: the deadline carries its zone, because not all rows share
-    one. A deadline with a plus was extended: its reason says by whom."""
+    one. `is_old`: nobody looks, and nothing that is still to come is green. A deadline with a plus was extended: its
+    reason says by whom."""
     is_wide = width >= WIDE
     mark, word, style = look.glyphs.mark("timeliness", view.timeliness)
+    if is_old and style == "ok" and view.delivered is None:
+        mark, word, style = "?", f"was {word}", "dim"
     dash: Run = (look.glyphs.sign("dash"), "dim")
     return Row(
         view.id,
@@ -130,11 +169,14 @@ def _slack(view: ServiceView, look: Look) -> Run:
     return signed(slack), "bad" if slack < timedelta(0) else "plain"
 
 
-def detail(view: ServiceView, look: Look) -> list[list[Run]]:
-    """What a row has no room for: how it stands, what endangers it and why, who answers for it."""
+def detail(view: ServiceView, look: Look, width: int, most: int = 1) -> list[list[Run]]:
+    """What a row has no room for: how it stands, what endangers it and why in `most` lines, who answers for it."""
     cause = cause_words(view)
     why: list[list[Run]] = [[(f" {cause}", "bad" if view.is_endangered else "plain")]] if cause else []
-    why += [[(f" {view.reason}", "plain")]] if view.reason else []
+    reason = one_line(view.reason)
+    parts = [reason[start:end].strip() for start, end in breaks(reason, width - 2)] if most > 1 else [reason]
+    parts[most - 1 :] = [" ".join(parts[most - 1 :])] if len(parts) >= most else []
+    why += [[(f" {part}", "plain")] for part in parts if part]
     return [_standing(view, look), *why, _people(view, look)]
 
 

@@ -22,11 +22,11 @@ DEEPEST = 6
 DRAFT = (
     Column("#", 2, 1, right=True),
     Column("action", 7, 1),
-    Column("job", 31, 1, flex=4, middle=True),
+    Column("job", 31, 1, flex=4, most=64, middle=True),
     Column("after", 5, 1),
     Column("rerun", 7, 1),
     Column("takes", 6, 2, right=True),
-    Column("saves", 15, 2, flex=3, most=56),
+    Column("saves", 15, 2, flex=3, most=90),
 )
 LABEL = 11
 """Cells of a label with its gaps: what is wrapped hangs below its text."""

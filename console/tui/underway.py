@@ -18,7 +18,7 @@ STARTED = (
     Column("", 1, 1),
     Column("state", 9, 1),
     Column("action", 7, 3),
-    Column("job", 28, 1, flex=3, middle=True),
+    Column("job", 28, 1, flex=3, most=64, middle=True),
     Column("after", 5, 2),
     Column("says", 14, 2, flex=4),
 )

@@ -129,6 +129,8 @@ def test_what_is_open_at_a_target_out_of_sight_is_unknown_with_its_age_and_what_
         assert ["extract_orders", "load_stock"] == names(later, problems_only=True)
         [row] = later.runs(2)
         assert ("unknown", "stale", at("03:20")) == (row.state, row.evidence, row.stale_since)
+        own = later.lineage(1).jobs[1]
+        assert ("failed", at("03:20")) == (own.state, own.stale_since)
 
 
 def test_a_reader_is_told_that_something_changed(served: Estate, reads: Reads) -> None:

@@ -39,7 +39,7 @@ def _job(row: JobRow) -> LineageJob:
     if row.state == State.PLANNED and row.next is not None:
         before = row.next - timedelta(hours=23, minutes=38)
         return LineageJob(row.id, row.name, row.system, row.state, False, "", at, None, State.SUCCEEDED, before, ROOT)
-    return LineageJob(row.id, row.name, row.system, row.state, is_red, "", at, row.run_id)
+    return LineageJob(row.id, row.name, row.system, row.state, is_red, "", at, row.run_id, stale_since=row.stale_since)
 
 
 def runs_of(row: JobRow) -> list[LineageRun]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import timedelta
+
 from console.tui.screens.lineage import LineageScreen
 from tests.tui.driving import Night, on_the_night
-from tests.tui.fake_reads import EXTRACT, LOAD, MART, job_row
+from tests.tui.fake_reads import EXTRACT, LOAD, MART, NOW, job_row
 
 WIDE = (120, 36)
 
@@ -228,3 +231,29 @@ async def test_down_to_forty_by_ten_and_back_it_is_whole_again(night: Night) -> 
     await night.until(lambda: night.app.focused is screen(night).canvas, "the focus")
     await night.press("right")
     assert LOAD == standing_on(night)
+
+
+def _unseen(night: Night) -> None:
+    old = NOW - timedelta(minutes=4)
+    night.reads.jobs_ = [dataclasses.replace(row, stale_since=old) for row in night.reads.jobs_]
+
+
+@on_the_night(size=WIDE, prepare=_unseen)
+async def test_what_nobody_sees_is_not_green_and_says_its_age(night: Night) -> None:
+    await open_lineage(night)
+    await night.see("succeeded 03:14 ◷ 4m", "not seen for 4m")
+    shown = screen(night).shown
+    assert shown is not None
+    assert "ok" not in {sign.mark[1] for sign in shown.drawing.labels}
+
+
+@on_the_night(size=WIDE)
+async def test_a_target_that_is_not_seen_any_more_is_told_though_nobody_wrote_it(night: Night) -> None:
+    """A dead engine writes nothing: what grows old by the clock alone is read anew."""
+    await open_lineage(night)
+    await night.see("succeeded 03:14")
+    _unseen(night)
+    seen = (*night.reads.head.sick_targets, ("warehouse-airflow", NOW - timedelta(minutes=4)))
+    night.reads.head = dataclasses.replace(night.reads.head, sick_targets=seen)
+    night.app.read_header()
+    await night.see("succeeded 03:14 ◷ 4m")

@@ -16,6 +16,8 @@ from console.tui.forecast import forecast_bar
 from console.tui.glyphs import Glyphs
 from console.tui.services import Grouping, calm_words, folded, groups, lines_of
 from console.tui.when import Clock
+from console.tui.widgets.paint import length_of
+from console.tui.widgets.table import plan
 from tests.tui.driving import Night, on_the_night
 from tests.tui.fake_reads import NOW, at, header, service, services
 
@@ -127,11 +129,9 @@ def test_the_cause_is_told_in_a_few_words_and_by_its_job() -> None:
 
 
 def test_who_is_on_it_has_a_column_also_on_a_small_screen() -> None:
-    from console.tui.widgets.table import plan
-
     taken = [dataclasses.replace(services()[0], taken_by="mara", taken_until=at("04:15")), *services()[1:]]
     for width, shown in ((79, "✓ mara"), (119, "✓ mara 04:15")):
-        columns = service_rows.columns(taken, width)
+        columns = service_rows.columns(taken, width + 1)
         named = [columns[index].title for index, _ in plan(columns, width)]
         assert {"forecast", "act by", "cause", "who", "deadline", "left"} <= set(named)
         assert shown == service_rows.service(taken[0], LOOK, width).cells[9][0]
@@ -209,3 +209,40 @@ def _dead(night: Night) -> None:
 async def test_nothing_is_well_on_a_strip_of_a_terminal_while_nobody_looks(night: Night) -> None:
     await night.see("no engine", "? Supply plan", "was at risk")
     assert "●" not in night.text
+
+
+LONG = "Customer segments"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (200, 50)])
+def test_a_wider_screen_cuts_no_name_that_a_narrow_one_shows(size: tuple[int, int]) -> None:
+    taken = [dataclasses.replace(one, title=LONG) for one in services()]
+    room = size[0] - 1
+    shown = dict(plan(service_rows.columns(taken, size[0]), room))
+    assert shown[1] == len(LONG)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+@pytest.mark.parametrize("calm", [True, False])
+def test_whose_times_are_shown_is_in_the_title_however_long_the_rest_is(width: int, calm: bool) -> None:
+    told = calm_words([dataclasses.replace(one, title=LONG * 3) for one in many(3)], CALM, "", LOOK)
+    assert told is not None
+    left = [(" SERVICES 40", "key"), (f"  {told[0] if calm else '2 need you'}", "ok")]
+    runs = service_rows.with_times(left, LOOK, width)
+    assert runs[-1][0].strip().startswith("times: ")
+    assert length_of(runs) <= width
+
+
+@on_the_night(size=(200, 50))
+async def test_a_tall_screen_tells_all_of_a_reason(night: Night) -> None:
+    long = "load_orders starts 04:00 by the clock and must find it green; " * 5 + "and that is all"
+    night.reads.services_ = [dataclasses.replace(one, reason=long) for one in night.reads.services_]
+    night.reads.changed()
+    await night.see("and that is all")
+
+
+def test_no_promise_that_is_still_to_come_is_green_while_nobody_looks() -> None:
+    view = many(1)[0]
+    for is_old, told in ((False, [("●", "ok"), ("on time", "ok")]), (True, [("?", "dim"), ("was on time", "dim")])):
+        cells = service_rows.service(view, LOOK, 120, is_old=is_old).cells
+        assert told == [cells[0], cells[8]]

@@ -121,3 +121,21 @@ async def test_no_target_is_green_while_nobody_watches(night: Night) -> None:
     await night.press("5")
     await night.see("SYSTEMS", "no engine", "etl-hosts/db07", "?")
     assert "●" not in night.text
+
+
+def dead_and_well(night: Night) -> None:
+    dead(night)
+    night.reads.targets_ = [one for one in night.reads.targets_ if one.is_well]
+
+
+@on_the_night(prepare=dead_and_well)
+async def test_a_single_target_is_not_well_while_nobody_watches(night: Night) -> None:
+    await night.press("5")
+    await night.see("SYSTEMS")
+    await night.press("enter")
+    await night.see("nobody looks: this is what was seen last", "no engine")
+    assert "  well" not in night.text
+    engine = dataclasses.replace(night.reads.head.engine, alive=True)
+    night.reads.head = dataclasses.replace(night.reads.head, engine=engine)
+    night.reads.changed()
+    await night.see("  well")

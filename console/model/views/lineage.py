@@ -29,6 +29,8 @@ class LineageJob:
     before_at: datetime | None = None
     waits_for: str = ""
     """The root of an open incident without which it does not start."""
+    stale_since: datetime | None = None
+    """Since when nobody sees its target; None while it is seen."""
 
 
 @dataclass(frozen=True, slots=True)

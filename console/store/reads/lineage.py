@@ -182,7 +182,9 @@ def _inputs(context: str) -> tuple[tuple[str, str], ...]:
 
 def _job(row: Row, stale: dict[int, datetime | None]) -> LineageJob:
     job_id, name, system, target_id, state, evidence, period_key, ended, started, sort_us, run_id = row
-    shown = seen(state, evidence, target_id, stale).state if state else ""
+    told = seen(state or "", evidence, target_id, stale)
+    shown = told.state if state else ""
     at = maybe_instant(ended if ended is not None else started if started is not None else sort_us)
     is_red = bool(shown) and State(shown).is_red
-    return LineageJob(job_id, name, system, shown, is_red, visible(period_key or ""), at, run_id)
+    key = visible(period_key or "")
+    return LineageJob(job_id, name, system, shown, is_red, key, at, run_id, stale_since=told.stale_since)

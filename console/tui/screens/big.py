@@ -13,32 +13,23 @@ from textual import on
 
 from console.model.filters import JobFilter, parse_typed
 from console.personal.views import SavedView
-from console.tui import keys
 from console.tui.ports import ReadsLike
 from console.tui.screens.base import RunChoice
-from console.tui.screens.lists import ListScreen
+from console.tui.screens.columns import ColumnsScreen
 from console.tui.trail import Place
 from console.tui.widgets.grid import Grid
 from console.tui.widgets.pages import IdRows
 from console.tui.widgets.paint import Run
-from console.tui.widgets.table import Column, Row, shifted
-
-SORTED_BY = {"job": "name", "started": "age", "deadline": "deadline", "slack": "slack"}
-"""Heading of a column -> what a click on it sorts by."""
+from console.tui.widgets.table import Row
 
 
-class BigTable(ListScreen):
-    SORT: ClassVar[str] = ""
-    """The order in which it opens."""
+class BigTable(ColumnsScreen):
     SORT_AGAIN_SECONDS: ClassVar[float] = 5.0
-    WIDE: ClassVar[tuple[Column, ...]] = ()
-    FIXED: ClassVar[int] = 3
-    """Columns that stay at the left as the others are moved."""
 
     def __init__(self, filter_text: str = "", sort: str = "", wide: bool = False) -> None:
         super().__init__(filter_text)
         self.source: IdRows[Any] = IdRows(self.row_of, self._ask)
-        self.sort, self.wide, self.shift = sort or self.SORT, wide, 0
+        self.sort, self.wide = sort or self.SORT, wide
         self.fault = ""
         """Why the filter cannot be read; what it said before is shown meanwhile."""
         self.whole = False
@@ -66,10 +57,6 @@ class BigTable(ListScreen):
     def choice_of(self, view: Any) -> RunChoice | None:
         """The run that a row stands for; None for none."""
         raise NotImplementedError
-
-    def columns(self) -> Sequence[Column]:
-        """The columns for what is sorted and how wide it is shown."""
-        return shifted(self.WIDE if self.wide else self.COLUMNS, self.FIXED, self.shift)
 
     @property
     def wanted(self) -> JobFilter:
@@ -228,48 +215,6 @@ class BigTable(ListScreen):
             self.sort_again()
         self.paint_top()
         self.paint_foot()
-
-    # sort and columns
-
-    def sort_by(self, order: str) -> None:
-        """Sorts by this; asked again, the other way round."""
-        self.sort = f"-{order}" if self.sort == order else order
-        self.sorted_anew()
-        self.refilter()
-        self.paint_frame()
-
-    def sorted_anew(self) -> None:
-        """The order has changed: columns that belong to it come into view."""
-        self.grid.set_columns(self.columns())
-
-    @on(Grid.Headed)
-    def sort_by_heading(self, event: Grid.Headed) -> None:
-        act = f"sort_{SORTED_BY.get(event.title, '')}"
-        if any(one.name == act for one in keys.acts(self.WHERE)):
-            self.action_act(act)
-        else:
-            self.notice(f"not sorted by {event.title}", "warn")
-
-    def do_sort_name(self) -> None:
-        self.sort_by("name")
-
-    def do_sort_age(self) -> None:
-        self.sort_by("age")
-
-    def do_wide(self) -> None:
-        self.wide = not self.wide
-        self._shift_to(0)
-        self.notice("wide: names whole, all columns; → brings those that have no room" if self.wide else "")
-
-    def do_columns_on(self) -> None:
-        self._shift_to(min(self.shift + 1, len(self.COLUMNS) - self.FIXED - 1))
-
-    def do_columns_back(self) -> None:
-        self._shift_to(max(0, self.shift - 1))
-
-    def _shift_to(self, columns: int) -> None:
-        self.shift = columns
-        self.sorted_anew()
 
     # marks
 

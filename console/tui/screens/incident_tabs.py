@@ -1,7 +1,9 @@
-"""Beside an incident's runs: its log, its course over time, why it is so, what worked before; one at a time."""
+"""Beside an incident's runs: its log, its course over time, why it is so, what worked before; one at a time, or where
+there is room the log and one of the others below it."""
 
 from __future__ import annotations
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widget import Widget
@@ -17,14 +19,19 @@ from console.tui.widgets.pane import Pane
 
 TABS = ("log", "timeline", "why so", "before")
 _HANGS = {"timeline": HANG, "why so": 4, "before": 4}
+TALL = 36
+"""Lines in which the log leaves room for another."""
 
 
 class IncidentTabs(Vertical):
     """`show` says which tab there is and what stands in it; the log has a pane of its own and keeps its place."""
 
+    DEFAULT_CSS = "IncidentTabs.-tall #told { border-top: solid $panel; }"
+
     def __init__(self) -> None:
         super().__init__(id="side")
-        self.current = "log"
+        self.current, self.told = "log", "timeline"
+        self.is_tall = False
         self.log_pane = Pane(id="log")
         self.log_pane.following = self.log_pane.wrapped = True
         self.pane = Pane(id="told")
@@ -43,12 +50,23 @@ class IncidentTabs(Vertical):
 
     def choose(self, tab: str) -> None:
         """Opens a tab and gives it the focus."""
-        changed, self.current = tab != self.current, tab
-        self.log_pane.display, self.pane.display = tab == "log", tab != "log"
-        if changed and tab != "log":
-            self.pane.hang, self._shown = _HANGS[tab], None
+        self.current = tab
+        if tab not in ("log", self.told):
+            self.told, self._shown = tab, None
             self.pane.scroll_to(y=0, animate=False)
+        self._lay_out()
         (self.log_pane if tab == "log" else self.pane).focus()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.is_tall = event.size.height >= TALL
+        self.set_class(self.is_tall, "-tall")
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        """Which panes there is room for."""
+        self.pane.hang = _HANGS[self.told]
+        self.log_pane.display = self.is_tall or self.current == "log"
+        self.pane.display = self.is_tall or self.current != "log"
 
     def tab_at(self, x: int) -> str:
         """The tab whose name stands at cell `x` of their line; empty beside them."""
@@ -67,10 +85,11 @@ class IncidentTabs(Vertical):
         here = "here" if focused in (self.log_pane, self.pane) else "strong"
         runs: list[Run] = []
         for tab in TABS:
-            runs += [(f" {tab} ", here if tab == self.current else "dim"), (" ", "plain")]
+            beside = "strong" if self.is_tall and tab in ("log", self.told) else "dim"
+            runs += [(f" {tab} ", here if tab == self.current else beside), (" ", "plain")]
         self.query_one("#tabs", Bar).show(runs, [(f"{look.key('incident', 'focus_next')} ", "key"), ("next ", "dim")])
-        made = {"timeline": course, "why so": grounds, "before": before}.get(self.current)
-        lines = made(view, look) if made is not None else None
+        made = {"timeline": course, "why so": grounds, "before": before}.get(self.told)
+        lines = made(view, look) if made is not None and self.pane.display else None
         if lines is not None and lines != self._shown:
             self._shown = lines
             self.pane.show_runs(lines)

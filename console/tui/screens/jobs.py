@@ -24,7 +24,7 @@ class JobsScreen(BigTable):
     WHERE = "jobs"
     SORT = "attention"
     COLUMNS = runs.JOBS
-    WIDE = runs.JOBS_WIDE
+    WIDE, ROOMY = runs.JOBS_WIDE, runs.JOBS_ROOMY
     EMPTY = "no job is known yet: the first poll brings them in"
 
     def __init__(self, filter_text: str = "", sort: str = "", wide: bool = False) -> None:
@@ -51,7 +51,7 @@ class JobsScreen(BigTable):
 
     @property
     def shows_promises(self) -> bool:
-        return self.wide or self.sort.removeprefix("-") in ("deadline", "slack")
+        return self.wide or self.has_room or self.sort.removeprefix("-") in ("deadline", "slack")
 
     def _ask_promised(self) -> None:
         if self.shows_promises and time.monotonic() - self._promised_at > PROMISED_SECONDS:
@@ -72,7 +72,7 @@ class JobsScreen(BigTable):
     # showing
 
     def columns(self) -> Sequence[Column]:
-        if self.wide or not self.shows_promises:
+        if self.wide or self.has_room or not self.shows_promises:
             return super().columns()
         return shifted(runs.JOBS_PROMISED, self.FIXED, self.shift)
 

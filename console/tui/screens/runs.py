@@ -20,7 +20,7 @@ class RunsScreen(BigTable):
     SORT = "age"
     SORT_AGAIN_SECONDS = 15.0
     COLUMNS = runs.ALL_RUNS
-    WIDE = runs.ALL_RUNS_WIDE
+    WIDE, ROOMY = runs.ALL_RUNS_WIDE, runs.ALL_RUNS_ROOMY
     EMPTY = "no run is known yet: the first poll brings them in"
 
     def first_page(self, reads: ReadsLike, wanted: JobFilter, sort: str) -> Sequence[Any]:

@@ -9,17 +9,19 @@ from textual.app import ComposeResult
 
 from console.model.views import IncidentView, ServiceView
 from console.personal.views import SavedView
-from console.tui import chrome, leading, service_rows, services
+from console.tui import leading, service_rows, services
 from console.tui.cells import heading
 from console.tui.screens.base import RunChoice
 from console.tui.screens.lists import ShortListScreen
 from console.tui.widgets.bar import Bar
 from console.tui.widgets.grid import Grid
-from console.tui.widgets.paint import Run
+from console.tui.widgets.paint import Run, length_of
 from console.tui.widgets.table import Made, Row
 
 DETAIL_FROM = 20
 """Lines of a terminal that has room for what is told of the service under the cursor."""
+TALL, TALL_REASON = 30, 3
+"""Lines of a terminal in which a reason may take several, and how many."""
 
 
 class ServicesScreen(ShortListScreen):
@@ -56,13 +58,13 @@ class ServicesScreen(ShortListScreen):
         if bad:
             left.append((f"  {services.needing(bad)}", "warn"))
         calm = services.calm_words(self.views, self.board.header, self.board.store_error, self.look)
+        by = self.board.grouping
         if calm is not None:
             left.append((f"  {calm[0]}", calm[1]))
-        elif self.board.grouping is not services.Grouping.NONE:
-            left.append((f"   by {self.board.grouping}", "dim"))
-        if calm is None or self.size.width >= service_rows.WIDE:
-            left.append((f"   times: {chrome.zone_words(self.look)}", "dim"))
-        return left, self.marks()
+        elif by is not services.Grouping.NONE:
+            left.append((f"   by {by}", "dim"))
+        marks = self.marks()
+        return service_rows.with_times(left, self.look, self.size.width - length_of(marks)), marks
 
     def refilter(self) -> None:
         """Groups and folds what the filter leaves, as many as there is room for."""
@@ -105,15 +107,17 @@ class ServicesScreen(ShortListScreen):
         return line if isinstance(line, Row) else self.row_of(line)
 
     def row_of(self, view: ServiceView) -> Row:
-        return service_rows.service(view, self.look, self.size.width, not self.look.clock.home)
+        is_old = services.stale_for(self.board.header, self.board.store_error, self.look.now) is not None
+        return service_rows.service(view, self.look, self.size.width, not self.look.clock.home, is_old)
 
     def paint_detail(self) -> None:
         """What the row under the cursor has no room for."""
         bar, view = self.query_one("#detail", Bar), self.here
         bar.display = view is not None and self.size.height >= DETAIL_FROM and not self.is_small
         if view is not None:
-            told = service_rows.detail(view, self.look)
-            lines = max(len(told), 4 if any(one.cause for one in self.views) else 2)  # it stays as high as it is
+            most = TALL_REASON if self.size.height >= TALL else 1
+            told = service_rows.detail(view, self.look, self.size.width, most)
+            lines = max(len(told), 3 + most if any(one.cause for one in self.views) else 2)  # it stays as high as it is
             bar.show_lines([(tuple(runs), (), "panel") for runs in [*told, *[[]] * (lines - len(told))]])
 
     @on(Grid.Moved)

@@ -53,7 +53,15 @@ class SystemScreen(PollingActs, DetailScreen):
         word, style = ("out of reach", "bad") if view.failing_since else ("not polled", "warn")
         word, style = ("nothing starts here", "bad") if view.stands_still else (word, style)
         left: list[Run] = [(" SYSTEM ", "key"), (self.name_wanted, "strong")]
-        return [*left, ("  well", "ok") if view.is_well else (f"  {word}", style)], []
+        if view.is_well:
+            word, style = ("well", "ok") if self.is_watched else ("nobody looks: this is what was seen last", "warn")
+        return [*left, (f"  {word}", style)], []
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether an engine looks, as far as is known."""
+        board = self.board
+        return not board.store_error and (board.header is None or board.header.engine.alive)
 
     def crumb(self) -> str:
         return "system"

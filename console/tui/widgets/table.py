@@ -122,9 +122,14 @@ def ranked(columns: Sequence[Column], **ranks: int) -> tuple[Column, ...]:
 def widened(columns: Sequence[Column], name: int = 2, cells: int = 56) -> tuple[Column, ...]:
     """The same columns, the one of names so wide that few are cut."""
     return tuple(
-        column._replace(width=cells, flex=column.flex * 2) if index == name else column
+        column._replace(width=cells, flex=column.flex * 2, most=0) if index == name else column
         for index, column in enumerate(columns)
     )
+
+
+def roomy(columns: Sequence[Column], **most: int) -> tuple[Column, ...]:
+    """The same columns, those that are named at most so wide: what they leave goes to the others."""
+    return tuple(column._replace(most=most.get(column.title, column.most)) for column in columns)
 
 
 def shifted(columns: Sequence[Column], fixed: int, by: int) -> tuple[Column, ...]:
