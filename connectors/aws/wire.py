@@ -88,7 +88,7 @@ class AwsWire:
             answer.close()
         self._check(answer, content)
         if answer.status_code < 300 and not _is_xml(answer):
-            self._check_json(content)
+            content = self._checked_json(content)
         self.clock = clock_of(answer.headers.get("date")) or self.clock
         headers: Any = dict(answer.headers)
         return AWSResponse(str(request.url), answer.status_code, headers, _Raw(content))
@@ -122,15 +122,23 @@ class AwsWire:
                 "a login or a proxy stands in between. Correct endpoint_url or the network."
             )
 
-    def _check_json(self, content: bytes) -> None:
-        """botocore takes a body that is no JSON for an empty answer: half a list would look like no state machines."""
+    def _checked_json(self, content: bytes) -> bytes:
+        """The body as botocore may have it. botocore takes one that is no JSON for an empty answer: half a list would
+        look like no state machines. What is no number (NaN) is none."""
         error = OutcomeUnknown if self.once else SystemUnreachable
+        odd: list[str] = []
         try:
-            found = json.loads(content)
+            found = json.loads(content.decode("utf-8"), parse_constant=odd.append)
+        except UnicodeDecodeError as why:
+            words = (
+                f"{self.place}: an answer of {len(content)} bytes cannot be read: it is not UTF-8 at byte {why.start}"
+            )
+            raise error(words) from None
         except (ValueError, RecursionError) as why:
             raise error(f"{self.place}: an answer of {len(content)} bytes cannot be read: {str(why)[:100]}") from None
         if not isinstance(found, dict):
             raise error(f"{self.place}: an answer is not a JSON object: {type(found).__name__}")
+        return json.dumps(found).encode() if odd else content
 
     def _lane(self) -> Lane:
         transport = self._given or DeadlineTransport(self._tls)
