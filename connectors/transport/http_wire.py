@@ -6,11 +6,13 @@ and write gets only the time that is left of the call, in the headers as well as
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +33,28 @@ NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.U
 
 def tls(who: str, ca_file: Path | None) -> ssl.SSLContext:
     """What verifies a server's certificate: the machine's CAs, or those in `ca_file`. Raises AccessRefused."""
+    if ca_file is None:
+        return _of_the_machine(_as_they_are())
     try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file.expanduser()))
+        return ssl.create_default_context(cafile=str(ca_file.expanduser()))
     except OSError as error:
         raise AccessRefused(
             f"{who}: ca_file {ca_file} cannot be read: {error}. Give a PEM file with the CA certificates."
         ) from None
+
+
+@lru_cache(maxsize=1)
+def _of_the_machine(files: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    """One for all connectors: to read some hundred certificates takes a hundredth of a second, and they stay in memory.
+    `files`: what they were read from."""
+    del files
+    return ssl.create_default_context()
+
+
+def _as_they_are() -> tuple[tuple[str, int], ...]:
+    """The machine's files of CAs with their times (ns): once they change, connectors that are opened read them anew."""
+    paths = ssl.get_default_verify_paths()
+    return tuple((path, os.stat(path).st_mtime_ns) for path in (paths.cafile, paths.capath) if path)
 
 
 def addresses(host: str, port: int) -> list[str]:

@@ -95,6 +95,12 @@ def test_a_circle_is_drawn_but_for_the_edge_that_leads_back() -> None:
     assert [spot.jobs for spot in sorted(layout.spots, key=lambda spot: spot.layer)] == [(1,), (2,), (3,)]
 
 
+def test_what_only_a_circle_through_the_other_side_leads_to_is_drawn_too() -> None:
+    layout = lay_out([(0, 1), (0, 2), (1, 0)], Wanted(1, 1, 2))
+    assert {(0,): -1, (1,): 0, (2,): 2} == {spot.jobs: spot.layer for spot in layout.spots if spot.jobs}
+    assert ((1, 0),) == layout.loops
+
+
 def test_what_lies_further_away_is_counted() -> None:
     layout = lay_out([(1, 2), (2, 3), (3, 4), (4, 5), (5, 6)], Wanted(3, 1, 1))
     assert (layout.above, layout.below) == (1, 2)

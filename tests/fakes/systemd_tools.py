@@ -7,11 +7,13 @@ here runs for real: a started service ends at once as its unit says, or hangs un
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-import uuid
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # hundreds of processes start with this module: each import here costs them all
+    from typing import Any
 
 IDS = {
     "starting": "7d4958e842da4a758f6c1cdc7b36dcc5", "started": "39f53479d3a045ac8e11786248231fbf",
@@ -25,21 +27,24 @@ BOOT = "b" * 32
 class World:
     """The state of one host."""
 
-    def __init__(self, folder: Path) -> None:
-        self.units_file, self.journal_file = folder / "units.json", folder / "journal.jsonl"
-        self.units: dict[str, dict[str, Any]] = json.loads(self.units_file.read_text())
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.units_file, self.journal_file = os.path.join(folder, "units.json"), os.path.join(folder, "journal.jsonl")
+        with open(self.units_file) as file:
+            self.units: dict[str, dict[str, Any]] = json.load(file)
 
     def save(self) -> None:
-        self.units_file.write_text(json.dumps(self.units))
+        with open(self.units_file, "w") as file:
+            json.dump(self.units, file)
 
     def entries(self) -> list[str]:
-        return self.journal_file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        with open(self.journal_file, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read().splitlines()
 
     def write(self, at: float, **fields: str) -> None:
         count = len(self.entries())
         micros = str(int(at * 1_000_000))
         entry = {"__CURSOR": f"s=1;i={count:x};b={BOOT}", "__REALTIME_TIMESTAMP": micros, "_BOOT_ID": BOOT, **fields}
-        with self.journal_file.open("a") as file:
+        with open(self.journal_file, "a") as file:
             file.write(json.dumps(entry) + "\n")
 
     def life(self, what: str, unit: str, at: float, **fields: str) -> None:
@@ -49,7 +54,7 @@ class World:
     def run(self, unit: str, at: float, took: float = 2.0) -> str:
         """The service is started, by its timer or by somebody; it ends as its unit says. Its invocation."""
         one = self.units[unit]
-        one["InvocationID"] = uuid.uuid4().hex
+        one["InvocationID"] = os.urandom(16).hex()
         one.update(ActiveState="activating", SubState="start", Result="success", ExecMainCode="0", ExecMainStatus="0")
         one.update(ExecMainStartTimestamp=f"@{int(at)}", ExecMainExitTimestamp="")
         self.life("starting", unit, at)
@@ -164,7 +169,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def main() -> None:
-    tool, world, arguments = sys.argv[1], World(Path(sys.argv[2])), sys.argv[3:]
+    tool, world, arguments = sys.argv[1], World(sys.argv[2]), sys.argv[3:]
     if tool == "systemd-cat":
         world.write(time.time(), SYSLOG_IDENTIFIER=arguments[1], MESSAGE=sys.stdin.read().strip())
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from connectors.contract import AccessRefused
 from connectors.transport.http import Deadline, HttpDoor
+from connectors.transport.http_wire import tls
 
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 
@@ -87,6 +89,21 @@ def test_a_private_ca_is_trusted_by_its_file(certificate: tuple[Path, Path]) -> 
 def test_an_unknown_certificate_is_refused_and_says_what_to_set(certificate: tuple[Path, Path]) -> None:
     with https(certificate) as port, pytest.raises(AccessRefused, match=r"certificate is not trusted.*Set ca_file"):
         call(port, "127.0.0.1", None)
+
+
+def test_the_cas_of_the_machine_are_read_once_and_anew_when_they_have_changed(
+    certificate: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cas = tmp_path / "cas.pem"
+    cas.write_bytes(b"")
+    monkeypatch.setenv("SSL_CERT_FILE", str(cas))
+    known = tls("one", None)
+    assert known is tls("another", None)
+    cas.write_bytes(certificate[0].read_bytes())
+    os.utime(cas, ns=(1, 1))
+    assert known is not tls("a third", None)
+    with https(certificate) as port:
+        assert {} == call(port, "127.0.0.1", None)
 
 
 def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path]) -> None:
