@@ -8,55 +8,83 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from console.cli.common import store_of
-from console.store.reads import Reads, open_reads
-from console.store.reads.begins import Named, incidents_to_name, names_that_begin
 
-Names = Callable[[Reads, str], Iterable[str]]
+if TYPE_CHECKING:
+    from console.store.reads import Reads
+    from console.store.reads.begins import Named
+    from console.store.reads.link import Link
 
-
-def _of_store(named: Named, reads: Reads, begins: str) -> Iterable[str]:
-    return names_that_begin(reads.link, named, begins)
-
-
-def _incidents(reads: Reads, _: str) -> Iterable[str]:
-    return incidents_to_name(reads.link)
+Names = Callable[[Any, str], Iterable[str]]
+"""From the `Link` of the store, or where `_asks` says so its `Reads`, and what is typed so far."""
 
 
+def _of_store(named: Named, link: Link, begins: str) -> Iterable[str]:
+    from console.store.reads.begins import names_that_begin
+
+    return names_that_begin(link, named, begins)
+
+
+def _incidents(link: Link, _: str) -> Iterable[str]:
+    from console.store.reads.begins import incidents_to_name
+
+    return incidents_to_name(link)
+
+
+def _asks(names: Names) -> Names:
+    """The same names, of who asks more than a link: all questions, which take longer to load."""
+
+    def asked(link: Link, begins: str) -> Iterable[str]:
+        from console.store.reads import Reads
+
+        return names(Reads(link), begins)
+
+    return asked
+
+
+@_asks
 def _calendars(reads: Reads, _: str) -> Iterable[str]:
     return (one.name for one in reads.declared().calendars)
 
 
+@_asks
 def _checks(reads: Reads, _: str) -> Iterable[str]:
     return (one.name for one in reads.declared().checks)
 
 
+@_asks
 def _manual_steps(reads: Reads, begins: str) -> Iterable[str]:
     manual = {one.system for one in reads.systems() if one.kind == "manual"}
     return (name for name in reads.names("job", begins) if name.partition("/")[0] in manual)
 
 
+@_asks
 def _rotas(reads: Reads, _: str) -> Iterable[str]:
     return (one.name for one in reads.rotas(reads.now()))
 
 
+@_asks
 def _approvals(reads: Reads, _: str) -> Iterable[str]:
     return (one.key for one in reads.approvals())
 
 
+@_asks
 def _withdrawable(reads: Reads, _: str) -> Iterable[str]:
     return (one.key for one in reads.withdrawable())
 
 
+@_asks
 def _targets(reads: Reads, _: str) -> Iterable[str]:
     found = reads.systems()
     return (*dict.fromkeys(one.system for one in found), *(f"{one.system}/{one.name}" for one in found))
 
 
-def _jobs_and_services(reads: Reads, begins: str) -> Iterable[str]:
-    return (*services(reads, begins), *jobs(reads, begins))
+def _jobs_and_services(link: Link, begins: str) -> Iterable[str]:
+    return (*services(link, begins), *jobs(link, begins))
 
 
 jobs, services, systems = (partial(_of_store, each) for each in ("job", "service", "system"))
@@ -99,6 +127,22 @@ def complete(parser: argparse.ArgumentParser, command: str | None) -> None:
     autocomplete(parser, always_complete_options=False, default_completer=SuppressCompleter())
 
 
+NAME_FIRST = frozenset({
+    "ack", "blast", "cancel", "hold", "incident", "job", "lineage", "log", "mark-ok", "note", "recover", "release",
+    "report", "rerun", "services", "skip", "why",
+})  # fmt: skip
+"""Commands whose first word is such a name: it is offered without loading what the command does."""
+
+
+def has_name_next(line: str, point: int, command: str | None) -> bool:
+    """Whether the cursor, at the end of the line, is on the first word after the command."""
+    words = line.split()
+    if command not in NAME_FIRST or command not in words or point < len(line):
+        return False
+    after = words[words.index(command) + 1 :]
+    return not after if line[-1:].isspace() else len(after) == 1 and not after[0].startswith("-")
+
+
 def _arguments_of(parser: argparse.ArgumentParser, command: str | None) -> Iterable[argparse.Action]:
     """All of the line's own, and those of its command."""
     for action in parser._actions:
@@ -116,7 +160,9 @@ def _names_for(action: argparse.Action, command: str | None) -> Names | None:
 
 def _offer(names: Names, prefix: str, parsed_args: argparse.Namespace, **_: object) -> list[str]:
     try:
-        with open_reads(store_of(parsed_args)) as reads:
-            return [each for each in names(reads, prefix) if each.startswith(prefix) and each.isprintable()]
+        from console.store.reads.link import open_link
+
+        with closing(open_link(store_of(parsed_args))) as link:
+            return [each for each in names(link, prefix) if each.startswith(prefix) and each.isprintable()]
     except Exception:  # noqa: BLE001 - a prompt is no place for an error, whatever it is
         return []

@@ -69,9 +69,9 @@ class CommandLineOfOne(CommandLine):
         return f"{told}; did you mean {near[0]}?" if near else told
 
 
-def build_parser(wanted: str | None, alone: bool = False) -> argparse.ArgumentParser:
+def build_parser(wanted: str | None, alone: bool = False, named: bool = False) -> argparse.ArgumentParser:
     """The whole command line with the arguments of `wanted` only; `alone`, without the other commands: naming them all
-    costs a tenth of the console's start."""
+    costs a tenth of the console's start. `named`: with a name for all its arguments, whatever the command does."""
     parser = CommandLine(
         prog="headway",
         description="The operations console above the schedulers you already have.",
@@ -87,7 +87,9 @@ def build_parser(wanted: str | None, alone: bool = False) -> argparse.ArgumentPa
             name, help=command.help, description=command.help, allow_abbrev=False, formatter_class=LineByLine
         )
         _common(sub, top=False)
-        if name == wanted:
+        if name == wanted and named:
+            sub.add_argument("name", nargs="?")
+        elif name == wanted:
             module: Any = import_module(command.module)
             module.add_arguments(sub)
             sub.epilog = "\n".join(filter(None, [sub.epilog, f"example: {EXAMPLES[name]}"]))
@@ -143,10 +145,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complete(line: str) -> int:
     """Answers a shell that asks what may come next on this line."""
-    from console.cli.completing import complete
+    from console.cli.completing import complete, has_name_next
 
     wanted = _command_in(line.split()[1:])
-    complete(build_parser(wanted), wanted if wanted in COMMANDS else None)
+    if has_name_next(line, int(os.environ.get("COMP_POINT", "0")), wanted):
+        parser = build_parser(wanted, alone=True, named=True)
+    else:
+        parser = build_parser(wanted)
+    complete(parser, wanted if wanted in COMMANDS else None)
     return Exit.OK
 
 

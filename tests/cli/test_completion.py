@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pytest
 
 from connectors.contract import State
 from console.cli.commands import COMMANDS
+from console.cli.completing import NAME_FIRST, WORDS, has_name_next
 from console.cli.completion import SHELLS
 from console.cli.exits import Exit
-from console.cli.main import main
+from console.cli.main import build_parser, main
 from tests.engine.bench import Bench
 from tests.engine.conftest import bench
 
@@ -106,5 +108,26 @@ def test_a_job_is_offered_without_what_only_its_command_needs(shell: dict[str, s
     )
     assert "fake/extract" in Path(shell["HOME"], "offered").read_text()
     loaded = set(done.stdout.split())
-    assert {"console.cli.job", "connectors.words"} <= loaded
-    assert not {"connectors.contract", "console.personal.asked", "sqlmodel", "pydantic"} & loaded
+    assert {"console.cli.completing", "console.store.reads.begins"} <= loaded
+    assert not {"console.cli.job", "console.model.views", "console.store.reads.door", "connectors.contract"} & loaded
+
+
+@pytest.mark.parametrize("command", sorted(NAME_FIRST))
+def test_what_is_offered_without_its_command_is_the_first_word_of_that(command: str) -> None:
+    of_all = next(one for one in build_parser(command)._actions if isinstance(one, argparse._SubParsersAction))
+    first = next(one for one in of_all.choices[command]._actions if not one.option_strings)
+    assert (True, None) == (first.dest in ("name", "names", "key", "id", "incident"), first.choices), first
+    assert command in WORDS
+
+
+@pytest.mark.parametrize(
+    "line, is_next",
+    [
+        ("headway job ", True), ("headway --store x job ex", True), ("headway job", False), ("headway job a ", False),
+        ("headway job --pl", False), ("headway drift ", False), ("headway job a b", False), ("headway ", False),
+    ],
+)  # fmt: skip
+def test_only_the_word_right_after_the_command_is_a_name_without_more(line: str, is_next: bool) -> None:
+    command = next((word for word in line.split() if word in COMMANDS), None)
+    assert is_next == has_name_next(line, len(line), command)
+    assert not has_name_next(line, len(line) - 1, command)

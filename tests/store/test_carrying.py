@@ -71,7 +71,9 @@ def test_a_plan_is_read_back_as_it_was_started(served: Estate, draft: Draft) -> 
         (step.place, step.after, step.state, step.expected_s) for step in plan.steps
     ]
     assert [step.run_id for step in draft.steps] == [step.run_id for step in plan.steps]
-    assert [('{"verb": "run once", "found": "failed"}',)] * 2 == rows(served, "SELECT preview FROM plan_step ORDER BY place")
+    assert [('{"verb": "run once", "found": "failed"}',)] * 2 == rows(
+        served, "SELECT preview FROM plan_step ORDER BY place"
+    )
 
 
 def test_the_same_key_twice_is_one_plan_and_its_start_is_in_the_audit(served: Estate, draft: Draft) -> None:

@@ -2,7 +2,7 @@
 
 Imports sqlite3 and nothing heavy (psycopg where the store is on PostgreSQL): the console's first paint waits for it.
 Each function is one question. Nothing is kept open between two of them, so a reader never holds up the store.
-Questions that no first screen asks stand in `whole`, which is loaded when the first of them is asked.
+The questions are loaded with the first store that is opened: a press of the Tab key, and `--help`, open none.
 """
 
 from __future__ import annotations
@@ -10,29 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from console.store.errors import NotFound, StoreError, StoreTooNew, StoreUnusable
-from console.store.reads.link import open_link
-from console.store.reads.remarks import RemarkReads
 from console.store.schema import SCHEMA
 
 if TYPE_CHECKING:
-    from console.store.reads.whole import WholeReads as Questions
-else:
-    Questions = RemarkReads
+    from console.store.reads.door import Reads
 
 __all__ = ["SCHEMA", "NotFound", "Reads", "StoreError", "StoreTooNew", "StoreUnusable", "open_reads"]
-
-
-class Reads(Questions):
-    """All questions. For one thread at a time."""
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Becomes the whole at the first question that is not here: 40 ms that no first paint waits for."""
-            from console.store.reads.whole import WholeReads  # noqa: PLC0415
-
-            self.__class__ = WholeReads
-            return getattr(self, name)
 
 
 def open_reads(url: str) -> Reads:
@@ -40,4 +23,17 @@ def open_reads(url: str) -> Reads:
 
     Raises StoreUnusable where there is none (yet) or it cannot be read, StoreTooNew where a newer Headway wrote it.
     """
+    from console.store.reads.door import Reads  # noqa: PLC0415
+    from console.store.reads.link import open_link  # noqa: PLC0415
+
     return Reads(open_link(url))
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name != "Reads":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from console.store.reads.door import Reads  # noqa: PLC0415
+
+        return Reads
