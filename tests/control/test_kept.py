@@ -23,6 +23,7 @@ from console.model.values import Estate, JobFacts, RunFacts, Settings
 from tests.control.ledger import Ledger
 from tests.control.test_rules import past
 from tests.control.test_touched import CLOCKS, ENDING, EVENTS, GATED, THINGS, happens, lively, play
+from tests.deep import some
 from tests.factories import at, estate, feeds, job, minutes, service, target
 from tests.properties import examples
 
@@ -134,7 +135,7 @@ def starts(ledger: Ledger, of: JobFacts, state: State, now: datetime) -> None:
     ledger.run_at(of, at_last, state, started_at=now - minutes(1), ended_at=ended_at, observed_at=now)
 
 
-@pytest.mark.parametrize("settles", [True, False])
+@pytest.mark.parametrize("settles", some([True, False], False))
 def test_minute_by_minute_nothing_remembered_outlives_its_time(settles: bool) -> None:
     """A morning on which little starts, and the target is looked at every fourth minute. `settles`: what is decided is
     written."""

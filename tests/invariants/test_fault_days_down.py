@@ -16,10 +16,11 @@ from tests.lab.process import wait_until
 
 DAYS = timedelta(days=3)
 HOURLY = Schedule("debian-cron", "5 * * * *", "UTC")
-WELL = [f"well{number:03}" for number in range(100)]
-MENDED = [f"mended{number:03}" for number in range(100)]
-RED = [f"red{number:03}" for number in range(100)]
-MISSED = [f"missed{number:03}" for number in range(100)]
+EACH = 40
+WELL = [f"well{number:03}" for number in range(EACH)]
+MENDED = [f"mended{number:03}" for number in range(EACH)]
+RED = [f"red{number:03}" for number in range(EACH)]
+MISSED = [f"missed{number:03}" for number in range(EACH)]
 
 
 @pytest.fixture
