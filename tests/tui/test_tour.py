@@ -56,6 +56,18 @@ def test_who_runs_ahead_has_done_what_lies_before() -> None:
     assert (4, "TOUR 5/5  Start it, and see it proved") == (found.step, found.title)
 
 
+@pytest.mark.parametrize("step", range(len(NAMES) - 1))
+def test_a_box_that_is_opened_before_its_step_is_only_looked_at(step: int) -> None:
+    """Its keys are those of the box: no line may send a person to a screen that lies under it."""
+    found = tour()
+    found.told = True
+    for _ in range(step):
+        found.skip()
+    for asks in ("", "type INC-0412"):
+        told = found.words(Seen("preview", incidents=1, asks=asks), key)
+        assert f"Nothing is sent by looking. {key('preview', 'back')} closes it" == told
+
+
 def test_a_calm_start_is_no_end() -> None:
     found = tour()
     found.notice(seen("services", 0))
@@ -81,7 +93,8 @@ def test_every_line_fits_80_cells_wherever_one_is(step: int, where: str) -> None
         found.told = bool(incidents)
         for _ in range(step):
             found.skip()
-        assert len(found.words(seen(where, incidents), key)) <= ROOM
+        for asks in ("", "type INC-10412", "say why"):
+            assert len(found.words(Seen(where, False, incidents, asks), key)) <= ROOM
         assert len(found.title) <= 56
 
 
