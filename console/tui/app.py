@@ -39,6 +39,7 @@ from console.tui.theme import chosen
 from console.tui.trail import Place, Trail
 from console.tui.ways import Ways
 from console.tui.when import Clock
+from console.tui.widgets.plain import dress
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -97,6 +98,7 @@ class HeadwayApp(Ways, inherit_bindings=False):
         self.not_sent: list[str] = []
         """What was ordered before the console was left, and was not sent."""
         self.clock, self.glyphs = Clock(mine), Glyphs(ascii)
+        dress(self, ascii)
         self.trail = Trail()
         self.tour = tour
         """The demo's; None elsewhere."""

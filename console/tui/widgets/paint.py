@@ -141,11 +141,11 @@ class Palette:
         left, text, name = width, "", "plain"
         for outside, style in runs:
             piece = one_line(outside)
-            if self._plain and not piece.isascii():
-                piece = piece.translate(_PLAIN)
             size = len(piece) if piece.isascii() else cell_len(piece)
             if size > left:
                 piece, size = fit(piece, left), left
+            if self._plain and not piece.isascii():
+                piece = piece.translate(_PLAIN)
             left -= size
             if style == name:
                 text += piece
